@@ -13,6 +13,12 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON, ContentText
 from threada_site.tenancy.models import SlugColumn, TenantRow
+from threada_site.tenancy.versioned_documents import (
+    DocumentVersion,
+    VersionedDocument,
+    document_constraints,
+    version_constraints,
+)
 
 __all__ = [
     "OPEN_EXECUTION_STATUSES",
@@ -30,56 +36,34 @@ __all__ = [
 OPEN_EXECUTION_STATUSES = ["awaiting_approval", "started", "running", "outcome_unknown"]
 
 
-class Integration(TenantRow):
+class Integration(VersionedDocument):
     """A configured external system. Its configuration is in its versions."""
 
-    slug = SlugColumn()
     name = models.CharField(max_length=200, blank=True)
     connector = models.CharField(max_length=32)
     current_version = models.ForeignKey(
         "IntegrationVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
     )
-    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [
-            *tenant_constraints("integration", references=("current_version",)),
-            models.UniqueConstraint(fields=["tenant", "slug"], name="integration_slug_once"),
-        ]
+        constraints = document_constraints("integration")
         permissions = [(scope.codename, scope.value) for scope in (Scope.ACTIONS_EXECUTE, Scope.INTEGRATIONS_MANAGE)]
 
-    def __str__(self) -> str:
-        return self.slug
 
-
-class IntegrationVersion(TenantRow):
+class IntegrationVersion(DocumentVersion):
     """One configuration of an integration: address, authentication by reference, actions. Never changes."""
+
+    ID_PREFIX = ids.INTEGRATION_VERSION
 
     integration = models.ForeignKey(
         Integration, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
     )
-    number = models.PositiveIntegerField()
-    spec = models.JSONField()
-    spec_sha256 = models.CharField(max_length=64)
-    revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
-    )
-    created_by = models.UUIDField(null=True)
-    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [
-            *tenant_constraints("integrationversion", references=("integration",)),
-            models.UniqueConstraint(fields=["tenant", "integration", "number"], name="integrationversion_number_once"),
-            AppendOnly(name="integrationversion_append_only"),
-        ]
+        constraints = version_constraints("integrationversion", "integration")
 
     def __str__(self) -> str:
         return f"{self.integration} v{self.number}"
-
-    @property
-    def public_id(self) -> str:
-        return ids.public_id(ids.INTEGRATION_VERSION, self.id)
 
 
 class Action(TenantRow):

@@ -16,6 +16,13 @@ from threada_site.kernel.context import Scope
 from threada_site.kernel.json.canonical import new_salt
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON
 from threada_site.tenancy.models import SlugColumn, TenantRow
+from threada_site.tenancy.versioned_documents import (
+    DocumentVersion,
+    NumberedVersion,
+    VersionedDocument,
+    document_constraints,
+    version_constraints,
+)
 
 __all__ = [
     "Calendar",
@@ -56,21 +63,16 @@ class Channel(TenantRow):
         return self.slug
 
 
-class Workflow(TenantRow):
+class Workflow(VersionedDocument):
     """A kind of work, defined by its versions. New work items use `current_version`."""
 
-    slug = SlugColumn()
     name = models.CharField(max_length=200, blank=True)
     current_version = models.ForeignKey(
         "WorkflowVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
     )
-    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [
-            *tenant_constraints("workflow", references=("current_version",)),
-            models.UniqueConstraint(fields=["tenant", "slug"], name="workflow_slug_once"),
-        ]
+        constraints = document_constraints("workflow")
         permissions = [
             (scope.codename, scope.value)
             for scope in (
@@ -82,80 +84,43 @@ class Workflow(TenantRow):
             )
         ]
 
-    def __str__(self) -> str:
-        return self.slug
 
-
-class WorkflowVersion(TenantRow):
+class WorkflowVersion(DocumentVersion):
     """One version of a workflow: payload schema, allowed actions, reject reasons. Immutable."""
+
+    ID_PREFIX = ids.WORKFLOW_VERSION
 
     workflow = models.ForeignKey(
         Workflow, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
     )
-    number = models.PositiveIntegerField()
-    spec = models.JSONField()
-    spec_sha256 = models.CharField(max_length=64)
-    revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
-    )
-    created_by = models.UUIDField(null=True)
-    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [
-            *tenant_constraints("workflowversion", references=("workflow",)),
-            models.UniqueConstraint(fields=["tenant", "workflow", "number"], name="workflowversion_number_once"),
-            AppendOnly(name="workflowversion_append_only"),
-        ]
+        constraints = version_constraints("workflowversion", "workflow")
 
     def __str__(self) -> str:
         return f"{self.workflow} v{self.number}"
 
-    @property
-    def public_id(self) -> str:
-        return ids.public_id(ids.WORKFLOW_VERSION, self.id)
 
-
-class List(TenantRow):
+class List(VersionedDocument):
     """A named list of values that rules can read (`x in lists.name`)."""
 
-    slug = SlugColumn()
     current_version = models.ForeignKey(
         "ListVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
     )
-    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [
-            *tenant_constraints("list", references=("current_version",)),
-            models.UniqueConstraint(fields=["tenant", "slug"], name="list_slug_once"),
-        ]
-
-    def __str__(self) -> str:
-        return self.slug
+        constraints = document_constraints("list")
 
 
-class ListVersion(TenantRow):
+class ListVersion(DocumentVersion):
     """One version of the items of a list. Immutable."""
 
     list = models.ForeignKey(
         List, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
     )
-    number = models.PositiveIntegerField()
-    items = models.JSONField()
-    items_sha256 = models.CharField(max_length=64)
-    revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
-    )
-    created_by = models.UUIDField(null=True)
-    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [
-            *tenant_constraints("listversion", references=("list",)),
-            models.UniqueConstraint(fields=["tenant", "list", "number"], name="listversion_number_once"),
-            AppendOnly(name="listversion_append_only"),
-        ]
+        constraints = version_constraints("listversion", "list")
 
     def __str__(self) -> str:
         return f"{self.list} v{self.number}"
@@ -180,46 +145,34 @@ class Calendar(TenantRow):
         return self.slug
 
 
-class Policy(TenantRow):
+class Policy(VersionedDocument):
     """A rule document with versions. `in_force` is the version that decides; null means deny (`policy_missing`)."""
 
-    slug = SlugColumn()
     in_force = models.ForeignKey(
         "PolicyVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
     )
-    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
         verbose_name_plural = "policies"
-        constraints = [
-            *tenant_constraints("policy", references=("in_force",)),
-            models.UniqueConstraint(fields=["tenant", "slug"], name="policy_slug_once"),
-        ]
-
-    def __str__(self) -> str:
-        return self.slug
+        constraints = document_constraints("policy", current="in_force")
 
 
-class PolicyVersion(TenantRow):
+class PolicyVersion(NumberedVersion):
     """One version of a policy: draft, published or retired. A trigger keeps published documents immutable."""
+
+    ID_PREFIX = ids.POLICY_VERSION
 
     policy = models.ForeignKey(
         Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
     )
-    number = models.PositiveIntegerField()
     status = models.CharField(max_length=16, default="draft")
     document = models.JSONField()
     document_sha256 = models.CharField(max_length=64)
-    revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
-    )
-    created_by = models.UUIDField(null=True)
     written_by = ArrayField(
         models.UUIDField(),
         default=list,
         help_text="Principals who created or edited it; under four eyes they cannot publish it.",
     )
-    created_at = models.DateTimeField(default=clock.now, editable=False)
     published_by = models.UUIDField(null=True)
     published_at = models.DateTimeField(null=True)
     superseded_at = models.DateTimeField(
@@ -231,8 +184,7 @@ class PolicyVersion(TenantRow):
 
     class Meta:
         constraints = [
-            *tenant_constraints("policyversion", references=("policy",)),
-            models.UniqueConstraint(fields=["tenant", "policy", "number"], name="policyversion_number_once"),
+            *version_constraints("policyversion", "policy", is_append_only=False),
             models.CheckConstraint(
                 name="policyversion_status_known", condition=models.Q(status__in=["draft", "published", "retired"])
             ),
@@ -240,10 +192,6 @@ class PolicyVersion(TenantRow):
 
     def __str__(self) -> str:
         return f"{self.policy} v{self.number}"
-
-    @property
-    def public_id(self) -> str:
-        return ids.public_id(ids.POLICY_VERSION, self.id)
 
 
 class EmergencyPublication(TenantRow):

@@ -14,7 +14,6 @@ from integrations.models import (
     Action,
     Execution,
     Integration,
-    IntegrationVersion,
     StoredSecret,
 )
 from integrations.secrets.references import allowed
@@ -23,7 +22,6 @@ from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import enqueue
-from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint
 from threada_site.kernel.errors import (
     Conflict,
@@ -33,8 +31,8 @@ from threada_site.kernel.errors import (
     NotFound,
     SecretReferenceNotAllowed,
 )
-from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, UpsertResult, next_number
+from threada_site.tenancy.upsert import Change, UpsertResult
+from threada_site.tenancy.versioned_documents import put_version, says_already
 
 _MOST_NAMED: Final = 10
 RESEAL: Final = "workitems.reseal_executions"
@@ -59,42 +57,27 @@ def upsert_integration(
     integration = _locked(slug, document.connector, ctx=ctx)
     if integration.connector != document.connector:
         raise Conflict(f"The integration {slug} has the connector {integration.connector}; it cannot be changed.")
-    spec_sha256 = canonical_sha256(spec)
-    current = integration.current_version
-    if current is not None and current.spec_sha256 == spec_sha256:
+    if says_already(integration, spec):
         return UpsertResult(integration, _rename(integration, name, ctx=ctx))
-    version = IntegrationVersion.objects.create(
-        tenant_id=ctx.tenant_id,
-        integration=integration,
-        number=next_number(integration.versions),
-        revision=ctx.revision,
-        spec=spec,
-        spec_sha256=spec_sha256,
-        created_by=None if ctx.is_system else ctx.principal_id,
-    )
+    put = put_version(integration, spec, ctx=ctx, name=name or integration.name)
     Action.objects.bulk_create(
-        Action(tenant_id=ctx.tenant_id, integration_version=version, slug=action, spec=spec["actions"][action])
+        Action(
+            tenant_id=ctx.tenant_id, integration_version_id=put.version.id, slug=action, spec=spec["actions"][action]
+        )
         for action in document.actions
     )
-    integration.current_version = version
-    integration.name = name or integration.name
-    integration.save(update_fields=["current_version", "name"])
     record(
         Entry(
             kind="integration.version_added",
             subject=Subject(integration=slug),
-            inputs={"spec_sha256": spec_sha256, "actions": sorted(document.actions)},
-            outcome={
-                "integration_version_id": version.public_id,
-                "number": version.number,
-                "replaces": ids.public_id(ids.INTEGRATION_VERSION, current.id) if current else None,
-            },
+            inputs={"spec_sha256": put.version.spec_sha256, "actions": sorted(document.actions)},
+            outcome={"integration_version_id": put.version.public_id, **put.as_outcome()},
         ),
         ctx=ctx,
     )
-    if current is not None:
-        enqueue(RESEAL, tenant_id=ctx.tenant_id, integration_version_ids=[str(current.id)])
-    return UpsertResult(integration, Change.CREATED if current is None else Change.CHANGED)
+    if put.replaced is not None:
+        enqueue(RESEAL, tenant_id=ctx.tenant_id, integration_version_ids=[str(put.replaced.id)])
+    return UpsertResult(integration, put.change)
 
 
 def withdraw_integration(slug: str, *, ctx: ActingContext) -> None:

@@ -173,7 +173,7 @@ class ListForm(ConsoleForm):
     def prepare(self) -> None:
         if self.row is not None:
             del self.fields["slug"]
-            self.initial = {"items": "\n".join(map(str, self.row.current_version.items))}
+            self.initial = {"items": "\n".join(map(str, self.row.current_version.spec))}
 
 
 @admin.register(List)
@@ -181,7 +181,7 @@ class ListAdmin(TenantAdmin):
     columns = (
         Column("List", lambda row: row.slug),
         Column("Version", lambda row: row.current_version.number),
-        Column("Items", lambda row: len(row.current_version.items)),
+        Column("Items", lambda row: len(row.current_version.spec)),
         Column("Changed", lambda row: html.when(row.current_version.created_at)),
     )
     about = "Named values that rules read, such as sanctioned vendors."
@@ -193,9 +193,9 @@ class ListAdmin(TenantAdmin):
         return selectors.lists(ctx)
 
     def page(self, row: List, *, ctx: ActingContext) -> dict[str, Any]:
-        versions = ListVersion.objects.filter(tenant_id=row.tenant_id, list=row).defer("items").order_by("-number")
+        versions = ListVersion.objects.filter(tenant_id=row.tenant_id, list=row).defer("spec").order_by("-number")
         assert row.current_version is not None  # noqa: S101 - selectors leave out lists without one
-        items = row.current_version.items
+        items = row.current_version.spec
         return {"items": items[:500], "more": max(0, len(items) - 500), "versions": versions[:_VERSIONS_SHOWN]}
 
     @form_page("New list", form=ListForm, scope=Scope.POLICIES_PUBLISH, submit="Create list")
@@ -208,7 +208,7 @@ class ListAdmin(TenantAdmin):
 
     @form_page("Change items", form=ListForm, scope=Scope.POLICIES_PUBLISH, of_row=True, submit="Save items")
     def change_items(self, call: Call, form: ConsoleForm) -> Done:
-        before = {str(item): item for item in form.row.current_version.items}
+        before = {str(item): item for item in form.row.current_version.spec}
         upsert_list(call.key, parse_list({"items": [before.get(item, item) for item in _items(form)]}), ctx=call.ctx)
         return Done("The items are in use.")
 

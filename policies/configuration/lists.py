@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from policies.documents.list import ListDocument
 from policies.locks import locked_by_slug
-from policies.models import List, ListVersion
+from policies.models import List
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, UpsertResult, next_number
+from threada_site.tenancy.upsert import Change, UpsertResult
+from threada_site.tenancy.versioned_documents import put_version, says_already
 
 
 def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> UpsertResult[List]:
@@ -21,30 +21,16 @@ def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Ups
     """
     require_unit_of_work(ctx.tenant_id)
     row, _ = locked_by_slug(List, slug, ctx=ctx)
-    current = None
-    if row.current_version_id is not None:
-        current = ListVersion.objects.defer("items").get(tenant_id=ctx.tenant_id, id=row.current_version_id)
     items = list(document.items)
-    items_sha256 = canonical_sha256(items)
-    if current is not None and current.items_sha256 == items_sha256:
+    if says_already(row, items):
         return UpsertResult(row, Change.UNCHANGED)
-    version = ListVersion.objects.create(
-        tenant_id=ctx.tenant_id,
-        list=row,
-        number=next_number(row.versions),
-        revision=ctx.revision,
-        items=items,
-        items_sha256=items_sha256,
-        created_by=None if ctx.is_system else ctx.principal_id,
-    )
-    row.current_version = version
-    row.save(update_fields=["current_version"])
+    put = put_version(row, items, ctx=ctx)
     record(
         Entry(
             kind="list.version_added",
-            inputs={"list": slug, "items_sha256": items_sha256},
-            outcome={"number": version.number, "items": len(items)},
+            inputs={"list": slug, "items_sha256": put.version.spec_sha256},
+            outcome={"number": put.version.number, "items": len(items)},
         ),
         ctx=ctx,
     )
-    return UpsertResult(row, Change.CREATED if current is None else Change.CHANGED)
+    return UpsertResult(row, put.change)

@@ -7,15 +7,15 @@ from collections.abc import Mapping
 from policies.configuration.removal import check_not_bound
 from policies.documents.pack import PackDocument
 from policies.locks import locked_by_slug
-from policies.models import Pack, PackMember, PackVersion
+from policies.models import Pack, PackMember
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import DocumentInvalid, FieldError, NotFound
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, UpsertResult, next_number
+from threada_site.tenancy.upsert import Change, UpsertResult
+from threada_site.tenancy.versioned_documents import put_version, says_already
 
 
 def upsert_pack(document: PackDocument, *, ctx: ActingContext) -> UpsertResult[Pack]:
@@ -27,24 +27,11 @@ def upsert_pack(document: PackDocument, *, ctx: ActingContext) -> UpsertResult[P
     require_unit_of_work(ctx.tenant_id)
     pack, _ = locked_by_slug(Pack, document.id, ctx=ctx)
     _check_owns(pack, document, ctx=ctx)
-    current = pack.current_version
     spec = document.as_spec()
-    spec_sha256 = canonical_sha256(spec)
-    if current is not None and current.spec_sha256 == spec_sha256:
+    if says_already(pack, spec):
         return UpsertResult(pack, Change.UNCHANGED)
-    _check_label(pack, document.version, spec_sha256)
-    version = PackVersion.objects.create(
-        tenant_id=ctx.tenant_id,
-        pack=pack,
-        number=next_number(pack.versions),
-        label=document.version,
-        spec=spec,
-        spec_sha256=spec_sha256,
-        revision=ctx.revision,
-        created_by=None if ctx.is_system else ctx.principal_id,
-    )
-    pack.current_version, pack.name = version, document.name
-    pack.save(update_fields=["current_version", "name"])
+    _check_label(pack, document.version, canonical_sha256(spec))
+    put = put_version(pack, spec, ctx=ctx, name=document.name, label=document.version)
     members = PackMember.objects.filter(tenant_id=ctx.tenant_id, pack=pack)
     members.exclude(id__in=[row.id for row in members if (row.kind, row.name) in document.members]).delete()
     PackMember.objects.bulk_create(
@@ -54,17 +41,16 @@ def upsert_pack(document: PackDocument, *, ctx: ActingContext) -> UpsertResult[P
     record(
         Entry(
             kind="pack.installed",
-            inputs={"pack": pack.slug, "version": document.version, "spec_sha256": spec_sha256},
+            inputs={"pack": pack.slug, "version": document.version, "spec_sha256": put.version.spec_sha256},
             outcome={
-                "pack_version_id": version.public_id,
-                "number": version.number,
+                "pack_version_id": put.version.public_id,
                 "documents": len(document.documents),
-                "replaces": ids.public_id(ids.PACK_VERSION, current.id) if current else None,
+                **put.as_outcome(),
             },
         ),
         ctx=ctx,
     )
-    return UpsertResult(pack, Change.CREATED if current is None else Change.CHANGED)
+    return UpsertResult(pack, put.change)
 
 
 def note_installed(pack: str, digests: Mapping[tuple[str, str], str], *, ctx: ActingContext) -> None:

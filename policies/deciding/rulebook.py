@@ -146,7 +146,7 @@ def list_items(version_ids: Collection[uuid.UUID], *, ctx: ActingContext) -> dic
     found = {version_id: _items.get(version_id) for version_id in version_ids}
     unknown = [version_id for version_id, items in found.items() if items is None]
     if unknown:
-        rows = ListVersion.objects.filter(tenant_id=ctx.tenant_id, id__in=unknown).values_list("id", "items")
+        rows = ListVersion.objects.filter(tenant_id=ctx.tenant_id, id__in=unknown).values_list("id", "spec")
         for version_id, items in rows:
             _items.put(version_id, items, weight=len(items) + 1)
             found[version_id] = items

@@ -76,7 +76,7 @@ def validate_policy(
     cpu_budget = CpuBudget(CHECK_SECONDS)
     parsed = parse_policy(document)
     schemas = schemas_reached_by(policy, ctx=ctx, also_reaching=also_reaching)
-    items = {row.slug: row.current_version.items for row in selectors.lists(ctx) if row.current_version}
+    items = {row.slug: row.current_version.spec for row in selectors.lists(ctx) if row.current_version}
     return Validation(
         tuple(sorted(schemas)),
         _at(pointer, _type_errors(parsed, schemas, lists=items.keys(), cpu_budget=cpu_budget)),

@@ -505,8 +505,8 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("number", models.PositiveIntegerField()),
-                ("items", models.JSONField()),
-                ("items_sha256", models.CharField(max_length=64)),
+                ("spec", models.JSONField()),
+                ("spec_sha256", models.CharField(max_length=64)),
                 (
                     "revision",
                     models.CharField(

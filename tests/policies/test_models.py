@@ -78,7 +78,7 @@ def test_a_retired_version_cannot_be_published(rulebook: ActingContext) -> None:
     ("model", "change"),
     [
         (WorkflowVersion, {"spec": {}}),
-        (ListVersion, {"items": []}),
+        (ListVersion, {"spec": []}),
         (PolicyDecision, {"outcome": "allow"}),
     ],
 )

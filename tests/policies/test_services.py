@@ -104,7 +104,7 @@ def test_a_list_gets_a_new_version_only_if_its_items_differ(work: ActingContext)
         for items in (["a", "b"], ["a", "b"], ["b", "a"])
     ]
     assert changes == ["created", "unchanged", "changed"]
-    assert list(ListVersion.objects.order_by("number").values_list("number", "items")) == [
+    assert list(ListVersion.objects.order_by("number").values_list("number", "spec")) == [
         (1, ["a", "b"]),
         (2, ["b", "a"]),
     ]
@@ -340,7 +340,7 @@ def test_the_lists_selector_shows_current_items(work: ActingContext) -> None:
     put_payment_run(work)
     (row,) = selectors.lists(work)
     assert row.current_version is not None
-    assert (row.slug, row.current_version.items) == ("sanctioned_vendors", ["Initech"])
+    assert (row.slug, row.current_version.spec) == ("sanctioned_vendors", ["Initech"])
 
 
 def test_a_version_is_found_by_number_and_by_id(work: ActingContext) -> None:

@@ -257,7 +257,7 @@ def test_every_character_is_kept(apply: Any, tenant: Tenant, name: str) -> None:
     assert "\\ud83d\\ude00" in text
     assert apply(text, name=name).code == 0
     with unit_of_work(tenant.id):
-        assert List.objects.select_related("current_version").get().current_version.items == words  # type: ignore[union-attr]
+        assert List.objects.select_related("current_version").get().current_version.spec == words  # type: ignore[union-attr]
 
 
 def test_a_lone_surrogate_is_refused(apply: Any) -> None:
@@ -274,7 +274,7 @@ def test_documents_of_several_megabytes(apply: Any, tenant: Tenant) -> None:
     assert apply(text).code == 0
     assert time.process_time() - began < 30
     with unit_of_work(tenant.id):
-        assert len(List.objects.select_related("current_version").get().current_version.items) == len(items)  # type: ignore[union-attr]
+        assert len(List.objects.select_related("current_version").get().current_version.spec) == len(items)  # type: ignore[union-attr]
     assert apply(text.replace("vendor 8999 ", "vendor last "), "--plan").out.count("vendor last") == 1
 
 

@@ -1167,7 +1167,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         db_default="",
-                        help_text="Revision of the files from which it was applied.",
+                        help_text="Revision of the files it was applied from.",
                         max_length=100,
                     ),
                 ),

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from django.db import models
 
-from threada_site.database.constraints import AppendOnly, tenant_constraints
+from threada_site.database.constraints import tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import new_salt
-from threada_site.tenancy.models import SlugColumn, TenantRow, User
+from threada_site.tenancy.models import TenantRow, User
+from threada_site.tenancy.versioned_documents import (
+    DocumentVersion,
+    VersionedDocument,
+    document_constraints,
+    version_constraints,
+)
 
 
-class RetentionRule(TenantRow):
+class RetentionRule(VersionedDocument):
     """A named retention rule. No two rules in force have the same `workflow` and `data_class`."""
 
-    slug = SlugColumn()
     workflow = models.CharField(max_length=63, blank=True)
     data_class = models.CharField(max_length=63, blank=True)
     current_version = models.ForeignKey(
@@ -24,12 +29,10 @@ class RetentionRule(TenantRow):
         db_index=False,
         related_name="+",
     )
-    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
         constraints = [
-            *tenant_constraints("retentionrule", references=("current_version",)),
-            models.UniqueConstraint(fields=["tenant", "slug"], name="retentionrule_slug_once"),
+            *document_constraints("retentionrule"),
             models.UniqueConstraint(
                 fields=["tenant", "workflow", "data_class"],
                 name="retentionrule_scope_once",
@@ -37,38 +40,21 @@ class RetentionRule(TenantRow):
             ),
         ]
 
-    def __str__(self) -> str:
-        return self.slug
 
-
-class RetentionRuleVersion(TenantRow):
+class RetentionRuleVersion(DocumentVersion):
     """Immutable version of a retention rule."""
+
+    ID_PREFIX = ids.RETENTION_VERSION
 
     rule = models.ForeignKey(
         RetentionRule, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
     )
-    number = models.PositiveIntegerField()
-    spec = models.JSONField()
-    spec_sha256 = models.CharField(max_length=64)
-    revision = models.CharField(
-        max_length=100, blank=True, db_default="", help_text="Revision of the files from which it was applied."
-    )
-    created_by = models.UUIDField(null=True)
-    created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [
-            *tenant_constraints("retentionruleversion", references=("rule",)),
-            models.UniqueConstraint(fields=["tenant", "rule", "number"], name="retentionruleversion_number_once"),
-            AppendOnly(name="retentionruleversion_append_only"),
-        ]
+        constraints = version_constraints("retentionruleversion", "rule")
 
     def __str__(self) -> str:
         return f"{self.rule} v{self.number}"
-
-    @property
-    def public_id(self) -> str:
-        return ids.public_id(ids.RETENTION_VERSION, self.id)
 
 
 class LegalHold(TenantRow):

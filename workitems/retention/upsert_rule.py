@@ -6,11 +6,11 @@ from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.stewardship import require_steward
-from threada_site.kernel import errors, ids
+from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.upsert import Change, UpsertResult, next_number
-from workitems.models import RetentionRule, RetentionRuleVersion
+from threada_site.tenancy.upsert import Change, UpsertResult
+from threada_site.tenancy.versioned_documents import put_version, says_already
+from workitems.models import RetentionRule
 from workitems.retention.locks import lock_retention
 from workitems.retention.rules import RetentionDocument
 
@@ -26,39 +26,23 @@ def upsert_retention_rule(slug: str, document: RetentionDocument, *, ctx: Acting
     lock_retention(ctx.tenant_id)
     rule = RetentionRule.objects.filter(tenant_id=ctx.tenant_id, slug=slug).select_related("current_version").first()
     spec = document.as_spec()
-    spec_sha256 = canonical_sha256(spec)
-    current = rule.current_version if rule else None
-    if rule is not None and current is not None and current.spec_sha256 == spec_sha256:
+    if rule is not None and says_already(rule, spec):
         return UpsertResult(rule, Change.UNCHANGED)
     _check_scope(slug, document, ctx=ctx)
     rule = rule or RetentionRule(tenant_id=ctx.tenant_id, slug=slug)
     rule.workflow, rule.data_class = document.workflow, document.data_class
     rule.save()
-    version = RetentionRuleVersion.objects.create(
-        tenant_id=ctx.tenant_id,
-        rule=rule,
-        number=next_number(rule.versions),
-        revision=ctx.revision,
-        spec=spec,
-        spec_sha256=spec_sha256,
-        created_by=None if ctx.is_system else ctx.principal_id,
-    )
-    rule.current_version = version
-    rule.save(update_fields=["current_version"])
+    put = put_version(rule, spec, ctx=ctx)
     record(
         Entry(
             kind="retention_rule.version_added",
             subject=Subject(workflow=document.workflow),
-            inputs={"rule": slug, "spec": spec, "spec_sha256": spec_sha256},
-            outcome={
-                "retention_version_id": version.public_id,
-                "number": version.number,
-                "replaces": ids.public_id(ids.RETENTION_VERSION, current.id) if current else None,
-            },
+            inputs={"rule": slug, "spec": spec, "spec_sha256": put.version.spec_sha256},
+            outcome={"retention_version_id": put.version.public_id, **put.as_outcome()},
         ),
         ctx=ctx,
     )
-    return UpsertResult(rule, Change.CREATED if current is None else Change.CHANGED)
+    return UpsertResult(rule, put.change)
 
 
 def withdraw_retention(slug: str, *, ctx: ActingContext) -> None:

@@ -96,7 +96,7 @@ class Command(TenantCommand):
         file = read_policy(options["file"])
         with file.located():
             document = parse_policy(file.value)
-        lists = {row.slug: row.current_version.items for row in selectors.lists(ctx)} if ctx else {}  # type: ignore[union-attr]
+        lists = {row.slug: row.current_version.spec for row in selectors.lists(ctx)} if ctx else {}  # type: ignore[union-attr]
         failed = [file.at(error, file.prefix) for error in run_tests(document, lists=lists)]
         if options["json"]:
             self._print(

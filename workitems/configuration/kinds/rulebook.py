@@ -73,7 +73,7 @@ def _calendars(ctx: ActingContext) -> Iterator[Stored]:
 def _apply_list(value: Written, ctx: ActingContext) -> Applied:
     document = parse_list(value)
     before = selectors.lists(ctx).filter(slug=document.id).first()
-    old = before.current_version.items if before and before.current_version else None
+    old = before.current_version.spec if before and before.current_version else None
     result = upsert_list(str(document.id), document, ctx=ctx)
     return Applied("List", result.row.slug, result.change, diff(old, list(document.items)))
 
@@ -81,7 +81,7 @@ def _apply_list(value: Written, ctx: ActingContext) -> Applied:
 def _lists(ctx: ActingContext) -> Iterator[Stored]:
     for row in selectors.lists(ctx).order_by("slug"):
         assert row.current_version is not None  # noqa: S101 - selectors leave out lists without one
-        yield Stored(row.slug, whole("List", row.slug, {"items": row.current_version.items}))
+        yield Stored(row.slug, whole("List", row.slug, {"items": row.current_version.spec}))
 
 
 def _apply_workflow(value: Written, ctx: ActingContext) -> Applied:

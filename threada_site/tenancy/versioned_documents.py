@@ -1,0 +1,122 @@
+"""Documents with versions: a named row, and one row for each of its versions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from django.db import models
+
+from threada_site.database.constraints import AppendOnly, tenant_constraints
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.models import SlugColumn, TenantRow
+from threada_site.tenancy.upsert import Change, next_number
+
+
+class VersionedDocument(TenantRow):
+    """A document under a name that the tenant chose. Subclasses have the foreign key `current_version`, which is null
+    if the document is withdrawn."""
+
+    slug = SlugColumn()
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.slug
+
+
+class NumberedVersion(TenantRow):
+    """A version of a document. Subclasses have a foreign key to the document with the related name `versions`."""
+
+    ID_PREFIX: ClassVar[str] = ""
+
+    number = models.PositiveIntegerField()
+    revision = models.CharField(
+        max_length=100, blank=True, db_default="", help_text="Revision of the files it was applied from."
+    )
+    created_by = models.UUIDField(null=True)
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        abstract = True
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(self.ID_PREFIX, self.id)
+
+
+class DocumentVersion(NumberedVersion):
+    """A version that never changes. `spec` is what it says; `spec_sha256` is the digest of its canonical form."""
+
+    spec = models.JSONField()
+    spec_sha256 = models.CharField(max_length=64)
+
+    class Meta:
+        abstract = True
+
+
+def document_constraints(table: str, *, current: str = "current_version") -> list[models.BaseConstraint]:
+    """Return the constraints of a document's table: tenant isolation, and ids that are unique in the tenant."""
+    return [
+        *tenant_constraints(table, references=(current,)),
+        models.UniqueConstraint(fields=["tenant", "slug"], name=f"{table}_slug_once"),
+    ]
+
+
+def version_constraints(table: str, document: str, *, is_append_only: bool = True) -> list[models.BaseConstraint]:
+    """Return the constraints of a table of versions, whose foreign key is `document`."""
+    return [
+        *tenant_constraints(table, references=(document,)),
+        models.UniqueConstraint(fields=["tenant", document, "number"], name=f"{table}_number_once"),
+        *([AppendOnly(name=f"{table}_append_only")] if is_append_only else []),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class PutVersion:
+    """A version that was added, and the one that it replaced."""
+
+    version: DocumentVersion
+    replaced: DocumentVersion | None
+
+    @property
+    def change(self) -> Change:
+        return Change.CREATED if self.replaced is None else Change.CHANGED
+
+    def as_outcome(self) -> dict[str, Any]:
+        """Return number and replaced version for a receipt."""
+        return {"number": self.version.number, "replaces": self.replaced.public_id if self.replaced else None}
+
+
+def says_already(document: Any, spec: Any) -> bool:
+    """Return True if the current version of `document`, a locked row, has this spec."""
+    current = document.current_version
+    return current is not None and current.spec_sha256 == canonical_sha256(spec)
+
+
+def put_version(document: Any, spec: Any, *, ctx: ActingContext, name: str | None = None, **fields: Any) -> PutVersion:
+    """Add a version of `document`, a locked row, and make it the current one.
+
+    The label of the document becomes `name`, unless that is None. `fields` are more columns of the version.
+    """
+    replaced = document.current_version
+    version = document.versions.create(
+        tenant_id=ctx.tenant_id,
+        number=next_number(document.versions),
+        spec=spec,
+        spec_sha256=canonical_sha256(spec),
+        revision=ctx.revision,
+        created_by=None if ctx.is_system else ctx.principal_id,
+        **fields,
+    )
+    document.current_version = version
+    changed = ["current_version"]
+    if name is not None:
+        document.name = name
+        changed.append("name")
+    document.save(update_fields=changed)
+    return PutVersion(version, replaced)
