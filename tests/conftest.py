@@ -33,6 +33,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     return min(cores, MOST_WORKERS) if whole and config.option.markexpr.startswith("not adversarial") else 0
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--part", default="1/1", metavar="K/N", help="run the K-th of N parts; each file is in one part")
+
+
 def pytest_configure() -> None:
     load_profile()
 
@@ -61,8 +65,14 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         postgres.stop(settings.THREADA_DATA_DIR)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort tests by the database that they begin with; those that commit come after those that roll back."""
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of this part. Sort them by the database that they begin with, those that commit last."""
+    part, parts = map(int, config.getoption("part").split("/"))
+    files = sorted({item.path for item in items})
+    mine = set(files[part - 1 :: parts])
+    config.hook.pytest_deselected(items=[item for item in items if item.path not in mine])
+    items[:] = [item for item in items if item.path in mine]
     places = {"": 0, **{name: place for place, name in enumerate(CONTENTS, start=1)}}
     for item in items:
         if uses_database(item):
