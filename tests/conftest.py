@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import psycopg
 import pytest
@@ -12,6 +14,7 @@ from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
 from pytest_django.plugin import DjangoDbBlocker
+from whitenoise.middleware import WhiteNoiseMiddleware
 
 from tests.client import Api
 from tests.databases.contents import CONTENTS, Values
@@ -20,6 +23,13 @@ from tests.examples import load_profile
 from tests.factories import make_tenant
 from threada_site import postgres
 from threada_site.tenancy.models import Tenant
+
+if sys.dont_write_bytecode:
+    # Compiling Threada and its libraries takes 2 s of each process that tests start, and 7 s of each worker.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / ".pytest_cache" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 MOST_WORKERS: Final = 8
 """Each opens up to 16 connections, of the 100 that the embedded server takes."""
@@ -85,6 +95,23 @@ def folder_of_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Files of exports go where pytest cleans up, also those of the processes that tests start."""
     settings.THREADA_EXPORT_DIR = tmp_path_factory.mktemp("exports")
     os.environ["THREADA_EXPORT_DIR"] = str(settings.THREADA_EXPORT_DIR)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def static_files_read_once() -> Iterator[None]:
+    """WhiteNoise reads the headers of all static files in each new test client: keep them after the first."""
+    files: dict[str, Any] = {}
+    read = WhiteNoiseMiddleware.add_files_from_finders
+
+    def add_files_from_finders(middleware: WhiteNoiseMiddleware) -> None:
+        if not files:
+            read(middleware)
+            files.update(middleware.files)
+        middleware.files.update(files)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(WhiteNoiseMiddleware, "add_files_from_finders", add_files_from_finders)
+        yield
 
 
 @pytest.fixture(scope="session")
