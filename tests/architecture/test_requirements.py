@@ -11,7 +11,9 @@ import pytest
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 FILES: Final = (".ci/requirements.txt", ".ci/requirements-dev.txt")
-REQUIREMENT: Final = re.compile(r"(?P<name>[a-z0-9._-]+)==(?P<version>[^ ;]+)(?P<marker> ; .*?)?(?P<hashes>(?: --hash=.*)?)")
+REQUIREMENT: Final = re.compile(
+    r"(?P<name>[a-z0-9._-]+)==(?P<version>[^ ;]+)(?P<marker> ; .*?)?(?P<hashes>(?: --hash=.*)?)"
+)
 HASHES: Final = re.compile(r"(?: --hash=sha256:[0-9a-f]{64})+")
 ADVICE: Final = "run .ci/lock"
 

@@ -4,6 +4,7 @@ import pytest
 from django.test import Client
 from pytest_django import Settings
 
+from tests.console.busy import Busy, busy_tenant
 from tests.console.sign_in import Console, sign_in
 from tests.databases.contents import MD5, Values
 from tests.journeys.demo import Demo, seeded_demo
@@ -15,6 +16,12 @@ def demo(db: None, prepared: Values, settings: Settings) -> Demo:
     """The tenant `demo`, seeded as `manage.py up` seeds it."""
     settings.PASSWORD_HASHERS = MD5
     return prepared["demo"]() if "demo" in prepared else seeded_demo()
+
+
+@pytest.fixture
+def busy_demo(demo: Demo, prepared: Values) -> Busy:
+    """Something of everything in the demo tenant."""
+    return prepared["busy_demo"]() if "busy_demo" in prepared else busy_tenant(demo)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from telemetry.models import Receipt
-from tests.console.busy import Busy, busy_tenant
+from tests.console.busy import Busy
 from tests.console.sign_in import Console
 from tests.factories import make_principal
 from tests.journeys.demo import LARGE, SMALL, Demo
@@ -25,8 +25,8 @@ STEP, ITEM, RUN = "workitems_decisionstep", "workitems_workitem", "integrations_
 
 
 @pytest.fixture
-def busy(demo: Demo) -> Busy:
-    return busy_tenant(demo)
+def busy(busy_demo: Busy) -> Busy:
+    return busy_demo
 
 
 def press(browser: Client, model: str, button: str, key: str, /, **sent: str) -> list[str]:

@@ -13,7 +13,7 @@ from django.urls import reverse
 from policies.models import Policy
 from telemetry.models import Receipt
 from tests.client import Api
-from tests.console.busy import busy_tenant
+from tests.console.busy import Busy
 from tests.console.sign_in import Console
 from tests.factories import PASSWORD, make_principal
 from tests.journeys.demo import Demo
@@ -194,8 +194,7 @@ def test_groups_and_owners(demo: Demo, console: Console) -> None:
     assert browser.get(added["Location"]).context["owner"].username == "finance-1"
 
 
-def test_exports_can_be_downloaded(demo: Demo, console: Console) -> None:
-    busy_tenant(demo)
+def test_exports_can_be_downloaded(demo: Demo, busy_demo: Busy, console: Console) -> None:
     browser = console("admin")
     made = browser.post(
         "/console/telemetry/telemetryexport/new/", {"created_after": "2026-01-01", "created_before": "2026-01-15"}

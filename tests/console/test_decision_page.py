@@ -11,7 +11,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.console.busy import busy_tenant
+from tests.console.busy import Busy
 from tests.console.sign_in import Console
 from tests.journeys.demo import LARGE, Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -159,14 +159,13 @@ def test_nothing_that_is_cut_can_be_approved(demo: Demo, console: Console) -> No
     assert "disabled" not in APPROVE.findall(whole.content.decode())[0]
 
 
-def test_votes_are_paged(demo: Demo, console: Console) -> None:
-    busy = busy_tenant(demo)
-    advise(demo, busy.step, 25)
+def test_votes_are_paged(demo: Demo, busy_demo: Busy, console: Console) -> None:
+    advise(demo, busy_demo.step, 25)
     browser = console("finance-1")
     seen: list[str] = []
     query = ""
     while True:
-        page = page_of(browser, busy.step, query).context
+        page = page_of(browser, busy_demo.step, query).context
         seen += [vote.comment for vote in page["votes"]]
         if not page["older_votes"]:
             break
@@ -174,10 +173,9 @@ def test_votes_are_paged(demo: Demo, console: Console) -> None:
     assert seen == [f"advice {place}" for place in range(24, -1, -1)]
 
 
-def test_the_page_costs_the_same_however_many_votes(demo: Demo, console: Console) -> None:
-    busy = busy_tenant(demo)
+def test_the_page_costs_the_same_however_many_votes(demo: Demo, busy_demo: Busy, console: Console) -> None:
     browser = console("finance-1")
-    advise(demo, busy.step, 10)
-    before = statements(browser, busy.step)
-    advise(demo, busy.step, 200, kind="service")
-    assert (statements(browser, busy.step), before <= STATEMENTS) == (before, True)
+    advise(demo, busy_demo.step, 10)
+    before = statements(browser, busy_demo.step)
+    advise(demo, busy_demo.step, 200, kind="service")
+    assert (statements(browser, busy_demo.step), before <= STATEMENTS) == (before, True)

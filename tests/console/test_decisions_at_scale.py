@@ -14,7 +14,7 @@ from django.db import connection, models
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from tests.console.busy import busy_tenant
+from tests.console.busy import Busy
 from tests.console.sign_in import Console
 from tests.console.test_decision_page import STATEMENTS, address, advise
 from tests.journeys.demo import Demo
@@ -104,16 +104,15 @@ def scanned_whole(demo: Demo, statements: list[str]) -> list[str]:
     return found
 
 
-def test_pages_cost_the_same(demo: Demo, console: Console, record_property: Any) -> None:
-    busy = busy_tenant(demo)
+def test_pages_cost_the_same(demo: Demo, busy_demo: Busy, console: Console, record_property: Any) -> None:
     browser, other = console("finance-1"), console("security-1")
-    advise(demo, busy.step, 10)
-    page = address(busy.step)
+    advise(demo, busy_demo.step, 10)
+    page = address(busy_demo.step)
     before = {url: len(asked(browser, url)) for url in (page, DESK, *LISTS)}
     assert (before[page] <= STATEMENTS, before[DESK] <= DESK_STATEMENTS) == (True, True)
-    advise(demo, busy.step, 5_000, kind="human")
-    advise(demo, busy.step, 4_990, kind="service")
-    open_steps(demo, busy.step, OPEN_STEPS)
+    advise(demo, busy_demo.step, 5_000, kind="human")
+    advise(demo, busy_demo.step, 4_990, kind="service")
+    open_steps(demo, busy_demo.step, OPEN_STEPS)
     statements = {url: asked(browser, url) for url in (page, DESK, *LISTS)}
     assert {url: len(found) for url, found in statements.items()} == before
     assert scanned_whole(demo, [sql for found in statements.values() for sql in found]) == []

@@ -12,7 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from tests.console.busy import busy_tenant
+from tests.console.busy import Busy
 from tests.console.sign_in import Console
 from tests.journeys.demo import SMALL, Demo
 from threada_site.console.public_id_urls import url_for_public_id
@@ -35,8 +35,7 @@ def statements(browser: Client, address: str) -> list[str]:
     return [query["sql"] for query in captured]
 
 
-def test_dashboard(demo: Demo, console: Console) -> None:
-    busy_tenant(demo)
+def test_dashboard(demo: Demo, busy_demo: Busy, console: Console) -> None:
     browser = console("finance-1")
     asked = statements(browser, "/console/")
     assert len(asked) <= DASHBOARD_STATEMENTS, "\n".join(asked)
@@ -65,8 +64,7 @@ def test_an_empty_tenant_says_what_to_do(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_lists_and_rows(name: str, demo: Demo, console: Console) -> None:
-    busy_tenant(demo)
+def test_lists_and_rows(name: str, demo: Demo, busy_demo: Busy, console: Console) -> None:
     browser = console("admin")
     listed = reverse(f"admin:{name}_changelist")
     asked = statements(browser, listed)
@@ -81,8 +79,7 @@ def test_lists_and_rows(name: str, demo: Demo, console: Console) -> None:
         assert [sql for sql in asked if re.search(r"\bCOUNT\(", sql, re.IGNORECASE)] == []
 
 
-def test_statements_do_not_grow_with_rows(demo: Demo, console: Console) -> None:
-    busy_tenant(demo)
+def test_statements_do_not_grow_with_rows(demo: Demo, busy_demo: Busy, console: Console) -> None:
     browser = console("admin")
     addresses = [reverse(f"admin:{name}_changelist") for name in BIG]
     before = [len(statements(browser, address)) for address in addresses]
@@ -92,9 +89,8 @@ def test_statements_do_not_grow_with_rows(demo: Demo, console: Console) -> None:
     assert [len(statements(browser, address)) for address in addresses] == before
 
 
-def test_no_page_offers_a_state_to_edit(demo: Demo, console: Console) -> None:
+def test_no_page_offers_a_state_to_edit(demo: Demo, busy_demo: Busy, console: Console) -> None:
     """No form field is called status or state but filters (GET); Django's add, change and delete forms do not exist."""
-    busy_tenant(demo)
     browser = console("admin")
     for name in LISTS:
         for url, _ in browser.get(reverse(f"admin:{name}_changelist")).context["rows"][:2]:
@@ -142,20 +138,18 @@ def test_keyset_pages_follow_each_other(demo: Demo, console: Console, monkeypatc
         ("q=wi_00000000000000000000000000", 0), ("q=nonsense", 0),
     ],
 )  # fmt: skip
-def test_documented_filters(query: str, found: int, demo: Demo, console: Console) -> None:
-    busy_tenant(demo)
+def test_documented_filters(query: str, found: int, demo: Demo, busy_demo: Busy, console: Console) -> None:
     assert len(console("admin").get(f"/console/workitems/workitem/?{query}").context["rows"]) == found
 
 
-def test_filter_by_policy_version_and_search_by_id(demo: Demo, console: Console) -> None:
-    busy = busy_tenant(demo)
+def test_filter_by_policy_version_and_search_by_id(demo: Demo, busy_demo: Busy, console: Console) -> None:
     browser = console("admin")
-    version = demo.item(busy.item)["policy_version_id"]
+    version = demo.item(busy_demo.item)["policy_version_id"]
     rows = browser.get(f"/console/workitems/workitem/?policy_version_id={version}").context["rows"]
-    assert [url.split("/")[-3] for url, _ in rows] == [busy.item]
-    assert len(browser.get(f"/console/workitems/workitem/?q={busy.item}").context["rows"]) == 1
-    assert browser.get(f"/console/find/?q={busy.step}")["Location"] == reverse(
-        "admin:workitems_decisionstep_change", args=[busy.step]
+    assert [url.split("/")[-3] for url, _ in rows] == [busy_demo.item]
+    assert len(browser.get(f"/console/workitems/workitem/?q={busy_demo.item}").context["rows"]) == 1
+    assert browser.get(f"/console/find/?q={busy_demo.step}")["Location"] == reverse(
+        "admin:workitems_decisionstep_change", args=[busy_demo.step]
     )
     assert browser.get("/console/find/?q=rubbish")["Location"] == "/console/"
 

@@ -12,7 +12,7 @@ from django.test import Client
 from django.urls import reverse
 
 from telemetry.models import Receipt
-from tests.console.busy import Busy, busy_tenant
+from tests.console.busy import Busy
 from tests.console.sign_in import Console
 from tests.factories import acting_system
 from tests.journeys.demo import Demo
@@ -26,8 +26,8 @@ NEW_ABSENCE = "/console/workitems/delegation/new/"
 
 
 @pytest.fixture
-def busy(demo: Demo) -> Busy:
-    return busy_tenant(demo)
+def busy(busy_demo: Busy) -> Busy:
+    return busy_demo
 
 
 def address(action: str, step_id: str) -> str:

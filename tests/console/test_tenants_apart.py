@@ -9,7 +9,7 @@ from django.contrib.admin import site
 from django.test import Client
 from django.urls import reverse
 
-from tests.console.busy import busy_tenant
+from tests.console.busy import Busy
 from tests.console.sign_in import Console, sign_in
 from tests.factories import make_principal, make_tenant
 from tests.journeys.demo import Demo
@@ -47,8 +47,7 @@ def test_only_pages_that_know_tenants_are_registered() -> None:
     assert [model for model in MODELS if not isinstance(site._registry[model], TenantAdmin)] == []
 
 
-def test_strangers_find_nothing(demo: Demo, stranger: Client, console: Console) -> None:
-    busy_tenant(demo)
+def test_strangers_find_nothing(demo: Demo, busy_demo: Busy, stranger: Client, console: Console) -> None:
     admin = console("admin")
     for model in MODELS:
         for address in pages_of(model, demo):

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from telemetry.models import Receipt
-from tests.console.busy import Busy, busy_tenant
+from tests.console.busy import Busy
 from tests.console.sign_in import Console
 from tests.journeys.demo import Demo
 from threada_site.console.time_zone import COOKIE
@@ -21,12 +21,11 @@ ZONE = "/console/time-zone/"
 
 
 @pytest.fixture
-def busy(demo: Demo) -> Busy:
-    busy = busy_tenant(demo)
+def busy(demo: Demo, busy_demo: Busy) -> Busy:
     with unit_of_work(demo.tenant.id):
-        rows = DecisionStep.objects.filter(id=ids.parse_public_id(ids.DECISION_STEP, busy.step))
+        rows = DecisionStep.objects.filter(id=ids.parse_public_id(ids.DECISION_STEP, busy_demo.step))
         rows.update(expires_at=datetime(2026, 12, 24, 11, 30, tzinfo=UTC))
-    return busy
+    return busy_demo
 
 
 def page(browser: Client, busy: Busy) -> str:

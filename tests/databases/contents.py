@@ -8,12 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import copy
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.test import override_settings
 
 from tests.factories import make_tenant
 from threada_site.tenancy.models import Tenant
+
+if TYPE_CHECKING:
+    from tests.workitems.office import Office
 
 type Values = dict[str, Callable[..., Any]]
 MD5: Final = ["django.contrib.auth.hashers.MD5PasswordHasher"]
@@ -21,9 +24,22 @@ MD5: Final = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
 
 def _office(_folder: Path) -> Values:
-    from tests.workitems.office import Office, open_office
+    from tests.workitems.office import open_office
+
+    return _values_of(open_office(make_tenant("acme")))
+
+
+def _staffed_office(_folder: Path) -> Values:
+    from tests.workitems.matrix_staff import staff
+    from tests.workitems.office import open_office
 
     made = open_office(make_tenant("acme"))
+    staff(made)
+    return _values_of(made)
+
+
+def _values_of(made: Office) -> Values:
+    from tests.workitems.office import Office
 
     def office(tenant: Tenant) -> Office:
         return Office(tenant, {name: copy(person) for name, person in made.people.items()})
@@ -37,6 +53,16 @@ def _demo(_folder: Path) -> Values:
     with override_settings(PASSWORD_HASHERS=MD5):
         made = seeded_demo()
     return {"demo": lambda: Demo(copy(made.tenant), made.secrets)}
+
+
+def _busy_demo(_folder: Path) -> Values:
+    from tests.console.busy import busy_tenant
+    from tests.journeys.demo import Demo, seeded_demo
+
+    with override_settings(PASSWORD_HASHERS=MD5):
+        made = seeded_demo()
+        busy = busy_tenant(made)
+    return {"demo": lambda: Demo(copy(made.tenant), made.secrets), "busy_demo": lambda: busy}
 
 
 def _rows_of_two_tenants(_folder: Path) -> Values:
@@ -80,8 +106,10 @@ CONTENTS: Final[dict[str, Callable[[Path], Values]]] = {
     "world": _world,
     "populated": _populated,
     "sealed_log": _sealed,
+    "busy_demo": _busy_demo,
     "demo": _demo,
     "own": _rows_of_two_tenants,
+    "staffed": _staffed_office,
     "office": _office,
 }
 """Fixture that asks for a prepared content → its builder."""

@@ -5,6 +5,7 @@ from pytest_django import Settings
 
 from tests.databases.contents import Values
 from tests.receivers.fixtures import Receiver, receiver
+from tests.workitems.matrix_staff import staff
 from tests.workitems.office import Office, open_office
 from threada_site.tenancy.models import Tenant
 
@@ -14,6 +15,14 @@ __all__ = ["receiver"]
 @pytest.fixture
 def office(tenant: Tenant, prepared: Values) -> Office:
     return prepared["office"](tenant) if "office" in prepared else open_office(tenant)
+
+
+@pytest.fixture
+def staffed(office: Office, prepared: Values) -> Office:
+    """The office with the people of the vote matrix."""
+    if "office" not in prepared:
+        staff(office)
+    return office
 
 
 @pytest.fixture

@@ -26,10 +26,7 @@ from tests.workitems.test_bad_votes import contents
 from tests.workitems.test_delegations import let_stand_in
 from tests.workitems.test_escalation import escalate
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.groups import define_group
-from threada_site.identity.roles import define_role
 from threada_site.kernel import clock
-from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import REASONS
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.steps.deadline_sweep import sweep_deadlines
@@ -220,12 +217,6 @@ def the_only(found: Iterable[str]) -> str:
 
 def opened(office: Office, shape: Shape) -> tuple[list[WorkItem], list[DecisionStep]]:
     """Two cases that wait at a step of this shape."""
-    office.join("both", roles=("approver", "finance", "legal"))
-    office.join("lena", roles=("approver", "legal"))
-    office.join("rolf", roles=("requester", "finance"))
-    office.join("bot", kind="agent", roles=("approver", "finance", "legal"))
-    with unit_of_work(office.tenant.id):
-        define_group("board", ["vera"], ctx=office.system)
     if shape.approvals is None:
         items = [office.decided(amount, confidence=0.5) for amount in (5, 6)]
         steps = [office.pending_step(item) for item in items]
@@ -238,14 +229,6 @@ def opened(office: Office, shape: Shape) -> tuple[list[WorkItem], list[DecisionS
     if shape.arrange is not None:
         shape.arrange(office, steps)
     return items, [office.step(step) for step in steps]
-
-
-@pytest.fixture
-def staffed(office: Office) -> Office:
-    """The office with people of the law."""
-    with unit_of_work(office.tenant.id):
-        define_role("legal", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=office.system)
-    return office
 
 
 @pytest.mark.parametrize("door", DOORS)
