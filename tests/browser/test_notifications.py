@@ -27,11 +27,11 @@ def test_choosing_what_one_is_told(demo: Demo, page: Watched) -> None:
     assert serious == []
     assert not page.overflows()
     page.page.get_by_label("Mail address").fill("me@example.org")
-    page.page.get_by_role("group", name="Tell me by mail").get_by_label("It still waits").uncheck()
+    page.page.get_by_role("group", name="Events by mail").get_by_label("It is still pending (reminder)").uncheck()
     page.page.get_by_label("Chat address").fill(SLACK)
     page.page.get_by_role("button", name="Save").press("Enter")
-    expect(page.page.get_by_text("You are told as you chose.")).to_be_visible()
-    expect(page.page.get_by_text("A slack address is set; empty leaves it.")).to_be_visible()
+    expect(page.page.get_by_text("Your notification preferences are saved.")).to_be_visible()
+    expect(page.page.get_by_text("A slack address is stored; leave the field empty to keep it.")).to_be_visible()
     expect(page.page.get_by_label("Chat address", exact=False).first).to_have_value("")
     with unit_of_work(demo.tenant.id):
         row = NotificationPreference.objects.get()

@@ -37,8 +37,8 @@ def test_it_shows_what_holds_without_a_choice(demo: Demo, console: Console) -> N
     page = console("finance-1").get(PAGE).content.decode()
     assert page.count("checked") == 8
     assert "Empty: finance-1@example.org, your account&#x27;s. Times are written in Europe/Berlin." in page
-    assert "This instance sends no mail yet." in page
-    assert "Forget the chat address" not in page
+    assert "This instance cannot send mail." in page
+    assert "Remove the chat address" not in page
     assert 'href="/console/notifications/"' in page
     assert kept(demo) == []
 
@@ -47,10 +47,10 @@ def test_a_choice_is_kept_and_the_address_is_not_shown_again(demo: Demo, console
     browser = console("finance-1")
     chosen = {"mail_address": "me@example.org", "mail_events": ["decided"], "chat_events": ["assigned", "escalated"]}
     status, page, said = save(browser, **chosen, chat_address=SLACK)
-    assert (status, said) == (302, ["You are told as you chose."])
+    assert (status, said) == (302, ["Your notification preferences are saved."])
     assert kept(demo) == [("me@example.org", ["decided"], "slack", ["assigned", "escalated"])]
     assert "TIiajkdnlazkcOXrIdevi7FQ" not in page
-    assert "A slack address is set; empty leaves it." in page
+    assert "A slack address is stored; leave the field empty to keep it." in page
     assert page.count("checked") == 3
     _, page, _ = save(browser, **chosen)  # nothing typed: the address stays
     assert kept(demo) == [("me@example.org", ["decided"], "slack", ["assigned", "escalated"])]

@@ -144,7 +144,7 @@ def test_two_versions_are_compared_line_by_line(demo: Demo, console: Console) ->
 
 def test_two_people_are_asked_for_in_the_console(demo: Demo, console: Console) -> None:
     browser = console("admin")
-    assert "One person may put policies in force alone here." in browser.get("/console/").content.decode()
+    assert "One person alone can publish policies in this tenant." in browser.get("/console/").content.decode()
     assert "Require four eyes" in browser.get("/console/policies/policy/").content.decode()
     asked = browser.post("/console/tenancy/foureyesrule/require/", follow=True)
     assert "put in force by a second person from now on." in asked.content.decode()
@@ -160,7 +160,7 @@ def test_two_people_are_asked_for_in_the_console(demo: Demo, console: Console) -
     )
     demo.join("boss", roles=("tenant_admin",))
     ended = console("boss").post("/console/tenancy/foureyesrule/end/", follow=True)
-    assert "One person is enough to put policies in force." in ended.content.decode()
+    assert "Four eyes are no longer required for policies." in ended.content.decode()
 
 
 def in_other_hands(demo: Demo, console: Console) -> Any:

@@ -61,7 +61,7 @@ class TestCreateTenant:
         assert tenant_by_slug("acme").name == "Acme Inc."
 
     def test_existing_slug_is_refused(self, manage: Manage, tenant: Tenant) -> None:
-        assert manage("create_tenant", "acme") == Said(1, "", "There is a tenant 'acme' already.\n")
+        assert manage("create_tenant", "acme") == Said(1, "", "The tenant 'acme' already exists.\n")
 
     def test_malformed_slug_is_refused(self, manage: Manage) -> None:
         assert manage("create_tenant", "Acme Inc.").status == 1
@@ -117,7 +117,7 @@ class TestCreateCredential:
 
     def test_unknown_tenant_is_refused(self, manage: Manage) -> None:
         said = credential(manage, "--scopes", "workitems:read", tenant="nowhere")
-        assert said == Said(1, "", "There is no tenant 'nowhere'. manage.py create_tenant makes one.\n")
+        assert said == Said(1, "", "There is no tenant 'nowhere'. Create it with manage.py create_tenant.\n")
 
     def test_unknown_role_is_refused(self, manage: Manage, tenant: Tenant) -> None:
         assert credential(manage, "--role", "emperor", "--scopes", "workitems:read").status == 1
