@@ -32,7 +32,7 @@ class ConfirmEmergency(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """The version stays in force. The publisher cannot confirm it."""
+        """Confirm an emergency publication. The version stays in force. The publisher cannot confirm it."""
         EMPTY.check(request.data)
         emergency = _emergency(self, request, policy_id, version)
         return answer_version(confirm_emergency(emergency, ctx=request.auth).version)
@@ -52,8 +52,11 @@ class EndEmergency(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """The version is retired and the previous version is put back in force, as at the end of the time box. Open
-        steps of the version are re-evaluated."""
+        """End an emergency publication.
+
+        The version is retired and the previous version is put back in force, as at the end of the time box. Open
+        steps of the version are re-evaluated.
+        """
         EMPTY.check(request.data)
         emergency = _emergency(self, request, policy_id, version)
         return answer_version(end_emergency(emergency, ctx=request.auth).version)

@@ -147,7 +147,7 @@ class PolicyVersionDetail(TenantView):
         headers=("ETag",),
     )
     def patch(self, request: Any, policy_id: str, version: str) -> Response:
-        """Requires `If-Match`, to prevent lost updates."""
+        """Edit a draft. `If-Match` is required, to prevent lost updates."""
         sent = sent_policy(SEND_DOCUMENT.check(request.data))
         draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
         check_if_match(request, _etag(draft), required=True)
@@ -169,7 +169,7 @@ class ValidatePolicyVersion(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Checks the conditions against the payload schemas of the workflows in scope, and runs the tests."""
+        """Check the conditions against the payload schemas of the workflows in scope, and run the tests."""
         EMPTY.check(request.data)
         found = version_asked(self, request, policy_id, version)
         validation = validate_policy(found.document, policy=found.policy, ctx=request.auth)

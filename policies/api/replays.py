@@ -48,9 +48,11 @@ class ReplayPolicyVersion(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """A job evaluates this version on recorded facts and compares the result with that of the version in force, or
-        (`against: recorded`) with the recorded decisions. Poll the replay until it is `finished`. `scopes` replaces
-        the scopes of the policy."""
+        """Evaluate this version on recorded facts in a job.
+
+        The results are compared with those of the version in force, or (`against: recorded`) with the recorded
+        decisions. Poll the replay until it is `finished`. `scopes` replaces the scopes of the policy.
+        """
         body = REPLAY.check(request.data)
         found = found_version(self, request, policy_id, version)
         replay = request_replay(found, _asked(body), ctx=request.auth)

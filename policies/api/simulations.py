@@ -40,8 +40,10 @@ class SimulatePolicyVersion(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Evaluates like the live check, together with every other policy that applies, and stores nothing. Requests
-        that intake or execute refuse earlier are refused here too."""
+        """Evaluate like the live check, together with every other policy that applies, and store nothing.
+
+        Requests that intake or execute refuse earlier are refused here too.
+        """
         body = SIMULATE.check(request.data)
         found = found_version(self, request, policy_id, version)
         return Response(simulate(candidate_version(found), body["facts"], ctx=request.auth).as_json())
