@@ -76,7 +76,7 @@ class Secrets(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """Stored encrypted and never returned. Documents refer to it as `{stored: secret_id}`.
+        """Store a secret. It is encrypted and never returned; documents refer to it as `{stored: secret_id}`.
 
         Calls use the new value immediately and send it to the given hosts only.
         """

@@ -75,7 +75,7 @@ class HealthOfIntegration(TenantView):
 
     @operation("readIntegrationHealth", "Read the health of an integration", tag="Integrations", answers={200: HEALTH})
     def get(self, request: Any, integration_id: str) -> Response:
-        """Derived from the results of its executions. No call is made."""
+        """Return the health, derived from the results of its executions. No call is made."""
         (health,) = health_of([_found(request, integration_id)], now=clock.now(), ctx=request.auth)
         return Response(represent_health(health))
 
