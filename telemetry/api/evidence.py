@@ -36,7 +36,7 @@ class ExportEvidence(TenantView):
         ),
     )
     def get(self, request: Any, export_id: str) -> HttpResponseBase:
-        """The receipts are proven under the newest checkpoint.
+        """Return the receipts with proofs under the newest checkpoint.
 
         `threada_verify.py` checks the archive without this system or its database.
         """

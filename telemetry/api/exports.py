@@ -53,9 +53,10 @@ class TelemetryExports(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """A small export is `ready` in this response. A larger one is written by a job: read it until it is `ready`.
+        """Create an export. A small one is `ready` in this response; a job writes a larger one.
 
-        The file contains the receipts committed when writing started, and every download returns the same bytes.
+        Read a larger export until it is `ready`. The file contains the receipts committed when writing started, and
+        every download returns the same bytes.
         """
         body = CREATE_EXPORT.check(request.data)
         filters = dict(body.get("filters", {}))

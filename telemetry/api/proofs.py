@@ -43,7 +43,7 @@ class ReceiptProof(TenantView):
         reasons=("receipt_not_sealed", "log_does_not_hold"),
     )
     def get(self, request: Any, receipt_id: str) -> HttpResponse:
-        """The proof is under the newest checkpoint.
+        """Return the proof of the receipt under the newest checkpoint.
 
         Save it with the receipt: it stays valid independently of this system.
         """
