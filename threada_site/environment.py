@@ -1,4 +1,4 @@
-"""Reading the environment, and the keys that are made once and kept in the data directory. Imports no Django."""
+"""Environment variables, and keys that are created once and stored in the data directory. Imports no Django."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def text(name: str, default: str = "") -> str:
 
 
 def words(name: str, default: str = "") -> list[str]:
-    """A list separated by commas or white space."""
+    """Return a list separated by commas or white space."""
     return text(name, default).replace(",", " ").split()
 
 
@@ -31,7 +31,7 @@ def number(name: str, default: int) -> int:
 
 
 def numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
-    """Numbers by name, as `low=50 high=5` says them; what it leaves out keeps its default. Each is 1 or more."""
+    """Return numbers by name from text like `low=50 high=5`. Missing names keep their default."""
     found = dict(defaults)
     for word in words(name):
         key, _, value = word.partition("=")
@@ -49,8 +49,10 @@ def flag(name: str, *, default: bool = False) -> bool:
 
 
 def mail_server(name: str) -> dict[str, Any] | None:
-    """The options of Django's SMTP backend that `smtp://`, `smtps://` or `smtp+starttls://[user:password@]host[:port]`
-    says; None when the variable is empty."""
+    """Return options of Django's SMTP backend for an SMTP URL; None if the variable is empty.
+
+    The URL is `smtp://`, `smtps://` or `smtp+starttls://[user:password@]host[:port]`.
+    """
     url = text(name)
     if not url:
         return None
@@ -74,12 +76,12 @@ def mail_server(name: str) -> dict[str, Any] | None:
 
 
 def is_web() -> bool:
-    """Whether this process answers requests from outside. Everything that `manage.py` starts says that it does not."""
+    """Return True if this process answers requests. `manage.py` marks all other processes."""
     return text("THREADA_PROCESS", "web") == "web"
 
 
 def database_url() -> str:
-    """The login of this process: that of `THREADA_PLATFORM_DATABASE_URL`, where there is one, for all but the web."""
+    """Return the login of this process: `THREADA_PLATFORM_DATABASE_URL`, if set, except for the web."""
     return ("" if is_web() else text("THREADA_PLATFORM_DATABASE_URL")) or text("DATABASE_URL")
 
 
@@ -87,19 +89,19 @@ DATA_DIR = Path(text("THREADA_DATA_DIR") or BASE_DIR / ".threada").absolute()
 
 
 def key(name: str) -> str:
-    """The key `THREADA_<NAME>` from the environment, or the one in `<data dir>/keys/<name>`, made on first use."""
+    """Return the key `THREADA_<NAME>` or the one in `<data dir>/keys/<name>`, created on first use."""
     return text(f"THREADA_{name.upper()}") or key_file(name).read_text().strip()
 
 
 def keys(name: str) -> list[str]:
-    """Likewise, where several may stand, separated by white space: the first one is used, all are known."""
+    """Return all keys of this name, separated by white space: the first one is used, all are accepted."""
     return list(dict.fromkeys(key(name).split()))
 
 
 def key_file(name: str) -> Path:
-    """`<data dir>/keys/<name>`, holding a key since its first use.
+    """Return the path `<data dir>/keys/<name>` of a key, created on first use.
 
-    The file has mode 0600 and appears whole or not at all, also when several processes start at once.
+    The file has mode 0600 and is created atomically, also when several processes start at once.
     """
     path = DATA_DIR / "keys" / name
     if path.exists():

@@ -1,1 +1,1 @@
-"""The grammar of console pages: rights, rows, lists, buttons and forms, for the `admin` module of every app."""
+"""Building blocks of console pages: permissions, rows, lists, buttons and forms, used by the `admin` of each app."""

@@ -1,6 +1,6 @@
-"""Buttons and forms: one address, one service call in one unit of work, as the API makes it.
+"""Buttons and forms: one URL calls one service in one unit of work, like the API.
 
-A refusal rolls back (unless it keeps its changes), leaves its own receipt, and becomes a message on the page.
+A refusal rolls back (unless it keeps its changes), writes its own receipt, and is shown as a message on the page.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from threada_site.kernel.errors import ThreadaError
 from threada_site.tenancy.current_actor import acting
 
 OWN_UNIT_OF_WORK: Final = "opens_own_unit_of_work"
-"""Marks views that open their unit of work themselves: the middleware leaves them alone."""
+"""Attribute of views that open their own unit of work; the middleware opens none for them."""
 
 
 @dataclass
 class Call:
-    """One press of a button. `subject` is what a refusal's receipt is about, once it has been found."""
+    """One submission of a button or form. `subject` is the subject of a refusal's receipt, once it is known."""
 
     request: HttpRequest
     ctx: ActingContext
@@ -35,15 +35,15 @@ class Call:
     subject: Any = None
 
     def sent(self, name: str) -> str:
-        """A field of the form, without white space around it."""
+        """Return a field of the form without surrounding white space."""
         return self.request.POST.get(name, "").strip()
 
 
 @dataclass(frozen=True)
 class Done:
-    """What to say afterwards, and where to go on; None is the page of the row itself.
+    """Message after success, and the next page; None is the page of the row.
 
-    `shows` is for what can be seen this once: it stands on the answer to a form itself, and is kept nowhere.
+    `shows` contains values that are shown only once, on the response to the form. They are stored nowhere.
     """
 
     message: str
@@ -56,14 +56,14 @@ type Handler = Callable[[Call], Done]
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """A button: its scope is asked before anything is looked up."""
+    """Button. Its scope is checked before anything is looked up."""
 
     slug: str
     scope: Scope | None
 
 
 def action(scope: Scope | None) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
-    """Make a ModelAdmin's method `(self, call) -> Done` a button at `<row>/<method's name>/`, by POST alone."""
+    """Make a method `(self, call) -> Done` of a ModelAdmin a button at `<row>/<method name>/`, by POST only."""
 
     def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
         method.action_spec = ActionSpec(method.__name__.replace("_", "-"), scope)  # type: ignore[attr-defined]
@@ -73,9 +73,9 @@ def action(scope: Scope | None) -> Callable[[Callable[..., Done]], Callable[...,
 
 
 def carry_out(call: Call, scope: Scope | None, handler: Handler) -> Done | ThreadaError:
-    """Call `handler` in a unit of work. What it refuses is answered, after rollback and receipt.
+    """Call `handler` in a unit of work. Return a refusal after its rollback and receipt.
 
-    Raises `Http404` for what the tenant does not hold, after the receipt.
+    Raise `Http404` after the receipt for rows that the tenant does not have.
     """
     refusal: ThreadaError | None = None
     try:
@@ -99,20 +99,20 @@ def carry_out(call: Call, scope: Scope | None, handler: Handler) -> Done | Threa
 
 
 def require_scope(ctx: ActingContext, scope: Scope | None) -> None:
-    """Refuse whoever holds `scope` nowhere in the tenant."""
+    """Raise `ScopeMissing` unless `scope` is held anywhere in the tenant."""
     if scope is not None and not ctx.has_scope_anywhere(scope):
-        raise errors.ScopeMissing(f"This needs the scope {scope.value}, which your roles lack.")
+        raise errors.ScopeMissing(f"This needs the scope {scope.value}, which your roles do not have.")
 
 
 def record_refused(call: Call, refusal: ThreadaError) -> None:
-    """The receipt of a refusal, in a unit of work of its own."""
+    """Write the receipt of a refusal in its own unit of work."""
     record = import_string(settings.THREADA_REFUSAL_HANDLER)
     with unit_of_work(call.ctx.tenant_id):
         record(call.ctx, refusal, method=call.request.method, path=call.request.path, subject=call.subject)
 
 
 def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpResponse:
-    """Carry out a button's action and go back to its page with its result."""
+    """Run a button's action and redirect with its result."""
     outcome = carry_out(call, spec.scope, handler)
     if isinstance(outcome, Done):
         if outcome.message:
@@ -124,7 +124,7 @@ def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpR
 
 
 def sentences(refusal: ThreadaError) -> list[str]:
-    """A refusal in words for the page: what is wrong, where, and the tenant's own reasons."""
+    """Return a refusal as sentences: detail, field errors, and reasons of the tenant's policies."""
     found = [f"{refusal.detail} ({refusal.reason_code})"]
     found += [f"{entry.pointer}: {entry.detail}".removeprefix(": ") for entry in refusal.errors[:20]]
     found += [

@@ -1,4 +1,4 @@
-"""Configuration documents on pages: shown as YAML, and typed as YAML or JSON with the lines of what is wrong."""
+"""Configuration documents in the console: shown as YAML; entered as YAML or JSON, with line numbers in errors."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ LINES_SHOWN: Final = 3000
 
 
 def as_yaml(value: Any) -> str:
-    """A JSON value as a YAML document in the order it was written, at most 3,000 lines of it."""
+    """Return a JSON value as YAML in its original order, at most 3,000 lines."""
     text = write_document(value)
     lines = text.splitlines()
     if len(lines) > LINES_SHOWN:
-        return "\n".join([*lines[:LINES_SHOWN], f"# {len(lines) - LINES_SHOWN} more lines: the API answers them all."])
+        return "\n".join([*lines[:LINES_SHOWN], f"# {len(lines) - LINES_SHOWN} more lines; read them by the API."])
     return text
 
 
 def one_document(text: str) -> Document:
-    """The single document that was typed. Raises `DocumentInvalid`, naming the line."""
+    """Return the single document in `text`. Raise `DocumentInvalid` with the line."""
     documents = load_documents(text, source="document")
     if len(documents) != 1:
-        raise errors.DocumentInvalid(f"Write one document; these are {len(documents)}.")
+        raise errors.DocumentInvalid(f"Enter one document; the text contains {len(documents)}.")
     return documents[0]
 
 
 @contextmanager
 def with_lines(document: Document, prefix: str = "") -> Iterator[None]:
-    """Have refusals say the place in `document` where each problem stands; `prefix` is where the service's root is."""
+    """Add line and column in `document` to errors of refusals. `prefix` is the pointer of the service's root."""
     try:
         yield
     except ThreadaError as error:
@@ -43,6 +43,6 @@ def with_lines(document: Document, prefix: str = "") -> Iterator[None]:
 
 
 def located(document: Document, error: FieldError, prefix: str = "") -> FieldError:
-    """A problem as the page says it: with its line and column in words, and no pointer."""
+    """Return an error with its line and column as text and without a pointer."""
     found = document.located(replace(error, pointer=prefix + error.pointer))
     return replace(found, pointer="", detail=f"line {found.line}, column {found.column}: {found.detail}")

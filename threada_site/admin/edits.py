@@ -1,4 +1,4 @@
-"""Edits of configuration as django-auditlog kept them. Its table has no tenant column: every look names the tenant."""
+"""Edits of configuration, as django-auditlog stores them. Its table has no tenant column: queries filter by tenant."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ACTIONS: Final = {0: "created", 1: "changed", 2: "deleted"}
 
 @dataclass(frozen=True)
 class Edit:
-    """One edit: who, when, and what it was before and after."""
+    """One edit: actor, time, and values before and after."""
 
     at: datetime
     action: str
@@ -29,7 +29,7 @@ class Edit:
 
 
 def edits_of(row: Model, *, ctx: ActingContext) -> list[Edit]:
-    """The last edits of a row of this tenant, newest first."""
+    """Return the last edits of a row of this tenant, newest first."""
     entries = LogEntry.objects.filter(
         content_type=ContentType.objects.get_for_model(row),
         object_pk=str(row.pk),

@@ -1,4 +1,4 @@
-"""JSON values as readable fields. Characters that nobody would see are written out, in names and values alike."""
+"""JSON values as readable fields. Invisible characters are written as code points, in names and values."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threada_site.kernel.characters import code_point, has_unseen, name_of, piec
 
 
 def visible(text: Any) -> SafeString:
-    """A text, escaped, with every character that cannot be seen written as its code point and marked."""
+    """Return a text as escaped HTML, with every invisible character shown as its code point and marked."""
     if isinstance(text, SafeString):
         return text
     plain = str(text)
@@ -21,7 +21,7 @@ def visible(text: Any) -> SafeString:
 
 
 def plainly(value: Any) -> str:
-    """A JSON value without parts, as a reader would write it."""
+    """Return a scalar JSON value, or a list of scalars, as text."""
     if value is None or value in ({}, [], ""):
         return "none"
     if isinstance(value, bool):
@@ -32,7 +32,7 @@ def plainly(value: Any) -> str:
 
 
 def entries(value: Any) -> list[tuple[str, Any, bool]]:
-    """The members of an object or the parts of an array: name, value, and whether the value has parts of its own."""
+    """Return the members of an object or array as name, value, and True if the value has members of its own."""
     if isinstance(value, dict):
         return [(str(name), part, _has_parts(part)) for name, part in value.items()]
     if isinstance(value, list | tuple):
@@ -41,14 +41,14 @@ def entries(value: Any) -> list[tuple[str, Any, bool]]:
 
 
 def fields(value: Any) -> SafeString:
-    """A JSON value as a list of names and values, however deep it goes."""
+    """Return a JSON value as nested HTML lists of names and values."""
     found: list[str] = []
     _write(value, found)
     return mark_safe("".join(found))  # noqa: S308 (names and values are escaped by `visible`)
 
 
 def citation(value: Any) -> SafeString:
-    """A citation: what it quotes first and whole, then where from. Everything it holds is written."""
+    """Return a citation as HTML: the whole quote first, then its source and all other members."""
     if not isinstance(value, dict) or not isinstance(value.get("quote"), str):
         return fields(value) if _has_parts(value) else _paragraph(value)
     rest = {name: part for name, part in value.items() if name != "quote"}
@@ -77,7 +77,7 @@ def _marked(character: str) -> str:
 
 
 def _has_parts(value: Any) -> bool:
-    """Arrays of plain values are written on one line."""
+    """Return True if a value needs nested lines. Arrays of scalars are written on one line."""
     if isinstance(value, list | tuple):
         return any(isinstance(part, dict | list | tuple) for part in value)
     return isinstance(value, dict) and bool(value)

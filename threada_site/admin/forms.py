@@ -1,4 +1,4 @@
-"""Form pages: what a button cannot ask. A refusal shows the form again with what was typed and why it was refused."""
+"""Form pages. A refusal shows the form again with the entered values and the reason."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FORM_SPEC: Final = "form_spec"
 
 
 class ConsoleForm(forms.Form):
-    """A form that knows who fills it in, and about which row. `intro` stands above it."""
+    """Form with the acting context and its row. `intro` is shown above it."""
 
     intro: ClassVar[str] = ""
     template: ClassVar[str] = "console/form.html"
@@ -34,19 +34,19 @@ class ConsoleForm(forms.Form):
         self.prepare()
 
     def prepare(self) -> None:
-        """Fill in choices and initial values; runs inside the unit of work."""
+        """Set choices and initial values. Runs inside the unit of work."""
 
     def rework(self) -> bool:
         """Return True to show the form again instead of running its action. Runs inside the unit of work."""
         return False
 
     def shown_with(self) -> dict[str, Any]:
-        """What the form's own template needs besides it; runs inside the unit of work."""
+        """Return additional context of the form's own template. Runs inside the unit of work."""
         return {}
 
 
 class CodeArea(forms.Textarea):
-    """A field for a document: fixed width, no wrapping."""
+    """Text area for a document: fixed width, no wrapping."""
 
     def __init__(self, rows: int = 24) -> None:
         super().__init__({"rows": rows, "class": "t-codearea", "spellcheck": "false", "autocomplete": "off"})
@@ -54,7 +54,7 @@ class CodeArea(forms.Textarea):
 
 @dataclass(frozen=True)
 class FormSpec:
-    """A form page at `<slug>/`, or `<row>/<slug>/`."""
+    """Form page at `<slug>/`, or `<row>/<slug>/`."""
 
     slug: str
     title: str
@@ -72,7 +72,7 @@ def form_page(
     submit: str = "Save",
     of_row: bool = False,
 ) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
-    """Make a ModelAdmin's method `(self, call, form) -> Done` what a valid form does."""
+    """Make a method `(self, call, form) -> Done` of a ModelAdmin the handler of a valid form."""
 
     def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
         spec = FormSpec(method.__name__.replace("_", "-"), title, form, scope, submit, of_row)
@@ -83,7 +83,7 @@ def form_page(
 
 
 def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], Done]) -> Callable[..., HttpResponse]:
-    """The view of a form page."""
+    """Return the view of a form page."""
 
     @require_http_methods(["GET", "HEAD", "POST"])
     def view(request: HttpRequest, key: str = "") -> HttpResponse:

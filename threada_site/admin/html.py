@@ -1,4 +1,4 @@
-"""Small pieces of HTML that lists and pages share. Everything that comes from rows is escaped."""
+"""HTML fragments of lists and pages. All values of rows are escaped."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from threada_site.kernel import clock
 
 NOTHING: Final = "–"  # noqa: RUF001
-"""What stands where a row has nothing to say."""
+"""Text of an empty cell."""
 _TONES: Final = {
     "good": {"approved", "succeeded", "resolved", "published", "live", "allow", "approve", "active", "ready",
         "confirmed", "in force", "well", "finished", "sent", "sealed", "lifted"},
@@ -32,7 +32,7 @@ _ICONS: Final = {"good": "check_circle", "bad": "error", "busy": "autorenew", "w
 
 
 def badge(word: str) -> SafeString:
-    """A state in its own words, with a colour and a sign of its tone."""
+    """Return a state as a badge with colour and icon."""
     if not word:
         return SafeString("")
     tone = _TONE_OF.get(word, "plain")
@@ -42,7 +42,7 @@ def badge(word: str) -> SafeString:
 
 
 def when(instant: datetime | None) -> SafeString:
-    """An instant in the reader's zone, to the second, readable and exact."""
+    """Return an instant in the reader's time zone, to the second, with the exact value as title."""
     if instant is None:
         return SafeString("")
     exact = clock.rfc3339(instant)
@@ -54,7 +54,7 @@ def when(instant: datetime | None) -> SafeString:
 
 
 def left(instant: datetime | None) -> str:
-    """How far off an instant is, in one unit: `in 4 h`, `2 days ago`."""
+    """Return the distance to an instant in one unit: `in 4 h`, `2 days ago`."""
     if instant is None:
         return ""
     seconds = (instant - clock.now()).total_seconds()
@@ -67,12 +67,12 @@ def left(instant: datetime | None) -> str:
 
 
 def code(text: Any) -> SafeString:
-    """Something exact: an id, a digest, a name."""
+    """Return an id, digest or name in fixed width."""
     return format_html('<code class="t-code">{}</code>', text) if text else SafeString("")
 
 
 def page_url(model: str, key: str) -> str:
-    """The page of one row: `page_url("workitems.workitem", "wi_…")`."""
+    """Return the URL of a row's page: `page_url("workitems.workitem", "wi_…")`."""
     return reverse(f"admin:{model.replace('.', '_')}_change", args=[key])
 
 
@@ -81,12 +81,12 @@ def list_url(model: str) -> str:
 
 
 def row_link(model: str, key: str | None, text: Any = None) -> SafeString:
-    """A link to the page of a row, named by its id unless `text` is given."""
+    """Return a link to a row's page, with its id as text unless `text` is given."""
     if not key:
         return SafeString("")
     return format_html('<a class="t-link" href="{}">{}</a>', page_url(model, key), text or code(key))
 
 
 def tags(words: Any) -> SafeString:
-    """A row of small labels."""
+    """Return a row of small labels."""
     return format_html_join("", '<span class="t-tag">{}</span>', ((word,) for word in words))

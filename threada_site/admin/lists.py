@@ -1,4 +1,4 @@
-"""Lists: documented filters, search by id, keyset pages. One statement a page; nothing is ever counted."""
+"""Lists: documented filters, search by id, keyset pages. One statement per page; rows are never counted."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ type Choices = Callable[[ActingContext], list[tuple[str, str]]]
 
 @dataclass(frozen=True)
 class Column:
-    """One column: what it shows of a row. `is_wide` may break and shrink; others stay on one line."""
+    """Column of a list. `is_wide` columns may wrap; others stay on one line."""
 
     title: str
     value: Callable[[Any], Any]
@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True)
 class ListFilter:
-    """A field of the filter bar, named as the API's parameter. Choices come from configuration, never from the list."""
+    """Field of the filter bar, with the name of the API's parameter. Choices come from configuration only."""
 
     name: str
     label: str
@@ -43,7 +43,7 @@ class ListFilter:
 
 @dataclass(frozen=True)
 class ShownFilter:
-    """A filter as the page draws it."""
+    """Filter field in the form that templates need."""
 
     name: str
     label: str
@@ -54,7 +54,7 @@ class ShownFilter:
 
 @dataclass(frozen=True)
 class ListPage:
-    """A page of rows, and the queries that lead to its neighbours."""
+    """Page of rows, and the queries of the neighbouring pages."""
 
     rows: list[Any]
     filters: list[ShownFilter]
@@ -66,7 +66,7 @@ class ListPage:
 
 
 def words(enumeration: Any) -> Choices:
-    """The values of an enumeration as choices."""
+    """Return the values of an enumeration as choices."""
     return lambda _ctx: [(entry.value, entry.value.replace("_", " ")) for entry in enumeration]
 
 
@@ -84,7 +84,7 @@ def list_page(
     search: Callable[[QuerySet[Any], str], QuerySet[Any]],
     key: str,
 ) -> ListPage:
-    """The page that `query` asks for, of `rows` ordered by `key` (`-id` or a unique column)."""
+    """Return the page of `rows` that `query` requests, ordered by `key` (`-id` or a unique column)."""
     problems: list[str] = []
     sent = {entry.name: query.get(entry.name, "").strip() for entry in filters}
     sought = query.get(_SEARCH, "").strip()[:200]
@@ -114,7 +114,7 @@ def list_page(
 
 
 def _filtered(bound: django_filters.FilterSet, problems: list[str]) -> QuerySet[Any]:
-    """The rows a filter leaves; what it refuses beyond single fields is said like a wrong field."""
+    """Return the filtered rows. A refusal of the filter is added to `problems`."""
     try:
         return bound.qs
     except ThreadaError as refusal:
@@ -123,7 +123,7 @@ def _filtered(bound: django_filters.FilterSet, problems: list[str]) -> QuerySet[
 
 
 def _keyset(rows: QuerySet[Any], query: QueryDict, key: str) -> tuple[list[Any], bool, bool]:
-    """A page of rows in order, and whether there are some after and before it."""
+    """Return a page of rows, and whether later and earlier rows exist."""
     field, descends = key.removeprefix("-"), key.startswith("-")
     beyond, short_of = (f"{field}__lt", f"{field}__gt") if descends else (f"{field}__gt", f"{field}__lt")
     newer = _bound(query.get(_NEWER, ""), field)
@@ -159,7 +159,7 @@ def _query(kept: Mapping[str, str], name: str, value: str) -> str:
 
 
 def _as_parameters(sent: Mapping[str, str], filters: tuple[ListFilter, ...], problems: list[str]) -> dict[str, str]:
-    """What the API's filter would be sent: days become instants, the last day counts whole."""
+    """Return API parameters: days become instants; the last day is included completely."""
     parameters = {name: value for name, value in sent.items() if value}
     for entry in filters:
         if entry.kind != "day" or entry.name not in parameters:
@@ -168,12 +168,12 @@ def _as_parameters(sent: Mapping[str, str], filters: tuple[ListFilter, ...], pro
             day = date.fromisoformat(parameters[entry.name])
             end = day + timedelta(days=1) if entry.name.endswith("_before") else day
         except (ValueError, OverflowError):
-            problems.append(f"{entry.label}: write a day as 2026-01-31.")
+            problems.append(f"{entry.label}: enter a day in the form 2026-01-31.")
             continue
         parameters[entry.name] = f"{end.isoformat()}T00:00:00Z"
     return parameters
 
 
 def by_start_of(field: str) -> Callable[[QuerySet[Any], str], QuerySet[Any]]:
-    """Search by how a chosen id begins."""
+    """Return a search by the beginning of a slug."""
     return lambda rows, text: rows.filter(**{f"{field}__startswith": text})

@@ -1,7 +1,7 @@
-"""The base of every model's pages: permissions come from the ActingContext, rows from tenant-scoped selectors.
+"""Base of all model pages: permissions come from the acting context, rows from tenant-scoped selectors.
 
-There is no second way in: Django's own add, change, delete and history pages do not exist, so no state can be edited;
-what changes anything is a button or a form that calls a service.
+Django's own pages for add, change, delete and history do not exist. Buttons and forms that call services are the only
+way to change anything.
 """
 
 from __future__ import annotations
@@ -29,53 +29,53 @@ from threada_site.kernel.context import ActingContext, Scope
 
 
 class TenantAdmin(ModelAdmin):
-    """Pages over the rows of one tenant table. Subclasses say what they are; this says how they are shown."""
+    """Pages over the rows of one tenant table. Subclasses declare the contents; this class renders them."""
 
     scope: ClassVar[Scope] = Scope.WORKITEMS_READ
     id_prefix: ClassVar[str] = ""
-    """The prefix of public ids in addresses; without one, rows are named by `slug`."""
+    """Prefix of the public ids in URLs; if empty, URLs contain the slug."""
     key: ClassVar[str] = "slug"
-    """What lists are ordered by: a unique column, or `-id`."""
+    """Order of lists: a unique column, or `-id`."""
     columns: ClassVar[tuple[Column, ...]] = ()
     filters: ClassVar[tuple[ListFilter, ...]] = ()
     filterset: ClassVar[type[django_filters.FilterSet] | None] = None
     search_hint: ClassVar[str] = ""
     heading: ClassVar[str] = ""
-    """What the list is called; the model's name unless said."""
+    """Title of the list; default: the model's name."""
     about: ClassVar[str] = ""
     nothing_yet: ClassVar[str] = "There is nothing here yet."
     page_template: ClassVar[str] = ""
     shows_edits: ClassVar[bool] = False
 
-    # What subclasses fill in
+    # Hooks for subclasses
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        """The rows this context may read, by a selector."""
+        """Return the rows that the context may read, by a selector."""
         raise NotImplementedError
 
     def page(self, row: Any, *, ctx: ActingContext) -> dict[str, Any]:
-        """What the page of one row shows."""
+        """Return the context of a row's page."""
         return {}
 
     def page_asked(self, row: Any, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
-        """The same for pages that can be asked for more than one way, by their query."""
+        """Return the context of a row's page that depends on the query string."""
         return self.page(row, ctx=ctx)
 
     def notices(self, ctx: ActingContext) -> list[SafeString]:
-        """What the list says above everything else, as HTML."""
+        """Return notices above the list, as HTML."""
         return []
 
     def page_title(self, row: Any) -> str:
         return f"{self.opts.verbose_name} {row}"
 
     def search(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
-        """Rows that the search box means."""
+        """Return the rows that match the search box."""
         if not self.id_prefix:
             return by_start_of("slug")(rows, text)
         parsed = ids.parse_public_id(self.id_prefix, text)
         return rows.filter(id=parsed) if parsed else rows.none()
 
-    # Rights: never user.has_perm, since permissions of Django know no tenant
+    # Permissions: never user.has_perm, because Django's permissions have no tenant
 
     def has_module_permission(self, request: HttpRequest) -> bool:
         return self.has_view_permission(request)
@@ -97,21 +97,21 @@ class TenantAdmin(ModelAdmin):
         return self.rows(context_of(request))
 
     def key_of(self, row: Any) -> str:
-        """What names a row in addresses."""
+        """Return the key of a row in URLs."""
         return str(row.public_id if self.id_prefix else row.slug)
 
     def find(self, key: str, *, ctx: ActingContext) -> Any:
-        """The row an address names. Raises `Http404`, for another tenant's as for none."""
+        """Return the row with this key. Raise `Http404`, also for rows of other tenants."""
         parsed: Any = ids.parse_public_id(self.id_prefix, key) if self.id_prefix else key if ids.is_slug(key) else None
         row = self.rows(ctx).filter(**{"id" if self.id_prefix else "slug": parsed}).first() if parsed else None
         if row is None:
-            raise Http404(f"There is no {self.opts.verbose_name} {key[:80]} here.")
+            raise Http404(f"There is no {self.opts.verbose_name} {key[:80]} in this tenant.")
         return row
 
-    # Addresses
+    # URLs
 
     def get_urls(self) -> list[URLPattern]:
-        """The list, the page of a row, its buttons and forms. The names of the first two are Django's."""
+        """Return the URLs of the list, row pages, buttons and forms. The first two have Django's names."""
         name = f"{self.opts.app_label}_{self.opts.model_name}"
         found = [path("", self._wrap(require_safe(self.list_view)), name=f"{name}_changelist")]
         for method in self._marked(FORM_SPEC):
@@ -131,7 +131,7 @@ class TenantAdmin(ModelAdmin):
         return [*found, path("<str:key>/change/", self._wrap(require_safe(self.row_view)), name=f"{name}_change")]
 
     def url_of(self, row: Any) -> str:
-        """The address of a row's page."""
+        """Return the URL of a row's page."""
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[self.key_of(row)])
 
     @property
@@ -202,7 +202,7 @@ class TenantAdmin(ModelAdmin):
         return context_of(request)
 
     def _forms(self, ctx: ActingContext, *, of_row: bool, key: str = "") -> list[tuple[str, str]]:
-        """Address and title of the forms that this context may open."""
+        """Return URL and title of the forms that the context may open."""
         name = f"admin:{self.opts.app_label}_{self.opts.model_name}"
         return [
             (reverse(f"{name}_{spec.slug.replace('-', '_')}", args=[key] if of_row else []), spec.title)
@@ -222,14 +222,14 @@ class TenantAdmin(ModelAdmin):
         return update_wrapper(wrapper, view)
 
     def _own(self, view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
-        """As `_wrap`, for a view that opens its unit of work itself."""
+        """Wrap a view that opens its own unit of work."""
         wrapped = self._wrap(view)
         setattr(wrapped, OWN_UNIT_OF_WORK, True)
         return wrapped
 
 
 def context_of(request: HttpRequest) -> ActingContext:
-    """Who acts: set by the console's middleware before any page is shown."""
+    """Return the acting context, which the console's middleware has set."""
     ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
     return ctx
 

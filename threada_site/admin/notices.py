@@ -1,4 +1,4 @@
-"""What the console points out to those who can fix it."""
+"""Notices of the console for people who can act on them."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
 
 
 def policy_notices(ctx: ActingContext) -> list[SafeString]:
-    """A warning, for those who publish, while one person may put policies in force alone."""
+    """Return a warning for publishers if one person alone may publish policies."""
     if not ctx.allows(Scope.POLICIES_PUBLISH) or requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES):
         return []
     address = reverse("admin:tenancy_foureyesrule_changelist")
-    said = 'One person may put policies in force alone here. <a class="t-link" href="{}">Require four eyes</a>.'
+    said = 'One person alone can publish policies in this tenant. <a class="t-link" href="{}">Require four eyes</a>.'
     return [format_html(said, address)]

@@ -48,7 +48,7 @@ def _count_wrong(request: HttpRequest) -> None:
     if wrong < MOST_WRONG:
         request.session[_WRONG] = wrong
         return
-    # Not `logout`: it would delete the row in a transaction that the refusal rolls back. Emptied, the session is saved
-    # after that, and nobody is signed in by it any more.
+    # `logout` would delete the session row in a transaction that the refusal rolls back. The emptied session is saved
+    # after the rollback and has no user.
     request.session.clear()
     request.user = AnonymousUser()

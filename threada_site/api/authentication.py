@@ -1,4 +1,4 @@
-"""From a bearer token to an `ActingContext`, in one SQL statement inside the request's transaction."""
+"""Authentication: from a bearer token to an `ActingContext`, in one SQL statement of the request's transaction."""
 
 from __future__ import annotations
 
@@ -29,7 +29,10 @@ _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
 
 
 class CredentialAuthentication(BaseAuthentication):
-    """`Authorization: Bearer thr_…`, narrowed by `Threada-Tenant` and `Threada-Role`. Everything else fails closed."""
+    """Authentication by `Authorization: Bearer thr_…`, narrowed by `Threada-Tenant` and `Threada-Role`.
+
+    Every other form is refused.
+    """
 
     def authenticate(self, request: Any) -> tuple[ActingContext, ActingContext]:
         token = _bearer_token(request)
@@ -82,7 +85,7 @@ def _bearer_token(request: Any) -> str:
         raise errors.CredentialMissing(headers=_CHALLENGE)
     token = token.strip()
     if scheme.lower() != "bearer" or not tokens.is_well_formed(token):
-        raise errors.CredentialInvalid("Authorization is not of the form Bearer thr_….", headers=_CHALLENGE)
+        raise errors.CredentialInvalid("Authorization must have the form Bearer thr_….", headers=_CHALLENGE)
     return token
 
 

@@ -1,4 +1,4 @@
-"""Bodies whose length is not declared: chunked ones, and those of HTTP/2."""
+"""Bodies without a declared length: chunked ones, and those of HTTP/2."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ type Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
 
 def reading_undeclared(application: Application) -> Application:
-    """WSGI middleware: Django takes a body without `Content-Length` for empty, which would drop in silence what it
-    says. Where the server marks the body's end itself, one byte more than may be sent is declared in its place; no
-    more is ever read, and nothing before somebody asks for it."""
+    """Wrap a WSGI application so that it reads bodies without `Content-Length`.
+
+    Django treats such a body as empty and would silently ignore it. If the server marks the end of the body itself,
+    one byte more than the maximum is declared. No more is ever read, and nothing is read before it is needed.
+    """
 
     def wrapped(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         is_undeclared = not environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ

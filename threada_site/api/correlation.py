@@ -1,4 +1,4 @@
-"""Correlation ids: one a request, kept when a well-formed one is sent in, found again in logs, receipts and answers."""
+"""Correlation ids: one per request, taken from the request if well-formed; part of logs, receipts and answers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a
 
 
 def correlation_id_for(sent: str | None, traceparent: str | None) -> str:
-    """The id sent in, else the trace id of a W3C `traceparent`, else a new one."""
+    """Return the sent id, else the trace id of a W3C `traceparent`, else a new id."""
     if sent and _WELL_FORMED.fullmatch(sent):
         return sent
     if traceparent and (match := _TRACEPARENT.fullmatch(traceparent)) and match[1] != "0" * 32:

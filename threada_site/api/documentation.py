@@ -1,4 +1,4 @@
-"""The OpenAPI document and the pages that explain the API. Served from our own host, with a policy that fits them."""
+"""OpenAPI document and documentation pages, served from this host with a matching content security policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from drf_spectacular.generators import SchemaGenerator
 
 from threada_site.api.reason_codes import reasons_by_category
 
-# Swagger UI sets style attributes from script and draws its icons from data: URLs.
+# Swagger UI sets style attributes by script and loads its icons from data: URLs.
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -36,7 +36,7 @@ def _page(view: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest]
 
 @require_safe
 def openapi_document(request: HttpRequest) -> HttpResponse:
-    """`/openapi.json`, the same bytes for everybody as long as the process lives."""
+    """Return `/openapi.json`, which does not change during the life of a process."""
     body, tag = _document()
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified(headers={"ETag": tag})
@@ -45,18 +45,18 @@ def openapi_document(request: HttpRequest) -> HttpResponse:
 
 @_page
 def api_page(request: HttpRequest) -> HttpResponse:
-    """`/docs`: Swagger UI."""
+    """Return `/docs`: Swagger UI."""
     return render(request, "docs/api.html")
 
 
 @_page
 def reason_codes_page(request: HttpRequest) -> HttpResponse:
-    """`/docs/reason-codes`: what a problem's `type` points to."""
+    """Return `/docs/reason-codes`, the target of a problem's `type`."""
     return render(request, "docs/reason_codes.html", {"categories": reasons_by_category()})
 
 
 def openapi_schema() -> dict[str, Any]:
-    """The document as Python values."""
+    """Return the OpenAPI document as Python values."""
     return SchemaGenerator().get_schema(request=None, public=True)
 
 

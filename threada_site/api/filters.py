@@ -1,4 +1,4 @@
-"""Query parameters of lists: the documented filters, typed, and nothing unknown ignored in silence."""
+"""Query parameters of lists: documented, typed filters. Unknown parameters are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PAGE_PARAMETERS = frozenset({"cursor", "limit"})
 
 
 class InstantField(forms.Field):
-    """An RFC 3339 instant with its offset."""
+    """RFC 3339 instant with an offset."""
 
     def to_python(self, value: Any) -> datetime | None:
         if not value:
@@ -28,18 +28,18 @@ class InstantField(forms.Field):
             instant = parse_datetime(value.replace(" ", "+"))
             if instant is not None and instant.tzinfo is not None:
                 return instant.astimezone(UTC)
-        except (ValueError, OverflowError):  # the first and the last day there is may lie outside of UTC's
+        except (ValueError, OverflowError):  # the first and the last possible day may be outside of UTC's range
             pass
         raise forms.ValidationError("must be an RFC 3339 instant with offset, such as 2026-01-31T09:30:00Z")
 
 
 def read_instant(text: str | None) -> datetime | None:
-    """The instant in a query parameter that `InstantFilter` has checked."""
+    """Return the instant in a query parameter that `InstantFilter` has checked."""
     return InstantField(required=False).clean(text) if text else None
 
 
 class WholeNumberField(forms.Field):
-    """A whole number from 0 in ASCII digits."""
+    """Whole number from 0, in ASCII digits."""
 
     def to_python(self, value: Any) -> int | None:
         if not value:
@@ -50,7 +50,7 @@ class WholeNumberField(forms.Field):
 
 
 class PublicIdField(forms.Field):
-    """A public id with a given prefix."""
+    """Public id with a given prefix."""
 
     def __init__(self, *, prefix: str, **kwargs: Any) -> None:
         self.prefix = prefix
@@ -66,7 +66,7 @@ class PublicIdField(forms.Field):
 
 
 class SlugFilter(django_filters.CharFilter):
-    """An id that people choose."""
+    """Filter by a slug."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(max_length=63, **kwargs)
@@ -85,7 +85,7 @@ class PublicIdFilter(django_filters.Filter):
 
 
 class CreatedWindow(django_filters.FilterSet):
-    """`created_after` (inclusive) and `created_before` (exclusive), answered from the time inside the ids."""
+    """Filters `created_after` (inclusive) and `created_before` (exclusive), which use the time inside ids."""
 
     created_after = InstantFilter(method="filter_created_after")
     created_before = InstantFilter(method="filter_created_before")
@@ -98,10 +98,10 @@ class CreatedWindow(django_filters.FilterSet):
 
 
 def apply_filters(filterset: type[django_filters.FilterSet], queryset: QuerySet[Any], request: Any) -> QuerySet[Any]:
-    """`queryset` cut by the request's query parameters. Raises `InvalidRequest` naming each bad or unknown one."""
+    """Filter `queryset` by the query parameters. Raise `InvalidRequest` with each invalid or unknown one."""
     known = PAGE_PARAMETERS | filterset.base_filters.keys()
     problems = [
-        FieldError(f"?{name}", "is not known here" + _nearest(name, known), "unknown_parameter")
+        FieldError(f"?{name}", "is not a parameter of this list" + _nearest(name, known), "unknown_parameter")
         for name in request.query_params
         if name not in known
     ]
@@ -111,23 +111,23 @@ def apply_filters(filterset: type[django_filters.FilterSet], queryset: QuerySet[
         if len(request.query_params.getlist(name)) > 1
     ]
     problems += [
-        FieldError(f"?{name}", "holds U+0000", "invalid")
+        FieldError(f"?{name}", "contains U+0000", "invalid")
         for name, value in request.query_params.items()
         if "\x00" in value
     ]
     if problems:
-        raise errors.InvalidRequest("The query cannot be understood.", errors=problems)
+        raise errors.InvalidRequest("The query parameters are invalid.", errors=problems)
     bound = filterset(data=request.query_params, queryset=queryset)
     if not bound.is_valid():
         raise errors.InvalidRequest(
-            "The query cannot be understood.",
+            "The query parameters are invalid.",
             errors=[FieldError(f"?{name}", " ".join(map(str, messages))) for name, messages in bound.errors.items()],
         )
     return bound.qs
 
 
 class NoFilters(django_filters.FilterSet):
-    """For lists without filters: refuses unknown parameters all the same."""
+    """Filter set of lists without filters; it refuses unknown parameters."""
 
 
 def _nearest(name: str, known: frozenset[str]) -> str:

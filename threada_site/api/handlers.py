@@ -1,4 +1,4 @@
-"""What is answered when no view does: an unknown address, an unreadable request, an error above the views."""
+"""Answers outside of views: unknown addresses, unreadable requests, errors above the views."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = structlog.get_logger("threada.api")
 
 
 def problem(request: HttpRequest, error: ThreadaError) -> HttpResponse:
-    """`error` as a problem document, for code outside the API's views."""
+    """Return `error` as a problem document, for code outside the API's views."""
     document = problem_document(error, correlation_id=getattr(request, "correlation_id", ""))
     return HttpResponse(
         orjson.dumps(document), status=document["status"], content_type=CONTENT_TYPE, headers=error.headers
@@ -28,31 +28,31 @@ def problem(request: HttpRequest, error: ThreadaError) -> HttpResponse:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """`handler400`: a host that is not served here, a path or header that cannot be read."""
+    """Handle 400: a host that is not allowed, or an unreadable path or header."""
     log.info("request_refused", reason_code="bad_request", path=request.path, error=type(exception).__name__)
     if _is_console(request):
         return defaults.bad_request(request, exception)
     if isinstance(exception, DisallowedHost):
-        return problem(request, errors.BadRequest("This host is not served here. THREADA_ALLOWED_HOSTS can list it."))
+        return problem(request, errors.BadRequest("This host is not allowed. Add it to THREADA_ALLOWED_HOSTS."))
     return problem(request, errors.BadRequest())
 
 
 def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """`handler403`."""
+    """Handle 403."""
     if _is_console(request):
         return defaults.permission_denied(request, exception)
     return problem(request, errors.PermissionDenied())
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    """`handler404`."""
+    """Handle 404."""
     if _is_console(request):
         return defaults.page_not_found(request, exception)
     return problem(request, errors.NotFound("There is nothing at this address. See /docs."))
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """`handler500`. Django has logged the error."""
+    """Handle 500. Django has logged the error."""
     return defaults.server_error(request) if _is_console(request) else problem(request, errors.InternalError())
 
 

@@ -1,7 +1,7 @@
-"""Idempotency keys: the same key and the same body get the first answer again.
+"""Idempotency keys: the same key with the same body returns the first answer again.
 
-The record is written in the transaction that did the work, so there is no state "begun and forgotten". While the first
-request runs it holds an advisory lock that ends with its transaction; a second one is told so (409).
+The record is written in the transaction that does the work, so there is no "started and forgotten" state. A running
+request holds an advisory lock until its transaction ends; a second request with the key is refused (409).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _KEPT_HEADERS: Final = ("Location", "Retry-After", "ETag")
 
 @dataclass(frozen=True, slots=True)
 class KeyReservation:
-    """One use of an idempotency key: by whom, on which path, for which body."""
+    """One use of an idempotency key: principal, path, body."""
 
     context: ActingContext
     path: str
@@ -72,7 +72,7 @@ class KeyReservation:
             status=response.status_code,
             headers={
                 **{name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers},
-                # Not rendered yet, its header still names Django's default.
+                # The response is not rendered yet: its header still contains Django's default.
                 "Content-Type": response.content_type or "application/json",
             },
             response=orjson.dumps(response.data),
@@ -119,7 +119,7 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
                 errors=[FieldError("#header/Idempotency-Key", "is not a valid key", "invalid")],
             )
         if len(request.path) > _LONGEST_PATH or "\x00" in request.path:
-            raise errors.NotFound  # no id is that long, and a record could not name it
+            raise errors.NotFound  # no id is that long, and a record could not store the path
         reservation = KeyReservation(
             request.auth, request.path, key, _digest(request.data, is_secret=view.body_is_secret)
         )
@@ -136,13 +136,13 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _digest(body: Any, *, is_secret: bool) -> str:
-    """What a body is told by. One with a secret in it could be guessed from a plain digest: it gets a keyed one."""
+    """Return the digest that identifies a body. It is keyed if the body contains a secret, which prevents guessing."""
     digest = canonical_sha256(body)
     return hmac.new(settings.SECRET_KEY.encode(), digest.encode(), "sha256").hexdigest() if is_secret else digest
 
 
 def replay(record: IdempotencyRecord) -> HttpResponse:
-    """The first answer, byte for byte, marked as a repetition."""
+    """Return the stored answer unchanged, marked as a repetition."""
     response = HttpResponse(bytes(record.response), status=record.status, headers=record.headers)
     if "Content-Type" not in record.headers:
         response.headers["Content-Type"] = "application/json"

@@ -1,4 +1,4 @@
-"""The outermost layers of every request: its correlation id, and whether its host is served here."""
+"""Outermost middleware: correlation ids and host checks."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from threada_site.api.correlation import HEADER, correlation_id_for
 from threada_site.api.handlers import bad_request
 from threada_site.kernel import tracing
 
-# Asked by load balancers under whatever name or address they know; the answers hold nothing to protect.
+# Load balancers request these under any host name; the answers contain nothing to protect.
 _PROBES: Final = frozenset({"/healthz", "/readyz"})
 _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
 def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: set `request.correlation_id` and answer with it, and with the length of a body that is known."""
+    """Return middleware that sets `request.correlation_id` and the response headers for id and length."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         correlation_id = correlation_id_for(
@@ -43,7 +43,7 @@ def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
 
 
 def _name(span: tracing.Span, request: HttpRequest, response: HttpResponse) -> None:
-    """Tell the span which route it was: ids in a path would make every name another one."""
+    """Name the span after the route. Paths contain ids and would produce unlimited span names."""
     match = request.resolver_match
     route = f"/{match.route}" if match and match.route else ""
     span.rename(f"{request.method} {route or 'no route'}")
@@ -53,7 +53,7 @@ def _name(span: tracing.Span, request: HttpRequest, response: HttpResponse) -> N
 
 
 def known_host(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: refuse (400) a `Host` that is not served here: whoever owns another name must not point it at us."""
+    """Return middleware that refuses (400) a `Host` that is not allowed, to prevent DNS rebinding."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         if request.path not in _PROBES:

@@ -1,4 +1,4 @@
-"""What the HTTP grammar itself has to remember."""
+"""Tables of the API: idempotency records."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threada_site.tenancy.models import TenantRow
 
 
 class IdempotencyRecord(TenantRow):
-    """The first answer given under an idempotency key, written in the transaction that did the work."""
+    """First answer under an idempotency key, written in the transaction that did the work."""
 
     principal_id = models.UUIDField()
     path = models.CharField(max_length=255)

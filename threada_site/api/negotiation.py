@@ -1,4 +1,4 @@
-"""There is one representation. Whoever accepts JSON in any way gets it; whoever does not is told so."""
+"""Content negotiation: JSON is the only representation; requests that do not accept it are refused."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class JSONNegotiation(BaseContentNegotiation):
 
 
 class AnyNegotiation(JSONNegotiation):
-    """For probes and scrapers: whatever they accept, they get what there is."""
+    """Negotiation for probes and scrapers, which ignores `Accept`."""
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
         return renderers[0], renderers[0].media_type

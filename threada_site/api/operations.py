@@ -1,4 +1,4 @@
-"""What an endpoint says about itself: declared once, beside its handler, and published in the OpenAPI document."""
+"""Declarations of endpoints, next to their handlers; published in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ATTRIBUTE = "threada_operation"
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """The schema of an answer, published under `name`. Other representations may stand inside its schema."""
+    """Schema of an answer, published under `name`. It may contain other representations."""
 
     name: str
     schema: dict[str, Any]
@@ -45,18 +45,18 @@ class Operation:
 def representation(
     name: str, properties: dict[str, Any], *, optional: Sequence[str] = (), example: Any = None
 ) -> Representation:
-    """An object that has all of these properties but the `optional` ones; more may be added in later versions."""
+    """Return the representation of an object with these properties; all but the `optional` ones are required."""
     required = [key for key in properties if key not in optional]
     return Representation(name, {"type": "object", "properties": properties, "required": required}, example)
 
 
 def page_of(item: Representation) -> Representation:
-    """A page of a list: `{data, next_cursor, has_more}`."""
+    """Return the representation of a page of a list: `{data, next_cursor, has_more}`."""
     return representation(
         f"{item.name}Page",
         {
             "data": {"type": "array", "items": item},
-            "next_cursor": {"type": ["string", "null"], "description": "Send it as `cursor` to read on."},
+            "next_cursor": {"type": ["string", "null"], "description": "Send it as `cursor` to read the next page."},
             "has_more": {"type": "boolean"},
         },
         example=None if item.example is None else {"data": [item.example], "next_cursor": None, "has_more": False},
@@ -80,10 +80,11 @@ def operation(
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a handler (`get`, `post`, …) of a view.
 
-    `answers`: what each success status carries; None for an empty body. `reasons`: the reason codes it may refuse with,
-    beyond those that follow from what else is declared (scopes, body, path, filters, idempotency). `headers`: names of
-    response headers such as `Location` and `ETag`. `body`: its shape; the description defaults to the docstring.
-    Pages, and what else says so, are read from a replica where there is one: such a handler writes nothing.
+    `answers`: representation per success status; None for an empty body. `reasons`: reason codes beyond those that
+    follow from scopes, body, path, filters and idempotency. `headers`: response headers such as `Location` and
+    `ETag`. `body`: its shape. The description defaults to the docstring.
+
+    Paged handlers, and those with `is_read_from_replica`, read from a replica if there is one. They must not write.
     """
 
     def declare(handler: Callable[..., Any]) -> Callable[..., Any]:

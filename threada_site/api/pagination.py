@@ -21,7 +21,7 @@ _SIGNATURE_BYTES: Final = 16
 
 
 def paginate(queryset: QuerySet[Any], request: Any, *, represent: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """One page `{data, next_cursor, has_more}`. One statement: no COUNT, no OFFSET."""
+    """Return one page `{data, next_cursor, has_more}`, by one statement without COUNT and OFFSET."""
     limit = read_limit(request)
     binding = _binding(request)
     cursor = request.query_params.get("cursor")
@@ -38,7 +38,7 @@ def paginate(queryset: QuerySet[Any], request: Any, *, represent: Callable[[Any]
 
 
 def read_limit(request: Any) -> int:
-    """The page size asked for, 1 to 200, 50 unless said."""
+    """Return the requested page size: 1 to 200, default 50."""
     text = request.query_params.get("limit", str(DEFAULT_LIMIT))
     if not (text.isascii() and text.isdigit() and len(text) < 5 and 1 <= int(text) <= MAX_LIMIT):
         raise errors.InvalidRequest(

@@ -1,4 +1,4 @@
-"""Path, query and header parameters as OpenAPI writes them."""
+"""Path, query and header parameters in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -18,34 +18,34 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "example": "demo",
     },
     "Threada-Role": {
-        "description": "Act with this one of the roles held. Without it, all of them count.",
+        "description": "Use only this role of the principal. Default: all roles.",
         "schema": SLUG,
     },
     "Threada-Correlation-Id": {
-        "description": "Found again in logs, receipts and the answer. One is made when it is absent.",
+        "description": "Id that logs, receipts and the answer contain. Default: a new id.",
         "schema": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._:-]{7,127}$"},
     },
     "Idempotency-Key": {
-        "description": "The same key and the same body get the first answer again, for 24 hours.",
+        "description": "The same key with the same body returns the first answer again, for 24 hours.",
         "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]{1,255}$"},
     },
     "If-Match": {
-        "description": "The ETag of what was read; the edit is refused when it has changed since.",
+        "description": "ETag of the resource that was read; the edit is refused if it has changed.",
         "schema": {"type": "string", "maxLength": 500},
     },
 }
 RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Threada-Correlation-Id": {
-        "description": "What this request is called in logs and receipts.",
+        "description": "Id of this request in logs and receipts.",
         "schema": {"type": "string"},
     },
-    "Location": {"description": "Where the new resource is.", "schema": {"type": "string"}},
-    "ETag": {"description": "The state that was answered with, for If-Match.", "schema": {"type": "string"}},
-    "Accept-Ranges": {"description": "`bytes`: parts can be asked for.", "schema": {"type": "string"}},
-    "Content-Range": {"description": "Which part this is (206).", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds until asking again makes sense.", "schema": {"type": "string"}},
+    "Location": {"description": "Address of the new resource.", "schema": {"type": "string"}},
+    "ETag": {"description": "Version of the resource, for If-Match.", "schema": {"type": "string"}},
+    "Accept-Ranges": {"description": "`bytes`: range requests are supported.", "schema": {"type": "string"}},
+    "Content-Range": {"description": "Range of this part (206).", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds to wait before the next request.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {
-        "description": "`true`: this is the first answer under the same Idempotency-Key.",
+        "description": "`true`: stored answer of an earlier request with the same Idempotency-Key.",
         "schema": {"type": "string"},
     },
 }
@@ -63,21 +63,21 @@ _PUBLIC_IDS: Final = {
 
 
 def path_parameter(name: str) -> dict[str, Any]:
-    """A variable of a path: a public id by its known prefix, or a slug."""
+    """Return a path parameter: a public id with its prefix, or a slug."""
     schema = id_schema(_PUBLIC_IDS[name]) if name in _PUBLIC_IDS else SLUG
     return {"in": "path", "name": name, "required": True, "schema": schema}
 
 
 def filter_parameters(filterset: type[django_filters.FilterSet]) -> list[dict[str, Any]]:
-    """The query parameters that a filter set reads."""
+    """Return the query parameters of a filter set."""
     return [_query(name, _filter_schema(field)) for name, field in filterset.base_filters.items()]
 
 
 def page_parameters() -> list[dict[str, Any]]:
-    """`cursor` and `limit`."""
+    """Return the parameters `cursor` and `limit`."""
     limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
     return [
-        _query("cursor", {"type": "string"}, "`next_cursor` of the page before, with the same filters."),
+        _query("cursor", {"type": "string"}, "`next_cursor` of the previous page, with the same filters."),
         _query("limit", limit),
     ]
 

@@ -1,4 +1,4 @@
-"""Reading request bodies: bounded, strict JSON."""
+"""Parser of request bodies: bounded, strict JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from threada_site.kernel.json.strict import parse_json
 
 
 class StrictJSONParser(BaseParser):
-    """JSON as `kernel.interop` reads it; never more than THREADA_MAX_BODY_BYTES is taken from the connection."""
+    """Strict JSON parser that reads at most THREADA_MAX_BODY_BYTES from the connection."""
 
     media_type = "application/json"
 
@@ -27,6 +27,6 @@ class StrictJSONParser(BaseParser):
         raw = stream.read(limit + 1)
         if len(raw) > limit:
             raise PayloadTooLarge(f"The body has more than the {limit} bytes allowed.")
-        # Nothing was announced and nothing came: no body. A chunked one that is empty may be one that broke off.
+        # No length declared and no data: no body. An empty chunked body may be an aborted one.
         is_absent = not raw and UNDECLARED in meta and "HTTP_TRANSFER_ENCODING" not in meta
         return {} if is_absent else parse_json(raw)

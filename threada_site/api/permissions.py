@@ -1,4 +1,4 @@
-"""Scope before existence: a request without the scope learns nothing about what exists."""
+"""Scope checks. They run before any look-up, so that a refusal reveals nothing about existing objects."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from threada_site.kernel.context import ActingContext, Scope
 
 
 class HasScope(BasePermission):
-    """Each view names in `scopes` which scope each method needs; a method it does not name is not allowed."""
+    """Permission by the scope of each method in `scopes`; other methods are not allowed."""
 
     def has_permission(self, request: Any, view: Any) -> bool:
         method = "GET" if request.method == "HEAD" else request.method
@@ -20,11 +20,13 @@ class HasScope(BasePermission):
         needed: Scope | None = view.scopes[method]
         context: ActingContext = request.auth
         if needed is not None and not context.has_scope_anywhere(needed):
-            raise errors.ScopeMissing(f"This needs the scope {needed.value}, which the credential or its roles lack.")
+            raise errors.ScopeMissing(
+                f"This needs the scope {needed.value}, which the credential or its roles do not have."
+            )
         return True
 
 
 def require(context: ActingContext, scope: Scope, **target: Any) -> None:
-    """Refuse (403) unless `scope` is held on the tenant or on the named `workflow` or `integration` (ids)."""
+    """Raise `PermissionDenied` unless `scope` is held on the tenant or on the given `workflow` or `integration`."""
     if not context.allows(scope, **target):
         raise errors.PermissionDenied(f"You do not hold {scope.value} here.")

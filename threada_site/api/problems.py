@@ -1,4 +1,4 @@
-"""RFC 9457 problem documents: how every refusal leaves the API."""
+"""RFC 9457 problem documents, the form of all refusals of the API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = structlog.get_logger("threada.api")
 
 
 def problem_document(error: ThreadaError, *, correlation_id: str) -> dict[str, Any]:
-    """The members type, title, status, detail, category, reason_code, correlation_id, errors, reasons (if any)."""
+    """Return type, title, status, detail, category, reason_code, correlation_id, errors and reasons (if any)."""
     document: dict[str, Any] = {
         "type": f"/docs/reason-codes#{error.reason_code}",
         "title": error.title,
@@ -42,7 +42,7 @@ def problem_document(error: ThreadaError, *, correlation_id: str) -> dict[str, A
 
 
 def problem_response(error: ThreadaError, *, correlation_id: str) -> Response:
-    """`error` as a response, with its headers."""
+    """Return `error` as a response, with its headers."""
     document = problem_document(error, correlation_id=correlation_id)
     response = Response(document, status=document["status"], content_type=CONTENT_TYPE)
     for name, value in error.headers.items():
@@ -51,9 +51,9 @@ def problem_response(error: ThreadaError, *, correlation_id: str) -> Response:
 
 
 def as_threada_error(error: Exception) -> ThreadaError:
-    """The typed refusal behind any exception that reaches the edge. What nobody foresaw is logged and says little."""
+    """Return the typed refusal for an exception. Unexpected exceptions are logged and reveal nothing."""
     if isinstance(error, ThreadaError):
-        # Its frames hold the request's body, and whoever keeps the refusal would keep them.
+        # The frames reference the request's body, which would stay in memory with the refusal.
         error.__context__ = error.__cause__ = None
         return error.with_traceback(None)
     if isinstance(error, Http404 | drf.NotFound):
@@ -79,7 +79,7 @@ def as_threada_error(error: Exception) -> ThreadaError:
 
 
 def _says_nothing_can_be_written(error: Exception) -> bool:
-    """Whether the ledger's tables refuse a row, or the whole database does: its disk is full, or it is a standby."""
+    """Return True if receipts, or the whole database, cannot be written (disk full, read-only standby)."""
     if not isinstance(error, DatabaseError):
         return False
     is_closed = isinstance(error.__cause__, psycopg.errors.DiskFull | psycopg.errors.ReadOnlySqlTransaction)
@@ -87,7 +87,7 @@ def _says_nothing_can_be_written(error: Exception) -> bool:
 
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
-    """DRF's exception hook. The view keeps the refusal, so that it can be recorded after the rollback."""
+    """Handle exceptions of views for DRF. The view keeps the refusal and records it after the rollback."""
     refusal = as_threada_error(error)
     view = context.get("view")
     if view is not None:

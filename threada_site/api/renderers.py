@@ -1,4 +1,4 @@
-"""Writing answers as JSON bytes."""
+"""Renderer of answers as JSON bytes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rest_framework.renderers import BaseRenderer
 
 
 class JSONRenderer(BaseRenderer):
-    """JSON by orjson. Representations hold plain JSON types; instants are RFC 3339 strings already."""
+    """JSON renderer with orjson. Representations contain plain JSON types only."""
 
     media_type = "application/json"
     format = "json"

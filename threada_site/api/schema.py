@@ -1,4 +1,4 @@
-"""The OpenAPI document, written from what the endpoints declare with `operation(…)`."""
+"""OpenAPI document, generated from the declarations by `operation(…)`."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ __all__ = ["PROBLEM", "Operation", "Representation", "ThreadaSchema", "operation
 PROBLEM: Final = representation(
     "Problem",
     {
-        "type": {"type": "string", "description": "Where the reason code is explained."},
+        "type": {"type": "string", "description": "Address of the reason code's description."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "What to do next."},
+        "detail": {"type": "string", "description": "Sentence that says what to do."},
         "category": {"enum": [category.value for category in Category]},
         "reason_code": {"enum": [reason.code for reason in REASONS.values() if reason.status is not None]},
         "correlation_id": {"type": "string"},
@@ -40,7 +40,10 @@ PROBLEM: Final = representation(
                     },
                     "detail": {"type": "string"},
                     "code": {"type": "string"},
-                    "line": {"type": "integer", "description": "In the text sent, or in the expression at pointer."},
+                    "line": {
+                        "type": "integer",
+                        "description": "Line in the sent text, or in the expression at pointer.",
+                    },
                     "column": {"type": "integer"},
                 },
                 "required": ["pointer", "detail", "code"],
@@ -49,7 +52,7 @@ PROBLEM: Final = representation(
         "reasons": {
             "type": "array",
             "items": {"type": "object"},
-            "description": "The tenant's own reasons, when a policy refuses.",
+            "description": "Reasons of the tenant's policies, if a policy refuses.",
         },
     },
     optional=("reasons",),
@@ -79,7 +82,7 @@ _WITH_KEY: Final = ("invalid_request", "idempotency_in_flight", "idempotency_key
 
 
 class ThreadaSchema(AutoSchema):
-    """One operation of the document. Everything in it comes from the declaration and from the view's scopes."""
+    """Schema of one operation, derived from its declaration and the scopes of the view."""
 
     def get_operation(
         self, path: str, path_regex: str, path_prefix: str, method: str, registry: ComponentRegistry
@@ -112,7 +115,7 @@ class ThreadaSchema(AutoSchema):
         return hasattr(self.view, "scopes")
 
     def _undeclared(self, path: str, handler: Any) -> Operation:
-        """What can be said of a handler that says nothing itself."""
+        """Return a default declaration for a handler without one."""
         name = type(self.view).__name__
         return Operation(
             operation_id=f"{self.method.lower()}{name}",
@@ -151,7 +154,7 @@ class ThreadaSchema(AutoSchema):
 
     def _answer(self, declared: Operation, answer: Representation | None) -> dict[str, Any]:
         response: dict[str, Any] = {
-            "description": "Done.",
+            "description": "Success.",
             "headers": self._headers("Threada-Correlation-Id", *declared.headers),
         }
         if answer is not None:

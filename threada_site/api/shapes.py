@@ -1,4 +1,4 @@
-"""Shapes: JSON Schema that checks a request body and is published in the OpenAPI document. One source for both."""
+"""Shapes: JSON Schemas that check request bodies and are published in the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ SLUG = {"type": "string", "pattern": f"^{ids.SLUG_PATTERN}$"}
 
 
 class Shape:
-    """A request body's JSON Schema."""
+    """JSON Schema of a request body."""
 
     def __init__(self, schema: dict[str, Any], *, example: Any = None, is_secret: bool = False) -> None:
-        """`is_secret`: refusals repeat nothing of what was sent."""
+        """Compile the schema. With `is_secret`, refusals repeat no values of the body."""
         self.schema = {**schema, **({"examples": [example]} if example is not None else {})}
         self.example = example
         self._whole = [name for name, of in schema.get("properties", {}).items() if of.get("type") == "integer"]
         self._validator: jsonschema_rs.Draft202012Validator = schemas.validator(schema, repeats_values=not is_secret)
 
     def check(self, body: Any) -> dict[str, Any]:
-        """`body`, when it has this shape. Raises `InvalidRequest` naming every field that has not.
+        """Return `body` if it is valid. Raise `InvalidRequest` with every invalid field.
 
-        JSON knows no integers: 2.0 is one to a schema, and becomes one here.
+        JSON has no integers: 2.0 is a valid integer for a schema and is converted to an int here.
         """
         problems = schemas.field_errors(self._validator, body)
         if problems:
-            raise InvalidRequest("The body does not have the shape this needs.", errors=problems)
+            raise InvalidRequest("The body is invalid.", errors=problems)
         return {**body, **{name: int(body[name]) for name in self._whole if isinstance(body.get(name), float)}}
 
 
@@ -42,7 +42,7 @@ def shape(
     is_secret: bool = False,
     **more: Any,
 ) -> Shape:
-    """The shape of an object that has these properties and no others."""
+    """Return the shape of an object with these properties and no others."""
     schema = {"type": "object", "properties": properties, "additionalProperties": False, **more}
     if required:
         schema["required"] = list(required)
@@ -53,5 +53,5 @@ EMPTY = shape({})
 
 
 def id_schema(prefix: str) -> dict[str, Any]:
-    """The schema of a public id."""
+    """Return the schema of a public id."""
     return {"type": "string", "pattern": f"^{prefix}_{ids.SUFFIX_PATTERN}$"}

@@ -1,4 +1,4 @@
-"""Endpoints about the caller and about the instance itself."""
+"""Endpoints about the caller and about the instance."""
 
 from __future__ import annotations
 
@@ -40,16 +40,16 @@ ME = representation(
         "groups": {
             "type": "array",
             "items": SLUG,
-            "description": "Groups of people it is in. They give no permissions.",
+            "description": "Groups of the principal. They give no permissions.",
         },
         "scopes": {
             "type": "array",
             "items": {"enum": [scope.value for scope in Scope]},
-            "description": "Held on the whole tenant. More may be held on single workflows and integrations.",
+            "description": "Scopes on the whole tenant. Grants on single workflows and integrations may add others.",
         },
         "credential_id": id_schema(ids.CREDENTIAL),
         "credential_expires_at": {"type": ["string", "null"], "format": "date-time"},
-        "memberships": {"type": "integer", "description": "How many active tenants the principal belongs to."},
+        "memberships": {"type": "integer", "description": "Number of active tenants of the principal."},
     },
     example={
         "principal_id": "pr_01k9zq6w4ve9qtr1n5m2d3c4b5",
@@ -72,9 +72,9 @@ METRICS = Representation("Metrics", {"type": "string"}, media_type="text/plain")
 class Me(TenantView):
     scopes: ClassVar = {"GET": None}
 
-    @operation("getMe", "Who am I, and what may I do?", tag="System", answers={200: ME})
+    @operation("getMe", "Read the caller's principal and permissions", tag="System", answers={200: ME})
     def get(self, request: Any) -> Response:
-        """The principal, tenant, roles and effective scopes of the credential sent."""
+        """Return principal, tenant, roles and effective scopes of the credential."""
         context: ActingContext = request.auth
         credential = Credential.objects.get(tenant_id=context.tenant_id, id=str(context.credential_id))
         with connection.cursor() as cursor:
@@ -97,7 +97,7 @@ class Me(TenantView):
 
 
 class PublicView(APIView):
-    """A view that asks nobody for a credential and belongs to no tenant."""
+    """View without authentication and without tenant."""
 
     http_method_names = ["get", "head"]
     authentication_classes = ()
@@ -106,23 +106,26 @@ class PublicView(APIView):
 
 
 class Healthz(PublicView):
-    @operation("getHealth", "Is the process alive?", tag="System", answers={200: ALIVE})
+    @operation("getHealth", "Check that the process is alive", tag="System", answers={200: ALIVE})
     def get(self, _request: Any) -> Response:
-        """Asks nothing of the database: a process that answers need not be restarted."""
+        """Answer without access to the database. A process that answers need not be restarted."""
         return Response({"status": "alive"})
 
 
 class Readyz(PublicView):
     @operation(
         "getReadiness",
-        "Can the instance do its work?",
+        "Check that the instance is ready",
         tag="System",
         answers={200: READY},
         reasons=("starting", "stopping", "not_ready"),
     )
     def get(self, _request: Any) -> Response:
-        """Ready: started and not about to stop, the database answers, all migrations are applied, tenants are isolated,
-        keys and settings are those of the other machines."""
+        """Check that the instance is started and not stopping, and that its database and settings are usable.
+
+        Checks: the database answers, all migrations are applied, tenants are isolated, keys and settings are equal to
+        those of the other machines.
+        """
         if settings.THREADA_STOPPING_FILE and Path(settings.THREADA_STOPPING_FILE).exists():
             raise errors.InstanceStopping
         if settings.THREADA_READY_FILE and not Path(settings.THREADA_READY_FILE).exists():
@@ -137,16 +140,19 @@ class Readyz(PublicView):
             raise errors.InstanceNotReady("Tenants are not isolated: " + "; ".join(problems) + ".")
         differing = facts_that_differ()
         if differing:
-            raise errors.InstanceNotReady("This machine does not join: " + "; ".join(map(difference, differing)) + ".")
+            raise errors.InstanceNotReady(
+                "This machine cannot join the instance: " + "; ".join(map(difference, differing)) + "."
+            )
         return Response({"status": "ready"})
 
 
 class Metrics(PublicView):
-    @operation(
-        "getMetrics", "Metrics for monitoring in the Prometheus text format", tag="System", answers={200: METRICS}
-    )
+    @operation("getMetrics", "Read metrics in the Prometheus text format", tag="System", answers={200: METRICS})
     def get(self, _request: Any) -> HttpResponse:
-        """Instance-wide, without tenants: measured at each request, or by a worker where the web's login may not."""
+        """Return metrics of the instance, without tenants.
+
+        Collected with each request, or by a worker if the web's login may not collect them.
+        """
         registry = CollectorRegistry()
         registry.register(_Measured())
         return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
@@ -167,7 +173,7 @@ class _Measured:
 def _skew() -> Metric:
     return Metric(
         "threada_clock_skew_seconds",
-        "How far the clock of this web's machine is ahead of the database's.",
+        "Seconds by which this machine's clock is ahead of the database's.",
         clock_skew(),
     )
 
@@ -177,7 +183,7 @@ _same: set[str] = set()
 
 
 def facts_that_differ() -> list[str]:
-    """Keys and settings that are not those of the other machines. Once there are none, that holds for this process."""
+    """Return keys and settings that differ from the other machines. An empty result is cached for the process."""
     name = connection.settings_dict["NAME"]
     if name not in _same:
         differing = differing_facts(with_settings=True)
@@ -188,7 +194,7 @@ def facts_that_differ() -> list[str]:
 
 
 def migrations_are_applied() -> bool:
-    """Whether every migration of this code is applied. Once true it stays so for the life of a process."""
+    """Return True if all migrations of this code are applied. True is cached for the process."""
     name = connection.settings_dict["NAME"]
     if name not in _applied:
         executor = MigrationExecutor(connection)

@@ -1,4 +1,4 @@
-"""The base of every API view: one request, one unit of work; a refusal rolls back and leaves its own receipt."""
+"""Base of all API views: one unit of work per request. A refusal rolls back and writes its own receipt."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from threada_site.tenancy.current_actor import acting
 
 
 class TenantView(APIView):
-    """A view inside a tenant. Authentication, permission, service and receipt share one transaction.
+    """View in a tenant. Authentication, permission check, service call and receipt share one transaction.
 
-    Subclasses name in `scopes` the scope of each method (None: any credential will do) and call one service per method.
+    Subclasses declare the scope of each method in `scopes` (None: any credential) and call one service per method.
     """
 
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     scopes: ClassVar[dict[str, Scope | None]] = {}
-    body_is_secret: ClassVar[bool] = False  # whether what is sent must not even be told by a plain digest
+    body_is_secret: ClassVar[bool] = False  # True if the body contains secrets: its digest is keyed
     refusal: ThreadaError | None = None
     key_reservation: KeyReservation | None = None
-    subject: Any = None  # what a refusal's receipt is about, once the handler has found it
+    subject: Any = None  # subject of a refusal's receipt, once the handler has found it
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.refusal = None
@@ -54,8 +54,7 @@ class TenantView(APIView):
         return self._settle_refusal(self.refusal, response)
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
-        """Untie the circles in which the framework holds request, view and answer: a large body would otherwise stay in
-        memory until some later, full garbage collection."""
+        """Remove reference cycles between request, view and response, which would keep large bodies in memory."""
         finalized: Any = super().finalize_response(request, response, *args, **kwargs)
         request.parser_context = {}
         if isinstance(finalized, Response):
@@ -70,7 +69,7 @@ class TenantView(APIView):
             self.key_reservation.remember(response)
 
     def _settle_refusal(self, refusal: ThreadaError, response: HttpResponseBase) -> HttpResponseBase:
-        """After the rollback: the receipt of a refusal, and the answer under its idempotency key."""
+        """Write the receipt of a refusal and its idempotency record, after the rollback."""
         context: ActingContext | None = getattr(self._http_request, "acting_context", None)
         record = import_string(settings.THREADA_REFUSAL_HANDLER)
         status = refusal.status
@@ -94,7 +93,7 @@ class TenantView(APIView):
 
     @property
     def _http_request(self) -> Any:
-        """Django's request. Where no transaction could be begun, the framework has not wrapped it yet."""
+        """Return Django's request, which the framework has not wrapped if no transaction could be begun."""
         return getattr(self.request, "_request", self.request)
 
     @classmethod
@@ -103,7 +102,7 @@ class TenantView(APIView):
 
 
 def path_id(prefix: str, text: str) -> uuid.UUID:
-    """The UUID of a public id in a path; anything else is not found."""
+    """Return the UUID of a public id in a path. Raise `NotFound` for anything else."""
     parsed = ids.parse_public_id(prefix, text)
     if parsed is None:
         raise errors.NotFound
@@ -111,23 +110,25 @@ def path_id(prefix: str, text: str) -> uuid.UUID:
 
 
 def path_slug(text: str) -> str:
-    """A slug in a path; anything else is not found."""
+    """Return a slug in a path. Raise `NotFound` for anything else."""
     if not ids.is_slug(text):
         raise errors.NotFound
     return text
 
 
 def etag(*parts: Any) -> str:
-    """A strong entity tag made of what identifies a state."""
+    """Return a strong entity tag of a state."""
     return '"' + ".".join(str(part) for part in parts) + '"'
 
 
 def check_if_match(request: Any, current: str, *, required: bool = False) -> None:
-    """Refuse an edit of what has changed since (412), or one without `If-Match` where it is required (428)."""
+    """Refuse an edit of a changed resource (412), or one without `If-Match` if it is required (428)."""
     sent = request.META.get("HTTP_IF_MATCH")
     if sent is None:
         if required:
-            raise errors.PreconditionRequired("Read the resource, and send its ETag as If-Match.")
+            raise errors.PreconditionRequired("Read the resource and send its ETag as If-Match.")
         return
     if sent.strip() != "*" and current not in [part.strip() for part in sent.split(",")]:
-        raise errors.PreconditionFailed("It has changed since you read it. Read it again, then repeat your change.")
+        raise errors.PreconditionFailed(
+            "The resource has changed since you read it. Read it again, then repeat your change."
+        )

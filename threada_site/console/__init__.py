@@ -1,1 +1,1 @@
-"""The browser console: Django's admin with unfold, inside one chosen tenant. Pages call the services the API calls."""
+"""Browser console: Django's admin with unfold, inside one tenant. Its pages call the same services as the API."""

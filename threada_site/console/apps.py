@@ -9,7 +9,7 @@ class ConsoleConfig(AppConfig):
 
 
 class ConsoleAdminConfig(admin_apps.AdminConfig):
-    """Django's admin, whose default site is the console: apps register their pages as they always do."""
+    """Django's admin with the console as default site."""
 
     default = False
     default_site = "threada_site.console.site.ConsoleSite"

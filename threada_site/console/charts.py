@@ -1,6 +1,7 @@
-"""Charts as numbers for SVG: bars over days, and ranked bars. Pure; the templates draw them.
+"""Charts as coordinates for SVG: bars over days, and ranked bars. Pure; templates draw them.
 
-A chart is 100 high and as wide as its days; what each bar means stands in its title, and the table below has it too.
+A chart is 100 units high; its width depends on the number of days. Each bar has a title, and a table has the same
+data.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _GAP: Final = 3.0
 
 @dataclass(frozen=True)
 class Part:
-    """One stacked piece of a bar. `tone` names its colour, `url` is the list behind it."""
+    """Stacked part of a bar. `tone` selects the colour, `url` is the list behind it."""
 
     label: str
     tone: str
@@ -29,7 +30,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Bar:
-    """One day. `title` says it in words; `url` is the list behind it."""
+    """Bar of one day. `title` is its description; `url` is the list behind it."""
 
     day: str
     title: str
@@ -40,8 +41,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """Bars over days. `legend` has (label, tone, total as text, the list behind it or ""); `most` is the height of the
-    tallest bar as text."""
+    """Bars over days. `legend` has (label, tone, total, URL or ""); `most` is the value of the tallest bar."""
 
     title: str
     about: str
@@ -57,14 +57,14 @@ class Chart:
 
     @property
     def spoken(self) -> str:
-        """The chart for those who hear it."""
-        told = ", ".join(f"{label} {total}" for label, _, total, _ in self.legend)
-        return f"{self.title}: {told}. {self.most} on the highest day."
+        """Return the chart as a sentence for screen readers."""
+        said = ", ".join(f"{label} {total}" for label, _, total, _ in self.legend)
+        return f"{self.title}: {said}. {self.most} on the highest day."
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """One line of a ranked list; `share` is its length in per cent of the longest."""
+    """Line of a ranked list; `share` is its length in per cent of the longest."""
 
     label: str
     count: int
@@ -73,7 +73,7 @@ class Ranked:
 
 @dataclass(frozen=True)
 class Series:
-    """A value per day under one label. `url` and `day_urls` are lists of it alone, where there are such."""
+    """Value per day under one label. `url` and `day_urls` are lists of this series only, if there are any."""
 
     label: str
     tone: str
@@ -94,8 +94,11 @@ def stacked(
     stacks: bool = True,
     totals: Mapping[str, str] | None = None,
 ) -> Chart:
-    """A bar a day with one piece per series: on top of each other, or, with `stacks` off, overlaid from the ground
-    (series that contain one another, such as quantiles; the largest first). `totals` replaces sums in the legend."""
+    """Return a chart with one bar per day and one part per series.
+
+    With `stacks` off, the parts overlap: for series that contain each other, such as quantiles; the largest first.
+    `totals` replaces sums in the legend.
+    """
 
     def height(day: str) -> float:
         values = [one.values.get(day, 0) for one in series]
@@ -122,8 +125,8 @@ def stacked(
                 )
             )
             ground -= tall
-        told = ", ".join(f"{part.label} {_number(part.value)}{unit}" for part in parts) or "none"
-        bars.append(Bar(day, f"{day}: {told}", day_urls.get(day, url), place * DAY_WIDTH + _GAP, tuple(parts)))
+        said = ", ".join(f"{part.label} {_number(part.value)}{unit}" for part in parts) or "none"
+        bars.append(Bar(day, f"{day}: {said}", day_urls.get(day, url), place * DAY_WIDTH + _GAP, tuple(parts)))
     legend = tuple(
         (one.label, one.tone, (totals or {}).get(one.label) or f"{_number(sum(one.values.values()))}{unit}", one.url)
         for one in series
@@ -132,7 +135,7 @@ def stacked(
 
 
 def ranked(counts: Sequence[tuple[str, int]], *, most: int = 10) -> tuple[Ranked, ...]:
-    """The first `most` of `counts`, which are sorted already."""
+    """Return the first `most` entries of the sorted `counts`."""
     longest = max((count for _, count in counts), default=0)
     return tuple(Ranked(label, count, round(100 * count / longest, 1)) for label, count in counts[:most])
 

@@ -1,4 +1,4 @@
-"""The first page: what waits for whom, what stands where, and how much came in lately. Every metric is bounded."""
+"""Dashboard: pending decisions, counts by status, recent intake. Every metric is bounded."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep
 
 CAP: Final = 1000
-"""No metric is counted beyond this: "1000+" tells as much."""
+"""Upper bound of each count; larger counts are shown as "1000+"."""
 STUCK: Final = "nobody_can_decide"
 DAYS: Final = 14
 WAITING_SHOWN: Final = 8
@@ -30,7 +30,7 @@ WAITING_SHOWN: Final = 8
 
 @dataclass(frozen=True)
 class DashboardMetric:
-    """A number with where it leads."""
+    """Number with a link."""
 
     label: str
     value: str
@@ -40,7 +40,7 @@ class DashboardMetric:
 
 @dataclass(frozen=True)
 class Bar:
-    """One day of the chart, in the units of its drawing."""
+    """Bar of one day, in drawing units."""
 
     day: str
     url: str
@@ -51,7 +51,7 @@ class Bar:
 
 
 def dashboard(ctx: ActingContext) -> dict[str, Any]:
-    """What the first page shows to `ctx`: six statements, whatever the tenant holds."""
+    """Return the context of the dashboard, in six statements."""
     alarms = sealing_alarms(ctx)
     if not ctx.has_scope_anywhere(Scope.WORKITEMS_READ):
         return {"alarms": alarms, "metrics": [], "waiting": [], "chart": None}
@@ -97,7 +97,7 @@ def _by_status(rows: QuerySet[Any], statuses: list[Any]) -> dict[str, QuerySet[A
 
 
 def _capped(wanted: dict[str, QuerySet[Any]]) -> dict[str, int]:
-    """How many rows there are of each kind, looking at no more than CAP + 1 of each, by the index of each."""
+    """Return the number of rows of each kind, up to CAP + 1, by index scans."""
     parts: list[str] = []
     parameters: list[Any] = []
     for name, rows in wanted.items():
@@ -110,7 +110,7 @@ def _capped(wanted: dict[str, QuerySet[Any]]) -> dict[str, int]:
 
 
 def _waiting(ctx: ActingContext) -> list[tuple[DecisionStep, str, str]]:
-    """The most urgent pending steps that `ctx` counts on, with what they ask, and about which work item."""
+    """Return the most urgent steps that `ctx` can decide, with question and work item id."""
     if not ctx.has_scope_anywhere(Scope.DECISIONS_DECIDE):
         return []
     waiting = selectors.steps_pending_for(ctx, selectors.decision_steps(ctx))
@@ -119,7 +119,7 @@ def _waiting(ctx: ActingContext) -> list[tuple[DecisionStep, str, str]]:
 
 
 def _chart(ctx: ActingContext) -> dict[str, Any]:
-    """Work items received on each of the last 14 days (UTC), each counted to CAP at most."""
+    """Return the work items received on each of the last 14 days (UTC), up to CAP each."""
     today = datetime.combine(clock.now().date(), time(), UTC)
     days = [today - timedelta(days=back) for back in range(DAYS - 1, -1, -1)]
     parts: list[str] = []

@@ -1,4 +1,4 @@
-"""What the console answers to a form without a valid CSRF token."""
+"""Answer to a form without a valid CSRF token."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 
 
-def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 (Django says why)
-    """A page that says what to do, and the receipt of a refusal where the tenant is known."""
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001 (signature of Django)
+    """Return a page with advice, and write the receipt of the refusal if the tenant is known."""
     refusal = errors.CsrfFailed()
     context: ActingContext | None = getattr(request, "acting_context", None)
     method = request.method or ""

@@ -1,4 +1,4 @@
-"""Sessions, CSRF, sign-in and messages for the console alone: an API request pays for none of them."""
+"""Sessions, CSRF, sign-in and messages for the console only; API requests skip them."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from threada_site.database.replica_reads import position_now, read
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.current_actor import acting
 
-# What a person without a tenant may still reach.
+# Views that are available without a tenant.
 _TENANTLESS: Final = frozenset({"login", "logout", "jsi18n", CHOOSE_TENANT})
-# Besides the lists: what is read from a replica where there is one.
+# Views besides lists that read from a replica if there is one.
 _READ_FROM_REPLICA: Final = frozenset(
     {
         "index",
@@ -34,12 +34,12 @@ _READ_FROM_REPLICA: Final = frozenset(
         "integrations_execution_operations",
     }
 )
-# U+202A to U+202E and U+2066 to U+2069, as UTF-8: they show a text in another order than the one that is sealed.
+# U+202A to U+202E and U+2066 to U+2069, as UTF-8: they display text in a different order than the envelope.
 _TURNS_TEXT: Final = re.compile(rb"\xe2\x80[\xaa-\xae]|\xe2\x81[\xa6-\xa9]")
 
 
 class ConsoleMiddleware:
-    """For `/console/`: who is it, in which tenant, and one unit of work around what only reads."""
+    """Middleware for `/console/`: principal, tenant, and one unit of work around read-only views."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
@@ -54,9 +54,9 @@ class ConsoleMiddleware:
     def process_view(
         self, request: HttpRequest, view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> HttpResponse | None:
-        """Check the CSRF token; then run views that read, rendering included, in the tenant's unit of work.
+        """Check the CSRF token, then run read-only views with rendering in the tenant's unit of work.
 
-        Buttons and forms open their own, since a refusal has to be recorded after theirs was rolled back.
+        Buttons and forms open their own, because a refusal is recorded after its rollback.
         """
         if not _is_console(request):
             return None
@@ -82,7 +82,7 @@ class ConsoleMiddleware:
 
 
 def _rendered(response: Any) -> HttpResponse:
-    """Templates read too: render them while the unit of work is open."""
+    """Render a template response while the unit of work is open, because templates read too."""
     rendered: HttpResponse = response
     if hasattr(response, "render") and not response.is_rendered:
         rendered = response.render()
@@ -95,7 +95,7 @@ def _is_read_from_replica(request: HttpRequest, name: str | None) -> bool:
 
 
 def _in_reading_order(response: HttpResponse) -> HttpResponse:
-    """Write out, as `\\u202e`, the characters that would let a payload look like another one to whoever approves it."""
+    r"""Replace characters that change the display order of text by escapes such as `\\u202e`."""
     if not response.streaming and _TURNS_TEXT.search(response.content):
         response.content = _TURNS_TEXT.sub(lambda found: b"\\u%04x" % ord(found[0].decode()), response.content)
     return response

@@ -1,4 +1,4 @@
-"""The sidebar: what there is to do, by the rights of who looks."""
+"""Sidebar: links by the permissions of the reader."""
 
 from __future__ import annotations
 
@@ -81,12 +81,12 @@ _PAGES: Final = (
     "telemetry_checkpoint_instance",
     "summary",
 )
-"""Links to a page instead of a list."""
+"""Names of links that open a page instead of a list."""
 _ALSO: Final = {"policies_policy": ("policies/policyversion/", "policies/policydecision/")}
 
 
 def groups(request: HttpRequest) -> list[dict[str, Any]]:
-    """The groups of links, as unfold wants them; what the reader may not see is left out."""
+    """Return the groups of links for unfold, limited to what the reader may see."""
     ctx = getattr(request, "acting_context", None)
     if ctx is None:
         return []
@@ -100,7 +100,7 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
 
 
 def _may(ctx: ActingContext, scope: Scope | tuple[Scope, ...]) -> bool:
-    """Whether one of the scopes of a link is held anywhere."""
+    """Return True if one of the scopes of a link is held anywhere."""
     return any(ctx.has_scope_anywhere(one) for one in (scope if isinstance(scope, tuple) else (scope,)))
 
 
@@ -112,5 +112,5 @@ def _item(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, 
 
 
 def _elsewhere(model: str) -> tuple[str, ...]:
-    """What lies below a list's address and has a link of its own."""
+    """Return the URLs below a list that have their own link."""
     return tuple(reverse(f"admin:{page}") for page in _PAGES if page.startswith(f"{model}_"))

@@ -1,4 +1,4 @@
-"""What one is told, and where: the page of one's own notification preferences."""
+"""Console page of one's own notification preferences."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ from workitems.notices.preferences import UNCHANGED, Change, change_preferences,
 from workitems.notices.rules import Channel, Event
 
 _EVENTS = [
-    (Event.ASSIGNED.value, "A decision waits for me"),
-    (Event.REMINDER.value, "It still waits"),
+    (Event.ASSIGNED.value, "A decision is pending for me"),
+    (Event.REMINDER.value, "It is still pending (reminder)"),
     (Event.ESCALATED.value, "A decision was escalated to me"),
-    (Event.DECIDED.value, "What I asked for or voted on was decided"),
+    (Event.DECIDED.value, "A case that I requested or voted on was decided"),
 ]
 _ADDRESSES = (
-    "As Apprise writes it: slack://A/B/C with the three parts of a webhook, workflows://… (Teams), "
+    "Apprise URL: slack://A/B/C with the three parts of a webhook, workflows://… (Teams), "
     "discord://id/token, mmosts://host/token (Mattermost), gchat://…, rockets://…, ntfys://…, gotifys://…, or "
     "jsons://host/path (any webhook)."
 )
 
 
 class NotificationsForm(ConsoleForm):
-    """What stands in the chat field goes in and never comes out again."""
+    """Form of notification preferences. A stored chat address is never shown again."""
 
-    intro = "Messages name a decision and link to its page. They hold nothing of what it is about."
+    intro = "Messages name a decision and link to its page. They contain no contents of the case."
     mail_address = forms.EmailField(label="Mail address", required=False, max_length=254)
     mail_events = forms.MultipleChoiceField(
-        label="Tell me by mail", choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
+        label="Events by mail", choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
     )
     chat_address = forms.CharField(
         label="Chat address",
@@ -45,9 +45,9 @@ class NotificationsForm(ConsoleForm):
         max_length=2000,
         widget=forms.PasswordInput({"autocomplete": "off", "spellcheck": "false"}),
     )
-    forget_chat = forms.BooleanField(label="Forget the chat address", required=False)
+    forget_chat = forms.BooleanField(label="Remove the chat address", required=False)
     chat_events = forms.MultipleChoiceField(
-        label="Tell me by chat", choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
+        label="Events by chat", choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
     )
 
     def prepare(self) -> None:
@@ -58,11 +58,13 @@ class NotificationsForm(ConsoleForm):
             "mail_events": self.row.mail_events,
             "chat_events": self.row.chat_events,
         }
-        account = f"Empty: {person.email}, your account's." if person.email else "Your account has none."
-        off = "" if is_set_up(Channel.MAIL) else " This instance sends no mail yet."
-        zone = f" Times are written in {zone_of(person, tenant_id=self.ctx.tenant_id)}."
+        account = (
+            f"Empty: {person.email}, the address of your account." if person.email else "Your account has no address."
+        )
+        off = "" if is_set_up(Channel.MAIL) else " This instance cannot send mail."
+        zone = f" Times are shown in the zone {zone_of(person, tenant_id=self.ctx.tenant_id)}."
         self.fields["mail_address"].help_text = f"{account}{zone}{off}"
-        kept = f"A {service.replace('_', ' ')} address is set; empty leaves it. " if service else ""
+        kept = f"A {service.replace('_', ' ')} address is stored; leave the field empty to keep it. " if service else ""
         self.fields["chat_address"].help_text = f"{kept}{_ADDRESSES} It is never shown again."
         if not service:
             del self.fields["forget_chat"]
@@ -79,7 +81,7 @@ class NotificationsForm(ConsoleForm):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def notifications_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    """The page, and what its button does."""
+    """Show the form, and save the preferences."""
     ctx = request.acting_context  # type: ignore[attr-defined]
     is_sent = request.method == "POST"
     problems: list[str] = []
@@ -89,7 +91,7 @@ def notifications_page(request: HttpRequest, frame: dict[str, Any]) -> HttpRespo
 
         def change(call: Call) -> Done:
             change_preferences(preferences_of(call.ctx, for_update=True), form.change(), ctx=call.ctx)
-            return Done("You are told as you chose.")
+            return Done("Your notification preferences are saved.")
 
         outcome = carry_out(Call(request, ctx, ""), None, change)
         if isinstance(outcome, Done):
@@ -97,6 +99,13 @@ def notifications_page(request: HttpRequest, frame: dict[str, Any]) -> HttpRespo
             return HttpResponseRedirect(reverse("admin:notifications"))
         problems = sentences(outcome)
     home = {"list_title": "Dashboard", "list_url": reverse("admin:index")}
-    context = {**frame, **home, "title": "Notifications", "form": form, "problems": problems, "submit": "Save"}
+    context = {
+        **frame,
+        **home,
+        "title": "Notifications",
+        "form": form,
+        "problems": problems,
+        "submit": "Save preferences",
+    }
     with unit_of_work(ctx.tenant_id):
         return render(request, "console/form.html", context, status=422 if is_sent else 200)

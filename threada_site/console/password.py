@@ -1,4 +1,4 @@
-"""Changing one's own password."""
+"""Console page for changing one's own password."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from threada_site.tenancy.models import User
 
 
 class PasswordForm(ConsoleForm):
-    """Who changes a password knows the one before."""
+    """Form with the current and the new password."""
 
     old_password = forms.CharField(
         label="Current password", strip=False, widget=forms.PasswordInput({"autocomplete": "current-password"})
@@ -49,7 +49,7 @@ class PasswordForm(ConsoleForm):
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def password_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    """The page that asks for it; the session goes on."""
+    """Show the form, and change the password. The session continues."""
     ctx = request.acting_context  # type: ignore[attr-defined]
     user = User.objects.get(pk=ctx.principal_id)
     is_sent = request.method == "POST"
@@ -68,5 +68,12 @@ def password_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
             return HttpResponseRedirect(reverse("admin:index"))
         problems = sentences(outcome)
     home = {"list_title": "Dashboard", "list_url": reverse("admin:index")}
-    context = {**frame, **home, "title": "Change password", "form": form, "problems": problems, "submit": "Change it"}
+    context = {
+        **frame,
+        **home,
+        "title": "Change password",
+        "form": form,
+        "problems": problems,
+        "submit": "Change password",
+    }
     return render(request, "console/form.html", context, status=422 if is_sent else 200)

@@ -1,4 +1,4 @@
-"""What a browser may do with our answers: the tightest policy that each kind of page still works under."""
+"""Content security policies of responses."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ from django.http import HttpRequest, HttpResponse
 
 CONSOLE: Final = "/console/"
 
-# JSON has nothing to run, load or be framed.
+# JSON needs no scripts, resources or frames.
 API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
-# unfold's dialogs and switches are Alpine expressions, which need 'unsafe-eval', and its colours an inline style. No
-# script of ours stands in a page.
+# unfold uses Alpine expressions, which need 'unsafe-eval', and inline styles. The console has no inline scripts.
 CONSOLE_POLICY: Final = (
     "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -20,7 +19,7 @@ CONSOLE_POLICY: Final = (
 
 
 def response_policies(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Middleware: name the policy of every answer, unless its view named a narrower one for itself."""
+    """Return middleware that sets the policy of every response, unless its view has set a narrower one."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         response = get_response(request)

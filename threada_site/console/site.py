@@ -1,4 +1,4 @@
-"""The console's site: who may enter, what the frame shows, and the pages that belong to no model."""
+"""Site of the console: sign-in, common page context, and pages that belong to no model."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ log = structlog.get_logger("threada.console")
 
 
 class SignInForm(AuthenticationForm):
-    """Only people enter, and only where they are members: services and agents hold tokens."""
+    """Sign-in form for people who are members of a tenant. Services and agents use tokens."""
 
     def confirm_login_allowed(self, user: Any) -> None:
         super().confirm_login_allowed(user)
         if not tenants_of_person(user):
-            raise ValidationError("You are a member of no tenant. Ask a tenant administrator.", code="no_tenant")
+            raise ValidationError("You are not a member of any tenant. Ask a tenant administrator.", code="no_tenant")
 
     def get_invalid_login_error(self) -> ValidationError:
         log.info("sign_in_refused", username=str(self.cleaned_data.get("username", ""))[:63])
@@ -46,7 +46,7 @@ class SignInForm(AuthenticationForm):
 
 
 class ConsoleSite(UnfoldAdminSite):
-    """Django's admin as unfold shows it, inside one tenant."""
+    """Django's admin with unfold, inside one tenant."""
 
     login_form = SignInForm
     login_template = "console/login.html"
@@ -54,12 +54,12 @@ class ConsoleSite(UnfoldAdminSite):
     enable_nav_sidebar = True
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
-        """Take pages that know tenants. Installed packages bring pages that would show the rows of all of them."""
+        """Register tenant-aware pages only. Pages of installed packages would show rows of all tenants."""
         if admin_class is not None and issubclass(admin_class, TenantAdmin):
             super().register(model_or_iterable, admin_class, **options)
 
     def has_permission(self, request: HttpRequest) -> bool:
-        """Whether a person is at work in a tenant."""
+        """Return True if a person is signed in to a tenant."""
         return getattr(request, "acting_context", None) is not None
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
@@ -74,7 +74,7 @@ class ConsoleSite(UnfoldAdminSite):
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
-        """What every page shows: also, to who may publish policies, what is in force on one person's word alone."""
+        """Return the context of every page, for publishers with unconfirmed emergency publications."""
         ctx = getattr(request, "acting_context", None)
         may_settle = ctx is not None and ctx.allows(Scope.POLICIES_PUBLISH)
         emergencies = list(unconfirmed_emergencies(ctx)[:EMERGENCIES_SHOWN]) if ctx is not None and may_settle else []
@@ -98,28 +98,28 @@ class ConsoleSite(UnfoldAdminSite):
         return TemplateResponse(request, "console/summary.html", context)
 
     def find(self, request: HttpRequest) -> HttpResponse:
-        """Go to the page of whatever has the public id `q`."""
+        """Redirect to the page of the public id `q`."""
         sought = request.GET.get("q", "").strip()
         address = url_for_public_id(sought)
         if address is None:
-            messages.warning(request, "Nothing here has such an id. Ids look like wi_…, ds_…, ex_… or rc_….")
+            messages.warning(request, "There is no page for this id. Ids look like wi_…, ds_…, ex_… or rc_….")
             return HttpResponseRedirect(reverse("admin:index"))
         return HttpResponseRedirect(address)
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """One's own password, set by the service that leaves a receipt."""
+        """Show and handle the password form."""
         return password_page(request, self.each_context(request))
 
     password_change.__dict__[OWN_UNIT_OF_WORK] = True
 
     def time_zone(self, request: HttpRequest) -> HttpResponse:
-        """In which zone one reads times."""
+        """Show and handle the time zone form."""
         return time_zone_page(request, self.each_context(request))
 
     time_zone.__dict__[OWN_UNIT_OF_WORK] = True
 
     def notifications(self, request: HttpRequest) -> HttpResponse:
-        """What one is told, and where."""
+        """Show and handle the form of notification preferences."""
         return notifications_page(request, self.each_context(request))
 
     notifications.__dict__[OWN_UNIT_OF_WORK] = True

@@ -41,7 +41,7 @@ _TONES: Final = {
 
 
 def summary_page(request: HttpRequest, ctx: ActingContext) -> dict[str, Any]:
-    """What the page shows, in four statements whatever the tenant holds. Choices that do not exist are ignored."""
+    """Return the context of the page, in four statements. Unknown choices are ignored."""
     query = request.GET
     days = int(query["days"]) if query.get("days") in dict(PERIODS) else 31
     by = query["by"] if query.get("by") in dict(GROUPS) else "workflow"
@@ -79,7 +79,7 @@ def may_see(ctx: ActingContext | None) -> bool:
 
 
 class _Behind:
-    """The lists behind the charts, with the same filters and window."""
+    """URLs of the lists behind the charts, with the same filters and window."""
 
     def __init__(self, first: date, last: date, filters: dict[str, str]) -> None:
         self._first, self._last, self._filters = first, last, filters
@@ -89,7 +89,7 @@ class _Behind:
         return f"{list_url(model)}?{urlencode({**more, **self._filters, **asked})}"
 
     def receipts(self, kind: str, day: str | None = None) -> str:
-        """Receipts of `kind`; their windows are bounded, so at most the last 31 days."""
+        """Return the URL of receipts of `kind`, at most of the last 31 days."""
         last = date.fromisoformat(day) if day else self._last
         first = last if day else max(self._first, last - timedelta(days=30))
         return self._list("telemetry.receipt", first, last, kind=kind)
@@ -131,7 +131,7 @@ def _charts(summary: Summary, days: list[str], behind: _Behind) -> list[Chart]:
             [Series("95th percentile", "waiting", decided(0.95)), Series("median", "busy", decided(0.5))],
             url=behind.receipts("decision_step.approved"),
             day_urls={day: behind.receipts("decision_step.approved", day) for day in days},
-            about="How long steps were open that were approved or rejected, by the day they ended.",
+            about="Time that approved or rejected steps were open, by the day of the decision.",
             unit=" min",
             stacks=False,
             totals={"95th percentile": minutes(0.95), "median": minutes(0.5)},
@@ -184,7 +184,7 @@ def _table_row(key: str, metrics: SummaryMetrics) -> dict[str, Any]:
 
 
 def duration(seconds: float) -> str:
-    """A time as people say it, e.g. `4.2 s`, `12 min`, `3.5 h`, `2.0 d`."""
+    """Return a duration as text, e.g. `4.2 s`, `12 min`, `3.5 h`, `2.0 d`."""
     for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"

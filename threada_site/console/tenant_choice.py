@@ -22,9 +22,9 @@ _SESSION_KEY: Final = "tenant"
 
 
 def console_context_of(request: HttpRequest) -> ActingContext | None:
-    """Who acts in which tenant, or None: nobody is signed in, or the tenant is still to be chosen.
+    """Return the acting context; None if nobody is signed in or no tenant is chosen.
 
-    Only people enter the console, and only where they are members. With one tenant there is nothing to choose.
+    Only people who are members may use the console. With one tenant there is nothing to choose.
     """
     user: Any = request.user
     request.tenant_choices = []  # type: ignore[attr-defined]
@@ -47,7 +47,7 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
 
 @require_http_methods(["GET", "POST"])
 def choose_tenant(request: HttpRequest) -> HttpResponse:
-    """The page on which a member of several tenants says which one to work in."""
+    """Show and handle the choice of a tenant."""
     user: Any = request.user
     if not user.is_authenticated:
         return HttpResponseRedirect(reverse("admin:login"))
@@ -59,10 +59,10 @@ def choose_tenant(request: HttpRequest) -> HttpResponse:
         chosen = next((choice for choice in choices if choice.slug == request.POST.get("tenant")), None)
         if chosen is not None:
             request.session[_SESSION_KEY] = chosen.slug
-            # What was open belongs to the tenant before.
+            # The previous page belongs to the previous tenant.
             has_no_origin = request.acting_context is None  # type: ignore[attr-defined]
             return HttpResponseRedirect(onward if has_no_origin else reverse("admin:index"))
-        messages.error(request, "You do not belong to this tenant. Choose another.")
+        messages.error(request, "You are not a member of this tenant. Choose another one.")
     from django.contrib.admin import site
 
     return TemplateResponse(

@@ -1,4 +1,4 @@
-"""In which zone a person reads times: the one they chose, or their browser's, or UTC."""
+"""Time zone of the reader: the chosen one, else the browser's, else UTC."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from threada_site.identity.principals import set_time_zone
 from threada_site.tenancy.models import User
 
 COOKIE: Final = "threada_zone"
-"""Set by the console's script: the zone of the browser."""
+"""Cookie with the browser's time zone, set by the console's script."""
 
 
 def zone_of(request: HttpRequest) -> tzinfo:
-    """The zone for the times on a page."""
+    """Return the time zone of a page."""
     user: Any = request.user
     chosen = user.time_zone if user.is_authenticated else ""
     return _named(chosen or request.COOKIES.get(COOKIE, "").replace("%2F", "/")) or UTC
@@ -36,23 +36,23 @@ def _named(name: str) -> ZoneInfo | None:
 
 @cache
 def zone_names() -> frozenset[str]:
-    """The zones there are; a name out of nowhere never becomes a path."""
+    """Return the known zones; other names never reach the file system."""
     return frozenset(available_timezones()) - {"localtime", "Factory"}
 
 
 class TimeZoneForm(ConsoleForm):
-    intro = "Pages of the console and messages to you write times in this zone. Receipts keep UTC."
+    intro = "Times in the console and in messages are shown in this zone. Receipts contain UTC."
     time_zone = forms.ChoiceField(label="Time zone", required=False)
 
     def prepare(self) -> None:
         names = sorted(zone_names())
-        self.fields["time_zone"].choices = [("", "that of the browser"), *((name, name) for name in names)]  # type: ignore[attr-defined]
+        self.fields["time_zone"].choices = [("", "browser's time zone"), *((name, name) for name in names)]  # type: ignore[attr-defined]
         self.fields["time_zone"].initial = self.row.time_zone
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def time_zone_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    """The page that asks for it."""
+    """Show and handle the time zone form."""
     ctx = request.acting_context  # type: ignore[attr-defined]
     user = User.objects.get(pk=ctx.principal_id)
     is_sent = request.method == "POST"
@@ -62,7 +62,7 @@ def time_zone_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 
         def change(call: Call) -> Done:
             set_time_zone(user, form.cleaned_data["time_zone"], ctx=call.ctx)
-            return Done("Times are written in your zone from now on.")
+            return Done("Your time zone is saved.")
 
         outcome = carry_out(Call(request, ctx, ""), None, change)
         if isinstance(outcome, Done):
@@ -70,5 +70,5 @@ def time_zone_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
             return HttpResponseRedirect(reverse("admin:index"))
         problems = sentences(outcome)
     home = {"list_title": "Dashboard", "list_url": reverse("admin:index")}
-    context = {**frame, **home, "title": "Time zone", "form": form, "problems": problems, "submit": "Use it"}
+    context = {**frame, **home, "title": "Time zone", "form": form, "problems": problems, "submit": "Save time zone"}
     return render(request, "console/form.html", context, status=422 if is_sent else 200)

@@ -18,7 +18,7 @@ def stylesheet(_request: HttpRequest | None = None) -> str:
 
 
 def tenant_label(request: HttpRequest) -> list[str] | None:
-    """Return the tenant's label beside the page title, so that nobody approves anything in the wrong tenant."""
+    """Return the tenant's label next to the page title, to prevent decisions in the wrong tenant."""
     context = getattr(request, "acting_context", None)
     return [context.tenant_slug, "primary"] if context else None
 

@@ -1,4 +1,4 @@
-"""Issuing, rotating and revoking credentials. A token is shown once, by whoever called; only its digest is kept."""
+"""Issue, rotation and revocation of credentials. A token is shown once; only its digest is stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HINT_LENGTH: Final = 10
 
 
 class IssuedCredential(NamedTuple):
-    """A new credential and its token, which nobody can read again."""
+    """New credential and its token, which cannot be read again."""
 
     credential: Credential
     token: str
@@ -35,10 +35,11 @@ def issue_credential(
     expires_in: timedelta | None = None,
     ctx: ActingContext,
 ) -> IssuedCredential:
-    """A bearer token for a member of the tenant, with some of the scopes that its roles hold there.
+    """Issue a bearer token for a member of the tenant, with some of the scopes of its roles.
 
-    Receipt `credential.issued`. Raises `ScopeNotGrantable` naming the scopes its roles lack, `InvalidRequest` for
-    unknown scopes, none at all, a principal that is no active member, or a life that is not between 0 and 10 years.
+    Receipt `credential.issued`. Raise `ScopeNotGrantable` with the scopes that the roles do not have,
+    `InvalidRequest` for unknown scopes, no scopes, an inactive principal or non-member, or a lifetime outside of 0 to
+    10 years.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward_or_self(ctx, principal.id)
@@ -52,10 +53,10 @@ def issue_credential(
 def rotate_credential(
     credential: Credential, *, overlap: timedelta = timedelta(0), ctx: ActingContext
 ) -> IssuedCredential:
-    """A new token with the scopes, label and length of life of `credential`, which ends now or after `overlap`.
+    """Replace `credential` by a new one with equal scopes, label and lifetime.
 
-    Receipts `credential.issued` and `credential.revoked` (or `credential.shortened`). Raises `Conflict` when the old
-    one is revoked or has expired.
+    The old one ends now or after `overlap`. Receipts `credential.issued` and `credential.revoked` (or
+    `credential.shortened`). Raise `Conflict` if the old one is revoked or expired.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward_or_self(ctx, credential.user_id)
@@ -78,20 +79,20 @@ def rotate_credential(
 
 
 def revoke_credential(credential: Credential, *, ctx: ActingContext) -> None:
-    """End a credential at once. Receipt `credential.revoked`; nothing happens when it was revoked before."""
+    """Revoke a credential immediately. Receipt `credential.revoked`; nothing happens if it was revoked before."""
     require_unit_of_work(ctx.tenant_id)
     require_steward_or_self(ctx, credential.user_id)
     _revoke(_locked(credential, ctx=ctx), ctx=ctx)
 
 
 def read_scopes(scopes: Iterable[str]) -> frozenset[Scope]:
-    """Scopes by name. Raises `InvalidRequest` for unknown ones and for none."""
+    """Return scopes by name. Raise `InvalidRequest` for unknown names and for an empty list."""
     names = list(scopes)
     unknown = [name for name in names if name not in Scope]
     if unknown or not names:
         known = ", ".join(scope.value for scope in Scope)
         raise errors.InvalidRequest(
-            f"Name scopes out of {known}.",
+            f"Use scopes out of {known}.",
             errors=[FieldError("/scopes", f"{name[:63]!r} is not known", "unknown_scope") for name in unknown]
             or [FieldError("/scopes", "are missing", "required")],
         )
@@ -102,8 +103,8 @@ def _check_member(principal: User, *, ctx: ActingContext) -> None:
     belongs = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).exists()
     if not (belongs and principal.is_active):
         raise errors.InvalidRequest(
-            "The principal is no active member of this tenant.",
-            errors=[FieldError("/principal", "is no active member", "not_a_member")],
+            "The principal is not an active member of this tenant.",
+            errors=[FieldError("/principal", "is not an active member", "not_a_member")],
         )
 
 
@@ -124,7 +125,7 @@ def _expiry(expires_in: timedelta | None, now: datetime) -> datetime | None:
         return None
     if not timedelta(0) < expires_in <= LONGEST_LIFE:
         raise errors.InvalidRequest(
-            "A credential lives longer than no time and at most ten years.",
+            "The lifetime of a credential must be greater than zero and at most ten years.",
             errors=[FieldError("/expires_in", "is out of range", "out_of_range")],
         )
     return now + expires_in

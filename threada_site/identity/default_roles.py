@@ -1,4 +1,4 @@
-"""The roles that every tenant starts with. Pure."""
+"""Default roles of every tenant. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forgetting who a principal is: the account keeps its id and loses everything that says whose it was."""
+"""Erasure of a principal's identity: the account keeps its id and loses all personal data."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from threada_site.identity.selectors import tenants_of_person
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Credential, Membership, User
 
-# The log of configuration edits names who made them; with the id in place of the name it still says who.
+# The log of configuration edits contains the actor's name; the id replaces it.
 _FORGET_ACTOR: Final = """
 UPDATE auditlog_logentry
    SET actor_email = NULL, additional_data = jsonb_set(additional_data, '{actor_name}', to_jsonb(%s::text))
@@ -23,9 +23,10 @@ UPDATE auditlog_logentry
 
 
 def forget_account(principal: User, *, ctx: ActingContext) -> bool:
-    """End the membership, and forget name, mail and time zone unless the account belongs to another tenant as well.
+    """End the membership, and erase name, mail and time zone unless another tenant has the account too.
 
-    Whether it was forgotten. What was kept of edits to the account's rows here goes too. Receipt `member.removed`.
+    Return True if the account was erased. Stored edits of the account's rows in this tenant are erased too. Receipt
+    `member.removed`.
     """
     credentials = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal)
     credentials.update(label="")

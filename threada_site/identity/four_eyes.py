@@ -1,4 +1,4 @@
-"""Having actions of one kind need two people. Turning that on takes one of them; turning it off takes both."""
+"""Four-eyes rules: one person can turn a rule on; two people are needed to turn it off."""
 
 from __future__ import annotations
 
@@ -15,14 +15,13 @@ from threada_site.tenancy.four_eyes import FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule
 
 ASKED_LASTS: Final = timedelta(days=7)
-"""After so long somebody has to ask again: what was meant then may not be meant now."""
+"""Time after which a request to end a rule expires."""
 
 
 def require_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
-    """Have these actions need two people from now on; whoever asked to end that is told no.
+    """Turn a four-eyes rule on, and cancel a request to end it.
 
-    Nothing happens when it is so already. Receipt `four_eyes.required`. Raises `PermissionDenied` for who is no
-    tenant_admin.
+    Nothing happens if it is on already. Receipt `four_eyes.required`. Raise `PermissionDenied` without tenant_admin.
     """
     rule = _locked(slug, ctx=ctx)
     if rule.is_required and rule.end_asked_by is None:
@@ -33,14 +32,14 @@ def require_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
 
 
 def end_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
-    """Have one person be enough again: the first who calls asks for it, another one within seven days ends it.
+    """Request the end of a four-eyes rule, or confirm another person's request within seven days.
 
-    Receipts `four_eyes.end_asked`, then `four_eyes.ended`. Raises `PermissionDenied`, `PersonRequired` (services,
-    agents and the instance's operator count as nobody), `SecondPersonRequired` for who has asked.
+    Receipts `four_eyes.end_asked`, then `four_eyes.ended`. Raise `PermissionDenied`, `PersonRequired` (services,
+    agents and the instance's operator cannot do this), `SecondPersonRequired` for the person who requested it.
     """
     rule = _locked(slug, ctx=ctx)
     if not ctx.is_person:
-        raise errors.PersonRequired("Two people end this, in the console or each with a token of their own.")
+        raise errors.PersonRequired("Two people must end this, in the console or each with their own token.")
     if not rule.is_required:
         return rule
     now = clock.now()
@@ -51,7 +50,7 @@ def end_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
         record(_entry("four_eyes.end_asked", rule), ctx=ctx)
         return rule
     if rule.end_asked_by == ctx.principal_id:
-        raise errors.SecondPersonRequired("You have asked to end this. Another tenant administrator ends it.")
+        raise errors.SecondPersonRequired("You have requested the end. Another tenant administrator must confirm it.")
     _save(rule, is_required=False)
     record(_entry("four_eyes.ended", rule), ctx=ctx)
     return rule

@@ -1,4 +1,4 @@
-"""Groups of people: whom approval rules may ask for besides those who hold a role. A group gives no permissions."""
+"""Groups of people for approval rules. A group gives no permissions."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _MOST_PROBLEMS: Final = 50
 def define_group(
     slug: str, members: Iterable[str], *, name: str | None = None, ctx: ActingContext
 ) -> UpsertResult[PeopleGroup]:
-    """The group `slug` with exactly the members named; made when missing. Without `name` its label stays.
+    """Create the group `slug` or set its members. Without `name` the label is unchanged.
 
-    Decisions that are open count by the new members at once. Receipt `group.defined`, unless nothing changes. Raises
-    `InvalidRequest` naming whoever is no member of the tenant by a pointer `/members/<n>`.
+    Open decisions use the new members immediately. Receipt `group.defined`, unless nothing changes. Raise
+    `InvalidRequest` with a pointer `/members/<n>` for each name that is not a member of the tenant.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -55,7 +55,7 @@ def define_group(
 
 
 def remove_group(slug: str, *, ctx: ActingContext) -> None:
-    """Have no such group any more; whether policies ask it is for the caller to look. Receipt `group.removed`."""
+    """Remove a group. The caller checks that no policy uses it. Receipt `group.removed`."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     removed, _ = PeopleGroup.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
@@ -65,10 +65,10 @@ def remove_group(slug: str, *, ctx: ActingContext) -> None:
 
 
 def _memberships(names: list[str], *, ctx: ActingContext) -> list[Membership]:
-    """The memberships of those named, each once, in the order of their names."""
+    """Return the memberships of these principals, without duplicates, ordered by name."""
     if len(names) > MOST_MEMBERS:
         raise errors.InvalidRequest(
-            f"A group holds at most {MOST_MEMBERS} members.",
+            f"A group has at most {MOST_MEMBERS} members.",
             errors=[FieldError("/members", "are too many", "too_large")],
         )
     rows = Membership.objects.select_related("user").filter(tenant_id=ctx.tenant_id, user__username__in=names)
@@ -79,7 +79,7 @@ def _memberships(names: list[str], *, ctx: ActingContext) -> list[Membership]:
             f"{', '.join(repr(name[:63]) for _, name in strangers)} "
             f"{'does' if len(strangers) == 1 else 'do'} not belong to this tenant. Add them first.",
             errors=[
-                FieldError(f"/members/{index}", f"{name[:63]!r} is no member of this tenant", "not_a_member")
+                FieldError(f"/members/{index}", f"{name[:63]!r} is not a member of this tenant", "not_a_member")
                 for index, name in strangers
             ],
         )

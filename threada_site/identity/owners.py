@@ -1,4 +1,4 @@
-"""Who answers for an agent or a service: the person whom `exclude: [agent_owner]` keeps from deciding what it asks."""
+"""Owners of agents and services: people whom `exclude: [agent_owner]` excludes from decisions on their requests."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from threada_site.tenancy.models import Membership, User
 
 
 def set_owner(principal: User, owner: str, *, ctx: ActingContext) -> None:
-    """Name the person who answers for `principal` in this tenant; "" names nobody. Receipt `principal.owner_set`.
+    """Set the owner of `principal` in this tenant; "" removes it. Receipt `principal.owner_set`.
 
-    Nothing happens when it is so already. Steps that are open keep whom they exclude. Raises `InvalidRequest` when
-    `principal` is a person or no member, or when `owner` is no active person of the tenant.
+    Nothing happens if the owner is set already. Open steps keep their exclusions. Raise `InvalidRequest` if
+    `principal` is a person or not a member, or if `owner` is not an active person of the tenant.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -48,7 +48,10 @@ def _person(name: str, *, ctx: ActingContext) -> User:
     person = principal_of_tenant(ctx.tenant_id, name)
     if person is None or person.kind != PrincipalKind.HUMAN or not person.is_active:
         raise _refused(
-            f"The owner {name[:63]!r} is no active person of this tenant.", "/owner", "is no person", "not_a_person"
+            f"The owner {name[:63]!r} is not an active person of this tenant.",
+            "/owner",
+            "is not a person",
+            "not_a_person",
         )
     return person
 

@@ -1,4 +1,4 @@
-"""Principals and where they belong."""
+"""Principals and their memberships."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from threada_site.tenancy.models import Credential, Membership, Role, User
 def ensure_principal(
     name: str, *, kind: PrincipalKind, display_name: str = "", email: str = "", ctx: ActingContext
 ) -> User:
-    """The principal called `name`, made when there is none in the whole instance. It belongs to no tenant by that.
+    """Return the principal `name`; create it if the instance has none. Adds no membership.
 
-    Receipt `principal.created` when it is new. Raises `InvalidRequest` for what is no slug, `Conflict` when the name
-    belongs to a principal of another kind.
+    Receipt `principal.created` if it is new. Raise `InvalidRequest` for an invalid slug, `Conflict` if a principal of
+    another kind has the name.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -49,10 +49,10 @@ def ensure_principal(
 
 
 def add_member(principal: User, *, ctx: ActingContext) -> Membership:
-    """`principal` belongs to the tenant from now on. Receipt `member.added`, if it did not already.
+    """Add `principal` to the tenant. Receipt `member.added`, if it was not a member.
 
-    Raises `Conflict` when the principal belongs to another tenant: a second membership makes each of its requests name
-    a tenant, so no tenant imposes one upon another's principals; the instance's operator may.
+    Raise `Conflict` if the principal belongs to another tenant: with a second membership it must name a tenant in
+    each request, so only the instance's operator may add one.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -68,10 +68,10 @@ def add_member(principal: User, *, ctx: ActingContext) -> Membership:
 
 
 def remove_member(principal: User, *, ctx: ActingContext) -> None:
-    """End a membership, and with it the roles, groups and credentials held in the tenant. Receipt `member.removed`.
+    """Remove a membership with its roles, groups and credentials. Receipt `member.removed`.
 
-    Whoever belongs nowhere afterwards loses the password too: another tenant may add them, and must not inherit one
-    that somebody here knows.
+    A principal without memberships loses its password, so that a password known here is not valid in another tenant
+    later.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -93,10 +93,10 @@ def remove_member(principal: User, *, ctx: ActingContext) -> None:
 
 
 def set_password(principal: User, password: str, *, ctx: ActingContext) -> None:
-    """Let a person sign in to the console with `password`. Receipt `principal.password_set`.
+    """Set the console password of a person. Receipt `principal.password_set`.
 
-    Raises `InvalidRequest` when the principal is no person or the password is too weak, `Conflict` when a steward sets
-    it for a person of another tenant, whose rights there it would open.
+    Raise `InvalidRequest` if the principal is not a person or the password is too weak, `Conflict` if a steward sets
+    it for a person who belongs to another tenant too.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward_or_self(ctx, principal.id)
@@ -104,7 +104,7 @@ def set_password(principal: User, password: str, *, ctx: ActingContext) -> None:
         raise errors.Conflict(f"{principal.username} belongs to another tenant too and sets their own password.")
     if principal.kind != PrincipalKind.HUMAN:
         raise errors.InvalidRequest(
-            "Services and agents hold credentials, not passwords.", errors=[FieldError("/principal", "is no person")]
+            "Services and agents hold credentials, not passwords.", errors=[FieldError("/principal", "is not a person")]
         )
     try:
         validate_password(password, principal)
@@ -118,9 +118,9 @@ def set_password(principal: User, password: str, *, ctx: ActingContext) -> None:
 
 
 def set_time_zone(principal: User, name: str, *, ctx: ActingContext) -> None:
-    """In which zone (IANA name; empty: their browser's) a person reads times. Receipt `principal.time_zone_set`.
+    """Set the time zone of a person (IANA name; empty: the browser's). Receipt `principal.time_zone_set`.
 
-    Raises `InvalidRequest` for a name that no zone has.
+    Raise `InvalidRequest` for an unknown time zone.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward_or_self(ctx, principal.id)

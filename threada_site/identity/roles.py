@@ -1,6 +1,6 @@
-"""Defining roles, and giving them to principals.
+"""Definition and assignment of roles.
 
-A role is a row, an auth group named `<tenant>:<role>`, and that group's object permissions on the tenant: its scopes.
+A role is a row, an auth group named `<tenant>:<role>`, and the group's object permissions on the tenant: its scopes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST_NAMED: Final = 10
 
 
 def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> Role:
-    """The role `slug` with exactly these scopes on the tenant; made when missing. Receipt `role.defined`."""
+    """Create the role `slug` or set its scopes. Receipt `role.defined`."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     require_slug(slug, naming="role")
@@ -36,7 +36,7 @@ def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> R
 
 
 def remove_role(slug: str, *, ctx: ActingContext) -> None:
-    """Have no such role any more. Receipt `role.removed`. Raises `InUse` naming whoever holds it."""
+    """Remove a role. Receipt `role.removed`. Raise `InUse` with the members that have it."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     role = _role(slug, ctx=ctx)
@@ -54,9 +54,9 @@ def remove_role(slug: str, *, ctx: ActingContext) -> None:
 
 
 def grant_role(principal: User, role: str, *, ctx: ActingContext) -> None:
-    """Give a member of the tenant the role `role`. Receipt `role.granted`; nothing happens when it is held already.
+    """Give a member of the tenant a role. Receipt `role.granted`; nothing happens if the member has it.
 
-    Raises `InvalidRequest` for an unknown role or a principal that is no member.
+    Raise `InvalidRequest` for an unknown role or a principal that is not a member.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -73,7 +73,7 @@ def grant_role(principal: User, role: str, *, ctx: ActingContext) -> None:
 
 
 def withdraw_role(principal: User, role: str, *, ctx: ActingContext) -> None:
-    """Take the role away; credentials lose its scopes at once. Receipt `role.withdrawn`, if it was granted."""
+    """Withdraw a role; credentials lose its scopes immediately. Receipt `role.withdrawn`, if it was granted."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     found = _role(role, ctx=ctx)
@@ -84,9 +84,9 @@ def withdraw_role(principal: User, role: str, *, ctx: ActingContext) -> None:
 
 
 def grant_scope_on(principal: User, scope: Scope, target: TenantRow, *, ctx: ActingContext) -> None:
-    """Give one principal one scope on one workflow or integration alone. Receipt `scope.granted`, if it is new.
+    """Give one principal one scope on one workflow or integration. Receipt `scope.granted`, if it is new.
 
-    Raises `InvalidRequest` when that scope does not apply to such a thing, `NotFound` for another tenant's.
+    Raise `InvalidRequest` if the scope does not apply to such an object, `NotFound` for another tenant's object.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -116,7 +116,7 @@ def grant_scope_on(principal: User, scope: Scope, target: TenantRow, *, ctx: Act
 
 
 def withdraw_scopes_on_objects(principal: User, *, ctx: ActingContext) -> None:
-    """Take away all scopes that `principal` holds on single objects of the tenant. Leaves the receipt to its caller."""
+    """Withdraw all scopes of `principal` on single objects of the tenant. The caller writes the receipt."""
     granted = UserObjectPermission.objects.filter(user=principal)
     for content_type in ContentType.objects.filter(id__in=granted.values("content_type_id")):
         model = content_type.model_class()
@@ -128,7 +128,7 @@ def withdraw_scopes_on_objects(principal: User, *, ctx: ActingContext) -> None:
 
 
 def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingContext) -> list[Role]:
-    """Create the missing ones of these roles and set the scopes of all of them. No receipt: its callers write one."""
+    """Create missing roles and set the scopes of all. The caller writes the receipt."""
     names = {slug: f"{ctx.tenant_slug}:{slug}" for slug in scopes_by_role}
     Group.objects.bulk_create([Group(name=name) for name in names.values()], ignore_conflicts=True)
     groups = {group.name: group for group in Group.objects.filter(name__in=names.values())}
@@ -162,7 +162,7 @@ def _role(slug: str, *, ctx: ActingContext) -> Role:
     if role is None:
         known = ", ".join(Role.objects.filter(tenant_id=ctx.tenant_id).order_by("slug").values_list("slug", flat=True))
         raise errors.InvalidRequest(
-            f"There is no role {slug[:63]!r} in this tenant; there are {known}.",
+            f"There is no role {slug[:63]!r} in this tenant. Roles: {known}.",
             errors=[FieldError("/role", "is not known", "unknown_role")],
         )
     return role

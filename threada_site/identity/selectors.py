@@ -1,7 +1,7 @@
-"""Finding tenants, people, roles and credentials.
+"""Selectors of tenants, people, roles and credentials.
 
-Those that take `ctx` or a `tenant_id` read inside its unit of work, unless they say otherwise. Principals
-belong to no tenant, so the queries here narrow them by membership.
+Selectors with `ctx` or `tenant_id` run inside its unit of work unless stated otherwise. Principals belong to no
+tenant; these queries filter them by membership.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from threada_site.tenancy.models import Credential, Membership, PeopleGroup, Rol
 
 
 class TenantChoice(NamedTuple):
-    """A tenant that a person may work in."""
+    """Tenant in which a person may work."""
 
     tenant_id: uuid.UUID
     slug: str
@@ -29,14 +29,14 @@ class TenantChoice(NamedTuple):
 
 
 class MemberWithRoles(NamedTuple):
-    """A member of a tenant with the slugs of the roles held there."""
+    """Member of a tenant with the slugs of its roles."""
 
     principal: User
     roles: tuple[str, ...]
 
 
 def tenant_by_slug(slug: str) -> Tenant:
-    """The tenant, active or not. Raises `NotFound`. Needs no unit of work."""
+    """Return the tenant, active or not. Raise `NotFound`. Needs no unit of work."""
     tenant = Tenant.objects.filter(slug=slug).first()
     if tenant is None:
         raise errors.NotFound(f"There is no tenant {slug[:63]!r}. Create it with manage.py create_tenant.")
@@ -44,17 +44,16 @@ def tenant_by_slug(slug: str) -> Tenant:
 
 
 def tenants_of_person(user: User) -> list[TenantChoice]:
-    """The active tenants that `user` belongs to, by slug. Needs no unit of work."""
+    """Return the active tenants of `user`, by slug. Needs no unit of work."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT tenant_id, slug, name FROM threada_tenants_of(%s)", [user.id])
         return [TenantChoice(*row) for row in cursor.fetchall()]
 
 
 def console_context(user: User, tenant_slug: str, correlation_id: str) -> ActingContext:
-    """`user` acting in a tenant through the console, with all that the roles held there give. Needs no unit of work.
+    """Return the acting context of `user` in the console, with all permissions. Needs no unit of work.
 
-    Raises `PrincipalInactive` for a user that is switched off and `TenantMismatch` for a tenant that is switched off or
-    that the user does not belong to.
+    Raise `PrincipalInactive` for an inactive user and `TenantMismatch` for an inactive tenant or a non-member.
     """
     if not user.is_active:
         raise errors.PrincipalInactive
@@ -78,7 +77,7 @@ def console_context(user: User, tenant_slug: str, correlation_id: str) -> Acting
 
 
 def permissions_of_principal(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> EffectivePermissions:
-    """What a principal's roles and single grants give in a tenant. Needs no unit of work."""
+    """Return the permissions from roles and grants in a tenant. Needs no unit of work."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT role_slug, model, object_id, codename FROM threada_grants(%s, %s)", [principal_id, tenant_id]
@@ -87,18 +86,18 @@ def permissions_of_principal(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -
 
 
 def scopes_somewhere(permissions: EffectivePermissions) -> frozenset[Scope]:
-    """Scopes held on the tenant or on at least one object: what a credential may ask for."""
+    """Return the scopes on the tenant or on at least one object, which a credential may ask for."""
     return permissions.scopes | _on_objects(permissions.grants)
 
 
 def principals_of_tenant(tenant_id: uuid.UUID) -> QuerySet[User]:
-    """The principals that belong to the tenant, by name."""
+    """Return the principals of the tenant, by name."""
     members = Membership.objects.filter(tenant_id=tenant_id).values("user_id")
     return User.objects.filter(id__in=members).order_by("username")
 
 
 def principal_of_tenant(tenant_id: uuid.UUID, name: str) -> User | None:
-    """The principal with that name, when it belongs to the tenant."""
+    """Return the principal of the tenant with this name, or None."""
     return principals_of_tenant(tenant_id).filter(username=name).first()
 
 
@@ -113,17 +112,17 @@ def members_with_roles(ctx: ActingContext) -> list[MemberWithRoles]:
 
 
 def roles_of_tenant(tenant_id: uuid.UUID) -> QuerySet[Role]:
-    """The tenant's roles, by slug."""
+    """Return the roles of the tenant, by slug."""
     return Role.objects.filter(tenant_id=tenant_id).order_by("slug")
 
 
 def credentials_of_tenant(tenant_id: uuid.UUID) -> QuerySet[Credential]:
-    """The tenant's credentials with their principals, newest first."""
+    """Return the credentials of the tenant with their principals, newest first."""
     return Credential.objects.filter(tenant_id=tenant_id).select_related("user").order_by("-id")
 
 
 def credential_of_tenant(tenant_id: uuid.UUID, credential_id: uuid.UUID) -> Credential:
-    """One credential of the tenant. Raises `NotFound`."""
+    """Return one credential of the tenant. Raise `NotFound`."""
     credential = credentials_of_tenant(tenant_id).filter(id=credential_id).first()
     if credential is None:
         raise errors.NotFound("There is no such credential in this tenant.")
@@ -135,7 +134,7 @@ def _on_objects(grants: ObjectGrants) -> frozenset[Scope]:
 
 
 def role_scopes(slug: str, *, tenant_id: uuid.UUID) -> frozenset[Scope] | None:
-    """The scopes of a tenant's role; None when there is no such role."""
+    """Return the scopes of a role of the tenant, or None."""
     role = roles_of_tenant(tenant_id).filter(slug=slug).first()
     if role is None:
         return None
@@ -148,24 +147,24 @@ def role_scopes(slug: str, *, tenant_id: uuid.UUID) -> frozenset[Scope] | None:
 
 
 def groups_of_tenant(tenant_id: uuid.UUID) -> QuerySet[PeopleGroup]:
-    """The tenant's groups of people, by slug."""
+    """Return the groups of the tenant, by slug."""
     return PeopleGroup.objects.filter(tenant_id=tenant_id).order_by("slug")
 
 
 def groups_of_member(membership: Membership) -> list[str]:
-    """The slugs of the groups a member is in."""
+    """Return the slugs of a member's groups."""
     groups = groups_of_tenant(membership.tenant_id).filter(memberships__membership_id=membership.id)
     return list(groups.values_list("slug", flat=True))
 
 
 def group_members(group: PeopleGroup) -> QuerySet[User]:
-    """Who is in a group, by name."""
+    """Return the members of a group, by name."""
     return User.objects.filter(
         memberships__tenant_id=group.tenant_id, memberships__group_memberships__group_id=group.id
     ).order_by("username")
 
 
 def group_member_names(slug: str, *, tenant_id: uuid.UUID) -> list[str] | None:
-    """The names of who is in a group, sorted, as a `kind: Group` document lists them; None when there is no such."""
+    """Return the sorted names of a group's members, as in `kind: Group` documents, or None."""
     group = groups_of_tenant(tenant_id).filter(slug=slug).first()
     return None if group is None else list(group_members(group).values_list("username", flat=True))

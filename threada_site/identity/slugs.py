@@ -1,4 +1,4 @@
-"""Checking the ids that people choose for tenants, principals, roles and groups. Pure."""
+"""Validation of slugs of tenants, principals, roles and groups. Pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from threada_site.kernel.errors import FieldError
 
 
 def require_slug(text: str, *, naming: str) -> None:
-    """Raise `InvalidRequest` unless `text` may name a `tenant`, `principal`, `role` or `group`."""
+    """Raise `InvalidRequest` unless `text` is a valid slug of a `tenant`, `principal`, `role` or `group`."""
     if not ids.is_slug(text):
         raise errors.InvalidRequest(
-            f"{text[:63]!r} cannot name a {naming}. Use a to z, 0 to 9, '-' and '_', at most 63 characters.",
-            errors=[FieldError(f"/{naming}", "is no slug")],
+            f"{text[:63]!r} is not a valid name of a {naming}. Use a to z, 0 to 9, '-' and '_', at most 63 characters.",
+            errors=[FieldError(f"/{naming}", "is not a slug")],
         )

@@ -1,4 +1,4 @@
-"""Creating tenants."""
+"""Creation of tenants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threada_site.tenancy.models import Tenant
 
 
 def founding_context(slug: str, *, entry_point: EntryPoint = EntryPoint.COMMAND) -> ActingContext:
-    """The context in which a tenant is created: its `tenant_id` is the id that the new tenant will have.
+    """Return the context for creating a tenant; its `tenant_id` is the id of the new tenant.
 
     Open `unit_of_work(ctx.tenant_id)` and call `create_tenant` in it.
     """
@@ -26,9 +26,9 @@ def founding_context(slug: str, *, entry_point: EntryPoint = EntryPoint.COMMAND)
 
 
 def create_tenant(slug: str, name: str = "", *, ctx: ActingContext) -> Tenant:
-    """A new tenant with the default roles, as the instance's operator (`founding_context`).
+    """Create a tenant with the default roles, as the instance's operator (`founding_context`).
 
-    Receipt `tenant.created`. Raises `InvalidRequest` for what is no slug, `Conflict` when the slug is taken.
+    Receipt `tenant.created`. Raise `InvalidRequest` for an invalid slug, `Conflict` if the slug is taken.
     """
     require_unit_of_work(ctx.tenant_id)
     if not ctx.is_system:
@@ -39,7 +39,7 @@ def create_tenant(slug: str, name: str = "", *, ctx: ActingContext) -> Tenant:
         with transaction.atomic():
             tenant.save(force_insert=True)
     except IntegrityError:
-        raise errors.Conflict(f"There is a tenant {slug!r} already.") from None
+        raise errors.Conflict(f"The tenant {slug!r} already exists.") from None
     write_roles(DEFAULT_ROLES, ctx=ctx)
     record(Entry(kind="tenant.created", inputs={"roles": sorted(DEFAULT_ROLES)}), ctx=ctx)
     return tenant

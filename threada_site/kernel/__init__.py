@@ -1,1 +1,1 @@
-"""The product's pure vocabulary: errors, acting context, ids, canonical JSON, clock, expressions. Imports no Django."""
+"""Pure building blocks: errors, acting context, ids, canonical JSON, clock, expressions. Imports no Django."""

@@ -1,6 +1,6 @@
-"""Characters that cannot be seen, or that make a text look like another: found, so that a page can show them.
+"""Detection of characters that are invisible or change the appearance of text, so that pages can show them.
 
-Not found is what a reader sees anyway: letters, marks, signs, the plain space, and tab and newline, which pages keep.
+Visible characters are not reported: letters, marks, signs, the plain space, and tab and newline.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ _UNSEEN: Final = (
     "\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, line separators, directions
     "\ufe00-\ufe0f\ufeff\ufff0-\ufffb"  # variation selectors, byte order mark, annotations
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff"  # shorthand and music controls, tags
-    "\ue000-\uf8ff\U000f0000-\U0010ffff"  # private use: looks like whatever a font says
+    "\ue000-\uf8ff\U000f0000-\U0010ffff"  # private use: displayed differently by each font
 )
 _RUN: Final = re.compile(f"([{_UNSEEN}])")
 _DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def pieces(text: str) -> list[tuple[str, bool]]:
-    """`text` in pieces, each with whether it is a character that cannot be seen."""
+    """Return the pieces of `text`, each with True for an invisible character."""
     return [(piece, bool(place % 2)) for place, piece in enumerate(_RUN.split(text)) if piece]
 
 
@@ -34,24 +34,24 @@ def has_unseen(text: str) -> bool:
 
 
 def code_point(character: str) -> str:
-    """`U+202E`."""
+    """Return the code point, for example `U+202E`."""
     return f"U+{ord(character):04X}"
 
 
 def name_of(character: str) -> str:
-    """What a character is called, in words."""
+    """Return the name of a character."""
     if character in "\r\n":
         return "carriage return" if character == "\r" else "newline"
     return unicodedata.name(character, "control or unnamed character").lower()
 
 
 def turns_text(character: str) -> bool:
-    """Whether a character changes the order in which a text is shown."""
+    """Return True if a character changes the display order of text."""
     return character in _DIRECTIONS
 
 
 def unseen_in(value: Any) -> Counter[str]:
-    """The characters that cannot be seen in a JSON value, keys included, and how often each stands there."""
+    """Return the invisible characters of a JSON value, including keys, with their counts."""
     found: Counter[str] = Counter()
     for text in _texts(value):
         found.update(_RUN.findall(text))

@@ -1,4 +1,4 @@
-"""Who acts, where, and with which rights: resolved once at the edge, frozen, and handed to every service."""
+"""Acting context: principal, tenant and effective permissions. Immutable, created once per request."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threada_site.kernel import ids
 
 
 class PrincipalKind(StrEnum):
-    """A decision of an agent is never counted as a person's; the kind belongs to the principal, not to its token."""
+    """Kind of a principal. A vote of an agent never counts; the kind belongs to the principal, not to its token."""
 
     HUMAN = "human"
     SERVICE = "service"
@@ -20,7 +20,7 @@ class PrincipalKind(StrEnum):
 
 
 class EntryPoint(StrEnum):
-    """Through which door the action came."""
+    """Entry point of an action."""
 
     API = "api"
     CONSOLE = "console"
@@ -29,7 +29,7 @@ class EntryPoint(StrEnum):
 
 
 class Scope(StrEnum):
-    """Rights a credential may ask for and a role may grant."""
+    """Permissions that a credential may ask for and a role may grant."""
 
     WORKITEMS_READ = "workitems:read"
     WORKITEMS_WRITE = "workitems:write"
@@ -45,7 +45,7 @@ class Scope(StrEnum):
 
     @property
     def codename(self) -> str:
-        """The name of the object permission that grants this scope: `workitems:read` → `workitems_read`."""
+        """Return the name of the object permission for this scope: `workitems:read` → `workitems_read`."""
         return self.value.replace(":", "_")
 
 
@@ -63,13 +63,13 @@ DOCUMENTED_SCOPES: Final = (
 
 
 def with_implied(scopes: frozenset[Scope]) -> frozenset[Scope]:
-    """`scopes` and what they contain: `workflow:manage` holds the four narrower ones."""
+    """Return `scopes` with the scopes they include: `workflow:manage` includes four narrower ones."""
     return scopes | INSIDE_WORKFLOW_MANAGE if Scope.WORKFLOW_MANAGE in scopes else scopes
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectGrants:
-    """Scopes held on single objects instead of the whole tenant: id of the workflow or integration → scopes."""
+    """Scopes on single objects instead of the whole tenant: id of the workflow or integration → scopes."""
 
     workflows: dict[uuid.UUID, frozenset[Scope]] = field(default_factory=dict)
     integrations: dict[uuid.UUID, frozenset[Scope]] = field(default_factory=dict)
@@ -114,21 +114,21 @@ class ActingContext:
 
     @property
     def is_system(self) -> bool:
-        """Whether nobody acts but Threada itself (an intake decision, a sweep)."""
+        """Return True if Threada itself acts, for example in an intake decision or a sweep."""
         return self.principal_id == SYSTEM_PRINCIPAL_ID
 
     @property
     def is_person(self) -> bool:
-        """Whether a person acts, whom alone a second pair of eyes may belong to."""
+        """Return True if a person acts. Only people satisfy a four-eyes rule."""
         return self.principal_kind is PrincipalKind.HUMAN and not self.is_system
 
     @property
     def actor(self) -> str:
-        """The principal's public id, or `system`."""
+        """Return the public id of the principal, or `system`."""
         return "system" if self.is_system else ids.public_id(ids.PRINCIPAL, self.principal_id)
 
     def allows(self, scope: Scope, *, workflow: uuid.UUID | None = None, integration: uuid.UUID | None = None) -> bool:
-        """Whether this context holds `scope` on the tenant, or on the named workflow or integration."""
+        """Return True if the context holds `scope` on the tenant, or on the given workflow or integration."""
         if scope in self.scopes:
             return True
         if workflow is not None and scope in self.grants.workflows.get(workflow, ()):
@@ -136,13 +136,13 @@ class ActingContext:
         return integration is not None and scope in self.grants.integrations.get(integration, ())
 
     def has_scope_anywhere(self, scope: Scope) -> bool:
-        """Whether this context holds `scope` on at least one object: what lists are filtered by."""
+        """Return True if the context holds `scope` on the tenant or on at least one object."""
         return scope in self.scopes or any(
             scope in scopes for scopes in (*self.grants.workflows.values(), *self.grants.integrations.values())
         )
 
     def workflows_with(self, scope: Scope) -> frozenset[uuid.UUID] | None:
-        """The workflows on which `scope` is held; None when it is held on the whole tenant."""
+        """Return the workflows on which `scope` is held; None if it is held on the whole tenant."""
         if scope in self.scopes:
             return None
         return frozenset(workflow for workflow, scopes in self.grants.workflows.items() if scope in scopes)
@@ -151,7 +151,7 @@ class ActingContext:
 def system_context(
     *, tenant_id: uuid.UUID, tenant_slug: str, correlation_id: str, entry_point: EntryPoint = EntryPoint.JOB
 ) -> ActingContext:
-    """Threada itself acting in a tenant: it holds every scope and counts as no person."""
+    """Return the context of Threada itself in a tenant. It holds every scope and is not a person."""
     return ActingContext(
         tenant_id=tenant_id,
         tenant_slug=tenant_slug,

@@ -1,7 +1,7 @@
 """Public ids: a prefix and a time-ordered UUIDv7 in TypeID form (https://github.com/jetify-com/typeid, spec 0.3.0).
 
-Rows keep a plain `uuid`; the prefixed text exists at the product's edges alone (API, console, commands, receipts).
-Ids that people choose (workflow, channel, integration, action, policy, tenant) are slugs instead.
+Rows contain a plain `uuid`; the prefixed text is used in the API, console, commands and receipts only. Ids that
+people choose (workflow, channel, integration, action, policy, tenant) are slugs.
 """
 
 from __future__ import annotations
@@ -55,28 +55,28 @@ LAST: Final = uuid.UUID(int=2**128 - 1)
 
 
 def new_uuid() -> uuid.UUID:
-    """A UUIDv7 (RFC 9562): ids made later sort later, to the millisecond."""
+    """Return a new UUIDv7 (RFC 9562). Later ids sort later, to the millisecond."""
     return uuid_utils.compat.uuid7()
 
 
 def instant_of(value: uuid.UUID) -> datetime:
-    """The instant (UTC, whole milliseconds) that a UUIDv7 was made at."""
+    """Return the time (UTC, whole milliseconds) of a UUIDv7."""
     return datetime.fromtimestamp((value.int >> 80) / 1000, UTC)
 
 
 def first_id_at(instant: datetime) -> uuid.UUID:
-    """The smallest UUIDv7 made at or after `instant`: a bound for "created after" on a column of ids."""
+    """Return the smallest UUIDv7 at or after `instant`, a bound for "created after" on a column of ids."""
     milliseconds = -((_EPOCH - instant) // _MILLISECOND)
     return uuid.UUID(int=max(milliseconds, 0) << 80)
 
 
 def public_id(prefix: str, value: uuid.UUID) -> str:
-    """`value` as `prefix_suffix`, e.g. `wi_01kb4x…`."""
+    """Return `value` as `prefix_suffix`, e.g. `wi_01kb4x…`."""
     return f"{prefix}_{base32.encode(value.bytes)}"
 
 
 def parse_public_id(prefix: str, text: str) -> uuid.UUID | None:
-    """The UUID in `text`, or None when it is not a well-formed id with that prefix."""
+    """Return the UUID in `text`, or None if it is not a well-formed id with this prefix."""
     head, separator, suffix = text.rpartition("_")
     if not separator or head != prefix or not _SUFFIX.fullmatch(suffix):
         return None
@@ -84,5 +84,5 @@ def parse_public_id(prefix: str, text: str) -> uuid.UUID | None:
 
 
 def is_slug(text: str) -> bool:
-    """Whether `text` may name a workflow, channel, integration, action, policy, list, role or tenant."""
+    """Return True if `text` is a valid slug."""
     return bool(_SLUG.fullmatch(text))

@@ -1,4 +1,4 @@
-"""Lifecycles as data: which state may follow which, and which states are ends. Every app keeps its own tables."""
+"""Lifecycles as data: allowed transitions and final states. Each app has its own tables."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from threada_site.kernel.errors import TransitionNotAllowed
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifecycle[State: StrEnum]:
-    """One thing's states and transitions.
+    """States and transitions of one kind of object.
 
-    `ends` are the states in which the thing is closed; leaving one takes an action of its own that the table names.
+    `ends` are states in which the object is closed. Leaving one is an action that the table names explicitly.
     """
 
     noun: str
@@ -21,15 +21,15 @@ class Lifecycle[State: StrEnum]:
     ends: frozenset[State]
 
     def allows(self, current: State, to: State) -> bool:
-        """Whether `to` may follow `current`."""
+        """Return True if `to` may follow `current`."""
         return to in self.transitions[current]
 
     def is_open(self, state: State) -> bool:
-        """Whether work on it is still to come."""
+        """Return True if `state` is not an end."""
         return state not in self.ends
 
     def check_transition(self, current: State, to: State) -> None:
-        """Raise `TransitionNotAllowed`, naming both states and what is allowed, unless `to` may follow `current`."""
+        """Raise `TransitionNotAllowed` with both states and the allowed ones, unless `to` may follow `current`."""
         if self.allows(current, to):
             return
         allowed = sorted(self.transitions[current])

@@ -1,7 +1,7 @@
-"""The form of a credential: `thr_`, 43 random characters, 6 of checksum, all of [0-9A-Za-z].
+"""Format of a credential: `thr_`, 43 random characters, 6 of checksum, all of [0-9A-Za-z].
 
-The checksum (CRC-32 in base 62, as GitHub's tokens do) lets a mistyped or invented token be refused without a look-up,
-and lets secret scanners tell tokens from noise. https://github.blog/2021-04-05-behind-githubs-new-authentication-token-formats/
+The checksum (CRC-32 in base 62, as in GitHub's tokens) allows to refuse mistyped or invented tokens without a
+look-up, and helps secret scanners. https://github.blog/2021-04-05-behind-githubs-new-authentication-token-formats/
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ _FORM: Final = re.compile(rf"thr_([0-9A-Za-z]{{{_RANDOM_LENGTH}}})([0-9A-Za-z]{{
 
 
 def new_token() -> str:
-    """A fresh token with 256 bits of randomness."""
+    """Return a new token with 256 bits of randomness."""
     body = "".join(secrets.choice(_ALPHABET) for _ in range(_RANDOM_LENGTH))
     return PREFIX + body + _checksum(body)
 
 
 def is_well_formed(token: str) -> bool:
-    """Whether `token` could have been issued by anybody's Threada."""
+    """Return True if `token` has the format and checksum of a Threada token."""
     match = _FORM.fullmatch(token)
     return match is not None and _checksum(match[1]) == match[2]
 
 
 def digest(token: str) -> bytes:
-    """What is stored in place of a token: its SHA-256, 32 bytes. Tokens are random, so no slow hash is needed."""
+    """Return the SHA-256 of a token, which is stored instead. Tokens are random, so no slow hash is needed."""
     return hashlib.sha256(token.encode()).digest()
 
 

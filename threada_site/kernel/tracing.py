@@ -1,6 +1,6 @@
-"""Spans, and the W3C `traceparent` that ties them together. Pure: what carries them away is installed, or is not there.
+"""Spans and W3C `traceparent`. Pure: a tracer that exports spans may be installed.
 
-Without a tracer a `traceparent` that came in is handed on as it came, and a span costs one comparison.
+Without a tracer, a received `traceparent` is passed on unchanged, and a span costs one comparison.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _current: ContextVar[str] = ContextVar("traceparent", default="")
 
 
 class Span(Protocol):
-    """What one step tells of itself. Attributes hold ids and words, never a payload and never a secret."""
+    """One step of a trace. Attributes contain ids and words, never payloads or secrets."""
 
     traceparent: str
 
@@ -34,7 +34,7 @@ class Span(Protocol):
 
 
 class Tracer(Protocol):
-    """Makes spans and carries them away."""
+    """Factory and exporter of spans."""
 
     def span(
         self, name: str, kind: Kind, *, parent: str, started_ns: int | None, attributes: Mapping[str, Value]
@@ -42,7 +42,7 @@ class Tracer(Protocol):
 
 
 class _Nothing:
-    """The span where there is no tracer."""
+    """Span without a tracer."""
 
     traceparent = ""
 
@@ -62,7 +62,7 @@ _tracer: Tracer | None = None
 
 
 def install(make: Callable[[], Tracer] | None) -> None:
-    """Have spans carried away by what `make` answers; it is asked at the first span of a process."""
+    """Install a factory of tracers; it is called at the first span of a process."""
     global _make, _tracer
     _make, _tracer = make, None
 
@@ -72,18 +72,18 @@ def is_traced() -> bool:
 
 
 def traceparent() -> str | None:
-    """What to send along now: the open span, or what came in."""
+    """Return the `traceparent` to send: the open span's, or the received one."""
     return _current.get() or None
 
 
 def well_formed(sent: str | None) -> str:
-    """A `traceparent` as the W3C's Trace Context has it, without what later versions may add; "" for anything else."""
+    """Return a W3C `traceparent` without additions of later versions; "" if it is invalid."""
     return sent[:LONGEST] if sent and len(sent) <= 512 and _TRACEPARENT.fullmatch(sent) else ""
 
 
 @contextmanager
 def following(sent: str | None) -> Iterator[None]:
-    """Go on with a trace that began elsewhere."""
+    """Continue a trace that was started elsewhere."""
     token = _current.set(well_formed(sent))
     try:
         yield
@@ -93,7 +93,7 @@ def following(sent: str | None) -> Iterator[None]:
 
 @contextmanager
 def span(name: str, kind: Kind = "internal", *, started_ns: int | None = None, **attributes: Value) -> Iterator[Span]:
-    """One step of a trace. `started_ns`: since the epoch, when it began before it was known whose it is."""
+    """Open a span. `started_ns`: start since the epoch, if it began before its parent was known."""
     if _make is None:
         yield _NOTHING
         return
@@ -108,7 +108,7 @@ def span(name: str, kind: Kind = "internal", *, started_ns: int | None = None, *
 
 
 def traced[**Args, Result](name: str) -> Callable[[Callable[Args, Result]], Callable[Args, Result]]:
-    """Make every call of a function a span."""
+    """Wrap a function so that each call is a span."""
 
     def decorate(function: Callable[Args, Result]) -> Callable[Args, Result]:
         @wraps(function)
@@ -122,7 +122,7 @@ def traced[**Args, Result](name: str) -> Callable[[Callable[Args, Result]], Call
 
 
 def now_ns() -> int:
-    """For `started_ns`."""
+    """Return the current time for `started_ns`."""
     return time.time_ns()
 
 

@@ -1,7 +1,7 @@
-"""Blobs that only one key opens: AES-256-GCM over a value, naming the person whose key it is. Pure.
+"""Encrypted blobs: AES-256-GCM over a value, with the id of the subject whose key decrypts it. Pure.
 
-A blob is `version (1) | subject (16, a UUID) | nonce (12) | ciphertext and tag`. `place` says where it belongs (a
-table's column), so that a blob moved elsewhere does not open.
+Format: `version (1) | subject (16, a UUID) | nonce (12) | ciphertext and tag`. `place` (a table's column) is
+authenticated, so that a blob cannot be moved to another column.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ _HEAD_BYTES: Final = 1 + 16 + _NONCE_BYTES
 
 
 class BlobUnreadableError(RuntimeError):
-    """A blob that its key does not open: it was changed, moved, or made under another key. Never a user's error."""
+    """Error for a blob that was changed, moved, or encrypted with another key. Never caused by users."""
 
 
 def derived_key(secret: str, *, purpose: str) -> bytes:
-    """A key for one purpose alone (HKDF, RFC 5869)."""
+    """Derive a key for one purpose (HKDF, RFC 5869)."""
     return HKDF(algorithm=hashes.SHA256(), length=KEY_BYTES, salt=None, info=purpose.encode()).derive(secret.encode())
 
 
@@ -37,29 +37,29 @@ def new_key() -> bytes:
 
 
 def close_blob(value: bytes, key: bytes, *, subject: uuid.UUID, place: str) -> bytes:
-    """`value` as a blob that `key` alone opens."""
+    """Encrypt `value` with `key`."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
     head = _VERSION + subject.bytes + nonce
     return head + AESGCM(key).encrypt(nonce, value, head + place.encode())
 
 
 def subject_of_blob(blob: bytes) -> uuid.UUID:
-    """Whose key opens it."""
+    """Return the subject whose key decrypts the blob."""
     if len(blob) < _HEAD_BYTES or blob[:1] != _VERSION:
-        raise BlobUnreadableError("This is no blob of a known form.")
+        raise BlobUnreadableError("The blob has an unknown format.")
     return uuid.UUID(bytes=blob[1:17])
 
 
 def open_blob(blob: bytes, key: bytes, *, place: str) -> bytes:
-    """What `close_blob` was given. Raises `BlobUnreadableError`."""
+    """Decrypt a blob of `close_blob`. Raise `BlobUnreadableError`."""
     subject_of_blob(blob)
     head, rest = blob[:_HEAD_BYTES], blob[_HEAD_BYTES:]
     try:
         return AESGCM(key).decrypt(head[17:], rest, head + place.encode())
     except InvalidTag:
-        raise BlobUnreadableError(f"A blob in {place} does not open with the key it names.") from None
+        raise BlobUnreadableError(f"A blob in {place} cannot be decrypted with the key of its subject.") from None
 
 
 def keyed_digest(value: str, key: bytes) -> bytes:
-    """HMAC-SHA-256: finds what was written under the same value, and tells nothing to whoever lacks the key."""
+    """Return the HMAC-SHA-256 of `value`, by which equal values are found; useless without the key."""
     return hmac.new(key, value.encode(), hashlib.sha256).digest()

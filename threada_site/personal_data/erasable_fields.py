@@ -1,11 +1,11 @@
-"""Columns that hold what a case is about: payloads, evidence, facts, envelopes, answers, comments.
+"""Columns with contents of cases: payloads, evidence, facts, envelopes, answers, comments.
 
-They are plain JSON, text and bytes, but may be emptied when retention says so. What is read then is a marker that looks
-like a value of its kind and is told apart by `is_erased`. Markers are stored under a prefix of their own; a value that
-happens to begin with it is stored behind another, so that nobody can send one in.
+The columns have plain JSON, text and binary types. Retention may empty them: reading returns a marker of the same
+type, for which `is_erased` is True. Markers are stored with a reserved prefix; a value that starts with this prefix
+is escaped, so that no request can create a marker.
 
-In a case about a person (its workflow names one) they are stored as blobs under that person's key: written by whatever
-saves the row, read as what was written while the key lives, and as a marker once it was erased.
+In a case about a data subject, values are stored as blobs encrypted with the subject's key. Saving encrypts, reading
+decrypts; after the key is erased, reading returns a marker.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ BY_SUBJECT: Final = "subject"
 
 
 class Erased:
-    """What all markers are: `by` says what emptied the column."""
+    """Base of all markers; `by` says what emptied the column."""
 
     by: str
 
 
 class ErasedJSON(Erased, dict[str, Any]):
-    """In place of a JSON value: `{"erased": "retention"}`."""
+    """Marker in place of a JSON value: `{"erased": "retention"}`."""
 
     def __init__(self, by: str) -> None:
         super().__init__(erased=by)
         self.by = by
 
 
-class ErasedText(Erased, str):  # noqa: SLOT000  (it says what emptied it)
-    """In place of a text."""
+class ErasedText(Erased, str):  # noqa: SLOT000  (it has the attribute `by`)
+    """Marker in place of a text."""
 
     def __new__(cls, by: str) -> Self:
         made = super().__new__(cls, f"[erased: {by}]")
@@ -53,7 +53,7 @@ class ErasedText(Erased, str):  # noqa: SLOT000  (it says what emptied it)
 
 
 class ErasedBytes(Erased, bytes):
-    """In place of bytes: JSON that says so, for whoever parses them."""
+    """Marker in place of bytes; itself JSON, for parsers."""
 
     def __new__(cls, by: str) -> Self:
         made = super().__new__(cls, b'{"erased":"%s"}' % by.encode())
@@ -62,12 +62,12 @@ class ErasedBytes(Erased, bytes):
 
 
 def is_erased(value: Any) -> bool:
-    """Whether a content was emptied."""
+    """Return True if `value` is a marker."""
     return isinstance(value, Erased)
 
 
 class EncryptedValue:
-    """A value on its way into its column, as a blob."""
+    """Encrypted value that is about to be stored."""
 
     def __init__(self, blob: bytes) -> None:
         self.blob = blob
@@ -78,8 +78,10 @@ class EncryptedValue:
 
 
 class ContentField:
-    """Mixed into a field class: the column can be emptied, and is sealed in cases about a person. Migrations see the
-    plain field: the table holds no more."""
+    """Mixin for fields that can be emptied and are encrypted in cases about a data subject.
+
+    Migrations contain the plain field type.
+    """
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:  # noqa: FBT001
         value = super().pre_save(model_instance, add)  # type: ignore[misc]
@@ -92,16 +94,16 @@ class ContentField:
 
     @property
     def place(self) -> str:
-        """Where the blobs of this column belong."""
+        """Return the place of this column's blobs."""
         return f"{self.model._meta.db_table}.{self.attname}"  # type: ignore[attr-defined]
 
     def opened(self, blob: bytes) -> bytes | None:
-        """What a blob of this column holds, or None when the person's key was erased."""
+        """Return the decrypted blob, or None if the subject's key was erased."""
         key = keyring.key_of(subject_of_blob(blob))
         return None if key is None else open_blob(blob, key, place=self.place)
 
     def as_bytes(self, value: Any) -> bytes:
-        """A value as its blob holds it."""
+        """Return the plaintext of a value."""
         raise NotImplementedError
 
     def deconstruct(self) -> Any:
@@ -110,12 +112,12 @@ class ContentField:
         return name, f"django.db.models.{plain.__name__}", args, kwargs
 
     def emptied(self, by: str) -> Any:
-        """What an emptied column holds, as the database's driver takes it."""
+        """Return the stored form of an emptied column."""
         raise NotImplementedError
 
 
 class ContentJSON(ContentField, models.JSONField):
-    """A JSON value that can be emptied."""
+    """JSON column that can be emptied."""
 
     def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
         read = super().from_db_value(value, expression, connection)
@@ -135,7 +137,7 @@ class ContentJSON(ContentField, models.JSONField):
 
 
 class ContentText(ContentField, models.TextField):
-    """A text that can be emptied."""
+    """Text column that can be emptied."""
 
     def from_db_value(self, value: str | None, _expression: Any, _connection: Any) -> str | None:
         if value is None or not value.startswith(_PREFIX):
@@ -162,7 +164,7 @@ class ContentText(ContentField, models.TextField):
 
 
 class ContentBytes(ContentField, models.BinaryField):
-    """Bytes that can be emptied."""
+    """Binary column that can be emptied."""
 
     def from_db_value(self, value: Any, _expression: Any, _connection: Any) -> Any:
         stored = None if value is None else bytes(value)
@@ -192,10 +194,9 @@ class ContentBytes(ContentField, models.BinaryField):
 
 
 def whom_it_is_about(row: models.Model) -> uuid.UUID | None:
-    """The person that the case of `row` is about, if its workflow names one.
+    """Return the data subject of the case of `row`, if its workflow names one.
 
-    A row knows its case by `work_item_id`, or by the row it belongs to, named in `content_parent`; the case itself by
-    `subject_id`.
+    A row has `work_item_id`, or names its parent row in `content_parent`; the case itself has `subject_id`.
     """
     if hasattr(row, "subject_id"):
         keyring.note_case(row.pk, row.subject_id)
@@ -208,7 +209,7 @@ def whom_it_is_about(row: models.Model) -> uuid.UUID | None:
 
 
 def contents_of(model: type[models.Model]) -> list[Any]:
-    """The content columns of a table."""
+    """Return the content columns of a table."""
     return [field for field in model._meta.local_concrete_fields if isinstance(field, ContentField)]
 
 

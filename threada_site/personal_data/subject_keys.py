@@ -1,8 +1,8 @@
-"""The keys of the people that cases are about, as one unit of work needs them.
+"""Keys of data subjects within one unit of work.
 
-A key is read once a unit of work, and forgotten at its end: a key erased anywhere is gone everywhere with the next
-request. Keys lie in their rows wrapped under the instance's `people_key`. While that is changed there are several: the
-first wraps, all open (`rewrapping`).
+Each unit of work reads a key at most once and drops it at its end, so that an erased key is unusable from the next
+request on. Keys are stored wrapped with the instance's `people_key`. During a rotation there are several: the first
+one wraps, all unwrap (`rotate_people_key`).
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NEWEST: Final = "SELECT wrapped_key FROM tenancy_datasubject WHERE wrapped_key 
 
 @dataclass(slots=True)
 class _Ring:
-    """Keys by subject (None: erased), and subjects by case (None: it is about nobody)."""
+    """Keys by subject (None: erased), and subjects by case (None: no subject)."""
 
     keys: dict[uuid.UUID, bytes | None] = field(default_factory=dict)
     cases: dict[uuid.UUID, uuid.UUID | None] = field(default_factory=dict)
@@ -57,14 +57,14 @@ _lookups: list[CaseLookup] = []
 
 
 def register_case_lookup(lookup: CaseLookup) -> None:
-    """Who a case is about is known further up; that app says here how to find out."""
+    """Register the function that finds the subject of a case; the app `workitems` supplies it."""
     _lookups[:] = [lookup]
 
 
 def subject_for(reference: str) -> uuid.UUID:
-    """Who `reference` is (a customer number, a mail address) in this unit of work's tenant; made when new.
+    """Return the data subject for `reference` (a customer number, a mail address); create it if new.
 
-    The row stays locked against erasure until the transaction ends.
+    The row is locked against erasure until the transaction ends.
     """
     tenant_id = _tenant()
     lookups = lookups_of(reference)
@@ -72,7 +72,8 @@ def subject_for(reference: str) -> uuid.UUID:
         cursor.execute(_FIND, [tenant_id, lookups])
         row = cursor.fetchone()
         if row is None and len(lookups) > 1:
-            # Machines may put the keys in another order: then no unique key tells that two of them make one person.
+            # Machines may list the keys in different orders, so a unique constraint cannot prevent two rows for one
+            # person.
             cursor.execute(_ONE_AT_A_TIME, [f"subject:{min(lookups).hex()}"])
             cursor.execute(_FIND, [tenant_id, lookups])
             row = cursor.fetchone()
@@ -83,7 +84,7 @@ def subject_for(reference: str) -> uuid.UUID:
             if cursor.fetchone():
                 _ring().keys[subject] = key
                 return subject
-            cursor.execute(_FIND, [tenant_id, lookups])  # somebody else has just made it
+            cursor.execute(_FIND, [tenant_id, lookups])  # another transaction has created it
             row = cursor.fetchone()
     subject, wrapped_key = row
     _ring().keys[subject] = unwrapped(bytes(wrapped_key))
@@ -91,28 +92,27 @@ def subject_for(reference: str) -> uuid.UUID:
 
 
 def lookups_of(reference: str) -> list[bytes]:
-    """What `DataSubject.lookup` may hold for `reference` in this unit of work's tenant; what is written comes first."""
+    """Return the possible values of `DataSubject.lookup` for `reference`; the first one is stored in new rows."""
     return [lookup_under(number, reference, tenant_id=_tenant()) for number in range(people_keys())]
 
 
 def lookup_under(number: int, reference: str, *, tenant_id: uuid.UUID) -> bytes:
-    """The same under one of the instance's keys."""
+    """Return the lookup value under one of the instance's keys."""
     return keyed_digest(f"{tenant_id} {reference}", _keys(settings.THREADA_PEOPLE_KEY)[number].lookup)
 
 
 def people_keys() -> int:
-    """How many keys the instance knows."""
+    """Return the number of keys of the instance."""
     return len(_keys(settings.THREADA_PEOPLE_KEY))
 
 
 def wrapped(key: bytes, *, subject: uuid.UUID) -> bytes:
-    """A person's key as its row holds it, under the instance's first."""
+    """Wrap a subject's key with the first key of the instance."""
     return close_blob(key, _keys(settings.THREADA_PEOPLE_KEY)[0].wrapping, subject=subject, place=_KEY)
 
 
 def unwrapped(wrapped_key: bytes, *, by_first: bool = False) -> bytes:
-    """A person's key, opened with whichever of the instance's keys opens it, or with the first alone. Raises
-    `BlobUnreadableError`."""
+    """Unwrap a subject's key with any key of the instance, or only the first. Raise `BlobUnreadableError`."""
     keys = _keys(settings.THREADA_PEOPLE_KEY)[: 1 if by_first else None]
     for key in keys[:-1]:
         with suppress(BlobUnreadableError):
@@ -121,45 +121,45 @@ def unwrapped(wrapped_key: bytes, *, by_first: bool = False) -> bytes:
 
 
 def opened_reference(sealed: bytes, key: bytes) -> str:
-    """The reference that a person was made for, by that person's own key."""
+    """Decrypt the reference of a data subject with its own key."""
     return open_blob(sealed, key, place=_REFERENCE).decode()
 
 
 def key_of(subject: uuid.UUID) -> bytes | None:
-    """The key of a person, or None when it was erased."""
+    """Return the key of a data subject, or None if it was erased."""
     ring = _ring()
     if subject not in ring.keys:
         with read_connection().cursor() as cursor:
             cursor.execute(_READ, [subject])
             row = cursor.fetchone()
         if row is None:
-            raise RuntimeError(f"There is no data subject {subject} here.")
+            raise RuntimeError(f"There is no data subject {subject} in this tenant.")
         ring.keys[subject] = None if row[0] is None else unwrapped(bytes(row[0]))
     return ring.keys[subject]
 
 
 def close_for(subject: uuid.UUID, value: bytes, *, place: str) -> bytes:
-    """`value` as a blob of this person. Raises `ContentsRemoved` when the person was erased."""
+    """Encrypt `value` for a data subject. Raise `ContentsRemoved` if it was erased."""
     key = key_of(subject)
     if key is None:
-        raise errors.ContentsRemoved("The person this case is about was erased; nothing more is written about them.")
+        raise errors.ContentsRemoved("The data subject of this case was erased. No contents can be added.")
     return close_blob(value, key, subject=subject, place=place)
 
 
 def reference_of(subject: uuid.UUID, sealed: bytes) -> str:
-    """The reference that a live subject was made for."""
+    """Return the reference of a data subject; empty if it was erased."""
     key = key_of(subject)
     return "" if key is None else opened_reference(sealed, key)
 
 
 def note_case(case: uuid.UUID, subject: uuid.UUID | None) -> None:
-    """Remember whom a case that was just read is about, which saves asking."""
+    """Cache the subject of a case that was just read."""
     if current_tenant_id() is not None:
         _ring().cases[case] = subject
 
 
 def subject_of_case(case: uuid.UUID) -> uuid.UUID | None:
-    """Whom a case is about: None where its workflow says nobody."""
+    """Return the subject of a case; None if its workflow names none."""
     cases = _ring().cases
     if case not in cases:
         cases[case] = _lookups[0](case) if _lookups else None
@@ -167,12 +167,12 @@ def subject_of_case(case: uuid.UUID) -> uuid.UUID | None:
 
 
 def forget(subject: uuid.UUID) -> None:
-    """The key was erased in this transaction."""
+    """Drop a key that was erased in this transaction."""
     _ring().keys[subject] = None
 
 
 def opens_a_key() -> bool:
-    """Whether the instance's `people_key` opens the newest person's key, of all tenants; also when there is nobody."""
+    """Return True if `people_key` unwraps the newest key of all tenants, or if there are no data subjects."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(_NEWEST)
         row = cursor.fetchone()
@@ -185,7 +185,7 @@ def opens_a_key() -> bool:
 def _tenant() -> uuid.UUID:
     tenant_id = current_tenant_id()
     if tenant_id is None:
-        raise RuntimeError("Keys are used inside a unit of work alone.")
+        raise RuntimeError("Keys can only be used inside a unit of work.")
     return tenant_id
 
 

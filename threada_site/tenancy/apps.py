@@ -11,7 +11,7 @@ class TenancyConfig(AppConfig):
 
     def ready(self) -> None:
 
-        # Without this the pool's threads are waited for, five seconds each, when a command ends.
+        # Otherwise the end of a command waits five seconds for each thread of the pool.
         atexit.register(_close_pool)
 
 

@@ -1,6 +1,6 @@
-"""Who acts on this thread right now: for the log of configuration edits, which is written below the services.
+"""Acting context of the current thread, for the log of configuration edits.
 
-Services are told who acts (`ctx`); only the log, which sees rows alone, has to look it up here.
+Services get the acting context as `ctx`. The log sees only rows and reads the context here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _acting: ContextVar[ActingContext | None] = ContextVar("threada_acting", default
 
 @contextmanager
 def acting(ctx: ActingContext | None) -> Iterator[None]:
-    """Have edits of configuration inside attributed to `ctx`. With None: to whom `now_acting` will name."""
+    """Attribute edits of configuration inside the block to `ctx`; None: to the context set by `now_acting`."""
     token = _acting.set(ctx)
     try:
         yield
@@ -28,13 +28,13 @@ def acting(ctx: ActingContext | None) -> Iterator[None]:
 
 
 def now_acting(ctx: ActingContext) -> None:
-    """Say who acts, inside an `acting(None)` opened before anybody could know. Log lines say it from now on."""
+    """Set the acting context inside `acting(None)`. Log lines contain it from now on."""
     _acting.set(ctx)
     structlog.contextvars.bind_contextvars(tenant=ctx.tenant_slug, actor=ctx.actor)
 
 
 def edit_details(tenant_id: Any) -> dict[str, Any]:
-    """What an entry of the log of configuration edits says besides the change: the tenant, and who acted how."""
+    """Return the additional data of an entry in the log of configuration edits: tenant, actor, entry point."""
     ctx = _acting.get()
     if ctx is None or ctx.tenant_id != tenant_id:
         return {"tenant": str(tenant_id)}

@@ -1,4 +1,4 @@
-"""Effective permissions: what the credential asks for, cut by what roles and object grants give. Pure."""
+"""Effective permissions: scopes of the credential, limited to what roles and object grants give. Pure."""
 
 from __future__ import annotations
 

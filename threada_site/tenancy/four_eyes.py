@@ -1,4 +1,4 @@
-"""Which actions need two people in a tenant."""
+"""Four-eyes rules: actions that need two people in a tenant."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Final
 from threada_site.tenancy.models import FourEyesRule
 
 POLICY_FOUR_EYES: Final = "policy_four_eyes"
-"""Putting a policy version in force takes another person than those who wrote it."""
+"""A policy version must be published by another person than its authors."""
 FREEZE_FOUR_EYES: Final = "freeze_four_eyes"
-"""Lifting a freeze takes another person than who set it."""
+"""A freeze must be lifted by another person than the one who set it."""
 FOUR_EYES: Final = (POLICY_FOUR_EYES, FREEZE_FOUR_EYES)
 
 
 def four_eyes_rule(tenant_id: uuid.UUID, slug: str) -> FourEyesRule | None:
-    """The rule, if it was ever set."""
+    """Return the rule, or None if it was never set."""
     return FourEyesRule.objects.filter(tenant_id=tenant_id, slug=slug).first()
 
 
 def requires_four_eyes(tenant_id: uuid.UUID, slug: str) -> bool:
-    """Whether such actions need two people there."""
+    """Return True if such actions need two people in the tenant."""
     return FourEyesRule.objects.filter(tenant_id=tenant_id, slug=slug, is_required=True).exists()

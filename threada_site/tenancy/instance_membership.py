@@ -1,4 +1,4 @@
-"""Whether this machine belongs to the instance: its keys and settings are those of the others, and so is its time."""
+"""Check that this machine belongs to the instance: keys, settings and time are equal to those of the others."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ __all__ = [
 SECRETS_KEY: Final = "THREADA_SECRETS_KEY"
 PEOPLE_KEY: Final = "THREADA_PEOPLE_KEY"
 KEYS: Final = {
-    "THREADA_SECRET_KEY": "sessions of the console would not be known on the other machines",
-    "THREADA_CURSOR_KEY": "cursors of lists would not be read on the other machines",
+    "THREADA_SECRET_KEY": "console sessions would not be valid on the other machines",
+    "THREADA_CURSOR_KEY": "list cursors would not be valid on the other machines",
     SECRETS_KEY: "stored secrets could not be decrypted",
-    PEOPLE_KEY: "contents of cases about people could not be read",
+    PEOPLE_KEY: "contents of cases about data subjects could not be decrypted",
     "THREADA_PROMISE_KEY": "promises of receipts would be signed with a key that the sealer does not vouch for",
 }
 SETTINGS: Final = {
-    "THREADA_PUBLIC_URL": "links and callbacks would lead elsewhere",
-    "THREADA_ENGINE": "jobs would wait where no worker looks",
-    "THREADA_BATCH_CAPS": "what may be decided together would depend on the machine that is asked",
-    "THREADA_SENSITIVE_DATA_CLASSES": "what may be decided together would depend on the machine that is asked",
-    "THREADA_SECRET_REFS": "which secrets a tenant may name would depend on the machine that is asked",
-    "THREADA_EGRESS_ALLOW": "which receivers may be called would depend on the machine that works",
-    "THREADA_IDEMPOTENCY_HOURS": "how long a repeated request is known would depend on the machine that is asked",
-    "THREADA_RETENTION_NOTICE_HOURS": "what was announced to be removed would be removed sooner or later elsewhere",
+    "THREADA_PUBLIC_URL": "links and callbacks would use different addresses",
+    "THREADA_ENGINE": "jobs would be queued where no worker reads them",
+    "THREADA_BATCH_CAPS": "batch limits would depend on the machine",
+    "THREADA_SENSITIVE_DATA_CLASSES": "batch limits would depend on the machine",
+    "THREADA_SECRET_REFS": "allowed secret references would depend on the machine",
+    "THREADA_EGRESS_ALLOW": "allowed receivers would depend on the machine",
+    "THREADA_IDEMPOTENCY_HOURS": "the life of idempotency keys would depend on the machine",
+    "THREADA_RETENTION_NOTICE_HOURS": "the notice period of retention would depend on the machine",
 }
 
 
 def differing_facts(*, with_settings: bool) -> list[str]:
-    """The names of what differs here from what the first machine wrote down; it is written down by whoever is first."""
+    """Return the names of facts that differ from the recorded ones. The first machine records them."""
     with transaction.atomic(), connection.cursor() as cursor:
         return settle(cursor, facts_here(with_settings=with_settings))
 
 
 def accept_facts(names: Iterable[str]) -> list[str]:
-    """Write these down as this machine has them; the names of what still differs."""
+    """Record these facts as this machine has them. Return the names that still differ."""
     with transaction.atomic(), connection.cursor() as cursor:
         return settle(cursor, facts_here(with_settings=True), accepted=frozenset(names))
 
 
 def difference(name: str) -> str:
-    """What is wrong, and what to do."""
+    """Return a sentence that says what differs and what to do."""
     what = "key" if name in KEYS else "setting"
     return (
         f"{name} is not the {what} that this instance was started with: {(KEYS | SETTINGS)[name]}. Bring the {what} of "
@@ -65,7 +65,7 @@ def difference(name: str) -> str:
 
 
 def clock_skew() -> float:
-    """By how many seconds this machine's clock is ahead of the database's, as far as the way there can tell."""
+    """Return the seconds by which this machine's clock is ahead of the database's, within the round-trip time."""
     before = time.time()
     with connection.cursor() as cursor:
         cursor.execute("SELECT extract(epoch FROM clock_timestamp())::float8")
@@ -75,7 +75,7 @@ def clock_skew() -> float:
 
 
 def facts_here(*, with_settings: bool) -> list[Fact]:
-    """What this machine has. With the embedded database there is one machine, whose settings are its own affair."""
+    """Return the facts of this machine. With the embedded database, settings are not compared."""
     facts = [
         Fact("THREADA_SECRET_KEY", (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)),
         Fact("THREADA_CURSOR_KEY", tuple(settings.THREADA_CURSOR_KEYS)),

@@ -1,4 +1,4 @@
-"""Rows of the instance as a whole; none belongs to a tenant."""
+"""Tables of the instance; their rows belong to no tenant."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from threada_site.kernel import clock
 
 
 class StoredMetrics(models.Model):
-    """Metrics for `/metrics` as a worker last collected them, for a web whose login may not take the platform role.
+    """Metrics for `/metrics`, stored by a worker for a web whose login may not take the platform role.
 
-    One row at most: `id` is 1.
+    At most one row: `id` is 1.
     """
 
     id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
@@ -25,9 +25,9 @@ class StoredMetrics(models.Model):
 
 
 class Instance(models.Model):
-    """What all machines must agree on, as the first one wrote it down: fingerprints of keys, and settings.
+    """Facts that all machines must agree on, as the first one recorded them: key fingerprints and settings.
 
-    One row at most: `id` is 1.
+    At most one row: `id` is 1.
     """
 
     id = models.SmallIntegerField(primary_key=True, default=1, editable=False)

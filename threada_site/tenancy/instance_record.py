@@ -1,6 +1,6 @@
-"""What all machines must agree on, as the first of them wrote it down. Pure but for the cursor it is given.
+"""Facts that all machines must agree on, as the first one recorded them. Pure except for the given cursor.
 
-Of keys, a slow salted fingerprint is kept, from which no key follows; settings stand there as they are.
+Keys are recorded as slow salted fingerprints, settings as plain text.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 SKEW_TOLERATED_S: Final = 2.0
-"""More than this, and times in ids and of leases tell different stories on different machines."""
+"""With a larger skew, times in ids and leases would be inconsistent between machines."""
 
 _KEY: Final = "scrypt:"
 _SETTING: Final = "is:"
@@ -23,9 +23,9 @@ _BEGIN: Final = (
 
 
 class Fact(NamedTuple):
-    """One thing to agree on, under the name of its variable.
+    """One fact to agree on, under the name of its variable.
 
-    `values`: what this machine can work with; the first of them is what it uses. Several while a key is changed.
+    `values`: all values that this machine can use; it uses the first. During a key rotation there are several.
     """
 
     name: str
@@ -34,10 +34,10 @@ class Fact(NamedTuple):
 
 
 def settle(cursor: Any, facts: Sequence[Fact], *, accepted: Collection[str] = ()) -> list[str]:
-    """Write down what nobody has written down yet, and name the facts in which this machine differs.
+    """Record missing facts and return the names of facts that differ on this machine.
 
-    Belongs inside a transaction. Of machines that are the first at the same moment, one writes and the others compare.
-    Facts named in `accepted` are written down as this machine has them.
+    Call it inside a transaction. If several machines start at the same time, one records and the others compare.
+    Facts named in `accepted` are recorded as this machine has them.
     """
     row = _read(cursor)
     if row is None:
@@ -56,7 +56,7 @@ def settle(cursor: Any, facts: Sequence[Fact], *, accepted: Collection[str] = ()
 
 
 def recorded(cursor: Any, name: str) -> str | None:
-    """The setting of this name as somebody has written it down. The row stays locked until the transaction ends."""
+    """Return the recorded setting of this name, or None. The row stays locked until the transaction ends."""
     cursor.execute(_BEGIN, [secrets.token_bytes(32)])
     cursor.execute(_READ + " FOR UPDATE")
     known = _parsed(cursor.fetchone())[1].get(name)
@@ -64,15 +64,17 @@ def recorded(cursor: Any, name: str) -> str | None:
 
 
 def skew(before: float, theirs: float, after: float) -> float:
-    """By how much our clock is ahead of one that said `theirs` between `before` and `after` on ours; 0 if it need not
-    be."""
+    """Return the seconds by which the local clock is ahead of a clock that showed `theirs` between two local times.
+
+    Zero if the difference can be explained by the round-trip time.
+    """
     if theirs < before:
         return before - theirs
     return min(after - theirs, 0.0)
 
 
 def fingerprint(value: str, *, name: str, salt: bytes) -> str:
-    """A key told by something it cannot be computed back from, nor be guessed fast."""
+    """Return a slow salted hash of a key."""
     digest = hashlib.scrypt(value.encode(), salt=salt + name.encode(), n=2**13, r=8, p=1, dklen=16)
     return _KEY + digest.hex()
 
@@ -80,7 +82,7 @@ def fingerprint(value: str, *, name: str, salt: bytes) -> str:
 def _compared(
     row: tuple[bytes, Mapping[str, str]], facts: Sequence[Fact], accepted: Collection[str]
 ) -> tuple[dict[str, str], list[str]]:
-    """What is to be written down, and which facts differ."""
+    """Return the facts to record and the names of facts that differ."""
     salt, recorded = row
     written: dict[str, str] = {}
     differing = []

@@ -1,4 +1,4 @@
-"""The members of a tenant with the rights they hold now, in one statement however many there are."""
+"""Members of a tenant with their current permissions, in one statement."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from threada_site.tenancy.effective_permissions import EffectivePermissions, eff
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A principal of the tenant and its rights; what its tokens would cut off is not taken off here."""
+    """Principal of the tenant with its permissions, not limited by the scopes of a token."""
 
     id: uuid.UUID
     username: str
@@ -25,7 +25,7 @@ class Member:
     permissions: EffectivePermissions
 
     def scopes_on(self, workflow_id: uuid.UUID) -> frozenset[Scope]:
-        """The scopes held on one workflow, on the tenant or by a grant of its own."""
+        """Return the scopes on one workflow, from the tenant or from grants on the workflow."""
         return self.permissions.scopes | self.permissions.grants.workflows.get(workflow_id, frozenset())
 
 
@@ -45,7 +45,7 @@ _MEMBERS: Final = """
 def members(
     tenant_id: uuid.UUID, *, among: Collection[uuid.UUID] | None = None, humans_only: bool = False
 ) -> list[Member]:
-    """Active members, or those of `among`."""
+    """Return the active members, or those of `among`."""
     with read_connection().prepared_cursor() as cursor:
         cursor.execute(_MEMBERS, [tenant_id, list(among) if among is not None else None, humans_only])
         rows = cursor.fetchall()

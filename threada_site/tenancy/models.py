@@ -1,7 +1,7 @@
-"""Tenants and the principals that act in them.
+"""Tenants and principals.
 
-`User` is the account of a principal and belongs to no tenant; whatever says where it may act (membership, role,
-credential) does, and stands under row-level security.
+`User` is the account of a principal and belongs to no tenant. Membership, role and credential belong to a tenant and
+are under row-level security.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.current_actor import edit_details
 from threada_site.tenancy.instance_models import Instance, StoredMetrics
 
-__all__ = ["Instance", "StoredMetrics"]  # models of this app, found here by Django
+__all__ = ["Instance", "StoredMetrics"]  # models of this app, imported for Django
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
 
 
 class SlugColumn(models.CharField):
-    """An id that people choose. A plain column: `SlugField` would add a second index of its own."""
+    """Column with a slug. `SlugField` would add a second index."""
 
     def __init__(self, **kwargs: object) -> None:
         kwargs.setdefault("max_length", 63)
@@ -34,7 +34,7 @@ class SlugColumn(models.CharField):
 
 
 class Tenant(models.Model):
-    """The isolation boundary."""
+    """Isolation boundary of all business rows."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
     slug = SlugColumn(unique=True)
@@ -50,7 +50,7 @@ class Tenant(models.Model):
 
 
 class TenantRow(models.Model):
-    """The base of every tenant table. Its `Meta.constraints` must come from `tenant_constraints()`."""
+    """Base of all tenant tables. `Meta.constraints` must come from `tenant_constraints()`."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
     tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, db_index=False, related_name="+", editable=False)
@@ -59,7 +59,7 @@ class TenantRow(models.Model):
         abstract = True
 
     def get_additional_data(self) -> dict[str, Any]:
-        """What django-auditlog keeps with an edit of this row: its entries have no tenant column of their own."""
+        """Return the additional data of django-auditlog entries, whose table has no tenant column."""
         return edit_details(self.tenant_id)
 
 
@@ -69,14 +69,14 @@ class UserManager(BaseUserManager["User"]):
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """A principal: who acts. Humans may hold a password for the console; services and agents hold credentials alone."""
+    """Principal. Humans may have a password for the console; services and agents only have credentials."""
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
     username = SlugColumn(unique=True)
     kind = models.CharField(max_length=8, choices=[(kind.value, kind.value) for kind in PrincipalKind])
     display_name = models.CharField(max_length=200, blank=True)
     email = models.EmailField(blank=True)
-    time_zone = models.CharField(max_length=64, blank=True, help_text="In which this person reads times.")
+    time_zone = models.CharField(max_length=64, blank=True, help_text="Time zone in which this person reads times.")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -99,7 +99,7 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     @property
     def is_staff(self) -> bool:
-        """People may open the console; what they see there follows from their membership."""
+        """Return True for people, who may open the console; memberships decide what they see."""
         return self.kind == PrincipalKind.HUMAN
 
     @property
@@ -108,9 +108,9 @@ class User(AbstractBaseUser, PermissionsMixin):
 
 
 class Membership(TenantRow):
-    """A principal belongs to a tenant. Its roles are the tenant's role groups that the principal is in.
+    """Membership of a principal in a tenant. Its roles are the role groups of the tenant that contain it.
 
-    `owner` is the person who answers for an agent or a service here; people have none.
+    `owner` is the person who answers for an agent or a service; people have none.
     """
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
@@ -128,7 +128,7 @@ class Membership(TenantRow):
 
 
 class Role(TenantRow):
-    """A named bundle of scopes: a group whose object permissions on the tenant are the scopes."""
+    """Named set of scopes: a group whose object permissions on the tenant are the scopes."""
 
     slug = SlugColumn()
     group = models.OneToOneField(Group, on_delete=models.PROTECT, related_name="role")
@@ -144,7 +144,7 @@ class Role(TenantRow):
 
 
 class PeopleGroup(TenantRow):
-    """A named set of members: approval rules name it. It gives no permissions; roles do."""
+    """Named set of members, used by approval rules. It gives no permissions."""
 
     slug = SlugColumn()
     name = models.CharField(max_length=200, blank=True)
@@ -162,7 +162,7 @@ class PeopleGroup(TenantRow):
 
 
 class PeopleGroupMember(TenantRow):
-    """A member of the tenant is in a group; who leaves the tenant is in none of its groups any more."""
+    """Member of a group. Deleted with the membership."""
 
     group = models.ForeignKey(
         PeopleGroup, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="memberships"
@@ -183,9 +183,9 @@ class PeopleGroupMember(TenantRow):
 
 
 class FourEyesRule(TenantRow):
-    """Actions of one kind that need two people in this tenant: `policy_four_eyes`. Without a row, one is enough.
+    """Four-eyes rule of a tenant, for example `policy_four_eyes`. Without a row, one person is enough.
 
-    Ending it takes two people itself: the first asks, the second ends it.
+    Turning it off needs two people: the first requests it, the second confirms.
     """
 
     slug = SlugColumn()
@@ -212,10 +212,9 @@ class FourEyesRule(TenantRow):
 
 
 class DataSubject(TenantRow):
-    """A person that cases are about. The contents of those cases are blobs under this row's key; without it they are
-    bytes that nobody can read.
+    """Person that cases are about. The key in this row encrypts the contents of those cases.
 
-    `lookup` finds the person by the reference that requests name them with; all three columns go with an erasure.
+    `lookup` finds the subject by its reference. An erasure empties all three columns.
     """
 
     lookup = models.BinaryField(max_length=32, null=True, editable=False)
@@ -250,7 +249,7 @@ class DataSubject(TenantRow):
 
 
 class Credential(TenantRow):
-    """A bearer token of one principal in one tenant. Only its SHA-256 is kept; the token itself is shown once."""
+    """Bearer token of one principal in one tenant. Only its SHA-256 is stored; the token is shown once."""
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="credentials")
     token_sha256 = models.BinaryField(max_length=32, unique=True, editable=False)

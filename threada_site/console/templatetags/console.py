@@ -1,4 +1,4 @@
-"""What the console's templates need beyond Django's own tags."""
+"""Template filters and tags of the console."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ register.filter("citation", fields.citation)
 
 @register.filter
 def as_json(value: Any) -> str:
-    """A JSON value, indented; escaped like any other text."""
+    """Return a JSON value as indented text."""
     return orjson.dumps(value, option=orjson.OPT_INDENT_2, default=str).decode()
 
 
 @register.filter
 def numbered(text: str) -> list[tuple[int, str]]:
-    """The lines of a text with their numbers."""
+    """Return the lines of a text with their numbers."""
     return list(enumerate(text.splitlines(), start=1))
 
 
 @register.simple_tag
 def page_link(model: str, key: Any, text: Any = None) -> SafeString:
-    """A link to the page of a row."""
+    """Return a link to a row's page."""
     return html.row_link(model, str(key) if key else None, text)

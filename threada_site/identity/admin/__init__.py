@@ -1,4 +1,4 @@
-"""The console's pages of access: who belongs to the tenant, their roles and groups, and which tokens speak for them."""
+"""Console pages of access: members, roles, groups, credentials, four-eyes rules."""
 
 from threada_site.identity.admin import credentials, four_eyes, groups, members, roles
 

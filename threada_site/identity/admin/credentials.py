@@ -1,4 +1,4 @@
-"""The console's pages of credentials: which tokens speak for whom."""
+"""Console pages of credentials."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from threada_site.tenancy.models import Credential
 
 
 class CredentialForm(ConsoleForm):
-    intro = "A token of a principal. It is shown once; it never holds more than its principal's roles give."
+    intro = "A token of a principal. It is shown once. Its scopes are limited by the roles of the principal."
     principal = forms.ChoiceField(label="Principal")
-    label = forms.CharField(label="Label", max_length=200, required=False, help_text="What it is for.")
+    label = forms.CharField(label="Label", max_length=200, required=False, help_text="Purpose of the token.")
     scopes = forms.MultipleChoiceField(label="Scopes", choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple)
     days = forms.IntegerField(label="Valid for days", min_value=1, max_value=3660, initial=90)
 
@@ -51,8 +51,8 @@ class CredentialAdmin(TenantAdmin):
         Column("Expires", lambda row: html.when(row.expires_at) or "never"),
         Column("Last used", lambda row: html.when(row.last_used_at) or "never"),
     )
-    about = "Tokens of this tenant, known by their first characters: the rest of them is kept nowhere."
-    nothing_yet = "No token has been issued that you may see."
+    about = "Tokens of this tenant, shown by their first characters. The tokens themselves are not stored."
+    nothing_yet = "There are no credentials that you may see."
     page_template = "identity/credential.html"
     shows_edits = True
 
@@ -63,7 +63,7 @@ class CredentialAdmin(TenantAdmin):
     def page(self, row: Credential, *, ctx: ActingContext) -> dict[str, Any]:
         return {"state": state_of(row), "may_revoke": row.revoked_at is None}
 
-    @form_page("Issue a credential", form=CredentialForm, scope=None, submit="Issue it")
+    @form_page("Issue a credential", form=CredentialForm, scope=None, submit="Issue credential")
     def issue(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
         principal = selectors.principal_of_tenant(call.ctx.tenant_id, said["principal"])
@@ -78,7 +78,7 @@ class CredentialAdmin(TenantAdmin):
         )
         shows = {
             "secret": issued.token,
-            "advice": f"Send it as Authorization: Bearer … It speaks for {principal.username}.",
+            "advice": f"Send it as Authorization: Bearer … The principal is {principal.username}.",
             "onward": self.url_of(issued.credential),
         }
         return Done("The credential is issued", shows=shows)
@@ -90,11 +90,11 @@ class CredentialAdmin(TenantAdmin):
         if credential is None:
             raise errors.NotFound
         revoke_credential(credential, ctx=call.ctx)
-        return Done("The credential is revoked. Requests that carry it are refused from now on.")
+        return Done("The credential is revoked. Requests with it are refused from now on.")
 
 
 def state_of(row: Credential) -> str:
-    """What a credential is good for now: `live`, `expired` or `revoked`."""
+    """Return the state of a credential: `live`, `expired` or `revoked`."""
     if row.revoked_at is not None:
         return "revoked"
     return "live" if row.is_live else "expired"

@@ -27,26 +27,26 @@ def _asked_by(rule: FourEyesRule) -> Any:
 
 class RequireForm(ConsoleForm):
     intro = (
-        "From now on, who has written a policy cannot put it in force: another person publishes it. What apply, "
-        "services and agents hand in becomes a draft. Ending this takes two people."
+        "From now on, another person than the authors must publish a policy version. Policies that apply, services "
+        "and agents submit become drafts. Two people are needed to end this requirement."
     )
 
 
 class EndForm(ConsoleForm):
-    intro = "The first who asks proposes it; another tenant administrator, asking within seven days, ends it."
+    intro = "The first tenant administrator requests the end. Another one must confirm it within seven days."
 
 
 @admin.register(FourEyesRule)
 class FourEyesRuleAdmin(TenantAdmin):
     columns = (
         Column("Rule", lambda rule: rule.slug),
-        Column("Is it on", lambda rule: html.badge("in force" if rule.is_required else "inactive")),
+        Column("State", lambda rule: html.badge("in force" if rule.is_required else "inactive")),
         Column("Since", lambda rule: html.when(rule.changed_at)),
-        Column("Asked to end it", _asked_by),
+        Column("End requested by", _asked_by),
     )
     heading = "Four-eyes rules"
     about = "Actions that need two people in this tenant. One person can turn a rule on; turning it off takes two."
-    nothing_yet = "One person may put policies in force alone. Require two, and nobody can loosen the rules unseen."
+    nothing_yet = "One person alone can publish policies. Require four eyes so that a second person sees every change."
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return FourEyesRule.objects.filter(tenant_id=ctx.tenant_id)
@@ -56,11 +56,11 @@ class FourEyesRuleAdmin(TenantAdmin):
     )
     def require(self, call: Call, form: ConsoleForm) -> Done:
         require_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
-        return Done("Policies are put in force by a second person from now on.")
+        return Done("Policy versions must now be published by a second person.")
 
     @form_page("End four eyes for policies", form=EndForm, scope=Scope.WORKFLOW_MANAGE, submit="End four eyes")
     def end(self, call: Call, form: ConsoleForm) -> Done:
         rule = end_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
         if rule.is_required:
-            return Done("You have asked to end it. Another tenant administrator ends it within seven days.")
-        return Done("One person is enough to put policies in force.")
+            return Done("The end is requested. Another tenant administrator must confirm it within seven days.")
+        return Done("Four eyes are no longer required for policies.")

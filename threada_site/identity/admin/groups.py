@@ -1,4 +1,4 @@
-"""The console's pages of groups of people."""
+"""Console pages of groups."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ _SHOWN = 200
 
 
 class GroupForm(ConsoleForm):
-    intro = "Approval rules ask for people of a group as they ask for a role. Being in a group gives no permissions."
+    intro = "Approval rules can name groups. A group gives no permissions."
     slug = forms.CharField(label="Id", max_length=63, help_text="a to z, 0 to 9, - and _")
-    name = forms.CharField(label="Name", max_length=200, required=False, help_text="How people call it.")
+    name = forms.CharField(label="Name", max_length=200, required=False, help_text="Label for people.")
     members = forms.CharField(
         label="Members",
         required=False,
@@ -48,8 +48,8 @@ class PeopleGroupAdmin(TenantAdmin):
         Column("Group", lambda group: group.slug),
         Column("Name", lambda group: group.name or html.NOTHING, is_wide=True),
     )
-    about = "Named sets of members. Approval rules ask for people out of them; permissions come from roles alone."
-    nothing_yet = "There is no group. Make one here, or apply a document of kind Group."
+    about = "Named sets of members for approval rules. Groups give no permissions; roles do."
+    nothing_yet = "There are no groups. Create one here or apply a document of kind Group."
     page_template = "identity/group.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -67,7 +67,7 @@ class PeopleGroupAdmin(TenantAdmin):
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = form.cleaned_data["slug"]
         if selectors.groups_of_tenant(call.ctx.tenant_id).filter(slug=slug).exists():
-            raise errors.Conflict(f"There is a group {slug} already. Open it to change it.")
+            raise errors.Conflict(f"The group {slug} already exists. Open it to change it.")
         self._define(slug, call, form)
         return Done(f"The group {slug} was created.", html.page_url("tenancy.peoplegroup", slug))
 

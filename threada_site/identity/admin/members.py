@@ -31,8 +31,8 @@ def _roles_of(member: Membership) -> list[str]:
 
 class MemberForm(ConsoleForm):
     intro = (
-        "Adds a principal to this tenant. A name that another tenant's principal holds is taken. A password is set "
-        "only for a person who has none: with it they sign in here, and change it."
+        "Adds a principal to this tenant. The name must not be used by a principal of another tenant. A password is "
+        "set only for a person who has none. They sign in with it and change it."
     )
     name = forms.CharField(label="Name", max_length=63, help_text="a to z, 0 to 9, - and _; unique in the instance.")
     kind = forms.ChoiceField(label="Kind", choices=[(kind.value, kind.value) for kind in PrincipalKind])
@@ -68,8 +68,10 @@ class RolesForm(ConsoleForm):
 
 
 class OwnerForm(ConsoleForm):
-    intro = "Rules with exclude: [agent_owner] keep the owner from deciding what the agent asks for."
-    owner = forms.CharField(label="Owner", max_length=63, required=False, help_text="The name of a person; or nobody.")
+    intro = "Rules with exclude: [agent_owner] exclude the owner from decisions on requests of the agent."
+    owner = forms.CharField(
+        label="Owner", max_length=63, required=False, help_text="The name of a person; empty for nobody."
+    )
 
     def prepare(self) -> None:
         self.initial = {"owner": self.row.owner.username if self.row.owner else ""}
@@ -88,7 +90,7 @@ class MembershipAdmin(TenantAdmin):
         Column("Member since", lambda member: html.when(member.created_at)),
     )
     search_hint = "name begins with"
-    about = "Who acts in this tenant: people, services and agents. Only people's decisions are counted."
+    about = "People, services and agents that act in this tenant. Only votes of people count."
     page_template = "identity/member.html"
     shows_edits = True
 
@@ -129,12 +131,12 @@ class MembershipAdmin(TenantAdmin):
         }
 
     def _forms_for(self, row: Membership, *, ctx: ActingContext) -> list[tuple[str, str]]:
-        """People have no owner, so its form is not offered for them."""
+        """Return the forms for a member. The owner form is not offered for people."""
         offered = self._forms(ctx, of_row=True, key=row.user.public_id)
         is_human = row.user.kind == PrincipalKind.HUMAN
         return [form for form in offered if not (is_human and form[1] == "Change owner")]
 
-    @form_page("Add a principal", form=MemberForm, scope=Scope.WORKFLOW_MANAGE, submit="Add")
+    @form_page("Add a principal", form=MemberForm, scope=Scope.WORKFLOW_MANAGE, submit="Add principal")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
         principal = ensure_principal(
@@ -147,10 +149,13 @@ class MembershipAdmin(TenantAdmin):
             set_owner(principal, said["owner"], ctx=call.ctx)
         if said["password"]:
             if principal.has_usable_password():
-                raise errors.Conflict(f"{principal.username} exists already and keeps their password. Leave it empty.")
+                raise errors.Conflict(
+                    f"{principal.username} already exists and has a password. Leave the password empty."
+                )
             set_password(principal, said["password"], ctx=call.ctx)
         return Done(
-            f"{principal.username} belongs to the tenant.", html.page_url("tenancy.membership", principal.public_id)
+            f"{principal.username} is now a member of the tenant.",
+            html.page_url("tenancy.membership", principal.public_id),
         )
 
     @form_page("Change roles", form=RolesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
@@ -169,7 +174,7 @@ class MembershipAdmin(TenantAdmin):
 
     @action(Scope.WORKFLOW_MANAGE)
     def remove(self, call: Call) -> Done:
-        """End the membership, its roles, groups and credentials."""
+        """Remove the membership with its roles, groups and credentials."""
         member = self.find(call.key, ctx=call.ctx)
         remove_member(member.user, ctx=call.ctx)
-        return Done(f"{member.user.username} no longer belongs to the tenant.", self.list_url())
+        return Done(f"{member.user.username} is no longer a member of the tenant.", self.list_url())

@@ -1,4 +1,4 @@
-"""The console's pages of roles."""
+"""Console pages of roles."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SCOPE_CHOICES = [(scope.value, scope.value) for scope in Scope]
 
 
 class RoleForm(ConsoleForm):
-    intro = "Whoever holds the role holds these scopes on the whole tenant, from this moment on."
+    intro = "Members with the role immediately get these scopes on the whole tenant."
     slug = forms.CharField(label="Id", max_length=63, help_text="a to z, 0 to 9, - and _")
     scopes = forms.MultipleChoiceField(
         label="Scopes", required=False, choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple
@@ -43,7 +43,9 @@ class RoleAdmin(TenantAdmin):
         Column("Role", lambda role: role.slug),
         Column("Scopes", lambda role: html.tags(role_scope_names(role)) or "none", is_wide=True),
     )
-    about = "Bundles of scopes. Approval rules ask for people by role; a credential never holds more than its roles."
+    about = (
+        "Named sets of scopes. Approval rules can name roles. Credentials never exceed the roles of their principal."
+    )
     page_template = "identity/role.html"
     shows_edits = True
 
@@ -64,7 +66,7 @@ class RoleAdmin(TenantAdmin):
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = form.cleaned_data["slug"]
         if Role.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
-            raise errors.Conflict(f"There is a role {slug} already. Open it to change it.")
+            raise errors.Conflict(f"The role {slug} already exists. Open it to change it.")
         define_role(slug, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
         return Done(f"The role {slug} was created.", html.page_url("tenancy.role", slug))
 
@@ -75,7 +77,7 @@ class RoleAdmin(TenantAdmin):
 
 
 def role_scope_names(role: Role) -> list[str]:
-    """The scopes a role holds on its tenant, from rows that are loaded already."""
+    """Return the scopes of a role on its tenant, from rows that are loaded already."""
     granted = {
         grant.permission.codename
         for grant in role.group.groupobjectpermission_set.all()

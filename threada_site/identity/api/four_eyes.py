@@ -1,4 +1,4 @@
-"""`/four-eyes`: which actions need two people in the tenant."""
+"""`/four-eyes`: read and change the four-eyes rules of the tenant."""
 
 from __future__ import annotations
 
@@ -25,16 +25,19 @@ FOUR_EYES: Final = representation(
     {
         POLICY_FOUR_EYES: {
             "type": "boolean",
-            "description": "Whether a policy version is put in force by another person than those who wrote it.",
+            "description": "True if another person than the authors must publish a policy version.",
         },
         "changed_at": _MAYBE_TEXT,
-        "end_asked_by": {**_MAYBE_TEXT, "description": "Who has asked to end it; another person ends it."},
+        "end_asked_by": {**_MAYBE_TEXT, "description": "Person who requested the end; another person must confirm it."},
         "end_asked_at": _MAYBE_TEXT,
         FREEZE_FOUR_EYES: {
             "type": "boolean",
-            "description": "Whether a freeze is lifted by another person than who set it.",
+            "description": "True if a freeze must be lifted by another person than the one who set it.",
         },
-        "freeze_end_asked_by": {**_MAYBE_TEXT, "description": "Who has asked to end that; another person ends it."},
+        "freeze_end_asked_by": {
+            **_MAYBE_TEXT,
+            "description": "Person who requested the end; another one must confirm it.",
+        },
     },
     example={
         POLICY_FOUR_EYES: True,
@@ -46,7 +49,7 @@ FOUR_EYES: Final = representation(
     },
 )
 SET_FOUR_EYES: Final = shape(
-    {name: {"type": "boolean", "description": "Absent: it stays as it is."} for name in RULES},
+    {name: {"type": "boolean", "description": "Absent: unchanged."} for name in RULES},
     example={POLICY_FOUR_EYES: True},
 )
 
@@ -54,14 +57,14 @@ SET_FOUR_EYES: Final = shape(
 class FourEyes(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
 
-    @operation("readFourEyes", "Which actions need two people?", tag="System", answers={200: FOUR_EYES})
+    @operation("readFourEyes", "Read four-eyes rules", tag="System", answers={200: FOUR_EYES})
     def get(self, request: Any) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
         return Response(_represent(request.auth.tenant_id))
 
     @operation(
         "setFourEyes",
-        "Have actions need two people, or one",
+        "Change four-eyes rules",
         tag="System",
         body=SET_FOUR_EYES,
         answers={200: FOUR_EYES},
@@ -69,8 +72,11 @@ class FourEyes(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        """A tenant_admin may require it alone. To end it takes two: the first who sends `false` asks, the second ends
-        it within seven days."""
+        """Require four eyes, or end the requirement.
+
+        One tenant_admin can require it. Two are needed to end it: the first `false` requests the end, a second person
+        confirms it within seven days.
+        """
         body = SET_FOUR_EYES.check(request.data)
         if not body:
             raise errors.InvalidRequest(f"Name at least one of {', '.join(RULES)}.")

@@ -1,4 +1,4 @@
-"""Reading the arguments of this app's commands. Each raises `ArgumentTypeError`, which is wrong use (exit status 2)."""
+"""Parsers of command arguments. They raise `ArgumentTypeError`, which ends with exit status 2."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w":
 
 
 def duration(text: str) -> timedelta:
-    """`30d`, `12h`, `2w`, or an ISO 8601 duration without years and months such as `P30D` or `PT8H`."""
+    """Parse `30d`, `12h`, `2w`, or an ISO 8601 duration without years and months (`P30D`, `PT8H`)."""
     match = _SHORT.fullmatch(text)
     if match:
         return timedelta(**{_UNITS[match[2]]: int(match[1])})
     parsed = parse_duration(text) if text.startswith("P") else None
     if parsed is None:
-        raise ArgumentTypeError(f"{text!r} is no duration; write 30d, 12h, P30D or PT8H")
+        raise ArgumentTypeError(f"{text!r} is not a duration; write 30d, 12h, P30D or PT8H")
     return parsed
 
 
 def scopes(text: str) -> frozenset[Scope]:
-    """Scopes separated by white space or commas."""
+    """Parse scopes separated by white space or commas."""
     try:
         return read_scopes(text.replace(",", " ").split())
     except InvalidRequest as refusal:

@@ -1,4 +1,4 @@
-"""CEL expressions: the one wrapper around the engine. See docs/adr/0004-cel-for-conditions.md."""
+"""CEL expressions: the only wrapper of the engine. See docs/adr/0004-cel-for-conditions.md."""
 
 from threada_site.kernel.cel.environment import ExpressionProblem
 from threada_site.kernel.cel.expression import (

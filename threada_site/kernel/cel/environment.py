@@ -1,8 +1,8 @@
-"""The engine's environment, hardened, and the reading of its messages. Nothing outside this package imports the engine.
+"""Hardened environment of the engine, and parsing of its messages. Only this package imports the engine.
 
-Excluded, because the engine limits neither time nor memory: `matches` (seconds over a long string), `map` and `filter`
-(they build lists, in an order that differs between processes), `+` on strings, bytes and lists (nested loops double
-them into gigabytes). `tree` closes what the checker cannot see: `+` over two dynamic operands.
+Excluded, because the engine limits neither time nor memory: `matches` (seconds over a long string), `map` and
+`filter` (they build lists, in an order that differs between processes), `+` on strings, bytes and lists (nested loops
+double them into gigabytes). `tree` excludes what the checker cannot detect: `+` over two dynamic operands.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MAX_MESSAGE: Final = 300
 
 @dataclass(frozen=True, slots=True)
 class ExpressionProblem:
-    """What is wrong at one place of an expression. Line and column count from 1, in characters."""
+    """Error at one place of an expression. Line and column count from 1, in characters."""
 
     line: int
     column: int
@@ -40,16 +40,16 @@ class ExpressionProblem:
 
 
 def new_environment(variables: Mapping[str, cel.Type], *, descriptor_pool: Any = None) -> cel.Env:
-    """An environment that knows `variables` and the hardened standard library."""
+    """Return an environment with `variables` and the hardened standard library."""
     return cel.NewEnv(
         descriptor_pool=descriptor_pool, config=cel.NewEnvConfigFromYaml(_CONFIG), variables=dict(variables)
     )
 
 
 def read_problems(message: str) -> list[ExpressionProblem]:
-    """The problems in the engine's answer to an expression it does not compile; at least one, each once.
+    """Return the errors in the engine's message about an expression; at least one, without duplicates.
 
-    Where something excluded is used, that is said first: the engine goes on to complain about its arguments.
+    Excluded functions come first, because the engine also reports errors in their arguments.
     """
     problems = {
         ExpressionProblem(max(int(line), 1), max(int(column), 1), _explain(readable(detail))): None
@@ -60,12 +60,12 @@ def read_problems(message: str) -> list[ExpressionProblem]:
 
 
 def readable(message: str) -> str:
-    """The engine's message without the status code around it."""
+    """Return the engine's message without its status code."""
     return _STATUS.sub("", message.strip()).replace(_CONTAINER, "")[:_MAX_MESSAGE]
 
 
 def position(source: str, offset: int) -> tuple[int, int]:
-    """Line and column, from 1, of the character at `offset`."""
+    """Return line and column, from 1, of the character at `offset`."""
     before = source[:offset]
     return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 

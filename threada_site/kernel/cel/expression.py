@@ -33,9 +33,9 @@ _MOST_KEPT: Final = 400_000
 
 
 class ExpressionError(Exception):
-    """An expression that does not compile, or that has no usable value for the facts at hand.
+    """Error for an expression that does not compile, or that has no usable value for the given facts.
 
-    Line and column count from 1; evaluation knows neither.
+    Line and column count from 1; errors of evaluation have neither.
     """
 
     def __init__(self, message: str, *, line: int | None = None, column: int | None = None) -> None:
@@ -46,7 +46,7 @@ class ExpressionError(Exception):
 
 
 class BoundFacts:
-    """Facts handed to the engine once for many expressions: most of a short evaluation is converting them."""
+    """Facts converted for the engine once for many expressions. Conversion takes most of a short evaluation."""
 
     __slots__ = ("activation",)
 
@@ -60,7 +60,7 @@ type Facts = Mapping[str, Any] | BoundFacts
 
 @dataclass(frozen=True, slots=True)
 class Expression:
-    """One compiled expression. Evaluating it raises `ExpressionError` for missing keys, wrong types and overflows."""
+    """One compiled expression. Evaluation raises `ExpressionError` for missing keys, wrong types and overflows."""
 
     source: str
     variables: tuple[str, ...]
@@ -74,7 +74,7 @@ class Expression:
     _adds_dynamically: bool = field(repr=False, compare=False)
 
     def truth(self, facts: Facts) -> bool:
-        """Whether the expression holds. Anything but a plain true or false raises."""
+        """Return the boolean value of the expression. Raise for any other value."""
         result = self._evaluate(facts)
         value = result.value() if result.type() == _BOOL else None
         if value is True or value is False:
@@ -82,7 +82,7 @@ class Expression:
         raise ExpressionError(f"It must say true or false, and says {result.type().name().lower()}.")
 
     def value(self, facts: Facts) -> Any:
-        """The expression's value as I-JSON; instants become RFC 3339 text. Raises for whatever JSON cannot say."""
+        """Return the value as I-JSON; instants become RFC 3339 text. Raise for values that JSON cannot represent."""
         result = self._evaluate(facts)
         try:
             plain = _as_json(result.plain_value())
@@ -109,13 +109,13 @@ class Expression:
 
 @dataclass(frozen=True, slots=True)
 class ConditionList:
-    """Several conditions evaluated as one list, which costs a third of evaluating each by itself."""
+    """Several conditions evaluated as one list, which takes a third of the time of single evaluations."""
 
     size: int
     _program: cel.Expression = field(repr=False)
 
     def truths(self, facts: BoundFacts) -> list[bool] | None:
-        """Every condition's answer in order; None when any has none, and each must be asked by itself."""
+        """Return the values of all conditions in order; None if one has none and each must be evaluated alone."""
         try:
             answers = self._program.eval(facts.activation).plain_value()
         except (RuntimeError, TypeError, ValueError):
@@ -129,7 +129,7 @@ _compiled: Final = WeightedCache[tuple[str, tuple[str, ...]], Expression](max_we
 
 
 def compile_expression(source: str, *, variables: tuple[str, ...]) -> Expression:
-    """Compile `source` over dynamic `variables`. Raises `ExpressionError` with the first problem's line and column."""
+    """Compile `source` over dynamic `variables`. Raise `ExpressionError` with the position of the first error."""
     try:
         length = len(source.encode())
     except UnicodeEncodeError:
@@ -140,13 +140,13 @@ def compile_expression(source: str, *, variables: tuple[str, ...]) -> Expression
 
 
 def compile_tree(source: str, *, variables: tuple[str, ...]) -> Tree:
-    """The syntax tree of an expression that `compile_expression` takes; raises what that raises."""
+    """Return the syntax tree of an expression. Raise the errors of `compile_expression`."""
     compile_expression(source, variables=variables)
     return _guarded(source, variables)[0]
 
 
 def compile_together(conditions: Sequence[Expression]) -> ConditionList | None:
-    """The conditions, which share their variables, as one list; None when the engine cannot take them together."""
+    """Compile conditions with the same variables as one list; None if the engine does not support it."""
     if not conditions:
         return None
     source = "[" + ",".join(f"({condition.source}\n)" for condition in conditions) + "]"
@@ -179,7 +179,7 @@ def _compile_source(source: str, variables: tuple[str, ...]) -> Expression:
 
 
 def _guarded(source: str, variables: tuple[str, ...]) -> tuple[Tree, cel.Expression, bool]:
-    """The tree, what is safe to run, and whether that differs from the tree."""
+    """Return the tree, the program that is safe to run, and True if the program differs from the tree."""
     if "\x00" in source:
         raise ExpressionError("It holds U+0000, behind which the engine would not read.", line=1, column=1)
     environment = _environment(variables)

@@ -1,4 +1,4 @@
-"""Proof, taken at start-up, that the engine refuses what it must: it ignores configuration keys it does not know."""
+"""Self-test at start that the engine refuses excluded functions; it ignores unknown configuration keys."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _FACTS: Final = {"item": {"text": "a", "list": [1], "number": 1}}
 
 
 def assert_hardened() -> None:
-    """Raise `RuntimeError` when an expression that must be refused is accepted, or an ordinary one is not."""
+    """Raise `RuntimeError` if an excluded expression is accepted, or an ordinary one is refused."""
     for source in _REFUSED:
         if _holds(source) is not None:
             raise RuntimeError(f"The expression engine accepts {source[:60]!r}, which it must refuse.")

@@ -1,4 +1,4 @@
-"""What can be said about a condition without any facts: whether it can hold, and from which others it follows."""
+"""Static analysis of conditions without facts: can a condition hold, and which others does it imply."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MOST_CONJUNCTS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Logic:
-    """A condition's outline. `says` is what it says whatever the facts are; None when that depends on them.
+    """Outline of a condition. `says` is its value if it does not depend on facts, else None.
 
-    `conjuncts` stand for the parts that all have to hold, alike for parts that read alike: a condition whose conjuncts
-    include all of another's cannot hold without the other, and with the very same ones it also fails where that fails.
-    `compares` are the facts it requires to be a certain text, e.g. `("ctx.action", "pay")`.
+    `conjuncts` identify the parts that all must hold; equal parts have equal identities. A condition whose conjuncts
+    include all of another's implies the other; with equal conjuncts, both always have the same value. `compares` are
+    facts that must be equal to a text, e.g. `("ctx.action", "pay")`.
     """
 
     says: bool | None
@@ -28,7 +28,7 @@ class Logic:
 
 @lru_cache(maxsize=4096)
 def logic_of(source: str, *, variables: tuple[str, ...]) -> Logic:
-    """The outline of `source`. Raises `ExpressionError` for what does not compile."""
+    """Return the outline of `source`. Raise `ExpressionError` if it does not compile."""
     tree = compile_tree(source, variables=variables)
     parts = [part for part in tree.conjuncts() if settled(part) is not True]
     if len(parts) > _MOST_CONJUNCTS:

@@ -1,7 +1,7 @@
 """Types for the checker, derived from a JSON Schema as protobuf messages.
 
-A schema's objects with `properties` become messages; whatever can be several things (unions, a `$ref` that leads
-elsewhere, objects without properties) becomes `google.protobuf.Value`, which the checker takes as dynamic.
+Objects with `properties` become messages; everything ambiguous (unions, a `$ref` to other documents, objects without
+properties) becomes `google.protobuf.Value`, which is dynamic for the checker.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MAX_DEPTH: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One message: where it stands in the facts, the fields it knows, and whether others may occur."""
+    """One message: its place in the facts, its known fields, and whether other fields are allowed."""
 
     path: str
     fields: frozenset[str]
@@ -34,7 +34,7 @@ class Shape:
 
 
 class Shapes:
-    """Messages by their full names. A kind is such a name or a protobuf scalar, with `*` before it for lists."""
+    """Messages by their full names. A kind is such a name or a protobuf scalar, with a `*` prefix for lists."""
 
     def __init__(self) -> None:
         self.by_name: dict[str, Shape] = {}
@@ -47,7 +47,7 @@ class Shapes:
         return len(self._messages)
 
     def reserve(self) -> str:
-        """A reference to a message that is filled later, so that a schema may refer to itself."""
+        """Return a reference to a message that is filled later, so that a schema may refer to itself."""
         message = self._file.message_type.add(name=f"Shape{len(self)}")
         message.options.deprecated_legacy_json_field_conflicts = True
         reference = f".{PACKAGE}.{message.name}"
@@ -55,7 +55,7 @@ class Shapes:
         return reference
 
     def fill(self, reference: str, path: str, fields: Mapping[str, str], *, is_open: bool = False) -> None:
-        """Give a reserved message its fields, as kinds by name."""
+        """Set the fields of a reserved message, as kinds by name."""
         kinds = descriptor_pb2.FieldDescriptorProto
         for number, (name, kind) in enumerate(fields.items(), start=1):
             field = self._messages[reference].field.add(name=name, number=number)
@@ -68,17 +68,17 @@ class Shapes:
         self.by_name[reference[1:]] = Shape(path, frozenset(fields), is_open)
 
     def add(self, path: str, fields: Mapping[str, str]) -> str:
-        """A message whose fields are all known; its reference."""
+        """Add a message whose fields are all known. Return its reference."""
         reference = self.reserve()
         self.fill(reference, path, fields)
         return reference
 
     def add_schema(self, path: str, schema: Any) -> str:
-        """The kind of what stands at `path` and fits `schema`."""
+        """Return the kind of the value at `path` that matches `schema`."""
         return _SchemaReader(self, schema).kind_of(schema, path, 0)
 
     def pool(self) -> descriptor_pool.DescriptorPool:
-        """All messages, for the checker."""
+        """Return all messages for the checker."""
         pool = descriptor_pool.DescriptorPool()
         well_known = descriptor_pb2.FileDescriptorProto()
         struct_pb2.DESCRIPTOR.CopyToProto(well_known)
@@ -88,7 +88,7 @@ class Shapes:
 
 
 class _SchemaReader:
-    """Reads one JSON Schema as far as types go."""
+    """Reader of the type information in one JSON Schema."""
 
     def __init__(self, shapes: Shapes, root: Any) -> None:
         self._shapes = shapes
@@ -160,7 +160,7 @@ def _has_properties(schema: dict[str, Any]) -> bool:
 
 
 def _follow(root: Any, target: str) -> Any:
-    """What a local reference (`#/$defs/line`) points to; None when it leads elsewhere or nowhere."""
+    """Return the target of a local reference (`#/$defs/line`), or None."""
     if not target.startswith("#"):
         return None
     node = root

@@ -1,7 +1,7 @@
-"""The engine's syntax tree: what the checker lets through and must not run, and what an expression reads.
+"""Syntax tree of the engine: unsafe constructs that the checker accepts, and the facts that an expression reads.
 
-The engine hands out its checked expression as a serialized `cel.expr.CheckedExpr` (github.com/google/cel-spec,
-proto/cel/expr) without descriptors for it; the few fields read here are declared below, the others are carried along.
+The engine returns its checked expression as a serialized `cel.expr.CheckedExpr` (github.com/google/cel-spec,
+proto/cel/expr) without descriptors for it; the few fields read here are declared below, the others are preserved.
 """
 
 from __future__ import annotations
@@ -47,14 +47,14 @@ _ARITHMETIC: Final = ("_+_", "_-_", "_*_", "_/_")
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A node that must not run: its offset in the source (code points, from 0) and the reason."""
+    """Node that must not run: its offset in the source (code points, from 0) and the reason."""
 
     offset: int
     message: str
 
 
 class Tree:
-    """The tree of one compiled expression."""
+    """Tree of one compiled expression."""
 
     def __init__(self, program: cel.Expression) -> None:
         self._wrapped = _CLASSES["Any"].FromString(program.serialize())
@@ -63,10 +63,10 @@ class Tree:
         self.root = self._checked.expr
 
     def refusals(self) -> Iterator[Refusal]:
-        """Nodes that build protobuf messages, and lists or maps made of facts inside a loop to be looped over.
+        """Yield nodes that build protobuf messages, and lists or maps of facts that a loop builds and loops over.
 
-        The latter is the only way to multiply a value with every nesting level: with `[[x, x, x, x]].exists(y, …)` one
-        comparison takes 0.16 s at eleven levels, four times as long with each further one, and cannot be interrupted.
+        The latter multiply a value with every nesting level: with `[[x, x, x, x]].exists(y, …)` one comparison takes
+        0.16 s at eleven levels, four times as long with each further level, and cannot be interrupted.
         """
         for node, loops_around in _walk(self.root):
             kind = _kind(node)
@@ -80,10 +80,10 @@ class Tree:
                     )
 
     def without_dynamic_addition(self, environment: cel.Env) -> cel.Expression | None:
-        """The program with `a + b` over two dynamic operands turned into `a - (-b)`; None when there is no such place.
+        """Return the program with `a + b` over dynamic operands replaced by `a - (-b)`; None if there are none.
 
-        The checker refuses `+` on strings and lists where it knows the types, the engine itself adds whatever it meets.
-        Subtraction says the same for numbers and refuses the rest.
+        The checker refuses `+` on strings and lists where it knows the types; the engine itself adds all values.
+        Subtraction has the same result for numbers and is refused for other types.
         """
         fresh = 1 + max((entry.id for entry in self._checked.source.positions), default=0)
         changed = False
@@ -102,7 +102,7 @@ class Tree:
         return environment.deserialize(self._wrapped.SerializeToString())
 
     def members_of(self, variable: str) -> frozenset[str] | None:
-        """The names read from `variable` as `variable.name` or `variable["name"]`; None when it is used otherwise."""
+        """Return the names read from `variable` (`variable.name`, `variable["name"]`); None for other uses."""
         names: set[str] = set()
         other_uses = 0
         for node, _ in _walk(self.root):
@@ -120,13 +120,13 @@ class Tree:
 
     @property
     def loops(self) -> bool:
-        """Whether it goes over a list or map: such an expression may take seconds, which nothing interrupts."""
+        """Return True if the expression loops over a list or map. It may take seconds and cannot be interrupted."""
         return any(_kind(node) == "loop" for node, _ in _walk(self.root))
 
     def arithmetic_on_doubles(self) -> Iterator[int]:
-        """Offsets of fields that are doubles by their schema and stand in arithmetic without `double(…)` around them.
+        """Yield offsets of double fields in arithmetic without `double(…)` around them.
 
-        JSON writes 5 and 5.0 alike, so such a field arrives as an int now and then, and CEL does not mix the two.
+        JSON writes 5 and 5.0 alike, so such a field sometimes arrives as an int, and CEL does not mix both types.
         """
         for node, _ in _walk(self.root):
             if _calls(node, *_ARITHMETIC):
@@ -135,7 +135,7 @@ class Tree:
                         yield self._offset(operand)
 
     def conjuncts(self) -> list[Any]:
-        """The operands of the outermost `&&`: all of them have to hold. One that is no `&&` is its own."""
+        """Return the operands of the outermost `&&`, which must all hold; the node itself if there is no `&&`."""
         found, pending = [], [self.root]
         while pending:
             node = pending.pop()
@@ -157,9 +157,9 @@ class Tree:
 
 
 def settled(node: Any) -> bool | None:
-    """What a condition says whatever the facts are; None when that depends on them.
+    """Return the value of a condition if it does not depend on facts, else None.
 
-    As the engine evaluates it: false on either side of `&&`, and true on either side of `||`, decides it even where the
+    As in the engine, false on either side of `&&`, and true on either side of `||`, decide the result even if the
     other side fails.
     """
     if _kind(node) == "constant" and node.constant.HasField("bool"):
@@ -175,7 +175,7 @@ def settled(node: Any) -> bool | None:
 
 
 def comparison_with_text(node: Any) -> tuple[str, str] | None:
-    """`("ctx.action", "pay")` for `ctx.action == 'pay'` and for `'pay' == ctx.action`; None for anything else."""
+    """Return `("ctx.action", "pay")` for `ctx.action == 'pay'` and `'pay' == ctx.action`, else None."""
     if not _calls(node, "_==_"):
         return None
     for fact, text in (node.call.args, reversed(node.call.args)):
@@ -187,7 +187,7 @@ def comparison_with_text(node: Any) -> tuple[str, str] | None:
 
 
 def identity(node: Any) -> bytes:
-    """The same bytes for expressions that read alike but for white space, brackets and comments."""
+    """Return equal bytes for expressions that differ only in white space, brackets and comments."""
     bare = type(node)()
     bare.CopyFrom(node)
     for inner, _ in _walk(bare):
@@ -212,7 +212,7 @@ def _is_built_from_facts(node: Any) -> bool:
 
 
 def _walk(node: Any, loops_around: int = 0) -> Iterator[tuple[Any, int]]:
-    """Every expression below and including `node`, parents first, with the number of loops around it."""
+    """Yield all nodes including `node`, parents first, with the number of enclosing loops."""
     yield node, loops_around
     kind = _kind(node)
     children: list[Any] = []

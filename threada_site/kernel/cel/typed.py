@@ -1,7 +1,7 @@
-"""Checking an expression against the types of one workflow, so that a misspelt field is found before it is published.
+"""Type check of an expression for one workflow, so that misspelt fields are found before publication.
 
-The engine never runs what is checked here: at run time everything is dynamic. Where the checker is stricter than the
-run time (numbers of two types compared, whole objects treated as maps), its complaint is dropped.
+The engine never runs the checked form: at run time everything is dynamic. Errors that are stricter than the run time
+(comparison of two number types, whole objects used as maps) are dropped.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _WRITE_DOUBLE: Final = "A JSON number arrives as int or double. Write double(…
 
 
 class _Workflow:
-    """The checker's environment for one payload schema, and the names behind its types."""
+    """Environment of the checker for one payload schema, and the names behind its types."""
 
     def __init__(self, facts: Facts, payload_schema: Any, input_schema: Any, lists: tuple[str, ...] | None) -> None:
         shapes = Shapes()
@@ -118,7 +118,7 @@ def _translated(problems: list[ExpressionProblem], source: str, workflow: _Workf
 
 
 def _unknown_field(problem: ExpressionProblem, name: str, shape: Shape | None, source: str) -> ExpressionProblem:
-    """Placed on the field itself, where the engine points at the dot before it."""
+    """Return the error at the field itself; the engine reports the dot before it."""
     line = source.split("\n")[problem.line - 1]
     column = problem.column + (line[problem.column - 1 : problem.column] == ".")
     if shape is None:
@@ -141,7 +141,7 @@ def _worded(message: str) -> str:
 
 
 def _works_at_run_time(message: str, shapes: Mapping[str, Shape]) -> bool:
-    """Whether the checker refuses what evaluates well: there, objects are maps and numbers of two types compare."""
+    """Return True if the checker refuses what works at run time: objects as maps, mixed number types."""
     if ranged := _RANGE.match(message):
         return ranged[1] in shapes
     overload = _NO_OVERLOAD.fullmatch(message)

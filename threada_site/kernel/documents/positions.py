@@ -1,4 +1,4 @@
-"""Where in a YAML or JSON text a character of a scalar's value stands, past quotes, escapes, folds and indentation."""
+"""Position of a character of a scalar's value in YAML or JSON text, past quotes, escapes, folds and indentation."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ _ESCAPED: Final = '"\\/'
 
 
 def offset_in_text(text: str, start: int, value: str, wanted: int) -> int | None:
-    """The offset in `text` of `value[wanted]`, for a scalar that starts at `start`, at its quote or `|` if it has one.
+    r"""Return the offset in `text` of `value[wanted]`, for a scalar that starts at `start`.
 
-    None where the text does not show it plainly, as behind `\\u0041` or an empty line.
+    A scalar starts at its quote or `|`, if it has one. None if the text does not contain the character literally, as
+    with `\u0041` or an empty line.
     """
     head = _BLOCK_HEAD.match(text, start)
     first = text[start : start + 1]
@@ -27,7 +28,7 @@ def offset_in_text(text: str, start: int, value: str, wanted: int) -> int | None
 
 
 def _past(text: str, place: int, character: str, quote: str) -> int | None:
-    """The offset behind the raw text of one character, if that stands at `place`."""
+    """Return the offset after the raw text of one character at `place`, or None."""
     raw = text[place : place + 1]
     if quote == '"' and raw == "\\":
         return place + 2 if character in _ESCAPED and text[place + 1 : place + 2] == character else None

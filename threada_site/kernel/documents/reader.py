@@ -1,8 +1,8 @@
-"""Reading configuration documents: YAML or JSON text into I-JSON values that know their lines.
+"""Reader of configuration documents: YAML or JSON text into I-JSON values with line numbers.
 
-YAML is read as 1.2 core schema: `yes`, `on` and dates are strings. Refused are tags, aliases, merge keys, keys that are
-no strings or occur twice, and what I-JSON cannot say. Strings keep every character, also those that the parser (YAML
-1.1) would fold, refuse or not understand. See docs/adr/0005-yaml-reading.md.
+YAML is read with the 1.2 core schema: `yes`, `on` and dates are strings. Tags, aliases, merge keys, non-string or
+duplicate keys, and values outside of I-JSON are refused. Strings keep every character, also those that the parser
+(YAML 1.1) would fold, refuse or misread. See docs/adr/0005-yaml-reading.md.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True)
 class Document:
-    """One document of a stream: its value, and where it was read from."""
+    """One document of a stream: its value and its source."""
 
     value: Any
     source: str
@@ -60,13 +60,13 @@ class Document:
     _text: str = field(repr=False, compare=False)
 
     def place_of(self, pointer: str) -> Place:
-        """Where what an RFC 6901 pointer names begins, or its nearest existing ancestor."""
+        """Return the beginning of the value at an RFC 6901 pointer, or of its nearest existing ancestor."""
         while pointer not in self._place_by_pointer:
             pointer = pointer.rpartition("/")[0]
         return self._place_by_pointer[pointer]
 
     def place_within(self, pointer: str, line: int, column: int) -> Place | None:
-        """Where a line and column of the text at `pointer` stand in the document; None where that cannot be told."""
+        """Return the place in the document of a line and column of the text at `pointer`, or None."""
         value, start = self._value_by_pointer.get(pointer, (None, Place(1, 1)))
         if not isinstance(value, str):
             return None
@@ -81,7 +81,7 @@ class Document:
         return Place(found, wanted - self._line_starts[found - 1] + 1)
 
     def located(self, error: FieldError) -> FieldError:
-        """`error` with its line and column in the document; what its detail said of them within a value goes."""
+        """Return `error` with its line and column in the document, which replace those within a value."""
         if error.line is not None and error.column is not None:
             exact = self.place_within(error.pointer, error.line, error.column)
             if exact is not None:
@@ -106,9 +106,9 @@ class Document:
 
 
 def load_documents(text: str, *, source: str) -> list[Document]:
-    """The documents of a YAML stream, or the one JSON value, in `text`; empty documents are left out.
+    """Return the documents of a YAML stream, or the one JSON value, in `text`, without empty documents.
 
-    `source` is the name that errors give the place by (`file:line: reason`). Raises `DocumentInvalid`.
+    `source` is the name in errors (`file:line: reason`). Raise `DocumentInvalid`.
     """
     return list(_Reader(text, source).documents())
 
@@ -124,7 +124,7 @@ def _pointers(value: Any, pointer: str) -> Iterator[str]:
 
 
 def _values(value: Any) -> Iterator[Any]:
-    """In the order of `_pointers`."""
+    """Yield the values in the order of `_pointers`."""
     yield value
     for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
         yield from _values(child)
@@ -135,11 +135,11 @@ def _token(key: str) -> str:
 
 
 class _Disguise:
-    """Characters the parser mistreats, replaced by private-use ones that the text does not hold, and brought back.
+    r"""Substitution of characters that the parser mishandles by unused private-use characters, and back.
 
-    These are what YAML 1.1 folds as line breaks (U+0085, U+2028, U+2029), what its reader refuses though JSON allows it
-    (U+007F to U+009F, U+FFFE, U+FFFF, U+FEFF), and JSON's surrogate pairs (`\\ud83d\\ude00`), which mean one character
-    in double quotes and themselves elsewhere.
+    YAML 1.1 folds some as line breaks (U+0085, U+2028, U+2029) and refuses others that JSON allows (U+007F to U+009F,
+    U+FFFE, U+FFFF, U+FEFF). JSON's surrogate pairs (`\ud83d\ude00`) are one character in double quotes and plain text
+    elsewhere.
     """
 
     _RAW: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
@@ -176,7 +176,8 @@ def _joined(pair: str) -> str:
 
 
 class _Reader:
-    """Builds values from the parser's events; the parser's own constructors are ten times slower and too lenient."""
+    """Builder of values from the parser's events. The parser's own constructors are ten times slower and too lenient.
+    """
 
     def __init__(self, text: str, source: str) -> None:
         self._source = source
@@ -325,7 +326,7 @@ class _Reader:
         raise DocumentInvalid(detail, errors=[FieldError(self._pointer(), detail, "invalid", *place)]) from None
 
     def _pointer(self) -> str:
-        """Where the reader stands: the member or element whose value comes next, the object if a key does."""
+        """Return the pointer of the value that comes next, or of the object if a key comes next."""
         tokens = [
             str(len(container) - 1) if isinstance(container, list) else _token(key)
             for container, key in zip(self._open, self._keys, strict=True)

@@ -1,4 +1,4 @@
-"""Writing configuration documents as YAML that `documents` reads back exactly, and that differs line by line."""
+"""Writer of configuration documents as YAML that the reader parses to the same values, with stable lines."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _TEXT: Final = "tag:yaml.org,2002:str"
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes whatever could be read as anything else; writes no alias, since none is read."""
+    """Dumper that quotes ambiguous text and writes no aliases, which the reader refuses."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -29,7 +29,7 @@ def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.Node:
 
 
 def _represent_float(dumper: yaml.SafeDumper, number: float) -> yaml.Node:
-    """As Python writes it, which reads back as the same double; without its dot, `5e-324` is no float to the writer."""
+    """Write a number as Python does, which reads back exactly; YAML needs the dot in `5.0e-324`."""
     text = repr(number)
     return dumper.represent_scalar("tag:yaml.org,2002:float", text if "." in text else text.replace("e", ".0e", 1))
 
@@ -39,5 +39,5 @@ _Dumper.add_representer(float, _represent_float)
 
 
 def write_document(value: Any) -> str:
-    """One document, its members in the order they have. `value` is I-JSON."""
+    """Return one document as YAML, with members in their order. `value` is I-JSON."""
     return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31 - 1)

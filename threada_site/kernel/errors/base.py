@@ -11,10 +11,10 @@ from threada_site.kernel.errors.reason import Category, Reason
 
 @dataclass(frozen=True, slots=True)
 class FieldError:
-    """What is wrong at one place of a request or document. `pointer` is an RFC 6901 JSON pointer ("" is the whole).
+    """Error at one place of a request or document. `pointer` is an RFC 6901 JSON pointer ("" is the root).
 
-    `line` and `column`, from 1, say where: in the text of an expression that stands at `pointer`, or, once the document
-    was read from text (`Document.located`), in that text.
+    `line` and `column` count from 1: in the expression at `pointer` or, for a document that was read from text
+    (`Document.located`), in that text.
     """
 
     pointer: str
@@ -29,9 +29,9 @@ class FieldError:
 
 
 class ThreadaError(Exception):
-    """A typed refusal. `detail` is a sentence for the caller that says what to do next; it holds no secret.
+    """Typed refusal. `detail` is a sentence for the caller that says what to do next; it contains no secrets.
 
-    `keeps_changes`: what was written before it was raised (a decision that denies, an item that is refused) is
+    `keeps_changes`: changes made before it was raised (a decision that denies, an item that is refused) are
     committed; any other refusal rolls everything back.
     """
 

@@ -25,7 +25,7 @@ class RetentionNotShown(ValidationRefusal):
 
 
 class RetentionStandsStill(ExecutionRefusal):
-    """A run cannot go on; it says so, and goes on where it stopped once that is fixed."""
+    """A retention run cannot continue. It resumes once the cause is fixed."""
 
 
 class ArchiveUnavailable(RetentionStandsStill):
@@ -36,7 +36,7 @@ class ArchiveUnavailable(RetentionStandsStill):
 
 
 class ArchiveOutdated(ArchiveUnavailable):
-    """What was sent to the archive is not what is about to be removed any more."""
+    """The archive differs from the cases that are about to be removed."""
 
 
 class ReceiptMismatch(RetentionStandsStill):

@@ -1,6 +1,6 @@
-"""Canonical JSON (RFC 8785) and the SHA-256 digests taken over it.
+"""Canonical JSON (RFC 8785) and SHA-256 digests of it.
 
-Whatever is hashed, sealed or compared goes through `canonical_bytes`: equal values give equal bytes on every machine.
+Everything that is hashed, signed or compared uses `canonical_bytes`: equal values have equal bytes on every machine.
 """
 
 from __future__ import annotations
@@ -16,26 +16,27 @@ _MAX_INTEGER: Final = 2**53 - 1
 
 
 def canonical_bytes(value: Any) -> bytes:
-    """RFC 8785 bytes of a JSON value.
+    """Return the RFC 8785 bytes of a JSON value.
 
-    Raises `rfc8785.CanonicalizationError` for what I-JSON cannot say (NaN, integers past 2^53, lone surrogates);
-    requests are checked by `interop` before they reach this.
+    Raise `rfc8785.CanonicalizationError` for values outside of I-JSON (NaN, integers past 2^53, lone surrogates);
+    requests are checked by `strict` before.
     """
     if _sorted_keys_suffice(value):
         try:
             return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
-        except orjson.JSONEncodeError:  # a lone surrogate: let the reference say so
+        except orjson.JSONEncodeError:  # a lone surrogate: the reference implementation raises the error
             pass
     return rfc8785.dumps(value)
 
 
 def _sorted_keys_suffice(value: Any) -> bool:
-    """Whether orjson writes `value` as RFC 8785 asks, twenty times as fast as the reference does.
+    """Return True if orjson writes `value` as RFC 8785, twenty times as fast as the reference.
 
-    It does where there are no doubles (it writes 5.0, not 5) and every key is ASCII (it sorts by UTF-8, not UTF-16).
+    That is the case without doubles (orjson writes 5.0, not 5) and with ASCII keys (orjson sorts by UTF-8, not
+    UTF-16).
     """
     nodes = [value]
-    for node in nodes:  # which grows as containers are met
+    for node in nodes:  # grows while containers are found
         kind = type(node)
         if kind is dict:
             for key in node:
@@ -53,12 +54,12 @@ def _sorted_keys_suffice(value: Any) -> bool:
 
 
 def sha256_hex(data: bytes) -> str:
-    """Lower-case hexadecimal SHA-256 of `data`, 64 characters."""
+    """Return the SHA-256 of `data` as 64 lower-case hexadecimal characters."""
     return hashlib.sha256(data).hexdigest()
 
 
 def canonical_sha256(value: Any) -> str:
-    """SHA-256 (hexadecimal) of the canonical bytes of a JSON value."""
+    """Return the SHA-256 (hexadecimal) of the canonical bytes of a JSON value."""
     return sha256_hex(canonical_bytes(value))
 
 
@@ -68,8 +69,8 @@ def new_salt() -> bytes:
 
 
 def commitment(salt: bytes, value: Any) -> str:
-    """A salted SHA-256 over a JSON value: it can be checked by whoever holds salt and value, and tells nothing else.
+    """Return a salted SHA-256 over a JSON value. It can be checked with salt and value, and reveals nothing else.
 
-    Receipts carry commitments in place of personal values, so that erasing value and salt keeps every proof.
+    Receipts contain commitments in place of personal values, so that erasing value and salt keeps every proof valid.
     """
     return sha256_hex(salt + canonical_bytes(value))

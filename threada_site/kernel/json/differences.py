@@ -1,4 +1,4 @@
-"""What differs between two JSON values: JSON pointers with what stood there and what stands there now, bounded."""
+"""Differences between two JSON values: JSON pointers with old and new values, bounded in number and size."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ _ABSENT: Final = object()
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One place that differs. `before` or `after` is missing from `as_json` where nothing stood, or stands."""
+    """One difference. `as_json` omits `before` or `after` if there is no value."""
 
     pointer: str
     before: Any
     after: Any
 
     def as_json(self) -> dict[str, Any]:
-        """`{pointer, from?, to?}`; a value of more than 500 canonical bytes is told by its size and digest."""
+        """Return `{pointer, from?, to?}`. A value above 500 canonical bytes is replaced by its size and digest."""
         sides = (("from", self.before), ("to", self.after))
         return {"pointer": self.pointer, **{name: _told(value) for name, value in sides if value is not _ABSENT}}
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """The first changes in the order of their places, and how many more there are."""
+    """First changes in the order of their places, and the number of omitted ones."""
 
     changes: tuple[Change, ...]
     omitted: int
@@ -40,7 +40,7 @@ class Difference:
 
 
 def difference(before: Any, after: Any, *, most: int = MOST_CHANGES) -> Difference:
-    """What has to change to make `after` of `before`. Equal values give no change; lists are compared by position."""
+    """Return the changes from `before` to `after`. Lists are compared by position."""
     found = list(_changes("", before, after))
     return Difference(tuple(found[:most]), max(len(found) - most, 0))
 
@@ -61,7 +61,7 @@ def _changes(pointer: str, before: Any, after: Any) -> Iterator[Change]:
 
 
 def _differ(before: Any, after: Any) -> bool:
-    """JSON's own equality: True is not 1, and 1.0 is 1."""
+    """Compare as JSON does: True is not 1, and 1.0 is 1."""
     if before is _ABSENT or after is _ABSENT:
         return before is not after
     return canonical_bytes(before) != canonical_bytes(after)

@@ -18,16 +18,16 @@ MAX_ERRORS: Final = 50
 def validator(
     schema: dict[str, Any], *, assert_format: bool = False, repeats_values: bool = True
 ) -> jsonschema_rs.Draft202012Validator:
-    """A compiled validator; without `repeats_values` no error says what stood in a field.
+    """Return a compiled validator. Without `repeats_values`, errors contain no values.
 
-    Raises `jsonschema_rs.ValidationError` or `ValueError` for an unusable schema.
+    Raise `jsonschema_rs.ValidationError` or `ValueError` for an unusable schema.
     """
     mask = None if repeats_values else "What was sent"
     return jsonschema_rs.Draft202012Validator(schema, validate_formats=assert_format, offline=True, mask=mask)
 
 
 def field_errors(compiled: jsonschema_rs.Draft202012Validator, value: Any, *, prefix: str = "") -> list[FieldError]:
-    """What is wrong with `value`, at most 50 entries; `prefix` is put before every pointer."""
+    """Return the errors in `value`, at most 50; `prefix` is put before every pointer."""
     if compiled.is_valid(value):
         return []
     found: list[FieldError] = []
@@ -39,7 +39,7 @@ def field_errors(compiled: jsonschema_rs.Draft202012Validator, value: Any, *, pr
 
 
 def _named(error: jsonschema_rs.ValidationError, prefix: str) -> list[FieldError]:
-    """One error per field: missing and unexpected properties are named themselves, not the object around them."""
+    """Return one error per field: missing and unexpected properties, not the object around them."""
     place = pointer_to(prefix, *error.instance_path)
     kind: Any = error.kind  # its attributes depend on its name
     if kind.name == "required":

@@ -1,7 +1,7 @@
-"""Reading JSON strictly: I-JSON (RFC 7493), as canonical JSON (RFC 8785) needs it.
+r"""Strict JSON parser: I-JSON (RFC 7493), as canonical JSON (RFC 8785) requires.
 
-Refused before anything is stored: duplicate keys, NaN and infinities, doubles that overflow, integers beyond
-±(2^53 - 1), also written as 1e300, lone surrogates, `\\u0000` (jsonb cannot hold it), nesting deeper than 64.
+Refused before anything is stored: duplicate keys, NaN and infinities, doubles that overflow, integers beyond ±(2^53 -
+1), also written as 1e300, lone surrogates, `\u0000` (jsonb cannot store it), nesting deeper than 64.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ _MAX_INTEGER_DIGITS: Final = 16
 
 
 def parse_json(raw: bytes) -> Any:
-    """The JSON value in `raw` (UTF-8).
+    """Parse the JSON value in `raw` (UTF-8).
 
-    Raises `MalformedJson` when it is no JSON at all, `JsonNotInteroperable` when two readers could understand it
-    differently.
+    Raise `MalformedJson` for invalid JSON, `JsonNotInteroperable` if two parsers could read it differently.
     """
     try:
         text = raw.decode("utf-8")
@@ -41,7 +40,7 @@ def parse_json(raw: bytes) -> Any:
 
 
 def check_strings(value: Any) -> None:
-    """Raise `JsonNotInteroperable` when any string inside a JSON value holds U+0000 or a lone surrogate."""
+    """Raise `JsonNotInteroperable` if a string in a JSON value contains U+0000 or a lone surrogate."""
     pending = [value]
     while pending:
         node = pending.pop()
@@ -58,7 +57,7 @@ def check_strings(value: Any) -> None:
 
 
 def check_value(value: Any) -> None:
-    """Raise `JsonNotInteroperable` unless an already parsed value (from YAML, from Python) could be I-JSON."""
+    """Raise `JsonNotInteroperable` unless a parsed value (from YAML, from Python) is I-JSON."""
     check_strings(value)
     pending: list[tuple[Any, int]] = [(value, 1)]
     while pending:
@@ -82,7 +81,7 @@ def check_value(value: Any) -> None:
 
 
 def _check_nesting(raw: bytes) -> None:
-    """Refuse deep nesting before the parser recurses into it; counts brackets outside strings."""
+    """Refuse deep nesting before the parser recurses; counts brackets outside of strings."""
     if raw.count(b"[") + raw.count(b"{") <= MAX_DEPTH:
         return
     depth = 0
@@ -133,9 +132,9 @@ def _parse_double(text: str) -> float:
 
 
 def check_double(value: float) -> float:
-    """`value`, unless it is not finite or beyond ±(2^53 - 1), where every double is an integer.
+    """Return `value`. Raise if it is not finite or beyond ±(2^53 - 1), where every double is an integer.
 
-    1e300 is refused as 10^300 is, which it comes back as from storage.
+    1e300 is refused like 10^300, its form after storage.
     """
     if not math.isfinite(value):
         raise JsonNotInteroperable("A number is no finite double. Send it as a string.")

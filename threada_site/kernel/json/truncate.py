@@ -1,4 +1,4 @@
-"""Cutting a JSON value to what a page can show at once, and saying whether anything was left out."""
+"""Shortening of a JSON value for a page."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ MOST_PARTS: Final = 400
 
 @dataclass(frozen=True, slots=True)
 class Shortened:
-    """A value as it is shown, and whether any of it was left out."""
+    """Shortened value. `is_cut` is True if something was left out."""
 
     value: Any
     is_cut: bool
 
 
 def shorten(value: Any) -> Shortened:
-    """`value` with long texts cut and late parts left out, each cut told where it was made.
+    """Cut long texts and omit late parts of `value`, with a note at each cut.
 
-    At most 24,000 characters and 400 parts remain in all, and 4,000 characters of one text.
+    At most 24,000 characters and 400 parts remain in total, and 4,000 characters of each text.
     """
     budget = _Budget()
     return Shortened(budget.cut(value), budget.is_cut)

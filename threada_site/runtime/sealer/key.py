@@ -15,7 +15,7 @@ SEALING_KEY: Final = "THREADA_SEALING_KEY_FILE"
 
 
 class OtherSealingKey(Exception):
-    """This machine's key differs from the sealing key of the instance."""
+    """Error for a key that differs from the sealing key of the instance."""
 
 
 def settle_sealing_key(connection: psycopg.Connection[Any], key_file: KeyFile, *, accepted: bool = False) -> None:

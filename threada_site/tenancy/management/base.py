@@ -1,4 +1,4 @@
-"""The base of the product's commands: refusals go to stderr with exit status 1, wrong use exits with 2."""
+"""Base of the management commands: refusals go to stderr with exit status 1, wrong usage exits with 2."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class ProductCommand(BaseCommand):
     """Base of all commands. Subclasses implement `run_command`. A `ThreadaError` ends in exit status 1."""
 
     requires_system_checks: list[str] = []
-    uses_keys = False  # whether it reads or writes what is encrypted: then the keys must be those of the instance
+    uses_keys = False  # True if it needs encryption keys, which must be those of the instance
 
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
@@ -46,11 +46,11 @@ class ProductCommand(BaseCommand):
         raise NotImplementedError
 
     def refuse(self, *lines: str) -> NoReturn:
-        """Say why not, and exit with status 1."""
+        """Print the reasons and exit with status 1."""
         self._exit(1, lines)
 
     def misuse(self, *lines: str) -> NoReturn:
-        """Say how it is used, and exit with status 2, as for an unknown option."""
+        """Print the correct usage and exit with status 2, as for an unknown option."""
         self._exit(2, lines)
 
     def _exit(self, status: int, lines: Sequence[str]) -> NoReturn:
@@ -60,13 +60,13 @@ class ProductCommand(BaseCommand):
 
 
 class TenantCommand(ProductCommand):
-    """A command of the instance's operator inside one tenant."""
+    """Command of the instance's operator inside one tenant."""
 
     def command_context(self, slug: str) -> ActingContext:
-        """Threada itself acting in the tenant `slug`; an unknown one is refused."""
+        """Return the system context of the tenant `slug`. Refuse an unknown tenant."""
         tenant = Tenant.objects.filter(slug=slug).first()
         if tenant is None:
-            self.refuse(f"There is no tenant {slug!r}. manage.py create_tenant makes one.")
+            self.refuse(f"There is no tenant {slug!r}. Create it with manage.py create_tenant.")
         return system_context(
             tenant_id=tenant.id,
             tenant_slug=tenant.slug,

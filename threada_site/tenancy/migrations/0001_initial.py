@@ -142,7 +142,9 @@ class Migration(migrations.Migration):
                 ("email", models.EmailField(blank=True, max_length=254)),
                 (
                     "time_zone",
-                    models.CharField(blank=True, help_text="In which this person reads times.", max_length=64),
+                    models.CharField(
+                        blank=True, help_text="Time zone in which this person reads times.", max_length=64
+                    ),
                 ),
                 ("is_active", models.BooleanField(default=True)),
                 ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),

@@ -17,25 +17,25 @@ from threada_site.tenancy.models import User
 
 class Command(TenantCommand):
     help = (
-        "Issue a token to a principal of a tenant and print it, alone. The principal and its membership are made when "
-        "they are new; roles are only added. All or nothing."
+        "Issue a token to a principal of a tenant and print it. The principal and its membership are created if "
+        "missing. Roles are only added. If anything fails, nothing is changed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True, metavar="SLUG")
-        parser.add_argument("--principal", required=True, metavar="NAME", help="who the token speaks for")
+        parser.add_argument("--principal", required=True, metavar="NAME", help="principal of the token")
         parser.add_argument(
             "--kind",
             choices=[kind.value for kind in PrincipalKind],
-            help="what a new principal is (service); an existing one must be of this kind",
+            help="kind of a new principal (service); an existing one must have this kind",
         )
         parser.add_argument(
-            "--role", action="append", default=[], metavar="SLUG", help="grant this role first; repeats"
+            "--role", action="append", default=[], metavar="SLUG", help="grant this role first; repeatable"
         )
         parser.add_argument("--owner", metavar="NAME", help="the person who answers for the agent or service")
         parser.add_argument("--scopes", required=True, type=scopes, help='such as "workitems:read workitems:write"')
         parser.add_argument("--expires-in", type=duration, metavar="DURATION", help="30d, 12h, P30D, PT8H (never)")
-        parser.add_argument("--label", default="", help="what the token is for")
+        parser.add_argument("--label", default="", help="purpose of the token")
 
     def run_command(self, **options: Any) -> None:
         ctx = self.command_context(options["tenant"])

@@ -13,8 +13,8 @@ class Command(ProductCommand):
     help = "Create a tenant with the default roles. Prints its slug."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("slug", help="a to z, 0 to 9, '-' and '_'; it never changes")
-        parser.add_argument("--name", default="", help="how people call it (the slug)")
+        parser.add_argument("slug", help="a to z, 0 to 9, '-' and '_'; it cannot be changed")
+        parser.add_argument("--name", default="", help="label for people (the slug)")
 
     def run_command(self, **options: Any) -> None:
         ctx = founding_context(options["slug"])

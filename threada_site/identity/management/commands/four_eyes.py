@@ -12,13 +12,13 @@ from threada_site.tenancy.management.base import TenantCommand
 
 class Command(TenantCommand):
     help = (
-        "Have a tenant's policies be put in force, or its freezes be lifted, by two people, or see whether they are. "
-        "Ending that is for two people, in the console or through the API."
+        "Require four eyes for publishing policies or lifting freezes of a tenant, or show the setting. Two people end "
+        "the requirement in the console or through the API."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["require", "end", "show"])
-        parser.add_argument("--rule", choices=FOUR_EYES, default=POLICY_FOUR_EYES, help="what (policy_four_eyes)")
+        parser.add_argument("--rule", choices=FOUR_EYES, default=POLICY_FOUR_EYES, help="rule (policy_four_eyes)")
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
 
     def run_command(self, **options: Any) -> None:

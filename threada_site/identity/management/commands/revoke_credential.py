@@ -16,14 +16,14 @@ from threada_site.tenancy.models import Credential
 
 
 class Place(NamedTuple):
-    """Where a credential is."""
+    """Id and tenant of a credential."""
 
     credential_id: UUID
     tenant: str
 
 
 class Command(TenantCommand):
-    help = "Revoke a credential at once. Prints its id."
+    help = "Revoke a credential immediately. Prints its id."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("credential", help="its id (cr_…), its token (thr_…), or - to read either from stdin")

@@ -8,7 +8,7 @@ from threada_site.tenancy.management.base import ProductCommand
 
 
 class Command(ProductCommand):
-    help = "Check in the live database that the login cannot see other tenants' rows, and no tenant table is open."
+    help = "Check in the live database that tenants are isolated by row-level security."
 
     def run_command(self, **_options: Any) -> None:
         problems = [*isolation_problems(), *replica_problems()]

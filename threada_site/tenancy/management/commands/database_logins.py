@@ -12,20 +12,20 @@ from threada_site.tenancy.management.base import ProductCommand
 
 class Command(ProductCommand):
     help = (
-        "Print a script that gives the web a login of its own, which may take no role, and everything else another. "
-        "Pipe it into psql as a superuser of the server; what to set on which machine is said on standard error. "
-        "Nothing is connected to."
+        "Print an SQL script that creates a login for the web, which may take no role, and a login for all else. "
+        "Pipe it into psql as a superuser. The settings of each machine are printed to standard error. "
+        "The command opens no connection."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--host", default="localhost", help="where machines reach the server (localhost)")
-        parser.add_argument("--port", type=int, default=5432, help="its port (5432)")
-        parser.add_argument("--database", default=EMBEDDED_DATABASE, help=f"its database ({EMBEDDED_DATABASE})")
-        parser.add_argument("--keep-passwords", action="store_true", help="change no password")
+        parser.add_argument("--host", default="localhost", help="host of the server (localhost)")
+        parser.add_argument("--port", type=int, default=5432, help="port of the server (5432)")
+        parser.add_argument("--database", default=EMBEDDED_DATABASE, help=f"database ({EMBEDDED_DATABASE})")
+        parser.add_argument("--keep-passwords", action="store_true", help="do not change passwords")
         parser.add_argument(
             "--keep-memberships",
             action="store_true",
-            help=f"let {APP} hold its roles for now, while workers and sealers still use it; run it again without",
+            help=f"keep the roles of {APP} while workers and sealers still use it; run again without this later",
         )
 
     def run_command(self, **options: Any) -> None:

@@ -15,13 +15,13 @@ from threada_site.tenancy.management.base import ProductCommand
 
 
 class Command(ProductCommand):
-    help = "Print the database's URL, for psql and pg_dump. It may hold a password."
+    help = "Print the URL of the database, for psql and pg_dump. It may contain a password."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--superuser",
             action="store_true",
-            help="with a login that sees the rows of all tenants, as pg_dump needs",
+            help="with a login that sees the rows of all tenants, which pg_dump needs",
         )
 
     def run_command(self, **options: Any) -> None:
@@ -37,16 +37,14 @@ class Command(ProductCommand):
             return _as_url(login_url(settings.DATABASE_URL, settings.THREADA_DATA_DIR))
         try:
             if not is_superuser(settings.DATABASE_URL):
-                self.refuse(
-                    "DATABASE_URL does not name a superuser, so this instance knows none. Ask who runs the server."
-                )
+                self.refuse("DATABASE_URL does not contain a superuser. Ask the administrator of the server.")
         except psycopg.OperationalError as error:
             self.refuse(f"The database does not answer: {str(error).strip()}")
         return _as_url(settings.DATABASE_URL)
 
 
 def _as_url(conninfo: str) -> str:
-    """A libpq URL from a URL or from keywords and values."""
+    """Return a libpq URL for a URL or for keywords and values."""
     parts = {key: str(value) for key, value in conninfo_to_dict(conninfo).items()}
     user, password = quote(parts.pop("user", ""), safe=""), parts.pop("password", "")
     database = quote(parts.pop("dbname", ""), safe="")

@@ -10,9 +10,9 @@ from threada_site.database.table_grants import append_only_tables, partitions
 
 
 class Command(flush.Command):
-    """Django's `flush`, as the schema's owner; append-only tables let go for the length of it.
+    """Django's `flush`, run as the schema's owner, with triggers of append-only tables disabled.
 
-    With `--no-input`, as tests call it, it empties the queue too: its jobs are about rows that are gone.
+    With `--no-input`, as tests call it, it empties the queue too.
     """
 
     def handle(self, **options: Any) -> None:

@@ -12,14 +12,13 @@ from threada_site.database.table_grants import grant_tables
 
 
 class Command(migrate.Command):
-    """Django's `migrate`, as the schema's owner, followed by the grants of the login and the platform role, and by
-    the months ahead that are missing."""
+    """Django's `migrate`, run as the schema's owner; also updates table grants and creates missing partitions."""
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not may_take(OWNER):
             raise CommandError(
-                f"The login may not take the role {OWNER}, so it cannot change the schema. Set "
-                "THREADA_PLATFORM_DATABASE_URL to the login that manage.py database_logins makes for this."
+                f"The login may not take the role {OWNER} and cannot change the schema. Set "
+                "THREADA_PLATFORM_DATABASE_URL to the login that manage.py database_logins creates."
             )
         with owner_role():
             super().handle(*args, **options)
