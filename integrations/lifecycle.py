@@ -1,6 +1,7 @@
 """Lifecycle of an execution: one governed run of an action.
 
 A frozen execution stays `started`; one that waits for the receiver's callback stays `running`. Both are attributes.
+Pure.
 """
 
 from __future__ import annotations

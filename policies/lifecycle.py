@@ -1,7 +1,7 @@
 """Lifecycles of policy versions, replays and shadows.
 
 A published version never changes, and publishing a newer version does not retire it. A stopped replay resumes at the
-same position.
+same position. Pure.
 """
 
 from __future__ import annotations

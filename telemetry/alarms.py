@@ -1,5 +1,8 @@
 """Alarm texts for status page and console: unsealed receipts, broken logs, missing partitions, jobs left in the other
-engine."""
+engine.
+
+Pure.
+"""
 
 from __future__ import annotations
 

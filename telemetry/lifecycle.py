@@ -1,4 +1,4 @@
-"""Lifecycles of an export and of a delivery. Only the services of this app change a status."""
+"""Lifecycles of an export and of a delivery. Only the services of this app change a status. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lifecycles of work items and decision steps. Only services of this app change a status."""
+"""Lifecycles of work items and decision steps. Only services of this app change a status. Pure."""
 
 from __future__ import annotations
 

@@ -173,10 +173,6 @@ def newest_votes(step: DecisionStep, *, before: uuid.UUID | None, most: int) -> 
     return list(rows.select_related("voter").order_by("-id")[:most])
 
 
-def votes_on(step: DecisionStep) -> list[Vote]:
-    return list(Vote.objects.filter(tenant_id=step.tenant_id, step=step).select_related("voter").order_by("id"))
-
-
 def rejections_of(item: WorkItem) -> list[Vote]:
     """Return the counted votes that rejected the case, with their voters."""
     rows = Vote.objects.filter(

@@ -1,1 +1,1 @@
-"""Attempts of executions: failures, outcomes and the retry rule."""
+"""Attempts of executions: failures, outcomes and the retry rule. Pure."""

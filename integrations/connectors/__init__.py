@@ -1,5 +1,8 @@
 """Connectors: they build requests from the actions of each kind of external system, and turn responses into
-outcomes."""
+outcomes.
+
+Imports no Django.
+"""
 
 from integrations.connectors.chat import ChatConnector
 from integrations.connectors.http import HttpConnector

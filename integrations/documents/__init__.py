@@ -22,7 +22,7 @@
         callback_within: PT1H       # signed (Standard Webhooks) with one of the integration's callback_secrets
         # timeout, idempotent, retry: as above, for this action only
 
-The workflow connector's actions are `request_approval: {question?, approvals?}`, `assign: {to}` and `close: {}`.
+The workflow connector's actions are `request_approval: {question?, approvals?}`, `assign: {to}` and `close: {}`. Pure.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ An approval at intake, and one requested by `request_approval`, contains payload
 `action`, integration, request and key are null: the approval accepts the item, never an outbound request.
 
 `threada-envelope/1` lacks `salt` and `idempotency_key`, `threada-envelope/2` lacks `salt`; both can still be opened.
+Pure.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Idempotency key for receivers."""
+"""Idempotency key for receivers. Pure."""
 
 from __future__ import annotations
 

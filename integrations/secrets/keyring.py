@@ -1,7 +1,7 @@
 """The instance's keys for secrets at rest (Fernet: AES-128-CBC, HMAC-SHA256). The first key encrypts, all keys decrypt.
 
 Keys come from `THREADA_SECRETS_KEY` (separated by white space), or from a file with one key per line. The file is read
-again after a change, so that running processes follow a key rotation without a restart.
+again after a change, so that running processes follow a key rotation without a restart. Imports no Django.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 `{stored: NAME}` is an encrypted secret of the tenant (integrations.secrets.vault). `{env: NAME}` is an environment
 variable of the worker, `{file: PATH}` a file readable by the worker. The instance decides which of these two are
 allowed through API and console (`THREADA_SECRET_REFS`); otherwise a tenant could send the server's environment to its
-host.
+host. Imports no Django.
 """
 
 from __future__ import annotations

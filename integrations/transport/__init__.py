@@ -1,4 +1,4 @@
-"""The outbound transport. All requests to receivers are sent through `send`."""
+"""The outbound transport. All requests to receivers are sent through `send`. Imports no Django."""
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.transport.client import OutboundAnswer, OutboundRequest, reach, send, verifying_context

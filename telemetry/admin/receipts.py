@@ -13,7 +13,7 @@ from telemetry import selectors
 from telemetry.exports.request import bounded_window
 from telemetry.models import Receipt
 from telemetry.receipts.filters import ReceiptFilters
-from telemetry.verification import verify_receipt
+from telemetry.verification.single_receipt import verify_receipt
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column, ListFilter, created_window

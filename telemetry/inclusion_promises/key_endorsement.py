@@ -1,5 +1,8 @@
 """Endorsement of the inclusion promise key by the sealer: with the sealer's public key alone, promises can be
-verified."""
+verified.
+
+Imports no Django.
+"""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 Part of the sealer's rounds, after the tenants' checkpoints and by the same rules: compare with the anchor, commit
 leaves, sign the checkpoint, append it to the anchor, insert it. The statement that inserts a tenant's checkpoint also
-queues it, so that a crash in between neither loses nor duplicates one.
+queues it, so that a crash in between neither loses nor duplicates one. Imports no Django.
 """
 
 from __future__ import annotations

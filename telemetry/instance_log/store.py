@@ -1,4 +1,7 @@
-"""SQL statements of the instance log. Call each inside `locked`, unless its docstring says otherwise."""
+"""SQL statements of the instance log. Call each inside `locked`, unless its docstring says otherwise.
+
+Imports no Django.
+"""
 
 from __future__ import annotations
 

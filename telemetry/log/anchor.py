@@ -1,7 +1,7 @@
 """Signed checkpoints stored outside the database, so that a rolled back or forked database is detected.
 
 One directory per tenant, one file per day, one JSON object per line, append only. Only the newest file is needed; older
-files may be archived or deleted. Sealers on one machine share the files; each machine has its own.
+files may be archived or deleted. Sealers on one machine share the files; each machine has its own. Imports no Django.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 One key per line, in the format of Go's `note` package and its tools: `PRIVATE+KEY+name+id+base64(type, seed)`. The name
 is that of the instance; each tenant's log is signed under its own origin with the same key. Usually there is one line.
-During a key rotation there are two, and both sign.
+During a key rotation there are two, and both sign. Imports no Django.
 """
 
 from __future__ import annotations

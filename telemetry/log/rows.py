@@ -1,7 +1,7 @@
 """Nodes of a log, read from its rows: leaves, and every eighth level above them.
 
 A node between the stored levels is hashed from at most 128 stored ones, so that a proof needs at most 256 short rows of
-each stored level, read in one statement: O(log n).
+each stored level, read in one statement: O(log n). Imports no Django.
 """
 
 from __future__ import annotations

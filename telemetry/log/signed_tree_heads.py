@@ -1,4 +1,7 @@
-"""Signed tree heads of a tenant's log and of the instance log: comparison with the anchor, and signing."""
+"""Signed tree heads of a tenant's log and of the instance log: comparison with the anchor, and signing.
+
+Imports no Django.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""SQL statements of the sealer. Call each method inside `locked`, the transaction of one tenant's log."""
+"""SQL statements of the sealer. Call each method inside `locked`, the transaction of one tenant's log.
+
+Imports no Django.
+"""
 
 from __future__ import annotations
 

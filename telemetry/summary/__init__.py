@@ -1,1 +1,1 @@
-"""Counting rules of the summary: measures, quantiles, rollups. Pure."""
+"""The summary: counts of governed work by day and dimension, their rollups and metrics."""

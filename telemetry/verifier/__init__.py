@@ -1,1 +1,1 @@
-"""The verifier that auditors download: one file, which the product ships and never imports."""
+"""The verifier that auditors download: one file, which the product ships and never imports. Imports no Django."""

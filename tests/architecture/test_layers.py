@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import ast
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
+import grimp
+from grimp import ImportGraph
+
 ROOT = Path(__file__).resolve().parents[2]
+DJANGO = {
+    "auditlog", "django", "django_filters", "django_structlog", "drf_spectacular", "guardian", "rest_framework", "unfold",
+}  # fmt: skip
 PACKAGES = ("threada_site", "workitems", "policies", "integrations", "telemetry")
 TOP_LEVEL = {
     "manage.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "docs", "templates", "tests", *PACKAGES,
@@ -29,6 +38,57 @@ def test_imports_go_down_only() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
+
+
+def test_modules_that_say_so_import_no_django() -> None:
+    """A docstring with `Pure` or `Imports no Django` covers the module, or the folder of an `__init__`. No import of
+    such a module, of its parent packages, or of modules of ours that they import, may reach Django or its extensions."""
+    graph = grimp.build_graph(
+        *PACKAGES, include_external_packages=True, exclude_type_checking_imports=True, cache_dir=None
+    )
+    declared = [module for module in graph.modules if module.partition(".")[0] in PACKAGES and is_declared(module)]
+    assert len(declared) > 150
+    chains = [" -> ".join(chain) for module in sorted(declared) if (chain := chain_to_django(graph, module))]
+    assert chains == []
+
+
+def is_declared(module: str) -> bool:
+    """Return True if the docstring of the module or of one of its packages says that it imports no Django."""
+    parts = module.split(".")
+    for length in range(2, len(parts) + 1):
+        path = ROOT.joinpath(*parts[:length])
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        said = ast.get_docstring(ast.parse(file.read_text())) or ""
+        if re.search(r"\bPure\b|\bImports\s+no\s+Django\b", said):
+            return True
+    return False
+
+
+def chain_to_django(graph: ImportGraph, module: str) -> list[str]:
+    """Return the chain of imports from the module to Django, or an empty list."""
+    came_from = {module: ""}
+    waiting = [module]
+    while waiting:
+        here = waiting.pop()
+        imported = {*graph.find_modules_directly_imported_by(here), here.rpartition(".")[0]} - {"", *came_from}
+        came_from |= dict.fromkeys(imported, here)
+        for found in imported & DJANGO:
+            chain = [found]
+            while chain[0] != module:
+                chain.insert(0, came_from[chain[0]])
+            return chain
+        waiting += [name for name in imported if name.partition(".")[0] in PACKAGES]
+    return []
+
+
+def test_folders_have_few_modules() -> None:
+    folders = Counter(file.parent.relative_to(ROOT) for file in source_files() if file.name != "__init__.py")
+    assert {str(folder): count for folder, count in folders.items() if count > 25} == {}
+
+
+def test_no_folder_is_called_services() -> None:
+    """Folders are named after what they hold."""
+    assert [str(file) for file in source_files() if "services" in file.relative_to(ROOT).parts] == []
 
 
 def test_top_level_is_the_agreed_one() -> None:

@@ -25,11 +25,11 @@ from tests.by_month import (
 from tests.factories import acting_system
 from tests.threada_site.tenancy.rows import check_constraints_now
 from threada_site.database import partitioning
-from threada_site.database.isolation_checks import isolation_problems
 from threada_site.database.partitioning import drop_months
 from threada_site.database.roles import owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
+from threada_site.tenancy.isolation_checks import isolation_problems
 from threada_site.tenancy.models import Tenant
 
 TABLE = "telemetry_receipt"

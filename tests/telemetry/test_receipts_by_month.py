@@ -16,11 +16,11 @@ from telemetry.tasks import months
 from tests.by_month import parts, value
 from tests.factories import acting_system
 from tests.telemetry.sealed import own_connection, write_receipts
-from threada_site.database.isolation_checks import isolation_problems
 from threada_site.database.partitioning import month_metrics, run_with_lock_retries
 from threada_site.database.roles import APP, OWNER, PLATFORM, owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
+from threada_site.tenancy.isolation_checks import isolation_problems
 from threada_site.tenancy.models import Tenant
 
 TABLE = "telemetry_receipt"

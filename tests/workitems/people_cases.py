@@ -9,9 +9,9 @@ from django.db import connection
 from integrations.models import Execution
 from tests.jobs import TABLE
 from tests.workitems.office import BANK, WORKFLOW, Office
-from threada_site.database.isolation_checks import tenant_models
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.tenancy.isolation_checks import tenant_models
 from workitems.executions.close_item import cancel_work_item
 from workitems.models import DecisionStep, WorkItem
 

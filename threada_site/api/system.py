@@ -19,13 +19,13 @@ from threada_site.api.negotiation import AnyNegotiation
 from threada_site.api.operations import Representation, operation, representation
 from threada_site.api.shapes import SLUG, id_schema
 from threada_site.api.views import TenantView
-from threada_site.database.isolation_checks import isolation_problems
 from threada_site.jobs.engines.choice import engine_problem
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.metrics import Metric
 from threada_site.tenancy.instance_membership import clock_skew, difference, differing_facts
+from threada_site.tenancy.isolation_checks import isolation_problems
 from threada_site.tenancy.metrics import current_metrics
 from threada_site.tenancy.models import Credential
 

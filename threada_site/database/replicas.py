@@ -16,7 +16,7 @@ import structlog
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, InterfaceError, connections
 
-from threada_site.database.isolation_checks import login_problems
+from threada_site.database.login_checks import login_problems
 from threada_site.kernel.metrics import Metric
 
 FAILED_BACKOFF_S: Final = 5.0

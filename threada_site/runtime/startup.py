@@ -5,12 +5,12 @@ from __future__ import annotations
 import structlog
 from django.conf import settings
 
-from threada_site.database.isolation_checks import isolation_problems
 from threada_site.database.logins import roles_in_reach
 from threada_site.database.replicas import replica_problems
 from threada_site.jobs.engines.choice import engine_problem
 from threada_site.kernel.cel import assert_hardened
 from threada_site.tenancy.instance_membership import SKEW_TOLERATED_S, clock_skew, difference, differing_facts
+from threada_site.tenancy.isolation_checks import isolation_problems
 
 log = structlog.get_logger("threada.startup")
 

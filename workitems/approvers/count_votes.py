@@ -1,6 +1,7 @@
 """Vote counting: the only place that decides which votes count and whether they are enough.
 
 API, console and jobs use it. Only votes of humans count. Services and agents can only advise; no rule changes that.
+Pure.
 """
 
 from __future__ import annotations

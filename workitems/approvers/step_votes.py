@@ -20,7 +20,6 @@ from workitems.approvers.eligibility import (
     leaves_of,
 )
 from workitems.models import DecisionStep, Vote
-from workitems.selectors import votes_on
 
 
 @dataclass(frozen=True)
@@ -118,3 +117,8 @@ def read_step_votes(step: DecisionStep, *, workflow_id: uuid.UUID, acting: Actin
 def principals_of(votes: Iterable[Vote]) -> set[uuid.UUID]:
     """Return the ids of the voters and of the delegators they voted for."""
     return {principal for vote in votes for principal in (vote.voter_id, *vote.stands_for)}
+
+
+def votes_on(step: DecisionStep) -> list[Vote]:
+    """Return all votes on a step with their voters, the oldest first."""
+    return list(Vote.objects.filter(tenant_id=step.tenant_id, step=step).select_related("voter").order_by("id"))

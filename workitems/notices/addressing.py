@@ -18,8 +18,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.members import members
 from threada_site.tenancy.models import User
-from workitems import selectors
-from workitems.approvers.step_votes import read_step_votes
+from workitems.approvers.step_votes import read_step_votes, votes_on
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Notice, NoticeMessage
 from workitems.notices.preferences import is_set_up, wishes_of
@@ -99,7 +98,7 @@ def _who_took_part(step: DecisionStep) -> set[uuid.UUID]:
     asked = {item.requester_id, item.submitted_by_id}
     if step.execution is not None:
         asked.add(step.execution.requested_by)
-    return asked | {vote.voter_id for vote in selectors.votes_on(step)}
+    return asked | {vote.voter_id for vote in votes_on(step)}
 
 
 def _messages(notice: Notice, concerned: Iterable[uuid.UUID], *, now: datetime) -> list[NoticeMessage]:

@@ -11,8 +11,8 @@ from django.db import models
 from django.db.models import Case, F, Q, QuerySet, Value, When
 
 from telemetry.models import Receipt
-from threada_site.database.isolation_checks import tenant_models
 from threada_site.personal_data.erasable_fields import contents_of
+from threada_site.tenancy.isolation_checks import tenant_models
 from workitems.models import LegalHold, WorkItem
 
 _NOT_OF_A_CASE: Final = (Receipt, LegalHold, WorkItem)

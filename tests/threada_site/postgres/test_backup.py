@@ -18,11 +18,11 @@ from tests.by_month import add_past_months, id_in_month, renew
 from tests.factories import make_tenant
 from tests.threada_site.tenancy.rows import RowMaker
 from threada_site import postgres
-from threada_site.database.isolation_checks import tenant_models
 from threada_site.database.roles import OWNER
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.postgres.account import account_for
 from threada_site.postgres.binaries import binaries_for
+from threada_site.tenancy.isolation_checks import tenant_models
 
 TABLE = "telemetry_receipt"
 RESTORED = "threada_restored"

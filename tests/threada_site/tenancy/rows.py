@@ -7,9 +7,9 @@ from typing import Any
 
 from django.db import connection, models
 
-from threada_site.database.isolation_checks import tenant_models
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
+from threada_site.tenancy.isolation_checks import tenant_models
 from threada_site.tenancy.models import Tenant, TenantRow, User
 
 # Values required by check constraints that the field itself does not declare.

@@ -6,8 +6,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from threada_site.database.isolation_checks import isolation_problems, tenant_models_carry_constraints
 from threada_site.database.roles import owner_role
+from threada_site.tenancy.isolation_checks import isolation_problems, tenant_models_carry_constraints
 
 
 def alter(statement: str) -> None:

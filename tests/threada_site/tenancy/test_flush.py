@@ -9,10 +9,10 @@ from django.db import connection
 from tests.factories import make_tenant
 from tests.jobs import count_of_jobs
 from tests.threada_site.tenancy.rows import RowMaker
-from threada_site.database.isolation_checks import tenant_models
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.enqueue import enqueue
+from threada_site.tenancy.isolation_checks import tenant_models
 
 
 @pytest.mark.django_db(transaction=True)

@@ -7,10 +7,10 @@ from django.db import DatabaseError, IntegrityError, ProgrammingError, connectio
 
 from tests.threada_site.tenancy.rows import RowMaker, check_constraints_now
 from threada_site.database.constraints import AppendOnly, TenantForeignKey
-from threada_site.database.isolation_checks import tenant_models
 from threada_site.database.roles import owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
+from threada_site.tenancy.isolation_checks import tenant_models
 from threada_site.tenancy.models import Tenant
 
 TABLES = tenant_models()

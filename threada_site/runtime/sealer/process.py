@@ -1,6 +1,6 @@
 """The sealer process. It runs without Django: it holds the signing key and little else.
 
-`manage.py sealer` calls it directly, before Django is loaded.
+`manage.py sealer` calls it directly, before Django is loaded. Imports no Django.
 """
 
 from __future__ import annotations

@@ -17,8 +17,10 @@ from telemetry.selectors import log_size, newest_checkpoint
 from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
 from telemetry.tlog.note import VerifierKey, notes_in
 from telemetry.tlog.texts import MalformedText
-from telemetry.verification import ArchivedCheckpoint, VerificationStats, instance_snapshot, snapshot, verify_log
+from telemetry.verification.checkpoints import ArchivedCheckpoint
 from telemetry.verification.findings import Finding
+from telemetry.verification.log import VerificationStats, verify_log
+from telemetry.verification.snapshot import instance_snapshot, snapshot
 from threada_site.kernel import ids
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
 from threada_site.tenancy.management.base import ProductCommand

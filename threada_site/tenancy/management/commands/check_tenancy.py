@@ -2,8 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from threada_site.database.isolation_checks import isolation_problems, tenant_models
 from threada_site.database.replicas import replica_problems
+from threada_site.tenancy.isolation_checks import isolation_problems, tenant_models
 from threada_site.tenancy.management.base import ProductCommand
 
 
