@@ -30,11 +30,11 @@ def _office(_folder: Path) -> Values:
 
 
 def _staffed_office(_folder: Path) -> Values:
-    from tests.workitems.matrix_staff import staff
+    from tests.workitems.matrix_people import add_people
     from tests.workitems.office import open_office
 
     made = open_office(make_tenant("acme"))
-    staff(made)
+    add_people(made)
     return _values_of(made)
 
 

@@ -5,7 +5,7 @@ from pytest_django import Settings
 
 from tests.databases.contents import Values
 from tests.receivers.fixtures import Receiver, receiver
-from tests.workitems.matrix_staff import staff
+from tests.workitems.matrix_people import add_people
 from tests.workitems.office import Office, open_office
 from threada_site.tenancy.models import Tenant
 
@@ -21,7 +21,7 @@ def office(tenant: Tenant, prepared: Values) -> Office:
 def staffed(office: Office, prepared: Values) -> Office:
     """The office with the people of the vote matrix."""
     if "office" not in prepared:
-        staff(office)
+        add_people(office)
     return office
 
 

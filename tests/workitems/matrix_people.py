@@ -9,7 +9,7 @@ from threada_site.identity.roles import define_role
 from threada_site.kernel.context import Scope
 
 
-def staff(office: Office) -> None:
+def add_people(office: Office) -> None:
     """Add the role legal, people who hold it, an agent, a requester of finance, and the group board."""
     with unit_of_work(office.tenant.id):
         define_role("legal", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=office.system)
