@@ -1,6 +1,6 @@
-"""A RabbitMQ of the tests' own: a node on free ports, in a temporary directory, gone afterwards.
+"""RabbitMQ node for tests: free ports, temporary directory, removed afterwards.
 
-Debian's package is used (`apt-get install rabbitmq-server`), and the node that it may have started is left alone.
+Uses Debian's package (`apt-get install rabbitmq-server`); the node that the package may have started is not used.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ import pytest
 
 PROGRAM: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 SECONDS_TO_START: Final = 60.0
-PASSWORD: Final = "guest-of-the-tests"  # to be found in no log
+PASSWORD: Final = "guest-of-the-tests"  # must not occur in any log
 
 
 class Broker:
-    """One node, which a test may kill and start again; what it has confirmed is still there then."""
+    """One node, which a test may kill and start again; confirmed messages survive."""
 
     def __init__(self, folder: Path, *, address: str = "127.0.0.1") -> None:
         self._folder = folder
@@ -42,7 +42,7 @@ class Broker:
         return f"amqp://threada:{PASSWORD}@{self._address}:{self._port}//"
 
     def environment(self) -> dict[str, str]:
-        """For the processes of one instance: queues of its own."""
+        """Return the environment of the processes of one instance, with its own queues."""
         return {
             "THREADA_ENGINE": "celery",
             "THREADA_BROKER_URL": self.url,
@@ -66,7 +66,7 @@ class Broker:
             time.sleep(0.1)
 
     def kill(self) -> None:
-        """As a lost machine: nothing is written down any more."""
+        """Kill the node like a lost machine, without any cleanup."""
         assert self._process is not None
         for process in [*psutil.Process(self._process.pid).children(recursive=True), psutil.Process(self._process.pid)]:
             with contextlib.suppress(psutil.NoSuchProcess):
@@ -85,7 +85,7 @@ class Broker:
                     process.kill()
 
     def said(self) -> str:
-        """The node's own logs."""
+        """Return the logs of the node."""
         return "".join(path.read_text(errors="replace")[-4000:] for path in sorted(self._folder.rglob("*.log")))
 
     def _answers(self) -> bool:
@@ -126,14 +126,14 @@ class Broker:
 
 
 def engine_environment() -> dict[str, str]:
-    """What a process needs for the engine that this run is on (THREADA_ENGINE)."""
+    """Return the environment for the engine of this run (THREADA_ENGINE)."""
     is_celery = os.environ.get("THREADA_ENGINE") == "celery"
     return shared_broker().environment() if is_celery else {}
 
 
 @cache
 def shared_broker() -> Broker:
-    """The broker of this run, started when it is first asked for. Skips the test where it cannot be had."""
+    """Return the broker of this run, started on first use. Skip the test if it cannot be started."""
     require_broker()
     folder = Path(tempfile.mkdtemp(prefix="threada-broker-"))
     broker = Broker(folder)

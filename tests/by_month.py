@@ -34,7 +34,7 @@ def parts(table: str) -> list[tuple[str, uuid.UUID | None, uuid.UUID | None]]:
 
 
 def shape(table: str) -> list[tuple[str, ...]]:
-    """All that hangs on the table, as PostgreSQL writes it."""
+    """Return all definitions that belong to the table, as PostgreSQL prints them."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT 'constraint', conname, pg_get_constraintdef(oid) FROM pg_constraint "
@@ -55,7 +55,7 @@ def shape(table: str) -> list[tuple[str, ...]]:
 
 
 def stray_indexes() -> list[str]:
-    """Indexes of partitions that are not part of one of their table: ATTACH had to build its own beside them."""
+    """Return indexes of partitions that are not part of an index of the table, because ATTACH created its own."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT i.indexrelid::regclass::text FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid "
@@ -66,8 +66,7 @@ def stray_indexes() -> list[str]:
 
 @dataclass
 class Writer:
-    """Does one piece of work after the other in units of work of a tenant, on a connection of its own, until told to
-    stop."""
+    """Thread that runs one piece of work after the other in units of work of a tenant, until it is stopped."""
 
     tenant: Tenant
     work: Callable[[], object]
@@ -99,19 +98,19 @@ class Writer:
 
 
 def month_before(ago: int) -> datetime:
-    """The first instant of the month so many months ago, in UTC."""
+    """Return the first instant of the month `ago` months ago, in UTC."""
     now = datetime.now(UTC)
     year, month = divmod(now.year * 12 + now.month - 1 - ago, 12)
     return datetime(year, month + 1, 1, tzinfo=UTC)
 
 
 def id_in_month(ago: int) -> uuid.UUID:
-    """A new id as if it had been made in that month."""
+    """Return a new id with a time in that month."""
     return uuid.UUID(int=ids.first_id_at(month_before(ago)).int | (uuid.uuid4().int & (2**74 - 1)))
 
 
 def add_past_months(table: str, count: int) -> None:
-    """Months before the first one, of a table that holds nothing there: as if it had been partitioned long ago."""
+    """Add months before the first one to a table without rows there."""
     check_constraints_now()
     with owner_role(), connection.cursor() as cursor:
         cursor.execute(f"DROP TABLE {table}_initial")
@@ -126,7 +125,7 @@ def add_past_months(table: str, count: int) -> None:
 
 
 def renew(*tables: str) -> None:
-    """Empty the tables and give them the partitions of a new instance."""
+    """Empty the tables and recreate the partitions of a new instance."""
     call_command("flush", interactive=False, verbosity=0)
     with owner_role(), connection.cursor() as cursor:
         for table in tables:

@@ -1,4 +1,4 @@
-"""A client of the HTTP API that speaks for one credential."""
+"""Client of the HTTP API with one credential."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rest_framework.test import APIClient
 
 
 class Api:
-    """`Api(token).post("/work-items", {...}, headers={"Idempotency-Key": "k"})`; answers are Django's test responses.
+    """`Api(token).post("/work-items", {...}, headers={"Idempotency-Key": "k"})` returns Django's test response.
 
-    A body is JSON unless it is `bytes`, which go as they are. Without a token no Authorization is sent.
+    A body is sent as JSON, `bytes` unchanged. Without a token, no Authorization is sent.
     """
 
     def __init__(self, token: str | None = None, headers: Mapping[str, str] | None = None) -> None:
@@ -37,7 +37,7 @@ class Api:
         headers: Mapping[str, str] | None = None,
         content_type: str = "application/json",
     ) -> Any:
-        """Any method, any bytes, any media type."""
+        """Send any method, body and media type."""
         raw = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.client.generic(
             method, path, data=raw, content_type=content_type, headers={**self.headers, **(headers or {})}

@@ -1,4 +1,4 @@
-"""Fixtures and databases of all tests: a tenant, people in it, and a client that speaks for one of them."""
+"""Fixtures and databases of all tests: a tenant, its people, and API clients."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """End the embedded server that these tests started, unless somebody else has come to use it meanwhile."""
+    """Stop the embedded server that these tests started, unless other processes use it now."""
     if config.stash.get(_found_running, True):
         return
     connection.close()
@@ -86,20 +86,20 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     places = {"": 0, **{name: place for place, name in enumerate(CONTENTS, start=1)}}
     for item in items:
         if uses_database(item):
-            item.fixturenames.insert(0, "prepared")  # before the fixture that begins the test's transaction
+            item.fixturenames.insert(0, "prepared")  # before the fixture that begins the transaction of the test
     items.sort(key=lambda item: (not uses_database(item), is_transactional(item), places[content_of(item)]))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def folder_of_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Files of exports go where pytest cleans up, also those of the processes that tests start."""
+    """Write export files to a folder that pytest removes, also in processes that tests start."""
     settings.THREADA_EXPORT_DIR = tmp_path_factory.mktemp("exports")
     os.environ["THREADA_EXPORT_DIR"] = str(settings.THREADA_EXPORT_DIR)
 
 
 @pytest.fixture(scope="session", autouse=True)
 def static_files_read_once() -> Iterator[None]:
-    """WhiteNoise reads the headers of all static files in each new test client: keep them after the first."""
+    """Read the headers of static files once instead of in each new test client."""
     files: dict[str, Any] = {}
     read = WhiteNoiseMiddleware.add_files_from_finders
 
@@ -123,7 +123,7 @@ def databases(
     django_db_blocker: DjangoDbBlocker,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Databases]:
-    """The test databases of this process. `--create-db` migrates the template anew."""
+    """Return the test databases of this process. `--create-db` migrates the template again."""
     with django_db_blocker.unblock(), pytest.MonkeyPatch.context() as patch:
         databases = Databases(tmp_path_factory.mktemp("contents"), fresh=request.config.getvalue("create_db"))
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _test: databases.emptying.run())
@@ -146,7 +146,7 @@ def prepared(request: pytest.FixtureRequest, databases: Databases, django_db_blo
 
 @pytest.fixture(autouse=True)
 def outside_any_tenant() -> None:
-    """A test that failed inside a unit of work must not lend its tenant to the next one."""
+    """Leave the tenant of a test that failed inside a unit of work."""
     connection.threada_tenant = None
 
 
@@ -162,5 +162,5 @@ def other_tenant(db: None, prepared: Values) -> Tenant:
 
 @pytest.fixture
 def api() -> Callable[..., Api]:
-    """`api(token).get("/me")`; `api()` sends no credential."""
+    """Return a factory of clients: `api(token).get("/me")`; `api()` sends no credential."""
     return Api

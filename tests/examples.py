@@ -18,14 +18,14 @@ CHOSEN: Final = os.environ.get("THREADA_EXAMPLES") or "few"
 
 
 def examples(count: int) -> int:
-    """Return how many examples a test runs that needs `count` of them: at most 25 in the default run."""
+    """Return the number of examples of a test that needs `count`: at most 25 in the default run."""
     return _TIMES[CHOSEN] * count or min(count, FEW)
 
 
 def load_profile() -> None:
     """Make the chosen profile the default of all property tests.
 
-    The default run draws the same examples each time under CI: it must not fail for a change that is not at fault.
+    Under CI the default run uses the same examples each time, so that it does not fail for unrelated changes.
     """
     derandomize = CHOSEN == "few" and bool(os.environ.get("CI"))
     database = None if derandomize else settings.default.database

@@ -1,4 +1,4 @@
-"""What tests need before they begin: tenants, principals, tokens, contexts. Each in a unit of work of its own."""
+"""Factories of tenants, principals, tokens and contexts. Each uses its own unit of work."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PASSWORD = "correct horse battery staple"
 
 
 def make_tenant(slug: str = "acme", name: str = "") -> Tenant:
-    """A tenant with the default roles."""
+    """Create a tenant with the default roles."""
     ctx = founding_context(slug)
     with unit_of_work(ctx.tenant_id):
         return create_tenant(slug, name, ctx=ctx)
@@ -34,7 +34,7 @@ def make_principal(
     kind: str | PrincipalKind = PrincipalKind.HUMAN,
     roles: Iterable[str] = ("requester",),
 ) -> User:
-    """A principal that belongs to `tenant` and holds `roles` there; called again, it belongs to one tenant more."""
+    """Create a principal of `tenant` with `roles`; another call adds a membership in another tenant."""
     ctx = acting_system(tenant)
     with unit_of_work(tenant.id):
         principal = ensure_principal(name, kind=PrincipalKind(kind), ctx=ctx)
@@ -50,7 +50,7 @@ def make_token(
     scopes: Iterable[str] | None = None,
     expires_in: timedelta | None = None,
 ) -> str:
-    """A token of `principal`: with these scopes, or with all that its roles hold."""
+    """Create a token of `principal` with these scopes, or with all scopes of its roles."""
     asked = scopes_somewhere(permissions_of_principal(principal.id, tenant_id=tenant.id)) if scopes is None else scopes
     with unit_of_work(tenant.id):
         return issue_credential(
@@ -65,7 +65,7 @@ def acting(
     role: str | None = None,
     entry_point: EntryPoint = EntryPoint.API,
 ) -> ActingContext:
-    """The context that a request of `principal` would have: all scopes its roles hold, or these of them."""
+    """Return the context of a request of `principal` with all scopes of its roles, or some of them."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT * FROM threada_grants(%s, %s)", [principal.id, tenant.id])
         permissions = effective_permissions(cursor.fetchall(), tenant_id=tenant.id, asked=scopes, role=role)
@@ -85,7 +85,7 @@ def acting(
 
 
 def acting_system(tenant: Tenant, entry_point: EntryPoint = EntryPoint.JOB) -> ActingContext:
-    """Threada itself acting in `tenant`."""
+    """Return the system context in `tenant`."""
     return system_context(
         tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=ids.new_uuid().hex, entry_point=entry_point
     )

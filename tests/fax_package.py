@@ -1,4 +1,4 @@
-"""A connector from a package of somebody else's."""
+"""Connector of a third-party package."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FaxConnector:
 
 
 def install(folder: Path, code: str, target: str = "threada_fax:FaxConnector") -> Path:
-    """A package as `pip install` leaves it: a module, and metadata with an entry point."""
+    """Write a package like `pip install`: a module, and metadata with an entry point."""
     (folder / "threada_fax.py").write_text(code)
     metadata = folder / "threada_fax-1.0.dist-info"
     metadata.mkdir()

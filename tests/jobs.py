@@ -1,4 +1,4 @@
-"""Running queued jobs in the test's own process, in the order in which they were enqueued."""
+"""Execution of queued jobs in the test's process, in the order of their creation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TABLE, _JOBS = _TABLES[settings.THREADA_ENGINE]
 
 
 class Waiting(NamedTuple):
-    """A job that waits, as it was enqueued."""
+    """Queued job."""
 
     queue: str
     task: str
@@ -39,26 +39,28 @@ class Waiting(NamedTuple):
 
 
 def waiting_jobs() -> list[Waiting]:
-    """All of them, also those that are not due yet, as they came."""
+    """Return all queued jobs in their order, including those that are not due."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT queue, task, arguments, priority, run_at FROM ({_JOBS}) j ORDER BY id")
         return [Waiting(row[0], row[1], _loaded(row[2]), row[3], row[4]) for row in cursor.fetchall()]
 
 
 def queued_jobs(*, telling: bool = False) -> list[tuple[str, dict[str, Any]]]:
-    """Task name and arguments of every job that waits, also of those that are not due yet. Those that tell people of it
-    stand beside the governed loop: they are left out, or are all there is with `telling`."""
+    """Return task name and arguments of every queued job, including those that are not due.
+
+    Jobs of notices are excluded, or with `telling` the only ones.
+    """
     return [(job.task, job.arguments) for job in waiting_jobs() if (job.queue == NOTICE_QUEUE) == telling]
 
 
 def lose_all_jobs(task: str = "%") -> None:
-    """The queue may lose whatever it likes; `task`: those whose names are LIKE it."""
+    """Delete queued jobs; `task`: those with a name LIKE it."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(f"DELETE FROM {TABLE} WHERE id IN (SELECT id FROM ({_JOBS}) j WHERE task LIKE %s)", [task])
 
 
 def lose_workers(task: str, *, heard_of_s_ago: int) -> None:
-    """As when a worker had taken those jobs, and its heart has last beaten so many seconds ago."""
+    """Mark these jobs as taken by a worker with its last heartbeat `heard_of_s_ago` seconds ago."""
     with platform_role(), connection.cursor() as cursor:
         if settings.THREADA_ENGINE == "celery":
             cursor.execute(
@@ -78,7 +80,7 @@ def lose_workers(task: str, *, heard_of_s_ago: int) -> None:
 
 
 def finish_first_job() -> None:
-    """As a worker leaves it that has done it."""
+    """Mark the first job as done, like a worker."""
     with platform_role(), connection.cursor() as cursor:
         if settings.THREADA_ENGINE == "celery":
             cursor.execute(f"DELETE FROM {TABLE} WHERE id = (SELECT min(id) FROM {TABLE})")
@@ -88,17 +90,16 @@ def finish_first_job() -> None:
 
 
 def count_of_jobs() -> int:
-    """Rows of the table, whatever they say."""
+    """Return the number of rows of the table of jobs."""
     with connection.cursor() as cursor:
         cursor.execute(f"SELECT count(*) FROM {TABLE}")
         return int(cursor.fetchone()[0])
 
 
 def run_jobs(*, ahead_of_time: bool = False) -> list[str]:
-    """Run everything that is due, and what that enqueues, until nothing is left; the names of the tasks, in order, but
-    for those that tell people.
+    """Run all due jobs, and the jobs they enqueue. Return the names of the tasks, without those of notices.
 
-    With `ahead_of_time` jobs that are scheduled for later run too.
+    With `ahead_of_time`, jobs that are scheduled for later run too.
     """
     ran = []
     while (taken := _take(ahead_of_time=ahead_of_time)) is not None:

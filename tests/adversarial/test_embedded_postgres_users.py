@@ -38,7 +38,7 @@ CONNECT = "import sys, psycopg; print(psycopg.connect(sys.argv[1]).execute('SELE
 
 @pytest.fixture
 def open_root() -> Iterator[Path]:
-    """A data directory that every account can reach, unlike pytest's own."""
+    """Create a data directory that every account can reach, unlike pytest's own."""
     parent = Path(tempfile.mkdtemp(prefix="threada test ", dir="/tmp"))
     parent.chmod(0o755)
     yield from _cleared(parent, parent / "data")
@@ -46,7 +46,7 @@ def open_root() -> Iterator[Path]:
 
 @pytest.fixture
 def closed_root() -> Iterator[Path]:
-    """A directory three levels below one of mode 0700, as in /root."""
+    """Create a data directory three levels below one of mode 0700, as in /root."""
     parent = Path(tempfile.mkdtemp(prefix="threada-test-", dir="/tmp"))
     (parent / "a" / "b").mkdir(parents=True)
     yield from _cleared(parent, parent / "a" / "b" / "data")
@@ -54,7 +54,7 @@ def closed_root() -> Iterator[Path]:
 
 @pytest.fixture
 def users() -> tuple[Account, Account]:
-    """An ordinary user and another one: unused accounts of this machine that can run this checkout."""
+    """Return two unused accounts of this machine that can run this checkout."""
     found = [entry for name in ("games", "news", "mail", "daemon", "www-data") if (entry := _entry(name))]
     accounts = [Account(entry.pw_name, entry.pw_uid, entry.pw_gid) for entry in found]
     able = [account for account in accounts if _run(account, "import threada_site.postgres").returncode == 0]

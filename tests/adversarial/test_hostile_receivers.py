@@ -112,7 +112,7 @@ def test_worker_survives_endless_and_huge_responses(demo: Demo, receiver: Receiv
 
 @pytest.fixture
 def endless_mail_server() -> Iterator[int]:
-    """A mail server that sends its first line without end."""
+    """Run a mail server that sends an endless first line."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def talk() -> None:

@@ -37,7 +37,7 @@ DIES_OF_POISON = """\
 
 @pytest.fixture(scope="module")
 def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Payments]:
-    """An instance with both banks and a fax connector from a third-party package."""
+    """Run an instance with both banks and a fax connector from a third-party package."""
     folder, package = tmp_path_factory.mktemp("instance"), tmp_path_factory.mktemp("package")
     install(package, FAX.replace(CALLS, DIES_OF_POISON + CALLS))
     (package / "poisoned").touch()

@@ -1,1 +1,1 @@
-"""Benchmarks: `uv run python -m tests.benchmarks` prints a table of figures and ratios. See docs/performance.md."""
+"""Benchmarks: `uv run python -m tests.benchmarks` prints a table of measurements and ratios. See docs/performance.md."""

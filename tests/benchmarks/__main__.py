@@ -1,4 +1,4 @@
-"""`uv run python -m tests.benchmarks [NAME …]` measures everything, or what is named, and prints one table."""
+"""`uv run python -m tests.benchmarks [NAME …]` runs all measurements, or the named ones, and prints one table."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def main() -> None:
     arguments = _arguments()
     with tempfile.TemporaryDirectory(prefix="threada-benchmarks-") as temporary:
         options = Options(Path(temporary), arguments.port, arguments.rounds, arguments.seconds)
-        options.root.chmod(0o755)  # as root, PostgreSQL runs under another account, which must get in
+        options.root.chmod(0o755)  # as root, PostgreSQL runs under another account, which needs access
         figures: list[Figure] = []
         spawn = multiprocessing.get_context("spawn")
         try:

@@ -1,4 +1,4 @@
-"""One decision: 20 rules over a payload of 1 KB, beside the bare engine on the same rules in the same run."""
+"""One decision: 20 rules over a payload of 1 KB, next to the bare engine with the same rules in the same run."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CONDITIONS: Final = (
 
 
 def measure(world: World) -> Iterator[Figure]:
-    """Evaluation alone, and with everything around it: what applies, read from the database, and the facts built."""
+    """Measure the evaluation alone, and with the database queries and the construction of facts."""
     from policies.deciding.rulebook import rulebook_for
     from policies.documents.policy import parse_policy
     from policies.language.evaluation import RulebookEntry, compile_policy, evaluate
@@ -55,7 +55,7 @@ def measure(world: World) -> Iterator[Figure]:
 
 
 def rules() -> list[dict[str, Any]]:
-    """19 that do not match, and one that allows."""
+    """Return 19 rules that do not match, and one that allows."""
     denying = [
         {
             "id": f"r{number}",
@@ -69,13 +69,13 @@ def rules() -> list[dict[str, Any]]:
 
 
 def payload() -> dict[str, Any]:
-    """About 1 KB of JSON."""
+    """Return about 1 KB of JSON."""
     lines = [{"sku": f"sku-{number:05}", "quantity": number, "price_minor": 1000 + number} for number in range(15)]
     return {"vendor": "Hooli", "amount_minor": 4500, "country": "DE", "urgent": True, "lines": lines, "note": "x" * 100}
 
 
 def bare_engine(sources: list[str], variables: tuple[str, ...], facts: dict[str, Any]) -> Callable[[], Any]:
-    """What a program would do that has nothing but cel-expr-python: one activation, each rule asked in turn."""
+    """Return a function that evaluates the rules in turn with cel-expr-python alone and one activation."""
     from cel_expr_python import cel
 
     environment = cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN))
@@ -90,7 +90,7 @@ def bare_engine(sources: list[str], variables: tuple[str, ...], facts: dict[str,
 
 
 def asked(world: World, spec: dict[str, Any]) -> tuple[Any, Any]:
-    """The policy in force on a workflow of its own, and a request about it; inside a unit of work."""
+    """Return the policy in force on a workflow of its own, and a request about it; inside a unit of work."""
     from policies.configuration.lists import upsert_list
     from policies.configuration.overlays import upsert_overlay
     from policies.configuration.workflows import upsert_workflow
@@ -124,7 +124,7 @@ def asked(world: World, spec: dict[str, Any]) -> tuple[Any, Any]:
 
 
 def rounds(*measured: Callable[[], Any]) -> list[list[float]]:
-    """Microseconds per call of each, round by round and in turn, so that what disturbs one disturbs all."""
+    """Return microseconds per call of each function, in alternating rounds, so that disturbances affect all of them."""
     found: list[list[float]] = [[] for _ in measured]
     for _ in range(_ROUNDS):
         for place, call in enumerate(measured):

@@ -1,4 +1,4 @@
-"""Effects per second and start latency with one worker on either engine, beside a bare loop of httpx to the same receiver."""
+"""Effects per second and start latency with one worker on either engine, next to a bare loop of httpx."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ PAYLOAD: dict[str, Any] = {"vendor": "Hooli", "amount_minor": 900}
 
 
 def measure(world: World) -> Iterator[Figure]:
-    """On either engine: a queue that is full before the worker starts; then, with nothing else to do, one at a time."""
+    """Measure on either engine: a queue that is full before the worker starts, then single executions."""
     with tempfile.TemporaryDirectory(prefix="threada-receiver-") as folder:
         receiver = Receiver(Path(folder))
         try:
@@ -73,7 +73,7 @@ def _figures(receiver: Receiver, bare: float, *, environment: dict[str, str], na
 
 @contextmanager
 def _celery(folder: Path) -> Iterator[dict[str, str]]:
-    """A RabbitMQ, and jobs into the outbox; what a worker's environment needs for both."""
+    """Yield the environment of a worker with a RabbitMQ and jobs in the outbox."""
     from django.conf import settings
 
     broker = Broker(folder)
@@ -100,7 +100,7 @@ def _per_second(requests: list[dict[str, Any]]) -> float:
 
 
 def _single_ms(receiver: Receiver, *, before: int) -> float:
-    """From the commit of one execution until its request has arrived."""
+    """Return the time from the commit of one execution until its request has arrived."""
     _execute()
     committed_at = time.time()
     arrived_at = receiver.wait_for(before + 1, path="/payments", timeout_s=30)[-1]["at"]
@@ -110,7 +110,7 @@ def _single_ms(receiver: Receiver, *, before: int) -> float:
 
 @contextmanager
 def _worker(own: dict[str, str]) -> Iterator[None]:
-    """`manage.py worker` as `up` starts it; the environment names the world's database."""
+    """Run `manage.py worker` as `up` starts it; the environment names the database."""
     environment = {**os.environ, "THREADA_EGRESS_ALLOW": ALLOWED, "THREADA_LOG_LEVEL": "WARNING", **own}
     process = subprocess.Popen([sys.executable, "manage.py", "worker"], env=environment)
     try:
@@ -142,7 +142,7 @@ def _put_bank(url: str) -> None:
 
 
 def _execute() -> None:
-    """One payment, decided and in the queue."""
+    """Create one payment, decided and queued."""
     from threada_site.database.unit_of_work import unit_of_work
     from workitems.executions.request_action import ActionRequest, execute_action
     from workitems.items.intake import IntakeRequest, create_work_item

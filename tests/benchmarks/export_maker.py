@@ -1,7 +1,7 @@
-"""One export in a process that does nothing else: `python -m tests.benchmarks.export_maker TENANT ROWS file|stream`.
+"""One export in its own process: `python -m tests.benchmarks.export_maker TENANT ROWS file|stream`.
 
-`file`: as a worker makes it, digested and durable. `stream`: as `manage.py export_telemetry` hands it on, to /dev/null.
-Says rows, seconds, peak MB of the process, and the export's id.
+`file`: written by a worker, with digest and fsync. `stream`: written by `manage.py export_telemetry` to /dev/null.
+Prints rows, seconds, peak MB of the process, and the id of the export.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Exports: rows per second beside PostgreSQL's own COPY of the same rows, and what they take of memory."""
+"""Exports: rows per second next to PostgreSQL's COPY of the same rows, and memory."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ MEMORY_AIM = 1.2
 
 
 def measure(world: World) -> Iterator[Figure]:
-    """Each in turn with COPY of the same rows: handed on as it is made, made into a file, and downloaded."""
+    """Measure each way of export in turn with COPY of the same rows: streamed, written to a file, downloaded."""
     generate_receipts(world, MANY)
     streamed = [(_made(MANY, "stream"), _copy(world)) for _ in range(ROUNDS)]
     rows = streamed[0][0].rows
     assert rows >= MANY - 1, rows
-    yield _beside_copy(f"NDJSON of {rows:,} receipts, handed on", streamed, aim=AIM)
+    yield _next_to_copy(f"NDJSON of {rows:,} receipts, handed on", streamed, aim=AIM)
     file = world.data_dir / "copied"
     made = [(_made(MANY, "file"), _copy(world, file)) for _ in range(FILE_ROUNDS)]
     file.unlink()
-    yield _beside_copy(f"NDJSON of {rows:,} receipts, made into a durable file", made, what="COPY into one")
+    yield _next_to_copy(f"NDJSON of {rows:,} receipts, made into a durable file", made, what="COPY into one")
     few, many = _made(FEW, "file").peak_mb, max(ours.peak_mb for ours, _ in made)
     yield Figure(
         name=f"peak memory (RSS) of the process that makes {rows:,}",
@@ -54,7 +54,7 @@ def measure(world: World) -> Iterator[Figure]:
         _download(world, path)
         worker = _web_worker(world.port)
         before = _peak_mb(worker)
-        yield _beside_copy(
+        yield _next_to_copy(
             f"download of {rows:,} receipts", [(_download(world, path), _copy(world)) for _ in range(ROUNDS)]
         )
         yield Figure(
@@ -66,7 +66,7 @@ def measure(world: World) -> Iterator[Figure]:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """How long so many rows took."""
+    """Rows and their duration."""
 
     rows: int
     seconds: float
@@ -78,10 +78,10 @@ class Taken:
         return self.rows / self.seconds
 
 
-def _beside_copy(
+def _next_to_copy(
     name: str, pairs: list[tuple[Taken, Taken]], *, aim: float | None = None, what: str = "COPY"
 ) -> Figure:
-    """Medians, and that of the rounds' ratios."""
+    """Return the medians and the median ratio of the rounds."""
     ratios = [ours.speed / copied.speed for ours, copied in pairs]
     ratio = statistics.median(ratios)
     return Figure(
@@ -95,14 +95,14 @@ def _beside_copy(
 
 
 def _made(rows: int, way: str) -> Taken:
-    """An export of the newest rows, made in a process of its own."""
+    """Export the newest rows in a process of its own."""
     command = [sys.executable, "-m", "tests.benchmarks.export_maker", TENANT, str(rows), way]
     count, seconds, peak_mb, export_id = subprocess.check_output(command, text=True).split()
     return Taken(int(count), float(seconds), float(peak_mb), export_id)
 
 
 def _download(world: World, path: str) -> Taken:
-    """Read from a raw socket: the client must not be what is measured."""
+    """Download with a raw socket, so that the client is not the bottleneck."""
     begun = time.perf_counter()
     rows = 0
     with socket.create_connection(("127.0.0.1", world.port), timeout=60) as raw:
@@ -116,7 +116,7 @@ def _download(world: World, path: str) -> Taken:
 
 
 def _copy(world: World, into: Path | None = None) -> Taken:
-    """The same bodies in the same order by psycopg's fastest way: raw blocks, thrown away or kept."""
+    """Copy the same bodies in the same order with psycopg as raw blocks, discarded or written to a file."""
     begun = time.perf_counter()
     with psycopg.connect(**world.superuser()) as connection, connection.cursor() as cursor:
         query = "COPY (SELECT body FROM telemetry_receipt WHERE tenant_id = %s ORDER BY id) TO STDOUT (FORMAT BINARY)"

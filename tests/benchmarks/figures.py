@@ -1,4 +1,4 @@
-"""Figures and the table they are printed in."""
+"""Measurements and the table in which they are printed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HEADINGS: Final = ("figure", "value", "beside", "ratio", "aim", "")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
-    """One measured value, the value it stands beside, their ratio and what was aimed at."""
+    """Measured value, its reference value, their ratio and the target."""
 
     name: str
     value: str
@@ -33,7 +33,7 @@ class Figure:
 
 
 def table(figures: Iterable[Figure]) -> str:
-    """The figures as an aligned table."""
+    """Return the measurements as an aligned table."""
     rows = [_HEADINGS, *(figure.cells() for figure in figures)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     rows.insert(1, tuple("-" * width for width in widths))

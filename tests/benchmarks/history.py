@@ -1,7 +1,7 @@
-"""History in bulk: half a year of work items with their receipts, executions and decisions, written by SQL.
+"""Bulk history: half a year of work items with receipts, executions and decisions, written by SQL.
 
-Rows are copies of some that were made through the product, but for ids, tenants and what lists are filtered by. Ids are
-UUIDv7 of the time they are for. What grows is history: of what is open, people can keep no more than some thousands.
+Rows are copies of some that were created through the product, with other ids, tenants and filter values. Ids are
+UUIDv7 of their time. Only closed cases are numerous; open cases stay at some thousands.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ _WAITING: Final = {"id": "uuidv7()", "work_item_id": "g.id"}
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What lies on disk, indexes included."""
+    """Size on disk, indexes included."""
 
     items: int
     receipts: int
@@ -72,7 +72,7 @@ class Size:
 
 
 def grow(world: World, total: int) -> float:
-    """Bring the number of work items to `total`; how many seconds it took."""
+    """Bring the number of work items to `total`. Return the seconds it took."""
     begun = time.perf_counter()
     with psycopg.connect(**world.superuser(), autocommit=True) as connection:
         _make_samples(world, connection)
@@ -108,7 +108,7 @@ def _count(connection: psycopg.Connection[Any], table: str) -> int:
 
 
 def _make_samples(world: World, connection: psycopg.Connection[Any]) -> None:
-    """Through the product, once: an item, its receipt, an execution, and a step that waits for somebody."""
+    """Create one item, its receipt, an execution and a pending step through the product."""
     if _count(connection, "workitems_decisionstep"):
         return
     from tests.client import Api
@@ -128,11 +128,11 @@ def _make_samples(world: World, connection: psycopg.Connection[Any]) -> None:
     run_jobs()
     for slug in TENANTS:
         make_tenant(slug)
-    connection.execute("CREATE SCHEMA samples")  # apart: all of `public` belongs to the product
+    connection.execute("CREATE SCHEMA samples")  # in another schema, because all of `public` belongs to the product
     for table in TABLES:
         connection.execute(f"CREATE TABLE samples.{table} AS SELECT * FROM {table} LIMIT 0")
         connection.execute(f"INSERT INTO samples.{table} SELECT * FROM {table} WHERE {_SAMPLE[table]} LIMIT 1")
-    # Half of what a receipt says, so that ten million fit on a small disk.
+    # Half of a receipt's body, so that ten million fit on a small disk.
     connection.execute(
         "UPDATE samples.telemetry_receipt "
         "SET body = convert_to((convert_from(body, 'UTF8')::jsonb - 'evidence' - 'inputs')::text, 'UTF8')"
@@ -153,7 +153,7 @@ _SAMPLE: Final = {
 
 @contextmanager
 def _in_bulk(connection: psycopg.Connection[Any]) -> Iterator[None]:
-    """Without fsync, triggers and foreign keys; indexes that no constraint needs are made afterwards, at once."""
+    """Disable fsync, triggers and foreign keys; create indexes without constraints afterwards."""
     fast = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "2GB", "autovacuum": "off"}
     for name, value in fast.items():
         connection.execute(f"ALTER SYSTEM SET {name} = '{value}'")
@@ -202,7 +202,7 @@ def _tenants(world: World, connection: psycopg.Connection[Any]) -> dict[str, str
 def _copy(
     connection: psycopg.Connection[Any], table: str, differing: dict[str, str], rows: str, *, sample: str = ""
 ) -> None:
-    """Write one row for each of `rows`: the sample's, but for what differs. PostgreSQL computes generated columns."""
+    """Write one row for each of `rows`: the sample with the `differing` columns. PostgreSQL computes generated columns."""
     columns = [
         name
         for (name,) in connection.execute(

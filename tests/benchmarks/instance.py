@@ -1,4 +1,4 @@
-"""A whole instance, run by `manage.py up` as a newcomer runs it."""
+"""Complete instance, run by `manage.py up`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS_TO_START = 180
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """`seconds` from the call of `up` until /readyz said 200; `token` as it printed it."""
+    """Running instance. `seconds` is the time from `up` until /readyz returned 200; `token` is the printed token."""
 
     process: psutil.Process
     token: str
@@ -33,7 +33,7 @@ class Instance:
 def running_instance(
     data_dir: Path, *, port: int, checkout: Path | None = None, command: tuple[str, ...] = (sys.executable,)
 ) -> Iterator[Instance]:
-    """`manage.py up` in `checkout` (this one unless said), ended by Ctrl-C."""
+    """Run `manage.py up` in `checkout` (default: this one), and stop it by Ctrl-C."""
     output = data_dir.with_name(data_dir.name + ".output")
     environment = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "VIRTUAL_ENV")}
     begun = time.monotonic()

@@ -1,4 +1,4 @@
-"""Intake beside the smallest honest insert: two web processes, eight clients, in turn, on the same database server."""
+"""Intake next to the minimal insert: two web processes, eight clients, alternating, on the same database server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AIM = 0.6
 
 
 def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
-    """Both servers stay up; the load goes to one and the other in turn. Medians of the rounds."""
+    """Measure both servers in alternating rounds. Yield medians of the rounds."""
     environment = bare_database(world)
     ours = Orders(world.port, "POST", "/work-items", world.headers, world.body, seconds, 201)
     bare = Orders(world.port + 1, "POST", "/items", {"Accept": "application/json"}, world.body, seconds, 201)
@@ -47,7 +47,7 @@ def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
 
 
 def _loaded(orders: Orders, web: psutil.Process, database: psutil.Process) -> tuple[Round, float]:
-    """A round, and the milliseconds of processor time that each request took of web server and database server."""
+    """Return a round, and the milliseconds of processor time per request of web server and database server."""
     before = _processor_seconds(web) + _processor_seconds(database)
     seen = run(orders, clients=CLIENTS)
     used = _processor_seconds(web) + _processor_seconds(database) - before
@@ -86,7 +86,7 @@ def _figures(pairs: list[tuple[Round, Round]]) -> Iterator[Figure]:
 
 
 def bare_database(world: World) -> dict[str, str]:
-    """The neighbour's own database and login on the same server; returns the environment that names them."""
+    """Create a database and login for the minimal insert. Return the environment that names them."""
     with psycopg.connect(**world.superuser("postgres"), autocommit=True) as connection:
         if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = 'bare'").fetchone():
             connection.execute("CREATE ROLE bare LOGIN")

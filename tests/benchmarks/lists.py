@@ -1,7 +1,6 @@
-"""List pages at 200,000 work items and as many receipts: a deep page beside the first, and PostgreSQL's plans.
+"""List pages at 200,000 work items and receipts: a deep page next to the first, and PostgreSQL's plans.
 
-A list is walked by its own cursors, as a client would. Its first page and one nine tenths down are then asked for in
-turn.
+A list is paged by its cursors. Its first page and one nine tenths down are then requested alternately.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ DEPTH = 0.9
 
 
 def measure(world: World) -> Iterator[Figure]:
-    """Every documented filter of `/work-items` and `/telemetry/events`."""
+    """Measure every documented filter of `/work-items` and `/telemetry/events`."""
     generate(world)
     with web_server(PRODUCT, port=world.port, processes=1):
         connection = Connection(world.port)
@@ -60,7 +59,7 @@ def _compared(world: World, connection: Connection, path: str, name: str, filter
     firsts: list[float] = []
     deeps: list[float] = []
     for number in range(REPEATS):
-        # In either order as often: what comes second is up to a tenth slower, even where both are the same page.
+        # Both orders are equally frequent: the second request is up to a tenth slower, even for the same page.
         for query, times in ((filters, firsts), (deep, deeps))[:: -1 if number % 2 else 1]:
             times.append(_timed(world, connection, path, query))
     first, last = statistics.median(firsts), statistics.median(deeps)
@@ -80,7 +79,7 @@ def _compared(world: World, connection: Connection, path: str, name: str, filter
 
 
 def _timed(world: World, connection: Connection, path: str, query: dict[str, str]) -> float:
-    """Milliseconds for one page."""
+    """Return the milliseconds for one page."""
     begun = time.perf_counter()
     page = _page(world, connection, path, query, limit=LIMIT)
     assert len(page["data"]) == LIMIT
@@ -95,8 +94,7 @@ def _page(world: World, connection: Connection, path: str, query: dict[str, str]
 
 
 def _plan(world: World, path: str, query: dict[str, str]) -> str:
-    """The plan of the page's own statement, run once more as the request runs it. Fails where a page reads or sorts
-    more rows than it shows."""
+    """Return the plan of the page's statement. Fail if the page reads or sorts more rows than it shows."""
     from django.db import connection as database
     from django.test import Client
 

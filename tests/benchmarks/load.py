@@ -1,7 +1,7 @@
-"""Load: processes that each keep one connection open and send the same prepared bytes again and again.
+"""Load: processes that each keep one connection open and send the same prepared bytes repeatedly.
 
-A raw socket costs a client about a twentieth of what the servers spend on a request, so that the servers are what is
-measured. `python -m tests.benchmarks.load` is one such client: it reads its orders from stdin and answers in JSON.
+A raw socket costs the client about a twentieth of the server's time per request. `python -m tests.benchmarks.load` is
+one such client: it reads its orders from stdin and writes JSON.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What one client does: the request, where to, for how long, and the status it must be answered with."""
+    """Orders of one client: the request, its target, duration and expected status."""
 
     port: int
     method: str
@@ -33,7 +33,7 @@ class Orders:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What all clients saw together. Latencies in milliseconds."""
+    """Results of all clients in one round. Latencies in milliseconds."""
 
     per_second: float
     p50: float
@@ -41,7 +41,7 @@ class Round:
 
 
 def run(orders: Orders, *, clients: int) -> Round:
-    """Send from `clients` processes at once; they begin together."""
+    """Send from `clients` processes that start at the same time."""
     processes = [
         subprocess.Popen(
             [sys.executable, "-m", "tests.benchmarks.load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -76,14 +76,14 @@ def request_bytes(method: str, path: str, headers: Mapping[str, str], body: str)
 
 
 class Connection:
-    """One kept-alive connection."""
+    """Persistent connection."""
 
     def __init__(self, port: int) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=30)
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def exchange(self, request: bytes) -> tuple[int, bytes]:
-        """Send a request and read its answer: status and body."""
+        """Send a request and read its answer. Return status and body."""
         self._socket.sendall(request)
         received = self._socket.recv(65536)
         while (end := received.find(b"\r\n\r\n")) < 0:

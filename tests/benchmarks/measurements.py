@@ -1,4 +1,4 @@
-"""The measurements by name. Each runs in a process of its own, since Django knows one database for life."""
+"""Measurements by name. Each runs in its own process, because Django uses one database per process."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """`root`: a directory for everything; `port`: this one and the next are used."""
+    """`root`: directory for all files; `port`: this port and the next one are used."""
 
     root: Path
     port: int
@@ -73,7 +73,7 @@ class Options:
 
 
 def measured(name: str, options: Options) -> list[Figure]:
-    """The figures of one measurement."""
+    """Return the results of one measurement."""
     return list(_measure(name, options))
 
 

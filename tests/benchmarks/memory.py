@@ -1,4 +1,4 @@
-"""Memory at rest of everything that `manage.py up` runs, PostgreSQL included, and how often it asks that."""
+"""Idle memory of all processes of `manage.py up`, PostgreSQL included, and their transactions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SECONDS_COUNTED = 20
 
 
 def measure(data_dir: Path, *, port: int) -> Iterator[Figure]:
-    """Proportional set sizes (shared pages are counted once in total), after twenty requests and a rest."""
+    """Measure proportional set sizes (shared pages are counted once) after twenty requests and a pause."""
     import json
 
     with running_instance(data_dir, port=port) as instance:
@@ -53,7 +53,7 @@ def measure(data_dir: Path, *, port: int) -> Iterator[Figure]:
 
 
 def _transactions(data_dir: Path) -> int:
-    """Committed so far; PostgreSQL counts some of them a second late."""
+    """Return the number of committed transactions; PostgreSQL counts some a second late."""
     server = postgres.ensure_running(data_dir)
     with psycopg.connect(**server.conninfo(user=server.superuser, dbname=EMBEDDED_DATABASE)) as superuser:
         counted = superuser.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
@@ -70,7 +70,7 @@ def _name(process: psutil.Process) -> str:
 
 
 def sizes_mb(pid: int) -> tuple[float, float]:
-    """PSS and RSS in MB, as /proc says."""
+    """Return PSS and RSS in MB from /proc."""
     fields = dict(
         line.split(":", 1) for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:] if ":" in line
     )

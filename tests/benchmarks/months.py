@@ -1,7 +1,7 @@
 """Cost of receipts partitioned by month: statements next to the same on a plain table with the same rows and indexes.
 
-Two connections ask in turn, in either order as often, with prepared statements as the product has them; a ratio is the
-median over the rounds.
+Two connections alternate in both orders, with prepared statements like the product; a ratio is the median over the
+rounds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""One writer of receipts, by the product's own service: `python -m tests.benchmarks.receipt_writer TENANT SECONDS`.
+"""Writer of receipts by the product's service: `python -m tests.benchmarks.receipt_writer TENANT SECONDS`.
 
-Says `ready`; for each line it reads, it writes for that long and says how many it wrote.
+Prints `ready`; for each line read, writes for that time and prints the number of receipts.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One replay in a process of its own: `python -m tests.benchmarks.replayer TENANT POLICY DAY` prints what it took."""
+"""One replay in its own process: `python -m tests.benchmarks.replayer TENANT POLICY DAY` prints its cost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replaying stored decisions: how many a second, and that memory does not grow with the history."""
+"""Replay of stored decisions: decisions per second, and memory independent of the history."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SELECT {values}
 
 
 def measure(world: World, *, sizes: tuple[int, int] = SIZES) -> Iterator[Figure]:
-    """A history of each size is replayed with a draft of 20 rules, in a process of its own that does nothing else."""
+    """Replay a history of each size with a draft of 20 rules, in a process of its own."""
     _prepare(world)
     peaks = []
     for size, era in zip(sizes, _ERAS, strict=True):
@@ -74,7 +74,7 @@ def _rules(effect: str) -> list[dict[str, Any]]:
 
 
 def _prepare(world: World) -> None:
-    """A policy that applies to the workflow, and decisions of all kinds by it."""
+    """Create a policy for the workflow, and decisions of all kinds by it."""
     from policies.configuration.overlays import upsert_overlay
     from policies.deciding.decide import decide
     from policies.documents.overlay import OverlayScope
@@ -109,7 +109,7 @@ def _prepare(world: World) -> None:
 
 
 def _generate(world: World, size: int, era: str) -> None:
-    """`size` decisions over the month that begins at `era`: copies, with ids of their own time."""
+    """Copy `size` decisions over the month that begins at `era`, with ids of their time."""
     own = {
         "id": f"uuidv7(timestamptz '{era}' - now() + interval '25 days' * number / {size})",
         "created_at": f"timestamptz '{era}' + interval '25 days' * number / {size}",

@@ -1,4 +1,4 @@
-"""200,000 work items with a receipt each, written by SQL as an hour of their own for every few."""
+"""200,000 work items with one receipt each, written by SQL and spread over time."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ _RECEIPT = {
 
 
 def generate(world: World) -> None:
-    """Fill the tenant up, once. Ids carry the time they are for, as if the rows had come in over thirty days."""
+    """Fill the tenant once. Ids contain times spread over thirty days."""
     names = {"tenant": world.tenant_id, "workflow": WORKFLOW, "channel": CHANNEL}
     with psycopg.connect(**world.superuser()) as connection:
         count = "SELECT count(*) FROM workitems_workitem WHERE tenant_id = %(tenant)s"
@@ -65,7 +65,7 @@ def generate(world: World) -> None:
 
 
 def generate_receipts(world: World, total: int) -> None:
-    """Fill a tenant up with `total` receipts alone, once."""
+    """Fill a tenant with `total` receipts, once."""
     names = {"tenant": world.tenant_id, "workflow": WORKFLOW, "channel": CHANNEL}
     with psycopg.connect(**world.superuser()) as connection:
         if connection.execute("SELECT count(*) FROM workitems_workitem").fetchone() != (0,):
@@ -79,7 +79,7 @@ def generate_receipts(world: World, total: int) -> None:
 
 
 def _copy(connection: psycopg.Connection[Any], table: str, differing: dict[str, str], *, one: str) -> None:
-    """Write the generated rows as copies of the `one` row there is, but for the columns in which they differ."""
+    """Write generated rows as copies of the row `one`, with the `differing` columns."""
     described = connection.execute(f"SELECT * FROM {table} LIMIT 0").description or []
     columns = [column.name for column in described]
     connection.execute(
@@ -93,7 +93,7 @@ def _copy(connection: psycopg.Connection[Any], table: str, differing: dict[str, 
 
 
 def _hand_in_one(world: World) -> None:
-    """Through the API: the row that the generated ones are copies of."""
+    """Create the row that is copied, by the API."""
     from django.test import Client
 
     answer = Client(headers=world.headers, SERVER_NAME="127.0.0.1").post(
@@ -103,7 +103,7 @@ def _hand_in_one(world: World) -> None:
 
 
 def a_policy_version(world: World) -> str:
-    """The public id of one of the policy versions that decided."""
+    """Return the public id of one of the policy versions that decided."""
     import uuid
 
     from threada_site.kernel import ids

@@ -1,9 +1,9 @@
-"""What one list page, create, export and console page costs from 10,000 work items to ten million.
+"""Cost of one list page, create, export and console page from 10,000 work items to ten million.
 
-One instance is filled up from size to size; the tenant that is looked at holds seven tenths of the rows. Times are those
-of the fastest tenth, since other work on the machine only adds to them, with the median beside; ratios are to the smallest
-size. `/me`, which knows no list, tells how alike the conditions were. Whether a page is flat is said by the blocks that its
-statements look at, which no other work changes; where it is not, a plan is printed.
+One instance is filled from size to size; the measured tenant has seven tenths of the rows. Times are the fastest
+tenth, because other load only adds to them, with the median; ratios are to the smallest size. `/me`, which reads no
+list, shows the variation of the conditions. A page is flat if the number of blocks that its statements read is
+constant; otherwise a plan is printed.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PERSON: Final = "scale-admin"
 
 
 def measure(world: World) -> Iterator[Figure]:
-    """Every size in turn; `THREADA_SCALE_SIZES` names others."""
+    """Measure all sizes in turn; `THREADA_SCALE_SIZES` sets others."""
     sizes = [int(text) for text in os.environ.get("THREADA_SCALE_SIZES", "").replace(",", " ").split()] or list(SIZES)
     baseline: dict[str, float] = {}
     for size in sizes:
@@ -66,7 +66,7 @@ def measure(world: World) -> Iterator[Figure]:
 
 
 def _checked_at(world: World, size: int, baseline: dict[str, float], first: int) -> Iterator[Figure]:
-    """Blocks that the statements of a page look at: whether it is flat, whatever else the machine does."""
+    """Yield the blocks read by the statements of each page, which do not depend on other load."""
     for name, path in _pages(world).items():
         asked = _asked(world, path)
         blocks = sum(each.blocks for each in asked)
@@ -97,7 +97,7 @@ def _disk(world: World, size: int, took: float) -> Iterator[Figure]:
 
 
 def _measured(world: World, size: int) -> Iterator[tuple[str, float, str]]:
-    """Name, cost, and how to show it."""
+    """Yield name, cost, and cost as text."""
     connection = Connection(world.port)
     for name, path in {CONTROL: "/me", **_pages(world)}.items():
         yield name, *_timed(connection, request_bytes("GET", path, _headers(world, path), ""))
@@ -115,7 +115,7 @@ _PAGES: Final = (
 
 
 def _pages(world: World) -> dict[str, str]:
-    """Addresses by name. Deep pages begin nine tenths down."""
+    """Return addresses by name. Deep pages begin nine tenths down."""
     deep = _id_at(world, DEPTH)
     older = urlencode({"older": str(deep)})
     paths = [
@@ -138,7 +138,7 @@ def _pages(world: World) -> dict[str, str]:
 
 
 def _deep(path: str, filters: dict[str, str], last_id: uuid.UUID, world: World) -> str:
-    """The address of the page after `last_id`: walking there would take hours."""
+    """Return the address of the page after `last_id`. Paging there would take hours."""
     from threada_site.api import pagination
 
     asked: Any = SimpleNamespace(
@@ -149,7 +149,7 @@ def _deep(path: str, filters: dict[str, str], last_id: uuid.UUID, world: World) 
 
 
 def _id_at(world: World, depth: float) -> uuid.UUID:
-    """Of the half year, the id that so much lies behind."""
+    """Return the id at a fraction `depth` of the half year, counted from the newest."""
     from tests.benchmarks.history import DAYS
 
     with psycopg.connect(**world.superuser()) as connection:
@@ -170,7 +170,7 @@ _cookies: dict[str, str] = {}
 
 
 def _cookie() -> str:
-    """The session of an administrator who also decides."""
+    """Return the session of an administrator who also decides."""
     if not _cookies:
         from django.test import Client
 
@@ -185,7 +185,7 @@ def _cookie() -> str:
 
 
 def _timed(connection: Connection, request: bytes, *, expected: int = 200, repeats: int = REPEATS) -> tuple[float, str]:
-    """Milliseconds of the fastest tenth, after a few requests to warm up; and that with the median, to be shown."""
+    """Return the milliseconds of the fastest tenth after some warm-up requests, and a text with the median."""
     times: list[float] = []
     for _ in range(repeats + WARMING):
         begun = time.perf_counter()
@@ -198,7 +198,7 @@ def _timed(connection: Connection, request: bytes, *, expected: int = 200, repea
 
 
 def _export(rows: int) -> float:
-    """Rows per second of the newest, as they are handed on."""
+    """Return rows per second of a stream of the newest receipts."""
     command = [sys.executable, "-m", "tests.benchmarks.export_maker", TENANT, str(rows), "stream"]
     count, seconds, *_ = subprocess.check_output(command, text=True).split()
     return int(count) / float(seconds)
@@ -206,19 +206,19 @@ def _export(rows: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A statement of a page, as PostgreSQL carried it out once more."""
+    """Statement of a page, with its plan as PostgreSQL executed it again."""
 
     statement: str
     plan: dict[str, Any]
 
     @property
     def blocks(self) -> int:
-        """How many blocks of 8 KB it looked at, in memory or on disk."""
+        """Return the number of blocks of 8 KB read from memory or disk."""
         return int(self.plan["Shared Hit Blocks"]) + int(self.plan["Shared Read Blocks"])
 
 
 def _asked(world: World, path: str) -> list[Asked]:
-    """The statements that a page reads with, once the request is let in."""
+    """Return the statements of a page, without those of authentication."""
     from django.db import connection as database
     from django.test import Client
 
@@ -246,7 +246,7 @@ def _asked(world: World, path: str) -> list[Asked]:
 
 
 def _print_plan(asked: list[Asked], name: str, size: int) -> None:
-    """The plan of the statement that looks at most."""
+    """Print the plan of the statement that reads most."""
     worst = max(asked, key=lambda each: each.blocks)
     print(
         f"  not flat at {size:,}: {name}; of {len(asked)} statements the one that looks at most, {worst.blocks} blocks:"
@@ -257,7 +257,7 @@ def _print_plan(asked: list[Asked], name: str, size: int) -> None:
 
 
 def _lines(node: dict[str, Any], least_ms: float, depth: int = 0) -> Iterator[str]:
-    """A line for each node that takes a tenth of the time."""
+    """Yield a line for each node with at least a tenth of the time."""
     if node["Actual Total Time"] * node["Actual Loops"] < least_ms:
         return
     index = f" on {node['Index Name']}" if "Index Name" in node else ""

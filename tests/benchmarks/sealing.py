@@ -1,4 +1,4 @@
-"""Sealing: what it costs those who write receipts, how fast it is when it has much to do, and what a proof costs."""
+"""Sealing: cost for writers of receipts, throughput with a long queue, and cost of a proof."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INSERT INTO telemetry_sealqueueentry (id, tenant_id) SELECT id, tenant_id FROM n
 
 
 def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
-    """Rounds without and with the sealer's process, in turn; then a queue of 100,000."""
+    """Measure alternating rounds without and with the sealer's process; then a queue of 100,000."""
     pairs, ages, size_mb = [], [], 0.0
     writers = Writers(seconds)
     writers.written_per_second()
@@ -80,7 +80,7 @@ def _much_at_once(world: World) -> Iterator[Figure]:
 
 
 def _verified(world: World) -> Figure:
-    """What `manage.py verify_receipts` does with the log of the rounds: bodies, columns, leaves, checkpoints."""
+    """Measure `manage.py verify_receipts` on the log of the rounds: bodies, columns, leaves, checkpoints."""
     from telemetry.verification.log import VerificationStats, verify_log
     from telemetry.verification.snapshot import snapshot
     from threada_site.runtime.sealer.process import sealing_key_file
@@ -99,7 +99,7 @@ def _verified(world: World) -> Figure:
 
 
 def _seal_all() -> int:
-    """In this process: rounds until the queue is empty."""
+    """Seal in this process until the queue is empty."""
     from telemetry.log.store import LogStore
     from telemetry.sealing.log_lines import LineLog
     from telemetry.sealing.sealer import Sealer
@@ -114,7 +114,7 @@ def _seal_all() -> int:
 
 
 def _proofs(world: World) -> Iterator[Figure]:
-    """Proofs of receipts all over the log, as the API makes them."""
+    """Measure proofs of receipts in all parts of the log, as the API makes them."""
     import uuid
 
     from telemetry.models import LogLeaf, Receipt
@@ -137,7 +137,7 @@ def _proofs(world: World) -> Iterator[Figure]:
 
 
 class Writers:
-    """`WRITERS` processes that write receipts at the same time, again and again."""
+    """`WRITERS` processes that write receipts at the same time, in rounds."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -150,7 +150,7 @@ class Writers:
             assert process.stdout.readline() == "ready\n"
 
     def written_per_second(self) -> float:
-        """What they write together in a round; they begin together."""
+        """Return the receipts per second of all writers in one round."""
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write("go\n")

@@ -1,4 +1,4 @@
-"""Web servers under test: granian as `manage.py up` runs it, for the product and for the bare neighbour alike."""
+"""Web servers under test: granian as `manage.py up` runs it, for the product and for the minimal insert."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BARE = "tests.benchmarks.bare.wsgi:application"
 def web_server(
     application: str, *, port: int, processes: int, environment: Mapping[str, str] | None = None
 ) -> Iterator[psutil.Process]:
-    """A running server that has answered once."""
+    """Run a server; yield it once it has answered."""
     command = web_command(host="127.0.0.1", port=port, processes=processes, application=application)
     process = subprocess.Popen(command, env={**os.environ, **(environment or {})})
     try:

@@ -1,4 +1,4 @@
-"""Seconds from a fresh clone to a ready instance: clone, environment, `manage.py up` until /readyz says 200."""
+"""Seconds from a fresh clone to a ready instance: clone, environment, `manage.py up` until /readyz returns 200."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ AIM_S = 180
 
 
 def measure(directory: Path, *, port: int) -> Iterator[Figure]:
-    """As a newcomer does it: `git clone`, then `uv run manage.py up`. uv downloads what it has not cached."""
+    """Measure `git clone`, then `uv run manage.py up`. uv downloads packages that are not cached."""
     checkout = directory / "checkout"
     environment = {name: value for name, value in os.environ.items() if name != "VIRTUAL_ENV"}
     begun = time.monotonic()

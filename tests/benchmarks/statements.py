@@ -1,4 +1,4 @@
-"""SQL statements per create, as PostgreSQL's own log counts them: BEGIN and COMMIT included."""
+"""SQL statements per create, counted in PostgreSQL's log: BEGIN and COMMIT included."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOGGED = re.compile(r"threada_app@threada LOG: +(?:statement|execute [^:]*): (.
 
 
 def measure(world: World) -> Iterator[Figure]:
-    """After a warm-up, with and without an Idempotency-Key."""
+    """Count after a warm-up, with and without an Idempotency-Key."""
     with _every_statement_logged(world), web_server(PRODUCT, port=world.port, processes=1):
         connection = Connection(world.port)
         for name, keyed in (("SQL statements per create", False), ("… with an Idempotency-Key", True)):
@@ -48,7 +48,7 @@ def _create(world: World, connection: Connection, *, keyed: bool, run: str) -> N
 
 @contextmanager
 def _every_statement_logged(world: World) -> Iterator[None]:
-    """For sessions of the product's login that begin inside the block."""
+    """Log all statements of sessions that begin inside the block."""
     with psycopg.connect(**world.superuser(), autocommit=True) as superuser:
         superuser.execute("ALTER ROLE threada_app SET log_statement = 'all'")
         try:

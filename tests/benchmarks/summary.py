@@ -1,4 +1,4 @@
-"""The summary endpoint over counts of ten thousand events and of a million: of the same few kinds, and of very many."""
+"""Summary endpoint over counts of ten thousand and of a million events, with few and with many combinations."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MANY: Final = 1_000_000
 AIM: Final = 1.5
 ROUNDS: Final = 30
 
-# What counting makes of so many events: one row a day and combination that occurred.
+# Result of counting so many events: one row per day and combination that occurred.
 _COUNT = """
 INSERT INTO telemetry_summarycount
        (id, tenant_id, day, workflow, channel, integration, policy_version_id, measure, label, count)
@@ -34,13 +34,13 @@ SELECT gen_random_uuid(), %(tenant)s, current_date - (n %% 30)::int, 'workflow_'
 
 
 def measure(world: World) -> Iterator[Figure]:
-    """Few kinds of work (4 workflows), then many (20, with 40 policy versions in all combinations)."""
+    """Measure few kinds of work (4 workflows), then many (20, with 40 policy versions in all combinations)."""
     yield _measured(world, kinds=4)
     yield _measured(world, kinds=20)
 
 
 def _measured(world: World, *, kinds: int) -> Figure:
-    """Medians, in turn, of the answer as the API makes it, in this process."""
+    """Return alternating medians of the API's answer, in this process."""
     from django.test import Client
 
     from tests.factories import make_principal, make_tenant, make_token

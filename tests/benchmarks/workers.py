@@ -1,5 +1,6 @@
-"""Creates and effects per second with one, two and four processes, on both engines, beside their bare neighbours in the
-same run; and what PostgreSQL carries for each work item.
+"""Creates and effects per second with one, two and four processes, on both engines, next to minimal programs.
+
+Also the cost in PostgreSQL per work item.
 """
 
 from __future__ import annotations
@@ -34,14 +35,14 @@ _SECONDS_TO_SETTLE: Final = 3.0
 
 
 def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
-    """Creates, effects, and what they write."""
+    """Measure creates, effects, and their writes."""
     for figure in _measured(world, rounds=rounds, seconds=seconds):
         print(f"    {figure.name}: {figure.value} {figure.beside} (load average {os.getloadavg()[0]:.1f})", flush=True)
         yield figure
 
 
 def _measured(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
-    """Creates last: each leaves a job behind, which the workers would have to do first."""
+    """Measure effects, then creates. Each create leaves a job that workers would have to run first."""
     with tempfile.TemporaryDirectory(prefix="threada-receiver-") as folder:
         receiver = Receiver(Path(folder))
         try:
@@ -90,7 +91,7 @@ def _effects(world: World, receiver: Receiver, *, environment: dict[str, str], e
             arrived = receiver.wait_for(before + QUEUED, path="/payments", timeout_s=300)[before:]
             held = _sessions(world) - sessions
             time.sleep(_SECONDS_TO_SETTLE)
-        # The first quarter goes: workers start one after another.
+        # The first quarter is dropped: workers start one after another.
         speed = effects._per_second(arrived[QUEUED // 4 :])
         yield Figure(
             name=f"effects/s, {engine}, {count} worker{'s' if count > 1 else ''} ({held / count:.0f} connections each)",
@@ -109,7 +110,7 @@ def _workers(count: int, environment: dict[str, str]) -> Iterator[None]:
 
 
 def _carried(world: World, receiver: Receiver) -> Iterator[Figure]:
-    """What one create, and one create with its effect, cost PostgreSQL. Sealing comes to it: two rows a receipt."""
+    """Measure the cost in PostgreSQL of a create, without and with its effect. Sealing adds two rows per receipt."""
     with effects._worker({}):
         _wait_until_idle(world)
         written, begun = _wal(world), time.monotonic()
@@ -136,7 +137,7 @@ def _carried(world: World, receiver: Receiver) -> Iterator[Figure]:
 
 
 def _statements(world: World, receiver: Receiver) -> Iterator[Figure]:
-    """As PostgreSQL logs them, without what an idle worker asks in the same time."""
+    """Count statements in PostgreSQL's log, without those of an idle worker."""
     from django.db import connection
 
     with _every_statement_logged(world):
@@ -163,11 +164,11 @@ def _pay(receiver: Receiver, count: int) -> None:
     for _ in range(count):
         effects._execute()
     receiver.wait_for(before + count, path="/payments", timeout_s=300)
-    time.sleep(1)  # the last ones settle
+    time.sleep(1)  # wait for the last ones
 
 
 def _wait_until_idle(world: World) -> None:
-    """Until a worker has connected, and jobs of before are done."""
+    """Wait until a worker has connected and earlier jobs are done."""
     sessions = _sessions(world)
     deadline = time.monotonic() + 60
     while _sessions(world) <= sessions and time.monotonic() < deadline:
@@ -176,7 +177,7 @@ def _wait_until_idle(world: World) -> None:
 
 
 def _wal(world: World) -> int:
-    """How many bytes of log the server has ever written."""
+    """Return the number of bytes of WAL that the server has ever written."""
     return _asked(world, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
 
 

@@ -1,4 +1,4 @@
-"""What is measured on: an embedded PostgreSQL of its own, the schema, one tenant, one workflow, one token."""
+"""Environment of measurements: an embedded PostgreSQL, the schema, one tenant, one workflow, one token."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BODY: Final = {"workflow_id": WORKFLOW, "channel_id": CHANNEL, "payload": PAYLOA
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """`token` speaks for a service with all rights in the tenant."""
+    """Measured instance. `token` belongs to a service with all scopes in the tenant."""
 
     data_dir: Path
     port: int
@@ -40,13 +40,13 @@ class World:
         return json.dumps(BODY)
 
     def superuser(self, dbname: str = "threada") -> dict[str, Any]:
-        """psycopg's keywords for a superuser: generates rows, reads statistics, switches the statement log on."""
+        """Return psycopg's arguments for a superuser, who generates rows, reads statistics and logs statements."""
         cluster = postgres.ensure_running(self.data_dir)
         return dict(cluster.conninfo(user=cluster.superuser, dbname=dbname))
 
 
 def make_world(data_dir: Path, *, port: int) -> World:
-    """Start and migrate an instance in `data_dir` and seed one tenant. Sets Django up in this process."""
+    """Start and migrate an instance in `data_dir` and create one tenant. Set Django up in this process."""
     os.environ["THREADA_DATA_DIR"] = str(data_dir)
     os.environ.pop("DATABASE_URL", None)
     os.environ["DJANGO_SETTINGS_MODULE"] = "threada_site.settings"

@@ -1,4 +1,4 @@
-"""A real Chromium against a real server process, and the demo tenant in the test database."""
+"""Fixtures of browser tests: Chromium, a server process, and the demo tenant in the test database."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FLAGS = [
 def chromium() -> Iterator[Browser]:
     if not Path(CHROMIUM).exists():
         pytest.skip("no Chromium is installed (apt-get install chromium)")
-    # Playwright's loop runs in this thread; Django would take it for an async context.
+    # Playwright's loop runs in this thread; Django would treat it as an async context.
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -48,7 +48,7 @@ def chromium() -> Iterator[Browser]:
 
 @pytest.fixture
 def demo(transactional_db: None) -> Demo:
-    """The tenant `demo` as others see it, everybody with the same password."""
+    """Create the tenant `demo`, visible to other processes; all people have the same password."""
     secrets = seed_demo()
     demo = Demo(Tenant.objects.get(slug="demo"), secrets)
     with unit_of_work(demo.tenant.id):
@@ -60,7 +60,7 @@ def demo(transactional_db: None) -> Demo:
 
 @pytest.fixture
 def server(demo: Demo, tmp_path: Path) -> Iterator[str]:
-    """The web process as `up` runs it, on the test database; its address."""
+    """Run the web process as `up` does, on the test database; yield its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -87,7 +87,7 @@ def server(demo: Demo, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(params=["wide", "narrow"])
 def page(request: pytest.FixtureRequest, chromium: Browser, server: str) -> Iterator[Watched]:
-    """A page that fails the test for whatever goes wrong on it, in a window and on a phone."""
+    """Yield a page, in a window and on a phone, that fails the test for any error on it."""
     size = {"width": 1360, "height": 900} if request.param == "wide" else {"width": 360, "height": 740}
     context = chromium.new_context(viewport=size, base_url=server)
     watched = Watched(context.new_page())

@@ -1,4 +1,4 @@
-"""A morning's work for finance: what the pages of decisions look like when they are full."""
+"""Demo data for the pages of decisions: pending payments of several kinds."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ VENDORS = ("Hooli", "Umbrella Logistics", "Stark Office Supplies", "Wayne Cleani
 
 @dataclass(frozen=True)
 class Scene:
-    """Ids of steps: a payment that was changed and advised upon, one with hidden characters, and three plain ones."""
+    """Ids of steps: a payment with a change and advice, one with hidden characters, and three plain ones."""
 
     changed: str
     hidden: str
@@ -63,7 +63,7 @@ class Scene:
 
 
 def morning(demo: Demo) -> Scene:
-    """Payments of several kinds that wait for `finance-1`."""
+    """Create payments of several kinds that are pending for `finance-1`."""
     demo.put_rules(*RULES, only=True)
     demo.join("scout", kind="agent", roles=("approver", "finance"))
     plain = []

@@ -1,4 +1,4 @@
-"""The product's settings on the database of the tests: for server processes that tests start."""
+"""Settings of server processes that tests start: the product's settings with the test database."""
 
 import os
 

@@ -1,6 +1,6 @@
-"""Screen readers and other eyes: axe-core finds nothing serious on the pages of decisions, light or dark, wide or not.
+"""Accessibility: axe-core finds no serious problems on the pages of decisions, in both themes and sizes.
 
-With `THREADA_PICTURES=<folder>` each page is also written there as a PNG, to be looked at.
+With `THREADA_PICTURES=<folder>` each page is also written there as a PNG.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SIZES = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 360, "heigh
 
 @pytest.fixture(params=[(theme, size) for theme in ("light", "dark") for size in SIZES], ids="-".join)
 def themed(request: pytest.FixtureRequest, chromium: Browser, server: str) -> Iterator[tuple[Watched, str]]:
-    """A page in one theme and size, and what both are called."""
+    """Yield a page in one theme and size, and the name of the combination."""
     theme, size = request.param
     context = chromium.new_context(
         viewport=SIZES[size], base_url=server, color_scheme=theme, timezone_id="Europe/Berlin"
@@ -135,7 +135,7 @@ def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, theme
 
 
 def look_over(watched: Watched, addresses: dict[str, str], look: str) -> dict[str, list[str]]:
-    """What is seriously wrong on which page."""
+    """Return the serious problems of each page."""
     pictures = os.environ.get("THREADA_PICTURES")
     found: dict[str, list[str]] = {}
     for name, address in addresses.items():
@@ -152,7 +152,7 @@ def look_over(watched: Watched, addresses: dict[str, str], look: str) -> dict[st
 
 
 def test_what_is_wrong_would_be_found(demo: Demo, chromium: Browser, server: str) -> None:
-    """So that nothing is found above because nothing is looked at."""
+    """Check that the search above finds problems at all."""
     page = chromium.new_context(base_url=server).new_page()
     page.goto("/console/login/")
     page.evaluate("document.body.insertAdjacentHTML('beforeend', '<input type=text><img src=data:,>')")

@@ -1,4 +1,4 @@
-"""What a person does: sign in, look at the queue, decide, see what came of it."""
+"""A person signs in, opens the queue, decides, and sees the result."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_rejecting_asks_for_a_reason(demo: Demo, page: Watched) -> None:
     page.sign_in("finance-1", PASSWORD)
     page.page.goto(f"/console/workitems/decisionstep/{busy.step}/change/")
     page.page.get_by_role("button", name="Reject").click()
-    assert demo.item(busy.item)["status"] == "awaiting_approval"  # the browser asks for the reason first
+    assert demo.item(busy.item)["status"] == "awaiting_approval"  # the browser requires the reason first
     page.page.get_by_label("Reason").select_option("WRONG_VENDOR")
     page.page.get_by_role("button", name="Reject").click()
     expect(page.page.get_by_text("the work item is rejected.")).to_be_visible()
@@ -66,7 +66,7 @@ def test_rejecting_asks_for_a_reason(demo: Demo, page: Watched) -> None:
 
 
 def test_every_page_is_clean(demo: Demo, page: Watched) -> None:
-    """No error, no violation, nothing wider than the window: of every list and of one row of each."""
+    """Check every list and one row of each for errors, policy violations and overflow."""
     busy_tenant(demo)
     page.sign_in("admin", PASSWORD)
     for address in PAGES:

@@ -1,4 +1,4 @@
-"""Deciding with the keyboard alone: no mouse, no click, from the sign-in to the last vote."""
+"""Decisions by keyboard only, from the sign-in to the last vote."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def scene(demo: Demo) -> Scene:
 
 @pytest.fixture
 def keyboard(scene: Scene, chromium: Browser, server: str) -> Iterator[Page]:
-    """A signed-in page whose mouse and touch do nothing: what is done on it is done by keys."""
+    """Yield a signed-in page without mouse and touch."""
     context = chromium.new_context(viewport={"width": 1280, "height": 900}, base_url=server)
     watched = Watched(context.new_page())
     page = watched.page

@@ -1,4 +1,4 @@
-"""Choosing what one is told, with a keyboard, on a phone, and by a screen reader."""
+"""Notification preferences with a keyboard, on a phone, and with a screen reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A policy is changed without fear: written, found wrong, fixed, replayed, published by a second person."""
+"""A policy is edited, found invalid, fixed, replayed, and published by a second person."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MEDIUM = {"vendor": "Hooli", "amount_minor": 700_000}
 
 @pytest.fixture
 def two_people(demo: Demo) -> Demo:
-    """Ann writes policies, Pat publishes them, and the tenant wants both."""
+    """Create an author and a publisher in a tenant that requires four eyes."""
     ctx = acting_system(demo.tenant)
     for name, roles in (("ann", ["policy_author"]), ("pat", ["policy_publisher"])):
         person = make_principal(demo.tenant, name, roles=roles)
@@ -36,7 +36,7 @@ def two_people(demo: Demo) -> Demo:
 
 
 def replace_in_text(page: Watched, old: str, new: str) -> None:
-    """What typing would do: change the text, and have the page notice."""
+    """Change the text like typing, and notify the page."""
     area = page.page.locator("#id_document")
     text = area.input_value()
     assert old in text
@@ -103,7 +103,7 @@ def test_a_draft_is_written_replayed_and_published_by_a_second_person(two_people
     item = demo.hand_in(MEDIUM)
     demo.wait()
     answer = demo.execute(item).json()
-    assert answer["status"] == "awaiting_approval"  # by the version before, so much was within the limits
+    assert answer["status"] == "awaiting_approval"  # the previous version allowed this amount
     assert demo.step_of(item)["policy_version_ids"] == [second]
     for name in ("finance-1", "finance-2"):
         assert demo.vote(name, step).status_code == 201

@@ -1,4 +1,4 @@
-"""A browser page that remembers everything that went wrong on it."""
+"""Browser page that records all errors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from playwright.sync_api import ConsoleMessage, Page, Request, Response
 
 
 class Watched:
-    """`page`, and in `complaints` its script errors, failed requests, answers past 399 and policy violations."""
+    """`page`, and in `complaints` its script errors, failed requests, answers above 399 and policy violations."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -27,7 +27,7 @@ class Watched:
         self.page.context.clear_cookies()
 
     def overflows(self) -> bool:
-        """Whether the page is wider than its window."""
+        """Return True if the page is wider than its window."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
 
     def _console(self, message: ConsoleMessage) -> None:
@@ -36,7 +36,7 @@ class Watched:
             self.complaints.append(f"console: {message.text}")
 
     def _failed(self, request: Request) -> None:
-        # A navigation that another one overtakes is no failure.
+        # A navigation that another one replaces is not an error.
         if request.failure != "net::ERR_ABORTED":
             self.complaints.append(f"failed: {request.url} {request.failure}")
 

@@ -1,4 +1,4 @@
-"""A tenant with something of everything to look at."""
+"""Tenant with rows of every kind."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from workitems.retention.upsert_rule import upsert_retention_rule
 
 @dataclass(frozen=True)
 class Busy:
-    """Ids: an item whose payment waits for finance, its step, its execution."""
+    """Ids of an item whose payment is pending for finance, its step and its execution."""
 
     item: str
     step: str
@@ -31,7 +31,7 @@ class Busy:
 
 
 def busy_tenant(demo: Demo) -> Busy:
-    """The demo tenant with a large payment that waits for two people of finance, a group, an export, a replay."""
+    """Add a large payment that needs two people of finance, a group, an export and a replay to the demo tenant."""
     held = [{"kind": "Channel", "id": "packed"}]
     pack = {"kind": "Pack", "id": "desk", "spec": {"version": "1", "documents": held}}
     assert demo.client.post("/packs", {"document": pack}).status_code == 201

@@ -13,20 +13,20 @@ from threada_site.tenancy.models import User
 
 @pytest.fixture
 def demo(db: None, prepared: Values, settings: Settings) -> Demo:
-    """The tenant `demo`, seeded as `manage.py up` seeds it."""
+    """Create the tenant `demo` as `manage.py up` does."""
     settings.PASSWORD_HASHERS = MD5
     return prepared["demo"]() if "demo" in prepared else seeded_demo()
 
 
 @pytest.fixture
 def busy_demo(demo: Demo, prepared: Values) -> Busy:
-    """Something of everything in the demo tenant."""
+    """Add rows of every kind to the demo tenant."""
     return prepared["busy_demo"]() if "busy_demo" in prepared else busy_tenant(demo)
 
 
 @pytest.fixture
 def console(demo: Demo) -> Console:
-    """`console("finance-1")` is that person's browser, signed in."""
+    """Return a factory of signed-in clients: `console("finance-1")`."""
 
     def open_for(name: str) -> Client:
         return sign_in(User.objects.get(username=name))

@@ -1,4 +1,4 @@
-"""Buttons call the services that the API calls: same receipts, same refusals."""
+"""Buttons call the same services as the API: same receipts, same refusals."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def busy(busy_demo: Busy) -> Busy:
 
 
 def press(browser: Client, model: str, button: str, key: str, /, **sent: str) -> list[str]:
-    """Press a button; what the page says next."""
+    """Press a button. Return the messages of the next page."""
     answer = browser.post(reverse(f"admin:{model}_{button}", args=[key]), sent)
     assert answer.status_code == 302, answer.content
     said = [str(message) for message in get_messages(answer.wsgi_request)]
-    browser.get("/console/")  # shows and so forgets them
+    browser.get("/console/")  # showing the messages removes them
     return said
 
 
@@ -43,8 +43,8 @@ def receipts(demo: Demo, **filters: Any) -> list[Receipt]:
         return list(Receipt.objects.filter(**filters).order_by("id"))
 
 
-def what_they_say(receipt: Receipt) -> dict[str, Any]:
-    """A receipt's body without what must differ between two runs: ids, digests, instants and the door."""
+def comparable_body(receipt: Receipt) -> dict[str, Any]:
+    """Return a receipt's body without values that differ between two runs: ids, digests, times, entry point."""
     body = orjson.loads(bytes(receipt.body))
     return {
         "kind": body["kind"],
@@ -76,7 +76,7 @@ def test_approving_by_button_leaves_the_receipts_that_the_api_leaves(demo: Demo,
             (Receipt.objects.get(body_sha256=a["body_sha256"]), Receipt.objects.get(body_sha256=b["body_sha256"]))
             for a, b in zip(ours, theirs, strict=True)
         ]
-    assert [what_they_say(a) for a, _ in pairs] == [what_they_say(b) for _, b in pairs]
+    assert [comparable_body(a) for a, _ in pairs] == [comparable_body(b) for _, b in pairs]
     votes = [orjson.loads(bytes(a.body)) for a, _ in pairs if a.kind == "vote.recorded"]
     assert [vote["actor"]["entry_point"] for vote in votes] == ["console", "console"]
 

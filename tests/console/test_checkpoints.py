@@ -1,4 +1,4 @@
-"""What was signed, in the console: the tenant's heads and its place in the instance's log, and nothing of other tenants."""
+"""Console pages of checkpoints and of the instance log show the rows of one tenant only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configuring through the console: forms call the services, refusals keep what was typed, edits are told."""
+"""Configuration in the console: forms call services, refusals keep the entered values, edits are listed."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_bad_document_comes_back_with_its_lines(document: str, said: str, demo
 def test_overlays_channels_lists_and_integrations(demo: Demo, console: Console, settings: Any) -> None:
     browser = console("admin")
     overlay = browser.post("/console/policies/overlay/new/", {"policy": "payments", "scope": "channel/agent_desk"})
-    assert overlay.status_code == 422  # the conditions do not fit all that the channel may carry
+    assert overlay.status_code == 422  # the conditions do not match all payloads of the channel
     channel = browser.post("/console/policies/channel/new/", {"slug": "fax", "name": "Fax"})
     assert channel["Location"] == reverse("admin:policies_channel_change", args=["fax"])
     assert browser.post("/console/policies/channel/new/", {"slug": "fax", "name": "Fax"}).status_code == 422

@@ -1,4 +1,4 @@
-"""The page of one decision: what it shows, what it withholds, and what it costs."""
+"""Page of one decision: contents, hidden parts and number of statements."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def page_of(browser: Client, step_id: str, query: str = "") -> Any:
 
 
 def statements(browser: Client, step_id: str) -> int:
-    page_of(browser, step_id)  # what a process reads once
+    page_of(browser, step_id)  # values that a process reads once
     with CaptureQueriesContext(connection) as captured:
         page_of(browser, step_id)
     return len(captured)
@@ -49,7 +49,7 @@ def ask(demo: Demo, payload: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def advise(demo: Demo, step_id: str, count: int, kind: str = "agent") -> None:
-    """So many votes, written in bulk."""
+    """Write `count` advisory votes in bulk."""
     with unit_of_work(demo.tenant.id):
         step = DecisionStep.objects.get(id=ids.parse_public_id(ids.DECISION_STEP, step_id))
         users = User.objects.bulk_create(

@@ -37,7 +37,7 @@ def page_views(demo: Demo) -> list[tuple[str, str]]:
 
 
 def shown_before_the_vote(demo: Demo, step: dict[str, Any], seconds: int) -> None:
-    """Make a person's first page view so many seconds before their vote."""
+    """Set a person's first page view to `seconds` before their vote."""
     step_id = ids.parse_public_id(ids.DECISION_STEP, step["decision_step_id"])
     with unit_of_work(demo.tenant.id):
         vote = Vote.objects.get(step=step_id, voter__username="finance-1")
@@ -55,7 +55,7 @@ def test_the_first_opening_is_noted_and_decides_nothing(demo: Demo, console: Con
     browser.head(address(step))
     browser.get(address(step), headers={"Sec-Purpose": "prefetch"})
     browser.get(DESK)
-    console("security-1").get(address(step))  # may read it, is not asked
+    console("security-1").get(address(step))  # may read the step but is not an approver
     assert page_views(demo) == []
     before = clock.now()
     browser.get(address(step))
@@ -85,7 +85,7 @@ def test_statistics_per_approver(demo: Demo, console: Console) -> None:
             shown_before_the_vote(demo, step, (2, 4, 6, 80, 900)[place])
         else:
             demo.vote("finance-1", step, "reject", reason_code="DUPLICATE")
-    shown_before_the_vote(demo, steps[5], -3)  # looked only afterwards
+    shown_before_the_vote(demo, steps[5], -3)  # opened the page after the vote
     demo.vote("finance-2", steps[0])
     demo.join("scout", kind="agent", roles=("approver", "finance"))
     demo.vote("scout", steps[1])

@@ -1,6 +1,6 @@
-"""What the pages of decisions cost with 10 or 10,000 votes, and with one open step or 100,000 of them.
+"""Cost of the pages of decisions with 10 or 10,000 votes, and with one or 100,000 open steps.
 
-`THREADA_OPEN_STEPS` says how many are generated.
+`THREADA_OPEN_STEPS` sets the number of generated steps.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ LISTS: Final = (
 
 
 def asked(browser: Client, url: str) -> list[str]:
-    browser.get(url)  # what a process reads once
+    browser.get(url)  # values that a process reads once
     with CaptureQueriesContext(connection) as captured:
         assert browser.get(url).status_code == 200
     return [query["sql"] for query in captured]
 
 
 def milliseconds(browser: Client, url: str) -> float:
-    """The best of three: others work on this machine too."""
+    """Return the best of three times, because other processes use the machine too."""
     taken = []
     for _ in range(3):
         started = time.perf_counter()
@@ -58,7 +58,7 @@ def milliseconds(browser: Client, url: str) -> float:
 
 
 def open_steps(demo: Demo, like: str, count: int) -> None:
-    """So many more items that wait as `like` does, each at a step of its own, due one second after another."""
+    """Create `count` items that wait like `like`, each at its own step, due one second after another."""
     step_id = ids.parse_public_id(ids.DECISION_STEP, like)
     with unit_of_work(demo.tenant.id), connection.cursor() as cursor:
         cursor.execute("CREATE TEMP TABLE made ON COMMIT DROP AS SELECT n, gen_random_uuid() AS item, gen_random_uuid() "
@@ -74,7 +74,7 @@ def open_steps(demo: Demo, like: str, count: int) -> None:
             "INSERT INTO workitems_pendingapproverkey (id, tenant_id, step_id, key) SELECT gen_random_uuid(), a.tenant_id, "
             "made.step, a.key FROM workitems_pendingapproverkey a, made WHERE a.step_id = %s", [step_id],
         )  # fmt: skip
-    with owner_role(), connection.cursor() as cursor:  # nobody else may: without it every plan is made for no rows
+    with owner_role(), connection.cursor() as cursor:  # plans need statistics, which only this updates
         for model in (WorkItem, DecisionStep, PendingApproverKey):
             cursor.execute(f"ANALYZE {model._meta.db_table}")
 
@@ -92,7 +92,7 @@ def _copy(cursor: Any, model: type[models.Model], of: str, step_id: Any, **chang
 
 
 def scanned_whole(demo: Demo, statements: list[str]) -> list[str]:
-    """The big tables that a plan of one of `statements` reads from end to end."""
+    """Return the big tables that a plan of one of `statements` reads completely."""
     big = [model._meta.db_table for model in (WorkItem, DecisionStep, PendingApproverKey)]
     found = []
     with unit_of_work(demo.tenant.id), connection.cursor() as cursor:

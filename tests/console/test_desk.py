@@ -1,4 +1,4 @@
-"""The queue of what a person can decide: whose, in which order, in which groups; and deciding several at once."""
+"""Decision desk: contents, order, groups, and batch decisions."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ REFUND = {
 
 
 def ask(demo: Demo, vendor: str = "Hooli", amount: int = 2_000_000, **more: Any) -> dict[str, Any]:
-    """A large payment that waits for finance; its step."""
+    """Create a large payment that is pending for finance. Return its step."""
     item = demo.hand_in({"vendor": vendor, "amount_minor": amount}, **more)
     assert demo.execute(item).status_code == 202
     return demo.step_of(item)
 
 
 def put(demo: Demo, step: dict[str, Any], **columns: Any) -> None:
-    """Let time pass for a step."""
+    """Change the time columns of a step."""
     with unit_of_work(demo.tenant.id):
         DecisionStep.objects.filter(id=ids.parse_public_id(ids.DECISION_STEP, step["decision_step_id"])).update(
             **columns
@@ -44,7 +44,7 @@ def put(demo: Demo, step: dict[str, Any], **columns: Any) -> None:
 
 
 def shown(browser: Client, query: str = "") -> list[list[str]]:
-    """The groups of the desk, each by the ids of its steps."""
+    """Return the groups of the desk, each as the ids of its steps."""
     page = browser.get(DESK + query)
     assert page.status_code == 200
     return [[row.step.public_id for row in group.rows] for group in page.context["groups"]]
@@ -55,7 +55,7 @@ def choices(*steps: dict[str, Any]) -> list[str]:
 
 
 def decide(browser: Client, steps: list[str], **sent: str) -> tuple[str, list[str]]:
-    """Where the batch's button leads, and what is said."""
+    """Submit the batch. Return the redirect and the messages."""
     answer = browser.post(VOTE, {"step": steps, "decision": "approve", **sent})
     assert answer.status_code == 302
     return answer["Location"], [str(message) for message in get_messages(answer.wsgi_request)]

@@ -1,4 +1,4 @@
-"""Views that people keep of the desk: saved from its filters, opened by their link, deleted; each person has their own."""
+"""Saved views of the desk: save, open, delete; visible to their owner only."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAVE, DELETE = f"{DESK}save-view/", f"{DESK}delete-view/"
 
 
 def post(browser: Client, address: str, **sent: str) -> tuple[str, list[str]]:
-    """Where a button leads, and what is said."""
+    """Press a button. Return the redirect and the messages."""
     answer = browser.post(address, sent)
     assert answer.status_code == 302
     return answer["Location"], [str(message) for message in get_messages(answer.wsgi_request)]
@@ -121,5 +121,5 @@ def test_the_buttons_are_post_alone_and_the_name_is_unique(demo: Demo, console: 
         member = Membership.objects.get(user__username="finance-1")
         with pytest.raises(IntegrityError), transaction.atomic():
             SavedView.objects.create(tenant_id=demo.tenant.id, membership=member, name="Mine")
-        member.delete()  # views go with the membership
+        member.delete()  # views are deleted with the membership
         assert SavedView.objects.count() == 0

@@ -1,4 +1,4 @@
-"""Who may enter the console, and what its answers allow a browser."""
+"""Access to the console, and security headers of its responses."""
 
 from __future__ import annotations
 

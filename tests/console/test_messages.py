@@ -26,7 +26,7 @@ LIST = "/console/workitems/noticemessage/"
 
 @pytest.fixture
 def busy(demo: Demo, mail_server: MailServer) -> Busy:
-    """Finance is asked; the server refuses one of the two for good."""
+    """Notify finance; the server refuses one of the two messages permanently."""
     User.objects.filter(username="finance-1").update(email="finance-1@example.org")
     mail_server.refuse_at, mail_server.refusals = "RCPT", ["550 No such person"]
     return busy_tenant(demo)

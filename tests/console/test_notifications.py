@@ -1,4 +1,4 @@
-"""The page of one's own notification preferences: the service that the API calls, and nothing secret on it."""
+"""Console page of notification preferences: same service as the API, no secrets shown."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_choice_is_kept_and_the_address_is_not_shown_again(demo: Demo, console
     assert "TIiajkdnlazkcOXrIdevi7FQ" not in page
     assert "A slack address is stored; leave the field empty to keep it." in page
     assert page.count("checked") == 3
-    _, page, _ = save(browser, **chosen)  # nothing typed: the address stays
+    _, page, _ = save(browser, **chosen)  # empty field: the address is kept
     assert kept(demo) == [("me@example.org", ["decided"], "slack", ["assigned", "escalated"])]
     save(browser, **chosen, forget_chat="on")
     assert kept(demo) == [("me@example.org", ["decided"], "", ["assigned", "escalated"])]

@@ -1,4 +1,4 @@
-"""The console where things go wrong: operations, freezes, dead letters, undoing; and the same through the API."""
+"""Operations page, freezes, dead letters and undo in the console; and the same through the API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def admin(office: Office) -> Client:
 
 
 def send(browser: Client, page: str, *key: str, **sent: str) -> str:
-    """Send a form; the text of the page it leads to."""
+    """Submit a form. Return the text of the next page."""
     answer = browser.post(reverse(f"admin:integrations_{page}", args=key), sent, follow=True)
     assert answer.status_code == 200, answer.content.decode()
     return str(answer.content.decode())

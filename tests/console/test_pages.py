@@ -1,4 +1,4 @@
-"""Every page opens, costs a bounded number of statements, counts nothing, and lets no state be edited."""
+"""Every page opens, takes a bounded number of statements, counts nothing, and offers no status to edit."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ DASHBOARD_STATEMENTS = 15
 
 
 def statements(browser: Client, address: str) -> list[str]:
-    """The SQL that one page takes, session and sign-in included."""
+    """Return the SQL of one page, including session and sign-in."""
     with CaptureQueriesContext(
         connection,
     ) as captured:
@@ -90,7 +90,7 @@ def test_statements_do_not_grow_with_rows(demo: Demo, busy_demo: Busy, console: 
 
 
 def test_no_page_offers_a_state_to_edit(demo: Demo, busy_demo: Busy, console: Console) -> None:
-    """No form field is called status or state but filters (GET); Django's add, change and delete forms do not exist."""
+    """Check form fields (except filters) for status and state, and Django's own form pages."""
     browser = console("admin")
     for name in LISTS:
         for url, _ in browser.get(reverse(f"admin:{name}_changelist")).context["rows"][:2]:

@@ -38,7 +38,7 @@ def version_page(demo: Demo, number: int) -> str:
 
 
 def drafted(demo: Demo, console: Console) -> str:
-    """The page of a draft by `admin` that says something new."""
+    """Create a draft by `admin` with a changed document. Return the URL of its page."""
     browser = console("admin")
     text = text_in(browser.get(NEW_DRAFT)).replace("1000000", "500000")
     assert browser.post(NEW_DRAFT, {"document": text}).status_code == 302
@@ -63,7 +63,7 @@ def test_what_is_wrong_is_said_with_its_place_and_nothing_is_saved(demo: Demo, c
     right = browser.post(CHECK, {"document": text}).json()
     assert (right["marks"], right["tests"]) == ([], {"run": 3, "failed": 0})
     assert "3 passed" in right["panel"]
-    assert PolicyVersion.objects.count() == 0  # outside a unit of work; the API below looks inside
+    assert PolicyVersion.objects.count() == 0  # outside of a unit of work, which the API calls below open themselves
     assert len(demo.api("admin").get("/policies/payments/versions").json()["data"]) == 1
 
 
@@ -164,7 +164,7 @@ def test_two_people_are_asked_for_in_the_console(demo: Demo, console: Console) -
 
 
 def in_other_hands(demo: Demo, console: Console) -> Any:
-    """A manager of workflows who is no tenant administrator."""
+    """Create a manager of workflows who is not a tenant administrator."""
     with unit_of_work(demo.tenant.id):
         from threada_site.kernel.context import Scope
 

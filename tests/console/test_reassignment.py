@@ -1,4 +1,4 @@
-"""Whose turn it is, by button and form: claims, reassigning, escalating, out of office. Each leaves a receipt."""
+"""Claims, reassignment, escalation and out of office in the console. Each leaves a receipt."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def address(action: str, step_id: str) -> str:
 
 
 def sent(browser: Client, url: str, **fields: str) -> str:
-    """What is said after a form or a button did what it does."""
+    """Submit a form or a button. Return the message of the next page."""
     answer = browser.post(url, fields)
     assert answer.status_code == 302, answer.content.decode()
     return str(list(get_messages(answer.wsgi_request))[-1])
@@ -51,7 +51,7 @@ def page(browser: Client, step_id: str) -> Any:
 
 
 def offers(browser: Client, step_id: str) -> list[str]:
-    """What the page of a step lets its reader do about whose turn it is."""
+    """Return the actions about the assignee that the page of a step offers."""
     names = ("claim", "release", "reassign", "escalate", "change_input")
     body = page(browser, step_id).content.decode()
     return [name for name in names if f'"{address(name, step_id)}"' in body]

@@ -1,4 +1,4 @@
-"""Secrets in the console: typed in, used, and shown on no page."""
+"""Secrets in the console are entered and used, and shown on no page."""
 
 from __future__ import annotations
 

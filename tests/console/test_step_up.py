@@ -1,4 +1,4 @@
-"""Rules with `step_up: true`: the password again, at most five minutes old, in this session."""
+"""Rules with `step_up: true` need a password entered in this session within the last five minutes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def step(demo: Demo) -> dict[str, str]:
 
 
 def approve(browser: Client, step: dict[str, str], **sent: str) -> str:
-    """Press Approve; what the next page says last."""
+    """Press Approve. Return the last message of the next page."""
     answer = browser.post(
         reverse(APPROVE, args=[step["decision_step_id"]]), {"envelope_sha256": step["envelope_sha256"], **sent}
     )
@@ -52,7 +52,7 @@ def votes(demo: Demo, step: dict[str, str]) -> int:
 
 
 def age(browser: Client, by: timedelta) -> None:
-    """Let time pass for the password that was entered."""
+    """Move the time of the last password entry into the past."""
     session = browser.session
     session["reauthenticated_at"] = (clock.now() - by).timestamp()
     session.save()

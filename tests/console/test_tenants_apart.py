@@ -1,4 +1,4 @@
-"""A person works inside one tenant: other tenants' rows do not exist there."""
+"""Tenant isolation in the console: rows of other tenants do not exist."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ MODELS = sorted(site._registry, key=lambda model: model._meta.label_lower)
 
 @pytest.fixture
 def stranger(other_tenant: Tenant) -> Client:
-    """Somebody with every right, elsewhere."""
+    """Return a client of a person with every scope in another tenant."""
     return sign_in(make_principal(other_tenant, "gloria", roles=["tenant_admin"]))
 
 
 def pages_of(model: Any, demo: Demo) -> list[str]:
-    """The addresses below one row of the demo tenant: its page, its buttons and its forms."""
+    """Return the URLs below one row of the demo tenant: its page, buttons and forms."""
     from tests.factories import acting
     from threada_site.tenancy.models import User
 
@@ -66,7 +66,7 @@ def test_strangers_find_nothing(demo: Demo, busy_demo: Busy, stranger: Client, c
 
 
 def test_slugs_that_both_have_are_ones_own(demo: Demo, stranger: Client) -> None:
-    """Roles have the same names everywhere; each tenant sees its own."""
+    """Check that a role slug of both tenants shows the own row."""
     page = stranger.get(reverse("admin:tenancy_role_change", args=["tenant_admin"]))
     assert page.status_code == 200
     assert [person.username for person in page.context["holders"]] == ["gloria"]

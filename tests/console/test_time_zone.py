@@ -1,4 +1,4 @@
-"""Times are written in the zone of who reads them."""
+"""Times in the console are shown in the time zone of the reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trying a policy version in the console: asking it about one case, replaying the history, and reading the result."""
+"""Simulation and replay of a policy version in the console."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ ctx: {action: pay}
 
 
 def drafted(demo: Demo, console: Console) -> str:
-    """The address of a draft that denies everything."""
+    """Create a draft that denies everything. Return its URL."""
     page = console("admin").post("/console/policies/policy/payments/new-draft/", {"document": STRICT})
     return str(page["Location"])
 

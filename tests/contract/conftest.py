@@ -9,11 +9,11 @@ from tests.databases.contents import Values
 
 @pytest.fixture
 def world(db: None, prepared: Values) -> World:
-    """Two tenants that all tests share: their requests are refused, and rolled back."""
+    """Create two tenants that all tests share; their requests are refused and rolled back."""
     return prepared["world"]()
 
 
 @pytest.fixture
 def populated(db: None, prepared: Values) -> Populated:
-    """A demo tenant in use."""
+    """Create a demo tenant with cases."""
     return prepared["populated"]()

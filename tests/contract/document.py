@@ -1,4 +1,4 @@
-"""The operations of the OpenAPI document, and what it says about their answers."""
+"""Operations of the OpenAPI document and the schemas of their answers."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ PROBLEM_MEMBERS: Final = {
 
 @cache
 def document() -> dict[str, Any]:
-    """The whole document."""
+    """Return the OpenAPI document."""
     return openapi_schema()
 
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path, as documented."""
+    """One method of one path."""
 
     method: str
     path: str
@@ -53,29 +53,29 @@ class Operation:
 
     @property
     def scope(self) -> Scope | None:
-        """The scope it needs, if any."""
+        """Return the required scope, or None."""
         (requirement,) = self.raw["security"]
         scopes = requirement["bearer"]
         return Scope(scopes[0]) if scopes else None
 
     @property
     def body(self) -> Any:
-        """The example body, or None where it takes none."""
+        """Return the example body, or None if the operation takes none."""
         content = self.raw.get("requestBody", {}).get("content", {}).get("application/json", {})
         return content.get("example", {}) if content else None
 
     def at(self, values: dict[str, str]) -> str:
-        """Its path with the variables filled in."""
+        """Return the path with its variables filled in."""
         return self.path.format(**values)
 
     def documented_reasons(self, status: int) -> set[str]:
-        """The reason codes it may answer with this status."""
+        """Return the documented reason codes of this status."""
         answer = self.raw["responses"].get(str(status), {})
         return set(answer.get("content", {}).get(PROBLEM_TYPE, {}).get("examples", {}))
 
 
 def operations() -> list[Operation]:
-    """All of them, in the document's order."""
+    """Return all operations in the order of the document."""
     return [
         Operation(method.upper(), path, raw)
         for path, methods in document()["paths"].items()
@@ -84,12 +84,12 @@ def operations() -> list[Operation]:
 
 
 def in_tenants() -> list[Operation]:
-    """Those that ask for a credential."""
+    """Return the operations that need a credential."""
     return [operation for operation in operations() if not operation.is_public]
 
 
 def resolved(node: Any) -> Any:
-    """`node` itself, or what its `$ref` points to."""
+    """Return `node` itself, or the target of its `$ref`."""
     while isinstance(node, dict) and "$ref" in node:
         found: Any = document()
         for part in node["$ref"].removeprefix("#/").split("/"):
@@ -99,7 +99,7 @@ def resolved(node: Any) -> Any:
 
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
-    """A validator of a schema of the document, its references included."""
+    """Return a validator of a schema of the document, including references."""
     root = {"components": document()["components"], "allOf": [schema]}
     return jsonschema_rs.Draft202012Validator(root, validate_formats=True, offline=True)
 
@@ -110,7 +110,7 @@ def _problem_validator() -> jsonschema_rs.Draft202012Validator:
 
 
 def check_problem(answer: Any, status: int, reason_code: str, *, operation: Operation | None = None) -> dict[str, Any]:
-    """Hold `answer` to a problem with this status and code: form, members, headers, and that it is documented."""
+    """Check that `answer` is a documented problem with this status and code: headers, members and types."""
     assert answer.headers["Content-Type"] == PROBLEM_TYPE, (answer.status_code, answer.content[:300])
     body = answer.json()
     assert (answer.status_code, body["reason_code"]) == (status, reason_code), body

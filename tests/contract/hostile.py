@@ -1,4 +1,4 @@
-"""Bytes that no honest client sends, and the reason code that each is refused with."""
+"""Malformed and hostile request bodies with their reason codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def _in_payload(value: bytes) -> bytes:
     return b'{"workflow_id": "home-flow", "payload": {"x": ' + value + b"}}"
 
 
-# What JSON itself, or I-JSON, does not allow: refused wherever a body is read.
+# Bodies that JSON or I-JSON forbid; refused wherever a body is read.
 UNREADABLE: Final[dict[str, tuple[bytes, str]]] = {
     "10 MB": (_in_payload(b'"' + b"a" * 10 * MEGABYTE + b'"'), TOO_LARGE),
     "10 MB of spaces": (b" " * 10 * MEGABYTE, TOO_LARGE),
@@ -59,7 +59,7 @@ UNREADABLE: Final[dict[str, tuple[bytes, str]]] = {
     "spaces": (b"   ", MALFORMED),
     "noise": (bytes(range(256)) * 16, MALFORMED),
 }
-# JSON, but no request: refused by its shape. All are no object with the members that are required.
+# Valid JSON that has the wrong shape: not an object, or without required members.
 MISSHAPEN: Final[dict[str, bytes]] = {
     "null": b"null",
     "true": b"true",
@@ -99,6 +99,6 @@ GARBAGE: Final = (
     "wi_7zzzzzzzzzzzzzzzzzzzzzzzzz",
     "wi_8zzzzzzzzzzzzzzzzzzzzzzzzz",
     "a" * 10_000,
-    "\u0661",  # a digit, but not of ASCII
+    "\u0661",  # a non-ASCII digit
     "\r\nThreada-Tenant: abroad",
 )

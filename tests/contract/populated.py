@@ -1,4 +1,4 @@
-"""A demo tenant in use, and the ids and values with which requests get past "not found"."""
+"""Demo tenant with cases, and the ids and values for requests that find something."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from tests.journeys.demo import LARGE, SMALL, Demo
 
 @dataclass(frozen=True)
 class Populated:
-    """A tenant in use. `values`: name of a path variable, parameter or body member → what may stand there; `envelopes`:
-    decision step → the hash that a vote on it names."""
+    """Tenant with cases.
+
+    `values`: path variable, parameter or body member → possible values; `envelopes`: decision step → hash for votes.
+    """
 
     token: str
     values: dict[str, list[Any]]
@@ -23,7 +25,7 @@ class Populated:
 
 
 def populate(demo: Demo) -> Populated:
-    """Cases new, in review, awaiting approval, failed, cancelled; a draft; an export; and a principal who may all."""
+    """Create cases in several states, a draft, an export, and a principal with all scopes."""
     token = make_token(demo.tenant, make_principal(demo.tenant, "fuzzer", roles=("tenant_admin", "finance")))
     admin = Api(token)
     cancelled = demo.hand_in(SMALL)

@@ -1,4 +1,4 @@
-"""Every operation of the OpenAPI document refuses whoever may not: with the right problem, and nothing else happens."""
+"""Every operation refuses callers without permission with the right problem, and changes nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
 
 def call(operation: Operation, api: Api, path: str, headers: dict[str, str] | None = None) -> Any:
-    """Ask as the document says: with the example body, and a precondition where one is needed."""
+    """Send a request with the documented example body, and a precondition if one is needed."""
     if operation.method == "PATCH":
         headers = {"If-Match": "*", **(headers or {})}
     return api.send(operation.method, path, operation.body, headers=headers)
@@ -58,7 +58,7 @@ def test_without_a_token(world: World, operation: Operation) -> None:
 
 @every_operation
 def test_with_a_token_that_is_none(world: World, operation: Operation) -> None:
-    """A scheme alone, another scheme, malformed ones, a wrong checksum, and one that nobody was issued."""
+    """Check a scheme alone, another scheme, malformed tokens, a wrong checksum and an unknown token."""
     unissued = tokens.new_token()
     malformed = ("Bearer", "Bearer thr_short", "Basic dXNlcjpwYXNz", "Bearer thr_\u00fc", f"Bearer {unissued[:-1]}!")
     with leaving():
@@ -104,7 +104,7 @@ def test_with_a_role_not_held(world: World, operation: Operation) -> None:
 
 @pytest.mark.parametrize("operation", SCOPED, ids=str)
 def test_with_a_token_without_the_scope(world: World, operation: Operation) -> None:
-    """Whether or not the ids exist: scope comes before existence."""
+    """Check existing and missing ids: the scope is checked before existence."""
     assert operation.scope is not None
     api = world.without(operation.scope)
     with leaving(*[("home", "scope_missing")] * 2):
@@ -129,7 +129,7 @@ def test_narrowed_to_a_role_without_the_scope(world: World, operation: Operation
 
 @pytest.mark.parametrize(("operation", "name"), WITH_VARIABLES)
 def test_what_another_tenant_has_is_not_there(world: World, operation: Operation, name: str) -> None:
-    """The real id of another tenant, an id that nothing has, and what is no id at all: one and the same answer."""
+    """Check that ids of another tenant, unknown ids and invalid ids have the same answer."""
     answers = []
     values = (world.abroad.ids[name], absent(world.home.ids[name]), *ILL_FORMED)
     with leaving(*[("home", "not_found")] * len(values)):
@@ -159,13 +159,13 @@ def test_an_action_on_another_tenants_item_finds_nothing(world: World) -> None:
 
 
 def test_a_reader_finds_its_own(world: World) -> None:
-    """What the refusals above are refusals of: the same addresses answer whoever may ask."""
+    """Check that the addresses of the refusals above answer permitted callers."""
     for operation in OPERATIONS:
         if operation.method == "GET":
             query = {"workflow_id": world.home.ids["workflow_id"]} if operation.path == "/policies/effective" else None
             answer = world.home.admin.get(operation.at(world.home.ids), query)
             if operation.path.endswith(("/proof", "/evidence", "/checkpoints/instance")):
-                # Nobody seals here; that it is not sealed yet is told to readers alone.
+                # No sealer runs: only readers are told that a receipt is not sealed yet.
                 what = "checkpoint" if operation.path.endswith("/instance") else "receipt"
                 assert (answer.status_code, answer.json()["reason_code"]) == (409, f"{what}_not_sealed")
                 continue
@@ -175,6 +175,6 @@ def test_a_reader_finds_its_own(world: World) -> None:
 
 
 def absent(known: str) -> str:
-    """A well-formed id of the same kind as `known` that nothing has."""
+    """Return a well-formed id of the same kind as `known` that does not exist."""
     prefix, _, suffix = known.rpartition("_")
     return ids.public_id(prefix, NOWHERE) if prefix and len(suffix) == 26 else "nobody-made-this"

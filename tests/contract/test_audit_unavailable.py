@@ -1,5 +1,7 @@
-"""Where receipts cannot be written, every operation that changes anything refuses within two seconds, and nothing of it
-remains: no row, no job, no answer under its idempotency key."""
+"""If receipts cannot be written, every changing operation is refused within two seconds and changes nothing.
+
+No row, no job and no idempotency record remains.
+"""
 
 from __future__ import annotations
 
@@ -17,9 +19,9 @@ from threada_site.database.roles import APP, OWNER
 
 CHANGING = [operation for operation in in_tenants() if operation.method != "GET"]
 ANSWERED_WITHIN_S: Final = 2.0
-# They ask, or find nothing to do here, and change nothing: there is nothing to leave a receipt of.
+# These operations only read or find nothing to do, so they write no receipt.
 ASKING: Final = {"validatePolicyVersion", "testIntegration", "releaseDecisionStep", "replayExecutions"}
-# Bodies of their own, where what the example asks for is so already.
+# Bodies for operations whose example body would change nothing.
 BODIES: Final = {"putDelivery": {"delivery_id": "one-more", "target": "file"}}
 
 pytestmark = pytest.mark.django_db
@@ -34,7 +36,7 @@ def _revoked() -> Iterator[None]:
 
 @contextmanager
 def _full() -> Iterator[None]:
-    """The ledger refuses rows as one in a full tablespace does: with PostgreSQL's own code for it, 53100."""
+    """Make tables of receipts refuse rows like a full tablespace, with PostgreSQL's error code 53100."""
     with _as_owner() as run:
         run(
             "CREATE FUNCTION refuse_as_full() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION "
@@ -46,7 +48,7 @@ def _full() -> Iterator[None]:
 
 @contextmanager
 def _as_owner() -> Iterator[Any]:
-    """Statements of the schema's owner; the test's transaction takes them back."""
+    """Run statements as the schema's owner; the rollback of the test undoes them."""
     with connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute(f"SET LOCAL ROLE {OWNER}")
@@ -60,7 +62,7 @@ def _everything() -> dict[str, str]:
 
 
 def _about_home(body: Any, world: World) -> Any:
-    """An example body about what there is in the tenant, so that it would change something."""
+    """Adapt an example body to the tenant, so that it would change something."""
     if isinstance(body, list):
         return [_about_home(inner, world) for inner in body]
     if not isinstance(body, dict):
@@ -89,7 +91,7 @@ def test_nothing_changes(world: World, operation: Operation, closed: Any) -> Non
     with closed():
         before = _everything()
         seconds = []
-        while not seconds or (seconds[-1] >= ANSWERED_WITHIN_S and len(seconds) < 3):  # the machine may be busy
+        while not seconds or (seconds[-1] >= ANSWERED_WITHIN_S and len(seconds) < 3):  # the machine may be under load
             begun = time.monotonic()
             answer = world.home.admin.send(operation.method, path, body, headers=headers)
             seconds.append(time.monotonic() - begun)

@@ -1,4 +1,4 @@
-"""Hostile bodies, queries, paths and headers end as problems of the 4xx kind, and nothing is stored."""
+"""Hostile bodies, queries, paths and headers are answered with 4xx problems, and nothing is stored."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SENT_HEADERS = (
 
 @pytest.fixture(autouse=True)
 def nothing_stored(world: World) -> Iterator[None]:
-    """Whatever a test sends, no table but receipts and idempotency keys grows."""
+    """Check that no table except receipts and idempotency records has new rows."""
     rows = rows_of_everything()
     yield
     assert rows_of_everything() == rows
@@ -71,9 +71,9 @@ def test_every_body_is_read_strictly(world: World, operation: Operation) -> None
 def test_what_has_another_shape_is_refused(world: World, operation: Operation) -> None:
     for name, body in MISSHAPEN.items():
         if name in ("null", "an array") and not operation.raw["requestBody"]["required"]:
-            continue  # nothing is what may be sent here
+            continue  # an empty body is allowed here
         if len(body) > 1000 and operation not in SOME_WITH_BODY:
-            continue  # one check reads them all
+            continue  # one check for all of them
         answer = send(world, operation, body)
         assert check_problem(answer, 422, "invalid_request", operation=operation)["errors"]
         assert len(answer.content) < len(body) + 20_000
@@ -168,7 +168,7 @@ def test_addresses_that_are_not_there(world: World, path: str) -> None:
     ],
 )
 def test_a_body_of_undeclared_length_is_read(world: World, body: bytes, status: int, code: str) -> None:
-    """Chunked, as the server hands it over: without a length, its end marked. `{}` gets as far as the unknown id."""
+    """Send chunked bodies without a length. `{}` is read and refused for its unknown id."""
     environ: dict[str, Any] = {"REQUEST_METHOD": "POST", "wsgi.input_terminated": True, "CONTENT_LENGTH": ""}
     reading_undeclared(lambda *_: [])(environ, None)
     environ["wsgi.input"] = io.BytesIO(body)

@@ -1,4 +1,4 @@
-"""The OpenAPI document is valid, whole, and true to itself: every example is what its own schema says."""
+"""The OpenAPI document is valid and complete, and every example matches its schema."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from threada_site.kernel.errors import REASONS
 OPERATIONS = operations()
 every_operation = pytest.mark.parametrize("operation", OPERATIONS, ids=str)
 
-# The HTTP contract's table: what there is, and the scope it needs.
+# Table of the HTTP contract: operations and their scopes.
 CONTRACT: Final = {
     "POST /work-items": "workitems:write",
     "GET /work-items": "workitems:read",
@@ -134,7 +134,7 @@ CONTRACT: Final = {
     "GET /metrics": None,
     "GET /schemas/{kind}.json": None,
 }
-# Statuses that any operation in a tenant may answer with.
+# Statuses that every operation in a tenant may return.
 ANYWHERE: Final = {"400", "401", "403", "406", "500", "503"}
 
 
@@ -254,7 +254,7 @@ def test_examples_of_answers_are_valid(operation: Operation) -> None:
 
 
 def contents(operation: Operation) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Status, media type and content of every answer that has one."""
+    """Yield status, media type and content of every answer with a body."""
     for status, answer in operation.raw["responses"].items():
         for media_type, content in answer.get("content", {}).items():
             yield status, media_type, content

@@ -1,4 +1,4 @@
-"""Two tenants that both hold one of everything, and credentials of every kind of insufficiency in one of them."""
+"""Two tenants with one object of every kind, and credentials with every kind of missing permission in one of them."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _WORKFLOW_ACTIONS: Final = {"request_approval": {"question": "Should it go ahead
 
 @dataclass(frozen=True)
 class Stock:
-    """One tenant with everything an id can name: variable of a path → value."""
+    """Tenant with an object for every path variable."""
 
     tenant: Tenant
     admin: Api
@@ -50,7 +50,7 @@ class Stock:
 
 
 def stock(slug: str) -> Stock:
-    """A tenant whose administrator made, through the API, one of everything. Its slugs begin with its own."""
+    """Create a tenant whose administrator creates one object of every kind by the API. Slugs have a prefix."""
     tenant = make_tenant(slug)
     admin = Api(make_token(tenant, make_principal(tenant, f"{slug}-admin", roles=("tenant_admin",))))
     flow, channel, policy, system = (f"{slug}-{name}" for name in ("flow", "channel", "policy", "system"))
@@ -112,14 +112,14 @@ def stock(slug: str) -> Stock:
 
 
 def made(answer: Any) -> Any:
-    """The body of an answer that must be a success."""
+    """Return the body of a successful answer."""
     assert 200 <= answer.status_code < 300, answer.content
     return answer.json()
 
 
 @dataclass(frozen=True)
 class World:
-    """`home` and its credentials; `abroad` is the tenant it must learn nothing of."""
+    """`home` with its credentials, and the other tenant `abroad`."""
 
     home: Stock
     abroad: Stock
@@ -130,12 +130,12 @@ class World:
     _without: dict[Scope, str]
 
     def without(self, scope: Scope) -> Api:
-        """Speaks for an administrator whose credential holds every scope that does not give this one."""
+        """Return a client of an administrator whose credential has all scopes that do not include this one."""
         return Api(self._without[scope])
 
 
 def make_world() -> World:
-    """Both tenants, and the credentials."""
+    """Create both tenants and the credentials."""
     home, abroad = stock("home"), stock("abroad")
     tenant = home.tenant
     admin = make_principal(tenant, "home-admin", roles=("tenant_admin",))
@@ -172,7 +172,7 @@ def rows_of_everything(*, but: frozenset[str] = MAY_GROW) -> dict[str, str]:
 
 
 def receipts_after(count: int) -> list[tuple[str, str, list[str]]]:
-    """Tenant, kind and reason codes of all receipts but the first `count`."""
+    """Return tenant, kind and reason codes of all receipts after the first `count`."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT t.slug, r.kind, r.reason_codes FROM telemetry_receipt r "
@@ -183,7 +183,7 @@ def receipts_after(count: int) -> list[tuple[str, str, list[str]]]:
 
 
 def receipts_count() -> int:
-    """How many receipts there are, of all tenants."""
+    """Return the number of receipts of all tenants."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM telemetry_receipt")
         (count,) = cursor.fetchone()
@@ -192,7 +192,7 @@ def receipts_count() -> int:
 
 @cache
 def _tables() -> frozenset[str]:
-    """All tables, those of jobs too. Partitions are read through their parents."""
+    """Return all tables, including those of jobs. Partitions are read by their parents."""
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition "

@@ -74,7 +74,7 @@ def is_transactional(item: pytest.Item) -> bool:
 
 
 def content_of(item: pytest.Item) -> str:
-    """The prepared content that a test begins with: that of the first of its fixtures that has one."""
+    """Return the prepared content of a test: that of the first of its fixtures that has one."""
     if is_transactional(item):
         return ""
     return next((name for name in CONTENTS if name in _fixtures(item)), "")

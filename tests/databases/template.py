@@ -63,7 +63,7 @@ def _template(cursor: Any, *, fresh: bool) -> str:
 
 @contextmanager
 def _server() -> Iterator[Any]:
-    """A cursor of the schema's owner in the server's own database, under the lock."""
+    """Yield a cursor of the schema's owner in the server's own database, under the lock."""
     with connection.creation._nodb_cursor() as cursor:
         cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         yield cursor

@@ -18,7 +18,7 @@ __all__ = ["receiver"]
 
 @pytest.fixture
 def demo(db: None, prepared: Values, settings: Settings) -> Iterator[Demo]:
-    """The tenant `demo`, seeded as `manage.py up` seeds it. At the end of a journey its receipts are valid and complete."""
+    """Create the tenant `demo` as `manage.py up` does. Verify its receipts at the end of a journey."""
     settings.PASSWORD_HASHERS = MD5
     demo = prepared["demo"]() if "demo" in prepared else seeded_demo()
     tenant = demo.tenant
@@ -30,7 +30,7 @@ def demo(db: None, prepared: Values, settings: Settings) -> Iterator[Demo]:
 
 @pytest.fixture
 def bank(demo: Demo, receiver: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Receiver:
-    """The demo's bank: a receiver in its own process, which the operator allows to be called."""
+    """Run the demo's bank: a receiver in its own process, which the operator allows to be called."""
     settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
     monkeypatch.setenv("BANK_TOKEN", BANK_TOKEN)
     demo.put_bank(receiver.url)

@@ -1,4 +1,4 @@
-"""The demo tenant as a newcomer finds it, and what its people do through the API."""
+"""Demo tenant of a new instance, and actions of its people by the API."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ SMALL = {"vendor": "Hooli", "amount_minor": 900}
 
 @dataclass
 class Demo:
-    """The seeded tenant. `api(name)` speaks for a principal with all its rights."""
+    """Seeded tenant. `api(name)` is a client of a principal with all its permissions."""
 
     tenant: Tenant
     secrets: DemoSecrets
@@ -36,7 +36,7 @@ class Demo:
 
     @property
     def client(self) -> Api:
-        """The service whose token the newcomer was shown."""
+        """Return the client of the demo service, whose token a new user gets."""
         return Api(self.secrets.token)
 
     def api(self, name: str) -> Api:
@@ -45,14 +45,14 @@ class Demo:
         return self._clients[name]
 
     def join(self, name: str, kind: str = "human", roles: tuple[str, ...] = ("requester",)) -> Api:
-        """The API of somebody new."""
+        """Create a principal. Return its client."""
         make_principal(self.tenant, name, kind=kind, roles=roles)
         return self.api(name)
 
     def hand_in(
         self, payload: dict[str, Any], *, workflow: str = "payment_run", by: Api | None = None, **more: Any
     ) -> str:
-        """The id of a new work item, not decided yet."""
+        """Create a work item that is not decided yet. Return its id."""
         body = {"workflow_id": workflow, "channel_id": "web_main", "payload": payload, **more}
         answer = (by or self.client).post("/work-items", body)
         assert answer.status_code == 201, answer.content
@@ -65,7 +65,7 @@ class Demo:
         return (by or self.client).post("/actions/execute", body)
 
     def step_of(self, item: str) -> dict[str, Any]:
-        """The step the item waits at."""
+        """Return the pending step of an item."""
         (step,) = self.client.get("/decision-steps", {"work_item_id": item, "status": "pending"}).json()["data"]
         return step
 
@@ -83,7 +83,7 @@ class Demo:
         return self.client.get(f"/executions/{execution}").json()
 
     def story(self, item: str) -> list[dict[str, Any]]:
-        """The item's receipts, the oldest first."""
+        """Return the receipts of an item, oldest first."""
         events = self.client.get(f"/work-items/{item}/timeline", {"limit": 200}).json()["data"]
         return list(reversed(events))
 
@@ -91,7 +91,7 @@ class Demo:
         return [event["kind"] for event in self.story(item)]
 
     def put_bank(self, url: str, **changes: Any) -> None:
-        """Point int_bank at `url`, as the instance's operator may."""
+        """Set the URL of int_bank, like the instance's operator."""
         from integrations.models import Integration
 
         ctx = acting_system(self.tenant, EntryPoint.COMMAND)
@@ -100,13 +100,13 @@ class Demo:
             upsert_integration("int_bank", {**current.spec, "base_url": url, **changes}, ctx=ctx)
 
     def put_rules(self, *first: dict[str, Any], policy: str = "payments", only: bool = False) -> None:
-        """A new version of a policy with `first` before the rules it has (or instead of them)."""
+        """Publish a version of a policy with `first` before its rules (or instead of them)."""
         with unit_of_work(self.tenant.id):
             rules = Policy.objects.select_related("in_force").get(slug=policy).in_force.document["rules"]
             upsert_policy(policy, {"rules": [*first, *([] if only else rules)]}, ctx=acting_system(self.tenant))
 
     def check_receipts(self) -> int:
-        """Hold every receipt to its digest and its columns to its body; how many there are."""
+        """Check every receipt against its digest and its columns. Return their number."""
         with unit_of_work(self.tenant.id):
             receipts = list(Receipt.objects.all())
         for receipt in receipts:
@@ -119,12 +119,12 @@ class Demo:
         return len(receipts)
 
     def wait(self) -> list[str]:
-        """Let the worker work."""
+        """Give the worker time."""
         return run_jobs()
 
 
 def envelope_bytes(step: dict[str, Any]) -> bytes:
-    """What a step shows as the exact envelope."""
+    """Return the exact bytes of a step's envelope."""
     return base64.b64decode(step["envelope_base64"])
 
 

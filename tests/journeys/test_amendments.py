@@ -1,4 +1,4 @@
-"""Reviews, edits, cancelling, resolving: what people do to a case before anything is executed."""
+"""Reviews, edits, cancelling and resolving of cases before an execution."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Executions whose receiver answers later: waiting, answered, late, forged, sent twice."""
+"""Executions with callbacks: pending, answered, late, forged, repeated."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DONE = {"status": "succeeded", "data": {"payment_id": "p-17"}}
 
 @pytest.fixture
 def waiting(demo: Demo, bank: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An execution that was accepted and waits for its callback; its id."""
+    """Create an execution that was accepted and waits for its callback. Return its id."""
     settings.THREADA_PUBLIC_URL = "https://threada.example"
     monkeypatch.setenv("CALLBACK_KEY", KEY)
     monkeypatch.setenv("CALLBACK_KEY_BEFORE", OTHER)

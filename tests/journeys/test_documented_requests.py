@@ -1,4 +1,4 @@
-"""The two documented requests, as they are written, against the tenant that a newcomer is given."""
+"""The two documented requests work unchanged in the demo tenant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A version that one person put in force alone: what it asked for is asked again once it is taken back."""
+"""Open steps of an emergency publication are decided again when it ends."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ ONE_OF_SECURITY = {
 
 @pytest.fixture
 def first(demo: Demo) -> str:
-    """The version that was in force before: `admin` has published another alone."""
+    """Publish a version in an emergency by `admin`. Return the version that was in force before."""
     with unit_of_work(demo.tenant.id):
         require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
     admin = demo.api("admin")
@@ -66,7 +66,7 @@ def test_unconfirmed_it_is_as_if_it_had_never_been(demo: Demo, first: str) -> No
     assert renewed_step["policy_version_ids"] == [first]
     assert demo.vote("finance-1", renewed_step).status_code == 201
     assert demo.client.get("/decision-steps", {"work_item_id": small, "status": "pending"}).json()["data"] == []
-    assert demo.item(small)["status"] != "awaiting_approval"  # the version before allows it
+    assert demo.item(small)["status"] != "awaiting_approval"  # the previous version allows it
     assert demo.check_receipts() > 0
 
 

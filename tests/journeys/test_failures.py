@@ -1,4 +1,4 @@
-"""Receivers that fail: what is tried again, what is not, and how people bring it to an end."""
+"""Failing receivers: retries, final failures, and how people close them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workitems.sweeps import enqueue_due_executions
 
 
 def run_ahead(demo: Demo) -> None:
-    """Let time pass: what is scheduled for later is due now, and the sweep finds it."""
+    """Make scheduled jobs due, and run the sweep."""
     for _ in range(20):
         run_jobs()
         with unit_of_work(demo.tenant.id):
@@ -116,7 +116,7 @@ def test_what_may_not_be_repeated_is_called_once_and_reconciled(demo: Demo, bank
 
 @pytest.mark.parametrize("status", [200, 422])
 def test_what_was_reconciled_as_failed_can_be_tried_again(demo: Demo, bank: Receiver, status: int) -> None:
-    """The doubt about the first try was settled by a person: a clear answer to the second is clear."""
+    """Check that a reconciled first attempt does not make the second ambiguous."""
     demo.put_bank(bank.url, idempotent=False)
     bank.behave(fault="close")
     item = demo.hand_in(SMALL)
@@ -167,7 +167,7 @@ def test_a_failed_connection_is_retried_for_every_action(demo: Demo, bank: Recei
 
 
 def test_what_may_have_been_acted_upon_is_not_cancelled(demo: Demo, bank: Receiver) -> None:
-    """Between two tries of which the first may have arrived: cancelling would invite a second payment."""
+    """Check between two attempts: cancelling could lead to a second payment."""
     bank.behave(status=500)
     item = demo.hand_in(SMALL)
     execution = demo.execute(item).json()["execution_id"]

@@ -1,4 +1,4 @@
-"""A payment above the limit: two people from finance, one call with the approved bytes, receipts that tell it."""
+"""A payment above the limit: two approvals, one call with the approved bytes, and their receipts."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_an_agent_advises_and_never_counts(demo: Demo, bank: Receiver) -> None:
 def test_who_asks_does_not_decide(demo: Demo, bank: Receiver) -> None:
     demo.join("carla", roles=("requester", "approver", "finance"))
     item = demo.hand_in(LARGE, by=demo.api("carla"))
-    demo.execute(item, by=demo.api("finance-2"))  # finance-2 holds no actions:execute
+    demo.execute(item, by=demo.api("finance-2"))  # finance-2 does not have actions:execute
     assert demo.item(item)["status"] == "new"
     demo.execute(item)
     step = demo.step_of(item)

@@ -1,4 +1,4 @@
-"""What is refused, by whom, and what is left of it: reasons, and receipts."""
+"""Refusals: reasons, receipts, and no other changes."""
 
 from __future__ import annotations
 

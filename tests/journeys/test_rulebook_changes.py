@@ -1,4 +1,4 @@
-"""The rules change while cases are open: what waits is decided again, and a last look is taken right before the call."""
+"""Policy changes while cases are open: pending steps are decided again, and policies are checked before the call."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_applied_to_open_steps_a_denial_ends_the_waiting_execution(demo: Demo, b
 
 
 def test_what_was_never_approved_is_never_retried(demo: Demo, bank: Receiver) -> None:
-    """An execution that ended while it waited has no approval: a retry would run it without one."""
+    """Check an execution that expired without approval."""
     item = demo.hand_in(LARGE)
     waiting = demo.execute(item).json()["execution_id"]
     publish_for_open(demo, STOP)
@@ -162,7 +162,7 @@ def test_a_retired_version_sends_a_review_through_intake_again(demo: Demo) -> No
 
 
 def test_rules_about_who_acts_hold_at_every_look(demo: Demo, bank: Receiver) -> None:
-    """Who acts is who handed the item in, or who called for the action, also where a worker asks for them."""
+    """Check that the actor of a rule is the requester or executor, also in a worker."""
     demo.put_rules(
         {
             "id": "members_vote",
@@ -185,7 +185,7 @@ def test_rules_about_who_acts_hold_at_every_look(demo: Demo, bank: Receiver) -> 
 
 
 def test_the_intake_decision_is_about_who_handed_it_in(demo: Demo, bank: Receiver) -> None:
-    """Whether the worker or somebody's `execute` comes first must make no difference."""
+    """Check both orders of the worker and an `execute` by another person."""
     demo.put_rules(
         {"id": "no-agents", "when": "ctx.actor_kind == 'agent'", "at": "intake", "effect": "deny", "reason": "AGENT"}
     )
@@ -196,7 +196,7 @@ def test_the_intake_decision_is_about_who_handed_it_in(demo: Demo, bank: Receive
 
 
 def test_a_changed_integration_needs_a_new_approval(demo: Demo, bank: Receiver) -> None:
-    """What was shown would call an address that is no longer the bank's."""
+    """Check an approved envelope whose integration has a new URL."""
     item = demo.hand_in(LARGE)
     execution = demo.execute(item).json()["execution_id"]
     old = demo.step_of(item)

@@ -1,4 +1,4 @@
-"""From a secret that somebody stored to the call that bears it."""
+"""A stored secret is sent with a call and stored nowhere in plain text."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_secret_for_another_host_is_not_sent(demo: Demo, bank: Receiver) -> No
 
 
 def test_no_column_and_no_answer_holds_a_secret(demo: Demo, bank: Receiver) -> None:
-    """Answers that repeat secrets, every column of every table, and what the API shows."""
+    """Check answers that repeat secrets, every column of every table, and the API."""
     store(demo)
     demo.put_bank(bank.url, auth=AUTH)
     demo.wait()
@@ -67,7 +67,7 @@ def test_no_column_and_no_answer_holds_a_secret(demo: Demo, bank: Receiver) -> N
 
 
 def every_column() -> list[str]:
-    """Every table of the schema, a row as text; bytes both as they are and as PostgreSQL writes them."""
+    """Return the rows of all tables as text; bytes unchanged and as PostgreSQL prints them."""
     with platform_role(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p') "

@@ -1,4 +1,4 @@
-"""Another tenant's ids are not there: every kind of them, at every address, with one and the same answer."""
+"""Ids of another tenant are not found: every kind of id, at every address, with the same answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from threada_site.tenancy.models import Tenant
 
 @pytest.fixture
 def stranger(other_tenant: Tenant) -> Api:
-    """An administrator of another tenant, with every right there."""
+    """Return the client of an administrator of another tenant, with every scope there."""
     return Api(make_token(other_tenant, make_principal(other_tenant, "eve", roles=("tenant_admin",))))
 
 

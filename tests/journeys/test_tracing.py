@@ -1,4 +1,4 @@
-"""One trace from the request to the receiver, carried to a collector; nothing of it where nobody asked for it."""
+"""One trace from the request to the receiver, exported to a collector; no spans if tracing is off."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SENT = f"00-{TRACE}-{CALLER}-01"
 
 
 class Collector:
-    """A receiver of OTLP over HTTP on loopback."""
+    """Receiver of OTLP over HTTP on loopback."""
 
     def __init__(self) -> None:
         collector = self
@@ -46,7 +46,7 @@ class Collector:
                 self.end_headers()
 
             def log_message(self, *_: Any) -> None:
-                """Nothing."""
+                """Log nothing."""
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"

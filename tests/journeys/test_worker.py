@@ -1,4 +1,4 @@
-"""The same loop with a real worker in a process of its own."""
+"""Journeys with a worker in its own process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def eventually(look: Callable[[], object], expected: object, *, timeout_s: float
 
 @pytest.mark.adversarial
 def test_a_worker_is_killed_in_the_middle_of_a_call(demo: Demo, bank: Receiver) -> None:
-    """Another worker takes over once the lease has run out; the bank, which deduplicates, pays once."""
+    """Check that another worker takes over after the lease; the bank deduplicates."""
     bank.behave(delay_s=8, dedupe=True)
     environment = {"BANK_TOKEN": BANK_TOKEN, "THREADA_EGRESS_ALLOW": "127.0.0.1/32"}
     item = demo.hand_in(SMALL)

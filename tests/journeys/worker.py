@@ -1,4 +1,4 @@
-"""`manage.py worker` in a process of its own, on the test's database."""
+"""`manage.py worker` in its own process, on the test's database."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from tests.broker import engine_environment
 
 
 def database_url() -> str:
-    """The URL of the database that this test uses."""
+    """Return the URL of the database that this test uses."""
     own = connection.settings_dict
     parts = {"host": own["HOST"], "port": own["PORT"], "user": own["USER"], "password": own["PASSWORD"]}
     return f"postgresql:///{quote(own['NAME'])}?{urlencode({name: value for name, value in parts.items() if value})}"
 
 
 def start_worker(**environment: str) -> subprocess.Popen[bytes]:
-    """A worker, for tests that end it themselves."""
+    """Start a worker that the test stops itself."""
     return subprocess.Popen(
         [sys.executable, "manage.py", "worker", "--concurrency", "2"],
         cwd=settings.THREADA_BASE_DIR,
@@ -34,7 +34,7 @@ def start_worker(**environment: str) -> subprocess.Popen[bytes]:
 
 @contextmanager
 def running_worker(**environment: str) -> Iterator[subprocess.Popen[bytes]]:
-    """A worker that is asked to stop at the end, and must do so cleanly."""
+    """Run a worker; stop it at the end and check that it stops cleanly."""
     process = start_worker(**environment)
     try:
         yield process

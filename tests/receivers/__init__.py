@@ -1,1 +1,1 @@
-"""Receivers in their own process, for tests of everything that leaves this one."""
+"""Receivers in their own processes, for tests of outbound calls."""

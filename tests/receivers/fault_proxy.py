@@ -1,8 +1,8 @@
-"""A proxy on loopback that lets the receiver act and spoils what it answers:
-`python -m tests.receivers.fault_proxy CONTROL_FILE RECEIVER_PORT`.
+"""Proxy on loopback that passes requests on and breaks the answers.
 
-Prints its port on one line. CONTROL_FILE is that of `http_receiver`: the longest path prefix says what becomes of the
-receiver's answer (`fault`, `status`, `delay_s`), for the first `times` requests of the prefix; afterwards it is passed on.
+`python -m tests.receivers.fault_proxy CONTROL_FILE RECEIVER_PORT` prints its port on one line. CONTROL_FILE is the
+one of `http_receiver`: the longest path prefix selects the treatment of the answer (`fault`, `status`, `delay_s`) for
+the first `times` requests; later answers are passed on unchanged.
 """
 
 from __future__ import annotations

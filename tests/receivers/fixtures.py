@@ -23,7 +23,7 @@ _RUNNING = pytest.StashKey[dict[str, "Receiver"]]()
 
 
 class Receiver:
-    """A running receiver: what it was sent, and how it behaves."""
+    """Running receiver with its requests and behaviours."""
 
     def __init__(
         self, folder: Path, *, tls: bool = False, kind: str = "http_receiver", host: str = "127.0.0.1"
@@ -45,18 +45,18 @@ class Receiver:
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end."""
+        """Return the base URL without a trailing slash."""
         return f"{self._scheme}://{self._host}:{self.port}"
 
     def behave(self, behaviours: dict[str, dict[str, Any]] | None = None, **rest: Any) -> None:
-        """Behaviours by path prefix; keyword arguments are the behaviour of every other path. Takes effect at once."""
+        """Set behaviours by path prefix; keyword arguments set the default. Takes effect immediately."""
         whole = {**(behaviours or {}), "*": rest}
         fresh = self.control_file.with_suffix(".new")
         fresh.write_text(json.dumps(whole), encoding="utf-8")
         fresh.replace(self.control_file)
 
     def reset(self) -> bool:
-        """Forget every request and behaviour. Return False if the process has ended."""
+        """Delete all requests and behaviours. Return False if the process has ended."""
         if self.process.poll() is not None:
             return False
         self.control_file.unlink(missing_ok=True)
@@ -65,14 +65,14 @@ class Receiver:
             return connection.getresponse().status == 204
 
     def requests(self, path: str | None = None) -> list[dict[str, Any]]:
-        """Every request so far, in order, or those of one path."""
+        """Return all requests in order, or those of one path."""
         if not self.log_file.exists():
             return []
         entries = [json.loads(line) for line in self.log_file.read_text(encoding="utf-8").splitlines()]
         return [entry for entry in entries if path in (None, entry["path"])]
 
     def wait_for(self, count: int, *, path: str | None = None, timeout_s: float = 10) -> list[dict[str, Any]]:
-        """The requests, as soon as there are `count` of them; fails the test when the time is up."""
+        """Return the requests as soon as there are `count`; fail the test on timeout."""
         ends = time.monotonic() + timeout_s
         while len(found := self.requests(path)) < count:
             assert time.monotonic() < ends, f"{len(found)} of {count} requests arrived in {timeout_s} s"
@@ -81,7 +81,7 @@ class Receiver:
 
     @contextmanager
     def behind_faults(self, faults: dict[str, dict[str, Any]]) -> Iterator[str]:
-        """The base URL of a proxy that passes everything on to this receiver, and spoils its answers as told."""
+        """Return the base URL of a proxy in front of this receiver that breaks answers."""
         control = self.control_file.with_name("faults.json")
         control.write_text(json.dumps(faults), encoding="utf-8")
         command = [sys.executable, "-m", "tests.receivers.fault_proxy", str(control), str(self.port)]
@@ -102,13 +102,13 @@ class Receiver:
 
 @pytest.fixture
 def receiver(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Receiver:
-    """An HTTP receiver on loopback in its own process."""
+    """Run an HTTP receiver on loopback in its own process."""
     return _shared(request.config, "http_receiver", tmp_path_factory)
 
 
 @pytest.fixture
 def tls_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
-    """The same over TLS, with a certificate for `receiver.test` by the authority in `TLS_AUTHORITY`."""
+    """Run a TLS receiver with a certificate for `receiver.test` by `TLS_AUTHORITY`."""
     running = Receiver(tmp_path_factory.mktemp("tls_receiver"), tls=True)
     yield running
     running.stop()
@@ -116,12 +116,12 @@ def tls_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]
 
 @pytest.fixture
 def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Receiver:
-    """An OTLP collector on loopback in its own process."""
+    """Run an OTLP collector on loopback in its own process."""
     return _shared(request.config, "otlp_collector", tmp_path_factory)
 
 
 def _shared(config: pytest.Config, kind: str, folders: pytest.TempPathFactory) -> Receiver:
-    """The receiver that all tests of this process use one after another; a new one after a test that ended it."""
+    """Return the receiver that tests of this process share, or a new one if it has ended."""
     running = config.stash.setdefault(_RUNNING, {})
     if kind not in running or not running[kind].reset():
         running[kind] = Receiver(folders.mktemp(kind), kind=kind)

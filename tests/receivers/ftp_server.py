@@ -1,8 +1,8 @@
-"""An FTP server on loopback in its own process: `python -m tests.receivers.ftp_server FOLDER CONTROL_FILE [PORT]`.
+"""FTP server on loopback in its own process: `python -m tests.receivers.ftp_server FOLDER CONTROL_FILE [PORT]`.
 
-Prints its port on one line. The user is `archivist` with the password `PASSWORD`. CONTROL_FILE, read anew for every
-file, holds JSON: `corrupt` (a byte of each file received is changed), `full` (files are refused, as on a full disk).
-Each rename is appended to `renames` beside the control file.
+Prints its port on one line. The user is `archivist` with the password `PASSWORD`. CONTROL_FILE, which is read for
+every file, contains JSON: `corrupt` (changes a byte of each received file), `full` (refuses files, like a full disk).
+Each rename is appended to `renames` next to the control file.
 """
 
 from __future__ import annotations

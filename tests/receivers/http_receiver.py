@@ -7,7 +7,7 @@ Every request is appended to LOG_FILE as one JSON line, before it is answered:
 "from" (the caller's address)}`.
 `effect` says whether a receiver would have acted: False for a repeated Idempotency-Key where `dedupe` is on.
 
-CONTROL_FILE, read anew for every request, holds JSON: a mapping of path prefix to behaviour, `*` for the rest. The
+CONTROL_FILE, which is read for every request, contains JSON: a mapping of path prefix to behaviour, `*` for the rest. The
 longest prefix wins. Without one, a request is answered with 200 and `{"ok": true}`. A behaviour may hold
 * `status`, `headers` (mapping), `body` (any JSON value, or a string sent as it stands), `content_type`
 * `delay_s`: wait before the answer
@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def text_of(self, body: bytes) -> str:
-        """What the log says of a body."""
+        """Return the body as it is logged."""
         return body.decode("utf-8", "replace")
 
     def _behaviour(self) -> dict[str, Any]:
@@ -111,7 +111,7 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(payload)
 
     def log_message(self, *arguments: Any) -> None:
-        """Nothing on stderr: the log is the file."""
+        """Log nothing to stderr."""
 
 
 def _plain(behaviour: dict[str, Any]) -> dict[str, Any]:
@@ -236,7 +236,7 @@ class Server(ThreadingHTTPServer):
     request_queue_size = 256
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that went away is no news here."""
+        """Ignore clients that disconnect."""
 
 
 def main(handler: type[Handler] = Handler) -> None:

@@ -1,4 +1,4 @@
-"""A mail server on loopback that keeps what it is sent, refuses and hangs as told. Used as a fixture: `mail_server`."""
+"""Mail server on loopback that stores mails and can refuse or hang. Fixture: `mail_server`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from threada_site.environment import mail_server as read_server
 
 
 class MailServer:
-    """What arrived, and how it behaves: `refusals` are answered in turn at `refuse_at`, before anything is taken."""
+    """Received mails and behaviour: `refusals` are used in turn at `refuse_at`, before a mail is accepted."""
 
     def __init__(self) -> None:
         self.taken: list[tuple[str, EmailMessage]] = []
@@ -80,7 +80,7 @@ class MailServer:
 
 @pytest.fixture
 def mail_server(settings: Any) -> Iterator[MailServer]:
-    """A running mail server, which the instance uses."""
+    """Run a mail server and configure the instance to use it."""
     server = MailServer()
     server.start()
     with pytest.MonkeyPatch.context() as patch:
@@ -92,5 +92,5 @@ def mail_server(settings: Any) -> Iterator[MailServer]:
 
 
 def urls_in(text: str) -> list[str]:
-    """Every address that a message holds."""
+    """Return all URLs in a message."""
     return re.findall(r"""https?://[^\s"'<>]+""", text)

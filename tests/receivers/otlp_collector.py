@@ -1,8 +1,8 @@
-"""An OTLP/HTTP receiver of logs in its own process: `python -m tests.receivers.otlp_collector LOG_FILE CONTROL_FILE`.
+"""OTLP/HTTP receiver of logs in its own process: `python -m tests.receivers.otlp_collector LOG_FILE CONTROL_FILE`.
 
-As `http_receiver`, but that a body is unpacked and read with the official protobuf classes, and that `body` in the log
-is the message in protobuf's own JSON, or `unreadable`. Unless a behaviour says `body` or `fault`, the answer is a
-protobuf message: an `ExportLogsServiceResponse` with a behaviour's `rejected` and `message` below 400, else a
+Like `http_receiver`, but a body is decompressed and parsed with the official protobuf classes; `body` in the log is
+the message in protobuf's JSON, or `unreadable`. Without `body` or `fault` in a behaviour, the answer is a protobuf
+message: an `ExportLogsServiceResponse` with the behaviour's `rejected` and `message` below 400, else a
 `google.rpc.Status` with its `message`.
 """
 

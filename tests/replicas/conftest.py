@@ -73,7 +73,7 @@ class Asked:
 
 @pytest.fixture
 def asked() -> Any:
-    """Record statements: `with asked() as statements: …`"""
+    """Record statements: `with asked() as statements: …`."""
 
     @contextmanager
     def watching(alias: str = ALIAS) -> Iterator[Asked]:

@@ -16,7 +16,7 @@ def office(tenant: Tenant, prepared: Values) -> Office:
 
 @pytest.fixture
 def sealed_log(db: None, prepared: Values) -> SealedLog:
-    """A log that is sealed once for all tests that change it by SQL and roll back."""
+    """Seal a log once for all tests that change it by SQL and roll back."""
     return prepared["sealed_log"]()
 
 

@@ -17,7 +17,7 @@ from threada_site.kernel.clock import rfc3339
 
 @pytest.fixture
 def payment_and_item(office: Office) -> tuple[Office, Any, Any, Api]:
-    """A payment with an execution, an item of another workflow, and a member with `telemetry:read`."""
+    """Create a payment with an execution, an item of another workflow, and a member with `telemetry:read`."""
     office.upsert_workflow("travel")
     item, _, execution = office.awaiting()
     office.create(workflow="travel", channel=None)

@@ -39,7 +39,7 @@ VERIFIER = Path(__file__).resolve().parents[2] / "telemetry" / "verifier" / "thr
 
 @pytest.fixture
 def sealing_setup(tmp_path: Path, settings: Any) -> Iterator[SealingSetup]:
-    """A sealer that has endorsed the key of this process."""
+    """Run a sealer that has endorsed the key of this process."""
     sealing_setup = SealingSetup(tmp_path)
     endorse_key(sealing_setup, settings)
     yield sealing_setup

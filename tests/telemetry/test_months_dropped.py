@@ -60,7 +60,7 @@ def named(ago: int) -> str:
 
 @pytest.fixture
 def years(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> Tenant:
-    """A table of receipts with six past months, and a job that moves at most eight rows."""
+    """Add six past months to a table of receipts, and limit the job to eight rows."""
     monkeypatch.setattr(partitioning, "MOST_ROWS_MOVED", 8)
     add_past_months(TABLE, 6)
     return tenant

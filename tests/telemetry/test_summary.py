@@ -262,7 +262,7 @@ def test_smallest_sufficient_table_is_used(chosen: dict[str, str], group_by: str
 
 
 def combined(tenant: Tenant, *, seed: int) -> None:
-    """Counts of many combinations, each added twice."""
+    """Add counts of many combinations, each twice."""
     rng = random.Random(seed)
     today = clock.now().date()
     versions = [ids.new_uuid() for _ in range(3)] + [None]

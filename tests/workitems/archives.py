@@ -32,7 +32,7 @@ def put_rule(office: Office, slug: str = "all", **spec: Any) -> None:
 
 
 def ended(office: Office, *, days: float, **more: Any) -> WorkItem:
-    """A payment that was voted on and rejected, so many days ago."""
+    """Create a payment that was rejected `days` days ago."""
     item, step, _ = office.awaiting(500, **more)
     office.vote(step, "fay", "reject", comment="Not without the invoice, says Fay.")
     return aged(office, item, days=days)
@@ -75,7 +75,7 @@ def run(office: Office, *, size: int = 100) -> int:
 
 
 def bodies_of_cases(office: Office) -> set[bytes]:
-    """The receipts of work items that are in the database."""
+    """Return the bodies of the receipts of work items in the database."""
     with unit_of_work(office.tenant.id):
         bodies = Receipt.objects.exclude(work_item_id=None).values_list("body", flat=True)
         return {bytes(body) for body in bodies}

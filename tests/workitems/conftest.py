@@ -19,7 +19,7 @@ def office(tenant: Tenant, prepared: Values) -> Office:
 
 @pytest.fixture
 def staffed(office: Office, prepared: Values) -> Office:
-    """The office with the people of the vote matrix."""
+    """Add the people of the vote matrix to the office."""
     if "office" not in prepared:
         add_people(office)
     return office
@@ -27,7 +27,7 @@ def staffed(office: Office, prepared: Values) -> Office:
 
 @pytest.fixture
 def bank(office: Office, receiver: Receiver, settings: Settings) -> Receiver:
-    """The office's bank: a receiver in its own process, which the operator allows to be called."""
+    """Run the office's bank: a receiver in its own process, which the operator allows to be called."""
     settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
     office.put_bank(base_url=receiver.url)
     return receiver

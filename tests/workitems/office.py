@@ -114,13 +114,13 @@ class Office:
             upsert_integration("bank", {**BANK, **changes}, ctx=acting_system(self.tenant, EntryPoint.COMMAND))
 
     def create(self, amount: int = 5, *, by: str = "rita", **more: Any) -> WorkItem:
-        """A new work item, not decided yet."""
+        """Create a work item that is not decided yet."""
         asked: dict[str, Any] = {"workflow": "payments", "channel": "web", "payload": {"amount": amount}, **more}
         with unit_of_work(self.tenant.id):
             return create_work_item(IntakeRequest(**asked), ctx=self.ctx(by))
 
     def decided(self, amount: int = 5, **more: Any) -> WorkItem:
-        """A work item about which the policies have decided."""
+        """Create a work item with a policy decision."""
         item = self.create(amount, **more)
         with unit_of_work(self.tenant.id):
             locked = locked_item(item.id, ctx=self.system)
@@ -133,7 +133,7 @@ class Office:
             return execute_action(locked_item(item.id, ctx=self.system), ActionRequest(**asked), ctx=self.ctx(by))
 
     def awaiting(self, amount: int = 500, **more: Any) -> tuple[WorkItem, DecisionStep, Execution]:
-        """A payment that waits for two of finance."""
+        """Create a payment that needs two approvals of finance."""
         item = self.decided(amount, **more)
         started = self.execute(item)
         assert started.step is not None

@@ -32,7 +32,7 @@ def payload(amount: int = 500, *, person: str = ALICE) -> dict[str, Any]:
 
 
 def waiting_case(office: Office, *, person: str = ALICE) -> tuple[WorkItem, DecisionStep, Execution]:
-    """A payment that waits for its second vote."""
+    """Create a payment that needs its second vote."""
     item = office.decided(
         payload=payload(person=person), evidence=[{"title": "Q-EVIDENCE"}], external_ref=f"ref of {person}"
     )
@@ -43,7 +43,7 @@ def waiting_case(office: Office, *, person: str = ALICE) -> tuple[WorkItem, Deci
 
 
 def ended_case(office: Office, *, person: str = ALICE) -> tuple[WorkItem, DecisionStep, Execution]:
-    """The same, cancelled."""
+    """Create a case that is cancelled while it waits for its second vote."""
     item, step, execution = waiting_case(office, person=person)
     office.on_item(item, cancel_work_item, reason="Q-REASON")
     return office.item(item), step, execution
@@ -67,7 +67,7 @@ def found_in_tables(*words: str) -> set[tuple[str, str]]:
 
 
 def stored_rows(*tables: str) -> dict[str, list[str]]:
-    """These tables as the database holds them."""
+    """Return the rows of these tables as stored in the database."""
     with platform_role(), connection.cursor() as cursor:
         found = {}
         for table in tables:

@@ -27,7 +27,7 @@ def pay(item: WorkItem, **more: Any) -> dict[str, Any]:
 
 
 def plain(schema: Any) -> Any:
-    """The schema with the representations inside it spelled out."""
+    """Return the schema with its nested representations expanded."""
     if isinstance(schema, Representation):
         return plain(schema.schema)
     if isinstance(schema, dict):

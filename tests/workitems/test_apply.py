@@ -87,7 +87,7 @@ def counts(tenant: Tenant) -> tuple[int, ...]:
 
 
 class Ran:
-    """What a run of the command said, and how it ended."""
+    """Output and exit status of a command."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], path: Path, *options: str) -> None:
         try:

@@ -156,7 +156,7 @@ def test_a_kill_loses_nothing(office: Office, archive: Path, where: str, calls: 
 
 
 def _wait_for_locks() -> None:
-    """The server notices a killed client within a moment; its transaction ends then."""
+    """Wait until the server has ended the transaction of a killed client."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with connection.cursor() as cursor:

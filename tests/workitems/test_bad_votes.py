@@ -157,7 +157,7 @@ def pressed(scene: Scene, url: str, sent: dict[str, Any]) -> str:
 
 
 def contents() -> dict[str, str]:
-    """A digest of all rows of every table, of all tenants."""
+    """Return a digest of all rows of every table, of all tenants."""
     present = set(connection.introspection.table_names()) - MAY_CHANGE
     tables = sorted({model._meta.db_table for model in apps.get_models(include_auto_created=True)} & present)
     assert len(tables) > 30

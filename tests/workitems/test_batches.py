@@ -1,4 +1,4 @@
-"""What may be decided together: pure."""
+"""Limits of batches of decisions. Pure."""
 
 from __future__ import annotations
 

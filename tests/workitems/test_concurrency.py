@@ -36,7 +36,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 
 def at_once(*operations: Callable[[], Any]) -> list[Any]:
-    """What each action returned or raised, all begun at the same moment, each in a thread of its own."""
+    """Run all operations at the same time in threads. Return their results and errors."""
     ready = Barrier(len(operations))
 
     def run(operation: Callable[[], Any]) -> Any:

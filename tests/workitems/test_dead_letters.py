@@ -1,4 +1,4 @@
-"""What failed after all tries: found, filtered, and tried again one by one or many at once."""
+"""Dead letters: list, filter, and retry of one or many."""
 
 from __future__ import annotations
 

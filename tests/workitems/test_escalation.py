@@ -21,7 +21,7 @@ from workitems.steps.escalation import escalate_step
 
 @pytest.fixture
 def lea(office: Office) -> Office:
-    """The office with a finance lead, to whom rules escalate."""
+    """Add a finance lead to the office, to whom rules escalate."""
     with unit_of_work(office.tenant.id):
         define_role("lead", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=office.system)
     office.join("lea", roles=("lead",))

@@ -1,4 +1,4 @@
-"""Who may not decide, by their part in the case; and that no credential makes a person of an agent."""
+"""Exclusions by part in the case; no credential turns an agent into a person."""
 
 from __future__ import annotations
 

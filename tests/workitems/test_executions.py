@@ -25,7 +25,7 @@ def failed(office: Office, bank: Receiver) -> Execution:
 
 
 def unknown(office: Office) -> Execution:
-    """An execution whose worker was lost on an action that may not be repeated."""
+    """Create an execution whose worker was lost during an action that may not be repeated."""
     office.put_bank(idempotent=False)
     execution = office.execute(office.decided()).execution
     with unit_of_work(office.tenant.id):

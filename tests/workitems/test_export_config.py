@@ -149,7 +149,7 @@ def run(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> Any:
 
 @pytest.fixture
 def everything(run: Any, tmp_path: Path) -> Path:
-    """A file with a document of every kind, applied."""
+    """Apply a file with a document of every kind. Return its path."""
     file = tmp_path / "everything.yaml"
     file.write_text(EVERYTHING)
     done = run("apply", file)

@@ -220,7 +220,7 @@ def _run(office: Office, execution: Execution) -> None:
 
 @pytest.fixture
 def ill(office: Office, bank: Receiver) -> Office:
-    """A bank whose breaker opened after its second failure."""
+    """Open the breaker of the bank by two failures."""
     pay = {**BANK["actions"]["pay"], "retry": {"attempts": 1}}
     office.put_bank(base_url=bank.url, actions={"pay": pay}, breaker={"failures": 2, "rest": "PT1M"})
     bank.behave(status=503)

@@ -35,7 +35,7 @@ def everything(office: Office) -> dict[str, Any]:
 
 
 def run_slowly(office: Office, bank: Receiver, execution: Execution) -> threading.Thread:
-    """A worker whose call takes two seconds; its lease is gone as soon as the receiver has the request."""
+    """Run a call of two seconds in a thread; its lease expires as soon as the receiver has the request."""
 
     def work() -> None:
         try:

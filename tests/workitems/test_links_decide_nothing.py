@@ -42,7 +42,7 @@ AS_IF_TO_DECIDE = {"decision": "approve", "approve": "1", "_method": "POST"}
 
 
 def everything() -> dict[str, Any]:
-    """What every table of the instance holds, but for sign-ins and refusals."""
+    """Return the contents of all tables except sign-ins and refusals."""
     tables = sorted({model._meta.db_table for model in apps.get_models(include_auto_created=True)} - MAY_DIFFER)
     present = set(connection.introspection.table_names())
     found = {}

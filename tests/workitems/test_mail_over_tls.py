@@ -34,7 +34,7 @@ class Mails:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that vouches for itself, with its key."""
+    """Create a self-signed certificate for 127.0.0.1 with its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "mail")])
     now = datetime.now(UTC)
@@ -62,7 +62,7 @@ def certificate(tmp_path: Path) -> Path:
 def server(
     request: pytest.FixtureRequest, certificate: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[str, Mails]]:
-    """A server of each kind, and how the instance is told of it."""
+    """Run a server of each kind. Yield the setting for the instance and its mails."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
     with socket.socket() as probe:

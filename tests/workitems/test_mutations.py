@@ -44,7 +44,7 @@ def as_owner(office: Office) -> Iterator[None]:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    """What is done inside has never happened."""
+    """Roll back everything inside the block."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
@@ -53,7 +53,7 @@ def undone() -> Iterator[None]:
 
 @pytest.fixture
 def approved(office: Office, bank: Receiver) -> Execution:
-    """A payment that two people have approved and no worker has taken up."""
+    """Create a payment that two people have approved and no worker has started."""
     _, step, execution = office.awaiting(evidence=["p. 4"])
     office.vote(step, "fay")
     office.vote(step, "finn")
@@ -78,7 +78,7 @@ def flip_hash(execution: Execution) -> None:
 
 
 def resealed(change: Callable[[dict[str, Any]], None]) -> Callable[[Execution], None]:
-    """The bytes changed inside, with a hash that fits them again, everywhere but in what people said."""
+    """Return a mutation of the envelope's bytes that also updates its hash everywhere except in votes."""
 
     def mutate(execution: Execution) -> None:
         sealed = json.loads(bytes(execution.envelope.body))
@@ -90,7 +90,7 @@ def resealed(change: Callable[[dict[str, Any]], None]) -> Callable[[Execution], 
 
 
 def resealed_with_step(change: Callable[[dict[str, Any]], None]) -> Callable[[Execution], None]:
-    """The same, and the step says that it was about the new hash."""
+    """Return a mutation like `resealed` that also changes the hash of the step."""
 
     def mutate(execution: Execution) -> None:
         resealed(change)(execution)

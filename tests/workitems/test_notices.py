@@ -51,7 +51,7 @@ def messages(office: Office, **which: Any) -> Told:
 
 
 def told(server: MailServer) -> list[tuple[str, str]]:
-    """Who got which subject, in order of names."""
+    """Return recipients and subjects, in order of names."""
     return sorted((address.partition("@")[0], str(mail["Subject"])) for address, mail in server.taken)
 
 

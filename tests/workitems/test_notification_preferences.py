@@ -1,4 +1,4 @@
-"""What people want to be told is theirs to say, honoured at once, and shown without what is secret."""
+"""Notification preferences: own ones only, effective immediately, shown without secrets."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def addresses(office: Office) -> None:
 
 @pytest.fixture
 def hook(receiver: Receiver, settings: Settings) -> str:
-    """A chat address that leads to the receiver."""
+    """Return a chat address that leads to the receiver."""
     settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
     return f"mmost://127.0.0.1:{receiver.port}/{TOKEN}"
 

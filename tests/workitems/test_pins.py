@@ -120,7 +120,7 @@ def in_thread(pool: ThreadPoolExecutor, operation: Callable[[], Any]) -> Future[
 
 
 def is_done_soon(future: Future[Any]) -> bool:
-    """Whether it ends although somebody else's transaction is open."""
+    """Return True if the future ends although another transaction is open."""
     try:
         future.result(0.4)
     except TimeoutError:

@@ -1,4 +1,4 @@
-"""Nothing that an insert does not need: no middleware, no authentication, one parser, one renderer."""
+"""Settings for a minimal insert: no middleware, no authentication, one parser, one renderer."""
 
 import os
 

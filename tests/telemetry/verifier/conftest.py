@@ -27,5 +27,5 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 @pytest.fixture(scope="session")
 def log() -> Log:
-    """A log of 600 receipts, which is more than one tile."""
+    """Create a log of 600 receipts, which is more than one tile."""
     return log_of(600)

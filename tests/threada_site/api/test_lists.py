@@ -167,7 +167,11 @@ class TestFilters:
     def test_unknown_parameter_is_named_with_a_suggestion(self, client: Api) -> None:
         document = assert_problem(client.get("/channels", {"slugs": "a", "zzz": 1}), 422, "invalid_request")
         assert document["errors"] == [
-            {"pointer": "?slugs", "detail": "is not a parameter of this list; did you mean slug?", "code": "unknown_parameter"},
+            {
+                "pointer": "?slugs",
+                "detail": "is not a parameter of this list; did you mean slug?",
+                "code": "unknown_parameter",
+            },
             {"pointer": "?zzz", "detail": "is not a parameter of this list", "code": "unknown_parameter"},
         ]
 

@@ -85,5 +85,7 @@ def test_owner_is_shown_with_the_credential(manage: Manage, tenant: Tenant, ann:
     assert credential(manage, *asked, principal="crawler").status == 0
     assert owner_of(tenant, User.objects.get(username="crawler")) == ann
     refused = credential(manage, *asked, "--owner", "nobody", principal="other")
-    assert refused == Said(1, "", "The owner 'nobody' is not an active person of this tenant.\n/owner is not a person\n")
+    assert refused == Said(
+        1, "", "The owner 'nobody' is not an active person of this tenant.\n/owner is not a person\n"
+    )
     assert not User.objects.filter(username="other").exists()

@@ -14,7 +14,7 @@ from threada_site.postgres.home import service_home
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """A data directory for one test; a server started in it is stopped afterwards."""
+    """Create a data directory for one test; stop a server that was started in it."""
     yield from _root(tmp_path / "data")
 
 

@@ -46,7 +46,7 @@ class RowMaker:
         return self.made
 
     def copied_for(self, tenant: Tenant) -> RowMaker:
-        """A maker with the same rows that can change without this one; `tenant` is a copy of the same tenant."""
+        """Return a maker with copies of the rows; `tenant` is a copy of the same tenant."""
         copied = copy(self)
         copied.tenant = tenant
         copied.made = {model: copy(row) for model, row in self.made.items()}
