@@ -31,7 +31,7 @@ def test_two_people_approve_a_payment(demo: Demo, page: Watched) -> None:
     page.page.goto("/console/workitems/workitem/")
     page.page.get_by_role("link", name=busy.item).click()
     expect(page.page.get_by_text("0 of 2 votes given.")).to_be_visible()
-    page.page.get_by_role("link", name="Open the decision").click()
+    page.page.get_by_role("link", name="Open decision").click()
     expect(page.page.get_by_text(busy.envelope_sha256).first).to_be_visible()
     page.page.get_by_text("exact bytes").click()
     expect(page.page.locator("pre.t-bytes")).to_contain_text('"format":"threada-envelope/3"')

@@ -112,7 +112,7 @@ def test_checkpoint_page_shows_its_position(tenant: Tenant, sealing_setup: Seali
 
 
 def test_before_anything_is_sealed(tenant: Tenant, auditor: Client) -> None:
-    assert "Nothing is in the log of the instance yet." in auditor.get(INSTANCE).content.decode()
+    assert "The instance log has no entries." in auditor.get(INSTANCE).content.decode()
     assert (auditor.get(NEWEST_CHECKPOINT).status_code, auditor.get(PROOF).status_code) == (404, 404)
 
 
@@ -120,8 +120,8 @@ def test_holes_are_said(tenant: Tenant, other_tenant: Tenant, sealing_setup: Sea
     seal_both(tenant, other_tenant, sealing_setup)
     by_sql("DELETE FROM telemetry_instancenode WHERE level = 0 AND index = 0")
     page = auditor.get(INSTANCE).content.decode()
-    assert "This log is not whole: node (0, 0) of the log is missing." in page
-    assert "It cannot be proven." in page
+    assert "This log is not consistent: node (0, 0) of the log is missing." in page
+    assert "It cannot be proved." in page
     assert auditor.get(PROOF).status_code == 404
     api = Api(make_token(tenant, make_principal(tenant, "bot", roles=["auditor"])))
     answer = api.get("/checkpoints/instance")

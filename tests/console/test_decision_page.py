@@ -104,7 +104,7 @@ def test_what_changed_since_the_last_version(demo: Demo, console: Console) -> No
         ("will be sent / body / vendor", "Hooli", "Hooli Ltd"),
     ]
     assert [change.is_absent for change in changes] == [False, True, False, False, False]
-    assert "What changed since" not in page_of(browser, old["decision_step_id"]).content.decode()
+    assert "Changes since" not in page_of(browser, old["decision_step_id"]).content.decode()
     assert statements(browser, step["decision_step_id"]) <= STATEMENTS
 
 
@@ -120,7 +120,7 @@ def test_what_was_decided_before_by_the_same_rule(demo: Demo, console: Console) 
         ("approved", "Vendor 6"),
         *(("rejected", f"Vendor {place}") for place in (5, 4, 3, 2)),
     ]
-    assert "Decided before" in page_of(browser, steps[7]["decision_step_id"]).content.decode()
+    assert "Earlier decisions" in page_of(browser, steps[7]["decision_step_id"]).content.decode()
     assert page_of(browser, steps[0]["decision_step_id"]).context["alike"] == []
     assert statements(browser, steps[7]["decision_step_id"]) <= STATEMENTS
 

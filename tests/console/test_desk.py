@@ -99,7 +99,7 @@ def test_only_what_this_person_can_decide(demo: Demo, console: Console) -> None:
     assert shown(console("finance-1")) == [named(own)]
     make_principal(demo.tenant, "viola", roles=["viewer"])
     page = console("viola").get(DESK)
-    assert "Nothing waits for your decision." in page.content.decode()
+    assert "No decisions are pending for you." in page.content.decode()
     assert "Decision desk</" not in console("viola").get("/console/").content.decode()
 
 

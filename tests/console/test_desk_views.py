@@ -41,7 +41,7 @@ def kept(tenant: Tenant) -> list[tuple[str, str, dict[str, Any]]]:
 def test_saved_opened_and_deleted(demo: Demo, console: Console) -> None:
     plain, flagged = ask(demo), ask(demo, risk_flags=["new_vendor"])
     browser = console("finance-1")
-    assert "Keep these filters as" not in browser.get(DESK).content.decode()
+    assert "Name of a view with these filters" not in browser.get(DESK).content.decode()
     filtered = browser.get(f"{DESK}?risk=flagged&due=week").content.decode()
     assert '<input type="hidden" name="risk" value="flagged">' in filtered
     where, said = post(browser, SAVE, name="  Risky,  this week ", risk="flagged", due="week", kind="", after="x")

@@ -36,7 +36,7 @@ def test_it_shows_what_holds_without_a_choice(demo: Demo, console: Console) -> N
     User.objects.filter(username="finance-1").update(email="finance-1@example.org", time_zone="Europe/Berlin")
     page = console("finance-1").get(PAGE).content.decode()
     assert page.count("checked") == 8
-    assert "Empty: finance-1@example.org, your account&#x27;s. Times are written in Europe/Berlin." in page
+    assert "Empty: finance-1@example.org, the address of your account. Times are shown in the zone Europe/Berlin." in page
     assert "This instance cannot send mail." in page
     assert "Remove the chat address" not in page
     assert 'href="/console/notifications/"' in page

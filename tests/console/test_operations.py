@@ -75,15 +75,15 @@ def test_operations_show_what_waits_and_why(office: Office, bank: Receiver, admi
         "resting", 3, "breaker", "rejected_by_receiver",
     )  # fmt: skip
     page = admin.get(reverse("admin:integrations_integration_change", args=["bank"])).content.decode()
-    assert "3; after 10 it is left alone for 30 s" in page
+    assert "3; after 10 no calls for 30 s" in page
     row = admin.get(reverse("admin:integrations_execution_change", args=[waiting.public_id])).content.decode()
     assert "bank is not called before" in row
 
 
 def test_an_empty_tenant_has_nothing_to_operate(office: Office, admin: Client) -> None:
     text = admin.get(reverse("admin:integrations_execution_operations")).content.decode()
-    assert "Nothing waits to be reconciled." in text
-    assert "Nothing has failed for good." in text
+    assert "No execution needs to be reconciled." in text
+    assert "There are no dead letters." in text
 
 
 def test_freezing_and_lifting_by_form(office: Office, bank: Receiver, admin: Client) -> None:
@@ -98,7 +98,7 @@ def test_freezing_and_lifting_by_form(office: Office, bank: Receiver, admin: Cli
         key = blocked.blocked_by_freeze.public_id
     assert execution.public_id in admin.get(reverse("admin:integrations_freeze_change", args=[key])).content.decode()
     page = admin.get(reverse("admin:integrations_execution_change", args=[execution.public_id])).content.decode()
-    assert "Held by a freeze" in page
+    assert "Blocked by a freeze" in page
     assert "A freeze must now be lifted by another person" in send(admin, "freeze_four_eyes")
     refused = admin.post(reverse("admin:integrations_freeze_lift", args=[key]), {"reason": ""})
     assert refused.status_code == 422
@@ -135,7 +135,7 @@ def test_undoing_by_form(office: Office, bank: Receiver, admin: Client) -> None:
     execution = office.execute(office.decided()).execution
     run_jobs()
     page = admin.get(reverse("admin:integrations_execution_change", args=[execution.public_id])).content.decode()
-    assert "Undo it: refund" in page
+    assert "Undo by refund" in page
     assert "The undo action is executed." in send(admin, "execution_undo", execution.public_id, input="{}")
     run_jobs()
     assert [call["path"] for call in bank.requests()] == ["/payments", "/refunds"]

@@ -147,7 +147,7 @@ def test_two_people_are_asked_for_in_the_console(demo: Demo, console: Console) -
     assert "One person alone can publish policies in this tenant." in browser.get("/console/").content.decode()
     assert "Require four eyes" in browser.get("/console/policies/policy/").content.decode()
     asked = browser.post("/console/tenancy/foureyesrule/require/", follow=True)
-    assert "put in force by a second person from now on." in asked.content.decode()
+    assert "must now be published by a second person." in asked.content.decode()
     assert "One person may put" not in browser.get("/console/policies/policy/").content.decode()
     with unit_of_work(demo.tenant.id):
         assert requires_four_eyes(demo.tenant.id, POLICY_FOUR_EYES)
@@ -211,14 +211,14 @@ def test_an_emergency_is_shown_until_a_second_person_confirms_it(demo: Demo, con
     for browser in (admin, pat):
         for address in ("/console/", "/console/policies/policy/", f"{page}change/"):
             said = browser.get(address).content.decode()
-            assert "word alone, until" in said, address
+            assert "published in an emergency by one person" in said, address
             assert "The bank answers twice." in said
-    assert "word alone, until" not in console("finance-1").get("/console/").content.decode()
+    assert "published in an emergency by one person" not in console("finance-1").get("/console/").content.decode()
     own = admin.post(f"{page}confirm-emergency/", follow=True).content.decode()
     assert "(second_person_required)" in own
     confirmed = pat.post(f"{page}confirm-emergency/", follow=True).content.decode()
     assert "is confirmed and stays in force." in confirmed
-    assert "word alone, until" not in pat.get("/console/").content.decode()
+    assert "published in an emergency by one person" not in pat.get("/console/").content.decode()
     late = pat.post(f"{page}end-emergency/", follow=True).content.decode()
     assert "(transition_not_allowed)" in late
     with unit_of_work(demo.tenant.id):

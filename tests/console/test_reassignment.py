@@ -80,10 +80,10 @@ def test_a_claim_is_shown_taken_back_and_ends_by_itself(demo: Demo, busy: Busy, 
     assert sent(fay, address("claim", busy.step)) == "The step is claimed by you for half an hour."
     assert offers(fay, busy.step) == ["release", "reassign", "change_input"]
     assert offers(finn, busy.step) == ["reassign", "change_input"]
-    assert "finance-1</span> is on it until" in page(finn, busy.step).content.decode()
+    assert "finance-1</span> has claimed it until" in page(finn, busy.step).content.decode()
     with unit_of_work(demo.tenant.id):
         DecisionStep.objects.update(claimed_until=clock.now() - timedelta(seconds=1))
-    assert "is on it until" not in page(finn, busy.step).content.decode()
+    assert "has claimed it until" not in page(finn, busy.step).content.decode()
     assert offers(finn, busy.step) == ["claim", "reassign", "change_input"]
     told = demo.client.get(f"/decision-steps/{busy.step}").json()
     assert (told["claimed_by"], told["claimed_until"]) == (None, None)
@@ -98,7 +98,7 @@ def test_reassigning(demo: Demo, busy: Busy, console: Console) -> None:
     fay, url = console("finance-1"), address("reassign", busy.step)
     assert names_in(fay, url, "to") == ["finance-1", "finance-2"]
     assert sent(fay, url, to="finance-2", reason="She knows Hooli.") == "The step is assigned to finance-2."
-    assert "Handed to <span" in page(fay, busy.step).content.decode()
+    assert "Assigned to <span" in page(fay, busy.step).content.decode()
     assert names_in(fay, url, "to") == ["finance-1"]
     (receipt,) = bodies(demo, "decision_step.reassigned")
     assert receipt["inputs"]["assignee"] == User.objects.get(username="finance-2").public_id
@@ -172,13 +172,13 @@ def test_out_of_office(demo: Demo, console: Console) -> None:
     assert (row.delegator.username, row.reason) == ("finance-1", "Holidays")
     assert row.ends_at.strftime("%Y-%m-%dT%H:%M") == until
     address_of = reverse("admin:workitems_delegation_change", args=[row.public_id])
-    assert "End it now" in fay.get(address_of).content.decode()
-    assert "End it now" not in console("finance-2").get(address_of).content.decode()
+    assert "End delegation" in fay.get(address_of).content.decode()
+    assert "End delegation" not in console("finance-2").get(address_of).content.decode()
     end = reverse("admin:workitems_delegation_end", args=[row.public_id])
     answer = console("finance-2").post(end)
     assert "(permission_denied)" in str(next(iter(get_messages(answer.wsgi_request))))
     assert sent(console("security-1"), end) == "The delegation has ended. Decisions of the delegate remain valid."
-    assert "End it now" not in fay.get(address_of).content.decode()
+    assert "End delegation" not in fay.get(address_of).content.decode()
     assert [body["actor"]["principal"] for body in bodies(demo, "delegation.created")] == [
         User.objects.get(username="finance-1").public_id
     ]
@@ -201,7 +201,7 @@ def test_a_departed_approver_is_seen_at_once_on_the_pages(demo: Demo, busy: Busy
         remove_member(User.objects.get(username="finance-2"), ctx=acting_system(demo.tenant))
     sweep_reachability()
     item = console("admin").get(reverse("admin:workitems_workitem_change", args=[busy.item])).content.decode()
-    assert "Nobody who is left can complete the approval." in item
+    assert "No member can complete the approval." in item
     assert "Nobody who is left can complete this." in page(console("admin"), busy.step).content.decode()
     listed = console("admin").get("/console/workitems/workitem/").content.decode()
     assert "nobody can decide" in listed

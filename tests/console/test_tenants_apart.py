@@ -86,7 +86,7 @@ def test_members_of_several_choose_and_change(demo: Demo) -> None:
     assert len(browser.get("/console/workitems/workitem/").context["rows"]) == 1
     refused = browser.post("/console/tenant/", {"tenant": "initech"})
     assert refused.status_code == 200
-    assert "You do not belong to this tenant" in refused.content.decode()
+    assert "You are not a member of this tenant" in refused.content.decode()
     foreign_address = browser.post("/console/tenant/", {"tenant": "demo", "next": "https://evil.example/"})
     assert foreign_address["Location"] == "/console/"
 

@@ -165,7 +165,7 @@ def test_a_reader_finds_its_own(world: World) -> None:
             query = {"workflow_id": world.home.ids["workflow_id"]} if operation.path == "/policies/effective" else None
             answer = world.home.admin.get(operation.at(world.home.ids), query)
             if operation.path.endswith(("/proof", "/evidence", "/checkpoints/instance")):
-                # No sealer runs: only readers are told that a receipt is not sealed yet.
+                # No sealer runs: only readers get the answer that a receipt is not sealed yet.
                 what = "checkpoint" if operation.path.endswith("/instance") else "receipt"
                 assert (answer.status_code, answer.json()["reason_code"]) == (409, f"{what}_not_sealed")
                 continue

@@ -30,10 +30,10 @@ $$
 
 
 class Emptying:
-    """Deletes the rows of every table, also of append-only ones.
+    """Deletion of the rows of all tables, including append-only ones.
 
-    On the embedded server the superuser deletes with triggers and foreign keys switched off: a few milliseconds, where
-    TRUNCATE creates some 400 files anew. Elsewhere `manage.py flush` does it.
+    On the embedded server a superuser deletes with triggers and foreign keys switched off, which takes a few
+    milliseconds; TRUNCATE would recreate some 400 files. Other servers use `manage.py flush`.
     """
 
     def __init__(self) -> None:

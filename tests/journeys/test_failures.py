@@ -56,7 +56,7 @@ def test_a_clear_refusal_fails_and_can_be_retried(demo: Demo, bank: Receiver) ->
     assert demo.client.get(f"/work-items/{item}/explain").json()["you_may"] == [
         "execute an action",
         "retry the execution",
-        "change its payload, which starts it again",
+        "change its payload, which starts the case again",
         "resolve it",
         "cancel it",
     ]

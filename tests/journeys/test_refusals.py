@@ -27,7 +27,7 @@ def test_a_sanctioned_vendor_is_refused_at_intake(demo: Demo, bank: Receiver) ->
     assert (decided["kind"], decided["reason_codes"]) == ("policy.decided", ["SANCTIONED_VENDOR"])
     assert decided["body"]["policy"]["matched"][0]["rule"] == "sanctioned-vendor"
     why = demo.client.get(f"/work-items/{item}/explain").json()["why"]
-    assert why == ["Policy payments refuses it: SANCTIONED_VENDOR (rule sanctioned-vendor)."]
+    assert why == ["Policy payments denies it: SANCTIONED_VENDOR (rule sanctioned-vendor)."]
     answer = demo.execute(item)
     assert (answer.status_code, answer.json()["reason_code"]) == (409, "transition_not_allowed")
     assert bank.requests() == []

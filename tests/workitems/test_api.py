@@ -245,16 +245,16 @@ def test_explaining(office: Office) -> None:
     assert shown["waiting_for"] == ["2 more people with role finance, other than the requester"]
     assert shown["you_may"] == [
         "approve or reject it",
-        "approve it with changes, which asks everybody again",
+        "approve it with changes, which starts the decision again",
         "claim it",
-        "hand it to somebody it waits for",
+        "reassign it",
     ]
     office.vote(step, "fay")
     assert office.api("fay").get(f"/work-items/{item}/explain").json()["you_may"] == [
-        "hand it to somebody it waits for"
+        "reassign it"
     ]
     assert office.api("rita").get(f"/work-items/{item}/explain").json()["you_may"] == [
-        "change its payload, which starts it again",
+        "change its payload, which starts the case again",
         "cancel it",
     ]
     office.create()

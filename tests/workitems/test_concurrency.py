@@ -1,4 +1,4 @@
-"""Several at once: one wins, the others are told, nothing is lost or done twice."""
+"""Concurrent requests: one succeeds, the others are refused, and nothing is lost or done twice."""
 
 from __future__ import annotations
 

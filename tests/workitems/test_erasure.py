@@ -69,7 +69,7 @@ def test_contents_are_gone_and_nothing_else_is(office: Office) -> None:
         assert (shown["payload_sha256"], shown["external_ref"]) == (None, None)
         assert shown["evidence"][0]["content"] == {"erased": "subject"}
         why = office.api("rita").get(f"/work-items/{item}/explain").json()["why"]
-        assert "The person it is about was erased, so its contents can no longer be read." in why
+        assert "The data subject was erased, so the contents are no longer readable." in why
     assert office.item(bob).payload == payload(person="bob@example.org")
     assert found_in_tables(ALICE) == set()
     (body,) = office.bodies("subject.erased")

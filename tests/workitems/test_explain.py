@@ -38,11 +38,11 @@ def pay(
 
 def test_new() -> None:
     assert explain(ExplainInput(status=WorkItemStatus.NEW, reader=OPERATOR)) == Explanation(
-        why=["It has been received; the policies have not decided about it yet."],
+        why=["It was received. The policies have not decided yet."],
         waiting_for=[],
         until=None,
-        next=["The policies in force decide about it, usually within seconds."],
-        you_may=["execute an action", "change its payload, which starts it again", "cancel it"],
+        next=["The policies in force decide, usually within seconds."],
+        you_may=["execute an action", "change its payload, which starts the case again", "cancel it"],
     )
 
 
@@ -56,12 +56,12 @@ def test_refused_by_rules() -> None:
     )
     assert explain(ExplainInput(status=WorkItemStatus.REFUSED, decision=decision, reader=OPERATOR)) == Explanation(
         why=[
-            "Policy payments refuses it: SANCTIONED_VENDOR (rule sanctioned-vendor).",
-            "Policy house_rules refuses it: CLOSED (rule no-weekend).",
+            "Policy payments denies it: SANCTIONED_VENDOR (rule sanctioned-vendor).",
+            "Policy house_rules denies it: CLOSED (rule no-weekend).",
         ],
         waiting_for=[],
         until=None,
-        next=["Nothing: refused is an end."],
+        next=["Nothing: refused is final."],
         you_may=[],
     )
 
@@ -88,7 +88,7 @@ def test_in_review() -> None:
     )
     assert explain(case) == Explanation(
         why=[
-            "Policy payments asks for a review: LOW_CONFIDENCE (rule low-confidence).",
+            "Policy payments requires a review: LOW_CONFIDENCE (rule low-confidence).",
             "0 of 1 vote given.",
         ],
         waiting_for=["1 more person with decisions:decide on this workflow, other than the requester"],
@@ -96,7 +96,7 @@ def test_in_review() -> None:
         next=["With the last vote it becomes ready."],
         you_may=[
             "approve or reject it",
-            "approve it with changes, which asks everybody again",
+            "approve it with changes, which starts the decision again",
             "claim it",
         ],
     )
@@ -118,13 +118,13 @@ def test_awaiting_approval_with_one_of_two_votes() -> None:
     )
     assert explain(case) == Explanation(
         why=[
-            "Policy payments asks for an approval: AMOUNT_OVER_LIMIT (rule large-payment).",
+            "Policy payments requires an approval: AMOUNT_OVER_LIMIT (rule large-payment).",
             "1 of 2 votes given.",
         ],
         waiting_for=["1 more person with role finance, other than the requester or the policy's author"],
         until=NOON,
         next=["With the last vote pay on int_bank starts.", "Without a decision by then it ends without approval."],
-        you_may=["change its payload, which starts it again", "cancel it"],
+        you_may=["change its payload, which starts the case again", "cancel it"],
     )
 
 
@@ -151,13 +151,13 @@ def test_nobody_can_decide() -> None:
     )
     assert explain(case) == Explanation(
         why=[
-            "Policy payments asks for an approval: AMOUNT_OVER_LIMIT (rule large-payment).",
+            "Policy payments requires an approval: AMOUNT_OVER_LIMIT (rule large-payment).",
             "1 of 2 votes given.",
-            "Nobody who is left can complete the approval.",
+            "No member can complete the approval.",
         ],
         waiting_for=["1 more person with role finance"],
         until=None,
-        next=["Somebody has to be given what is asked for, or the approval cannot be completed."],
+        next=["Somebody needs the required role or group, or the approval cannot be completed."],
         you_may=[],
     )
 
@@ -167,8 +167,8 @@ def test_ready() -> None:
         why=["Policy payments allows it: WITHIN_LIMITS (rule within-limits)."],
         waiting_for=[],
         until=None,
-        next=["An action that its workflow allows can be executed, or it can be resolved."],
-        you_may=["execute an action", "change its payload, which starts it again", "resolve it", "cancel it"],
+        next=["An action of its workflow can be executed, or it can be resolved."],
+        you_may=["execute an action", "change its payload, which starts the case again", "resolve it", "cancel it"],
     )
 
 
@@ -183,7 +183,7 @@ def test_executing() -> None:
         why=["pay on int_bank is running."],
         waiting_for=[],
         until=None,
-        next=["Its outcome is recorded when the receiver has answered."],
+        next=["The outcome is recorded when the receiver answers."],
         you_may=[],
     )
 
@@ -194,12 +194,12 @@ def test_executing_before_and_between_tries() -> None:
 
     assert why(pay(ExecutionStatus.STARTED)) == ["pay on int_bank is about to start."]
     waiting = pay(ExecutionStatus.STARTED, "rate_limited", NOON)
-    assert why(waiting) == ["pay on int_bank did not succeed yet: The receiver asks to slow down. It is tried again."]
+    assert why(waiting) == ["pay on int_bank did not succeed yet: The receiver asks to slow down. It will be retried."]
     assert explain(ExplainInput(status=WorkItemStatus.EXECUTING, execution=waiting)).until == NOON
     held = ExplainInput(
         status=WorkItemStatus.EXECUTING, execution=pay(ExecutionStatus.STARTED, frozen=True), reader=OPERATOR
     )
-    assert explain(held).why == ["pay on int_bank is held by a freeze."]
+    assert explain(held).why == ["pay on int_bank is blocked by a freeze."]
     assert explain(held).next == ["It starts when the freeze is lifted."]
     assert explain(held).you_may == ["resolve it", "cancel it"]
 
@@ -219,7 +219,7 @@ def test_failed() -> None:
         you_may=[
             "execute an action",
             "retry the execution",
-            "change its payload, which starts it again",
+            "change its payload, which starts the case again",
             "resolve it",
             "cancel it",
         ],
@@ -234,10 +234,10 @@ def test_outcome_unknown() -> None:
         reader=OPERATOR,
     )
     assert explain(case) == Explanation(
-        why=["pay on int_bank ended without a known outcome: The receiver did not answer in time."],
-        waiting_for=["somebody who finds out what happened and reconciles the execution"],
+        why=["pay on int_bank has an unknown outcome: The receiver did not answer in time."],
+        waiting_for=["somebody who reconciles the execution"],
         until=None,
-        next=["It stays as it is until the execution is confirmed as succeeded or failed."],
+        next=["It does not change until the execution is reconciled as succeeded or failed."],
         you_may=["reconcile the execution"],
     )
 
@@ -248,7 +248,7 @@ def test_resolved_by_an_action_and_by_a_person() -> None:
         why=["pay on int_bank succeeded, which resolves it."],
         waiting_for=[],
         until=None,
-        next=["Nothing: resolved is an end."],
+        next=["Nothing: resolved is final."],
         you_may=[],
     )
     by_person = ExplainInput(
@@ -265,7 +265,7 @@ def test_cancelled() -> None:
         why=["It was cancelled by ann."],
         waiting_for=[],
         until=None,
-        next=["Nothing: cancelled is an end."],
+        next=["Nothing: cancelled is final."],
         you_may=[],
     )
 
@@ -278,11 +278,11 @@ def test_rejected() -> None:
 def test_expired() -> None:
     assert explain(ExplainInput(status=WorkItemStatus.EXPIRED, decision=LARGE, reader=OPERATOR)) == Explanation(
         why=[
-            "Policy payments asks for an approval: AMOUNT_OVER_LIMIT (rule large-payment).",
+            "Policy payments requires an approval: AMOUNT_OVER_LIMIT (rule large-payment).",
             "It was not decided in time.",
         ],
         waiting_for=[],
         until=None,
-        next=["Nothing: expired is an end."],
+        next=["Nothing: expired is final."],
         you_may=[],
     )

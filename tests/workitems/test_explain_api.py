@@ -24,11 +24,11 @@ from workitems.steps.reassignment import reassign_step
 
 pytestmark = pytest.mark.django_db
 
-ASKED = "Policy rules asks for an approval: LARGE (rule large)."
+ASKED = "Policy rules requires an approval: LARGE (rule large)."
 FINE = "Policy rules allows it: FINE (rule fine)."
-WRITES = ["change its payload, which starts it again", "cancel it"]
-DECIDES = ["approve or reject it", "approve it with changes, which asks everybody again"]
-HANDS_ON = ["hand it to somebody it waits for"]
+WRITES = ["change its payload, which starts the case again", "cancel it"]
+DECIDES = ["approve or reject it", "approve it with changes, which starts the decision again"]
+HANDS_ON = ["reassign it"]
 
 
 def explained(office: Office, item: WorkItem, by: str = "rita") -> dict[str, Any]:
@@ -55,15 +55,15 @@ def said(
 
 def test_new(office: Office) -> None:
     assert explained(office, office.create()) == said(
-        "It has been received; the policies have not decided about it yet.",
-        then="The policies in force decide about it, usually within seconds.",
+        "It was received. The policies have not decided yet.",
+        then="The policies in force decide, usually within seconds.",
         you_may=["execute an action", *WRITES],
     )
 
 
 def test_refused_by_a_rule(office: Office) -> None:
     assert explained(office, office.decided(666)) == said(
-        "Policy rules refuses it: CURSED (rule cursed).", then="Nothing: refused is an end.", you_may=[]
+        "Policy rules denies it: CURSED (rule cursed).", then="Nothing: refused is final.", you_may=[]
     )
 
 
@@ -71,7 +71,7 @@ def test_refused_since_no_rule_matched(office: Office) -> None:
     office.put_rules(RULES[0])
     assert explained(office, office.decided(5)) == said(
         "No rule matched, so it was refused. Add a rule that covers this case.",
-        then="Nothing: refused is an end.",
+        then="Nothing: refused is final.",
         you_may=[],
     )
 
@@ -79,7 +79,7 @@ def test_refused_since_no_rule_matched(office: Office) -> None:
 def test_in_review(office: Office) -> None:
     item = office.decided(confidence=0.5)
     case = said(
-        "Policy rules asks for a review: UNSURE (rule unsure).",
+        "Policy rules requires a review: UNSURE (rule unsure).",
         "0 of 1 vote given.",
         waiting_for=("1 more person with decisions:decide on this workflow, other than the requester",),
         then="With the last vote it becomes ready.",
@@ -125,13 +125,13 @@ def test_deadlines_escalation_and_whose_turn_it_is(office: Office) -> None:
     expected = said(
         ASKED,
         "0 of 2 votes given.",
-        "It was handed to finn.",
-        "finn is on it.",
+        "It is assigned to finn.",
+        "finn has claimed it.",
         waiting_for=("2 more people with role finance, other than the requester",),
         until=rfc3339(step.expires_at),
         then=[
             "With the last vote pay on bank starts.",
-            f"At {rfc3339(step.opened_at + timedelta(hours=1))} those it waits for are reminded.",
+            f"At {rfc3339(step.opened_at + timedelta(hours=1))} pending approvers are reminded.",
             f"At {rfc3339(step.opened_at + timedelta(hours=2))} it is escalated to role lead.",
             "Without a decision by then it ends without approval.",
         ],
@@ -165,9 +165,9 @@ def test_nobody_can_decide(office: Office) -> None:
     assert explained(office, item) == said(
         ASKED,
         "0 of 2 votes given.",
-        "Nobody who is left can complete the approval.",
+        "No member can complete the approval.",
         waiting_for=("2 more people with role finance, other than the requester",),
-        then="Somebody has to be given what is asked for, or the approval cannot be completed.",
+        then="Somebody needs the required role or group, or the approval cannot be completed.",
         you_may=WRITES,
     )
 
@@ -175,7 +175,7 @@ def test_nobody_can_decide(office: Office) -> None:
 def test_ready(office: Office) -> None:
     assert explained(office, office.decided(5)) == said(
         FINE,
-        then="An action that its workflow allows can be executed, or it can be resolved.",
+        then="An action of its workflow can be executed, or it can be resolved.",
         you_may=["execute an action", WRITES[0], "resolve it", WRITES[1]],
     )
 
@@ -185,7 +185,7 @@ def test_executing(office: Office) -> None:
     office.execute(item)
     assert explained(office, item, "vera") == said(
         "pay on bank is about to start.",
-        then="Its outcome is recorded when the receiver has answered.",
+        then="The outcome is recorded when the receiver answers.",
         you_may=[],
     )
 
@@ -206,9 +206,9 @@ def test_failed_and_outcome_unknown(office: Office, bank: Receiver) -> None:
     office.execute(lost)
     run_jobs()
     assert explained(office, lost, "ada") == said(
-        "pay on bank ended without a known outcome: The receiver's answer cannot be understood.",
-        waiting_for=("somebody who finds out what happened and reconciles the execution",),
-        then="It stays as it is until the execution is confirmed as succeeded or failed.",
+        "pay on bank has an unknown outcome: The receiver's answer cannot be understood.",
+        waiting_for=("somebody who reconciles the execution",),
+        then="It does not change until the execution is reconciled as succeeded or failed.",
         you_may=["reconcile the execution"],
     )
 
@@ -217,7 +217,7 @@ def test_rejected(office: Office) -> None:
     item, step, _ = office.awaiting()
     office.vote(step, "fay", "reject")
     assert explained(office, item) == said(
-        "It was rejected by fay: WRONG.", then="Nothing: rejected is an end.", you_may=[]
+        "It was rejected by fay: WRONG.", then="Nothing: rejected is final.", you_may=[]
     )
 
 
@@ -226,7 +226,7 @@ def test_expired(office: Office) -> None:
     item, step, _ = office.awaiting()
     sweep_deadlines(now=step.opened_at + timedelta(hours=1))
     assert explained(office, item) == said(
-        ASKED, "It was not decided in time.", then="Nothing: expired is an end.", you_may=[]
+        ASKED, "It was not decided in time.", then="Nothing: expired is final.", you_may=[]
     )
 
 
@@ -235,10 +235,10 @@ def test_cancelled_and_resolved(office: Office) -> None:
     office.on_item(asked_twice, cancel_work_item, reason="Asked twice")
     office.on_item(settled, resolve_work_item, reason="Settled by phone")
     assert explained(office, asked_twice) == said(
-        "It was cancelled by rita: Asked twice.", then="Nothing: cancelled is an end.", you_may=[]
+        "It was cancelled by rita: Asked twice.", then="Nothing: cancelled is final.", you_may=[]
     )
     assert explained(office, settled) == said(
-        "It was resolved by rita: Settled by phone.", then="Nothing: resolved is an end.", you_may=[]
+        "It was resolved by rita: Settled by phone.", then="Nothing: resolved is final.", you_may=[]
     )
 
 
@@ -248,5 +248,5 @@ def test_resolved_by_what_was_executed(office: Office, bank: Receiver) -> None:
     run_jobs()
     assert len(bank.requests()) == 1
     assert explained(office, item) == said(
-        "pay on bank succeeded, which resolves it.", then="Nothing: resolved is an end.", you_may=[]
+        "pay on bank succeeded, which resolves it.", then="Nothing: resolved is final.", you_may=[]
     )

@@ -129,7 +129,7 @@ def test_execution_blocked_by_a_freeze_can_be_cancelled_and_explained(office: Of
     run_jobs()
     with unit_of_work(office.tenant.id):
         found = explain_work_item(office.item(item), ctx=office.ctx("rita"))
-    assert found.why == ["pay on bank is held by a freeze."]
+    assert found.why == ["pay on bank is blocked by a freeze."]
     assert found.next == ["It starts when the freeze is lifted."]
     office.on_execution(execution, cancel_execution)
     lift(office, row)

@@ -60,7 +60,7 @@ def kinds_of_receipts(office: Office) -> Counter[str]:
 
 @pytest.fixture
 def told(office: Office, mail_server: MailServer, receiver: Receiver, settings: Settings) -> DecisionStep:
-    """Messages of all events on both channels; the step returned is still open."""
+    """Send messages of all events on both channels. Return the step, which is still open."""
     settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
     settings.THREADA_PUBLIC_URL = "https://threada.example.org"
     for name, person in office.people.items():

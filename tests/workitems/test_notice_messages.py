@@ -281,7 +281,7 @@ def test_a_message_of_another_tenant_is_not_touched(fay: Office, mail_server: Ma
 
 @pytest.mark.adversarial
 def test_a_worker_killed_while_the_server_takes_it(fay: Office, mail_server: MailServer) -> None:
-    """Killed in the middle of the content: nobody knows, so nobody is told twice. The next worker tells the rest."""
+    """Kill a worker during the content: that message becomes unknown, and the next worker sends the rest."""
     mail_server.hang_s = 5
     fay.awaiting(500)
     environment = {"THREADA_SMTP_URL": mail_server.url}

@@ -1,4 +1,4 @@
-"""People are told of what concerns them: who, of what, once each, by a real mail server."""
+"""Notices: recipients, events and messages, each sent once, by a real mail server."""
 
 from __future__ import annotations
 
@@ -101,8 +101,8 @@ def test_what_a_mail_says(office: Office, mail_server: MailServer, settings: Set
         "Open decision:",
         page,
         "",
-        "Opening this page decides nothing. What exactly is decided stands only there; this message holds none of it.",
-        "Choose what you are told: https://threada.example.org/console/notifications/",
+        "Opening the page casts no vote. Only the page shows the contents of the case.",
+        "Notification preferences: https://threada.example.org/console/notifications/",
         "",
     ]
     preferences = "https://threada.example.org/console/notifications/"

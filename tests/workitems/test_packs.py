@@ -1,4 +1,4 @@
-"""Packs: installed whole, upgraded, told apart from what was changed since, and taken out where nothing uses them."""
+"""Packs: complete installation, upgrade, detection of later changes, and removal of unused documents."""
 
 from __future__ import annotations
 

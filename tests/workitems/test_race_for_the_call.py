@@ -106,4 +106,4 @@ def test_only_approved_bytes_ever_arrive(office: Office, bank: Receiver) -> None
     print(dict(ends))
     keys = [call["headers"]["idempotency-key"] for call in bank.requests()]
     assert len(keys) == len(set(keys)) == sent_before
-    assert sent_before >= ROUNDS // 2  # where nobody takes the case back, something is approved however it ends
+    assert sent_before >= ROUNDS // 2  # without a cancellation, something is approved in every outcome

@@ -1,4 +1,4 @@
-"""Cases about people: contents are blobs under the person's key, whoever wrote them, and pages read them."""
+"""Cases about data subjects: contents are encrypted with the subject's key by every writer, and pages decrypt them."""
 
 from __future__ import annotations
 

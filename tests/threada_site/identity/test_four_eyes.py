@@ -121,7 +121,7 @@ def test_by_command(manage: Manage, tenant: Tenant) -> None:
     assert manage("four_eyes", "require", "--tenant", "acme") == Said(0, "policy_four_eyes: on\n", "")
     refused = manage("four_eyes", "end", "--tenant", "acme")
     assert (refused.status, refused.out) == (1, "")
-    assert "Two people end this" in refused.err
+    assert "Two people must end this" in refused.err
     assert manage("four_eyes", "show", "--tenant", "acme") == Said(0, "policy_four_eyes: on\n", "")
 
 
