@@ -133,7 +133,7 @@ def explain(case: ExplainInput) -> Explanation:
 
 _ERASED: Final = {
     "retention": ("Retention has removed its contents; digests and receipts remain.",),
-    "subject": ("The person it is about was erased, so its contents can no longer be read.",),
+    "subject": ("The data subject was erased, so the contents are no longer readable.",),
 }
 
 
@@ -146,9 +146,9 @@ def _undoing(case: ExplainInput) -> list[str]:
 
 _VERBS: Final[dict[Effect, str]] = {
     "allow": "allows it",
-    "review": "asks for a review",
-    "require_approval": "asks for an approval",
-    "deny": "refuses it",
+    "review": "requires a review",
+    "require_approval": "requires an approval",
+    "deny": "denies it",
 }
 
 _EXCLUDED: Final[dict[Exclusion, str]] = {
@@ -162,7 +162,7 @@ _EXCLUDED: Final[dict[Exclusion, str]] = {
 def _why(case: ExplainInput) -> list[str]:
     match case.status:
         case WorkItemStatus.NEW:
-            return ["It has been received; the policies have not decided about it yet."]
+            return ["It was received. The policies have not decided yet."]
         case WorkItemStatus.IN_REVIEW | WorkItemStatus.AWAITING_APPROVAL:
             return [*_decided(case.decision), *_progress(case.step)]
         case WorkItemStatus.REFUSED | WorkItemStatus.READY:
@@ -202,11 +202,11 @@ def _progress(step: StepFacts | None) -> list[str]:
     if step.stages > 1:
         sentences.append(f"Stage {step.stage} of {step.stages} is open.")
     if step.assignee:
-        sentences.append(f"It was handed to {step.assignee}.")
+        sentences.append(f"It is assigned to {step.assignee}.")
     if step.claimed_by:
-        sentences.append(f"{step.claimed_by} is on it.")
+        sentences.append(f"{step.claimed_by} has claimed it.")
     if step.nobody_can_decide:
-        sentences.append(f"Nobody who is left can complete the {step.kind}.")
+        sentences.append(f"No member can complete the {step.kind}.")
     return sentences
 
 
@@ -217,15 +217,15 @@ def _execution_state(execution: ExecutionFacts) -> str:
         case ExecutionStatus.AWAITING_APPROVAL:
             return f"{run} waits for an approval."
         case ExecutionStatus.STARTED if execution.frozen:
-            return f"{run} is held by a freeze."
+            return f"{run} is blocked by a freeze."
         case ExecutionStatus.STARTED if execution.failure:
-            return f"{run} did not succeed yet{failure}. It is tried again."
+            return f"{run} did not succeed yet{failure}. It will be retried."
         case ExecutionStatus.STARTED:
             return f"{run} is about to start."
         case ExecutionStatus.RUNNING:
             return f"{run} is running."
         case ExecutionStatus.OUTCOME_UNKNOWN:
-            return f"{run} ended without a known outcome{failure}."
+            return f"{run} has an unknown outcome{failure}."
         case ExecutionStatus.FAILED:
             return f"{run} failed{failure}."
         case ExecutionStatus.SUCCEEDED | ExecutionStatus.REJECTED | ExecutionStatus.EXPIRED | ExecutionStatus.CANCELLED:
@@ -249,7 +249,7 @@ def _waiting_for(case: ExplainInput) -> list[str]:
         others = " or ".join(_EXCLUDED[name] for name in _EXCLUDED if name in case.step.exclude)
         return [_need(need) + (f", other than {others}" if others else "") for need in case.step.needs]
     if case.execution and case.execution.status is ExecutionStatus.OUTCOME_UNKNOWN:
-        return ["somebody who finds out what happened and reconciles the execution"]
+        return ["somebody who reconciles the execution"]
     return []
 
 
@@ -277,21 +277,21 @@ def _until(case: ExplainInput) -> datetime | None:
 def _next(case: ExplainInput) -> list[str]:
     match case.status:
         case WorkItemStatus.NEW:
-            return ["The policies in force decide about it, usually within seconds."]
+            return ["The policies in force decide, usually within seconds."]
         case WorkItemStatus.IN_REVIEW | WorkItemStatus.AWAITING_APPROVAL:
             return _next_of_step(case.step, case.execution)
         case WorkItemStatus.READY:
-            return ["An action that its workflow allows can be executed, or it can be resolved."]
+            return ["An action of its workflow can be executed, or it can be resolved."]
         case WorkItemStatus.EXECUTING:
             if case.execution and case.execution.status is ExecutionStatus.OUTCOME_UNKNOWN:
-                return ["It stays as it is until the execution is confirmed as succeeded or failed."]
+                return ["It does not change until the execution is reconciled as succeeded or failed."]
             if case.execution and case.execution.frozen:
                 return ["It starts when the freeze is lifted."]
-            return ["Its outcome is recorded when the receiver has answered."]
+            return ["The outcome is recorded when the receiver answers."]
         case WorkItemStatus.FAILED:
             return ["The execution can be retried, another action executed, or the work item resolved or cancelled."]
         case _:
-            return [f"Nothing: {case.status} is an end."]
+            return [f"Nothing: {case.status} is final."]
 
 
 def _next_of_step(step: StepFacts | None, execution: ExecutionFacts | None) -> list[str]:
@@ -300,9 +300,9 @@ def _next_of_step(step: StepFacts | None, execution: ExecutionFacts | None) -> l
     waiting = execution if execution and execution.status is ExecutionStatus.AWAITING_APPROVAL else None
     sentences = [f"With the last vote {_run(waiting)} starts." if waiting else "With the last vote it becomes ready."]
     if step.nobody_can_decide:
-        sentences = [f"Somebody has to be given what is asked for, or the {step.kind} cannot be completed."]
+        sentences = [f"Somebody needs the required role or group, or the {step.kind} cannot be completed."]
     if step.remind_at:
-        sentences.append(f"At {rfc3339(step.remind_at)} those it waits for are reminded.")
+        sentences.append(f"At {rfc3339(step.remind_at)} pending approvers are reminded.")
     if step.escalate_at and step.escalate_to:
         named = " and ".join(f"{leaf.kind} {leaf.name}" for leaf in step.escalate_to)
         sentences.append(f"At {rfc3339(step.escalate_at)} it is escalated to {named}.")
@@ -322,10 +322,10 @@ def _you_may(case: ExplainInput) -> list[str]:
     claimed = bool(step and step.claimed_by)
     possible = (
         (decides, "approve or reject it"),
-        (decides, "approve it with changes, which asks everybody again"),
+        (decides, "approve it with changes, which starts the decision again"),
         (decides and not claimed, "claim it"),
         (reader.has_claimed, "release it"),
-        (bool(step) and reader.may_decide and (counts or reader.manages), "hand it to somebody it waits for"),
+        (bool(step) and reader.may_decide and (counts or reader.manages), "reassign it"),
         (bool(step) and reader.may_decide and (reader.manages or bool(step and step.escalate_to)), "escalate it"),
         (
             reader.may_execute
@@ -340,7 +340,7 @@ def _you_may(case: ExplainInput) -> list[str]:
         (reader.may_execute and status is ExecutionStatus.OUTCOME_UNKNOWN, "reconcile the execution"),
         (
             reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.NEW) and not busy,
-            "change its payload, which starts it again",
+            "change its payload, which starts the case again",
         ),
         (reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.RESOLVED) and not busy, "resolve it"),
         (reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.CANCELLED) and not busy, "cancel it"),
