@@ -1,6 +1,5 @@
--- Whatever changes a count changes the sums of its day in the same statement, whoever writes: an older release that
--- still counts while a newer one reads, too. Sums are written in the order of their key, so that two writers never wait
--- for each other crosswise.
+-- A trigger updates the daily sums in the statement that changes a count, for all writers, also older releases during
+-- an upgrade. Sums are written in key order to prevent deadlocks.
 
 CREATE FUNCTION threada_roll_up_counts() RETURNS trigger LANGUAGE plpgsql AS $function$
 BEGIN
