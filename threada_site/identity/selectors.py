@@ -59,7 +59,7 @@ def console_context(user: User, tenant_slug: str, correlation_id: str) -> Acting
         raise errors.PrincipalInactive
     chosen = next((tenant for tenant in tenants_of_person(user) if tenant.slug == tenant_slug), None)
     if chosen is None:
-        raise errors.TenantMismatch("You do not belong to this tenant. Choose another.")
+        raise errors.TenantMismatch("You are not a member of this tenant. Choose another one.")
     permissions = permissions_of_principal(user.id, tenant_id=chosen.tenant_id)
     return ActingContext(
         tenant_id=chosen.tenant_id,

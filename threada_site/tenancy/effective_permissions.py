@@ -29,9 +29,9 @@ def effective_permissions(
 ) -> EffectivePermissions:
     """Return the permissions that rows of `threada_grants` give: (role or None, model, object id, codename).
 
-    `asked` are the credential's scopes; None stands for all (console sessions). `role` keeps one role and drops direct
-    grants; a role that the principal lacks leaves no permission. Groups are never narrowed, by credential or role: they
-    say who somebody is, not what is allowed.
+    `asked` are the credential's scopes; None means all (console sessions). `role` keeps one role and drops direct
+    grants; a role that the principal lacks leaves no permission. Groups are never narrowed by credential or role,
+    because they give no permissions.
     """
     allowed = ALL_SCOPES if asked is None else with_implied(frozenset(Scope(scope) for scope in asked))
     roles: set[str] = set()

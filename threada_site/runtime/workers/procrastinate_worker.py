@@ -150,7 +150,7 @@ class WorkerPools:
 
 
 class PoolWorker(Worker):
-    """A procrastinate worker that looks for jobs when it is told that there may be some."""
+    """Procrastinate worker that polls for jobs when it is notified."""
 
     def wake(self) -> None:
         """Look for a job now."""

@@ -166,7 +166,7 @@ class Relay:
                     log.warning("broker_away", error=type(error).__name__)
                 self._is_broker_away = True
                 self._leave()
-                self._stop.wait(STAND_BY_S * 1.5)  # longer than another relay stands by: it may reach the broker
+                self._stop.wait(STAND_BY_S * 1.5)  # longer than the pause of a standby relay
         self._leave()
         return 0
 

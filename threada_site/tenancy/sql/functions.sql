@@ -1,7 +1,8 @@
--- Look-ups that must work before a tenant is known. Owned by threada_owner, so row-level security lets them see all
--- tenants; they hand out nothing beyond the one credential or person they were asked about.
+-- Look-ups before a tenant is known. Owned by threada_owner, which row-level security does not restrict. They return
+-- data of the given credential or person only.
 
--- Whether a row of a tenant table belongs to the tenant. The tables stand in layers above, so they are named at run time.
+-- Return true if a row of a tenant table belongs to the tenant. Table names are passed at run time, because the tables
+-- belong to apps of higher layers.
 CREATE OR REPLACE FUNCTION threada_belongs(p_table text, p_object text, p_tenant uuid) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
 DECLARE

@@ -47,7 +47,7 @@
     keys[event.key]();
   });
 
-  // The server writes times in the browser's zone, for whoever has not chosen another one.
+  // The server writes times in the browser's zone, unless the user has chosen another one.
   const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
   const secure = location.protocol === "https:" ? "; Secure" : "";
   if (zone) document.cookie = `threada_zone=${zone}; Path=/console/; Max-Age=31536000; SameSite=Strict${secure}`;
