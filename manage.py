@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> None:
-    # Which login of the database this process takes, where the web has one of its own.
+    # Selects the database login of this process if the web has its own login.
     os.environ["THREADA_PROCESS"] = "web" if sys.argv[1:2] == ["web"] else "platform"
     if sys.argv[1:2] == ["sealer"]:  # holds the signing key, and loads as little as it can: no Django
         from threada_site.runtime.sealer.process import main as run_sealer
