@@ -18,7 +18,6 @@ from telemetry.log.rows import log_size as size_of_log
 from telemetry.models import (
     Checkpoint,
     Delivery,
-    InclusionPromiseKey,
     InstanceCheckpoint,
     InstanceEntry,
     LogLeaf,
@@ -133,12 +132,6 @@ def instance_consistency(old_size: int, checkpoint: InstanceCheckpoint) -> str:
     """
     path = consistency_proof(old_size, checkpoint.size, instance_nodes())
     return consistency_text(old_size, path, SignedNote.parse(checkpoint.note))
-
-
-def promise_key_endorsement(public_key: bytes) -> str | None:
-    """Return the sealer's newest endorsement of this inclusion promise key, or None if there is none yet."""
-    rows = InclusionPromiseKey.objects.filter(public_key=public_key).order_by("-id")
-    return rows.values_list("note", flat=True).first()
 
 
 def log_nodes(tenant_id: uuid.UUID) -> NodeReader:

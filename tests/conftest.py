@@ -13,6 +13,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 from django.test import TransactionTestCase
+from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 from whitenoise.middleware import WhiteNoiseMiddleware
 
@@ -88,6 +89,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if uses_database(item):
             item.fixturenames.insert(0, "prepared")  # before the fixture that begins the transaction of the test
     items.sort(key=lambda item: (not uses_database(item), is_transactional(item), places[content_of(item)]))
+
+
+@pytest.fixture
+def instance_log(settings: Settings) -> None:
+    """Keep the instance log, which is off by default."""
+    settings.THREADA_INSTANCE_LOG = True
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,7 +17,7 @@ from policies.drafts.validation import validate_policy
 from policies.locks import locked_policy_of, locked_version
 from policies.models import Policy, PolicyVersion
 from policies.publication.publish import publish_policy_version, retire_policy_version
-from telemetry.inclusion_promises.promise import inclusion_promise
+from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collect_recorded_receipts
 from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, apply_filters
@@ -216,7 +216,7 @@ class PublishPolicyVersion(TenantView):
                 emergency=sent_emergency(body),
             )
         response = answer_version(published)
-        response.data["receipt_promise"] = inclusion_promise(recorded, ctx=request.auth)
+        response.data["receipt_promise"] = receipt_promise(recorded, ctx=request.auth)
         return response
 
 

@@ -7,8 +7,11 @@ and the entry of their own tenant. Entries of other tenants are not queried; row
 from __future__ import annotations
 
 import base64
+from importlib import import_module
+from types import ModuleType
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
@@ -17,17 +20,15 @@ from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
 from telemetry import selectors
-from telemetry.log.rows import LogIncomplete
 from telemetry.models import Checkpoint, InstanceCheckpoint
 from telemetry.tlog import proof_text
 from threada_site.admin import html
 from threada_site.admin.lists import Column, created_window
-from threada_site.admin.model_admin import TenantAdmin, context_of
+from threada_site.admin.model_admin import TenantAdmin
 from threada_site.api.filters import CreatedWindow
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 
-MOST_CHECKPOINTS: Final = 20
 _NAME: Final = "telemetry_checkpoint"
 
 
@@ -52,7 +53,8 @@ class CheckpointAdmin(TenantAdmin):
         return selectors.checkpoints(ctx)
 
     def page(self, row: Checkpoint, *, ctx: ActingContext) -> dict[str, Any]:
-        return {"root": root_of(row), "entry": selectors.instance_entry_of(row)}
+        shown = {"root": root_of(row), "has_instance_log": settings.THREADA_INSTANCE_LOG}
+        return shown | (_instance_log().entry_of(row) if settings.THREADA_INSTANCE_LOG else {})
 
     def get_urls(self) -> list[URLPattern]:
         pages = [
@@ -68,48 +70,26 @@ class CheckpointAdmin(TenantAdmin):
 
     def instance_view(self, request: HttpRequest) -> HttpResponse:
         """Render the page of the instance log, whose leaves are the checkpoints of all tenants."""
+        ctx = self._require_view(request)
         frame = {**self.admin_site.each_context(request), "title": "Instance log"}
-        return TemplateResponse(
-            request, "telemetry/instance_log.html", {**frame, **instance_page(self._require_view(request))}
-        )
+        shown = _instance_log().instance_page(ctx) if settings.THREADA_INSTANCE_LOG else {"is_off": True}
+        return TemplateResponse(request, "telemetry/instance_log.html", {**frame, **shown})
 
     def instance_checkpoint(self, request: HttpRequest) -> HttpResponse:
         """Return the newest checkpoint of the instance log as a download."""
         self._require_view(request)
-        checkpoint = selectors.instance_checkpoints().order_by("-id").first()
-        if checkpoint is None:
-            raise Http404("The instance log is empty.")
-        return _text(checkpoint.note, f"instance-{checkpoint.size}.txt")
+        return _text(*_instance_log().newest_checkpoint())
 
     def instance_proof(self, request: HttpRequest) -> HttpResponse:
         """Return the proof that the tenant's newest checkpoint is in the instance log."""
-        self._require_view(request)
-        try:
-            found = selectors.instance_proof(context_of(request).tenant_id)
-        except LogIncomplete as error:
-            raise Http404(f"The proof cannot be built: {error}.") from error
-        if found is None:
-            raise Http404("No checkpoint of this tenant is in the log of the instance yet.")
-        name = ids.public_id(ids.CHECKPOINT, found.entry.checkpoint_id)
-        return _text(str(found.proof), f"{name}{proof_text.SUFFIX}")
+        return _text(*_instance_log().newest_proof(self._require_view(request)))
 
 
-def instance_page(ctx: ActingContext) -> dict[str, Any]:
-    """Return the template context of the instance log page for one tenant."""
-    checkpoints = list(selectors.instance_checkpoints().order_by("-id")[:MOST_CHECKPOINTS])
-    try:
-        found, holes = selectors.instance_proof(ctx.tenant_id), ""
-    except LogIncomplete as error:
-        found, holes = None, str(error)
-    checkpoint = found.checkpoint if found else checkpoints[0] if checkpoints else None
-    return {
-        "checkpoint": checkpoint,
-        "root": root_of(checkpoint) if checkpoint else "",
-        "entry": found.entry if found else None,
-        "entry_id": ids.public_id(ids.CHECKPOINT, found.entry.checkpoint_id) if found else "",
-        "checkpoints": [(each, root_of(each)) for each in checkpoints],
-        "holes": holes,
-    }
+def _instance_log() -> ModuleType:
+    """Return the module of the instance log's pages, loaded on first use. Raise `Http404` if no such log is kept."""
+    if not settings.THREADA_INSTANCE_LOG:
+        raise Http404("No instance log is kept.")
+    return import_module("telemetry.admin.instance_log")
 
 
 def root_of(checkpoint: Checkpoint | InstanceCheckpoint) -> str:

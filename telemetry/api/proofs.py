@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
+from django.conf import settings
 from django.http import HttpResponse
 from rest_framework.response import Response
 
@@ -95,6 +96,10 @@ class InstanceLog(TenantView):
 
         The proof consists of hashes and reveals nothing about other tenants.
         """
+        if not settings.THREADA_INSTANCE_LOG:
+            raise errors.CheckpointNotSealed(
+                "This instance keeps no instance log. Its operator turns it on with THREADA_INSTANCE_LOG=true."
+            )
         checkpoints = apply_filters(InstanceLogFilters, selectors.instance_checkpoints(), request)
         since = request.query_params.get("since")
         with of_a_whole_log():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, Final
 
 import orjson
+from django.conf import settings
 from django.db import connection
 
 from telemetry.exports.download import Download, open_file
@@ -73,10 +74,12 @@ def open_evidence(export: TelemetryExport) -> Download:
 
 
 def _over(checkpoint: Checkpoint) -> InstanceProof | None:
-    """Return the proof that the content of `checkpoint` is in the instance log, or None if it is not yet.
+    """Return the proof that the content of `checkpoint` is in the instance log; None if it is not, or none is kept.
 
     A heartbeat has the same content as the checkpoint before it.
     """
+    if not settings.THREADA_INSTANCE_LOG:
+        return None
     try:
         found = instance_proof(checkpoint.tenant_id)
     except LogIncomplete:

@@ -27,7 +27,7 @@ _INSERT_ENDORSEMENT: Final = (
 class KeyEndorser:
     """Maintains a note in the database that endorses the promise key, signed by the current sealing keys."""
 
-    def __init__(self, store: LogStore, *, key_file: KeyFile, promise_key: bytes | None) -> None:
+    def __init__(self, store: LogStore, *, key_file: KeyFile, promise_key: bytes) -> None:
         self._store = store
         self._key_file = key_file
         self._promise_key = promise_key
@@ -37,7 +37,7 @@ class KeyEndorser:
         """Sign an endorsement if the newest one is missing or signed by other keys. Return True if one was signed."""
         keys = self._key_file.keys()
         signers = [str(key.verifier_key(f"{key.name}/{PROMISE_KEY}")) for key in keys]
-        if self._promise_key is None or signers == self._done:
+        if signers == self._done:
             return False
         with self._store.platform_transaction():
             is_new = not self._is_signed(self._store.connection, keys)

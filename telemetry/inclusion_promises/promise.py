@@ -10,9 +10,13 @@ from typing import Any, Final
 
 from django.conf import settings
 
-from telemetry.inclusion_promises.statement import PROMISE_KEY, inclusion_promise_public_key, sign_inclusion_promise
+from telemetry.inclusion_promises.statement import (
+    PROMISE_KEY,
+    inclusion_promise_public_key,
+    sign_inclusion_promise,
+)
+from telemetry.models import InclusionPromiseKey
 from telemetry.receipts.collection import RecordedReceipt
-from telemetry.selectors import promise_key_endorsement
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
@@ -70,6 +74,12 @@ def _endorsement() -> str | None:
     now = time.monotonic()
     if now >= _cached_endorsement.until:
         public_key = inclusion_promise_public_key(settings.THREADA_PROMISE_KEY)
-        _cached_endorsement.note = promise_key_endorsement(public_key)
+        _cached_endorsement.note = _newest_endorsement(public_key)
         _cached_endorsement.until = now + (_KNOWN_S if _cached_endorsement.note else _MISSED_S)
     return _cached_endorsement.note
+
+
+def _newest_endorsement(public_key: bytes) -> str | None:
+    """Return the sealer's newest endorsement of this inclusion promise key, or None if there is none yet."""
+    rows = InclusionPromiseKey.objects.filter(public_key=public_key).order_by("-id")
+    return rows.values_list("note", flat=True).first()

@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from telemetry.receipts.collection import RecordedReceipt
 from telemetry.tlog.checkpoint import log_origin
+from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, Signer, VerifierKey, sign
 from telemetry.tlog.texts import encoded
 
@@ -62,6 +63,6 @@ def sign_inclusion_promise(
         f"log {log_origin(instance, tenant)}",
         f"given {given:%Y-%m-%dT%H:%M:%SZ}",
         f"due {due:%Y-%m-%dT%H:%M:%SZ}",
-        *(f"receipt {receipt.receipt_id} {encoded(receipt.leaf)}" for receipt in receipts),
+        *(f"receipt {receipt.receipt_id} {encoded(leaf_hash(receipt.body))}" for receipt in receipts),
     )
     return sign("".join(f"{line}\n" for line in lines), [Signer(lines[0], inclusion_promise_private_key(secret))])

@@ -1,13 +1,14 @@
 """Sealing of the instance log. Every new checkpoint of a tenant becomes a leaf, so that a dropped tenant is detected.
 
 Part of the sealer's rounds, after the tenants' checkpoints and by the same rules: compare with the anchor, commit
-leaves, sign the checkpoint, append it to the anchor, insert it. The statement that inserts a tenant's checkpoint also
-queues it, so that a crash in between neither loses nor duplicates one. Imports no Django.
+leaves, sign the checkpoint, append it to the anchor, insert it. The transaction that inserts a tenant's checkpoint also
+queues it, so that a crash neither loses nor duplicates one. Imports no Django.
 """
 
 from __future__ import annotations
 
 import time
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Final, Protocol
 
@@ -56,6 +57,10 @@ class InstanceSealer:
         self._heartbeat = heartbeat
         self._checked_at = float("-inf")
         self._is_alarm_closed = False
+
+    def queue(self, checkpoint_id: uuid.UUID, *, tenant_id: uuid.UUID, has_changed: bool) -> None:
+        """Queue a tenant's checkpoint in the transaction that inserts it."""
+        self._store.queue(checkpoint_id, tenant_id=tenant_id, has_changed=has_changed)
 
     def round(self, *, has_new: bool) -> None:
         """Append queued checkpoints and sign.

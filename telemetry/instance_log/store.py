@@ -5,6 +5,7 @@ Imports no Django.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -37,6 +38,11 @@ sealed AS (
     SELECT 0, "index", sha256(decode('00', 'hex') || convert_to(note, 'UTF8')) FROM entered
     RETURNING "index", hash)
 SELECT hash FROM sealed ORDER BY "index"
+"""
+# The first checkpoint of a log without an entry becomes a leaf even if it is a heartbeat.
+_QUEUE: Final = """
+INSERT INTO telemetry_instancequeueentry (id)
+SELECT %(id)s WHERE %(has_changed)s OR NOT EXISTS (SELECT FROM telemetry_instanceentry WHERE log_id = %(tenant)s)
 """
 _INSERT_NODES: Final = """
 INSERT INTO telemetry_instancenode (level, "index", hash)
@@ -75,6 +81,10 @@ class InstanceStore:
 
     def reader(self) -> NodeReader:
         return instance_node_reader(self._fetch)
+
+    def queue(self, checkpoint_id: uuid.UUID, *, tenant_id: uuid.UUID, has_changed: bool) -> None:
+        """Queue a tenant's checkpoint in the transaction that inserts it. Heartbeats (no change) become no leaves."""
+        self._connection.execute(_QUEUE, {"id": checkpoint_id, "tenant": tenant_id, "has_changed": has_changed})
 
     def append_queued(self, *, size: int, limit: int) -> list[bytes]:
         """Append the oldest queued checkpoints after the `size` existing leaves. Return their leaf hashes in order."""

@@ -76,14 +76,9 @@ _LOGS: Final = """
 SELECT t.id FROM tenancy_tenant t
  WHERE EXISTS (SELECT FROM telemetry_logleaf l WHERE l.tenant_id = t.id) ORDER BY t.id
 """
-# A checkpoint with a change becomes a leaf of the instance log; so does the first one of a log without an entry.
 _SIGNED: Final = """
-WITH signed AS (
-    INSERT INTO telemetry_checkpoint (id, tenant_id, size, root, note, verifier_keys, signed_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id, tenant_id)
-INSERT INTO telemetry_instancequeueentry (id)
-SELECT id FROM signed
- WHERE %s OR NOT EXISTS (SELECT FROM telemetry_instanceentry e WHERE e.log_id = signed.tenant_id)
+INSERT INTO telemetry_checkpoint (id, tenant_id, size, root, note, verifier_keys, signed_at)
+VALUES (%s, %s, %s, %s, %s, %s, %s)
 """
 _ALARM: Final = """
 INSERT INTO telemetry_logalarm (id, tenant_id, kind, signed_size, signed_root, found_size, found_root, found_at, reason)
@@ -179,13 +174,11 @@ class LogStore:
         row = self.connection.execute(_NEWEST, [tenant_id]).fetchone()
         return NewestCheckpoint(*row) if row else None
 
-    def add_checkpoint(self, tenant_id: uuid.UUID, tree_head: SignedTreeHead, *, has_changed: bool) -> None:
-        """Insert a signed checkpoint.
-
-        Without `has_changed` it is a heartbeat, which does not become a leaf of the instance log.
-        """
+    def add_checkpoint(self, tenant_id: uuid.UUID, tree_head: SignedTreeHead) -> uuid.UUID:
+        """Insert a signed checkpoint and return its id."""
+        checkpoint_id = uuid_utils.compat.uuid7()
         values = [
-            uuid_utils.compat.uuid7(),
+            checkpoint_id,
             tenant_id,
             tree_head.size,
             tree_head.root,
@@ -193,7 +186,8 @@ class LogStore:
             tree_head.verifier_keys,
             tree_head.at,
         ]
-        self.connection.execute(_SIGNED, [*values, has_changed])
+        self.connection.execute(_SIGNED, values)
+        return checkpoint_id
 
     def raise_alarm(
         self,

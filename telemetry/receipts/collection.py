@@ -1,4 +1,4 @@
-"""Collection of the receipts that a request writes, for inclusion promises. Pure."""
+"""Collection of the receipts that a call records, for answers that promise their inclusion in the log. Pure."""
 
 from __future__ import annotations
 
@@ -7,18 +7,16 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from telemetry.tlog.hashing import leaf_hash
-
 
 @dataclass(frozen=True, slots=True)
 class RecordedReceipt:
-    """Public id and leaf hash of a newly written receipt."""
+    """Public id and stored bytes of a newly written receipt."""
 
     receipt_id: str
-    leaf: bytes
+    body: bytes
 
 
-_recorded: ContextVar[list[RecordedReceipt] | None] = ContextVar("noted_receipts", default=None)
+_recorded: ContextVar[list[RecordedReceipt] | None] = ContextVar("recorded_receipts", default=None)
 
 
 @contextmanager
@@ -36,4 +34,4 @@ def collect_receipt(receipt_id: str, body: bytes) -> None:
     """Add a receipt to the open collection, if there is one."""
     recorded = _recorded.get()
     if recorded is not None:
-        recorded.append(RecordedReceipt(receipt_id, leaf_hash(body)))
+        recorded.append(RecordedReceipt(receipt_id, body))

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import astuple
 from typing import Final
 
-from telemetry.instance_log.store import InstanceStore
 from telemetry.log.signed_tree_heads import SignedCheckpoint
 from telemetry.log.store import LogStore
 from telemetry.sealing.log_lines import Log
@@ -24,7 +23,9 @@ class PublisherPool:
     Their threads never use the database; the sealer's thread saves their states between rounds.
     """
 
-    def __init__(self, targets: Sequence[Target], *, store: LogStore, log: Log) -> None:
+    def __init__(
+        self, targets: Sequence[Target], *, store: LogStore, log: Log, with_instance_log: bool = False
+    ) -> None:
         published_at_by_target = store.targets_published_at() if targets else {}
         self._publishers = [
             Publisher(target, log=log, published_at=published_at_by_target.get(target.name)) for target in targets
@@ -34,10 +35,16 @@ class PublisherPool:
         store.delete_targets(but=[target.name for target in targets])
         for tenant_id, size, note, at in store.newest_notes() if targets else ():
             self.offer(SignedCheckpoint(ids.public_id(ids.TENANT, tenant_id), size, note, at))
-        if targets and (newest := InstanceStore(store).newest_note()):
-            self.offer(SignedCheckpoint(INSTANCE, *newest))
+        if targets and with_instance_log:
+            self._offer_instance_checkpoint(store)
         for publisher in self._publishers:
             publisher.start()
+
+    def _offer_instance_checkpoint(self, store: LogStore) -> None:
+        from telemetry.instance_log.store import InstanceStore
+
+        if newest := InstanceStore(store).newest_note():
+            self.offer(SignedCheckpoint(INSTANCE, *newest))
 
     def offer(self, published: SignedCheckpoint) -> None:
         """Pass a signed checkpoint to every publisher. Returns immediately."""

@@ -9,11 +9,8 @@ from __future__ import annotations
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from telemetry.inclusion_promises.key_endorsement import KeyEndorser
-from telemetry.instance_log.seal import InstanceSealer
-from telemetry.instance_log.store import InstanceStore
 from telemetry.log.anchor import Anchor
 from telemetry.log.key_file import KeyFile, KeyFileProblem
 from telemetry.log.signed_tree_heads import (
@@ -30,6 +27,10 @@ from telemetry.tlog.checkpoint import log_origin
 from telemetry.tlog.tree import CompactRange
 from threada_site.kernel import ids
 
+if TYPE_CHECKING:
+    from telemetry.inclusion_promises.key_endorsement import KeyEndorser
+    from telemetry.instance_log.seal import InstanceSealer
+
 BATCH: Final = 2_000
 HEARTBEAT: Final = timedelta(minutes=10)
 _UNSIGNED_CHECK_S: Final = 10.0
@@ -37,7 +38,11 @@ _LOG_INTERVAL_S: Final = 60.0
 
 
 class Sealer:
-    """Seals the receipts of all tenants through one connection. Several sealers at once, on any machine, are safe."""
+    """Seals the receipts of all tenants through one connection. Several sealers at once, on any machine, are safe.
+
+    `with_instance_log`: also seal the log of all tenants' checkpoints. `promise_key`: endorse this key for inclusion
+    promises. The code of both is loaded only if it is used.
+    """
 
     def __init__(
         self,
@@ -49,6 +54,7 @@ class Sealer:
         on_signed: OnSigned = lambda _published: None,
         heartbeat: timedelta = HEARTBEAT,
         batch: int = BATCH,
+        with_instance_log: bool = False,
         promise_key: bytes | None = None,
     ) -> None:
         self._store = store
@@ -61,15 +67,8 @@ class Sealer:
         self._checked_at = float("-inf")
         self._said: dict[str, float] = {}
         self._tenants_without_alarm: set[uuid.UUID] = set()
-        self.instance = InstanceSealer(
-            InstanceStore(store),
-            key_file=key_file,
-            anchor=anchor,
-            log=self._log_at_intervals,
-            on_signed=on_signed,
-            heartbeat=heartbeat,
-        )
-        self._key_endorser = KeyEndorser(store, key_file=key_file, promise_key=promise_key)
+        self.instance = self._instance_sealer() if with_instance_log else None
+        self._key_endorser = None if promise_key is None else self._new_key_endorser(promise_key)
 
     def round(self, *, seconds: float = 1.0) -> int:
         """Seal queued receipts for at most `seconds`, and sign grown logs and logs whose heartbeat is due.
@@ -82,7 +81,7 @@ class Sealer:
             self._log_at_intervals("error", "sealing_key_unusable", detail=str(error))
             return 0
         ends_at = time.monotonic() + seconds
-        if self._key_endorser.endorse_if_needed():
+        if self._key_endorser and self._key_endorser.endorse_if_needed():
             self._log("info", "promise_key_endorsed")
         to_sign = set(self._unsigned())
         waiting = self._store.waiting_tenants()
@@ -98,7 +97,8 @@ class Sealer:
                     full.append(tenant_id)
             waiting = full if time.monotonic() < ends_at else []
         signed = [self.sign(tenant_id) for tenant_id in to_sign]
-        self.instance.round(has_new=any(signed))
+        if self.instance:
+            self.instance.round(has_new=any(signed))
         return sealed
 
     def seal(self, tenant_id: uuid.UUID) -> int:
@@ -128,10 +128,30 @@ class Sealer:
                 return None
             tree_head = sign_tree_head(tree, origin=origin, keys=keys, at=at)
             self._anchor.append_checkpoint(tenant, tree_head.note, at=at)
-            self._store.add_checkpoint(tenant_id, tree_head, has_changed=always or not is_current)
+            checkpoint_id = self._store.add_checkpoint(tenant_id, tree_head)
+            if self.instance:
+                self.instance.queue(checkpoint_id, tenant_id=tenant_id, has_changed=always or not is_current)
         published = SignedCheckpoint(tenant, tree_head.size, tree_head.note, at)
         self._on_signed(published)
         return published
+
+    def _instance_sealer(self) -> InstanceSealer:
+        from telemetry.instance_log.seal import InstanceSealer
+        from telemetry.instance_log.store import InstanceStore
+
+        return InstanceSealer(
+            InstanceStore(self._store),
+            key_file=self._key_file,
+            anchor=self._anchor,
+            log=self._log_at_intervals,
+            on_signed=self._on_signed,
+            heartbeat=self._heartbeat,
+        )
+
+    def _new_key_endorser(self, promise_key: bytes) -> KeyEndorser:
+        from telemetry.inclusion_promises.key_endorsement import KeyEndorser
+
+        return KeyEndorser(self._store, key_file=self._key_file, promise_key=promise_key)
 
     def _unsigned(self) -> list[uuid.UUID]:
         if time.monotonic() - self._checked_at < _UNSIGNED_CHECK_S:

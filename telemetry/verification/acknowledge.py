@@ -7,13 +7,12 @@ from django.db import connection
 from telemetry.log.anchor import Anchor, AnchoredCheckpoint
 from telemetry.log.rows import LogIncomplete
 from telemetry.log.store import LOCK_FOR_SEALING
-from telemetry.models import InstanceAlarm, LogAlarm
+from telemetry.models import LogAlarm
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
-from telemetry.selectors import instance_log_size, instance_nodes, log_nodes, log_size
-from telemetry.tlog.checkpoint import INSTANCE, origin_after_break
+from telemetry.selectors import log_nodes, log_size
+from telemetry.tlog.checkpoint import origin_after_break
 from telemetry.tlog.proofs import NodeReader, tree_root
-from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
@@ -29,7 +28,7 @@ def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Ancho
     with connection.cursor() as cursor:
         cursor.execute(LOCK_FOR_SEALING, [str(ctx.tenant_id)])
     tenant = ids.public_id(ids.TENANT, ctx.tenant_id)
-    kept, checkpoint = _restart_point(anchor, tenant, size=log_size(ctx.tenant_id), read=log_nodes(ctx.tenant_id))
+    kept, checkpoint = restart_point(anchor, tenant, size=log_size(ctx.tenant_id), read=log_nodes(ctx.tenant_id))
     alarms = LogAlarm.objects.filter(tenant_id=ctx.tenant_id, acknowledged_at__isnull=True)
     alarms.update(acknowledged_at=clock.now(), reason=reason)
     record(
@@ -44,19 +43,7 @@ def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Ancho
     return checkpoint
 
 
-def acknowledge_instance_log(anchor: Anchor, *, reason: str) -> AnchoredCheckpoint:
-    """Let the instance log continue from the rows in the database, under a new origin. Raises `Conflict`."""
-    with platform_role():
-        with connection.cursor() as cursor:
-            cursor.execute(LOCK_FOR_SEALING, [INSTANCE])
-        _, checkpoint = _restart_point(anchor, INSTANCE, size=instance_log_size(), read=instance_nodes())
-        alarms = InstanceAlarm.objects.filter(acknowledged_at__isnull=True)
-        alarms.update(acknowledged_at=clock.now(), reason=reason)
-        anchor.append_acknowledgement(INSTANCE, checkpoint, reason=reason, at=clock.now())
-    return checkpoint
-
-
-def _restart_point(
+def restart_point(
     anchor: Anchor, name: str, *, size: int, read: NodeReader
 ) -> tuple[AnchoredCheckpoint, AnchoredCheckpoint]:
     """Return the anchored checkpoint and the checkpoint from which the log continues. Raises `Conflict`."""

@@ -58,6 +58,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "THREADA_SEALING_KEY_FILE": str(tmp_path / "sealing_key"),
         "THREADA_ANCHOR_DIR": str(tmp_path / "checkpoints"),
         "THREADA_CHECKPOINT_TARGETS": "",
+        "THREADA_INSTANCE_LOG": "true",
     }
 
 

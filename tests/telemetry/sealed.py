@@ -11,6 +11,7 @@ from typing import Any
 
 import aics_tlog
 import psycopg
+from django.conf import settings
 from django.db import connection
 
 from telemetry.log.anchor import Anchor
@@ -71,6 +72,7 @@ class SealingSetup:
     @contextmanager
     def sealer(self, **options: Any) -> Iterator[Sealer]:
         with own_connection() as own:
+            options = {"with_instance_log": settings.THREADA_INSTANCE_LOG, **options}
             yield Sealer(LogStore(own), key_file=self.key_file, anchor=self.anchor, log=self.said, **options)
 
     def seal(self, **options: Any) -> int:

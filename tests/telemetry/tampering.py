@@ -57,10 +57,10 @@ class SealedLog:
 
     @classmethod
     def made(cls, tenant: Tenant, sealing_setup: SealingSetup) -> SealedLog:
-        sealing_setup.seal()
+        sealing_setup.seal(with_instance_log=True)
         for count in (100, 200):
             write_receipts(tenant, count)
-            sealing_setup.seal()
+            sealing_setup.seal(with_instance_log=True)
         with unit_of_work(tenant.id):
             return cls(tenant, sealing_setup, list(LogLeaf.objects.order_by("index").values_list("id", flat=True)))
 

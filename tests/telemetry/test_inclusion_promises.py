@@ -37,6 +37,12 @@ pytestmark = pytest.mark.django_db(transaction=True)
 VERIFIER = Path(__file__).resolve().parents[2] / "telemetry" / "verifier" / "threada_verify.py"
 
 
+@pytest.fixture(autouse=True)
+def promises_on(settings: Any) -> None:
+    settings.THREADA_INCLUSION_PROMISES = True
+    settings.THREADA_PROMISE_KEY = "a promise key of this test"
+
+
 @pytest.fixture
 def sealing_setup(tmp_path: Path, settings: Any) -> Iterator[SealingSetup]:
     """Run a sealer that has endorsed the key of this process."""

@@ -20,7 +20,7 @@ from tests.telemetry.tampering import drop_tenant
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("instance_log")]
 
 VERIFIER = Path(__file__).resolve().parents[2] / "telemetry" / "verifier" / "threada_verify.py"
 

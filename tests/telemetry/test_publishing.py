@@ -194,9 +194,11 @@ def test_sealing_goes_on_while_a_target_hangs_and_another_fails(tenant: Tenant, 
     good = read_target(f"file:{tmp_path / 'checkpoints.ndjson'}")
     with own_connection() as own:
         store = LogStore(own)
-        publication = PublisherPool([hanging, failing, good], store=store, log=sealing_setup.said)
+        publication = PublisherPool(
+            [hanging, failing, good], store=store, log=sealing_setup.said, with_instance_log=True
+        )
         begun = time.monotonic()
-        with sealing_setup.sealer(on_signed=publication.offer) as sealer:
+        with sealing_setup.sealer(on_signed=publication.offer, with_instance_log=True) as sealer:
             for _ in range(3):
                 write_receipts(tenant, 2)
                 assert sealer.round() >= 2

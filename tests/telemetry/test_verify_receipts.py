@@ -15,7 +15,7 @@ from tests.telemetry.tampering import SealedLog, Verify, back_to, by_sql, found
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("instance_log")]
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
@@ -82,6 +83,8 @@ _PAGES: Final = (
     "summary",
 )
 """Names of links that open a page instead of a list."""
+_SETTINGS: Final = {"telemetry_checkpoint_instance": "THREADA_INSTANCE_LOG"}
+"""Links to optional parts, and the setting that turns each on."""
 _ALSO: Final = {"policies_policy": ("policies/policyversion/", "policies/policydecision/")}
 
 
@@ -93,7 +96,7 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
     home = {"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}
     shown: list[dict[str, Any]] = [{"title": None, "separator": False, "items": [home]}]
     for title, links in _GROUPS:
-        items = [_item(request, *link[:3]) for link in links if _may(ctx, link[3])]
+        items = [_item(request, *link[:3]) for link in links if _may(ctx, link[3]) and _is_on(link[2])]
         if items:
             shown.append({"title": title, "separator": False, "items": items})
     return shown
@@ -102,6 +105,11 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
 def _may(ctx: ActingContext, scope: Scope | tuple[Scope, ...]) -> bool:
     """Return True if one of the scopes of a link is held anywhere."""
     return any(ctx.has_scope_anywhere(one) for one in (scope if isinstance(scope, tuple) else (scope,)))
+
+
+def _is_on(page: str) -> bool:
+    """Return True unless the page belongs to an optional part that is turned off."""
+    return page not in _SETTINGS or getattr(settings, _SETTINGS[page])
 
 
 def _item(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:

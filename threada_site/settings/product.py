@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from threada_site.settings.environment import BASE_DIR, DATA_DIR, number, numbers, text, words
+from threada_site.settings.environment import BASE_DIR, DATA_DIR, flag, number, numbers, text, words
 
 THREADA_DATA_DIR = DATA_DIR
 THREADA_BASE_DIR = BASE_DIR
@@ -39,6 +39,10 @@ THREADA_REFUSAL_HANDLER = "telemetry.receipts.refusals.record_refusal"
 # flag, `elevated` for these data classes, `low` else.
 THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "high": 5})
 THREADA_SENSITIVE_DATA_CLASSES = words("THREADA_SENSITIVE_DATA_CLASSES", "confidential restricted secret personal")
+# Optional parts of sealing (docs/operations/sealing.md), off by default: the log of all tenants' checkpoints, and
+# signed promises in answers.
+THREADA_INSTANCE_LOG = flag("THREADA_INSTANCE_LOG")
+THREADA_INCLUSION_PROMISES = flag("THREADA_INCLUSION_PROMISES")
 # OTLP/HTTP endpoint for spans; without it nothing is traced.
 THREADA_OTLP_ENDPOINT = text("THREADA_OTLP_ENDPOINT") or text("OTEL_EXPORTER_OTLP_ENDPOINT")
 THREADA_PUBLIC_URL = text("THREADA_PUBLIC_URL")

@@ -10,8 +10,8 @@ SECRET_KEY, *SECRET_KEY_FALLBACKS = keys("secret_key")
 THREADA_CURSOR_KEYS = keys("cursor_key")
 # Likewise: the first wraps the keys of data subjects, all unwrap them (`rotate_people_key`).
 THREADA_PEOPLE_KEY = key("people_key")
-# Signs the inclusion promises in responses. The sealer endorses the key and needs it too.
-THREADA_PROMISE_KEY = key("promise_key")
+# Signs inclusion promises, if answers contain them. The sealer endorses the key and needs it too.
+THREADA_PROMISE_KEY = key("promise_key") if flag("THREADA_INCLUSION_PROMISES") else ""
 THREADA_PROMISE_SECONDS = number("THREADA_PROMISE_SECONDS", 86_400)
 # Secrets at rest: keys separated by white space, of which the first encrypts; or a file with one per line.
 THREADA_SECRETS_KEY = text("THREADA_SECRETS_KEY")

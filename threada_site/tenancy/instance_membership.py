@@ -40,6 +40,8 @@ SETTINGS: Final = {
     "THREADA_EGRESS_ALLOW": "allowed receivers would depend on the machine",
     "THREADA_IDEMPOTENCY_HOURS": "the life of idempotency keys would depend on the machine",
     "THREADA_RETENTION_NOTICE_HOURS": "the notice period of retention would depend on the machine",
+    "THREADA_INSTANCE_LOG": "detection of missing tenants would depend on the machine",
+    "THREADA_INCLUSION_PROMISES": "inclusion promises in answers would depend on the machine",
 }
 
 
@@ -81,8 +83,9 @@ def facts_here(*, with_settings: bool) -> list[Fact]:
         Fact("THREADA_CURSOR_KEY", tuple(settings.THREADA_CURSOR_KEYS)),
         Fact(SECRETS_KEY, _secrets_keys()),
         Fact(PEOPLE_KEY, tuple(dict.fromkeys(settings.THREADA_PEOPLE_KEY.split()))),
-        Fact("THREADA_PROMISE_KEY", (settings.THREADA_PROMISE_KEY,)),
     ]
+    if settings.THREADA_INCLUSION_PROMISES:
+        facts.append(Fact("THREADA_PROMISE_KEY", (settings.THREADA_PROMISE_KEY,)))
     if with_settings and settings.DATABASE_URL:
         facts += [Fact(name, (_text(getattr(settings, name, "")),), is_key=False) for name in SETTINGS]
     return facts

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from integrations.models import Attempt, Execution
-from telemetry.inclusion_promises.promise import inclusion_promise
+from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collect_recorded_receipts
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import KeyReservation, idempotent
@@ -185,7 +185,7 @@ def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) 
         ]
         if started.step
         else [],
-        "receipt_promise": inclusion_promise(recorded, ctx=ctx),
+        "receipt_promise": receipt_promise(recorded, ctx=ctx),
     }
     headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
     return Response(answer, status=202, headers=headers), execution

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from telemetry.inclusion_promises.promise import inclusion_promise
+from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collect_recorded_receipts
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -70,4 +70,4 @@ class BatchVotes(TenantView):
             self.subject = next((subject_of(item) for item, step in steps if step.id == named), None)
             raise
         votes = [represent_vote_cast(entry.vote, step=entry.step, item=entry.item) for entry in cast]
-        return Response({"votes": votes, "receipt_promise": inclusion_promise(recorded, ctx=request.auth)}, status=201)
+        return Response({"votes": votes, "receipt_promise": receipt_promise(recorded, ctx=request.auth)}, status=201)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from telemetry.inclusion_promises.promise import inclusion_promise
+from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collect_recorded_receipts
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import idempotent
@@ -100,7 +100,7 @@ class DecisionStepVotes(TenantView):
         )
         with collect_recorded_receipts() as recorded:
             vote = cast_vote(item, step, ballot, ctx=request.auth)
-        promise = inclusion_promise(recorded, ctx=request.auth)
+        promise = receipt_promise(recorded, ctx=request.auth)
         return Response({**represent_vote_cast(vote, step=step, item=item), "receipt_promise": promise}, status=201)
 
 

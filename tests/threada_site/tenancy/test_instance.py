@@ -28,6 +28,8 @@ def first_machine(db: None, settings: Settings) -> None:
     """Record the facts of a machine like this one, on a server that several machines use."""
     settings.DATABASE_URL = "postgresql://db.internal/threada"
     settings.THREADA_SECRETS_KEY = "the-first-key-for-secrets-of-this-test"
+    settings.THREADA_INCLUSION_PROMISES = True
+    settings.THREADA_PROMISE_KEY = "the-first-promise-key-of-this-test"
     assert differing_facts(with_settings=True) == []
 
 
@@ -71,6 +73,8 @@ def test_stored_facts_reveal_no_key(settings: Settings) -> None:
         ("THREADA_EGRESS_ALLOW", ["10.0.0.0/8"], "THREADA_EGRESS_ALLOW"),
         ("THREADA_IDEMPOTENCY_HOURS", 1, "THREADA_IDEMPOTENCY_HOURS"),
         ("THREADA_RETENTION_NOTICE_HOURS", 1, "THREADA_RETENTION_NOTICE_HOURS"),
+        ("THREADA_INSTANCE_LOG", True, "THREADA_INSTANCE_LOG"),
+        ("THREADA_INCLUSION_PROMISES", False, "THREADA_INCLUSION_PROMISES"),
     ],
 )
 def test_machine_with_another_value_is_refused(

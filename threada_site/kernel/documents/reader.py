@@ -176,8 +176,7 @@ def _joined(pair: str) -> str:
 
 
 class _Reader:
-    """Builder of values from the parser's events. The parser's own constructors are ten times slower and too lenient.
-    """
+    """Builder of values from the parser's events. The parser's own constructors are ten times slower and too lenient."""
 
     def __init__(self, text: str, source: str) -> None:
         self._source = source

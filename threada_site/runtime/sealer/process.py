@@ -19,7 +19,6 @@ from urllib.parse import urlsplit
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from telemetry.inclusion_promises.statement import inclusion_promise_public_key
 from telemetry.log.anchor import Anchor
 from telemetry.log.key_file import KeyFile, KeyFileProblem
 from telemetry.log.store import LogStore
@@ -28,7 +27,7 @@ from telemetry.sealing.publisher_pool import PublisherPool
 from telemetry.sealing.sealer import Sealer
 from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters, ensure_embedded_database
 from threada_site.database.role_names import APP
-from threada_site.environment import DATA_DIR, key, text
+from threada_site.environment import DATA_DIR, flag, key, text
 from threada_site.postgres import EmbeddedPostgresError
 from threada_site.runtime.sealer.checkpoint_targets import checkpoint_targets
 from threada_site.runtime.sealer.key import OtherSealingKey, clock_skew, make_first_key, settle_sealing_key
@@ -61,6 +60,11 @@ def sealer_conninfo() -> str:
         return make_conninfo(**connection_parameters(url, DATA_DIR))
     address = ensure_embedded_database(DATA_DIR)
     return make_conninfo(host=address.host, port=address.port, user=APP, dbname=EMBEDDED_DATABASE)
+
+
+def keeps_instance_log() -> bool:
+    """Return True if the instance log is turned on."""
+    return flag("THREADA_INSTANCE_LOG")
 
 
 def line_log() -> LineLog:
@@ -109,7 +113,7 @@ class SealerProcess:
     def _serve(self, store: LogStore, *, interval_s: float, once: bool) -> bool:
         self._make_first_key(store)
         self._look_at_the_clock(store)
-        publication = PublisherPool(self._targets, store=store, log=self._log)
+        publication = PublisherPool(self._targets, store=store, log=self._log, with_instance_log=keeps_instance_log())
         try:
             return self._rounds(store, publication, interval_s=interval_s, once=once)
         finally:
@@ -122,6 +126,7 @@ class SealerProcess:
             anchor=self._anchor,
             log=self._log,
             on_signed=publication.offer,
+            with_instance_log=keeps_instance_log(),
             promise_key=self._promise_key(),
         )
         while not self._stop.is_set():
@@ -139,8 +144,12 @@ class SealerProcess:
         return True
 
     def _promise_key(self) -> bytes | None:
-        """Return the public half of the key that signs inclusion promises. Log a warning and return None if it cannot
-        be read."""
+        """Return the public half of the key that signs inclusion promises; None if promises are off. Log a warning and
+        return None if the key cannot be read."""
+        if not flag("THREADA_INCLUSION_PROMISES"):
+            return None
+        from telemetry.inclusion_promises.statement import inclusion_promise_public_key
+
         try:
             return inclusion_promise_public_key(key("promise_key"))
         except OSError as error:

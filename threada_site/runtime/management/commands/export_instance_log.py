@@ -4,15 +4,15 @@ import os
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 
-from telemetry.instance_log.export import instance_archive
 from threada_site.tenancy.management.base import ProductCommand
 
 
 class Command(ProductCommand):
     help = (
-        "Write the log of the tenants' checkpoints to a zip file that threada_verify.py checks without this system. "
+        "Write the instance log (THREADA_INSTANCE_LOG) to a zip file that threada_verify.py verifies offline. "
         "The file names every tenant: the operator decides who receives it."
     )
 
@@ -20,6 +20,10 @@ class Command(ProductCommand):
         parser.add_argument("file", type=Path, help="a new file, such as instance-log.zip")
 
     def run_command(self, **options: Any) -> None:
+        if not settings.THREADA_INSTANCE_LOG:
+            self.refuse("No instance log is kept. THREADA_INSTANCE_LOG=true turns it on, for sealer, web and worker.")
+        from telemetry.instance_log.export import instance_archive
+
         file: Path = options["file"]
         parts = instance_archive(file.stem)
         first = next(parts)

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import psycopg
+from django.conf import settings
 from django.core.management.base import CommandParser
 
 from telemetry.log.key_file import KeyFile, KeyFileProblem
@@ -51,14 +52,19 @@ class Command(TenantCommand):
         name = new.name
         with psycopg.connect(sealer_conninfo(), autocommit=True) as connection:
             store = LogStore(connection)
-            sealer = Sealer(store, key_file=key_file, anchor=sealing_anchor(), log=line_log())
+            sealer = Sealer(
+                store,
+                key_file=key_file,
+                anchor=sealing_anchor(),
+                log=line_log(),
+                with_instance_log=settings.THREADA_INSTANCE_LOG,
+            )
             logs = store.tenants_with_logs()
             broken = [tenant_id for tenant_id in logs if sealer.sign(tenant_id, always=True) is None]
-            sealer.instance.append()
-            if logs and sealer.instance.sign(always=True) is None:
-                self.refuse(
-                    "The log of the instance differs from the one that was signed. Fix that, then run this again."
-                )
+            if sealer.instance:
+                sealer.instance.append()
+                if logs and sealer.instance.sign(always=True) is None:
+                    self.refuse("The instance log differs from the one that was signed. Fix that, then run this again.")
         keys = {"old": str(old.verifier_key(name)), "new": str(new.verifier_key(name))}
         self._tell_tenants("announced", keys)
         if broken:

@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final, Self
 
+from django.conf import settings
 from django.core.management.base import CommandParser
 
-from telemetry.instance_log.verify import newest_entry, verify_instance
 from telemetry.log.key_file import KeyFileProblem
 from telemetry.selectors import log_size, newest_checkpoint
 from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
@@ -28,13 +28,17 @@ from threada_site.tenancy.models import Tenant
 from workitems.completeness.verify import case_count, verify_completeness
 
 MOST_NAMED: Final = 200
+NO_INSTANCE_LOG: Final = (
+    "no instance log is kept, so a missing tenant is not detected. THREADA_INSTANCE_LOG=true turns it on."
+)
 
 
 class Command(ProductCommand):
     help = (
         "Hash every receipt's stored bytes again and compare them with the log, the columns that pages show with the "
-        "bytes, the log with its signed checkpoints, the checkpoints with the instance's log, and the receipts with "
-        "the work that must have produced them. Print every difference; exit status 1 if there is one."
+        "bytes, the log with its signed checkpoints, and the receipts with the work that must have produced them. With "
+        "THREADA_INSTANCE_LOG, also compare the checkpoints with the instance log, which reveals missing tenants. "
+        "Print every difference; exit status 1 if there is one."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -69,7 +73,7 @@ class Command(ProductCommand):
         with Progress(tenant.slug) as progress, snapshot(tenant.id):
             progress.of("receipts", log_size(tenant.id))
             newest = newest_checkpoint(tenant.id)
-            entry = newest_entry(tenant, origin=newest.origin if newest else "")
+            entry = _newest_entry(tenant, origin=newest.origin if newest else "")
             if entry and entry.checkpoint not in [checkpoint.checkpoint for checkpoint in checkpoints]:
                 checkpoints.append(entry)
             log = verify_log(tenant, keys=keys, older=checkpoints, stats=stats, watch=progress.step)
@@ -81,7 +85,12 @@ class Command(ProductCommand):
         return self._sum_up(tenant.slug, counted, stats, found)
 
     def _verify_instance(self, keys: list[VerifierKey], older: list[ArchivedCheckpoint]) -> int:
-        """Verify the instance's log, whose leaves are the tenants' checkpoints. Return the number of findings."""
+        """Verify the instance log, whose leaves are the tenants' checkpoints. Return the number of findings."""
+        if not settings.THREADA_INSTANCE_LOG:
+            self.stdout.write(f"{INSTANCE}: {NO_INSTANCE_LOG}")
+            return 0
+        from telemetry.instance_log.verify import verify_instance
+
         stats, found = VerificationStats(), Counter[str]()
         with Progress(INSTANCE) as progress, instance_snapshot():
             checkpoints = self._archived_checkpoints(INSTANCE, older)
@@ -151,6 +160,15 @@ class Command(ProductCommand):
         if not checkpoints:
             self.misuse(f"--against {file} holds no checkpoint.")
         return checkpoints
+
+
+def _newest_entry(tenant: Tenant, *, origin: str) -> ArchivedCheckpoint | None:
+    """Return the tenant's newest entry in the instance log; None if no instance log is kept."""
+    if not settings.THREADA_INSTANCE_LOG:
+        return None
+    from telemetry.instance_log.verify import newest_entry
+
+    return newest_entry(tenant, origin=origin)
 
 
 def _tenant_of(kept: ArchivedCheckpoint) -> str:
