@@ -105,7 +105,7 @@ class Deliveries(TenantView):
         body=PUT_DELIVERY,
         answers={200: DELIVERY, 201: DELIVERY},
         headers=("Location",),
-        reasons=("secret_reference_not_allowed", "conflict"),
+        reasons=("secret_reference_not_allowed", "conflict", "optional_package_missing"),
     )
     @idempotent
     def post(self, request: Any) -> Response:

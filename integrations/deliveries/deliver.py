@@ -30,6 +30,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, EntryPoint
 from threada_site.kernel.errors import FieldError, InvalidRequest, SecretReferenceNotAllowed
+from threada_site.kernel.extras import require_extra
 from threada_site.tenancy.upsert import UpsertResult
 
 SENDERS: Final[Mapping[str, Callable[[Batch], Accepted | DeliveryFailure]]] = MappingProxyType(
@@ -54,8 +55,10 @@ def configure_delivery(
 ) -> UpsertResult[Delivery]:
     """Create or change the delivery `slug` after validating its target.
 
-    Raises `InvalidRequest`, `SecretReferenceNotAllowed`, `Conflict`.
+    Raises `InvalidRequest`, `SecretReferenceNotAllowed`, `Conflict`, `OptionalPackageMissing`.
     """
+    if target == "otlp":
+        require_extra("otlp", use="The target otlp")
     if target == "file" and (url or secret is not None):
         raise InvalidRequest(errors=[FieldError("/target", "a file has neither url nor secret", "invalid")])
     if target != "otlp" and headers is not None:

@@ -49,7 +49,7 @@ class TelemetryExports(TenantView):
         body=CREATE_EXPORT,
         answers={202: EXPORT},
         headers=("Location", "Retry-After"),
-        reasons=("window_too_large",),
+        reasons=("window_too_large", "optional_package_missing"),
     )
     @idempotent
     def post(self, request: Any) -> Response:

@@ -25,7 +25,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.replica_reads import position_now, read
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.kernel import clock
+from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 
 LEASE: Final = timedelta(seconds=30)
@@ -58,6 +58,9 @@ def make_export(
         beat.stop()
         log.warning("export_target_unavailable", export=export.public_id, path=str(path_of(export)), error=str(failure))
         _fail(export, "export_target_unavailable", failure.strerror or type(failure).__name__, ctx=ctx)
+    except errors.OptionalPackageMissing as missing:
+        beat.stop()
+        _fail(export, missing.reason_code, missing.detail, ctx=ctx)
     except DatabaseError:
         beat.stop()  # nothing can be recorded now; after the lease expires, the sweep enqueues the export again
         raise

@@ -27,6 +27,7 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InvalidRequest
+from threada_site.kernel.extras import require_extra
 
 MAKE: Final = "telemetry.make_export"
 """Name of the task that writes an export. Argument: `export_id`."""
@@ -42,8 +43,10 @@ def new_export(
 ) -> TelemetryExport:
     """Return the requested export, validated but not saved. The end of its window is before the current request.
 
-    Raises `InvalidRequest`, `WindowTooLarge`.
+    Raises `InvalidRequest`, `WindowTooLarge`, `OptionalPackageMissing`.
     """
+    if file_format == "parquet":
+        require_extra("parquet", use="The format parquet")
     checked = _checked(filters)
     now = clock.now()
     # Ids contain the millisecond. A current millisecond could still get new receipts, so it is excluded.

@@ -19,13 +19,11 @@ from pytest_django import Settings
 
 from tests.broker import PASSWORD, Broker, require_broker, shared_broker
 from tests.journeys.worker import database_url
-from threada_site.jobs.engines import outbox_jobs as outbox
-from threada_site.runtime.startup import NotSafeToRunError
-from threada_site.runtime.workers import broker_check
-from threada_site.runtime.workers.broker_check import BROKER, register_worker, uses_other_broker
-from threada_site.runtime.workers.celery_app import celery_app
-from threada_site.runtime.workers.pools import all_pools
-from threada_site.runtime.workers.relay import ConfirmingPublisher
+from threada_site.jobs.engines.celery import broker_check, outbox
+from threada_site.jobs.engines.celery.app import celery_app
+from threada_site.jobs.engines.celery.broker_check import BROKER, OtherBrokerError, register_worker, uses_other_broker
+from threada_site.jobs.engines.celery.relay import ConfirmingPublisher
+from threada_site.jobs.pools import all_pools
 from threada_site.tenancy.instance_models import Instance
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(300), pytest.mark.django_db(transaction=True)]
@@ -84,7 +82,7 @@ def test_same_broker_under_another_host_name_is_accepted(machine: Machine) -> No
 def test_worker_on_another_broker_or_prefix_is_refused(machine: Machine, other_broker: Broker) -> None:
     marker = machine.joins("a")
     for stranger in (replace(machine, prefix="threada-elsewhere"), replace(machine, url=other_broker.url)):
-        with pytest.raises(NotSafeToRunError, match="THREADA_BROKER_URL and THREADA_BROKER_PREFIX lead to") as refused:
+        with pytest.raises(OtherBrokerError, match="THREADA_BROKER_URL and THREADA_BROKER_PREFIX lead to") as refused:
             stranger.joins("b")
         assert PASSWORD not in str(refused.value)
         assert uses_other_broker(stranger.app())
@@ -102,7 +100,7 @@ def test_first_worker_decides_again_once_all_others_are_dead(machine: Machine, o
     second = moved.joins("b")
     assert second not in (None, first)
     assert moved.joins("c") == second
-    with pytest.raises(NotSafeToRunError):
+    with pytest.raises(OtherBrokerError):
         machine.joins("a")  # the old marker still exists but is no longer valid
     expire_all_heartbeats()
     assert machine.joins("a") not in (None, first, second)
@@ -146,7 +144,7 @@ def test_one_of_two_first_workers_decides(machine: Machine, other_broker: Broker
             barrier.wait()
             try:
                 outcomes.append(register_worker(app, name=str(id(app)), is_asked_to_stop=lambda: False))
-            except NotSafeToRunError:
+            except OtherBrokerError:
                 outcomes.append("refused")
             finally:
                 connection.close()

@@ -31,8 +31,8 @@ from tests.receivers.fixtures import Receiver
 from tests.receivers.mail_server import MailServer
 from threada_site import postgres
 from threada_site.database.bootstrap import EMBEDDED_DATABASE
+from threada_site.jobs.pools import all_pools
 from threada_site.kernel import ids
-from threada_site.runtime.workers.pools import all_pools
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -11,10 +11,11 @@ from datetime import datetime
 from typing import Any, Final
 
 import orjson
+from django.conf import settings
 
 from threada_site.database.batched_writes import run_statement
-from threada_site.jobs.engines import Depth
-from threada_site.jobs.engines.choice import jobs_table, other_jobs_table
+from threada_site.jobs.engines.choice import jobs_table, other_engine
+from threada_site.jobs.engines.depth import Depth, depth_of
 
 DEFAULT_QUEUE: Final = "default"
 MAINTENANCE_QUEUE: Final = "maintenance"
@@ -76,9 +77,9 @@ def adopt_jobs() -> int:
 
 def depth_left_behind() -> Depth:
     """Return the depth of the other engine's queue, without periodic jobs."""
-    return other_jobs_table().depth(with_periodic=False)
+    return depth_of(other_engine(), with_periodic=False)
 
 
 def depth_of_queue() -> Depth:
     """Return how many jobs wait and run, and how long the oldest has been due."""
-    return jobs_table().depth()
+    return depth_of(settings.THREADA_ENGINE)

@@ -9,6 +9,7 @@ from threada_site.database.logins import roles_in_reach
 from threada_site.database.replicas import replica_problems
 from threada_site.jobs.engines.choice import engine_problem
 from threada_site.kernel.cel import assert_hardened
+from threada_site.kernel.extras import missing_extra
 from threada_site.tenancy.instance_membership import SKEW_TOLERATED_S, clock_skew, difference, differing_facts
 from threada_site.tenancy.isolation_checks import isolation_problems
 
@@ -28,10 +29,20 @@ def refuse_unless_safe(*, works: bool = True) -> None:
     problem = engine_problem(works=works)
     if problem:
         raise NotSafeToRunError(f"Threada refuses to run: {problem}.")
-    problems = [*isolation_problems(), *replica_problems()]
+    problems = [*_missing_packages(), *isolation_problems(), *replica_problems()]
     if problems:
         raise NotSafeToRunError("Threada refuses to run: " + "; ".join(problems) + ".")
     assert_hardened()
+
+
+def _missing_packages() -> list[str]:
+    """Return a problem for each setting whose optional package is not installed."""
+    needed = {"otlp": "THREADA_OTLP_ENDPOINT", "archives": "THREADA_ARCHIVE_URL"}
+    return [
+        f"{setting} is set, and {missing}"
+        for extra, setting in needed.items()
+        if getattr(settings, setting) and (missing := missing_extra(extra))
+    ]
 
 
 def refuse_unless_of_this_instance() -> None:

@@ -20,6 +20,7 @@ from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from threada_site.kernel import errors
+from threada_site.kernel.extras import missing_extra
 from workitems.retention.archive import ArchivedFile
 
 RENAMING: Final = frozenset({"ftp", "sftp", "ssh", "smb", "hdfs", "arrow_hdfs", "webdav"})
@@ -89,6 +90,8 @@ class Target:
             raise
 
     def _open(self) -> tuple[Any, str]:
+        if missing := missing_extra("archives"):
+            raise errors.ArchiveUnavailable(f"THREADA_ARCHIVE_URL is set, and {missing}. Nothing was removed.")
         from fsspec.core import url_to_fs
         from fsspec.registry import known_implementations
 

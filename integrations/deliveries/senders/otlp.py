@@ -29,6 +29,7 @@ from telemetry.deliveries.batches import Batch
 from telemetry.deliveries.rules import Accepted, DeliveryFailure
 from telemetry.models import Delivery
 from threada_site.kernel import clock, ids
+from threada_site.kernel.extras import missing_extra
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 PROTOBUF: Final = "application/x-protobuf"
@@ -41,6 +42,8 @@ log = structlog.get_logger("threada.deliveries")
 def send_to_collector(batch: Batch) -> Accepted | DeliveryFailure:
     """Make one attempt to send the batch."""
     delivery = batch.delivery
+    if missing := missing_extra("otlp"):
+        return DeliveryFailure("optional_package_missing", f"The target otlp cannot be used here: {missing}")
     try:
         secret, headers = _secret_and_headers(delivery)
         answer = post(

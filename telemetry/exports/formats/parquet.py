@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from telemetry.exports.formats.columns import COLUMNS, Row, row_of
 from telemetry.exports.formats.encoder import Bodies
+from threada_site.kernel.extras import require_extra
 
 ROW_GROUP_ROWS: Final = 20_000
 ROW_GROUP_BYTES: Final = 16_000_000
@@ -17,6 +18,7 @@ class ParquetEncoder:
     bytes."""
 
     def __init__(self, compression: str = "none") -> None:
+        require_extra("parquet", use="The format parquet")
         import pyarrow as pa
         from pyarrow import parquet
 

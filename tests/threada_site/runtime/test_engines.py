@@ -13,10 +13,10 @@ from django.conf import settings as product
 from pytest_django import Settings
 
 from tests.journeys.worker import database_url
+from threada_site.jobs.engines.celery.relay import PeriodicSchedule
 from threada_site.jobs.engines.choice import engine_problem
+from threada_site.jobs.pools import all_pools
 from threada_site.jobs.registry import all_tasks, task
-from threada_site.runtime.workers.pools import all_pools
-from threada_site.runtime.workers.relay import PeriodicSchedule
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from django.db import connection
 
-from threada_site.jobs.engines.outbox_jobs import (
+from threada_site.jobs.engines.celery.outbox import (
     LOSSES,
     OutboxJobs,
     Taken,
@@ -19,8 +19,7 @@ from threada_site.jobs.engines.outbox_jobs import (
     sign_off,
     take,
 )
-from threada_site.jobs.engines.procrastinate_jobs import ProcrastinateJobs
-from threada_site.jobs.engines.publication import (
+from threada_site.jobs.engines.celery.publication import (
     DueJob,
     PoolCapacity,
     acquire_relay_lease,
@@ -32,6 +31,8 @@ from threada_site.jobs.engines.publication import (
     unmark,
     unmark_lost,
 )
+from threada_site.jobs.engines.depth import depth_of
+from threada_site.jobs.engines.procrastinate.jobs import ProcrastinateJobs
 from threada_site.kernel import clock
 
 pytestmark = pytest.mark.django_db
@@ -255,5 +256,5 @@ def test_waiting_jobs_are_adopted_by_the_other_engine() -> None:
         ("2", -3, None, False),
         ("3", 0, None, True),
     ]
-    assert ProcrastinateJobs().depth().waiting == 0
-    assert OutboxJobs().depth()[:2] == (2, 1)
+    assert depth_of("procrastinate").waiting == 0
+    assert depth_of("celery")[:2] == (2, 1)

@@ -4,17 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from threada_site.database.batched_writes import Statement
-
-
-class Depth(NamedTuple):
-    """Size of a queue. `oldest_due_s`: seconds that the oldest due job has waited."""
-
-    waiting: int
-    running: int
-    oldest_due_s: float
 
 
 class JobTable(Protocol):
@@ -35,5 +27,3 @@ class JobTable(Protocol):
     def forget_finished(self) -> None: ...
 
     def adopt(self) -> int: ...
-
-    def depth(self, *, with_periodic: bool = True) -> Depth: ...

@@ -8,17 +8,21 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from threada_site.jobs.engines import JobTable
-from threada_site.jobs.engines.outbox_jobs import OutboxJobs
-from threada_site.jobs.engines.procrastinate_jobs import ProcrastinateJobs
+from threada_site.jobs.engines.procrastinate.jobs import ProcrastinateJobs
+from threada_site.kernel.extras import missing_extra
 
 PROCRASTINATE: Final = "procrastinate"
 CELERY: Final = "celery"
-_TABLES: Final[dict[str, JobTable]] = {PROCRASTINATE: ProcrastinateJobs(), CELERY: OutboxJobs()}
+_ENGINES: Final = (PROCRASTINATE, CELERY)
 
 
 def jobs_table() -> JobTable:
-    """Return the table of the engine that this instance uses."""
-    return _TABLES[settings.THREADA_ENGINE]
+    """Return the table of the engine that this instance uses. The other engine is not loaded."""
+    if settings.THREADA_ENGINE == CELERY:
+        from threada_site.jobs.engines.celery.outbox import OutboxJobs
+
+        return OutboxJobs()
+    return ProcrastinateJobs()
 
 
 def other_engine() -> str:
@@ -26,19 +30,16 @@ def other_engine() -> str:
     return CELERY if settings.THREADA_ENGINE == PROCRASTINATE else PROCRASTINATE
 
 
-def other_jobs_table() -> JobTable:
-    """Return the table of the other engine."""
-    return _TABLES[other_engine()]
-
-
 def engine_problem(*, works: bool = True) -> str | None:
     """Return why no process may start with these settings, or None. The text contains no password.
 
     `works`: True if the process runs jobs; other processes need no broker.
     """
-    if settings.THREADA_ENGINE not in _TABLES:
-        return f"THREADA_ENGINE must be {' or '.join(_TABLES)}, not {settings.THREADA_ENGINE!r}"
+    if settings.THREADA_ENGINE not in _ENGINES:
+        return f"THREADA_ENGINE must be {' or '.join(_ENGINES)}, not {settings.THREADA_ENGINE!r}"
     if settings.THREADA_ENGINE == CELERY:
+        if works and (missing := missing_extra("celery")):
+            return f"THREADA_ENGINE is celery, and {missing}"
         if not settings.THREADA_BROKER_URL:
             if not works:
                 return None

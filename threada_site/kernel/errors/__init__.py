@@ -82,7 +82,13 @@ from threada_site.kernel.errors.executions import (
     InternalError,
     ServiceUnavailable,
 )
-from threada_site.kernel.errors.exports import ExportGone, ExportNotReady, ExportNotVerifiable, ExportTargetUnavailable
+from threada_site.kernel.errors.exports import (
+    ExportGone,
+    ExportNotReady,
+    ExportNotVerifiable,
+    ExportTargetUnavailable,
+    OptionalPackageMissing,
+)
 from threada_site.kernel.errors.outcomes import OUTCOME_REASONS
 from threada_site.kernel.errors.reason import Category, Reason
 from threada_site.kernel.errors.requests import (

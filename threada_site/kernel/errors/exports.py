@@ -1,4 +1,4 @@
-"""Refusals of exports."""
+"""Refusals of exports and of optional parts."""
 
 from threada_site.kernel.errors.base import ExecutionRefusal, ValidationRefusal
 
@@ -29,3 +29,10 @@ class ExportTargetUnavailable(ExecutionRefusal):
     status = 503
     title = "The folder of exports cannot be used"
     advice = "Fix THREADA_EXPORT_DIR (free space, permissions, the shared folder); then retry the export."
+
+
+class OptionalPackageMissing(ExecutionRefusal):
+    reason_code = "optional_package_missing"
+    status = 501
+    title = "An optional package is not installed"
+    advice = "Ask the instance's operator to install the package that detail names."

@@ -9,7 +9,7 @@ from django.core.management.base import CommandParser
 from integrations.secrets.keyring import Undecryptable
 from integrations.secrets.vault import encrypted_with_unknown_keys
 from telemetry.log.key_file import KeyFileProblem
-from threada_site.jobs.engines.choice import CELERY
+from threada_site.jobs.engines.choice import CELERY, engine_problem
 from threada_site.personal_data.subject_keys import opens_a_key
 from threada_site.runtime.sealer.key import SEALING_KEY, settle_sealing_key
 from threada_site.runtime.sealer.process import sealer_conninfo, sealing_key_file
@@ -55,9 +55,11 @@ class Command(ProductCommand):
         self.stdout.write("Keys and settings are those of the instance.")
 
     def _check_broker(self) -> None:
-        from threada_site.runtime.workers.broker_check import OTHER_BROKER, uses_other_broker
-        from threada_site.runtime.workers.celery_app import BROKER_AWAY, celery_app
-        from threada_site.runtime.workers.pools import all_pools
+        if problem := engine_problem():
+            self.refuse(f"{problem}.")
+        from threada_site.jobs.engines.celery.app import BROKER_AWAY, celery_app
+        from threada_site.jobs.engines.celery.broker_check import OTHER_BROKER, uses_other_broker
+        from threada_site.jobs.pools import all_pools
 
         try:
             if uses_other_broker(celery_app(all_pools(1))):

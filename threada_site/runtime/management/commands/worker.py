@@ -46,9 +46,13 @@ def _tell_of_jobs_left() -> None:
 def _work(concurrency: int) -> bool:
     """Run the worker of the configured engine. The other engine is not loaded."""
     if settings.THREADA_ENGINE == CELERY:
-        from threada_site.runtime.workers.celery_supervisor import WorkerSupervisor
+        from threada_site.jobs.engines.celery.broker_check import OtherBrokerError
+        from threada_site.jobs.engines.celery.supervisor import WorkerSupervisor
 
-        return WorkerSupervisor(concurrency).run()
-    from threada_site.runtime.workers.procrastinate_worker import work
+        try:
+            return WorkerSupervisor(concurrency).run()
+        except OtherBrokerError as error:
+            raise NotSafeToRunError(str(error)) from None
+    from threada_site.jobs.engines.procrastinate.worker import work
 
     return asyncio.run(work(concurrency=concurrency))

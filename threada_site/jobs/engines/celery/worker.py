@@ -18,9 +18,9 @@ from celery.worker import state
 from celery.worker.consumer import Consumer
 from django.db import connection
 
-from threada_site.jobs.engines import outbox_jobs as outbox
-from threada_site.runtime.workers.celery_app import DATABASE_AWAY, job_runner, queue_name
-from threada_site.runtime.workers.pools import WorkerPool
+from threada_site.jobs.engines.celery import outbox
+from threada_site.jobs.engines.celery.app import DATABASE_AWAY, job_runner, queue_name
+from threada_site.jobs.pools import WorkerPool
 
 BEAT_EVERY_S: Final = 3.0
 

@@ -16,9 +16,8 @@ from amqp.exceptions import NotFound
 from celery import Celery
 from django.db import connection, transaction
 
-from threada_site.jobs.engines import outbox_jobs as outbox
-from threada_site.runtime.startup import NotSafeToRunError
-from threada_site.runtime.workers.celery_app import BROKER_AWAY, queue_name
+from threada_site.jobs.engines.celery import outbox
+from threada_site.jobs.engines.celery.app import BROKER_AWAY, queue_name
 from threada_site.tenancy.instance_record import Fact, recorded, settle
 
 BROKER: Final = "THREADA_BROKER_URL"
@@ -34,11 +33,15 @@ _PAUSE_S: Final = 1.0
 log = structlog.get_logger("threada.worker")
 
 
+class OtherBrokerError(RuntimeError):
+    """The other workers of this instance use another broker."""
+
+
 def register_worker(app: Celery, *, name: str, is_asked_to_stop: Callable[[], bool]) -> str | None:
     """Wait for the broker, register as a worker there, and return the name of the marker. Return None when asked to
     stop.
 
-    `name`: name of this worker until its processes have names of their own. Raise `NotSafeToRunError` if the other
+    `name`: name of this worker until its processes have names of their own. Raise `OtherBrokerError` if the other
     workers use another broker.
     """
     is_away, missing_since = False, 0.0
@@ -54,7 +57,7 @@ def register_worker(app: Celery, *, name: str, is_asked_to_stop: Callable[[], bo
                 return marker
             missing_since = missing_since or time.monotonic()
             if time.monotonic() - missing_since > PATIENCE_S:
-                raise NotSafeToRunError(f"This machine does not join: {OTHER_BROKER}.")
+                raise OtherBrokerError(f"This machine does not join: {OTHER_BROKER}.")
         time.sleep(_PAUSE_S)
     return None
 

@@ -22,8 +22,8 @@ from procrastinate.worker import Worker
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
+from threada_site.jobs.pools import all_pools
 from threada_site.jobs.registry import Task, all_tasks, run_task
-from threada_site.runtime.workers.pools import all_pools
 
 LOOK_EVERY_S: Final = 1.0
 _DUE: Final = """

@@ -20,13 +20,12 @@ import structlog
 from celery import Celery
 from django.db import connection, connections
 
-from threada_site.jobs.engines import outbox_jobs as outbox
-from threada_site.jobs.engines import publication
-from threada_site.runtime.workers.broker_check import register_worker
-from threada_site.runtime.workers.celery_app import DATABASE_AWAY, celery_app
-from threada_site.runtime.workers.celery_worker import run_pools
-from threada_site.runtime.workers.pools import WorkerPool, all_pools
-from threada_site.runtime.workers.relay import relay
+from threada_site.jobs.engines.celery import outbox, publication
+from threada_site.jobs.engines.celery.app import DATABASE_AWAY, celery_app
+from threada_site.jobs.engines.celery.broker_check import register_worker
+from threada_site.jobs.engines.celery.relay import relay
+from threada_site.jobs.engines.celery.worker import run_pools
+from threada_site.jobs.pools import WorkerPool, all_pools
 
 SECONDS_TO_END: Final = 12.0
 RESTART_AFTER_S: Final = 1.0
@@ -52,7 +51,7 @@ class WorkerSupervisor:
         self._is_asked = False
 
     def run(self) -> bool:
-        """Run until a signal asks to stop, and return True. Raise `NotSafeToRunError` if the other workers use another
+        """Run until a signal asks to stop, and return True. Raise `OtherBrokerError` if the other workers use another
         broker."""
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._ask)

@@ -9,22 +9,12 @@ from typing import Final
 from django.db import connection
 
 from threada_site.database.batched_writes import Statement
-from threada_site.jobs.engines import Depth
 
 TABLE: Final = "procrastinate_jobs"
 _DEFER: Final = (
     "SELECT unnest(procrastinate_defer_jobs_v1(ARRAY[ROW(%s::varchar, %s::varchar, %s::integer, NULL::text, %s::text, "
     "%s::jsonb, %s::timestamptz)]::procrastinate_job_to_defer_v1[]))"
 )
-_DEPTH: Final = """
-    SELECT count(*) FILTER (WHERE j.status = 'todo'),
-           count(*) FILTER (WHERE j.status = 'doing'),
-           coalesce(extract(epoch FROM now() - min(coalesce(j.scheduled_at, e.at)) FILTER (
-               WHERE j.status = 'todo' AND coalesce(j.scheduled_at, now()) <= now())), 0)::float
-      FROM procrastinate_jobs j
-      LEFT JOIN procrastinate_events e ON e.job_id = j.id AND e.type = 'deferred'
-     WHERE j.status IN ('todo', 'doing') AND (%s OR j.queueing_lock IS NULL)
-"""
 
 
 class ProcrastinateJobs:
@@ -84,8 +74,3 @@ class ProcrastinateJobs:
                 """
             )
             return len(cursor.fetchall())
-
-    def depth(self, *, with_periodic: bool = True) -> Depth:
-        with connection.cursor() as cursor:
-            cursor.execute(_DEPTH, [with_periodic])
-            return Depth(*cursor.fetchone())

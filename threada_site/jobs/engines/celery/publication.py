@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from django.db import connection
 
-from threada_site.jobs.engines.outbox_jobs import LEASE_S
+from threada_site.jobs.engines.celery.outbox import LEASE_S
 
 RELAY_LEASE_S: Final = 5
 _MOST_AT_ONCE: Final = 500

@@ -15,7 +15,6 @@ import orjson
 from django.db import connection
 
 from threada_site.database.batched_writes import Statement
-from threada_site.jobs.engines import Depth
 
 LEASE_S: Final = 15
 """Seconds for which a silent worker keeps its jobs, and after which an untaken message counts as lost."""
@@ -27,13 +26,6 @@ _INSERT: Final = (
     "%s::integer, %s::varchar, %s::jsonb, coalesce(%s::timestamptz, now())) "
     "ON CONFLICT (once) WHERE once IS NOT NULL AND taken_at IS NULL DO NOTHING RETURNING id"
 )
-_DEPTH: Final = """
-    SELECT count(*) FILTER (WHERE taken_at IS NULL),
-           count(*) FILTER (WHERE taken_at IS NOT NULL),
-           coalesce(extract(epoch FROM now() - min(run_at) FILTER (
-               WHERE taken_at IS NULL AND run_at <= now())), 0)::float
-      FROM tenancy_job WHERE %s OR once IS NULL
-"""
 _WAITS_AGAIN: Final = "taken_at = NULL, taken_by = NULL, beat_at = NULL, published_at = NULL, pool = NULL, once = NULL"
 _RELEASE: Final = f"""
     WITH lost AS (
@@ -94,11 +86,6 @@ class OutboxJobs:
                 """
             )
             return int(cursor.rowcount)
-
-    def depth(self, *, with_periodic: bool = True) -> Depth:
-        with connection.cursor() as cursor:
-            cursor.execute(_DEPTH, [with_periodic])
-            return Depth(*cursor.fetchone())
 
 
 class Taken(NamedTuple):

@@ -18,9 +18,9 @@ from kombu import Exchange, Queue
 from kombu.exceptions import KombuError
 from psycopg_pool import PoolTimeout
 
-from threada_site.jobs.engines import outbox_jobs as outbox
+from threada_site.jobs.engines.celery import outbox
+from threada_site.jobs.pools import WorkerPool
 from threada_site.jobs.registry import all_tasks, run_task
-from threada_site.runtime.workers.pools import WorkerPool
 
 DATABASE_AWAY: Final = (OperationalError, InterfaceError, PoolTimeout)
 BROKER_AWAY: Final = (OSError, AMQPError, KombuError)
@@ -105,7 +105,7 @@ def celery_app(pools: Sequence[WorkerPool]) -> Celery:
         task_ignore_result=True,
         task_serializer="json",
         accept_content=["json"],
-        worker_consumer="threada_site.runtime.workers.celery_worker:PoolConsumer",
+        worker_consumer="threada_site.jobs.engines.celery.worker:PoolConsumer",
         worker_prefetch_multiplier=1,
         worker_enable_prefetch_count_reduction=False,
         worker_enable_remote_control=False,

@@ -16,12 +16,11 @@ from croniter import croniter
 from django.db import connection, transaction
 from kombu import Producer
 
-from threada_site.jobs.engines import outbox_jobs as outbox
-from threada_site.jobs.engines import publication
+from threada_site.jobs.engines.celery import outbox, publication
+from threada_site.jobs.engines.celery.app import BROKER_AWAY, DATABASE_AWAY, queue_name
+from threada_site.jobs.engines.celery.broker_check import declare_marker
+from threada_site.jobs.pools import WorkerPool
 from threada_site.jobs.registry import all_tasks
-from threada_site.runtime.workers.broker_check import declare_marker
-from threada_site.runtime.workers.celery_app import BROKER_AWAY, DATABASE_AWAY, queue_name
-from threada_site.runtime.workers.pools import WorkerPool
 
 CONFIRMED_WITHIN_S: Final = 10.0
 BUSY_PAUSE_S: Final = 0.01

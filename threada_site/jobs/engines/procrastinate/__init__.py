@@ -1,0 +1,1 @@
+"""The engine inside PostgreSQL: jobs in the tables of procrastinate, and their worker."""
