@@ -66,7 +66,7 @@ class Payments:
         deaths = self.folder / "deaths"
         with suspended(self.own_worker()), deaths.open("wb") as output:
             keeper = subprocess.Popen(
-                [sys.executable, "-m", "tests.adversarial.forked_worker", str(count), str(kill_every_s)],
+                [sys.executable, "-m", "tests.adversarial.forked.worker", str(count), str(kill_every_s)],
                 cwd=REPOSITORY,
                 env=self.server.environment,
                 stdin=subprocess.PIPE,

@@ -15,7 +15,7 @@ import pytest
 from django.conf import settings
 from django.db import connection
 
-from tests.telemetry.test_audit_unavailable import ANSWERED_WITHIN_S, state
+from tests.telemetry.receipts.test_audit_unavailable import ANSWERED_WITHIN_S, state
 from tests.workitems.office import Office, open_office
 from threada_site import postgres
 from threada_site.tenancy.models import Tenant

@@ -160,7 +160,7 @@ def test_log_of_a_killed_sealer_has_no_gap_and_no_duplicate(
     other = make_tenant("globex")
     with load_on(tenant, other):
         subprocess.run(
-            [sys.executable, "-m", "tests.adversarial.forked_sealer", str(KILLS)],
+            [sys.executable, "-m", "tests.adversarial.forked.sealer", str(KILLS)],
             cwd=settings.THREADA_BASE_DIR, env=environment, check=True, timeout=KILLS * 5 + 60,
         )  # fmt: skip
     drain(environment)

@@ -20,7 +20,7 @@ from tests.browser.watched import Watched
 from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import Demo
 from tests.telemetry.sealed import sign_in_place
-from tests.telemetry.test_summary import counted
+from tests.telemetry.summary.test_summarize import counted
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from workitems.retention.legal_holds import LegalHoldRequest, set_legal_hold

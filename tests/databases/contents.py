@@ -30,8 +30,8 @@ def _office(_folder: Path) -> Values:
 
 
 def _staffed_office(_folder: Path) -> Values:
-    from tests.workitems.matrix_people import add_people
     from tests.workitems.office import open_office
+    from tests.workitems.steps.matrix_people import add_people
 
     made = open_office(make_tenant("acme"))
     add_people(made)

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from tests.integrations.collected import TOKEN
-from tests.integrations.delivering import SECRET
+from tests.integrations.deliveries.collected import TOKEN
+from tests.integrations.deliveries.delivering import SECRET
 from tests.receivers.fixtures import collector, receiver, tls_receiver
 
 __all__ = ["collector", "receiver", "tls_receiver"]

@@ -18,7 +18,7 @@ from telemetry.models import TelemetryExport
 from tests.factories import acting_system, make_tenant
 from tests.replicas.conftest import ALIAS
 from tests.replicas.server import Replica
-from tests.telemetry.test_exports import AWKWARD, record_all, settle_clock
+from tests.telemetry.exports.test_request import AWKWARD, record_all, settle_clock
 from threada_site.database.router import read_connection
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant

@@ -5,8 +5,8 @@ from pytest_django import Settings
 
 from tests.databases.contents import Values
 from tests.receivers.fixtures import Receiver, receiver
-from tests.workitems.matrix_people import add_people
 from tests.workitems.office import Office, open_office
+from tests.workitems.steps.matrix_people import add_people
 from threada_site.tenancy.models import Tenant
 
 __all__ = ["receiver"]

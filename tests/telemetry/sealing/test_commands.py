@@ -1,0 +1,147 @@
+"""Operator commands for logs and keys: acknowledge a break, rotate the key, list the public keys."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import aics_tlog
+import pytest
+from django.core.management import call_command
+
+from telemetry.models import Checkpoint, InstanceCheckpoint, LogAlarm, Receipt
+from telemetry.tlog.checkpoint import origin_after_break, times_restored
+from telemetry.tlog.note import VerifierKey
+from tests.journeys.worker import database_url
+from tests.telemetry.sealed import NAME, SealingSetup, assert_verifies, newest, origin, write_receipts
+from tests.telemetry.sealing.test_sealer import as_owner
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Tenant
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("instance_log")]
+
+
+@pytest.fixture
+def sealing_setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SealingSetup:
+    made = SealingSetup(tmp_path)
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(made.key_file.path))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("DATABASE_URL", database_url())
+    return made
+
+
+def run(*arguments: str, capsys: pytest.CaptureFixture[str]) -> str:
+    capsys.readouterr()
+    call_command(*arguments)
+    return capsys.readouterr().out
+
+
+def kinds(tenant: Tenant) -> list[str]:
+    with unit_of_work(tenant.id):
+        return list(Receipt.objects.order_by("-id").values_list("kind", flat=True)[:2])
+
+
+def test_a_break_is_acknowledged_with_a_reason_and_goes_on_as_another_log(
+    tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_receipts(tenant, 10)
+    sealing_setup.seal()
+    signed = newest(tenant)
+    as_owner(f'DELETE FROM telemetry_logleaf WHERE "index" >= {signed.size - 2}')
+    write_receipts(tenant, 1)
+    assert sealing_setup.seal() == 0
+    run("acknowledge_log", "--tenant", "acme", "--reason", "Restored after a disk failure.", capsys=capsys)
+    assert sealing_setup.seal() == 2  # the written receipt, and the one of the acknowledgement
+    renamed = f"{NAME}/restored-1/{ids.public_id(ids.TENANT, tenant.id)}"
+    assert assert_verifies_leaves(tenant, renamed) == signed.size
+    with unit_of_work(tenant.id):
+        alarm = LogAlarm.objects.get()
+        assert alarm.acknowledged_at is not None
+        assert alarm.reason == "Restored after a disk failure."
+    assert "log.acknowledged" in kinds(tenant)
+    lines = [
+        json.loads(line) for file in sealing_setup.directory.rglob("*.ndjson") for line in file.read_text().splitlines()
+    ]
+    assert [line["acknowledged"]["reason"] for line in lines if "acknowledged" in line] == [alarm.reason]
+
+
+def assert_verifies_leaves(tenant: Tenant, name: str) -> int:
+    checkpoint = newest(tenant)
+    key = aics_tlog.parse_vkey(checkpoint.verifier_keys[0])
+    result = aics_tlog.verify_checkpoint(aics_tlog.parse_note(checkpoint.note), key, expected_origin=name)
+    assert result.ok, result.error
+    return int(result.size)
+
+
+def test_a_log_that_was_signed_needs_no_acknowledgement(
+    tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealing_setup.seal()
+    before = kinds(tenant)
+    for arguments, status in ((("--reason", "x"), 1), (("--reason", " "), 2)):
+        with pytest.raises(SystemExit) as refused:
+            call_command("acknowledge_log", "--tenant", "acme", *arguments)
+        assert refused.value.code == status
+    assert kinds(tenant) == before
+    assert sealing_setup.seal() == 0
+
+
+def test_names_after_breaks() -> None:
+    assert origin_after_break("a.example/tn_1") == "a.example/restored-1/tn_1"
+    assert origin_after_break("a.example/restored-9/tn_1") == "a.example/restored-10/tn_1"
+    assert [times_restored(origin) for origin in ("a.example/tn_1", "a.example/restored-10/tn_1")] == [0, 10]
+
+
+def test_old_key_endorses_the_new_one(
+    tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealing_setup.seal()
+    [old] = newest(tenant).verifier_keys
+    run("rotate_sealing_key", capsys=capsys)
+    both = newest(tenant)
+    assert both.verifier_keys[0] == old
+    new = both.verifier_keys[1]
+    for key in (old, new):
+        checked = aics_tlog.verify_checkpoint(aics_tlog.parse_note(both.note), aics_tlog.parse_vkey(key))
+        assert checked.ok, checked.error
+    instance = InstanceCheckpoint.objects.latest("id")
+    assert [VerifierKey.parse(key).public_key for key in instance.verifier_keys] == [
+        VerifierKey.parse(key).public_key for key in (old, new)
+    ]
+    for key in instance.verifier_keys:
+        assert aics_tlog.verify_checkpoint(aics_tlog.parse_note(instance.note), aics_tlog.parse_vkey(key)).ok
+    assert kinds(tenant)[0] == "sealing_key.announced"
+    assert run("sealing_keys", "--tenant", "acme", capsys=capsys).split() == [old, new]
+    run("rotate_sealing_key", capsys=capsys)  # again: continues with the same new key
+    assert newest(tenant).verifier_keys == [old, new]
+    run("rotate_sealing_key", "--finish", capsys=capsys)
+    assert sealing_setup.seal() == 3
+    assert newest(tenant).verifier_keys == [new]
+    assert_verifies(tenant)
+    assert kinds(tenant)[0] == "sealing_key.retired"
+    with pytest.raises(SystemExit):
+        call_command("rotate_sealing_key", "--finish")
+    with unit_of_work(tenant.id):
+        assert {checkpoint.origin for checkpoint in Checkpoint.objects.all()} == {origin(tenant)}
+    assert len(sealing_setup.key_file.path.read_text().splitlines()) == 1
+
+
+def test_replacement_of_a_lost_key_is_recorded(
+    tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sealing_setup.seal()
+    [old] = newest(tenant).verifier_keys
+    with pytest.raises(SystemExit):
+        call_command("rotate_sealing_key", "--lost")
+    sealing_setup.key_file.path.unlink()
+    assert sealing_setup.seal() == 0
+    with pytest.raises(SystemExit):
+        call_command("rotate_sealing_key")
+    run("rotate_sealing_key", "--lost", capsys=capsys)
+    assert sealing_setup.key_file.path.stat().st_mode & 0o777 == 0o600
+    assert sealing_setup.seal() == 1
+    assert kinds(tenant)[0] == "sealing_key.replaced"
+    [new] = newest(tenant).verifier_keys
+    assert new != old
+    assert_verifies(tenant)

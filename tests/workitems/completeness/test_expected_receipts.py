@@ -1,0 +1,200 @@
+"""Expected receipts: every line of the table is exercised, and a deleted receipt is reported."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from integrations.configuration.configure import withdraw_integration
+from integrations.configuration.secrets import remove_secret, upsert_secret
+from integrations.freezes.scope import FreezeScope
+from integrations.models import StoredSecret
+from policies.configuration.calendars import upsert_calendar
+from policies.configuration.channels import upsert_channel
+from policies.configuration.lists import upsert_list
+from policies.configuration.overlays import remove_overlay, upsert_overlay
+from policies.configuration.removal import remove_channel, withdraw_list, withdraw_workflow
+from policies.documents.calendar import parse_calendar
+from policies.documents.list import parse_list
+from policies.documents.overlay import OverlayScope
+from policies.drafts.edit import draft_policy_version
+from policies.models import EmergencyPublication, Overlay, PolicyVersion
+from policies.publication.emergencies import confirm_emergency, end_emergency
+from policies.publication.publish import publish_policy_version
+from policies.publication.rules import Emergency
+from policies.replay.request import ReplayRequest, cancel_replay, request_replay
+from policies.replay.run import _become_failed, run_replay
+from policies.replay.shadows import end_shadow, start_shadow
+from telemetry.deliveries import batches as deliveries
+from telemetry.exports import job as export_job
+from telemetry.exports import request as exports
+from telemetry.exports.request import cancel_export, create_export, expire_export
+from telemetry.models import Receipt, SealQueueEntry, TelemetryExport
+from tests.policies.rulebooks import rule, spec
+from tests.workitems.office import Office
+from tests.workitems.people_cases import about_people, ended_case
+from tests.workitems.retention.archives import cancelled, dry_run, put_rule, run, seal_all
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
+from threada_site.identity.groups import define_group, remove_group
+from threada_site.identity.principals import remove_member
+from threada_site.kernel import clock
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
+from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
+from workitems.completeness.verify import verify_completeness
+from workitems.configuration.packs import remove_pack
+from workitems.executions.freezes import lift_freeze, set_freeze
+from workitems.retention.erasure import erase_subject
+from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
+from workitems.retention.upsert_rule import withdraw_retention
+from workitems.steps.delegations import OutOfOffice, delegate, end_delegation
+
+FIRE = Emergency("The bank answers twice.", timedelta(hours=4))
+HOUR = timedelta(hours=1)
+
+
+def _rulebook(office: Office) -> None:
+    ada = office.ctx("ada")
+    upsert_list("watched", parse_list({"items": ["Hooli"]}), ctx=ada)
+    withdraw_list("watched", ctx=ada)
+    upsert_calendar(
+        "office", parse_calendar({"time_zone": "Asia/Kathmandu", "hours": {"friday": ["10:00-17:00"]}}), ctx=ada
+    )
+    upsert_channel("portal", ctx=ada)
+    remove_channel("portal", ctx=ada)
+    office.upsert_workflow("holidays")
+    withdraw_workflow("holidays", ctx=ada)
+    upsert_overlay("rules", OverlayScope("workflow", "payments"), ctx=ada)
+    upsert_overlay("rules", OverlayScope("tenant", ""), ctx=ada)
+    remove_overlay(Overlay.objects.get(scope_kind="workflow"), ctx=ada)
+    for version_rule in ("first", "second"):
+        draft = draft_policy_version("rules", spec(rule(version_rule, "allow")), ctx=ada).row
+        publish_policy_version(draft, ctx=ada, emergency=FIRE)
+        opened = EmergencyPublication.objects.latest("id")
+        end_emergency(opened, ctx=ada) if version_rule == "first" else confirm_emergency(opened, ctx=office.ctx("bo"))
+
+
+def _trials(office: Office) -> None:
+    ada = office.ctx("ada")
+    version = PolicyVersion.objects.filter(status="published").latest("id")
+    end_shadow(start_shadow(version, ends_at=clock.now() + HOUR, ctx=ada), ctx=ada)
+    done, stopped, broken = (request_replay(version, ReplayRequest(), ctx=ada, by_job=False) for _ in range(3))
+    cancel_replay(stopped, ctx=ada)
+    broken.status = "running"
+    _become_failed(broken, "worker_lost", ctx=office.system)
+    run_replay(done.id, ctx=office.system)
+
+
+def _systems(office: Office) -> None:
+    ada = office.ctx("ada")
+    office.put_bank()
+    withdraw_integration("bank", ctx=ada)
+    for name in ("kept", "changed", "gone"):
+        upsert_secret(name, "Q-VALUE-OF-A-SECRET", hosts=["bank.example"], ctx=ada)
+    upsert_secret("changed", "Q-VALUE-OF-ANOTHER", hosts=["bank.example"], ctx=ada)
+    remove_secret(StoredSecret.objects.get(slug="gone"), ctx=ada)
+    lift_freeze(set_freeze(FreezeScope(), reason="Look at it.", ctx=ada).freeze.id, ctx=ada)
+
+
+def _people(office: Office) -> None:
+    ada = office.ctx("ada")
+    define_group("board", ["fay"], ctx=ada)
+    define_group("crew", ["finn"], ctx=ada)
+    remove_group("crew", ctx=ada)
+    require_four_eyes(POLICY_FOUR_EYES, ctx=ada)
+    end_four_eyes(POLICY_FOUR_EYES, ctx=ada)
+    now = clock.now()
+    out_of_office = OutOfOffice(delegator=office.people["fay"], delegate=office.people["finn"], ends_at=now + HOUR)
+    end_delegation(delegate(out_of_office, ctx=office.ctx("fay")), ctx=office.ctx("fay"))
+    remove_member(office.people["wim"], ctx=ada)
+
+
+def _telemetry(office: Office, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+    ada = office.ctx("ada")
+    monkeypatch.setattr(export_job, "BEAT_S", 600.0)
+    monkeypatch.setattr(settings, "THREADA_EXPORT_DIR", folder / "exports")
+    expire_export(create_export({}, ctx=ada), now=clock.now() + timedelta(days=90), ctx=office.system)
+    monkeypatch.setattr(exports, "AT_ONCE_ROWS", -1)
+    made, stopped, broken = (create_export({}, ctx=ada) for _ in range(3))
+    cancel_export(stopped, ctx=ada)
+    export_job.make_export(made.id, ctx=office.system)
+    TelemetryExport.objects.filter(id=broken.id).update(status="running", attempt=5, lease_until=clock.now() - HOUR)
+    export_job.make_export(broken.id, ctx=office.system)
+    for name in ("paused", "removed"):
+        to: dict[str, Any] = {"target": "file", "url": "", "secret": None, "headers": {}, "from_beginning": False}
+        delivery = deliveries.upsert_delivery(name, **to, ctx=ada).row
+        if name == "paused":
+            deliveries.pause_delivery(delivery, now=clock.now(), ctx=ada)
+        else:
+            deliveries.remove_delivery(delivery, ctx=ada)
+
+
+@pytest.fixture
+def used_office(office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
+    """Return an office in which every operation of the table has run once."""
+    office.join("bo", roles=("tenant_admin",))
+    office.api("ada")
+    about_people(office)
+    item, _, _ = ended_case(office)
+    with unit_of_work(office.tenant.id):
+        lift_legal_hold(
+            set_legal_hold(
+                LegalHoldRequest(reason="The auditor asked.", work_item_id=item.id), ctx=office.ctx("ada")
+            ).id,
+            reason="Done.",
+            ctx=office.ctx("ada"),
+        )
+        assert item.subject_id is not None
+        erase_subject(item.subject_id, now=clock.now(), ctx=office.ctx("ada"))
+    cancelled(office, days=100, payload={"amount": 5, "person": {"mail": "bob@example.org"}})
+    seal_all(office)
+    put_rule(office, keep_payload="P1D", keep_receipts="P90D", then="delete")
+    dry_run(office)
+    run(office)
+    with unit_of_work(office.tenant.id):
+        withdraw_retention("all", ctx=office.ctx("ada"))
+        _rulebook(office)
+        _trials(office)
+        _systems(office)
+        _people(office)
+        _telemetry(office, monkeypatch, tmp_path)
+    pack = {
+        "kind": "Pack",
+        "id": "front",
+        "spec": {"version": "1", "documents": [{"kind": "Channel", "id": "counter"}]},
+    }
+    assert office.api("ada").post("/packs", {"document": pack}).status_code == 201
+    with unit_of_work(office.tenant.id):
+        remove_pack("front", ctx=office.ctx("ada"))
+    return office
+
+
+def findings(office: Office) -> list[str]:
+    with unit_of_work(office.tenant.id):
+        return [finding.message for finding in verify_completeness(office.tenant)]
+
+
+def test_deleting_any_expected_receipt_is_reported(used_office: Office, subtests: pytest.Subtests) -> None:
+    assert findings(used_office) == []
+    expected = {entry.kind for entry in EXPECTED_RECEIPTS} | {deletion.kind for deletion in EXPECTED_DELETION_RECEIPTS}
+    assert len(expected) == len(EXPECTED_RECEIPTS) + len(EXPECTED_DELETION_RECEIPTS)
+    for kind in sorted(expected):
+        with subtests.test(kind), unit_of_work(used_office.tenant.id):
+            receipts = list(Receipt.objects.filter(kind=kind))
+            assert receipts
+            with platform_role(), connection.cursor() as cursor:
+                for table in ("sealqueueentry", "receipt"):
+                    cursor.execute(f"DELETE FROM telemetry_{table} WHERE id = ANY(%s)", [[row.id for row in receipts]])
+            found = [finding.message for finding in verify_completeness(used_office.tenant)]
+            assert found
+            assert [line for line in found if line.endswith(f": there is no receipt {kind}")]
+            for row in receipts:
+                row.save(force_insert=True)
+            SealQueueEntry.objects.bulk_create(SealQueueEntry(id=row.id, tenant_id=row.tenant_id) for row in receipts)
+    assert findings(used_office) == []

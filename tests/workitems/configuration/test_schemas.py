@@ -1,0 +1,109 @@
+"""Published JSON Schemas of documents."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.test import Client
+
+from tests.workitems.configuration.test_export import EVERYTHING
+from threada_site.kernel.documents.reader import load_documents
+from workitems.configuration.kinds import KINDS
+from workitems.configuration.schemas import published_schema, schema_names
+
+ROOT = Path(settings.THREADA_BASE_DIR)
+DEMO = sorted((ROOT / "threada_site" / "runtime" / "demo").glob("*.yaml"))
+every_schema = pytest.mark.parametrize("name", schema_names())
+
+
+def schema_of(name: str) -> dict[str, Any]:
+    schema = published_schema(name)
+    assert schema is not None
+    return schema
+
+
+def fields(schema: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every field that a schema describes, except in conditions."""
+    if isinstance(schema, list):
+        for index, child in enumerate(schema):
+            yield from fields(child, f"{place}/{index}")
+    if not isinstance(schema, dict):
+        return
+    for key, child in schema.items():
+        if key == "properties":
+            for name, of in child.items():
+                yield f"{place}/{name}", of
+                yield from fields(of, f"{place}/{name}")
+        elif key not in ("if", "then", "examples", "default", "not"):
+            yield from fields(child, f"{place}/{key}")
+
+
+@every_schema
+def test_schemas_are_valid(name: str) -> None:
+    schema = schema_of(name)
+    assert jsonschema_rs.meta.is_valid(schema)
+    assert jsonschema_rs.Draft202012Validator(schema, offline=True)
+    assert json.loads(json.dumps(schema)) == schema
+
+
+@every_schema
+def test_every_field_is_described(name: str) -> None:
+    fixed = ("kind", "stages")
+    bare = [
+        place
+        for place, of in fields(schema_of(name))
+        if not {"description", "$ref"} & of.keys() and place.rpartition("/")[2] not in fixed
+    ]
+    assert bare == []
+
+
+@pytest.mark.parametrize("text", [EVERYTHING, *(path.read_text() for path in DEMO)])
+def test_documents_that_can_be_applied_match(text: str) -> None:
+    whole = jsonschema_rs.Draft202012Validator(schema_of("document"), validate_formats=True)
+    for document in load_documents(text, source="test"):
+        single = jsonschema_rs.Draft202012Validator(schema_of(document.value["kind"]), validate_formats=True)
+        assert [error.message for error in single.iter_errors(document.value)] == []
+        assert [error.message for error in whole.iter_errors(document.value)] == []
+
+
+def test_a_schema_finds_errors_in_documents_of_packs() -> None:
+    channel = {"kind": "Channel", "id": "web", "spec": {"nam": "Web"}}
+    pack = {"kind": "Pack", "id": "p", "spec": {"version": "1", "documents": [channel]}}
+    for name in ("pack", "document"):
+        found = list(jsonschema_rs.Draft202012Validator(schema_of(name)).iter_errors(pack))
+        assert [error.instance_path for error in found] == [["spec", "documents", 0, "spec"]]
+
+
+def test_schemas_are_served_without_a_credential(client: Client) -> None:
+    answer = client.get("/schemas/policy.json")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "application/schema+json")
+    assert answer.json() == schema_of("policy")
+    assert "max-age" in answer.headers["Cache-Control"]
+    again = client.get("/schemas/policy.json", headers={"If-None-Match": answer.headers["ETag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/schemas/polcy.json").json()["reason_code"] == "not_found"
+
+
+def test_the_command_lists_and_prints_schemas(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("schema")
+    assert capsys.readouterr().out.split() == schema_names()
+    call_command("schema", "Policy")
+    assert json.loads(capsys.readouterr().out) == schema_of("policy")
+    with pytest.raises(SystemExit) as refused:
+        call_command("schema", "polcy")
+    assert refused.value.code == 2
+    assert "Use one of role, group" in capsys.readouterr().err
+
+
+def test_the_reference_lists_every_kind() -> None:
+    text = (ROOT / "docs" / "reference-document-kinds.md").read_text()
+    listed = re.findall(r"^\| `(\w+)` \|.*`/schemas/(\w+)\.json` \|$", text, re.MULTILINE)
+    assert listed == [(kind, kind.lower()) for kind in KINDS]
