@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -61,6 +62,11 @@ def _everything() -> dict[str, str]:
     return rows_of_everything(but=frozenset())
 
 
+def _seconds_without_core() -> float:
+    """Return how long this thread was ready to run while other processes had the cores."""
+    return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
+
+
 def _about_home(body: Any, world: World) -> Any:
     """Adapt an example body to the tenant, so that it would change something."""
     if isinstance(body, list):
@@ -78,7 +84,7 @@ def _envelope(world: World) -> str:
 
 
 def test_there_are_operations_that_change_something() -> None:
-    assert len(CHANGING) > 50
+    assert len(CHANGING) >= 55
     assert {str(operation) for operation in CHANGING} >= ASKING
 
 
@@ -90,13 +96,11 @@ def test_nothing_changes(world: World, operation: Operation, closed: Any) -> Non
     path = operation.at(world.home.ids)
     with closed():
         before = _everything()
-        seconds = []
-        while not seconds or (seconds[-1] >= ANSWERED_WITHIN_S and len(seconds) < 3):  # the machine may be under load
-            begun = time.monotonic()
-            answer = world.home.admin.send(operation.method, path, body, headers=headers)
-            seconds.append(time.monotonic() - begun)
+        begun, waited = time.monotonic(), _seconds_without_core()
+        answer = world.home.admin.send(operation.method, path, body, headers=headers)
+        took = time.monotonic() - begun - (_seconds_without_core() - waited)
         after = _everything()
-    assert min(seconds) < ANSWERED_WITHIN_S
+    assert took < ANSWERED_WITHIN_S
     if str(operation) in ASKING and answer.status_code < 300:
         assert after | {"api_idempotencyrecord": 0} == before | {"api_idempotencyrecord": 0}
         return
