@@ -119,7 +119,7 @@ def test_the_buttons_are_post_alone_and_the_name_is_unique(demo: Demo, console: 
     post(browser, SAVE, name="Mine", claimed="me")
     with unit_of_work(demo.tenant.id):
         member = Membership.objects.get(user__username="finance-1")
-        with pytest.raises(IntegrityError), transaction.atomic():
+        with pytest.raises(IntegrityError, match="savedview_name_once"), transaction.atomic():
             SavedView.objects.create(tenant_id=demo.tenant.id, membership=member, name="Mine")
         member.delete()  # views are deleted with the membership
         assert SavedView.objects.count() == 0

@@ -83,8 +83,8 @@ def test_a_retired_version_cannot_be_published(rulebook: ActingContext) -> None:
     ],
 )
 def test_decisions_are_append_only(rulebook: ActingContext, model: Any, change: dict[str, Any]) -> None:
-    assert refused(lambda: model.objects.update(**change))
-    assert refused(lambda: model.objects.all()._raw_delete("default"))
+    assert "permission denied" in refused(lambda: model.objects.update(**change))
+    assert "permission denied" in refused(lambda: model.objects.all()._raw_delete("default"))
 
     def as_platform() -> None:
         with platform_role():

@@ -250,7 +250,7 @@ class TestEmergency:
     ) -> None:
         publish_policy_version(drafted(ALLOW, ann), ctx=ann, emergency=FIRE)
         for confirmer in (ann.principal_id, None):
-            with pytest.raises(IntegrityError), transaction.atomic():
+            with pytest.raises(IntegrityError, match="emergencypublication_confirmed_by_another"), transaction.atomic():
                 EmergencyPublication.objects.update(status="confirmed", closed_by=confirmer)
 
     def test_it_ends_with_its_time_box(

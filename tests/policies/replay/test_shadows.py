@@ -175,7 +175,7 @@ def test_active_shadows_are_limited(book: ActingContext) -> None:
         begun(book)
     twin = PolicyShadow.objects.get(id=shadow.id)
     twin.id = ids.new_uuid()
-    with pytest.raises(IntegrityError), transaction.atomic():
+    with pytest.raises(IntegrityError, match="policyshadow_one_active"), transaction.atomic():
         twin.save(force_insert=True)
     for number in range(MOST_ACTIVE - 1):
         begun(book, spec(rule(f"rule-{number}", "allow")))

@@ -121,8 +121,8 @@ def test_workers_leave_their_work_undone(office: Office) -> None:
     execution = office.execute(office.decided()).execution
     before = state(office)
     with unwritable("telemetry_receipt"):
-        with pytest.raises(DatabaseError):
+        with pytest.raises(DatabaseError, match="permission denied for table telemetry_receipt"):
             decide_intake(str(office.tenant.id), str(new.id), new.correlation_id)
-        with pytest.raises(DatabaseError):
+        with pytest.raises(DatabaseError, match="permission denied for table telemetry_receipt"):
             run_execution(office.tenant, execution.id)
     assert state(office) == before

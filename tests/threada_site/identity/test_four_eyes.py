@@ -109,10 +109,10 @@ def test_only_people_with_every_scope_turn_it_off(tenant: Tenant, ada: ActingCon
 def test_requester_is_stored_in_the_database(tenant: Tenant, ada: ActingContext) -> None:
     with unit_of_work(tenant.id):
         require_four_eyes(POLICY_FOUR_EYES, ctx=ada)
-        with pytest.raises(IntegrityError), transaction.atomic():
+        with pytest.raises(IntegrityError, match="foureyesrule_asked_by_somebody"), transaction.atomic():
             FourEyesRule.objects.update(end_asked_by=ada.principal_id)
         FourEyesRule.objects.update(end_asked_by=ada.principal_id, end_asked_at="2026-01-31T12:00:00Z")
-        with pytest.raises(IntegrityError), transaction.atomic():
+        with pytest.raises(IntegrityError, match="foureyesrule_asked_by_somebody"), transaction.atomic():
             FourEyesRule.objects.update(is_required=False)
 
 

@@ -144,7 +144,11 @@ def test_a_blob_moved_elsewhere_does_not_open(office: Office) -> None:
 def test_half_an_erasure_is_refused_by_the_database(office: Office) -> None:
     about_people(office)
     office.create(payload=payload())
-    with unit_of_work(office.tenant.id), pytest.raises(IntegrityError), transaction.atomic():
+    with (
+        unit_of_work(office.tenant.id),
+        pytest.raises(IntegrityError, match="datasubject_erased_wholly"),
+        transaction.atomic(),
+    ):
         DataSubject.objects.update(wrapped_key=None)
 
 

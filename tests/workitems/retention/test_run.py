@@ -378,13 +378,18 @@ def test_the_ledger_lets_go_of_nothing_by_any_other_way(office: Office) -> None:
     with unit_of_work(office.tenant.id):
         RemovedReceipt.objects.create(tenant=office.tenant, batch_id=ids.new_uuid(), body_sha256="0" * 64)
     for change in changes:
-        with platform_role(), connection.cursor() as cursor, pytest.raises(IntegrityError), transaction.atomic():
+        with (
+            platform_role(),
+            connection.cursor() as cursor,
+            pytest.raises(IntegrityError, match="append-only"),
+            transaction.atomic(),
+        ):
             cursor.execute(change)
     emptied = "UPDATE workitems_vote SET comment = 'threada:erased:retention'"
     with (
         unit_of_work(office.tenant.id),
         connection.cursor() as cursor,
-        pytest.raises(ProgrammingError),
+        pytest.raises(ProgrammingError, match="permission denied"),
         transaction.atomic(),
     ):
         cursor.execute(emptied)
