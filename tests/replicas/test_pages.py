@@ -35,7 +35,7 @@ def is_list(operation: Operation) -> bool:
 def test_api_lists_are_read_from_the_replica(replica: Replica, asked: Any, caplog: pytest.LogCaptureFixture) -> None:
     home, of_another_tenant = stock("home"), stock("of_another_tenant")
     lists = [operation for operation in in_tenants() if is_list(operation)]
-    assert len(lists) >= 20
+    assert len(lists) >= 23
     found = {}
     for operation in lists:
         with asked() as statements:

@@ -145,7 +145,7 @@ class TestMapping:
         classes = [
             value for value in vars(errors).values() if isinstance(value, type) and issubclass(value, ThreadaError)
         ]
-        assert len(classes) > 50
+        assert len(classes) >= 100
         for error in classes:
             assert error.reason_code in REASONS
             assert error().detail
