@@ -115,7 +115,7 @@ def read_integration(spec: Any, *, pointer: str = "/spec") -> IntegrationDocumen
     errors = _structure("").check(spec, pointer)
     if not errors.found:
         errors = _structure(spec["connector"]).check(spec, pointer)
-    if errors.is_full or not isinstance(spec, dict) or spec.get("connector") not in _grammars:
+    if errors.is_full or not isinstance(spec, dict) or not errors.is_clean(f"{pointer}/connector"):
         errors.raise_any(value=spec, pointer=pointer)
     document = _read(spec, pointer, errors)
     errors.raise_any(value=spec, pointer=pointer)

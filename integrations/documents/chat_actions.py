@@ -57,7 +57,11 @@ class ChatGrammar:
         },
         required=("service", "address"),
         action={
-            "title": filled_text("Title of the message; can contain ${ … }."),
+            "title": {
+                "type": ["string", "number", "boolean"],
+                "default": "",
+                "description": "Title of the message; can contain ${ … }.",
+            },
             "text": filled_text("Text of the message; can contain ${ … }."),
             "format": {"enum": ["text", "markdown"], "default": "text", "description": "Format of the text."},
         },

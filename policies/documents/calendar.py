@@ -139,7 +139,7 @@ def time_zones() -> frozenset[str]:
 
 
 def _check_zone(spec: Mapping[str, Any], pointer: str, errors: FieldErrors) -> None:
-    if errors.is_clean(pointer) and spec["time_zone"] not in time_zones():
+    if "time_zone" in spec and errors.is_clean(pointer) and spec["time_zone"] not in time_zones():
         close = nearest(spec["time_zone"], sorted(time_zones()))
         said = f" Did you mean {close}?" if close else ""
         errors.add(pointer, f"Name an IANA time zone, e.g. Europe/Berlin.{said}")
@@ -180,7 +180,7 @@ def _check_holidays(spec: Mapping[str, Any], pointer: str, errors: FieldErrors) 
     import holidays  # takes 6 MB; few processes need it
 
     known = holidays.list_supported_countries(include_aliases=False)
-    country, subdivision = spec["holidays"]["country"], spec["holidays"].get("subdivision")
+    country, subdivision = spec["holidays"].get("country"), spec["holidays"].get("subdivision")
     if country not in known:
         errors.add(pointer_to(pointer, "country"), "Name a country by its ISO 3166 code, e.g. DE.")
     elif subdivision and subdivision not in known[country]:

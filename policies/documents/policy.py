@@ -53,11 +53,11 @@ def _check_rules(rules: list[Any], place: str, errors: FieldErrors) -> list[Appr
     approvals: list[ApprovalRule | None] = []
     for index, rule in enumerate(rules):
         pointer = pointer_to(place, index)
-        if errors.is_clean(pointer_to(pointer, "id")):
+        if errors.is_clean(pointer_to(pointer, "id")) and "id" in rule:
             if rule["id"] in seen:
                 errors.add(pointer_to(pointer, "id"), f"There is another rule {rule['id']}. Rename one.")
             seen.add(rule["id"])
-        if errors.is_clean(pointer_to(pointer, "when")):
+        if errors.is_clean(pointer_to(pointer, "when")) and "when" in rule:
             _check_condition(rule["when"], pointer_to(pointer, "when"), errors)
         if errors.is_clean(pointer_to(pointer, "approvals")) and "approvals" in rule:
             approvals.append(read_approvals(rule["approvals"], pointer_to(pointer, "approvals"), errors))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +16,20 @@ from django.conf import settings
 from django.core.management import call_command
 from django.test import Client
 
+from integrations.documents import read_integration
+from policies.documents.calendar import parse_calendar
+from policies.documents.channel import parse_channel
+from policies.documents.list import parse_list
+from policies.documents.overlay import parse_overlay
+from policies.documents.pack import parse_pack
+from policies.documents.policy import parse_policy
+from policies.documents.workflow import parse_workflow
 from tests.workitems.configuration.test_export import EVERYTHING
 from threada_site.kernel.documents.reader import load_documents
+from threada_site.kernel.errors import DocumentInvalid, PolicyDocumentInvalid
 from workitems.configuration.kinds import KINDS
 from workitems.configuration.schemas import published_schema, schema_names
+from workitems.retention.rules import parse_retention
 
 ROOT = Path(settings.THREADA_BASE_DIR)
 DEMO = sorted((ROOT / "threada_site" / "runtime" / "demo").glob("*.yaml"))
@@ -80,6 +92,63 @@ def test_a_schema_finds_errors_in_documents_of_packs() -> None:
     for name in ("pack", "document"):
         found = list(jsonschema_rs.Draft202012Validator(schema_of(name)).iter_errors(pack))
         assert [error.instance_path for error in found] == [["spec", "documents", 0, "spec"]]
+
+
+PARSERS: dict[str, Callable[[Any], object]] = {
+    "Calendar": parse_calendar,
+    "Channel": parse_channel,
+    "Integration": lambda value: read_integration(value["spec"]),
+    "List": parse_list,
+    "Overlay": parse_overlay,
+    "Pack": parse_pack,
+    "Policy": parse_policy,
+    "Retention": parse_retention,
+    "Workflow": parse_workflow,
+}
+PARSED = [
+    document.value
+    for text in (EVERYTHING, *(path.read_text() for path in DEMO))
+    for document in load_documents(text, source="test")
+    if document.value["kind"] in PARSERS
+]
+
+
+def places(value: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path of everything in a document except its kind and id."""
+    for key in value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ():
+        if path or key not in ("kind", "id"):
+            yield (*path, key)
+            yield from places(value[key], (*path, key))
+
+
+@pytest.mark.parametrize("document", PARSED, ids=lambda document: document["kind"])
+@pytest.mark.parametrize("change", ["misspelt", 1, None, [], {}, "x", {"env": []}])
+def test_a_document_with_an_error_anywhere_is_refused_or_parsed(document: Any, change: Any) -> None:
+    for path in places(document):
+        changed = copy.deepcopy(document)
+        parent: Any = changed
+        for key in path[:-1]:
+            parent = parent[key]
+        if change != "misspelt":
+            parent[path[-1]] = copy.deepcopy(change)
+        elif isinstance(parent, dict):
+            parent[f"{path[-1]}x"] = parent.pop(path[-1])
+        if "spec" in changed or changed["kind"] != "Integration":
+            with suppress(DocumentInvalid, PolicyDocumentInvalid):
+                PARSERS[changed["kind"]](changed)
+
+
+def test_a_misspelt_field_is_the_only_error() -> None:
+    rule = {"id": "r", "whem": "true", "effect": "allow", "reason": "FINE"}
+    for value, parse, pointer in (
+        ({"rules": [rule]}, parse_policy, "/rules/0/whem"),
+        ({"kind": "Calendar", "id": "office", "spce": {}}, parse_calendar, "/spce"),
+        ({"policy": "p", "scope": {"tenat": True, "x": 1}}, parse_overlay, "/scope/tenat"),
+    ):
+        with pytest.raises((DocumentInvalid, PolicyDocumentInvalid)) as refused:
+            parse(value)
+        assert refused.value.errors[0].pointer == pointer
+        assert {error.code for error in refused.value.errors} == {"unknown_field"}
 
 
 def test_schemas_are_served_without_a_credential(client: Client) -> None:

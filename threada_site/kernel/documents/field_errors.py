@@ -35,7 +35,10 @@ class FieldErrors:
         return len(self.found) >= MAX_FIELD_ERRORS
 
     def is_clean(self, pointer: str) -> bool:
-        """Return True if `pointer` exists with the right type, as far as known, and has no error at it or below it."""
+        """Return True if there is no error at `pointer` or below it, and none that makes its object or list unusable.
+
+        A required field can be missing nevertheless, if its object has a misspelt one.
+        """
         below = f"{pointer}/"
         return not any(
             error.pointer == pointer

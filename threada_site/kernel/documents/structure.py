@@ -149,12 +149,13 @@ def _rank(error: jsonschema_rs.ValidationError) -> int:
 
 
 def _without_consequences(errors: list[jsonschema_rs.ValidationError]) -> Iterator[jsonschema_rs.ValidationError]:
-    """Leave out missing fields if the object has an unknown field that is a misspelling of one of them."""
+    """Leave out errors that an unknown field causes: a missing field that it misspells, and too many fields."""
     misspelt = {(pointer_to("", *error.instance_path), name) for error in errors for name in _unknown(error)}
     for error in errors:
         wanted = list(_missing(error))
         place = pointer_to("", *error.instance_path)
-        if not any(nearest(name, wanted) for at, name in misspelt if at == place):
+        names = [name for at, name in misspelt if at == place]
+        if not (names and error.kind.name == "maxProperties") and not any(nearest(name, wanted) for name in names):
             yield error
 
 
