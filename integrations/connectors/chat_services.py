@@ -186,7 +186,7 @@ def _check_host(url: str, base_url: str | None) -> None:
 
 def _unusable(service: str, why: str = "") -> TransportFailure:
     schemes = " or ".join(f"{scheme}://" for scheme in SERVICES[service].schemes)
-    detail = f"The secret is no address of a {service} channel ({schemes}…)" + (f", which {why}." if why else ".")
+    detail = f"The secret is not an address of a {service} channel ({schemes}…)" + (f", which {why}." if why else ".")
     return TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, detail)
 
 

@@ -69,6 +69,6 @@ def _authorization(auth: Mapping[str, Any], terms: CallTerms, secrets: list[str]
         secrets.append(token)
         return f"Basic {token}"
     if not secret.isascii() or " " in secret:
-        detail = f"The secret {reference} is no bearer token: it holds blanks or characters outside ASCII."
+        detail = f"The secret {reference} is not a bearer token: it holds blanks or characters outside ASCII."
         raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, detail)
     return f"Bearer {secret}"

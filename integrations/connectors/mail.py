@@ -84,14 +84,14 @@ def _addresses(name: str, template: Template, facts: Mapping[str, Any]) -> list[
         raise ExpressionFailed(f"{name} must be a mail address or a list of them.")
     for address in addresses:
         if not isinstance(address, str) or address_in(address) is None:
-            raise ExpressionFailed(f"{name} holds something that is no mail address in ASCII.")
+            raise ExpressionFailed(f"{name} contains something that is not a mail address in ASCII.")
     return addresses
 
 
 def _address(mailbox: str) -> str:
     address = address_in(mailbox)
     if address is None:
-        raise TransportFailure(FailureClass.ENVELOPE_MISMATCH, "The message names something that is no mail address.")
+        raise TransportFailure(FailureClass.ENVELOPE_MISMATCH, "The message contains an invalid mail address.")
     return address
 
 

@@ -29,7 +29,7 @@ def header_errors(headers: Mapping[str, str], *, has_secret: bool) -> list[Field
         pointer = pointer_to("/headers", name)
         takes_secret = PLACEHOLDER in value
         if not is_header_name(name):
-            errors.append(FieldError(pointer, "is no header name", "invalid"))
+            errors.append(FieldError(pointer, "is not a header name", "invalid"))
         elif name.lower() in _OWN:
             errors.append(FieldError(pointer, "is set by Threada itself", "invalid"))
         elif name.lower() in seen:

@@ -198,5 +198,5 @@ def _read_schema(action: Fields) -> dict[str, Any] | None:
         if schema is not None:
             schemas.validator(schema)
     except ValueError as error:
-        action.refuse(f"This is no JSON Schema: {str(error)[:300]}", "input_schema")
+        action.refuse(f"This is not a JSON Schema: {str(error)[:300]}", "input_schema")
     return schema

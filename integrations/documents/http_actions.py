@@ -165,7 +165,7 @@ def read_headers(action: Fields) -> tuple[tuple[str, Template], ...]:
     for name in headers.names():
         value = headers.value(name, "${")
         if not is_header_name(name):
-            headers.refuse(f"{name[:40]!r} is no header name.", name)
+            headers.refuse(f"{name[:40]!r} is not a header name.", name)
         elif name.lower() in OWN_HEADERS:
             headers.refuse(f"{name} is set by Threada itself. Write authentication under auth.", name)
         elif name.lower() in seen:

@@ -105,7 +105,7 @@ class MailGrammar:
             spec.refuse(said, "auth")
         sender = spec.value("from")
         if sender is not None and address_in(sender) is None:
-            spec.refuse(f"{sender[:60]!r} is no mail address.", "from")
+            spec.refuse(f"{sender[:60]!r} is not a mail address.", "from")
         if target is None or sender is None:
             return Destination()
         return Destination(

@@ -92,7 +92,7 @@ HEADERS: Final[Schema] = {
 INPUT_SCHEMA: Final[Schema] = {
     "type": ["object", "null"],
     "description": "JSON Schema of the action's input.",
-    "errorMessage": "This is no JSON Schema. Write an object.",
+    "errorMessage": "This is not a JSON Schema. Write an object.",
 }
 _RETRIES: Final = RetryPolicy()
 _FLAG: Final[Schema] = {"type": "boolean"}

@@ -119,7 +119,7 @@ def _read_file(reference: SecretReference) -> str:
         descriptor = os.open(reference.name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise _unavailable(reference, "is no regular file")
+                raise _unavailable(reference, "is not a regular file")
             raw = file.read(MAX_SECRET_BYTES + 1)
     except OSError as error:
         raise _unavailable(reference, f"cannot be read ({os.strerror(error.errno or 0)})") from None

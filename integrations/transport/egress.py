@@ -83,7 +83,7 @@ class EgressPolicy:
         try:
             read = ipaddress.ip_address(address)
         except ValueError:
-            raise _blocked(f"{address[:60]!r} is no address.") from None
+            raise _blocked(f"{address[:60]!r} is not an address.") from None
         plain = _without_mapping(read)
         if getattr(plain, "scope_id", None):
             raise _blocked(f"{address[:60]!r} names a network interface.")

@@ -147,7 +147,7 @@ class _Talk:
         while True:
             line = self._line()
             if len(line) < 3 or not line[:3].isdigit() or line[3:4] not in ("", " ", "-"):
-                raise UnusableAnswer("What answers is no mail server.")
+                raise UnusableAnswer("What answers is not a mail server.")
             lines.append(line[4:])
             if line[3:4] != "-":
                 break

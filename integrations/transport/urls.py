@@ -58,7 +58,7 @@ def read_url(url: str) -> Target:
         raise UnusableUrl(f"The URL is longer than {MAX_URL_LENGTH} characters.")
     match = _URL.fullmatch(url)
     if not match:
-        raise UnusableUrl(f"{url[:100]!r} is no plain http or https URL: scheme://host[:port][/path][?query] in ASCII.")
+        raise UnusableUrl(f"{url[:100]!r} is not an http or https URL: scheme://host[:port][/path][?query] in ASCII.")
     scheme = match["scheme"].lower()
     port = int(match["port"]) if match["port"] else DEFAULT_PORTS[scheme]
     if not 0 < port < 65536:
@@ -78,7 +78,7 @@ def _read_host(ipv6: str | None, name: str | None) -> str:
     labels = name.lower().split(".")
     if not all(_LABEL.fullmatch(label) for label in labels):
         raise UnusableUrl(
-            f"{name[:100]!r} is no host name: labels of letters, digits and hyphens, separated by one dot."
+            f"{name[:100]!r} is not a host name: labels of letters, digits and hyphens, separated by one dot."
         )
     if _NUMBER.fullmatch(labels[-1]):
         try:

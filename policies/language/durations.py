@@ -27,7 +27,7 @@ def parse_duration(text: str) -> timedelta:
     parts = {unit: int(digits) for unit, digits in match.groupdict().items() if digits} if match else {}
     if not parts:
         raise ValueError(
-            f"{text[:40]!r} is no duration. Write ISO 8601 in weeks, or in days, hours, minutes and seconds: "
+            f"{text[:40]!r} is not a duration. Write ISO 8601 in weeks, or in days, hours, minutes and seconds: "
             "PT8H, P3D, P1DT12H, P2W."
         )
     try:
@@ -62,7 +62,7 @@ def parse_working_time(text: str) -> timedelta:
     """
     if not text.startswith("PT"):
         raise ValueError(
-            f"{text[:40]!r} is no working time. Write it in hours and minutes: PT8H, PT1H30M; three days of eight "
+            f"{text[:40]!r} is not a working time. Write it in hours and minutes: PT8H, PT1H30M; three days of eight "
             "hours are PT24H."
         )
     return parse_duration(text)

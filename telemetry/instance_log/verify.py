@@ -116,7 +116,7 @@ def _entry(row: Sequence[Any], known: dict[str, _Known]) -> Iterator[Finding]:
     try:
         checkpoint = Checkpoint.parse(SignedNote.parse(note).text)
     except MalformedText as error:
-        yield _wrong("unreadable", f"the entry is no checkpoint: {error}", index)
+        yield _wrong("unreadable", f"the entry is not a checkpoint: {error}", index)
         return
     tenant = checkpoint.origin.rpartition("/")[2]
     if ids.parse_public_id(ids.TENANT, tenant) != log_id:

@@ -941,7 +941,7 @@ def instant(text: str) -> datetime:
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
     except ValueError:
-        raise VerificationError(f"{text!r} is no instant") from None
+        raise VerificationError(f"{text!r} is not an instant") from None
 
 
 def read_inclusion_promise(path: Path) -> tuple[str, str]:

@@ -105,7 +105,7 @@ def test_checkpoint_page_shows_its_position(tenant: Tenant, sealing_setup: Seali
         first, beat = Checkpoint.objects.order_by("id")
         (entry,) = InstanceEntry.objects.all()
     assert (entry.checkpoint_id, beat.size) == (first.id, first.size)
-    for checkpoint, said in ((first, "It is entry 0."), (beat, "It is no entry of its own")):
+    for checkpoint, said in ((first, "It is entry 0."), (beat, "It is not an entry")):
         page = auditor.get(reverse("admin:telemetry_checkpoint_change", args=[checkpoint.public_id])).content.decode()
         assert said in page
         assert f"{first.origin}\n{first.size}\n" in page

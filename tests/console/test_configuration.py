@@ -180,7 +180,7 @@ def test_groups_and_owners(demo: Demo, console: Console) -> None:
     assert browser.post(own, {"owner": "finance-2"}).status_code == 302
     assert browser.get(people["crawler"]).context["owner"].username == "finance-2"
     assert "finance-2" in browser.get(own).content.decode()
-    assert "is no active person" in browser.post(own, {"owner": "demo-client"}).content.decode()
+    assert "is not an active person" in browser.post(own, {"owner": "demo-client"}).content.decode()
     assert "Change owner" not in browser.get(people["finance-1"]).content.decode()
     assert kinds(demo)[-6:] == [
         "group.defined", "request.refused", "request.refused", "group.defined", "principal.owner_set",

@@ -96,7 +96,7 @@ def test_statistics_per_approver(demo: Demo, console: Console) -> None:
     ]
     body = page.content.decode()
     assert "Limits of these statistics" in body
-    assert "page left open over lunch" in body
+    assert "Reading is not measured" in body
     browser = console("admin")
     assert browser.get(PAGE, {"workflow_id": "policy_review"}).context["approvers"] == []
     assert len(browser.get(PAGE, {"workflow_id": "payment_run", "days": "7"}).context["approvers"]) == 2

@@ -55,7 +55,7 @@ def test_an_empty_tenant_says_what_to_do(demo: Demo) -> None:
     from tests.factories import make_principal, make_tenant
 
     browser = sign_in(make_principal(make_tenant("empty"), "eve", roles=["tenant_admin"]))
-    assert "No work item was received" in browser.get("/console/").content.decode()
+    assert "There are no work items" in browser.get("/console/").content.decode()
     for name in LISTS:
         page = browser.get(reverse(f"admin:{name}_changelist"))
         assert page.status_code == 200

@@ -152,7 +152,7 @@ def test_two_people_are_asked_for_in_the_console(demo: Demo, console: Console) -
     with unit_of_work(demo.tenant.id):
         assert requires_four_eyes(demo.tenant.id, POLICY_FOUR_EYES)
     ended = browser.post("/console/tenancy/foureyesrule/end/", follow=True)
-    assert "You have asked to end it." in ended.content.decode()
+    assert "The end is requested." in ended.content.decode()
     assert "(second_person_required)" in browser.post("/console/tenancy/foureyesrule/end/").content.decode()
     assert (
         "(permission_denied)"

@@ -229,7 +229,7 @@ def test_server_that_is_no_replica_is_never_read_from(acme: Tenant, client: Api,
     settings.THREADA_REPLICAS = ["self"]
     primary = {"host": connection.settings_dict["HOST"], "port": connection.settings_dict["PORT"]}
     with known_as("self", primary):
-        assert replicas.replica_problems() == ["self is no replica: it is not in recovery"]
+        assert replicas.replica_problems() == ["self is not a replica: it is not in recovery"]
         add_channel(client, "web")
         assert channels(client) == ["web"]
         calls: list[str] = []

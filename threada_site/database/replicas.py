@@ -115,9 +115,9 @@ def problems_of(alias: str) -> Iterator[str]:
         )
         identifier, commit = cursor.fetchone()
     if its_identifier != identifier:
-        yield f"{alias} is no copy of this database: its system identifier is another"
+        yield f"{alias} is not a copy of this database: its system identifier is another"
     elif not is_in_recovery:
-        yield f"{alias} is no replica: it is not in recovery"
+        yield f"{alias} is not a replica: it is not in recovery"
     if commit == "off":
         yield "synchronous_commit is off: what was committed could not be told from what was not"
     for problem in login_problems(connections[alias]):

@@ -26,7 +26,7 @@ def set_owner(principal: User, owner: str, *, ctx: ActingContext) -> None:
     )
     if membership is None:
         raise _refused(
-            "The principal does not belong to this tenant. Add it first.", "/principal", "is no member", "not_a_member"
+            "The principal is not a member of this tenant. Add it.", "/principal", "is not a member", "not_a_member"
         )
     if principal.kind == PrincipalKind.HUMAN and owner:
         raise _refused(

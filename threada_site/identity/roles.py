@@ -64,7 +64,7 @@ def grant_role(principal: User, role: str, *, ctx: ActingContext) -> None:
     if not Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).exists():
         raise errors.InvalidRequest(
             "The principal does not belong to this tenant. Add it first.",
-            errors=[FieldError("/principal", "is no member", "not_a_member")],
+            errors=[FieldError("/principal", "is not a member", "not_a_member")],
         )
     if principal.groups.filter(id=found.group_id).exists():
         return

@@ -19,7 +19,7 @@ _shared: list[Any] = [
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Filter out answers with status 503: a probe of an instance that is starting is no error."""
+    """Filter out answers with status 503: a probe of an instance that is starting is not an error."""
     return getattr(record, "status_code", None) != 503
 
 

@@ -24,7 +24,7 @@ class WorkflowConnector:
         """Return `{operation, question?, approvals?, to?}` with rendered expressions."""
         call = action.call
         if not isinstance(call, WorkflowCall):
-            raise TypeError(f"{action.slug} is no action of the workflow connector")
+            raise TypeError(f"{action.slug} is not an action of the workflow connector")
         request: dict[str, Any] = {"operation": call.operation}
         if call.question is not None:
             request["question"] = render(call.question, facts)

@@ -27,7 +27,7 @@ def actor_in(ctx: ActingContext) -> Actor:
 
 
 def actor_behind(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Actor:
-    """Return a principal with its current roles; without roles if it is no active member."""
+    """Return a principal with its current roles; without roles if it is not an active member."""
     public_id = ids.public_id(ids.PRINCIPAL, principal_id)
     for member in members(tenant_id, among=[principal_id]):
         return Actor(public_id, member.kind.value, tuple(sorted(member.permissions.roles)))

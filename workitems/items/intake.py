@@ -159,7 +159,7 @@ def _requester_id(named: str | None, *, workflow_id: uuid.UUID, ctx: ActingConte
     ).first()
     if found is None:
         raise errors.UnknownRequester(
-            "The requester is no principal of this tenant.",
+            "The requester is not a principal of this tenant.",
             errors=[FieldError("/requester", "names no principal", "unknown")],
         )
     return found.id

@@ -116,7 +116,7 @@ def _check_people(out_of_office: OutOfOffice, *, tenant_id: uuid.UUID) -> None:
     }
     if out_of_office.delegator.id not in found:
         raise errors.InvalidRequest(
-            "Only people of this tenant have delegates.", errors=[FieldError("/delegator", "is no person here")]
+            "Only people of this tenant have delegates.", errors=[FieldError("/delegator", "is not a person here")]
         )
     member = found.get(out_of_office.delegate.id)
     decides = member is not None and (

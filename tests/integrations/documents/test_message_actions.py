@@ -101,7 +101,7 @@ def test_a_mail_server_has_its_scheme_s_port(server: str, port: int) -> None:
             "Credentials are not sent over a connection without TLS",
         ),
         (MAIL, {"auth": {"username": "x"}}, "/spec/auth/secret", "A secret is named, never written out"),
-        (MAIL, {"from": "nobody"}, "/spec/from", "'nobody' is no mail address"),
+        (MAIL, {"from": "nobody"}, "/spec/from", "'nobody' is not a mail address"),
         (MAIL, with_action(MAIL, to=None), "/spec/actions/tell/to", "Write a mail address"),
         (MAIL, with_action(MAIL, to=["a@example.com", "b"]), "/spec/actions/tell/to", "Write a mail address"),
         (MAIL, with_action(MAIL, cc={"a": 1}), "/spec/actions/tell/cc", "Write a mail address"),

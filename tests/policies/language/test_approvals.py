@@ -126,7 +126,7 @@ def test_all_errors_are_reported_in_document_order_without_consequences() -> Non
         (
             "/a/respond_within",
             (
-                "'8h' is no duration. Write ISO 8601 in weeks, or in days, hours, minutes and seconds: "
+                "'8h' is not a duration. Write ISO 8601 in weeks, or in days, hours, minutes and seconds: "
                 "PT8H, P3D, P1DT12H, P2W."
             ),
         ),

@@ -46,7 +46,7 @@ def test_durations_are_parsed_and_formatted_canonically(text: str, duration: tim
     ],
 )
 def test_invalid_durations_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="is no duration"):
+    with pytest.raises(ValueError, match="is not a duration"):
         parse_duration(text)
 
 

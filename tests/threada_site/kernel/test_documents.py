@@ -72,7 +72,7 @@ class TestScalars:
 
     @pytest.mark.parametrize("text", [".inf", "-.INF", ".nan", ".NaN", "1e400", "-1e130000"])
     def test_numbers_that_are_not_finite_are_refused(self, text: str) -> None:
-        assert refusal(text) == ("", "f.yaml:1: A number is no finite double. Send it as a string.")
+        assert refusal(text) == ("", "f.yaml:1: A number is not a finite double. Send it as a string.")
 
 
 class TestStrings:

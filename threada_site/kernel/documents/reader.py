@@ -176,7 +176,7 @@ def _joined(pair: str) -> str:
 
 
 class _Reader:
-    """Builder of values from the parser's events. The parser's own constructors are ten times slower and too lenient."""
+    """Builder of values from the parser's events. The parser's own constructors are ten times slower and lenient."""
 
     def __init__(self, text: str, source: str) -> None:
         self._source = source
@@ -306,7 +306,7 @@ class _Reader:
                 self._refuse("An integer lies beyond ±(2^53 - 1). Send it as a string.")
             return value
         if _NOT_FINITE.fullmatch(text):
-            self._refuse("A number is no finite double. Send it as a string.")
+            self._refuse("A number is not a finite double. Send it as a string.")
         if not _FLOAT.fullmatch(text):
             return self._text(text, double_quoted=False)
         try:

@@ -66,7 +66,7 @@ def check_value(value: Any) -> None:
             raise _too_deep()
         if isinstance(node, dict):
             if any(not isinstance(key, str) for key in node):
-                raise JsonNotInteroperable("An object has a key that is no string. Quote it.")
+                raise JsonNotInteroperable("An object has a key that is not a string. Quote it.")
             pending.extend((child, depth + 1) for child in node.values())
         elif isinstance(node, list):
             pending.extend((child, depth + 1) for child in node)
@@ -137,7 +137,7 @@ def check_double(value: float) -> float:
     1e300 is refused like 10^300, its form after storage.
     """
     if not math.isfinite(value):
-        raise JsonNotInteroperable("A number is no finite double. Send it as a string.")
+        raise JsonNotInteroperable("A number is not a finite double. Send it as a string.")
     if abs(value) > MAX_INTEGER:
         raise _integer_out_of_range()
     return value

@@ -93,5 +93,5 @@ def read_target(word: str) -> Target:
         )
     scheme = parts.scheme or word[:20]
     raise ValueError(
-        f"THREADA_CHECKPOINT_TARGETS: {scheme!r} is no target. Write file:/path, git:/path, mailto:a@b or https://…"
+        f"THREADA_CHECKPOINT_TARGETS: {scheme!r} is not a target. Write file:/path, git:/path, mailto:a@b or https://…"
     )
