@@ -81,9 +81,18 @@ def chain_to_django(graph: ImportGraph, module: str) -> list[str]:
     return []
 
 
-def test_folders_have_few_modules() -> None:
-    folders = Counter(file.parent.relative_to(ROOT) for file in source_files() if file.name != "__init__.py")
+def test_folders_have_at_most_25_modules() -> None:
+    """Package files, `__main__` and `conftest` are not counted."""
+    uncounted = {"__init__.py", "__main__.py", "conftest.py"}
+    files = [file for file in [*source_files(), *(ROOT / "tests").rglob("*.py")] if file.name not in uncounted]
+    folders = Counter(file.parent.relative_to(ROOT) for file in files)
     assert {str(folder): count for folder, count in folders.items() if count > 25} == {}
+
+
+def test_folders_of_tests_mirror_the_code() -> None:
+    folders = {file.parent for package in PACKAGES for file in (ROOT / "tests" / package).rglob("test_*.py")}
+    names = {folder.relative_to(ROOT / "tests") for folder in folders}
+    assert [str(name) for name in sorted(names) if not (ROOT / name).is_dir()] == []
 
 
 def test_no_folder_is_called_services() -> None:

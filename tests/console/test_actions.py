@@ -166,7 +166,7 @@ def test_a_denial_is_kept_and_said_in_the_tenants_words(demo: Demo, console: Con
     assert [r.reason_codes for r in receipts(demo, kind="request.refused")] == [["policy_denied"]]
 
 
-def test_executing_cancelling_and_resolving(demo: Demo, busy: Busy, console: Console) -> None:
+def test_execute_cancel_and_resolve_by_button(demo: Demo, busy: Busy, console: Console) -> None:
     admin = console("admin")
     assert press(admin, RUN, "cancel", busy.execution) == ["The execution is cancelled."]
     assert demo.item(busy.item)["status"] == "ready"
@@ -203,13 +203,13 @@ def test_a_receiver_that_vanishes_is_reconciled(
     assert "execution.reconciled" in demo.kinds(item)
 
 
-def test_claiming(demo: Demo, busy: Busy, console: Console) -> None:
+def test_claim_and_release_by_button(demo: Demo, busy: Busy, console: Console) -> None:
     assert press(console("finance-1"), STEP, "claim", busy.step) == ["The step is claimed by you for half an hour."]
     assert "(step_claimed)" in press(console("finance-2"), STEP, "release", busy.step)[0]
     assert press(console("finance-1"), STEP, "release", busy.step) == ["The step is released."]
 
 
-def test_verifying_a_receipt(demo: Demo, busy: Busy, console: Console) -> None:
+def test_receipt_is_verified_by_button(demo: Demo, busy: Busy, console: Console) -> None:
     sealed = receipts(demo)
     [said] = press(console("admin"), "telemetry_receipt", "verify", sealed[-1].public_id)
     place = f"as recorded, and are receipt {len(sealed)} of {len(sealed)} in the log that was signed at "

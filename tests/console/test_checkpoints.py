@@ -45,7 +45,7 @@ def seal_both(tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup)
         sealing_setup.seal()
 
 
-def test_it_shows_what_the_api_says(
+def test_pages_show_the_same_checkpoints_as_the_api(
     tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, auditor: Client
 ) -> None:
     seal_both(tenant, other_tenant, sealing_setup)
@@ -111,12 +111,14 @@ def test_checkpoint_page_shows_its_position(tenant: Tenant, sealing_setup: Seali
         assert f"{first.origin}\n{first.size}\n" in page
 
 
-def test_before_anything_is_sealed(tenant: Tenant, auditor: Client) -> None:
+def test_page_opens_before_anything_is_sealed(tenant: Tenant, auditor: Client) -> None:
     assert "The instance log has no entries." in auditor.get(INSTANCE).content.decode()
     assert (auditor.get(NEWEST_CHECKPOINT).status_code, auditor.get(PROOF).status_code) == (404, 404)
 
 
-def test_holes_are_said(tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, auditor: Client) -> None:
+def test_missing_nodes_are_reported(
+    tenant: Tenant, other_tenant: Tenant, sealing_setup: SealingSetup, auditor: Client
+) -> None:
     seal_both(tenant, other_tenant, sealing_setup)
     by_sql("DELETE FROM telemetry_instancenode WHERE level = 0 AND index = 0")
     page = auditor.get(INSTANCE).content.decode()
@@ -129,7 +131,7 @@ def test_holes_are_said(tenant: Tenant, other_tenant: Tenant, sealing_setup: Sea
     assert "node (0, 0) of the log is missing" in answer.json()["detail"]
 
 
-def test_only_who_reads_telemetry_sees_it(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+def test_page_needs_the_telemetry_scope(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     approver = sign_in(make_principal(tenant, "eve", roles=["approver"]))
     for address in (INSTANCE, NEWEST_CHECKPOINT, PROOF, reverse("admin:telemetry_checkpoint_changelist")):
         assert approver.get(address).status_code == 403

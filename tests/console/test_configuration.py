@@ -78,7 +78,9 @@ def test_a_bad_document_comes_back_with_its_lines(document: str, said: str, demo
     assert kinds(demo)[before:] == ["request.refused"]
 
 
-def test_overlays_channels_lists_and_integrations(demo: Demo, console: Console, settings: Any) -> None:
+def test_overlays_channels_lists_and_integrations_are_created_and_changed(
+    demo: Demo, console: Console, settings: Any
+) -> None:
     browser = console("admin")
     overlay = browser.post("/console/policies/overlay/new/", {"policy": "payments", "scope": "channel/agent_desk"})
     assert overlay.status_code == 422  # the conditions do not match all payloads of the channel
@@ -135,7 +137,7 @@ def test_who_is_no_steward_sees_and_issues_ones_own_alone(demo: Demo, console: C
     assert len(browser.get("/console/tenancy/credential/").context["rows"]) == 1
 
 
-def test_people_and_roles(demo: Demo, console: Console) -> None:
+def test_members_are_added_and_roles_granted(demo: Demo, console: Console) -> None:
     browser = console("admin")
     person = {"name": "nora", "kind": "human", "roles": ["viewer"], "password": PASSWORD, "display_name": "Nora"}
     added = browser.post("/console/tenancy/membership/new/", person)
@@ -156,7 +158,7 @@ def test_people_and_roles(demo: Demo, console: Console) -> None:
     assert not User.objects.filter(username="eve").exists()
 
 
-def test_groups_and_owners(demo: Demo, console: Console) -> None:
+def test_groups_and_owners_are_set_by_form(demo: Demo, console: Console) -> None:
     browser = console("admin")
     make_principal(demo.tenant, "crawler", kind="agent")
     asked = {"slug": "board", "name": "The board", "members": "finance-1, finance-2\nsecurity-1"}

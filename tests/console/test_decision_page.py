@@ -85,7 +85,7 @@ def test_decision_page_shows_everything_needed(demo: Demo, console: Console) -> 
     assert sent[:5] == ["action", "integration", "method", "url", "body"]
 
 
-def test_what_changed_since_the_last_version(demo: Demo, console: Console) -> None:
+def test_changes_since_the_last_version_are_shown(demo: Demo, console: Console) -> None:
     item = demo.hand_in({"vendor": "Hooli", "amount_minor": 2_000_000, "invoice": "H-1"})
     demo.execute(item)
     old = demo.step_of(item)
@@ -108,7 +108,7 @@ def test_what_changed_since_the_last_version(demo: Demo, console: Console) -> No
     assert statements(browser, step["decision_step_id"]) <= STATEMENTS
 
 
-def test_what_was_decided_before_by_the_same_rule(demo: Demo, console: Console) -> None:
+def test_earlier_decisions_by_the_same_rule_are_shown(demo: Demo, console: Console) -> None:
     steps = [ask(demo, {"vendor": f"Vendor {place}", "amount_minor": 2_000_000}) for place in range(8)]
     for step in steps[:6]:
         demo.vote("finance-1", step, "reject", reason_code="DUPLICATE")
@@ -139,7 +139,7 @@ def test_invisible_characters_are_written_out_with_a_warning(demo: Demo, console
 
 
 @pytest.mark.parametrize("payload", [{"vendor": "Hooli", "amount_minor": 2_000_000, "invoice": "x" * 90}, LARGE])
-def test_what_is_short_is_whole(payload: dict[str, Any], demo: Demo, console: Console) -> None:
+def test_short_values_are_shown_whole(payload: dict[str, Any], demo: Demo, console: Console) -> None:
     step = ask(demo, payload)
     assert page_of(console("finance-1"), step["decision_step_id"]).context["is_cut"] is False
 

@@ -69,7 +69,7 @@ def test_the_first_opening_is_noted_and_decides_nothing(demo: Demo, console: Con
     assert page_views(demo) == [(named, "finance-1"), (named, "finance-2")]
 
 
-def test_a_page_of_several_shows_each(demo: Demo, console: Console) -> None:
+def test_opening_a_batch_page_counts_each_step(demo: Demo, console: Console) -> None:
     steps = [ask(demo), ask(demo)]
     browser = console("finance-1")
     for _ in range(2):
@@ -77,7 +77,7 @@ def test_a_page_of_several_shows_each(demo: Demo, console: Console) -> None:
     assert page_views(demo) == [(step["decision_step_id"], "finance-1") for step in steps]
 
 
-def test_statistics_per_approver(demo: Demo, console: Console) -> None:
+def test_statistics_are_shown_per_approver(demo: Demo, console: Console) -> None:
     steps = [ask(demo, amount=2_000_000 + place) for place in range(7)]
     for place, step in enumerate(steps):
         if place < 5:
@@ -104,7 +104,7 @@ def test_statistics_per_approver(demo: Demo, console: Console) -> None:
     assert (odd["days"], len(odd["approvers"])) == ("31", 2)
 
 
-def test_a_time_has_a_beginning(demo: Demo) -> None:
+def test_statistics_start_at_the_chosen_time(demo: Demo) -> None:
     demo.vote("finance-1", ask(demo))
     ctx = acting(demo.tenant, User.objects.get(username="admin"))
     with unit_of_work(demo.tenant.id):
@@ -126,18 +126,18 @@ def test_who_may_see_one_workflow_sees_its_decisions_alone(demo: Demo) -> None:
 @pytest.mark.parametrize(
     ("role", "sees"), [("viewer", False), ("requester", False), ("approver", False), ("auditor", True)]
 )
-def test_who_may_see_it(role: str, sees: bool, demo: Demo, console: Console) -> None:
+def test_statistics_need_the_scope(role: str, sees: bool, demo: Demo, console: Console) -> None:
     make_principal(demo.tenant, "pat", roles=[role])
     browser = console("pat")
     assert browser.get(PAGE).status_code == (200 if sees else 403)
     assert ("Decision statistics" in browser.get("/console/").content.decode()) is sees
 
 
-def test_other_tenants_are_not_in_it(demo: Demo, console: Console, other_tenant: Tenant) -> None:
+def test_other_tenants_are_not_counted(demo: Demo, console: Console, other_tenant: Tenant) -> None:
     demo.vote("finance-1", ask(demo))
     make_principal(other_tenant, "stranger", roles=["tenant_admin"])
     assert console("stranger").get(PAGE).context["approvers"] == []
 
 
-def test_it_goes_with_the_case() -> None:
+def test_openings_are_deleted_with_the_case() -> None:
     assert dict(case_tables())[StepView] == "step__work_item_id"

@@ -111,7 +111,7 @@ def test_only_what_this_person_can_decide(demo: Demo, console: Console) -> None:
         ("claimed=me", 1), ("claimed=free", 2), ("after=rubbish", 3), ("together=0", 0),
     ],
 )  # fmt: skip
-def test_filters(query: str, found: int, demo: Demo, console: Console) -> None:
+def test_filters_narrow_the_desk(query: str, found: int, demo: Demo, console: Console) -> None:
     late, flagged, endless = ask(demo), ask(demo, risk_flags=["new_vendor"]), ask(demo)
     put(demo, late, respond_by=clock.now() - timedelta(hours=1))
     put(demo, endless, respond_by=None, expires_at=None)
@@ -136,7 +136,7 @@ def test_pages_follow_each_other(demo: Demo, console: Console, monkeypatch: pyte
     assert seen == named(*steps)
 
 
-def test_from_one_to_the_next(demo: Demo, console: Console) -> None:
+def test_page_links_to_the_next_decision(demo: Demo, console: Console) -> None:
     first, second = ask(demo), ask(demo)
     browser = console("finance-1")
     for behind, leads_to in (("", first), (first["decision_step_id"], second), (second["decision_step_id"], first)):
@@ -161,7 +161,7 @@ def test_shared_details_are_shown_once_and_differences_per_step(demo: Demo, cons
         assert step["envelope_sha256"] in body
 
 
-def test_deciding_together(demo: Demo, console: Console) -> None:
+def test_batch_form_decides_all_steps(demo: Demo, console: Console) -> None:
     steps = [ask(demo), ask(demo), ask(demo)]
     assert decide(console("finance-1"), choices(*steps)) == (
         DESK, ["You have approved 3 decisions. 3 still need votes of others."],
@@ -203,9 +203,9 @@ def test_what_does_not_belong_together_is_not_shown_together(demo: Demo, console
 
 
 @pytest.mark.parametrize("query", ["", "?step=x", "?step=ds_00000000000000000000000000:0"])
-def test_a_batch_of_nothing(query: str, demo: Demo, console: Console) -> None:
+def test_an_empty_batch_is_refused(query: str, demo: Demo, console: Console) -> None:
     assert console("finance-1").get(BATCH + query)["Location"] == DESK
 
 
-def test_a_batch_is_post_alone(demo: Demo, console: Console) -> None:
+def test_a_batch_accepts_only_post(demo: Demo, console: Console) -> None:
     assert console("finance-1").get(VOTE).status_code == 405

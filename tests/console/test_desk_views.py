@@ -38,7 +38,7 @@ def kept(tenant: Tenant) -> list[tuple[str, str, dict[str, Any]]]:
         return list(rows.values_list("membership__user__username", "name", "filters"))
 
 
-def test_saved_opened_and_deleted(demo: Demo, console: Console) -> None:
+def test_a_view_is_saved_opened_and_deleted(demo: Demo, console: Console) -> None:
     plain, flagged = ask(demo), ask(demo, risk_flags=["new_vendor"])
     browser = console("finance-1")
     assert "Name of a view with these filters" not in browser.get(DESK).content.decode()
@@ -63,7 +63,7 @@ def test_name_refers_to_the_view_saved_last(demo: Demo, console: Console) -> Non
     assert kept(demo.tenant) == [("finance-1", "Mine", {"claimed": "free"})]
 
 
-def test_nobody_sees_or_deletes_anothers(demo: Demo, console: Console, other_tenant: Tenant) -> None:
+def test_views_of_other_people_are_neither_seen_nor_deleted(demo: Demo, console: Console, other_tenant: Tenant) -> None:
     post(console("finance-1"), SAVE, name="Mine", claimed="me")
     colleague = console("finance-2")
     assert views_of(colleague) == []
@@ -88,13 +88,13 @@ def test_nobody_sees_or_deletes_anothers(demo: Demo, console: Console, other_ten
         {"name": "a\x00b", "risk": "flagged"}, {"name": "Everything"}, {"name": "Everything", "nonsense": "1"},
     ],
 )  # fmt: skip
-def test_what_is_no_view_is_refused(sent: dict[str, str], demo: Demo, console: Console) -> None:
+def test_invalid_views_are_refused(sent: dict[str, str], demo: Demo, console: Console) -> None:
     _, said = post(console("finance-1"), SAVE, **sent)
     assert said[0].endswith("(invalid_request)")
     assert kept(demo.tenant) == []
 
 
-def test_there_are_not_too_many(demo: Demo, console: Console) -> None:
+def test_number_of_views_is_limited(demo: Demo, console: Console) -> None:
     browser = console("finance-1")
     for place in range(MOST_VIEWS):
         post(browser, SAVE, name=f"View {place:02}", risk="plain")

@@ -36,7 +36,7 @@ def test_a_member_signs_in_and_out(alice: User) -> None:
     assert browser.get("/console/")["Location"].startswith("/console/login/")
 
 
-def test_nobody_else_does(alice: User, demo: Demo) -> None:
+def test_sign_in_is_refused_to_everybody_else(alice: User, demo: Demo) -> None:
     assert sign_in_by_form("alice", "wrong password, clearly")[1] == 200
     with unit_of_work(demo.tenant.id):
         remove_member(alice, ctx=acting_system(demo.tenant))
@@ -64,7 +64,7 @@ def test_a_form_without_its_csrf_token_is_refused_with_a_receipt(demo: Demo, con
     assert receipt.reason_codes == ["csrf_failed"]
 
 
-def test_policies_of_answers(demo: Demo, console: Console) -> None:
+def test_responses_have_security_headers(demo: Demo, console: Console) -> None:
     page = console("admin").get("/console/")
     policy = page["Content-Security-Policy"]
     assert "script-src 'self' 'unsafe-eval';" in policy
@@ -80,7 +80,7 @@ def test_policies_of_answers(demo: Demo, console: Console) -> None:
     assert inline == []
 
 
-def test_changing_ones_password(alice: User, demo: Demo) -> None:
+def test_a_person_changes_the_own_password(alice: User, demo: Demo) -> None:
     browser, _ = sign_in_by_form("alice")
     new = "another long enough phrase"
     wrong = {"old_password": "no", "new_password": new, "again": new}

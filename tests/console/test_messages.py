@@ -82,7 +82,7 @@ def test_what_may_have_arrived_is_never_sent_twice(status: str, demo: Demo, busy
     assert said.endswith("(transition_not_allowed)")
 
 
-def test_who_may_see_them(demo: Demo, busy: Busy, console: Console) -> None:
+def test_messages_need_the_scope(demo: Demo, busy: Busy, console: Console) -> None:
     row = of(demo, "finance-1")
     make_principal(demo.tenant, "viola", roles=["viewer"])
     make_principal(demo.tenant, "otto", roles=["auditor"])

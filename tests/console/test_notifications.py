@@ -32,11 +32,13 @@ def kept(demo: Demo) -> list[tuple[str, list[str], str, list[str]]]:
         return [(row.mail_address, row.mail_events, row.chat_service, row.chat_events) for row in rows]
 
 
-def test_it_shows_what_holds_without_a_choice(demo: Demo, console: Console) -> None:
+def test_page_shows_the_defaults(demo: Demo, console: Console) -> None:
     User.objects.filter(username="finance-1").update(email="finance-1@example.org", time_zone="Europe/Berlin")
     page = console("finance-1").get(PAGE).content.decode()
     assert page.count("checked") == 8
-    assert "Empty: finance-1@example.org, the address of your account. Times are shown in the zone Europe/Berlin." in page
+    assert (
+        "Empty: finance-1@example.org, the address of your account. Times are shown in the zone Europe/Berlin." in page
+    )
     assert "This instance cannot send mail." in page
     assert "Remove the chat address" not in page
     assert 'href="/console/notifications/"' in page
@@ -79,7 +81,7 @@ def test_what_nothing_can_be_sent_to_is_refused(
     assert kept(demo) == []
 
 
-def test_each_has_their_own(demo: Demo, console: Console, settings: Settings) -> None:
+def test_each_person_has_own_preferences(demo: Demo, console: Console, settings: Settings) -> None:
     save(console("finance-1"), mail_events=[], chat_events=[])
     assert console("finance-2").get(PAGE).content.decode().count("checked") == 8
     assert Client().get(PAGE).status_code == 302

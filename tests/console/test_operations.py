@@ -117,7 +117,7 @@ def test_who_may_not_freeze_sees_no_form(office: Office) -> None:
     assert browser.post(reverse("admin:integrations_freeze_new"), {"scope": "//", "reason": "x"}).status_code == 422
 
 
-def test_replaying_by_form(office: Office, bank: Receiver, admin: Client) -> None:
+def test_dead_letters_are_replayed_by_form(office: Office, bank: Receiver, admin: Client) -> None:
     first, second = broken(office, bank), broken(office, bank)
     listed = admin.get(reverse("admin:integrations_execution_changelist") + "?dead_letter=true").content.decode()
     assert first.public_id in listed
@@ -128,7 +128,7 @@ def test_replaying_by_form(office: Office, bank: Receiver, admin: Client) -> Non
     assert [office.execution(run).status for run in (first, second)] == ["succeeded", "failed"]
 
 
-def test_undoing_by_form(office: Office, bank: Receiver, admin: Client) -> None:
+def test_an_action_is_undone_by_form(office: Office, bank: Receiver, admin: Client) -> None:
     office.upsert_workflow(actions=[*WORKFLOW["actions"], "refund"])
     refund = {"method": "POST", "path": "/refunds", "body": "${undoes.idempotency_key}"}
     office.put_bank(base_url=bank.url, actions={"pay": {**BANK["actions"]["pay"], "undo": "refund"}, "refund": refund})

@@ -35,7 +35,7 @@ def statements(browser: Client, address: str) -> list[str]:
     return [query["sql"] for query in captured]
 
 
-def test_dashboard(demo: Demo, busy_demo: Busy, console: Console) -> None:
+def test_dashboard_shows_counts_and_links(demo: Demo, busy_demo: Busy, console: Console) -> None:
     browser = console("finance-1")
     asked = statements(browser, "/console/")
     assert len(asked) <= DASHBOARD_STATEMENTS, "\n".join(asked)
@@ -64,7 +64,7 @@ def test_an_empty_tenant_says_what_to_do(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_lists_and_rows(name: str, demo: Demo, busy_demo: Busy, console: Console) -> None:
+def test_every_list_and_row_opens(name: str, demo: Demo, busy_demo: Busy, console: Console) -> None:
     browser = console("admin")
     listed = reverse(f"admin:{name}_changelist")
     asked = statements(browser, listed)
@@ -138,7 +138,9 @@ def test_keyset_pages_follow_each_other(demo: Demo, console: Console, monkeypatc
         ("q=wi_00000000000000000000000000", 0), ("q=nonsense", 0),
     ],
 )  # fmt: skip
-def test_documented_filters(query: str, found: int, demo: Demo, busy_demo: Busy, console: Console) -> None:
+def test_documented_filters_work_on_every_list(
+    query: str, found: int, demo: Demo, busy_demo: Busy, console: Console
+) -> None:
     assert len(console("admin").get(f"/console/workitems/workitem/?{query}").context["rows"]) == found
 
 

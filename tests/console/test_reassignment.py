@@ -94,7 +94,7 @@ def test_a_claim_is_shown_taken_back_and_ends_by_itself(demo: Demo, busy: Busy, 
     assert [body["actor"]["entry_point"] for body in bodies(demo, "decision_step.claimed")] == ["console"] * 2
 
 
-def test_reassigning(demo: Demo, busy: Busy, console: Console) -> None:
+def test_a_step_is_reassigned_by_form(demo: Demo, busy: Busy, console: Console) -> None:
     fay, url = console("finance-1"), address("reassign", busy.step)
     assert names_in(fay, url, "to") == ["finance-1", "finance-2"]
     assert sent(fay, url, to="finance-2", reason="She knows Hooli.") == "The step is assigned to finance-2."
@@ -120,7 +120,7 @@ def test_nobody_is_offered_who_could_not_decide(demo: Demo, busy: Busy, console:
     assert stored(demo, busy.step).assignee is None
 
 
-def test_escalating_by_hand(demo: Demo, busy: Busy, console: Console) -> None:
+def test_a_step_is_escalated_by_form(demo: Demo, busy: Busy, console: Console) -> None:
     fay, admin, url = console("finance-1"), console("admin"), address("escalate", busy.step)
     assert names_in(fay, url, "to") == []
     assert "The rule names nobody." in fay.get(url).content.decode()
@@ -156,7 +156,7 @@ def test_escalating_to_whom_the_rule_names(demo: Demo, console: Console) -> None
     assert offers(fay, step) == ["claim", "reassign", "change_input"]
 
 
-def test_out_of_office(demo: Demo, console: Console) -> None:
+def test_a_person_sets_and_ends_an_out_of_office_time(demo: Demo, console: Console) -> None:
     with unit_of_work(demo.tenant.id):
         Delegation.objects.all().delete()
     fay = console("finance-1")

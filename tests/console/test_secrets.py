@@ -33,7 +33,7 @@ def test_a_secret_is_stored_changed_and_forgotten(demo: Demo, console: Console) 
         assert list(StoredSecret.objects.all()) == []
 
 
-def test_others_see_nothing_of_them(demo: Demo, console: Console) -> None:
+def test_secrets_need_the_scope(demo: Demo, console: Console) -> None:
     browser = console("finance-1")
     assert browser.get(LIST).status_code == 403
     assert "Secrets" not in browser.get("/console/").content.decode()

@@ -82,7 +82,7 @@ def test_the_password_lasts_five_minutes(demo: Demo, console: Console, step: dic
     assert approve(browser, step).startswith("Your approval is recorded.")
 
 
-def test_it_is_bound_to_the_session(demo: Demo, console: Console, step: dict[str, str]) -> None:
+def test_reauthentication_is_bound_to_the_session(demo: Demo, console: Console, step: dict[str, str]) -> None:
     age(console("finance-1"), timedelta())
     assert "(step_up_required)" in approve(console("finance-1"), step)
     assert votes(demo, step) == 0

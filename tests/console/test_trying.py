@@ -35,7 +35,7 @@ def drafted(demo: Demo, console: Console) -> str:
     return str(page["Location"])
 
 
-def test_a_draft_is_asked_about_one_case(demo: Demo, console: Console) -> None:
+def test_a_draft_is_simulated_on_one_case(demo: Demo, console: Console) -> None:
     browser, version = console("admin"), drafted(demo, console)
     address = version.replace("change/", "simulate/")
     assert address in browser.get(version).content.decode()
@@ -59,7 +59,7 @@ def test_a_draft_is_asked_about_one_case(demo: Demo, console: Console) -> None:
         ("", "This field is required"),
     ],
 )
-def test_facts_that_are_none_come_back(facts: str, said: str, demo: Demo, console: Console) -> None:
+def test_invalid_facts_are_shown_again_with_errors(facts: str, said: str, demo: Demo, console: Console) -> None:
     address = drafted(demo, console).replace("change/", "simulate/")
     page = console("admin").post(address, {"facts": facts})
     assert page.status_code == 422
@@ -109,7 +109,7 @@ def test_a_replay_is_stopped_and_goes_on(demo: Demo, console: Console) -> None:
     assert "transition_not_allowed" in str(list(get_messages(again.wsgi_request))[-1])
 
 
-def test_who_writes_no_policies_tries_none(demo: Demo, console: Console) -> None:
+def test_simulation_needs_the_policy_scope(demo: Demo, console: Console) -> None:
     with unit_of_work(demo.tenant.id):
         version = PolicyVersion.objects.filter(policy__slug="payments").get()
     page = f"/console/policies/policyversion/{version.public_id}/"

@@ -64,7 +64,7 @@ def jobs_of(execution: Execution) -> int:
     return sum(arguments.get("execution_id") == str(execution.id) for _, arguments in queued_jobs())
 
 
-def test_two_last_votes(office: Office) -> None:
+def test_two_simultaneous_last_votes_decide_once(office: Office) -> None:
     for _ in range(5):
         item, step, execution = office.awaiting()
         results = at_once(*(partial(office.vote, step, name) for name in ("fay", "finn", "fred")))
@@ -82,7 +82,7 @@ def test_one_person_votes_twice_at_once(office: Office) -> None:
     assert office.count(Vote) == 1
 
 
-def test_approval_against_rejection(office: Office) -> None:
+def test_simultaneous_approval_and_rejection_have_one_winner(office: Office) -> None:
     for _ in range(5):
         item, step, execution = office.awaiting()
         office.vote(step, "fay")
@@ -93,7 +93,7 @@ def test_approval_against_rejection(office: Office) -> None:
         assert jobs_of(execution) == (ends[0] == "approved")
 
 
-def test_the_last_vote_against_the_deadline(office: Office) -> None:
+def test_last_vote_and_deadline_have_one_winner(office: Office) -> None:
     office.put_rules({**RULES[1], "approvals": {**ASKS_TWO, "expires_after": "PT1H"}}, *RULES[2:])
 
     def expire(step: DecisionStep) -> None:
@@ -112,7 +112,7 @@ def test_the_last_vote_against_the_deadline(office: Office) -> None:
 
 
 @pytest.mark.parametrize("rival", ["edit", "cancel item", "cancel execution", "reseal"])
-def test_the_last_vote_against(office: Office, rival: str) -> None:
+def test_last_vote_and_another_change_have_one_winner(office: Office, rival: str) -> None:
     def compete(item: WorkItem, step: DecisionStep, execution: Execution) -> Any:
         match rival:
             case "edit":
@@ -166,7 +166,7 @@ def test_twenty_posts_without_a_key_make_one_execution(office: Office) -> None:
     assert office.count(Execution) == 1
 
 
-def test_twenty_work_items_at_once(office: Office) -> None:
+def test_twenty_work_items_at_once_are_all_accepted(office: Office) -> None:
     before = office.count(Receipt)
     items = at_once(*(office.create for _ in range(20)))
     assert len({item.id for item in items}) == 20

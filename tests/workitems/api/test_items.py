@@ -176,7 +176,7 @@ def test_a_refusal_names_the_case_it_is_about(office: Office) -> None:
         ("/work-items", "text", ""),
     ],
 )
-def test_shapes_are_checked(office: Office, path: str, body: Any, pointer: str) -> None:
+def test_invalid_bodies_are_refused_with_pointers(office: Office, path: str, body: Any, pointer: str) -> None:
     before = state(office)
     answer = office.api("rita").post(path, body)
     assert (answer.status_code, answer.json()["reason_code"]) == (422, "invalid_request")
@@ -239,7 +239,7 @@ def test_an_item_in_the_body_that_is_not_there(office: Office, work_item_id: str
     assert (answer.status_code, answer.json()["reason_code"]) == (404, "not_found")
 
 
-def test_explaining(office: Office) -> None:
+def test_explain_lists_waiting_people_and_allowed_actions(office: Office) -> None:
     item, step, _ = office.awaiting()
     shown = office.api("fay").get(f"/work-items/{item}/explain").json()
     assert shown["waiting_for"] == ["2 more people with role finance, other than the requester"]
@@ -250,9 +250,7 @@ def test_explaining(office: Office) -> None:
         "reassign it",
     ]
     office.vote(step, "fay")
-    assert office.api("fay").get(f"/work-items/{item}/explain").json()["you_may"] == [
-        "reassign it"
-    ]
+    assert office.api("fay").get(f"/work-items/{item}/explain").json()["you_may"] == ["reassign it"]
     assert office.api("rita").get(f"/work-items/{item}/explain").json()["you_may"] == [
         "change its payload, which starts the case again",
         "cancel it",

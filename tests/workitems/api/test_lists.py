@@ -59,7 +59,7 @@ def test_filters_of_steps_and_executions(office: Office) -> None:
     assert executions(work_item_id=item) == 1
 
 
-def test_pages(office: Office) -> None:
+def test_pages_contain_every_row_once(office: Office) -> None:
     made = [office.create().public_id for _ in range(5)]
     api, seen, cursor = office.api("wim"), [], None
     while True:

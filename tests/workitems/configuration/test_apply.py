@@ -113,7 +113,7 @@ def apply(tenant: Tenant, capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     return run
 
 
-def test_the_demo_folder(apply: Any, tenant: Tenant) -> None:
+def test_the_demo_folder_is_applied_once(apply: Any, tenant: Tenant) -> None:
     planned = apply(DEMO_DOCUMENTS, "--plan")
     assert (planned.code, planned.err) == (0, "")
     assert planned.out.endswith("17 documents, 17 would be changed.\n")
@@ -213,7 +213,7 @@ def test_every_problem_is_named_at_once(apply: Any) -> None:
     assert [f"documents.yaml:{line}:" in ran.err for line in (2, 4, 9)] == [True] * 3
 
 
-def test_a_place_that_is_not_there(apply: Any, tmp_path: Path) -> None:
+def test_a_missing_path_is_refused(apply: Any, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "latin.yaml").write_bytes(b"kind: \xff")
     for path, said in (
@@ -266,7 +266,7 @@ def test_a_lone_surrogate_is_refused(apply: Any) -> None:
     assert "words.json:1:" in ran.err
 
 
-def test_documents_of_several_megabytes(apply: Any, tenant: Tenant) -> None:
+def test_documents_of_several_megabytes_are_read_within_seconds(apply: Any, tenant: Tenant) -> None:
     items = [f"vendor {number} {'x' * 400}" for number in range(9000)]
     text = "kind: List\nid: many\nspec:\n  items:\n" + "".join(f"    - {item}\n" for item in items)
     assert len(text) > 3_000_000

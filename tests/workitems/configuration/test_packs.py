@@ -250,7 +250,9 @@ def test_export_contains_a_pack_once_and_later_changes_separately(
     assert said.splitlines()[-1] == "5 documents, 1 changed."
 
 
-def test_packs_by_command(tenant: Tenant, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_installs_lists_and_removes_packs(
+    tenant: Tenant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """A folder with the head in one file and the contents in others."""
     folder = tmp_path / "payments"
     folder.mkdir()
@@ -287,7 +289,7 @@ def test_a_member_of_the_tenant_needs_the_right_to_install(tenant: Tenant, ada: 
     assert there(tenant) == NOTHING
 
 
-def test_packs_in_the_console(tenant: Tenant, admin: Api) -> None:
+def test_console_installs_upgrades_and_removes_a_pack(tenant: Tenant, admin: Api) -> None:
     browser = sign_in(make_principal(tenant, "ada", roles=["tenant_admin"]))
     wrong = browser.post("/console/policies/pack/new/", {"document": "kind: Pack\nid: payments\nspec: {}\n"})
     assert wrong.status_code == 422

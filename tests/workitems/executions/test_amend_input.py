@@ -234,7 +234,7 @@ def test_a_closed_step_is_not_changed(office: Office) -> None:
         change(office, step, "finn", payload={"amount": 400})
 
 
-def test_over_http(office: Office, bank: Receiver) -> None:
+def test_api_amends_the_input(office: Office, bank: Receiver) -> None:
     _, step, _ = with_input(office, bank)
     body = {"envelope_sha256": step.envelope_sha256, "input": {"note": "second"}}
     path = f"/decision-steps/{step.public_id}/changes"
@@ -253,7 +253,7 @@ def test_over_http(office: Office, bank: Receiver) -> None:
     )
 
 
-def test_in_the_console(office: Office, bank: Receiver) -> None:
+def test_console_form_amends_the_input(office: Office, bank: Receiver) -> None:
     item, step, _ = with_input(office, bank)
     browser = sign_in(office.people["fay"])
     url = f"/console/workitems/decisionstep/{step.public_id}/change-input/"

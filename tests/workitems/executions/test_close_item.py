@@ -31,7 +31,7 @@ def test_an_edit_restarts_intake(office: Office) -> None:
     assert office.item(item).status == "ready"
 
 
-def test_an_edit_of_a_new_item(office: Office) -> None:
+def test_an_edited_new_item_is_decided_once(office: Office) -> None:
     item = office.create(666)
     office.on_item(item, edit)
     run_jobs()
@@ -58,7 +58,7 @@ def test_an_edit_takes_a_started_execution_back(office: Office) -> None:
     ("operation", "status", "kind"),
     [(cancel_work_item, "cancelled", "work_item.cancelled"), (resolve_work_item, "resolved", "work_item.resolved")],
 )
-def test_ending_what_has_started_takes_it_back(
+def test_closing_an_item_cancels_its_started_execution(
     office: Office, operation: Callable[..., None], status: str, kind: str
 ) -> None:
     item = office.decided()
@@ -87,7 +87,7 @@ def test_nothing_is_changed_under_a_running_execution(
 
 @pytest.mark.parametrize("status", ["refused", "rejected", "expired", "resolved", "cancelled"])
 @pytest.mark.parametrize("operation", [edit, cancel_work_item, resolve_work_item])
-def test_what_has_ended_stays_so(office: Office, operation: Callable[..., None], status: str) -> None:
+def test_an_ended_item_cannot_be_changed(office: Office, operation: Callable[..., None], status: str) -> None:
     item = office.decided()
     with unit_of_work(office.tenant.id):
         WorkItem.objects.filter(id=item.id).update(status=status)
@@ -97,7 +97,7 @@ def test_what_has_ended_stays_so(office: Office, operation: Callable[..., None],
 
 
 @pytest.mark.parametrize("operation", [edit, cancel_work_item, resolve_work_item])
-def test_it_needs_the_right_to_write(office: Office, operation: Callable[..., None]) -> None:
+def test_closing_and_editing_need_the_write_scope(office: Office, operation: Callable[..., None]) -> None:
     item = office.decided()
     with pytest.raises(errors.PermissionDenied):
         office.on_item(item, operation, by="fay")

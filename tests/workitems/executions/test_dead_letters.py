@@ -85,7 +85,7 @@ def test_who_may_not_execute_replays_nothing(office: Office, bank: Receiver) -> 
     assert office.bodies("execution.retried") == []
 
 
-def test_another_tenants_are_not_there(office: Office, bank: Receiver, other_tenant: Tenant) -> None:
+def test_dead_letters_of_other_tenants_are_not_listed(office: Office, bank: Receiver, other_tenant: Tenant) -> None:
     (run,) = failed(office, bank, 1)
     with unit_of_work(other_tenant.id):
         ctx = acting_system(other_tenant)
@@ -94,12 +94,12 @@ def test_another_tenants_are_not_there(office: Office, bank: Receiver, other_ten
     assert office.execution(run).status == "failed"
 
 
-def test_no_more_than_200_at_once(office: Office) -> None:
+def test_one_replay_takes_at_most_200_dead_letters(office: Office) -> None:
     with unit_of_work(office.tenant.id), pytest.raises(errors.InvalidRequest):
         replay_executions([ids.new_uuid() for _ in range(201)], ctx=office.ctx("rita"))
 
 
-def test_by_the_api(office: Office, bank: Receiver) -> None:
+def test_api_lists_and_replays_dead_letters(office: Office, bank: Receiver) -> None:
     runs = failed(office, bank, 3)
     api = office.api("rita")
     shown = api.get("/executions?dead_letter=true&failure=rejected_by_receiver").json()["data"]
@@ -117,7 +117,7 @@ def test_by_the_api(office: Office, bank: Receiver) -> None:
     assert (both.status_code, both.json()["reason_code"]) == (422, "invalid_request")
 
 
-def test_by_command(office: Office, bank: Receiver) -> None:
+def test_command_lists_and_replays_dead_letters(office: Office, bank: Receiver) -> None:
     first, second = failed(office, bank, 2)
     out = io.StringIO()
     call_command("dead_letters", "list", "--tenant", office.tenant.slug, stdout=out)

@@ -230,7 +230,7 @@ def ill(office: Office, bank: Receiver) -> Office:
     return office
 
 
-def test_it_opens_after_failures_in_a_row(ill: Office, bank: Receiver) -> None:
+def test_breaker_opens_after_failures_in_a_row(ill: Office, bank: Receiver) -> None:
     shown = gauge(ill)
     assert (shown.failures, shown.waits_for) == (2, "breaker")
     assert shown.open_until is not None
@@ -245,7 +245,7 @@ def test_it_opens_after_failures_in_a_row(ill: Office, bank: Receiver) -> None:
     assert len(bank.requests()) == 2
 
 
-def test_one_call_probes_and_closes_it(ill: Office, bank: Receiver) -> None:
+def test_one_probe_call_closes_the_breaker(ill: Office, bank: Receiver) -> None:
     runs = started(ill, 3)
     run_jobs()
     set_gauge(ill, open_until=clock.now(), waits_until=clock.now())
@@ -269,7 +269,7 @@ def test_one_call_probes_and_closes_it(ill: Office, bank: Receiver) -> None:
     assert len(ill.bodies("integration.breaker_closed")) == 1
 
 
-def test_a_probe_that_fails_keeps_it_open(ill: Office, bank: Receiver) -> None:
+def test_a_failed_probe_keeps_the_breaker_open(ill: Office, bank: Receiver) -> None:
     bank.behave(status=503)
     runs = started(ill, 2)
     set_gauge(ill, open_until=clock.now(), waits_until=clock.now())

@@ -238,7 +238,7 @@ def test_freeze_of_a_workflow_stops_deadlines_of_its_intake_steps(office: Office
     assert office.step(step).status == "pending"
 
 
-def test_how_times_move() -> None:
+def test_deadlines_are_extended_by_the_frozen_time() -> None:
     assert frozen_since([], NOON) == NOON
     assert frozen_since([(NOON - HOUR, NOON)], NOON) == NOON - HOUR
     chain = [(NOON - 3 * HOUR, NOON - HOUR), (NOON - 2 * HOUR, NOON), (NOON - 9 * HOUR, NOON - 8 * HOUR)]
@@ -277,7 +277,7 @@ def test_what_is_refused_changes_nothing(office: Office) -> None:
             Freeze.objects.create(tenant_id=office.tenant.id, reason="x", **bad)
 
 
-def test_four_eyes(office: Office, bank: Receiver) -> None:
+def test_four_eyes_apply_to_lifting_a_freeze(office: Office, bank: Receiver) -> None:
     office.join("amy", roles=("tenant_admin",))
     office.join("bot", kind="agent", roles=("tenant_admin",))
     with unit_of_work(office.tenant.id):
@@ -297,7 +297,7 @@ def test_four_eyes(office: Office, bank: Receiver) -> None:
         lift(office, row, by="amy")
 
 
-def test_by_the_api(office: Office, bank: Receiver) -> None:
+def test_api_sets_and_lifts_a_freeze(office: Office, bank: Receiver) -> None:
     office.join("olga", roles=("operator",))
     execution = office.execute(office.decided()).execution
     body = {"scope": {"integration": "bank"}, "reason": "Stop"}
@@ -324,7 +324,7 @@ def test_by_the_api(office: Office, bank: Receiver) -> None:
     assert office.execution(execution).status == "succeeded"
 
 
-def test_by_command(office: Office, bank: Receiver) -> None:
+def test_command_sets_and_lifts_a_freeze(office: Office, bank: Receiver) -> None:
     execution = office.execute(office.decided()).execution
 
     def command(*words: str) -> list[str]:

@@ -103,7 +103,7 @@ def test_a_retry_is_looked_at_again(office: Office, bank: Receiver) -> None:
 
 
 @pytest.mark.parametrize(("succeeded", "item_status"), [(True, "resolved"), (False, "failed")])
-def test_reconciling(office: Office, succeeded: bool, item_status: str) -> None:
+def test_reconciling_sets_the_outcome_and_leaves_a_receipt(office: Office, succeeded: bool, item_status: str) -> None:
     execution = unknown(office)
     office.on_execution(execution, reconcile_execution, succeeded=succeeded, reason="asked by phone")
     shown = office.execution(execution)
@@ -123,7 +123,7 @@ def test_only_an_unknown_outcome_is_reconciled(office: Office, status: str) -> N
         office.on_execution(execution, reconcile_execution, succeeded=True, reason="guess")
 
 
-def test_they_need_the_right_to_execute(office: Office) -> None:
+def test_operator_actions_need_the_execute_scope(office: Office) -> None:
     execution = office.execute(office.decided()).execution
     for operation, more in (
         (cancel_execution, {}),

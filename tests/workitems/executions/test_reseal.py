@@ -22,7 +22,7 @@ def re_evaluate_step(office: Office, step: Any) -> None:
         reseal(*locked_step(step.id, ctx=office.system), ctx=office.system)
 
 
-def test_it_asks_what_is_asked_now(office: Office) -> None:
+def test_re_evaluation_asks_what_the_rules_in_force_ask(office: Office) -> None:
     item, step, execution = office.awaiting()
     office.vote(step, "fay")
     before = office.execution(execution)

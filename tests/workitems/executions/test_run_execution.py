@@ -52,7 +52,7 @@ def test_a_foreign_or_unknown_execution_is_left_alone(office: Office, bank: Rece
     assert (office.execution(execution).status, bank.requests()) == ("started", [])
 
 
-def test_what_is_not_due_waits(office: Office, bank: Receiver) -> None:
+def test_an_execution_that_is_not_due_does_not_run(office: Office, bank: Receiver) -> None:
     execution = started(office)
     office.set_execution(execution, next_try_at=clock.now() + timedelta(seconds=60))
     run_execution(office.tenant, execution.id)
@@ -67,7 +67,7 @@ def test_only_a_started_one_runs(office: Office, bank: Receiver, status: str) ->
     assert (office.execution(execution).status, bank.requests()) == (status, [])
 
 
-def test_the_receipts_of_a_run(office: Office, bank: Receiver) -> None:
+def test_a_run_leaves_its_receipts(office: Office, bank: Receiver) -> None:
     execution = started(office)
     run_jobs()
     (sent,) = office.bodies("execution.executed")
@@ -98,7 +98,7 @@ def test_a_payload_changed_behind_the_envelope_is_not_sent(office: Office, bank:
     assert bank.requests() == []
 
 
-def test_a_lost_worker_of_a_repeatable_action(office: Office, bank: Receiver) -> None:
+def test_an_idempotent_action_is_retried_after_a_lost_worker(office: Office, bank: Receiver) -> None:
     execution = started(office)
     with unit_of_work(office.tenant.id):
         locked = Execution.objects.select_for_update().get(id=execution.id)
@@ -118,7 +118,7 @@ def test_a_lost_worker_of_a_repeatable_action(office: Office, bank: Receiver) ->
     assert len(bank.requests()) == 1
 
 
-def test_a_lost_worker_of_what_may_not_be_repeated(office: Office, bank: Receiver) -> None:
+def test_other_actions_end_as_outcome_unknown_after_a_lost_worker(office: Office, bank: Receiver) -> None:
     office.put_bank(base_url=bank.url, idempotent=False)
     execution = started(office)
     with unit_of_work(office.tenant.id):
@@ -236,7 +236,9 @@ def test_one_attempt_is_all_when_the_action_says_so(office: Office, bank: Receiv
     assert office.bodies("execution.failed")[0]["outcome"]["work_item_status"] == "failed"
 
 
-def test_secrets_are_nowhere(office: Office, bank: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_secrets_appear_in_no_row_receipt_or_log(
+    office: Office, bank: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OFFICE_SECRET", "hush-hush")
     office.put_bank(base_url=bank.url, auth={"scheme": "bearer", "secret": {"env": "OFFICE_SECRET"}})
     bank.behave(body={"echo": "hush-hush"})

@@ -82,7 +82,7 @@ def test_an_undo_runs_on_an_ended_item_which_stays_as_it_ended(refunding: Office
         ]
 
 
-def test_it_is_undone_once(refunding: Office, bank: Receiver) -> None:
+def test_an_action_is_undone_once(refunding: Office, bank: Receiver) -> None:
     item, execution = paid(refunding)
     refunding.execute(item, action="refund")
     for action in ("refund", "pay"):
@@ -152,7 +152,7 @@ def test_a_policy_may_refuse_an_undo(refunding: Office, bank: Receiver) -> None:
     assert refunding.item(item).status == WorkItemStatus.RESOLVED
 
 
-def test_by_the_api(refunding: Office, bank: Receiver) -> None:
+def test_api_undoes_an_action(refunding: Office, bank: Receiver) -> None:
     _, execution = paid(refunding)
     api = refunding.api("rita")
     answer = api.post(f"/executions/{execution.public_id}/undo", {})

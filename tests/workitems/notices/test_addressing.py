@@ -69,7 +69,7 @@ def test_every_pending_approver_is_notified_once(office: Office, mail_server: Ma
     assert queued_jobs(telling=True) == []
 
 
-def test_what_a_mail_says(office: Office, mail_server: MailServer, settings: Settings) -> None:
+def test_text_and_headers_of_a_mail(office: Office, mail_server: MailServer, settings: Settings) -> None:
     settings.THREADA_PUBLIC_URL = "https://threada.example.org/"
     User.objects.filter(username="fay").update(display_name="Fay Wray", time_zone="Europe/Berlin")
     item, step, _ = office.awaiting(9876543210)
@@ -245,7 +245,7 @@ def due_now(office: Office) -> None:
         NoticeMessage.objects.filter(due_at__isnull=False).update(due_at=clock.now() - timedelta(minutes=1))
 
 
-def test_old_news_is_none(office: Office, mail_server: MailServer) -> None:
+def test_stale_notices_are_not_sent(office: Office, mail_server: MailServer) -> None:
     office.awaiting()
     with unit_of_work(office.tenant.id):
         Notice.objects.update(created_at=clock.now() - timedelta(days=3, seconds=1))
@@ -279,7 +279,7 @@ def test_services_and_agents_are_not_written_to(office: Office, mail_server: Mai
     assert (told(mail_server), messages(office, notice__kind="decided")) == ([], [])
 
 
-def test_figures_say_what_is_unsent(office: Office, mail_server: MailServer) -> None:
+def test_metrics_count_unsent_messages(office: Office, mail_server: MailServer) -> None:
     office.awaiting()
     metrics = measured()
     assert metrics["threada_notices_unsent"] == 1

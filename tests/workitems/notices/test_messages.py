@@ -126,7 +126,7 @@ def test_a_server_that_is_away_is_waited_for(fay: Office, mail_server: MailServe
     assert state(fay) == ("sent", "", 2)
 
 
-def test_tries_come_to_an_end(fay: Office, mail_server: MailServer, settings: Settings) -> None:
+def test_attempts_are_limited(fay: Office, mail_server: MailServer, settings: Settings) -> None:
     settings.THREADA_NOTICE_TRIES = 3
     addressed(fay)
     mail_server.refusals = ["451 Not now"] * 10

@@ -154,7 +154,7 @@ def test_a_lost_race_is_reported(office: Office) -> None:
     assert office.api("fay").get(PATH).json()["mail"]["events"] == []
 
 
-def test_they_are_honoured(office: Office, mail_server: MailServer, receiver: Receiver, hook: str) -> None:
+def test_preferences_are_honoured(office: Office, mail_server: MailServer, receiver: Receiver, hook: str) -> None:
     """Fay by chat alone, Finn at another address, Fred not at all."""
     patch(office, "fay", {"mail": {"events": []}, "chat": {"address": hook}})
     patch(office, "finn", {"mail": {"address": "finn@home.example"}})
@@ -264,7 +264,7 @@ def test_an_address_moved_to_another_row_cannot_be_read(office: Office, receiver
     assert len(receiver.requests()) == 1
 
 
-def test_they_go_with_the_membership(office: Office) -> None:
+def test_preferences_are_deleted_with_the_membership(office: Office) -> None:
     patch(office, "fay", {"mail": {"address": "fay@home.example"}})
     with unit_of_work(office.tenant.id):
         remove_member(office.people["fay"], ctx=office.system)

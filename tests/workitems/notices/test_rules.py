@@ -61,7 +61,7 @@ def test_chat_concerns_only_who_set_it_up() -> None:
     assert channels_of(Wishes(has_chat=True)) == (Channel.MAIL, Channel.CHAT)
 
 
-def test_what_is_overtaken_and_what_is_stale() -> None:
+def test_overtaken_and_stale_notices_are_recognised() -> None:
     for event in Event:
         assert is_overtaken(event, is_pending=True, has_voted=False) is False
         assert is_overtaken(event, is_pending=False, has_voted=False) is (event is not Event.DECIDED)
@@ -70,7 +70,7 @@ def test_what_is_overtaken_and_what_is_stale() -> None:
     assert is_stale(NOW - timedelta(days=3, microseconds=1), now=NOW)
 
 
-def test_words() -> None:
+def test_subjects_and_texts_of_messages() -> None:
     about = {"tenant": "acme", "workflow": "payments"}
     with_action = News(event=Event.ASSIGNED, action="pay", integration="bank", **about)
     assert subject_of_news(with_action) == "[acme] Decision requested: pay for payments"
@@ -92,7 +92,7 @@ def test_words() -> None:
         assert sentence_of_news(decided) == f"A case that you took part in {said}."
 
 
-def test_times_are_the_readers() -> None:
+def test_times_are_in_the_recipients_time_zone() -> None:
     assert time_in_zone(NOW, "UTC") == "1 July 2026, 12:00 (UTC)"
     assert time_in_zone(NOW, "Europe/Berlin") == "1 July 2026, 14:00 (Europe/Berlin, UTC+02:00)"
     assert time_in_zone(NOW, "Asia/Kathmandu") == "1 July 2026, 17:45 (Asia/Kathmandu, UTC+05:45)"

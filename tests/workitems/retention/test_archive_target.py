@@ -304,7 +304,7 @@ def test_targets_that_cannot_be_used_are_said(
     nothing_is_removed(office, items)
 
 
-def test_two_places_are_one_too_many(office: Office, server: Server, settings: Any) -> None:
+def test_folder_and_address_together_are_refused(office: Office, server: Server, settings: Any) -> None:
     settings.THREADA_ARCHIVE_DIR = "/srv/archive"
     items, _ = due(office)
     with pytest.raises(errors.ArchiveUnavailable, match="both set"):

@@ -171,7 +171,7 @@ def test_the_person_gets_everything_that_is_kept(office: Office) -> None:
     assert body["outcome"] == {"lines": len(lines), "sha256": sha256_hex(("\n".join(lines) + "\n").encode())}
 
 
-def test_the_command(office: Office, tmp_path: Any) -> None:
+def test_command_exports_and_erases_a_person(office: Office, tmp_path: Any) -> None:
     about_people(office)
     item, _, _ = ended_case(office)
     subject = ids.public_id(ids.DATA_SUBJECT, item.subject_id)

@@ -176,7 +176,9 @@ def refusals(tenant: Tenant) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("door", [by_api, by_button, by_batch_api, by_batch_button])
-def test_bad_votes(door: Callable[[Scene], str], scene: Scene, subtests: pytest.Subtests) -> None:
+def test_bad_votes_are_refused_and_change_nothing(
+    door: Callable[[Scene], str], scene: Scene, subtests: pytest.Subtests
+) -> None:
     for case, (arrange, expected) in (CASES | MORE).items():
         with subtests.test(case), undone():
             mine = replace(scene, sent=dict(scene.sent))

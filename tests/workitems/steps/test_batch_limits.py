@@ -36,7 +36,7 @@ def test_versions_and_order_of_rules_make_no_difference() -> None:
     ("flags", "data_class", "level"),
     [([], "internal", "low"), ([], "secret", "elevated"), (["pii"], "internal", "high"), (["pii"], "secret", "high")],
 )
-def test_risk(flags: list[str], data_class: str, level: str) -> None:
+def test_risk_level_follows_flags_and_data_class(flags: list[str], data_class: str, level: str) -> None:
     assert risk_level(flags, data_class, sensitive=["secret"]) == level
 
 

@@ -26,7 +26,7 @@ def expire(office: Office, step: DecisionStep, now: datetime) -> None:
         expire_step(item, locked, now=now, ctx=office.system)
 
 
-def test_it_expires_at_its_deadline_and_not_before(office: Office) -> None:
+def test_a_step_expires_at_its_deadline_and_not_before(office: Office) -> None:
     put_deadline(office)
     item, step, execution = office.awaiting()
     assert step.expires_at is not None
@@ -39,7 +39,7 @@ def test_it_expires_at_its_deadline_and_not_before(office: Office) -> None:
     assert office.kinds(item)[-2:] == ["decision_step.expired", "execution.expired"]
 
 
-def test_without_a_deadline_it_waits(office: Office) -> None:
+def test_a_step_without_a_deadline_stays_open(office: Office) -> None:
     _, step, _ = office.awaiting()
     assert step.expires_at is None
     expire(office, step, clock.now() + timedelta(days=3650))
@@ -55,7 +55,7 @@ def test_what_was_decided_does_not_expire(office: Office) -> None:
     assert (office.step(step).status, office.kinds(item)) == ("rejected", told)
 
 
-def test_it_escalates_once(office: Office) -> None:
+def test_a_step_escalates_once_at_its_deadline(office: Office) -> None:
     put_deadline(office, on_expiry="escalate", escalate_after="PT30M", escalate_to=[{"role": "approver"}])
     item, step, _ = office.awaiting()
     first = clock.now() + timedelta(hours=2)

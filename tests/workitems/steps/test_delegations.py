@@ -117,7 +117,9 @@ def test_a_delegate_makes_that_somebody_can_decide(office: Office) -> None:
         ("vera", "bot", "ada", errors.InvalidRequest),
     ],
 )
-def test_not_everybody_for_everybody(office: Office, who: str, of: str, by: str, error: type[Exception]) -> None:
+def test_delegates_that_are_not_permitted_are_refused(
+    office: Office, who: str, of: str, by: str, error: type[Exception]
+) -> None:
     office.join("bot", kind="agent", roles=("approver", "finance"))
     with pytest.raises(error):
         let_stand_in(office, who, of, by=by)
@@ -125,7 +127,7 @@ def test_not_everybody_for_everybody(office: Office, who: str, of: str, by: str,
 
 
 @pytest.mark.parametrize("hours", [(0, 0), (5, 4), (-5, -4), (0, 24 * 367)])
-def test_times_that_make_no_sense(office: Office, hours: tuple[int, int]) -> None:
+def test_invalid_times_are_refused(office: Office, hours: tuple[int, int]) -> None:
     starts_at, ends_at = (clock.now() + timedelta(hours=hour) for hour in hours)
     with pytest.raises(errors.InvalidRequest):
         let_stand_in(office, "vera", "fay", starts_at=starts_at, ends_at=ends_at)
@@ -144,7 +146,7 @@ def test_one_delegate_at_a_time(office: Office) -> None:
         end(office, row, by="finn")
 
 
-def test_the_api_delegates(office: Office) -> None:
+def test_api_creates_lists_and_ends_delegations(office: Office) -> None:
     ends_at = rfc3339(clock.now() + DAY)
 
     def post(by: str, path: str = "/delegations", **body: Any) -> tuple[int, Any]:

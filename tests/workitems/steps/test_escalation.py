@@ -155,7 +155,7 @@ def test_one_escalated_before_its_time_is_still_given_the_same_time_again(lea: O
     assert lea.step(step).status == "expired"
 
 
-def test_it_reminds_once(office: Office) -> None:
+def test_approvers_are_reminded_once(office: Office) -> None:
     put_rule(office, remind_after="PT30M")
     item, step, _ = office.awaiting()
     now = step.opened_at + timedelta(minutes=30)
@@ -171,7 +171,7 @@ def test_without_a_reminder_of_its_own_it_reminds_when_an_answer_was_promised(of
     assert step.remind_at == step.respond_by == step.opened_at + timedelta(hours=8)
 
 
-def test_the_api_escalates(lea: Office) -> None:
+def test_api_escalates_a_step(lea: Office) -> None:
     _, step, _ = lea.awaiting()
     path = f"/decision-steps/{step.public_id}/escalate"
     refused(lea.api("rita").post(path, {}), 403, "scope_missing")

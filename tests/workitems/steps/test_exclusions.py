@@ -67,7 +67,7 @@ def test_the_owner_of_the_agent_that_asked_is_excluded(office: Office) -> None:
 
 
 @pytest.mark.parametrize("part", ["poster", "requester", "caller", "editor"])
-def test_whatever_part_the_agent_has_in_it(office: Office, part: str) -> None:
+def test_the_owner_is_excluded_whatever_part_the_agent_has(office: Office, part: str) -> None:
     office.join("robo", kind="agent", roles=("requester",))
     office.join("on_behalf", kind="service", roles=("tenant_admin",))
     own(office, "robo", "fay")
@@ -82,7 +82,7 @@ def test_whatever_part_the_agent_has_in_it(office: Office, part: str) -> None:
     assert excluded(office, started.step) == {"fay"}
 
 
-def test_without_an_owner_or_without_the_word_nobody_is(office: Office) -> None:
+def test_without_an_owner_or_the_rule_nobody_is_excluded(office: Office) -> None:
     office.join("robo", kind="agent", roles=("requester",))
     asking(office, "agent_owner")
     assert excluded(office, office.awaiting(by="robo")[1]) == set()
@@ -130,7 +130,7 @@ def test_the_delegator_of_an_excluded_delegate_is_excluded(office: Office) -> No
         office.vote(step, "fay")
 
 
-def test_a_group_decides(office: Office) -> None:
+def test_members_of_a_group_decide(office: Office) -> None:
     with unit_of_work(office.tenant.id):
         define_group("board", ["fay", "vera", "wim"], ctx=office.system)
     asking(office, "requester", group="board", count=2)

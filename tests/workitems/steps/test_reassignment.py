@@ -32,7 +32,7 @@ def told(office: Office, step: DecisionStep) -> list[Any]:
         return [row.recipient_ids for row in Notice.objects.filter(step=step, kind="assigned").order_by("id")]
 
 
-def test_it_changes_hands(office: Office) -> None:
+def test_a_step_gets_a_new_assignee(office: Office) -> None:
     item, step, _ = office.awaiting()
     claim(office, step, "fay")
     reassign(office, step, "finn", reason="He knows the vendor.")
@@ -45,7 +45,7 @@ def test_it_changes_hands(office: Office) -> None:
     assert office.step(step).status == "pending"
 
 
-def test_to_who_has_it_nothing_happens(office: Office) -> None:
+def test_reassigning_to_the_assignee_changes_nothing(office: Office) -> None:
     item, step, _ = office.awaiting()
     reassign(office, step, "finn")
     before = office.kinds(item)
@@ -61,7 +61,7 @@ def test_a_claim_of_the_new_assignee_stays(office: Office) -> None:
 
 
 @pytest.mark.parametrize("to", ["vera", "wim", "rita", "fred"])
-def test_nobody_who_could_not_decide(office: Office, to: str) -> None:
+def test_the_new_assignee_must_be_able_to_decide(office: Office, to: str) -> None:
     item, step, _ = office.awaiting()
     office.vote(step, "fred")
     before = office.kinds(item)
@@ -80,7 +80,7 @@ def test_who_may_not_decide_may_not_hand_it_on(office: Office) -> None:
     assert office.step(step).assignee_id == office.people["finn"].id
 
 
-def test_the_api_reassigns(office: Office) -> None:
+def test_api_reassigns_a_step(office: Office) -> None:
     _, step, _ = office.awaiting()
     path = f"/decision-steps/{step.public_id}/reassign"
     body = office.api("fay").post(path, {"to": "finn"}).json()

@@ -189,7 +189,7 @@ def test_a_changed_integration_takes_no_vote(office: Office) -> None:
         office.vote(step, "fay")
 
 
-def test_claims(office: Office) -> None:
+def test_a_claim_is_exclusive_and_ends_by_itself(office: Office) -> None:
     item, step, _ = office.awaiting()
 
     def operation(what: Any, by: str) -> DecisionStep:
