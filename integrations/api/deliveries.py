@@ -6,55 +6,24 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
+from integrations.api.resources import DELIVERY
 from integrations.deliveries.deliver import configure_delivery
 from integrations.deliveries.otlp_headers import MAX_HEADERS
 from telemetry import selectors
 from telemetry.deliveries.batches import pause_delivery, remove_delivery, resume_delivery
 from telemetry.deliveries.rules import TARGETS
-from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Delivery
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of, representation
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY, SLUG, shape
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import clock, errors
-from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 
-_MAYBE_INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "format": "date-time"}
-_PLACE: Final[dict[str, Any]] = {"type": "integer", "minimum": 0}
-DELIVERY: Final = representation(
-    "Delivery",
-    {
-        "delivery_id": SLUG,
-        "target": {"enum": list(TARGETS)},
-        "url": {"type": ["string", "null"]},
-        "secret": {"type": ["object", "null"], "description": "Reference to the secret, never its value."},
-        "headers": {
-            "type": "object",
-            "additionalProperties": {"type": "string"},
-            "description": "Sent to a collector; ${secret} is replaced by the secret.",
-        },
-        "status": {"enum": [DeliveryStatus.ACTIVE.value, DeliveryStatus.PAUSED.value]},
-        "next_index": {**_PLACE, "description": "Log index of the first receipt that is not delivered yet."},
-        "log_size": {**_PLACE, "description": "Number of sealed receipts."},
-        "failure": {
-            "type": ["object", "null"],
-            "properties": {"reason_code": {"type": "string"}, "detail": {"type": "string"}},
-            "description": "Reason of the last failed attempt, or why the delivery paused itself.",
-        },
-        "rejected": {**_PLACE, "description": "Receipts that a collector accepted and discarded; not sent again."},
-        "attempts": {**_PLACE, "description": "Failed attempts since the last success."},
-        "failing_since": _MAYBE_INSTANT,
-        "next_try_at": _MAYBE_INSTANT,
-        "paused_at": _MAYBE_INSTANT,
-        "delivered_at": _MAYBE_INSTANT,
-        "created_at": {"type": "string", "format": "date-time"},
-    },
-)
 PUT_DELIVERY: Final = shape(
     {
         "delivery_id": SLUG,
@@ -96,7 +65,7 @@ class Deliveries(TenantView):
     def get(self, request: Any) -> Response:
         rows = apply_filters(NoFilters, selectors.deliveries(request.auth), request)
         size = selectors.log_size(request.auth.tenant_id)
-        return Response(paginate(rows, request, represent=lambda row: represent_delivery(row, log_size=size)))
+        return Response(paginate(rows, request, represent=lambda row: DELIVERY.represent(row, log_size=size)))
 
     @operation(
         "putDelivery",
@@ -194,30 +163,8 @@ class RemoveDelivery(TenantView):
         return Response(status=204)
 
 
-def represent_delivery(delivery: Delivery, *, log_size: int) -> dict[str, Any]:
-    """Return a delivery with its target and position."""
-    return {
-        "delivery_id": delivery.slug,
-        "target": delivery.target,
-        "url": delivery.url or None,
-        "secret": delivery.secret,
-        "headers": delivery.headers,
-        "status": delivery.status,
-        "next_index": delivery.next_index,
-        "log_size": log_size,
-        "failure": {"reason_code": delivery.failure, "detail": delivery.detail} if delivery.failure else None,
-        "rejected": delivery.rejected,
-        "attempts": delivery.attempts,
-        "failing_since": delivery.failing_since and rfc3339(delivery.failing_since),
-        "next_try_at": delivery.next_try_at and rfc3339(delivery.next_try_at),
-        "paused_at": delivery.paused_at and rfc3339(delivery.paused_at),
-        "delivered_at": delivery.delivered_at and rfc3339(delivery.delivered_at),
-        "created_at": rfc3339(delivery.created_at),
-    }
-
-
 def _shown(request: Any, delivery: Delivery) -> dict[str, Any]:
-    return represent_delivery(delivery, log_size=selectors.log_size(request.auth.tenant_id))
+    return DELIVERY.represent(delivery, log_size=selectors.log_size(request.auth.tenant_id))
 
 
 def _locked(request: Any, delivery_id: str) -> Delivery:

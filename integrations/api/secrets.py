@@ -7,31 +7,21 @@ from typing import Any, ClassVar, Final
 from rest_framework.response import Response
 
 from integrations import selectors
+from integrations.api.resources import SECRET
 from integrations.configuration.secrets import MOST_HOSTS, remove_secret, upsert_secret
 from integrations.models import StoredSecret
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of, representation
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY, SLUG, shape
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors
-from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 
-_INSTANT: Final[dict[str, Any]] = {"type": "string", "format": "date-time"}
 _HOSTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
-SECRET: Final = representation(
-    "Secret",
-    {
-        "secret_id": SLUG,
-        "hosts": {**_HOSTS, "description": "Hosts that the secret may be sent to."},
-        "number": {"type": "integer", "description": "Number of the current value."},
-        "created_at": _INSTANT,
-        "changed_at": _INSTANT,
-    },
-)
 PUT_SECRET: Final = shape(
     {
         "secret_id": SLUG,
@@ -64,7 +54,7 @@ class Secrets(TenantView):
     def get(self, request: Any) -> Response:
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
         rows = apply_filters(NoFilters, selectors.stored_secrets(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_secret))
+        return Response(paginate(rows, request, represent=SECRET.represent))
 
     @operation(
         "putSecret",
@@ -84,7 +74,7 @@ class Secrets(TenantView):
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
         result = upsert_secret(body["secret_id"], body["value"], hosts=body["hosts"], ctx=request.auth)
         return Response(
-            represent_secret(result.row),
+            SECRET.represent(result.row),
             status=201 if result.is_new else 200,
             headers={"Location": f"/secrets/{result.row.slug}"},
         )
@@ -96,7 +86,7 @@ class SecretDetail(TenantView):
     @operation("readSecret", "Read a secret without its value", tag="Integrations", answers={200: SECRET})
     def get(self, request: Any, secret_id: str) -> Response:
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
-        return Response(represent_secret(_found(request, secret_id)))
+        return Response(SECRET.represent(_found(request, secret_id)))
 
 
 class RemoveSecret(TenantView):
@@ -116,17 +106,6 @@ class RemoveSecret(TenantView):
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
         remove_secret(_found(request, secret_id, for_update=True), ctx=request.auth)
         return Response(status=204)
-
-
-def represent_secret(row: StoredSecret) -> dict[str, Any]:
-    """Return a secret without its value."""
-    return {
-        "secret_id": row.slug,
-        "hosts": row.hosts,
-        "number": row.number,
-        "created_at": rfc3339(row.created_at),
-        "changed_at": rfc3339(row.changed_at),
-    }
 
 
 def _found(request: Any, secret_id: str, *, for_update: bool = False) -> StoredSecret:

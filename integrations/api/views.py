@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from integrations import selectors
-from integrations.api.answers import HEALTH, INTEGRATION, PROBE
-from integrations.api.representations import represent_health, represent_integration
+from integrations.api.resources import HEALTH, INTEGRATION, PROBE
 from integrations.api.shapes import PUT_INTEGRATION
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
@@ -17,9 +16,10 @@ from integrations.configuration.probe import probe_integration
 from integrations.models import Integration
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import clock, errors
@@ -39,7 +39,7 @@ class Integrations(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(NoFilters, selectors.integrations(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_integration))
+        return Response(paginate(rows, request, represent=INTEGRATION.represent))
 
     @operation(
         "putIntegration",
@@ -59,7 +59,7 @@ class Integrations(TenantView):
         existing = selectors.integration_by_slug(body["integration_id"], ctx=request.auth)
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=existing.id if existing else None)
         result = upsert_integration(body["integration_id"], body["spec"], ctx=request.auth, name=body.get("name", ""))
-        return Response(represent_integration(result.row), status=201 if result.is_new else 200)
+        return Response(INTEGRATION.represent(result.row), status=201 if result.is_new else 200)
 
 
 class IntegrationDetail(TenantView):
@@ -67,7 +67,7 @@ class IntegrationDetail(TenantView):
 
     @operation("readIntegration", "Read an integration", tag="Integrations", answers={200: INTEGRATION})
     def get(self, request: Any, integration_id: str) -> Response:
-        return Response(represent_integration(_found(request, integration_id)))
+        return Response(INTEGRATION.represent(_found(request, integration_id)))
 
 
 class HealthOfIntegration(TenantView):
@@ -77,7 +77,7 @@ class HealthOfIntegration(TenantView):
     def get(self, request: Any, integration_id: str) -> Response:
         """Return the health, derived from the results of its executions. No call is made."""
         (health,) = health_of([_found(request, integration_id)], now=clock.now(), ctx=request.auth)
-        return Response(represent_health(health))
+        return Response(HEALTH.represent(health))
 
 
 class TestIntegration(TenantView):
@@ -98,12 +98,8 @@ class TestIntegration(TenantView):
         integration = _found(request, integration_id)
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id)
         assert integration.current_version is not None  # noqa: S101  (found integrations have one)
-        return Response(
-            {
-                "integration_id": integration.slug,
-                **probe_integration(document_of(integration.current_version), tenant_id=request.auth.tenant_id),
-            }
-        )
+        found = probe_integration(document_of(integration.current_version), tenant_id=request.auth.tenant_id)
+        return Response(PROBE.represent(found, integration_id=integration.slug))
 
 
 def _found(request: Any, integration_id: str) -> Integration:

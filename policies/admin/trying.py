@@ -15,6 +15,7 @@ from django.utils.functional import partition
 from django.views.decorators.http import require_http_methods
 
 from policies import selectors
+from policies.api.resources.trials import SIMULATION
 from policies.models import PolicyVersion
 from policies.replay.candidate import candidate_version
 from policies.replay.report_view import people_sentence
@@ -163,7 +164,7 @@ _SUBMITS: Final = {SimulateForm: "Simulate", ReplayForm: "Start replay", ShadowF
 
 def simulation_context(simulation: Simulation) -> dict[str, Any]:
     """Return the template context of `policies/parts/simulation.html`."""
-    result = simulation.as_json()
+    result = SIMULATION.represent(simulation)
     return {
         "simulation": result,
         "asked_of_people": people_sentence(result["approvals"]),

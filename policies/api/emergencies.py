@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from policies.api.answers import POLICY_VERSION
 from policies.api.policies import answer_version, version_asked
+from policies.api.resources.policies import POLICY_VERSION
 from policies.models import EmergencyPublication
 from policies.publication.emergencies import confirm_emergency, end_emergency
 from threada_site.api.idempotency import idempotent

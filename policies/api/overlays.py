@@ -7,20 +7,20 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from policies import selectors
-from policies.api.answers import EFFECTIVE, OVERLAY, POLICY_DECISION
 from policies.api.filters import EffectiveFilters, OverlayFilters, groups_named
-from policies.api.representations import represent_decision, represent_effective, represent_overlay
+from policies.api.resources.decisions import EFFECTIVE, POLICY_DECISION
+from policies.api.resources.policies import OVERLAY
 from policies.api.shapes import ADD_OVERLAY
 from policies.configuration.overlays import remove_overlay, upsert_overlay
 from policies.documents.overlay import parse_overlay
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
+from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 
@@ -42,7 +42,7 @@ class Overlays(TenantView):
         require(request.auth, Scope.WORKITEMS_READ)
         rows = selectors.overlays(request.auth).defer("policy__in_force__document")
         rows = apply_filters(OverlayFilters, rows, request)
-        return Response(paginate(rows, request, represent=represent_overlay))
+        return Response(paginate(rows, request, represent=OVERLAY.represent))
 
     @operation(
         "addOverlay",
@@ -70,7 +70,7 @@ class Overlays(TenantView):
         window = {name: body[name] for name in ("starts_at", "ends_at") if name in body}
         document = parse_overlay({"policy": body["policy_id"], "scope": body["scope"], **window})
         result = upsert_overlay(document.policy, document.scope, window=document.window, ctx=request.auth)
-        return Response(represent_overlay(result.row), status=201 if result.is_new else 200)
+        return Response(OVERLAY.represent(result.row), status=201 if result.is_new else 200)
 
 
 class OverlayDetail(TenantView):
@@ -110,8 +110,8 @@ class EffectivePolicies(TenantView):
             if not selectors.group_exists(group, tenant_id=request.auth.tenant_id):
                 raise errors.UnknownGroup(errors=[FieldError("?group_id", f"{group[:63]} names no group", "unknown")])
         asked_at = read_instant(request.query_params.get("at")) or clock.now()
-        asked = {"workflow_id": workflow, "channel_id": channel, "group_ids": groups, "at": rfc3339(asked_at)}
-        return Response({**asked, **represent_effective(selectors.bindings(rows))})
+        asked = {"workflow_id": workflow, "channel_id": channel, "group_ids": groups, "at": asked_at}
+        return Response(EFFECTIVE.represent(selectors.bindings(rows), **asked))
 
 
 class PolicyDecisionDetail(TenantView):
@@ -128,4 +128,4 @@ class PolicyDecisionDetail(TenantView):
         decision = selectors.decision_for(path_id(ids.POLICY_DECISION, policy_decision_id), ctx=request.auth)
         if decision is None:
             raise errors.NotFound
-        return Response(represent_decision(decision))
+        return Response(POLICY_DECISION.represent(decision))

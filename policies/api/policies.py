@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from policies import selectors
-from policies.api.answers import POLICY, POLICY_VERSION, PUBLISHED_VERSION, VALIDATION
 from policies.api.filters import PolicyVersionFilters
-from policies.api.representations import represent_policy, represent_policy_version, represent_validation
+from policies.api.resources.policies import POLICY, POLICY_VERSION, PUBLISHED_VERSION, VALIDATION
 from policies.api.sent_policies import sent_emergency, sent_policy
 from policies.api.shapes import CREATE_POLICY, PUBLISH_VERSION, SEND_DOCUMENT
 from policies.drafts.edit import draft_policy_version, edit_draft
@@ -22,9 +21,10 @@ from telemetry.receipts.collection import collect_recorded_receipts
 from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, check_if_match, etag, path_slug
 from threada_site.kernel import errors
@@ -48,7 +48,7 @@ class Policies(TenantView):
     def get(self, request: Any) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
         rows = apply_filters(CreatedWindow, selectors.policies_with_emergencies(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_policy))
+        return Response(paginate(rows, request, represent=POLICY.represent))
 
     @operation(
         "createPolicy",
@@ -82,7 +82,7 @@ class PolicyDetail(TenantView):
     @operation("readPolicy", "Read a policy", tag="Policies", answers={200: POLICY})
     def get(self, request: Any, policy_id: str) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
-        return Response(represent_policy(_policy(request, policy_id)))
+        return Response(POLICY.represent(_policy(request, policy_id)))
 
 
 class PolicyVersions(TenantView):
@@ -100,7 +100,7 @@ class PolicyVersions(TenantView):
         require(request.auth, Scope.WORKITEMS_READ)
         rows = selectors.policy_versions(_policy(request, policy_id)).defer("document").prefetch_related("emergencies")
         rows = apply_filters(PolicyVersionFilters, rows, request)
-        return Response(paginate(rows, request, represent=represent_policy_version))
+        return Response(paginate(rows, request, represent=POLICY_VERSION.represent))
 
     @operation(
         "draftPolicyVersion",
@@ -173,7 +173,7 @@ class ValidatePolicyVersion(TenantView):
         EMPTY.check(request.data)
         found = version_asked(self, request, policy_id, version)
         validation = validate_policy(found.document, policy=found.policy, ctx=request.auth)
-        return Response(represent_validation(found, validation))
+        return Response(VALIDATION.represent(validation, version=found))
 
 
 class PublishPolicyVersion(TenantView):
@@ -215,9 +215,9 @@ class PublishPolicyVersion(TenantView):
                 applies_to_open=body.get("applies_to_open", False),
                 emergency=sent_emergency(body),
             )
-        response = answer_version(published)
-        response.data["receipt_promise"] = receipt_promise(recorded, ctx=request.auth)
-        return response
+        promise = receipt_promise(recorded, ctx=request.auth)
+        body = PUBLISHED_VERSION.represent_whole(published, receipt_promise=promise)
+        return Response(body, headers={"ETag": _etag(published)})
 
 
 class RetirePolicyVersion(TenantView):
@@ -263,4 +263,4 @@ def answer_version(version: PolicyVersion, *, status: int = 200, location: bool 
     headers = {"ETag": _etag(version)}
     if location:
         headers["Location"] = f"/policies/{version.policy.slug}/versions/{version.number}"
-    return Response(represent_policy_version(version, whole=True), status=status, headers=headers)
+    return Response(POLICY_VERSION.represent_whole(version), status=status, headers=headers)

@@ -12,21 +12,22 @@ from rest_framework.response import Response
 
 from policies import selectors
 from policies.api.filters import ReplayFilters, ReportFilters
+from policies.api.resources.trials import POLICY_REPLAY, REPLAY_REPORT
 from policies.api.simulations import found_version
-from policies.api.trial_answers import POLICY_REPLAY, REPLAY_REPORT
 from policies.api.trial_shapes import REPLAY
 from policies.documents.overlay import parse_overlay
 from policies.lifecycle import ReplayStatus
 from policies.models import PolicyReplay
-from policies.replay.reports import html_report, json_report, represent_replay
+from policies.replay.reports import html_report, json_report
 from policies.replay.request import Against, ReplayRequest, cancel_replay, request_replay, resume_replay
 from telemetry.receipts.format import Subject
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
 from threada_site.api.negotiation import AnyNegotiation
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
@@ -73,7 +74,7 @@ class PolicyReplays(TenantView):
     def get(self, request: Any) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
         rows = apply_filters(ReplayFilters, selectors.replays(request.auth).defer("document"), request)
-        return Response(paginate(rows, request, represent=represent_replay))
+        return Response(paginate(rows, request, represent=POLICY_REPLAY.represent))
 
 
 class PolicyReplayDetail(TenantView):
@@ -126,7 +127,7 @@ class CancelPolicyReplay(TenantView):
         EMPTY.check(request.data)
         replay = _found(self, request, policy_replay_id, for_update=True)
         cancel_replay(replay, ctx=request.auth)
-        return Response(represent_replay(replay))
+        return Response(POLICY_REPLAY.represent(replay))
 
 
 class ResumePolicyReplay(TenantView):
@@ -158,7 +159,9 @@ def report_of(replay: PolicyReplay, form: str) -> HttpResponseBase:
     }
     if form == "html":
         return HttpResponse(html_report(replay), headers=headers, content_type="text/html; charset=utf-8")
-    return StreamingHttpResponse(json_report(replay), headers=headers, content_type="application/json")
+    return StreamingHttpResponse(
+        json_report(replay, POLICY_REPLAY.represent(replay)), headers=headers, content_type="application/json"
+    )
 
 
 def _asked(body: dict[str, Any]) -> ReplayRequest:
@@ -185,7 +188,7 @@ def _answer(replay: PolicyReplay, *, status: int = 200, headers: dict[str, str] 
     """Return the replay, with `Retry-After` while it runs."""
     waits = ReplayStatus(replay.status) in (ReplayStatus.REQUESTED, ReplayStatus.RUNNING)
     retry = {"Retry-After": "1"} if waits else {}
-    return Response(represent_replay(replay), status=status, headers={**(headers or {}), **retry})
+    return Response(POLICY_REPLAY.represent(replay), status=status, headers={**(headers or {}), **retry})
 
 
 def _found(view: TenantView, request: Any, name: str, *, for_update: bool = False) -> PolicyReplay:

@@ -10,18 +10,18 @@ from rest_framework.response import Response
 
 from policies import selectors
 from policies.api.filters import ShadowFilters
+from policies.api.resources.trials import POLICY_SHADOW
 from policies.api.simulations import found_version
-from policies.api.trial_answers import POLICY_SHADOW
 from policies.api.trial_shapes import SHADOW
 from policies.models import PolicyShadow
-from policies.replay.reports import represent_shadow
 from policies.replay.shadows import end_shadow, start_shadow
 from telemetry.receipts.format import Subject
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
@@ -49,7 +49,7 @@ class ShadowPolicyVersion(TenantView):
         found = found_version(self, request, policy_id, version)
         shadow = start_shadow(found, ends_at=_instant(body["ends_at"]), ctx=request.auth)
         headers = {"Location": f"/policy-shadows/{shadow.public_id}"}
-        return Response(represent_shadow(shadow), status=201, headers=headers)
+        return Response(POLICY_SHADOW.represent(shadow), status=201, headers=headers)
 
 
 class PolicyShadows(TenantView):
@@ -66,7 +66,7 @@ class PolicyShadows(TenantView):
     def get(self, request: Any) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
         rows = apply_filters(ShadowFilters, selectors.shadows(request.auth).defer("document"), request)
-        return Response(paginate(rows, request, represent=represent_shadow))
+        return Response(paginate(rows, request, represent=POLICY_SHADOW.represent))
 
 
 class PolicyShadowDetail(TenantView):
@@ -75,7 +75,7 @@ class PolicyShadowDetail(TenantView):
     @operation("readPolicyShadow", "Read a shadow with its results", tag="Policies", answers={200: POLICY_SHADOW})
     def get(self, request: Any, policy_shadow_id: str) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
-        return Response(represent_shadow(_found(self, request, policy_shadow_id)))
+        return Response(POLICY_SHADOW.represent(_found(self, request, policy_shadow_id)))
 
 
 class EndPolicyShadow(TenantView):
@@ -94,7 +94,7 @@ class EndPolicyShadow(TenantView):
         EMPTY.check(request.data)
         shadow = _found(self, request, policy_shadow_id, for_update=True)
         end_shadow(shadow, ctx=request.auth)
-        return Response(represent_shadow(shadow))
+        return Response(POLICY_SHADOW.represent(shadow))
 
 
 def _instant(text: str) -> datetime:

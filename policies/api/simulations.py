@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from policies import selectors
-from policies.api.trial_answers import SIMULATION
+from policies.api.resources.trials import SIMULATION
 from policies.api.trial_shapes import SIMULATE
 from policies.models import PolicyVersion
 from policies.replay.candidate import candidate_version
@@ -46,7 +46,8 @@ class SimulatePolicyVersion(TenantView):
         """
         body = SIMULATE.check(request.data)
         found = found_version(self, request, policy_id, version)
-        return Response(simulate(candidate_version(found), body["facts"], ctx=request.auth).as_json())
+        simulation = simulate(candidate_version(found), body["facts"], ctx=request.auth)
+        return Response(SIMULATION.represent(simulation))
 
 
 def found_version(view: TenantView, request: Any, policy_id: str, name: str) -> PolicyVersion:

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from policies import selectors
-from policies.api.answers import CHANNEL, WORKFLOW, WORKFLOW_VERSION
-from policies.api.representations import represent_channel, represent_workflow, represent_workflow_version
+from policies.api.resources.workflows import CHANNEL, WORKFLOW, WORKFLOW_VERSION
 from policies.api.shapes import ADD_WORKFLOW_VERSION, CREATE_CHANNEL, CREATE_WORKFLOW
 from policies.configuration.channels import upsert_channel
 from policies.configuration.workflows import upsert_workflow
@@ -17,8 +16,9 @@ from policies.models import Workflow
 from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
@@ -38,7 +38,7 @@ class Workflows(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(CreatedWindow, selectors.workflows(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_workflow))
+        return Response(paginate(rows, request, represent=WORKFLOW.represent))
 
     @operation(
         "createWorkflow",
@@ -58,7 +58,7 @@ class Workflows(TenantView):
         if not result.is_new:
             raise errors.Conflict(f"The workflow {slug} exists. Add a version to it, or choose another id.")
         location = {"Location": f"/workflows/{slug}"}
-        return Response(represent_workflow(result.row, whole=True), status=201, headers=location)
+        return Response(WORKFLOW.represent_whole(result.row), status=201, headers=location)
 
 
 class WorkflowDetail(TenantView):
@@ -66,7 +66,7 @@ class WorkflowDetail(TenantView):
 
     @operation("readWorkflow", "Read a workflow", tag="Workflows", answers={200: WORKFLOW})
     def get(self, request: Any, workflow_id: str) -> Response:
-        return Response(represent_workflow(_found(request, workflow_id), whole=True))
+        return Response(WORKFLOW.represent_whole(_found(request, workflow_id)))
 
 
 class WorkflowVersions(TenantView):
@@ -83,7 +83,7 @@ class WorkflowVersions(TenantView):
     def get(self, request: Any, workflow_id: str) -> Response:
         rows = selectors.workflow_versions(_found(request, workflow_id)).defer("spec")
         rows = apply_filters(CreatedWindow, rows, request)
-        return Response(paginate(rows, request, represent=represent_workflow_version))
+        return Response(paginate(rows, request, represent=WORKFLOW_VERSION.represent))
 
     @operation(
         "addWorkflowVersion",
@@ -106,7 +106,7 @@ class WorkflowVersions(TenantView):
         version = upsert_workflow(workflow.slug, document, ctx=request.auth).row.current_version
         assert version is not None  # noqa: S101 - what was put has one
         status = 200 if version.id == before else 201
-        return Response(represent_workflow_version(version, whole=True), status=status)
+        return Response(WORKFLOW_VERSION.represent_whole(version), status=status)
 
 
 class Channels(TenantView):
@@ -122,7 +122,7 @@ class Channels(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(CreatedWindow, selectors.channels(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_channel))
+        return Response(paginate(rows, request, represent=CHANNEL.represent))
 
     @operation(
         "createChannel",
@@ -141,7 +141,7 @@ class Channels(TenantView):
         result = upsert_channel(slug, ctx=request.auth, name=body.get("name", ""))
         if not result.is_new:
             raise errors.Conflict(f"The channel {slug} exists. Choose another id.")
-        return Response(represent_channel(result.row), status=201, headers={"Location": f"/channels/{slug}"})
+        return Response(CHANNEL.represent(result.row), status=201, headers={"Location": f"/channels/{slug}"})
 
 
 class ChannelDetail(TenantView):
@@ -152,7 +152,7 @@ class ChannelDetail(TenantView):
         channel = selectors.channel_by_slug(path_slug(channel_id), ctx=request.auth)
         if channel is None:
             raise errors.NotFound
-        return Response(represent_channel(channel))
+        return Response(CHANNEL.represent(channel))
 
 
 def _found(request: Any, workflow_id: str) -> Workflow:

@@ -12,12 +12,11 @@ from typing import Any, Final, Literal
 import orjson
 from django.template.loader import render_to_string
 
-from policies.models import PolicyReplay, PolicyShadow, ReplayFinding, ShadowResult
+from policies.models import PolicyReplay, ReplayFinding, ShadowResult
 from policies.replay.report_view import flow_diagram, place_rows, sentences
 from policies.replay.summary import why_sentence
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
-from threada_site.kernel.clock import rfc3339
 
 type Kind = Literal["flip", "asking", "not_replayable"]
 
@@ -26,54 +25,6 @@ EXAMPLES: Final = 50
 _AT_ONCE: Final = 1000
 _FIRST: Final = uuid.UUID(int=0)
 _HEADINGS: Final = {"flip": "flips", "asking": "other_approvals", "not_replayable": "not_replayable_decisions"}
-
-
-def represent_replay(replay: PolicyReplay) -> dict[str, Any]:
-    """Return the API representation of a replay: request, progress and counts."""
-    return {
-        "policy_replay_id": replay.public_id,
-        "policy_id": replay.policy.slug,
-        "policy_version_id": replay.policy_version_id and ids.public_id(ids.POLICY_VERSION, replay.policy_version_id),
-        "document_sha256": replay.document_sha256,
-        "scopes": replay.scopes,
-        "against": replay.against,
-        "baseline_version_id": replay.baseline_id and ids.public_id(ids.POLICY_VERSION, replay.baseline_id),
-        "created_after": rfc3339(replay.created_after),
-        "created_before": rfc3339(replay.created_before),
-        "status": replay.status,
-        "percent": replay.percent,
-        "replayed": replay.replayed,
-        "flipped": replay.flipped,
-        "not_replayable": replay.not_replayable,
-        "summary": {name: value for name, value in replay.summary.items() if name not in _COUNTS},
-        "failure": replay.failure or None,
-        "requested_by": replay.requested_by and ids.public_id(ids.PRINCIPAL, replay.requested_by),
-        "created_at": rfc3339(replay.created_at),
-        "finished_at": rfc3339(replay.finished_at) if replay.finished_at else None,
-    }
-
-
-def represent_shadow(shadow: PolicyShadow) -> dict[str, Any]:
-    """Return the API representation of a shadow with its counts."""
-    return {
-        "policy_shadow_id": shadow.public_id,
-        "policy_id": shadow.policy.slug,
-        "policy_version_id": shadow.policy_version.public_id,
-        "document_sha256": shadow.document_sha256,
-        "status": shadow.status,
-        "compared": shadow.compared,
-        "flipped": shadow.flipped,
-        "not_replayable": shadow.not_replayable,
-        "failed": shadow.failed,
-        "summary": {name: value for name, value in shadow.summary.items() if name not in _COUNTS},
-        "started_by": shadow.started_by and ids.public_id(ids.PRINCIPAL, shadow.started_by),
-        "created_at": rfc3339(shadow.created_at),
-        "ends_at": rfc3339(shadow.ends_at),
-        "ended_at": rfc3339(shadow.ended_at) if shadow.ended_at else None,
-    }
-
-
-_COUNTS: Final = ("replayed", "flipped", "not_replayable")
 
 
 def represent_finding(finding: ReplayFinding | ShadowResult) -> dict[str, Any]:
@@ -120,10 +71,9 @@ def list_json(replay: PolicyReplay, kind: Kind) -> Iterator[str]:
     yield "[]" if separator == "[" else "]"
 
 
-def json_report(replay: PolicyReplay) -> Iterator[bytes]:
-    """Yield the full report as JSON: the replay as in the API, its document, and all findings."""
-    head = {**represent_replay(replay), "document": replay.document}
-    yield orjson.dumps(head)[:-1]
+def json_report(replay: PolicyReplay, represented: dict[str, Any]) -> Iterator[bytes]:
+    """Yield the full report as JSON: the replay as `represented` in the API, its document, and all findings."""
+    yield orjson.dumps({**represented, "document": replay.document})[:-1]
     for kind in KINDS:
         yield f',"{_HEADINGS[kind]}":'.encode()
         for piece in list_json(replay, kind):

@@ -10,16 +10,12 @@ from typing import Any
 from policies import selectors
 from policies.deciding.decide import (
     deciding_rules,
-    errors_json,
     rule_json,
-    trace_of,
     verdict_of,
-    versions_json,
 )
 from policies.deciding.rulebook import Rulebook
 from policies.documents import payload_schema as payloads
 from policies.documents.workflow import WorkflowDocument
-from policies.language.approvals import to_json
 from policies.language.evaluation import Verdict
 from policies.language.facts import Point
 from policies.language.request import DecisionRequest
@@ -52,34 +48,6 @@ class Simulation:
     def matched(self) -> list[dict[str, Any]]:
         """Return the deciding rules."""
         return [rule_json(match) for match in deciding_rules(self.verdict)]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the form used by the API and the command."""
-        verdict = self.verdict
-        return {
-            "outcome": str(verdict.outcome),
-            "reason_codes": list(verdict.reason_codes),
-            "applies": self.applies,
-            "matched": self.matched,
-            "errors": errors_json(verdict),
-            "approvals": to_json(verdict.approvals) if verdict.approvals else None,
-            "trace": self.trace,
-            "versions": versions_json(self.rulebook),
-            "alone": {
-                "outcome": str(self.alone.outcome),
-                "reason_codes": list(self.alone.reason_codes),
-                "errors": errors_json(self.alone),
-                "trace": trace_of(self.alone),
-            },
-            "facts": self.facts,
-            "engine": verdict.engine,
-            "duration_us": verdict.duration_us,
-        }
-
-    @property
-    def trace(self) -> list[dict[str, Any]]:
-        """Return the trace: evaluated, matched, failed and overridden rules."""
-        return trace_of(self.verdict)
 
 
 def simulate(

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
-from telemetry.api.answers import EVIDENCE, VERIFIER
 from telemetry.api.exports import export_named
+from telemetry.api.resources.exports import EVIDENCE, VERIFIER
 from telemetry.exports.evidence import open_evidence
 from telemetry.exports.verifier_file import VERIFIER_FILE, VERIFIER_TYPE, verifier_source
 from threada_site.api.negotiation import AnyNegotiation

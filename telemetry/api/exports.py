@@ -9,8 +9,7 @@ from django.http.response import HttpResponseBase
 from rest_framework.response import Response
 
 from telemetry import selectors
-from telemetry.api.answers import DOWNLOAD, EXPORT
-from telemetry.api.representations import represent_export
+from telemetry.api.resources.exports import DOWNLOAD, EXPORT
 from telemetry.api.shapes import CREATE_EXPORT
 from telemetry.exports.download import open_download
 from telemetry.exports.request import cancel_export, create_export, retry_export
@@ -19,8 +18,9 @@ from telemetry.models import TelemetryExport
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.negotiation import AnyNegotiation
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
@@ -40,7 +40,7 @@ class TelemetryExports(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(NoFilters, selectors.exports(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_export))
+        return Response(paginate(rows, request, represent=EXPORT.represent))
 
     @operation(
         "createExport",
@@ -100,7 +100,7 @@ class CancelTelemetryExport(TenantView):
         EMPTY.check(request.data)
         export = export_named(request, export_id, for_update=True)
         cancel_export(export, ctx=request.auth)
-        return Response(represent_export(export))
+        return Response(EXPORT.represent(export))
 
 
 class RetryTelemetryExport(TenantView):
@@ -155,7 +155,7 @@ def _answer(export: TelemetryExport, *, status: int = 200, headers: dict[str, st
     """Return the export as a response, with Retry-After while it is being written."""
     waits = ExportStatus(export.status) in (ExportStatus.REQUESTED, ExportStatus.RUNNING)
     retry = {"Retry-After": "1"} if waits else {}
-    return Response(represent_export(export), status=status, headers={**(headers or {}), **retry})
+    return Response(EXPORT.represent(export), status=status, headers={**(headers or {}), **retry})
 
 
 def export_named(request: Any, export_id: str, *, for_update: bool = False) -> TelemetryExport:

@@ -11,14 +11,14 @@ from django.http import HttpResponse
 from rest_framework.response import Response
 
 from telemetry import selectors
-from telemetry.api.answers import CHECKPOINT, INSTANCE_PROOF, PROOF
-from telemetry.api.representations import represent_checkpoint, represent_instance_proof
+from telemetry.api.resources.log import CHECKPOINT, INSTANCE_PROOF, PROOF
 from telemetry.log.rows import LogIncomplete
 from telemetry.receipts.filters import InstanceLogFilters
 from telemetry.tlog import proof_text
 from threada_site.api.filters import CreatedWindow, apply_filters
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
@@ -75,7 +75,7 @@ class Checkpoints(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(CreatedWindow, selectors.checkpoints(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_checkpoint))
+        return Response(paginate(rows, request, represent=CHECKPOINT.represent))
 
 
 class InstanceLog(TenantView):
@@ -107,4 +107,4 @@ class InstanceLog(TenantView):
             if found is None:
                 raise errors.CheckpointNotSealed(headers={"Retry-After": "1"})
             consistency = selectors.instance_consistency(int(since), found.checkpoint) if since else None
-        return Response(represent_instance_proof(found, consistency=consistency))
+        return Response(INSTANCE_PROOF.represent(found, consistency=consistency))

@@ -7,8 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from telemetry import selectors
-from telemetry.api.representations import represent_summary
-from telemetry.api.summary_answers import SUMMARY
+from telemetry.api.resources.summary import SUMMARY
 from telemetry.summary.filters import SummaryFilters
 from telemetry.summary.summarize import days_of, summarize
 from threada_site.api.filters import apply_filters, read_instant
@@ -44,4 +43,4 @@ class TelemetrySummary(TenantView):
         group_by = asked.get("group_by") or None
         bound = SummaryFilters(data=request.query_params, queryset=counts)
         summary = summarize(bound, first, last, ctx=request.auth, group_by=group_by)
-        return Response(represent_summary(summary, group_by=group_by))
+        return Response(SUMMARY.represent(summary, group_by=group_by))

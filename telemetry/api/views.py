@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from telemetry import selectors
-from telemetry.api.answers import EVENT
-from telemetry.api.representations import represent_event
+from telemetry.api.resources.log import EVENT
 from telemetry.exports.request import bounded_window
 from telemetry.receipts.filters import ReceiptFilters
 from threada_site.api.filters import apply_filters, read_instant
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import Scope
@@ -41,7 +41,7 @@ class TelemetryEvents(TenantView):
             now=clock.now(),
         )
         rows = rows.filter(id__gte=chosen.first_id, id__lt=chosen.end_id)
-        return Response(paginate(rows, request, represent=represent_event))
+        return Response(paginate(rows, request, represent=EVENT.represent))
 
 
 class ReceiptDetail(TenantView):
@@ -52,4 +52,4 @@ class ReceiptDetail(TenantView):
         receipt = selectors.receipts(request.auth).filter(id=path_id(ids.RECEIPT, receipt_id)).first()
         if receipt is None:
             raise errors.NotFound
-        return Response(represent_event(receipt))
+        return Response(EVENT.represent(receipt))

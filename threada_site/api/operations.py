@@ -9,20 +9,11 @@ from typing import Any
 
 import django_filters
 
+from threada_site.api.resources.resource import Representation
 from threada_site.api.shapes import Shape
 from threada_site.database.replica_reads import read
 
 ATTRIBUTE = "threada_operation"
-
-
-@dataclass(frozen=True, slots=True)
-class Representation:
-    """Schema of an answer, published under `name`. It may contain other representations."""
-
-    name: str
-    schema: dict[str, Any]
-    example: Any = None
-    media_type: str = "application/json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,27 +31,6 @@ class Operation:
     takes_if_match: bool = False
     reasons: Sequence[str] = ()
     headers: Sequence[str] = ()
-
-
-def representation(
-    name: str, properties: dict[str, Any], *, optional: Sequence[str] = (), example: Any = None
-) -> Representation:
-    """Return the representation of an object with these properties; all but the `optional` ones are required."""
-    required = [key for key in properties if key not in optional]
-    return Representation(name, {"type": "object", "properties": properties, "required": required}, example)
-
-
-def page_of(item: Representation) -> Representation:
-    """Return the representation of a page of a list: `{data, next_cursor, has_more}`."""
-    return representation(
-        f"{item.name}Page",
-        {
-            "data": {"type": "array", "items": item},
-            "next_cursor": {"type": ["string", "null"], "description": "Send it as `cursor` to read the next page."},
-            "has_more": {"type": "boolean"},
-        },
-        example=None if item.example is None else {"data": [item.example], "next_cursor": None, "has_more": False},
-    )
 
 
 def operation(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import psycopg
 import structlog
@@ -15,30 +15,69 @@ from psycopg_pool import PoolTimeout
 from rest_framework import exceptions as drf
 from rest_framework.response import Response
 
+from threada_site.api.resources.field_types import INTEGER, OBJECTS, TEXT, choice
+from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import errors
-from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.errors import REASONS, Category, ThreadaError
 
 CONTENT_TYPE = "application/problem+json"
 
 log = structlog.get_logger("threada.api")
 
+PROBLEM: Final = Resource(
+    "Problem",
+    field(
+        "type",
+        TEXT,
+        lambda error: f"/docs/reason-codes#{error.reason_code}",
+        description="Address of the reason code's description.",
+    ),
+    field("title", TEXT),
+    field("status", INTEGER),
+    field("detail", TEXT, description="Sentence that says what to do."),
+    field("category", choice(Category), "category.value"),
+    field("reason_code", choice(reason.code for reason in REASONS.values() if reason.status is not None)),
+    given("correlation_id", TEXT),
+    field(
+        "errors",
+        FieldType(
+            {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "properties": {
+                        "pointer": {
+                            "type": "string",
+                            "description": "An RFC 6901 JSON pointer into the body, `?name` for a query parameter, "
+                            "`#header/Name` for a header.",
+                        },
+                        "detail": TEXT.schema,
+                        "code": TEXT.schema,
+                        "line": {
+                            "type": "integer",
+                            "description": "Line in the sent text, or in the expression at pointer.",
+                        },
+                        "column": INTEGER.schema,
+                    },
+                    "required": ["pointer", "detail", "code"],
+                },
+            },
+            lambda found: [entry.as_json() for entry in found],
+        ),
+    ),
+    field(
+        "reasons",
+        FieldType(OBJECTS.schema, list),
+        is_detail=True,
+        description="Reasons of the tenant's policies, if a policy refuses.",
+    ),
+)
+
 
 def problem_document(error: ThreadaError, *, correlation_id: str) -> dict[str, Any]:
-    """Return type, title, status, detail, category, reason_code, correlation_id, errors and reasons (if any)."""
-    document: dict[str, Any] = {
-        "type": f"/docs/reason-codes#{error.reason_code}",
-        "title": error.title,
-        "status": error.status,
-        "detail": error.detail,
-        "category": error.category.value,
-        "reason_code": error.reason_code,
-        "correlation_id": correlation_id,
-        "errors": [entry.as_json() for entry in error.errors],
-    }
-    if error.reasons:
-        document["reasons"] = list(error.reasons)
-    document.update(error.extensions)
-    return document
+    """Return the problem document of a refusal, with its extension members."""
+    represent = PROBLEM.represent_whole if error.reasons else PROBLEM.represent
+    return {**represent(error, correlation_id=correlation_id), **error.extensions}
 
 
 def problem_response(error: ThreadaError, *, correlation_id: str) -> Response:

@@ -10,53 +10,13 @@ from typing import Any, Final
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentIdentity, ComponentRegistry, ResolvedComponent
 
-from threada_site.api.operations import ATTRIBUTE, Operation, Representation, operation, page_of, representation
+from threada_site.api.operations import ATTRIBUTE, Operation
 from threada_site.api.parameters import HEADERS, RESPONSE_HEADERS, filter_parameters, page_parameters, path_parameter
-from threada_site.api.problems import CONTENT_TYPE
+from threada_site.api.problems import CONTENT_TYPE, PROBLEM
+from threada_site.api.resources.resource import Representation
 from threada_site.api.shapes import Shape
-from threada_site.kernel.errors import REASONS, Category
+from threada_site.kernel.errors import REASONS
 
-__all__ = ["PROBLEM", "Operation", "Representation", "ThreadaSchema", "operation", "page_of", "representation"]
-
-PROBLEM: Final = representation(
-    "Problem",
-    {
-        "type": {"type": "string", "description": "Address of the reason code's description."},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string", "description": "Sentence that says what to do."},
-        "category": {"enum": [category.value for category in Category]},
-        "reason_code": {"enum": [reason.code for reason in REASONS.values() if reason.status is not None]},
-        "correlation_id": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {
-                    "pointer": {
-                        "type": "string",
-                        "description": "An RFC 6901 JSON pointer into the body, `?name` for a query parameter, "
-                        "`#header/Name` for a header.",
-                    },
-                    "detail": {"type": "string"},
-                    "code": {"type": "string"},
-                    "line": {
-                        "type": "integer",
-                        "description": "Line in the sent text, or in the expression at pointer.",
-                    },
-                    "column": {"type": "integer"},
-                },
-                "required": ["pointer", "detail", "code"],
-            },
-        },
-        "reasons": {
-            "type": "array",
-            "items": {"type": "object"},
-            "description": "Reasons of the tenant's policies, if a policy refuses.",
-        },
-    },
-    optional=("reasons",),
-)
 _ANY_ANSWER: Final = Representation("Answer", {"type": "object"})
 _EVERYWHERE: Final = ("bad_request", "not_acceptable", "internal_error", "service_unavailable")
 _IN_TENANTS: Final = (

@@ -16,12 +16,12 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from threada_site.api.negotiation import AnyNegotiation
-from threada_site.api.operations import Representation, operation, representation
-from threada_site.api.shapes import SLUG, id_schema
+from threada_site.api.operations import operation
+from threada_site.api.resources.field_types import INTEGER, MAYBE_INSTANT, SLUG, TEXT, choice, public_id
+from threada_site.api.resources.resource import FieldType, Representation, Resource, field, given
 from threada_site.api.views import TenantView
 from threada_site.jobs.engines.choice import engine_problem
 from threada_site.kernel import errors, ids
-from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.metrics import Metric
 from threada_site.tenancy.instance_membership import clock_skew, difference, differing_facts
@@ -29,28 +29,23 @@ from threada_site.tenancy.isolation_checks import isolation_problems
 from threada_site.tenancy.metrics import current_metrics
 from threada_site.tenancy.models import Credential
 
-ME = representation(
+_SLUGS = FieldType({"type": "array", "items": SLUG.schema}, sorted)
+ME = Resource(
     "Me",
-    {
-        "principal_id": id_schema(ids.PRINCIPAL),
-        "kind": {"enum": [kind.value for kind in PrincipalKind]},
-        "name": {"type": "string"},
-        "tenant": SLUG,
-        "roles": {"type": "array", "items": SLUG},
-        "groups": {
-            "type": "array",
-            "items": SLUG,
-            "description": "Groups of the principal. They give no permissions.",
-        },
-        "scopes": {
-            "type": "array",
-            "items": {"enum": [scope.value for scope in Scope]},
-            "description": "Scopes on the whole tenant. Grants on single workflows and integrations may add others.",
-        },
-        "credential_id": id_schema(ids.CREDENTIAL),
-        "credential_expires_at": {"type": ["string", "null"], "format": "date-time"},
-        "memberships": {"type": "integer", "description": "Number of active tenants of the principal."},
-    },
+    field("principal_id", FieldType(public_id(ids.PRINCIPAL).schema), "actor"),
+    field("kind", choice(PrincipalKind), "principal_kind.value"),
+    field("name", TEXT, "principal_name"),
+    field("tenant", SLUG, "tenant_slug"),
+    field("roles", _SLUGS),
+    field("groups", _SLUGS, description="Groups of the principal. They give no permissions."),
+    field(
+        "scopes",
+        FieldType({"type": "array", "items": choice(Scope).schema}, sorted),
+        description="Scopes on the whole tenant. Grants on single workflows and integrations may add others.",
+    ),
+    field("credential_id", public_id(ids.CREDENTIAL)),
+    given("credential_expires_at", MAYBE_INSTANT),
+    given("memberships", INTEGER, description="Number of active tenants of the principal."),
     example={
         "principal_id": "pr_01k9zq6w4ve9qtr1n5m2d3c4b5",
         "kind": "service",
@@ -64,8 +59,12 @@ ME = representation(
         "memberships": 1,
     },
 )
-ALIVE = representation("Alive", {"status": {"const": "alive"}}, example={"status": "alive"})
-READY = representation("Ready", {"status": {"const": "ready"}}, example={"status": "ready"})
+ALIVE = Resource(
+    "Alive", field("status", FieldType({"const": "alive"}), lambda _: "alive"), example={"status": "alive"}
+)
+READY = Resource(
+    "Ready", field("status", FieldType({"const": "ready"}), lambda _: "ready"), example={"status": "ready"}
+)
 METRICS = Representation("Metrics", {"type": "string"}, media_type="text/plain")
 
 
@@ -80,20 +79,8 @@ class Me(TenantView):
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM threada_tenants_of(%s)", [context.principal_id])
             (memberships,) = cursor.fetchone()
-        return Response(
-            {
-                "principal_id": context.actor,
-                "kind": context.principal_kind.value,
-                "name": context.principal_name,
-                "tenant": context.tenant_slug,
-                "roles": sorted(context.roles),
-                "groups": sorted(context.groups),
-                "scopes": sorted(context.scopes),
-                "credential_id": credential.public_id,
-                "credential_expires_at": rfc3339(credential.expires_at) if credential.expires_at else None,
-                "memberships": memberships,
-            }
-        )
+        expires_at = credential.expires_at
+        return Response(ME.represent(context, credential_expires_at=expires_at, memberships=memberships))
 
 
 class PublicView(APIView):
@@ -109,7 +96,7 @@ class Healthz(PublicView):
     @operation("getHealth", "Check that the process is alive", tag="System", answers={200: ALIVE})
     def get(self, _request: Any) -> Response:
         """Answer without access to the database. A process that answers need not be restarted."""
-        return Response({"status": "alive"})
+        return Response(ALIVE.represent(self))
 
 
 class Readyz(PublicView):
@@ -143,7 +130,7 @@ class Readyz(PublicView):
             raise errors.InstanceNotReady(
                 "This machine cannot join the instance: " + "; ".join(map(difference, differing)) + "."
             )
-        return Response({"status": "ready"})
+        return Response(READY.represent(self))
 
 
 class Metrics(PublicView):

@@ -11,8 +11,9 @@ from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collect_recorded_receipts
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import KeyReservation, idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
@@ -20,9 +21,8 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
 from workitems import selectors
-from workitems.api.answers import ACTION_ACCEPTED, EXECUTION, EXECUTION_WITH_ATTEMPTS
 from workitems.api.filters import ExecutionFilters
-from workitems.api.representations import represent_execution
+from workitems.api.resources.executions import ACTION_ACCEPTED, EXECUTION, EXECUTION_WITH_ATTEMPTS
 from workitems.api.shapes import EXECUTE_ACTION, RECONCILE_EXECUTION
 from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
 from workitems.executions.request_action import ActionRequest, execute_action
@@ -87,7 +87,7 @@ class Executions(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(ExecutionFilters, selectors.executions(request.auth), request)
-        return Response(paginate(rows.select_related("envelope"), request, represent=represent_execution))
+        return Response(paginate(rows.select_related("envelope"), request, represent=EXECUTION.represent))
 
 
 class ExecutionDetail(TenantView):
@@ -168,25 +168,8 @@ def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) 
     with collect_recorded_receipts() as recorded:
         started = execute_action(item, asked, ctx=ctx)
     execution = started.execution
-    answer = {
-        "execution_id": execution.public_id,
-        "status": execution.status,
-        "idempotency_key": execution.idempotency_key,
-        "work_item_id": item.public_id,
-        "work_item_status": item.status,
-        "decision_steps": [
-            {
-                "decision_step_id": started.step.public_id,
-                "kind": started.step.kind,
-                "status": started.step.status,
-                "envelope_sha256": started.step.envelope_sha256,
-                "rule": started.step.rule,
-            }
-        ]
-        if started.step
-        else [],
-        "receipt_promise": receipt_promise(recorded, ctx=ctx),
-    }
+    promise = receipt_promise(recorded, ctx=ctx)
+    answer = ACTION_ACCEPTED.represent(started, item=item, receipt_promise=promise)
     headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
     return Response(answer, status=202, headers=headers), execution
 
@@ -209,4 +192,4 @@ def shown_execution(execution_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
     if execution is None:
         raise errors.NotFound
     attempts = Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=execution).order_by("number")
-    return represent_execution(execution, attempts=list(attempts))
+    return EXECUTION_WITH_ATTEMPTS.represent(execution, attempts=attempts)

@@ -11,7 +11,7 @@ from threada_site.api.operations import operation
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import ids
 from threada_site.kernel.context import Scope
-from workitems.api.answers import STEP_AMENDED
+from workitems.api.resources.steps import STEP_AMENDED
 from workitems.api.shapes import AMEND_STEP
 from workitems.api.steps import shown_step
 from workitems.executions.amend_input import Amendment, amend_input
@@ -53,9 +53,6 @@ class AmendDecisionStep(TenantView):
         item, step = locked_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth)
         self.subject = subject_of(item)
         changed = amend_input(item, step, Amendment(**body), ctx=request.auth)
-        answer = {
-            "decision_step": shown_step(changed.step.id, ctx=request.auth),
-            "superseded_decision_step_id": step.public_id,
-            "difference": changed.difference.as_json(),
-        }
+        new_step = shown_step(changed.step.id, ctx=request.auth)
+        answer = STEP_AMENDED.represent(changed, decision_step=new_step, superseded_decision_step_id=step.id)
         return Response(answer, status=201)

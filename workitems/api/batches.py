@@ -13,8 +13,7 @@ from threada_site.api.operations import operation
 from threada_site.api.views import TenantView
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import ThreadaError
-from workitems.api.answers import VOTES_CAST
-from workitems.api.representations import represent_vote_cast
+from workitems.api.resources.steps import VOTES_CAST
 from workitems.api.shapes import CAST_BATCH_VOTES
 from workitems.items.receipts import subject_of
 from workitems.steps.batch_voting import Chosen, cast_votes, locked_batch, step_refused
@@ -69,5 +68,5 @@ class BatchVotes(TenantView):
             named = step_refused(refusal, steps)
             self.subject = next((subject_of(item) for item, step in steps if step.id == named), None)
             raise
-        votes = [represent_vote_cast(entry.vote, step=entry.step, item=entry.item) for entry in cast]
-        return Response({"votes": votes, "receipt_promise": receipt_promise(recorded, ctx=request.auth)}, status=201)
+        promise = receipt_promise(recorded, ctx=request.auth)
+        return Response(VOTES_CAST.represent(cast, receipt_promise=promise), status=201)

@@ -10,8 +10,9 @@ from rest_framework.response import Response
 
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import clock, errors, ids
@@ -19,9 +20,8 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import User
 from workitems import selectors
-from workitems.api.answers import DELEGATION
 from workitems.api.filters import DelegationFilters
-from workitems.api.representations import represent_delegation
+from workitems.api.resources.steps import DELEGATION
 from workitems.api.shapes import DELEGATE
 from workitems.steps.delegations import OutOfOffice, delegate, end_delegation, locked_delegation
 from workitems.steps.reassignment import named_principal
@@ -41,7 +41,7 @@ class Delegations(TenantView):
     def get(self, request: Any) -> Response:
         rows = apply_filters(DelegationFilters, selectors.delegations(request.auth), request)
         now = clock.now()
-        return Response(paginate(rows, request, represent=lambda row: represent_delegation(row, now=now)))
+        return Response(paginate(rows, request, represent=lambda row: DELEGATION.represent(row, now=now)))
 
     @operation(
         "createDelegation",
@@ -62,7 +62,7 @@ class Delegations(TenantView):
             ends_at=_instant(body, "ends_at") or clock.now(),
             reason=body.get("reason", ""),
         )
-        return Response(represent_delegation(delegate(out_of_office, ctx=request.auth), now=clock.now()), status=201)
+        return Response(DELEGATION.represent(delegate(out_of_office, ctx=request.auth), now=clock.now()), status=201)
 
 
 class DelegationDetail(TenantView):
@@ -73,7 +73,7 @@ class DelegationDetail(TenantView):
         row = selectors.delegations(request.auth).filter(id=path_id(ids.DELEGATION, delegation_id)).first()
         if row is None:
             raise errors.NotFound
-        return Response(represent_delegation(row, now=clock.now()))
+        return Response(DELEGATION.represent(row, now=clock.now()))
 
 
 class EndDelegation(TenantView):
@@ -92,7 +92,7 @@ class EndDelegation(TenantView):
         EMPTY.check(request.data)
         row = locked_delegation(path_id(ids.DELEGATION, delegation_id), ctx=request.auth)
         end_delegation(row, ctx=request.auth)
-        return Response(represent_delegation(row, now=clock.now()))
+        return Response(DELEGATION.represent(row, now=clock.now()))
 
 
 def _person(name: str, field: str, *, ctx: ActingContext) -> User:

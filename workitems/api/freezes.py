@@ -13,15 +13,15 @@ from integrations.models import Freeze
 from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, SlugFilter, apply_filters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from workitems import selectors
-from workitems.api.answers import FREEZE, FREEZE_WITH_EXECUTIONS
-from workitems.api.representations import represent_freeze
+from workitems.api.resources.executions import FREEZE, FREEZE_WITH_EXECUTIONS
 from workitems.api.shapes import LIFT_FREEZE, SET_FREEZE
 from workitems.executions.freezes import executions_blocked_by, in_flight, lift_freeze, set_freeze
 
@@ -50,7 +50,7 @@ class Freezes(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(FreezeFilters, selectors.freezes(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_freeze))
+        return Response(paginate(rows, request, represent=FREEZE.represent))
 
     @operation(
         "setFreeze",
@@ -126,8 +126,5 @@ def _found(freeze_id: str, *, ctx: ActingContext) -> Freeze:
 
 def _whole(freeze: Freeze) -> dict[str, Any]:
     is_over = freeze.lifted_at is not None
-    return {
-        **represent_freeze(freeze),
-        "in_flight": [] if is_over else [execution.public_id for execution in in_flight(freeze)],
-        "held": [execution.public_id for execution in executions_blocked_by(freeze)],
-    }
+    running = [] if is_over else in_flight(freeze)
+    return FREEZE_WITH_EXECUTIONS.represent(freeze, in_flight=running, held=executions_blocked_by(freeze))

@@ -7,20 +7,18 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from telemetry import selectors as ledger
-from telemetry.api.answers import EVENT
-from telemetry.api.representations import represent_event
+from telemetry.api.resources.log import EVENT
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, check_if_match, etag, path_id
 from threada_site.kernel import errors, ids
-from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 from workitems import selectors
-from workitems.api.answers import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
 from workitems.api.filters import WorkItemFilters
-from workitems.api.representations import represent_work_item
+from workitems.api.resources.work_items import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
 from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM
 from workitems.executions.close_item import cancel_work_item, edit_payload, resolve_work_item
 from workitems.explain.gather import explain_work_item
@@ -43,7 +41,7 @@ class WorkItems(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(WorkItemFilters, selectors.work_items(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_work_item))
+        return Response(paginate(rows, request, represent=WORK_ITEM.represent))
 
     @operation(
         "createWorkItem",
@@ -77,7 +75,7 @@ class WorkItems(TenantView):
             ctx=request.auth,
         )
         headers = {"Location": f"/work-items/{item.public_id}", "ETag": item_etag(item)}
-        return Response(represent_work_item(item), status=201, headers=headers)
+        return Response(WORK_ITEM.represent(item), status=201, headers=headers)
 
 
 class WorkItemDetail(TenantView):
@@ -86,7 +84,7 @@ class WorkItemDetail(TenantView):
     @operation("readWorkItem", "Read a work item", tag="Work items", answers={200: WHOLE_WORK_ITEM}, headers=("ETag",))
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
-        return Response(represent_work_item(item, whole=True), headers={"ETag": item_etag(item)})
+        return Response(WHOLE_WORK_ITEM.represent(item), headers={"ETag": item_etag(item)})
 
     @operation(
         "editWorkItem",
@@ -104,7 +102,7 @@ class WorkItemDetail(TenantView):
         self.subject = subject_of(item)
         check_if_match(request, item_etag(item))
         edit_payload(item, body["payload"], ctx=request.auth)
-        return Response(represent_work_item(item), headers={"ETag": item_etag(item)})
+        return Response(WORK_ITEM.represent(item), headers={"ETag": item_etag(item)})
 
 
 class CancelWorkItem(TenantView):
@@ -124,7 +122,7 @@ class CancelWorkItem(TenantView):
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
         cancel_work_item(item, ctx=request.auth, reason=body.get("reason", ""))
-        return Response(represent_work_item(item))
+        return Response(WORK_ITEM.represent(item))
 
 
 class ResolveWorkItem(TenantView):
@@ -144,7 +142,7 @@ class ResolveWorkItem(TenantView):
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
         resolve_work_item(item, ctx=request.auth, reason=body.get("reason", ""))
-        return Response(represent_work_item(item))
+        return Response(WORK_ITEM.represent(item))
 
 
 class WorkItemTimeline(TenantView):
@@ -163,7 +161,7 @@ class WorkItemTimeline(TenantView):
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
         rows = apply_filters(NoFilters, ledger.receipts_of(item.id, ctx=request.auth), request)
-        return Response(paginate(rows, request, represent=represent_event))
+        return Response(paginate(rows, request, represent=EVENT.represent))
 
 
 class ExplainWorkItem(TenantView):
@@ -178,17 +176,7 @@ class ExplainWorkItem(TenantView):
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
         explanation = explain_work_item(item, ctx=request.auth)
-        return Response(
-            {
-                "work_item_id": item.public_id,
-                "status": item.status,
-                "why": explanation.why,
-                "waiting_for": explanation.waiting_for,
-                "until": rfc3339(explanation.until) if explanation.until else None,
-                "next": explanation.next,
-                "you_may": explanation.you_may,
-            }
-        )
+        return Response(EXPLANATION.represent(explanation, work_item_id=item.id, status=item.status))
 
 
 def found_item(view: TenantView, request: Any, work_item_id: str) -> WorkItem:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
-from threada_site.api.operations import operation, representation
+from threada_site.api.operations import operation
+from threada_site.api.resources.field_types import BOOLEAN, MAYBE_INSTANT, MAYBE_TEXT, TEXT, inline
+from threada_site.api.resources.resource import FieldType, Resource, field
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView, check_if_match, etag
-from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import User
 from workitems.models import NotificationPreference
@@ -24,33 +27,39 @@ _EVENTS: Final[dict[str, Any]] = {
     "escalated to you. "
     "`decided`: a case that you requested or voted on is closed.",
 }
-PREFERENCES: Final = representation(
+_EVENT_LIST: Final = FieldType(_EVENTS)
+PREFERENCES: Final = Resource(
     "NotificationPreferences",
-    {
-        "mail": {
-            "type": "object",
-            "required": ["address", "account_address", "events", "is_available"],
-            "properties": {
-                "address": {"type": ["string", "null"], "description": "Overrides the address of the account."},
-                "account_address": {"type": ["string", "null"]},
-                "events": _EVENTS,
-                "is_available": {"type": "boolean", "description": "True if the instance can send mail."},
-            },
-        },
-        "chat": {
-            "type": "object",
-            "required": ["service", "events"],
-            "properties": {
-                "service": {
-                    "type": ["string", "null"],
-                    "description": "Service of the stored address. The address itself is never returned.",
-                },
-                "events": _EVENTS,
-            },
-        },
-        "time_zone": {"type": "string", "description": "Time zone of the times in messages."},
-        "updated_at": {"type": ["string", "null"], "format": "date-time"},
-    },
+    field(
+        "mail",
+        inline(
+            field("address", MAYBE_TEXT, "row.mail_address", description="Overrides the address of the account."),
+            field("account_address", MAYBE_TEXT, "person.email"),
+            field("events", _EVENT_LIST, "row.mail_events"),
+            field(
+                "is_available",
+                BOOLEAN,
+                lambda _: is_set_up(Channel.MAIL),
+                description="True if the instance can send mail.",
+            ),
+        ),
+        lambda preferences: preferences,
+    ),
+    field(
+        "chat",
+        inline(
+            field(
+                "service",
+                MAYBE_TEXT,
+                "row.chat_service",
+                description="Service of the stored address. The address itself is never returned.",
+            ),
+            field("events", _EVENT_LIST, "row.chat_events"),
+        ),
+        lambda preferences: preferences,
+    ),
+    field("time_zone", TEXT, description="Time zone of the times in messages."),
+    field("updated_at", MAYBE_INSTANT),
     example={
         "mail": {
             "address": None,
@@ -132,24 +141,26 @@ class NotificationPreferences(TenantView):
         return _answer(row, ctx=request.auth)
 
 
-def represent_preferences(row: NotificationPreference, *, ctx: ActingContext) -> dict[str, Any]:
-    """Return the preferences without the chat address."""
-    person = User.objects.get(id=ctx.principal_id)
-    return {
-        "mail": {
-            "address": row.mail_address or None,
-            "account_address": person.email or None,
-            "events": row.mail_events,
-            "is_available": is_set_up(Channel.MAIL),
-        },
-        "chat": {"service": row.chat_service or None, "events": row.chat_events},
-        "time_zone": zone_of(person, tenant_id=ctx.tenant_id),
-        "updated_at": rfc3339(row.updated_at) if row.version else None,
-    }
+@dataclass(frozen=True, slots=True)
+class _Preferences:
+    """Preferences of a person in a tenant."""
+
+    row: NotificationPreference
+    person: User
+
+    @property
+    def time_zone(self) -> str:
+        return zone_of(self.person, tenant_id=self.row.tenant_id)
+
+    @property
+    def updated_at(self) -> datetime | None:
+        """Return the time of the last change, or None if the preferences are the defaults."""
+        return self.row.updated_at if self.row.version else None
 
 
 def _answer(row: NotificationPreference, *, ctx: ActingContext) -> Response:
-    return Response(represent_preferences(row, ctx=ctx), headers={"ETag": _tag(row)})
+    found = _Preferences(row, User.objects.get(id=ctx.principal_id))
+    return Response(PREFERENCES.represent(found), headers={"ETag": _tag(row)})
 
 
 def _tag(row: NotificationPreference) -> str:

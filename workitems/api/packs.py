@@ -8,65 +8,21 @@ import orjson
 from rest_framework.response import Response
 
 from policies import selectors
-from policies.documents.pack import MAX_VERSION, PACKED_KINDS
-from policies.models import Pack, PackVersion
+from policies.models import Pack
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of, representation
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
-from threada_site.api.shapes import SLUG, id_schema, shape
+from threada_site.api.resources.resource import page_of
+from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView, path_slug
-from threada_site.kernel import errors, ids
-from threada_site.kernel.clock import rfc3339
+from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.errors import FieldError
+from workitems.api.resources.packs import PACK, PACK_INSTALLED, PACK_VERSION
 from workitems.configuration.packs import install_pack, remove_pack
 
-_TEXT: dict[str, Any] = {"type": "string"}
-_MAYBE_TEXT: dict[str, Any] = {"type": ["string", "null"]}
-_VERSION: dict[str, Any] = {
-    "pack_id": SLUG,
-    "pack_version_id": id_schema(ids.PACK_VERSION),
-    "number": {"type": "integer", "minimum": 1},
-    "version": {"type": "string", "maxLength": MAX_VERSION},
-    "spec_sha256": _TEXT,
-    "revision": _MAYBE_TEXT,
-    "created_by": _MAYBE_TEXT,
-    "created_at": {"type": "string", "format": "date-time"},
-}
-PACK = representation(
-    "Pack",
-    {
-        **_VERSION,
-        "name": _MAYBE_TEXT,
-        "members": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"kind": {"enum": list(PACKED_KINDS)}, "name": _TEXT},
-                "required": ["kind", "name"],
-            },
-            "description": "Left out in lists.",
-        },
-        "spec": {"type": "object", "description": "Left out in lists."},
-    },
-    optional=("members", "spec"),
-)
-PACK_VERSION = representation("PackVersion", _VERSION)
-PACK_INSTALLED = representation(
-    "PackInstalled",
-    {
-        **_VERSION,
-        "created": {"type": "array", "items": _TEXT},
-        "changed": {"type": "array", "items": _TEXT},
-        "removed": {
-            "type": "array",
-            "items": _TEXT,
-            "description": "Documents of the previous version that this version does not contain.",
-        },
-    },
-)
 INSTALL_PACK = shape(
     {
         "document": {"type": "object", "description": "`kind: Pack` as JSON."},
@@ -96,7 +52,7 @@ class Packs(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(CreatedWindow, selectors.packs(request.auth), request)
-        return Response(paginate(rows, request, represent=represent_pack))
+        return Response(paginate(rows, request, represent=PACK.represent))
 
     @operation(
         "installPack",
@@ -123,11 +79,8 @@ class Packs(TenantView):
             change: [f"{entry.kind} {entry.name}" for entry in done.applied if entry.change == change]
             for change in ("created", "changed")
         }
-        answer = {
-            **represent_pack_version(pack.current_version),
-            **changes,
-            "removed": [f"{entry.kind} {entry.name}" for entry in done.removed],
-        }
+        changes["removed"] = [f"{entry.kind} {entry.name}" for entry in done.removed]
+        answer = PACK_INSTALLED.represent(pack.current_version, **changes)
         is_new = f"Pack {pack.slug}" in changes["created"]
         return Response(answer, status=201 if is_new else 200, headers={"Location": f"/packs/{pack.slug}"})
 
@@ -137,7 +90,7 @@ class PackDetail(TenantView):
 
     @operation("readPack", "Read a pack", tag="Packs", answers={200: PACK})
     def get(self, request: Any, pack_id: str) -> Response:
-        return Response(represent_pack(_found(request, pack_id), whole=True))
+        return Response(PACK.represent_whole(_found(request, pack_id)))
 
     @operation(
         "removePack",
@@ -166,33 +119,7 @@ class PackVersions(TenantView):
     def get(self, request: Any, pack_id: str) -> Response:
         rows = _found(request, pack_id).versions.select_related("pack").defer("spec")
         rows = apply_filters(CreatedWindow, rows, request)
-        return Response(paginate(rows, request, represent=represent_pack_version))
-
-
-def represent_pack(pack: Pack, *, whole: bool = False) -> dict[str, Any]:
-    """Return a pack with its current version; `whole` adds its documents."""
-    version = pack.current_version
-    assert version is not None  # noqa: S101 - selectors leave out packs without one
-    held = [{"kind": row.kind, "name": row.name} for row in pack.members.order_by("kind", "name")] if whole else []
-    return {
-        **represent_pack_version(version, pack=pack),
-        "name": pack.name or None,
-        **({"members": held, "spec": version.spec} if whole else {}),
-    }
-
-
-def represent_pack_version(version: PackVersion, *, pack: Pack | None = None) -> dict[str, Any]:
-    """Return one installed version."""
-    return {
-        "pack_id": (pack or version.pack).slug,
-        "pack_version_id": version.public_id,
-        "number": version.number,
-        "version": version.label,
-        "spec_sha256": version.spec_sha256,
-        "revision": version.revision or None,
-        "created_by": ids.public_id(ids.PRINCIPAL, version.created_by) if version.created_by else None,
-        "created_at": rfc3339(version.created_at),
-    }
+        return Response(paginate(rows, request, represent=PACK_VERSION.represent))
 
 
 def _found(request: Any, pack_id: str) -> Pack:

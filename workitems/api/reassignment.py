@@ -13,7 +13,7 @@ from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
-from workitems.api.answers import STEP
+from workitems.api.resources.steps import STEP
 from workitems.api.shapes import ESCALATE_STEP, REASSIGN_STEP
 from workitems.api.steps import shown_step
 from workitems.items.locks import locked_step

@@ -13,9 +13,9 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 from workitems.api.actions import started_action
-from workitems.api.answers import ACTION_ACCEPTED, EXECUTIONS_REPLAYED
+from workitems.api.resources.executions import ACTION_ACCEPTED, EXECUTIONS_REPLAYED
 from workitems.api.shapes import REPLAY_EXECUTIONS, UNDO_EXECUTION
-from workitems.executions.dead_letters import Criteria, named, replay_dead_letters, replay_executions
+from workitems.executions.dead_letters import Criteria, replay_dead_letters, replay_executions
 from workitems.executions.request_action import ActionRequest
 from workitems.executions.undo import undo_of
 from workitems.items.locks import locked_execution
@@ -103,16 +103,5 @@ class ReplayExecutions(TenantView):
             done = replay_executions([path_id(ids.EXECUTION, text) for text in named_ids], ctx=request.auth)
         else:
             done = replay_dead_letters(criteria, limit=body.get("limit", 200), ctx=request.auth)
-        answer = {
-            "replayed": [ids.public_id(ids.EXECUTION, value) for value in done.replayed],
-            "refused": [
-                {
-                    "execution_id": named(refused),
-                    "reason_code": refused.refusal.reason_code,
-                    "detail": refused.refusal.detail,
-                }
-                for refused in done.refused
-            ],
-            "has_more": done.has_more,
-        }
+        answer = EXECUTIONS_REPLAYED.represent(done)
         return Response(answer, status=202, headers={"Retry-After": "1"})

@@ -10,16 +10,16 @@ from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collect_recorded_receipts
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, page_of
+from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
-from threada_site.kernel import errors, ids
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
-from workitems.api.answers import STEP, VOTE_ANSWER
 from workitems.api.filters import DecisionStepFilters
-from workitems.api.representations import represent_step, represent_vote_cast
+from workitems.api.resources.steps import STEP, VOTE_ANSWER
 from workitems.api.shapes import CAST_VOTE
 from workitems.approvers import count_votes
 from workitems.approvers.eligibility import ActiveMembers, active_members_of
@@ -47,12 +47,12 @@ class DecisionSteps(TenantView):
         rows = apply_filters(DecisionStepFilters, selectors.decision_steps(request.auth), request)
         if request.query_params.get("mine") == "true":
             rows = selectors.steps_pending_for(request.auth, rows)
-        active_members = active_members_of(request.auth.tenant_id)
+        active_members, now = active_members_of(request.auth.tenant_id), clock.now()
         return Response(
             paginate(
                 selectors.with_votes(rows),
                 request,
-                represent=lambda step: represent_step(step, vote_result_of(step, active_members)),
+                represent=lambda step: STEP.represent(step, result=vote_result_of(step, active_members), now=now),
             )
         )
 
@@ -101,7 +101,7 @@ class DecisionStepVotes(TenantView):
         with collect_recorded_receipts() as recorded:
             vote = cast_vote(item, step, ballot, ctx=request.auth)
         promise = receipt_promise(recorded, ctx=request.auth)
-        return Response({**represent_vote_cast(vote, step=step, item=item), "receipt_promise": promise}, status=201)
+        return Response(VOTE_ANSWER.represent(vote, step=step, item=item, receipt_promise=promise), status=201)
 
 
 class ClaimDecisionStep(TenantView):
@@ -149,7 +149,8 @@ def shown_step(step_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
     step = selectors.with_votes(selectors.decision_steps(ctx)).filter(id=step_id).first()
     if step is None:
         raise errors.NotFound
-    return represent_step(step, vote_result_of(step, active_members_of(ctx.tenant_id)))
+    result = vote_result_of(step, active_members_of(ctx.tenant_id))
+    return STEP.represent(step, result=result, now=clock.now())
 
 
 def vote_result_of(step: DecisionStep, active_members: ActiveMembers) -> count_votes.VoteResult | None:

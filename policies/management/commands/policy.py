@@ -8,6 +8,7 @@ import orjson
 from django.core.management.base import CommandParser
 
 from policies import selectors
+from policies.api.resources.trials import SIMULATION
 from policies.documents.policy import parse_policy
 from policies.drafts.edit import policy_spec
 from policies.drafts.validation import validate_policy
@@ -120,7 +121,7 @@ class Command(TenantCommand):
             candidate = candidate_version(self._version(policy, options["version"]))
         simulation = simulate(candidate, read_value(options["facts"]), ctx=ctx)
         if options["json"]:
-            self._print(simulation.as_json())
+            self._print(SIMULATION.represent(simulation))
             return
         verdict = simulation.verdict
         self.stdout.write(f"{verdict.outcome}: {', '.join(verdict.reason_codes)}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from policies.api.resources.trials import SIMULATION
 from policies.configuration.lists import upsert_list
 from policies.deciding.decide import decide, errors_json, versions_json
 from policies.documents.list import parse_list
@@ -64,11 +65,11 @@ def test_a_draft_is_evaluated_together_with_all_policies_in_force(book: ActingCo
         ("wide", small.rulebook.entries[0].version_id, "tenant"),
         ("payments", draft.public_id, "workflow"),
     ]
-    assert [entry["matched"] for entry in small.trace] == [["yes"], ["all"]]
+    assert [entry["matched"] for entry in SIMULATION.represent(small)["trace"]] == [["yes"], ["all"]]
     denied = simulate(candidate_version(draft), facts({"vendor": "Initech", "amount_minor": 5}), ctx=book)
     assert (denied.verdict.outcome, denied.verdict.reason_codes) == ("deny", ("NEVER_INITECH",))
     assert denied.alone.outcome == "require_approval"
-    assert denied.as_json()["alone"]["reason_codes"] == ["ALL"]
+    assert SIMULATION.represent(denied)["alone"]["reason_codes"] == ["ALL"]
     version.policy.refresh_from_db()
     assert (version.policy.in_force_id, receipt_kinds(), PolicyDecision.objects.count()) == (
         version.id,
@@ -169,8 +170,8 @@ def test_simulations_of_the_version_in_force_equal_live_checks(book: ActingConte
         assert simulated.verdict.outcome == live.outcome
         assert list(simulated.verdict.reason_codes) == live.reason_codes
         assert simulated.matched == live.matched
-        assert simulated.as_json()["approvals"] == live.approvals
-        assert (simulated.trace, errors_json(simulated.verdict)) == (live.trace, live.rule_errors)
+        body = SIMULATION.represent(simulated)
+        assert (body["approvals"], body["trace"], body["errors"]) == (live.approvals, live.trace, live.rule_errors)
         seen.add((live.outcome, tuple(live.reason_codes)))
     assert {outcome for outcome, _ in seen} == {"allow", "deny", "review", "require_approval"}
     assert ("deny", ("policy_error",)) in seen

@@ -11,16 +11,18 @@ from rest_framework.response import Response
 
 from tests.threada_site.api.shelf import PUT_CHANNEL, ChannelFilters
 from threada_site.api.idempotency import idempotent
-from threada_site.api.schema import operation, page_of, representation
-from threada_site.api.shapes import SLUG
+from threada_site.api.operations import operation
+from threada_site.api.resources.field_types import INTEGER, SLUG, TEXT, nested
+from threada_site.api.resources.resource import Resource, field, page_of
 from threada_site.api.views import TenantView
 from threada_site.kernel.context import Scope
 
-OWNER = representation("ShelfOwner", {"name": {"type": "string"}})
-CHANNEL = representation(
+OWNER = Resource("ShelfOwner", field("name", TEXT))
+CHANNEL = Resource(
     "ShelfChannel",
-    {"slug": SLUG, "owner": OWNER, "note": {"type": "string"}},
-    optional=("note",),
+    field("slug", SLUG),
+    field("owner", nested(OWNER)),
+    field("note", TEXT, is_detail=True),
     example={"slug": "a"},
 )
 
@@ -143,7 +145,7 @@ def test_operation_without_declaration_is_documented(shelf: dict[str, Any]) -> N
 
 
 def test_two_schemas_with_one_name_are_an_error() -> None:
-    other = representation("ShelfOwner", {"age": {"type": "integer"}})
+    other = Resource("ShelfOwner", field("age", INTEGER))
 
     class Clash(TenantView):
         scopes: ClassVar = {"GET": None}

@@ -16,7 +16,9 @@ from tests.jobs import run_jobs
 from tests.workitems.office import Office
 from threada_site.api.operations import Representation
 from threada_site.database.unit_of_work import unit_of_work
-from workitems.api import answers
+from workitems.api.resources.executions import ACTION_ACCEPTED, EXECUTION, EXECUTION_WITH_ATTEMPTS
+from workitems.api.resources.steps import STEP, VOTE_ANSWER
+from workitems.api.resources.work_items import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
 from workitems.models import DecisionStep, Vote, WorkItem
 
 ITEM = {"workflow_id": "payments", "channel_id": "web", "payload": {"amount": 5}}
@@ -64,28 +66,28 @@ def test_answers_have_the_published_shapes(office: Office) -> None:
     created = rita.post(
         "/work-items", {**ITEM, "payload": {"amount": 500}, "evidence": ["p. 4"], "external_ref": "x-1"}
     )
-    fits(answers.WORK_ITEM, created.json())
+    fits(WORK_ITEM, created.json())
     item = created.json()["work_item_id"]
     accepted = rita.post("/actions/execute", {"work_item_id": item, "action_id": "pay", "integration_id": "bank"})
-    fits(answers.ACTION_ACCEPTED, accepted.json())
-    fits(answers.WHOLE_WORK_ITEM, rita.get(f"/work-items/{item}").json())
-    fits(answers.EXPLANATION, rita.get(f"/work-items/{item}/explain").json())
+    fits(ACTION_ACCEPTED, accepted.json())
+    fits(WHOLE_WORK_ITEM, rita.get(f"/work-items/{item}").json())
+    fits(EXPLANATION, rita.get(f"/work-items/{item}/explain").json())
     step = accepted.json()["decision_steps"][0]["decision_step_id"]
-    fits(answers.STEP, fay.get(f"/decision-steps/{step}").json())
-    fits(answers.STEP, fay.post(f"/decision-steps/{step}/claim", {}).json())
-    fits(answers.STEP, fay.post(f"/decision-steps/{step}/release", {}).json())
+    fits(STEP, fay.get(f"/decision-steps/{step}").json())
+    fits(STEP, fay.post(f"/decision-steps/{step}/claim", {}).json())
+    fits(STEP, fay.post(f"/decision-steps/{step}/release", {}).json())
     sha = accepted.json()["decision_steps"][0]["envelope_sha256"]
     vote = fay.post(f"/decision-steps/{step}/votes", {"decision": "approve", "envelope_sha256": sha})
-    fits(answers.VOTE_ANSWER, vote.json())
+    fits(VOTE_ANSWER, vote.json())
     (listed,) = fay.get("/decision-steps").json()["data"]
-    fits(answers.STEP, listed)
+    fits(STEP, listed)
     execution = accepted.json()["execution_id"]
-    fits(answers.EXECUTION_WITH_ATTEMPTS, rita.get(f"/executions/{execution}").json())
-    fits(answers.EXECUTION, rita.get("/executions").json()["data"][0])
-    fits(answers.EXECUTION_WITH_ATTEMPTS, rita.post(f"/executions/{execution}/cancel", {}).json())
-    fits(answers.WORK_ITEM, rita.patch(f"/work-items/{item}", {"payload": {"amount": 6}}).json())
-    fits(answers.WORK_ITEM, rita.get("/work-items").json()["data"][0])
-    fits(answers.WORK_ITEM, rita.post(f"/work-items/{item}/cancel", {"reason": "done"}).json())
+    fits(EXECUTION_WITH_ATTEMPTS, rita.get(f"/executions/{execution}").json())
+    fits(EXECUTION, rita.get("/executions").json()["data"][0])
+    fits(EXECUTION_WITH_ATTEMPTS, rita.post(f"/executions/{execution}/cancel", {}).json())
+    fits(WORK_ITEM, rita.patch(f"/work-items/{item}", {"payload": {"amount": 6}}).json())
+    fits(WORK_ITEM, rita.get("/work-items").json()["data"][0])
+    fits(WORK_ITEM, rita.post(f"/work-items/{item}/cancel", {"reason": "done"}).json())
 
 
 REFUSED: list[tuple[str, Callable[[WorkItem, DecisionStep, Execution], tuple[str, str, Any]]]] = [

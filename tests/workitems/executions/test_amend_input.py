@@ -15,7 +15,7 @@ from tests.workitems.api.test_items import fits
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
-from workitems.api import answers
+from workitems.api.resources.steps import STEP_AMENDED
 from workitems.executions.amend_input import Amended, Amendment, amend_input
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Vote, WorkItem
@@ -240,7 +240,7 @@ def test_api_amends_the_input(office: Office, bank: Receiver) -> None:
     path = f"/decision-steps/{step.public_id}/changes"
     answer = office.api("fay").post(path, body, headers={"Idempotency-Key": "one"})
     assert answer.status_code == 201
-    fits(answers.STEP_AMENDED, answer.json())
+    fits(STEP_AMENDED, answer.json())
     assert answer.json()["superseded_decision_step_id"] == step.public_id
     assert answer.json()["decision_step"]["envelope"]["request"]["body"]["note"] == "second"
     again = office.api("fay").post(path, body, headers={"Idempotency-Key": "one"})

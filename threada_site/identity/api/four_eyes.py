@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
 from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation, representation
+from threada_site.api.operations import operation
 from threada_site.api.permissions import require
+from threada_site.api.resources.field_types import BOOLEAN, MAYBE_TEXT, maybe_public_id
+from threada_site.api.resources.resource import FieldType, Resource, field
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView
 from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
@@ -18,27 +21,49 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.four_eyes import FOUR_EYES as RULES
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, POLICY_FOUR_EYES, four_eyes_rule
+from threada_site.tenancy.models import FourEyesRule
 
-_MAYBE_TEXT: Final[dict[str, Any]] = {"type": ["string", "null"]}
-FOUR_EYES: Final = representation(
+type Rules = Mapping[str, FourEyesRule | None]
+
+
+def _is_required(name: str) -> Any:
+    return lambda rules: rules[name] is not None and rules[name].is_required
+
+
+def _of(name: str, attribute: str) -> Any:
+    """Return the source of an attribute of the rule `name`; None if it was never set."""
+    return lambda rules: getattr(rules[name], attribute, None)
+
+
+_MAYBE_INSTANT: Final = FieldType(MAYBE_TEXT.schema, rfc3339, is_nullable=True)
+FOUR_EYES: Final = Resource(
     "FourEyes",
-    {
-        POLICY_FOUR_EYES: {
-            "type": "boolean",
-            "description": "True if another person than the authors must publish a policy version.",
-        },
-        "changed_at": _MAYBE_TEXT,
-        "end_asked_by": {**_MAYBE_TEXT, "description": "Person who requested the end; another person must confirm it."},
-        "end_asked_at": _MAYBE_TEXT,
-        FREEZE_FOUR_EYES: {
-            "type": "boolean",
-            "description": "True if a freeze must be lifted by another person than the one who set it.",
-        },
-        "freeze_end_asked_by": {
-            **_MAYBE_TEXT,
-            "description": "Person who requested the end; another one must confirm it.",
-        },
-    },
+    field(
+        POLICY_FOUR_EYES,
+        BOOLEAN,
+        _is_required(POLICY_FOUR_EYES),
+        description="True if another person than the authors must publish a policy version.",
+    ),
+    field("changed_at", _MAYBE_INSTANT, _of(POLICY_FOUR_EYES, "changed_at")),
+    field(
+        "end_asked_by",
+        maybe_public_id(ids.PRINCIPAL),
+        _of(POLICY_FOUR_EYES, "end_asked_by"),
+        description="Person who requested the end; another person must confirm it.",
+    ),
+    field("end_asked_at", _MAYBE_INSTANT, _of(POLICY_FOUR_EYES, "end_asked_at")),
+    field(
+        FREEZE_FOUR_EYES,
+        BOOLEAN,
+        _is_required(FREEZE_FOUR_EYES),
+        description="True if a freeze must be lifted by another person than the one who set it.",
+    ),
+    field(
+        "freeze_end_asked_by",
+        maybe_public_id(ids.PRINCIPAL),
+        _of(FREEZE_FOUR_EYES, "end_asked_by"),
+        description="Person who requested the end; another one must confirm it.",
+    ),
     example={
         POLICY_FOUR_EYES: True,
         "changed_at": "2026-01-31T12:00:00Z",
@@ -87,14 +112,4 @@ class FourEyes(TenantView):
 
 
 def _represent(tenant_id: uuid.UUID) -> dict[str, Any]:
-    rule, of_freezes = (four_eyes_rule(tenant_id, name) for name in RULES)
-    return {
-        POLICY_FOUR_EYES: rule is not None and rule.is_required,
-        "changed_at": rfc3339(rule.changed_at) if rule else None,
-        "end_asked_by": ids.public_id(ids.PRINCIPAL, rule.end_asked_by) if rule and rule.end_asked_by else None,
-        "end_asked_at": rfc3339(rule.end_asked_at) if rule and rule.end_asked_at else None,
-        FREEZE_FOUR_EYES: of_freezes is not None and of_freezes.is_required,
-        "freeze_end_asked_by": ids.public_id(ids.PRINCIPAL, of_freezes.end_asked_by)
-        if of_freezes and of_freezes.end_asked_by
-        else None,
-    }
+    return FOUR_EYES.represent({name: four_eyes_rule(tenant_id, name) for name in RULES})

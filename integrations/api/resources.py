@@ -1,0 +1,123 @@
+"""Resources of integrations, secrets and deliveries. Secrets are references; their values are never returned."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from telemetry.deliveries.rules import TARGETS
+from telemetry.lifecycle import DeliveryStatus
+from threada_site.api.resources.field_types import (
+    BOOLEAN,
+    COUNT,
+    INSTANT,
+    INTEGER,
+    MAYBE_INSTANT,
+    MAYBE_INTEGER,
+    MAYBE_OBJECT,
+    MAYBE_TEXT,
+    SLUG,
+    TEXT,
+    TEXTS,
+    array,
+    choice,
+    inline,
+    maybe_public_id,
+)
+from threada_site.api.resources.resource import FieldType, Resource, field, given
+from threada_site.kernel import ids
+from threada_site.kernel.clock import rfc3339
+
+
+def _actions(integration: Any) -> list[str]:
+    return sorted(integration.current_version.spec["actions"]) if integration.current_version else []
+
+
+INTEGRATION: Final = Resource(
+    "Integration",
+    field("integration_id", SLUG, "slug"),
+    field("name", MAYBE_TEXT),
+    field("connector", TEXT),
+    field("integration_version_id", maybe_public_id(ids.INTEGRATION_VERSION), "current_version_id"),
+    field("version", MAYBE_INTEGER, lambda integration: getattr(integration.current_version, "number", None)),
+    field("actions", TEXTS, _actions),
+    field("spec", MAYBE_OBJECT, lambda integration: getattr(integration.current_version, "spec", None)),
+    field("created_at", INSTANT),
+)
+HEALTH: Final = Resource(
+    "IntegrationHealth",
+    field("integration_id", SLUG, "slug"),
+    field("state", choice(("well", "failing", "resting", "probing", "frozen"))),
+    field("failures_in_a_row", COUNT),
+    field(
+        "waits_until",
+        FieldType(MAYBE_TEXT.schema, rfc3339, is_nullable=True),
+        description="The integration is not called before this time.",
+    ),
+    field("waits_for", choice(("concurrency", "rate", "breaker"), or_null=True)),
+    field("running", INTEGER, description="Counted to 1,000."),
+    field("waiting", INTEGER, description="Counted to 1,000."),
+    field("succeeded", INTEGER, description="Among the tenant's last 500 executions; also the next two."),
+    field("failed", INTEGER),
+    field("outcome_unknown", INTEGER, "unknown"),
+    field("last_failure", MAYBE_TEXT),
+    field("concurrency", MAYBE_INTEGER, "limits.concurrency", description="Configured limit."),
+)
+
+
+def _member(name: str) -> Any:
+    return lambda found: found[name]
+
+
+PROBE: Final = Resource(
+    "IntegrationTest",
+    given("integration_id", SLUG),
+    field("ok", BOOLEAN, _member("ok")),
+    field(
+        "checks",
+        array(
+            inline(
+                field("check", TEXT, _member("check")),
+                field("ok", BOOLEAN, _member("ok")),
+                field("failure", MAYBE_TEXT, _member("failure")),
+                field("detail", TEXT, _member("detail")),
+            )
+        ),
+        _member("checks"),
+    ),
+)
+SECRET: Final = Resource(
+    "Secret",
+    field("secret_id", SLUG, "slug"),
+    field("hosts", TEXTS, description="Hosts that the secret may be sent to."),
+    field("number", INTEGER, description="Number of the current value."),
+    field("created_at", INSTANT),
+    field("changed_at", INSTANT),
+)
+DELIVERY: Final = Resource(
+    "Delivery",
+    field("delivery_id", SLUG, "slug"),
+    field("target", choice(TARGETS)),
+    field("url", MAYBE_TEXT),
+    field("secret", MAYBE_OBJECT, description="Reference to the secret, never its value."),
+    field(
+        "headers",
+        FieldType({"type": "object", "additionalProperties": TEXT.schema}),
+        description="Sent to a collector; ${secret} is replaced by the secret.",
+    ),
+    field("status", choice((DeliveryStatus.ACTIVE, DeliveryStatus.PAUSED))),
+    field("next_index", COUNT, description="Log index of the first receipt that is not delivered yet."),
+    given("log_size", COUNT, description="Number of sealed receipts."),
+    field(
+        "failure",
+        inline(field("reason_code", TEXT, "failure"), field("detail", TEXT), or_null=True, all_required=False),
+        lambda delivery: delivery if delivery.failure else None,
+        description="Reason of the last failed attempt, or why the delivery paused itself.",
+    ),
+    field("rejected", COUNT, description="Receipts that a collector accepted and discarded; not sent again."),
+    field("attempts", COUNT, description="Failed attempts since the last success."),
+    field("failing_since", MAYBE_INSTANT),
+    field("next_try_at", MAYBE_INSTANT),
+    field("paused_at", MAYBE_INSTANT),
+    field("delivered_at", MAYBE_INSTANT),
+    field("created_at", INSTANT),
+)

@@ -1,0 +1,1 @@
+"""Resources of the rulebook: workflows, policies, overlays, decisions, trials."""

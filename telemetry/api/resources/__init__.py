@@ -1,0 +1,1 @@
+"""Resources of receipts, their log, exports and summaries."""

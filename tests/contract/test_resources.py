@@ -1,0 +1,186 @@
+"""Every API resource represents objects as its own schema says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from types import SimpleNamespace
+from typing import Any
+
+import jsonschema_rs
+import pytest
+
+from telemetry.api.resources.log import CHECKPOINT, INSTANCE_PROOF
+from tests.client import Api
+from tests.contract.document import operations
+from tests.contract.world import World, made
+from tests.factories import make_principal, make_token
+from tests.jobs import run_jobs
+from threada_site.api.resources.field_types import COUNT, INSTANT, MAYBE_TEXT, TEXT, array, inline, nested
+from threada_site.api.resources.resource import Representation, Resource, field, given
+from threada_site.kernel import clock, ids
+
+pytestmark = pytest.mark.django_db
+
+_PACKAGES = ("threada_site.", "telemetry.", "integrations.", "policies.", "workitems.")
+
+
+@pytest.fixture
+def represented(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Names of the resources that were represented; each result is validated against its schema."""
+    names: set[str] = set()
+
+    def checked(represent: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        def represent_and_check(resource: Resource, entity: Any, **context: Any) -> dict[str, Any]:
+            body = represent(resource, entity, **context)
+            check(resource, body)
+            names.update(_names_in(resource))
+            return body
+
+        return represent_and_check
+
+    monkeypatch.setattr(Resource, "represent", checked(Resource.represent))
+    monkeypatch.setattr(Resource, "represent_whole", checked(Resource.represent_whole))
+    return names
+
+
+def check(resource: Resource, body: dict[str, Any]) -> None:
+    """Assert that `body` fits the schema, with its fields in the order of the declaration and no others."""
+    _validator(resource).validate(body)
+    declared = [entry.name for entry in resource.fields if entry.name in body]
+    assert list(body)[: len(declared)] == declared
+    assert resource.name == "Problem" or len(body) == len(declared)
+
+
+@cache
+def _validator(resource: Resource) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(_resolved(resource), validate_formats=True, offline=True)
+
+
+def _resolved(node: Any) -> Any:
+    """`node` with the schemas of nested resources in place."""
+    if isinstance(node, Representation):
+        return _resolved(node.schema)
+    if isinstance(node, dict):
+        return {key: _resolved(value) for key, value in node.items()}
+    return [_resolved(value) for value in node] if isinstance(node, list) else node
+
+
+def _names_in(node: Any) -> set[str]:
+    """Names of a resource and of those nested in it."""
+    if isinstance(node, Representation):
+        return {node.name} | _names_in(node.schema)
+    parts = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return {name for part in parts for name in _names_in(part)}
+
+
+def declared_resources() -> dict[str, Resource]:
+    """All resources of the product, by name."""
+    operations()  # imports every view
+    modules = [module for name, module in sys.modules.items() if name.startswith(_PACKAGES)]
+    found = (value for module in modules for value in vars(module).values() if isinstance(value, Resource))
+    return {resource.name: resource for resource in found}
+
+
+def test_every_resource_is_represented_as_its_schema_says(world: World, represented: set[str]) -> None:
+    read_everything(world)
+    write_everything(world)
+    represent_sealed()
+    # A replay's report is streamed: its own test reads it.
+    assert declared_resources().keys() - represented == {"PolicyReplayReport"}
+
+
+def read_everything(world: World) -> None:
+    """Call every operation that reads."""
+    for operation in operations():
+        if operation.method == "GET" and "/readyz" not in operation.path:
+            query = {"workflow_id": world.home.ids["workflow_id"]} if operation.path == "/policies/effective" else None
+            world.home.admin.get(operation.at(world.home.ids), query)
+    assert made(world.home.admin.get("/readyz")) == {"status": "ready"}
+
+
+def write_everything(world: World) -> None:
+    """Call the operations whose answers no reading operation gives."""
+    admin, names = world.home.admin, world.home.ids
+    fay = Api(
+        make_token(world.home.tenant, make_principal(world.home.tenant, "fay", roles=("approver", "tenant_admin")))
+    )
+    first, second, third = (_awaiting_approval(world) for _ in range(3))
+    ballot = {"decision": "approve", "envelope_sha256": first["envelope_sha256"]}
+    made(fay.post(f"/decision-steps/{first['decision_step_id']}/votes", ballot))
+    chosen = {key: second[key] for key in ("decision_step_id", "envelope_sha256")}
+    made(fay.post("/decision-steps/batch-votes", {"decision": "reject", "reason_code": "OTHER", "steps": [chosen]}))
+    changed = {"envelope_sha256": third["envelope_sha256"], "payload": {"of": "another"}}
+    made(fay.post(f"/decision-steps/{third['decision_step_id']}/changes", changed))
+    made(admin.post("/executions/replays", {}))
+    made(admin.post(f"/integrations/{names['integration_id']}/test", {}))
+    rule = {"id": "never", "when": "false", "effect": "deny", "reason": "NEVER"}
+    policy = f"/policies/{names['policy_id']}/versions"
+    draft = made(admin.post(policy, {"document": {"rules": [rule]}}))["policy_version_id"]
+    made(admin.post(f"{policy}/{draft}/validate", {}))
+    made(admin.post(f"{policy}/{draft}/simulate", {"facts": {"item": {"workflow": names["workflow_id"]}}}))
+    made(admin.post(f"{policy}/{draft}/publish", {}))
+    pack = {"kind": "Pack", "id": "other", "spec": {"version": "1", "documents": [{"kind": "Channel", "id": "new"}]}}
+    made(admin.post("/packs", {"document": pack}))
+
+
+def _awaiting_approval(world: World) -> dict[str, Any]:
+    """Create a work item whose action awaits an approval. Return the decision step."""
+    admin, names = world.home.admin, world.home.ids
+    item = {"workflow_id": names["workflow_id"], "channel_id": names["channel_id"], "payload": {"of": "home"}}
+    created = made(admin.post("/work-items", item))
+    action = {"action_id": "request_approval", "integration_id": names["integration_id"]}
+    accepted = made(admin.post("/actions/execute", {**action, "work_item_id": created["work_item_id"]}))
+    run_jobs()
+    step: dict[str, Any] = accepted["decision_steps"][0]
+    return step
+
+
+def represent_sealed() -> None:
+    """Represent rows that only the sealer writes."""
+    log = {"origin": "log", "size": 3, "root": b"\0" * 32, "signed_at": clock.now(), "note": "log\n3\n"}
+    checkpoint = SimpleNamespace(id=ids.new_uuid(), verifier_keys=["log+1+A"], **log)
+    CHECKPOINT.represent(checkpoint)
+    entry = SimpleNamespace(checkpoint_id=ids.new_uuid(), index=2, note="tenant\n3\n")
+    INSTANCE_PROOF.represent(SimpleNamespace(entry=entry, checkpoint=checkpoint, proof="proof"), consistency=None)
+
+
+class Shelf:
+    """An object to represent."""
+
+    slug = "a"
+    made_at = clock.now()
+    note = ""
+    books: tuple[Any, ...] = ()
+
+
+BOOK = Resource("Book", field("pages", COUNT, lambda pages: pages))
+SHELF = Resource(
+    "Shelf",
+    field("shelf_id", TEXT, "slug", description="Its place."),
+    field("made_at", INSTANT),
+    field("note", MAYBE_TEXT),
+    field("books", array(nested(BOOK)), is_detail=True),
+    field("first", inline(field("pages", COUNT, len)), "books"),
+    field("is_full", TEXT, lambda shelf, limit: str(len(shelf.books) >= limit)),
+    given("room", COUNT),
+)
+
+
+def test_fields_are_read_from_attributes_functions_and_context() -> None:
+    shelf = Shelf()
+    shelf.books = (100, 200)
+    made_at = clock.rfc3339(Shelf.made_at)
+    brief = {"shelf_id": "a", "made_at": made_at, "note": None, "first": {"pages": 2}, "is_full": "True", "room": 7}
+    assert SHELF.represent(shelf, limit=2, room=7) == brief
+    whole = SHELF.represent_whole(shelf, limit=2, room=7)
+    assert whole == {**brief, "books": [{"pages": 100}, {"pages": 200}]}
+    assert list(whole) == ["shelf_id", "made_at", "note", "books", "first", "is_full", "room"]
+
+
+def test_schema_lists_the_fields_and_requires_all_but_details() -> None:
+    assert list(SHELF.schema["properties"]) == ["shelf_id", "made_at", "note", "books", "first", "is_full", "room"]
+    assert SHELF.schema["required"] == ["shelf_id", "made_at", "note", "first", "is_full", "room"]
+    assert SHELF.schema["properties"]["shelf_id"] == {"type": "string", "description": "Its place."}
+    assert SHELF.schema["properties"]["books"] == {"type": "array", "items": BOOK}

@@ -1,0 +1,1 @@
+"""Resources of work items, decision steps, executions and packs."""

@@ -1,0 +1,203 @@
+"""Resources of decision steps, votes and delegations."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import Any, Final
+
+import orjson
+
+from telemetry.api.resources.log import RECEIPT_PROMISE
+from threada_site.api.resources.field_types import (
+    BOOLEAN,
+    INSTANT,
+    MAYBE_INSTANT,
+    MAYBE_TEXT,
+    OBJECT,
+    SHA256,
+    SLUG,
+    TEXT,
+    TEXTS,
+    array,
+    choice,
+    maybe,
+    nested,
+    public_id,
+    represented,
+)
+from threada_site.api.resources.resource import FieldType, Resource, field, given
+from threada_site.kernel import ids
+from threada_site.kernel.context import PrincipalKind
+from workitems.approvers.count_votes import Need, VoteResult
+from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
+from workitems.models import DecisionStep, Delegation, Vote, WorkItem
+
+VOTE: Final = Resource(
+    "Vote",
+    field("vote_id", public_id(ids.VOTE), "id"),
+    field("voter", public_id(ids.PRINCIPAL), "voter_id"),
+    field("voter_kind", choice(PrincipalKind)),
+    field("decision", choice(("approve", "reject"))),
+    field("reason_code", MAYBE_TEXT),
+    field("comment", MAYBE_TEXT),
+    field("envelope_sha256", SHA256),
+    field("counted", BOOLEAN, description="False for services and agents: they advise."),
+    field(
+        "stands_for",
+        array(public_id(ids.PRINCIPAL)),
+        description="Whose delegate the voter was at that moment.",
+    ),
+    field("created_at", INSTANT),
+)
+
+
+def _step_id(_vote: Vote, step: DecisionStep) -> Any:
+    return step.id
+
+
+def _step_status(_vote: Vote, step: DecisionStep) -> str:
+    return step.status
+
+
+def _item_id(_vote: Vote, item: WorkItem) -> Any:
+    return item.id
+
+
+def _item_status(_vote: Vote, item: WorkItem) -> str:
+    return item.status
+
+
+VOTE_CAST: Final = Resource(
+    "VoteCast",
+    *VOTE.fields,
+    field("decision_step_id", public_id(ids.DECISION_STEP), _step_id),
+    field("step_status", choice(StepStatus), _step_status),
+    field("work_item_id", public_id(ids.WORK_ITEM), _item_id),
+    field("work_item_status", choice(WorkItemStatus), _item_status),
+)
+VOTE_ANSWER: Final = Resource("VoteAnswer", *VOTE_CAST.fields, RECEIPT_PROMISE)
+
+
+def _votes_cast(cast: Any) -> list[dict[str, Any]]:
+    return [VOTE_CAST.represent(entry.vote, step=entry.step, item=entry.item) for entry in cast]
+
+
+VOTES_CAST: Final = Resource("VotesCast", field("votes", array(represented(VOTE_CAST)), _votes_cast), RECEIPT_PROMISE)
+
+
+def _sealed(step: DecisionStep) -> bytes:
+    return bytes(step.envelope.body)
+
+
+def _needs(_step: DecisionStep, result: VoteResult | None) -> list[Need]:
+    return list(result.waiting_for) if result else []
+
+
+def _represent_need(need: Need) -> dict[str, Any]:
+    """Return a place that is still open: `{role|group|user|scope: name, missing}`."""
+    return {need.leaf.kind: need.leaf.name, "missing": need.missing}
+
+
+def _nobody_can_decide(_step: DecisionStep, result: VoteResult | None) -> bool:
+    return bool(result and result.nobody_can_decide)
+
+
+def _claimed_by(step: DecisionStep, now: datetime) -> Any:
+    return step.claimant_at(now)
+
+
+def _claimed_until(step: DecisionStep, now: datetime) -> datetime | None:
+    return step.claimed_until if step.claimant_at(now) else None
+
+
+_NEED: Final = FieldType(
+    {"type": "object", "properties": {"missing": {"type": "integer"}}, "required": ["missing"]}, _represent_need
+)
+STEP: Final = Resource(
+    "DecisionStep",
+    field("decision_step_id", public_id(ids.DECISION_STEP), "id"),
+    field("work_item_id", public_id(ids.WORK_ITEM)),
+    field("execution_id", maybe(public_id(ids.EXECUTION))),
+    field("workflow_id", SLUG, "workflow"),
+    field("kind", choice(StepKind)),
+    field("status", choice(StepStatus)),
+    field("question", MAYBE_TEXT),
+    field("envelope_sha256", SHA256),
+    field(
+        "envelope",
+        OBJECT,
+        lambda step: orjson.loads(_sealed(step)),
+        description="What is decided about, decoded.",
+    ),
+    field(
+        "envelope_base64",
+        TEXT,
+        lambda step: base64.b64encode(_sealed(step)).decode(),
+        description="The exact bytes whose SHA-256 a vote names.",
+    ),
+    field("rule", OBJECT),
+    field("batch_key", MAYBE_TEXT, description="Steps that share it may be decided by one batch of votes."),
+    field("reason_codes", TEXTS),
+    field("policy_version_ids", array(public_id(ids.POLICY_VERSION))),
+    field("policy_decision_id", maybe(public_id(ids.POLICY_DECISION))),
+    field("waiting_for", array(_NEED), _needs),
+    field("nobody_can_decide", BOOLEAN, _nobody_can_decide),
+    field("votes", array(nested(VOTE)), lambda step: step.votes.all()),
+    field("claimed_by", maybe(public_id(ids.PRINCIPAL)), _claimed_by),
+    field("claimed_until", MAYBE_INSTANT, _claimed_until),
+    field("assignee", maybe(public_id(ids.PRINCIPAL)), "assignee_id"),
+    field("escalated_to", array(OBJECT), description="Who may decide it after an escalation."),
+    field("escalated_at", MAYBE_INSTANT),
+    field("respond_by", MAYBE_INSTANT),
+    field("remind_at", MAYBE_INSTANT),
+    field("escalate_at", MAYBE_INSTANT),
+    field("due_at", MAYBE_INSTANT, "expires_at"),
+    field("opened_at", INSTANT),
+    field("closed_at", MAYBE_INSTANT),
+)
+STEP_AMENDED: Final = Resource(
+    "DecisionStepChanged",
+    given("decision_step", represented(STEP)),
+    given("superseded_decision_step_id", public_id(ids.DECISION_STEP)),
+    field(
+        "difference",
+        FieldType(
+            {
+                "type": "object",
+                "properties": {
+                    "changes": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {"pointer": TEXT.schema, "from": {}, "to": {}},
+                            "required": ["pointer"],
+                        },
+                    },
+                    "omitted": {"type": "integer", "minimum": 0},
+                },
+                "required": ["changes", "omitted"],
+            },
+            lambda difference: difference.as_json(),
+        ),
+        description="How the new envelope differs from the one that was shown.",
+    ),
+)
+
+
+def _is_active(delegation: Delegation, now: datetime) -> bool:
+    return delegation.starts_at <= now < delegation.ends_at
+
+
+DELEGATION: Final = Resource(
+    "Delegation",
+    field("delegation_id", public_id(ids.DELEGATION), "id"),
+    field("delegator", public_id(ids.PRINCIPAL), "delegator_id"),
+    field("delegate", public_id(ids.PRINCIPAL), "delegate_id"),
+    field("starts_at", INSTANT),
+    field("ends_at", INSTANT),
+    field("is_active", BOOLEAN, _is_active, description="Whether it holds at this moment."),
+    field("reason", MAYBE_TEXT),
+    field("created_at", INSTANT),
+    field("ended_at", MAYBE_INSTANT),
+)
