@@ -96,7 +96,7 @@ EXECUTIONS_REPLAYED: Final = Resource(
             )
         ),
     ),
-    field("has_more", BOOLEAN, description="Whether there are more dead letters of this kind."),
+    field("has_more", BOOLEAN, description="True if more dead letters match the request."),
 )
 EXECUTION: Final = Resource(
     "Execution",
@@ -114,7 +114,7 @@ EXECUTION: Final = Resource(
         "receiver_idempotency_key",
         FieldType(TEXT.schema, receiver_key),
         "id",
-        description="What every attempt sends to the receiver.",
+        description="Idempotency key that every attempt sends to the receiver.",
     ),
     field("input", OBJECT),
     field("requested_by", public_id(ids.PRINCIPAL)),
@@ -126,10 +126,12 @@ EXECUTION: Final = Resource(
     field(
         "waits_for",
         choice(("concurrency", "rate", "breaker"), or_null=True),
-        description="What it had to wait for.",
+        description="Limit that delayed the execution.",
     ),
-    field("waiting_until", MAYBE_INSTANT, description="Until when the receiver may call back."),
-    field("held_by", maybe(public_id(ids.FREEZE)), "blocked_by_freeze_id", description="The freeze that holds it."),
+    field("waiting_until", MAYBE_INSTANT, description="Deadline of the receiver's callback."),
+    field(
+        "held_by", maybe(public_id(ids.FREEZE)), "blocked_by_freeze_id", description="Freeze that blocks the execution."
+    ),
     field("failure", MAYBE_TEXT),
     field("failure_detail", MAYBE_TEXT),
     field("result", MAYBE_OBJECT),
@@ -180,7 +182,7 @@ FREEZE_WITH_EXECUTIONS: Final = Resource(
     given(
         "in_flight",
         _EXECUTION_IDS,
-        description="What runs in its scope at this moment and can no longer be recalled; at most 200.",
+        description="Executions of the scope that were sent before the freeze and still run; at most 200.",
     ),
-    given("held", _EXECUTION_IDS, description="What it holds; at most 200."),
+    given("held", _EXECUTION_IDS, description="Executions that the freeze blocks; at most 200."),
 )

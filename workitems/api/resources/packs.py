@@ -61,5 +61,5 @@ PACK_INSTALLED: Final = Resource(
     *PACK_VERSION.fields,
     given("created", TEXTS),
     given("changed", TEXTS),
-    given("removed", TEXTS, description="What an earlier version held, and this one not."),
+    given("removed", TEXTS, description="Documents of the previous version that this version does not contain."),
 )

@@ -42,11 +42,11 @@ VOTE: Final = Resource(
     field("reason_code", MAYBE_TEXT),
     field("comment", MAYBE_TEXT),
     field("envelope_sha256", SHA256),
-    field("counted", BOOLEAN, description="False for services and agents: they advise."),
+    field("counted", BOOLEAN, description="False for votes of services and agents, which are advisory."),
     field(
         "stands_for",
         array(public_id(ids.PRINCIPAL)),
-        description="Whose delegate the voter was at that moment.",
+        description="Delegators of the voter at the time of the vote.",
     ),
     field("created_at", INSTANT),
 )
@@ -95,7 +95,7 @@ def _needs(_step: DecisionStep, result: VoteResult | None) -> list[Need]:
 
 
 def _represent_need(need: Need) -> dict[str, Any]:
-    """Return a place that is still open: `{role|group|user|scope: name, missing}`."""
+    """Return the votes that a step still needs: `{role|group|user|scope: name, missing}`."""
     return {need.leaf.kind: need.leaf.name, "missing": need.missing}
 
 
@@ -128,16 +128,16 @@ STEP: Final = Resource(
         "envelope",
         OBJECT,
         lambda step: orjson.loads(_sealed(step)),
-        description="What is decided about, decoded.",
+        description="The decoded envelope.",
     ),
     field(
         "envelope_base64",
         TEXT,
         lambda step: base64.b64encode(_sealed(step)).decode(),
-        description="The exact bytes whose SHA-256 a vote names.",
+        description="The exact bytes whose SHA-256 a vote contains.",
     ),
     field("rule", OBJECT),
-    field("batch_key", MAYBE_TEXT, description="Steps that share it may be decided by one batch of votes."),
+    field("batch_key", MAYBE_TEXT, description="Steps with the same key can be decided by one batch of votes."),
     field("reason_codes", TEXTS),
     field("policy_version_ids", array(public_id(ids.POLICY_VERSION))),
     field("policy_decision_id", maybe(public_id(ids.POLICY_DECISION))),
@@ -147,7 +147,7 @@ STEP: Final = Resource(
     field("claimed_by", maybe(public_id(ids.PRINCIPAL)), _claimed_by),
     field("claimed_until", MAYBE_INSTANT, _claimed_until),
     field("assignee", maybe(public_id(ids.PRINCIPAL)), "assignee_id"),
-    field("escalated_to", array(OBJECT), description="Who may decide it after an escalation."),
+    field("escalated_to", array(OBJECT), description="Approvers added by an escalation."),
     field("escalated_at", MAYBE_INSTANT),
     field("respond_by", MAYBE_INSTANT),
     field("remind_at", MAYBE_INSTANT),
@@ -180,7 +180,7 @@ STEP_AMENDED: Final = Resource(
             },
             lambda difference: difference.as_json(),
         ),
-        description="How the new envelope differs from the one that was shown.",
+        description="Differences between the new envelope and the superseded one.",
     ),
 )
 
@@ -196,7 +196,7 @@ DELEGATION: Final = Resource(
     field("delegate", public_id(ids.PRINCIPAL), "delegate_id"),
     field("starts_at", INSTANT),
     field("ends_at", INSTANT),
-    field("is_active", BOOLEAN, _is_active, description="Whether it holds at this moment."),
+    field("is_active", BOOLEAN, _is_active, description="True while the delegation is in force."),
     field("reason", MAYBE_TEXT),
     field("created_at", INSTANT),
     field("ended_at", MAYBE_INSTANT),

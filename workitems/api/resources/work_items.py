@@ -46,13 +46,12 @@ WORK_ITEM: Final = Resource(
     field("policy_version_id", maybe(public_id(ids.POLICY_VERSION))),
     field("ended_by", maybe(public_id(ids.PRINCIPAL)), "ended_by_id"),
     field("ended_reason", MAYBE_TEXT),
-    field("nobody_can_decide", BOOLEAN, description="It waits, and the people there are cannot decide it."),
+    field("nobody_can_decide", BOOLEAN, description="The current members cannot complete the pending step."),
     field("contents_erased", choice(("retention", "subject"), or_null=True), erased_by),
     field(
         "subject_id",
         maybe(public_id(ids.DATA_SUBJECT)),
-        description="The person it is about, under whose key its contents are kept; null where its workflow names "
-        "nobody.",
+        description="Data subject under whose key the contents are encrypted; null if the workflow names none.",
     ),
     field("version", NUMBER),
     field("correlation_id", TEXT),
