@@ -15,7 +15,6 @@ from __future__ import annotations
 import importlib
 import re
 import threading
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Literal
@@ -124,8 +123,17 @@ def write_message(message: ChatMessage, *, service: str, address: str, user_agen
     if address.partition("://")[0].lower() not in SERVICES[service].schemes:
         raise _unusable(service)
     plugin_class = _plugin_class(service)
+    with _writing:
+        posted = _posts_of(plugin_class, message, service=service, address=address)
+    if len(posted) != 1:
+        raise _unusable(service, "must name one channel, so that a message is one request")
+    return _written(posted[0], service, user_agent, address)
+
+
+def _posts_of(plugin_class: Any, message: ChatMessage, *, service: str, address: str) -> list[Any]:
+    """Return the prepared POST requests of a plug-in. Its module has one recorder, so hold `_writing`."""
     posted: list[Any] = []
-    token = _posted.set(posted)
+    _recorder_of(service).posted = posted
     try:
         arguments = plugin_class.parse_url(address)
         if not arguments:
@@ -142,10 +150,8 @@ def write_message(message: ChatMessage, *, service: str, address: str, user_agen
     except (TypeError, ValueError, KeyError, AttributeError, OSError):
         raise _unusable(service) from None
     finally:
-        _posted.reset(token)
-    if len(posted) != 1:
-        raise _unusable(service, "must name one channel, so that a message is one request")
-    return _written(posted[0], service, user_agent, address)
+        _recorder_of(service).posted = None
+    return posted
 
 
 def _written(prepared: Any, service: str, user_agent: str, address: str) -> WrittenMessage:
@@ -199,12 +205,14 @@ class _Posted:
     headers: Final[dict[str, str]] = {}
 
 
-_posted: ContextVar[list[Any] | None] = ContextVar("posted", default=None)
 _loading: Final = threading.Lock()
+_writing: Final = threading.Lock()
 
 
 class _Recorder:
     """Replacement of `requests` in a plug-in's module. Records POST requests and opens no connection."""
+
+    posted: list[Any] | None = None
 
     def __init__(self, requests: Any) -> None:
         self._requests = requests
@@ -213,11 +221,10 @@ class _Recorder:
         self.RequestException = requests.RequestException
 
     def request(self, method: str, url: str, **options: Any) -> _Posted:
-        posted = _posted.get()
-        if posted is None or method.upper() != "POST" or options.get("files"):
+        if self.posted is None or method.upper() != "POST" or options.get("files"):
             raise self.RequestException("This is not sent from here.")
         sent = {name: options.get(name) for name in ("headers", "data", "params", "auth", "json")}
-        posted.append(self._requests.Request(method.upper(), url, **sent).prepare())
+        self.posted.append(self._requests.Request(method.upper(), url, **sent).prepare())
         return _Posted()
 
     def post(self, url: str, **options: Any) -> _Posted:
@@ -238,6 +245,12 @@ def _plugin_class(service: str) -> Any:
         requests: Any = importlib.import_module("requests")
         module.requests = _Recorder(requests)  # type: ignore[attr-defined]
         return getattr(module, SERVICES[service].plugin)
+
+
+def _recorder_of(service: str) -> _Recorder:
+    module = importlib.import_module(f"apprise.plugins.{SERVICES[service].module}")
+    recorder: _Recorder = module.requests
+    return recorder
 
 
 @cache
