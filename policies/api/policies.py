@@ -17,7 +17,7 @@ from policies.locks import locked_policy_of, locked_version
 from policies.models import Policy, PolicyVersion
 from policies.publication.publish import publish_policy_version, retire_policy_version
 from telemetry.api.promises import receipt_promise
-from telemetry.receipts.collection import collect_recorded_receipts
+from telemetry.receipts.collection import collecting_receipts
 from telemetry.receipts.format import Subject
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
@@ -208,14 +208,11 @@ class PublishPolicyVersion(TenantView):
         locked_policy_of(found, ctx=request.auth)
         draft = locked_version(found, ctx=request.auth)
         check_if_match(request, _etag(draft))
-        with collect_recorded_receipts() as recorded:
-            published = publish_policy_version(
-                draft,
-                ctx=request.auth,
-                applies_to_open=body.get("applies_to_open", False),
-                emergency=sent_emergency(body),
-            )
-        promise = receipt_promise(recorded, ctx=request.auth)
+        ctx = collecting_receipts(request.auth)
+        published = publish_policy_version(
+            draft, ctx=ctx, applies_to_open=body.get("applies_to_open", False), emergency=sent_emergency(body)
+        )
+        promise = receipt_promise(ctx)
         body = PUBLISHED_VERSION.represent_whole(published, receipt_promise=promise)
         return Response(body, headers={"ETag": _etag(published)})
 

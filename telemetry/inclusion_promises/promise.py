@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -16,7 +15,7 @@ from telemetry.inclusion_promises.statement import (
     sign_inclusion_promise,
 )
 from telemetry.models import InclusionPromiseKey
-from telemetry.receipts.collection import RecordedReceipt
+from telemetry.receipts.collection import collected_receipts
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
@@ -39,14 +38,12 @@ class _CachedEndorsement:
 _cached_endorsement = _CachedEndorsement()
 
 
-def inclusion_promise(recorded: Sequence[RecordedReceipt], *, ctx: ActingContext) -> dict[str, Any] | None:
-    """Return the inclusion promise for the receipts of a call, or None while the key has no endorsement.
-
-    Call it after the commit, so that only receipts that exist are promised.
-    """
+def inclusion_promise(ctx: ActingContext) -> dict[str, Any] | None:
+    """Return the inclusion promise for the receipts that `ctx` collected, or None while the key has no endorsement."""
     endorsement = _endorsement()
-    if endorsement is None or not recorded:
+    if endorsement is None or not ctx.recorded_receipts:
         return None
+    recorded = collected_receipts(ctx)
     given = clock.now().replace(microsecond=0)
     due = given + timedelta(seconds=settings.THREADA_PROMISE_SECONDS)
     promise = sign_inclusion_promise(

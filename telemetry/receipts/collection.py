@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from threada_site.kernel.context import ActingContext
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,22 +15,11 @@ class RecordedReceipt:
     body: bytes
 
 
-_recorded: ContextVar[list[RecordedReceipt] | None] = ContextVar("recorded_receipts", default=None)
+def collecting_receipts(ctx: ActingContext) -> ActingContext:
+    """Return `ctx` with an empty collection. Pass it to the services whose receipts the answer promises."""
+    return replace(ctx, recorded_receipts=[])
 
 
-@contextmanager
-def collect_recorded_receipts() -> Iterator[list[RecordedReceipt]]:
-    """Collect every receipt written inside the context, in order."""
-    recorded: list[RecordedReceipt] = []
-    token = _recorded.set(recorded)
-    try:
-        yield recorded
-    finally:
-        _recorded.reset(token)
-
-
-def collect_receipt(receipt_id: str, body: bytes) -> None:
-    """Add a receipt to the open collection, if there is one."""
-    recorded = _recorded.get()
-    if recorded is not None:
-        recorded.append(RecordedReceipt(receipt_id, body))
+def collected_receipts(ctx: ActingContext) -> list[RecordedReceipt]:
+    """Return the receipts that were written with `ctx`, in order."""
+    return [RecordedReceipt(receipt_id, body) for receipt_id, body in ctx.recorded_receipts or ()]

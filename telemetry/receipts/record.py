@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from telemetry.models import Receipt, SealQueueEntry
-from telemetry.receipts.collection import collect_receipt
 from telemetry.receipts.format import Entry, body_bytes
 from threada_site.database.batched_writes import insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -18,7 +17,8 @@ def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQue
     receipt_id = ids.new_uuid()
     occurred_at = ids.instant_of(receipt_id)
     body = body_bytes(entry, ctx, receipt_id=receipt_id, occurred_at=occurred_at)
-    collect_receipt(ids.public_id(ids.RECEIPT, receipt_id), body)
+    if ctx.recorded_receipts is not None:
+        ctx.recorded_receipts.append((ids.public_id(ids.RECEIPT, receipt_id), body))
     subject = entry.subject
     return [
         Receipt(

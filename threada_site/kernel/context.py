@@ -90,7 +90,8 @@ class ActingContext:
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
     `grants` are the narrower scopes on single workflows and integrations, cut the same way. `reauthenticated_at` is the
     time of the last password entry in this console session; a token never re-authenticates. `revision` names the state
-    of the files that configuration is applied from; versions keep it.
+    of the files that configuration is applied from; versions keep it. `recorded_receipts` collects the public id and
+    the bytes of every receipt that is written with this context; None collects nothing.
     """
 
     tenant_id: uuid.UUID
@@ -107,6 +108,7 @@ class ActingContext:
     correlation_id: str
     reauthenticated_at: datetime | None = None
     revision: str = ""
+    recorded_receipts: list[tuple[str, bytes]] | None = field(default=None, compare=False, repr=False)
 
     def recently_reauthenticated(self, now: datetime) -> bool:
         """Return True if the password was entered within the last five minutes."""

@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from integrations.models import Attempt, Execution
 from telemetry.api.promises import receipt_promise
-from telemetry.receipts.collection import collect_recorded_receipts
+from telemetry.receipts.collection import collecting_receipts
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import KeyReservation, idempotent
 from threada_site.api.operations import operation
@@ -165,11 +165,10 @@ class ReconcileExecution(TenantView):
 
 def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) -> tuple[Response, Execution]:
     """Start an action. Return the response, with the inclusion promise for its receipts, and the execution."""
-    with collect_recorded_receipts() as recorded:
-        started = execute_action(item, asked, ctx=ctx)
+    ctx = collecting_receipts(ctx)
+    started = execute_action(item, asked, ctx=ctx)
     execution = started.execution
-    promise = receipt_promise(recorded, ctx=ctx)
-    answer = ACTION_ACCEPTED.represent(started, item=item, receipt_promise=promise)
+    answer = ACTION_ACCEPTED.represent(started, item=item, receipt_promise=receipt_promise(ctx))
     headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
     return Response(answer, status=202, headers=headers), execution
 

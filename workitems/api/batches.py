@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from telemetry.api.promises import receipt_promise
-from telemetry.receipts.collection import collect_recorded_receipts
+from telemetry.receipts.collection import collecting_receipts
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.views import TenantView
@@ -61,12 +61,11 @@ class BatchVotes(TenantView):
             reason_code=body.get("reason_code", ""),
             comment=body.get("comment", ""),
         )
+        ctx = collecting_receipts(request.auth)
         try:
-            with collect_recorded_receipts() as recorded:
-                cast = cast_votes(steps, chosen, ballot, ctx=request.auth)
+            cast = cast_votes(steps, chosen, ballot, ctx=ctx)
         except ThreadaError as refusal:
             named = step_refused(refusal, steps)
             self.subject = next((subject_of(item) for item, step in steps if step.id == named), None)
             raise
-        promise = receipt_promise(recorded, ctx=request.auth)
-        return Response(VOTES_CAST.represent(cast, receipt_promise=promise), status=201)
+        return Response(VOTES_CAST.represent(cast, receipt_promise=receipt_promise(ctx)), status=201)

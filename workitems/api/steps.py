@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from telemetry.api.promises import receipt_promise
-from telemetry.receipts.collection import collect_recorded_receipts
+from telemetry.receipts.collection import collecting_receipts
 from threada_site.api.filters import apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -98,10 +98,10 @@ class DecisionStepVotes(TenantView):
             reason_code=body.get("reason_code", ""),
             comment=body.get("comment", ""),
         )
-        with collect_recorded_receipts() as recorded:
-            vote = cast_vote(item, step, ballot, ctx=request.auth)
-        promise = receipt_promise(recorded, ctx=request.auth)
-        return Response(VOTE_ANSWER.represent(vote, step=step, item=item, receipt_promise=promise), status=201)
+        ctx = collecting_receipts(request.auth)
+        vote = cast_vote(item, step, ballot, ctx=ctx)
+        answer = VOTE_ANSWER.represent(vote, step=step, item=item, receipt_promise=receipt_promise(ctx))
+        return Response(answer, status=201)
 
 
 class ClaimDecisionStep(TenantView):

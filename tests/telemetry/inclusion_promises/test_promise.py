@@ -21,7 +21,7 @@ from django.test.utils import CaptureQueriesContext
 from telemetry.inclusion_promises.promise import clear_endorsement_cache, inclusion_promise
 from telemetry.inclusion_promises.statement import inclusion_promise_public_key
 from telemetry.models import InclusionPromiseKey, Receipt
-from telemetry.receipts.collection import collect_recorded_receipts
+from telemetry.receipts.collection import collecting_receipts
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import SignedNote, Signer, sign
 from tests.client import Api
@@ -255,9 +255,7 @@ def test_promise_costs_no_statement_and_is_null_until_endorsed(office: Office, t
     endorse_key(SealingSetup(tmp_path), settings)
     assert executed(office).json()["receipt_promise"] is not None
     with unit_of_work(office.tenant.id), CaptureQueriesContext(connection) as statements:
-        with collect_recorded_receipts() as recorded:
-            pass
-        assert inclusion_promise(recorded, ctx=office.system) is None
+        assert inclusion_promise(collecting_receipts(office.system)) is None
     assert len(statements) == 0
     clear_endorsement_cache()
 
