@@ -71,9 +71,9 @@ def list_json(replay: PolicyReplay, kind: Kind) -> Iterator[str]:
     yield "[]" if separator == "[" else "]"
 
 
-def json_report(replay: PolicyReplay, represented: dict[str, Any]) -> Iterator[bytes]:
-    """Yield the full report as JSON: the replay as `represented` in the API, its document, and all findings."""
-    yield orjson.dumps({**represented, "document": replay.document})[:-1]
+def json_report(replay: PolicyReplay, head: dict[str, Any]) -> Iterator[bytes]:
+    """Yield the full report as JSON: `head` (the replay as in the API), its document, and all findings."""
+    yield orjson.dumps({**head, "document": replay.document})[:-1]
     for kind in KINDS:
         yield f',"{_HEADINGS[kind]}":'.encode()
         for piece in list_json(replay, kind):

@@ -9,17 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
-from django.utils.module_loading import import_string
 
-from threada_site.api.problems import as_threada_error
+from threada_site.api.refusals import record_refusal, result_or_refusal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.current_actor import acting
 
 OWN_UNIT_OF_WORK: Final = "opens_own_unit_of_work"
 """Attribute of views that open their own unit of work; the middleware opens none for them."""
@@ -77,38 +74,23 @@ def carry_out(call: Call, scope: Scope | None, handler: Handler) -> Done | Threa
 
     Raise `Http404` after the receipt for rows that the tenant does not have.
     """
-    refusal: ThreadaError | None = None
-    try:
-        with unit_of_work(call.ctx.tenant_id), acting(call.ctx):
-            require_scope(call.ctx, scope)
-            try:
-                return handler(call)
-            except ThreadaError as error:
-                if not error.keeps_changes:
-                    raise
-                refusal = error
-    except Exception as error:
-        refusal = as_threada_error(error)
-        if refusal.status >= 500:
-            raise
-    assert refusal is not None  # noqa: S101
-    record_refused(call, refusal)
-    if isinstance(refusal, errors.NotFound):
-        raise Http404(refusal.detail)
-    return refusal
+
+    def work() -> Done:
+        require_scope(call.ctx, scope)
+        return handler(call)
+
+    outcome = result_or_refusal(work, inside=unit_of_work(call.ctx.tenant_id, actor=call.ctx), raises_failures=True)
+    if isinstance(outcome, ThreadaError):
+        record_refusal(outcome, ctx=call.ctx, request=call.request, subject=call.subject)
+    if isinstance(outcome, errors.NotFound):
+        raise Http404(outcome.detail)
+    return outcome
 
 
 def require_scope(ctx: ActingContext, scope: Scope | None) -> None:
     """Raise `ScopeMissing` unless `scope` is held anywhere in the tenant."""
     if scope is not None and not ctx.has_scope_anywhere(scope):
         raise errors.ScopeMissing(f"This needs the scope {scope.value}, which your roles do not have.")
-
-
-def record_refused(call: Call, refusal: ThreadaError) -> None:
-    """Write the receipt of a refusal in its own unit of work."""
-    record = import_string(settings.THREADA_REFUSAL_HANDLER)
-    with unit_of_work(call.ctx.tenant_id):
-        record(call.ctx, refusal, method=call.request.method, path=call.request.path, subject=call.subject)
 
 
 def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpResponse:

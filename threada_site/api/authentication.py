@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any, Final
 
 import orjson
+import structlog
 from django.conf import settings
 from django.db import connection
 from rest_framework.authentication import BaseAuthentication
 
 from threada_site.database.replica_reads import POSITION
-from threada_site.database.unit_of_work import mark_entered
+from threada_site.database.unit_of_work import mark_entered, set_actor
 from threada_site.kernel import errors, ids, tokens
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind
-from threada_site.tenancy.current_actor import now_acting
 from threada_site.tenancy.effective_permissions import effective_permissions
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada"'}
@@ -66,7 +66,8 @@ class CredentialAuthentication(BaseAuthentication):
         )
         request._request.acting_context = context
         request._request.read_since = position[0] if position else None
-        now_acting(context)
+        set_actor(context)
+        structlog.contextvars.bind_contextvars(tenant=slug, actor=context.actor)
         if state != "ok":
             refusal = _REFUSALS[state]
             raise refusal(headers=_CHALLENGE if refusal.reason_code.startswith("credential") else {})

@@ -5,22 +5,19 @@ from __future__ import annotations
 import uuid
 from typing import Any, ClassVar
 
-from django.conf import settings
-from django.db import transaction
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
-from django.utils.module_loading import import_string
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from threada_site.api.idempotency import KeyReservation, replay
-from threada_site.api.problems import as_threada_error, problem_response
-from threada_site.database.unit_of_work import entered_unit_of_work, unit_of_work
+from threada_site.api.problems import problem_response
+from threada_site.api.refusals import as_threada_error, record_refusal, result_or_refusal
+from threada_site.database.unit_of_work import entered_unit_of_work
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.current_actor import acting
 
 
 class TenantView(APIView):
@@ -32,26 +29,24 @@ class TenantView(APIView):
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     scopes: ClassVar[dict[str, Scope | None]] = {}
     body_is_secret: ClassVar[bool] = False  # True if the body contains secrets: its digest is keyed
-    refusal: ThreadaError | None = None
     key_reservation: KeyReservation | None = None
     subject: Any = None  # subject of a refusal's receipt, once the handler has found it
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        self.refusal = None
         self.key_reservation = None
         self.subject = None
         self.headers: dict[str, str] = {}
-        try:
-            with acting(None), entered_unit_of_work():
-                response = super().dispatch(request, *args, **kwargs)
-                if self.refusal is not None:
-                    self._keep_or_roll_back(self.refusal, response)
-        except Exception as error:  # noqa: BLE001  (the edge: a commit can fail too, and must end as a problem)
-            self.refusal = as_threada_error(error)
-            response = self._finalized(self.refusal)
-        if self.refusal is None:
-            return response
-        return self._settle_refusal(self.refusal, response)
+        handle = super().dispatch
+        outcome = result_or_refusal(
+            lambda: handle(request, *args, **kwargs),
+            inside=entered_unit_of_work(),
+            before_commit=self._remember_kept,
+        )
+        return self._refused(outcome) if isinstance(outcome, ThreadaError) else outcome
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Raise the typed refusal, so that it leaves the unit of work. `dispatch` answers it afterwards."""
+        raise as_threada_error(exc)
 
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Remove reference cycles between request, view and response, which would keep large bodies in memory."""
@@ -62,34 +57,31 @@ class TenantView(APIView):
         vars(self).pop("head", None)  # Django's alias, a bound method
         return finalized
 
-    def _keep_or_roll_back(self, refusal: ThreadaError, response: HttpResponseBase) -> None:
-        if not refusal.keeps_changes:
-            transaction.set_rollback(True)
-        elif self.key_reservation is not None and isinstance(response, Response):
-            self.key_reservation.remember(response)
+    def _remember_kept(self, refusal: ThreadaError) -> None:
+        """Store the answer of a refusal that keeps its changes, together with them."""
+        if self.key_reservation is not None:
+            self.key_reservation.remember(self._answer(refusal))
 
-    def _settle_refusal(self, refusal: ThreadaError, response: HttpResponseBase) -> HttpResponseBase:
-        """Write the receipt of a refusal and its idempotency record, after the rollback."""
-        context: ActingContext | None = getattr(self._http_request, "acting_context", None)
-        record = import_string(settings.THREADA_REFUSAL_HANDLER)
-        status = refusal.status
-        if context is None or status >= 500:
-            record(None, refusal, method=self.request.method, path=self.request.path)
-            return response
+    def _refused(self, refusal: ThreadaError) -> HttpResponseBase:
+        """Record a refusal and store its answer under the idempotency key, after the rollback."""
+        response = self._answer(refusal)
+        reservation = None if refusal.keeps_changes else self.key_reservation
         try:
-            with unit_of_work(context.tenant_id):
-                if self.key_reservation is not None and not refusal.keeps_changes and isinstance(response, Response):
-                    first = self.key_reservation.remember_refusal(response)
-                    if first is not None:
-                        return replay(first)
-                record(context, refusal, method=self.request.method, path=self.request.path, subject=self.subject)
-        except Exception as error:  # noqa: BLE001  (a refusal that cannot be recorded is still a refusal)
-            return self._finalized(as_threada_error(error))
-        return response
+            first = record_refusal(
+                refusal,
+                ctx=getattr(self._http_request, "acting_context", None),
+                request=self._http_request,
+                subject=self.subject,
+                instead=(lambda: reservation.remember_refusal(response)) if reservation else None,
+            )
+        except Exception as error:  # noqa: BLE001 - a refusal that cannot be recorded is still a refusal
+            return self._answer(as_threada_error(error))
+        return response if first is None else replay(first)
 
-    def _finalized(self, refusal: ThreadaError) -> HttpResponseBase:
+    def _answer(self, refusal: ThreadaError) -> Response:
         response = problem_response(refusal, correlation_id=self._http_request.correlation_id)
-        return self.finalize_response(self.request, response)
+        finalized: Response = self.finalize_response(self.request, response)
+        return finalized
 
     @property
     def _http_request(self) -> Any:

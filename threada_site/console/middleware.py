@@ -20,7 +20,6 @@ from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
 from threada_site.console.time_zone import zone_of
 from threada_site.database.replica_reads import position_now, read
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.tenancy.current_actor import acting
 
 # Views that are available without a tenant.
 _TENANTLESS: Final = frozenset({"login", "logout", "jsi18n", CHOOSE_TENANT})
@@ -69,11 +68,10 @@ class ConsoleMiddleware:
             return None if name in _TENANTLESS or not request.user.is_authenticated else _to_choice(request)
         if getattr(view, OWN_UNIT_OF_WORK, False) or name in _TENANTLESS:
             return None
-        with acting(context):
-            if _is_read_from_replica(request, name):
-                return read(context.tenant_id, lambda: _rendered(view(request, *args, **kwargs)), since=position_now())
-            with unit_of_work(context.tenant_id):
-                return _rendered(view(request, *args, **kwargs))
+        if _is_read_from_replica(request, name):
+            return read(context.tenant_id, lambda: _rendered(view(request, *args, **kwargs)), since=position_now())
+        with unit_of_work(context.tenant_id, actor=context):
+            return _rendered(view(request, *args, **kwargs))
 
     def _with_context(self, request: HttpRequest) -> HttpResponse:
         request.acting_context = console_context_of(request)  # type: ignore[attr-defined]

@@ -14,6 +14,7 @@ from typing import Final
 from django.db import transaction
 
 from threada_site.database.router import read_alias, read_connection
+from threada_site.kernel.context import ActingContext
 
 _forgetting: Final[list[Callable[[], None]]] = []
 
@@ -27,9 +28,10 @@ class OutsideUnitOfWorkError(RuntimeError):
 
 
 @contextmanager
-def unit_of_work(tenant_id: uuid.UUID) -> Iterator[None]:
+def unit_of_work(tenant_id: uuid.UUID, *, actor: ActingContext | None = None) -> Iterator[None]:
     """Open a transaction in which the rows of `tenant_id`, and no others, can be read and written.
 
+    `actor` is named by the log of configuration edits; None keeps that of the outer unit of work.
     May be nested under the same tenant; it is then a savepoint. It restores the outer state itself, because a released
     savepoint keeps settings made inside it.
     """
@@ -39,6 +41,8 @@ def unit_of_work(tenant_id: uuid.UUID) -> Iterator[None]:
     with transaction.atomic(using=read_alias()):
         _set(tenant_id)
         with _restored(outer):
+            if actor is not None:
+                set_actor(actor)
             yield
 
 
@@ -62,6 +66,19 @@ def mark_entered(tenant_id: uuid.UUID) -> None:
     read_connection().threada_tenant = tenant_id
 
 
+def set_actor(ctx: ActingContext) -> None:
+    """Name the actor of the open unit of work, once the credential is known."""
+    read_connection().threada_actor = ctx
+
+
+def current_actor() -> ActingContext | None:
+    """Return the actor of the open unit of work, or None.
+
+    For the log of configuration edits, which sees rows only. Everything else is passed `ctx`.
+    """
+    return getattr(read_connection(), "threada_actor", None)
+
+
 def current_tenant_id() -> uuid.UUID | None:
     """Return the tenant of the unit of work that is open on this connection, or None."""
     return getattr(read_connection(), "threada_tenant", None)
@@ -82,21 +99,22 @@ def _set(tenant_id: uuid.UUID | None) -> None:
 
 @contextmanager
 def _restored(outer: uuid.UUID | None) -> Iterator[None]:
-    """Restore the outer tenant at the end.
+    """Restore the outer tenant and actor at the end.
 
     A rollback reverts the setting, and a commit ends it with the transaction. Only inside an outer transaction (a
     nested unit of work, a test) must it be set again.
     """
     connection = read_connection()
+    outer_actor = current_actor()
     try:
         yield
     except BaseException:
-        connection.threada_tenant = outer
+        connection.threada_tenant, connection.threada_actor = outer, outer_actor
         _forget()
         raise
     if connection.savepoint_ids and not connection.needs_rollback:
         _set(outer)
-    connection.threada_tenant = outer
+    connection.threada_tenant, connection.threada_actor = outer, outer_actor
     if outer is None:
         _forget()
 

@@ -14,9 +14,9 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from threada_site.database.constraints import tenant_constraints
+from threada_site.database.unit_of_work import current_actor
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope
-from threada_site.tenancy.current_actor import edit_details
 from threada_site.tenancy.instance_models import Instance, StoredMetrics
 
 __all__ = ["Instance", "StoredMetrics"]  # models of this app, imported for Django
@@ -59,8 +59,17 @@ class TenantRow(models.Model):
         abstract = True
 
     def get_additional_data(self) -> dict[str, Any]:
-        """Return the additional data of django-auditlog entries, whose table has no tenant column."""
-        return edit_details(self.tenant_id)
+        """Return what django-auditlog stores with an edit of this row: the tenant, and the actor if known."""
+        ctx = current_actor()
+        if ctx is None or ctx.tenant_id != self.tenant_id:
+            return {"tenant": str(self.tenant_id)}
+        return {
+            "tenant": str(self.tenant_id),
+            "actor": ctx.actor,
+            "actor_name": ctx.principal_name,
+            "entry_point": ctx.entry_point.value,
+            "correlation_id": ctx.correlation_id,
+        }
 
 
 class UserManager(BaseUserManager["User"]):

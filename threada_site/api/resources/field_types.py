@@ -14,7 +14,7 @@ from threada_site.kernel.clock import rfc3339
 
 
 def maybe(of_type: FieldType) -> FieldType:
-    """Return the type or null. Empty values are represented as null."""
+    """Return the type or null. Empty values become null."""
     return FieldType({"anyOf": [of_type.schema, {"type": "null"}]}, of_type.encode, is_nullable=True)
 
 
@@ -41,12 +41,12 @@ def array(of_type: FieldType) -> FieldType:
 
 
 def nested(resource: Resource) -> FieldType:
-    """Return the type of an object that is represented as `resource`."""
+    """Return the type of an object that `resource` represents."""
     return FieldType(resource, resource.represent)
 
 
-def represented(resource: Representation) -> FieldType:
-    """Return the type of a value that is already represented as `resource`."""
+def schema_of(resource: Representation) -> FieldType:
+    """Return the type of a value that `resource` has encoded already."""
     return FieldType(resource)
 
 

@@ -26,7 +26,7 @@ class Representation:
 class FieldType:
     """JSON Schema of a field's value, and the function that makes the value JSON; None if it is JSON already.
 
-    `is_nullable`: empty values are represented as null.
+    `is_nullable`: empty values become null.
     """
 
     schema: dict[str, Any] | Representation
@@ -45,7 +45,7 @@ class Given:
 class Field:
     """A field of a resource.
 
-    `source` is an attribute path of the represented object, or a function of the object whose further parameters are
+    `source` is an attribute path of the object, or a function of the object whose further parameters are
     taken from the context by their names. `is_detail`: lists leave the field out.
     """
 

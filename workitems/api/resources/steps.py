@@ -24,7 +24,7 @@ from threada_site.api.resources.field_types import (
     maybe,
     nested,
     public_id,
-    represented,
+    schema_of,
 )
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
@@ -83,7 +83,7 @@ def _votes_cast(cast: Any) -> list[dict[str, Any]]:
     return [VOTE_CAST.represent(entry.vote, step=entry.step, item=entry.item) for entry in cast]
 
 
-VOTES_CAST: Final = Resource("VotesCast", field("votes", array(represented(VOTE_CAST)), _votes_cast), RECEIPT_PROMISE)
+VOTES_CAST: Final = Resource("VotesCast", field("votes", array(schema_of(VOTE_CAST)), _votes_cast), RECEIPT_PROMISE)
 
 
 def _sealed(step: DecisionStep) -> bytes:
@@ -158,7 +158,7 @@ STEP: Final = Resource(
 )
 STEP_AMENDED: Final = Resource(
     "DecisionStepChanged",
-    given("decision_step", represented(STEP)),
+    given("decision_step", schema_of(STEP)),
     given("superseded_decision_step_id", public_id(ids.DECISION_STEP)),
     field(
         "difference",

@@ -1,0 +1,115 @@
+"""Refusals of the API and the console: rolled back, unless they keep their changes, and recorded afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import psycopg
+import structlog
+from django.conf import settings
+from django.core.exceptions import BadRequest as DjangoBadRequest
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
+from django.db import DatabaseError, InterfaceError, OperationalError
+from django.http import Http404, HttpRequest
+from django.utils.module_loading import import_string
+from psycopg_pool import PoolTimeout
+from rest_framework import exceptions as drf
+
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import ThreadaError
+
+log = structlog.get_logger("threada.api")
+
+
+def result_or_refusal[Result](
+    work: Callable[[], Result],
+    *,
+    inside: AbstractContextManager[None],
+    before_commit: Callable[[ThreadaError], None] | None = None,
+    raises_failures: bool = False,
+) -> Result | ThreadaError:
+    """Call `work` in the unit of work `inside`. Return its result, or the refusal that it raised.
+
+    A refusal with `keeps_changes` commits what was written before; `before_commit` may add to it. Any other error rolls
+    back. `raises_failures`: raise errors of the instance (status 500 and more) instead of returning them.
+    """
+    try:
+        with inside:
+            try:
+                return work()
+            except ThreadaError as error:
+                if not error.keeps_changes:
+                    raise
+                refusal = as_threada_error(error)
+            if before_commit is not None:
+                before_commit(refusal)
+    except Exception as error:
+        refusal = as_threada_error(error)
+        if raises_failures and refusal.status >= 500:
+            raise
+    return refusal
+
+
+def record_refusal[Answer](
+    refusal: ThreadaError,
+    *,
+    ctx: ActingContext | None,
+    request: HttpRequest,
+    subject: Any = None,
+    instead: Callable[[], Answer | None] | None = None,
+) -> Answer | None:
+    """Write the receipt of a refusal, in a unit of work of its own.
+
+    Without a tenant, and for failures of the instance, write a log line only. `instead` is called first in that unit of
+    work. If it returns an answer, no receipt is written.
+    """
+    record = import_string(settings.THREADA_REFUSAL_HANDLER)
+    if ctx is None or refusal.status >= 500:
+        record(None, refusal, method=request.method or "", path=request.path)
+        return None
+    with unit_of_work(ctx.tenant_id):
+        answer = instead() if instead is not None else None
+        if answer is None:
+            record(ctx, refusal, method=request.method or "", path=request.path, subject=subject)
+    return answer
+
+
+def as_threada_error(error: Exception) -> ThreadaError:
+    """Return the typed refusal for any exception. An unforeseen one is logged and becomes `InternalError`."""
+    if isinstance(error, ThreadaError):
+        # Its frames contain the request's body. A stored refusal would keep them in memory.
+        error.__context__ = error.__cause__ = None
+        return error.with_traceback(None)
+    if isinstance(error, Http404 | drf.NotFound):
+        return errors.NotFound()
+    if isinstance(error, drf.MethodNotAllowed):
+        return errors.MethodNotAllowed(str(error.detail))
+    if isinstance(error, drf.UnsupportedMediaType):
+        return errors.UnsupportedMediaType("Send Content-Type: application/json.")
+    if isinstance(error, RequestDataTooBig):
+        return errors.PayloadTooLarge()
+    if isinstance(error, drf.ParseError | DjangoBadRequest | SuspiciousOperation | UnicodeDecodeError):
+        return errors.BadRequest()
+    if isinstance(error, drf.PermissionDenied | DjangoPermissionDenied):
+        return errors.PermissionDenied()
+    if _is_write_failure(error):
+        log.error("audit_unavailable", exc_info=error)
+        return errors.AuditUnavailable(headers={"Retry-After": "5"})
+    if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
+        log.warning("database_unavailable", exc_info=error)
+        return errors.ServiceUnavailable(headers={"Retry-After": "2"})
+    log.error("unforeseen_error", exc_info=error)
+    return errors.InternalError()
+
+
+def _is_write_failure(error: Exception) -> bool:
+    """Return True if the tables of receipts refuse a row, or the database does: a full disk, or a standby."""
+    if not isinstance(error, DatabaseError):
+        return False
+    is_closed = isinstance(error.__cause__, psycopg.errors.DiskFull | psycopg.errors.ReadOnlySqlTransaction)
+    return is_closed or (not isinstance(error, OperationalError) and "telemetry_" in str(error))
