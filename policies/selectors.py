@@ -18,7 +18,7 @@ from policies.documents.overlay import SCOPE_KINDS, OverlayScope
 from policies.documents.workflow import WorkflowDocument, workflow_from_spec
 from policies.language.approvals import ApprovalRule
 from policies.language.working_time import DEFAULT_CALENDAR, WorkingCalendar
-from policies.lifecycle import EmergencyStatus, ReplayStatus
+from policies.lifecycle import EmergencyStatus
 from policies.models import (
     Calendar,
     Channel,
@@ -253,14 +253,6 @@ def replays(ctx: ActingContext) -> QuerySet[PolicyReplay]:
     """Return all replays with their policies and versions."""
     rows = PolicyReplay.objects.filter(tenant_id=ctx.tenant_id)
     return rows.select_related("policy", "policy_version__policy", "baseline__policy")
-
-
-def finished_replay_of(version: PolicyVersion, *, ctx: ActingContext) -> PolicyReplay | None:
-    """Return the newest finished replay of the document of `version`, or None."""
-    rows = replays(ctx).filter(
-        policy_id=version.policy_id, document_sha256=version.document_sha256, status=ReplayStatus.FINISHED
-    )
-    return rows.order_by("-id").first()
 
 
 def shadows(ctx: ActingContext) -> QuerySet[PolicyShadow]:

@@ -45,11 +45,6 @@ def register_packages() -> None:
             raise UnusableConnector(f"{_named(entry)} cannot be used: {error}") from error
 
 
-def connector_names() -> list[str]:
-    """Return the names of all connectors, sorted."""
-    return sorted(_connectors)
-
-
 def _named(entry: EntryPoint) -> str:
     package = entry.dist.name if entry.dist is not None else "?"
     return f"The connector {entry.name} of the package {package}"

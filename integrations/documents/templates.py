@@ -40,11 +40,6 @@ class Template:
 
     node: Any
 
-    @property
-    def is_literal(self) -> bool:
-        """Return True if the template contains no expression and renders to the same value for all facts."""
-        return not _holds_parts(self.node)
-
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -209,11 +204,3 @@ def climbs(path: str) -> bool:
     """Return True if a path has a segment `.` or `..`, also percent-encoded, which receivers resolve to another
     path."""
     return any(segment.lower().replace("%2e", ".") in (".", "..") for segment in path.split("/"))
-
-
-def _holds_parts(node: Any) -> bool:
-    if isinstance(node, dict):
-        return any(_holds_parts(child) for child in node.values())
-    if isinstance(node, list):
-        return any(_holds_parts(child) for child in node)
-    return isinstance(node, Parts)

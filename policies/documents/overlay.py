@@ -76,9 +76,6 @@ class OverlayScope:
         return f"{self.kind} {self.slug}".rstrip()
 
 
-TENANT_SCOPE: Final = OverlayScope("tenant")
-
-
 @dataclass(frozen=True, slots=True)
 class OverlayDocument:
     """A parsed overlay document."""

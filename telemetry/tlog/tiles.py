@@ -45,9 +45,3 @@ def tiles_of(level: int, size: int) -> Iterator[TileId]:
         yield TileId(level, number, TILE_HASHES)
     if width:
         yield TileId(level, full, width)
-
-
-def leaf_tile(index: int, size: int) -> TileId:
-    """Return the tile that contains leaf `index`."""
-    number = index // TILE_HASHES
-    return TileId(0, number, min(TILE_HASHES, size - number * TILE_HASHES))

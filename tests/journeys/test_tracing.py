@@ -138,7 +138,7 @@ def test_it_is_loaded_where_it_is_asked_for(endpoint: str, loaded: bool) -> None
         "import django, sys; django.setup()\n"
         "from threada_site.kernel import tracing\n"
         "with tracing.span('x'): pass\n"
-        "print(any(name.startswith('opentelemetry') for name in sys.modules), tracing.is_traced())"
+        "print(any(name.startswith('opentelemetry') for name in sys.modules))"
     )
     environment = {"DJANGO_SETTINGS_MODULE": "threada_site.settings", "THREADA_OTLP_ENDPOINT": endpoint}
     said = subprocess.run(
@@ -150,4 +150,4 @@ def test_it_is_loaded_where_it_is_asked_for(endpoint: str, loaded: bool) -> None
         check=True,
         timeout=60,
     ).stdout
-    assert said.split() == [str(loaded), str(loaded)]
+    assert said.split() == [str(loaded)]

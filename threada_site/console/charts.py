@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 DAY_WIDTH: Final = 20
-_BAR: Final = 14.0
 _GAP: Final = 3.0
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 import uuid
 from typing import NamedTuple
 
-from django.contrib.auth.models import Group
 from django.db import connection
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from guardian.models import GroupObjectPermission
 
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope
 from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
-from threada_site.tenancy.models import Credential, Membership, PeopleGroup, Role, Tenant, User
+from threada_site.tenancy.models import Credential, Membership, PeopleGroup, Role, User
 
 
 class TenantChoice(NamedTuple):
@@ -26,21 +25,6 @@ class TenantChoice(NamedTuple):
     tenant_id: uuid.UUID
     slug: str
     name: str
-
-
-class MemberWithRoles(NamedTuple):
-    """Member of a tenant with the slugs of its roles."""
-
-    principal: User
-    roles: tuple[str, ...]
-
-
-def tenant_by_slug(slug: str) -> Tenant:
-    """Return the tenant, active or not. Raise `NotFound`. Needs no unit of work."""
-    tenant = Tenant.objects.filter(slug=slug).first()
-    if tenant is None:
-        raise errors.NotFound(f"There is no tenant {slug[:63]!r}. Create it with manage.py create_tenant.")
-    return tenant
 
 
 def tenants_of_person(user: User) -> list[TenantChoice]:
@@ -99,16 +83,6 @@ def principals_of_tenant(tenant_id: uuid.UUID) -> QuerySet[User]:
 def principal_of_tenant(tenant_id: uuid.UUID, name: str) -> User | None:
     """Return the principal of the tenant with this name, or None."""
     return principals_of_tenant(tenant_id).filter(username=name).first()
-
-
-def members_with_roles(ctx: ActingContext) -> list[MemberWithRoles]:
-    """Return the tenant's members with the roles held there, by name, in three statements."""
-    roles = dict(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", "slug"))
-    groups = Prefetch("groups", queryset=Group.objects.filter(id__in=roles))
-    return [
-        MemberWithRoles(user, tuple(sorted(roles[group.pk] for group in user.groups.all())))
-        for user in principals_of_tenant(ctx.tenant_id).prefetch_related(groups)
-    ]
 
 
 def roles_of_tenant(tenant_id: uuid.UUID) -> QuerySet[Role]:

@@ -67,10 +67,6 @@ def install(make: Callable[[], Tracer] | None) -> None:
     _make, _tracer = make, None
 
 
-def is_traced() -> bool:
-    return _make is not None
-
-
 def traceparent() -> str | None:
     """Return the `traceparent` to send: the open span's, or the received one."""
     return _current.get() or None

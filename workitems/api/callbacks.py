@@ -15,7 +15,6 @@ from threada_site.kernel.json.strict import parse_json
 from workitems.executions.callbacks import Answer, named_execution, take_answer
 
 MAX_BODY_BYTES: Final = 64 * 1024
-SIGNATURE_HEADERS: Final = ("webhook-id", "webhook-timestamp", "webhook-signature")
 CALLBACK: Final = shape(
     {
         "status": {"enum": ["succeeded", "failed"]},

@@ -70,19 +70,6 @@ def items_under_legal_hold(tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
     return WorkItem.objects.filter(Exists(_legal_holds_on_row(tenant_id)), tenant_id=tenant_id)
 
 
-def legal_holds_on(item: WorkItem) -> list[LegalHold]:
-    """Return the legal holds in force on one item."""
-    rows = _legal_holds(
-        item.tenant_id,
-        item.id,
-        workflow=item.workflow,
-        channel=item.channel,
-        requester=item.requester_id,
-        created_at=item.created_at,
-    )
-    return list(rows.order_by("id"))
-
-
 def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
     """Return closed items without a legal hold and without executions since `shown_at`."""
     running = Execution.objects.filter(

@@ -177,8 +177,3 @@ def test_every_failing_expression_is_named_at_once() -> None:
 def test_value_outside_i_json_is_refused(source: str) -> None:
     with pytest.raises(ExpressionFailed):
         rendered(source)
-
-
-def test_literal_templates_are_marked() -> None:
-    assert compile_template({"a": ["b", "$${c}"]}).is_literal
-    assert not compile_template({"a": ["${item.id}"]}).is_literal

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from policies.deciding.effective_rules import Binding, effective_rules
-from policies.documents.overlay import TENANT_SCOPE, OverlayScope
+from policies.documents.overlay import OverlayScope
 from policies.language.time_window import ALWAYS
 from tests.policies.rulebooks import rule
 
@@ -28,7 +28,7 @@ def summarized(*bindings: Binding) -> list[tuple[str, list[str], list[str]]]:
 def test_every_rule_lists_its_overriders_and_its_ineffective_overrides() -> None:
     wide = binding(
         "wide",
-        TENANT_SCOPE,
+        OverlayScope("tenant"),
         {**rule("a", "deny"), "overridable": True},
         rule("b", "deny"),
         {**rule("c", "allow"), "overrides": ["narrow/z"]},
@@ -53,7 +53,7 @@ def test_rules_are_ordered_by_scope_and_then_as_written() -> None:
         OverlayScope("group", "emea"),
         OverlayScope("channel", "web"),
         OverlayScope("workflow", "w"),
-        TENANT_SCOPE,
+        OverlayScope("tenant"),
     ]
     bindings = [binding(f"p{place}", scope, rule("b", "deny"), rule("a", "deny")) for place, scope in enumerate(scopes)]
     assert [name for name, _, _ in summarized(*bindings)] == [
@@ -63,7 +63,9 @@ def test_rules_are_ordered_by_scope_and_then_as_written() -> None:
 
 def test_a_policy_in_two_scopes_overrides_itself_only_in_the_wider_scope() -> None:
     both = {**rule("no", "deny"), "overridable": True}, {**rule("yes", "allow"), "overrides": ["p/no"]}
-    assert summarized(binding("p", TENANT_SCOPE, *both), binding("p", OverlayScope("channel", "web"), *both)) == [
+    assert summarized(
+        binding("p", OverlayScope("tenant"), *both), binding("p", OverlayScope("channel", "web"), *both)
+    ) == [
         ("p/no", ["p/yes"], []),
         ("p/yes", [], ["p/no"]),
         ("p/no", [], []),

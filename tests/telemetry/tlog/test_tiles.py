@@ -9,7 +9,7 @@ import pytest
 from aics_tlog.tiles import tile_path
 
 from telemetry.tlog.proofs import tree_root
-from telemetry.tlog.tiles import TileId, leaf_tile, levels, tiles_of
+from telemetry.tlog.tiles import TileId, levels, tiles_of
 from tests.telemetry.tlog.logs import Log
 
 
@@ -47,9 +47,3 @@ def test_the_example_of_the_specification() -> None:
 @pytest.mark.parametrize("width", [1, 255, 256])
 def test_paths(number: int, width: int) -> None:
     assert TileId(1, number, width).path() == tile_path(1, number, None if width == 256 else width)
-
-
-def test_a_leaf_is_in_its_tile() -> None:
-    assert leaf_tile(0, 1) == TileId(0, 0, 1)
-    assert leaf_tile(255, 300) == TileId(0, 0, 256)
-    assert leaf_tile(256, 300) == TileId(0, 1, 44)

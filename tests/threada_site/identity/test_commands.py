@@ -17,7 +17,7 @@ from telemetry.models import Receipt
 from tests.factories import make_principal, make_token
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.selectors import permissions_of_principal, tenant_by_slug
+from threada_site.identity.selectors import permissions_of_principal
 from threada_site.kernel import clock, tokens
 from threada_site.tenancy.models import Credential, Membership, Tenant, User
 
@@ -58,7 +58,7 @@ def credential(manage: Manage, *arguments: str, tenant: str = "acme", principal:
 class TestCreateTenant:
     def test_create_tenant_prints_the_slug(self, manage: Manage) -> None:
         assert manage("create_tenant", "acme", "--name", "Acme Inc.") == Said(0, "acme\n", "")
-        assert tenant_by_slug("acme").name == "Acme Inc."
+        assert Tenant.objects.get(slug="acme").name == "Acme Inc."
 
     def test_existing_slug_is_refused(self, manage: Manage, tenant: Tenant) -> None:
         assert manage("create_tenant", "acme") == Said(1, "", "The tenant 'acme' already exists.\n")

@@ -5,22 +5,14 @@ from __future__ import annotations
 import uuid
 
 import pytest
-from django.db import connection
-from django.test.utils import CaptureQueriesContext
 
-from tests.factories import acting_system, make_principal, make_token
+from tests.factories import make_principal, make_token
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity import selectors
 from threada_site.identity.default_roles import DEFAULT_ROLES
 from threada_site.kernel import errors
 from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.models import Credential, Tenant
-
-
-def test_tenant_by_slug(tenant: Tenant) -> None:
-    assert selectors.tenant_by_slug("acme") == tenant
-    with pytest.raises(errors.NotFound):
-        selectors.tenant_by_slug("globex")
 
 
 class TestConsoleContext:
@@ -55,24 +47,6 @@ class TestConsoleContext:
 
 
 class TestPeople:
-    def test_members_are_read_with_their_roles_in_three_statements(self, tenant: Tenant, other_tenant: Tenant) -> None:
-        make_principal(tenant, "bob", roles=["viewer"])
-        make_principal(tenant, "alice", roles=["approver", "auditor"])
-        make_principal(other_tenant, "alice", roles=["tenant_admin"])
-        make_principal(other_tenant, "carol")
-        with (
-            unit_of_work(tenant.id),
-            CaptureQueriesContext(
-                connection,
-            ) as queries,
-        ):
-            members = selectors.members_with_roles(acting_system(tenant))
-        assert [(person.principal.username, person.roles) for person in members] == [
-            ("alice", ("approver", "auditor")),
-            ("bob", ("viewer",)),
-        ]
-        assert len(queries) == 3
-
     def test_principal_of_another_tenant_is_not_found_by_name(self, tenant: Tenant, other_tenant: Tenant) -> None:
         alice = make_principal(tenant, "alice")
         with unit_of_work(tenant.id):
