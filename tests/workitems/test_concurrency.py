@@ -18,6 +18,7 @@ from integrations.executions import lease as execution_lease
 from integrations.models import Attempt, Execution
 from telemetry.models import Receipt
 from tests.jobs import queued_jobs, run_jobs
+from tests.races import after, rounds_until
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
@@ -83,10 +84,14 @@ def test_one_person_votes_twice_at_once(office: Office) -> None:
 
 
 def test_simultaneous_approval_and_rejection_have_one_winner(office: Office) -> None:
-    for _ in range(5):
+    seen: set[str] = set()
+    for early, late in rounds_until(seen):
         item, step, execution = office.awaiting()
         office.vote(step, "fay")
-        results = at_once(partial(office.vote, step, "finn"), partial(office.vote, step, "fred", "reject"))
+        results = at_once(
+            after(early, partial(office.vote, step, "finn")), after(late, partial(office.vote, step, "fred", "reject"))
+        )
+        seen.add(office.step(step).status)
         assert refused(results) == ["step_closed"]
         ends = (office.step(step).status, office.item(item).status, office.execution(execution).status)
         assert ends in (("approved", "executing", "started"), ("rejected", "rejected", "rejected"))
@@ -102,10 +107,12 @@ def test_last_vote_and_deadline_have_one_winner(office: Office) -> None:
                 *locked_step(step.id, ctx=office.system), now=clock.now() + timedelta(hours=2), ctx=office.system
             )
 
-    for _ in range(5):
+    seen: set[str] = set()
+    for early, late in rounds_until(seen):
         item, step, execution = office.awaiting()
         office.vote(step, "fay")
-        at_once(partial(office.vote, step, "finn"), partial(expire, step))
+        at_once(after(early, partial(office.vote, step, "finn")), after(late, partial(expire, step)))
+        seen.add(office.step(step).status)
         ends = (office.step(step).status, office.item(item).status, office.execution(execution).status)
         assert ends in (("approved", "executing", "started"), ("expired", "expired", "expired"))
         assert jobs_of(execution) == (ends[0] == "approved")
@@ -124,10 +131,12 @@ def test_last_vote_and_another_change_have_one_winner(office: Office, rival: str
         with unit_of_work(office.tenant.id):
             return reseal(*locked_step(step.id, ctx=office.system), ctx=office.system)
 
-    for _ in range(4):
+    seen: set[str] = set()
+    for early, late in rounds_until(seen):
         item, step, execution = office.awaiting()
         office.vote(step, "fay")
-        at_once(partial(office.vote, step, "finn"), partial(compete, item, step, execution))
+        at_once(after(early, partial(office.vote, step, "finn")), after(late, partial(compete, item, step, execution)))
+        seen.add(office.step(step).status)
         step_status, status = office.step(step).status, office.execution(execution).status
         shown = office.item(item).status
         assert (step_status, status, shown) in {

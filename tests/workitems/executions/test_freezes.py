@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import threading
-import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +16,7 @@ from integrations.executions.lease import acquire_lease
 from integrations.freezes.scope import FreezeScope, frozen_since, moved
 from integrations.models import Attempt, Execution, Freeze
 from tests.jobs import run_jobs
+from tests.races import after, rounds_until
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
@@ -353,21 +354,26 @@ def test_command_sets_and_lifts_a_freeze(office: Office, bank: Receiver) -> None
 @pytest.mark.django_db(transaction=True)
 def test_lease_and_freeze_exclude_each_other(office: Office, bank: Receiver) -> None:
     """While a lease is being acquired a freeze waits for it, then names it as in flight: always exactly one of the two."""
-    for _ in range(8):
+    outcomes: set[bool] = set()
+    for early, late in rounds_until(outcomes):
         execution = office.execute(office.decided()).execution
         found: dict[str, Any] = {}
         threads = [
-            threading.Thread(target=_closing, args=(lambda run=execution: run_execution(office.tenant, run.id),)),
-            threading.Thread(target=_closing, args=(lambda seen=found: seen.update(stopped=_stop(office)),)),
+            threading.Thread(
+                target=_closing, args=(after(early, partial(run_execution, office.tenant, execution.id)),)
+            ),
+            threading.Thread(
+                target=_closing, args=(after(late, lambda seen=found: seen.update(stopped=_stop(office))),)
+            ),
         ]
         for thread in threads:
             thread.start()
-            time.sleep(0.004)
         for thread in threads:
             thread.join(20)
         stopped = found["stopped"]
         shown = office.execution(execution)
         was_sent = shown.attempts_made == 1
+        outcomes.add(was_sent)
         assert was_sent == (shown.status == "succeeded")
         assert (shown.blocked_by_freeze_id == stopped.freeze.id) == (not was_sent)
         if not was_sent:

@@ -106,4 +106,5 @@ def test_only_approved_bytes_ever_arrive(office: Office, bank: Receiver) -> None
     print(dict(ends))
     keys = [call["headers"]["idempotency-key"] for call in bank.requests()]
     assert len(keys) == len(set(keys)) == sent_before
+    assert sum(end.startswith("sent +") for end in ends) >= 2, "one contents won every round"
     assert sent_before >= ROUNDS // 2  # without a cancellation, something is approved in every outcome

@@ -67,3 +67,4 @@ def test_one_winner_one_receipt_and_a_typed_409(office: Office, record_property:
     print(dict(winners))
     record_property("winners", dict(winners))
     assert sum(winners.values()) == RACES
+    assert winners.keys() == {"approved", "rejected", "expired"}
