@@ -11,7 +11,7 @@ import re
 import sys
 from pathlib import Path
 
-_REQUIREMENT = re.compile(r"^([a-z0-9._-]+)==([^ ;\\]+)(?: ; (?P<marker>[^\\]+))?", re.MULTILINE)
+_REQUIREMENT = re.compile(r"^([a-z0-9._-]+)==([^\s;\\]+)(?: ; (?P<marker>[^\\\n]+))?", re.MULTILINE)
 
 
 def problems(sbom: Path, requirements: Path) -> list[str]:
