@@ -6,6 +6,7 @@ import ast
 import re
 import subprocess
 import sys
+import tomllib
 from collections import Counter
 from pathlib import Path
 
@@ -38,6 +39,15 @@ def test_imports_go_down_only() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
+
+
+def test_architecture_page_lists_the_layers_of_the_contracts() -> None:
+    contracts = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    for app in PACKAGES[1:]:
+        (layers,) = (contract["layers"] for contract in contracts if contract["name"] == f"Layers of {app}")
+        written = (", ".join(f"`{name}`" for name in re.split(r" [|:] ", layer)) for layer in layers)
+        assert f"| `{app}` | {' › '.join(written)} |" in page
 
 
 def test_modules_that_say_so_import_no_django() -> None:
