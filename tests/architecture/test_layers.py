@@ -47,7 +47,7 @@ def test_architecture_page_lists_the_layers_of_the_contracts() -> None:
     for app in PACKAGES[1:]:
         (layers,) = (contract["layers"] for contract in contracts if contract["name"] == f"Layers of {app}")
         written = (", ".join(f"`{name}`" for name in re.split(r" [|:] ", layer)) for layer in layers)
-        assert f"| `{app}` | {' › '.join(written)} |" in page
+        assert f"| `{app}` | {' > '.join(written)} |" in page
 
 
 def test_modules_that_say_so_import_no_django() -> None:
