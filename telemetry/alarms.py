@@ -64,6 +64,6 @@ def left_behind_alarm(count: int, oldest_due_s: float) -> str | None:
         return None
     jobs = "A job waits" if count == 1 else f"{count} jobs wait"
     return (
-        f"{jobs} with the engine that THREADA_ENGINE does not name, and nobody takes them over: look at the worker. "
-        "One that is started with this THREADA_ENGINE does so within seconds."
+        f"{jobs} in the engine that THREADA_ENGINE does not name, and no worker moves them. Start a worker with "
+        "the current THREADA_ENGINE; it moves them within seconds."
     )

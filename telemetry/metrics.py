@@ -41,7 +41,7 @@ def seal_metrics() -> Iterator[Metric]:
     )
     yield Metric(
         "threada_logs_broken",
-        "Logs, the instance's among them, that are not the ones that were signed: nothing more goes into them.",
+        "Logs whose rows differ from their signed tree head. Nothing is appended to them.",
         LogAlarm.objects.filter(acknowledged_at__isnull=True).count()
         + InstanceAlarm.objects.filter(acknowledged_at__isnull=True).count(),
     )

@@ -1,4 +1,4 @@
-"""Sweeps over all tenants: they only remind, by enqueueing jobs; the jobs look again under their own locks."""
+"""Sweeps over all tenants: they enqueue jobs, and the jobs check again under their own locks."""
 
 from __future__ import annotations
 
@@ -34,7 +34,10 @@ log = structlog.get_logger("threada.worker")
 
 
 def dispatch_all_waiting(*, now: datetime) -> int:
-    """Put what waits into the queue, tenant by tenant, up to its quota; also what a lifted freeze held."""
+    """Release executions of lifted freezes, and enqueue waiting executions of each tenant up to its quota.
+
+    Return how many were enqueued.
+    """
     with platform_role():
         release_lifted()
         with connection.cursor() as cursor:
@@ -53,7 +56,10 @@ def dispatch_all_waiting(*, now: datetime) -> int:
 
 
 def enqueue_due_executions(*, now: datetime) -> int:
-    """Remind of executions that are in the queue by their rows and have no live job, and of those whose worker died."""
+    """Enqueue runs again for dispatched executions without a live job, and for those whose worker died.
+
+    Return how many.
+    """
     lost = Q(status=ExecutionStatus.STARTED, dispatched_at__isnull=False, ready_at__lte=now)
     abandoned = Q(status=ExecutionStatus.RUNNING, lease_until__lte=now)
     abandoned |= Q(status=ExecutionStatus.RUNNING, waiting_until__lte=now)
@@ -87,14 +93,14 @@ def enqueue_overdue_intake(*, now: datetime) -> int:
     return len(due)
 
 
-def revive_reseals() -> None:
-    """Have jobs taken up again whose worker died: no row says that a reseal is due, the job alone does."""
+def revive_re_evaluations() -> None:
+    """Return re-evaluation jobs of dead workers to the queue. No row records that they are due."""
     with platform_role():
-        revive_jobs("workitems.reseal", "workitems.reseal_executions")
+        revive_jobs("workitems.re_evaluate_for_policies", "workitems.re_evaluate_for_integrations")
 
 
 def adopt_jobs_of_another_engine() -> None:
-    """Take over what waits with the engine that the instance ran on before, once it is switched."""
+    """Move jobs that wait in the previous engine to the current one, after THREADA_ENGINE was changed."""
     with platform_role():
         adopted = adopt_jobs()
     if adopted:
@@ -102,6 +108,6 @@ def adopt_jobs_of_another_engine() -> None:
 
 
 def delete_finished_jobs() -> None:
-    """Finished jobs are of no use (rows are the truth), and they make deleting a dead worker slow."""
+    """Delete finished jobs. Without this, deleting the row of a dead worker becomes slow."""
     with platform_role():
         forget_finished_jobs()

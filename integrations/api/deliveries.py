@@ -31,14 +31,14 @@ PUT_DELIVERY: Final = shape(
         "url": {"type": "string", "minLength": 1, "maxLength": 2000},
         "secret": {
             "type": "object",
-            "description": "{stored: name}, {env: NAME} or {file: /path}: a webhook's Standard Webhooks secret; what a "
-            "collector's headers say ${secret} for.",
+            "description": "{stored: name}, {env: NAME} or {file: /path}. Signs the messages of a webhook; "
+            "replaces ${secret} in the headers of a collector.",
         },
         "headers": {
             "type": "object",
             "maxProperties": MAX_HEADERS,
             "additionalProperties": {"type": "string", "maxLength": 1000},
-            "description": "For a collector. Where there is a secret: Authorization: Bearer ${secret}, unless said.",
+            "description": "Headers for a collector. Default with a secret: `Authorization: Bearer ${secret}`.",
         },
         "from": {
             "enum": ["now", "beginning"],

@@ -89,9 +89,9 @@ def next_try(
 
 
 def _wait(attempts: int, policy: RetryPolicy, retry_after_s: float | None, rng: random.Random) -> float:
-    """Return the delay: full jitter (M.
+    """Return the delay in seconds: full jitter, plus the Retry-After of the receiver.
 
-    Brooker, "Exponential Backoff And Jitter", 2015), plus the receiver's Retry-After.
+    Source of full jitter: Marc Brooker, "Exponential Backoff And Jitter", 2015.
     """
     ceiling = min(policy.max_backoff_s, policy.backoff_s * 2.0 ** min(attempts - 1, 60))
     asked = min(max(retry_after_s or 0.0, 0.0), MAX_WAIT_S)

@@ -47,7 +47,7 @@ def outcome_of_answer(answer: OutboundAnswer, *, now: datetime, secrets: Sequenc
         "elapsed_ms": answer.elapsed_ms,
     }
     if judged.succeeded and not readable:
-        detail = f"The receiver answered {answer.status} with a body that says JSON and is none."
+        detail = f"The receiver answered {answer.status} with a body that is declared as JSON but is not JSON."
         return Outcome(failure=FailureClass.BAD_RESPONSE, ambiguous=True, detail=detail, response=response)
     return Outcome(
         failure=judged.failure,

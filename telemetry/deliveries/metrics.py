@@ -29,6 +29,13 @@ def delivery_metrics() -> Iterator[Metric]:
         count, failing, lacking, rejected = found.get(status, (0, 0, 0, 0))
         labels = (("status", status.value),)
         yield Metric("threada_deliveries", "Continuous deliveries.", count, labels)
-        yield Metric("threada_delivery_failing_seconds", "The longest failing.", float(failing), labels)
-        yield Metric("threada_delivery_behind_receipts", "Sealed, not delivered: the most.", lacking, labels)
-        yield Metric("threada_delivery_rejected_receipts", "Thrown away by collectors.", float(rejected), labels)
+        yield Metric(
+            "threada_delivery_failing_seconds", "Longest time that a delivery has been failing.", float(failing), labels
+        )
+        yield Metric(
+            "threada_delivery_behind_receipts",
+            "Sealed receipts not yet delivered, of the delivery furthest behind.",
+            lacking,
+            labels,
+        )
+        yield Metric("threada_delivery_rejected_receipts", "Receipts rejected by collectors.", float(rejected), labels)

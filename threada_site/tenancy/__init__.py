@@ -1,1 +1,1 @@
-"""Tenants, principals and credentials as data; the unit of work; row-level security."""
+"""Tenants, principals, credentials and effective permissions."""

@@ -52,7 +52,9 @@ from workitems.models import WorkItem
 from workitems.steps.policy_decision import decision_request
 
 NEVER_CALLED_BACK: Final = Outcome(
-    failure=FailureClass.TIMEOUT, ambiguous=True, detail="The receiver did not call back in the time it had."
+    failure=FailureClass.TIMEOUT,
+    ambiguous=True,
+    detail="The receiver did not call back before the deadline of the callback.",
 )
 
 log = structlog.get_logger("threada.executions")
@@ -60,7 +62,7 @@ log = structlog.get_logger("threada.executions")
 
 @dataclass(frozen=True, slots=True)
 class ExecutionPlan:
-    """Everything the call needs: the lease, the sealed request, and the settings of the action."""
+    """Everything the call needs: the lease, the request of the envelope, and the settings of the action."""
 
     lease: Lease
     connector: str
@@ -136,7 +138,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
         lease = acquire_lease(execution, now=now)
         try:
             _check_in_time(execution, action, now=now)
-            sealed = open_to_run(item, execution)
+            envelope_fields = open_to_run(item, execution)
             verdict = _recheck(item, execution, ctx=ctx)
         except TransportFailure as failure:
             settle(item, execution, action, {}, Outcome.of_failure(failure), lease=lease, ctx=ctx)
@@ -154,8 +156,8 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
             )
         return ExecutionPlan(
             lease,
-            sealed["integration"]["connector"],
-            sealed["request"],
+            envelope_fields["integration"]["connector"],
+            envelope_fields["request"],
             action,
             host=host_of(execution),
             target=f"{execution.integration}.{execution.action}",
@@ -196,7 +198,7 @@ def _check_in_time(execution: Execution, action: ActionDocument, *, now: datetim
     """Raise `TransportFailure` if the time for all attempts passed while the execution waited."""
     began = execution.tries_began_at or now
     if (now - began).total_seconds() > action.retry.deadline_s:
-        raise TransportFailure(FailureClass.DEADLINE_PASSED, "Its turn came after the time there is for all tries.")
+        raise TransportFailure(FailureClass.DEADLINE_PASSED, "The execution waited past the deadline of all attempts.")
 
 
 def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Verdict:

@@ -251,7 +251,7 @@ def check_eligible(votes: StepVotes, *, ctx: ActingContext) -> None:
         case Eligibility.EXCLUDED:
             raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
         case Eligibility.NOT_ELIGIBLE:
-            raise errors.VoterNotEligible("You do not count on this decision. See waiting_for on the step.")
+            raise errors.VoterNotEligible("Your vote does not count on this decision. See waiting_for on the step.")
         case Eligibility.NOT_YET:
             raise errors.StageNotOpen("You are asked in a later stage. See waiting_for for who decides first.")
         case Eligibility.COUNTS:

@@ -84,7 +84,7 @@ class EmergencyPending(ValidationRefusal):
     reason_code = "emergency_pending"
     status = 409
     title = "An emergency publication of this policy waits to be confirmed"
-    advice = "Have a second person confirm it, or take it back."
+    advice = "Ask a second person to confirm the emergency publication, or end it."
 
 
 class EmergencyOver(ValidationRefusal):

@@ -42,7 +42,7 @@ class ExecutionNotUndoable(ExecutionRefusal):
     reason_code = "execution_not_undoable"
     status = 409
     title = "The execution cannot be undone"
-    advice = "Only one that succeeded, whose action names an undo, and once."
+    advice = "Undo an execution that succeeded, whose action names an undo, and that was not undone before."
 
 
 class FreezeLifted(ExecutionRefusal):
@@ -84,7 +84,7 @@ class InstanceStopping(ExecutionRefusal):
     reason_code = "stopping"
     status = 503
     title = "This web process is about to stop"
-    advice = "Ask another one; it still answers what comes in."
+    advice = "Send the request to another web process."
 
 
 class InstanceNotReady(ExecutionRefusal):

@@ -7,7 +7,7 @@ class UnderLegalHold(ValidationRefusal):
     reason_code = "legal_hold"
     status = 409
     title = "A legal hold forbids this"
-    advice = "See what holds it; a tenant administrator lifts holds."
+    advice = "List the legal holds; a steward can lift them."
 
 
 class ContentsRemoved(ValidationRefusal):
