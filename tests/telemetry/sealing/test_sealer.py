@@ -6,12 +6,14 @@ import json
 import threading
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import aics_tlog
 import pytest
 from django.db import DatabaseError, connection, transaction
 
-from telemetry.log.anchor import append_line
+from telemetry.log.anchor import Anchor, append_line
+from telemetry.log.store import LogStore
 from telemetry.models import Checkpoint, LogAlarm, LogLeaf, LogNode, Receipt, SealQueueEntry
 from tests.factories import make_tenant
 from tests.telemetry.sealed import (
@@ -48,6 +50,26 @@ def as_owner(*statements: str) -> None:
         for table in ("telemetry_receipt", "telemetry_logleaf", "telemetry_lognode", "telemetry_checkpoint"):
             cursor.execute(f"ALTER TABLE {table} ENABLE TRIGGER USER")
         cursor.execute("RESET ROLE")
+
+
+def test_a_checkpoint_is_published_outside_before_the_database(
+    sealing_setup: SealingSetup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process killed between the two leaves a copy outside that the database lacks, never the reverse."""
+    order: list[str] = []
+
+    def noted(name: str, function: Any) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            order.append(name)
+            return function(*args, **kwargs)
+
+        return call
+
+    monkeypatch.setattr(Anchor, "append_checkpoint", noted("outside", Anchor.append_checkpoint))
+    monkeypatch.setattr(LogStore, "add_checkpoint", noted("database", LogStore.add_checkpoint))
+    write_receipts(make_tenant("acme"), 3)
+    sealing_setup.seal(with_instance_log=False)
+    assert order == ["outside", "database"]
 
 
 def queued() -> int:

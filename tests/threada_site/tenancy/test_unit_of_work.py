@@ -111,6 +111,15 @@ class TestRequireUnitOfWork:
         with unit_of_work(tenant.id), pytest.raises(OutsideUnitOfWorkError):
             require_unit_of_work(uuid.uuid4())
 
+    @pytest.mark.django_db(transaction=True)
+    def test_require_fails_outside_a_transaction(self, tenant: Tenant) -> None:
+        connection.threada_tenant = tenant.id
+        with pytest.raises(OutsideUnitOfWorkError):
+            require_unit_of_work(tenant.id)
+        with transaction.atomic():
+            require_unit_of_work(tenant.id)
+        connection.threada_tenant = None
+
 
 class TestPlatformRole:
     def test_platform_role_is_reset(self, tenant: Tenant) -> None:

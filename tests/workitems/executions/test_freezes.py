@@ -12,7 +12,7 @@ import pytest
 from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
-from integrations.executions.lease import acquire_lease
+from integrations.executions.lease import Lease, acquire_lease
 from integrations.freezes.scope import FreezeScope, frozen_since, moved
 from integrations.models import Attempt, Execution, Freeze
 from tests.jobs import run_jobs
@@ -380,6 +380,39 @@ def test_lease_and_freeze_exclude_each_other(office: Office, bank: Receiver) -> 
             assert stopped.in_flight == []
         lift(office, stopped.freeze)
         run_jobs()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_freeze_waits_for_a_lease_that_is_being_acquired(
+    office: Office, bank: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execution = office.execute(office.decided()).execution
+    acquired, may_commit, frozen = threading.Event(), threading.Event(), threading.Event()
+    found: dict[str, Any] = {}
+
+    def acquire(row: Execution, *, now: datetime) -> Lease:
+        lease = acquire_lease(row, now=now)
+        acquired.set()
+        assert may_commit.wait(20)
+        return lease
+
+    def stop() -> None:
+        found["stopped"] = _stop(office)
+        frozen.set()
+
+    monkeypatch.setattr("workitems.executions.run_execution.acquire_lease", acquire)
+    runs = threading.Thread(target=_closing, args=(partial(run_execution, office.tenant, execution.id),))
+    stops = threading.Thread(target=_closing, args=(stop,))
+    runs.start()
+    assert acquired.wait(20)
+    stops.start()
+    try:
+        assert not frozen.wait(0.5)
+    finally:
+        may_commit.set()
+        for thread in (runs, stops):
+            thread.join(20)
+    assert [row.id for row in found["stopped"].in_flight] == [execution.id]
 
 
 def _stop(office: Office) -> Any:

@@ -77,6 +77,19 @@ def test_a_run_leaves_its_receipts(office: Office, bank: Receiver) -> None:
     assert done["outcome"] == {"status": "succeeded", "work_item_status": "resolved"}
 
 
+def test_a_rejection_after_an_ambiguous_attempt_leaves_the_outcome_unknown(office: Office, bank: Receiver) -> None:
+    """The first attempt may have acted, so the answer to the second says nothing about the effect."""
+    bank.behave(status=500)
+    execution = started(office)
+    run_execution(office.tenant, execution.id)
+    assert office.execution(execution).status == "started"
+    bank.behave(status=400)
+    office.set_execution(execution, next_try_at=clock.now())
+    run_execution(office.tenant, execution.id)
+    assert [attempt.ambiguous for attempt in attempts(office, execution)] == [True, False]
+    assert office.execution(execution).status == "outcome_unknown"
+
+
 def test_another_envelope_is_not_sent(office: Office, bank: Receiver) -> None:
     """Somebody with the database in hand points the execution at another envelope."""
     first, second = started(office), started(office)

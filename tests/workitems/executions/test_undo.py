@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from integrations.models import Execution
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, RULES, WORKFLOW, Office
+from tests.workitems.retention.archives import aged, dry_run, put_rule, run
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.kernel import errors
+from threada_site.kernel import clock, errors
 from workitems.executions.operator_actions import cancel_execution, retry_execution
 from workitems.executions.undo import undo_of
 from workitems.explain.gather import explain_work_item
@@ -109,6 +111,19 @@ def test_an_undo_may_need_an_approval(refunding: Office, bank: Receiver) -> None
     assert refunding.execution(started.execution).status == "succeeded"
     assert refunding.item(item).status == "resolved"
     assert len(bank.requests()) == 2
+
+
+def test_retention_keeps_an_ended_item_with_an_open_undo(refunding: Office, bank: Receiver) -> None:
+    refunding.put_rules(ASKS_FINANCE, *RULES)
+    item, execution = paid(refunding)
+    started = refunding.execute(item, action="refund")
+    refunding.set_execution(execution, finished_at=clock.now() - timedelta(days=100))
+    aged(refunding, item, days=100)
+    put_rule(refunding, keep_payload="P30D")
+    assert (dry_run(refunding).planned_contents, run(refunding)) == (0, 0)
+    refunding.on_execution(started.execution, cancel_execution)
+    refunding.set_execution(started.execution, finished_at=clock.now() - timedelta(days=100))
+    assert (dry_run(refunding).planned_contents, run(refunding)) == (1, 1)
 
 
 @pytest.mark.parametrize("decision", ["reject", "cancel"])

@@ -128,6 +128,18 @@ def test_what_forbids_an_erasure(office: Office) -> None:
         erase_subject(ended.subject_id, now=clock.now(), ctx=acting_system(other))  # type: ignore[arg-type]
 
 
+def test_a_legal_hold_on_a_requester_without_cases_prevents_the_erasure(office: Office) -> None:
+    quinn = office.join("quinn")
+    with unit_of_work(office.tenant.id):
+        request = LegalHoldRequest(reason="The auditor asked.", requester_id=quinn.id)
+        legal_hold = set_legal_hold(request, ctx=office.ctx("ada"))
+        with pytest.raises(errors.UnderLegalHold, match="names this principal as requester"):
+            erase_principal(quinn, ctx=office.ctx("ada"))
+        lift_legal_hold(legal_hold.id, reason="The audit is over.", ctx=office.ctx("ada"))
+        erase_principal(quinn, ctx=office.ctx("ada"))
+    assert [body["inputs"]["principal"] for body in office.bodies("principal.erased")] == [quinn.public_id]
+
+
 def test_erased_once_a_person_may_come_back_as_somebody_new(office: Office) -> None:
     about_people(office)
     item, _, _ = ended_case(office)

@@ -27,7 +27,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.personal_data.erasable_fields import ErasedJSON, is_erased
-from workitems.models import DecisionStep, Evidence, RetentionRun, Vote, WorkItem
+from workitems.models import DecisionStep, Evidence, LegalHold, RetentionRun, Vote, WorkItem
 from workitems.retention import sweep as keeping
 from workitems.retention.case_tables import case_tables
 from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
@@ -188,6 +188,37 @@ def test_without_a_rule_everything_is_kept(office: Office) -> None:
     assert dry_run(office).rules == []
     assert run(office) == 0
     assert rows(office) == {**before, "Receipt": before["Receipt"] + 2}
+
+
+def test_a_run_in_progress_is_not_replaced(office: Office) -> None:
+    for _ in range(2):
+        cancelled(office, days=100)
+    put_rule(office, keep_payload="P30D")
+    planned = dry_run(office)
+    with unit_of_work(office.tenant.id):
+        assert not apply_batch(now=clock.now(), ctx=office.system, size=1).is_last
+    with pytest.raises(errors.Conflict, match="in progress"):
+        dry_run(office)
+    with unit_of_work(office.tenant.id):
+        assert RetentionRun.objects.get().id == planned.id
+        assert RetentionRun.objects.get().status == "running"
+
+
+def test_batches_and_legal_holds_need_a_steward(office: Office) -> None:
+    case = cancelled(office, days=100)
+    legal_hold = set_a_legal_hold(office, workflow="payroll")
+    put_rule(office, keep_payload="P30D")
+    dry_run(office)
+    with unit_of_work(office.tenant.id):
+        ctx = office.ctx("fay")
+        with pytest.raises(errors.PermissionDenied):
+            apply_batch(now=clock.now(), ctx=ctx)
+        with pytest.raises(errors.PermissionDenied):
+            lift_legal_hold(legal_hold.id, reason="No reason.", ctx=ctx)
+        with pytest.raises(errors.PermissionDenied):
+            set_legal_hold(LegalHoldRequest(reason="No reason.", workflow="payments"), ctx=ctx)
+        assert LegalHold.objects.get().lifted_at is None
+    assert not is_erased(office.item(case).payload)
 
 
 def test_only_what_has_ended_goes(office: Office) -> None:

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 
+from integrations.freezes.scope import FreezeScope
 from tests.jobs import run_jobs
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
+from workitems.executions.freezes import set_freeze
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep
 from workitems.steps.deadline_sweep import sweep_deadlines
-from workitems.steps.deadlines import expire_step
+from workitems.steps.deadlines import act_on_deadlines, expire_step
 
 
 def put_deadline(office: Office, **rule: Any) -> None:
@@ -53,6 +55,45 @@ def test_what_was_decided_does_not_expire(office: Office) -> None:
     told = office.kinds(item)
     expire(office, step, clock.now() + timedelta(hours=2))
     assert (office.step(step).status, office.kinds(item)) == ("rejected", told)
+
+
+def overdue_in_every_way(office: Office) -> DecisionStep:
+    """Return a step whose reminder, escalation and expiry are all due."""
+    put_deadline(office, remind_after="PT10M", escalate_after="PT20M", escalate_to=[{"role": "approver"}])
+    _, step, _ = office.awaiting()
+    return step
+
+
+def overdue(step: DecisionStep) -> dict[str, datetime]:
+    return dict.fromkeys(("remind_at", "escalate_at", "expires_at"), step.opened_at + timedelta(seconds=1))
+
+
+def after_deadlines(office: Office, step: DecisionStep) -> tuple[str, list[str]]:
+    """Act on the deadlines of the step, as the sweep does once it holds the lock. Return its status and receipts."""
+    with unit_of_work(office.tenant.id):
+        item, locked = locked_step(step.id, ctx=office.system)
+        act_on_deadlines(item, locked, now=clock.now() + timedelta(hours=2), ctx=office.system)
+        kinds = office.kinds(item)
+    return office.step(step).status, kinds
+
+
+def test_deadlines_of_a_step_decided_before_the_lock_do_nothing(office: Office) -> None:
+    step = overdue_in_every_way(office)
+    office.vote(step, "fay", "reject")
+    # The sweep read the step before the vote. Its expiry is checked again by `expire_step`, the others only here.
+    office.set_step(step, **(overdue(step) | {"expires_at": clock.now() + timedelta(days=1)}))
+    with unit_of_work(office.tenant.id):
+        told = office.kinds(step.work_item)
+    assert after_deadlines(office, step) == ("rejected", told)
+
+
+def test_deadlines_of_a_step_frozen_before_the_lock_do_nothing(office: Office) -> None:
+    step = overdue_in_every_way(office)
+    office.set_step(step, **overdue(step))
+    with unit_of_work(office.tenant.id):
+        set_freeze(FreezeScope(), reason="Stop", ctx=office.ctx("ada"))
+        told = office.kinds(step.work_item)
+    assert after_deadlines(office, step) == ("pending", told)
 
 
 def test_a_step_escalates_once_at_its_deadline(office: Office) -> None:

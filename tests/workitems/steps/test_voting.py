@@ -12,8 +12,8 @@ from tests.jobs import queued_jobs
 from tests.workitems.office import ASKS_TWO, BANK, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.roles import withdraw_role
-from threada_site.kernel import clock, errors
-from threada_site.kernel.context import EntryPoint
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import EntryPoint, Scope
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.canonical import commitment
 from workitems.items.locks import locked_step
@@ -187,6 +187,28 @@ def test_a_changed_integration_takes_no_vote(office: Office) -> None:
         upsert_integration("bank", {**BANK, "base_url": "http://127.0.0.1:10"}, ctx=ctx)
     with pytest.raises(errors.StepClosed):
         office.vote(step, "fay")
+
+
+def test_claims_need_the_scope_of_deciding(office: Office) -> None:
+    """An approver whose credential holds only workitems:read counts on the step and still may not claim it."""
+    _, step, _ = office.awaiting()
+    ctx = office.ctx("fay", scopes=[Scope.WORKITEMS_READ.value])
+    with unit_of_work(office.tenant.id):
+        for operation in (claim_step, release_step):
+            with pytest.raises(errors.PermissionDenied, match="decisions:decide"):
+                operation(*locked_step(step.id, ctx=office.system), ctx=ctx)
+    assert office.step(step).claimed_by_id is None
+
+
+def test_the_database_allows_one_pending_step_per_item(office: Office) -> None:
+    _, step, _ = office.awaiting()
+    with unit_of_work(office.tenant.id):
+        second = DecisionStep.objects.get(id=step.id)
+        second.id = ids.new_uuid()
+        with pytest.raises(IntegrityError, match="decisionstep_one_pending_per_item"), transaction.atomic():
+            second.save(force_insert=True)
+        second.status = "superseded"
+        second.save(force_insert=True)
 
 
 def test_a_claim_is_exclusive_and_ends_by_itself(office: Office) -> None:
