@@ -26,7 +26,7 @@ from threada_site.kernel.errors.retention import RetentionStandsStill
 from threada_site.tenancy.models import Tenant
 from workitems import selectors, sweeps
 from workitems.executions import run_execution as run
-from workitems.executions.reseal import reseal as reseal_step
+from workitems.executions.re_evaluate import re_evaluate_step
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.addressing import SEND, address_notice
@@ -63,21 +63,21 @@ def run_execution(tenant_id: str, execution_id: str) -> None:
     run.run_execution(tenant_of_job(tenant_id), uuid.UUID(execution_id))
 
 
-@task("workitems.reseal", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
-def reseal(tenant_id: str, policy_version_ids: list[str]) -> None:
+@task("workitems.re_evaluate_for_policies", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
+def re_evaluate_for_policies(tenant_id: str, policy_version_ids: list[str]) -> None:
     """Decide again on the open steps that pin any of these policy versions."""
     pinned = [uuid.UUID(version_id) for version_id in policy_version_ids]
-    _reseal(tenant_of_job(tenant_id), policy_version_ids__overlap=pinned)
+    _re_evaluate_pending_steps(tenant_of_job(tenant_id), policy_version_ids__overlap=pinned)
 
 
-@task("workitems.reseal_executions", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
-def reseal_executions(tenant_id: str, integration_version_ids: list[str]) -> None:
+@task("workitems.re_evaluate_for_integrations", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
+def re_evaluate_for_integrations(tenant_id: str, integration_version_ids: list[str]) -> None:
     """Build new envelopes for executions that wait for approval and pin any of these integration versions."""
     pinned = [uuid.UUID(version_id) for version_id in integration_version_ids]
-    _reseal(tenant_of_job(tenant_id), execution__integration_version_id__in=pinned)
+    _re_evaluate_pending_steps(tenant_of_job(tenant_id), execution__integration_version_id__in=pinned)
 
 
-def _reseal(tenant: Tenant, **which: Any) -> None:
+def _re_evaluate_pending_steps(tenant: Tenant, **which: Any) -> None:
     """Process each step in its own transaction. A failure does not affect other steps; the job is repeated."""
     with unit_of_work(tenant.id):
         pending = DecisionStep.objects.filter(tenant_id=tenant.id, status=StepStatus.PENDING, **which)
@@ -88,9 +88,9 @@ def _reseal(tenant: Tenant, **which: Any) -> None:
             with unit_of_work(tenant.id):
                 found = _locked_step(tenant, step_id)
                 if found is not None:
-                    reseal_step(*found, ctx=job_context(tenant))
+                    re_evaluate_step(*found, ctx=job_context(tenant))
         except Exception as error:  # raised below, after the other steps
-            log.exception("reseal_failed", step=str(step_id))
+            log.exception("re_evaluation_failed", step=str(step_id))
             broken = error
     if broken is not None:
         raise broken
@@ -104,11 +104,11 @@ def dispatch_waiting() -> None:
 
 @periodic("workitems.sweep", queue=SWEEP_QUEUE, cron="* * * * * */5")
 def sweep() -> None:
-    """Enqueue lost and due executions, intake decisions and reseals, every five seconds."""
+    """Enqueue lost and due executions, intake decisions and re-evaluations, every five seconds."""
     sweeps.adopt_jobs_of_another_engine()  # first: adopted jobs need not be enqueued again
     sweeps.enqueue_due_executions(now=clock.now())
     sweeps.enqueue_overdue_intake(now=clock.now())
-    sweeps.revive_reseals()
+    sweeps.revive_re_evaluations()
 
 
 @periodic("workitems.deadlines", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")

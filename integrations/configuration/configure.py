@@ -35,7 +35,7 @@ from threada_site.tenancy.upsert import Change, UpsertResult
 from threada_site.tenancy.versioned_documents import put_version, says_already
 
 _MOST_NAMED: Final = 10
-RESEAL: Final = "workitems.reseal_executions"
+RE_EVALUATE_FOR_INTEGRATIONS: Final = "workitems.re_evaluate_for_integrations"
 """Name of the task that rebuilds the envelopes of executions that wait for an approval.
 
 Argument: `integration_version_ids`, the pinned versions.
@@ -76,7 +76,7 @@ def upsert_integration(
         ctx=ctx,
     )
     if put.replaced is not None:
-        enqueue(RESEAL, tenant_id=ctx.tenant_id, integration_version_ids=[str(put.replaced.id)])
+        enqueue(RE_EVALUATE_FOR_INTEGRATIONS, tenant_id=ctx.tenant_id, integration_version_ids=[str(put.replaced.id)])
     return UpsertResult(integration, put.change)
 
 

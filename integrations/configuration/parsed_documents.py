@@ -38,12 +38,12 @@ def check_intact(execution: Execution) -> None:
     """
     version = execution.integration_version
     if canonical_sha256(version.spec) != version.spec_sha256:
-        raise envelope_mismatch("What would run is not what was sealed: the integration version was changed.")
+        raise envelope_mismatch("What would run is not what the envelope contains: the integration version changed.")
     try:
         action_of(execution)
     except ThreadaError:
         raise envelope_mismatch(
-            "What would run is not what was sealed: the integration version lacks the action."
+            "What would run is not what the envelope contains: the integration version lacks the action."
         ) from None
 
 

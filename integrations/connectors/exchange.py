@@ -77,7 +77,7 @@ def outbound_request(
         return OutboundRequest(request["method"], request["url"], tuple(headers.items()), body)
     except ValueError as error:
         raise TransportFailure(
-            FailureClass.ENVELOPE_MISMATCH, f"The request cannot be sent as sealed: {error}"
+            FailureClass.ENVELOPE_MISMATCH, f"The request cannot be sent as the envelope contains it: {error}"
         ) from None
 
 

@@ -130,5 +130,5 @@ def _message(request: Mapping[str, Any], terms: CallTerms) -> bytes:
         return message.as_bytes()
     except ValueError as error:
         raise TransportFailure(
-            FailureClass.ENVELOPE_MISMATCH, f"The message cannot be sent as sealed: {error}"
+            FailureClass.ENVELOPE_MISMATCH, f"The message cannot be sent as the envelope contains it: {error}"
         ) from None

@@ -76,9 +76,7 @@ def build_envelope(
     """
     outbound = (action, integration, integration_version_id, connector, action_sha256, request, idempotency_key)
     if len({part is None for part in outbound}) != 1:
-        raise ValueError(
-            "An action is sealed with integration, version, connector, digest, request and key, or not at all."
-        )
+        raise ValueError("Give integration, version, connector, digest, request and key together, or none of them.")
     body = canonical_bytes(
         {
             "format": FORMAT,
@@ -133,4 +131,4 @@ def check_agrees(content: Mapping[str, Any], now: BuiltEnvelope) -> None:
         if name not in content or name not in expected or content[name] != expected[name]
     )
     if differing:
-        raise envelope_mismatch(f"What would run is not what was sealed: {', '.join(differing)}.")
+        raise envelope_mismatch(f"What would run is not what the envelope contains: {', '.join(differing)}.")

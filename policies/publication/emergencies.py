@@ -22,7 +22,7 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import EmergencyPending, TransitionNotAllowed
 
-RESEAL: Final = "workitems.reseal"
+RE_EVALUATE_FOR_POLICIES: Final = "workitems.re_evaluate_for_policies"
 """Task that supersedes open steps pinning one of `policy_version_ids` (UUIDs as text) and re-evaluates them."""
 
 
@@ -123,7 +123,7 @@ def _retire(
     _close(emergency, status, ctx=ctx)
     back = in_force.public_id if in_force else None
     record(_entry("policy.emergency_ended", emergency, in_force=back), ctx=ctx)
-    enqueue(RESEAL, tenant_id=ctx.tenant_id, policy_version_ids=[str(version.id)])
+    enqueue(RE_EVALUATE_FOR_POLICIES, tenant_id=ctx.tenant_id, policy_version_ids=[str(version.id)])
 
 
 def _back_in_force(emergency: EmergencyPublication, *, ctx: ActingContext) -> PolicyVersion | None:

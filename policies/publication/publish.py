@@ -17,7 +17,7 @@ from policies.lifecycle import POLICY_VERSION, PolicyVersionStatus
 from policies.locks import locked_policy_of, locked_version
 from policies.models import PolicyVersion
 from policies.publication.attached import attached_to
-from policies.publication.emergencies import RESEAL, note_retired, open_emergency, replace_emergency
+from policies.publication.emergencies import RE_EVALUATE_FOR_POLICIES, note_retired, open_emergency, replace_emergency
 from policies.publication.rules import Emergency, check_may_publish, check_may_publish_alone
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -85,7 +85,7 @@ def publish_policy_version(
         }
         record(version_entry("policy.published_in_emergency", published, **outcome), ctx=ctx)
     if applies_to_open:
-        _reseal(_supersede_earlier(published, ctx=ctx), ctx=ctx)
+        _enqueue_re_evaluation(_supersede_earlier(published, ctx=ctx), ctx=ctx)
     return published
 
 
@@ -110,7 +110,7 @@ def retire_policy_version(version: PolicyVersion, *, ctx: ActingContext) -> Poli
         note_retired(policy, ctx=ctx)
     retired.policy = policy
     record(version_entry("policy.retired", retired, was_in_force=was_in_force), ctx=ctx)
-    _reseal([retired.id], ctx=ctx)
+    _enqueue_re_evaluation([retired.id], ctx=ctx)
     return retired
 
 
@@ -143,7 +143,7 @@ def _supersede_earlier(published: PolicyVersion, *, ctx: ActingContext) -> list[
     return earlier
 
 
-def _reseal(version_ids: Iterable[uuid.UUID], *, ctx: ActingContext) -> None:
+def _enqueue_re_evaluation(version_ids: Iterable[uuid.UUID], *, ctx: ActingContext) -> None:
     named = sorted(str(version_id) for version_id in version_ids)
     if named:
-        enqueue(RESEAL, tenant_id=ctx.tenant_id, policy_version_ids=named)
+        enqueue(RE_EVALUATE_FOR_POLICIES, tenant_id=ctx.tenant_id, policy_version_ids=named)

@@ -188,12 +188,12 @@ class World(RuleBasedStateMachine):
         if step is None:
             return
         opened_at = step.opened_at
-        sealed = "0" * 64 if is_stale else step.envelope_sha256
-        if self.attempt(lambda: self.office.vote(step, by, decision, envelope_sha256=sealed)) is None:
+        digest = "0" * 64 if is_stale else step.envelope_sha256
+        if self.attempt(lambda: self.office.vote(step, by, decision, envelope_sha256=digest)) is None:
             return
         assert not is_stale
         assert clock.now() <= opened_at + EXPIRES_AFTER + self.frozen_until_now()
-        books = self.approvals.setdefault(sealed, Approval(self.amounts[item.id], opened_at))
+        books = self.approvals.setdefault(digest, Approval(self.amounts[item.id], opened_at))
         if decision == "reject":
             books.is_rejected = True
         elif by in FINANCE:
@@ -318,17 +318,17 @@ class World(RuleBasedStateMachine):
                 body = bytes(execution.envelope.body)
                 slug = execution.integration
                 is_repeatable = readable_action_of(execution).idempotent
-            sealed, sent = hashlib.sha256(body).hexdigest(), json.loads(request["body"])
+            digest, sent = hashlib.sha256(body).hexdigest(), json.loads(request["body"])
             amount = self.amounts[execution.work_item_id]
             self.requests[public_id] += 1
             self.effects[f"{slug} {'approved' if self.needed[public_id] else 'allowed'}"] += 1
-            assert sealed == execution.envelope.sha256
+            assert digest == execution.envelope.sha256
             assert sent == json.loads(body)["request"]["body"] == {"amount": amount}
             assert amount != self.denied
             assert public_id not in self.cancelled
             assert not [each for each in self.freezes if each.integration in ("", slug)]
             if self.needed[public_id]:
-                books = self.approvals[sealed]
+                books = self.approvals[digest]
                 assert books.amount == amount
                 assert len(books.approved_by) >= self.needed[public_id]
                 assert not books.is_rejected

@@ -25,12 +25,12 @@ def test_two_from_finance_approve_and_the_bank_is_called_once(demo: Demo, bank: 
     assert step["execution_id"] == body["execution_id"]
     assert step["reason_codes"] == ["AMOUNT_OVER_LIMIT"]
     assert step["waiting_for"] == [{"role": "finance", "missing": 2}]
-    sealed = envelope_bytes(step)
-    assert hashlib.sha256(sealed).hexdigest() == step["envelope_sha256"]
-    assert canonical_bytes(json.loads(sealed)) == sealed
+    envelope = envelope_bytes(step)
+    assert hashlib.sha256(envelope).hexdigest() == step["envelope_sha256"]
+    assert canonical_bytes(json.loads(envelope)) == envelope
     approved_body = {"vendor": "Hooli", "amount_minor": 2_000_000, "reference": item}
     assert step["envelope"]["request"]["body"] == approved_body
-    assert BANK_TOKEN.encode() not in sealed
+    assert BANK_TOKEN.encode() not in envelope
 
     first = demo.vote("finance-1", step, comment="Matches the contract.")
     assert first.status_code == 201, first.content

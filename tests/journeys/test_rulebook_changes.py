@@ -78,7 +78,7 @@ def test_applied_to_open_steps_it_asks_again_over_a_new_envelope(demo: Demo, ban
     demo.vote("finance-1", old)
     demo.wait()
     publish_for_open(demo, approval(count=1, role="security"), ALLOW)
-    assert demo.wait() == ["workitems.reseal"]
+    assert demo.wait() == ["workitems.re_evaluate_for_policies"]
     new = demo.step_of(item)
     assert new["decision_step_id"] != old["decision_step_id"]
     assert (new["votes"], new["waiting_for"]) == ([], [{"role": "security", "missing": 1}])

@@ -44,8 +44,12 @@ ALLOW = spec(rule("yes", "allow"))
 DENY = spec(rule("no", "deny"))
 
 
-def waiting_reseals() -> list[list[str]]:
-    return [job.arguments["policy_version_ids"] for job in waiting_jobs() if job.task == "workitems.reseal"]
+def waiting_re_evaluations() -> list[list[str]]:
+    return [
+        job.arguments["policy_version_ids"]
+        for job in waiting_jobs()
+        if job.task == "workitems.re_evaluate_for_policies"
+    ]
 
 
 def test_a_channel_is_created_once(work: ActingContext) -> None:
@@ -168,7 +172,7 @@ def test_publishing_keeps_the_previous_version_published(work: ActingContext) ->
         "replay": None,
     }
     assert published[1]["policy"]["document_sha256"] == canonical_sha256(DENY)
-    assert waiting_reseals() == []
+    assert waiting_re_evaluations() == []
     with pytest.raises(errors.VersionNotDraft):
         publish_policy_version(first, ctx=work)
     assert Policy.objects.get().in_force_id == second.id
@@ -178,7 +182,7 @@ def test_publishing_for_open_steps_re_evaluates_them(work: ActingContext) -> Non
     first, second = (upsert_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
     third = draft_policy_version("payments", spec(rule("other", "allow")), ctx=work).row
     publish_policy_version(third, ctx=work, applies_to_open=True)
-    assert waiting_reseals() == [sorted([str(first.id), str(second.id)])]
+    assert waiting_re_evaluations() == [sorted([str(first.id), str(second.id)])]
 
 
 def test_retiring_what_is_in_force_leaves_nothing_in_force(work: ActingContext) -> None:
@@ -188,7 +192,7 @@ def test_retiring_what_is_in_force_leaves_nothing_in_force(work: ActingContext) 
     assert Policy.objects.get().in_force_id is None
     assert PolicyVersion.objects.get(id=first.id).status == "published"
     assert receipts("policy.retired")[0]["outcome"] == {"status": "retired", "was_in_force": True}
-    assert waiting_reseals() == [[str(second.id)]]
+    assert waiting_re_evaluations() == [[str(second.id)]]
     with pytest.raises(errors.TransitionNotAllowed):
         retire_policy_version(second, ctx=work)
 
@@ -197,14 +201,14 @@ def test_retiring_an_older_version_keeps_the_newer_in_force(work: ActingContext)
     first, second = (upsert_policy("payments", document, ctx=work).row for document in (ALLOW, DENY))
     retire_policy_version(first, ctx=work)
     assert Policy.objects.get().in_force_id == second.id
-    assert waiting_reseals() == [[str(first.id)]]
+    assert waiting_re_evaluations() == [[str(first.id)]]
 
 
 def test_a_draft_cannot_be_retired(work: ActingContext) -> None:
     draft = draft_policy_version("payments", ALLOW, ctx=work).row
     with pytest.raises(errors.TransitionNotAllowed):
         retire_policy_version(draft, ctx=work)
-    assert waiting_reseals() == []
+    assert waiting_re_evaluations() == []
 
 
 def test_a_policy_with_failing_tests_is_neither_saved_nor_published(work: ActingContext) -> None:

@@ -26,7 +26,7 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 from workitems.executions.close_item import cancel_work_item, edit_payload
 from workitems.executions.operator_actions import cancel_execution
-from workitems.executions.reseal import reseal
+from workitems.executions.re_evaluate import re_evaluate_step
 from workitems.executions.run_execution import run_execution
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Vote, WorkItem
@@ -118,7 +118,7 @@ def test_last_vote_and_deadline_have_one_winner(office: Office) -> None:
         assert jobs_of(execution) == (ends[0] == "approved")
 
 
-@pytest.mark.parametrize("rival", ["edit", "cancel item", "cancel execution", "reseal"])
+@pytest.mark.parametrize("rival", ["edit", "cancel item", "cancel execution", "re-evaluation"])
 def test_last_vote_and_another_change_have_one_winner(office: Office, rival: str) -> None:
     def compete(item: WorkItem, step: DecisionStep, execution: Execution) -> Any:
         match rival:
@@ -129,7 +129,7 @@ def test_last_vote_and_another_change_have_one_winner(office: Office, rival: str
             case "cancel execution":
                 return office.on_execution(execution, cancel_execution)
         with unit_of_work(office.tenant.id):
-            return reseal(*locked_step(step.id, ctx=office.system), ctx=office.system)
+            return re_evaluate_step(*locked_step(step.id, ctx=office.system), ctx=office.system)
 
     seen: set[str] = set()
     for early, late in rounds_until(seen):
@@ -140,7 +140,7 @@ def test_last_vote_and_another_change_have_one_winner(office: Office, rival: str
         step_status, status = office.step(step).status, office.execution(execution).status
         shown = office.item(item).status
         assert (step_status, status, shown) in {
-            ("approved", "started", "executing"),  # reseal came too late
+            ("approved", "started", "executing"),  # re-evaluation came too late
             ("approved", "cancelled", "new"),  # approved, then taken back before it was sent
             ("approved", "cancelled", "cancelled"),
             ("approved", "cancelled", "ready"),

@@ -58,13 +58,13 @@ def test_it_sweeps_all_tenants(office: Office, other_tenant: object) -> None:
 
 
 @pytest.mark.parametrize("heartbeat_age_s", [1, 60])
-def test_a_reseal_whose_worker_died_is_taken_up_again(office: Office, heartbeat_age_s: int) -> None:
+def test_a_re_evaluation_whose_worker_died_is_taken_up_again(office: Office, heartbeat_age_s: int) -> None:
     office.awaiting()
     run_jobs()
     office.put_bank(base_url="http://127.0.0.1:10")
-    lose_workers("workitems.reseal%", heard_of_s_ago=heartbeat_age_s)
-    sweeps.revive_reseals()
-    expected = ["workitems.reseal_executions"] if heartbeat_age_s > 30 else []
+    lose_workers("workitems.re_evaluate_for_%", heard_of_s_ago=heartbeat_age_s)
+    sweeps.revive_re_evaluations()
+    expected = ["workitems.re_evaluate_for_integrations"] if heartbeat_age_s > 30 else []
     assert [name for name, _ in queued_jobs()] == expected
 
 

@@ -53,7 +53,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
     is_pending = step.status == StepStatus.PENDING
     rule = from_json(step.rule)
     envelope = bytes(step.envelope.body)
-    sealed: dict[str, Any] = orjson.loads(envelope)
+    envelope_fields: dict[str, Any] = orjson.loads(envelope)
     previous = selectors.superseded_before(step)
     page = {
         "question": question_of(step),
@@ -73,8 +73,8 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         **_rules(step, ctx=ctx),
     }
     whole = query.get("whole") == "1"
-    content = _content(step, sealed, envelope, whole=whole)
-    changes = differences_to(previous, sealed, step.work_item.payload, whole=whole) if previous else None
+    content = _content(step, envelope_fields, envelope, whole=whole)
+    changes = differences_to(previous, envelope_fields, step.work_item.payload, whole=whole) if previous else None
     return {
         **page,
         **content,
@@ -83,14 +83,14 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
     }
 
 
-def _content(step: DecisionStep, sealed: dict[str, Any], envelope: bytes, *, whole: bool) -> dict[str, Any]:
+def _content(step: DecisionStep, envelope_fields: dict[str, Any], envelope: bytes, *, whole: bool) -> dict[str, Any]:
     """Return payload, evidence and envelope, shortened to the size of a page unless `whole` is set."""
     evidence = [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(step.work_item)]
     parts = {
-        "sends": what_is_sent(sealed),
+        "sends": what_is_sent(envelope_fields),
         "payload": step.work_item.payload,
         "evidence": evidence,
-        "sealed": sealed,
+        "envelope_fields": envelope_fields,
     }
     found = unseen_in([parts, step.question])
     text = envelope.decode()

@@ -38,13 +38,13 @@ class ShownDifferences:
     is_cut: bool
 
 
-def differences_to(previous: DecisionStep, sealed: dict[str, Any], payload: Any, *, whole: bool) -> ShownDifferences:
-    """Return the differences between the envelopes of `previous` and `sealed`, and between their payloads.
+def differences_to(previous: DecisionStep, envelope: dict[str, Any], payload: Any, *, whole: bool) -> ShownDifferences:
+    """Return the differences between the envelope of `previous` and `envelope`, and between their payloads.
 
     Ids, versions and digests that follow from other values are ignored.
     """
     earlier = orjson.loads(bytes(previous.envelope.body))
-    before, now = _compared(earlier), _compared(sealed)
+    before, now = _compared(earlier), _compared(envelope)
     was_handed_in = _payload_of(previous)
     if was_handed_in is not None:
         before["payload"], now["payload"] = was_handed_in, payload
@@ -64,12 +64,12 @@ def differences_to(previous: DecisionStep, sealed: dict[str, Any], payload: Any,
     return ShownDifferences(shown, is_cut)
 
 
-def _compared(sealed: dict[str, Any]) -> dict[str, Any]:
+def _compared(envelope: dict[str, Any]) -> dict[str, Any]:
     return {
-        "will be sent": what_is_sent(sealed),
-        "evidence": sealed.get("evidence", []),
-        "question": sealed.get("question"),
-        "policy versions": sealed.get("policy_version_ids", []),
+        "will be sent": what_is_sent(envelope),
+        "evidence": envelope.get("evidence", []),
+        "question": envelope.get("question"),
+        "policy versions": envelope.get("policy_version_ids", []),
     }
 
 

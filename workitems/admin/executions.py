@@ -132,7 +132,7 @@ class ExecutionAdmin(TenantAdmin):
         may_execute = item is not None and ctx.allows(Scope.ACTIONS_EXECUTE, workflow=item.workflow_version.workflow_id)
         return {
             "item": item,
-            "sealed": orjson.loads(bytes(row.envelope.body)),
+            "envelope_fields": orjson.loads(bytes(row.envelope.body)),
             "envelope_text": bytes(row.envelope.body).decode(),
             "attempts": Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-number"),
             "steps": DecisionStep.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-id"),

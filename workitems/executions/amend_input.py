@@ -22,7 +22,7 @@ from threada_site.kernel.json.canonical import canonical_bytes, commitment
 from threada_site.kernel.json.differences import Difference, difference
 from threada_site.kernel.json.strict import parse_json
 from workitems.executions.close_item import checked_new_payload, replace_payload
-from workitems.executions.reseal import await_approval, re_evaluate, reseal_execution
+from workitems.executions.re_evaluate import await_approval, re_evaluate, rebuild_envelope
 from workitems.items.actors import payload_author
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item
@@ -138,7 +138,7 @@ def _ask_about_action(item: WorkItem, step: DecisionStep, execution: Execution, 
     decision = re_evaluate(item, execution, ctx=ctx)
     if decision.outcome not in ("allow", "require_approval"):
         raise _denied(decision)
-    reseal_execution(item, execution, decision, ctx=ctx)
+    rebuild_envelope(item, execution, decision, ctx=ctx)
     rule = _no_fewer(step, decision, needed=decision.outcome == "require_approval")
     return await_approval(item, execution, decision, rule, ctx=ctx)
 

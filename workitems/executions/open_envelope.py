@@ -25,12 +25,12 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
     integration version, idempotency key, policy versions or the approval no longer match the envelope.
     """
     envelope = execution.envelope
-    sealed = open_envelope(bytes(envelope.body), envelope.sha256)
+    envelope_fields = open_envelope(bytes(envelope.body), envelope.sha256)
     check_intact(execution)
     if canonical_sha256(item.payload) != item.payload_sha256:
-        raise envelope_mismatch("What would run is not what was sealed: the payload was changed.")
-    if not isinstance(sealed.get("request"), dict):
-        raise envelope_mismatch("The envelope seals no request.")
+        raise envelope_mismatch("What would run is not what the envelope contains: the payload was changed.")
+    if not isinstance(envelope_fields.get("request"), dict):
+        raise envelope_mismatch("The envelope contains no request.")
     decided = execution.policy_decision_id
     decision = policy_decision(decided, tenant_id=item.tenant_id) if decided else None
     document = document_of(execution.integration_version)
@@ -38,13 +38,13 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
         item,
         execution,
         pinned_versions(decision),
-        sealed["request"],
+        envelope_fields["request"],
         action=document.action(execution.action),
         connector=document.connector,
     )
-    check_agrees(sealed, now)
+    check_agrees(envelope_fields, now)
     _check_approved(execution, decision)
-    return sealed
+    return envelope_fields
 
 
 def _check_approved(execution: Execution, decision: PolicyDecision | None) -> None:

@@ -187,6 +187,6 @@ def envelope_evidence(item: WorkItem) -> list[dict[str, Any]]:
     return [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(item)]
 
 
-def new_envelope(item: WorkItem, sealed: BuiltEnvelope) -> Envelope:
+def new_envelope(item: WorkItem, built: BuiltEnvelope) -> Envelope:
     """Return an envelope of `item`, not yet saved."""
-    return Envelope(tenant_id=item.tenant_id, work_item_id=item.id, body=sealed.body, sha256=sealed.sha256)
+    return Envelope(tenant_id=item.tenant_id, work_item_id=item.id, body=built.body, sha256=built.sha256)

@@ -7,10 +7,10 @@ after the change every decision is refused until the step has been evaluated aga
 from __future__ import annotations
 
 from integrations import selectors as systems
-from integrations.configuration.configure import RESEAL as RESEAL_EXECUTIONS
+from integrations.configuration.configure import RE_EVALUATE_FOR_INTEGRATIONS
 from integrations.models import Execution
 from policies.locks import lock_pins
-from policies.publication.publish import RESEAL
+from policies.publication.publish import RE_EVALUATE_FOR_POLICIES
 from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import errors
 from workitems.models import DecisionStep
@@ -19,7 +19,7 @@ from workitems.models import DecisionStep
 def require_current_pins(step: DecisionStep, execution: Execution | None) -> None:
     """Lock the pins of a step until the transaction ends. Raise `StepClosed` if one has changed."""
     if not _lock_integration(execution):
-        raise errors.StepClosed("The integration was changed; the action is being sealed and decided again.")
+        raise errors.StepClosed("The integration was changed; the action is being decided again over a new envelope.")
     if not lock_pins(step.policy_version_ids, tenant_id=step.tenant_id):
         raise errors.StepClosed("The policy that asked for this was retired or replaced; it is being decided again.")
 
@@ -31,10 +31,10 @@ def re_evaluate_if_outdated(step: DecisionStep, execution: Execution | None) -> 
     """
     if execution is not None and not _lock_integration(execution):
         version = str(execution.integration_version_id)
-        enqueue(RESEAL_EXECUTIONS, tenant_id=step.tenant_id, integration_version_ids=[version])
+        enqueue(RE_EVALUATE_FOR_INTEGRATIONS, tenant_id=step.tenant_id, integration_version_ids=[version])
     elif not lock_pins(step.policy_version_ids, tenant_id=step.tenant_id):
         pins = sorted(map(str, step.policy_version_ids))
-        enqueue(RESEAL, tenant_id=step.tenant_id, policy_version_ids=pins)
+        enqueue(RE_EVALUATE_FOR_POLICIES, tenant_id=step.tenant_id, policy_version_ids=pins)
 
 
 def _lock_integration(execution: Execution | None) -> bool:

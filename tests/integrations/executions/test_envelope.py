@@ -86,7 +86,7 @@ def test_envelope_of_an_item_has_no_action() -> None:
     ["integration", "integration_version_id", "connector", "action_sha256", "request", "idempotency_key", "action"],
 )
 def test_incomplete_action_is_refused(name: str) -> None:
-    with pytest.raises(ValueError, match="not at all"):
+    with pytest.raises(ValueError, match="or none of them"):
         build_envelope(**{**PAY, name: None})
 
 
@@ -127,10 +127,10 @@ def test_envelope_contains_no_secret_value() -> None:
 def test_envelope_agrees_with_one_built_now() -> None:
     opened = open_envelope(build_envelope(**PAY).body, build_envelope(**PAY).sha256)
     check_agrees(opened, build_envelope(**PAY))
-    with pytest.raises(TransportFailure, match="not what was sealed: evidence, input_sha256"):
+    with pytest.raises(TransportFailure, match="not what the envelope contains: evidence, input_sha256"):
         check_agrees(opened, build_envelope(**{**PAY, "evidence": [], "input_sha256": "0" * 64}))
     for changed in ({**opened, "extra": 1}, {name: value for name, value in opened.items() if name != "question"}):
-        with pytest.raises(TransportFailure, match="not what was sealed"):
+        with pytest.raises(TransportFailure, match="not what the envelope contains"):
             check_agrees(changed, build_envelope(**PAY))
 
 

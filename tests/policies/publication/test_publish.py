@@ -272,7 +272,9 @@ class TestEmergency:
         (body,) = receipts("policy.emergency_ended")
         assert (body["actor"]["kind"], body["outcome"]["in_force"]) == ("system", before.public_id)
         assert body["outcome"]["emergency"] == "ended"
-        pinned = [job["policy_version_ids"] for name, job in queued_jobs() if name == "workitems.reseal"]
+        pinned = [
+            job["policy_version_ids"] for name, job in queued_jobs() if name == "workitems.re_evaluate_for_policies"
+        ]
         assert pinned == [[str(before.id)], [str(version.id)]]
 
     def test_without_a_previous_version_nothing_is_in_force_afterwards(

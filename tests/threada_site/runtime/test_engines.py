@@ -96,5 +96,5 @@ def test_task_names_are_unique() -> None:
 
 
 def test_pauses_between_attempts_grow() -> None:
-    reseal = all_tasks()["workitems.reseal"]
-    assert [reseal.pause_after(failures) for failures in (1, 2, 3)] == [0, 5, 10]
+    re_evaluate = all_tasks()["workitems.re_evaluate_for_policies"]
+    assert [re_evaluate.pause_after(failures) for failures in (1, 2, 3)] == [0, 5, 10]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.django_db
 
 def test_status_shows_the_depth_of_the_queue(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     with unit_of_work(tenant.id):
-        enqueue("workitems.reseal", tenant_id=tenant.id, step_id="x")
+        enqueue("workitems.re_evaluate_for_policies", tenant_id=tenant.id, step_id="x")
     call_command("status", json=True)
     facts = json.loads(capsys.readouterr().out)
     assert facts["jobs_waiting"] == 1
@@ -40,7 +40,12 @@ def test_status_reports_jobs_of_the_other_engine(
 ) -> None:
     settings.THREADA_ENGINE = other_engine()
     with unit_of_work(tenant.id):
-        enqueue("workitems.reseal", tenant_id=tenant.id, step_id="x", run_at=clock.now() - timedelta(minutes=3))
+        enqueue(
+            "workitems.re_evaluate_for_policies",
+            tenant_id=tenant.id,
+            step_id="x",
+            run_at=clock.now() - timedelta(minutes=3),
+        )
         enqueue("workitems.sweep", tenant_id=tenant.id, once="workitems.sweep")  # the scheduler enqueues it again
     settings.THREADA_ENGINE = other_engine()
     with pytest.raises(SystemExit) as ended:

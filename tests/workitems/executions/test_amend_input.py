@@ -44,8 +44,8 @@ def change(office: Office, step: DecisionStep, by: str, **what: Any) -> Amended:
 def body_of(step: DecisionStep, office: Office) -> Any:
     with unit_of_work(office.tenant.id):
         envelope = DecisionStep.objects.select_related("envelope").get(id=step.id).envelope
-    sealed = json.loads(bytes(envelope.body))
-    return sealed["request"] and sealed["request"]["body"]
+    content = json.loads(bytes(envelope.body))
+    return content["request"] and content["request"]["body"]
 
 
 def with_input(office: Office, bank: Receiver, amount: int = 500) -> tuple[WorkItem, DecisionStep, Execution]:

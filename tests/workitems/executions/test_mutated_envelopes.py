@@ -1,4 +1,4 @@
-"""One byte changed in any part of a sealed, approved action: nothing is sent, and the record says why.
+"""One byte changed in any part of the envelope of an approved action: nothing is sent, and the record says why.
 
 Whoever changes it has the owner's rights: the triggers that keep such rows from changing are switched off.
 """
@@ -77,32 +77,32 @@ def flip_hash(execution: Execution) -> None:
     Envelope.objects.filter(id=execution.envelope_id).update(sha256=flipped(execution.envelope.sha256))
 
 
-def resealed(change: Callable[[dict[str, Any]], None]) -> Callable[[Execution], None]:
+def rehashed(change: Callable[[dict[str, Any]], None]) -> Callable[[Execution], None]:
     """Return a mutation of the envelope's bytes that also updates its hash everywhere except in votes."""
 
     def mutate(execution: Execution) -> None:
-        sealed = json.loads(bytes(execution.envelope.body))
-        change(sealed)
-        body = canonical_bytes(sealed)
+        content = json.loads(bytes(execution.envelope.body))
+        change(content)
+        body = canonical_bytes(content)
         Envelope.objects.filter(id=execution.envelope_id).update(body=body, sha256=sha256_hex(body))
 
     return mutate
 
 
-def resealed_with_step(change: Callable[[dict[str, Any]], None]) -> Callable[[Execution], None]:
-    """Return a mutation like `resealed` that also changes the hash of the step."""
+def rehashed_with_step(change: Callable[[dict[str, Any]], None]) -> Callable[[Execution], None]:
+    """Return a mutation like `rehashed` that also changes the hash of the step."""
 
     def mutate(execution: Execution) -> None:
-        resealed(change)(execution)
+        rehashed(change)(execution)
         sha256 = Envelope.objects.get(id=execution.envelope_id).sha256
         DecisionStep.objects.filter(execution_id=execution.id).update(envelope_sha256=sha256)
 
     return mutate
 
 
-def write_in_the_first_format(sealed: dict[str, Any]) -> None:
-    sealed["format"] = "threada-envelope/1"
-    del sealed["idempotency_key"], sealed["salt"]
+def write_in_the_first_format(content: dict[str, Any]) -> None:
+    content["format"] = "threada-envelope/1"
+    del content["idempotency_key"], content["salt"]
 
 
 def flip_action(execution: Execution) -> None:
@@ -169,57 +169,68 @@ def flip_votes(execution: Execution) -> None:
 MUTATIONS: dict[str, tuple[Callable[[Execution], None], str]] = {
     "a byte of the bytes": (flip_byte_of_body, "The envelope's bytes are not those its hash names."),
     "the hash": (flip_hash, "The envelope's bytes are not those its hash names."),
-    "request": (resealed(lambda sealed: sealed["request"]["body"].update(amount=501)), "not what was approved."),
+    "request": (rehashed(lambda content: content["request"]["body"].update(amount=501)), "not what was approved."),
     "request, step too": (
-        resealed_with_step(lambda sealed: sealed["request"]["body"].update(amount=501)),
+        rehashed_with_step(lambda content: content["request"]["body"].update(amount=501)),
         "not what was approved.",
     ),
-    "no request": (resealed(lambda sealed: sealed.update(request=None)), "The envelope seals no request."),
-    "sealed action": (resealed(lambda sealed: sealed["action"].update(id="paz")), "sealed: action."),
-    "sealed action version": (
-        resealed(lambda sealed: sealed["action"].update(spec_sha256=flipped(sealed["action"]["spec_sha256"]))),
-        "sealed: action.",
+    "no request": (rehashed(lambda content: content.update(request=None)), "The envelope contains no request."),
+    "action in the envelope": (rehashed(lambda content: content["action"].update(id="paz")), "contains: action."),
+    "action version in the envelope": (
+        rehashed(lambda content: content["action"].update(spec_sha256=flipped(content["action"]["spec_sha256"]))),
+        "contains: action.",
     ),
-    "sealed repeatability": (resealed(lambda sealed: sealed["action"].update(idempotent=False)), "sealed: action."),
-    "sealed integration": (resealed(lambda sealed: sealed.update(integration=None)), "sealed: integration."),
-    "sealed integration version": (
-        resealed(lambda sealed: sealed["integration"].update(version_id=flipped(sealed["integration"]["version_id"]))),
-        "sealed: integration.",
+    "repeatability in the envelope": (
+        rehashed(lambda content: content["action"].update(idempotent=False)),
+        "contains: action.",
     ),
-    "sealed payload hash": (
-        resealed(lambda sealed: sealed["work_item"].update(payload_sha256="0" * 64)),
-        "sealed: work_item.",
+    "integration in the envelope": (
+        rehashed(lambda content: content.update(integration=None)),
+        "contains: integration.",
     ),
-    "sealed item": (resealed(lambda sealed: sealed["work_item"].update(version=2)), "sealed: work_item."),
-    "sealed input": (resealed(lambda sealed: sealed.update(input_sha256="0" * 64)), "sealed: input_sha256."),
-    "sealed policy versions": (
-        resealed(lambda sealed: sealed.update(policy_version_ids=[flipped(sealed["policy_version_ids"][0])])),
-        "sealed: policy_version_ids.",
+    "integration version in the envelope": (
+        rehashed(
+            lambda content: content["integration"].update(version_id=flipped(content["integration"]["version_id"]))
+        ),
+        "contains: integration.",
     ),
-    "sealed evidence": (
-        resealed(lambda sealed: sealed["evidence"][0].update(content="p. 5")),
-        "sealed: evidence.",
+    "payload hash in the envelope": (
+        rehashed(lambda content: content["work_item"].update(payload_sha256="0" * 64)),
+        "contains: work_item.",
     ),
-    "sealed idempotency key": (
-        resealed(lambda sealed: sealed.update(idempotency_key=flipped(sealed["idempotency_key"]))),
-        "sealed: idempotency_key.",
+    "item in the envelope": (rehashed(lambda content: content["work_item"].update(version=2)), "contains: work_item."),
+    "input in the envelope": (
+        rehashed(lambda content: content.update(input_sha256="0" * 64)),
+        "contains: input_sha256.",
     ),
-    "sealed in the first format": (resealed(write_in_the_first_format), "not what was approved."),
-    "sealed question": (resealed(lambda sealed: sealed.update(question="Go?")), "sealed: question."),
-    "a part more": (resealed(lambda sealed: sealed.update(more=1)), "sealed: more."),
-    "a part less": (resealed(lambda sealed: sealed.pop("evidence") and None), "sealed: evidence."),
-    "stored action": (flip_action, "sealed: the integration version was changed."),
-    "stored action and its digest": (flip_action_and_digest, "sealed: action."),
-    "stored action gone": (break_action, "sealed: the integration version was changed."),
-    "another integration version": (another_version, "sealed: integration."),
-    "stored payload": (update_item(payload={"amount": 501}), "sealed: the payload was changed."),
-    "stored payload hash": (update_item(payload_sha256="0" * 64), "sealed: the payload was changed."),
-    "item version": (update_item(version=2), "sealed: work_item."),
-    "policy version of the decision": (flip_pinned_version, "sealed: policy_version_ids."),
+    "policy versions in the envelope": (
+        rehashed(lambda content: content.update(policy_version_ids=[flipped(content["policy_version_ids"][0])])),
+        "contains: policy_version_ids.",
+    ),
+    "evidence in the envelope": (
+        rehashed(lambda content: content["evidence"][0].update(content="p. 5")),
+        "contains: evidence.",
+    ),
+    "idempotency key in the envelope": (
+        rehashed(lambda content: content.update(idempotency_key=flipped(content["idempotency_key"]))),
+        "contains: idempotency_key.",
+    ),
+    "written in the first format": (rehashed(write_in_the_first_format), "not what was approved."),
+    "question in the envelope": (rehashed(lambda content: content.update(question="Go?")), "contains: question."),
+    "a part more": (rehashed(lambda content: content.update(more=1)), "contains: more."),
+    "a part less": (rehashed(lambda content: content.pop("evidence") and None), "contains: evidence."),
+    "stored action": (flip_action, "contains: the integration version changed."),
+    "stored action and its digest": (flip_action_and_digest, "contains: action."),
+    "stored action gone": (break_action, "contains: the integration version changed."),
+    "another integration version": (another_version, "contains: integration."),
+    "stored payload": (update_item(payload={"amount": 501}), "contains: the payload was changed."),
+    "stored payload hash": (update_item(payload_sha256="0" * 64), "contains: the payload was changed."),
+    "item version": (update_item(version=2), "contains: work_item."),
+    "policy version of the decision": (flip_pinned_version, "contains: policy_version_ids."),
     "policy version of the step": (flip_pinned_version_of_step, "not what was approved."),
-    "stored evidence": (flip_evidence, "sealed: evidence."),
-    "stored input": (update_execution(input={"amount": 501}), "sealed: input_sha256."),
-    "stored action name": (update_execution(action="paz"), "sealed: the integration version lacks the action."),
+    "stored evidence": (flip_evidence, "contains: evidence."),
+    "stored input": (update_execution(input={"amount": 501}), "contains: input_sha256."),
+    "stored action name": (update_execution(action="paz"), "contains: the integration version lacks the action."),
     "votes for another hash": (flip_votes, "not what was approved."),
 }
 

@@ -27,20 +27,20 @@ def test_what_is_allowed_starts(office: Office) -> None:
     assert execution.idempotency_key.startswith("threada-")
     body = bytes(execution.envelope.body)
     assert sha256_hex(body) == execution.envelope.sha256
-    sealed = orjson.loads(body)
-    assert sealed["request"] == {
+    content = orjson.loads(body)
+    assert content["request"] == {
         "method": "POST",
         "url": "http://127.0.0.1:9/payments",
         "headers": {},
         "auth": None,
         "body": {"amount": 5},
     }
-    assert sealed["work_item"] == {"id": item.public_id, "version": 1, "payload_sha256": item.payload_sha256}
-    assert sealed["integration"]["version_id"] == ids.public_id(
+    assert content["work_item"] == {"id": item.public_id, "version": 1, "payload_sha256": item.payload_sha256}
+    assert content["integration"]["version_id"] == ids.public_id(
         ids.INTEGRATION_VERSION, execution.integration_version_id
     )
-    assert sealed["action"]["resolves"] is True
-    assert sealed["evidence"] == [{"kind": "fallback", "content": {"reason": "no_evidence_supplied"}}]
+    assert content["action"]["resolves"] is True
+    assert content["evidence"] == [{"kind": "fallback", "content": {"reason": "no_evidence_supplied"}}]
     proposed = office.bodies("execution.proposed")[0]
     assert proposed["inputs"]["envelope_sha256"] == execution.envelope.sha256
     assert proposed["outcome"] == {"status": "started"}
@@ -148,8 +148,8 @@ def test_the_actor_of_an_expression_is_the_caller(office: Office) -> None:
     pay = {**BANK["actions"]["pay"], "body": {"by": "${ctx.actor}", "roles": "${ctx.roles}", "n": "${item.version}"}}
     office.put_bank(actions={"pay": pay})
     started = office.execute(office.decided())
-    sealed = orjson.loads(bytes(office.execution(started.execution).envelope.body))
-    assert sealed["request"]["body"] == {"by": office.people["rita"].public_id, "roles": ["requester"], "n": 1}
+    content = orjson.loads(bytes(office.execution(started.execution).envelope.body))
+    assert content["request"]["body"] == {"by": office.people["rita"].public_id, "roles": ["requester"], "n": 1}
 
 
 def test_a_failing_expression_is_reported(office: Office) -> None:

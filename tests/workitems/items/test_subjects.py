@@ -49,9 +49,9 @@ def test_everybody_who_may_read_a_case_reads_it_as_before(office: Office) -> Non
     assert shown["payload"] == payload()
     assert shown["evidence"][0]["content"] == {"title": "Q-EVIDENCE"}
     assert (shown["subject_id"], shown["contents_erased"]) == (ids.public_id(ids.DATA_SUBJECT, item.subject_id), None)
-    sealed = office.api("fay").get(f"/decision-steps/{step}").json()
-    assert sealed["envelope"]["request"]["body"] == {"amount": 500, "note": "Q-PAYLOAD", "memo": "Q-INPUT"}
-    assert [vote["comment"] for vote in sealed["votes"]] == ["Q-COMMENT"]
+    answer = office.api("fay").get(f"/decision-steps/{step}").json()
+    assert answer["envelope"]["request"]["body"] == {"amount": 500, "note": "Q-PAYLOAD", "memo": "Q-INPUT"}
+    assert [vote["comment"] for vote in answer["votes"]] == ["Q-COMMENT"]
     with unit_of_work(office.tenant.id):
         envelope = Envelope.objects.get(id=execution.envelope_id)
         assert open_envelope(bytes(envelope.body), envelope.sha256)["request"]["body"]["note"] == "Q-PAYLOAD"
@@ -128,8 +128,8 @@ def test_receipts_contain_no_value_and_no_guessable_digest(office: Office) -> No
     for value in ({"memo": "Q-INPUT"}, payload(), [{"kind": "citation", "content": {"title": "Q-EVIDENCE"}}]):
         assert sha256_hex(canonical_bytes(value)) not in bodies
     with unit_of_work(office.tenant.id):
-        sealed = parse_json(bytes(Envelope.objects.get(id=step.envelope_id).body))
-    assert sealed["salt"] not in bodies
+        content = parse_json(bytes(Envelope.objects.get(id=step.envelope_id).body))
+    assert content["salt"] not in bodies
 
 
 def test_a_blob_moved_elsewhere_does_not_open(office: Office) -> None:

@@ -104,7 +104,7 @@ def test_secrets_are_never_in_it(office: Office, bank: Receiver, monkeypatch: py
 
 
 def test_sealing_the_same_again_gives_the_same_envelope(office: Office) -> None:
-    """Sealing the same again gives the same bytes, so nothing differs."""
+    """Building the same envelope again gives the same bytes, so nothing differs."""
     _, step, _ = office.awaiting()
     office.put_bank(**BANK)
     with pytest.raises(errors.EnvelopeChanged) as refused:

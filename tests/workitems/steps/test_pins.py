@@ -170,7 +170,7 @@ def test_a_step_opened_while_the_rules_change_is_re_evaluated(office: Office, ch
         changed.commit.set()
         changed.future.result(30)
         started = executing.result(30)
-    assert sum(name.startswith("workitems.reseal") for name, _ in queued_jobs()) == 2
+    assert sum(name.startswith("workitems.re_evaluate_for_") for name, _ in queued_jobs()) == 2
     run_jobs()
     with unit_of_work(office.tenant.id):
         steps = list(DecisionStep.objects.filter(work_item=item).order_by("id"))

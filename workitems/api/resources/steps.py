@@ -86,7 +86,7 @@ def _votes_cast(cast: Any) -> list[dict[str, Any]]:
 VOTES_CAST: Final = Resource("VotesCast", field("votes", array(schema_of(VOTE_CAST)), _votes_cast), RECEIPT_PROMISE)
 
 
-def _sealed(step: DecisionStep) -> bytes:
+def _envelope_bytes(step: DecisionStep) -> bytes:
     return bytes(step.envelope.body)
 
 
@@ -127,13 +127,13 @@ STEP: Final = Resource(
     field(
         "envelope",
         OBJECT,
-        lambda step: orjson.loads(_sealed(step)),
+        lambda step: orjson.loads(_envelope_bytes(step)),
         description="The decoded envelope.",
     ),
     field(
         "envelope_base64",
         TEXT,
-        lambda step: base64.b64encode(_sealed(step)).decode(),
+        lambda step: base64.b64encode(_envelope_bytes(step)).decode(),
         description="The exact bytes whose SHA-256 a vote contains.",
     ),
     field("rule", OBJECT),

@@ -36,7 +36,7 @@ from workitems.steps.policy_decision import (
 _RE_EVALUATED_FIELDS: Final = ("envelope", "integration_version", "policy_decision_id", "policy_version_id")
 
 
-def reseal(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
+def re_evaluate_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
     """Supersede a locked, pending step and evaluate the policies in force again.
 
     Without an execution, intake is repeated. With an execution: if denied, it fails (`policy_denied`) and the item
@@ -61,9 +61,9 @@ def _decide_execution(item: WorkItem, execution: Execution, *, ctx: ActingContex
         _fail(item, execution, decision, FailureClass.POLICY_DENIED, detail, ctx=ctx)
         return
     try:
-        reseal_execution(item, execution, decision, ctx=ctx)
+        rebuild_envelope(item, execution, decision, ctx=ctx)
     except errors.ThreadaError as error:
-        detail = f"It cannot be sealed any more: {error.detail}"
+        detail = f"The envelope can no longer be built: {error.detail}"
         _fail(item, execution, decision, FailureClass.ENVELOPE_MISMATCH, detail, ctx=ctx)
         return
     if decision.outcome == "require_approval":
@@ -87,7 +87,7 @@ def re_evaluate(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> 
     return decision
 
 
-def reseal_execution(item: WorkItem, execution: Execution, decision: PolicyDecision, *, ctx: ActingContext) -> None:
+def rebuild_envelope(item: WorkItem, execution: Execution, decision: PolicyDecision, *, ctx: ActingContext) -> None:
     """Build a new envelope for an execution from the current integration, input and item.
 
     Raises the errors of `configured_now` and `build_action_envelope`.
@@ -95,8 +95,8 @@ def reseal_execution(item: WorkItem, execution: Execution, decision: PolicyDecis
     actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     configured = configured_now(item, execution, ctx=ctx)
     execution.integration_version = configured.version
-    sealed = build_action_envelope(item, execution, pinned_versions(decision), configured, actor=actor)
-    execution.envelope = new_envelope(item, sealed)
+    built = build_action_envelope(item, execution, pinned_versions(decision), configured, actor=actor)
+    execution.envelope = new_envelope(item, built)
     insert_rows(execution.envelope)
 
 

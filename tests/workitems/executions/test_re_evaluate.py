@@ -11,15 +11,15 @@ from tests.workitems.office import BANK, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from workitems import tasks
-from workitems.executions.reseal import reseal
+from workitems.executions.re_evaluate import re_evaluate_step
 from workitems.items.locks import locked_step
 
 ASK_VERA = {**RULES[1], "approvals": {"role": "approver"}}
 
 
-def re_evaluate_step(office: Office, step: Any) -> None:
+def re_evaluate(office: Office, step: Any) -> None:
     with unit_of_work(office.tenant.id):
-        reseal(*locked_step(step.id, ctx=office.system), ctx=office.system)
+        re_evaluate_step(*locked_step(step.id, ctx=office.system), ctx=office.system)
 
 
 def test_re_evaluation_asks_what_the_rules_in_force_ask(office: Office) -> None:
@@ -27,7 +27,7 @@ def test_re_evaluation_asks_what_the_rules_in_force_ask(office: Office) -> None:
     office.vote(step, "fay")
     before = office.execution(execution)
     office.put_rules(ASK_VERA, *RULES[2:])
-    re_evaluate_step(office, step)
+    re_evaluate(office, step)
     assert office.step(step).status == "superseded"
     new = office.pending_step(item)
     now = office.execution(execution)
@@ -45,7 +45,7 @@ def test_re_evaluation_asks_what_the_rules_in_force_ask(office: Office) -> None:
 def test_what_is_allowed_now_starts(office: Office) -> None:
     item, step, execution = office.awaiting()
     office.put_rules(RULES[3])
-    re_evaluate_step(office, step)
+    re_evaluate(office, step)
     assert (office.item(item).status, office.execution(execution).status) == ("executing", "started")
     assert queued_jobs()[-1][0] == "workitems.run_execution"
 
@@ -53,7 +53,7 @@ def test_what_is_allowed_now_starts(office: Office) -> None:
 def test_what_is_denied_now_ends(office: Office) -> None:
     item, step, execution = office.awaiting()
     office.put_rules({"id": "no", "when": "true", "effect": "deny", "reason": "NO"})
-    re_evaluate_step(office, step)
+    re_evaluate(office, step)
     shown = office.execution(execution)
     assert (shown.status, shown.failure, office.item(item).status) == ("failed", "policy_denied", "ready")
     assert shown.finished_at is not None
@@ -64,7 +64,7 @@ def test_a_closed_step_is_left_alone(office: Office) -> None:
     item, step, _ = office.awaiting()
     office.vote(step, "fay", "reject")
     told = office.kinds(item)
-    re_evaluate_step(office, step)
+    re_evaluate(office, step)
     assert office.kinds(item) == told
 
 
@@ -112,9 +112,9 @@ def test_one_that_breaks_holds_up_no_other(office: Office, monkeypatch: pytest.M
     def break_first(item: Any, step: Any, *, ctx: Any) -> None:
         if step.id == first.id:
             raise RuntimeError("broken")
-        reseal(item, step, ctx=ctx)
+        re_evaluate_step(item, step, ctx=ctx)
 
-    monkeypatch.setattr(tasks, "reseal_step", break_first)
+    monkeypatch.setattr(tasks, "re_evaluate_step", break_first)
     with unit_of_work(office.tenant.id):
         version = Policy.objects.select_related("in_force").get().in_force
         retire_policy_version(version, ctx=office.system)
