@@ -30,7 +30,7 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
-from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.models import User
 
 TIME_BOXES: Final = (("PT1H", "1 hour"), ("PT4H", "4 hours"), ("P1D", "1 day"), ("P3D", "3 days"), ("P7D", "7 days"))
@@ -167,7 +167,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
 
 def _publication(draft: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
     """Return the template context of publication: four eyes, replay report, and why `ctx` may not publish."""
-    four_eyes = requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES)
+    four_eyes = is_four_eyes_required(ctx.tenant_id, POLICY_FOUR_EYES)
     attached = attached_to(draft, ctx=ctx)
     why_not = ""
     try:

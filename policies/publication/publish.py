@@ -25,7 +25,7 @@ from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import commitment
-from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.upsert import Change, UpsertResult
 
 
@@ -53,7 +53,7 @@ def publish_policy_version(
     check_is_draft(published)
     attached = attached_to(published, ctx=ctx)
     if emergency is None:
-        four_eyes = requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES)
+        four_eyes = is_four_eyes_required(ctx.tenant_id, POLICY_FOUR_EYES)
         check_may_publish(attached, four_eyes=four_eyes, ctx=ctx)
     else:
         check_may_publish_alone(ctx)
@@ -124,7 +124,7 @@ def upsert_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool
     version = draft.row
     if not publish or version.status != PolicyVersionStatus.DRAFT:
         return draft
-    if requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES):
+    if is_four_eyes_required(ctx.tenant_id, POLICY_FOUR_EYES):
         return draft
     version = publish_policy_version(version, ctx=ctx, pointer="/spec" if is_whole(document) else "")
     return UpsertResult(version, Change.CREATED if version.number == 1 else Change.CHANGED)

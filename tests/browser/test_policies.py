@@ -13,7 +13,7 @@ from tests.console.busy import busy_tenant
 from tests.factories import PASSWORD, acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.four_eyes import require_four_eyes
+from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.principals import set_password
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 
@@ -31,7 +31,7 @@ def two_people(demo: Demo) -> Demo:
         with unit_of_work(demo.tenant.id):
             set_password(person, PASSWORD, ctx=ctx)
     with unit_of_work(demo.tenant.id):
-        require_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
     return demo
 
 

@@ -10,9 +10,9 @@ from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.four_eyes import require_four_eyes
+from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.roles import define_role
-from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
 
 NEW_DRAFT = "/console/policies/policy/payments/new-draft/"
 CHECK = "/console/policies/policy/check/?policy=payments"
@@ -150,7 +150,7 @@ def test_two_people_are_asked_for_in_the_console(demo: Demo, console: Console) -
     assert "must now be published by a second person." in asked.content.decode()
     assert "One person may put" not in browser.get("/console/policies/policy/").content.decode()
     with unit_of_work(demo.tenant.id):
-        assert requires_four_eyes(demo.tenant.id, POLICY_FOUR_EYES)
+        assert is_four_eyes_required(demo.tenant.id, POLICY_FOUR_EYES)
     ended = browser.post("/console/tenancy/foureyesrule/end/", follow=True)
     assert "The end is requested." in ended.content.decode()
     assert "(second_person_required)" in browser.post("/console/tenancy/foureyesrule/end/").content.decode()
@@ -176,7 +176,7 @@ def in_other_hands(demo: Demo, console: Console) -> Any:
 
 def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Console) -> None:
     with unit_of_work(demo.tenant.id):
-        require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
     page = drafted(demo, console)
     own = console("admin").get(f"{page}change/").content.decode()
     assert "You wrote this draft" in own
@@ -196,7 +196,7 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
 
 def test_an_emergency_is_shown_until_a_second_person_confirms_it(demo: Demo, console: Console) -> None:
     with unit_of_work(demo.tenant.id):
-        require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
     page = drafted(demo, console)
     admin = console("admin")
     sent = {"document_sha256": sha256_of(admin, page), "reason": "The bank answers twice.", "lasts": "PT4H"}

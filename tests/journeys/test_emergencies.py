@@ -11,7 +11,7 @@ from policies.sweeps import enqueue_due_emergency_ends
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, SMALL, Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.four_eyes import require_four_eyes
+from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.kernel import clock
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 
@@ -34,7 +34,7 @@ ONE_OF_SECURITY = {
 def first(demo: Demo) -> str:
     """Publish a version in an emergency by `admin`. Return the version that was in force before."""
     with unit_of_work(demo.tenant.id):
-        require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
     admin = demo.api("admin")
     before = admin.get("/policies/payments").json()["policy_version_id"]
     admin.post("/policies/payments/versions", {"document": ONE_OF_SECURITY})

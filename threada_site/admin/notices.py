@@ -7,12 +7,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
 
 
 def policy_notices(ctx: ActingContext) -> list[SafeString]:
     """Return a warning for publishers if one person alone may publish policies."""
-    if not ctx.allows(Scope.POLICIES_PUBLISH) or requires_four_eyes(ctx.tenant_id, POLICY_FOUR_EYES):
+    if not ctx.allows(Scope.POLICIES_PUBLISH) or is_four_eyes_required(ctx.tenant_id, POLICY_FOUR_EYES):
         return []
     address = reverse("admin:tenancy_foureyesrule_changelist")
     said = 'One person alone can publish policies in this tenant. <a class="t-link" href="{}">Require four eyes</a>.'

@@ -18,7 +18,7 @@ ASKED_LASTS: Final = timedelta(days=7)
 """Time after which a request to end a rule expires."""
 
 
-def require_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
+def turn_on_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
     """Turn a four-eyes rule on, and cancel a request to end it.
 
     Nothing happens if it is on already. Receipt `four_eyes.required`. Raise `PermissionDenied` without tenant_admin.

@@ -19,6 +19,6 @@ def four_eyes_rule(tenant_id: uuid.UUID, slug: str) -> FourEyesRule | None:
     return FourEyesRule.objects.filter(tenant_id=tenant_id, slug=slug).first()
 
 
-def requires_four_eyes(tenant_id: uuid.UUID, slug: str) -> bool:
+def is_four_eyes_required(tenant_id: uuid.UUID, slug: str) -> bool:
     """Return True if such actions need two people in the tenant."""
     return FourEyesRule.objects.filter(tenant_id=tenant_id, slug=slug, is_required=True).exists()

@@ -8,20 +8,20 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.freezes.scope import FreezeScope
 from integrations.models import Freeze
-from policies import selectors as rulebook
+from policies import selectors as policy_selectors
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
+from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.api.freezes import FreezeFilters
@@ -40,9 +40,11 @@ class FreezeForm(ConsoleForm):
 
     def prepare(self) -> None:
         choices = [("//", "everything in the tenant")]
-        slugs = rulebook.workflows(self.ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
+        slugs = policy_selectors.workflows(self.ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
         choices += [(f"{slug}//", f"the workflow {slug}") for slug in slugs]
-        for row in systems.integrations(self.ctx).filter(current_version__isnull=False).order_by("slug")[:_MOST]:
+        for row in (
+            integration_selectors.integrations(self.ctx).filter(current_version__isnull=False).order_by("slug")[:_MOST]
+        ):
             assert row.current_version is not None  # noqa: S101
             choices.append((f"/{row.slug}/", f"the integration {row.slug}"))
             actions = sorted(row.current_version.spec["actions"])
@@ -99,7 +101,7 @@ class FreezeAdmin(TenantAdmin):
         return f"freeze of {row.scope}"
 
     def page(self, row: Freeze, *, ctx: ActingContext) -> dict[str, Any]:
-        four_eyes = requires_four_eyes(ctx.tenant_id, FREEZE_FOUR_EYES)
+        four_eyes = is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES)
         is_second = ctx.is_person and ctx.principal_id != row.set_by
         is_permitted = ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE) and row.lifted_at is None
         return {
@@ -125,7 +127,7 @@ class FreezeAdmin(TenantAdmin):
 
     @form_page("Require four eyes", form=FourEyesForm, scope=Scope.WORKFLOW_MANAGE, submit="Require four eyes")
     def four_eyes(self, call: Call, _form: ConsoleForm) -> Done:
-        require_four_eyes(FREEZE_FOUR_EYES, ctx=call.ctx)
+        turn_on_four_eyes(FREEZE_FOUR_EYES, ctx=call.ctx)
         return Done("A freeze must now be lifted by another person than the one who set it.", self.list_url())
 
     @form_page("End four eyes", form=EndFourEyesForm, scope=Scope.WORKFLOW_MANAGE, submit="End four eyes")

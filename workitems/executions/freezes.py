@@ -11,14 +11,14 @@ from typing import Any, Final
 
 from django.db.models import Q
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.configuration.parsed_documents import document_of
 from integrations.executions.dispatch import dispatch_waiting
 from integrations.freezes.block import executions_in, freeze_on, freezes_in_force, lock_leases_out, release_lifted
 from integrations.freezes.scope import FreezeScope, frozen_since, moved
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
-from policies import selectors as rulebook
+from policies import selectors as policy_selectors
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.batched_writes import batched_writes
@@ -28,7 +28,7 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
-from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, is_four_eyes_required
 from workitems.items.receipts import record_item, step_blocks
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
@@ -195,8 +195,8 @@ def _move(step: DecisionStep, *, since: datetime, until: datetime) -> bool:
 
 def _check_scope(scope: FreezeScope, right: Scope, *, ctx: ActingContext) -> None:
     """Raise `PermissionDenied` without the scope on the tenant, or on the frozen workflow or integration."""
-    workflow = rulebook.workflow_by_slug(scope.workflow, ctx=ctx) if scope.workflow else None
-    integration = systems.integration_by_slug(scope.integration, ctx=ctx) if scope.integration else None
+    workflow = policy_selectors.workflow_by_slug(scope.workflow, ctx=ctx) if scope.workflow else None
+    integration = integration_selectors.integration_by_slug(scope.integration, ctx=ctx) if scope.integration else None
     if not ctx.allows(
         right, workflow=workflow.id if workflow else None, integration=integration.id if integration else None
     ):
@@ -204,14 +204,14 @@ def _check_scope(scope: FreezeScope, right: Scope, *, ctx: ActingContext) -> Non
 
 
 def _check_exists(scope: FreezeScope, *, ctx: ActingContext) -> None:
-    if scope.workflow and rulebook.workflow_by_slug(scope.workflow, ctx=ctx) is None:
+    if scope.workflow and policy_selectors.workflow_by_slug(scope.workflow, ctx=ctx) is None:
         raise errors.UnknownWorkflow(
             f"There is no workflow {scope.workflow!r} here.",
             errors=[FieldError("/scope/workflow", "names no workflow", "unknown")],
         )
     if not scope.integration:
         return
-    integration = systems.integration_by_slug(scope.integration, ctx=ctx)
+    integration = integration_selectors.integration_by_slug(scope.integration, ctx=ctx)
     if integration is None or integration.current_version is None:
         raise errors.UnknownIntegration(
             f"There is no integration {scope.integration!r} here.",
@@ -225,7 +225,7 @@ def _check_exists(scope: FreezeScope, *, ctx: ActingContext) -> None:
 
 
 def _check_second_person(freeze: Freeze, *, ctx: ActingContext) -> None:
-    if not requires_four_eyes(ctx.tenant_id, FREEZE_FOUR_EYES):
+    if not is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES):
         return
     if not ctx.is_person or ctx.principal_id == freeze.set_by:
         raise errors.SecondPersonRequired("Another person than the one who set this freeze has to lift it.")

@@ -25,7 +25,7 @@ from tests.jobs import queued_jobs, run_jobs
 from tests.policies.rulebooks import receipt_kinds, receipts, rule, spec
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.four_eyes import require_four_eyes
+from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.owners import set_owner
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
@@ -53,7 +53,7 @@ def bob(tenant: Tenant) -> ActingContext:
 @pytest.fixture
 def four_eyes(work: ActingContext) -> ActingContext:
     """Open a unit of work in a tenant that requires four eyes for policies."""
-    require_four_eyes(POLICY_FOUR_EYES, ctx=work)
+    turn_on_four_eyes(POLICY_FOUR_EYES, ctx=work)
     return work
 
 
@@ -158,7 +158,7 @@ def test_apply_creates_drafts_under_four_eyes(
     tenant: Tenant, tmp_path: Any, ann: ActingContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with unit_of_work(tenant.id):
-        require_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(tenant))
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(tenant))
     file = tmp_path / "payments.yaml"
     file.write_text("kind: Policy\nid: payments\nspec: {rules: [{id: a, when: 'true', effect: allow, reason: OK}]}\n")
     call_command("apply", str(file), tenant="acme")
@@ -341,7 +341,7 @@ def test_through_the_api(tenant: Tenant, ctx: ActingContext) -> None:
 
     ann, bob = client("ann"), client("bob")
     with unit_of_work(tenant.id):
-        require_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
     ann.post("/policies", {"policy_id": "payments", "document": ALLOW})
     path = "/policies/payments/versions/1"
     refused = ann.post(f"{path}/publish", {})

@@ -12,10 +12,10 @@ from tests.factories import acting, acting_system, make_principal, make_token
 from tests.threada_site.identity.test_commands import Manage, Said, manage
 from tests.threada_site.identity.test_services import kinds, last_body
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
+from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, requires_four_eyes
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.models import FourEyesRule, Tenant
 
 __all__ = ["manage"]
@@ -33,7 +33,7 @@ def ben(tenant: Tenant) -> ActingContext:
 
 def require(ctx: ActingContext) -> FourEyesRule:
     with unit_of_work(ctx.tenant_id):
-        return require_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
+        return turn_on_four_eyes(POLICY_FOUR_EYES, ctx=ctx)
 
 
 def end(ctx: ActingContext) -> FourEyesRule:
@@ -43,7 +43,7 @@ def end(ctx: ActingContext) -> FourEyesRule:
 
 def is_required(tenant: Tenant) -> bool:
     with unit_of_work(tenant.id):
-        return requires_four_eyes(tenant.id, POLICY_FOUR_EYES)
+        return is_four_eyes_required(tenant.id, POLICY_FOUR_EYES)
 
 
 def test_four_eyes_is_off_by_default(tenant: Tenant, other_tenant: Tenant, ada: ActingContext) -> None:
@@ -108,7 +108,7 @@ def test_only_people_with_every_scope_turn_it_off(tenant: Tenant, ada: ActingCon
 
 def test_requester_is_stored_in_the_database(tenant: Tenant, ada: ActingContext) -> None:
     with unit_of_work(tenant.id):
-        require_four_eyes(POLICY_FOUR_EYES, ctx=ada)
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=ada)
         with pytest.raises(IntegrityError, match="foureyesrule_asked_by_somebody"), transaction.atomic():
             FourEyesRule.objects.update(end_asked_by=ada.principal_id)
         FourEyesRule.objects.update(end_asked_by=ada.principal_id, end_asked_at="2026-01-31T12:00:00Z")

@@ -41,7 +41,7 @@ from tests.workitems.people_cases import about_people, ended_case
 from tests.workitems.retention.archives import cancelled, dry_run, put_rule, run, seal_all
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
+from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.identity.groups import define_group, remove_group
 from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock
@@ -107,7 +107,7 @@ def _people(office: Office) -> None:
     define_group("board", ["fay"], ctx=ada)
     define_group("crew", ["finn"], ctx=ada)
     remove_group("crew", ctx=ada)
-    require_four_eyes(POLICY_FOUR_EYES, ctx=ada)
+    turn_on_four_eyes(POLICY_FOUR_EYES, ctx=ada)
     end_four_eyes(POLICY_FOUR_EYES, ctx=ada)
     now = clock.now()
     out_of_office = OutOfOffice(delegator=office.people["fay"], delegate=office.people["finn"], ends_at=now + HOUR)

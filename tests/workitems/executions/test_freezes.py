@@ -20,7 +20,7 @@ from tests.races import after, rounds_until
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.four_eyes import require_four_eyes
+from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.kernel import clock, errors
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES
 from threada_site.tenancy.models import Tenant
@@ -282,7 +282,7 @@ def test_four_eyes_apply_to_lifting_a_freeze(office: Office, bank: Receiver) -> 
     office.join("amy", roles=("tenant_admin",))
     office.join("bot", kind="agent", roles=("tenant_admin",))
     with unit_of_work(office.tenant.id):
-        require_four_eyes(FREEZE_FOUR_EYES, ctx=office.ctx("ada"))
+        turn_on_four_eyes(FREEZE_FOUR_EYES, ctx=office.ctx("ada"))
     row = freeze(office, by="ada")
     for name in ("ada", "bot"):
         with pytest.raises(errors.SecondPersonRequired):

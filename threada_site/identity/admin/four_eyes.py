@@ -12,7 +12,7 @@ from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
+from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule, User
@@ -55,7 +55,7 @@ class FourEyesRuleAdmin(TenantAdmin):
         "Require four eyes for policies", form=RequireForm, scope=Scope.WORKFLOW_MANAGE, submit="Require four eyes"
     )
     def require(self, call: Call, form: ConsoleForm) -> Done:
-        require_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=call.ctx)
         return Done("Policy versions must now be published by a second person.")
 
     @form_page("End four eyes for policies", form=EndForm, scope=Scope.WORKFLOW_MANAGE, submit="End four eyes")

@@ -15,7 +15,7 @@ from threada_site.api.resources.field_types import BOOLEAN, MAYBE_TEXT, maybe_pu
 from threada_site.api.resources.resource import FieldType, Resource, field
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView
-from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
+from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
@@ -106,7 +106,7 @@ class FourEyes(TenantView):
         if not body:
             raise errors.InvalidRequest(f"Name at least one of {', '.join(RULES)}.")
         for name, is_required in body.items():
-            operation = require_four_eyes if is_required else end_four_eyes
+            operation = turn_on_four_eyes if is_required else end_four_eyes
             operation(name, ctx=request.auth)
         return Response(_represent(request.auth.tenant_id))
 

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.four_eyes import end_four_eyes, require_four_eyes
-from threada_site.tenancy.four_eyes import FOUR_EYES, POLICY_FOUR_EYES, requires_four_eyes
+from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
+from threada_site.tenancy.four_eyes import FOUR_EYES, POLICY_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.management.base import TenantCommand
 
 
@@ -26,8 +26,8 @@ class Command(TenantCommand):
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
             if options["action"] == "require":
-                require_four_eyes(rule, ctx=ctx)
+                turn_on_four_eyes(rule, ctx=ctx)
             elif options["action"] == "end":
                 end_four_eyes(rule, ctx=ctx)
-            is_required = requires_four_eyes(ctx.tenant_id, rule)
+            is_required = is_four_eyes_required(ctx.tenant_id, rule)
         self.stdout.write(f"{rule}: {'on' if is_required else 'off'}")
