@@ -11,7 +11,7 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 from integrations.models import Execution, Freeze
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from workitems.approvers.eligibility import approver_keys_of
+from workitems.approvers.active_members import approver_keys_of
 from workitems.lifecycle import StepStatus
 from workitems.models import (
     DecisionStep,

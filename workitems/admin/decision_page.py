@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from django.http import QueryDict
 
-from policies import selectors as rulebook
+from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
 from policies.models import PolicyDecision, PolicyVersion
 from threada_site.kernel import clock, ids
@@ -24,7 +24,7 @@ from workitems.admin.envelope_differences import differences_to
 from workitems.admin.preview import preview_of, previews_of
 from workitems.admin.sent import what_is_sent
 from workitems.approvers import count_votes
-from workitems.approvers.eligibility import active_members_of, leaves_of
+from workitems.approvers.active_members import active_members_of, escalation_leaves
 from workitems.approvers.step_votes import StepVotes
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepStatus
@@ -63,10 +63,12 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "rule": rule,
         "is_pending": is_pending,
         "previous": previous,
-        "escalated_to": [f"the {leaf.kind} {leaf.name}" for leaf in leaves_of(step.escalated_to)],
+        "escalated_to": [f"the {leaf.kind} {leaf.name}" for leaf in escalation_leaves(step.escalated_to)],
         "comment_length": COMMENT_LENGTH,
         "asks_password": rule.step_up and not ctx.recently_reauthenticated(clock.now()),
-        "reject_reasons": rulebook.workflow_document(step.work_item.workflow_version_id, ctx=ctx).reject_reasons,
+        "reject_reasons": policy_selectors.workflow_document(
+            step.work_item.workflow_version_id, ctx=ctx
+        ).reject_reasons,
         "alike": _decided_alike(step, ctx=ctx),
         **_people(step, ctx=ctx),
         **_votes(step, query),
@@ -138,7 +140,7 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
         "may_release": is_pending and claimant == ctx.principal_id,
         "may_reassign": may_decide and (counts or manages),
         "may_escalate": may_decide
-        and (manages or bool(set(votes.rule.escalate_to) - set(leaves_of(step.escalated_to)))),
+        and (manages or bool(set(votes.rule.escalate_to) - set(escalation_leaves(step.escalated_to)))),
     }
 
 

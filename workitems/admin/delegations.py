@@ -19,7 +19,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.api.filters import DelegationFilters
-from workitems.approvers.eligibility import active_members_of
+from workitems.approvers.active_members import active_members_of
 from workitems.models import Delegation
 from workitems.steps.delegations import OutOfOffice, delegate, end_delegation, locked_delegation
 from workitems.steps.reassignment import named_principal

@@ -14,7 +14,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 from workitems.api.shapes import ESCALATE_STEP, REASSIGN_STEP
-from workitems.approvers.eligibility import active_members_of
+from workitems.approvers.active_members import active_members_of
 from workitems.approvers.step_votes import read_step_votes
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of

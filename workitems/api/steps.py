@@ -22,7 +22,7 @@ from workitems.api.filters import DecisionStepFilters
 from workitems.api.resources.steps import STEP, VOTE_ANSWER
 from workitems.api.shapes import CAST_VOTE
 from workitems.approvers import count_votes
-from workitems.approvers.eligibility import ActiveMembers, active_members_of
+from workitems.approvers.active_members import ActiveMembers, active_members_of
 from workitems.approvers.step_votes import StepVotes
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of

@@ -11,14 +11,14 @@ from typing import Any, cast
 from policies.language.approvals import ApprovalRule, from_json, has_stages
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from workitems.approvers import count_votes
-from workitems.approvers.count_votes import Approver, Eligibility, VoteResult
-from workitems.approvers.eligibility import (
+from workitems.approvers.active_members import (
     ActiveMembers,
     acting_approver,
     active_members_of,
     approver_of,
-    leaves_of,
+    escalation_leaves,
 )
+from workitems.approvers.count_votes import Approver, Eligibility, VoteResult
 from workitems.models import DecisionStep, Vote
 
 
@@ -66,7 +66,7 @@ class StepVotes:
             [approver_of(member, workflow_id=self.workflow_id) for member in self.active_members],
             excluded=self.step.excluded_ids,
             stands_for=self.stands_for,
-            stand_ins=leaves_of(self.step.escalated_to),
+            stand_ins=escalation_leaves(self.step.escalated_to),
         )
 
     def with_vote(self, vote: Vote) -> StepVotes:
@@ -99,7 +99,7 @@ class StepVotes:
             approver,
             self.excluded,
             delegators=delegators,
-            stand_ins=leaves_of(self.step.escalated_to),
+            stand_ins=escalation_leaves(self.step.escalated_to),
             opened=self.result.opened if has_stages(self.rule.tree) else None,
         )
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.lifecycle import ExecutionStatus
-from policies import selectors as rulebook
+from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
 from policies.models import PolicyDecision
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
+from workitems.approvers.active_members import escalation_leaves
 from workitems.approvers.count_votes import VoteResult
-from workitems.approvers.eligibility import leaves_of
 from workitems.approvers.step_votes import read_step_votes
 from workitems.explain.wording import (
     DecisionFacts,
@@ -34,8 +34,8 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
     workflow_id = item.workflow_version.workflow_id
     pending = DecisionStep.objects.filter(tenant_id=item.tenant_id, work_item=item, status=StepStatus.PENDING)
     step = pending.select_related("claimed_by", "assignee").first()
-    execution = systems.last_execution_of(item.id, tenant_id=item.tenant_id)
-    decision = rulebook.latest_decision(item.id, ctx=ctx)
+    execution = integration_selectors.last_execution_of(item.id, tenant_id=item.tenant_id)
+    decision = policy_selectors.latest_decision(item.id, ctx=ctx)
     votes = read_step_votes(step, workflow_id=workflow_id) if step else None
     eligibility = votes.eligibility_of(ctx) if votes else None
     ended_by, ended_reason = _end_of(item)
@@ -104,7 +104,7 @@ def _step_facts(step: DecisionStep, result: VoteResult) -> StepFacts:
         assignee=step.assignee.username if step.assignee else "",
         remind_at=step.remind_at,
         escalate_at=step.escalate_at,
-        escalate_to=tuple(leaf for leaf in rule.escalate_to if leaf not in leaves_of(step.escalated_to)),
+        escalate_to=tuple(leaf for leaf in rule.escalate_to if leaf not in escalation_leaves(step.escalated_to)),
         respond_by=step.respond_by,
         expires_at=step.expires_at,
         on_expiry=rule.on_expiry,

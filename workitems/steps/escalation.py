@@ -15,8 +15,8 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
+from workitems.approvers.active_members import active_members_of, approver_of, approvers_matching, escalation_leaves
 from workitems.approvers.count_votes import Approver, excluded_transitively
-from workitems.approvers.eligibility import active_members_of, approver_of, approvers_matching, leaves_of
 from workitems.items.receipts import record_item, step_blocks, with_ids
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice
@@ -63,7 +63,7 @@ def apply_escalation(
     reason: str = "",
 ) -> bool:
     """Let `targets` decide a locked step and save the step. Return False if all of them could already."""
-    known = leaves_of(step.escalated_to)
+    known = escalation_leaves(step.escalated_to)
     added = [leaf for leaf in targets if leaf not in known]
     step.escalate_at = None
     if not added:

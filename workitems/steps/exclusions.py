@@ -9,8 +9,8 @@ from policies.language.approvals import ApprovalRule
 from policies.models import PolicyVersion
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Membership
+from workitems.approvers.active_members import stands_for
 from workitems.approvers.count_votes import with_principals
-from workitems.approvers.eligibility import stands_for
 from workitems.models import WorkItem
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from policies.language.approvals import ApprovalRule, Leaf, Opened, from_json, tracks
 from threada_site.database.batched_writes import insert_rows
+from workitems.approvers.active_members import escalation_leaves
 from workitems.approvers.approver_keys import keys_of_leaves
 from workitems.approvers.count_votes import asked_leaves
-from workitems.approvers.eligibility import leaves_of
 from workitems.models import DecisionStep, PendingApproverKey, WorkItem
 
 
@@ -20,7 +20,7 @@ def insert_pending_approvers(step: DecisionStep, rule: ApprovalRule, *, workflow
 
 def refresh_pending_approvers(step: DecisionStep, opened: Opened, *, workflow_id: uuid.UUID) -> None:
     """Replace the pending approvers of a locked step by those of its open stages and its escalation."""
-    leaves = (*asked_leaves(from_json(step.rule).tree, opened), *leaves_of(step.escalated_to))
+    leaves = (*asked_leaves(from_json(step.rule).tree, opened), *escalation_leaves(step.escalated_to))
     rows = _rows(step, leaves, workflow_id=workflow_id)
     waits = PendingApproverKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id)
     if set(waits.values_list("key", flat=True)) == {row.key for row in rows}:

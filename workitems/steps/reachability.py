@@ -15,7 +15,7 @@ from django.db.models import Prefetch
 from threada_site.kernel import clock
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.members import Member
-from workitems.approvers.eligibility import ActiveMembers
+from workitems.approvers.active_members import ActiveMembers
 from workitems.approvers.step_votes import StepVotes
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, MembershipSnapshot, Vote, WorkItem

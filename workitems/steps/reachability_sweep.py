@@ -11,7 +11,7 @@ from django.db import connection
 
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from workitems.approvers.eligibility import ActiveMembers, active_members_of
+from workitems.approvers.active_members import ActiveMembers, active_members_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, MembershipSnapshot, WorkItem
 from workitems.steps.reachability import (

@@ -121,7 +121,7 @@ def _on_workflows(grants: Mapping[uuid.UUID, frozenset[Scope]]) -> list[tuple[uu
     return [(workflow_id, [scope.value for scope in held]) for workflow_id, held in grants.items()]
 
 
-def leaves_of(values: Iterable[Mapping[str, Any]]) -> tuple[Leaf, ...]:
+def escalation_leaves(values: Iterable[Mapping[str, Any]]) -> tuple[Leaf, ...]:
     """Return the leaves that a step stores in `escalated_to`: `[{"role": "finance_lead"}]`."""
     return tuple(Leaf(cast("LeafKind", kind), name) for value in values for kind, name in value.items())
 
