@@ -112,7 +112,7 @@ def parts_of(phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext) -> 
     """Return the lines of each part: the rows of the cases, and their receipts if the cases are removed."""
     item_ids = [item.id for item in items]
     parts = {"rows": _rows(item_ids, ctx=ctx)}
-    return parts | ({RECEIPTS: _receipts(item_ids, ctx=ctx)} if phase == "keep_receipts" else {})
+    return parts | ({RECEIPTS: _receipts(item_ids, ctx=ctx)} if phase == "remove_case" else {})
 
 
 def manifest_of(run: RetentionRun, files: Sequence[ArchivedFile], *, cases: int, ctx: ActingContext) -> bytes:

@@ -17,7 +17,7 @@ from workitems.lifecycle import WORK_ITEM
 from workitems.models import LegalHold, RetentionRule, WorkItem
 from workitems.retention.rules import Rule, narrowest_first, rule_from_spec
 
-type Phase = Literal["keep_payload", "keep_receipts"]
+type Phase = Literal["remove_contents", "remove_case"]
 
 ENDED: Final = sorted(status.value for status in WORK_ITEM.ends)
 
@@ -45,14 +45,14 @@ def due_items(
     now: datetime,
     tenant_id: uuid.UUID,
 ) -> QuerySet[WorkItem]:
-    """Return the items whose contents (`keep_payload`) or whole case (`keep_receipts`) a run may remove.
+    """Return the items whose contents (`remove_contents`) or whole case (`remove_case`) a run may remove.
 
     They were shown by a dry run (rules `shown`, time `as_of`) and are still due under the current rules. Items that
     became due later, for example because a hold was lifted, wait for the next dry run.
     """
     rows = _eligible(phase, shown_at=as_of, tenant_id=tenant_id)
     rows = rows.filter(_due(shown, phase, as_of=as_of)).filter(_due(in_force, phase, as_of=now))
-    if phase == "keep_payload":
+    if phase == "remove_contents":
         return rows
     unsigned = Receipt.objects.filter(~Exists(signed_leaves(tenant_id).filter(id=OuterRef("id"))))
     unsigned = unsigned.filter(tenant_id=tenant_id, work_item_id=OuterRef("id"))
@@ -79,7 +79,7 @@ def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> Quer
     )
     rows = WorkItem.objects.filter(tenant_id=tenant_id, status__in=ENDED)
     rows = rows.exclude(Exists(_legal_holds_on_row(tenant_id, since=shown_at))).exclude(Exists(running))
-    return rows.filter(contents_removed_at__isnull=True) if phase == "keep_payload" else rows
+    return rows.filter(contents_removed_at__isnull=True) if phase == "remove_contents" else rows
 
 
 def _due(rules: Sequence[Rule], phase: Phase, *, as_of: datetime) -> Q:
@@ -90,7 +90,7 @@ def _due(rules: Sequence[Rule], phase: Phase, *, as_of: datetime) -> Q:
 
 
 def _due_by(rule: Rule, rules: Sequence[Rule], phase: Phase, *, as_of: datetime) -> Q:
-    period = getattr(rule, phase)
+    period = rule.keep_payload if phase == "remove_contents" else rule.keep_receipts
     if period is None:
         return Q(pk__in=[])
     due = _covered(rule) & Q(updated_at__lt=period.before(as_of))

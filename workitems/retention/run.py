@@ -91,7 +91,7 @@ def prepare(*, now: datetime, notice: timedelta, ctx: ActingContext) -> bool:
 def anything_due(*, now: datetime, ctx: ActingContext) -> bool:
     """Return True if a dry run at `now` would show anything."""
     rules = rules_in_force(ctx.tenant_id)
-    phases: tuple[Phase, ...] = ("keep_payload", "keep_receipts")
+    phases: tuple[Phase, ...] = ("remove_contents", "remove_case")
     return any(count_due(rule, rules, phase, as_of=now, tenant_id=ctx.tenant_id) for rule in rules for phase in phases)
 
 
@@ -126,14 +126,14 @@ def apply_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH, ahead: 
         _finish(run, now=now, ctx=ctx)
         return Batch(is_last=True)
     kept = _archived(run, due, ahead, ctx=ctx)
-    take = _take_contents if due.phase == "keep_payload" else _take_cases
+    take = _take_contents if due.phase == "remove_contents" else _take_cases
     return take(run, due.items, kept, now=now, ctx=ctx)
 
 
 def due_batch(run: RetentionRun, *, now: datetime, size: int) -> Due | None:
     """Return the locked cases of the next batch; None if nothing that the dry run showed is left."""
     shown, in_force = shown_rules(run), rules_in_force(run.tenant_id)
-    phases: tuple[Phase, ...] = ("keep_payload", "keep_receipts")
+    phases: tuple[Phase, ...] = ("remove_contents", "remove_case")
     for phase in phases:
         items = _next_items(run, shown, in_force, phase, now=now, size=size)
         if items:
@@ -160,8 +160,8 @@ def shown_rules(run: RetentionRun) -> list[Rule]:
 
 def _shown(rule: Rule, rules: Sequence[Rule], *, now: datetime, ctx: ActingContext) -> dict[str, Any]:
     counts = {
-        "contents": count_due(rule, rules, "keep_payload", as_of=now, tenant_id=ctx.tenant_id),
-        "cases": count_due(rule, rules, "keep_receipts", as_of=now, tenant_id=ctx.tenant_id),
+        "contents": count_due(rule, rules, "remove_contents", as_of=now, tenant_id=ctx.tenant_id),
+        "cases": count_due(rule, rules, "remove_case", as_of=now, tenant_id=ctx.tenant_id),
     }
     return {"rule": rule.slug, "version_id": rule.version_id, "number": rule.number, "then": rule.then, **counts}
 
