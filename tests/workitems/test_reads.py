@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.models import Execution
 from policies.models import Channel
 from tests.workitems.office import Office
@@ -28,7 +28,7 @@ def test_the_locked_rows_are_those_that_django_reads(office: Office) -> None:
     with unit_of_work(office.tenant.id):
         for _ in range(2):  # compiled, then prepared
             item = selectors.work_item_of_execution_for_update(execution.id, tenant_id=office.tenant.id)
-            again = systems.execution_for_update(execution.id, tenant_id=office.tenant.id)
+            again = integration_selectors.execution_for_update(execution.id, tenant_id=office.tenant.id)
             assert item is not None
             assert again is not None
             plain = Execution.objects.get(id=execution.id)
@@ -45,8 +45,8 @@ def test_the_locked_rows_are_those_that_django_reads(office: Office) -> None:
 def test_another_key_finds_nothing_and_another_tenant_neither(office: Office) -> None:
     execution = office.execute(office.decided()).execution
     with unit_of_work(office.tenant.id):
-        assert systems.execution_for_update(uuid.uuid4(), tenant_id=office.tenant.id) is None
-        assert systems.execution_for_update(execution.id, tenant_id=uuid.uuid4()) is None
+        assert integration_selectors.execution_for_update(uuid.uuid4(), tenant_id=office.tenant.id) is None
+        assert integration_selectors.execution_for_update(execution.id, tenant_id=uuid.uuid4()) is None
 
 
 def test_texts_and_ids_are_bound_in_place(office: Office) -> None:

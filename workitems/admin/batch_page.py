@@ -10,7 +10,7 @@ import orjson
 from django.db.models import Prefetch
 from django.urls import reverse
 
-from policies import selectors as rulebook
+from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.fields import entries, plainly
@@ -83,7 +83,9 @@ def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
         ],
         "too_large": [step.public_id for step in steps if shorten(contents[step.id]).is_cut],
         "asks_password": rule.step_up and not ctx.recently_reauthenticated(clock.now()),
-        "reject_reasons": rulebook.workflow_document(first.work_item.workflow_version_id, ctx=ctx).reject_reasons,
+        "reject_reasons": policy_selectors.workflow_document(
+            first.work_item.workflow_version_id, ctx=ctx
+        ).reject_reasons,
         "comment_length": COMMENT_LENGTH,
     }
 

@@ -13,7 +13,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.views.decorators.http import require_safe
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass
 from integrations.executions.receiver_key import receiver_key
 from integrations.lifecycle import ExecutionStatus
@@ -141,7 +141,7 @@ class ExecutionAdmin(TenantAdmin):
             "receiver_key": receiver_key(row.id),
             "may_cancel": may_execute
             and status in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED)
-            and not systems.may_have_acted(row),
+            and not integration_selectors.may_have_acted(row),
             "may_retry": may_execute and only_dead_letters(Execution.objects.filter(id=row.id)).exists(),
             "gauge": _gauge(row),
             "held_by": row.blocked_by_freeze

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from integrations import selectors as systems
-from policies import selectors as rulebook
+from integrations import selectors as integration_selectors
+from policies import selectors as policy_selectors
 from policies.models import PolicyVersion
 from threada_site.admin.lists import ListFilter
 from threada_site.kernel.context import ActingContext
@@ -14,17 +14,17 @@ _MOST: Final = 300
 
 
 def workflow_choices(ctx: ActingContext) -> list[tuple[str, str]]:
-    slugs = rulebook.workflows(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
+    slugs = policy_selectors.workflows(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
     return [(slug, slug) for slug in slugs]
 
 
 def channel_choices(ctx: ActingContext) -> list[tuple[str, str]]:
-    slugs = rulebook.channels(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
+    slugs = policy_selectors.channels(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
     return [(slug, slug) for slug in slugs]
 
 
 def integration_choices(ctx: ActingContext) -> list[tuple[str, str]]:
-    slugs = systems.integrations(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
+    slugs = integration_selectors.integrations(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
     return [(slug, slug) for slug in slugs]
 
 

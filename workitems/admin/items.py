@@ -9,12 +9,12 @@ from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.safestring import SafeString
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.configuration.parsed_documents import document_of
 from integrations.models import Execution
-from policies import selectors as rulebook
+from policies import selectors as policy_selectors
 from policies.models import PolicyDecision
-from telemetry import selectors as ledger
+from telemetry import selectors as receipt_selectors
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column, ListFilter, created_window, words
@@ -82,8 +82,8 @@ class WorkItemAdmin(TenantAdmin):
         status = WorkItemStatus(row.status)
         may_write = ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id)
         mine = {"tenant_id": row.tenant_id, "work_item_id": row.id}
-        timeline = list(ledger.receipts_of(row.id, ctx=ctx).defer("body").order_by("-id")[:TIMELINE_SHOWN])
-        sealed = ledger.sealed_among(timeline)
+        timeline = list(receipt_selectors.receipts_of(row.id, ctx=ctx).defer("body").order_by("-id")[:TIMELINE_SHOWN])
+        sealed = receipt_selectors.sealed_among(timeline)
         decisions = PolicyDecision.objects.filter(**mine).defer("facts", "trace")
         return {
             "explanation": explain_work_item(row, ctx=ctx),
@@ -140,10 +140,12 @@ class WorkItemAdmin(TenantAdmin):
 
     def _actions(self, item: WorkItem, *, ctx: ActingContext) -> list[tuple[str, str]]:
         """Return the actions that the workflow allows and the caller may execute, as pairs of value and label."""
-        allowed = set(rulebook.workflow_document(item.workflow_version_id, ctx=ctx).actions)
+        allowed = set(policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx).actions)
         workflow_id = item.workflow_version.workflow_id
         found = []
-        for integration in systems.integrations(ctx).filter(current_version__isnull=False).order_by("slug"):
+        for integration in (
+            integration_selectors.integrations(ctx).filter(current_version__isnull=False).order_by("slug")
+        ):
             if integration.current_version is None or not ctx.allows(
                 Scope.ACTIONS_EXECUTE, workflow=workflow_id, integration=integration.id
             ):

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.configuration.health import MOST, health_of
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
@@ -47,7 +47,9 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
         ],
         "freezes": freezes[:_SHOWN],
         "health": health_of(
-            systems.integrations(ctx).filter(~Q(connector="workflow")).order_by("slug")[:200], now=now, ctx=ctx
+            integration_selectors.integrations(ctx).filter(~Q(connector="workflow")).order_by("slug")[:200],
+            now=now,
+            ctx=ctx,
         ),
         "unknown": unknown.order_by("id")[:_SHOWN],
         "dead": dead.order_by("-id")[:_SHOWN],

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from telemetry import selectors as ledger
+from telemetry import selectors as receipt_selectors
 from telemetry.api.resources.log import EVENT
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
@@ -160,7 +160,7 @@ class WorkItemTimeline(TenantView):
     )
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
-        rows = apply_filters(NoFilters, ledger.receipts_of(item.id, ctx=request.auth), request)
+        rows = apply_filters(NoFilters, receipt_selectors.receipts_of(item.id, ctx=request.auth), request)
         return Response(paginate(rows, request, represent=EVENT.represent))
 
 

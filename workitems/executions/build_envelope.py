@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.configuration.parsed_documents import document_of
 from integrations.connectors import connector_named
 from integrations.documents import ActionDocument, IntegrationDocument
@@ -69,7 +69,7 @@ def configured_now(item: WorkItem, execution: Execution, *, ctx: ActingContext) 
 
     Raises the errors of `configured_action` and `check_input`.
     """
-    integration = systems.integration_by_slug(execution.integration, ctx=ctx)
+    integration = integration_selectors.integration_by_slug(execution.integration, ctx=ctx)
     configured = configured_action(item, integration, named=execution.integration, action=execution.action, ctx=ctx)
     check_input(configured, execution.input)
     return configured

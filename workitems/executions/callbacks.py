@@ -19,7 +19,7 @@ import structlog
 from django.core.signing import BadSignature, Signer
 from structlog.contextvars import bound_contextvars
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.configuration.parsed_documents import document_of, host_of, readable_action_of
@@ -91,7 +91,7 @@ def take_answer(named: Named, answer: Answer, *, message_id: str) -> None:
         where = Execution.objects.filter(tenant_id=named.tenant.id, id=named.execution_id)
         item_id = where.values_list("work_item_id", flat=True).first()
         item = selectors.work_item_for_update(item_id, tenant_id=named.tenant.id) if item_id else None
-        execution = systems.execution_for_update(named.execution_id, tenant_id=named.tenant.id)
+        execution = integration_selectors.execution_for_update(named.execution_id, tenant_id=named.tenant.id)
         if item is None or execution is None:
             raise errors.NotFound
         ctx = _context(named.tenant, execution)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from policies.selectors import workflow_document
@@ -81,10 +81,10 @@ def _check_may_change(item: WorkItem, status: WorkItemStatus, *, ctx: ActingCont
     require_unit_of_work(ctx.tenant_id)
     if not ctx.allows(Scope.WORKITEMS_WRITE, workflow=item.workflow_version.workflow_id):
         raise errors.PermissionDenied(f"You do not hold workitems:write on the workflow {item.workflow}.")
-    execution = systems.open_execution_of(item.id, tenant_id=item.tenant_id)
+    execution = integration_selectors.open_execution_of(item.id, tenant_id=item.tenant_id)
     if execution is not None and execution.status in (ExecutionStatus.RUNNING, ExecutionStatus.OUTCOME_UNKNOWN):
         raise errors.ExecutionInProgress(f"An execution is {execution.status}. Wait for it or reconcile it first.")
-    if execution is not None and systems.may_have_acted(execution):
+    if execution is not None and integration_selectors.may_have_acted(execution):
         raise errors.ExecutionInProgress("The receiver may have acted on an execution. Wait for its outcome first.")
     # An execution that has not started does not block the change: it is cancelled with it.
     current = WorkItemStatus(item.status)
@@ -95,7 +95,7 @@ def _check_may_change(item: WorkItem, status: WorkItemStatus, *, ctx: ActingCont
 
 def _free(item: WorkItem, step_status: StepStatus, *, ctx: ActingContext) -> None:
     """Close the pending step and cancel an execution that has not started."""
-    execution = systems.open_execution_of(item.id, tenant_id=item.tenant_id)
+    execution = integration_selectors.open_execution_of(item.id, tenant_id=item.tenant_id)
     close_pending_step(item, step_status, ctx=ctx, execution=execution)
     if execution is not None:
         cancel_waiting(item, execution, ctx=ctx)

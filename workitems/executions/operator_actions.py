@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.configuration.parsed_documents import action_of
 from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
@@ -24,7 +24,7 @@ def cancel_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext
     _check_may_execute(item, ctx=ctx)
     if execution.status not in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED):
         raise errors.ExecutionNotCancellable(f"An execution that is {execution.status} can no longer be cancelled.")
-    if systems.may_have_acted(execution):
+    if integration_selectors.may_have_acted(execution):
         raise errors.ExecutionNotCancellable("The receiver may have acted on it already. Wait for the outcome.")
     close_pending_step(item, StepStatus.CANCELLED, ctx=ctx, execution=execution)
     cancel_waiting(item, execution, ctx=ctx)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass
 from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
@@ -45,7 +45,11 @@ def re_evaluate_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) 
     """
     if step.status != StepStatus.PENDING:
         return
-    execution = systems.execution_for_update(step.execution_id, tenant_id=step.tenant_id) if step.execution_id else None
+    execution = (
+        integration_selectors.execution_for_update(step.execution_id, tenant_id=step.tenant_id)
+        if step.execution_id
+        else None
+    )
     close_step(step, StepStatus.SUPERSEDED, item=item, ctx=ctx, execution=execution)
     if execution is None:
         transition_item(item, WorkItemStatus.NEW)

@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
@@ -149,7 +149,7 @@ def start_decided(
 
 def _permitted_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> Configured:
     """Return the requested action. Raise an error unless the caller and the workflow may execute it."""
-    integration = systems.integration_by_slug(request.integration, ctx=ctx)
+    integration = integration_selectors.integration_by_slug(request.integration, ctx=ctx)
     workflow_id = item.workflow_version.workflow_id
     if not ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id, integration=integration.id if integration else None):
         raise errors.PermissionDenied(f"You do not hold actions:execute on the workflow {item.workflow}.")
@@ -162,7 +162,7 @@ def check_executable(item: WorkItem, *, ctx: ActingContext, undoes: bool = False
     On an ended item only an action that undoes another one (`undoes`) is allowed.
     """
     require_contents(item)
-    if systems.open_execution_of(item.id, tenant_id=item.tenant_id) is not None:
+    if integration_selectors.open_execution_of(item.id, tenant_id=item.tenant_id) is not None:
         raise errors.ExecutionInProgress("An execution is open on this work item. Wait for it, cancel or reconcile it.")
     if item.status == WorkItemStatus.NEW:
         decision = take_intake_decision(item, ctx=ctx)

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 from structlog.contextvars import bound_contextvars
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.configuration.parsed_documents import host_of, readable_action_of
@@ -240,7 +240,7 @@ def _note_lost_worker(item: WorkItem, execution: Execution, action: ActionDocume
 
 def _locked(tenant: Tenant, execution_id: uuid.UUID) -> tuple[WorkItem, Execution] | None:
     item = selectors.work_item_of_execution_for_update(execution_id, tenant_id=tenant.id)
-    execution = systems.execution_for_update(execution_id, tenant_id=tenant.id)
+    execution = integration_selectors.execution_for_update(execution_id, tenant_id=tenant.id)
     return None if item is None or execution is None else (item, execution)
 
 

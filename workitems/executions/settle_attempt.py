@@ -6,7 +6,7 @@ import random
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass
 from integrations.attempts.outcomes import Outcome
 from integrations.attempts.retry import Retry, next_try
@@ -48,7 +48,7 @@ def settle(
         outcome = _perform_item_action(item, request, ctx=ctx)
     now = clock.now()
     is_first_try = execution.attempts_made <= execution.attempts_before + 1
-    ambiguous_before = not is_first_try and systems.may_have_acted(execution)
+    ambiguous_before = not is_first_try and integration_selectors.may_have_acted(execution)
     attempt = Attempt(
         id=lease.attempt_id,
         tenant_id=execution.tenant_id,

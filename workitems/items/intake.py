@@ -7,7 +7,7 @@ import uuid
 from dataclasses import dataclass, field
 from typing import Any
 
-from policies import selectors as rulebook
+from policies import selectors as policy_selectors
 from policies.documents import payload_schema as payloads
 from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -47,7 +47,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
     `PayloadSchemaViolation`, `UnknownRequester`.
     """
     require_unit_of_work(ctx.tenant_id)
-    workflow = rulebook.workflow_in_force(request.workflow, channel=request.channel, ctx=ctx)
+    workflow = policy_selectors.workflow_in_force(request.workflow, channel=request.channel, ctx=ctx)
     if workflow is None:
         raise errors.UnknownWorkflow(
             f"There is no workflow {request.workflow!r} here. GET /workflows lists those there are.",
@@ -97,7 +97,7 @@ def enqueue_intake_decision(item: WorkItem) -> None:
     enqueue(DECIDE_INTAKE, tenant_id=item.tenant_id, work_item_id=str(item.id), correlation_id=item.correlation_id)
 
 
-def checked_payload(payload: Any, document: rulebook.WorkflowDocument) -> bytes:
+def checked_payload(payload: Any, document: policy_selectors.WorkflowDocument) -> bytes:
     """Return the canonical bytes of a payload. Raise an error if its workflow rejects it."""
     payload_bytes = canonical_bytes(payload)
     if len(payload_bytes) > document.max_payload_bytes:
@@ -132,7 +132,7 @@ def evidence_block(item: WorkItem, parts: tuple[EvidencePart, ...]) -> dict[str,
     }
 
 
-def _check_channel(request: IntakeRequest, workflow: rulebook.WorkflowInForce) -> None:
+def _check_channel(request: IntakeRequest, workflow: policy_selectors.WorkflowInForce) -> None:
     if request.channel is None:
         if workflow.document.channel_required:
             raise errors.ChannelRequired(

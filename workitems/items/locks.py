@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.models import Execution
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
@@ -45,7 +45,7 @@ def locked_execution(execution_id: uuid.UUID, *, ctx: ActingContext) -> tuple[Wo
     if found is None:
         raise errors.NotFound
     item = selectors.work_item_for_update(found, tenant_id=ctx.tenant_id)
-    execution = systems.execution_for_update(execution_id, tenant_id=ctx.tenant_id)
+    execution = integration_selectors.execution_for_update(execution_id, tenant_id=ctx.tenant_id)
     if item is None or execution is None:
         raise errors.NotFound
     return item, execution

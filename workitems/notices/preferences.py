@@ -12,7 +12,7 @@ from django.core.validators import validate_email
 
 from integrations.secrets.keyring import Undecryptable
 from integrations.secrets.vault import keyring
-from policies import selectors as rulebook
+from policies import selectors as policy_selectors
 from policies.documents.calendar import time_zones
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
@@ -155,7 +155,7 @@ def is_set_up(channel: Channel) -> bool:
 
 def zone_of(person: User, *, tenant_id: uuid.UUID) -> str:
     """Return the time zone of a person, else of the tenant's calendar, else UTC."""
-    calendar = None if person.time_zone else rulebook.calendar_of(tenant_id)
+    calendar = None if person.time_zone else policy_selectors.calendar_of(tenant_id)
     named = person.time_zone or (calendar.time_zone if calendar else "")
     return named if named in time_zones() else "UTC"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from integrations import selectors as systems
-from policies import selectors as rulebook
+from integrations import selectors as integration_selectors
+from policies import selectors as policy_selectors
 from policies.language.approvals import ApprovalRule, from_json
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
@@ -45,7 +45,11 @@ def expire_step(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: Actin
     if rule.on_expiry == "escalate" and step.extended_at is None:
         _extend(item, step, rule, now=now, ctx=ctx)
         return
-    execution = systems.execution_for_update(step.execution_id, tenant_id=step.tenant_id) if step.execution_id else None
+    execution = (
+        integration_selectors.execution_for_update(step.execution_id, tenant_id=step.tenant_id)
+        if step.execution_id
+        else None
+    )
     reject_item(item, execution, ctx=ctx, expired=True)
     close_step(step, StepStatus.EXPIRED, item=item, ctx=ctx, execution=execution)
     if execution is not None:
@@ -54,7 +58,7 @@ def expire_step(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: Actin
 
 def _extend(item: WorkItem, step: DecisionStep, rule: ApprovalRule, *, now: datetime, ctx: ActingContext) -> None:
     step.extended_at = now
-    step.expires_at = due_dates(rule, now, rulebook.working_calendar(rule, tenant_id=step.tenant_id)).expires_at
+    step.expires_at = due_dates(rule, now, policy_selectors.working_calendar(rule, tenant_id=step.tenant_id)).expires_at
     step.save(update_fields=["extended_at", "expires_at"])
     if not apply_escalation(item, step, rule.escalate_to, now=now, ctx=ctx):
         record_item("decision_step.extended", item, ctx=ctx, **step_blocks(step), outcome={"status": step.status})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.models import Envelope
 from threada_site.kernel import errors
 from threada_site.kernel.json.differences import difference
@@ -30,7 +30,7 @@ def require_current_envelope(item: WorkItem, step: DecisionStep, envelope_sha256
 
 def envelope_changed(item: WorkItem, current: DecisionStep, named_sha256: str) -> errors.EnvelopeChanged:
     """Return the error for a decision that names an envelope other than that of `current`."""
-    named = systems.envelope_of(item.id, named_sha256, tenant_id=item.tenant_id)
+    named = integration_selectors.envelope_of(item.id, named_sha256, tenant_id=item.tenant_id)
     return errors.EnvelopeChanged(
         "The envelope is not the one you were shown. Read the step again and decide again.",
         current_decision_step_id=current.public_id,

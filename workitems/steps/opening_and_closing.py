@@ -6,10 +6,10 @@ import uuid
 from collections.abc import Iterable
 from typing import Any, Final
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.executions.envelope import BuiltEnvelope, build_envelope
 from integrations.models import Envelope, Execution
-from policies import selectors as rulebook
+from policies import selectors as policy_selectors
 from policies.language.approvals import ApprovalRule, to_json
 from policies.models import PolicyDecision
 from threada_site.database.batched_writes import batched_writes, insert_rows
@@ -48,7 +48,7 @@ def open_step(
     Pins the policy versions that required the step, and stores the ids of the excluded principals.
     """
     now = clock.now()
-    due = due_dates(rule, now, rulebook.working_calendar(rule, tenant_id=item.tenant_id))
+    due = due_dates(rule, now, policy_selectors.working_calendar(rule, tenant_id=item.tenant_id))
     pins = pinned_versions(decision)
     own_envelope = None
     if envelope is None:
@@ -149,7 +149,7 @@ def asked_by_action(step: DecisionStep) -> uuid.UUID | None:
     """Return the principal whose action requested the step; None if policies required it."""
     if step.policy_decision_id is not None:
         return None
-    execution = systems.last_execution_of(step.work_item_id, tenant_id=step.tenant_id)
+    execution = integration_selectors.last_execution_of(step.work_item_id, tenant_id=step.tenant_id)
     return execution.requested_by if execution else None
 
 

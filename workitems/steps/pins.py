@@ -6,7 +6,7 @@ after the change every decision is refused until the step has been evaluated aga
 
 from __future__ import annotations
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.configuration.configure import RE_EVALUATE_FOR_INTEGRATIONS
 from integrations.models import Execution
 from policies.locks import lock_pins
@@ -38,6 +38,6 @@ def re_evaluate_if_outdated(step: DecisionStep, execution: Execution | None) -> 
 
 
 def _lock_integration(execution: Execution | None) -> bool:
-    return execution is None or systems.lock_configuration(
+    return execution is None or integration_selectors.lock_configuration(
         execution.integration_version_id, tenant_id=execution.tenant_id
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from integrations import selectors as systems
+from integrations import selectors as integration_selectors
 from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
@@ -173,7 +173,7 @@ def execution_of(step: DecisionStep) -> Execution | None:
     """Return the locked execution of a step, or None."""
     if step.execution_id is None:
         return None
-    return systems.execution_for_update(step.execution_id, tenant_id=step.tenant_id)
+    return integration_selectors.execution_for_update(step.execution_id, tenant_id=step.tenant_id)
 
 
 def check_open(step: DecisionStep, execution: Execution | None) -> None:
