@@ -8,6 +8,7 @@ generated requests and their number.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import Any, Final
 
 import orjson
@@ -22,10 +23,16 @@ from schemathesis.config import GenerationConfig, ProjectConfig, ProjectsConfig,
 from schemathesis.generation import GenerationMode
 from schemathesis.openapi import checks as _registered  # noqa: F401  (declares the checks below)
 from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
     content_type_conformance,
+    ensure_resource_availability,
+    missing_required_header,
+    negative_data_rejection,
     response_headers_conformance,
     response_schema_conformance,
     status_code_conformance,
+    unsupported_method,
+    use_after_free,
 )
 
 from tests.contract.document import PROBLEM_TYPE, Operation, operations
@@ -44,6 +51,20 @@ CHECKS: Final = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+IS_FULL: Final = os.environ.get("THREADA_SCHEMATHESIS") == "all"
+"""Run all checks that apply, and sequences of requests, at night.
+
+Three do not apply. `ignored_auth` repeats a request with the header that this test sets; test_access.py does without.
+`positive_data_acceptance`: documents have rules beyond their schema. `object_level_authorization` needs two users.
+"""
+if IS_FULL:
+    CHECKS += [
+        missing_required_header,
+        unsupported_method,
+        allow_header_conformance,
+        use_after_free,
+        ensure_resource_availability,
+    ]
 OPERATIONS: Final = {str(operation): operation for operation in operations()}
 # Parameters that make a request find nothing unless they have stored values.
 ALWAYS_FED: Final = {"Threada-Tenant", "Threada-Role", "If-Match"}
@@ -89,12 +110,62 @@ def test_answers_are_documented(populated: Populated, published: Any, name: str,
         with transaction.atomic():
             answer = case.call(headers={"Authorization": f"Bearer {populated.token}"})
             transaction.set_rollback(True)
-        case.validate_response(answer, checks=CHECKS)
+        checks_invalid = IS_FULL and not feeds and not has_invalid_header(case)
+        case.validate_response(answer, checks=[*CHECKS, *([negative_data_rejection] if checks_invalid else [])])
         check_reason(operation, answer)
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
 
     ask()
     print(statuses)
+
+
+@pytest.mark.skipif(not IS_FULL, reason="THREADA_SCHEMATHESIS=all runs sequences of requests (`.ci/run` at night)")
+@pytest.mark.timeout(3600)
+def test_sequences_of_requests_are_documented(populated: Populated, published: Any) -> None:
+    """Follow the links that schemathesis infers: later requests use the ids that earlier answers contain."""
+    statuses: Counter[int] = Counter()
+
+    class Sequences(published.as_state_machine()):  # type: ignore[misc]
+        def setup(self) -> None:
+            self.transaction = transaction.atomic()
+            self.transaction.__enter__()
+
+        def teardown(self) -> None:
+            transaction.set_rollback(True)
+            self.transaction.__exit__(None, None, None)
+
+        def before_call(self, case: Any) -> None:
+            for name in ALWAYS_FED & set(case.headers or ()):
+                del case.headers[name]
+
+        def get_call_kwargs(self, case: Any) -> dict[str, Any]:
+            for signal in (request_started, request_finished):
+                signal.disconnect(close_old_connections)
+            return {"headers": {"Authorization": f"Bearer {populated.token}"}}
+
+        def validate_response(self, response: Any, case: Any, **more: Any) -> None:
+            statuses[response.status_code] += 1
+            case.validate_response(response, checks=CHECKS)
+
+    Sequences.run(
+        settings=settings(
+            max_examples=EXAMPLES,
+            stateful_step_count=10,
+            deadline=None,
+            database=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
+        )
+    )
+    print(dict(statuses))
+    assert statuses[200] + statuses[201] > EXAMPLES
+
+
+def has_invalid_header(case: Any) -> bool:
+    """Return True if a generated header violates its schema; one of ours replaces it, or the API ignores it."""
+    return any(
+        part.name == "HEADER" and info.mode is GenerationMode.NEGATIVE for part, info in case.meta.components.items()
+    )
 
 
 def feed(case: Any, populated: Populated, data: Any) -> None:
