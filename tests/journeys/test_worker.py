@@ -11,7 +11,7 @@ from tests.journeys.demo import BANK_TOKEN, LARGE, SMALL, Demo
 from tests.journeys.worker import running_worker, start_worker
 from tests.receivers.fixtures import Receiver
 
-pytestmark = pytest.mark.django_db(transaction=True)
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from threada_site.database.router import read_connection
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def acme(replica: Replica, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Tenant:

@@ -14,6 +14,8 @@ from tests.factories import make_principal, make_tenant, make_token
 from tests.replicas.server import Replica
 from threada_site.database import replicas
 
+pytestmark = pytest.mark.slow
+
 CLIENTS = 4
 BEFORE_S, GONE_S, AFTER_S = 2.0, 3.0, 8.0
 

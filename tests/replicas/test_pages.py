@@ -22,6 +22,8 @@ from tests.replicas.server import Replica
 from threada_site.runtime.prepare import seed_demo
 from threada_site.tenancy.models import Tenant, User
 
+pytestmark = pytest.mark.slow
+
 TENANT_TABLE = re.compile(r'(FROM|JOIN) "?(workitems|policies|integrations|telemetry)_')
 PAGES = ("index", "summary", "workitems_decisionstep_desk", "workitems_decisionstep_decision_statistics",
          "integrations_execution_operations")  # fmt: skip

@@ -23,6 +23,8 @@ from threada_site.identity.credentials import revoke_credential
 from threada_site.identity.tenants import create_tenant
 from threada_site.tenancy.models import Credential, Tenant
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def acme(replica: Replica) -> Tenant:
