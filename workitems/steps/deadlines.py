@@ -17,7 +17,7 @@ from workitems.steps.due_dates import due_dates
 from workitems.steps.escalation import apply_escalation
 from workitems.steps.frozen_steps import is_frozen
 from workitems.steps.opening_and_closing import close_step
-from workitems.steps.voting import reject_item
+from workitems.steps.voting import expire_item
 
 
 def act_on_deadlines(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: ActingContext) -> None:
@@ -50,7 +50,7 @@ def expire_step(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: Actin
         if step.execution_id
         else None
     )
-    reject_item(item, execution, ctx=ctx, expired=True)
+    expire_item(item, execution, ctx=ctx)
     close_step(step, StepStatus.EXPIRED, item=item, ctx=ctx, execution=execution)
     if execution is not None:
         record_item("execution.expired", item, ctx=ctx, execution=execution, outcome={"status": execution.status})

@@ -117,19 +117,36 @@ def check_may_decide(
     _check_reauthenticated(votes.rule, ctx=ctx)
 
 
-def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingContext, expired: bool = False) -> None:
-    """End the case of a rejected or expired step that is still pending.
+def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingContext) -> None:
+    """End the case of a rejected step that is still pending, see `_end_without_approval`."""
+    _end_without_approval(item, execution, ExecutionStatus.REJECTED, WorkItemStatus.REJECTED, ctx=ctx)
+
+
+def expire_item(item: WorkItem, execution: Execution | None, *, ctx: ActingContext) -> None:
+    """End the case of an expired step that is still pending, see `_end_without_approval`."""
+    _end_without_approval(item, execution, ExecutionStatus.EXPIRED, WorkItemStatus.EXPIRED, ctx=ctx)
+
+
+def _end_without_approval(
+    item: WorkItem,
+    execution: Execution | None,
+    execution_status: ExecutionStatus,
+    item_status: WorkItemStatus,
+    *,
+    ctx: ActingContext,
+) -> None:
+    """Move execution and item of a step that was not approved to their final statuses.
 
     With `on_reject: ready` in the workflow, the item becomes ready instead if the approval was for an action, or was
     requested by the action `request_approval`. An approval that policies required at intake always ends the item.
     """
     if execution is not None:
-        transition_execution(execution, ExecutionStatus.EXPIRED if expired else ExecutionStatus.REJECTED)
+        transition_execution(execution, execution_status)
     of_action = execution is not None or _was_asked_by_action(item)
     if of_action and workflow_document(item.workflow_version_id, ctx=ctx).on_reject == "ready":
         transition_unless_undo(item, execution, WorkItemStatus.READY)
         return
-    transition_unless_undo(item, execution, WorkItemStatus.EXPIRED if expired else WorkItemStatus.REJECTED)
+    transition_unless_undo(item, execution, item_status)
 
 
 def _settle(item: WorkItem, votes: StepVotes, execution: Execution | None, *, ctx: ActingContext) -> None:

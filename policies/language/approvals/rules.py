@@ -31,9 +31,9 @@ class ApprovalRule:
     `exclude` lists roles in the case that may not vote; a document without `exclude` excludes the requester, and
     `exclude: []` excludes nobody. Durations start when the step opens. If `expires_after` is None there is no deadline,
     and `on_expiry` has no meaning. `working_time` contains durations under the same names that count only working time;
-    if both are given, the earlier instant applies. `on_expiry` `reject` ends the step with status `expired`; documents
-    may also say `expire`, which is stored as `reject`. `escalate` extends the deadline once, for more approvers.
-    `veto` is the number of counted rejections that ends the step.
+    if both are given, the earlier instant applies. `on_expiry` `reject` ends the step with status `expired`: documents
+    say `expire` (or `reject`, the older word), and both are stored as `reject`. `escalate` extends the deadline once,
+    for more approvers. `veto` is the number of counted rejections that ends the step.
     """
 
     tree: Tree
