@@ -11,7 +11,7 @@ from urllib.parse import quote, urlencode
 class Cluster:
     """A server that answered at the moment it was looked up; it may stop at any time.
 
-    `superuser` is a PostgreSQL role. The roles that the product logs in with are decided elsewhere.
+    `superuser` is a database role. The roles that the product logs in with are decided elsewhere.
     """
 
     data_dir: Path

@@ -54,7 +54,7 @@ def set_freeze(scope: FreezeScope, *, reason: str, ctx: ActingContext) -> Stoppe
     `UnknownIntegration`, `UnknownAction`, `InvalidRequest` (no reason).
     """
     require_unit_of_work(ctx.tenant_id)
-    _check_scope(scope, Scope.ACTIONS_FREEZE, ctx=ctx)
+    _check_permission(scope, Scope.ACTIONS_FREEZE, ctx=ctx)
     _check_exists(scope, ctx=ctx)
     if not reason.strip():
         raise errors.InvalidRequest(
@@ -88,7 +88,7 @@ def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -
     freeze = Freeze.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=freeze_id).first()
     if freeze is None:
         raise errors.NotFound
-    _check_scope(freeze.scope, Scope.INTEGRATIONS_MANAGE, ctx=ctx)
+    _check_permission(freeze.scope, Scope.INTEGRATIONS_MANAGE, ctx=ctx)
     if freeze.lifted_at is not None:
         raise errors.FreezeLifted("This freeze has been lifted already.")
     _check_second_person(freeze, ctx=ctx)
@@ -193,14 +193,16 @@ def _move(step: DecisionStep, *, since: datetime, until: datetime) -> bool:
     return bool(changed)
 
 
-def _check_scope(scope: FreezeScope, right: Scope, *, ctx: ActingContext) -> None:
-    """Raise `PermissionDenied` without the scope on the tenant, or on the frozen workflow or integration."""
-    workflow = policy_selectors.workflow_by_slug(scope.workflow, ctx=ctx) if scope.workflow else None
-    integration = integration_selectors.integration_by_slug(scope.integration, ctx=ctx) if scope.integration else None
+def _check_permission(frozen_part: FreezeScope, permission: Scope, *, ctx: ActingContext) -> None:
+    """Raise `PermissionDenied` without `permission` on the tenant, or on the frozen workflow or integration."""
+    workflow = policy_selectors.workflow_by_slug(frozen_part.workflow, ctx=ctx) if frozen_part.workflow else None
+    integration = (
+        integration_selectors.integration_by_slug(frozen_part.integration, ctx=ctx) if frozen_part.integration else None
+    )
     if not ctx.allows(
-        right, workflow=workflow.id if workflow else None, integration=integration.id if integration else None
+        permission, workflow=workflow.id if workflow else None, integration=integration.id if integration else None
     ):
-        raise errors.PermissionDenied(f"You do not hold {right.value} on {scope}.")
+        raise errors.PermissionDenied(f"You do not hold {permission.value} on {frozen_part}.")
 
 
 def _check_exists(scope: FreezeScope, *, ctx: ActingContext) -> None:
