@@ -117,7 +117,7 @@ def test_who_may_not_freeze_sees_no_form(office: Office) -> None:
     assert browser.post(reverse("admin:integrations_freeze_new"), {"scope": "//", "reason": "x"}).status_code == 422
 
 
-def test_dead_letters_are_replayed_by_form(office: Office, bank: Receiver, admin: Client) -> None:
+def test_dead_letters_are_retried_by_form(office: Office, bank: Receiver, admin: Client) -> None:
     first, second = broken(office, bank), broken(office, bank)
     listed = admin.get(reverse("admin:integrations_execution_changelist") + "?dead_letter=true").content.decode()
     assert first.public_id in listed

@@ -1,4 +1,4 @@
-"""Console pages of executions: attempts, failures, and the actions cancel, retry, undo, reconcile and replay."""
+"""Console pages of executions: attempts, failures, and the actions cancel, retry, undo, reconcile and bulk retry."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from workitems.admin.filters import CHANNEL, INTEGRATION, POLICY_VERSION, WORKFL
 from workitems.admin.operations import operations_page
 from workitems.api.filters import ExecutionFilters
 from workitems.api.shapes import RECONCILE_EXECUTION
-from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, named, only_dead_letters, replay_dead_letters
+from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, named, only_dead_letters, retry_dead_letters
 from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
 from workitems.executions.request_action import ActionRequest, execute_action
 from workitems.executions.undo import undo_of, undoing_of
@@ -58,7 +58,7 @@ class UndoForm(ConsoleForm):
         return value or {}
 
 
-class ReplayForm(ConsoleForm):
+class RetryForm(ConsoleForm):
     intro = (
         "The oldest dead letters of this kind are retried. Each keeps its envelope and its approval. The policies "
         "in force are evaluated again right before the call."
@@ -181,12 +181,12 @@ class ExecutionAdmin(TenantAdmin):
         said = "The undo action waits for an approval." if started.step else "The undo action is executed."
         return Done(said, html.page_url("integrations.execution", started.execution.public_id))
 
-    @form_page("Replay dead letters", form=ReplayForm, scope=Scope.ACTIONS_EXECUTE, submit="Retry dead letters")
+    @form_page("Retry dead letters", form=RetryForm, scope=Scope.ACTIONS_EXECUTE, submit="Retry dead letters")
     def replay(self, call: Call, form: ConsoleForm) -> Done:
         """Retry the oldest dead letters that match the form."""
         criteria = Criteria(**{name: form.cleaned_data[name] for name in ("workflow", "integration", "failure")})
-        done = replay_dead_letters(criteria, limit=form.cleaned_data["limit"], ctx=call.ctx)
-        said = [f"{len(done.replayed)} dead letters are retried with their envelopes and approvals."]
+        done = retry_dead_letters(criteria, limit=form.cleaned_data["limit"], ctx=call.ctx)
+        said = [f"{len(done.retried)} dead letters are retried with their envelopes and approvals."]
         if done.refused:
             first = done.refused[0]
             said.append(f"{len(done.refused)} were not retried. First refusal, {named(first)}: {first.refusal.detail}")

@@ -100,7 +100,7 @@ UNDO_EXECUTION: Final = shape(
     example={"input": {}},
 )
 
-REPLAY_EXECUTIONS: Final = shape(
+RETRY_DEAD_LETTERS: Final = shape(
     {
         "execution_ids": {
             "type": "array",

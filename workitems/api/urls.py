@@ -4,6 +4,7 @@ from workitems.api import (
     actions,
     amendments,
     batches,
+    bulk_retries,
     callbacks,
     delegations,
     document_schemas,
@@ -12,8 +13,8 @@ from workitems.api import (
     notifications,
     packs,
     reassignment,
-    replays,
     steps,
+    undo,
 )
 
 urlpatterns = [
@@ -39,12 +40,12 @@ urlpatterns = [
     path("delegations/<str:delegation_id>/end", delegations.EndDelegation.as_view()),
     path("actions/execute", actions.ExecuteAction.as_view()),
     path("executions", actions.Executions.as_view()),
-    path("executions/replays", replays.ReplayExecutions.as_view()),
+    path("executions/replays", bulk_retries.RetryDeadLetters.as_view()),
     path("executions/<str:execution_id>", actions.ExecutionDetail.as_view()),
     path("executions/<str:execution_id>/cancel", actions.CancelExecution.as_view()),
     path("executions/<str:execution_id>/retry", actions.RetryExecution.as_view()),
     path("executions/<str:execution_id>/reconcile", actions.ReconcileExecution.as_view()),
-    path("executions/<str:execution_id>/undo", replays.UndoExecution.as_view()),
+    path("executions/<str:execution_id>/undo", undo.UndoExecution.as_view()),
     path("packs", packs.Packs.as_view()),
     path("packs/<str:pack_id>", packs.PackDetail.as_view()),
     path("packs/<str:pack_id>/versions", packs.PackVersions.as_view()),

@@ -1,6 +1,6 @@
 """Dead letters: executions that failed after all attempts and whose item still waits for somebody to act.
 
-Replaying a dead letter retries it: envelope and approval are kept, and the re-check before the call applies.
+Retrying a dead letter keeps its envelope and approval; the re-check before the call applies.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class Replay:
-    """Result of replaying several executions, in the order of their work items."""
+class BulkRetry:
+    """Result of retrying several executions, in the order of their work items."""
 
-    replayed: list[uuid.UUID]
+    retried: list[uuid.UUID]
     refused: list[Refused]
     has_more: bool = False
 
@@ -77,24 +77,24 @@ def dead_letters(criteria: Criteria, *, ctx: ActingContext) -> QuerySet[Executio
     return only_dead_letters(selectors.executions(ctx).filter(**wanted)).order_by("id")
 
 
-def replay_dead_letters(criteria: Criteria, *, limit: int = MOST_AT_ONCE, ctx: ActingContext) -> Replay:
+def retry_dead_letters(criteria: Criteria, *, limit: int = MOST_AT_ONCE, ctx: ActingContext) -> BulkRetry:
     """Retry the oldest `limit` dead letters that match `criteria`."""
     found = list(dead_letters(criteria, ctx=ctx).values_list("id", flat=True)[: limit + 1])
-    done = replay_executions(found[:limit], ctx=ctx)
+    done = retry_executions(found[:limit], ctx=ctx)
     return replace(done, has_more=len(found) > limit)
 
 
-def replay_executions(execution_ids: Collection[uuid.UUID], *, ctx: ActingContext) -> Replay:
+def retry_executions(execution_ids: Collection[uuid.UUID], *, ctx: ActingContext) -> BulkRetry:
     """Retry each of `execution_ids` in its own savepoint, so that a refusal does not affect the others.
 
     Raises `InvalidRequest` for more than 200.
     """
     require_unit_of_work(ctx.tenant_id)
     if len(execution_ids) > MOST_AT_ONCE:
-        raise errors.InvalidRequest(f"Replay at most {MOST_AT_ONCE} at once; these are {len(execution_ids)}.")
+        raise errors.InvalidRequest(f"Retry at most {MOST_AT_ONCE} at once; these are {len(execution_ids)}.")
     known = selectors.executions(ctx).filter(id__in=execution_ids)
     in_order = list(known.order_by("work_item_id").values_list("id", flat=True))
-    replayed: list[uuid.UUID] = []
+    retried: list[uuid.UUID] = []
     refused = [Refused(unknown, errors.NotFound()) for unknown in set(execution_ids) - set(in_order)]
     for execution_id in in_order:
         try:
@@ -103,8 +103,8 @@ def replay_executions(execution_ids: Collection[uuid.UUID], *, ctx: ActingContex
         except ThreadaError as refusal:
             refused.append(Refused(execution_id, refusal))
         else:
-            replayed.append(execution_id)
-    return Replay(replayed, refused)
+            retried.append(execution_id)
+    return BulkRetry(retried, refused)
 
 
 def named(refused: Refused) -> str:

@@ -83,7 +83,7 @@ ACTION_ACCEPTED: Final = Resource(
         },
     },
 )
-EXECUTIONS_REPLAYED: Final = Resource(
+DEAD_LETTERS_RETRIED: Final = Resource(
     "ExecutionsReplayed",
     field("replayed", array(public_id(ids.EXECUTION))),
     field(

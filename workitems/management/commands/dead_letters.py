@@ -10,11 +10,11 @@ from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.management.base import TenantCommand
-from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, dead_letters, named, replay_executions
+from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, dead_letters, named, retry_executions
 
 
 class Command(TenantCommand):
-    help = "List or replay dead letters: executions that failed for good. One per line: id, action, failure, time."
+    help = "List or retry dead letters: executions that failed for good. One per line: id, action, failure, time."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("operation", choices=["list", "replay"])
@@ -37,20 +37,20 @@ class Command(TenantCommand):
                     since = rfc3339(row.finished_at) if row.finished_at else "-"
                     self.stdout.write(f"{row.public_id} {row.action}@{row.integration} {row.failure} {since}")
                 return
-        refused = self._replay([row.id for row in found], ctx)
-        self.stdout.write(f"{len(found) - refused} replayed, {refused} refused")
+        refused = self._retry([row.id for row in found], ctx)
+        self.stdout.write(f"{len(found) - refused} retried, {refused} refused")
         if refused:
-            self.refuse("Some executions could not be replayed; see above.")
+            self.refuse("Some executions could not be retried; see above.")
 
-    def _replay(self, execution_ids: list[uuid.UUID], ctx: ActingContext) -> int:
-        """Replay executions in batches of one transaction each, to keep locks short. Return the number of refusals."""
+    def _retry(self, execution_ids: list[uuid.UUID], ctx: ActingContext) -> int:
+        """Retry executions in batches of one transaction each, to keep locks short. Return the number of refusals."""
         refused = 0
         for start in range(0, len(execution_ids), MOST_AT_ONCE):
             with unit_of_work(ctx.tenant_id):
-                done = replay_executions(execution_ids[start : start + MOST_AT_ONCE], ctx=ctx)
+                done = retry_executions(execution_ids[start : start + MOST_AT_ONCE], ctx=ctx)
             for entry in done.refused:
                 refused += 1
                 self.stderr.write(f"{named(entry)}: {entry.refusal.detail} ({entry.refusal.reason_code})")
-            for execution_id in done.replayed:
+            for execution_id in done.retried:
                 self.stdout.write(ids.public_id(ids.EXECUTION, execution_id))
         return refused

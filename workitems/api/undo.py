@@ -1,4 +1,4 @@
-"""`/executions/{id}/undo` and `/executions/replays`: undo succeeded executions, retry dead letters."""
+"""Endpoint `/executions/{id}/undo`: undo a succeeded execution."""
 
 from __future__ import annotations
 
@@ -11,11 +11,9 @@ from threada_site.api.operations import operation
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
-from threada_site.kernel.errors import FieldError
 from workitems.api.actions import started_action
-from workitems.api.resources.executions import ACTION_ACCEPTED, EXECUTIONS_REPLAYED
-from workitems.api.shapes import REPLAY_EXECUTIONS, UNDO_EXECUTION
-from workitems.executions.dead_letters import Criteria, replay_dead_letters, replay_executions
+from workitems.api.resources.executions import ACTION_ACCEPTED
+from workitems.api.shapes import UNDO_EXECUTION
 from workitems.executions.request_action import ActionRequest
 from workitems.executions.undo import undo_of
 from workitems.items.locks import locked_execution
@@ -68,40 +66,3 @@ class UndoExecution(TenantView):
         )
         response, _ = started_action(item, asked, ctx=request.auth)
         return response
-
-
-class ReplayExecutions(TenantView):
-    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
-
-    @operation(
-        "replayExecutions",
-        "Retry dead letters",
-        tag="Executions",
-        body=REPLAY_EXECUTIONS,
-        answers={202: EXECUTIONS_REPLAYED},
-        headers=("Retry-After",),
-    )
-    @idempotent
-    def post(self, request: Any) -> Response:
-        """Retry dead letters by id or by kind.
-
-        Each is retried as by `/executions/{id}/retry`: with its envelope and its approval. The policies in force are
-        evaluated again right before the call. A refusal of one does not affect the others.
-        """
-        body = REPLAY_EXECUTIONS.check(request.data)
-        criteria = Criteria(
-            workflow=body.get("workflow_id", ""),
-            integration=body.get("integration_id", ""),
-            action=body.get("action_id", ""),
-            failure=body.get("failure", ""),
-        )
-        named_ids = body.get("execution_ids")
-        if named_ids is not None and len(body) > 1:
-            mixed = FieldError("/execution_ids", "cannot be combined with other members", "invalid")
-            raise errors.InvalidRequest("Select executions by ids or by kind, not both.", errors=[mixed])
-        if named_ids is not None:
-            done = replay_executions([path_id(ids.EXECUTION, text) for text in named_ids], ctx=request.auth)
-        else:
-            done = replay_dead_letters(criteria, limit=body.get("limit", 200), ctx=request.auth)
-        answer = EXECUTIONS_REPLAYED.represent(done)
-        return Response(answer, status=202, headers={"Retry-After": "1"})
