@@ -183,7 +183,7 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
     assert ">Publish version" not in own
     demo.join("pat", roles=("policy_publisher",))
     browser = console("pat")
-    assert "No replay shows what it would change" in browser.get(f"{page}change/").content.decode()
+    assert "A replay of the draft is required" in browser.get(f"{page}change/").content.decode()
     sent = {"document_sha256": sha256_of(browser, page)}
     refused = browser.post(f"{page}publish/", sent, follow=True)
     assert "(replay_report_required)" in refused.content.decode()

@@ -63,7 +63,7 @@ def rotate_credential(
     old = _locked(credential, ctx=ctx)
     now = clock.now()
     if not old.is_live:
-        raise errors.Conflict("This credential is no longer valid. Issue a new one.")
+        raise errors.Conflict("This credential is no longer valid. Create a new credential.")
     asked = read_scopes(old.scopes)
     _check_grantable(asked, old.user, ctx=ctx)
     expires_at = now + (old.expires_at - old.created_at) if old.expires_at else None

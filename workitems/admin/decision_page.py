@@ -197,7 +197,7 @@ def need_in_words(need: count_votes.Need) -> str:
 def why_not(standing: count_votes.Eligibility, *, may_decide: bool, has_voted: bool) -> str:
     """Return the reason why the reader cannot vote; empty if the reader can."""
     if has_voted:
-        return "You have voted on this step. Each person has one vote."
+        return "You have already voted on this step. Each person has one vote."
     if not may_decide:
         return "You may read this step. Voting needs the scope decisions:decide on the workflow."
     if standing is count_votes.Eligibility.EXCLUDED:

@@ -86,7 +86,7 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
     if decision.outcome not in ("allow", "require_approval"):
         record_decision(item, decision, ctx=ctx)
         raise errors.PolicyDenied(
-            "A policy refuses this action. See reasons.", reasons=refusal_reasons(decision), keeps_changes=True
+            "A policy denies this action. See reasons.", reasons=refusal_reasons(decision), keeps_changes=True
         )
     return start_decided(item, execution, decision, configured, ctx=ctx)
 
@@ -163,12 +163,14 @@ def check_executable(item: WorkItem, *, ctx: ActingContext, undoes: bool = False
     """
     require_contents(item)
     if integration_selectors.open_execution_of(item.id, tenant_id=item.tenant_id) is not None:
-        raise errors.ExecutionInProgress("An execution is open on this work item. Wait for it, cancel or reconcile it.")
+        raise errors.ExecutionInProgress(
+            "An execution is open on this work item. Wait for the execution, cancel it or reconcile it."
+        )
     if item.status == WorkItemStatus.NEW:
         decision = take_intake_decision(item, ctx=ctx)
         if decision is not None and item.status == WorkItemStatus.REFUSED:
             raise errors.PolicyDenied(
-                "A policy refuses this work item. See reasons.",
+                "A policy denies this work item. See reasons.",
                 reasons=refusal_reasons(decision),
                 keeps_changes=True,
             )

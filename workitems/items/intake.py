@@ -107,7 +107,7 @@ def checked_payload(payload: Any, document: policy_selectors.WorkflowDocument) -
     problems = payloads.validate(document.payload_schema, payload, assert_format=document.assert_format)
     if problems:
         raise errors.PayloadSchemaViolation(
-            "The payload does not fit its workflow's schema. Fix the fields named in errors.", errors=problems
+            "The payload does not match the schema of its workflow. Fix the fields listed in errors.", errors=problems
         )
     return payload_bytes
 

@@ -22,7 +22,7 @@ def claim_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> Non
     check_eligible(read_step_votes(step, workflow_id=item.workflow_version.workflow_id, acting=ctx), ctx=ctx)
     now = clock.now()
     if step.claimant_at(now) not in (None, ctx.principal_id):
-        raise errors.StepClaimed("Somebody else has claimed this step. Wait for its release or ask for it.")
+        raise errors.StepClaimed("Another person has claimed this step. Wait until the claim is released or ends.")
     step.claimed_by_id = ctx.principal_id
     step.claimed_until = now + CLAIM_LASTS
     step.save(update_fields=["claimed_by", "claimed_until"])

@@ -32,7 +32,7 @@ def envelope_changed(item: WorkItem, current: DecisionStep, named_sha256: str) -
     """Return the error for a decision that names an envelope other than that of `current`."""
     named = integration_selectors.envelope_of(item.id, named_sha256, tenant_id=item.tenant_id)
     return errors.EnvelopeChanged(
-        "The envelope is not the one you were shown. Read the step again and decide again.",
+        "The envelope has changed. Read the step again, then vote.",
         current_decision_step_id=current.public_id,
         envelope_sha256=current.envelope_sha256,
         difference=_difference(named, current.envelope) if named else None,

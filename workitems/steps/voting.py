@@ -229,7 +229,7 @@ def _check_reason(ballot: Ballot, item: WorkItem, *, ctx: ActingContext) -> None
 
 def _check_voter(votes: StepVotes, *, ctx: ActingContext) -> None:
     if ctx.principal_id in votes.voters:
-        raise errors.AlreadyVoted("You have voted on this step. One person counts once.")
+        raise errors.AlreadyVoted("You have already voted on this step. Each person has one vote.")
     _check_delegates(votes, ctx=ctx)
     if ctx.principal_kind is PrincipalKind.HUMAN:
         check_eligible(votes, ctx=ctx)

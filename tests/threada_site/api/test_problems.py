@@ -162,7 +162,7 @@ class TestMapping:
         error = errors.InvalidRequest("Fix it.", errors=[FieldError("/a", "is wrong")], limit=3)
         assert problems.problem_document(error, correlation_id="c") == {
             "type": "/docs/reason-codes#invalid_request",
-            "title": "The request has the wrong shape",
+            "title": "The request does not match its schema",
             "status": 422,
             "detail": "Fix it.",
             "category": "validation",

@@ -14,28 +14,28 @@ class CredentialInvalid(AuthorizationRefusal):
     reason_code = "credential_invalid"
     status = 401
     title = "The credential is not valid"
-    advice = "Issue a new one."
+    advice = "Create a new credential."
 
 
 class CredentialExpired(AuthorizationRefusal):
     reason_code = "credential_expired"
     status = 401
     title = "The credential has expired"
-    advice = "Issue a new one."
+    advice = "Create a new credential."
 
 
 class CredentialRevoked(AuthorizationRefusal):
     reason_code = "credential_revoked"
     status = 401
     title = "The credential was revoked"
-    advice = "Issue a new one."
+    advice = "Create a new credential."
 
 
 class PrincipalInactive(AuthorizationRefusal):
     reason_code = "principal_inactive"
     status = 403
-    title = "The principal is switched off"
-    advice = "Ask a tenant administrator."
+    title = "The principal is inactive"
+    advice = "Ask a tenant administrator to activate it."
 
 
 class TenantRequired(AuthorizationRefusal):
@@ -49,35 +49,35 @@ class TenantMismatch(AuthorizationRefusal):
     reason_code = "tenant_mismatch"
     status = 403
     title = "The credential does not belong to this tenant"
-    advice = "Send the tenant the credential was issued in."
+    advice = "Send the tenant of the credential."
 
 
 class RoleNotHeld(AuthorizationRefusal):
     reason_code = "role_not_held"
     status = 403
     title = "The role is not held"
-    advice = "Leave Threada-Role out or name a role you hold."
+    advice = "Omit Threada-Role or name a role that you hold."
 
 
 class ScopeMissing(AuthorizationRefusal):
     reason_code = "scope_missing"
     status = 403
-    title = "The credential lacks a scope"
-    advice = "Use a credential that holds the scope named in detail."
+    title = "The credential does not have the required scope"
+    advice = "Use a credential with the scope named in detail."
 
 
 class PermissionDenied(AuthorizationRefusal):
     reason_code = "permission_denied"
     status = 403
-    title = "You may not do this here"
+    title = "You do not have permission for this"
     advice = "Ask a tenant administrator for the right role."
 
 
 class ScopeNotGrantable(AuthorizationRefusal):
     reason_code = "scope_not_grantable"
     status = 422
-    title = "The roles do not hold the scopes asked for"
-    advice = "Ask for fewer scopes or add a role."
+    title = "The roles do not grant the requested scopes"
+    advice = "Request fewer scopes or add a role."
 
 
 class CsrfFailed(AuthorizationRefusal):

@@ -38,8 +38,8 @@ class ThreadaError(Exception):
     category: ClassVar[Category] = Category.EXECUTION
     reason_code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
-    title: ClassVar[str] = "Something broke here"
-    advice: ClassVar[str] = "Report the correlation id to the instance's operator."
+    title: ClassVar[str] = "Internal error"
+    advice: ClassVar[str] = "Report the correlation id to the operator of the instance."
 
     def __init__(
         self,

@@ -7,83 +7,83 @@ class DocumentInvalid(ValidationRefusal):
     reason_code = "document_invalid"
     status = 422
     title = "The document is not valid"
-    advice = "Fix what errors names."
+    advice = "Fix the entries listed in errors."
 
 
 class PolicyDocumentInvalid(ValidationRefusal):
     reason_code = "policy_document_invalid"
     status = 422
     title = "The policy document is not valid"
-    advice = "Fix what errors names."
+    advice = "Fix the entries listed in errors."
 
 
 class PolicyTestsFailed(ValidationRefusal):
     reason_code = "policy_tests_failed"
     status = 422
-    title = "The policy's own tests fail"
-    advice = "Fix the rule or the test that errors names."
+    title = "Tests of the policy fail"
+    advice = "Fix the rules or tests listed in errors."
 
 
 class InUse(ValidationRefusal):
     reason_code = "in_use"
     status = 409
-    title = "Something uses it"
-    advice = "Remove what errors names first."
+    title = "The object is in use"
+    advice = "Remove the uses listed in errors first."
 
 
 class VersionNotDraft(ValidationRefusal):
     reason_code = "version_not_draft"
     status = 409
     title = "Only a draft can be changed"
-    advice = "Make a new version."
+    advice = "Create a new version."
 
 
 class UnknownAction(ValidationRefusal):
     reason_code = "unknown_action"
     status = 422
     title = "There is no such action"
-    advice = "See the integration's actions and the workflow's."
+    advice = "See the actions of the integration and of the workflow."
 
 
 class UnknownIntegration(ValidationRefusal):
     reason_code = "unknown_integration"
     status = 422
     title = "There is no such integration"
-    advice = "List GET /integrations."
+    advice = "List the integrations with GET /integrations."
 
 
 class SecretReferenceNotAllowed(ValidationRefusal):
     reason_code = "secret_reference_not_allowed"
     status = 422
-    title = "This secret may not be referred to here"
-    advice = "Ask the instance's operator to list it in THREADA_SECRET_REFS."
+    title = "The secret reference is not allowed"
+    advice = "Ask the operator of the instance to add it to THREADA_SECRET_REFS."
 
 
 class SecondPersonRequired(AuthorizationRefusal):
     reason_code = "second_person_required"
     status = 403
-    title = "A second person has to do this"
-    advice = "Ask somebody else who may do it, and who had no part in it so far."
+    title = "A second person is required"
+    advice = "Ask another person with the permission who has not taken part yet."
 
 
 class PersonRequired(AuthorizationRefusal):
     reason_code = "person_required"
     status = 403
-    title = "Only a person may do this"
-    advice = "Services and agents do not count as people."
+    title = "A person is required"
+    advice = "Services and agents cannot do this."
 
 
 class ReplayReportRequired(ValidationRefusal):
     reason_code = "replay_report_required"
     status = 409
-    title = "No replay shows what it would change"
+    title = "A replay of the draft is required"
     advice = "Replay the draft against the version in force, read the report, then publish it."
 
 
 class EmergencyPending(ValidationRefusal):
     reason_code = "emergency_pending"
     status = 409
-    title = "An emergency publication of this policy waits to be confirmed"
+    title = "An emergency publication of this policy is not confirmed"
     advice = "Ask a second person to confirm the emergency publication, or end it."
 
 

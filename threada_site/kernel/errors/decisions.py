@@ -6,8 +6,8 @@ from threada_site.kernel.errors.base import AuthorizationRefusal, PolicyRefusal
 class PolicyDenied(PolicyRefusal):
     reason_code = "policy_denied"
     status = 403
-    title = "A policy refuses this"
-    advice = "See reasons for the tenant's own words."
+    title = "A policy denies this"
+    advice = "See the reasons of the tenant's policies in reasons."
 
 
 class ReviewPending(PolicyRefusal):
@@ -27,8 +27,8 @@ class ApprovalPending(PolicyRefusal):
 class EnvelopeChanged(PolicyRefusal):
     reason_code = "envelope_changed"
     status = 409
-    title = "The envelope is not the one you were shown"
-    advice = "Read the step again, then decide."
+    title = "The envelope has changed"
+    advice = "Read the step again, then vote."
 
 
 class StepClosed(PolicyRefusal):
@@ -41,29 +41,29 @@ class StepClosed(PolicyRefusal):
 class AlreadyVoted(PolicyRefusal):
     reason_code = "already_voted"
     status = 409
-    title = "You have voted on this step"
-    advice = "One person counts once."
+    title = "You have already voted on this step"
+    advice = "Each person has one vote."
 
 
 class VoterExcluded(PolicyRefusal):
     reason_code = "voter_excluded"
     status = 403
     title = "You are excluded from this decision"
-    advice = "Somebody else has to decide."
+    advice = "Another person must decide."
 
 
 class StageNotOpen(PolicyRefusal):
     reason_code = "stage_not_open"
     status = 409
     title = "Your stage is not open yet"
-    advice = "Wait until the stages before it are decided."
+    advice = "Wait until the earlier stages are decided."
 
 
 class VoterNotEligible(PolicyRefusal):
     reason_code = "voter_not_eligible"
     status = 403
-    title = "You do not count on this decision"
-    advice = "See waiting_for on the step."
+    title = "You are not an approver of this step"
+    advice = "See waiting_for of the step."
 
 
 class ReasonCodeRequired(PolicyRefusal):
@@ -77,7 +77,7 @@ class UnknownReasonCode(PolicyRefusal):
     reason_code = "unknown_reason_code"
     status = 422
     title = "The reason code is not in the workflow's list"
-    advice = "Send one of the codes named in errors."
+    advice = "Send one of the codes listed in errors."
 
 
 class CommentTooLong(PolicyRefusal):
@@ -90,64 +90,64 @@ class CommentTooLong(PolicyRefusal):
 class StepClaimed(PolicyRefusal):
     reason_code = "step_claimed"
     status = 409
-    title = "Somebody else has claimed this step"
-    advice = "Wait for its release or ask for it."
+    title = "Another person has claimed this step"
+    advice = "Wait until the claim is released or ends."
 
 
 class StepUpRequired(AuthorizationRefusal):
     reason_code = "step_up_required"
     status = 403
-    title = "This vote needs the password again"
-    advice = "Vote in the console and enter the password there: a token cannot re-authenticate."
+    title = "This vote requires the password again"
+    advice = "Vote in the console and enter the password there. A token cannot re-authenticate."
 
 
 class StepUpFailed(AuthorizationRefusal):
     reason_code = "step_up_failed"
     status = 403
-    title = "The password is not right"
-    advice = "Enter your password again; nothing was decided."
+    title = "The password is wrong"
+    advice = "Enter the password again. Nothing was decided."
 
 
 class BatchMixed(PolicyRefusal):
     reason_code = "batch_mixed"
     status = 422
-    title = "These steps do not belong together"
-    advice = "Batch only steps with the same rule and action; see batch_key on the steps."
+    title = "The steps cannot be decided in one batch"
+    advice = "Send only steps with the same rule and action. See batch_key of the steps."
 
 
 class BatchTooLarge(PolicyRefusal):
     reason_code = "batch_too_large"
     status = 422
     title = "Too many steps for one batch"
-    advice = "Send no more than the cap that detail names."
+    advice = "Send at most the number named in detail."
 
 
 class AssigneeNotEligible(PolicyRefusal):
     reason_code = "assignee_not_eligible"
     status = 422
-    title = "The assignee does not count on this decision"
-    advice = "Name somebody the step waits for, or escalate it."
+    title = "The assignee is not an approver of this step"
+    advice = "Name a person in waiting_for, or escalate the step."
 
 
 class NobodyToEscalateTo(PolicyRefusal):
     reason_code = "nobody_to_escalate_to"
     status = 422
-    title = "There is nobody to escalate to"
-    advice = "Name in `to` a role, group or user that may decide."
+    title = "The escalation has no target"
+    advice = "Name in `to` a role, group or user that can decide."
 
 
 class AlreadyEscalated(PolicyRefusal):
     reason_code = "already_escalated"
     status = 409
     title = "The step is already escalated to this target"
-    advice = "See escalated_to on the step."
+    advice = "See escalated_to of the step."
 
 
 class DelegateNotEligible(PolicyRefusal):
     reason_code = "delegate_not_eligible"
     status = 422
     title = "This person cannot be the delegate"
-    advice = "Name an active person of this tenant who holds decisions:decide."
+    advice = "Name an active person of this tenant with decisions:decide."
 
 
 class DelegationOverlaps(PolicyRefusal):
@@ -161,4 +161,4 @@ class DelegationEnded(PolicyRefusal):
     reason_code = "delegation_ended"
     status = 409
     title = "The delegation has ended"
-    advice = "Make a new one."
+    advice = "Create a new delegation."

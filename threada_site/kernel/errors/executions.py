@@ -14,28 +14,28 @@ class ExecutionInProgress(ExecutionRefusal):
     reason_code = "execution_in_progress"
     status = 409
     title = "An execution is open on this work item"
-    advice = "Wait for it, cancel or reconcile it."
+    advice = "Wait for the execution, cancel it or reconcile it."
 
 
 class ExecutionNotCancellable(ExecutionRefusal):
     reason_code = "execution_not_cancellable"
     status = 409
     title = "The execution can no longer be cancelled"
-    advice = "See its status."
+    advice = "See the status of the execution."
 
 
 class ExecutionNotRetryable(ExecutionRefusal):
     reason_code = "execution_not_retryable"
     status = 409
     title = "The execution cannot be retried"
-    advice = "See its status."
+    advice = "See the status of the execution."
 
 
 class ExecutionNotReconcilable(ExecutionRefusal):
     reason_code = "execution_not_reconcilable"
     status = 409
-    title = "The execution does not wait to be reconciled"
-    advice = "See its status."
+    title = "The execution cannot be reconciled"
+    advice = "See the status of the execution."
 
 
 class ExecutionNotUndoable(ExecutionRefusal):
@@ -48,8 +48,8 @@ class ExecutionNotUndoable(ExecutionRefusal):
 class FreezeLifted(ExecutionRefusal):
     reason_code = "freeze_lifted"
     status = 409
-    title = "The freeze has been lifted"
-    advice = "Set another one if need be."
+    title = "The freeze is already lifted"
+    advice = "Set a new freeze if needed."
 
 
 class ExpressionFailed(ExecutionRefusal):
@@ -77,7 +77,7 @@ class InstanceStarting(ExecutionRefusal):
     reason_code = "starting"
     status = 503
     title = "The instance is starting"
-    advice = "Ask again in a moment."
+    advice = "Retry in a moment."
 
 
 class InstanceStopping(ExecutionRefusal):
@@ -91,7 +91,7 @@ class InstanceNotReady(ExecutionRefusal):
     reason_code = "not_ready"
     status = 503
     title = "The instance is not ready to serve"
-    advice = "Fix what detail names."
+    advice = "Fix the problem named in detail."
 
 
 class InternalError(ThreadaError):

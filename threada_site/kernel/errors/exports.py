@@ -13,26 +13,26 @@ class ExportNotReady(ExecutionRefusal):
 class ExportNotVerifiable(ValidationRefusal):
     reason_code = "export_not_verifiable"
     status = 409
-    title = "Only NDJSON holds the receipts' exact bytes"
-    advice = "Make an export in the format ndjson, and download its evidence."
+    title = "Only NDJSON exports contain the exact bytes of receipts"
+    advice = "Create an export in the format ndjson and download its evidence."
 
 
 class ExportGone(ExecutionRefusal):
     reason_code = "export_gone"
     status = 410
-    title = "The export's file is gone"
-    advice = "Make the export again."
+    title = "The file of the export no longer exists"
+    advice = "Create the export again."
 
 
 class ExportTargetUnavailable(ExecutionRefusal):
     reason_code = "export_target_unavailable"
     status = 503
-    title = "The folder of exports cannot be used"
-    advice = "Fix THREADA_EXPORT_DIR (free space, permissions, the shared folder); then retry the export."
+    title = "The folder for exports cannot be used"
+    advice = "Fix THREADA_EXPORT_DIR (free space, permissions, the shared folder), then retry the export."
 
 
 class OptionalPackageMissing(ExecutionRefusal):
     reason_code = "optional_package_missing"
     status = 501
     title = "An optional package is not installed"
-    advice = "Ask the instance's operator to install the package that detail names."
+    advice = "Ask the operator of the instance to install the package named in detail."

@@ -1,4 +1,4 @@
-"""Reason codes of decisions, executions and messages that never are the answer to a request."""
+"""Reason codes of decisions, executions and messages. No request is answered with them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ OUTCOME_REASONS: Final = (
     *_reasons(
         Category.POLICY,
         ("policy_missing", "No policy version is in force", "Publish a policy and bind it with an overlay."),
-        ("policy_error", "A rule failed while it was evaluated", "Fix the rule; has(…) asks whether a key exists."),
+        ("policy_error", "A rule failed while it was evaluated", "Fix the rule. Use has(…) to test if a key exists."),
         ("policy_malformed", "A policy version cannot be read", "Publish a corrected version."),
         ("policy_too_slow", "The rules took too long", "Simplify the rules or shorten the payload."),
         ("no_rule_matched", "No rule matched", "Add a rule that covers this case."),
@@ -26,40 +26,52 @@ OUTCOME_REASONS: Final = (
         (
             "deadline_passed",
             "The deadline for retries has passed",
-            "See the attempts; retry it once the receiver is well.",
+            "See the attempts. Retry the execution when the receiver works again.",
         ),
-        ("timeout", "The receiver did not answer in time", "It may have acted: reconcile, or retry if idempotent."),
-        ("connection_refused", "No connection to the receiver", "Check the address and that it runs."),
-        ("rate_limited", "The receiver asks to slow down", "It is tried again after Retry-After."),
-        ("rejected_by_receiver", "The receiver refused the request", "See the recorded answer."),
-        ("bad_response", "The receiver's answer cannot be understood", "It may have acted: reconcile."),
+        (
+            "timeout",
+            "The receiver did not answer in time",
+            "It may have acted. Reconcile, or retry if idempotent.",
+        ),
+        ("connection_refused", "No connection to the receiver", "Check the address, and that the receiver runs."),
+        ("rate_limited", "The receiver asks to slow down", "The execution is retried after Retry-After."),
+        ("rejected_by_receiver", "The receiver refused the request", "See the recorded response."),
+        ("bad_response", "The response of the receiver is not valid", "It may have acted. Reconcile the execution."),
         (
             "blocked_address",
-            "The address may not be called",
-            "The instance's operator can list it in THREADA_EGRESS_ALLOW.",
+            "Calls to the address are blocked",
+            "Ask the operator of the instance to add it to THREADA_EGRESS_ALLOW.",
         ),
-        ("credential_unavailable", "The integration's secret cannot be read", "Set the variable or file it names."),
-        ("envelope_mismatch", "What would run is not what was approved", "Start a new execution."),
-        ("worker_lost", "Workers died while running this", "See the attempts before you retry."),
+        (
+            "credential_unavailable",
+            "The secret of the integration cannot be read",
+            "Set the named variable or file.",
+        ),
+        ("envelope_mismatch", "The execution differs from what was approved", "Start a new execution."),
+        ("worker_lost", "Workers stopped while they ran the execution", "See the attempts before a retry."),
         (
             "notice_unsubscribed",
             "The recipient has turned this notification off",
-            "Recipients choose their notifications.",
+            "Nothing needs to be done. Recipients choose their notifications.",
         ),
-        ("notice_no_address", "The recipient has no address", "Enter one in the notification preferences."),
+        ("notice_no_address", "The recipient has no address", "Enter an address in the notification preferences."),
         (
             "notice_channel_off",
             "The instance does not send on this channel",
-            "The instance's operator sets THREADA_SMTP_URL for mail.",
+            "Ask the operator of the instance to set THREADA_SMTP_URL for mail.",
         ),
-        ("notice_overtaken", "The question was already settled", "The step had closed, or the recipient had decided."),
-        ("notice_outdated", "The message was too old to send", "Find out why it could not be sent for three days."),
-        ("notice_recipient_gone", "The recipient has left the tenant", "Nothing has to be done."),
+        (
+            "notice_overtaken",
+            "The notification is no longer needed",
+            "The step was closed, or the recipient voted.",
+        ),
+        ("notice_outdated", "The message was too old to send", "Find out why it was not sent for three days."),
+        ("notice_recipient_gone", "The recipient has left the tenant", "Nothing needs to be done."),
         (
             "message_unconfirmed",
             "It is unknown whether the message arrived",
             "It is not sent twice. Its content is shown in the console.",
         ),
-        ("records_rejected", "The collector rejected receipts", "They are not sent again: export them."),
+        ("records_rejected", "The collector rejected receipts", "They are not sent again. Export them."),
     ),
 )

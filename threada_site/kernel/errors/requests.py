@@ -1,4 +1,4 @@
-"""Refusals of a request itself: unreadable, of the wrong shape, or in the wrong state."""
+"""Refusals of requests: unreadable, against their schema, or against the current status."""
 
 from threada_site.kernel.errors.base import ExecutionRefusal, ValidationRefusal
 
@@ -13,7 +13,7 @@ class MalformedJson(ValidationRefusal):
 class JsonNotInteroperable(ValidationRefusal):
     reason_code = "json_not_interoperable"
     status = 400
-    title = "The JSON can be read in two ways"
+    title = "The JSON is ambiguous"
     advice = "Send I-JSON (RFC 7493)."
 
 
@@ -28,13 +28,13 @@ class InvalidCursor(ValidationRefusal):
     reason_code = "invalid_cursor"
     status = 400
     title = "The cursor is not valid here"
-    advice = "Start again without a cursor, with one set of filters."
+    advice = "Start without a cursor, and keep the filters the same."
 
 
 class NotFound(ValidationRefusal):
     reason_code = "not_found"
     status = 404
-    title = "There is no such thing here"
+    title = "The resource does not exist"
     advice = "Check the id and the tenant."
 
 
@@ -56,7 +56,7 @@ class PayloadTooLarge(ValidationRefusal):
     reason_code = "payload_too_large"
     status = 413
     title = "The body is too large"
-    advice = "Send less, or refer to a document by its address."
+    advice = "Send a smaller body, or link to the document."
 
 
 class UnsupportedMediaType(ValidationRefusal):
@@ -69,15 +69,15 @@ class UnsupportedMediaType(ValidationRefusal):
 class InvalidRequest(ValidationRefusal):
     reason_code = "invalid_request"
     status = 422
-    title = "The request has the wrong shape"
-    advice = "Fix the fields named in errors."
+    title = "The request does not match its schema"
+    advice = "Fix the fields listed in errors."
 
 
 class PreconditionFailed(ValidationRefusal):
     reason_code = "precondition_failed"
     status = 412
-    title = "It has changed since you read it"
-    advice = "Read it again and repeat your change."
+    title = "The resource has changed since it was read"
+    advice = "Read it again and repeat the change."
 
 
 class PreconditionRequired(ValidationRefusal):
@@ -90,14 +90,14 @@ class PreconditionRequired(ValidationRefusal):
 class Conflict(ValidationRefusal):
     reason_code = "conflict"
     status = 409
-    title = "It exists already"
-    advice = "Choose another id, or change the one that exists."
+    title = "The resource already exists"
+    advice = "Choose another id, or change the existing resource."
 
 
 class IdempotencyKeyReused(ValidationRefusal):
     reason_code = "idempotency_key_reused"
     status = 422
-    title = "The idempotency key belongs to another body"
+    title = "The idempotency key was used with another body"
     advice = "Use a new key for a new request."
 
 
@@ -111,29 +111,29 @@ class IdempotencyInFlight(ValidationRefusal):
 class PayloadSchemaViolation(ValidationRefusal):
     reason_code = "payload_schema_violation"
     status = 422
-    title = "The payload does not fit its workflow"
-    advice = "Fix the fields named in errors."
+    title = "The payload does not match the schema of its workflow"
+    advice = "Fix the fields listed in errors."
 
 
 class UnknownWorkflow(ValidationRefusal):
     reason_code = "unknown_workflow"
     status = 422
     title = "There is no such workflow"
-    advice = "List GET /workflows."
+    advice = "List the workflows with GET /workflows."
 
 
 class UnknownChannel(ValidationRefusal):
     reason_code = "unknown_channel"
     status = 422
     title = "There is no such channel"
-    advice = "List GET /channels."
+    advice = "List the channels with GET /channels."
 
 
 class UnknownPack(ValidationRefusal):
     reason_code = "unknown_pack"
     status = 422
     title = "There is no such pack"
-    advice = "List GET /packs."
+    advice = "List the packs with GET /packs."
 
 
 class UnknownGroup(ValidationRefusal):
@@ -147,7 +147,7 @@ class ChannelRequired(ValidationRefusal):
     reason_code = "channel_required"
     status = 422
     title = "This workflow requires a channel"
-    advice = "Name channel_id."
+    advice = "Send channel_id."
 
 
 class UnknownRequester(ValidationRefusal):
@@ -160,47 +160,47 @@ class UnknownRequester(ValidationRefusal):
 class TransitionNotAllowed(ValidationRefusal):
     reason_code = "transition_not_allowed"
     status = 409
-    title = "Its state does not allow this"
-    advice = "See the work item's status and explain."
+    title = "The current status does not allow this"
+    advice = "See the status and the explanation of the work item."
 
 
 class WindowTooLarge(ValidationRefusal):
     reason_code = "window_too_large"
     status = 422
     title = "The time window is too large"
-    advice = "Ask for 31 days or less."
+    advice = "Request at most 31 days."
 
 
 class ReceiptNotSealed(ValidationRefusal):
     reason_code = "receipt_not_sealed"
     status = 409
     title = "The receipt is not sealed yet"
-    advice = "Receipts are sealed about once a second. Ask again in a moment; if it lasts, the operator should look."
+    advice = "Receipts are sealed about once a second. Retry in a moment. If this lasts, ask the operator to check."
 
 
 class CheckpointNotSealed(ValidationRefusal):
     reason_code = "checkpoint_not_sealed"
     status = 409
-    title = "No checkpoint is in the instance's log yet"
-    advice = "Ask again in a moment."
+    title = "The instance log contains no checkpoint yet"
+    advice = "Retry in a moment."
 
 
 class ReceiptDoesNotHold(ExecutionRefusal):
     reason_code = "receipt_does_not_hold"
     status = 409
-    title = "The receipt is not what was sealed"
-    advice = "Somebody has changed the database. Keep it as it is, and run manage.py verify_receipts."
+    title = "The receipt differs from the sealed receipt"
+    advice = "The database was changed. Do not change it further, and run manage.py verify_receipts."
 
 
 class LogDoesNotHold(ExecutionRefusal):
     reason_code = "log_does_not_hold"
     status = 409
-    title = "The log is not the one that was sealed"
-    advice = "Somebody has changed the database. Keep it as it is, and run manage.py verify_receipts."
+    title = "The log differs from the sealed log"
+    advice = "The database was changed. Do not change it further, and run manage.py verify_receipts."
 
 
 class RangeNotSatisfiable(ValidationRefusal):
     reason_code = "range_not_satisfiable"
     status = 416
-    title = "The range lies outside the file"
-    advice = "Ask for bytes below the size in detail."
+    title = "The range is outside the file"
+    advice = "Request bytes below the size in detail."

@@ -13,15 +13,15 @@ class UnderLegalHold(ValidationRefusal):
 class ContentsRemoved(ValidationRefusal):
     reason_code = "contents_removed"
     status = 409
-    title = "Its contents were removed"
-    advice = "Hand in a new work item."
+    title = "The contents were removed"
+    advice = "Create a new work item."
 
 
 class RetentionNotShown(ValidationRefusal):
     reason_code = "retention_not_shown"
     status = 409
-    title = "No dry run has shown what would be removed"
-    advice = "Make a dry run first, and read it."
+    title = "A dry run is required"
+    advice = "Make a dry run first and read its result."
 
 
 class RetentionStandsStill(ExecutionRefusal):
@@ -32,7 +32,7 @@ class ArchiveUnavailable(RetentionStandsStill):
     reason_code = "archive_unavailable"
     status = 503
     title = "The archive cannot be used"
-    advice = "Nothing was removed. Fix what detail says."
+    advice = "Nothing was removed. Fix the problem named in detail."
 
 
 class ArchiveOutdated(ArchiveUnavailable):
@@ -42,5 +42,5 @@ class ArchiveOutdated(ArchiveUnavailable):
 class ReceiptMismatch(RetentionStandsStill):
     reason_code = "receipt_mismatch"
     status = 500
-    title = "A receipt is not what was sealed"
-    advice = "Run verify_receipts and ask who changed it. Nothing was removed."
+    title = "A receipt differs from the sealed receipt"
+    advice = "Nothing was removed. Run manage.py verify_receipts."
