@@ -12,6 +12,7 @@ from typing import Any, Final, NoReturn
 
 from django.db import DEFAULT_DB_ALIAS, connections
 
+# A context variable, because Django passes no argument to `ReadingRouter`, its only reader besides this module.
 _alias: ContextVar[str] = ContextVar("threada_reading", default=DEFAULT_DB_ALIAS)
 
 

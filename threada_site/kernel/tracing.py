@@ -18,6 +18,7 @@ type Value = str | int | float | bool
 
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 LONGEST: Final = 55
+# A context variable, because `span` opens at every depth; `traceparent` reads it for jobs and outbound calls.
 _current: ContextVar[str] = ContextVar("traceparent", default="")
 
 
