@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from telemetry.models import LogLeaf, Receipt, RemovedReceipt
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.hashing import leaf_hash
+from threada_site.database.bulk_delete import delete_rows
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
@@ -54,10 +55,7 @@ def remove_receipts(receipt_ids: Sequence[uuid.UUID], *, batch_id: uuid.UUID, ct
         batch_size=1000,
     )
     with platform_role():
-        rows_to_delete = Receipt.objects.filter(
-            tenant_id=ctx.tenant_id, id__in=[receipt_id for receipt_id, _ in removed]
-        )
-        rows_to_delete._raw_delete(rows_to_delete.db)
+        delete_rows(Receipt.objects.filter(tenant_id=ctx.tenant_id, id__in=[receipt_id for receipt_id, _ in removed]))
     return removal_sha256(removed)
 
 

@@ -14,8 +14,12 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Final
 
+import psycopg
 from django.conf import settings
+from django.core.management import call_command
 from django.db import connection
+
+from threada_site.database.roles import OWNER
 
 PREFIX: Final = "threada_template_"
 SOURCES: Final = ("threada_site", "workitems", "policies", "integrations", "telemetry")
@@ -49,14 +53,13 @@ def _template(cursor: Any, *, fresh: bool) -> str:
     for name in present:
         cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
     unfinished = f"{wanted}_unfinished"
-    outer = (connection.settings_dict["NAME"], connection.settings_dict["TEST"]["NAME"])
-    connection.settings_dict["TEST"]["NAME"] = unfinished
+    cursor.execute(f'CREATE DATABASE "{unfinished}"')
+    outer = connection.settings_dict["NAME"]
+    _connect_to(unfinished)
     try:
-        connection.creation.create_test_db(verbosity=0, autoclobber=True)
-        connection.close()
-        connection.close_pool()
+        call_command("migrate", verbosity=0, interactive=False)
     finally:
-        connection.settings_dict["NAME"], connection.settings_dict["TEST"]["NAME"] = outer
+        _connect_to(outer)
     cursor.execute(f'ALTER DATABASE "{unfinished}" RENAME TO "{wanted}"')
     return wanted
 
@@ -64,9 +67,18 @@ def _template(cursor: Any, *, fresh: bool) -> str:
 @contextmanager
 def _server() -> Iterator[Any]:
     """Yield a cursor of the schema's owner in the server's own database, under the lock."""
-    with connection.creation._nodb_cursor() as cursor:
+    address = connection.get_connection_params()
+    own = {name: address[name] for name in ("host", "port", "user", "password") if address.get(name)}
+    with psycopg.connect(**own, dbname="postgres", autocommit=True) as server, server.cursor() as cursor:
+        cursor.execute(f"SET ROLE {OWNER}")
         cursor.execute("SELECT pg_advisory_lock(%s)", [_LOCK])
         yield cursor
+
+
+def _connect_to(name: str) -> None:
+    connection.close()
+    connection.close_pool()
+    connection.settings_dict["NAME"] = name
 
 
 @cache

@@ -10,7 +10,6 @@ from integrations.models import Execution
 from tests.jobs import TABLE
 from tests.workitems.office import BANK, WORKFLOW, Office
 from threada_site.database.roles import platform_role
-from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.isolation_checks import tenant_models
 from workitems.executions.close_item import cancel_work_item
 from workitems.models import DecisionStep, WorkItem
@@ -74,8 +73,3 @@ def stored_rows(*tables: str) -> dict[str, list[str]]:
             cursor.execute(f'SELECT t::text FROM "{table}" t ORDER BY t.id')
             found[table] = [row for (row,) in cursor.fetchall()]
     return found
-
-
-def read_item(office: Office, item: WorkItem) -> WorkItem:
-    with unit_of_work(office.tenant.id):
-        return WorkItem.objects.get(id=item.id)

@@ -62,7 +62,7 @@ class CredentialAuthentication(BaseAuthentication):
             grants=permissions.grants,
             credential_id=credential_id,
             entry_point=EntryPoint.API,
-            correlation_id=request._request.correlation_id,
+            correlation_id=request.correlation_id,
         )
         request._request.acting_context = context
         request._request.read_since = position[0] if position else None

@@ -80,7 +80,7 @@ def operation(
 def _read_from_replica(handler: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(handler)
     def wrapper(view: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
-        since = getattr(request._request, "read_since", None)
+        since = getattr(request, "read_since", None)
         if since is None:
             return handler(view, request, *args, **kwargs)
         return read(request.auth.tenant_id, lambda: handler(view, request, *args, **kwargs), since=since)

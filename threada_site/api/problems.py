@@ -80,4 +80,4 @@ def problem_response(error: ThreadaError, *, correlation_id: str) -> Response:
 
 def handle_exception(error: Exception, context: dict[str, Any]) -> Response:
     """Return the problem document of an exception: DRF's exception handler for views outside tenants."""
-    return problem_response(as_threada_error(error), correlation_id=context["request"]._request.correlation_id)
+    return problem_response(as_threada_error(error), correlation_id=context["request"].correlation_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.contrib import admin
 
 from threada_site.admin.html import page_url
@@ -11,7 +12,10 @@ from threada_site.kernel import ids
 def url_for_public_id(public_id: str) -> str | None:
     """Return the URL of the page for `public_id`, or None for an unknown prefix. The page itself checks existence."""
     prefix = public_id.partition("_")[0]
-    pages = {getattr(page, "id_prefix", ""): model._meta.label_lower for model, page in admin.site._registry.items()}
+    registered = [model for model in apps.get_models() if admin.site.is_registered(model)]
+    pages = {
+        getattr(admin.site.get_model_admin(model), "id_prefix", ""): model._meta.label_lower for model in registered
+    }
     if not prefix or prefix not in pages or ids.parse_public_id(prefix, public_id) is None:
         return None
     return page_url(pages[prefix], public_id)

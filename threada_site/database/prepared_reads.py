@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Model, QuerySet
-from django.db.models.query import ModelIterable
 
 from threada_site.database.router import read_connection
 
@@ -24,7 +22,7 @@ class PreparedRead[M: Model]:
     """The rows of a queryset for given keys: `PreparedRead(lambda key: Thing.objects.filter(id=key))`.
 
     `build` is called once with a placeholder value for each parameter, and its queryset is compiled. So parameters must
-    be UUIDs or texts used in conditions, and everything else is constant. `select_related` works.
+    be UUIDs or texts used in conditions, and everything else is constant. `select_related` works for direct relations.
     """
 
     def __init__(self, build: Callable[..., QuerySet[M]]) -> None:
@@ -43,23 +41,25 @@ class PreparedRead[M: Model]:
 
 
 class _Compiled:
-    """The text of a query, the positions of its keys, and Django's mapping from its rows to objects."""
+    """The text of a query, the positions of its keys, and the models of its columns."""
 
     def __init__(self, build: Callable[..., QuerySet[Any]], keys: tuple[Key, ...]) -> None:
         marks: list[Key] = [uuid.uuid4().hex if isinstance(key, str) else uuid.uuid4() for key in keys]
-        queryset = build(*marks)
-        self._compiler = queryset.query.get_compiler(using=DEFAULT_DB_ALIAS)
-        sql, self._parameters = self._compiler.as_sql()
+        query = build(*marks).query
+        sql, self._parameters = query.sql_with_params()
         places = [number for number, value in enumerate(self._parameters) if value in marks]
         self._places = [(place, marks.index(self._parameters[place])) for place in places]
         first, *rest = sql.split("%s")
         self._sql = first + "".join(f"${number}{text}" for number, text in enumerate(rest, start=1))
-        self._rows = SimpleNamespace(
-            db=DEFAULT_DB_ALIAS,
-            model=queryset.model,
-            _fetch_mode=queryset._fetch_mode,  # type: ignore[attr-defined]
-            _known_related_objects={},
-        )
+        model: Any = query.model
+        self._row = _Columns(model, 0)
+        self._related: list[tuple[Any, _Columns]] = []
+        end = self._row.end
+        for field in _selected_relations(model, query.select_related):
+            related = _Columns(field.related_model, end)
+            self._related.append((field, related))
+            end = related.end
+        self._is_checked = False
 
     def objects(self, keys: tuple[Key, ...]) -> list[Any]:
         bound = list(self._parameters)
@@ -67,17 +67,54 @@ class _Compiled:
             bound[place] = keys[key]
         with read_connection().prepared_cursor() as cursor:
             cursor.execute(self._sql, bound)
+            if not self._is_checked:
+                self._check([column.name for column in cursor.description])
             rows = cursor.fetchall()
-        return list(ModelIterable(_answered(self._rows, self._compiler, rows))) if rows else []
+        return [self._object(values) for values in rows]
+
+    def _check(self, found: list[str]) -> None:
+        """Raise AssertionError if Django selects other columns, or in another order, than `objects` expects."""
+        columns = (self._row, *(related for _, related in self._related))
+        expected = [name for each in columns for name in each.names]
+        if found != expected:
+            raise AssertionError(f"{self._row.model.__name__}: Django selects {found}, not {expected}.")
+        self._is_checked = True
+
+    def _object(self, values: tuple[Any, ...]) -> Model:
+        row = self._row.object(values)
+        for field, columns in self._related:
+            is_there = values[columns.key] is not None
+            field.set_cached_value(row, columns.object(values) if is_there else None)
+        return row
 
 
-def _answered(rows: SimpleNamespace, compiler: Any, found: list[tuple[Any, ...]]) -> Any:
-    """Return a queryset, as far as `ModelIterable` uses it, whose query has already been run."""
-    answered = SimpleNamespace(
-        select=compiler.select,
-        klass_info=compiler.klass_info,
-        annotation_col_map=compiler.annotation_col_map,
-        execute_sql=lambda **_: [found],
-        results_iter=compiler.results_iter,
-    )
-    return SimpleNamespace(**vars(rows), query=SimpleNamespace(get_compiler=lambda using: answered))  # noqa: ARG005
+class _Columns:
+    """Consecutive columns of a query that contain the concrete fields of `model`, in their order."""
+
+    def __init__(self, model: type[Model], start: int) -> None:
+        fields = model._meta.concrete_fields
+        self.model = model
+        self.names = [field.column for field in fields]
+        self.end = start + len(fields)
+        self.key = start + fields.index(model._meta.pk)
+        self._start = start
+        self._attributes = [field.attname for field in fields]
+        self._converted = [
+            (number, field.from_db_value) for number, field in enumerate(fields) if hasattr(field, "from_db_value")
+        ]
+
+    def object(self, values: tuple[Any, ...]) -> Model:
+        """Return the object in these columns of a row."""
+        mine = list(values[self._start : self.end])
+        for number, convert in self._converted:
+            mine[number] = convert(mine[number], None, connection)
+        return self.model.from_db(DEFAULT_DB_ALIAS, self._attributes, mine)
+
+
+def _selected_relations(model: type[Model], selected: Any) -> list[Any]:
+    """Return the relations of `select_related`, in the order in which Django appends their columns."""
+    if not selected:
+        return []
+    forward = [field for field in model._meta.fields if field.name in selected]
+    backward = [model._meta.get_field(name) for name in selected if name not in {field.name for field in forward}]
+    return [*forward, *backward]

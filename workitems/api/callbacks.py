@@ -57,7 +57,7 @@ class Callback(PublicView):
 
 def _body_of(request: Any) -> bytes:
     """Return the signed bytes. Raise `PayloadTooLarge` above the size limit."""
-    raw: bytes = request._request.read(MAX_BODY_BYTES + 1)
+    raw: bytes = request.read(MAX_BODY_BYTES + 1)
     if len(raw) > MAX_BODY_BYTES:
         raise PayloadTooLarge(f"The body of a callback must not exceed {MAX_BODY_BYTES} bytes.")
     return raw

@@ -17,6 +17,7 @@ from telemetry.models import Receipt
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from telemetry.receipts.remove import remove_receipts
+from threada_site.database.bulk_delete import delete_rows
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.stewardship import require_steward
@@ -206,10 +207,8 @@ def _take_cases(
     digest = remove_receipts(receipt_ids, batch_id=batch_id, ctx=ctx)
     with platform_role():
         for model, path in case_tables():
-            rows = rows_of(model, path, item_ids, tenant_id=ctx.tenant_id)
-            rows._raw_delete(rows.db)
-        rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids)
-        rows._raw_delete(rows.db)
+            delete_rows(rows_of(model, path, item_ids, tenant_id=ctx.tenant_id))
+        delete_rows(WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids))
     batch = Batch(cases=len(items), receipts=len(receipt_ids))
     _applied(run, batch, kept, now=now, ctx=ctx, removal={"batch_id": str(batch_id), "removed_sha256": digest})
     return batch

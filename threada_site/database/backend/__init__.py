@@ -1,2 +1,1 @@
-"""Django's PostgreSQL backend with two differences: it can start the embedded server, and test databases have an
-owner."""
+"""Django's PostgreSQL backend, which can also start the embedded server and prepare statements."""

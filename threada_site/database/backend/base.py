@@ -7,8 +7,6 @@ from typing import Any, Final
 import psycopg
 from django.db.backends.postgresql import base, operations
 
-from threada_site.database.backend.creation import DatabaseCreation
-
 _SECONDS_BETWEEN_CHECKS: Final = 1.0
 
 
@@ -30,7 +28,6 @@ class DatabaseWrapper(base.DatabaseWrapper):
     backend.
     """
 
-    creation_class = DatabaseCreation
     ops_class = DatabaseOperations
     _checked_at = float("-inf")
     open_batch: Any = None  # writes that `batched_writes` collects on this connection
@@ -54,5 +51,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         Django's own cursors write parameters into the text, so PostgreSQL parses it every time.
         """
         self.ensure_connection()
+        self.validate_thread_sharing()
         with self.wrap_database_errors:
-            return self._prepare_cursor(psycopg.RawCursor(self.connection))  # type: ignore[attr-defined]
+            cursor: Any = psycopg.RawCursor(self.connection)  # type: ignore[attr-defined]
+        return self.make_debug_cursor(cursor) if self.queries_logged else self.make_cursor(cursor)
