@@ -85,7 +85,7 @@ ACTION_ACCEPTED: Final = Resource(
 )
 DEAD_LETTERS_RETRIED: Final = Resource(
     "ExecutionsReplayed",
-    field("replayed", array(public_id(ids.EXECUTION))),
+    field("replayed", array(public_id(ids.EXECUTION)), "retried"),
     field(
         "refused",
         array(
