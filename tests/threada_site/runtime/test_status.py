@@ -54,7 +54,7 @@ def test_status_reports_jobs_of_the_other_engine(
     facts = json.loads(capsys.readouterr().out)
     assert (facts["jobs_waiting"], facts["jobs_left_behind"]) == (0, 1)
     assert 179 < facts["jobs_left_behind_oldest_due_seconds"] < 240
-    assert facts["problem"].startswith("A job waits with the engine that THREADA_ENGINE does not name")
+    assert facts["problem"].startswith("A job waits in the engine that THREADA_ENGINE does not name")
     adopt_jobs_of_another_engine()
     call_command("status", json=True)
     facts = json.loads(capsys.readouterr().out)
@@ -65,7 +65,7 @@ def test_status_reports_jobs_of_the_other_engine(
 def test_status_allows_a_minute_for_taking_over() -> None:
     assert left_behind_alarm(0, 0.0) is None
     assert left_behind_alarm(3, 59.9) is None
-    assert str(left_behind_alarm(3, 60.0)).startswith("3 jobs wait with the engine that THREADA_ENGINE does not name")
+    assert str(left_behind_alarm(3, 60.0)).startswith("3 jobs wait in the engine that THREADA_ENGINE does not name")
 
 
 def test_status_is_readable(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
