@@ -1,50 +1,35 @@
-import django.contrib.postgres.fields
-import django.core.validators
-import django.db.models.deletion
-import django.db.models.functions.comparison
+from django.contrib.postgres.fields import ArrayField
+from django.core.validators import RegexValidator
 from django.db import migrations, models
+from django.db.models import PROTECT
+from django.db.models.functions import Coalesce
 
-import threada_site.database.constraints
-import threada_site.kernel.clock
-import threada_site.kernel.ids
-import threada_site.kernel.json.canonical
-import threada_site.tenancy.models
+from threada_site.database.constraints import AppendOnly, RowLevelSecurity, TenantForeignKey
+from threada_site.kernel import clock, ids
+from threada_site.kernel.json.canonical import new_salt
+from threada_site.tenancy.models import SlugColumn
+
+TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_name": "+", "to": "tenancy.tenant"}
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [
-        ("tenancy", "0001_initial"),
-    ]
+    dependencies = [("tenancy", "0001_initial")]
 
     operations = [
         migrations.CreateModel(
             name="Freeze",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "workflow",
-                    threada_site.tenancy.models.SlugColumn(
+                    SlugColumn(
                         blank=True,
                         max_length=63,
                         validators=[
-                            django.core.validators.RegexValidator(
+                            RegexValidator(
                                 "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
                             )
                         ],
@@ -52,11 +37,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "integration",
-                    threada_site.tenancy.models.SlugColumn(
+                    SlugColumn(
                         blank=True,
                         max_length=63,
                         validators=[
-                            django.core.validators.RegexValidator(
+                            RegexValidator(
                                 "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
                             )
                         ],
@@ -64,11 +49,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "action",
-                    threada_site.tenancy.models.SlugColumn(
+                    SlugColumn(
                         blank=True,
                         max_length=63,
                         validators=[
-                            django.core.validators.RegexValidator(
+                            RegexValidator(
                                 "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
                             )
                         ],
@@ -78,13 +63,11 @@ class Migration(migrations.Migration):
                 (
                     "reason_salt",
                     models.BinaryField(
-                        default=threada_site.kernel.json.canonical.new_salt,
-                        help_text="Salt of the commitments in receipts.",
-                        max_length=16,
+                        default=new_salt, help_text="Salt of the commitments in receipts.", max_length=16
                     ),
                 ),
                 ("set_by", models.UUIDField(help_text="Null if set by the instance's operator by command.", null=True)),
-                ("set_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("set_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("lifted_by", models.UUIDField(null=True)),
                 ("lifted_at", models.DateTimeField(null=True)),
                 ("lifted_reason", models.CharField(blank=True, max_length=1000)),
@@ -96,7 +79,7 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="freeze_rls"),
+                    RowLevelSecurity(name="freeze_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="freeze_tenant_id_key"),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -114,46 +97,22 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="StoredSecret",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 ("hosts", models.JSONField(help_text="Hosts that the secret may be sent to.")),
                 ("token", models.BinaryField(help_text="Fernet: {tenant, slug, value}.")),
                 ("key_id", models.CharField(help_text="Id of the instance's key that encrypted it.", max_length=16)),
                 ("number", models.PositiveIntegerField(default=1, help_text="Number of the current value.")),
                 ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-                ("changed_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("changed_at", models.DateTimeField(default=clock.now)),
             ],
             options={
                 "verbose_name": "secret",
                 "indexes": [models.Index(fields=["key_id", "id"], name="storedsecret_key_idx")],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="storedsecret_rls"),
+                    RowLevelSecurity(name="storedsecret_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="storedsecret_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="storedsecret_slug_once"),
                 ],
@@ -162,73 +121,35 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Envelope",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("work_item_id", models.UUIDField()),
                 ("body", models.BinaryField()),
                 ("sha256", models.CharField(max_length=64)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="envelope_rls"),
+                    RowLevelSecurity(name="envelope_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="envelope_tenant_id_key"),
-                    threada_site.database.constraints.AppendOnly(emptied=("body",), name="envelope_append_only"),
-                ],
+                    AppendOnly(emptied=("body",), name="envelope_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="Integration",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 ("name", models.CharField(blank=True, max_length=200)),
                 ("connector", models.CharField(max_length=32)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "permissions": [("actions_execute", "actions:execute"), ("integrations_manage", "integrations:manage")],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="integration_rls"),
+                    RowLevelSecurity(name="integration_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="integration_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="integration_slug_once"),
                 ],
@@ -237,37 +158,17 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="IntegrationGauge",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "integration",
                     models.OneToOneField(
-                        db_constraint=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="gauge",
-                        to="integrations.integration",
+                        db_constraint=False, on_delete=PROTECT, related_name="gauge", to="integrations.integration"
                     ),
                 ),
                 ("concurrency", models.PositiveIntegerField(null=True)),
                 ("rate_calls", models.PositiveIntegerField(null=True)),
-                (
-                    "recent_calls",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.DateTimeField(), default=list),
-                ),
+                ("recent_calls", ArrayField(base_field=models.DateTimeField(), default=list)),
                 ("waits_until", models.DateTimeField(null=True)),
                 ("waits_for", models.CharField(blank=True, max_length=16)),
                 (
@@ -276,47 +177,28 @@ class Migration(migrations.Migration):
                 ),
                 ("opened_at", models.DateTimeField(null=True)),
                 ("open_until", models.DateTimeField(null=True)),
-                (
-                    "probe_id",
-                    models.UUIDField(help_text="The execution that probes the receiver.", null=True),
-                ),
+                ("probe_id", models.UUIDField(help_text="The execution that probes the receiver.", null=True)),
                 ("probe_token", models.PositiveBigIntegerField(default=0)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="integrationgauge_rls"),
+                    RowLevelSecurity(name="integrationgauge_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="integrationgauge_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="integration", name="integrationgauge_integration_fk"
-                    ),
-                ],
+                    TenantForeignKey(field="integration", name="integrationgauge_integration_fk"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="IntegrationVersion",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "integration",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="versions",
                         to="integrations.integration",
                     ),
@@ -334,20 +216,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="integrationversion_rls"),
+                    RowLevelSecurity(name="integrationversion_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="integrationversion_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="integration", name="integrationversion_integration_fk"
-                    ),
+                    TenantForeignKey(field="integration", name="integrationversion_integration_fk"),
                     models.UniqueConstraint(
                         fields=("tenant", "integration", "number"), name="integrationversion_number_once"
                     ),
-                    threada_site.database.constraints.AppendOnly(name="integrationversion_append_only"),
-                ],
+                    AppendOnly(name="integrationversion_append_only"),
+                ]
             },
         ),
         migrations.AddField(
@@ -357,90 +237,48 @@ class Migration(migrations.Migration):
                 db_constraint=False,
                 db_index=False,
                 null=True,
-                on_delete=django.db.models.deletion.PROTECT,
+                on_delete=PROTECT,
                 related_name="+",
                 to="integrations.integrationversion",
             ),
         ),
         migrations.AddConstraint(
             model_name="integration",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="current_version", name="integration_current_version_fk"
-            ),
+            constraint=TenantForeignKey(field="current_version", name="integration_current_version_fk"),
         ),
         migrations.CreateModel(
             name="Action",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "integration_version",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="actions",
                         to="integrations.integrationversion",
                     ),
                 ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("slug", SlugColumn()),
                 ("spec", models.JSONField()),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="action_rls"),
+                    RowLevelSecurity(name="action_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="action_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="integration_version", name="action_integration_version_fk"
-                    ),
+                    TenantForeignKey(field="integration_version", name="action_integration_version_fk"),
                     models.UniqueConstraint(fields=("tenant", "integration_version", "slug"), name="action_slug_once"),
-                    threada_site.database.constraints.AppendOnly(name="action_append_only"),
-                ],
+                    AppendOnly(name="action_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="Execution",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("work_item_id", models.UUIDField()),
                 ("workflow", models.CharField(max_length=63)),
                 ("channel", models.CharField(blank=True, max_length=63)),
@@ -451,7 +289,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="integrations.integrationversion",
                     ),
@@ -461,7 +299,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="integrations.envelope",
                     ),
@@ -471,10 +309,7 @@ class Migration(migrations.Migration):
                 ("undoes_id", models.UUIDField(help_text="The execution that this one undoes.", null=True)),
                 ("idempotency_key", models.CharField(max_length=255)),
                 ("input", models.JSONField(default=dict)),
-                (
-                    "input_edited_by",
-                    models.UUIDField(help_text="Who last changed the requested input.", null=True),
-                ),
+                ("input_edited_by", models.UUIDField(help_text="Who last changed the requested input.", null=True)),
                 ("policy_decision_id", models.UUIDField(null=True)),
                 ("policy_version_id", models.UUIDField(null=True)),
                 ("attempts_made", models.PositiveIntegerField(default=0)),
@@ -498,7 +333,7 @@ class Migration(migrations.Migration):
                         db_constraint=False,
                         db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="integrations.freeze",
                     ),
@@ -508,7 +343,7 @@ class Migration(migrations.Migration):
                     "ready_at",
                     models.GeneratedField(
                         db_persist=True,
-                        expression=django.db.models.functions.comparison.Coalesce("next_try_at", "created_at"),
+                        expression=Coalesce("next_try_at", "created_at"),
                         output_field=models.DateTimeField(),
                     ),
                 ),
@@ -528,7 +363,7 @@ class Migration(migrations.Migration):
                     "traceparent",
                     models.CharField(blank=True, help_text="Trace of the request that created it.", max_length=55),
                 ),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("finished_at", models.DateTimeField(null=True)),
             ],
             options={
@@ -567,15 +402,11 @@ class Migration(migrations.Migration):
                     ),
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="execution_rls"),
+                    RowLevelSecurity(name="execution_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="execution_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="integration_version", name="execution_integration_version_fk"
-                    ),
-                    threada_site.database.constraints.TenantForeignKey(field="envelope", name="execution_envelope_fk"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="blocked_by_freeze", name="execution_blocked_by_freeze_fk"
-                    ),
+                    TenantForeignKey(field="integration_version", name="execution_integration_version_fk"),
+                    TenantForeignKey(field="envelope", name="execution_envelope_fk"),
+                    TenantForeignKey(field="blocked_by_freeze", name="execution_blocked_by_freeze_fk"),
                     models.UniqueConstraint(
                         condition=models.Q(
                             ("status__in", ["awaiting_approval", "started", "running", "outcome_unknown"])
@@ -597,28 +428,14 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Attempt",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "execution",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="attempts",
                         to="integrations.execution",
                     ),
@@ -634,11 +451,11 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="attempt_rls"),
+                    RowLevelSecurity(name="attempt_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="attempt_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="execution", name="attempt_execution_fk"),
+                    TenantForeignKey(field="execution", name="attempt_execution_fk"),
                     models.UniqueConstraint(fields=("tenant", "execution", "number"), name="attempt_number_once"),
-                ],
+                ]
             },
         ),
     ]

@@ -1,131 +1,67 @@
 from pathlib import Path
 
-import django.contrib.postgres.fields
-import django.core.validators
-import django.db.models.deletion
+from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
+from django.db.models import CASCADE, PROTECT
 
 import policies.lifecycle
-import threada_site.database.constraints
-import threada_site.kernel.clock
-import threada_site.kernel.ids
-import threada_site.kernel.json.canonical
-import threada_site.tenancy.models
+from threada_site.database.constraints import AppendOnly, RowLevelSecurity, TenantForeignKey
+from threada_site.kernel import clock, ids
+from threada_site.kernel.json.canonical import new_salt
+from threada_site.tenancy.models import SlugColumn
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
+
+TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_name": "+", "to": "tenancy.tenant"}
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [
-        ("tenancy", "0001_initial"),
-    ]
+    dependencies = [("tenancy", "0001_initial")]
 
     operations = [
         migrations.CreateModel(
             name="Channel",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 ("name", models.CharField(blank=True, max_length=200)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="channel_rls"),
+                    RowLevelSecurity(name="channel_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="channel_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="channel_slug_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="Calendar",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 ("document", models.JSONField()),
                 ("time_zone", models.CharField(max_length=64)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-                ("updated_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="calendar_rls"),
+                    RowLevelSecurity(name="calendar_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="calendar_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant",), name="calendar_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="PolicyDecision",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("work_item_id", models.UUIDField()),
                 ("execution_id", models.UUIDField(null=True)),
                 ("point", models.CharField(max_length=8)),
@@ -142,85 +78,45 @@ class Migration(migrations.Migration):
                 ("policy_version_id", models.UUIDField(help_text="The version of the deciding rule.", null=True)),
                 ("engine", models.CharField(max_length=64)),
                 ("duration_us", models.PositiveIntegerField()),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "indexes": [models.Index(fields=["tenant", "work_item_id", "id"], name="policydecision_item_idx")],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="policydecision_rls"),
+                    RowLevelSecurity(name="policydecision_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="policydecision_tenant_id_key"),
-                    threada_site.database.constraints.AppendOnly(
-                        emptied=("facts", "rule_errors"), name="policydecision_append_only"
-                    ),
+                    AppendOnly(emptied=("facts", "rule_errors"), name="policydecision_append_only"),
                 ],
             },
         ),
         migrations.CreateModel(
             name="Pack",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 ("name", models.CharField(blank=True, max_length=200)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="pack_rls"),
+                    RowLevelSecurity(name="pack_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="pack_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="pack_slug_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="PackVersion",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "pack",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="versions",
                         to="policies.pack",
                     ),
@@ -239,16 +135,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="packversion_rls"),
+                    RowLevelSecurity(name="packversion_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="packversion_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="pack", name="packversion_pack_fk"),
+                    TenantForeignKey(field="pack", name="packversion_pack_fk"),
                     models.UniqueConstraint(fields=("tenant", "pack", "number"), name="packversion_number_once"),
-                    threada_site.database.constraints.AppendOnly(name="packversion_append_only"),
-                ],
+                    AppendOnly(name="packversion_append_only"),
+                ]
             },
         ),
         migrations.AddField(
@@ -258,42 +154,25 @@ class Migration(migrations.Migration):
                 db_constraint=False,
                 db_index=False,
                 null=True,
-                on_delete=django.db.models.deletion.PROTECT,
+                on_delete=PROTECT,
                 related_name="+",
                 to="policies.packversion",
             ),
         ),
         migrations.AddConstraint(
-            model_name="pack",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="current_version", name="pack_current_version_fk"
-            ),
+            model_name="pack", constraint=TenantForeignKey(field="current_version", name="pack_current_version_fk")
         ),
         migrations.CreateModel(
             name="PackMember",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "pack",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=CASCADE,
                         related_name="members",
                         to="policies.pack",
                     ),
@@ -304,45 +183,21 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="packmember_rls"),
+                    RowLevelSecurity(name="packmember_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="packmember_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="pack", name="packmember_pack_fk"),
+                    TenantForeignKey(field="pack", name="packmember_pack_fk"),
                     models.UniqueConstraint(fields=("tenant", "kind", "name"), name="packmember_in_one_pack"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="Workflow",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 ("name", models.CharField(blank=True, max_length=200)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "permissions": [
@@ -353,7 +208,7 @@ class Migration(migrations.Migration):
                     ("actions_execute", "actions:execute"),
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="workflow_rls"),
+                    RowLevelSecurity(name="workflow_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="workflow_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="workflow_slug_once"),
                 ],
@@ -362,28 +217,14 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="WorkflowVersion",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "workflow",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="versions",
                         to="policies.workflow",
                     ),
@@ -401,20 +242,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="workflowversion_rls"),
+                    RowLevelSecurity(name="workflowversion_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="workflowversion_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="workflow", name="workflowversion_workflow_fk"
-                    ),
+                    TenantForeignKey(field="workflow", name="workflowversion_workflow_fk"),
                     models.UniqueConstraint(
                         fields=("tenant", "workflow", "number"), name="workflowversion_number_once"
                     ),
-                    threada_site.database.constraints.AppendOnly(name="workflowversion_append_only"),
-                ],
+                    AppendOnly(name="workflowversion_append_only"),
+                ]
             },
         ),
         migrations.AddField(
@@ -424,82 +263,42 @@ class Migration(migrations.Migration):
                 db_constraint=False,
                 db_index=False,
                 null=True,
-                on_delete=django.db.models.deletion.PROTECT,
+                on_delete=PROTECT,
                 related_name="+",
                 to="policies.workflowversion",
             ),
         ),
         migrations.AddConstraint(
             model_name="workflow",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="current_version", name="workflow_current_version_fk"
-            ),
+            constraint=TenantForeignKey(field="current_version", name="workflow_current_version_fk"),
         ),
         migrations.CreateModel(
             name="List",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="list_rls"),
+                    RowLevelSecurity(name="list_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="list_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="list_slug_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="ListVersion",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "list",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="versions",
                         to="policies.list",
                     ),
@@ -517,16 +316,16 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="listversion_rls"),
+                    RowLevelSecurity(name="listversion_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="listversion_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="list", name="listversion_list_fk"),
+                    TenantForeignKey(field="list", name="listversion_list_fk"),
                     models.UniqueConstraint(fields=("tenant", "list", "number"), name="listversion_number_once"),
-                    threada_site.database.constraints.AppendOnly(name="listversion_append_only"),
-                ],
+                    AppendOnly(name="listversion_append_only"),
+                ]
             },
         ),
         migrations.AddField(
@@ -536,53 +335,26 @@ class Migration(migrations.Migration):
                 db_constraint=False,
                 db_index=False,
                 null=True,
-                on_delete=django.db.models.deletion.PROTECT,
+                on_delete=PROTECT,
                 related_name="+",
                 to="policies.listversion",
             ),
         ),
         migrations.AddConstraint(
-            model_name="list",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="current_version", name="list_current_version_fk"
-            ),
+            model_name="list", constraint=TenantForeignKey(field="current_version", name="list_current_version_fk")
         ),
         migrations.CreateModel(
             name="Policy",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "verbose_name_plural": "policies",
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="policy_rls"),
+                    RowLevelSecurity(name="policy_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="policy_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="policy_slug_once"),
                 ],
@@ -591,28 +363,14 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="PolicyVersion",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "policy",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="versions",
                         to="policies.policy",
                     ),
@@ -633,13 +391,13 @@ class Migration(migrations.Migration):
                 ("created_by", models.UUIDField(null=True)),
                 (
                     "written_by",
-                    django.contrib.postgres.fields.ArrayField(
+                    ArrayField(
                         base_field=models.UUIDField(),
                         default=list,
                         help_text="Principals who created or edited it; under four eyes they cannot publish it.",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("published_by", models.UUIDField(null=True)),
                 ("published_at", models.DateTimeField(null=True)),
                 (
@@ -654,15 +412,15 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="policyversion_rls"),
+                    RowLevelSecurity(name="policyversion_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="policyversion_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="policy", name="policyversion_policy_fk"),
+                    TenantForeignKey(field="policy", name="policyversion_policy_fk"),
                     models.UniqueConstraint(fields=("tenant", "policy", "number"), name="policyversion_number_once"),
                     models.CheckConstraint(
                         condition=models.Q(("status__in", ["draft", "published", "retired"])),
                         name="policyversion_status_known",
                     ),
-                ],
+                ]
             },
         ),
         migrations.AddField(
@@ -672,42 +430,23 @@ class Migration(migrations.Migration):
                 db_constraint=False,
                 db_index=False,
                 null=True,
-                on_delete=django.db.models.deletion.PROTECT,
+                on_delete=PROTECT,
                 related_name="+",
                 to="policies.policyversion",
             ),
         ),
         migrations.AddConstraint(
-            model_name="policy",
-            constraint=threada_site.database.constraints.TenantForeignKey(field="in_force", name="policy_in_force_fk"),
+            model_name="policy", constraint=TenantForeignKey(field="in_force", name="policy_in_force_fk")
         ),
         migrations.CreateModel(
             name="PolicyReplay",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "policy",
                     models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="policies.policy",
+                        db_constraint=False, db_index=False, on_delete=PROTECT, related_name="+", to="policies.policy"
                     ),
                 ),
                 (
@@ -717,7 +456,7 @@ class Migration(migrations.Migration):
                         db_index=False,
                         help_text="The replayed version; null for a document from a file.",
                         null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="policies.policyversion",
                     ),
@@ -738,7 +477,7 @@ class Migration(migrations.Migration):
                         db_index=False,
                         help_text="The baseline version; null: the recorded decisions.",
                         null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="policies.policyversion",
                     ),
@@ -750,7 +489,7 @@ class Migration(migrations.Migration):
                 ("from_id", models.UUIDField(help_text="The first decision id of the time window.")),
                 ("before_id", models.UUIDField(help_text="The first decision id after the time window.")),
                 ("requested_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 (
                     "status",
                     models.CharField(
@@ -802,15 +541,11 @@ class Migration(migrations.Migration):
                     models.Index(fields=["tenant", "document_sha256"], name="policyreplay_document_idx"),
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="policyreplay_rls"),
+                    RowLevelSecurity(name="policyreplay_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="policyreplay_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="policy", name="policyreplay_policy_fk"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="policy_version", name="policyreplay_policy_version_fk"
-                    ),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="baseline", name="policyreplay_baseline_fk"
-                    ),
+                    TenantForeignKey(field="policy", name="policyreplay_policy_fk"),
+                    TenantForeignKey(field="policy_version", name="policyreplay_policy_version_fk"),
+                    TenantForeignKey(field="baseline", name="policyreplay_baseline_fk"),
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(("status", policies.lifecycle.ReplayStatus["FINISHED"]), _negated=True),
@@ -825,28 +560,14 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ReplayFinding",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "replay",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="findings",
                         to="policies.policyreplay",
                     ),
@@ -861,45 +582,27 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="replayfinding_rls"),
+                    RowLevelSecurity(name="replayfinding_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="replayfinding_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="replay", name="replayfinding_replay_fk"),
+                    TenantForeignKey(field="replay", name="replayfinding_replay_fk"),
                     models.UniqueConstraint(fields=("tenant", "replay", "decision_id"), name="replayfinding_once"),
                     models.CheckConstraint(
                         condition=models.Q(("kind__in", ["flip", "asking", "not_replayable"])),
                         name="replayfinding_kind_known",
                     ),
-                    threada_site.database.constraints.AppendOnly(name="replayfinding_append_only"),
-                ],
+                    AppendOnly(name="replayfinding_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="PolicyShadow",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "policy",
                     models.ForeignKey(
-                        db_constraint=False,
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="policies.policy",
+                        db_constraint=False, db_index=False, on_delete=PROTECT, related_name="+", to="policies.policy"
                     ),
                 ),
                 (
@@ -907,7 +610,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="policies.policyversion",
                     ),
@@ -920,7 +623,7 @@ class Migration(migrations.Migration):
                 ("from_id", models.UUIDField(help_text="The first decision id that is compared.")),
                 ("settled", models.UUIDField()),
                 ("started_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("ends_at", models.DateTimeField()),
                 ("ended_at", models.DateTimeField(null=True)),
                 (
@@ -950,12 +653,10 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="policyshadow_rls"),
+                    RowLevelSecurity(name="policyshadow_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="policyshadow_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="policy", name="policyshadow_policy_fk"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="policy_version", name="policyshadow_policy_version_fk"
-                    ),
+                    TenantForeignKey(field="policy", name="policyshadow_policy_fk"),
+                    TenantForeignKey(field="policy_version", name="policyshadow_policy_version_fk"),
                     models.UniqueConstraint(
                         condition=models.Q(("status", policies.lifecycle.ShadowStatus["ACTIVE"])),
                         fields=("tenant", "policy_version"),
@@ -975,28 +676,14 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ShadowResult",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "shadow",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="results",
                         to="policies.policyshadow",
                     ),
@@ -1011,43 +698,29 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="shadowresult_rls"),
+                    RowLevelSecurity(name="shadowresult_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="shadowresult_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="shadow", name="shadowresult_shadow_fk"),
+                    TenantForeignKey(field="shadow", name="shadowresult_shadow_fk"),
                     models.UniqueConstraint(fields=("tenant", "shadow", "decision_id"), name="shadowresult_once"),
                     models.CheckConstraint(
                         condition=models.Q(("kind__in", ["same", "flip", "asking", "not_replayable", "failed"])),
                         name="shadowresult_kind_known",
                     ),
-                    threada_site.database.constraints.AppendOnly(name="shadowresult_append_only"),
-                ],
+                    AppendOnly(name="shadowresult_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="EmergencyPublication",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "policy",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="emergencies",
                         to="policies.policy",
                     ),
@@ -1057,7 +730,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="emergencies",
                         to="policies.policyversion",
                     ),
@@ -1067,14 +740,12 @@ class Migration(migrations.Migration):
                 (
                     "reason_salt",
                     models.BinaryField(
-                        default=threada_site.kernel.json.canonical.new_salt,
-                        help_text="Salt of the commitment in the receipt.",
-                        max_length=16,
+                        default=new_salt, help_text="Salt of the commitment in the receipt.", max_length=16
                     ),
                 ),
                 ("status", models.CharField(default="open", max_length=16)),
                 ("published_by", models.UUIDField()),
-                ("published_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("published_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("ends_at", models.DateTimeField()),
                 ("closed_by", models.UUIDField(null=True)),
                 ("closed_at", models.DateTimeField(null=True)),
@@ -1086,14 +757,10 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="emergencypublication_rls"),
+                    RowLevelSecurity(name="emergencypublication_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="emergencypublication_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="policy", name="emergencypublication_policy_fk"
-                    ),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="version", name="emergencypublication_version_fk"
-                    ),
+                    TenantForeignKey(field="policy", name="emergencypublication_policy_fk"),
+                    TenantForeignKey(field="version", name="emergencypublication_version_fk"),
                     models.UniqueConstraint(fields=("tenant", "version"), name="emergencypublication_version_once"),
                     models.UniqueConstraint(
                         condition=models.Q(("status", "open")),
@@ -1121,28 +788,14 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Overlay",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "policy",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="overlays",
                         to="policies.policy",
                     ),
@@ -1164,13 +817,13 @@ class Migration(migrations.Migration):
                 ("starts_at", models.DateTimeField(null=True)),
                 ("ends_at", models.DateTimeField(null=True)),
                 ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="overlay_rls"),
+                    RowLevelSecurity(name="overlay_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="overlay_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="policy", name="overlay_policy_fk"),
+                    TenantForeignKey(field="policy", name="overlay_policy_fk"),
                     models.UniqueConstraint(
                         fields=("tenant", "policy", "scope_kind", "scope_slug"), name="overlay_once"
                     ),
@@ -1187,7 +840,7 @@ class Migration(migrations.Migration):
                         ),
                         name="overlay_window_not_empty",
                     ),
-                ],
+                ]
             },
         ),
         migrations.RunSQL(

@@ -1,58 +1,32 @@
 from pathlib import Path
 
-import django.contrib.postgres.fields
-import django.core.validators
-import django.db.models.deletion
+from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
+from django.db.models import PROTECT
 
 import telemetry.lifecycle
-import threada_site.database.constraints
-import threada_site.kernel.clock
-import threada_site.kernel.ids
-import threada_site.tenancy.models
+from threada_site.database.constraints import AppendOnly, InstanceRows, RowLevelSecurity
 from threada_site.database.partitioning import PartitionByMonth
+from threada_site.kernel import clock, ids
+from threada_site.tenancy.models import SlugColumn
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
+
+TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_name": "+", "to": "tenancy.tenant"}
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [
-        ("tenancy", "0001_initial"),
-    ]
+    dependencies = [("tenancy", "0001_initial")]
 
     operations = [
         migrations.CreateModel(
             name="Delivery",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 (
                     "target",
                     models.CharField(
@@ -103,7 +77,7 @@ class Migration(migrations.Migration):
                 ("lease_until", models.DateTimeField(null=True)),
                 ("fence", models.BigIntegerField(default=0)),
                 ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
+                ("created_at", models.DateTimeField(default=clock.now)),
             ],
             options={
                 "verbose_name_plural": "deliveries",
@@ -115,7 +89,7 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="delivery_rls"),
+                    RowLevelSecurity(name="delivery_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="delivery_tenant_id_key"),
                     models.UniqueConstraint(
                         condition=models.Q(("status", telemetry.lifecycle.DeliveryStatus["REMOVED"]), _negated=True),
@@ -152,14 +126,8 @@ class Migration(migrations.Migration):
         ),
         migrations.CreateModel(
             name="InstanceQueueEntry",
-            fields=[
-                ("id", models.UUIDField(primary_key=True, serialize=False)),
-            ],
-            options={
-                "constraints": [
-                    threada_site.database.constraints.InstanceRows(name="instancequeueentry_rls", readable="nobody")
-                ],
-            },
+            fields=[("id", models.UUIDField(primary_key=True, serialize=False))],
+            options={"constraints": [InstanceRows(name="instancequeueentry_rls", readable="nobody")]},
         ),
         migrations.CreateModel(
             name="InstanceNode",
@@ -176,9 +144,9 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.InstanceRows(name="instancenode_rls", readable="everybody"),
-                    threada_site.database.constraints.AppendOnly(name="instancenode_append_only"),
-                ],
+                    InstanceRows(name="instancenode_rls", readable="everybody"),
+                    AppendOnly(name="instancenode_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
@@ -197,214 +165,134 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["log_id", "index"], name="instanceentry_log_idx")],
                 "constraints": [
-                    threada_site.database.constraints.InstanceRows(name="instanceentry_rls", readable="tenant"),
-                    threada_site.database.constraints.AppendOnly(name="instanceentry_append_only"),
+                    InstanceRows(name="instanceentry_rls", readable="tenant"),
+                    AppendOnly(name="instanceentry_append_only"),
                 ],
             },
         ),
         migrations.CreateModel(
             name="InstanceCheckpoint",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
                 ("size", models.BigIntegerField()),
                 ("root", models.BinaryField()),
                 ("note", models.TextField(help_text="The signed note, as it was published.")),
                 (
                     "verifier_keys",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=300), help_text="vkeys (C2SP signed-note)."
-                    ),
+                    ArrayField(base_field=models.CharField(max_length=300), help_text="vkeys (C2SP signed-note)."),
                 ),
                 ("signed_at", models.DateTimeField()),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.InstanceRows(name="instancecheckpoint_rls", readable="everybody"),
-                    threada_site.database.constraints.AppendOnly(name="instancecheckpoint_append_only"),
-                ],
+                    InstanceRows(name="instancecheckpoint_rls", readable="everybody"),
+                    AppendOnly(name="instancecheckpoint_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="InstanceAlarm",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
                 ("kind", models.CharField(max_length=16)),
                 ("signed_size", models.BigIntegerField()),
                 ("signed_root", models.BinaryField()),
                 ("found_size", models.BigIntegerField()),
                 ("found_root", models.BinaryField(null=True)),
-                ("found_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
+                ("found_at", models.DateTimeField(default=clock.now)),
                 ("acknowledged_at", models.DateTimeField(null=True)),
                 ("reason", models.TextField(blank=True)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.InstanceRows(name="instancealarm_rls", readable="nobody"),
+                    InstanceRows(name="instancealarm_rls", readable="nobody"),
                     models.UniqueConstraint(
                         condition=models.Q(("acknowledged_at__isnull", True)),
                         fields=("acknowledged_at",),
                         name="instancealarm_one_open",
                         nulls_distinct=False,
                     ),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="InclusionPromiseKey",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
                 ("public_key", models.BinaryField()),
                 ("note", models.TextField(help_text="The signed note.")),
                 ("signed_at", models.DateTimeField()),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.InstanceRows(
-                        name="inclusionpromisekey_rls", readable="everybody"
-                    ),
-                    threada_site.database.constraints.AppendOnly(name="inclusionpromisekey_append_only"),
-                ],
+                    InstanceRows(name="inclusionpromisekey_rls", readable="everybody"),
+                    AppendOnly(name="inclusionpromisekey_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="LogLeaf",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("index", models.BigIntegerField()),
                 ("hash", models.BinaryField(help_text="RFC 6962: SHA-256 of a zero byte and the receipt's body.")),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="logleaf_rls"),
+                    RowLevelSecurity(name="logleaf_rls"),
                     models.UniqueConstraint(fields=("tenant", "index"), name="logleaf_index_key"),
                     models.CheckConstraint(condition=models.Q(("index__gte", 0)), name="logleaf_index_counts"),
-                    threada_site.database.constraints.AppendOnly(name="logleaf_append_only"),
-                ],
+                    AppendOnly(name="logleaf_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="LogNode",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("level", models.SmallIntegerField()),
                 ("index", models.BigIntegerField()),
                 ("hash", models.BinaryField()),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="lognode_rls"),
+                    RowLevelSecurity(name="lognode_rls"),
                     models.UniqueConstraint(fields=("tenant", "level", "index"), name="lognode_place_key"),
-                    threada_site.database.constraints.AppendOnly(name="lognode_append_only"),
-                ],
+                    AppendOnly(name="lognode_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="Checkpoint",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("size", models.BigIntegerField()),
                 ("root", models.BinaryField()),
                 ("note", models.TextField(help_text="The signed note, as it was published.")),
                 (
                     "verifier_keys",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.CharField(max_length=300), help_text="vkeys (C2SP signed-note)."
-                    ),
+                    ArrayField(base_field=models.CharField(max_length=300), help_text="vkeys (C2SP signed-note)."),
                 ),
                 ("signed_at", models.DateTimeField()),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="checkpoint_rls"),
+                    RowLevelSecurity(name="checkpoint_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="checkpoint_tenant_id_key"),
-                    threada_site.database.constraints.AppendOnly(name="checkpoint_append_only"),
-                ],
+                    AppendOnly(name="checkpoint_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="LogAlarm",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("kind", models.CharField(max_length=16)),
-                (
-                    "signed_size",
-                    models.BigIntegerField(help_text="Size according to the anchor outside the database."),
-                ),
+                ("signed_size", models.BigIntegerField(help_text="Size according to the anchor outside the database.")),
                 ("signed_root", models.BinaryField()),
                 ("found_size", models.BigIntegerField(help_text="Size according to the database.")),
                 (
@@ -413,31 +301,26 @@ class Migration(migrations.Migration):
                         help_text="Root at the signed size; null if the database has fewer leaves.", null=True
                     ),
                 ),
-                ("found_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
+                ("found_at", models.DateTimeField(default=clock.now)),
                 ("acknowledged_at", models.DateTimeField(null=True)),
                 ("reason", models.TextField(blank=True)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="logalarm_rls"),
+                    RowLevelSecurity(name="logalarm_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="logalarm_tenant_id_key"),
                     models.UniqueConstraint(
                         condition=models.Q(("acknowledged_at__isnull", True)),
                         fields=("tenant",),
                         name="logalarm_one_open",
                     ),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="CheckpointTarget",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
                 ("name", models.CharField(help_text="Target without password.", max_length=300, unique=True)),
                 ("published_at", models.DateTimeField(null=True)),
                 ("failing_since", models.DateTimeField(null=True)),
@@ -449,54 +332,26 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="RemovedReceipt",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("batch_id", models.UUIDField()),
                 ("body_sha256", models.CharField(max_length=64)),
-                ("removed_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("removed_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "indexes": [models.Index(fields=["tenant", "batch_id", "id"], name="removedreceipt_batch_idx")],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="removedreceipt_rls"),
+                    RowLevelSecurity(name="removedreceipt_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="removedreceipt_tenant_id_key"),
-                    threada_site.database.constraints.AppendOnly(name="removedreceipt_append_only"),
+                    AppendOnly(name="removedreceipt_append_only"),
                 ],
             },
         ),
         migrations.CreateModel(
             name="SummaryCount",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("day", models.DateField()),
                 ("workflow", models.CharField(blank=True, max_length=63)),
                 ("channel", models.CharField(blank=True, max_length=63)),
@@ -508,7 +363,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="summarycount_rls"),
+                    RowLevelSecurity(name="summarycount_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="summarycount_tenant_id_key"),
                     models.UniqueConstraint(
                         fields=(
@@ -524,28 +379,14 @@ class Migration(migrations.Migration):
                         name="summarycount_once",
                         nulls_distinct=False,
                     ),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="SummaryRollup",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("day", models.DateField()),
                 ("dimension", models.CharField(blank=True, max_length=16)),
                 ("key", models.CharField(blank=True, max_length=63)),
@@ -555,33 +396,19 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="summaryrollup_rls"),
+                    RowLevelSecurity(name="summaryrollup_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="summaryrollup_tenant_id_key"),
                     models.UniqueConstraint(
                         fields=("tenant", "dimension", "day", "key", "measure", "label"), name="summaryrollup_once"
                     ),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="SummaryPosition",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "counted",
                     models.BigIntegerField(
@@ -592,31 +419,17 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="summaryposition_rls"),
+                    RowLevelSecurity(name="summaryposition_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="summaryposition_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant",), name="summaryposition_one_per_tenant"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="Receipt",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("kind", models.CharField(max_length=64)),
                 ("occurred_at", models.DateTimeField()),
                 ("actor_id", models.UUIDField(null=True)),
@@ -627,10 +440,7 @@ class Migration(migrations.Migration):
                 ("integration", models.CharField(blank=True, max_length=63)),
                 ("status", models.CharField(blank=True, max_length=32)),
                 ("policy_version_id", models.UUIDField(null=True)),
-                (
-                    "reason_codes",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), default=list),
-                ),
+                ("reason_codes", ArrayField(base_field=models.CharField(max_length=64), default=list)),
                 ("correlation_id", models.CharField(blank=True, max_length=128)),
                 ("body", models.BinaryField()),
                 ("body_sha256", models.CharField(max_length=64)),
@@ -669,9 +479,9 @@ class Migration(migrations.Migration):
                     ),
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="receipt_rls"),
+                    RowLevelSecurity(name="receipt_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="receipt_tenant_id_key"),
-                    threada_site.database.constraints.AppendOnly(name="receipt_append_only"),
+                    AppendOnly(name="receipt_append_only"),
                 ],
             },
         ),
@@ -679,56 +489,28 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="SealQueueEntry",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="sealqueueentry_rls"),
+                    RowLevelSecurity(name="sealqueueentry_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="sealqueueentry_tenant_id_key"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="TelemetryExport",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("requested_by", models.UUIDField()),
                 ("filters", models.JSONField(default=dict)),
                 ("from_id", models.UUIDField(help_text="The first receipt id of the window.")),
                 ("before_id", models.UUIDField(help_text="The first receipt id after the window.")),
                 ("format", models.CharField(default="ndjson", max_length=32)),
                 ("compression", models.CharField(default="none", max_length=8)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now)),
+                ("created_at", models.DateTimeField(default=clock.now)),
                 (
                     "status",
                     models.CharField(
@@ -746,10 +528,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("attempt", models.PositiveIntegerField(db_default=0, default=0)),
-                (
-                    "lease_until",
-                    models.DateTimeField(help_text="End of the worker's lease.", null=True),
-                ),
+                ("lease_until", models.DateTimeField(help_text="End of the worker's lease.", null=True)),
                 ("rows_expected", models.BigIntegerField(help_text="The planner's estimate.", null=True)),
                 ("rows", models.BigIntegerField(db_default=0, default=0)),
                 (
@@ -787,7 +566,7 @@ class Migration(migrations.Migration):
                     ),
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="telemetryexport_rls"),
+                    RowLevelSecurity(name="telemetryexport_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="telemetryexport_tenant_id_key"),
                     models.CheckConstraint(
                         condition=models.Q(

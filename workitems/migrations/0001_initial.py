@@ -1,98 +1,64 @@
 from datetime import UTC, datetime
 
-import django.contrib.postgres.fields
-import django.core.validators
-import django.db.models.deletion
-import django.db.models.functions.comparison
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
+from django.db.models import CASCADE, PROTECT
+from django.db.models.functions import Coalesce, Greatest, Least
 
-import threada_site.database.constraints
-import threada_site.kernel.clock
-import threada_site.kernel.ids
-import threada_site.kernel.json.canonical
-import threada_site.tenancy.models
+from threada_site.database.constraints import AppendOnly, RowLevelSecurity, TenantForeignKey
+from threada_site.kernel import clock, ids
+from threada_site.kernel.json.canonical import new_salt
+from threada_site.tenancy.models import SlugColumn
+
+TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_name": "+", "to": "tenancy.tenant"}
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [
-        ("integrations", "0001_initial"),
-        ("policies", "0001_initial"),
-        ("tenancy", "0001_initial"),
-    ]
+    dependencies = [("integrations", "0001_initial"), ("policies", "0001_initial"), ("tenancy", "0001_initial")]
 
     operations = [
         migrations.CreateModel(
             name="SavedView",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "membership",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=CASCADE,
                         related_name="+",
                         to="tenancy.membership",
                     ),
                 ),
                 ("name", models.CharField(max_length=60)),
                 ("filters", models.JSONField(default=dict, help_text="Query parameters of the desk.")),
-                ("saved_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("saved_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="savedview_rls"),
+                    RowLevelSecurity(name="savedview_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="savedview_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="membership", name="savedview_membership_fk"
-                    ),
+                    TenantForeignKey(field="membership", name="savedview_membership_fk"),
                     models.UniqueConstraint(fields=("tenant", "membership", "name"), name="savedview_name_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="NotificationPreference",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "membership",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=CASCADE,
                         related_name="+",
                         to="tenancy.membership",
                     ),
@@ -101,26 +67,18 @@ class Migration(migrations.Migration):
                     "mail_address",
                     models.EmailField(blank=True, help_text="Overrides the address of the account.", max_length=254),
                 ),
-                (
-                    "mail_events",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=16), default=list),
-                ),
+                ("mail_events", ArrayField(base_field=models.CharField(max_length=16), default=list)),
                 ("chat_service", models.CharField(blank=True, max_length=32)),
                 ("chat_address", models.BinaryField(null=True)),
-                (
-                    "chat_events",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=16), default=list),
-                ),
+                ("chat_events", ArrayField(base_field=models.CharField(max_length=16), default=list)),
                 ("version", models.PositiveIntegerField(default=1)),
-                ("updated_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="notificationpreference_rls"),
+                    RowLevelSecurity(name="notificationpreference_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="notificationpreference_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="membership", name="notificationpreference_membership_fk"
-                    ),
+                    TenantForeignKey(field="membership", name="notificationpreference_membership_fk"),
                     models.UniqueConstraint(fields=("tenant", "membership"), name="notificationpreference_once"),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -130,39 +88,21 @@ class Migration(migrations.Migration):
                         ),
                         name="notificationpreference_chat_is_whole",
                     ),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="LegalHold",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("work_item_id", models.UUIDField(null=True)),
                 ("workflow", models.CharField(blank=True, max_length=63)),
                 ("channel", models.CharField(blank=True, max_length=63)),
                 (
                     "requester",
                     models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        db_index=False, null=True, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
                     ),
                 ),
                 ("created_after", models.DateTimeField(null=True)),
@@ -171,13 +111,11 @@ class Migration(migrations.Migration):
                 (
                     "reason_salt",
                     models.BinaryField(
-                        default=threada_site.kernel.json.canonical.new_salt,
-                        help_text="Salt of the commitments in receipts.",
-                        max_length=16,
+                        default=new_salt, help_text="Salt of the commitments in receipts.", max_length=16
                     ),
                 ),
                 ("set_by", models.UUIDField(null=True)),
-                ("set_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("set_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("lifted_by", models.UUIDField(null=True)),
                 ("lifted_at", models.DateTimeField(null=True)),
                 ("lifted_reason", models.TextField(blank=True)),
@@ -189,7 +127,7 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="legalhold_rls"),
+                    RowLevelSecurity(name="legalhold_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="legalhold_tenant_id_key"),
                     models.CheckConstraint(
                         condition=models.Q(
@@ -208,28 +146,11 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="RetentionRun",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("status", models.CharField(default="planned", max_length=10)),
                 ("as_of", models.DateTimeField()),
-                (
-                    "rules",
-                    models.JSONField(help_text="Rule versions in force, with the number of cases of each."),
-                ),
+                ("rules", models.JSONField(help_text="Rule versions in force, with the number of cases of each.")),
                 ("planned_contents", models.PositiveIntegerField()),
                 ("planned_cases", models.PositiveIntegerField()),
                 ("planned_by", models.UUIDField(null=True)),
@@ -241,11 +162,11 @@ class Migration(migrations.Migration):
                 ("failure", models.TextField(blank=True)),
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="retentionrun_rls"),
+                    RowLevelSecurity(name="retentionrun_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="retentionrun_tenant_id_key"),
                     models.UniqueConstraint(
                         condition=models.Q(("status__in", ["planned", "running"])),
@@ -256,34 +177,20 @@ class Migration(migrations.Migration):
                         condition=models.Q(("status__in", ["planned", "running", "finished", "superseded"])),
                         name="retentionrun_status_known",
                     ),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="WorkItem",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "workflow_version",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="policies.workflowversion",
                     ),
@@ -293,15 +200,9 @@ class Migration(migrations.Migration):
                 ("status", models.CharField(max_length=20)),
                 ("payload", models.JSONField()),
                 ("payload_sha256", models.CharField(max_length=64)),
-                (
-                    "payload_salt",
-                    models.BinaryField(help_text="Salt of the commitment in receipts.", max_length=16),
-                ),
+                ("payload_salt", models.BinaryField(help_text="Salt of the commitment in receipts.", max_length=16)),
                 ("confidence", models.FloatField(default=1.0)),
-                (
-                    "risk_flags",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.CharField(max_length=64), default=list),
-                ),
+                ("risk_flags", ArrayField(base_field=models.CharField(max_length=64), default=list)),
                 ("data_class", models.CharField(blank=True, max_length=63)),
                 ("external_ref", models.CharField(blank=True, max_length=255)),
                 (
@@ -310,47 +211,29 @@ class Migration(migrations.Migration):
                         db_constraint=False,
                         db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="tenancy.datasubject",
                     ),
                 ),
                 (
                     "requester",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
                 ),
                 (
                     "submitted_by",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
                 ),
                 (
                     "assignee",
                     models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        db_index=False, null=True, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
                     ),
                 ),
                 (
                     "edited_by",
                     models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        db_index=False, null=True, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
                     ),
                 ),
                 ("policy_version_id", models.UUIDField(help_text="Policy version of the last decision.", null=True)),
@@ -358,11 +241,7 @@ class Migration(migrations.Migration):
                 (
                     "ended_by",
                     models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        db_index=False, null=True, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
                     ),
                 ),
                 (
@@ -372,14 +251,12 @@ class Migration(migrations.Migration):
                 (
                     "nobody_can_decide",
                     models.BooleanField(
-                        db_default=False,
-                        default=False,
-                        help_text="No member can complete its pending step.",
+                        db_default=False, default=False, help_text="No member can complete its pending step."
                     ),
                 ),
                 ("correlation_id", models.CharField(max_length=128)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
-                ("updated_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("updated_at", models.DateTimeField(default=clock.now, editable=False)),
                 (
                     "contents_removed_at",
                     models.DateTimeField(
@@ -409,40 +286,24 @@ class Migration(migrations.Migration):
                     ),
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="workitem_rls"),
+                    RowLevelSecurity(name="workitem_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="workitem_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="workflow_version", name="workitem_workflow_version_fk"
-                    ),
-                    threada_site.database.constraints.TenantForeignKey(field="subject", name="workitem_subject_fk"),
+                    TenantForeignKey(field="workflow_version", name="workitem_workflow_version_fk"),
+                    TenantForeignKey(field="subject", name="workitem_subject_fk"),
                 ],
             },
         ),
         migrations.CreateModel(
             name="Evidence",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "work_item",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="evidence",
                         to="workitems.workitem",
                     ),
@@ -454,43 +315,29 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name_plural": "evidence",
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="evidence_rls"),
+                    RowLevelSecurity(name="evidence_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="evidence_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="work_item", name="evidence_work_item_fk"),
+                    TenantForeignKey(field="work_item", name="evidence_work_item_fk"),
                     models.UniqueConstraint(fields=("tenant", "work_item", "position"), name="evidence_position_once"),
                     models.CheckConstraint(
                         condition=models.Q(("kind__in", ["citation", "retrieval_trace", "fallback"])),
                         name="evidence_kind_known",
                     ),
-                    threada_site.database.constraints.AppendOnly(emptied=("content",), name="evidence_append_only"),
+                    AppendOnly(emptied=("content",), name="evidence_append_only"),
                 ],
             },
         ),
         migrations.CreateModel(
             name="DecisionStep",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "work_item",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="steps",
                         to="workitems.workitem",
                     ),
@@ -501,7 +348,7 @@ class Migration(migrations.Migration):
                         db_constraint=False,
                         db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="integrations.execution",
                     ),
@@ -511,7 +358,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="integrations.envelope",
                     ),
@@ -544,14 +391,8 @@ class Migration(migrations.Migration):
                 ),
                 ("reason_codes", models.JSONField(default=list)),
                 ("policy_decision_id", models.UUIDField(null=True)),
-                (
-                    "policy_version_ids",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list),
-                ),
-                (
-                    "excluded_ids",
-                    django.contrib.postgres.fields.ArrayField(base_field=models.UUIDField(), default=list),
-                ),
+                ("policy_version_ids", ArrayField(base_field=models.UUIDField(), default=list)),
+                ("excluded_ids", ArrayField(base_field=models.UUIDField(), default=list)),
                 ("respond_by", models.DateTimeField(null=True)),
                 ("expires_at", models.DateTimeField(null=True)),
                 ("remind_at", models.DateTimeField(null=True)),
@@ -578,10 +419,7 @@ class Migration(migrations.Migration):
                                 remind_at__isnull=True,
                                 then=models.Value(None, output_field=models.DateTimeField()),
                             ),
-                            default=django.db.models.functions.comparison.Greatest(
-                                django.db.models.functions.comparison.Least("remind_at", "escalate_at", "expires_at"),
-                                "sweep_after",
-                            ),
+                            default=Greatest(Least("remind_at", "escalate_at", "expires_at"), "sweep_after"),
                         ),
                         output_field=models.DateTimeField(null=True),
                     ),
@@ -589,18 +427,15 @@ class Migration(migrations.Migration):
                 (
                     "reachability_check_due",
                     models.BooleanField(
-                        db_default=True,
-                        default=True,
-                        help_text="True if its reachability must be checked.",
+                        db_default=True, default=True, help_text="True if its reachability must be checked."
                     ),
                 ),
                 (
                     "urgent_at",
                     models.GeneratedField(
                         db_persist=True,
-                        expression=django.db.models.functions.comparison.Coalesce(
-                            django.db.models.functions.comparison.Least("respond_by", "expires_at"),
-                            models.Value(datetime(9999, 12, 31, 0, 0, tzinfo=UTC)),
+                        expression=Coalesce(
+                            Least("respond_by", "expires_at"), models.Value(datetime(9999, 12, 31, 0, 0, tzinfo=UTC))
                         ),
                         output_field=models.DateTimeField(),
                     ),
@@ -608,25 +443,17 @@ class Migration(migrations.Migration):
                 (
                     "assignee",
                     models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        db_index=False, null=True, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
                     ),
                 ),
                 (
                     "claimed_by",
                     models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        db_index=False, null=True, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
                     ),
                 ),
                 ("claimed_until", models.DateTimeField(null=True)),
-                ("opened_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("opened_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("closed_at", models.DateTimeField(null=True)),
             ],
             options={
@@ -665,17 +492,11 @@ class Migration(migrations.Migration):
                     ),
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="decisionstep_rls"),
+                    RowLevelSecurity(name="decisionstep_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="decisionstep_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="work_item", name="decisionstep_work_item_fk"
-                    ),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="execution", name="decisionstep_execution_fk"
-                    ),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="envelope", name="decisionstep_envelope_fk"
-                    ),
+                    TenantForeignKey(field="work_item", name="decisionstep_work_item_fk"),
+                    TenantForeignKey(field="execution", name="decisionstep_execution_fk"),
+                    TenantForeignKey(field="envelope", name="decisionstep_envelope_fk"),
                     models.UniqueConstraint(
                         condition=models.Q(("status", "pending")),
                         fields=("tenant", "work_item"),
@@ -687,77 +508,44 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="StepView",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "step",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="+",
                         to="workitems.decisionstep",
                     ),
                 ),
                 (
                     "viewer",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
                 ),
-                ("first_viewed_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("first_viewed_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="stepview_rls"),
+                    RowLevelSecurity(name="stepview_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="stepview_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="step", name="stepview_step_fk"),
+                    TenantForeignKey(field="step", name="stepview_step_fk"),
                     models.UniqueConstraint(fields=("tenant", "step", "viewer"), name="stepview_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="Notice",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "step",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="notices",
                         to="workitems.decisionstep",
                     ),
@@ -769,15 +557,13 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "recipient_ids",
-                    django.contrib.postgres.fields.ArrayField(
-                        base_field=models.UUIDField(),
-                        help_text="Recipients; null: all pending approvers.",
-                        null=True,
+                    ArrayField(
+                        base_field=models.UUIDField(), help_text="Recipients; null: all pending approvers.", null=True
                     ),
                 ),
                 ("facts", models.JSONField(default=dict)),
                 ("correlation_id", models.CharField(max_length=128)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("addressed_at", models.DateTimeField(help_text="Time at which its messages were created.", null=True)),
             ],
             options={
@@ -789,9 +575,9 @@ class Migration(migrations.Migration):
                     )
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="notice_rls"),
+                    RowLevelSecurity(name="notice_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="notice_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="step", name="notice_step_fk"),
+                    TenantForeignKey(field="step", name="notice_step_fk"),
                     models.UniqueConstraint(fields=("tenant", "step", "kind", "occurrence"), name="notice_once"),
                     models.CheckConstraint(
                         condition=models.Q(("kind__in", ["assigned", "reminder", "escalated", "decided"])),
@@ -803,40 +589,21 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="NoticeMessage",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "notice",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="messages",
                         to="workitems.notice",
                     ),
                 ),
                 (
                     "recipient",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
                 ),
                 ("channel", models.CharField(max_length=8)),
                 ("status", models.CharField(default="due", max_length=8)),
@@ -846,7 +613,7 @@ class Migration(migrations.Migration):
                 ("due_at", models.DateTimeField(null=True)),
                 ("fence", models.BigIntegerField(default=0)),
                 ("handed_over_at", models.DateTimeField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("settled_at", models.DateTimeField(null=True)),
             ],
             options={
@@ -862,9 +629,9 @@ class Migration(migrations.Migration):
                     ),
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="noticemessage_rls"),
+                    RowLevelSecurity(name="noticemessage_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="noticemessage_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="notice", name="noticemessage_notice_fk"),
+                    TenantForeignKey(field="notice", name="noticemessage_notice_fk"),
                     models.UniqueConstraint(
                         fields=("tenant", "notice", "recipient", "channel"), name="noticemessage_once"
                     ),
@@ -887,40 +654,21 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Vote",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "step",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="votes",
                         to="workitems.decisionstep",
                     ),
                 ),
                 (
                     "voter",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
                 ),
                 ("voter_kind", models.CharField(max_length=8)),
                 ("decision", models.CharField(max_length=8)),
@@ -930,19 +678,19 @@ class Migration(migrations.Migration):
                 ("counted", models.BooleanField()),
                 (
                     "stands_for",
-                    django.contrib.postgres.fields.ArrayField(
+                    ArrayField(
                         base_field=models.UUIDField(),
                         default=list,
                         help_text="Delegators of the voter at the time of the vote.",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="vote_rls"),
+                    RowLevelSecurity(name="vote_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="vote_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="step", name="vote_step_fk"),
+                    TenantForeignKey(field="step", name="vote_step_fk"),
                     models.UniqueConstraint(fields=("tenant", "step", "voter"), name="vote_once"),
                     models.CheckConstraint(
                         condition=models.Q(("decision__in", ["approve", "reject"])), name="vote_decision_known"
@@ -951,35 +699,21 @@ class Migration(migrations.Migration):
                         condition=models.Q(("counted", False), ("voter_kind", "human"), _connector="OR"),
                         name="vote_counts_for_people_alone",
                     ),
-                    threada_site.database.constraints.AppendOnly(emptied=("comment",), name="vote_append_only"),
-                ],
+                    AppendOnly(emptied=("comment",), name="vote_append_only"),
+                ]
             },
         ),
         migrations.CreateModel(
             name="PendingApproverKey",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "step",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="awaited",
                         to="workitems.decisionstep",
                     ),
@@ -989,9 +723,9 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["tenant", "key", "step"], name="pendingapproverkey_key_idx")],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="pendingapproverkey_rls"),
+                    RowLevelSecurity(name="pendingapproverkey_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="pendingapproverkey_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(field="step", name="pendingapproverkey_step_fk"),
+                    TenantForeignKey(field="step", name="pendingapproverkey_step_fk"),
                     models.UniqueConstraint(fields=("tenant", "step", "key"), name="pendingapproverkey_once"),
                 ],
             },
@@ -999,75 +733,37 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="MembershipSnapshot",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("fingerprint", models.CharField(max_length=64)),
                 ("checked_at", models.DateTimeField()),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="membershipsnapshot_rls"),
+                    RowLevelSecurity(name="membershipsnapshot_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="membershipsnapshot_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant",), name="membershipsnapshot_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="Delegation",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "delegator",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
                 ),
                 (
                     "delegate",
-                    models.ForeignKey(
-                        db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
                 ),
                 ("starts_at", models.DateTimeField()),
                 ("ends_at", models.DateTimeField(help_text="Planned or actual end.")),
                 ("reason", models.CharField(blank=True, max_length=500)),
                 ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("ended_at", models.DateTimeField(help_text="Time at which it was ended early.", null=True)),
             ],
             options={
@@ -1076,7 +772,7 @@ class Migration(migrations.Migration):
                     models.Index(fields=["tenant", "delegator", "id"], name="delegation_delegator_idx"),
                 ],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="delegation_rls"),
+                    RowLevelSecurity(name="delegation_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="delegation_tenant_id_key"),
                     models.CheckConstraint(
                         condition=models.Q(("delegator", models.F("delegate")), _negated=True),
@@ -1091,70 +787,32 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="RetentionRule",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 ("workflow", models.CharField(blank=True, max_length=63)),
                 ("data_class", models.CharField(blank=True, max_length=63)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="retentionrule_rls"),
+                    RowLevelSecurity(name="retentionrule_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="retentionrule_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="retentionrule_slug_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="RetentionRuleVersion",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "rule",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.PROTECT,
+                        on_delete=PROTECT,
                         related_name="versions",
                         to="workitems.retentionrule",
                     ),
@@ -1172,20 +830,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_by", models.UUIDField(null=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="retentionruleversion_rls"),
+                    RowLevelSecurity(name="retentionruleversion_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="retentionruleversion_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="rule", name="retentionruleversion_rule_fk"
-                    ),
+                    TenantForeignKey(field="rule", name="retentionruleversion_rule_fk"),
                     models.UniqueConstraint(
                         fields=("tenant", "rule", "number"), name="retentionruleversion_number_once"
                     ),
-                    threada_site.database.constraints.AppendOnly(name="retentionruleversion_append_only"),
-                ],
+                    AppendOnly(name="retentionruleversion_append_only"),
+                ]
             },
         ),
         migrations.AddField(
@@ -1195,16 +851,14 @@ class Migration(migrations.Migration):
                 db_constraint=False,
                 db_index=False,
                 null=True,
-                on_delete=django.db.models.deletion.PROTECT,
+                on_delete=PROTECT,
                 related_name="+",
                 to="workitems.retentionruleversion",
             ),
         ),
         migrations.AddConstraint(
             model_name="retentionrule",
-            constraint=threada_site.database.constraints.TenantForeignKey(
-                field="current_version", name="retentionrule_current_version_fk"
-            ),
+            constraint=TenantForeignKey(field="current_version", name="retentionrule_current_version_fk"),
         ),
         migrations.AddConstraint(
             model_name="retentionrule",

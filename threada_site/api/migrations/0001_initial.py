@@ -1,41 +1,27 @@
 from pathlib import Path
 
-import django.db.models.deletion
 from django.db import migrations, models
+from django.db.models import PROTECT
 
-import threada_site.database.constraints
-import threada_site.kernel.ids
+from threada_site.database.constraints import RowLevelSecurity
+from threada_site.kernel import ids
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
+
+TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_name": "+", "to": "tenancy.tenant"}
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [
-        ("tenancy", "0001_initial"),
-    ]
+    dependencies = [("tenancy", "0001_initial")]
 
     operations = [
         migrations.CreateModel(
             name="IdempotencyRecord",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("principal_id", models.UUIDField()),
                 ("path", models.CharField(max_length=255)),
                 ("key", models.CharField(max_length=255)),
@@ -48,7 +34,7 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["expires_at"], name="idempotency_expiry_idx")],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="idempotencyrecord_rls"),
+                    RowLevelSecurity(name="idempotencyrecord_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="idempotencyrecord_tenant_id_key"),
                     models.UniqueConstraint(
                         fields=("tenant", "principal_id", "path", "key"), name="idempotency_key_once"

@@ -1,24 +1,22 @@
 from pathlib import Path
 
-import django.core.validators
-import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
+from django.db.models import CASCADE, PROTECT
 
-import threada_site.database.constraints
-import threada_site.kernel.clock
-import threada_site.kernel.ids
-import threada_site.tenancy.models
+from threada_site.database.constraints import RowLevelSecurity, TenantForeignKey
+from threada_site.kernel import clock, ids
+from threada_site.tenancy.models import SlugColumn
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
+
+TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_name": "+", "to": "tenancy.tenant"}
 
 
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [
-        ("auth", "0012_alter_user_first_name_max_length"),
-    ]
+    dependencies = [("auth", "0012_alter_user_first_name_max_length")]
 
     operations = [
         # First, since append-only tables of all apps name this function.
@@ -45,7 +43,7 @@ class Migration(migrations.Migration):
                 ("collected_at", models.DateTimeField(editable=False)),
             ],
             options={
-                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="storedmetrics_one_row")],
+                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="storedmetrics_one_row")]
             },
         ),
         migrations.CreateModel(
@@ -54,36 +52,18 @@ class Migration(migrations.Migration):
                 ("id", models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
                 ("salt", models.BinaryField()),
                 ("facts", models.JSONField(default=dict, editable=False)),
-                ("made_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("made_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
-            options={
-                "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="instance_one_row")],
-            },
+            options={"constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="instance_one_row")]},
         ),
         migrations.CreateModel(
             name="Tenant",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        unique=True,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("slug", SlugColumn(unique=True)),
                 ("name", models.CharField(max_length=200)),
                 ("is_active", models.BooleanField(default=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "permissions": [
@@ -98,7 +78,7 @@ class Migration(migrations.Migration):
                     ("actions_execute", "actions:execute"),
                     ("actions_freeze", "actions:freeze"),
                     ("telemetry_read", "telemetry:read"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
@@ -114,24 +94,8 @@ class Migration(migrations.Migration):
                         verbose_name="superuser status",
                     ),
                 ),
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "username",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        unique=True,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("username", SlugColumn(unique=True)),
                 (
                     "kind",
                     models.CharField(
@@ -147,7 +111,7 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("is_active", models.BooleanField(default=True)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 (
                     "groups",
                     models.ManyToManyField(
@@ -183,132 +147,54 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Membership",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "user",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="memberships",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("user", models.ForeignKey(on_delete=PROTECT, related_name="memberships", to=settings.AUTH_USER_MODEL)),
                 (
                     "owner",
                     models.ForeignKey(
-                        db_index=False,
-                        null=True,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to=settings.AUTH_USER_MODEL,
+                        db_index=False, null=True, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="membership_rls"),
+                    RowLevelSecurity(name="membership_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="membership_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "user"), name="membership_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="Role",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
-                (
-                    "group",
-                    models.OneToOneField(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="role", to="auth.group"
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
+                ("group", models.OneToOneField(on_delete=PROTECT, related_name="role", to="auth.group")),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="role_rls"),
+                    RowLevelSecurity(name="role_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="role_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="role_slug_once"),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="PeopleGroup",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 ("name", models.CharField(blank=True, max_length=200)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
                 "verbose_name": "group",
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="peoplegroup_rls"),
+                    RowLevelSecurity(name="peoplegroup_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="peoplegroup_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="peoplegroup_slug_once"),
                 ],
@@ -317,28 +203,14 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="PeopleGroupMember",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "group",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=CASCADE,
                         related_name="memberships",
                         to="tenancy.peoplegroup",
                     ),
@@ -348,7 +220,7 @@ class Migration(migrations.Migration):
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=CASCADE,
                         related_name="group_memberships",
                         to="tenancy.membership",
                     ),
@@ -357,14 +229,10 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [models.Index(fields=["tenant", "membership"], name="peoplegroupmember_of")],
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="peoplegroupmember_rls"),
+                    RowLevelSecurity(name="peoplegroupmember_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="peoplegroupmember_tenant_id_key"),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="group", name="peoplegroupmember_group_fk"
-                    ),
-                    threada_site.database.constraints.TenantForeignKey(
-                        field="membership", name="peoplegroupmember_membership_fk"
-                    ),
+                    TenantForeignKey(field="group", name="peoplegroupmember_group_fk"),
+                    TenantForeignKey(field="membership", name="peoplegroupmember_membership_fk"),
                     models.UniqueConstraint(fields=("tenant", "group", "membership"), name="peoplegroupmember_once"),
                 ],
             },
@@ -372,35 +240,11 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="FourEyesRule",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "slug",
-                    threada_site.tenancy.models.SlugColumn(
-                        max_length=63,
-                        validators=[
-                            django.core.validators.RegexValidator(
-                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
-                            )
-                        ],
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("slug", SlugColumn()),
                 ("is_required", models.BooleanField(default=False)),
-                ("changed_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("changed_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("end_asked_by", models.UUIDField(null=True)),
                 ("end_asked_at", models.DateTimeField(null=True)),
             ],
@@ -408,7 +252,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "four-eyes rule",
                 "verbose_name_plural": "four-eyes rules",
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="foureyesrule_rls"),
+                    RowLevelSecurity(name="foureyesrule_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="foureyesrule_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="foureyesrule_once"),
                     models.CheckConstraint(
@@ -427,34 +271,20 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="DataSubject",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
                 ("lookup", models.BinaryField(max_length=32, null=True)),
                 ("reference", models.BinaryField(help_text="Encrypted with the key of the subject.", null=True)),
                 (
                     "wrapped_key",
                     models.BinaryField(help_text="Wrapped with the people_key of the instance.", null=True),
                 ),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("erased_at", models.DateTimeField(editable=False, null=True)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="datasubject_rls"),
+                    RowLevelSecurity(name="datasubject_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="datasubject_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "lookup"), name="datasubject_lookup_once"),
                     models.CheckConstraint(
@@ -475,36 +305,15 @@ class Migration(migrations.Migration):
                         ),
                         name="datasubject_erased_wholly",
                     ),
-                ],
+                ]
             },
         ),
         migrations.CreateModel(
             name="Credential",
             fields=[
-                (
-                    "id",
-                    models.UUIDField(
-                        default=threada_site.kernel.ids.new_uuid, editable=False, primary_key=True, serialize=False
-                    ),
-                ),
-                (
-                    "tenant",
-                    models.ForeignKey(
-                        db_index=False,
-                        editable=False,
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="+",
-                        to="tenancy.tenant",
-                    ),
-                ),
-                (
-                    "user",
-                    models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT,
-                        related_name="credentials",
-                        to=settings.AUTH_USER_MODEL,
-                    ),
-                ),
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("user", models.ForeignKey(on_delete=PROTECT, related_name="credentials", to=settings.AUTH_USER_MODEL)),
                 ("token_sha256", models.BinaryField(max_length=32, unique=True)),
                 (
                     "hint",
@@ -514,16 +323,16 @@ class Migration(migrations.Migration):
                 ),
                 ("label", models.CharField(blank=True, max_length=200)),
                 ("scopes", models.JSONField(default=list)),
-                ("created_at", models.DateTimeField(default=threada_site.kernel.clock.now, editable=False)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("expires_at", models.DateTimeField(blank=True, null=True)),
                 ("revoked_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("last_used_at", models.DateTimeField(blank=True, editable=False, null=True)),
             ],
             options={
                 "constraints": [
-                    threada_site.database.constraints.RowLevelSecurity(name="credential_rls"),
+                    RowLevelSecurity(name="credential_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="credential_tenant_id_key"),
-                ],
+                ]
             },
         ),
     ]
