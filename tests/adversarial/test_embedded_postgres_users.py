@@ -173,7 +173,7 @@ def test_socket_directory_of_another_user_is_refused(open_root: Path, users: tup
     cluster.socket_dir.mkdir(mode=0o700)
     users[1].own(cluster.socket_dir)
     try:
-        with pytest.raises(DirectoryNotOurs, match="is not a directory of user id"):
+        with pytest.raises(DirectoryNotOurs, match="is not a directory that only user id"):
             ensure_running(open_root)
     finally:
         cluster.socket_dir.rmdir()
@@ -231,7 +231,7 @@ def test_parent_closed_after_the_first_start_is_reported(open_root: Path) -> Non
     ensure_running(open_root)
     stop(open_root)
     open_root.parent.chmod(0o700)
-    with pytest.raises(DirectoryNotOurs, match="cannot enter it any more"):
+    with pytest.raises(DirectoryNotOurs, match="can no longer enter it"):
         ensure_running(open_root)
     assert stat.S_IMODE(open_root.parent.stat().st_mode) == 0o700
 
