@@ -18,7 +18,7 @@ from threada_site.postgres.account import account_for, environment
 from threada_site.postgres.binaries import binaries_for
 
 PORT: Final = 5433
-SECONDS: Final = 60.0
+SECONDS: Final = 120
 
 
 class Replica:
