@@ -178,9 +178,9 @@ def _drain() -> None:
 
 
 def _oldest_unsealed_s() -> float:
-    from telemetry.metrics import seal_measurements
+    from telemetry.metrics import seal_metrics
     from threada_site.database.roles import platform_role
 
     with platform_role():
-        found = {figure.name: figure.value for figure in seal_measurements()}
+        found = {figure.name: figure.value for figure in seal_metrics()}
     return float(found["threada_receipts_unsealed_oldest_seconds"])
