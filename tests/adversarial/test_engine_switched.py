@@ -140,7 +140,9 @@ def test_all_work_is_done_once_after_switching_engines_and_back(instance: Instan
         first = ask(payments)
         waits = explained(payments, first)
     left = dict(
-        instance.query_offline("SELECT task_name, count(*) FROM procrastinate_jobs WHERE queueing_lock IS NULL GROUP BY 1")
+        instance.query_offline(
+            "SELECT task_name, count(*) FROM procrastinate_jobs WHERE queueing_lock IS NULL GROUP BY 1"
+        )
     )
     print(f"\nstopped on procrastinate, left: {left}")
     assert left["workitems.run_execution"] >= 5
