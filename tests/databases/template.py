@@ -18,6 +18,7 @@ import psycopg
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
+from django.db.utils import ProgrammingError
 
 from threada_site.database.roles import OWNER
 
@@ -34,14 +35,21 @@ def make_copy(name: str, *, fresh: bool = False) -> None:
     """
     with _server() as cursor:
         template = _template(cursor, fresh=fresh)
-        cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        _drop(cursor, name)
         cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
 
 def drop(name: str) -> None:
     """Drop the database `name`."""
     with _server() as cursor:
+        _drop(cursor, name)
+
+
+def _drop(cursor: Any, name: str) -> None:
+    try:
         cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+    except ProgrammingError:  # FORCE may not end an autovacuum worker; without it PostgreSQL ends that worker itself
+        cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
 
 
 def _template(cursor: Any, *, fresh: bool) -> str:
@@ -51,7 +59,7 @@ def _template(cursor: Any, *, fresh: bool) -> str:
     if wanted in present and not fresh:
         return wanted
     for name in present:
-        cursor.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+        _drop(cursor, name)
     unfinished = f"{wanted}_unfinished"
     cursor.execute(f'CREATE DATABASE "{unfinished}"')
     outer = connection.settings_dict["NAME"]
