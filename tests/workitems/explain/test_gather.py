@@ -206,7 +206,7 @@ def test_failed_and_outcome_unknown(office: Office, bank: Receiver) -> None:
     office.execute(lost)
     run_jobs()
     assert explained(office, lost, "ada") == said(
-        "pay on bank has an unknown outcome: The receiver's answer cannot be understood.",
+        "pay on bank has an unknown outcome: The response of the receiver is not valid.",
         waiting_for=("somebody who reconciles the execution",),
         then="It does not change until the execution is reconciled as succeeded or failed.",
         you_may=["reconcile the execution"],
