@@ -7,6 +7,7 @@ refuses 1.0 where a whole number is expected.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import Any, Final
@@ -63,7 +64,8 @@ class Structure:
                 found.setdefault(entry.pointer, entry)
             if len(found) >= MAX_FIELD_ERRORS:
                 break
-        return FieldErrors(found.values())
+        # An error that has no sentence, or that lies in a part that was cut off, still refuses the document.
+        return FieldErrors(found.values() or [FieldError(pointer, f"{_name([])} is invalid.")])
 
     @cached_property
     def _validator(self) -> jsonschema_rs.Draft202012Validator:
@@ -91,10 +93,8 @@ class Structure:
             said = node.get("errorMessage") or f"{name[:40]!r} is not a valid name."
             yield FieldError(pointer_to(place, name), said)
         elif kind.name == "uniqueItems":
-            elements: list[Any] = list(error.instance) if isinstance(error.instance, list) else []
-            for index, element in enumerate(elements):
-                if element in elements[:index]:
-                    yield FieldError(pointer_to(place, index), f"{str(element)[:40]!r} is listed twice.", "repeated")
+            for index, element in _repeated(error.instance):
+                yield FieldError(pointer_to(place, index), f"{str(element)[:40]!r} is listed twice.", "repeated")
         else:
             yield FieldError(place, _sentence(error, node), _CODES.get(kind.name, "invalid"))
 
@@ -172,6 +172,16 @@ def _missing(error: jsonschema_rs.ValidationError) -> Iterator[str]:
         for branch in kind.context:
             for inner in branch:
                 yield from _missing(inner)
+
+
+def _repeated(elements: Any) -> Iterator[tuple[int, Any]]:
+    """Return the positions and values of list elements that equal an earlier one."""
+    seen: set[str] = set()
+    for index, element in enumerate(elements):
+        key = json.dumps(element, sort_keys=True)
+        if key in seen:
+            yield index, element
+        seen.add(key)
 
 
 def _sentence(error: jsonschema_rs.ValidationError, node: Schema) -> str:
