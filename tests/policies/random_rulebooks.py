@@ -14,7 +14,7 @@ from policies.language.facts import build_facts
 NOW = datetime(2026, 11, 25, tzinfo=UTC)
 EFFECTS = ("deny", "require_approval", "review", "allow")
 type Truth = bool | None
-"""None means failure: a key is missing or a type does not match."""
+"""Result of a condition; None if it fails, for example because a key is missing or a type does not match."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The same facts and versions give the same answer in another process and with a newer engine."""
+"""Decisions are reproducible: equal facts and versions give an equal answer in another process or a newer engine."""
 
 from __future__ import annotations
 
