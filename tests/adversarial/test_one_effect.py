@@ -115,7 +115,7 @@ def recorded(payments: Payments) -> list[tuple[Any, ...]]:
 
 
 def test_worker_suspended_past_its_lease_records_no_second_effect(payments: Payments) -> None:
-    slow = {"delay_s": 4.0, "times": 1}
+    slow = {"delay_s": 8.0, "times": 1}
     payments.receiver.behave({f"/{KEEPS}": {"dedupe": True, **slow}, f"/{FORGETS}": slow})
     sleeper = payments.own_worker()
     asked = {
@@ -129,7 +129,7 @@ def test_worker_suspended_past_its_lease_records_no_second_effect(payments: Paym
         with payments.killed_workers(1):
             ended = until_ended(payments, set(asked.values()))
             settled = recorded(payments)
-    time.sleep(6)
+    time.sleep(10)  # longer than the receiver waits: the suspended worker gets its answers
     assert sleeper.is_running()
     assert recorded(payments) == settled
     kept, forgotten = ended[asked[KEEPS]], ended[asked[FORGETS]]
