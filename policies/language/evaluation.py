@@ -27,7 +27,10 @@ SCOPES: Final[tuple[Scope, ...]] = ("tenant", "pack", "workflow", "channel", "gr
 """Scopes from widest to narrowest. A rule can override only rules of a wider scope."""
 CPU_LIMIT_SECONDS: Final = 0.5
 _TOGETHER: Final = 20
-"""Rules per batch. Time is checked between batches; a batch with a failing rule is evaluated rule by rule."""
+"""Rules per batch. Time is checked before each batch and after the last.
+
+A batch with a failing rule is evaluated rule by rule.
+"""
 _STRICTEST_FIRST: Final = tuple(Effect)
 
 
@@ -125,7 +128,8 @@ def evaluate(
     """Return the verdict of all `entries` for complete facts (`build_facts`).
 
     Only rules for `facts["ctx"]["point"]` are evaluated. The strictest effect of the matched rules wins. The outcome is
-    deny if there is no policy, no rule matches, a rule fails, or the thread uses more than `cpu_limit` seconds of CPU.
+    deny if there is no policy, no rule matches, a rule fails, or the thread uses more than `cpu_limit` seconds of CPU
+    for all rules together.
     """
     return _Evaluation(entries, facts, cpu_limit).verdict()
 
@@ -189,6 +193,7 @@ class _Evaluation:
         try:
             for entry in self._entries:
                 self._ask(entry)
+            self._check_time()
         except _TooSlowError:
             return self._deny("policy_too_slow")
         if self._errors:

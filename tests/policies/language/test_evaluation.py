@@ -220,6 +220,18 @@ class TestFailures:
         verdict = evaluate([entry(*rules)], facts, cpu_limit=0.05)
         assert said(verdict) == ("deny", ("policy_too_slow",))
 
+    @pytest.mark.parametrize("effect", ["allow", "deny"])
+    def test_time_is_checked_after_the_last_rule(self, effect: str) -> None:
+        digits = "[0,1,2,3,4,5,6,7,8,9]"
+        slow = f"{digits}.all(a, {digits}.all(b, {digits}.all(c, size(item.payload.text) > 0)))"
+        facts = build_facts(point="intake", now=NOW, payload={"text": "a" * 100_000})
+        alone = [entry(rule("slow", slow, effect))]
+        last = [entry(rule("fast"), policy="other"), entry(rule("fast"), rule("slow", slow, effect))]
+        for book in (alone, last):
+            verdict = evaluate(book, facts, cpu_limit=0.02)
+            assert said(verdict) == ("deny", ("policy_too_slow",))
+            assert verdict.trace[-1]["matched"][-1:] == ["slow"]
+
     def test_a_condition_that_does_not_compile_is_refused(self) -> None:
         broken = Rule(id="r", when="1 +", effect=Effect.ALLOW, at=frozenset(), reason="R")
         with pytest.raises(PolicyDocumentInvalid):
