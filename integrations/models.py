@@ -108,7 +108,8 @@ class Envelope(TenantRow):
 class Execution(TenantRow):
     """One governed run of an action. The row is authoritative; jobs in the queue only tell workers to look at it.
 
-    Unique indexes allow one open execution per work item, and one open or succeeded undo of an execution.
+    Unique indexes allow one open execution per work item, one open or succeeded undo of an execution, and one execution
+    per principal and idempotency key.
     """
 
     work_item_id = models.UUIDField()
@@ -126,6 +127,9 @@ class Execution(TenantRow):
     requested_by = models.UUIDField()
     undoes_id = models.UUIDField(null=True, help_text="The execution that this one undoes.")
     idempotency_key = models.CharField(max_length=255)
+    input_commitment = models.CharField(
+        max_length=64, blank=True, help_text="Salted digest of the requested input, to compare repeated requests."
+    )
     input = ContentJSON(default=dict)
     input_edited_by = models.UUIDField(null=True, help_text="Who last changed the requested input.")
     policy_decision_id = models.UUIDField(null=True)
@@ -169,6 +173,9 @@ class Execution(TenantRow):
                 fields=["tenant", "undoes_id"],
                 condition=models.Q(undoes_id__isnull=False, status__in=[*OPEN_EXECUTION_STATUSES, "succeeded"]),
                 name="execution_undone_once",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "requested_by", "idempotency_key"], name="execution_idempotency_key_once"
             ),
         ]
         indexes = [

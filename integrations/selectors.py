@@ -76,6 +76,18 @@ _gauge: Final = PreparedRead(
 )
 
 
+def execution_under_key(idempotency_key: str, *, ctx: ActingContext) -> Execution | None:
+    """Return the execution that the acting principal requested with this idempotency key, or None."""
+    return _execution_under_key.first(ctx.tenant_id, ctx.principal_id, idempotency_key)
+
+
+_execution_under_key: Final = PreparedRead(
+    lambda tenant, principal, key: Execution.objects.filter(
+        tenant_id=tenant, requested_by=principal, idempotency_key=key
+    )
+)
+
+
 def open_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
     """Return the open execution of the item, or None."""
     return (

@@ -308,6 +308,14 @@ class Migration(migrations.Migration):
                 ("requested_by", models.UUIDField()),
                 ("undoes_id", models.UUIDField(help_text="The execution that this one undoes.", null=True)),
                 ("idempotency_key", models.CharField(max_length=255)),
+                (
+                    "input_commitment",
+                    models.CharField(
+                        blank=True,
+                        help_text="Salted digest of the requested input, to compare repeated requests.",
+                        max_length=64,
+                    ),
+                ),
                 ("input", models.JSONField(default=dict)),
                 ("input_edited_by", models.UUIDField(help_text="Who last changed the requested input.", null=True)),
                 ("policy_decision_id", models.UUIDField(null=True)),
@@ -421,6 +429,9 @@ class Migration(migrations.Migration):
                         ),
                         fields=("tenant", "undoes_id"),
                         name="execution_undone_once",
+                    ),
+                    models.UniqueConstraint(
+                        fields=("tenant", "requested_by", "idempotency_key"), name="execution_idempotency_key_once"
                     ),
                 ],
             },

@@ -53,6 +53,7 @@ _EXECUTION: Final = {
     "id": "g.execution_id", "tenant_id": "g.tenant_id", "work_item_id": "g.id", "workflow": "g.workflow",
     "channel": "g.channel", "status": "CASE WHEN g.number % 500 = 0 THEN 'failed' ELSE 'succeeded' END",
     "policy_version_id": "g.policy_version_id", "created_at": "g.at", "finished_at": "g.at",
+    "idempotency_key": "g.execution_id::text",
 }  # fmt: skip
 _DECIDED: Final = {
     "id": "g.step_id", "tenant_id": "g.tenant_id", "work_item_id": "g.id", "workflow": "g.workflow",

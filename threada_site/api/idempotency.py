@@ -106,7 +106,10 @@ class KeyReservation:
 
 
 def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap the POST handler of a view to honour `Idempotency-Key`. The view stores refusals after its rollback."""
+    """Wrap the POST handler of a view to honour `Idempotency-Key`. The view stores refusals after its rollback.
+
+    A handler that sets `key_reservation` of its view to None has its answer not stored.
+    """
 
     @functools.wraps(handler)
     def wrapper(view: Any, request: Any, *args: Any, **kwargs: Any) -> Any:
@@ -128,7 +131,8 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
             return replay(record)
         view.key_reservation = reservation
         response = handler(view, request, *args, **kwargs)
-        reservation.remember(response)
+        if view.key_reservation is not None:
+            reservation.remember(response)
         return response
 
     wrapper.is_idempotent = True  # type: ignore[attr-defined]

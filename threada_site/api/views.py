@@ -65,7 +65,9 @@ class TenantView(APIView):
     def _refused(self, refusal: ThreadaError) -> HttpResponseBase:
         """Record a refusal and store its answer under the idempotency key, after the rollback."""
         response = self._answer(refusal)
-        reservation = None if refusal.keeps_changes else self.key_reservation
+        # An answer in flight or kept with its changes is stored by another transaction.
+        is_stored_elsewhere = refusal.keeps_changes or isinstance(refusal, errors.IdempotencyInFlight)
+        reservation = None if is_stored_elsewhere else self.key_reservation
         try:
             first = record_refusal(
                 refusal,

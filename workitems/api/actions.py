@@ -10,7 +10,7 @@ from integrations.models import Attempt, Execution
 from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collecting_receipts
 from threada_site.api.filters import apply_filters
-from threada_site.api.idempotency import KeyReservation, idempotent
+from threada_site.api.idempotency import REPLAYED, KeyReservation, idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
@@ -25,7 +25,8 @@ from workitems.api.filters import ExecutionFilters
 from workitems.api.resources.executions import ACTION_ACCEPTED, EXECUTION, EXECUTION_WITH_ATTEMPTS
 from workitems.api.shapes import EXECUTE_ACTION, RECONCILE_EXECUTION
 from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
-from workitems.executions.request_action import ActionRequest, execute_action
+from workitems.executions.repeated_request import EarlierRequest, earlier_request, key_reused
+from workitems.executions.request_action import ActionRequest, ActionStarted, execute_action
 from workitems.items.locks import locked_execution, locked_item
 from workitems.items.receipts import subject_of
 from workitems.models import WorkItem
@@ -52,11 +53,28 @@ class ExecuteAction(TenantView):
             "execution_in_progress",
             "transition_not_allowed",
             "expression_failed",
+            "contents_removed",
         ),
     )
     @idempotent
     def post(self, request: Any) -> Response:
+        """Request the execution of an action.
+
+        A repeated request with the same `Idempotency-Key` and body gets the first answer for 24 hours, and after that
+        the current state of the execution, as long as it exists.
+        """
+        earlier = earlier_request_under(self, request)
         body = EXECUTE_ACTION.check(request.data)
+        if earlier is not None:
+            return repeated_action(
+                earlier,
+                input_=body.get("input", {}),
+                is_same=(
+                    ids.parse_public_id(ids.WORK_ITEM, body["work_item_id"]) == earlier.item.id
+                    and body["integration_id"] == earlier.execution.integration
+                    and body["action_id"] == earlier.execution.action
+                ),
+            )
         item = _item_named(body["work_item_id"], ctx=request.auth)
         self.subject = subject_of(item)
         asked = ActionRequest(
@@ -167,10 +185,39 @@ def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) 
     """Start an action. Return the response, with the inclusion promise for its receipts, and the execution."""
     ctx = collecting_receipts(ctx)
     started = execute_action(item, asked, ctx=ctx)
-    execution = started.execution
-    answer = ACTION_ACCEPTED.represent(started, item=item, receipt_promise=receipt_promise(ctx))
+    return _accepted(started, item=item, receipt_promise=receipt_promise(ctx)), started.execution
+
+
+def earlier_request_under(view: TenantView, request: Any) -> EarlierRequest | None:
+    """Return the request of the same principal that has created an execution under the same key, or None.
+
+    If there is one, nothing is stored under the key: each repetition is compared with the execution itself.
+    """
+    earlier = earlier_request(request.META.get("HTTP_IDEMPOTENCY_KEY"), ctx=request.auth)
+    if earlier is not None:
+        view.key_reservation = None
+        view.subject = subject_of(earlier.item, execution=earlier.execution)
+        earlier.check_permitted(ctx=request.auth)
+    return earlier
+
+
+def repeated_action(earlier: EarlierRequest, *, input_: dict[str, Any], is_same: bool) -> Response:
+    """Return the answer to a repeated request: the current state of the execution. Raise `IdempotencyKeyReused`."""
+    if not is_same:
+        raise key_reused()
+    earlier.check_same_input(input_)
+    response = _accepted(earlier, item=earlier.item, receipt_promise=None)
+    response.headers[REPLAYED] = "true"
+    return response
+
+
+def _accepted(
+    accepted: ActionStarted | EarlierRequest, *, item: WorkItem, receipt_promise: dict[str, Any] | None
+) -> Response:
+    answer = ACTION_ACCEPTED.represent(accepted, item=item, receipt_promise=receipt_promise)
+    execution = accepted.execution
     headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
-    return Response(answer, status=202, headers=headers), execution
+    return Response(answer, status=202, headers=headers)
 
 
 def _item_named(text: str, *, ctx: ActingContext) -> WorkItem:

@@ -11,7 +11,7 @@ from threada_site.api.operations import operation
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
-from workitems.api.actions import started_action
+from workitems.api.actions import earlier_request_under, repeated_action, started_action
 from workitems.api.resources.executions import ACTION_ACCEPTED
 from workitems.api.shapes import UNDO_EXECUTION
 from workitems.executions.request_action import ActionRequest
@@ -51,7 +51,11 @@ class UndoExecution(TenantView):
         Policies, approvals, envelope and receipts apply as to any action. The work item may be closed; its status
         does not change.
         """
+        earlier = earlier_request_under(self, request)
         body = UNDO_EXECUTION.check(request.data)
+        if earlier is not None:
+            undone = path_id(ids.EXECUTION, execution_id)
+            return repeated_action(earlier, input_=body.get("input", {}), is_same=earlier.execution.undoes_id == undone)
         item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
         self.subject = subject_of(item, execution=execution)
         undo = undo_of(execution)

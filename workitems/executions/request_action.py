@@ -17,9 +17,9 @@ from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.json.canonical import commitment
 from threada_site.kernel.tracing import traceparent
 from workitems.executions.build_envelope import Configured, build_action_envelope, check_input, configured_action
+from workitems.executions.repeated_request import input_commitment, key_conflicts_as_in_flight
 from workitems.executions.undo import execution_to_undo
 from workitems.items.actors import actor_in
 from workitems.items.erasable_fields import require_contents
@@ -60,7 +60,8 @@ class ActionStarted:
 def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> ActionStarted:
     """Request the execution of an action on a locked item.
 
-    A denial is stored (decision and receipt) and raised as `PolicyDenied`. Every other error changes nothing.
+    A denial is stored (decision and receipt) and raised as `PolicyDenied`. Every other error changes nothing;
+    `IdempotencyInFlight` means that a concurrent request has used the key.
     """
     require_unit_of_work(ctx.tenant_id)
     configured = _permitted_action(item, request, ctx=ctx)
@@ -78,6 +79,7 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
         requested_by=ctx.principal_id,
         idempotency_key=request.idempotency_key or f"threada-{secrets.token_urlsafe(18)}",
         input=request.input,
+        input_commitment=input_commitment(item, request.input),
         undoes_id=undone.id if undone else None,
         correlation_id=ctx.correlation_id,
         traceparent=traceparent() or "",
@@ -114,7 +116,7 @@ def start_decided(
         "policy_version_id",
     )
     record_decision(item, decision, ctx=ctx, execution=execution)
-    with batched_writes():
+    with key_conflicts_as_in_flight(), batched_writes():
         insert_rows(envelope, execution)
         record_item(
             "execution.proposed",
@@ -124,7 +126,7 @@ def start_decided(
             inputs={
                 "action": execution.action,
                 "envelope_sha256": envelope.sha256,
-                "input_commitment": commitment(bytes(item.payload_salt), execution.input),
+                "input_commitment": input_commitment(item, execution.input),
                 "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
                 **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
             },

@@ -1,4 +1,8 @@
-"""Unique indexes: one open execution per work item, one open or succeeded undo, one pending step per item."""
+"""Unique indexes of executions and steps.
+
+They allow one open execution and one pending step per item, one open or succeeded undo of an execution, and one
+execution per principal and idempotency key.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,8 @@ from workitems.models import DecisionStep, WorkItem
 def copied(execution: Execution, **values: object) -> Execution:
     """Return another execution, of another item unless `values` contains the item."""
     copy = Execution.objects.get(id=execution.id)
-    for name, new in {"id": ids.new_uuid(), "work_item_id": ids.new_uuid(), "status": "started", **values}.items():
+    columns = {"id": ids.new_uuid(), "work_item_id": ids.new_uuid(), "status": "started"}
+    for name, new in {**columns, "idempotency_key": str(columns["id"]), **values}.items():
         setattr(copy, name, new)
     copy.save(force_insert=True)
     return copy
@@ -84,6 +89,20 @@ def test_a_second_undo_of_an_execution_is_rejected(execution: Execution, tenant:
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("status", [*OPEN_EXECUTION_STATUSES, "succeeded", "failed", "cancelled", "rejected"])
+def test_a_second_execution_with_the_key_of_a_principal_is_rejected(
+    execution: Execution, tenant: Tenant, status: str
+) -> None:
+    with unit_of_work(tenant.id):
+        first = copied(execution, status=status, idempotency_key="k")
+        with pytest.raises(IntegrityError, match="execution_idempotency_key_once"), transaction.atomic():
+            copied(execution, idempotency_key="k")
+        copied(execution, idempotency_key="k", requested_by=ids.new_uuid())
+        Execution.objects.filter(id=first.id).delete()
+        copied(execution, idempotency_key="k")
+
+
+@pytest.mark.django_db
 def test_equal_attempt_numbers_of_an_execution_are_rejected(execution: Execution, tenant: Tenant) -> None:
     with unit_of_work(tenant.id):
         attempted(execution)
@@ -103,6 +122,15 @@ class TestDirectSQL:
                 run_sql(statement, first.work_item_id, second.id)
             run_sql("UPDATE integrations_execution SET status = 'cancelled' WHERE id = %s", first.id)
             run_sql(statement, first.work_item_id, second.id)
+
+    def test_a_second_execution_with_the_key_of_a_principal_is_rejected(
+        self, execution: Execution, tenant: Tenant
+    ) -> None:
+        statement = "UPDATE integrations_execution SET idempotency_key = %s WHERE id = %s"
+        with unit_of_work(tenant.id):
+            first, second = copied(execution), copied(execution)
+            with pytest.raises(IntegrityError, match="execution_idempotency_key_once"):
+                run_sql(statement, first.idempotency_key, second.id)
 
     def test_a_second_undo_of_an_execution_is_rejected(self, execution: Execution, tenant: Tenant) -> None:
         statement = "UPDATE integrations_execution SET undoes_id = %s, status = 'succeeded' WHERE id = %s"

@@ -46,7 +46,7 @@ def _item_status(_started: Any, item: WorkItem) -> str:
 ACTION_ACCEPTED: Final = Resource(
     "ActionAccepted",
     field("execution_id", public_id(ids.EXECUTION), "execution.id"),
-    field("status", choice((ExecutionStatus.STARTED, ExecutionStatus.AWAITING_APPROVAL)), "execution.status"),
+    field("status", choice(ExecutionStatus), "execution.status"),
     field("idempotency_key", TEXT, "execution.idempotency_key"),
     field("work_item_id", public_id(ids.WORK_ITEM), _item_id),
     field("work_item_status", choice(WorkItemStatus), _item_status),
