@@ -151,6 +151,11 @@ class Execution(TenantRow):
         expression=Coalesce("next_try_at", "created_at"), output_field=models.DateTimeField(), db_persist=True
     )
     waits_for = models.CharField(max_length=16, blank=True, help_text="Limit of its integration that it waits for.")
+    is_repeatable = models.BooleanField(
+        default=True,
+        db_default=True,
+        help_text="Whether it may be retried. Not after an ambiguous outcome at a receiver that does not deduplicate.",
+    )
     blocked_at = models.DateTimeField(null=True, help_text="Time since which a freeze has blocked it.")
     worker_deaths = models.PositiveIntegerField(default=0)
     failure = models.CharField(max_length=32, blank=True)

@@ -361,6 +361,17 @@ class Migration(migrations.Migration):
                         blank=True, help_text="Limit of its integration that it waits for.", max_length=16
                     ),
                 ),
+                (
+                    "is_repeatable",
+                    models.BooleanField(
+                        db_default=True,
+                        default=True,
+                        help_text=(
+                            "Whether it may be retried. Not after an ambiguous outcome at a receiver that does not "
+                            "deduplicate."
+                        ),
+                    ),
+                ),
                 ("blocked_at", models.DateTimeField(help_text="Time since which a freeze has blocked it.", null=True)),
                 ("worker_deaths", models.PositiveIntegerField(default=0)),
                 ("failure", models.CharField(blank=True, max_length=32)),

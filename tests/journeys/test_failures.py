@@ -103,26 +103,45 @@ def test_what_may_not_be_repeated_is_called_once_and_reconciled(demo: Demo, bank
     ):
         assert (refused.status_code, refused.json()["reason_code"]) == (409, reason)
 
-    said = demo.client.post(
-        f"/executions/{execution}/reconcile", {"outcome": "succeeded", "reason": "It is on the statement."}
-    )
+    stated = {"outcome": "succeeded", "reason": "It is on the statement."}
+    refused = demo.client.post(f"/executions/{execution}/reconcile", stated)
+    assert (refused.status_code, refused.json()["reason_code"]) == (403, "person_required")
+    said = demo.api("admin").post(f"/executions/{execution}/reconcile", stated)
     assert (said.status_code, said.json()["status"]) == (200, "succeeded")
     assert demo.item(item)["status"] == "resolved"
-    again = demo.client.post(f"/executions/{execution}/reconcile", {"outcome": "failed", "reason": "Or not."})
+    again = demo.api("admin").post(f"/executions/{execution}/reconcile", {"outcome": "failed", "reason": "Or not."})
     assert (again.status_code, again.json()["reason_code"]) == (409, "execution_not_reconcilable")
     assert "execution.outcome_unknown" in demo.kinds(item)
     assert len(bank.requests()) == 1
 
 
-@pytest.mark.parametrize("status", [200, 422])
-def test_what_was_reconciled_as_failed_can_be_tried_again(demo: Demo, bank: Receiver, status: int) -> None:
-    """Check that a reconciled first attempt does not make the second ambiguous."""
+def test_what_was_ambiguous_and_may_not_be_repeated_is_executed_anew(demo: Demo, bank: Receiver) -> None:
     demo.put_bank(bank.url, idempotent=False)
     bank.behave(fault="close")
     item = demo.hand_in(SMALL)
     execution = demo.execute(item).json()["execution_id"]
     run_ahead(demo)
-    demo.client.post(f"/executions/{execution}/reconcile", {"outcome": "failed", "reason": "Never arrived."})
+    demo.api("admin").post(f"/executions/{execution}/reconcile", {"outcome": "failed", "reason": "Never arrived."})
+    bank.behave()
+    refused = demo.api("admin").post(f"/executions/{execution}/retry", {})
+    assert (refused.status_code, refused.json()["reason_code"]) == (409, "execution_not_retryable")
+    following = demo.execute(item).json()["execution_id"]
+    run_ahead(demo)
+    assert (demo.execution(execution)["status"], demo.execution(following)["status"]) == ("failed", "succeeded")
+    decisions = [demo.execution(each)["policy_decision_id"] for each in (execution, following)]
+    assert decisions[0] != decisions[1]
+    assert (demo.item(item)["status"], len(bank.requests())) == ("resolved", 2)
+
+
+@pytest.mark.parametrize("status", [200, 422])
+def test_what_was_reconciled_as_failed_can_be_tried_again(demo: Demo, bank: Receiver, status: int) -> None:
+    """Check that a reconciled first attempt does not make the second ambiguous."""
+    demo.put_bank(bank.url, idempotent=True, retry={"attempts": 1})
+    bank.behave(fault="close")
+    item = demo.hand_in(SMALL)
+    execution = demo.execute(item).json()["execution_id"]
+    run_ahead(demo)
+    demo.api("admin").post(f"/executions/{execution}/reconcile", {"outcome": "failed", "reason": "Never arrived."})
     assert demo.item(item)["status"] == "failed"
     bank.behave(status=status)
     demo.client.post(f"/executions/{execution}/retry", {})

@@ -37,6 +37,7 @@ from workitems.executions.operator_actions import cancel_execution, reconcile_ex
 from workitems.executions.request_action import ActionRequest, execute_action
 from workitems.executions.undo import undo_of, undoing_of
 from workitems.items.locks import locked_execution
+from workitems.items.participants import had_no_part
 from workitems.items.receipts import subject_of
 from workitems.models import DecisionStep, WorkItem
 
@@ -150,7 +151,11 @@ class ExecutionAdmin(TenantAdmin):
             "undo": undo_of(row) if may_execute else None,
             "undoes": ids.public_id(ids.EXECUTION, row.undoes_id) if row.undoes_id else "",
             "undoing": undoing_of(row),
-            "may_reconcile": may_execute and status is ExecutionStatus.OUTCOME_UNKNOWN,
+            "may_reconcile": item is not None
+            and may_execute
+            and status is ExecutionStatus.OUTCOME_UNKNOWN
+            and had_no_part(item, row, ctx=ctx),
+            "needs_new_execution": status is ExecutionStatus.FAILED and not row.is_repeatable,
         }
 
     @action(Scope.ACTIONS_EXECUTE)

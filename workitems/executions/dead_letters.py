@@ -58,6 +58,7 @@ def only_dead_letters(executions: QuerySet[Execution]) -> QuerySet[Execution]:
         ~Exists(newer),
         status=ExecutionStatus.FAILED,
         attempts_made__gt=0,
+        is_repeatable=True,
     )
 
 

@@ -12,6 +12,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment
 from workitems.executions.close_item import cancel_waiting
+from workitems.items.participants import check_had_no_part
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
@@ -35,6 +36,11 @@ def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext)
     _check_may_execute(item, ctx=ctx)
     if execution.status != ExecutionStatus.FAILED:
         raise errors.ExecutionNotRetryable(f"Only a failed execution can be retried; this one is {execution.status}.")
+    if not execution.is_repeatable:
+        raise errors.ExecutionNotRetryable(
+            "The receiver may have acted on it, and it does not recognize repeated calls. Request a new execution with "
+            "/actions/execute, about which the policies decide again."
+        )
     if not execution.attempts_made:
         raise errors.ExecutionNotRetryable("It was refused before anybody approved it. Execute the action again.")
     if not is_last(execution):
@@ -65,8 +71,13 @@ def retry_execution(item: WorkItem, execution: Execution, *, ctx: ActingContext)
 def reconcile_execution(
     item: WorkItem, execution: Execution, *, succeeded: bool, reason: str, ctx: ActingContext
 ) -> None:
-    """Record the outcome of an execution with status `outcome_unknown`. Does not run it again."""
+    """Record the outcome of an execution with status `outcome_unknown`. Does not run it again.
+
+    Only a person may, who neither requested it nor owns the agent or service that did. Raises `PersonRequired`,
+    `SecondPersonRequired`, `ExecutionNotReconcilable`.
+    """
     _check_may_execute(item, ctx=ctx)
+    check_had_no_part(item, execution, ctx=ctx)
     if execution.status != ExecutionStatus.OUTCOME_UNKNOWN:
         raise errors.ExecutionNotReconcilable(
             f"Only an execution with an unknown outcome is reconciled; this one is {execution.status}."

@@ -28,6 +28,7 @@ from workitems.models import WorkItem
 from workitems.steps.opening_and_closing import open_step
 
 _rng: Final = random.SystemRandom()
+_OUTCOME_FIELDS: Final = ("failure", "failure_detail", "result", "is_repeatable")
 
 
 def settle(
@@ -63,6 +64,7 @@ def settle(
     execution.failure = outcome.failure or ""
     execution.failure_detail = outcome.detail
     execution.result = outcome.response
+    _note_ambiguity(execution, action, outcome)
     with batched_writes():
         update_row(attempt, "finished_at", "outcome", "failure", "ambiguous", "response")
         if outcome.succeeded and action.waits_for_callback_s is not None:
@@ -90,6 +92,7 @@ def settle_answered(
     execution.failure_detail = outcome.detail
     if outcome.response is not None:
         execution.result = outcome.response
+    _note_ambiguity(execution, action, outcome)
     execution.save(update_fields=["waiting_until"])
     with batched_writes():
         if outcome.succeeded:
@@ -101,6 +104,12 @@ def settle_answered(
                 ExecutionStatus.OUTCOME_UNKNOWN if outcome.ambiguous else ExecutionStatus.FAILED,
                 ctx=ctx,
             )
+
+
+def _note_ambiguity(execution: Execution, action: ActionDocument, outcome: Outcome) -> None:
+    """Mark the execution as not repeatable if the receiver may have acted and does not deduplicate."""
+    if outcome.ambiguous and not action.idempotent:
+        execution.is_repeatable = False
 
 
 def _await_callback(
@@ -152,12 +161,12 @@ def _fail(
     execution.next_try_at = now + timedelta(seconds=following.after_s)
     execution.lease_until = execution.dispatched_at = None
     when = ("next_try_at", "lease_until", "dispatched_at")
-    transition_execution(execution, ExecutionStatus.STARTED, *when, "failure", "failure_detail", "result")
+    transition_execution(execution, ExecutionStatus.STARTED, *when, *_OUTCOME_FIELDS)
     _record("execution.postponed", item, execution, ctx=ctx)
 
 
 def _end_badly(item: WorkItem, execution: Execution, status: ExecutionStatus, *, ctx: ActingContext) -> None:
-    transition_execution(execution, status, "failure", "failure_detail", "result")
+    transition_execution(execution, status, *_OUTCOME_FIELDS)
     if status is ExecutionStatus.FAILED and WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.FAILED):
         transition_unless_undo(item, execution, WorkItemStatus.FAILED)
     _record(f"execution.{status}", item, execution, ctx=ctx)

@@ -25,6 +25,7 @@ from workitems.explain.wording import (
     explain,
 )
 from workitems.items.erasable_fields import erased_by
+from workitems.items.participants import had_no_part
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 
@@ -52,6 +53,7 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
                 next_at=execution.next_try_at,
                 frozen=execution.blocked_by_freeze_id is not None,
                 undoes=execution.undoes_id is not None,
+                repeatable=execution.is_repeatable,
             )
             if execution
             else None,
@@ -61,6 +63,10 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
             reader=Reader(
                 may_write=ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id),
                 may_execute=ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id),
+                may_reconcile=execution is not None
+                and execution.status == ExecutionStatus.OUTCOME_UNKNOWN
+                and ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id)
+                and had_no_part(item, execution, ctx=ctx),
                 may_decide=ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id),
                 manages=ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id),
                 eligibility=eligibility,

@@ -67,7 +67,8 @@ class StepFacts:
 class ExecutionFacts:
     """The open or last execution of the item.
 
-    `failure` is a reason code, `next_at` the next attempt or deadline.
+    `failure` is a reason code, `next_at` the next attempt or deadline. `repeatable` is False after an ambiguous outcome
+    at a receiver that does not deduplicate.
     """
 
     status: ExecutionStatus
@@ -77,6 +78,7 @@ class ExecutionFacts:
     next_at: datetime | None = None
     frozen: bool = False
     undoes: bool = False
+    repeatable: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,10 +86,12 @@ class Reader:
     """Effective permissions of the reader on the workflow, and eligibility on the pending step.
 
     `may_decide`: has `decisions:decide`; `manages`: has `workflow:manage`; `has_claimed`: claimed the step.
+    `may_reconcile`: may state the outcome of the execution; requesters and owners of agents may not.
     """
 
     may_write: bool = False
     may_execute: bool = False
+    may_reconcile: bool = False
     may_decide: bool = False
     manages: bool = False
     eligibility: Eligibility | None = None
@@ -249,7 +253,7 @@ def _waiting_for(case: ExplainInput) -> list[str]:
         others = " or ".join(_EXCLUDED[name] for name in _EXCLUDED if name in case.step.exclude)
         return [_need(need) + (f", other than {others}" if others else "") for need in case.step.needs]
     if case.execution and case.execution.status is ExecutionStatus.OUTCOME_UNKNOWN:
-        return ["somebody who reconciles the execution"]
+        return ["a person other than the requester and the agent's owner, who reconciles the execution"]
     return []
 
 
@@ -289,6 +293,11 @@ def _next(case: ExplainInput) -> list[str]:
                 return ["It starts when the freeze is lifted."]
             return ["The outcome is recorded when the receiver answers."]
         case WorkItemStatus.FAILED:
+            if case.execution and not case.execution.repeatable:
+                return [
+                    "The execution cannot be retried, because the receiver may have acted on it.",
+                    "An action can be executed, or the work item resolved or cancelled.",
+                ]
             return ["The execution can be retried, another action executed, or the work item resolved or cancelled."]
         case _:
             return [f"Nothing: {case.status} is final."]
@@ -334,10 +343,13 @@ def _you_may(case: ExplainInput) -> list[str]:
             "execute an action",
         ),
         (
-            reader.may_execute and case.status is WorkItemStatus.FAILED and status is ExecutionStatus.FAILED,
+            reader.may_execute
+            and case.status is WorkItemStatus.FAILED
+            and status is ExecutionStatus.FAILED
+            and bool(execution and execution.repeatable),
             "retry the execution",
         ),
-        (reader.may_execute and status is ExecutionStatus.OUTCOME_UNKNOWN, "reconcile the execution"),
+        (reader.may_reconcile and status is ExecutionStatus.OUTCOME_UNKNOWN, "reconcile the execution"),
         (
             reader.may_write and WORK_ITEM.allows(case.status, WorkItemStatus.NEW) and not busy,
             "change its payload, which starts the case again",

@@ -8,9 +8,9 @@ from collections.abc import Collection
 from policies.language.approvals import ApprovalRule
 from policies.models import PolicyVersion
 from threada_site.kernel import clock
-from threada_site.tenancy.models import Membership
 from workitems.approvers.active_members import stands_for
 from workitems.approvers.count_votes import with_principals
+from workitems.items.participants import owners_of, requesters_of
 from workitems.models import WorkItem
 
 
@@ -29,7 +29,7 @@ def excluded_principals(
     that are agents or services. `policy_author`: the authors and publishers of the pinned policy versions or, if there
     are none, of the version that decided about the item.
     """
-    asking = {item.requester_id, item.submitted_by_id, *([asked_by] if asked_by else ())}
+    asking = requesters_of(item, asked_by)
     editors = {item.edited_by_id or item.submitted_by_id, *([input_edited_by] if input_edited_by else ())}
     excluded: set[uuid.UUID] = set()
     if "requester" in rule.exclude:
@@ -37,8 +37,7 @@ def excluded_principals(
     if "last_editor" in rule.exclude:
         excluded |= editors
     if "agent_owner" in rule.exclude:
-        owned = Membership.objects.filter(tenant_id=item.tenant_id, user_id__in=asking | editors, owner__isnull=False)
-        excluded.update(owned.values_list("owner_id", flat=True))  # type: ignore[arg-type]
+        excluded |= owners_of(asking | editors, tenant_id=item.tenant_id)
     if "policy_author" in rule.exclude:
         versions = pins or ([item.policy_version_id] if item.policy_version_id else [])
         rows = PolicyVersion.objects.filter(tenant_id=item.tenant_id, id__in=versions)

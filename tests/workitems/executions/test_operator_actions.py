@@ -105,7 +105,7 @@ def test_a_retry_is_looked_at_again(office: Office, bank: Receiver) -> None:
 @pytest.mark.parametrize(("succeeded", "item_status"), [(True, "resolved"), (False, "failed")])
 def test_reconciling_sets_the_outcome_and_leaves_a_receipt(office: Office, succeeded: bool, item_status: str) -> None:
     execution = unknown(office)
-    office.on_execution(execution, reconcile_execution, succeeded=succeeded, reason="asked by phone")
+    office.on_execution(execution, reconcile_execution, by="ada", succeeded=succeeded, reason="asked by phone")
     shown = office.execution(execution)
     assert shown.status == ("succeeded" if succeeded else "failed")
     assert shown.finished_at is not None
@@ -120,7 +120,7 @@ def test_only_an_unknown_outcome_is_reconciled(office: Office, status: str) -> N
     execution = office.execute(office.decided()).execution
     office.set_execution(execution, status=status)
     with pytest.raises(errors.ExecutionNotReconcilable):
-        office.on_execution(execution, reconcile_execution, succeeded=True, reason="guess")
+        office.on_execution(execution, reconcile_execution, by="ada", succeeded=True, reason="guess")
 
 
 def test_operator_actions_need_the_execute_scope(office: Office) -> None:

@@ -207,7 +207,7 @@ def test_failed_and_outcome_unknown(office: Office, bank: Receiver) -> None:
     run_jobs()
     assert explained(office, lost, "ada") == said(
         "pay on bank has an unknown outcome: The response of the receiver is not valid.",
-        waiting_for=("somebody who reconciles the execution",),
+        waiting_for=("a person other than the requester and the agent's owner, who reconciles the execution",),
         then="It does not change until the execution is reconciled as succeeded or failed.",
         you_may=["reconcile the execution"],
     )

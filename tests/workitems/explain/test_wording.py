@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from integrations.lifecycle import ExecutionStatus
@@ -226,16 +227,27 @@ def test_failed() -> None:
     )
 
 
+def test_failed_after_an_ambiguous_outcome() -> None:
+    ambiguous = replace(pay(ExecutionStatus.FAILED, "timeout"), repeatable=False)
+    case = ExplainInput(status=WorkItemStatus.FAILED, decision=ALLOWED, execution=ambiguous, reader=OPERATOR)
+    assert explain(case).next == [
+        "The execution cannot be retried, because the receiver may have acted on it.",
+        "An action can be executed, or the work item resolved or cancelled.",
+    ]
+    assert "retry the execution" not in explain(case).you_may
+
+
 def test_outcome_unknown() -> None:
     case = ExplainInput(
         status=WorkItemStatus.EXECUTING,
         decision=ALLOWED,
         execution=pay(ExecutionStatus.OUTCOME_UNKNOWN, "timeout"),
-        reader=OPERATOR,
+        reader=replace(OPERATOR, may_reconcile=True),
     )
+    assert explain(replace(case, reader=OPERATOR)).you_may == []
     assert explain(case) == Explanation(
         why=["pay on int_bank has an unknown outcome: The receiver did not answer in time."],
-        waiting_for=["somebody who reconciles the execution"],
+        waiting_for=["a person other than the requester and the agent's owner, who reconciles the execution"],
         until=None,
         next=["It does not change until the execution is reconciled as succeeded or failed."],
         you_may=["reconcile the execution"],

@@ -1,0 +1,46 @@
+"""Principals with a part in a case: those who requested something, and the owners of agents and services."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+
+from integrations.models import Execution
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import Membership
+from workitems.models import WorkItem
+
+
+def requesters_of(item: WorkItem, requested_by: uuid.UUID | None = None) -> frozenset[uuid.UUID]:
+    """Return the submitter, the named requester and, if given, the principal that requested an action."""
+    return frozenset({item.requester_id, item.submitted_by_id, *([requested_by] if requested_by else ())})
+
+
+def owners_of(principals: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> frozenset[uuid.UUID]:
+    """Return the owners of those of `principals` that are agents or services."""
+    rows = Membership.objects.filter(tenant_id=tenant_id, user_id__in=principals, owner__isnull=False)
+    return frozenset(owner for owner in rows.values_list("owner_id", flat=True) if owner)
+
+
+def check_had_no_part(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
+    """Raise an error unless a person acts who neither requested the execution nor owns the agent that did.
+
+    Raises `PersonRequired` or `SecondPersonRequired`.
+    """
+    if not ctx.is_person:
+        raise errors.PersonRequired("Only a person may state the outcome, one who had no part in requesting it.")
+    requesters = requesters_of(item, execution.requested_by)
+    if ctx.principal_id in requesters | owners_of(requesters, tenant_id=item.tenant_id):
+        raise errors.SecondPersonRequired(
+            "You requested this execution or own the agent or service that did. Another person must reconcile it."
+        )
+
+
+def had_no_part(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> bool:
+    """Return True if `check_had_no_part` passes."""
+    try:
+        check_had_no_part(item, execution, ctx=ctx)
+    except (errors.PersonRequired, errors.SecondPersonRequired):
+        return False
+    return True
