@@ -13,6 +13,7 @@ from policies.replay.shadow_models import PolicyShadow, ShadowResult
 from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import new_salt
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON
 from threada_site.tenancy.models import SlugColumn, TenantRow
@@ -158,9 +159,13 @@ class Policy(VersionedDocument):
 
 
 class PolicyVersion(NumberedVersion):
-    """One version of a policy: draft, published or retired. A trigger keeps published documents immutable."""
+    """One version of a policy: draft, published or retired. A trigger keeps published documents immutable.
+
+    `warnings` are those of the publication that returned the object; they are not stored.
+    """
 
     ID_PREFIX = ids.POLICY_VERSION
+    warnings: tuple[FieldError, ...] = ()
 
     policy = models.ForeignKey(
         Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"

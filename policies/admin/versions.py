@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from django.contrib import admin
@@ -10,9 +11,11 @@ from django.db.models import QuerySet
 from policies.admin.editor import DraftForm
 from policies.admin.texts import document_text
 from policies.admin.trying import TryingPages
+from policies.documents.policy import parse_policy
 from policies.drafts.edit import edit_draft
 from policies.drafts.validation import validate_policy
 from policies.language.durations import parse_duration
+from policies.language.lifted_exclusions import lifted_exclusions
 from policies.lifecycle import EmergencyStatus
 from policies.locks import locked_policy_of, locked_version
 from policies.models import EmergencyPublication, PolicyVersion
@@ -29,7 +32,7 @@ from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.errors import FieldError, ThreadaError
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.models import User
 
@@ -99,15 +102,16 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         found = validate_policy(version.document, policy=version.policy, ctx=call.ctx)
         found.check()
         reached = ", ".join(found.workflows) or "no workflow yet"
-        warned = "".join(f" {warning.detail}" for warning in found.warnings[:5])
+        warned = _in_words(found.warnings)
         return Done(f"Valid. Conditions match the payload schemas ({reached}), and the tests pass.{warned}")
 
     @action(Scope.POLICIES_PUBLISH)
     def publish(self, call: Call) -> Done:
         """Publish exactly the draft that was shown."""
         draft = self._draft_shown(call)
-        publish_policy_version(draft, ctx=call.ctx, applies_to_open=call.sent("applies_to_open") == "on")
-        return Done(f"Version {draft.number} is in force.")
+        applies_to_open = call.sent("applies_to_open") == "on"
+        published = publish_policy_version(draft, ctx=call.ctx, applies_to_open=applies_to_open)
+        return Done(f"Version {draft.number} is in force.{_in_words(published.warnings)}")
 
     @action(Scope.POLICIES_PUBLISH)
     def publish_in_emergency(self, call: Call) -> Done:
@@ -118,8 +122,11 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             raise errors.InvalidRequest("Choose a time box.")
         emergency = Emergency(call.sent("reason"), parse_duration(lasts))
         applies_to_open = call.sent("applies_to_open") == "on"
-        publish_policy_version(draft, ctx=call.ctx, applies_to_open=applies_to_open, emergency=emergency)
-        return Done(f"Version {draft.number} is in force for {dict(TIME_BOXES)[lasts]}, or permanently once confirmed.")
+        published = publish_policy_version(draft, ctx=call.ctx, applies_to_open=applies_to_open, emergency=emergency)
+        return Done(
+            f"Version {draft.number} is in force for {dict(TIME_BOXES)[lasts]}, or permanently once confirmed."
+            f"{_in_words(published.warnings)}"
+        )
 
     @action(Scope.POLICIES_PUBLISH)
     def confirm_emergency(self, call: Call) -> Done:
@@ -165,11 +172,20 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         return version
 
 
+def _in_words(warnings: Sequence[FieldError]) -> str:
+    """Return the first warnings as sentences, each after a space."""
+    return "".join(f" {warning.detail}" for warning in warnings[:5])
+
+
 def _publication(draft: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
     """Return the template context of publication: four eyes, replay report, and why `ctx` may not publish."""
     four_eyes = is_four_eyes_required(ctx.tenant_id, POLICY_FOUR_EYES)
     attached = attached_to(draft, ctx=ctx)
     why_not = ""
+    try:
+        warnings = lifted_exclusions(parse_policy(draft.document))
+    except ThreadaError:
+        warnings = []  # publication reports the errors
     try:
         check_may_publish(attached, four_eyes=four_eyes, ctx=ctx)
     except ThreadaError as refusal:
@@ -178,6 +194,7 @@ def _publication(draft: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
         "four_eyes": four_eyes,
         "report": attached.report,
         "why_not": why_not,
+        "warnings": warnings,
         "time_boxes": TIME_BOXES,
         "longest_reason": MAX_REASON,
     }

@@ -13,6 +13,7 @@ from policies.documents.overlay import OverlayScope
 from policies.documents.policy import parse_policy
 from policies.language.budget import CHECK_SECONDS, CpuBudget, limit_errors
 from policies.language.facts import FACTS, VARIABLES
+from policies.language.lifted_exclusions import lifted_exclusions
 from policies.language.overriding import override_errors, policies_overridden
 from policies.language.reachability import rule_warnings
 from policies.language.rule_tests import run_tests
@@ -32,7 +33,7 @@ _ANYTHING: Final = True
 class Validation:
     """Result of a validation. `workflows` are those whose payload schemas the conditions were checked against.
 
-    `warnings` are rules that never decide. They do not prevent publication.
+    `warnings` are rules that never decide, and rules that exclude nobody. They do not prevent publication.
     """
 
     workflows: tuple[str, ...]
@@ -81,7 +82,7 @@ def validate_policy(
         tuple(sorted(schemas)),
         _at(pointer, _type_errors(parsed, schemas, lists=items.keys(), cpu_budget=cpu_budget)),
         _at(pointer, run_tests(parsed, lists=items, cpu_budget=cpu_budget)),
-        _at(pointer, rule_warnings(parsed)),
+        _at(pointer, (*rule_warnings(parsed), *lifted_exclusions(parsed))),
         _at(pointer, override_errors(document, _overridden(document, slug=policy.slug, ctx=ctx))),
     )
 

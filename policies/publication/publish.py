@@ -37,7 +37,7 @@ def publish_policy_version(
     emergency: Emergency | None = None,
     pointer: str = "",
 ) -> PolicyVersion:
-    """Check a draft and put it in force.
+    """Check a draft and put it in force. `warnings` of the returned version are those of the checks.
 
     The previous version stays published for the open steps that pin it; with `applies_to_open` they are re-evaluated.
     If the tenant requires four eyes, a person other than the writers must publish, and a replay report is required; in
@@ -58,7 +58,9 @@ def publish_policy_version(
     else:
         check_may_publish_alone(ctx)
         emergency.check()
-    validate_policy(published.document, policy=policy, ctx=ctx, pointer=pointer).check()
+    validation = validate_policy(published.document, policy=policy, ctx=ctx, pointer=pointer)
+    validation.check()
+    published.warnings = validation.warnings
     replaces = policy.in_force_id
     published.status = PolicyVersionStatus.PUBLISHED
     published.published_by = None if ctx.is_system else ctx.principal_id

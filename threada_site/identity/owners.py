@@ -1,4 +1,4 @@
-"""Owners of agents and services: people whom `exclude: [agent_owner]` excludes from decisions on their requests."""
+"""Owners of agents and services: people whom rules exclude from decisions on requests of these, by default."""
 
 from __future__ import annotations
 

@@ -26,6 +26,7 @@ from workitems.admin.sent import what_is_sent
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import active_members_of, escalation_leaves
 from workitems.approvers.step_votes import StepVotes
+from workitems.explain.wording import excluded_in_words
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
@@ -132,6 +133,7 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
         "asked": len(result.counted) + sum(need.missing for need in result.waiting_for) if result else 0,
         "needs": [need_in_words(need) for need in result.waiting_for] if result else [],
         "could_decide": _could_decide(votes) if result else "",
+        "excluded_by_rule": excluded_in_words(votes.rule.exclude),
         "excluded": sorted(member.username for member in votes.active_members if member.id in votes.excluded),
         "may_vote": may_decide and counts and not has_voted,
         "why_not": why_not(standing, may_decide=may_decide, has_voted=has_voted) if is_pending else "",

@@ -250,11 +250,17 @@ def _ended(sentence: str, case: ExplainInput) -> str:
 
 def _waiting_for(case: ExplainInput) -> list[str]:
     if case.step:
-        others = " or ".join(_EXCLUDED[name] for name in _EXCLUDED if name in case.step.exclude)
+        others = excluded_in_words(case.step.exclude)
         return [_need(need) + (f", other than {others}" if others else "") for need in case.step.needs]
     if case.execution and case.execution.status is ExecutionStatus.OUTCOME_UNKNOWN:
         return ["a person other than the requester and the agent's owner, who reconciles the execution"]
     return []
+
+
+def excluded_in_words(exclude: Collection[Exclusion]) -> str:
+    """Return the people that a rule excludes, joined by commas and "or"; empty if it excludes nobody."""
+    *first, last = [words for name, words in _EXCLUDED.items() if name in exclude] or [""]
+    return f"{', '.join(first)} or {last}" if first else last
 
 
 def _need(need: Need) -> str:

@@ -99,7 +99,12 @@ POLICY_VERSION: Final = Resource(
     field("retired_by", maybe_public_id(ids.PRINCIPAL)),
     field("retired_at", MAYBE_INSTANT),
 )
-PUBLISHED_VERSION: Final = Resource("PublishedVersion", *POLICY_VERSION.fields, RECEIPT_PROMISE)
+_WARNINGS: Final = field(
+    "warnings",
+    FIELD_ERRORS,
+    description="Rules that never decide, and rules that exclude nobody. They do not prevent publication.",
+)
+PUBLISHED_VERSION: Final = Resource("PublishedVersion", *POLICY_VERSION.fields, _WARNINGS, RECEIPT_PROMISE)
 
 
 def _version_id(_validation: Validation, version: PolicyVersion) -> Any:
@@ -120,7 +125,7 @@ VALIDATION: Final = Resource(
         description="Workflows whose payload schemas the conditions were checked against.",
     ),
     field("errors", FIELD_ERRORS, description="Pointers into the version's document."),
-    field("warnings", FIELD_ERRORS, description="Rules that never decide. They do not prevent publication."),
+    _WARNINGS,
 )
 OVERLAY: Final = Resource(
     "Overlay",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from policies.language.approvals.rules import DEFAULT_EXCLUDE, DURATION_FIELDS, ApprovalRule, from_json
+from policies.language.approvals.rules import DEFAULT_EXCLUDE, DURATION_FIELDS, ApprovalRule, Exclusion, from_json
 from policies.language.approvals.schema import MAX_DEPTH, MAX_NODES, SCHEMA
 from policies.language.approvals.stages import whole
 from policies.language.approvals.trees import demands
@@ -57,13 +57,19 @@ def _with_defaults(value: Mapping[str, Any]) -> dict[str, Any]:
     targets = [targets] if isinstance(targets, Mapping) else targets
     unique = sorted({entry for target in targets for entry in target.items()})
     return {
-        "exclude": list(DEFAULT_EXCLUDE),
         "step_up": False,
         "veto": 1,
         **value,
+        "exclude": _excluded(value),
         "escalate_to": [dict([entry]) for entry in unique],
         "on_expiry": "escalate" if value.get("on_expiry") == "escalate" else "reject",
     }
+
+
+def _excluded(value: Mapping[str, Any]) -> list[Exclusion]:
+    """Return the exclusions of a document: what it names and the defaults, or nothing if it names nothing."""
+    named = value.get("exclude")
+    return [] if named == [] else sorted(DEFAULT_EXCLUDE.union(named or ()))
 
 
 def _check_times(value: Mapping[str, Any], pointer: str, errors: FieldErrors) -> None:

@@ -21,19 +21,19 @@ type OnExpiry = Literal["reject", "escalate"]
 
 DURATION_FIELDS: Final = ("respond_within", "remind_after", "escalate_after", "expires_after")
 EXCLUSIONS: Final[tuple[Exclusion, ...]] = ("requester", "last_editor", "policy_author", "agent_owner")
-DEFAULT_EXCLUDE: Final[frozenset[Exclusion]] = frozenset({"requester"})
+DEFAULT_EXCLUDE: Final[frozenset[Exclusion]] = frozenset({"requester", "last_editor", "agent_owner"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApprovalRule:
     """The approval that one step requires.
 
-    `exclude` lists roles in the case that may not vote; a document without `exclude` excludes the requester, and
-    `exclude: []` excludes nobody. Durations start when the step opens. If `expires_after` is None there is no deadline,
-    and `on_expiry` has no meaning. `working_time` contains durations under the same names that count only working time;
-    if both are given, the earlier instant applies. `on_expiry` `reject` ends the step with status `expired`: documents
-    say `expire` (or `reject`, the older word), and both are stored as `reject`. `escalate` extends the deadline once,
-    for more approvers. `veto` is the number of counted rejections that ends the step.
+    `exclude` lists roles in the case that may not vote. A document adds to the defaults (`DEFAULT_EXCLUDE`); only
+    `exclude: []` lifts them, and excludes nobody. Durations start when the step opens. If `expires_after` is None there
+    is no deadline, and `on_expiry` has no meaning. `working_time` contains durations under the same names that count
+    only working time; if both are given, the earlier instant applies. `on_expiry` `reject` ends the step with status
+    `expired`: documents say `expire` (or `reject`, the older word), and both are stored as `reject`. `escalate` extends
+    the deadline once, for more approvers. `veto` is the number of counted rejections that ends the step.
     """
 
     tree: Tree
@@ -55,7 +55,7 @@ class ApprovalRule:
 
 
 REVIEW_DEFAULT: Final = ApprovalRule(tree=Leaf("scope", Scope.DECISIONS_DECIDE.value))
-"""Rule of a review without `approvals`: one vote by any holder of `decisions:decide` except the requester."""
+"""Rule of a review without `approvals`: one vote by a holder of `decisions:decide` whom the defaults do not exclude."""
 
 
 def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:

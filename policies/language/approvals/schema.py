@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from policies.language.approvals.rules import EXCLUSIONS
+from policies.language.approvals.rules import DEFAULT_EXCLUDE, EXCLUSIONS
 from policies.language.approvals.trees import LEAF_KINDS
 from threada_site.kernel.context import Scope
 from threada_site.kernel.documents.structure import SLUG, Schema, closed_object, whole_number
@@ -99,8 +99,8 @@ _RULE: Final[Schema] = {
     "exclude": {
         "type": "array",
         "items": {"enum": list(EXCLUSIONS), "title": "exclusion"},
-        "default": ["requester"],
-        "description": "People who may not vote in the case; [] excludes nobody.",
+        "default": sorted(DEFAULT_EXCLUDE),
+        "description": "People who may not vote in the case, in addition to the default; [] alone excludes nobody.",
     },
     **{name: _duration(*of) for name, of in _DURATIONS.items()},
     "working_time": closed_object(

@@ -158,6 +158,8 @@ class Command(TenantCommand):
         version = self._version(self._policy(options["policy"], ctx), options["version"])
         published = publish_policy_version(version, ctx=ctx, applies_to_open=options["applies_to_open"])
         self.stdout.write(f"{published.public_id} (version {published.number}) is in force.")
+        for warning in published.warnings:
+            self.stdout.write(f"{warning.pointer} warning: {warning.detail}")
 
     def _retire(self, options: dict[str, Any], ctx: ActingContext) -> None:
         version = self._version(self._policy(options["policy"], ctx), options["version"])

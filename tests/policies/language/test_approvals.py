@@ -30,6 +30,7 @@ from tests.policies import approval_strategies as strategies
 from threada_site.kernel.errors import PolicyDocumentInvalid
 
 FINANCE, LEGAL = Leaf("role", "finance"), Leaf("role", "legal")
+DEFAULTS = {"requester", "last_editor", "agent_owner"}
 
 
 def field_errors(value: Any, pointer: str = "") -> list[tuple[str, str]]:
@@ -51,7 +52,7 @@ def test_the_documented_form_is_read() -> None:
     )
     assert rule == ApprovalRule(
         tree=AllOf((Leaf("role", "finance", 2),)),
-        exclude=frozenset({"requester"}),
+        exclude=frozenset({"requester", "last_editor", "agent_owner"}),
         respond_within=timedelta(hours=8),
         expires_after=timedelta(days=3),
         on_expiry="reject",
@@ -71,7 +72,7 @@ def test_every_field_is_read() -> None:
     rule = parse_approvals(
         {
             "any": [{"group": "board"}, {"all": [{"user": "ann"}, {"scope": "decisions:decide", "count": 3}]}],
-            "exclude": ["last_editor", "policy_author", "agent_owner"],
+            "exclude": ["policy_author"],
             "remind_after": "PT1H",
             "escalate_after": "PT2H",
             "escalate_to": [{"role": "lead"}, {"group": "board"}],
@@ -84,7 +85,7 @@ def test_every_field_is_read() -> None:
     )
     assert rule == ApprovalRule(
         tree=AnyOf((Leaf("group", "board"), AllOf((Leaf("user", "ann"), Leaf("scope", "decisions:decide", 3))))),
-        exclude=frozenset({"last_editor", "policy_author", "agent_owner"}),
+        exclude=frozenset({"requester", "last_editor", "policy_author", "agent_owner"}),
         remind_after=timedelta(hours=1),
         escalate_after=timedelta(hours=2),
         escalate_to=(Leaf("group", "board"), Leaf("role", "lead")),
@@ -97,12 +98,21 @@ def test_every_field_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("document", "excluded"),
-    [({}, {"requester"}), ({"exclude": []}, set()), ({"exclude": ["last_editor"]}, {"last_editor"})],
+    [
+        ({}, DEFAULTS),
+        ({"exclude": ["requester"]}, DEFAULTS),
+        ({"exclude": ["last_editor", "agent_owner"]}, DEFAULTS),
+        ({"exclude": ["policy_author"]}, {*DEFAULTS, "policy_author"}),
+        ({"exclude": []}, set()),
+    ],
 )
-def test_the_requester_is_excluded_unless_the_document_says_otherwise(
+def test_a_document_adds_to_the_default_exclusions_or_lifts_them_all(
     document: dict[str, Any], excluded: set[str]
 ) -> None:
-    assert parse_approvals({"role": "finance"} | document, pointer="").exclude == excluded
+    rule = parse_approvals({"role": "finance"} | document, pointer="")
+    assert rule.exclude == excluded
+    assert parse_approvals(to_json(rule), pointer="") == rule
+    assert merge([rule, ApprovalRule(tree=LEGAL)]).exclude == excluded | DEFAULTS
 
 
 def test_all_errors_are_reported_in_document_order_without_consequences() -> None:
@@ -246,7 +256,7 @@ def test_merge_refuses_no_rules_and_too_many_ways() -> None:
 def test_the_canonical_form_is_a_valid_document() -> None:
     document = {
         "any": [{"role": "finance", "count": 2}, {"user": "ann", "count": 1}],
-        "exclude": ["last_editor", "requester"],
+        "exclude": ["agent_owner", "last_editor", "requester"],
         "respond_within": "PT8H",
         "expires_after": "P3D",
         "on_expiry": "escalate",
@@ -264,7 +274,7 @@ def test_a_review_without_approvals_needs_one_vote() -> None:
     assert to_json(REVIEW_DEFAULT) == {
         "scope": "decisions:decide",
         "count": 1,
-        "exclude": ["requester"],
+        "exclude": ["agent_owner", "last_editor", "requester"],
         "step_up": False,
         "veto": 1,
     }

@@ -139,7 +139,7 @@ class TestApprovals:
         assert said(verdict) == ("require_approval", ("ONE", "TWO", "FOUR"))
         assert verdict.approvals is not None
         assert verdict.approvals.tree == AllOf((Leaf("role", "finance", 2), Leaf("role", "legal", 1)))
-        assert verdict.approvals.exclude == {"last_editor", "requester"}
+        assert verdict.approvals.exclude == {"requester", "last_editor", "agent_owner"}
         assert verdict.approvals.expires_after == timedelta(days=2)
 
     def test_approvals_of_a_single_rule_are_unchanged(self) -> None:

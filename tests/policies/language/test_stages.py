@@ -53,7 +53,7 @@ def test_stages_are_written_in_order() -> None:
             {"role": "finance", "count": 2},
             {"any": [{"group": "board", "count": 2}, {"role": "cfo", "count": 1}]},
         ],
-        "exclude": ["requester"],
+        "exclude": ["agent_owner", "last_editor", "requester"],
         "step_up": False,
         "veto": 2,
     }

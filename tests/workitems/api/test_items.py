@@ -244,7 +244,9 @@ def test_an_item_in_the_body_that_is_not_there(office: Office, work_item_id: str
 def test_explain_lists_waiting_people_and_allowed_actions(office: Office) -> None:
     item, step, _ = office.awaiting()
     shown = office.api("fay").get(f"/work-items/{item}/explain").json()
-    assert shown["waiting_for"] == ["2 more people with role finance, other than the requester"]
+    assert shown["waiting_for"] == [
+        "2 more people with role finance, other than the requester, the last editor or the agent's owner"
+    ]
     assert shown["you_may"] == [
         "approve or reject it",
         "approve it with changes, which starts the decision again",

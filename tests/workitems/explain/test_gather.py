@@ -81,7 +81,9 @@ def test_in_review(office: Office) -> None:
     case = said(
         "Policy rules requires a review: UNSURE (rule unsure).",
         "0 of 1 vote given.",
-        waiting_for=("1 more person with decisions:decide on this workflow, other than the requester",),
+        waiting_for=(
+            "1 more person with decisions:decide on this workflow, other than the requester, the last editor or the agent's owner",
+        ),
         then="With the last vote it becomes ready.",
         you_may=WRITES,
     )
@@ -96,7 +98,9 @@ def test_waiting_for_the_second_of_two(office: Office) -> None:
     case = said(
         ASKED,
         "1 of 2 votes given.",
-        waiting_for=("1 more person with role finance, other than the requester",),
+        waiting_for=(
+            "1 more person with role finance, other than the requester, the last editor or the agent's owner",
+        ),
         then="With the last vote pay on bank starts.",
         you_may=WRITES,
     )
@@ -127,7 +131,9 @@ def test_deadlines_escalation_and_whose_turn_it_is(office: Office) -> None:
         "0 of 2 votes given.",
         "It is assigned to finn.",
         "finn has claimed it.",
-        waiting_for=("2 more people with role finance, other than the requester",),
+        waiting_for=(
+            "2 more people with role finance, other than the requester, the last editor or the agent's owner",
+        ),
         until=rfc3339(step.expires_at),
         then=[
             "With the last vote pay on bank starts.",
@@ -152,7 +158,7 @@ def test_stages(office: Office) -> None:
         ASKED,
         "1 of 2 votes given.",
         "Stage 2 of 2 is open.",
-        waiting_for=("vera, other than the requester",),
+        waiting_for=("vera, other than the requester, the last editor or the agent's owner",),
         then="With the last vote pay on bank starts.",
         you_may=[*DECIDES, "claim it", *HANDS_ON],
     )
@@ -166,7 +172,9 @@ def test_nobody_can_decide(office: Office) -> None:
         ASKED,
         "0 of 2 votes given.",
         "No member can complete the approval.",
-        waiting_for=("2 more people with role finance, other than the requester",),
+        waiting_for=(
+            "2 more people with role finance, other than the requester, the last editor or the agent's owner",
+        ),
         then="Somebody needs the required role or group, or the approval cannot be completed.",
         you_may=WRITES,
     )

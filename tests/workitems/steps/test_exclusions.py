@@ -15,6 +15,7 @@ from tests.client import Api
 from tests.factories import make_token
 from tests.jobs import run_jobs
 from tests.workitems.office import RULES, Office
+from tests.workitems.steps.test_matrix import DOORS
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.groups import define_group
 from threada_site.identity.owners import set_owner
@@ -59,7 +60,7 @@ def test_the_owner_of_the_agent_that_asked_is_excluded(office: Office) -> None:
     own(office, "robo", "fay")
     asking(office, "agent_owner")
     _, step, _ = office.awaiting(by="robo")
-    assert excluded(office, step) == {"fay"}
+    assert excluded(office, step) == {"fay", "robo", "rita"}
     with pytest.raises(errors.VoterExcluded):
         office.vote(step, "fay")
     office.vote(step, "finn")
@@ -79,21 +80,60 @@ def test_the_owner_is_excluded_whatever_part_the_agent_has(office: Office, part:
         item = office.item(item)
     started = office.execute(item, by="robo" if part == "caller" else "rita")
     assert started.step is not None
-    assert excluded(office, started.step) == {"fay"}
+    others = {"rita", *({"on_behalf"} if part == "requester" else ())}
+    assert excluded(office, started.step) == {"fay", "robo", *others}
 
 
-def test_without_an_owner_or_the_rule_nobody_is_excluded(office: Office) -> None:
+def test_an_empty_list_alone_excludes_nobody(office: Office) -> None:
     office.join("robo", kind="agent", roles=("requester",))
     asking(office, "agent_owner")
-    assert excluded(office, office.awaiting(by="robo")[1]) == set()
+    assert excluded(office, office.awaiting(by="robo")[1]) == {"robo", "rita"}
     own(office, "robo", "fay")
     asking(office, "requester")
-    assert excluded(office, office.awaiting(by="robo")[1]) == {"robo", "rita"}
+    assert excluded(office, office.awaiting(by="robo")[1]) == {"robo", "rita", "fay"}
     asking(office)
-    assert excluded(office, office.awaiting(by="robo")[1]) == set()
+    _, step, _ = office.awaiting(by="robo")
+    assert excluded(office, step) == set()
+    office.vote(step, "fay")
 
 
-def test_the_last_editor_is_excluded_and_the_first_is_not(office: Office) -> None:
+@pytest.mark.parametrize("door", DOORS)
+def test_the_defaults_are_excluded_without_a_list(office: Office, door: str) -> None:
+    office.join("robo", kind="agent", roles=("requester",))
+    own(office, "robo", "fay")
+    with unit_of_work(office.tenant.id):
+        grant_role(office.people["finn"], "requester", ctx=office.system)
+        grant_role(office.people["fred"], "requester", ctx=office.system)
+    office.put_rules(RULES[0], {**RULES[1], "approvals": ANYBODY}, *RULES[2:])
+    item = office.decided(500, by="robo")
+    office.on_item(item, edit_payload, by="finn", payload={"amount": 501})
+    started = office.execute(office.item(item), by="fred")
+    assert started.step is not None
+    assert excluded(office, started.step) == {"robo", "fay", "finn", "fred"}
+    votes = {name: DOORS[door](office, [started.step], name, "approve") for name in ("fay", "finn", "fred", "vera")}
+    assert votes == {"fay": "voter_excluded", "finn": "voter_excluded", "fred": "voter_excluded", "vera": "pending"}
+
+
+@pytest.mark.parametrize("kind", ["agent", "service"])
+def test_the_defaults_are_excluded_from_a_review(office: Office, kind: str) -> None:
+    office.join("robo", kind=kind, roles=("requester",))
+    own(office, "robo", "fay")
+    item = office.decided(5, by="robo", confidence=0.5)
+    assert excluded(office, office.pending_step(item)) == {"robo", "fay"}
+    with pytest.raises(errors.VoterExcluded):
+        office.vote(office.pending_step(item), "fay")
+
+
+def test_the_defaults_are_excluded_from_an_approval_that_an_action_asked_for(office: Office) -> None:
+    office.join("robo", kind="agent", roles=("requester",))
+    own(office, "robo", "fay")
+    item = office.decided(5)
+    office.execute(item, integration="desk", action="request_approval", by="robo")
+    run_jobs()
+    assert excluded(office, office.pending_step(item)) == {"robo", "fay", "rita"}
+
+
+def test_the_last_editor_is_excluded(office: Office) -> None:
     asking(office, "last_editor")
     item = office.decided(500)
     with unit_of_work(office.tenant.id):
@@ -101,7 +141,7 @@ def test_the_last_editor_is_excluded_and_the_first_is_not(office: Office) -> Non
     office.on_item(item, edit_payload, by="fay", payload={"amount": 501})
     started = office.execute(office.item(item))
     assert started.step is not None
-    assert excluded(office, started.step) == {"fay"}
+    assert excluded(office, started.step) == {"fay", "rita"}
 
 
 def test_author_and_publisher_of_the_policy_are_excluded(office: Office) -> None:
@@ -114,7 +154,7 @@ def test_author_and_publisher_of_the_policy_are_excluded(office: Office) -> None
     with unit_of_work(office.tenant.id):
         publish_policy_version(result.row, ctx=office.ctx("finn"))
     _, step, _ = office.awaiting()
-    assert excluded(office, step) == {"fay", "finn"}
+    assert excluded(office, step) == {"fay", "finn", "rita"}
     with unit_of_work(office.tenant.id):
         assert Policy.objects.get(slug="rules").in_force_id == result.row.id
     assert step.policy_version_ids == [result.row.id]

@@ -68,7 +68,7 @@ class RolesForm(ConsoleForm):
 
 
 class OwnerForm(ConsoleForm):
-    intro = "Rules with exclude: [agent_owner] exclude the owner from decisions on requests of the agent."
+    intro = "The owner cannot decide on requests of the agent, unless a rule says exclude: []."
     owner = forms.CharField(
         label="Owner", max_length=63, required=False, help_text="The name of a person; empty for nobody."
     )

@@ -22,7 +22,7 @@ class Applied:
     """Result of applying one document.
 
     `difference` is a unified diff of the spec if the document existed and changed. `is_draft` means that the document
-    is not in force until a second person publishes it.
+    is not in force until a second person publishes it. `warnings` are sentences.
     """
 
     kind: str
@@ -30,6 +30,7 @@ class Applied:
     change: Change
     difference: str = ""
     is_draft: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,10 @@ from policies.documents.calendar import CALENDAR_SCHEMA, parse_calendar
 from policies.documents.channel import CHANNEL_SCHEMA, parse_channel
 from policies.documents.list import LIST_SCHEMA, parse_list
 from policies.documents.overlay import OVERLAY_SCHEMA, parse_overlay
+from policies.documents.policy import parse_policy
 from policies.documents.policy_schema import POLICY_SCHEMA
 from policies.documents.workflow import WORKFLOW_SCHEMA, parse_workflow
+from policies.language.lifted_exclusions import lifted_exclusions
 from policies.lifecycle import PolicyVersionStatus
 from policies.models import Overlay
 from policies.publication.publish import upsert_policy
@@ -111,7 +113,15 @@ def _apply_policy(value: Written, ctx: ActingContext) -> Applied:
     result = upsert_policy(slug, value, ctx=ctx)
     change = Change.CREATED if old is None and result.change is Change.CHANGED else result.change
     is_draft = result.row.status == PolicyVersionStatus.DRAFT
-    return Applied("Policy", slug, change, diff(old, result.row.document), is_draft=is_draft)
+    warned = [] if change is Change.UNCHANGED else lifted_exclusions(parse_policy(result.row.document))
+    return Applied(
+        "Policy",
+        slug,
+        change,
+        diff(old, result.row.document),
+        is_draft=is_draft,
+        warnings=tuple(warning.detail for warning in warned),
+    )
 
 
 def _policies(ctx: ActingContext) -> Iterator[Stored]:

@@ -39,6 +39,8 @@ class Command(TenantCommand):
     def _tell(self, done: Outcome, *, is_plan: bool) -> None:
         for entry in done.applied:
             self.stdout.write(_line(entry))
+            for warning in entry.warnings:
+                self.stdout.write(f"    warning: {warning}")
             if is_plan and entry.difference:
                 self.stdout.write("".join(f"    {line}" for line in entry.difference.splitlines(keepends=True)))
         for named in done.removed:
