@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Final
 
 import orjson
@@ -13,7 +14,13 @@ from rest_framework.authentication import BaseAuthentication
 from threada_site.database.replica_reads import POSITION
 from threada_site.database.unit_of_work import mark_entered, set_actor
 from threada_site.kernel import errors, ids, tokens
-from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind
+from threada_site.kernel.context import (
+    ActingContext,
+    Authentication,
+    AuthenticationMethod,
+    EntryPoint,
+    PrincipalKind,
+)
 from threada_site.tenancy.effective_permissions import effective_permissions
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada"'}
@@ -45,7 +52,7 @@ class CredentialAuthentication(BaseAuthentication):
             row = cursor.fetchone()
         if row is None:
             raise errors.CredentialInvalid(headers=_CHALLENGE)
-        state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants, *position = row
+        state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants, issued_by, *position = row
         mark_entered(tenant_id)
         permissions = effective_permissions(
             _loaded(grants) or [], tenant_id=tenant_id, asked=_loaded(scopes), role=role
@@ -61,6 +68,9 @@ class CredentialAuthentication(BaseAuthentication):
             scopes=permissions.scopes,
             grants=permissions.grants,
             credential_id=credential_id,
+            authentication=Authentication(
+                method=_method(PrincipalKind(kind), user_id=user_id, issued_by=issued_by), issued_by=issued_by
+            ),
             entry_point=EntryPoint.API,
             correlation_id=request.correlation_id,
         )
@@ -77,6 +87,14 @@ class CredentialAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Any) -> str:
         return _CHALLENGE["WWW-Authenticate"]
+
+
+def _method(kind: PrincipalKind, *, user_id: uuid.UUID, issued_by: uuid.UUID | None) -> AuthenticationMethod:
+    if issued_by is None:
+        return AuthenticationMethod.OPERATOR_TOKEN
+    if kind is PrincipalKind.HUMAN and issued_by == user_id:
+        return AuthenticationMethod.PERSONAL_TOKEN
+    return AuthenticationMethod.ISSUED_TOKEN
 
 
 def _bearer_token(request: Any) -> str:

@@ -7,6 +7,13 @@ class ConsoleConfig(AppConfig):
     label = "console"
     default = True
 
+    def ready(self) -> None:
+        from django.contrib.auth.signals import user_logged_in
+
+        from threada_site.console.tenant_choice import store_sign_in_time
+
+        user_logged_in.connect(store_sign_in_time, dispatch_uid="threada.sign_in_time")
+
 
 class ConsoleAdminConfig(admin_apps.AdminConfig):
     """Django's admin with the console as default site."""

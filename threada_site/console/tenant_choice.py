@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from django.contrib import messages
@@ -14,11 +15,12 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.reauthentication import reauthenticated_at
 from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
-from threada_site.kernel import errors
-from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.kernel import clock, errors
+from threada_site.kernel.context import ActingContext, Authentication, AuthenticationMethod, PrincipalKind
 
 CHOOSE_TENANT: Final = "choose_tenant"
 _SESSION_KEY: Final = "tenant"
+_SIGNED_IN_AT: Final = "signed_in_at"
 
 
 def console_context_of(request: HttpRequest) -> ActingContext | None:
@@ -42,7 +44,25 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
     except (errors.TenantMismatch, errors.PrincipalInactive):
         request.session.pop(_SESSION_KEY, None)
         return None
-    return replace(ctx, reauthenticated_at=reauthenticated_at(request))
+    return replace(
+        ctx,
+        authentication=Authentication(
+            method=AuthenticationMethod.SESSION, at=signed_in_at(request), factors=("password",)
+        ),
+        reauthenticated_at=reauthenticated_at(request),
+    )
+
+
+def signed_in_at(request: HttpRequest) -> datetime | None:
+    """Return the time of the sign-in of this session, or None for a session from before it was stored."""
+    stored: Any = request.session.get(_SIGNED_IN_AT)
+    return datetime.fromtimestamp(stored, UTC) if isinstance(stored, int | float) else None
+
+
+def store_sign_in_time(request: HttpRequest, **_signal: Any) -> None:
+    """Store the time of the sign-in in the session. Receiver of `user_logged_in`."""
+    if hasattr(request, "session"):
+        request.session[_SIGNED_IN_AT] = clock.now().timestamp()
 
 
 @require_http_methods(["GET", "POST"])

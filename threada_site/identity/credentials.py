@@ -148,6 +148,7 @@ def _issued(
         hint=token[:_HINT_LENGTH],
         label=label[:200],
         scopes=sorted(scopes),
+        issued_by=None if ctx.is_system else ctx.principal_id,
         expires_at=expires_at,
     )
     inputs = {

@@ -61,7 +61,15 @@ def add_member(principal: User, *, ctx: ActingContext) -> Membership:
             f"The name {principal.username!r} is taken by a principal of another tenant. Choose another name; "
             "the instance's operator can add that principal with manage.py create_credential."
         )
-    membership, is_new = Membership.objects.get_or_create(tenant_id=ctx.tenant_id, user=principal)
+    is_accepted = ctx.is_system or principal.kind != PrincipalKind.HUMAN
+    membership, is_new = Membership.objects.get_or_create(
+        tenant_id=ctx.tenant_id,
+        user=principal,
+        defaults={
+            "added_by": None if ctx.is_system else ctx.principal_id,
+            "accepted_at": clock.now() if is_accepted else None,
+        },
+    )
     if is_new:
         record(Entry(kind="member.added", inputs={"principal": principal.public_id}), ctx=ctx)
     return membership

@@ -28,6 +28,36 @@ class EntryPoint(StrEnum):
     JOB = "job"
 
 
+class AuthenticationMethod(StrEnum):
+    """Method by which the acting principal was authenticated.
+
+    A `PERSONAL_TOKEN` was issued by its owner, an `OPERATOR_TOKEN` by the operator's command, an `ISSUED_TOKEN` by a
+    steward for a service or an agent. A `LINK` is a one-time link in a message.
+    """
+
+    NONE = "none"
+    SESSION = "session"
+    PERSONAL_TOKEN = "personal_token"  # noqa: S105
+    OPERATOR_TOKEN = "operator_token"  # noqa: S105
+    ISSUED_TOKEN = "issued_token"  # noqa: S105
+    LINK = "link"
+    SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authentication:
+    """Authentication of the acting principal, as stored with votes.
+
+    `at` is the time of sign-in of a session. `issued_by` is the principal that issued the credential (None: the
+    operator, or a session). `factors` names the factors of a session: `password`, later `passkey` or `provider`.
+    """
+
+    method: AuthenticationMethod = AuthenticationMethod.NONE
+    at: datetime | None = None
+    issued_by: uuid.UUID | None = None
+    factors: tuple[str, ...] = ()
+
+
 class Scope(StrEnum):
     """Permissions that a credential may ask for and a role may grant."""
 
@@ -89,9 +119,11 @@ class ActingContext:
 
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
     `grants` are the narrower scopes on single workflows and integrations, cut the same way. `reauthenticated_at` is the
-    time of the last password entry in this console session; a token never re-authenticates. `revision` names the state
-    of the files that configuration is applied from; versions keep it. `recorded_receipts` collects the public id and
-    the bytes of every receipt that is written with this context; None collects nothing.
+    time of the last password entry in this console session; a token never re-authenticates. `change_set_id` names the
+    change set that an independent person publishes with this context; `always_propose` makes every operation that can
+    need a second person describe its change instead of carrying it out. `revision` names the state of the files that
+    configuration is applied from; versions keep it. `recorded_receipts` collects the public id and the bytes of every
+    receipt that is written with this context; None collects nothing.
     """
 
     tenant_id: uuid.UUID
@@ -106,7 +138,10 @@ class ActingContext:
     credential_id: uuid.UUID | None = None
     entry_point: EntryPoint
     correlation_id: str
+    authentication: Authentication = field(default_factory=Authentication)
     reauthenticated_at: datetime | None = None
+    change_set_id: uuid.UUID | None = None
+    always_propose: bool = False
     revision: str = ""
     recorded_receipts: list[tuple[str, bytes]] | None = field(default=None, compare=False, repr=False)
 
@@ -162,6 +197,7 @@ def system_context(
         principal_name="system",
         roles=frozenset(),
         scopes=ALL_SCOPES,
+        authentication=Authentication(method=AuthenticationMethod.SYSTEM),
         entry_point=entry_point,
         correlation_id=correlation_id,
     )

@@ -11,7 +11,9 @@ POLICY_FOUR_EYES: Final = "policy_four_eyes"
 """A policy version must be published by another person than its authors."""
 FREEZE_FOUR_EYES: Final = "freeze_four_eyes"
 """A freeze must be lifted by another person than the one who set it."""
-FOUR_EYES: Final = (POLICY_FOUR_EYES, FREEZE_FOUR_EYES)
+IDENTITY_FOUR_EYES: Final = "identity_four_eyes"
+"""Changes to people, roles, groups and credentials of others must be confirmed by an independent steward."""
+FOUR_EYES: Final = (POLICY_FOUR_EYES, FREEZE_FOUR_EYES, IDENTITY_FOUR_EYES)
 
 
 def four_eyes_rule(tenant_id: uuid.UUID, slug: str) -> FourEyesRule | None:

@@ -19,7 +19,7 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.instance_models import Instance, StoredMetrics
 
-__all__ = ["Instance", "StoredMetrics"]  # models of this app, imported for Django
+__all__ = ["AccountDependence", "ChangeSet", "GrantRecord", "Instance", "StoredMetrics"]  # imported for Django
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
 
@@ -119,12 +119,17 @@ class User(AbstractBaseUser, PermissionsMixin):
 class Membership(TenantRow):
     """Membership of a principal in a tenant. Its roles are the role groups of the tenant that contain it.
 
-    `owner` is the person who answers for an agent or a service; people have none.
+    `owner` is the person who answers for an agent or a service; people have none. Memberships that the operator adds,
+    and those of agents and services, are accepted at once.
     """
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="memberships")
     owner = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     created_at = models.DateTimeField(default=clock.now, editable=False)
+    added_by = models.UUIDField(null=True, editable=False, help_text="Principal; empty: the operator.")
+    accepted_at = models.DateTimeField(
+        null=True, editable=False, help_text="Time at which a person accepted the invitation; votes need it."
+    )
 
     class Meta:
         constraints = [
@@ -265,6 +270,7 @@ class Credential(TenantRow):
     hint = models.CharField(max_length=16, editable=False, help_text="The first characters, to tell tokens apart.")
     label = models.CharField(max_length=200, blank=True)
     scopes = models.JSONField(default=list)
+    issued_by = models.UUIDField(null=True, editable=False, help_text="Principal; empty: the operator.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -283,3 +289,6 @@ class Credential(TenantRow):
     @property
     def is_live(self) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > clock.now())
+
+
+from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord  # noqa: E402

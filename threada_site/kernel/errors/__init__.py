@@ -27,6 +27,9 @@ from threada_site.kernel.errors.access import (
 )
 from threada_site.kernel.errors.base import FieldError, ThreadaError
 from threada_site.kernel.errors.configuration import (
+    ChangeSetClosed,
+    ChangeSetStale,
+    ConfirmationRequired,
     DocumentInvalid,
     EmergencyOver,
     EmergencyPending,

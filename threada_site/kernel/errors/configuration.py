@@ -1,5 +1,9 @@
 """Refusals of configuration changes."""
 
+from __future__ import annotations
+
+from typing import Any
+
 from threada_site.kernel.errors.base import AuthorizationRefusal, ValidationRefusal
 
 
@@ -64,6 +68,41 @@ class SecondPersonRequired(AuthorizationRefusal):
     status = 403
     title = "A second person is required"
     advice = "Ask another person with the permission who has not taken part yet."
+
+
+class ConfirmationRequired(AuthorizationRefusal):
+    """The change needs a second person. API, console and commands store it as a change set and answer 202.
+
+    `change` is a `threada_site.tenancy.change_sets.ProposedChange`.
+    """
+
+    reason_code = "confirmation_required"
+    status = 403
+    title = "A second person must confirm the change"
+    advice = "Ask an independent person to publish the change set."
+
+    change: Any = None
+
+    @classmethod
+    def of(cls, change: Any) -> ConfirmationRequired:
+        """Return the refusal of `change`."""
+        refusal = cls()
+        refusal.change = change
+        return refusal
+
+
+class ChangeSetStale(ValidationRefusal):
+    reason_code = "change_set_stale"
+    status = 409
+    title = "The change set no longer fits what is in force"
+    advice = "Make the change again, so that it shows the current difference."
+
+
+class ChangeSetClosed(ValidationRefusal):
+    reason_code = "change_set_closed"
+    status = 409
+    title = "The change set is closed"
+    advice = "Read it to see who published or rejected it."
 
 
 class PersonRequired(AuthorizationRefusal):

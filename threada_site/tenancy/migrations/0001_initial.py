@@ -157,6 +157,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("added_by", models.UUIDField(editable=False, help_text="Principal; empty: the operator.", null=True)),
+                (
+                    "accepted_at",
+                    models.DateTimeField(
+                        editable=False,
+                        null=True,
+                        help_text="Time at which a person accepted the invitation; votes need it.",
+                    ),
+                ),
             ],
             options={
                 "constraints": [
@@ -323,6 +332,7 @@ class Migration(migrations.Migration):
                 ),
                 ("label", models.CharField(blank=True, max_length=200)),
                 ("scopes", models.JSONField(default=list)),
+                ("issued_by", models.UUIDField(editable=False, help_text="Principal; empty: the operator.", null=True)),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("expires_at", models.DateTimeField(blank=True, null=True)),
                 ("revoked_at", models.DateTimeField(blank=True, editable=False, null=True)),
@@ -333,6 +343,139 @@ class Migration(migrations.Migration):
                     RowLevelSecurity(name="credential_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="credential_tenant_id_key"),
                 ]
+            },
+        ),
+        migrations.CreateModel(
+            name="AccountDependence",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                (
+                    "reason",
+                    models.CharField(
+                        choices=[
+                            ("created", "created the account"),
+                            ("invited", "sent the invitation"),
+                            ("reset", "reset the password"),
+                            ("issued", "issued a credential"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("ended_at", models.DateTimeField(editable=False, null=True)),
+                ("ended_by", models.UUIDField(editable=False, null=True)),
+                (
+                    "ended_how",
+                    models.CharField(blank=True, help_text="steward, identity_provider or operator", max_length=20),
+                ),
+                (
+                    "depends_on",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "user",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("ended_at__isnull", True)),
+                        fields=["tenant", "user"],
+                        name="accountdependence_open",
+                    )
+                ],
+                "constraints": [
+                    RowLevelSecurity(name="accountdependence_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="accountdependence_tenant_id_key"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ChangeSet",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("rule", models.CharField(max_length=63)),
+                ("operation", models.CharField(max_length=63)),
+                ("title", models.CharField(max_length=300)),
+                ("arguments", models.JSONField()),
+                ("before", models.JSONField(null=True)),
+                ("after", models.JSONField(null=True)),
+                ("digest", models.CharField(max_length=64)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("proposed", "proposed"),
+                            ("published", "published"),
+                            ("rejected", "rejected"),
+                            ("stale", "stale"),
+                        ],
+                        default="proposed",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "proposed_by",
+                    models.UUIDField(editable=False, help_text="Principal; empty: the operator.", null=True),
+                ),
+                ("proposed_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("parties", models.JSONField(default=list, help_text="Ids of people who have a part in the change.")),
+                ("closed_by", models.UUIDField(editable=False, null=True)),
+                ("closed_at", models.DateTimeField(editable=False, null=True)),
+                ("reason", models.CharField(blank=True, max_length=500)),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "status", "id"], name="changeset_by_status")],
+                "constraints": [
+                    RowLevelSecurity(name="changeset_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="changeset_tenant_id_key"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status", "proposed")),
+                        fields=("tenant", "digest"),
+                        name="changeset_proposed_once",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="GrantRecord",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("member", "membership"),
+                            ("role", "role"),
+                            ("group", "group"),
+                            ("scope", "scope on one object"),
+                        ],
+                        max_length=8,
+                    ),
+                ),
+                ("name", models.CharField(blank=True, max_length=160)),
+                ("effective_at", models.DateTimeField(default=clock.now, editable=False)),
+                (
+                    "granted_by",
+                    models.UUIDField(editable=False, help_text="Principal; empty: the operator.", null=True),
+                ),
+                ("confirmed_by", models.UUIDField(editable=False, null=True)),
+                ("confirmed_at", models.DateTimeField(editable=False, null=True)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "user",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="grantrecord_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="grantrecord_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "user", "kind", "name"), name="grantrecord_once"),
+                ],
             },
         ),
     ]

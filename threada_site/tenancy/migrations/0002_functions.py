@@ -17,6 +17,6 @@ class Migration(migrations.Migration):
         migrations.RunSQL(
             SQL.read_text(),
             "DROP FUNCTION threada_enter(bytea, text); DROP FUNCTION threada_tenants_of(uuid); "
-            "DROP FUNCTION threada_grants(uuid, uuid); DROP FUNCTION threada_belongs(text, text, uuid);",
+            "DROP FUNCTION threada_controllers(uuid, uuid); DROP FUNCTION threada_grants(uuid, uuid); DROP FUNCTION threada_belongs(text, text, uuid);",
         )
     ]

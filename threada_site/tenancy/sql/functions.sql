@@ -48,7 +48,7 @@ $$;
 -- the transaction. No row: no such token. `status` says what is wrong otherwise.
 CREATE OR REPLACE FUNCTION threada_enter(p_token_sha256 bytea, p_tenant text)
 RETURNS TABLE (status text, credential_id uuid, user_id uuid, username text, kind text,
-               tenant_id uuid, tenant_slug text, scopes jsonb, grants jsonb)
+               tenant_id uuid, tenant_slug text, scopes jsonb, grants jsonb, issued_by uuid)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -56,7 +56,7 @@ DECLARE
     state text := 'ok';
 BEGIN
     SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
-           c.last_used_at, u.is_active AND t.is_active AS active,
+           c.issued_by, c.last_used_at, u.is_active AND t.is_active AS active,
            EXISTS (SELECT 1 FROM tenancy_membership m WHERE m.user_id = u.id AND m.tenant_id = t.id) AS belongs,
            (SELECT count(*) FROM tenancy_membership m WHERE m.user_id = u.id) AS memberships
       INTO held
@@ -89,8 +89,23 @@ BEGIN
         CASE WHEN state = 'ok' THEN
             (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename))
                FROM threada_grants(held.user_id, held.tenant_id) g)
-        END;
+        END,
+        held.issued_by;
 END
+$$;
+
+-- Ids of the people who, directly or through a chain of open dependences, control the account of a principal.
+CREATE OR REPLACE FUNCTION threada_controllers(p_user uuid, p_tenant uuid) RETURNS uuid[]
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    WITH RECURSIVE controllers(id) AS (
+        SELECT d.depends_on_id FROM tenancy_accountdependence d
+         WHERE d.tenant_id = p_tenant AND d.user_id = p_user AND d.ended_at IS NULL
+        UNION
+        SELECT d.depends_on_id FROM controllers c
+          JOIN tenancy_accountdependence d
+            ON d.tenant_id = p_tenant AND d.user_id = c.id AND d.ended_at IS NULL
+    )
+    SELECT coalesce(array_agg(id), '{}') FROM controllers
 $$;
 
 -- The tenants a person belongs to: what the console offers after login.
