@@ -8,11 +8,13 @@ from typing import Final
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.grant_records import end_grants, record_grants
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.authority_models import GrantKind
 from threada_site.tenancy.models import Membership, PeopleGroup, PeopleGroupMember
 from threada_site.tenancy.upsert import Change, UpsertResult
 
@@ -43,12 +45,16 @@ def define_group(
     if name is not None and is_renamed:
         group.name = name
         group.save(update_fields=["name"])
-    of_group.filter(membership_id__in=current - asked).delete()
+    leaving = of_group.filter(membership_id__in=current - asked)
+    end_grants(list(leaving.values_list("membership__user_id", flat=True)), GrantKind.GROUP, slug, ctx=ctx)
+    leaving.delete()
     PeopleGroupMember.objects.bulk_create(
         PeopleGroupMember(tenant_id=ctx.tenant_id, group=group, membership=membership)
         for membership in wanted
         if membership.id not in current
     )
+    joining = [membership.user_id for membership in wanted if membership.id not in current]
+    record_grants(joining, GrantKind.GROUP, slug, ctx=ctx)
     inputs = {"group": slug, "members": sorted(membership.user.public_id for membership in wanted)}
     record(Entry(kind="group.defined", inputs=inputs), ctx=ctx)
     return UpsertResult(group, Change.CREATED if is_new else Change.CHANGED)
@@ -61,6 +67,7 @@ def remove_group(slug: str, *, ctx: ActingContext) -> None:
     removed, _ = PeopleGroup.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
     if not removed:
         raise errors.NotFound
+    end_grants(None, GrantKind.GROUP, slug, ctx=ctx)
     record(Entry(kind="group.removed", inputs={"group": slug}), ctx=ctx)
 
 

@@ -11,6 +11,7 @@ from django.core.exceptions import ValidationError
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.grant_records import end_grants, record_grants
 from threada_site.identity.roles import withdraw_scopes_on_objects
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.slugs import require_slug
@@ -18,6 +19,7 @@ from threada_site.identity.stewardship import require_steward, require_steward_o
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.authority_models import GrantKind
 from threada_site.tenancy.models import Credential, Membership, Role, User
 
 
@@ -71,6 +73,7 @@ def add_member(principal: User, *, ctx: ActingContext) -> Membership:
         },
     )
     if is_new:
+        record_grants([principal.id], GrantKind.MEMBER, ctx=ctx)
         record(Entry(kind="member.added", inputs={"principal": principal.public_id}), ctx=ctx)
     return membership
 
@@ -89,6 +92,7 @@ def remove_member(principal: User, *, ctx: ActingContext) -> None:
     groups = list(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", flat=True))
     principal.groups.remove(*groups)
     withdraw_scopes_on_objects(principal, ctx=ctx)
+    end_grants([principal.id], ctx=ctx)
     live = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal, revoked_at=None)
     revoked = [credential.public_id for credential in live.select_for_update().order_by("id")]
     live.update(revoked_at=clock.now())

@@ -15,11 +15,13 @@ from guardian.models import GroupObjectPermission, UserObjectPermission
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.grant_records import end_grants, record_grants, record_role_scopes
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.authority_models import GrantKind
 from threada_site.tenancy.models import Membership, Role, Tenant, TenantRow, User
 
 _MOST_NAMED: Final = 10
@@ -48,6 +50,7 @@ def remove_role(slug: str, *, ctx: ActingContext) -> None:
         )
     group = role.group
     role.delete()
+    record_role_scopes({slug: frozenset()}, ctx=ctx)
     GroupObjectPermission.objects.filter(group=group).delete()
     group.delete()
     record(Entry(kind="role.removed", inputs={"role": slug}), ctx=ctx)
@@ -69,6 +72,7 @@ def grant_role(principal: User, role: str, *, ctx: ActingContext) -> None:
     if principal.groups.filter(id=found.group_id).exists():
         return
     principal.groups.add(found.group)
+    record_grants([principal.id], GrantKind.ROLE, role, ctx=ctx)
     record(Entry(kind="role.granted", inputs={"principal": principal.public_id, "role": role}), ctx=ctx)
 
 
@@ -80,6 +84,7 @@ def withdraw_role(principal: User, role: str, *, ctx: ActingContext) -> None:
     if not principal.groups.filter(id=found.group_id).exists():
         return
     principal.groups.remove(found.group)
+    end_grants([principal.id], GrantKind.ROLE, role, ctx=ctx)
     record(Entry(kind="role.withdrawn", inputs={"principal": principal.public_id, "role": role}), ctx=ctx)
 
 
@@ -109,6 +114,7 @@ def grant_scope_on(principal: User, scope: Scope, target: TenantRow, *, ctx: Act
             )
         ]
     )
+    record_grants([principal.id], GrantKind.SCOPE, f"{scope.value}@{target.pk}", ctx=ctx)
     on = {"kind": content_type.model, "id": str(target)}
     record(
         Entry(kind="scope.granted", inputs={"principal": principal.public_id, "scope": scope.value, "on": on}), ctx=ctx
@@ -154,6 +160,7 @@ def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingCo
             for scope in sorted(scopes)
         ]
     )
+    record_role_scopes(scopes_by_role, ctx=ctx)
     return list(Role.objects.filter(tenant_id=ctx.tenant_id, slug__in=names).order_by("slug"))
 
 

@@ -79,6 +79,31 @@ class GrantRecord(TenantRow):
         return f"{self.kind} {self.name} of {self.user}"
 
 
+class RoleScopeRecord(TenantRow):
+    """Time from which a role has one of its scopes, and its confirmation as in `GrantRecord`.
+
+    A scope that is added to a role later counts like a new grant to each holder: through a role, a scope is in effect
+    from the later of both times, and is confirmed if both are (`grant_times.read_grant_times`). The row ends with the
+    scope; a scope that returns gets a new time.
+    """
+
+    role = models.CharField(max_length=63)
+    scope = models.CharField(max_length=40)
+    effective_at = models.DateTimeField(default=clock.now, editable=False)
+    granted_by = models.UUIDField(null=True, editable=False, help_text="Principal; empty: the operator.")
+    confirmed_by = models.UUIDField(null=True, editable=False)
+    confirmed_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("rolescoperecord"),
+            models.UniqueConstraint(fields=["tenant", "role", "scope"], name="rolescoperecord_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.scope} of {self.role}"
+
+
 class ChangeSetStatus(models.TextChoices):
     """Status of a change set."""
 

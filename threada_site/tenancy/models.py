@@ -19,7 +19,14 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.instance_models import Instance, StoredMetrics
 
-__all__ = ["AccountDependence", "ChangeSet", "GrantRecord", "Instance", "StoredMetrics"]  # imported for Django
+__all__ = [
+    "AccountDependence",
+    "ChangeSet",
+    "GrantRecord",
+    "Instance",
+    "RoleScopeRecord",
+    "StoredMetrics",
+]  # imported for Django
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
 
@@ -291,4 +298,4 @@ class Credential(TenantRow):
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > clock.now())
 
 
-from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord  # noqa: E402
+from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402

@@ -478,4 +478,27 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="RoleScopeRecord",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("role", models.CharField(max_length=63)),
+                ("scope", models.CharField(max_length=40)),
+                ("effective_at", models.DateTimeField(default=clock.now, editable=False)),
+                (
+                    "granted_by",
+                    models.UUIDField(editable=False, help_text="Principal; empty: the operator.", null=True),
+                ),
+                ("confirmed_by", models.UUIDField(editable=False, null=True)),
+                ("confirmed_at", models.DateTimeField(editable=False, null=True)),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="rolescoperecord_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="rolescoperecord_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "role", "scope"), name="rolescoperecord_once"),
+                ],
+            },
+        ),
     ]
