@@ -44,6 +44,7 @@ MESSAGE: Final = "nm"
 DATA_SUBJECT: Final = "su"
 PACK_VERSION: Final = "kv"
 CHANGE_SET: Final = "chg"
+ACCOUNT_LINK: Final = "al"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

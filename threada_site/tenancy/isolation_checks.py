@@ -46,8 +46,8 @@ def tenant_models_carry_constraints(**_kwargs: Any) -> list[CheckMessage]:
 
 
 def tenant_models() -> list[type[models.Model]]:
-    """Return all concrete tenant models."""
-    return [model for model in apps.get_models() if issubclass(model, TenantRow)]
+    """Return all tenant models with a table of their own."""
+    return [model for model in apps.get_models() if issubclass(model, TenantRow) and not model._meta.proxy]
 
 
 def isolation_problems() -> Sequence[str]:

@@ -21,6 +21,7 @@ from threada_site.tenancy.instance_models import Instance, StoredMetrics
 
 __all__ = [
     "AccountDependence",
+    "AccountLink",
     "ChangeSet",
     "GrantRecord",
     "Instance",
@@ -47,6 +48,9 @@ class Tenant(models.Model):
     slug = SlugColumn(unique=True)
     name = models.CharField(max_length=200)
     is_active = models.BooleanField(default=True)
+    personal_token_days = models.PositiveSmallIntegerField(
+        default=90, help_text="Longest life of a personal token, in days."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -92,6 +96,9 @@ class User(AbstractBaseUser, PermissionsMixin):
     kind = models.CharField(max_length=8, choices=[(kind.value, kind.value) for kind in PrincipalKind])
     display_name = models.CharField(max_length=200, blank=True)
     email = models.EmailField(blank=True)
+    email_confirmed_at = models.DateTimeField(
+        null=True, editable=False, help_text="Time at which the person used a link mailed to `email`."
+    )
     time_zone = models.CharField(max_length=64, blank=True, help_text="Time zone in which this person reads times.")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -298,4 +305,13 @@ class Credential(TenantRow):
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > clock.now())
 
 
+class PersonalToken(Credential):
+    """Credential of the reader, as listed on the page of personal tokens."""
+
+    class Meta:
+        proxy = True
+        verbose_name = "personal token"
+
+
+from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402

@@ -63,6 +63,12 @@ class Migration(migrations.Migration):
                 ("slug", SlugColumn(unique=True)),
                 ("name", models.CharField(max_length=200)),
                 ("is_active", models.BooleanField(default=True)),
+                (
+                    "personal_token_days",
+                    models.PositiveSmallIntegerField(
+                        default=90, help_text="Longest life of a personal token, in days."
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
@@ -104,6 +110,12 @@ class Migration(migrations.Migration):
                 ),
                 ("display_name", models.CharField(blank=True, max_length=200)),
                 ("email", models.EmailField(blank=True, max_length=254)),
+                (
+                    "email_confirmed_at",
+                    models.DateTimeField(
+                        editable=False, help_text="Time at which the person used a link mailed to `email`.", null=True
+                    ),
+                ),
                 (
                     "time_zone",
                     models.CharField(
@@ -343,6 +355,60 @@ class Migration(migrations.Migration):
                     RowLevelSecurity(name="credential_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="credential_tenant_id_key"),
                 ]
+            },
+        ),
+        migrations.CreateModel(
+            name="PersonalToken",
+            fields=[],
+            options={"verbose_name": "personal token", "proxy": True, "indexes": [], "constraints": []},
+            bases=("tenancy.credential",),
+        ),
+        migrations.CreateModel(
+            name="AccountLink",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[("invitation", "invitation"), ("reset", "password reset")], max_length=10
+                    ),
+                ),
+                (
+                    "address",
+                    models.EmailField(
+                        blank=True, help_text="Mail address; empty: the link is shown to a steward.", max_length=254
+                    ),
+                ),
+                ("token_sha256", models.BinaryField(max_length=32, null=True, unique=True)),
+                ("is_mailed", models.BooleanField(default=False, editable=False)),
+                ("mail_failure", models.CharField(blank=True, editable=False, max_length=500)),
+                (
+                    "created_by",
+                    models.UUIDField(
+                        editable=False, help_text="Principal; empty: the operator or the person.", null=True
+                    ),
+                ),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("expires_at", models.DateTimeField(editable=False)),
+                ("used_at", models.DateTimeField(editable=False, null=True)),
+                ("withdrawn_at", models.DateTimeField(editable=False, null=True)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "user",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+            ],
+            options={
+                "verbose_name": "invitation",
+                "constraints": [
+                    RowLevelSecurity(name="accountlink_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="accountlink_tenant_id_key"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("used_at__isnull", True), ("withdrawn_at__isnull", True)),
+                        fields=("tenant", "user", "purpose"),
+                        name="accountlink_open_once",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(

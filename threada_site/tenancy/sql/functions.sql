@@ -57,8 +57,10 @@ DECLARE
 BEGIN
     SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
            c.issued_by, c.last_used_at, u.is_active AND t.is_active AS active,
-           EXISTS (SELECT 1 FROM tenancy_membership m WHERE m.user_id = u.id AND m.tenant_id = t.id) AS belongs,
-           (SELECT count(*) FROM tenancy_membership m WHERE m.user_id = u.id) AS memberships
+           EXISTS (SELECT 1 FROM tenancy_membership m
+                    WHERE m.user_id = u.id AND m.tenant_id = t.id AND m.accepted_at IS NOT NULL) AS belongs,
+           (SELECT count(*) FROM tenancy_membership m
+             WHERE m.user_id = u.id AND m.accepted_at IS NOT NULL) AS memberships
       INTO held
       FROM tenancy_credential c
       JOIN tenancy_user u ON u.id = c.user_id
@@ -108,12 +110,27 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT coalesce(array_agg(id), '{}') FROM controllers
 $$;
 
--- The tenants a person belongs to: what the console offers after login.
+-- The tenants whose invitation a person accepted: what the console offers after login.
 CREATE OR REPLACE FUNCTION threada_tenants_of(p_user uuid)
 RETURNS TABLE (tenant_id uuid, slug text, name text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT t.id, t.slug::text, t.name::text
       FROM tenancy_membership m JOIN tenancy_tenant t ON t.id = m.tenant_id
-     WHERE m.user_id = p_user AND t.is_active
+     WHERE m.user_id = p_user AND m.accepted_at IS NOT NULL AND t.is_active
      ORDER BY t.slug
+$$;
+
+-- Return true if a principal is a member of, or invited to, another tenant than the given one.
+CREATE OR REPLACE FUNCTION threada_belongs_elsewhere(p_user uuid, p_tenant uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT EXISTS (SELECT 1 FROM tenancy_membership m WHERE m.user_id = p_user AND m.tenant_id <> p_tenant)
+$$;
+
+-- Tenant of a one-time link to an account, by the SHA-256 of its token. No row: no such link.
+CREATE OR REPLACE FUNCTION threada_tenant_of_link(p_token_sha256 bytea)
+RETURNS TABLE (tenant_id uuid, slug text, name text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT t.id, t.slug::text, t.name::text
+      FROM tenancy_accountlink l JOIN tenancy_tenant t ON t.id = l.tenant_id
+     WHERE l.token_sha256 = p_token_sha256 AND t.is_active
 $$;
