@@ -344,7 +344,11 @@ class MembershipSnapshot(TenantRow):
 
 
 class Delegation(TenantRow):
-    """Out-of-office delegation: one person decides in place of another. Kept after its end."""
+    """Out-of-office delegation: one person decides in place of another. Kept after its end.
+
+    A delegation that somebody else than the delegator created is not in force until `consented_at`: the delegator
+    consents, or a second person confirms it (`consented_by`).
+    """
 
     delegator = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     delegate = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
@@ -353,6 +357,8 @@ class Delegation(TenantRow):
     reason = models.CharField(max_length=500, blank=True)
     created_by = models.UUIDField(null=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
+    consented_by = models.UUIDField(null=True, editable=False, help_text="The delegator, or a second person.")
+    consented_at = models.DateTimeField(null=True, editable=False, help_text="Empty: not in force yet.")
     ended_at = models.DateTimeField(null=True, help_text="Time at which it was ended early.")
 
     class Meta:

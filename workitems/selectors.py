@@ -10,6 +10,7 @@ from django.db.models import Exists, OuterRef, Prefetch, QuerySet
 
 from integrations.models import Execution, Freeze
 from threada_site.database.prepared_reads import PreparedRead
+from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.approvers.active_members import approver_keys_of
 from workitems.lifecycle import StepStatus
@@ -188,6 +189,13 @@ def rejections_of(item: WorkItem) -> list[Vote]:
 def delegations(ctx: ActingContext) -> QuerySet[Delegation]:
     """Return past, current and future delegations."""
     return Delegation.objects.filter(tenant_id=ctx.tenant_id).select_related("delegator", "delegate")
+
+
+def delegations_to_consent_to(ctx: ActingContext) -> QuerySet[Delegation]:
+    """Return the delegations of the caller that somebody else proposed and that are not in force yet."""
+    return delegations(ctx).filter(
+        delegator_id=ctx.principal_id, consented_at__isnull=True, ended_at__isnull=True, ends_at__gt=clock.now()
+    )
 
 
 def saved_views(ctx: ActingContext) -> QuerySet[SavedView]:

@@ -190,8 +190,28 @@ def test_a_person_sets_and_ends_an_out_of_office_time(demo: Demo, console: Conso
 def test_who_manages_sets_others_out_of_office(demo: Demo, console: Console) -> None:
     admin = console("admin")
     until = (clock.now() + timedelta(days=3)).strftime("%Y-%m-%dT%H:%M")
+    assert "admin" not in names_in(admin, NEW_ABSENCE, "delegate")
     said = sent(admin, NEW_ABSENCE, delegator="finance-1", delegate="finance-2", ends_at=until)
-    assert said == "finance-2 stands in for finance-1."
+    assert said == "finance-2 stands in for finance-1 once finance-1 consents or a second person confirms it."
+    with unit_of_work(demo.tenant.id):
+        row = Delegation.objects.get(delegator__username="finance-1")
+    pages = {
+        name: console(name).get(reverse("admin:workitems_delegation_change", args=[row.public_id])).content.decode()
+        for name in ("finance-1", "finance-2", "admin")
+    }
+    assert {name: "Not in force yet" in page for name, page in pages.items()} == dict.fromkeys(pages, True)
+    assert {name for name, page in pages.items() if "Consent to delegation" in page} == {"finance-1"}
+    assert not any("Confirm delegation" in page for page in pages.values())
+    desk = reverse("admin:workitems_decisionstep_desk")
+    assert "asks for your consent" in console("finance-1").get(desk).content.decode()
+    assert "asks for your consent" not in console("finance-2").get(desk).content.decode()
+    confirm = reverse("admin:workitems_delegation_confirm", args=[row.public_id])
+    answer = console("admin").post(confirm)
+    assert "(second_person_required)" in str(next(iter(get_messages(answer.wsgi_request))))
+    consent = reverse("admin:workitems_delegation_consent", args=[row.public_id])
+    assert sent(console("finance-1"), consent) == "You have consented. The delegation is in force."
+    assert "asks for your consent" not in console("finance-1").get(desk).content.decode()
+    assert len(bodies(demo, "delegation.consented")) == 1
 
 
 def test_a_departed_approver_is_seen_at_once_on_the_pages(demo: Demo, busy: Busy, console: Console) -> None:

@@ -40,6 +40,8 @@ CONTRACT: Final = {
     "GET /delegations": "workitems:read",
     "POST /delegations": "decisions:decide",
     "GET /delegations/{delegation_id}": "workitems:read",
+    "POST /delegations/{delegation_id}/confirm": "workflow:manage",
+    "POST /delegations/{delegation_id}/consent": "decisions:decide",
     "POST /delegations/{delegation_id}/end": "decisions:decide",
     "POST /actions/execute": "actions:execute",
     "POST /executions/{execution_id}/cancel": "actions:execute",

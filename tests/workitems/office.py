@@ -21,7 +21,7 @@ from tests.factories import acting, acting_system, make_principal, make_token
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.roles import define_role
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
-from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.models import AccountDependence, Tenant, User
 from workitems import selectors
 from workitems.executions.request_action import ActionRequest, ActionStarted, execute_action
 from workitems.items.intake import IntakeRequest, create_work_item
@@ -99,6 +99,13 @@ class Office:
     def join(self, name: str, kind: str = "human", roles: tuple[str, ...] = ("requester",)) -> User:
         self.people[name] = make_principal(self.tenant, name, kind=PrincipalKind(kind), roles=roles)
         return self.people[name]
+
+    def depend(self, who: str, on: str) -> None:
+        """Let the account of `who` depend on `on`, as if `on` had created it."""
+        with unit_of_work(self.tenant.id):
+            AccountDependence.objects.create(
+                tenant_id=self.tenant.id, user=self.people[who], depends_on=self.people[on], reason="created"
+            )
 
     def put_rules(self, *rules: dict[str, Any], policy: str = "rules") -> None:
         with unit_of_work(self.tenant.id):

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Collection, Mapping
 
 from threada_site.database.router import read_connection
+from threada_site.tenancy.models import Credential, Membership
 
 
 def read_controllers(tenant_id: uuid.UUID, people: Collection[uuid.UUID]) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
@@ -25,3 +26,26 @@ def read_controllers(tenant_id: uuid.UUID, people: Collection[uuid.UUID]) -> dic
 def are_independent(one: uuid.UUID, other: uuid.UUID, controllers: Mapping[uuid.UUID, Collection[uuid.UUID]]) -> bool:
     """Return True if the two people share no controller. `controllers` is from `read_controllers`."""
     return frozenset(controllers[one]).isdisjoint(controllers[other])
+
+
+def is_independent_of(person: uuid.UUID, others: Collection[uuid.UUID | None], *, tenant_id: uuid.UUID) -> bool:
+    """Return True if `person` is independent of each of `others`, and of the people behind agents and services.
+
+    None among `others` is the operator, who is independent of everybody. Runs at most three statements.
+    """
+    named = {other for other in others if other is not None}
+    named |= people_behind(named, tenant_id=tenant_id)
+    if not named:
+        return True
+    controllers = read_controllers(tenant_id, {person, *named})
+    return all(are_independent(person, other, controllers) for other in named)
+
+
+def people_behind(principals: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> set[uuid.UUID]:
+    """Return those who own, added or issued a credential for the agents and services among `principals`."""
+    if not principals:
+        return set()
+    machines = Membership.objects.filter(tenant_id=tenant_id, user_id__in=principals).exclude(user__kind="human")
+    found = {who for pair in machines.values_list("owner_id", "added_by") for who in pair}
+    issued = Credential.objects.filter(tenant_id=tenant_id, user_id__in=principals).exclude(user__kind="human")
+    return {who for who in (*found, *issued.values_list("issued_by", flat=True)) if who is not None}

@@ -28,6 +28,12 @@ class Member:
         """Return the scopes on one workflow, from the tenant or from grants on the workflow."""
         return self.permissions.scopes | self.permissions.grants.workflows.get(workflow_id, frozenset())
 
+    @property
+    def decides_somewhere(self) -> bool:
+        """Return True if the member holds `decisions:decide` on the tenant or on a workflow."""
+        held = (self.permissions.scopes, *self.permissions.grants.workflows.values())
+        return any(Scope.DECISIONS_DECIDE in scopes for scopes in held)
+
 
 _MEMBERS: Final = """
     SELECT u.id, u.username, u.display_name, u.kind,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Final
 
 from django import forms
@@ -21,10 +22,19 @@ from workitems import selectors
 from workitems.api.filters import DelegationFilters
 from workitems.approvers.active_members import active_members_of
 from workitems.models import Delegation
-from workitems.steps.delegations import OutOfOffice, delegate, end_delegation, locked_delegation
+from workitems.steps.delegations import (
+    OutOfOffice,
+    confirm_delegation,
+    consent_to_delegation,
+    delegate,
+    end_delegation,
+    locked_delegation,
+    may_confirm,
+)
 from workitems.steps.reassignment import named_principal
 
 MOST_CHOICES: Final = 300
+PROPOSED: Final = "proposed"
 
 
 class InstantInput(forms.DateTimeInput):
@@ -41,7 +51,8 @@ class OutOfOfficeForm(ConsoleForm):
 
     intro = (
         "The delegate may vote in place of the delegator. Both together count once, and an exclusion of one excludes "
-        "the other. Permissions are not transferred: the delegate needs the permission to decide."
+        "the other. Permissions are not transferred: the delegate needs the permission to decide. A delegation for "
+        "another person is in force once that person consents, or a second person confirms it."
     )
     delegator = forms.ChoiceField(label="Delegator")
     delegate = forms.ChoiceField(label="Delegate")
@@ -53,11 +64,7 @@ class OutOfOfficeForm(ConsoleForm):
         people = list(active_members_of(self.ctx.tenant_id))
         names = [member.username for member in people]
         deciding = [
-            member.username
-            for member in people
-            if member.id != self.ctx.principal_id or Scope.WORKFLOW_MANAGE in self.ctx.scopes
-            if Scope.DECISIONS_DECIDE in member.permissions.scopes
-            or any(Scope.DECISIONS_DECIDE in scopes for scopes in member.permissions.grants.workflows.values())
+            member.username for member in people if member.id != self.ctx.principal_id and member.decides_somewhere
         ]
         if Scope.WORKFLOW_MANAGE not in self.ctx.scopes:
             del self.fields["delegator"]
@@ -101,10 +108,17 @@ class DelegationAdmin(TenantAdmin):
     def page(self, row: Delegation, *, ctx: ActingContext) -> dict[str, Any]:
         is_theirs = ctx.principal_id in (row.delegator_id, row.delegate_id)
         may_end = ctx.has_scope_anywhere(Scope.DECISIONS_DECIDE) and (is_theirs or Scope.WORKFLOW_MANAGE in ctx.scopes)
+        is_proposed = phase_of(row) == PROPOSED
         return {
             "phase": phase_of(row),
-            "created_by": User.objects.filter(id=row.created_by).first() if row.created_by else "the instance",
+            "created_by": _name(row.created_by),
+            "consented_by": _name(row.consented_by),
             "may_end": may_end and row.ended_at is None and row.ends_at > clock.now(),
+            "is_proposed": is_proposed,
+            "may_consent": is_proposed
+            and ctx.principal_id == row.delegator_id
+            and ctx.has_scope_anywhere(Scope.DECISIONS_DECIDE),
+            "may_confirm": is_proposed and ctx.principal_id != row.delegator_id and may_confirm(row, ctx=ctx),
         }
 
     @form_page("Set out of office", form=OutOfOfficeForm, scope=Scope.DECISIONS_DECIDE, submit="Set out of office")
@@ -120,14 +134,24 @@ class DelegationAdmin(TenantAdmin):
             ),
             ctx=call.ctx,
         )
-        return Done(f"{row.delegate.username} stands in for {row.delegator.username}.", self.url_of(row))
+        said = f"{row.delegate.username} stands in for {row.delegator.username}"
+        if row.consented_at is None:
+            said += f" once {row.delegator.username} consents or a second person confirms it"
+        return Done(f"{said}.", self.url_of(row))
+
+    @action(Scope.DECISIONS_DECIDE)
+    def consent(self, call: Call) -> Done:
+        consent_to_delegation(_locked(call), ctx=call.ctx)
+        return Done("You have consented. The delegation is in force.")
+
+    @action(Scope.WORKFLOW_MANAGE)
+    def confirm(self, call: Call) -> Done:
+        confirm_delegation(_locked(call), ctx=call.ctx)
+        return Done("The delegation is confirmed and in force.")
 
     @action(Scope.DECISIONS_DECIDE)
     def end(self, call: Call) -> Done:
-        parsed = ids.parse_public_id(ids.DELEGATION, call.key)
-        if parsed is None:
-            raise errors.NotFound
-        end_delegation(locked_delegation(parsed, ctx=call.ctx), ctx=call.ctx)
+        end_delegation(_locked(call), ctx=call.ctx)
         return Done("The delegation has ended. Decisions of the delegate remain valid.")
 
 
@@ -136,7 +160,20 @@ def phase_of(row: Delegation) -> str:
     now = clock.now()
     if row.ends_at <= now:
         return "ended"
+    if row.consented_at is None:
+        return PROPOSED
     return "active" if row.starts_at <= now else "planned"
+
+
+def _locked(call: Call) -> Delegation:
+    parsed = ids.parse_public_id(ids.DELEGATION, call.key)
+    if parsed is None:
+        raise errors.NotFound
+    return locked_delegation(parsed, ctx=call.ctx)
+
+
+def _name(principal_id: uuid.UUID | None) -> Any:
+    return (principal_id and User.objects.filter(id=principal_id).first()) or "the instance"
 
 
 def _person(name: str, field: str, *, ctx: ActingContext) -> User:

@@ -99,6 +99,7 @@ def desk_page(query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
     further = _cursor(shown[-1]) if len(steps) > PER_PAGE else ""
     return {
         "groups": _groups(shown, ctx=ctx),
+        "proposed_delegations": list(selectors.delegations_to_consent_to(ctx).order_by("id")[:PER_PAGE]),
         "is_empty": not shown,
         "filters": [
             ShownFilter("workflow_id", "Workflow", "select", sent.get("workflow_id", ""), workflow_choices(ctx)),

@@ -23,7 +23,14 @@ from workitems import selectors
 from workitems.api.filters import DelegationFilters
 from workitems.api.resources.steps import DELEGATION
 from workitems.api.shapes import DELEGATE
-from workitems.steps.delegations import OutOfOffice, delegate, end_delegation, locked_delegation
+from workitems.steps.delegations import (
+    OutOfOffice,
+    confirm_delegation,
+    consent_to_delegation,
+    delegate,
+    end_delegation,
+    locked_delegation,
+)
 from workitems.steps.reassignment import named_principal
 
 
@@ -47,10 +54,12 @@ class Delegations(TenantView):
         "createDelegation",
         "Create a delegation",
         tag="Decisions",
-        description="A delegate is eligible where the delegator is; exclusions apply to both. They never chain.",
+        description="A delegate is eligible where the delegator is; exclusions apply to both. They never chain. A "
+        "delegation of somebody else is a proposal: it is in force once the delegator consents or an independent "
+        "person confirms it.",
         body=DELEGATE,
         answers={201: DELEGATION},
-        reasons=("delegate_not_eligible", "delegation_overlaps"),
+        reasons=("delegate_not_eligible", "delegation_overlaps", "person_required"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
@@ -73,6 +82,53 @@ class DelegationDetail(TenantView):
         row = selectors.delegations(request.auth).filter(id=path_id(ids.DELEGATION, delegation_id)).first()
         if row is None:
             raise errors.NotFound
+        return Response(DELEGATION.represent(row, now=clock.now()))
+
+
+class ConsentToDelegation(TenantView):
+    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
+
+    @operation(
+        "consentToDelegation",
+        "Consent to a delegation",
+        tag="Decisions",
+        description="The delegator consents to a delegation that somebody else proposed. It is in force from then on.",
+        body=EMPTY,
+        answers={200: DELEGATION},
+        reasons=("permission_denied", "delegation_ended", "delegation_overlaps", "delegate_not_eligible"),
+    )
+    @idempotent
+    def post(self, request: Any, delegation_id: str) -> Response:
+        EMPTY.check(request.data)
+        row = locked_delegation(path_id(ids.DELEGATION, delegation_id), ctx=request.auth)
+        consent_to_delegation(row, ctx=request.auth)
+        return Response(DELEGATION.represent(row, now=clock.now()))
+
+
+class ConfirmDelegation(TenantView):
+    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "confirmDelegation",
+        "Confirm a delegation in place of the delegator",
+        tag="Decisions",
+        description="A second person confirms a proposed delegation if the delegator cannot consent. The person must "
+        "be independent of the creator and of the delegate.",
+        body=EMPTY,
+        answers={200: DELEGATION},
+        reasons=(
+            "person_required",
+            "second_person_required",
+            "delegation_ended",
+            "delegation_overlaps",
+            "delegate_not_eligible",
+        ),
+    )
+    @idempotent
+    def post(self, request: Any, delegation_id: str) -> Response:
+        EMPTY.check(request.data)
+        row = locked_delegation(path_id(ids.DELEGATION, delegation_id), ctx=request.auth)
+        confirm_delegation(row, ctx=request.auth)
         return Response(DELEGATION.represent(row, now=clock.now()))
 
 

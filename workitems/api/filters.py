@@ -52,7 +52,7 @@ class DelegationFilters(CreatedWindow):
 
     def filter_active(self, queryset: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
         now = clock.now()
-        active = Q(starts_at__lte=now, ends_at__gt=now)
+        active = Q(starts_at__lte=now, ends_at__gt=now, consented_at__isnull=False)
         return queryset.filter(active) if value == "true" else queryset.exclude(active)
 
 

@@ -218,7 +218,7 @@ DELEGATE: Final = shape(
         "delegate": {**_TO, "description": "pr_… or the name of the delegate."},
         "delegator": {
             **_TO,
-            "description": "The person out of office; absent: the caller. Others need workflow:manage.",
+            "description": "The person out of office; absent: the caller. Proposing for others needs workflow:manage.",
         },
         "starts_at": {**_INSTANT, "description": "RFC 3339 with an offset; absent: now."},
         "ends_at": _INSTANT,

@@ -37,6 +37,8 @@ urlpatterns = [
     path("me/notification-preferences", notifications.NotificationPreferences.as_view()),
     path("delegations", delegations.Delegations.as_view()),
     path("delegations/<str:delegation_id>", delegations.DelegationDetail.as_view()),
+    path("delegations/<str:delegation_id>/consent", delegations.ConsentToDelegation.as_view()),
+    path("delegations/<str:delegation_id>/confirm", delegations.ConfirmDelegation.as_view()),
     path("delegations/<str:delegation_id>/end", delegations.EndDelegation.as_view()),
     path("actions/execute", actions.ExecuteAction.as_view()),
     path("executions", actions.Executions.as_view()),

@@ -48,9 +48,11 @@ def active_members_of(
 
 
 def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
-    """Return the delegations at `now`: delegate → delegators. Delegations do not chain."""
+    """Return the delegations in force at `now`: delegate → delegators. Delegations do not chain."""
     found: dict[uuid.UUID, set[uuid.UUID]] = {}
-    active = Delegation.objects.filter(tenant_id=tenant_id, ends_at__gt=now, starts_at__lte=now)
+    active = Delegation.objects.filter(
+        tenant_id=tenant_id, ends_at__gt=now, starts_at__lte=now, consented_at__isnull=False
+    )
     for delegate, delegator in active.values_list("delegate_id", "delegator_id"):
         found.setdefault(delegate, set()).add(delegator)
     return {delegate: frozenset(delegators) for delegate, delegators in found.items()}
@@ -91,7 +93,7 @@ def approvers_matching(targets: Iterable[Leaf], people: Iterable[Approver]) -> l
 def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> tuple[frozenset[str], frozenset[uuid.UUID]]:
     """Return the keys of the acting principal, and the members whose exclusion also excludes this principal.
 
-    The keys include those of the delegators of the principal.
+    The keys include those of the delegators of the principal who may decide.
     """
     keys = approver_keys(
         name=ctx.principal_name,
@@ -104,6 +106,8 @@ def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> tupl
     delegators = standing.get(ctx.principal_id)
     if delegators:
         for member in members(ctx.tenant_id, among=delegators, humans_only=True):
+            if not member.decides_somewhere:
+                continue
             keys |= approver_keys(
                 name=member.username,
                 roles=member.permissions.roles,

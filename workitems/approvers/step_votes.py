@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from policies.language.approvals import ApprovalRule, from_json, has_stages
-from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import (
     ActiveMembers,
@@ -63,7 +63,7 @@ class StepVotes:
                 )
                 for vote in self.votes
             ],
-            [approver_of(member, workflow_id=self.workflow_id) for member in self.active_members],
+            self._approvers.values(),
             excluded=self.step.excluded_ids,
             stands_for=self.stands_for,
             stand_ins=escalation_leaves(self.step.escalated_to),
@@ -79,8 +79,16 @@ class StepVotes:
 
     def eligible_ids(self) -> set[uuid.UUID]:
         """Return the ids of the members whose vote counts."""
-        approvers = (approver_of(member, workflow_id=self.workflow_id) for member in self.active_members)
-        return {one.id for one in approvers if self._eligibility(one) is Eligibility.COUNTS}
+        return {one.id for one in self._approvers.values() if self._eligibility(one) is Eligibility.COUNTS}
+
+    @cached_property
+    def _approvers(self) -> dict[uuid.UUID, Approver]:
+        """The members who hold `decisions:decide` on the workflow. Nobody stands in for others: they have no seat."""
+        return {
+            member.id: approver_of(member, workflow_id=self.workflow_id)
+            for member in self.active_members
+            if Scope.DECISIONS_DECIDE in member.scopes_on(self.workflow_id)
+        }
 
     def _eligibility(self, approver: Approver) -> Eligibility:
         """Return the eligibility of one approver.
@@ -88,11 +96,10 @@ class StepVotes:
         A delegate no longer acts for a delegator once that delegator, or another delegate of theirs, has voted.
         """
         taken = principals_of(vote for vote in self.votes if vote.voter_id != approver.id)
-        known = self.active_members.by_id
         delegators = [
-            approver_of(known[delegator], workflow_id=self.workflow_id)
+            self._approvers[delegator]
             for delegator in self.stands_for.get(approver.id, ())
-            if delegator in known and delegator not in taken
+            if delegator in self._approvers and delegator not in taken
         ]
         return count_votes.eligibility(
             self.rule,

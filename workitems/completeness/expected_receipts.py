@@ -12,7 +12,7 @@ from functools import reduce
 from operator import getitem
 from typing import Any, Final
 
-from django.db.models import Exists, Model, OuterRef, Q
+from django.db.models import Exists, F, Model, OuterRef, Q
 
 from integrations.models import Freeze, Integration, IntegrationVersion, StoredSecret
 from policies.models import (
@@ -195,6 +195,14 @@ EXPECTED_RECEIPTS: Final = (
     ReceiptExpectation("freeze.set", _FREEZE, Freeze, _id(ids.FREEZE)),
     ReceiptExpectation("freeze.lifted", _FREEZE, Freeze, _id(ids.FREEZE), condition=_LIFTED),
     ReceiptExpectation("delegation.created", _DELEGATION, Delegation, _id(ids.DELEGATION)),
+    ReceiptExpectation(
+        "delegation.consented",
+        _DELEGATION,
+        Delegation,
+        _id(ids.DELEGATION),
+        condition=Q(consented_at__isnull=False) & ~Q(created_by=F("delegator_id")),
+        other_kinds=("delegation.confirmed",),
+    ),
     ReceiptExpectation(
         "delegation.ended", _DELEGATION, Delegation, _id(ids.DELEGATION), condition=Q(ended_at__isnull=False)
     ),

@@ -764,6 +764,14 @@ class Migration(migrations.Migration):
                 ("reason", models.CharField(blank=True, max_length=500)),
                 ("created_by", models.UUIDField(null=True)),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                (
+                    "consented_by",
+                    models.UUIDField(editable=False, help_text="The delegator, or a second person.", null=True),
+                ),
+                (
+                    "consented_at",
+                    models.DateTimeField(editable=False, help_text="Empty: not in force yet.", null=True),
+                ),
                 ("ended_at", models.DateTimeField(help_text="Time at which it was ended early.", null=True)),
             ],
             options={

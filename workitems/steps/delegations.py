@@ -1,7 +1,8 @@
 """Out-of-office delegations: for a period, a delegate decides in another approver's place.
 
 A delegate is eligible where the delegator is, and is excluded with the delegator. A delegation grants no scope, so only
-members who may decide already can be delegates. Delegations do not chain.
+members who may decide already can be delegates. Delegations do not chain. A delegation that somebody else proposes
+needs the consent of the delegator, or a second person.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.clock import rfc3339
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.members import members
 from threada_site.tenancy.models import Membership, User
 from workitems.models import Delegation
@@ -37,45 +39,86 @@ class OutOfOffice:
 
 
 def delegate(out_of_office: OutOfOffice, *, ctx: ActingContext) -> Delegation:
-    """Create a delegation. Members do so for themselves; holders of `workflow:manage` for anyone.
+    """Create a delegation. People do so for themselves; people with `workflow:manage` propose one for anyone.
 
-    Receipt `delegation.created`. Raises `PermissionDenied`, `InvalidRequest` for an invalid period,
-    `DelegateNotEligible`, `DelegationOverlaps`.
+    A proposed delegation is not in force until the delegator consents or a second person confirms it. Its creator, and
+    people who are not independent of the creator, cannot be the delegate. Receipt `delegation.created`. Raises
+    `PersonRequired`, `PermissionDenied`, `InvalidRequest` for an invalid period, `DelegateNotEligible`,
+    `DelegationOverlaps`.
     """
     require_unit_of_work(ctx.tenant_id)
     _check_may_act_for(out_of_office.delegator.id, ctx=ctx)
     now = clock.now()
-    starts_at = out_of_office.starts_at or now
-    _check_times(starts_at, out_of_office.ends_at, now=now)
-    _check_people(out_of_office, tenant_id=ctx.tenant_id)
-    Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=out_of_office.delegator).first()
-    others = Delegation.objects.filter(tenant_id=ctx.tenant_id, delegator=out_of_office.delegator)
-    if others.filter(starts_at__lt=out_of_office.ends_at, ends_at__gt=starts_at).exists():
-        raise errors.DelegationOverlaps(f"{out_of_office.delegator.username} has a delegate in that time already.")
-    row = Delegation.objects.create(
+    row = Delegation(
         tenant_id=ctx.tenant_id,
         delegator=out_of_office.delegator,
         delegate=out_of_office.delegate,
-        starts_at=starts_at,
+        starts_at=out_of_office.starts_at or now,
         ends_at=out_of_office.ends_at,
         reason=out_of_office.reason,
-        created_by=None if ctx.is_system else ctx.principal_id,
+        created_by=ctx.principal_id,
     )
-    record(Entry(kind="delegation.created", inputs=_inputs(row)), ctx=ctx)
+    if row.delegator_id == ctx.principal_id:
+        row.consented_by, row.consented_at = ctx.principal_id, now
+    _check_times(row.starts_at, row.ends_at, now=now)
+    _check_people(row)
+    _check_overlap(row)
+    row.save(force_insert=True)
+    record(Entry(kind="delegation.created", inputs=_inputs(row), outcome=_outcome(row)), ctx=ctx)
     return row
 
 
-def end_delegation(row: Delegation, *, ctx: ActingContext) -> None:
-    """End a locked delegation now. Allowed for the delegator, the delegate, and holders of `workflow:manage`.
+def consent_to_delegation(row: Delegation, *, ctx: ActingContext) -> None:
+    """Bring a locked delegation that somebody else created into force, as its delegator.
 
-    Votes of the delegate remain valid. Receipt `delegation.ended`. Raises `PermissionDenied`, `DelegationEnded`.
+    Nothing happens if it is in force already. Receipt `delegation.consented`. Raises `PermissionDenied`,
+    `DelegationEnded`, `DelegateNotEligible`, `DelegationOverlaps`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    if not ctx.is_person or ctx.principal_id != row.delegator_id:
+        raise errors.PermissionDenied("Only the delegator can consent to this delegation.")
+    _bring_into_force(row, "delegation.consented", ctx=ctx)
+
+
+def confirm_delegation(row: Delegation, *, ctx: ActingContext) -> None:
+    """Bring a locked delegation into force in place of the delegator, as a second person with `workflow:manage`.
+
+    Nothing happens if it is in force already. Receipt `delegation.confirmed`. Raises `PersonRequired`,
+    `PermissionDenied`, `SecondPersonRequired` for the delegate, the creator, and people who are not independent of
+    them, `DelegationEnded`, `DelegateNotEligible`, `DelegationOverlaps`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    if not ctx.is_person:
+        raise errors.PersonRequired("Only a person can confirm a delegation.")
+    if Scope.WORKFLOW_MANAGE not in ctx.scopes:
+        raise errors.PermissionDenied("Confirming a delegation needs workflow:manage.")
+    if not may_confirm(row, ctx=ctx):
+        raise errors.SecondPersonRequired(
+            "Somebody else has to confirm it, who is independent of its creator and of the delegate."
+        )
+    _bring_into_force(row, "delegation.confirmed", ctx=ctx)
+
+
+def may_confirm(row: Delegation, *, ctx: ActingContext) -> bool:
+    """Return True if the acting person manages workflows and is independent of creator and delegate."""
+    return (
+        ctx.is_person
+        and Scope.WORKFLOW_MANAGE in ctx.scopes
+        and is_independent_of(ctx.principal_id, [row.created_by, row.delegate_id], tenant_id=ctx.tenant_id)
+    )
+
+
+def end_delegation(row: Delegation, *, ctx: ActingContext) -> None:
+    """End a locked delegation now. Allowed for the delegator, the delegate, and people with `workflow:manage`.
+
+    Votes of the delegate remain valid. Receipt `delegation.ended`. Raises `PersonRequired`, `PermissionDenied`,
+    `DelegationEnded`.
     """
     require_unit_of_work(ctx.tenant_id)
     if ctx.principal_id != row.delegate_id:
         _check_may_act_for(row.delegator_id, ctx=ctx)
     now = clock.now()
-    if row.ended_at is not None or row.ends_at <= now:
-        raise errors.DelegationEnded(f"It ended at {rfc3339(row.ends_at)}.")
+    _check_not_ended(row, now=now)
     row.ended_at = now
     row.ends_at = max(now, row.starts_at)
     row.save(update_fields=["ended_at", "ends_at"])
@@ -90,11 +133,38 @@ def locked_delegation(delegation_id: uuid.UUID, *, ctx: ActingContext) -> Delega
     return row
 
 
-def _check_may_act_for(person_id: uuid.UUID, *, ctx: ActingContext) -> None:
-    if Scope.WORKFLOW_MANAGE in ctx.scopes:
+def _bring_into_force(row: Delegation, kind: str, *, ctx: ActingContext) -> None:
+    now = clock.now()
+    _check_not_ended(row, now=now)
+    if row.consented_at is not None:
         return
-    if ctx.principal_kind is not PrincipalKind.HUMAN or ctx.principal_id != person_id:
+    _check_people(row)
+    _check_overlap(row)
+    row.consented_by, row.consented_at = ctx.principal_id, now
+    row.save(update_fields=["consented_by", "consented_at"])
+    record(Entry(kind=kind, inputs=_inputs(row), outcome=_outcome(row)), ctx=ctx)
+
+
+def _check_may_act_for(person_id: uuid.UUID, *, ctx: ActingContext) -> None:
+    if not ctx.is_person:
+        raise errors.PersonRequired("Only people delegate, end or propose delegations.")
+    if ctx.principal_id != person_id and Scope.WORKFLOW_MANAGE not in ctx.scopes:
         raise errors.PermissionDenied("People delegate for themselves; for others it needs workflow:manage.")
+
+
+def _check_not_ended(row: Delegation, *, now: datetime) -> None:
+    if row.ended_at is not None or row.ends_at <= now:
+        raise errors.DelegationEnded(f"It ended at {rfc3339(row.ends_at)}.")
+
+
+def _check_overlap(row: Delegation) -> None:
+    """Raise `DelegationOverlaps` if a delegation in force covers part of the period. Locks out concurrent checks."""
+    Membership.objects.select_for_update().filter(tenant_id=row.tenant_id, user_id=row.delegator_id).first()
+    others = Delegation.objects.filter(
+        tenant_id=row.tenant_id, delegator_id=row.delegator_id, consented_at__isnull=False
+    ).exclude(id=row.id)
+    if others.filter(starts_at__lt=row.ends_at, ends_at__gt=row.starts_at).exists():
+        raise errors.DelegationOverlaps(f"{row.delegator.username} has a delegate in that time already.")
 
 
 def _check_times(starts_at: datetime, ends_at: datetime, *, now: datetime) -> None:
@@ -107,28 +177,33 @@ def _check_times(starts_at: datetime, ends_at: datetime, *, now: datetime) -> No
         raise errors.InvalidRequest(f"ends_at {problem}.", errors=[FieldError("/ends_at", problem)])
 
 
-def _check_people(out_of_office: OutOfOffice, *, tenant_id: uuid.UUID) -> None:
+def _check_people(row: Delegation) -> None:
+    """Raise an error unless delegator and delegate are people here and the delegate may stand in."""
     found = {
         member.id: member
-        for member in members(
-            tenant_id, among=[out_of_office.delegator.id, out_of_office.delegate.id], humans_only=True
-        )
+        for member in members(row.tenant_id, among=[row.delegator_id, row.delegate_id], humans_only=True)
     }
-    if out_of_office.delegator.id not in found:
+    if row.delegator_id not in found:
         raise errors.InvalidRequest(
             "Only people of this tenant have delegates.", errors=[FieldError("/delegator", "is not a person here")]
         )
-    member = found.get(out_of_office.delegate.id)
-    decides = member is not None and (
-        Scope.DECISIONS_DECIDE in member.permissions.scopes
-        or any(Scope.DECISIONS_DECIDE in held for held in member.permissions.grants.workflows.values())
+    member = found.get(row.delegate_id)
+    if member is None or not member.decides_somewhere or row.delegate_id == row.delegator_id:
+        raise _not_eligible(row, "name another person of this tenant who holds decisions:decide.")
+    is_proposed = row.created_by != row.delegator_id
+    if is_proposed and not is_independent_of(row.delegate_id, [row.created_by], tenant_id=row.tenant_id):
+        raise _not_eligible(row, "whoever delegates for others cannot name themselves or people who depend on them.")
+
+
+def _not_eligible(row: Delegation, advice: str) -> errors.DelegateNotEligible:
+    return errors.DelegateNotEligible(
+        f"{row.delegate.username} cannot stand in for {row.delegator.username}: {advice}",
+        errors=[FieldError("/delegate", "cannot stand in", "not_eligible")],
     )
-    if not decides or out_of_office.delegate.id == out_of_office.delegator.id:
-        raise errors.DelegateNotEligible(
-            f"{out_of_office.delegate.username} cannot stand in for {out_of_office.delegator.username}: name another "
-            "person of this tenant who holds decisions:decide.",
-            errors=[FieldError("/delegate", "cannot stand in", "not_eligible")],
-        )
+
+
+def _outcome(row: Delegation) -> dict[str, bool]:
+    return {"consented": row.consented_at is not None}
 
 
 def _inputs(row: Delegation) -> dict[str, str]:

@@ -53,7 +53,7 @@ from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.retention.erasure import erase_subject
 from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 from workitems.retention.upsert_rule import withdraw_retention
-from workitems.steps.delegations import OutOfOffice, delegate, end_delegation
+from workitems.steps.delegations import OutOfOffice, consent_to_delegation, delegate, end_delegation
 
 FIRE = Emergency("The bank answers twice.", timedelta(hours=4))
 HOUR = timedelta(hours=1)
@@ -112,6 +112,8 @@ def _people(office: Office) -> None:
     now = clock.now()
     out_of_office = OutOfOffice(delegator=office.people["fay"], delegate=office.people["finn"], ends_at=now + HOUR)
     end_delegation(delegate(out_of_office, ctx=office.ctx("fay")), ctx=office.ctx("fay"))
+    proposed = OutOfOffice(delegator=office.people["fred"], delegate=office.people["finn"], ends_at=now + HOUR)
+    consent_to_delegation(delegate(proposed, ctx=ada), ctx=office.ctx("fred"))
     remove_member(office.people["wim"], ctx=ada)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,10 +11,20 @@ import pytest
 from tests.workitems.office import RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.principals import remove_member
+from threada_site.identity.roles import define_role, withdraw_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import Scope
+from workitems import selectors
 from workitems.models import Delegation
-from workitems.steps.delegations import OutOfOffice, delegate, end_delegation, locked_delegation
+from workitems.steps.delegations import (
+    OutOfOffice,
+    confirm_delegation,
+    consent_to_delegation,
+    delegate,
+    end_delegation,
+    locked_delegation,
+)
 from workitems.steps.reachability_sweep import sweep_reachability
 
 DAY = timedelta(days=1)
@@ -36,6 +47,13 @@ def let_stand_in(
             ends_at=ends_at or clock.now() + DAY,
         )
         return delegate(out_of_office, ctx=office.ctx(by or of))
+
+
+def bring_into_force(
+    office: Office, row: Delegation, by: str, operation: Callable[..., None] = consent_to_delegation
+) -> None:
+    with unit_of_work(office.tenant.id):
+        operation(locked_delegation(row.id, ctx=office.system), ctx=office.ctx(by))
 
 
 def end(office: Office, row: Delegation, by: str) -> None:
@@ -78,7 +96,7 @@ def test_when_who_is_away_has_voted_there_is_no_place_left(office: Office) -> No
 
 def test_a_delegate_of_the_requester_is_excluded(office: Office) -> None:
     _, step, _ = office.awaiting()
-    let_stand_in(office, "fay", "rita", by="ada")
+    let_stand_in(office, "fay", "rita")
     with pytest.raises(errors.VoterExcluded):
         office.vote(step, "fay")
 
@@ -115,15 +133,133 @@ def test_a_delegate_makes_that_somebody_can_decide(office: Office) -> None:
         ("fay", "fay", "fay", errors.DelegateNotEligible),
         ("bot", "fay", "fay", errors.DelegateNotEligible),
         ("vera", "bot", "ada", errors.InvalidRequest),
+        ("vera", "fay", "bot", errors.PersonRequired),
+        ("vera", "fay", "boss", errors.PersonRequired),
+        ("ada", "fay", "ada", errors.DelegateNotEligible),
+        ("puppet", "fay", "ada", errors.DelegateNotEligible),
     ],
 )
 def test_delegates_that_are_not_permitted_are_refused(
     office: Office, who: str, of: str, by: str, error: type[Exception]
 ) -> None:
     office.join("bot", kind="agent", roles=("approver", "finance"))
+    office.join("boss", kind="service", roles=("tenant_admin",))
+    office.join("puppet", roles=("approver",))
+    office.depend("puppet", on="ada")
     with pytest.raises(error):
         let_stand_in(office, who, of, by=by)
     assert office.count(Delegation) == 0
+
+
+def test_a_proposed_delegation_is_not_in_force_before_the_delegator_consents(office: Office) -> None:
+    _, step, _ = office.awaiting()
+    row = let_stand_in(office, "vera", "fay", by="ada")
+    with pytest.raises(errors.VoterNotEligible):
+        office.vote(step, "vera")
+    with unit_of_work(office.tenant.id):
+        vera = office.ctx("vera")
+        assert not selectors.steps_pending_for(vera, selectors.decision_steps(vera)).exists()
+    for other in ("vera", "ada", "finn"):
+        with pytest.raises(errors.PermissionDenied):
+            bring_into_force(office, row, by=other)
+    bring_into_force(office, row, by="fay")
+    bring_into_force(office, row, by="fay")
+    assert office.vote(step, "vera").stands_for == [office.people["fay"].id]
+    (receipt,) = office.bodies("delegation.consented")
+    assert (receipt["inputs"]["delegation"], receipt["outcome"]) == (row.public_id, {"consented": True})
+    assert office.bodies("delegation.created")[-1]["outcome"] == {"consented": False}
+
+
+def test_a_proposed_delegation_excludes_nobody(office: Office) -> None:
+    let_stand_in(office, "fay", "rita", by="ada")
+    _, step, _ = office.awaiting()
+    office.vote(step, "fay")
+
+
+def test_only_an_independent_second_person_confirms_in_place_of_the_delegator(office: Office) -> None:
+    row = let_stand_in(office, "vera", "fay", by="ada")
+    for name in ("bea", "puppet", "mate"):
+        office.join(name, roles=("tenant_admin",))
+    office.join("boss", kind="service", roles=("tenant_admin",))
+    office.depend("puppet", on="ada")
+    office.depend("mate", on="vera")
+    for other, refusal in (
+        ("ada", errors.SecondPersonRequired),
+        ("puppet", errors.SecondPersonRequired),
+        ("mate", errors.SecondPersonRequired),
+        ("boss", errors.PersonRequired),
+        ("finn", errors.PermissionDenied),
+    ):
+        with pytest.raises(refusal):
+            bring_into_force(office, row, by=other, operation=confirm_delegation)
+    bring_into_force(office, row, by="bea", operation=confirm_delegation)
+    _, step, _ = office.awaiting()
+    office.vote(step, "vera")
+    assert len(office.bodies("delegation.confirmed")) == 1
+
+
+def test_a_delegate_with_workflow_manage_does_not_confirm(office: Office) -> None:
+    office.join("bea", roles=("tenant_admin",))
+    row = let_stand_in(office, "bea", "fay", by="ada")
+    with pytest.raises(errors.SecondPersonRequired):
+        bring_into_force(office, row, by="bea", operation=confirm_delegation)
+
+
+def test_a_delegate_who_became_dependent_on_the_creator_is_refused_at_the_consent(office: Office) -> None:
+    row = let_stand_in(office, "vera", "fay", by="ada")
+    office.depend("vera", on="ada")
+    with pytest.raises(errors.DelegateNotEligible):
+        bring_into_force(office, row, by="fay")
+
+
+def test_proposals_do_not_block_the_delegator(office: Office) -> None:
+    proposed = let_stand_in(office, "vera", "fay", by="ada")
+    own = let_stand_in(office, "finn", "fay")
+    with pytest.raises(errors.DelegationOverlaps):
+        bring_into_force(office, proposed, by="fay")
+    end(office, own, by="fay")
+    end(office, proposed, by="fay")
+    with pytest.raises(errors.DelegationEnded):
+        bring_into_force(office, proposed, by="fay")
+
+
+def test_a_service_ends_no_delegation(office: Office) -> None:
+    row = let_stand_in(office, "vera", "fay")
+    office.join("boss", kind="service", roles=("tenant_admin",))
+    with pytest.raises(errors.PersonRequired):
+        end(office, row, by="boss")
+
+
+def test_a_delegate_has_no_more_than_the_seat_of_the_delegator(office: Office) -> None:
+    """A delegator who may not decide has no seat to give, and one who lost the role has none left."""
+    with unit_of_work(office.tenant.id):
+        define_role("reader", frozenset({Scope.WORKITEMS_READ}), ctx=office.system)
+    office.join("rolf", roles=("reader",))
+    office.put_rules(
+        {**RULES[1], "approvals": {"any": [{"role": "reader"}, {"role": "finance", "count": 2}]}}, RULES[3]
+    )
+    _, step, _ = office.awaiting()
+    let_stand_in(office, "vera", "rolf")
+    with pytest.raises(errors.VoterNotEligible):
+        office.vote(step, "vera")
+    let_stand_in(office, "vera", "fay")
+    with unit_of_work(office.tenant.id):
+        withdraw_role(office.people["fay"], "finance", ctx=office.system)
+    with pytest.raises(errors.VoterNotEligible):
+        office.vote(step, "vera")
+
+
+def test_a_delegate_of_two_fills_one_seat(office: Office) -> None:
+    _, step, _ = office.awaiting()
+    let_stand_in(office, "vera", "fay")
+    let_stand_in(office, "vera", "finn")
+    office.vote(step, "vera")
+    assert office.step(step).status == "pending"
+    for taken in ("fay", "finn"):
+        with pytest.raises(errors.AlreadyVoted):
+            office.vote(step, taken)
+    office.vote(step, "fred")
+    assert office.step(step).status == "approved"
 
 
 @pytest.mark.parametrize("hours", [(0, 0), (5, 4), (-5, -4), (0, 24 * 367)])
@@ -175,3 +311,30 @@ def test_api_creates_lists_and_ends_delegations(office: Office) -> None:
     assert (status, problem["reason_code"]) == (409, "delegation_ended")
     assert office.api("fay").get("/delegations", {"active": "true"}).json()["data"] == []
     assert office.count(Delegation) == 1
+
+
+def test_api_consents_to_and_confirms_delegations(office: Office) -> None:
+    office.join("bea", roles=("tenant_admin",))
+    office.join("boss", kind="service", roles=("tenant_admin",))
+    body = {"delegator": "fay", "delegate": "vera", "ends_at": rfc3339(clock.now() + DAY)}
+    assert office.api("boss").post("/delegations", body).json()["reason_code"] == "person_required"
+    assert office.api("ada").post("/delegations", {**body, "delegate": "ada"}).json()["reason_code"] == (
+        "delegate_not_eligible"
+    )
+    made = office.api("ada").post("/delegations", body).json()
+    assert (made["is_active"], made["consented_at"], made["consented_by"]) == (False, None, None)
+    assert made["created_by"] == office.people["ada"].public_id
+    path = f"/delegations/{made['delegation_id']}"
+    for by, operation, reason_code in (
+        ("vera", "consent", "permission_denied"),
+        ("ada", "confirm", "second_person_required"),
+        ("boss", "confirm", "person_required"),
+        ("fay", "confirm", "scope_missing"),
+    ):
+        assert office.api(by).post(f"{path}/{operation}", {}).json()["reason_code"] == reason_code
+    assert office.api("wim").get("/delegations", {"active": "true"}).json()["data"] == []
+    consented = office.api("fay").post(f"{path}/consent", {}).json()
+    assert (consented["is_active"], consented["consented_by"]) == (True, office.people["fay"].public_id)
+    other = office.api("ada").post("/delegations", {**body, "delegator": "finn"}).json()
+    confirmed = office.api("bea").post(f"/delegations/{other['delegation_id']}/confirm", {}).json()
+    assert (confirmed["is_active"], confirmed["consented_by"]) == (True, office.people["bea"].public_id)

@@ -52,6 +52,7 @@ def delegate(office: Office, absent: str, to: str) -> None:
             delegate=office.people[to],
             starts_at=now - timedelta(hours=1),
             ends_at=now + timedelta(days=1),
+            consented_at=now,
         )
 
 

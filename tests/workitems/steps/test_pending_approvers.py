@@ -31,6 +31,7 @@ def stand_in(office: Office, delegate: str, delegator: str) -> None:
             delegator=office.people[delegator],
             starts_at=now - timedelta(hours=1),
             ends_at=now + timedelta(hours=1),
+            consented_at=now,
         )
 
 

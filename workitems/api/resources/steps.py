@@ -186,7 +186,7 @@ STEP_AMENDED: Final = Resource(
 
 
 def _is_active(delegation: Delegation, now: datetime) -> bool:
-    return delegation.starts_at <= now < delegation.ends_at
+    return delegation.consented_at is not None and delegation.starts_at <= now < delegation.ends_at
 
 
 DELEGATION: Final = Resource(
@@ -199,5 +199,16 @@ DELEGATION: Final = Resource(
     field("is_active", BOOLEAN, _is_active, description="True while the delegation is in force."),
     field("reason", MAYBE_TEXT),
     field("created_at", INSTANT),
+    field("created_by", maybe(public_id(ids.PRINCIPAL))),
+    field(
+        "consented_at",
+        MAYBE_INSTANT,
+        description="Time of the delegator's consent, or of a second person's confirmation. Until then not in force.",
+    ),
+    field(
+        "consented_by",
+        maybe(public_id(ids.PRINCIPAL)),
+        description="The delegator, or the second person who confirmed it.",
+    ),
     field("ended_at", MAYBE_INSTANT),
 )
