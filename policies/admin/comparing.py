@@ -9,7 +9,7 @@ from django.http import QueryDict
 from policies import selectors
 from policies.admin.texts import document_text
 from policies.models import Policy, PolicyVersion
-from policies.replay.text_diff import diff_rows
+from threada_site.admin.text_diff import diff_rows
 
 _OFFERED: Final = 200
 

@@ -50,6 +50,7 @@ class Overlays(TenantView):
         tag="Policies",
         body=ADD_OVERLAY,
         answers={200: OVERLAY, 201: OVERLAY},
+        may_need_confirmation=True,
         reasons=(
             "document_invalid",
             "unknown_workflow",
@@ -76,7 +77,7 @@ class Overlays(TenantView):
 class OverlayDetail(TenantView):
     scopes: ClassVar = {"DELETE": Scope.POLICIES_PUBLISH}
 
-    @operation("removeOverlay", "Remove an overlay", tag="Policies", answers={204: None})
+    @operation("removeOverlay", "Remove an overlay", tag="Policies", answers={204: None}, may_need_confirmation=True)
     def delete(self, request: Any, overlay_id: str) -> Response:
         overlay = selectors.overlays(request.auth).filter(id=path_id(ids.OVERLAY, overlay_id)).first()
         if overlay is None:

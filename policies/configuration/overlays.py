@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from policies import selectors
-from policies.documents.overlay import OverlayScope
+from policies.documents.overlay import OverlayScope, parse_overlay
 from policies.drafts.validation import check_limits, validate_policy
 from policies.language.time_window import ALWAYS, TimeWindow
 from policies.models import Channel, Overlay, Policy
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import (
     DocumentInvalid,
     FieldError,
@@ -23,6 +24,7 @@ from threada_site.kernel.errors import (
     UnknownPack,
     UnknownWorkflow,
 )
+from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
 
 
@@ -50,6 +52,7 @@ def upsert_overlay(
         return _within(existing, window, ctx=ctx)
     _check_scope_exists(scope, ctx=ctx)
     _check_version_fits(bound, scope, ctx=ctx)
+    _confirm_put(bound, scope, None, window, ctx=ctx)
     overlay = Overlay.objects.create(
         tenant_id=ctx.tenant_id,
         policy=bound,
@@ -78,14 +81,56 @@ def remove_overlay(overlay: Overlay, *, ctx: ActingContext) -> None:
     )
     if locked is None:
         raise NotFound
+    require_policy_confirmation(
+        "overlay.remove",
+        f"Remove the overlay of {locked.policy.slug} on {locked.scope}",
+        arguments={"overlay_id": str(locked.id)},
+        before=_state(locked.policy, locked.scope, locked.window),
+        after=None,
+        ctx=ctx,
+    )
     record(_entry("overlay.removed", locked), ctx=ctx)
     locked.delete()
+
+
+@operation("overlay.put", scope=Scope.POLICIES_PUBLISH)
+def _put(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    document = parse_overlay(arguments)
+    upsert_overlay(document.policy, document.scope, window=document.window, ctx=ctx)
+
+
+@operation("overlay.remove", scope=Scope.POLICIES_PUBLISH)
+def _remove(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    overlay = Overlay.objects.filter(tenant_id=ctx.tenant_id, id=arguments["overlay_id"]).first()
+    if overlay is None:
+        raise NotFound
+    remove_overlay(overlay, ctx=ctx)
+
+
+def _confirm_put(
+    policy: Policy, scope: OverlayScope, before: TimeWindow | None, after: TimeWindow, *, ctx: ActingContext
+) -> None:
+    require_policy_confirmation(
+        "overlay.put",
+        f"Bind {policy.slug} to {scope}",
+        arguments={"policy": policy.slug, "scope": scope.as_json(), **after.as_json()},
+        before=_state(policy, scope, before) if before else None,
+        after=_state(policy, scope, after),
+        ctx=ctx,
+    )
+
+
+def _state(policy: Policy, scope: OverlayScope, window: TimeWindow) -> dict[str, Any]:
+    """Return a binding with the digest of the version in force, which it puts into force there."""
+    in_force = policy.in_force.document_sha256 if policy.in_force else None
+    return {"policy": policy.slug, "in_force_sha256": in_force, "scope": scope.as_json(), **window.as_json()}
 
 
 def _within(overlay: Overlay, window: TimeWindow, *, ctx: ActingContext) -> UpsertResult[Overlay]:
     if overlay.window == window:
         return UpsertResult(overlay, Change.UNCHANGED)
     before = overlay.window
+    _confirm_put(overlay.policy, overlay.scope, before, window, ctx=ctx)
     overlay.starts_at, overlay.ends_at = window.starts_at, window.ends_at
     overlay.save(update_fields=["starts_at", "ends_at"])
     record(_entry("overlay.changed", overlay, before=before.as_json()), ctx=ctx)

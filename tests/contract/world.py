@@ -14,11 +14,14 @@ from tests.factories import acting_system, make_principal, make_tenant, make_tok
 from tests.jobs import run_jobs
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.change_sets.propose import propose
 from threada_site.identity.credentials import revoke_credential
 from threada_site.identity.roles import withdraw_role
-from threada_site.kernel import clock, tokens
+from threada_site.kernel import clock, ids, tokens
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ALL_SCOPES, Scope, with_implied
+from threada_site.tenancy.change_sets import ProposedChange
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import Credential, Tenant
 
 MAY_GROW: Final = frozenset({"telemetry_receipt", "telemetry_sealqueueentry", "api_idempotencyrecord"})
@@ -88,6 +91,7 @@ def stock(slug: str) -> Stock:
         tenant,
         admin,
         {
+            "change_set_id": propose_removal(tenant, overlay),
             "work_item_id": item["work_item_id"],
             "decision_step_id": started["decision_steps"][0]["decision_step_id"],
             "execution_id": execution["execution_id"],
@@ -109,6 +113,18 @@ def stock(slug: str) -> Stock:
             "integration_id": system,
         },
     )
+
+
+def propose_removal(tenant: Tenant, overlay_id: str) -> str:
+    """Propose the removal of an overlay as the operator. Return the public id of the change set."""
+    change = ProposedChange(
+        rule=POLICY_FOUR_EYES,
+        operation="overlay.remove",
+        title="Remove an overlay",
+        arguments={"overlay_id": str(ids.parse_public_id(ids.OVERLAY, overlay_id))},
+    )
+    with unit_of_work(tenant.id):
+        return propose(change, ctx=acting_system(tenant)).public_id
 
 
 def made(answer: Any) -> Any:

@@ -11,12 +11,15 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.html import format_html
 
+from threada_site.admin.html import row_link
 from threada_site.api.refusals import record_refusal, result_or_refusal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy.change_sets import store_proposal
 
 OWN_UNIT_OF_WORK: Final = "opens_own_unit_of_work"
 """Attribute of views that open their own unit of work; the middleware opens none for them."""
@@ -72,6 +75,8 @@ def action(scope: Scope | None) -> Callable[[Callable[..., Done]], Callable[...,
 def carry_out(call: Call, scope: Scope | None, handler: Handler) -> Done | ThreadaError:
     """Call `handler` in a unit of work. Return a refusal after its rollback and receipt.
 
+    A change that needs a second person is stored as a change set, after the rollback.
+
     Raise `Http404` after the receipt for rows that the tenant does not have.
     """
 
@@ -80,11 +85,24 @@ def carry_out(call: Call, scope: Scope | None, handler: Handler) -> Done | Threa
         return handler(call)
 
     outcome = result_or_refusal(work, inside=unit_of_work(call.ctx.tenant_id, actor=call.ctx), raises_failures=True)
+    if isinstance(outcome, errors.ConfirmationRequired):
+        outcome = _proposed(call, outcome)
     if isinstance(outcome, ThreadaError):
         record_refusal(outcome, ctx=call.ctx, request=call.request, subject=call.subject)
     if isinstance(outcome, errors.NotFound):
         raise Http404(outcome.detail)
     return outcome
+
+
+def _proposed(call: Call, refusal: errors.ConfirmationRequired) -> Done | ThreadaError:
+    """Store the change as a change set. Return a message with a link to it."""
+
+    def work() -> Done:
+        change_set = store_proposal(refusal, ctx=call.ctx)
+        link = row_link("tenancy.changeset", change_set.public_id, change_set.title)
+        return Done(format_html("A second person must publish this change: {}", link))
+
+    return result_or_refusal(work, inside=unit_of_work(call.ctx.tenant_id, actor=call.ctx), raises_failures=True)
 
 
 def require_scope(ctx: ActingContext, scope: Scope | None) -> None:

@@ -29,6 +29,7 @@ class Operation:
     filters: type[django_filters.FilterSet] | None = None
     is_paged: bool = False
     takes_if_match: bool = False
+    may_need_confirmation: bool = False
     reasons: Sequence[str] = ()
     headers: Sequence[str] = ()
 
@@ -45,6 +46,7 @@ def operation(
     is_paged: bool = False,
     is_read_from_replica: bool = False,
     takes_if_match: bool = False,
+    may_need_confirmation: bool = False,
     reasons: Sequence[str] = (),
     headers: Sequence[str] = (),
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -52,7 +54,8 @@ def operation(
 
     `answers`: representation per success status; None for an empty body. `reasons`: reason codes beyond those that
     follow from scopes, body, path, filters and idempotency. `headers`: response headers such as `Location` and
-    `ETag`. `body`: its shape. The description defaults to the docstring.
+    `ETag`. `body`: its shape. `may_need_confirmation`: under a four-eyes rule the answer is 202 with a change set. The
+    description defaults to the docstring.
 
     Paged handlers, and those with `is_read_from_replica`, read from a replica if there is one. They must not write.
     """
@@ -68,6 +71,7 @@ def operation(
             filters=filters,
             is_paged=is_paged,
             takes_if_match=takes_if_match,
+            may_need_confirmation=may_need_confirmation,
             reasons=reasons,
             headers=headers,
         )

@@ -59,6 +59,7 @@ _PUBLIC_IDS: Final = {
     "overlay_id": ids.OVERLAY,
     "receipt_id": ids.RECEIPT,
     "export_id": ids.EXPORT,
+    "change_set_id": ids.CHANGE_SET,
 }
 
 

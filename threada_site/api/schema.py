@@ -13,6 +13,7 @@ from drf_spectacular.plumbing import ComponentIdentity, ComponentRegistry, Resol
 from threada_site.api.operations import ATTRIBUTE, Operation
 from threada_site.api.parameters import HEADERS, RESPONSE_HEADERS, filter_parameters, page_parameters, path_parameter
 from threada_site.api.problems import CONTENT_TYPE, PROBLEM
+from threada_site.api.resources.proposals import PROPOSED_CHANGE
 from threada_site.api.resources.resource import Representation
 from threada_site.api.shapes import Shape
 from threada_site.kernel.errors import REASONS
@@ -63,6 +64,7 @@ class ThreadaSchema(AutoSchema):
             "security": [{"bearer": [scope.value] if scope else []}] if self._is_in_tenant else [],
             "responses": {
                 **{str(status): self._answer(declared, answer) for status, answer in declared.answers.items()},
+                **({"202": self._proposal()} if declared.may_need_confirmation else {}),
                 **self._problems(declared, path, handler),
             },
         }
@@ -123,6 +125,18 @@ class ThreadaSchema(AutoSchema):
                 content["example"] = answer.example
             response["content"] = {answer.media_type: content}
         return response
+
+    def _proposal(self) -> dict[str, Any]:
+        return {
+            "description": "Nothing is changed yet: an independent person must publish the change set.",
+            "headers": self._headers("Threada-Correlation-Id", "Location"),
+            "content": {
+                PROPOSED_CHANGE.media_type: {
+                    "schema": self._reference(PROPOSED_CHANGE),
+                    "example": PROPOSED_CHANGE.example,
+                }
+            },
+        }
 
     def _problems(self, declared: Operation, path: str, handler: Any) -> dict[str, Any]:
         by_status: dict[int, list[str]] = defaultdict(list)

@@ -14,10 +14,12 @@ from rest_framework.views import APIView
 from threada_site.api.idempotency import KeyReservation, replay
 from threada_site.api.problems import problem_response
 from threada_site.api.refusals import as_threada_error, record_refusal, result_or_refusal
-from threada_site.database.unit_of_work import entered_unit_of_work
+from threada_site.api.resources.proposals import proposed_response
+from threada_site.database.unit_of_work import entered_unit_of_work, unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy.change_sets import store_proposal
 
 
 class TenantView(APIView):
@@ -64,6 +66,12 @@ class TenantView(APIView):
 
     def _refused(self, refusal: ThreadaError) -> HttpResponseBase:
         """Record a refusal and store its answer under the idempotency key, after the rollback."""
+        if isinstance(refusal, errors.ConfirmationRequired):
+            proposed = refusal
+            outcome = result_or_refusal(lambda: self._proposed(proposed), inside=entered_unit_of_work())
+            if not isinstance(outcome, ThreadaError):
+                return outcome
+            refusal = outcome
         response = self._answer(refusal)
         # An answer in flight or kept with its changes is stored by another transaction.
         is_stored_elsewhere = refusal.keeps_changes or isinstance(refusal, errors.IdempotencyInFlight)
@@ -79,6 +87,19 @@ class TenantView(APIView):
         except Exception as error:  # noqa: BLE001 - a refusal that cannot be recorded is still a refusal
             return self._answer(as_threada_error(error))
         return response if first is None else replay(first)
+
+    def _proposed(self, refusal: errors.ConfirmationRequired) -> HttpResponseBase:
+        """Store the change as a change set and its answer 202 under the idempotency key, after the rollback."""
+        ctx = self._http_request.acting_context
+        with unit_of_work(ctx.tenant_id, actor=ctx):
+            first = self.key_reservation.reserve_key() if self.key_reservation is not None else None
+            if first is not None:
+                return replay(first)
+            response = proposed_response(store_proposal(refusal, ctx=ctx))
+            finalized: Response = self.finalize_response(self.request, response)
+            if self.key_reservation is not None:
+                self.key_reservation.remember(finalized)
+        return finalized
 
     def _answer(self, refusal: ThreadaError) -> Response:
         response = problem_response(refusal, correlation_id=self._http_request.correlation_id)

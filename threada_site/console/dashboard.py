@@ -8,12 +8,15 @@ from typing import Any, Final
 
 from django.db.models import QuerySet
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from telemetry.selectors import sealing_alarms
 from threada_site.admin.html import list_url
 from threada_site.admin.notices import policy_notices
 from threada_site.database.router import read_connection
+from threada_site.identity.change_sets.permissions import waiting_for
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
@@ -51,7 +54,7 @@ class Bar:
 
 
 def dashboard(ctx: ActingContext) -> dict[str, Any]:
-    """Return the context of the dashboard, in six statements."""
+    """Return the context of the dashboard, in at most ten statements."""
     alarms = sealing_alarms(ctx)
     if not ctx.has_scope_anywhere(Scope.WORKITEMS_READ):
         return {"alarms": alarms, "metrics": [], "waiting": [], "chart": None}
@@ -63,7 +66,7 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
     waiting = _waiting(ctx)
     return {
         "alarms": alarms,
-        "notices": policy_notices(ctx),
+        "notices": [*_change_set_notices(ctx), *policy_notices(ctx)],
         "metrics": [
             *(
                 _dashboard_metric("workitems.workitem", status, items)
@@ -80,6 +83,20 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
         "chart": _chart(ctx),
         "is_empty": not any(items.values()) and not waiting,
     }
+
+
+def _change_set_notices(ctx: ActingContext) -> list[SafeString]:
+    """Return a line with the change sets that `ctx` may publish."""
+    waiting = waiting_for(ctx)
+    if not waiting:
+        return []
+    said = (
+        "1 change set waits for a second person."
+        if len(waiting) == 1
+        else f"{len(waiting)} change sets wait for a second person."
+    )
+    address = list_url("tenancy.changeset")
+    return [format_html('<a class="t-link" href="{}?status=proposed">{}</a>', address, said)]
 
 
 def _dashboard_metric(model: str, status: Any, counted: dict[str, int], *, query: str = "") -> DashboardMetric:

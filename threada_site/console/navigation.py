@@ -72,6 +72,7 @@ _GROUPS: Final = (
             ("Roles", "badge", "tenancy_role", _READ),
             ("Credentials", "key", "tenancy_credential", _READ),
             ("Four-eyes rules", "supervisor_account", "tenancy_foureyesrule", _READ),
+            ("Change sets", "difference", "tenancy_changeset", _READ),
         ),
     ),
 )

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from threada_site.kernel import ids
 
@@ -120,8 +120,10 @@ class ActingContext:
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
     `grants` are the narrower scopes on single workflows and integrations, cut the same way. `reauthenticated_at` is the
     time of the last password entry in this console session; a token never re-authenticates. `change_set_id` names the
-    change set that an independent person publishes with this context; `always_propose` makes every operation that can
-    need a second person describe its change instead of carrying it out. `revision` names the state of the files that
+    change set that an independent person publishes with this context, and `confirmed_change` is its change.
+    `always_propose` makes every operation that can need a second person describe its change instead of carrying it
+    out. `collected_changes` collects these descriptions while the operations are carried out, for a plan that is rolled
+    back; None collects nothing. `revision` names the state of the files that
     configuration is applied from; versions keep it. `recorded_receipts` collects the public id and the bytes of every
     receipt that is written with this context; None collects nothing.
     """
@@ -141,7 +143,9 @@ class ActingContext:
     authentication: Authentication = field(default_factory=Authentication)
     reauthenticated_at: datetime | None = None
     change_set_id: uuid.UUID | None = None
+    confirmed_change: Any = field(default=None, compare=False, repr=False)
     always_propose: bool = False
+    collected_changes: list[Any] | None = field(default=None, compare=False, repr=False)
     revision: str = ""
     recorded_receipts: list[tuple[str, bytes]] | None = field(default=None, compare=False, repr=False)
 

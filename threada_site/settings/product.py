@@ -35,6 +35,8 @@ THREADA_BROKER_URL = text("THREADA_BROKER_URL")
 THREADA_BROKER_PREFIX = text("THREADA_BROKER_PREFIX") or "threada"
 # Function that records refusals, by name, because the API layer must not import the ledger above it.
 THREADA_REFUSAL_HANDLER = "telemetry.receipts.refusals.record_refusal"
+# Function that stores proposed changes, by name, because identity is above the API layer.
+THREADA_CHANGE_SET_HANDLER = "threada_site.identity.change_sets.propose.propose"
 # How many decision steps one batch may decide together (200 at most), by the risk of the riskiest: `high` with any risk
 # flag, `elevated` for these data classes, `low` else.
 THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "high": 5})

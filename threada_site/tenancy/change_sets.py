@@ -12,10 +12,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from django.conf import settings
+from django.utils.module_loading import import_string
+
 from threada_site.kernel import errors
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES, is_four_eyes_required
+from threada_site.tenancy.authority_models import ChangeSet
+from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES, POLICY_FOUR_EYES, is_four_eyes_required
+
+NOT_REPLAYED: Final = "There is no replay of this change."
 
 type Operation = Callable[[Mapping[str, Any], ActingContext], None]
 
@@ -49,35 +55,94 @@ class ProposedChange:
         )
 
 
-_operations: Final[dict[str, Operation]] = {}
+@dataclass(frozen=True, slots=True)
+class RegisteredOperation:
+    """Operation of change sets, and the scope that its publisher needs on the tenant besides that of the rule."""
+
+    carry_out: Operation
+    scope: Scope | None
 
 
-def operation(name: str) -> Callable[[Operation], Operation]:
+OPERATIONS: Final[dict[str, RegisteredOperation]] = {}
+"""Operations by name. Importing the module of a service registers its operations."""
+
+
+def operation(name: str, *, scope: Scope | None = None) -> Callable[[Operation], Operation]:
     """Register `(arguments, ctx)` as the operation `name` of change sets."""
 
     def register(carry_out: Operation) -> Operation:
-        _operations[name] = carry_out
+        OPERATIONS[name] = RegisteredOperation(carry_out, scope)
         return carry_out
 
     return register
 
 
-def operation_named(name: str) -> Operation:
+def operation_named(name: str) -> RegisteredOperation:
     """Return a registered operation. Raise `KeyError` for an unknown name."""
-    return _operations[name]
+    return OPERATIONS[name]
+
+
+def store_proposal(refusal: errors.ConfirmationRequired, *, ctx: ActingContext) -> ChangeSet:
+    """Store the change of a refusal as a change set, in a unit of work after the rollback."""
+    propose = import_string(settings.THREADA_CHANGE_SET_HANDLER)
+    stored: ChangeSet = propose(refusal.change, ctx=ctx)
+    return stored
 
 
 def require_confirmation(change: ProposedChange, *, ctx: ActingContext, always: bool = False) -> None:
     """Raise `ConfirmationRequired` if the change needs a second person and is not being published by one.
 
+    Raise `ChangeSetStale` if it is being published, but differs from the change that was confirmed.
+
     `always`: it needs one whether or not the tenant turned the rule on. The operator is exempt from
     `identity_four_eyes`.
     """
     if ctx.change_set_id is not None:
+        _check_is_confirmed(change, ctx=ctx)
         return
-    if not ctx.always_propose:
-        if change.rule == IDENTITY_FOUR_EYES and ctx.is_system:
-            return
-        if not always and not is_four_eyes_required(ctx.tenant_id, change.rule):
-            return
-    raise errors.ConfirmationRequired.of(change)
+    is_needed = is_confirmation_needed(change.rule, ctx=ctx, always=always)
+    if ctx.collected_changes is not None:
+        ctx.collected_changes.append((change, is_needed))
+    elif is_needed or ctx.always_propose:
+        raise errors.ConfirmationRequired.of(change)
+
+
+def require_policy_confirmation(
+    operation: str,
+    title: str,
+    *,
+    arguments: Mapping[str, Any],
+    before: Any,
+    after: Any,
+    ctx: ActingContext,
+    parties: frozenset[uuid.UUID] = frozenset(),
+    replay: Any = NOT_REPLAYED,
+) -> None:
+    """Raise `ConfirmationRequired` if `policy_four_eyes` holds for a change of the rules in force.
+
+    `before` and `after` are the states, null for none. `replay` is the result of a replay of the change.
+    """
+    change = ProposedChange(
+        rule=POLICY_FOUR_EYES,
+        operation=operation,
+        title=title,
+        arguments=arguments,
+        before={"state": before},
+        after={"state": after, "replay": replay},
+        parties=parties,
+    )
+    require_confirmation(change, ctx=ctx)
+
+
+def _check_is_confirmed(change: ProposedChange, *, ctx: ActingContext) -> None:
+    """Raise `ChangeSetStale` if the base of the change set that is being published changed in the meantime."""
+    confirmed: ProposedChange | None = ctx.confirmed_change
+    if confirmed is not None and confirmed.operation == change.operation and confirmed.digest != change.digest:
+        raise errors.ChangeSetStale
+
+
+def is_confirmation_needed(rule: str, *, ctx: ActingContext, always: bool = False) -> bool:
+    """Return True if a change under `rule` by `ctx` needs a second person."""
+    if rule == IDENTITY_FOUR_EYES and ctx.is_system:
+        return False
+    return always or is_four_eyes_required(ctx.tenant_id, rule)

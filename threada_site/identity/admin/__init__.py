@@ -1,5 +1,5 @@
-"""Console pages of access: members, roles, groups, credentials, four-eyes rules."""
+"""Console pages of access: members, roles, groups, credentials, four-eyes rules, change sets."""
 
-from threada_site.identity.admin import credentials, four_eyes, groups, members, roles
+from threada_site.identity.admin import change_sets, credentials, four_eyes, groups, members, roles
 
-__all__ = ["credentials", "four_eyes", "groups", "members", "roles"]
+__all__ = ["change_sets", "credentials", "four_eyes", "groups", "members", "roles"]

@@ -11,10 +11,12 @@ from django.db import OperationalError, ProgrammingError
 from psycopg.errors import UndefinedTable
 from psycopg_pool import PoolTimeout
 
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
-from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.errors import ConfirmationRequired, ThreadaError
 from threada_site.postgres import EmbeddedPostgresError
+from threada_site.tenancy.change_sets import store_proposal
 from threada_site.tenancy.instance_membership import difference, differing_facts
 from threada_site.tenancy.models import Tenant
 
@@ -30,6 +32,8 @@ class ProductCommand(BaseCommand):
             if self.uses_keys and (differing := differing_facts(with_settings=False)):
                 self.refuse(*map(difference, differing))
             self.run_command(**options)
+        except ConfirmationRequired:
+            raise
         except ThreadaError as error:
             self.refuse(error.detail, *(f"{entry.pointer} {entry.detail}" for entry in error.errors))
         except EmbeddedPostgresError as error:
@@ -60,16 +64,40 @@ class ProductCommand(BaseCommand):
 
 
 class TenantCommand(ProductCommand):
-    """Command of the instance's operator inside one tenant."""
+    """Command of the instance's operator inside one tenant.
+
+    A change that needs a second person is stored as a change set; the command prints its id and succeeds.
+    """
+
+    _context: ActingContext | None = None
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            super().handle(*args, **options)
+        except ConfirmationRequired as refusal:
+            self._propose(refusal)
+
+    def _propose(self, refusal: ConfirmationRequired) -> None:
+        ctx = self._context
+        if ctx is None:
+            self.refuse(refusal.detail)
+        with unit_of_work(ctx.tenant_id, actor=ctx):
+            change_set = store_proposal(refusal, ctx=ctx)
+        self.stdout.write(change_set.public_id)
+        self.stdout.write(
+            "Nothing is changed yet. An independent person must publish this change set, in the console or with "
+            f"POST /change-sets/{change_set.public_id}/publish."
+        )
 
     def command_context(self, slug: str) -> ActingContext:
         """Return the system context of the tenant `slug`. Refuse an unknown tenant."""
         tenant = Tenant.objects.filter(slug=slug).first()
         if tenant is None:
             self.refuse(f"There is no tenant {slug!r}. Create it with manage.py create_tenant.")
-        return system_context(
+        self._context = system_context(
             tenant_id=tenant.id,
             tenant_slug=tenant.slug,
             correlation_id=ids.new_uuid().hex,
             entry_point=EntryPoint.COMMAND,
         )
+        return self._context

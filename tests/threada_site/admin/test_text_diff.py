@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from policies.replay.text_diff import Row, Side, diff_rows
 from tests.examples import examples
+from threada_site.admin.text_diff import Row, Side, diff_rows
 
 
 def text_of(rows: list[Row], side: str) -> str:

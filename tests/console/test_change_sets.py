@@ -1,0 +1,73 @@
+"""Console pages of change sets, and buttons and forms that propose instead of changing."""
+
+from __future__ import annotations
+
+import re
+
+from tests.console.sign_in import Console
+from tests.factories import acting_system, make_principal
+from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.four_eyes import turn_on_four_eyes
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
+
+LIST = "/console/tenancy/changeset/"
+
+
+def require_four_eyes(demo: Demo) -> None:
+    make_principal(demo.tenant, "second-admin", roles=["tenant_admin"])
+    with unit_of_work(demo.tenant.id):
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
+
+
+def test_a_button_proposes_and_another_person_publishes(demo: Demo, console: Console) -> None:
+    require_four_eyes(demo)
+    admin, second = console("admin"), console("second-admin")
+    overlays = admin.get("/console/policies/overlay/").content.decode()
+    (page, *_) = re.findall(r'href="(/console/policies/overlay/ov_\w+)/change/"', overlays)
+    answer = admin.post(f"{page}/remove/", follow=True).content.decode()
+    assert "A second person must publish this change: " in answer
+    assert admin.get(f"{page}/change/").status_code == 200
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
+    own = admin.get(f"{address}/change/").content.decode()
+    assert "You have a part in this change" in own
+    assert "Withdraw change set" in own
+    assert "change set waits" not in admin.get("/console/").content.decode()
+    assert "1 change set waits for a second person." in second.get("/console/").content.decode()
+    assert "Remove the overlay of" in second.get(LIST).content.decode()
+    shown = second.get(f"{address}/change/").content.decode()
+    (digest,) = re.findall(r'name="digest" value="(\w{64})"', shown)
+    refused = admin.post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
+    assert "second_person_required" in refused
+    assert "change_set_stale" in second.post(f"{address}/publish/", {"digest": ""}, follow=True).content.decode()
+    published = second.post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
+    assert "Published: Remove the overlay of" in published
+    assert admin.get(f"{page}/change/").status_code == 404
+
+
+def test_a_form_proposes_and_another_person_rejects(demo: Demo, console: Console) -> None:
+    require_four_eyes(demo)
+    admin, second = console("admin"), console("second-admin")
+    sent = {
+        "policy": "policy_review_rules",
+        "scope": "channel/agent_desk",
+        "starts_at": "",
+        "ends_at": "2030-01-01T00:00:00Z",
+    }
+    answer = admin.post("/console/policies/overlay/new/", sent, follow=True).content.decode()
+    assert "A second person must publish this change: " in answer
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
+    rejected = second.post(f"{address}/reject/", {"reason": "Too wide."}, follow=True).content.decode()
+    assert "Rejected: Bind policy_review_rules to channel agent_desk." in rejected
+    assert "Too wide." in rejected
+
+
+def test_a_viewer_sees_no_change_sets_of_others(demo: Demo, console: Console) -> None:
+    require_four_eyes(demo)
+    make_principal(demo.tenant, "vera", roles=["viewer"])
+    admin = console("admin")
+    overlays = admin.get("/console/policies/overlay/").content.decode()
+    (page, *_) = re.findall(r'href="(/console/policies/overlay/ov_\w+)/change/"', overlays)
+    answer = admin.post(f"{page}/remove/", follow=True).content.decode()
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
+    assert console("vera").get(f"{address}/change/").status_code == 404

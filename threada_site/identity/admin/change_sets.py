@@ -1,0 +1,100 @@
+"""Console pages of change sets."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+
+from threada_site.admin import html
+from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.documents import as_yaml
+from threada_site.admin.lists import Column, ListFilter, words
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.text_diff import diff_rows
+from threada_site.identity.api.change_sets import ChangeSetFilters
+from threada_site.identity.change_sets.permissions import change_sets, require_independent, require_reviewer
+from threada_site.identity.change_sets.publish import MAX_REASON, change_set_with_id, publish, reject
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
+from threada_site.tenancy.models import User
+
+OPERATOR = "the operator of the instance"
+
+
+@admin.register(ChangeSet)
+class ChangeSetAdmin(TenantAdmin):
+    id_prefix = ids.CHANGE_SET
+    key = "-id"
+    columns = (
+        Column("Change", lambda row: row.title, is_wide=True),
+        Column("Status", lambda row: html.badge(row.status)),
+        Column("Rule", lambda row: row.rule),
+        Column("Proposed", lambda row: html.when(row.proposed_at)),
+    )
+    filters = (ListFilter("status", "Status", choices=words(ChangeSetStatus)),)
+    filterset = ChangeSetFilters
+    heading = "Change sets"
+    about = "Changes that take effect when an independent person publishes them."
+    nothing_yet = "No change waits for a second person."
+    page_template = "identity/change_set.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return change_sets(ctx)
+
+    def page_title(self, row: ChangeSet) -> str:
+        return row.title
+
+    def page(self, row: ChangeSet, *, ctx: ActingContext) -> dict[str, Any]:
+        parties = [uuid.UUID(party) for party in row.parties]
+        known = {person for person in (row.proposed_by, row.closed_by, *parties) if person}
+        names: dict[Any, str] = {user.id: str(user) for user in User.objects.filter(id__in=known)}
+        is_open = row.status == ChangeSetStatus.PROPOSED
+        why_not = _why_not(row, ctx=ctx) if is_open else ""
+        is_own = row.proposed_by == ctx.principal_id
+        return {
+            "proposed_by": names.get(row.proposed_by, OPERATOR),
+            "closed_by": names.get(row.closed_by, OPERATOR),
+            "parties": ", ".join(names[party] for party in parties if party in names),
+            "lines": diff_rows(_text(row.before), _text(row.after)),
+            "arguments": as_yaml(row.arguments),
+            "is_open": is_open,
+            "is_own": is_own,
+            "why_not": why_not,
+            "may_reject": is_open and (is_own or not why_not),
+            "longest_reason": MAX_REASON,
+        }
+
+    @action(None)
+    def publish(self, call: Call) -> Done:
+        """Publish exactly the change set that was shown."""
+        published = publish(_found(call), call.sent("digest"), ctx=call.ctx)
+        return Done(f"Published: {published.title}.")
+
+    @action(None)
+    def reject(self, call: Call) -> Done:
+        """Reject the change set, or withdraw an own one."""
+        rejected = reject(_found(call), call.sent("reason"), ctx=call.ctx)
+        return Done(f"Rejected: {rejected.title}.")
+
+
+def _found(call: Call) -> ChangeSet:
+    return change_set_with_id(ids.parse_public_id(ids.CHANGE_SET, call.key), ctx=call.ctx)
+
+
+def _why_not(row: ChangeSet, *, ctx: ActingContext) -> str:
+    """Return why `ctx` may not publish the change set, or an empty text."""
+    try:
+        require_reviewer(row, ctx=ctx)
+        require_independent(row, ctx=ctx)
+    except ThreadaError as refusal:
+        return refusal.detail
+    return ""
+
+
+def _text(state: Any) -> str:
+    return "" if state is None else as_yaml(state)

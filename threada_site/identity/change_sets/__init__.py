@@ -1,0 +1,1 @@
+"""Change sets: changes that take effect when an independent person publishes them."""

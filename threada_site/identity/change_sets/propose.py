@@ -1,0 +1,36 @@
+"""Storage of proposed changes."""
+
+from __future__ import annotations
+
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.change_sets.receipts import record_change_set
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
+from threada_site.tenancy.change_sets import ProposedChange
+
+
+def propose(change: ProposedChange, *, ctx: ActingContext) -> ChangeSet:
+    """Store `change` as a change set, or return the open change set with its digest.
+
+    Receipt `change_set.proposed`.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    row = ChangeSet(
+        id=ids.new_uuid(),
+        tenant_id=ctx.tenant_id,
+        rule=change.rule,
+        operation=change.operation,
+        title=change.title[:300],
+        arguments=dict(change.arguments),
+        before=change.before,
+        after=change.after,
+        digest=change.digest,
+        proposed_by=None if ctx.is_system else ctx.principal_id,
+        parties=sorted(str(party) for party in change.parties),
+    )
+    ChangeSet.objects.bulk_create([row], ignore_conflicts=True)
+    stored = ChangeSet.objects.get(tenant_id=ctx.tenant_id, digest=row.digest, status=ChangeSetStatus.PROPOSED)
+    if stored.id == row.id:
+        record_change_set("change_set.proposed", stored, ctx=ctx)
+    return stored
