@@ -14,12 +14,12 @@ from django.urls import reverse
 from telemetry.models import Receipt
 from tests.console.busy import Busy
 from tests.console.sign_in import Console
-from tests.factories import acting_system
+from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.models import User
+from threada_site.tenancy.models import ChangeSet, User
 from workitems.models import DecisionStep, Delegation
 
 NEW_ABSENCE = "/console/workitems/delegation/new/"
@@ -96,10 +96,11 @@ def test_a_claim_is_shown_taken_back_and_ends_by_itself(demo: Demo, busy: Busy, 
 
 def test_a_step_is_reassigned_by_form(demo: Demo, busy: Busy, console: Console) -> None:
     fay, url = console("finance-1"), address("reassign", busy.step)
-    assert names_in(fay, url, "to") == ["finance-1", "finance-2"]
+    assert names_in(fay, url, "to") == ["finance-2"]
     assert sent(fay, url, to="finance-2", reason="She knows Hooli.") == "The step is assigned to finance-2."
     assert "Assigned to <span" in page(fay, busy.step).content.decode()
-    assert names_in(fay, url, "to") == ["finance-1"]
+    assert names_in(fay, url, "to") == []
+    assert "finance-1 assigned the approval to finance-2" in page(fay, busy.step).content.decode()
     (receipt,) = bodies(demo, "decision_step.reassigned")
     assert receipt["inputs"]["assignee"] == User.objects.get(username="finance-2").public_id
     assert "Hooli" not in str(receipt)
@@ -126,15 +127,23 @@ def test_a_step_is_escalated_by_form(demo: Demo, busy: Busy, console: Console) -
     assert "The rule names nobody." in fay.get(url).content.decode()
     assert {"role/security", "group/board", "user/security-1"} <= set(names_in(admin, url, "to"))
     refused(admin, url, "nobody_to_escalate_to", to="role/auditor")
-    assert sent(admin, url, to="role/security", reason="Both are away.") == (
-        "The step is escalated. More people may decide it now."
-    )
+    assert "user/admin" not in names_in(admin, url, "to")
+    refused(admin, url, "second_person_required", to="role/tenant_admin")
+    make_principal(demo.tenant, "admin-2", roles=("tenant_admin",))
+    said = sent(admin, url, to="role/security", reason="Both are away.")
+    assert said.startswith("A second person must publish this change: ")
+    assert stored(demo, busy.step).escalated_to == []
+    with unit_of_work(demo.tenant.id):
+        row = ChangeSet.objects.get(operation="decision_step.escalate")
+    publication = reverse("admin:tenancy_changeset_publish", args=[row.public_id])
+    assert sent(console("admin-2"), publication, digest=row.digest).startswith("Published: Escalate")
     refused(admin, url, "already_escalated", to="role/security")
     body = page(console("security-1"), busy.step).content.decode()
     assert "the role security" in body
     assert "data-key-approve" in body
     (receipt,) = bodies(demo, "decision_step.escalated")
     assert (receipt["inputs"]["escalated_to"], receipt["inputs"]["by_hand"]) == ([{"role": "security"}], True)
+    assert "admin escalated the approval to the role security, confirmed by admin-2" in body
     assert demo.vote("security-1", demo.step_of(busy.item)).status_code == 201
 
 

@@ -26,6 +26,7 @@ from workitems.admin.sent import what_is_sent
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import active_members_of, escalation_leaves
 from workitems.approvers.step_votes import StepVotes
+from workitems.explain.history import history_of
 from workitems.explain.wording import excluded_in_words
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepStatus
@@ -65,6 +66,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "is_pending": is_pending,
         "previous": previous,
         "escalated_to": [f"the {leaf.kind} {leaf.name}" for leaf in escalation_leaves(step.escalated_to)],
+        "history": history_of(step),
         "comment_length": COMMENT_LENGTH,
         "asks_password": rule.step_up and not ctx.recently_reauthenticated(clock.now()),
         "reject_reasons": policy_selectors.workflow_document(
@@ -140,9 +142,11 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
         "claimed_by": step.claimed_by if claimant else None,
         "may_claim": may_decide and counts and not has_voted and claimant is None,
         "may_release": is_pending and claimant == ctx.principal_id,
-        "may_reassign": may_decide and (counts or manages),
+        "may_reassign": may_decide and ctx.is_person and (counts or manages),
         "may_escalate": may_decide
-        and (manages or bool(set(votes.rule.escalate_to) - set(escalation_leaves(step.escalated_to)))),
+        and (
+            (manages and ctx.is_person) or bool(set(votes.rule.escalate_to) - set(escalation_leaves(step.escalated_to)))
+        ),
     }
 
 

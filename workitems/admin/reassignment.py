@@ -30,7 +30,10 @@ _BY_RULE: Final = "rule"
 class ReassignForm(ConsoleForm):
     """New assignee, chosen from the people who could decide the step now."""
 
-    intro = "The step is assigned to this person, who is notified. Nobody loses the right to decide."
+    intro = (
+        "The step is assigned to this person, who is notified. Nobody loses the right to decide. To decide it "
+        "yourself, claim it instead."
+    )
     row: DecisionStep
     to = forms.ChoiceField(label="Assign to")
     reason = forms.CharField(label="Reason", required=False, max_length=1000, strip=True)
@@ -38,7 +41,7 @@ class ReassignForm(ConsoleForm):
     def prepare(self) -> None:
         step = self.row
         votes = read_step_votes(step, workflow_id=step.work_item.workflow_version.workflow_id)
-        counting = votes.eligible_ids() - votes.voters - {step.assignee_id}
+        counting = votes.eligible_ids() - votes.voters - {step.assignee_id, self.ctx.principal_id}
         names = [member.username for member in votes.active_members if member.id in counting]
         if len(names) > MOST_CHOICES:
             self.fields["to"] = forms.CharField(label="Assign to", max_length=150, help_text="A person's name.")
@@ -51,7 +54,10 @@ class ReassignForm(ConsoleForm):
 class EscalateForm(ConsoleForm):
     """Approvers whom the rule names. Managers of the workflow may name others."""
 
-    intro = "These people may decide the step too and are notified. Nobody loses the right to decide."
+    intro = (
+        "These people may decide the step too and are notified. Nobody loses the right to decide. An escalation to "
+        "people whom the rule does not name takes effect when an independent person confirms it. It cannot name you."
+    )
     row: DecisionStep
     to = forms.ChoiceField(label="Escalate to")
     reason = forms.CharField(label="Reason", required=False, max_length=1000, strip=True)
@@ -71,7 +77,8 @@ class EscalateForm(ConsoleForm):
             ):
                 slugs = rows.order_by("slug").values_list("slug", flat=True)[:MOST_CHOICES]  # type: ignore[attr-defined]
                 choices.append((f"a {kind}", [(f"{kind}/{slug}", slug) for slug in slugs]))
-            people = [member.username for member in active_members_of(step.tenant_id)]
+            members = active_members_of(step.tenant_id)
+            people = [member.username for member in members if member.id != self.ctx.principal_id]
             if len(people) <= MOST_CHOICES:
                 choices.append(("a person", [(f"user/{name}", name) for name in people]))
         self.fields["to"].choices = choices  # type: ignore[attr-defined]

@@ -31,10 +31,11 @@ class ReassignDecisionStep(TenantView):
         "reassignDecisionStep",
         "Reassign a step",
         tag="Decisions",
-        description="Sets the assignee. It grants no permission: all approvers of the rule may still decide.",
+        description="Sets the assignee. It grants no permission: all approvers of the rule may still decide. Only "
+        "people reassign, and never to themselves or to people who depend on them.",
         body=REASSIGN_STEP,
         answers={200: STEP},
-        reasons=("step_closed", "assignee_not_eligible", "voter_excluded", "voter_not_eligible"),
+        reasons=("step_closed", "assignee_not_eligible", "person_required", "voter_excluded", "voter_not_eligible"),
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:
@@ -58,10 +59,18 @@ class EscalateDecisionStep(TenantView):
         "escalateDecisionStep",
         "Escalate a step",
         tag="Decisions",
-        description="The added approvers may take any open position. Nobody loses the right to decide.",
+        description="The added approvers may take any open position. Nobody loses the right to decide. With `to`, the "
+        "escalation takes effect when an independent person publishes it as a change set.",
         body=ESCALATE_STEP,
         answers={200: STEP},
-        reasons=("step_closed", "nobody_to_escalate_to", "already_escalated"),
+        may_need_confirmation=True,
+        reasons=(
+            "step_closed",
+            "nobody_to_escalate_to",
+            "already_escalated",
+            "person_required",
+            "second_person_required",
+        ),
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:

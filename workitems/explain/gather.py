@@ -14,6 +14,7 @@ from workitems import selectors
 from workitems.approvers.active_members import escalation_leaves
 from workitems.approvers.count_votes import VoteResult
 from workitems.approvers.step_votes import read_step_votes
+from workitems.explain.history import history_of
 from workitems.explain.wording import (
     DecisionFacts,
     ExecutionFacts,
@@ -108,6 +109,7 @@ def _step_facts(step: DecisionStep, result: VoteResult) -> StepFacts:
         exclude=tuple(rule.exclude),
         claimed_by=step.claimed_by.username if is_claimed and step.claimed_by else "",
         assignee=step.assignee.username if step.assignee else "",
+        history=tuple(event.sentence for event in history_of(step)),
         remind_at=step.remind_at,
         escalate_at=step.escalate_at,
         escalate_to=tuple(leaf for leaf in rule.escalate_to if leaf not in escalation_leaves(step.escalated_to)),

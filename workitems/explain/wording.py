@@ -43,7 +43,8 @@ class StepFacts:
     """The pending decision step with its vote count.
 
     `approvals` counts votes that count, `needs` lists missing votes. Stage `stage` of `stages` is open. `escalate_to`
-    lists approvers of the rule who may not decide yet. `claimed_by` and `assignee` are names.
+    lists approvers of the rule who may not decide yet. `claimed_by` and `assignee` are names. `history` says who
+    escalated or reassigned it.
     """
 
     kind: StepKind
@@ -55,6 +56,7 @@ class StepFacts:
     exclude: Collection[Exclusion] = ()
     claimed_by: str = ""
     assignee: str = ""
+    history: tuple[str, ...] = ()
     respond_by: datetime | None = None
     remind_at: datetime | None = None
     escalate_at: datetime | None = None
@@ -127,7 +129,7 @@ class Explanation:
 def explain(case: ExplainInput) -> Explanation:
     """Return the explanation of one case."""
     return Explanation(
-        why=[*_why(case), *_undoing(case), *_ERASED.get(case.contents_erased, ())],
+        why=[*_why(case), *_handed_on(case), *_undoing(case), *_ERASED.get(case.contents_erased, ())],
         waiting_for=_waiting_for(case),
         until=_until(case),
         next=_next(case),
@@ -139,6 +141,10 @@ _ERASED: Final = {
     "retention": ("Retention has removed its contents; digests and receipts remain.",),
     "subject": ("The data subject was erased, so the contents are no longer readable.",),
 }
+
+
+def _handed_on(case: ExplainInput) -> list[str]:
+    return [f"{sentence}." for sentence in case.step.history] if case.step else []
 
 
 def _undoing(case: ExplainInput) -> list[str]:

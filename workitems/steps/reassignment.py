@@ -9,6 +9,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
+from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.models import User
 from workitems.approvers.step_votes import read_step_votes
 from workitems.items.receipts import record_item
@@ -20,13 +21,15 @@ from workitems.steps.voting import check_eligible, check_open, check_permitted, 
 def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str = "", ctx: ActingContext) -> None:
     """Make `to`, whose vote must count, the assignee of a locked step. Ends a claim of anyone else.
 
-    Allowed for members whose vote counts on the step, and for holders of `workflow:manage`. Reassigning to the current
-    assignee changes nothing. Raises `StepClosed`, `PermissionDenied`, `VoterExcluded`, `VoterNotEligible`,
-    `AssigneeNotEligible`.
+    Allowed for people whose vote counts on the step, and for people with `workflow:manage`. Nobody assigns a step to
+    themselves or to people who depend on them. Reassigning to the current assignee changes nothing. Raises
+    `StepClosed`, `PermissionDenied`, `PersonRequired`, `VoterExcluded`, `VoterNotEligible`, `AssigneeNotEligible`.
     """
     require_unit_of_work(ctx.tenant_id)
     workflow_id = item.workflow_version.workflow_id
     check_permitted(item, ctx=ctx)
+    if not ctx.is_person:
+        raise errors.PersonRequired("Only a person can reassign a step.")
     check_open(step, execution_of(step))
     votes = read_step_votes(step, workflow_id=workflow_id)
     if not ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id):
@@ -38,6 +41,11 @@ def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str =
         )
     if step.assignee_id == to.id:
         return
+    if not is_independent_of(ctx.principal_id, [to.id], tenant_id=ctx.tenant_id):
+        raise errors.AssigneeNotEligible(
+            "Nobody assigns a step to themselves or to people who depend on them. To decide it yourself, claim it.",
+            errors=[FieldError("/to", "is you or depends on you", "not_eligible")],
+        )
     step.assignee_id = to.id
     changed = ["assignee"]
     if step.claimed_by_id not in (None, to.id):

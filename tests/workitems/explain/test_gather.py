@@ -131,6 +131,7 @@ def test_deadlines_escalation_and_whose_turn_it_is(office: Office) -> None:
         "0 of 2 votes given.",
         "It is assigned to finn.",
         "finn has claimed it.",
+        "fay assigned the approval to finn.",
         waiting_for=(
             "2 more people with role finance, other than the requester, the last editor or the agent's owner",
         ),
@@ -146,6 +147,7 @@ def test_deadlines_escalation_and_whose_turn_it_is(office: Office) -> None:
     assert explained(office, item, "finn") == expected
     sweep_deadlines(now=step.opened_at + timedelta(hours=2))
     expected["next"] = [expected["next"][0], expected["next"][-1]]
+    expected["why"].append("The approval was escalated to the role lead after a deadline.")
     assert explained(office, item, "finn") == {**expected, "you_may": [*DECIDES, "release it", *HANDS_ON]}
 
 

@@ -8,11 +8,15 @@ from typing import Any
 import pytest
 
 from policies.language.approvals import Leaf
+from tests.threada_site.identity.change_sets.offices import publish
 from tests.workitems.office import ASKS_TWO, RULES, Office
+from tests.workitems.steps.test_delegations import let_stand_in
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.roles import define_role
+from threada_site.identity.roles import define_role, grant_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope
+from threada_site.tenancy.change_sets import ProposedChange
+from workitems.explain.history import StepEvent, history_of
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Notice
 from workitems.steps.deadline_sweep import sweep_deadlines
@@ -37,6 +41,19 @@ def escalate(office: Office, step: DecisionStep, by: str = "fay", **more: Any) -
     with unit_of_work(office.tenant.id):
         item, locked = locked_step(step.id, ctx=office.system)
         escalate_step(item, locked, ctx=office.ctx(by), **more)
+
+
+def propose(office: Office, step: DecisionStep, to: Leaf, *, by: str = "ada") -> Any:
+    """Return the answer to a request to escalate a step outside the rule."""
+    return office.api(by).post(f"/decision-steps/{step.public_id}/escalate", {"to": {to.kind: to.name}})
+
+
+def escalate_outside(office: Office, step: DecisionStep, to: Leaf) -> None:
+    """Escalate a step outside the rule: ada proposes it and bea publishes it."""
+    if "bea" not in office.people:
+        office.join("bea", roles=("tenant_admin",))
+    answer = publish(office.api("bea"), propose(office, step, to))
+    assert answer.status_code == 200, answer.content
 
 
 def refused(answer: Any, status: int, reason_code: str) -> None:
@@ -112,14 +129,111 @@ def test_by_hand_it_leaves_a_receipt_with_its_reason_committed(lea: Office) -> N
     assert len(lea.bodies("decision_step.escalated")) == 1
 
 
-def test_to_anybody_else_only_who_manages_the_workflow(lea: Office) -> None:
+def test_to_anybody_else_only_who_manages_the_workflow_and_a_second_person(lea: Office) -> None:
+    lea.join("bea", roles=("tenant_admin",))
     _, step, _ = lea.awaiting()
     with pytest.raises(errors.PermissionDenied):
         escalate(lea, step, to=Leaf("user", "vera"))
-    escalate(lea, step, by="ada", to=Leaf("user", "vera"))
+    with pytest.raises(errors.ConfirmationRequired):
+        escalate(lea, step, by="ada", to=Leaf("user", "vera"))
+    assert lea.step(step).escalated_to == []
+    with pytest.raises(errors.VoterNotEligible):
+        lea.vote(step, "vera")
+    proposed = propose(lea, step, Leaf("user", "vera"))
+    assert lea.step(step).escalated_to == []
+    lea.join("puppet", roles=("tenant_admin",))
+    lea.depend("puppet", on="ada")
+    for by in ("ada", "puppet"):
+        refused(publish(lea.api(by), proposed), 403, "second_person_required")
+    assert publish(lea.api("bea"), proposed).json()["status"] == "published"
     lea.vote(step, "vera")
     lea.vote(step, "fay")
     assert lea.step(step).status == "approved"
+    body = lea.bodies("decision_step.escalated")[-1]
+    assert body["actor"]["principal"] == lea.people["bea"].public_id
+    assert body["inputs"]["proposed_by"] == lea.people["ada"].public_id
+    assert [event.sentence for event in lea_history(lea, step)] == [
+        "ada escalated the approval to vera, confirmed by bea"
+    ]
+
+
+def lea_history(office: Office, step: DecisionStep) -> list[StepEvent]:
+    with unit_of_work(office.tenant.id):
+        return history_of(office.step(step))
+
+
+def test_the_proposed_escalation_shows_who_may_decide_and_no_reason(lea: Office) -> None:
+    _, step, _ = lea.awaiting()
+    with pytest.raises(errors.ConfirmationRequired) as raised:
+        escalate(lea, step, by="ada", to=Leaf("role", "approver"), reason="The offer ends at noon.")
+    change: ProposedChange = raised.value.change
+    assert (change.rule, change.operation) == ("policy_four_eyes", "decision_step.escalate")
+    assert change.after["may_decide_too"] == ["fay", "finn", "fred", "vera"]
+    assert change.before["escalated_to"] == []
+    assert "noon" not in str(change)
+
+
+@pytest.mark.parametrize(
+    "to", [Leaf("user", "ada"), Leaf("user", "puppet"), Leaf("role", "board"), Leaf("user", "vera")]
+)
+def test_nobody_escalates_to_themselves_or_to_people_who_depend_on_them(lea: Office, to: Leaf) -> None:
+    """The actor is named, controls the named account, is a member of the named role, or stands in for the target."""
+    with unit_of_work(lea.tenant.id):
+        define_role("board", frozenset({Scope.DECISIONS_DECIDE}), ctx=lea.system)
+        grant_role(lea.people["ada"], "board", ctx=lea.system)
+    lea.join("puppet", roles=("approver",))
+    lea.depend("puppet", on="ada")
+    let_stand_in(lea, "ada", "vera")
+    _, step, _ = lea.awaiting()
+    with pytest.raises(errors.SecondPersonRequired):
+        escalate(lea, step, by="ada", to=to)
+    assert lea.step(step).escalated_to == []
+
+
+def test_neither_the_publisher_nor_the_proposer_is_a_target_at_the_publication(lea: Office) -> None:
+    lea.join("bea", roles=("tenant_admin",))
+    _, step, _ = lea.awaiting()
+    proposed = propose(lea, step, Leaf("user", "bea"))
+    refused(publish(lea.api("bea"), proposed), 403, "second_person_required")
+    proposed = propose(lea, step, Leaf("user", "vera"))
+    lea.depend("vera", on="ada")
+    refused(publish(lea.api("bea"), proposed), 403, "second_person_required")
+    assert lea.step(step).escalated_to == []
+
+
+def test_it_is_stale_when_more_people_would_be_let_in(lea: Office) -> None:
+    lea.join("bea", roles=("tenant_admin",))
+    _, step, _ = lea.awaiting()
+    proposed = propose(lea, step, Leaf("role", "approver"))
+    lea.join("late", roles=("approver",))
+    refused(publish(lea.api("bea"), proposed), 409, "change_set_stale")
+    assert lea.step(step).escalated_to == []
+
+
+@pytest.mark.parametrize("kind", ["service", "agent"])
+def test_machines_escalate_to_nobody_outside_the_rule(lea: Office, kind: str) -> None:
+    lea.join("robo", kind=kind, roles=("tenant_admin",))
+    _, step, _ = lea.awaiting()
+    with pytest.raises(errors.PersonRequired):
+        escalate(lea, step, by="robo", to=Leaf("user", "vera"))
+    path = f"/decision-steps/{step.public_id}/escalate"
+    refused(lea.api("robo").post(path, {"to": {"user": "vera"}}), 403, "person_required")
+
+
+def test_the_history_names_actor_and_targets(lea: Office) -> None:
+    item, step, _ = lea.awaiting()
+    escalate(lea, step, by="fay")
+    assert [event.sentence for event in lea_history(lea, step)] == ["fay escalated the approval to the role lead"]
+    told = lea.api("wim").get(f"/work-items/{item.public_id}/explain").json()
+    assert "fay escalated the approval to the role lead." in told["why"]
+
+
+def test_the_history_names_an_escalation_after_a_deadline(lea: Office) -> None:
+    _, step, _ = lea.awaiting()
+    sweep_deadlines(now=step.opened_at + timedelta(hours=1))
+    assert [event.sentence for event in lea_history(lea, step)] == [
+        "The approval was escalated to the role lead after a deadline"
+    ]
 
 
 def test_a_rule_without_a_target_wants_one_named(office: Office) -> None:

@@ -24,7 +24,7 @@ from tests.factories import PASSWORD
 from tests.workitems.office import RULES, Office
 from tests.workitems.steps.test_bad_votes import contents
 from tests.workitems.steps.test_delegations import let_stand_in
-from tests.workitems.steps.test_escalation import escalate
+from tests.workitems.steps.test_escalation import escalate_outside
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.errors import REASONS
@@ -58,7 +58,7 @@ def a_delegate_stands_in(office: Office, _steps: Sequence[DecisionStep]) -> None
 
 def it_is_escalated(office: Office, steps: Sequence[DecisionStep]) -> None:
     for step in steps:
-        escalate(office, step, by="ada", to=Leaf("user", "vera"))
+        escalate_outside(office, step, Leaf("user", "vera"))
 
 
 SHAPES: Final[dict[str, Shape]] = {

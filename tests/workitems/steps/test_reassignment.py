@@ -80,13 +80,37 @@ def test_who_may_not_decide_may_not_hand_it_on(office: Office) -> None:
     assert office.step(step).assignee_id == office.people["finn"].id
 
 
+@pytest.mark.parametrize("kind", ["service", "agent"])
+def test_machines_reassign_nothing(office: Office, kind: str) -> None:
+    office.join("robo", kind=kind, roles=("tenant_admin",))
+    _, step, _ = office.awaiting()
+    with pytest.raises(errors.PersonRequired):
+        reassign(office, step, "finn", by="robo")
+    answer = office.api("robo").post(f"/decision-steps/{step.public_id}/reassign", {"to": "finn"})
+    assert (answer.status_code, answer.json()["reason_code"]) == (403, "person_required")
+
+
+def test_nobody_reassigns_to_themselves_or_to_people_who_depend_on_them(office: Office) -> None:
+    item, step, _ = office.awaiting()
+    office.depend("finn", on="ada")
+    for by, to in (("fay", "fay"), ("ada", "finn"), ("finn", "finn")):
+        with pytest.raises(errors.AssigneeNotEligible):
+            reassign(office, step, to, by=by)
+    assert office.step(step).assignee_id is None
+    reassign(office, step, "fay", by="ada")
+    told = office.api("wim").get(f"/work-items/{item.public_id}/explain").json()
+    assert "ada assigned the approval to fay." in told["why"]
+
+
 def test_api_reassigns_a_step(office: Office) -> None:
     _, step, _ = office.awaiting()
     path = f"/decision-steps/{step.public_id}/reassign"
     body = office.api("fay").post(path, {"to": "finn"}).json()
     assert body["assignee"] == office.people["finn"].public_id
-    again = office.api("fay").post(path, {"to": office.people["fay"].public_id})
+    again = office.api("fred").post(path, {"to": office.people["fay"].public_id})
     assert again.json()["assignee"] == office.people["fay"].public_id
+    own = office.api("fred").post(path, {"to": "fred"})
+    assert (own.status_code, own.json()["reason_code"]) == (422, "assignee_not_eligible")
     for to, status, reason_code in (
         ("nobody", 422, "assignee_not_eligible"),
         ("vera", 422, "assignee_not_eligible"),
