@@ -9,7 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import Q
 
-from threada_site.identity.principals import remove_member
+from threada_site.identity.principals import end_membership
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Credential, Membership, User
@@ -33,7 +33,7 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     memberships = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal)
     rows = [*memberships.values_list("id", flat=True), *credentials.values_list("id", flat=True)]
     names = {str(principal), principal.username, principal.display_name} - {""}
-    remove_member(principal, ctx=ctx)
+    end_membership(principal, ctx=ctx)
     edits = LogEntry.objects.filter(additional_data__tenant=str(ctx.tenant_id))
     about = Q(object_pk__in=[str(row) for row in rows], content_type__in=_types(Membership, Credential))
     for name in names:

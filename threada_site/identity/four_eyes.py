@@ -11,7 +11,8 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.four_eyes import FOUR_EYES
+from threada_site.tenancy.four_eyes import FOUR_EYES, is_four_eyes_required
+from threada_site.tenancy.independence import are_independent, read_controllers
 from threada_site.tenancy.models import FourEyesRule
 
 ASKED_LASTS: Final = timedelta(days=7)
@@ -35,7 +36,8 @@ def end_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
     """Request the end of a four-eyes rule, or confirm another person's request within seven days.
 
     Receipts `four_eyes.end_asked`, then `four_eyes.ended`. Raise `PermissionDenied`, `PersonRequired` (services,
-    agents and the instance's operator cannot do this), `SecondPersonRequired` for the person who requested it.
+    agents and the instance's operator cannot do this), `SecondPersonRequired` for the person who requested it and for
+    people who are not independent of that person.
     """
     rule = _locked(slug, ctx=ctx)
     if not ctx.is_person:
@@ -49,8 +51,15 @@ def end_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
         rule.save(update_fields=["end_asked_by", "end_asked_at"])
         record(_entry("four_eyes.end_asked", rule), ctx=ctx)
         return rule
+    assert rule.end_asked_by is not None  # noqa: S101 - a constraint of the table
     if rule.end_asked_by == ctx.principal_id:
         raise errors.SecondPersonRequired("You have requested the end. Another tenant administrator must confirm it.")
+    controllers = read_controllers(ctx.tenant_id, [rule.end_asked_by, ctx.principal_id])
+    if not are_independent(rule.end_asked_by, ctx.principal_id, controllers):
+        raise errors.SecondPersonRequired(
+            "You are not independent of the person who requested the end: one of you controls the account of the "
+            "other, or a third person controls both. An independent tenant administrator must confirm it."
+        )
     _save(rule, is_required=False)
     record(_entry("four_eyes.ended", rule), ctx=ctx)
     return rule
@@ -61,8 +70,13 @@ def _locked(slug: str, *, ctx: ActingContext) -> FourEyesRule:
     require_steward(ctx)
     if slug not in FOUR_EYES:
         raise errors.NotFound
-    FourEyesRule.objects.bulk_create([FourEyesRule(tenant_id=ctx.tenant_id, slug=slug)], ignore_conflicts=True)
-    return FourEyesRule.objects.select_for_update().get(tenant_id=ctx.tenant_id, slug=slug)
+    is_required = is_four_eyes_required(ctx.tenant_id, slug)
+    row = FourEyesRule(tenant_id=ctx.tenant_id, slug=slug, is_required=is_required)
+    FourEyesRule.objects.bulk_create([row], ignore_conflicts=True)
+    rule = FourEyesRule.objects.select_for_update().get(tenant_id=ctx.tenant_id, slug=slug)
+    if rule.id == row.id and is_required:
+        record(_entry("four_eyes.required", rule), ctx=ctx)  # it was on by default
+    return rule
 
 
 def _save(rule: FourEyesRule, *, is_required: bool) -> None:

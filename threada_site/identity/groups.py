@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final
+
+from django.db.models import QuerySet
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.grant_records import end_grants, record_grants
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
@@ -15,7 +18,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.authority_models import GrantKind
-from threada_site.tenancy.models import Membership, PeopleGroup, PeopleGroupMember
+from threada_site.tenancy.models import Membership, PeopleGroup, PeopleGroupMember, User
 from threada_site.tenancy.upsert import Change, UpsertResult
 
 MOST_MEMBERS: Final = 10_000
@@ -28,47 +31,83 @@ def define_group(
     """Create the group `slug` or set its members. Without `name` the label is unchanged.
 
     Open decisions use the new members immediately. Receipt `group.defined`, unless nothing changes. Raise
-    `InvalidRequest` with a pointer `/members/<n>` for each name that is not a member of the tenant.
+    `InvalidRequest` with a pointer `/members/<n>` for each name that is not a member of the tenant,
+    `ConfirmationRequired` where a second steward must confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     require_slug(slug, naming="group")
     wanted = _memberships(list(members), ctx=ctx)
-    group, is_new = PeopleGroup.objects.get_or_create(tenant_id=ctx.tenant_id, slug=slug)
-    PeopleGroup.objects.select_for_update().get(tenant_id=ctx.tenant_id, id=group.id)
-    of_group = PeopleGroupMember.objects.filter(tenant_id=ctx.tenant_id, group=group)
-    current = set(of_group.values_list("membership_id", flat=True))
-    asked = {membership.id for membership in wanted}
-    is_renamed = name is not None and name != group.name
-    if not is_new and current == asked and not is_renamed:
+    group = PeopleGroup.objects.select_for_update().filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    is_new, of_group = group is None, _members(group, ctx=ctx)
+    current = {row.membership_id for row in of_group}
+    label = (group.name if group else "") if name is None else name
+    if group is not None and current == {membership.id for membership in wanted} and label == group.name:
         return UpsertResult(group, Change.UNCHANGED)
-    if name is not None and is_renamed:
-        group.name = name
-        group.save(update_fields=["name"])
-    leaving = of_group.filter(membership_id__in=current - asked)
-    end_grants(list(leaving.values_list("membership__user_id", flat=True)), GrantKind.GROUP, slug, ctx=ctx)
-    leaving.delete()
-    PeopleGroupMember.objects.bulk_create(
-        PeopleGroupMember(tenant_id=ctx.tenant_id, group=group, membership=membership)
-        for membership in wanted
-        if membership.id not in current
+    after = _described(label, (membership.user for membership in wanted))
+    require_second_steward(
+        "define_group",
+        f"Set the members of the group {slug}",
+        {"group": slug, "members": sorted(after["members"]), "name": label},
+        before={slug: _described(group.name, (row.membership.user for row in of_group))} if group else None,
+        after={slug: after},
+        ctx=ctx,
     )
-    joining = [membership.user_id for membership in wanted if membership.id not in current]
-    record_grants(joining, GrantKind.GROUP, slug, ctx=ctx)
+    group = group or _created(slug, ctx=ctx)
+    if label != group.name:
+        group.name = label
+        group.save(update_fields=["name"])
+    asked = {membership.id for membership in wanted}
+    leaving = [row for row in of_group if row.membership_id not in asked]
+    joining = [membership for membership in wanted if membership.id not in current]
+    _rows(group, ctx=ctx).filter(id__in=[row.id for row in leaving]).delete()
+    end_grants([row.membership.user_id for row in leaving], GrantKind.GROUP, slug, ctx=ctx)
+    PeopleGroupMember.objects.bulk_create(
+        PeopleGroupMember(tenant_id=ctx.tenant_id, group=group, membership=membership) for membership in joining
+    )
+    record_grants([membership.user_id for membership in joining], GrantKind.GROUP, slug, ctx=ctx)
     inputs = {"group": slug, "members": sorted(membership.user.public_id for membership in wanted)}
     record(Entry(kind="group.defined", inputs=inputs), ctx=ctx)
     return UpsertResult(group, Change.CREATED if is_new else Change.CHANGED)
 
 
 def remove_group(slug: str, *, ctx: ActingContext) -> None:
-    """Remove a group. The caller checks that no policy uses it. Receipt `group.removed`."""
+    """Remove a group. The caller checks that no policy uses it. Receipt `group.removed`.
+
+    Raise `ConfirmationRequired` where a second steward must confirm it.
+    """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    removed, _ = PeopleGroup.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
-    if not removed:
+    group = PeopleGroup.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    if group is None:
         raise errors.NotFound
+    people = (row.membership.user for row in _members(group, ctx=ctx))
+    before = {slug: _described(group.name, people)}
+    require_second_steward(
+        "remove_group", f"Remove the group {slug}", {"group": slug}, before=before, after=None, ctx=ctx
+    )
+    group.delete()
     end_grants(None, GrantKind.GROUP, slug, ctx=ctx)
     record(Entry(kind="group.removed", inputs={"group": slug}), ctx=ctx)
+
+
+def _created(slug: str, *, ctx: ActingContext) -> PeopleGroup:
+    """Return the group `slug` under a lock, also if another transaction creates it at the same time."""
+    PeopleGroup.objects.bulk_create([PeopleGroup(tenant_id=ctx.tenant_id, slug=slug)], ignore_conflicts=True)
+    return PeopleGroup.objects.select_for_update().get(tenant_id=ctx.tenant_id, slug=slug)
+
+
+def _rows(group: PeopleGroup, *, ctx: ActingContext) -> QuerySet[PeopleGroupMember]:
+    return PeopleGroupMember.objects.filter(tenant_id=ctx.tenant_id, group=group)
+
+
+def _members(group: PeopleGroup | None, *, ctx: ActingContext) -> list[PeopleGroupMember]:
+    return list(_rows(group, ctx=ctx).select_related("membership__user")) if group else []
+
+
+def _described(name: str, people: Iterable[User]) -> dict[str, Any]:
+    """Return a group as a change set shows it. Ids tell whether a name still names the same principal."""
+    return {"name": name, "members": {person.username: person.public_id for person in people}}
 
 
 def _memberships(names: list[str], *, ctx: ActingContext) -> list[Membership]:

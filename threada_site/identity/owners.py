@@ -5,6 +5,7 @@ from __future__ import annotations
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.selectors import principal_of_tenant
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
@@ -17,7 +18,8 @@ def set_owner(principal: User, owner: str, *, ctx: ActingContext) -> None:
     """Set the owner of `principal` in this tenant; "" removes it. Receipt `principal.owner_set`.
 
     Nothing happens if the owner is set already. Open steps keep their exclusions. Raise `InvalidRequest` if
-    `principal` is a person or not a member, or if `owner` is not an active person of the tenant.
+    `principal` is a person or not a member, or if `owner` is not an active person of the tenant;
+    `ConfirmationRequired` where a second steward must confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -28,23 +30,43 @@ def set_owner(principal: User, owner: str, *, ctx: ActingContext) -> None:
         raise _refused(
             "The principal is not a member of this tenant. Add it.", "/principal", "is not a member", "not_a_member"
         )
-    if principal.kind == PrincipalKind.HUMAN and owner:
+    person = owner_named(owner, of=PrincipalKind(principal.kind), ctx=ctx)
+    if membership.owner_id == (person.id if person else None):
+        return
+    before, after = membership.owner.username if membership.owner else None, person.username if person else None
+    require_second_steward(
+        "set_owner",
+        f"Set the owner of {principal.username}",
+        {"principal": principal.public_id, "owner": owner},
+        before={principal.username: {"owner": before}},
+        after={principal.username: {"owner": after}},
+        ctx=ctx,
+    )
+    write_owner(membership, person, ctx=ctx)
+
+
+def write_owner(membership: Membership, owner: User | None, *, ctx: ActingContext) -> None:
+    """Store the owner with its receipt. The caller has checked permissions and confirmation."""
+    membership.owner = owner
+    membership.save(update_fields=["owner"])
+    inputs = {"principal": membership.user.public_id, "owner": owner.public_id if owner else None}
+    record(Entry(kind="principal.owner_set", inputs=inputs), ctx=ctx)
+
+
+def owner_named(name: str, *, of: PrincipalKind, ctx: ActingContext) -> User | None:
+    """Return the active person of the tenant who is to own a principal of this kind; None for "".
+
+    Raise `InvalidRequest`.
+    """
+    if not name:
+        return None
+    if of is PrincipalKind.HUMAN:
         raise _refused(
             "People answer for themselves. Only an agent or a service has an owner.",
             "/owner",
             "does not apply",
             "not_applicable",
         )
-    person = _person(owner, ctx=ctx) if owner else None
-    if membership.owner_id == (person.id if person else None):
-        return
-    membership.owner = person
-    membership.save(update_fields=["owner"])
-    inputs = {"principal": principal.public_id, "owner": person.public_id if person else None}
-    record(Entry(kind="principal.owner_set", inputs=inputs), ctx=ctx)
-
-
-def _person(name: str, *, ctx: ActingContext) -> User:
     person = principal_of_tenant(ctx.tenant_id, name)
     if person is None or person.kind != PrincipalKind.HUMAN or not person.is_active:
         raise _refused(

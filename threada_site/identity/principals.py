@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from zoneinfo import available_timezones
 
 from django.contrib.auth.hashers import make_password
@@ -11,9 +12,10 @@ from django.core.exceptions import ValidationError
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.grant_records import end_grants, record_grants
-from threada_site.identity.roles import withdraw_scopes_on_objects
-from threada_site.identity.selectors import tenants_of_person
+from threada_site.identity.object_grants import withdraw_scopes_on_objects
+from threada_site.identity.selectors import groups_of_member, roles_of_member, scopes_of_roles, tenants_of_person
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward, require_steward_or_self
 from threada_site.kernel import clock, errors
@@ -53,16 +55,49 @@ def ensure_principal(
 def add_member(principal: User, *, ctx: ActingContext) -> Membership:
     """Add `principal` to the tenant. Receipt `member.added`, if it was not a member.
 
-    Raise `Conflict` if the principal belongs to another tenant: with a second membership it must name a tenant in
-    each request, so only the instance's operator may add one.
+    A person whom a steward adds must accept the invitation. Raise `ConfirmationRequired` where a second steward must
+    confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    if not ctx.is_system and _belongs_to_other_tenants(principal, ctx=ctx):
-        raise errors.Conflict(
-            f"The name {principal.username!r} is taken by a principal of another tenant. Choose another name; "
-            "the instance's operator can add that principal with manage.py create_credential."
-        )
+    found = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).first()
+    if found is not None:
+        return found
+    propose_principal(
+        principal.username,
+        PrincipalKind(principal.kind),
+        display_name=principal.display_name,
+        email=principal.email,
+        ctx=ctx,
+    )
+    return write_membership(principal, ctx=ctx)
+
+
+def propose_principal(
+    name: str,
+    kind: PrincipalKind,
+    *,
+    display_name: str = "",
+    email: str = "",
+    roles: Collection[str] = (),
+    owner: str = "",
+    ctx: ActingContext,
+) -> None:
+    """Raise `ConfirmationRequired` if a second steward must confirm that this principal becomes a member."""
+    granted = scopes_of_roles(roles, tenant_id=ctx.tenant_id)
+    person = {"display_name": display_name, "email": email}
+    require_second_steward(
+        "add_principal",
+        f"Add the {'person' if kind is PrincipalKind.HUMAN else kind.value} {name}",
+        {"name": name, "kind": kind.value, **person, "roles": sorted(granted), "owner": owner},
+        before=None,
+        after={name: {"kind": kind.value, **person, "roles": granted, "owner": owner or None}},
+        ctx=ctx,
+    )
+
+
+def write_membership(principal: User, *, ctx: ActingContext) -> Membership:
+    """Create a membership with its receipt. The caller has checked permissions and confirmation."""
     is_accepted = ctx.is_system or principal.kind != PrincipalKind.HUMAN
     membership, is_new = Membership.objects.get_or_create(
         tenant_id=ctx.tenant_id,
@@ -79,13 +114,33 @@ def add_member(principal: User, *, ctx: ActingContext) -> Membership:
 
 
 def remove_member(principal: User, *, ctx: ActingContext) -> None:
-    """Remove a membership with its roles, groups and credentials. Receipt `member.removed`.
+    """Remove a membership as `end_membership` does.
 
-    A principal without memberships loses its password, so that a password known here is not valid in another tenant
-    later.
+    Raise `ConfirmationRequired` where a second steward must confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
+    membership = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).first()
+    if membership is None:
+        return
+    roles = scopes_of_roles(roles_of_member(principal, tenant_id=ctx.tenant_id), tenant_id=ctx.tenant_id)
+    require_second_steward(
+        "remove_member",
+        f"Remove the member {principal.username}",
+        {"principal": principal.public_id},
+        before={principal.username: {"roles": roles, "groups": groups_of_member(membership)}},
+        after=None,
+        ctx=ctx,
+    )
+    end_membership(principal, ctx=ctx)
+
+
+def end_membership(principal: User, *, ctx: ActingContext) -> None:
+    """Remove a membership with its roles, groups and credentials. Receipt `member.removed`.
+
+    A principal without memberships loses its password, so that a password known here is not valid in another tenant
+    later. The caller has checked permissions and confirmation.
+    """
     removed, _ = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).delete()
     if not removed:
         return

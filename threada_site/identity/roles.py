@@ -5,40 +5,56 @@ A role is a row, an auth group named `<tenant>:<role>`, and the group's object p
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
-from guardian.models import GroupObjectPermission, UserObjectPermission
+from guardian.models import GroupObjectPermission
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.grant_records import end_grants, record_grants, record_role_scopes
+from threada_site.identity.selectors import role_scopes, roles_of_member, scopes_of_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.authority_models import GrantKind
-from threada_site.tenancy.models import Membership, Role, Tenant, TenantRow, User
+from threada_site.tenancy.models import Membership, Role, Tenant, User
 
 _MOST_NAMED: Final = 10
 
 
 def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> Role:
-    """Create the role `slug` or set its scopes. Receipt `role.defined`."""
+    """Create the role `slug` or set its scopes. Receipt `role.defined`, unless nothing changes.
+
+    Raise `ConfirmationRequired` where a second steward must confirm it.
+    """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     require_slug(slug, naming="role")
+    before, wanted = role_scopes(slug, tenant_id=ctx.tenant_id), sorted(scope.value for scope in scopes)
+    if before == scopes:
+        return _role(slug, ctx=ctx)
+    require_second_steward(
+        "define_role",
+        f"Set the scopes of the role {slug}",
+        {"role": slug, "scopes": wanted},
+        before=None if before is None else {slug: sorted(scope.value for scope in before)},
+        after={slug: wanted},
+        ctx=ctx,
+    )
     (role,) = write_roles({slug: scopes}, ctx=ctx)
-    record(Entry(kind="role.defined", inputs={"role": slug, "scopes": sorted(scopes)}), ctx=ctx)
+    record(Entry(kind="role.defined", inputs={"role": slug, "scopes": wanted}), ctx=ctx)
     return role
 
 
 def remove_role(slug: str, *, ctx: ActingContext) -> None:
-    """Remove a role. Receipt `role.removed`. Raise `InUse` with the members that have it."""
+    """Remove a role. Receipt `role.removed`. Raise `InUse` with the members that have it, `ConfirmationRequired`."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     role = _role(slug, ctx=ctx)
@@ -48,6 +64,8 @@ def remove_role(slug: str, *, ctx: ActingContext) -> None:
             f"The role {slug} is held by {', '.join(holders)}. Withdraw it first.",
             errors=[FieldError("", f"{name} holds it", "in_use") for name in holders],
         )
+    before = scopes_of_roles([slug], tenant_id=ctx.tenant_id)
+    require_second_steward("remove_role", f"Remove the role {slug}", {"role": slug}, before=before, after=None, ctx=ctx)
     group = role.group
     role.delete()
     record_role_scopes({slug: frozenset()}, ctx=ctx)
@@ -57,80 +75,67 @@ def remove_role(slug: str, *, ctx: ActingContext) -> None:
 
 
 def grant_role(principal: User, role: str, *, ctx: ActingContext) -> None:
-    """Give a member of the tenant a role. Receipt `role.granted`; nothing happens if the member has it.
+    """Give a member of the tenant a role, as `set_roles` does."""
+    set_roles(principal, {*roles_of_member(principal, tenant_id=ctx.tenant_id), role}, ctx=ctx)
 
-    Raise `InvalidRequest` for an unknown role or a principal that is not a member.
+
+def withdraw_role(principal: User, role: str, *, ctx: ActingContext) -> None:
+    """Withdraw a role, as `set_roles` does. Raise `InvalidRequest` for an unknown role."""
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    _role(role, ctx=ctx)
+    set_roles(principal, {*roles_of_member(principal, tenant_id=ctx.tenant_id)} - {role}, ctx=ctx)
+
+
+def set_roles(principal: User, roles: Collection[str], *, ctx: ActingContext) -> None:
+    """Give a member of the tenant exactly these roles; its credentials gain and lose scopes immediately.
+
+    Receipts `role.granted` and `role.withdrawn`; nothing happens if the member has these roles. Raise `InvalidRequest`
+    for an unknown role or a principal that is not a member, `ConfirmationRequired` where a second steward must confirm
+    it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    found = _role(role, ctx=ctx)
+    require_roles(roles, ctx=ctx)
     if not Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).exists():
+        if not roles:
+            return
         raise errors.InvalidRequest(
             "The principal does not belong to this tenant. Add it first.",
             errors=[FieldError("/principal", "is not a member", "not_a_member")],
         )
-    if principal.groups.filter(id=found.group_id).exists():
+    held, wanted = roles_of_member(principal, tenant_id=ctx.tenant_id), sorted(set(roles))
+    if held == wanted:
         return
-    principal.groups.add(found.group)
-    record_grants([principal.id], GrantKind.ROLE, role, ctx=ctx)
-    record(Entry(kind="role.granted", inputs={"principal": principal.public_id, "role": role}), ctx=ctx)
-
-
-def withdraw_role(principal: User, role: str, *, ctx: ActingContext) -> None:
-    """Withdraw a role; credentials lose its scopes immediately. Receipt `role.withdrawn`, if it was granted."""
-    require_unit_of_work(ctx.tenant_id)
-    require_steward(ctx)
-    found = _role(role, ctx=ctx)
-    if not principal.groups.filter(id=found.group_id).exists():
-        return
-    principal.groups.remove(found.group)
-    end_grants([principal.id], GrantKind.ROLE, role, ctx=ctx)
-    record(Entry(kind="role.withdrawn", inputs={"principal": principal.public_id, "role": role}), ctx=ctx)
-
-
-def grant_scope_on(principal: User, scope: Scope, target: TenantRow, *, ctx: ActingContext) -> None:
-    """Give one principal one scope on one workflow or integration. Receipt `scope.granted`, if it is new.
-
-    Raise `InvalidRequest` if the scope does not apply to such an object, `NotFound` for another tenant's object.
-    """
-    require_unit_of_work(ctx.tenant_id)
-    require_steward(ctx)
-    if target.tenant_id != ctx.tenant_id:
-        raise errors.NotFound
-    content_type = ContentType.objects.get_for_model(target)
-    permission = Permission.objects.filter(content_type=content_type, codename=scope.codename).first()
-    if permission is None:
-        raise errors.InvalidRequest(
-            f"{scope.value} is not held on a single {content_type.model}.",
-            errors=[FieldError("/scope", "does not apply here", "scope_not_applicable")],
-        )
-    granted = UserObjectPermission.objects.filter(user=principal, permission=permission, object_pk=str(target.pk))
-    if granted.exists():
-        return
-    UserObjectPermission.objects.bulk_create(
-        [
-            UserObjectPermission(
-                user=principal, permission=permission, content_type=content_type, object_pk=str(target.pk)
-            )
-        ]
+    require_second_steward(
+        "set_roles",
+        f"Set the roles of {principal.username}",
+        {"principal": principal.public_id, "roles": wanted},
+        before={principal.username: scopes_of_roles(held, tenant_id=ctx.tenant_id)},
+        after={principal.username: scopes_of_roles(wanted, tenant_id=ctx.tenant_id)},
+        ctx=ctx,
     )
-    record_grants([principal.id], GrantKind.SCOPE, f"{scope.value}@{target.pk}", ctx=ctx)
-    on = {"kind": content_type.model, "id": str(target)}
-    record(
-        Entry(kind="scope.granted", inputs={"principal": principal.public_id, "scope": scope.value, "on": on}), ctx=ctx
-    )
+    write_role_grants(principal, granted=set(wanted) - set(held), withdrawn=set(held) - set(wanted), ctx=ctx)
 
 
-def withdraw_scopes_on_objects(principal: User, *, ctx: ActingContext) -> None:
-    """Withdraw all scopes of `principal` on single objects of the tenant. The caller writes the receipt."""
-    granted = UserObjectPermission.objects.filter(user=principal)
-    for content_type in ContentType.objects.filter(id__in=granted.values("content_type_id")):
-        model = content_type.model_class()
-        if model is None or not issubclass(model, TenantRow):
-            continue
-        keys = granted.filter(content_type=content_type).values_list("object_pk", flat=True)
-        here = model._default_manager.filter(tenant_id=ctx.tenant_id, id__in=list(keys)).values_list("id", flat=True)
-        granted.filter(content_type=content_type, object_pk__in=[str(key) for key in here]).delete()
+def require_roles(roles: Collection[str], *, ctx: ActingContext) -> None:
+    """Raise `InvalidRequest` for a role that the tenant does not have."""
+    for role in sorted(roles):
+        _role(role, ctx=ctx)
+
+
+def write_role_grants(
+    principal: User, *, granted: Collection[str], withdrawn: Collection[str] = (), ctx: ActingContext
+) -> None:
+    """Give and withdraw roles with their receipts. The caller has checked permissions, membership and confirmation."""
+    for slug in sorted(granted):
+        principal.groups.add(_role(slug, ctx=ctx).group)
+        record_grants([principal.id], GrantKind.ROLE, slug, ctx=ctx)
+        record(Entry(kind="role.granted", inputs={"principal": principal.public_id, "role": slug}), ctx=ctx)
+    for slug in sorted(withdrawn):
+        principal.groups.remove(_role(slug, ctx=ctx).group)
+        end_grants([principal.id], GrantKind.ROLE, slug, ctx=ctx)
+        record(Entry(kind="role.withdrawn", inputs={"principal": principal.public_id, "role": slug}), ctx=ctx)
 
 
 def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingContext) -> list[Role]:

@@ -14,9 +14,10 @@ from tests.factories import PASSWORD, acting, acting_system, make_principal, mak
 from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 from threada_site.identity.credentials import IssuedCredential, issue_credential, revoke_credential, rotate_credential
 from threada_site.identity.default_roles import DEFAULT_ROLES
+from threada_site.identity.object_grants import grant_scope_on
 from threada_site.identity.principals import add_member, ensure_principal, remove_member, set_password
-from threada_site.identity.roles import define_role, grant_role, grant_scope_on, withdraw_role
-from threada_site.identity.selectors import permissions_of_principal, tenants_of_person
+from threada_site.identity.roles import define_role, grant_role, withdraw_role
+from threada_site.identity.selectors import permissions_of_principal
 from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.kernel import clock, errors, tokens
 from threada_site.kernel.context import ALL_SCOPES, ActingContext, PrincipalKind, Scope
@@ -135,13 +136,6 @@ class TestPrincipals:
         assert User.objects.get(id=person.id).check_password(PASSWORD)
         assert kinds(tenant)[-1] == "principal.password_set"
         assert PASSWORD not in json.dumps(last_body(tenant))
-
-    def test_principal_of_another_tenant_is_not_added(self, tenant: Tenant, other_tenant: Tenant) -> None:
-        admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
-        for stranger in (make_principal(other_tenant, "eve"), make_principal(other_tenant, "sync", kind="service")):
-            with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
-                add_member(stranger, ctx=admin)
-            assert [place.slug for place in tenants_of_person(stranger)] == [other_tenant.slug]
 
     def test_password_of_a_shared_user_is_not_set_by_a_tenant(self, tenant: Tenant, other_tenant: Tenant) -> None:
         shared = make_principal(tenant, "alice")

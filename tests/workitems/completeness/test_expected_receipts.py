@@ -104,9 +104,9 @@ def _systems(office: Office) -> None:
 
 def _people(office: Office) -> None:
     ada = office.ctx("ada")
-    define_group("board", ["fay"], ctx=ada)
-    define_group("crew", ["finn"], ctx=ada)
-    remove_group("crew", ctx=ada)
+    define_group("board", ["fay"], ctx=office.system)
+    define_group("crew", ["finn"], ctx=office.system)
+    remove_group("crew", ctx=office.system)
     turn_on_four_eyes(POLICY_FOUR_EYES, ctx=ada)
     end_four_eyes(POLICY_FOUR_EYES, ctx=ada)
     now = clock.now()
@@ -114,7 +114,7 @@ def _people(office: Office) -> None:
     end_delegation(delegate(out_of_office, ctx=office.ctx("fay")), ctx=office.ctx("fay"))
     proposed = OutOfOffice(delegator=office.people["fred"], delegate=office.people["finn"], ends_at=now + HOUR)
     consent_to_delegation(delegate(proposed, ctx=ada), ctx=office.ctx("fred"))
-    remove_member(office.people["wim"], ctx=ada)
+    remove_member(office.people["wim"], ctx=office.system)
 
 
 def _telemetry(office: Office, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:

@@ -16,9 +16,10 @@ from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
+from threada_site.identity.admission import add_principal
 from threada_site.identity.owners import set_owner
-from threada_site.identity.principals import add_member, ensure_principal, remove_member, set_password
-from threada_site.identity.roles import grant_role, withdraw_role
+from threada_site.identity.principals import remove_member, set_password
+from threada_site.identity.roles import set_roles
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
@@ -139,14 +140,14 @@ class MembershipAdmin(TenantAdmin):
     @form_page("Add a principal", form=MemberForm, scope=Scope.WORKFLOW_MANAGE, submit="Add principal")
     def new(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
-        principal = ensure_principal(
-            said["name"], kind=PrincipalKind(said["kind"]), display_name=said["display_name"], ctx=call.ctx
+        principal = add_principal(
+            said["name"],
+            kind=PrincipalKind(said["kind"]),
+            display_name=said["display_name"],
+            roles=said["roles"],
+            owner=said["owner"],
+            ctx=call.ctx,
         )
-        add_member(principal, ctx=call.ctx)
-        for role in said["roles"]:
-            grant_role(principal, role, ctx=call.ctx)
-        if said["owner"]:
-            set_owner(principal, said["owner"], ctx=call.ctx)
         if said["password"]:
             if principal.has_usable_password():
                 raise errors.Conflict(
@@ -160,11 +161,7 @@ class MembershipAdmin(TenantAdmin):
 
     @form_page("Change roles", form=RolesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_roles(self, call: Call, form: ConsoleForm) -> Done:
-        asked, assigned = set(form.cleaned_data["roles"]), set(_roles_of(form.row))
-        for role in sorted(asked - assigned):
-            grant_role(form.row.user, role, ctx=call.ctx)
-        for role in sorted(assigned - asked):
-            withdraw_role(form.row.user, role, ctx=call.ctx)
+        set_roles(form.row.user, form.cleaned_data["roles"], ctx=call.ctx)
         return Done("The roles are changed.")
 
     @form_page("Change owner", form=OwnerForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)

@@ -1,0 +1,138 @@
+"""Scopes of principals on one workflow or integration."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any, Final
+
+from django.contrib.auth.models import Permission
+from django.contrib.contenttypes.models import ContentType
+from guardian.models import UserObjectPermission
+
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.grant_records import end_grants, record_grants
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.authority_models import GrantKind
+from threada_site.tenancy.models import Membership, TenantRow, User
+
+OBJECT_KINDS: Final = ("workflow", "integration")
+
+
+def grant_scope_on(principal: User, scope: Scope, target: TenantRow, *, ctx: ActingContext) -> None:
+    """Give one member one scope on one workflow or integration, as `set_object_scopes` does."""
+    set_object_scopes(principal, target, {*object_scopes(principal, target), scope}, ctx=ctx)
+
+
+def withdraw_scope_on(principal: User, scope: Scope, target: TenantRow, *, ctx: ActingContext) -> None:
+    """Withdraw one scope on one workflow or integration, as `set_object_scopes` does."""
+    set_object_scopes(principal, target, object_scopes(principal, target) - {scope}, ctx=ctx)
+
+
+def set_object_scopes(principal: User, target: TenantRow, scopes: Collection[Scope], *, ctx: ActingContext) -> None:
+    """Give one member exactly these scopes on one workflow or integration; credentials change immediately.
+
+    Receipts `scope.granted` and `scope.withdrawn`; nothing happens if it holds these scopes. Raise `InvalidRequest` if
+    a scope does not apply to such an object or the principal is not a member, `NotFound` for another tenant's object,
+    `ConfirmationRequired` where a second steward must confirm it.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    if target.tenant_id != ctx.tenant_id:
+        raise errors.NotFound
+    content_type = ContentType.objects.get_for_model(target)
+    permissions = {
+        permission.codename: permission for permission in Permission.objects.filter(content_type=content_type)
+    }
+    for scope in sorted(scopes):
+        if scope.codename not in permissions:
+            raise errors.InvalidRequest(
+                f"{scope.value} is not held on a single {content_type.model}.",
+                errors=[FieldError("/scope", "does not apply here", "scope_not_applicable")],
+            )
+    if not Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).exists():
+        raise errors.InvalidRequest(
+            "The principal does not belong to this tenant. Add it first.",
+            errors=[FieldError("/principal", "is not a member", "not_a_member")],
+        )
+    held, wanted = object_scopes(principal, target), frozenset(scopes)
+    if held == wanted:
+        return
+    on = {"kind": content_type.model, "id": str(target)}
+    place = f"{content_type.model} {target}"
+    require_second_steward(
+        "set_object_scopes",
+        f"Set the scopes of {principal.username} on the {place}",
+        {"principal": principal.public_id, "on": on, "scopes": _names(wanted)},
+        before={principal.username: {place: _names(held)}},
+        after={principal.username: {place: _names(wanted)}},
+        ctx=ctx,
+    )
+    for scope in sorted(wanted - held):
+        UserObjectPermission.objects.bulk_create(
+            [
+                UserObjectPermission(
+                    user=principal,
+                    permission=permissions[scope.codename],
+                    content_type=content_type,
+                    object_pk=str(target.pk),
+                )
+            ]
+        )
+        record_grants([principal.id], GrantKind.SCOPE, f"{scope.value}@{target.pk}", ctx=ctx)
+        record(_entry("scope.granted", principal, scope, on), ctx=ctx)
+    rows = _rows(principal, target)
+    for scope in sorted(held - wanted):
+        rows.filter(permission__codename=scope.codename).delete()
+        end_grants([principal.id], GrantKind.SCOPE, f"{scope.value}@{target.pk}", ctx=ctx)
+        record(_entry("scope.withdrawn", principal, scope, on), ctx=ctx)
+
+
+def object_named(kind: str, slug: str, *, ctx: ActingContext) -> TenantRow:
+    """Return the `workflow` or `integration` of the tenant with this id. Raise `NotFound`."""
+    content_type = ContentType.objects.filter(model=kind, permission__codename=Scope.ACTIONS_EXECUTE.codename).first()
+    model = content_type.model_class() if content_type and kind in OBJECT_KINDS else None
+    if model is None or not issubclass(model, TenantRow):
+        raise errors.NotFound
+    by_slug = {"slug": slug}
+    found = model._default_manager.filter(tenant_id=ctx.tenant_id, **by_slug).first()
+    if found is None:
+        raise errors.NotFound(f"There is no {kind} {slug[:63]!r} in this tenant.")
+    return found
+
+
+def object_scopes(principal: User, target: TenantRow) -> frozenset[Scope]:
+    """Return the scopes that a principal holds on one workflow or integration by a grant on it."""
+    codenames = set(_rows(principal, target).values_list("permission__codename", flat=True))
+    return frozenset(scope for scope in Scope if scope.codename in codenames)
+
+
+def withdraw_scopes_on_objects(principal: User, *, ctx: ActingContext) -> None:
+    """Withdraw all scopes of `principal` on single objects of the tenant. The caller writes the receipt."""
+    granted = UserObjectPermission.objects.filter(user=principal)
+    for content_type in ContentType.objects.filter(id__in=granted.values("content_type_id")):
+        model = content_type.model_class()
+        if model is None or not issubclass(model, TenantRow):
+            continue
+        keys = granted.filter(content_type=content_type).values_list("object_pk", flat=True)
+        here = model._default_manager.filter(tenant_id=ctx.tenant_id, id__in=list(keys)).values_list("id", flat=True)
+        granted.filter(content_type=content_type, object_pk__in=[str(key) for key in here]).delete()
+
+
+def _rows(principal: User, target: TenantRow) -> Any:
+    return UserObjectPermission.objects.filter(
+        user=principal, content_type=ContentType.objects.get_for_model(target), object_pk=str(target.pk)
+    )
+
+
+def _names(scopes: Collection[Scope]) -> list[str]:
+    return sorted(scope.value for scope in scopes)
+
+
+def _entry(kind: str, principal: User, scope: Scope, on: dict[str, str]) -> Entry:
+    return Entry(kind=kind, inputs={"principal": principal.public_id, "scope": scope.value, "on": on})
