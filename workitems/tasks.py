@@ -11,6 +11,8 @@ import structlog
 from django.conf import settings
 
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.account_links import MAIL_LINK
+from threada_site.identity.personal_notices import NOTIFY_PERSON
 from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import (
     DEFAULT_QUEUE,
@@ -29,6 +31,7 @@ from workitems.executions import run_execution as run
 from workitems.executions.re_evaluate import re_evaluate_step
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.notices.account_mail import mail_link, send_personal_notice
 from workitems.notices.addressing import SEND, address_notice
 from workitems.notices.enqueue import ADDRESS
 from workitems.notices.sending import send_message
@@ -136,6 +139,18 @@ def send(tenant_id: str, message_id: str) -> None:
     """Send a message to one person."""
     tenant = tenant_of_job(tenant_id)
     send_message(uuid.UUID(message_id), ctx=job_context(tenant), rng=random.SystemRandom())
+
+
+@task(NOTIFY_PERSON, queue=NOTICE_QUEUE, attempts=8, pause_s=60)
+def notify_person(tenant_id: str, person_id: str, kind: str, what: str, by: str) -> None:
+    """Notify a person of an act on the person's account. Preferences do not turn it off."""
+    send_personal_notice(uuid.UUID(person_id), kind, what=what, by=by, ctx=job_context(tenant_of_job(tenant_id)))
+
+
+@task(MAIL_LINK, queue=NOTICE_QUEUE, attempts=8, pause_s=60)
+def mail_account_link(tenant_id: str, link_id: str) -> None:
+    """Mail an invitation or a link to reset a password."""
+    mail_link(uuid.UUID(link_id), ctx=job_context(tenant_of_job(tenant_id)))
 
 
 @periodic("workitems.notices", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")

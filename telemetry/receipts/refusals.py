@@ -29,7 +29,7 @@ def record_refusal(
     context: ActingContext | None, error: ThreadaError, *, method: str, path: str, subject: Subject | None = None
 ) -> None:
     """Record the receipt `request.refused`. Without a known tenant, the refusal is only logged."""
-    log.info("request_refused", reason_code=error.reason_code, method=method, path=path)
+    log.info("request_refused", reason_code=error.reason_code, method=method, path=named_path(path))
     if context is None:
         return
     record(

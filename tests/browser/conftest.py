@@ -21,7 +21,7 @@ from tests.factories import PASSWORD, acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.principals import set_password
+from threada_site.identity.passwords import set_password
 from threada_site.runtime.management.commands.up import web_command
 from threada_site.runtime.prepare import DEMO_PEOPLE, seed_demo
 from threada_site.tenancy.models import Tenant, User

@@ -14,7 +14,7 @@ from tests.factories import PASSWORD, acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
-from threada_site.identity.principals import set_password
+from threada_site.identity.passwords import set_password
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 
 pytestmark = pytest.mark.browser

@@ -10,7 +10,8 @@ from tests.console.sign_in import Console
 from tests.factories import PASSWORD, acting_system, make_principal
 from tests.journeys.demo import DEMO_CLIENT, Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.principals import remove_member, set_password
+from threada_site.identity.passwords import set_password
+from threada_site.identity.principals import remove_member
 from threada_site.tenancy.models import User
 
 

@@ -16,7 +16,7 @@ from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import LARGE, Demo
 from threada_site.admin.reauthentication import MOST_WRONG
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.principals import set_password
+from threada_site.identity.passwords import set_password
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
 

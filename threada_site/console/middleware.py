@@ -22,7 +22,9 @@ from threada_site.database.replica_reads import position_now, read
 from threada_site.database.unit_of_work import unit_of_work
 
 # Views that are available without a tenant.
-_TENANTLESS: Final = frozenset({"login", "logout", "jsi18n", CHOOSE_TENANT})
+_TENANTLESS: Final = frozenset(
+    {"login", "logout", "jsi18n", CHOOSE_TENANT, "invitation", "password_reset", "password_reset_link"}
+)
 # Views besides lists that read from a replica if there is one.
 _READ_FROM_REPLICA: Final = frozenset(
     {

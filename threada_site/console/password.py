@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.forms import ConsoleForm
-from threada_site.identity.principals import set_password
+from threada_site.identity.passwords import set_password
 from threada_site.tenancy.models import User
 
 
@@ -58,7 +58,8 @@ def password_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     if is_sent and form.is_valid():
 
         def change(call: Call) -> Done:
-            set_password(user, form.cleaned_data["new_password"], ctx=call.ctx)
+            said = form.cleaned_data
+            set_password(user, said["new_password"], current=said["old_password"], ctx=call.ctx)
             return Done("Your password is changed.")
 
         outcome = carry_out(Call(request, ctx, ""), None, change)

@@ -17,6 +17,7 @@ from unfold.sites import UnfoldAdminSite
 from policies.selectors import unconfirmed_emergencies
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.console.account_links import invitation_page, new_password_page, reset_page
 from threada_site.console.dashboard import dashboard
 from threada_site.console.notifications import notifications_page
 from threada_site.console.password import password_page
@@ -69,6 +70,9 @@ class ConsoleSite(UnfoldAdminSite):
             path("summary/", self.admin_view(require_safe(self.summary)), name="summary"),
             path("time-zone/", self.admin_view(self.time_zone), name="time_zone"),
             path("notifications/", self.admin_view(self.notifications), name="notifications"),
+            path("invitations/<str:token>/", self.invitation, name="invitation"),
+            path("password-reset/", self.password_reset, name="password_reset"),
+            path("password-reset/<str:token>/", self.password_reset_link, name="password_reset_link"),
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
         ]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
@@ -111,6 +115,18 @@ class ConsoleSite(UnfoldAdminSite):
         return password_page(request, self.each_context(request))
 
     password_change.__dict__[OWN_UNIT_OF_WORK] = True
+
+    def invitation(self, request: HttpRequest, token: str) -> HttpResponse:
+        """Show and handle the public page of an invitation."""
+        return invitation_page(request, token, self.each_context(request))
+
+    def password_reset(self, request: HttpRequest) -> HttpResponse:
+        """Show and handle the public form that asks for a reset link."""
+        return reset_page(request, self.each_context(request))
+
+    def password_reset_link(self, request: HttpRequest, token: str) -> HttpResponse:
+        """Show and handle the public page of a reset link."""
+        return new_password_page(request, token, self.each_context(request))
 
     def time_zone(self, request: HttpRequest) -> HttpResponse:
         """Show and handle the time zone form."""

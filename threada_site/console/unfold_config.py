@@ -27,6 +27,7 @@ def account_links(request: HttpRequest) -> list[dict[str, Any]]:
     links = [
         {"title": "Time zone", "link": reverse("admin:time_zone")},
         {"title": "Notifications", "link": reverse("admin:notifications")},
+        {"title": "Personal tokens", "link": reverse("admin:tenancy_personaltoken_changelist")},
         {"title": "Change password", "link": reverse("admin:password_change")},
     ]
     if len(getattr(request, "tenant_choices", ())) > 1:

@@ -40,7 +40,7 @@ def add_principal(
             set_owner(principal, owner, ctx=ctx)
         return principal
     propose_principal(name, kind, display_name=display_name, email=email, roles=roles, owner=owner, ctx=ctx)
-    membership = write_membership(principal, ctx=ctx)
+    membership = write_membership(principal, address=email, ctx=ctx)
     write_role_grants(principal, granted=roles, ctx=ctx)
     if person is not None:
         write_owner(membership, person, ctx=ctx)

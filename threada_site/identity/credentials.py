@@ -1,7 +1,12 @@
-"""Issue, rotation and revocation of credentials. A token is shown once; only its digest is stored."""
+"""Issue and revocation of credentials. A token is shown once; only its digest is stored.
+
+People issue their own credentials, called personal tokens, in their own session. Stewards issue those of services and
+agents. The operator issues any.
+"""
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -9,11 +14,21 @@ from typing import Final, NamedTuple
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.dependence import record_dependence
+from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
-from threada_site.identity.stewardship import is_steward, require_steward_or_self
+from threada_site.identity.stewardship import require_steward, require_steward_or_self
+from threada_site.identity.tenants import personal_token_days
 from threada_site.kernel import clock, errors, ids, tokens
-from threada_site.kernel.context import ActingContext, Scope, with_implied
+from threada_site.kernel.context import (
+    ActingContext,
+    AuthenticationMethod,
+    EntryPoint,
+    PrincipalKind,
+    Scope,
+)
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.authority_models import DependenceReason
 from threada_site.tenancy.models import Credential, Membership, User
 
 LONGEST_LIFE: Final = timedelta(days=3660)
@@ -37,45 +52,27 @@ def issue_credential(
 ) -> IssuedCredential:
     """Issue a bearer token for a member of the tenant, with some of the scopes of its roles.
 
-    Receipt `credential.issued`. Raise `ScopeNotGrantable` with the scopes that the roles do not have,
-    `InvalidRequest` for unknown scopes, no scopes, an inactive principal or non-member, or a lifetime outside of 0 to
-    10 years.
+    Receipt `credential.issued`. A person is notified, and the account of a service or an agent depends on the issuer.
+    Raise `PermissionDenied` for the credential of another person, of oneself without a session, and of a service or an
+    agent without being a steward; `ScopeNotGrantable` with the scopes that the roles do not have; `InvalidRequest` for
+    unknown scopes, no scopes, a principal that is no active member or has not accepted the invitation, a personal token
+    without a label or beyond the tenant's longest life, or a lifetime outside of 0 to 10 years.
     """
     require_unit_of_work(ctx.tenant_id)
-    require_steward_or_self(ctx, principal.id)
+    is_own = principal.kind == PrincipalKind.HUMAN and not ctx.is_system
+    _check_issuer(principal, ctx=ctx)
     asked = read_scopes(scopes)
     now = clock.now()
     _check_member(principal, ctx=ctx)
-    _check_grantable(asked, principal, ctx=ctx)
-    return _issued(principal, asked, label=label, expires_at=_expiry(expires_in, now), ctx=ctx)
-
-
-def rotate_credential(
-    credential: Credential, *, overlap: timedelta = timedelta(0), ctx: ActingContext
-) -> IssuedCredential:
-    """Replace `credential` by a new one with equal scopes, label and lifetime.
-
-    The old one ends now or after `overlap`. Receipts `credential.issued` and `credential.revoked` (or
-    `credential.shortened`). Raise `Conflict` if the old one is revoked or expired.
-    """
-    require_unit_of_work(ctx.tenant_id)
-    require_steward_or_self(ctx, credential.user_id)
-    old = _locked(credential, ctx=ctx)
-    now = clock.now()
-    if not old.is_live:
-        raise errors.Conflict("This credential is no longer valid. Create a new credential.")
-    asked = read_scopes(old.scopes)
-    _check_grantable(asked, old.user, ctx=ctx)
-    expires_at = now + (old.expires_at - old.created_at) if old.expires_at else None
-    new = _issued(old.user, asked, label=old.label, expires_at=expires_at, ctx=ctx, replaces=old)
-    if overlap > timedelta(0):
-        old.expires_at = min(now + overlap, old.expires_at or datetime.max.replace(tzinfo=now.tzinfo))
-        old.save(update_fields=["expires_at"])
-        ends = {"credential": old.public_id, "expires_at": clock.rfc3339(old.expires_at)}
-        record(Entry(kind="credential.shortened", inputs=ends), ctx=ctx)
-    else:
-        _revoke(old, ctx=ctx)
-    return new
+    _check_grantable(asked, principal, tenant_id=ctx.tenant_id)
+    if is_own:
+        _check_personal(label, expires_in, ctx=ctx)
+    issued = _issued(principal, asked, label=label, expires_at=_expiry(expires_in, now), ctx=ctx)
+    if principal.kind != PrincipalKind.HUMAN:
+        record_dependence(principal, DependenceReason.ISSUED, ctx=ctx)
+    elif ctx.entry_point is not EntryPoint.JOB:
+        notify_person(principal.id, "credential_issued", label or issued.credential.hint, ctx=ctx)
+    return issued
 
 
 def revoke_credential(credential: Credential, *, ctx: ActingContext) -> None:
@@ -99,8 +96,33 @@ def read_scopes(scopes: Iterable[str]) -> frozenset[Scope]:
     return frozenset(Scope(name) for name in names)
 
 
+def _check_issuer(principal: User, *, ctx: ActingContext) -> None:
+    if ctx.is_system:
+        return
+    if principal.kind == PrincipalKind.HUMAN:
+        if ctx.principal_id != principal.id or ctx.authentication.method is not AuthenticationMethod.SESSION:
+            raise errors.PermissionDenied(
+                "People issue their own tokens, in their own console session. Nobody else can, and a token cannot."
+            )
+    elif ctx.principal_kind is PrincipalKind.AGENT:
+        raise errors.PermissionDenied("Agents cannot issue credentials.")
+    else:
+        require_steward(ctx)
+
+
+def _check_personal(label: str, expires_in: timedelta | None, *, ctx: ActingContext) -> None:
+    days = personal_token_days(ctx.tenant_id)
+    if not label.strip():
+        raise errors.InvalidRequest("Name the token.", errors=[FieldError("/label", "is missing", "required")])
+    if expires_in is None or expires_in > timedelta(days=days):
+        raise errors.InvalidRequest(
+            f"A personal token expires after at most {days} days.",
+            errors=[FieldError("/expires_in", "is missing or too long", "out_of_range")],
+        )
+
+
 def _check_member(principal: User, *, ctx: ActingContext) -> None:
-    belongs = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).exists()
+    belongs = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal, accepted_at__isnull=False).exists()
     if not (belongs and principal.is_active):
         raise errors.InvalidRequest(
             "The principal is not an active member of this tenant.",
@@ -108,10 +130,8 @@ def _check_member(principal: User, *, ctx: ActingContext) -> None:
         )
 
 
-def _check_grantable(asked: frozenset[Scope], principal: User, *, ctx: ActingContext) -> None:
-    granted = scopes_somewhere(permissions_of_principal(principal.id, tenant_id=ctx.tenant_id))
-    if not is_steward(ctx):
-        granted &= with_implied(ctx.scopes)
+def _check_grantable(asked: frozenset[Scope], principal: User, *, tenant_id: uuid.UUID) -> None:
+    granted = scopes_somewhere(permissions_of_principal(principal.id, tenant_id=tenant_id))
     beyond = sorted(asked - granted)
     if beyond:
         raise errors.ScopeNotGrantable(
@@ -138,7 +158,6 @@ def _issued(
     label: str,
     expires_at: datetime | None,
     ctx: ActingContext,
-    replaces: Credential | None = None,
 ) -> IssuedCredential:
     token = tokens.new_token()
     credential = Credential.objects.create(
@@ -156,7 +175,6 @@ def _issued(
         "principal": principal.public_id,
         "scopes": sorted(scopes),
         "expires_at": clock.rfc3339(expires_at) if expires_at else None,
-        **({"replaces": replaces.public_id} if replaces else {}),
     }
     record(Entry(kind="credential.issued", inputs=inputs), ctx=ctx)
     return IssuedCredential(credential, token)

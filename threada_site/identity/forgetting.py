@@ -10,8 +10,9 @@ from django.db import connection
 from django.db.models import Q
 
 from threada_site.identity.principals import end_membership
-from threada_site.identity.selectors import tenants_of_person
+from threada_site.identity.selectors import belongs_elsewhere
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.models import Credential, Membership, User
 
 # The log of configuration edits contains the actor's name; the id replaces it.
@@ -39,13 +40,15 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     for name in names:
         about |= Q(changes__owner__contains=[name])
     edits.filter(about).update(object_repr=principal.public_id, changes=None, serialized_data=None)
-    if tenants_of_person(principal):
+    AccountLink.objects.filter(tenant_id=ctx.tenant_id, user=principal).update(address="", mail_failure="")
+    if belongs_elsewhere(principal, tenant_id=ctx.tenant_id):
         return False
     with connection.cursor() as cursor:
         cursor.execute(_FORGET_ACTOR, [principal.public_id] * 2)
     principal.username = f"erased-{principal.id.hex}"
     principal.display_name = principal.email = principal.time_zone = ""
     principal.is_active = False
+    principal.email_confirmed_at = None
     principal.last_login = None
     principal.set_unusable_password()
     principal.save()

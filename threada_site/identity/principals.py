@@ -6,22 +6,29 @@ from collections.abc import Collection
 from zoneinfo import available_timezones
 
 from django.contrib.auth.hashers import make_password
-from django.contrib.auth.password_validation import validate_password
-from django.core.exceptions import ValidationError
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.account_links import withdraw_links
 from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.dependence import record_addition, record_dependence
 from threada_site.identity.grant_records import end_grants, record_grants
+from threada_site.identity.invitations import invite
 from threada_site.identity.object_grants import withdraw_scopes_on_objects
-from threada_site.identity.selectors import groups_of_member, roles_of_member, scopes_of_roles, tenants_of_person
+from threada_site.identity.selectors import (
+    groups_of_member,
+    roles_of_member,
+    scopes_of_roles,
+    tenants_of_person,
+)
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward, require_steward_or_self
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
-from threada_site.tenancy.authority_models import GrantKind
+from threada_site.tenancy.account_link_models import LinkPurpose
+from threada_site.tenancy.authority_models import DependenceReason, GrantKind
 from threada_site.tenancy.models import Credential, Membership, Role, User
 
 
@@ -49,28 +56,35 @@ def ensure_principal(
         raise errors.Conflict(f"The principal {name!r} is of kind {principal.kind}, not {kind.value}.")
     if is_new:
         record(Entry(kind="principal.created", inputs={"principal": principal.public_id, "kind": kind.value}), ctx=ctx)
+        if kind is PrincipalKind.HUMAN and ctx.change_set_id is None:
+            record_dependence(principal, DependenceReason.CREATED, ctx=ctx)
     return principal
 
 
-def add_member(principal: User, *, ctx: ActingContext) -> Membership:
+def add_member(principal: User, *, address: str = "", ctx: ActingContext) -> Membership:
     """Add `principal` to the tenant. Receipt `member.added`, if it was not a member.
 
-    A person whom a steward adds must accept the invitation. Raise `ConfirmationRequired` where a second steward must
-    confirm it.
+    A person whom the operator does not add is invited (`address`: where the invitation is mailed), and the account
+    depends on the steward. The operator's call accepts an open invitation. Raise `InvalidRequest` for a missing or
+    invalid address, `ConfirmationRequired` where a second steward must confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     found = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).first()
     if found is not None:
+        if ctx.is_system and found.accepted_at is None:
+            withdraw_links(principal, LinkPurpose.INVITATION, ctx=ctx)
+            found.accepted_at = clock.now()
+            found.save(update_fields=["accepted_at"])
         return found
     propose_principal(
         principal.username,
         PrincipalKind(principal.kind),
         display_name=principal.display_name,
-        email=principal.email,
+        email=address,
         ctx=ctx,
     )
-    return write_membership(principal, ctx=ctx)
+    return write_membership(principal, address=address, ctx=ctx)
 
 
 def propose_principal(
@@ -96,20 +110,26 @@ def propose_principal(
     )
 
 
-def write_membership(principal: User, *, ctx: ActingContext) -> Membership:
-    """Create a membership with its receipt. The caller has checked permissions and confirmation."""
-    is_accepted = ctx.is_system or principal.kind != PrincipalKind.HUMAN
+def write_membership(principal: User, *, address: str = "", ctx: ActingContext) -> Membership:
+    """Create a membership with its receipt, and invite a person whom the operator does not add.
+
+    The caller has checked permissions and confirmation.
+    """
+    is_invited = not ctx.is_system and principal.kind == PrincipalKind.HUMAN
     membership, is_new = Membership.objects.get_or_create(
         tenant_id=ctx.tenant_id,
         user=principal,
         defaults={
             "added_by": None if ctx.is_system else ctx.principal_id,
-            "accepted_at": clock.now() if is_accepted else None,
+            "accepted_at": None if is_invited else clock.now(),
         },
     )
     if is_new:
         record_grants([principal.id], GrantKind.MEMBER, ctx=ctx)
         record(Entry(kind="member.added", inputs={"principal": principal.public_id}), ctx=ctx)
+        if is_invited:
+            record_addition(principal, ctx=ctx)
+            invite(principal, address, ctx=ctx)
     return membership
 
 
@@ -144,6 +164,8 @@ def end_membership(principal: User, *, ctx: ActingContext) -> None:
     removed, _ = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).delete()
     if not removed:
         return
+    for purpose in LinkPurpose:
+        withdraw_links(principal, purpose, ctx=ctx)
     groups = list(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", flat=True))
     principal.groups.remove(*groups)
     withdraw_scopes_on_objects(principal, ctx=ctx)
@@ -157,31 +179,6 @@ def end_membership(principal: User, *, ctx: ActingContext) -> None:
     record(
         Entry(kind="member.removed", inputs={"principal": principal.public_id}, outcome={"revoked": revoked}), ctx=ctx
     )
-
-
-def set_password(principal: User, password: str, *, ctx: ActingContext) -> None:
-    """Set the console password of a person. Receipt `principal.password_set`.
-
-    Raise `InvalidRequest` if the principal is not a person or the password is too weak, `Conflict` if a steward sets
-    it for a person who belongs to another tenant too.
-    """
-    require_unit_of_work(ctx.tenant_id)
-    require_steward_or_self(ctx, principal.id)
-    if not ctx.is_system and ctx.principal_id != principal.id and _belongs_to_other_tenants(principal, ctx=ctx):
-        raise errors.Conflict(f"{principal.username} belongs to another tenant too and sets their own password.")
-    if principal.kind != PrincipalKind.HUMAN:
-        raise errors.InvalidRequest(
-            "Services and agents hold credentials, not passwords.", errors=[FieldError("/principal", "is not a person")]
-        )
-    try:
-        validate_password(password, principal)
-    except ValidationError as refusal:
-        raise errors.InvalidRequest(
-            " ".join(refusal.messages), errors=[FieldError("/password", message) for message in refusal.messages]
-        ) from None
-    principal.set_password(password)
-    principal.save(update_fields=["password"])
-    record(Entry(kind="principal.password_set", inputs={"principal": principal.public_id}), ctx=ctx)
 
 
 def set_time_zone(principal: User, name: str, *, ctx: ActingContext) -> None:
@@ -200,7 +197,3 @@ def set_time_zone(principal: User, name: str, *, ctx: ActingContext) -> None:
     principal.time_zone = name
     principal.save(update_fields=["time_zone"])
     record(Entry(kind="principal.time_zone_set", inputs={"principal": principal.public_id}), ctx=ctx)
-
-
-def _belongs_to_other_tenants(principal: User, *, ctx: ActingContext) -> bool:
-    return any(tenant.tenant_id != ctx.tenant_id for tenant in tenants_of_person(principal))

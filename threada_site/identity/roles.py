@@ -17,11 +17,12 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.grant_records import end_grants, record_grants, record_role_scopes
+from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.selectors import role_scopes, roles_of_member, scopes_of_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.authority_models import GrantKind
 from threada_site.tenancy.models import Membership, Role, Tenant, User
@@ -132,6 +133,8 @@ def write_role_grants(
         principal.groups.add(_role(slug, ctx=ctx).group)
         record_grants([principal.id], GrantKind.ROLE, slug, ctx=ctx)
         record(Entry(kind="role.granted", inputs={"principal": principal.public_id, "role": slug}), ctx=ctx)
+        if principal.kind == PrincipalKind.HUMAN and (principal.email or principal.has_usable_password()):
+            notify_person(principal.id, "role_granted", slug, ctx=ctx)
     for slug in sorted(withdrawn):
         principal.groups.remove(_role(slug, ctx=ctx).group)
         end_grants([principal.id], GrantKind.ROLE, slug, ctx=ctx)

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 from guardian.models import GroupObjectPermission
 
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope
 from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
-from threada_site.tenancy.models import Credential, Membership, PeopleGroup, Role, User
+from threada_site.tenancy.models import Credential, Membership, PeopleGroup, PersonalToken, Role, User
 
 
 class TenantChoice(NamedTuple):
@@ -29,10 +29,18 @@ class TenantChoice(NamedTuple):
 
 
 def tenants_of_person(user: User) -> list[TenantChoice]:
-    """Return the active tenants of `user`, by slug. Needs no unit of work."""
+    """Return the active tenants whose invitation `user` accepted, by slug. Needs no unit of work."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT tenant_id, slug, name FROM threada_tenants_of(%s)", [user.id])
         return [TenantChoice(*row) for row in cursor.fetchall()]
+
+
+def belongs_elsewhere(user: User, *, tenant_id: uuid.UUID) -> bool:
+    """Return True if `user` is a member of another tenant, or invited to one. Needs no unit of work."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT threada_belongs_elsewhere(%s, %s)", [user.id, tenant_id])
+        (found,) = cursor.fetchone()
+    return bool(found)
 
 
 def console_context(user: User, tenant_slug: str, correlation_id: str) -> ActingContext:
@@ -101,8 +109,18 @@ def roles_of_tenant(tenant_id: uuid.UUID) -> QuerySet[Role]:
 
 
 def credentials_of_tenant(tenant_id: uuid.UUID) -> QuerySet[Credential]:
-    """Return the credentials of the tenant with their principals, newest first."""
-    return Credential.objects.filter(tenant_id=tenant_id).select_related("user").order_by("-id")
+    """Return the credentials of the tenant with their principals and the name of the `issuer`, newest first."""
+    return _with_issuer(Credential.objects.filter(tenant_id=tenant_id))
+
+
+def personal_tokens(ctx: ActingContext) -> QuerySet[PersonalToken]:
+    """Return the credentials of the acting principal with the name of the `issuer`, newest first."""
+    return _with_issuer(PersonalToken.objects.filter(tenant_id=ctx.tenant_id, user_id=ctx.principal_id))
+
+
+def _with_issuer(rows: QuerySet[Any]) -> QuerySet[Any]:
+    issuer = User.objects.filter(id=OuterRef("issued_by")).values("username")[:1]
+    return rows.annotate(issuer=Subquery(issuer)).select_related("user").order_by("-id")
 
 
 def credential_of_tenant(tenant_id: uuid.UUID, credential_id: uuid.UUID) -> Credential:

@@ -1,6 +1,10 @@
-"""Creation of tenants."""
+"""Creation of tenants, and the longest life of personal tokens in them."""
 
 from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
 
 from django.db import IntegrityError, transaction
 
@@ -10,9 +14,16 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.default_roles import DEFAULT_ROLES
 from threada_site.identity.roles import write_roles
 from threada_site.identity.slugs import require_slug
+from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.change_sets import ProposedChange, operation, require_confirmation
+from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import Tenant
+
+MOST_TOKEN_DAYS: Final = 3660
+_LIFE_OPERATION: Final = "tenant.personal_token_days"
 
 
 def founding_context(slug: str, *, entry_point: EntryPoint = EntryPoint.COMMAND) -> ActingContext:
@@ -43,3 +54,44 @@ def create_tenant(slug: str, name: str = "", *, ctx: ActingContext) -> Tenant:
     write_roles(DEFAULT_ROLES, ctx=ctx)
     record(Entry(kind="tenant.created", inputs={"roles": sorted(DEFAULT_ROLES)}), ctx=ctx)
     return tenant
+
+
+def personal_token_days(tenant_id: uuid.UUID) -> int:
+    """Return the longest life of a personal token in days."""
+    return Tenant.objects.values_list("personal_token_days", flat=True).get(id=tenant_id)
+
+
+def set_personal_token_days(days: int, *, ctx: ActingContext) -> None:
+    """Set the longest life of personal tokens, as a steward or the operator. Receipt `tenant.personal_token_days_set`.
+
+    Nothing happens if it does not change. Raise `PermissionDenied`, `InvalidRequest` outside of 1 to 3660, and
+    `ConfirmationRequired` where a second steward must confirm it.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    if not 1 <= days <= MOST_TOKEN_DAYS:
+        raise errors.InvalidRequest(
+            f"The longest life is 1 to {MOST_TOKEN_DAYS} days.", errors=[FieldError("/days", "is out of range")]
+        )
+    before = personal_token_days(ctx.tenant_id)
+    if days == before:
+        return
+    require_confirmation(
+        ProposedChange(
+            rule=IDENTITY_FOUR_EYES,
+            operation=_LIFE_OPERATION,
+            title=f"Let personal tokens live for {days} days",
+            arguments={"days": days},
+            before={"days": before},
+            after={"days": days},
+        ),
+        ctx=ctx,
+    )
+    Tenant.objects.filter(id=ctx.tenant_id).update(personal_token_days=days)
+    record(Entry(kind="tenant.personal_token_days_set", inputs={"days": days}), ctx=ctx)
+
+
+@operation(_LIFE_OPERATION)
+def token_days_of_change_set(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    """Set the longest life of personal tokens that a change set asks for."""
+    set_personal_token_days(arguments["days"], ctx=ctx)

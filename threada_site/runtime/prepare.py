@@ -21,7 +21,8 @@ from threada_site.database.bootstrap import is_superuser, login_url, prepare_ext
 from threada_site.database.role_names import APP
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.credentials import issue_credential
-from threada_site.identity.principals import add_member, ensure_principal, set_password
+from threada_site.identity.passwords import set_password
+from threada_site.identity.principals import add_member, ensure_principal
 from threada_site.identity.roles import grant_role
 from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.jobs.engines.choice import other_engine

@@ -46,6 +46,7 @@ LOGGING = {
         "threada": {"level": LOG_LEVEL},
         "django": {"level": "WARNING"},
         "django.request": {"level": "ERROR", "filters": ["news"]},
+        "django.security.csrf": {"level": "ERROR"},  # its warnings contain paths, and those of links contain tokens
         "procrastinate": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},

@@ -15,6 +15,7 @@ from typing import Final
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.personal_notices import notify_person
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, Scope
@@ -65,6 +66,7 @@ def delegate(out_of_office: OutOfOffice, *, ctx: ActingContext) -> Delegation:
     _check_overlap(row)
     row.save(force_insert=True)
     record(Entry(kind="delegation.created", inputs=_inputs(row), outcome=_outcome(row)), ctx=ctx)
+    notify_person(row.delegate_id, "delegation_received", out_of_office.delegator.username, ctx=ctx)
     return row
 
 

@@ -1,5 +1,14 @@
 """Console pages of access: members, roles, groups, credentials, four-eyes rules, change sets."""
 
-from threada_site.identity.admin import change_sets, credentials, four_eyes, groups, members, roles
+from threada_site.identity.admin import (
+    account_links,
+    change_sets,
+    credentials,
+    four_eyes,
+    groups,
+    members,
+    personal_tokens,
+    roles,
+)
 
-__all__ = ["change_sets", "credentials", "four_eyes", "groups", "members", "roles"]
+__all__ = ["account_links", "change_sets", "credentials", "four_eyes", "groups", "members", "personal_tokens", "roles"]

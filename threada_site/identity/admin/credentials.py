@@ -8,6 +8,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.urls import reverse
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -19,12 +20,15 @@ from threada_site.identity.admin.roles import SCOPE_CHOICES
 from threada_site.identity.credentials import issue_credential, revoke_credential
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.models import Credential
 
 
 class CredentialForm(ConsoleForm):
-    intro = "A token of a principal. It is shown once. Its scopes are limited by the roles of the principal."
+    intro = (
+        "A token of a service or an agent. It is shown once. Its scopes are limited by the roles of the principal. "
+        "People issue their own tokens, under Personal tokens."
+    )
     principal = forms.ChoiceField(label="Principal")
     label = forms.CharField(label="Label", max_length=200, required=False, help_text="Purpose of the token.")
     scopes = forms.MultipleChoiceField(label="Scopes", choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple)
@@ -32,11 +36,24 @@ class CredentialForm(ConsoleForm):
 
     def prepare(self) -> None:
         people = selectors.principals_of_tenant(self.ctx.tenant_id).filter(is_active=True)
-        if not is_steward(self.ctx):
-            people = people.filter(id=self.ctx.principal_id)
+        people = people.exclude(kind=PrincipalKind.HUMAN.value)
         self.fields["principal"].choices = [  # type: ignore[attr-defined]
             (user.username, f"{user.username} ({user.kind})") for user in people[:1000]
         ]
+
+
+def state_of(row: Credential) -> str:
+    """Return the state of a credential: `live`, `expired` or `revoked`."""
+    if row.revoked_at is not None:
+        return "revoked"
+    return "live" if row.is_live else "expired"
+
+
+def issuer_of(row: Credential) -> str:
+    """Return who issued a credential: `operator`, `self` or a name."""
+    if row.issued_by is None:
+        return "operator"
+    return "self" if row.issued_by == row.user_id else getattr(row, "issuer", None) or "somebody"
 
 
 @admin.register(Credential)
@@ -47,6 +64,7 @@ class CredentialAdmin(TenantAdmin):
         Column("Credential", lambda row: html.code(f"{row.hint}…")),
         Column("State", lambda row: html.badge(state_of(row))),
         Column("Principal", lambda row: row.user.username),
+        Column("Issued by", issuer_of),
         Column("Label", lambda row: row.label or html.NOTHING, is_wide=True),
         Column("Expires", lambda row: html.when(row.expires_at) or "never"),
         Column("Last used", lambda row: html.when(row.last_used_at) or "never"),
@@ -61,9 +79,15 @@ class CredentialAdmin(TenantAdmin):
         return rows if is_steward(ctx) else rows.filter(user_id=ctx.principal_id)
 
     def page(self, row: Credential, *, ctx: ActingContext) -> dict[str, Any]:
-        return {"state": state_of(row), "may_revoke": row.revoked_at is None}
+        return {
+            "state": state_of(row),
+            "issuer": issuer_of(row),
+            "revoke_url": reverse("admin:tenancy_credential_revoke", args=[row.public_id])
+            if row.revoked_at is None
+            else None,
+        }
 
-    @form_page("Issue a credential", form=CredentialForm, scope=None, submit="Issue credential")
+    @form_page("Issue a credential", form=CredentialForm, scope=Scope.WORKFLOW_MANAGE, submit="Issue credential")
     def issue(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
         principal = selectors.principal_of_tenant(call.ctx.tenant_id, said["principal"])
@@ -91,10 +115,3 @@ class CredentialAdmin(TenantAdmin):
             raise errors.NotFound
         revoke_credential(credential, ctx=call.ctx)
         return Done("The credential is revoked. Requests with it are refused from now on.")
-
-
-def state_of(row: Credential) -> str:
-    """Return the state of a credential: `live`, `expired` or `revoked`."""
-    if row.revoked_at is not None:
-        return "revoked"
-    return "live" if row.is_live else "expired"

@@ -16,13 +16,15 @@ from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
+from threada_site.identity.admin.account_links import link_shown
 from threada_site.identity.admission import add_principal
 from threada_site.identity.owners import set_owner
-from threada_site.identity.principals import remove_member, set_password
+from threada_site.identity.principals import remove_member
 from threada_site.identity.roles import set_roles
 from threada_site.identity.stewardship import is_steward
-from threada_site.kernel import errors, ids
+from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.tenancy.account_link_models import LinkPurpose
 from threada_site.tenancy.models import Membership
 
 
@@ -32,8 +34,8 @@ def _roles_of(member: Membership) -> list[str]:
 
 class MemberForm(ConsoleForm):
     intro = (
-        "Adds a principal to this tenant. The name must not be used by a principal of another tenant. A password is "
-        "set only for a person who has none. They sign in with it and change it."
+        "Adds a principal to this tenant. A person gets an invitation: a link that works once, for 72 hours, with "
+        "which the person sets the own password. Until another steward confirms the account, it depends on you."
     )
     name = forms.CharField(label="Name", max_length=63, help_text="a to z, 0 to 9, - and _; unique in the instance.")
     kind = forms.ChoiceField(label="Kind", choices=[(kind.value, kind.value) for kind in PrincipalKind])
@@ -45,12 +47,11 @@ class MemberForm(ConsoleForm):
         required=False,
         help_text="The name of the person who answers for an agent or a service. Leave empty for people.",
     )
-    password = forms.CharField(
-        label="First password",
+    email = forms.EmailField(
+        label="Mail address",
+        max_length=254,
         required=False,
-        strip=False,
-        widget=forms.PasswordInput({"autocomplete": "new-password"}),
-        help_text="For a person without one, at least 12 characters. Services and agents hold credentials instead.",
+        help_text="For a person: the invitation is mailed there, if this instance has a mail server.",
     )
 
     def prepare(self) -> None:
@@ -144,19 +145,14 @@ class MembershipAdmin(TenantAdmin):
             said["name"],
             kind=PrincipalKind(said["kind"]),
             display_name=said["display_name"],
+            email=said["email"],
             roles=said["roles"],
             owner=said["owner"],
             ctx=call.ctx,
         )
-        if said["password"]:
-            if principal.has_usable_password():
-                raise errors.Conflict(
-                    f"{principal.username} already exists and has a password. Leave the password empty."
-                )
-            set_password(principal, said["password"], ctx=call.ctx)
-        return Done(
-            f"{principal.username} is now a member of the tenant.",
-            html.page_url("tenancy.membership", principal.public_id),
+        page = html.page_url("tenancy.membership", principal.public_id)
+        return link_shown(call, principal, LinkPurpose.INVITATION, page=page) or Done(
+            f"{principal.username} is now a member of the tenant.", page
         )
 
     @form_page("Change roles", form=RolesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)

@@ -1,0 +1,223 @@
+"""Public console pages of one-time links: acceptance of an invitation, and the reset of a password."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django import forms
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods
+
+from threada_site.admin.actions import sentences
+from threada_site.api.refusals import record_refusal, result_or_refusal
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.account_links import LinkTenant, link_of_token, mail_is_set_up, tenant_of_link
+from threada_site.identity.invitations import accept_invitation
+from threada_site.identity.passwords import mail_reset, people_to_reset, record_reset, reset_password
+from threada_site.identity.selectors import tenants_of_person
+from threada_site.kernel import errors
+from threada_site.kernel.context import (
+    ActingContext,
+    Authentication,
+    AuthenticationMethod,
+    EntryPoint,
+    PrincipalKind,
+    system_context,
+)
+from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
+from threada_site.tenancy.models import User
+
+TEMPLATE: Final = "console/account_link.html"
+
+
+class NewPasswordForm(forms.Form):
+    """Form with a new password."""
+
+    new_password = forms.CharField(
+        label="Password",
+        strip=False,
+        help_text="At least 12 characters.",
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
+    )
+    again = forms.CharField(
+        label="Password again", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
+    )
+
+    def clean_again(self) -> str:
+        again: str = self.cleaned_data["again"]
+        if again != self.cleaned_data.get("new_password"):
+            raise forms.ValidationError("The two passwords differ.")
+        return again
+
+
+class ResetForm(forms.Form):
+    """Form that asks for a reset link."""
+
+    account = forms.CharField(label="User name or mail address", max_length=254)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def invitation_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> HttpResponse:
+    """Show an invitation, and accept it."""
+    found = _open_link(token, LinkPurpose.INVITATION)
+    if found is None:
+        return _gone(request, frame)
+    tenant, link, inviter = found
+    has_account = link.user.has_usable_password()
+    is_signed_in = request.user.is_authenticated and request.user.pk == link.user_id
+    is_sent = request.method == "POST"
+    form = None if has_account else NewPasswordForm(request.POST if is_sent else None, label_suffix="")
+    problems: list[str] = []
+    if is_sent and (form is None or form.is_valid()):
+        password = form.cleaned_data["new_password"] if form else ""
+        ctx = _context(request, tenant, link.user, is_session=has_account and is_signed_in)
+        outcome = _carry_out(request, ctx, lambda: accept_invitation(token, password=password, ctx=ctx))
+        if outcome is None:
+            return _done(request, frame, f"You are now a member of {tenant.name}.", link.user)
+        problems = sentences(outcome)
+    context = {
+        **frame,
+        "title": f"Invitation to {tenant.name}",
+        "facts": [("Tenant", tenant.name), ("Your user name", link.user.username), ("Invited by", inviter)],
+        "form": form,
+        "problems": problems,
+        "needs_sign_in": has_account and not is_signed_in,
+        "submit": "Accept invitation",
+        "key": token,
+    }
+    return render(request, TEMPLATE, context, status=422 if is_sent else 200)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def new_password_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> HttpResponse:
+    """Show the form of a reset link, and set the password."""
+    found = _open_link(token, LinkPurpose.RESET)
+    if found is None:
+        return _gone(request, frame)
+    tenant, link, _ = found
+    is_sent = request.method == "POST"
+    form = NewPasswordForm(request.POST if is_sent else None, label_suffix="")
+    problems: list[str] = []
+    if is_sent and form.is_valid():
+        ctx = _context(request, tenant, link.user, is_session=False)
+        password = form.cleaned_data["new_password"]
+        outcome = _carry_out(request, ctx, lambda: reset_password(token, password, ctx=ctx))
+        if outcome is None:
+            _record_elsewhere(request, link.user, tenant)
+            return _done(request, frame, "Your password is set. All your sessions have ended.", link.user)
+        problems = sentences(outcome)
+    context = {
+        **frame,
+        "title": "New password",
+        "facts": [("Your user name", link.user.username)],
+        "form": form,
+        "problems": problems,
+        "submit": "Set password",
+    }
+    return render(request, TEMPLATE, context, status=422 if is_sent else 200)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+def reset_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+    """Ask for an account, and mail a reset link to its confirmed address. The answer is always the same."""
+    is_sent = request.method == "POST"
+    form = ResetForm(request.POST if is_sent else None, label_suffix="")
+    if is_sent and form.is_valid():
+        for person in people_to_reset(form.cleaned_data["account"].strip()):
+            _mail_reset(request, person)
+        message = "If this account has a confirmed mail address, a link to set a new password is on its way there."
+        return _done(request, frame, message, None, title="Reset password")
+    context = {
+        **frame,
+        "title": "Reset password",
+        "form": form,
+        "about": "The link goes to the mail address that the person confirmed. Without one, ask a tenant administrator."
+        if mail_is_set_up()
+        else "This instance cannot send mail. Ask a tenant administrator or the operator of the instance.",
+        "submit": "Send link",
+    }
+    return render(request, TEMPLATE, context, status=422 if is_sent else 200)
+
+
+def _open_link(token: str, purpose: LinkPurpose) -> tuple[LinkTenant, AccountLink, str] | None:
+    tenant = tenant_of_link(token)
+    if tenant is None:
+        return None
+    with unit_of_work(tenant.tenant_id):
+        try:
+            link = link_of_token(token, tenant_id=tenant.tenant_id)
+        except errors.NotFound:
+            return None
+        if link.purpose != purpose:
+            return None
+        inviter = User.objects.filter(id=link.created_by).first() if link.created_by else None
+    return tenant, link, str(inviter) if inviter else "the operator of the instance"
+
+
+def _context(request: HttpRequest, tenant: LinkTenant, person: User, *, is_session: bool) -> ActingContext:
+    """Return the context of the person of a link: without any scope."""
+    method = AuthenticationMethod.SESSION if is_session else AuthenticationMethod.LINK
+    return ActingContext(
+        tenant_id=tenant.tenant_id,
+        tenant_slug=tenant.slug,
+        principal_id=person.id,
+        principal_kind=PrincipalKind(person.kind),
+        principal_name=person.username,
+        roles=frozenset(),
+        scopes=frozenset(),
+        authentication=Authentication(method=method),
+        entry_point=EntryPoint.CONSOLE,
+        correlation_id=request.correlation_id,  # type: ignore[attr-defined]
+    )
+
+
+def _carry_out(request: HttpRequest, ctx: ActingContext, work: Any) -> ThreadaError | None:
+    """Run a service in a unit of work. Return its refusal, after the rollback and the receipt, or None."""
+    outcome = result_or_refusal(work, inside=unit_of_work(ctx.tenant_id, actor=ctx), raises_failures=True)
+    if isinstance(outcome, ThreadaError):
+        record_refusal(outcome, ctx=ctx, request=request)
+        return outcome
+    return None
+
+
+def _mail_reset(request: HttpRequest, person: User) -> None:
+    """Mail the link on behalf of the first tenant of the person."""
+    for tenant in tenants_of_person(person)[:1]:
+        with unit_of_work(tenant.tenant_id):
+            mail_reset(person, ctx=_system(request, LinkTenant(*tenant)))
+
+
+def _record_elsewhere(request: HttpRequest, person: User, done: LinkTenant) -> None:
+    """Write the receipt of a reset in the other tenants of the person."""
+    for tenant in tenants_of_person(person):
+        if tenant.tenant_id != done.tenant_id:
+            ctx = _context(request, LinkTenant(*tenant), person, is_session=False)
+            with unit_of_work(tenant.tenant_id):
+                record_reset(person, ctx=ctx)
+
+
+def _system(request: HttpRequest, tenant: LinkTenant) -> ActingContext:
+    return system_context(
+        tenant_id=tenant.tenant_id,
+        tenant_slug=tenant.slug,
+        correlation_id=request.correlation_id,  # type: ignore[attr-defined]
+        entry_point=EntryPoint.CONSOLE,
+    )
+
+
+def _gone(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+    message = "This link is not valid any more: it was used, withdrawn or has expired. Ask for another one."
+    return render(request, TEMPLATE, {**frame, "title": "Link not valid", "message": message}, status=404)
+
+
+def _done(
+    request: HttpRequest, frame: dict[str, Any], message: str, person: User | None, *, title: str = "Done"
+) -> HttpResponse:
+    context = {**frame, "title": title, "message": message, "person": person, "is_done": True}
+    return render(request, TEMPLATE, context)

@@ -1,0 +1,84 @@
+"""Console pages of invitations and reset links."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+
+from threada_site.admin import html
+from threada_site.admin.actions import Call, Done
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.identity.account_links import show_link, unused_link
+from threada_site.identity.stewardship import is_steward
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
+from threada_site.tenancy.models import User
+
+
+def link_shown(call: Call, person: User, purpose: LinkPurpose, *, page: str) -> Done | None:
+    """Return the page that shows a link once, to the steward who made it; None if it is mailed or there is none."""
+    link = unused_link(person, purpose, tenant_id=call.ctx.tenant_id)
+    if link is None or link.address or link.created_by != call.ctx.principal_id:
+        return None
+    token = show_link(link, ctx=call.ctx)
+    name = "admin:invitation" if purpose is LinkPurpose.INVITATION else "admin:password_reset_link"
+    shows = {
+        "secret": call.request.build_absolute_uri(reverse(name, args=[token])),
+        "advice": f"Pass the link to {person.username} on a safe way. Whoever opens it first controls the account. "
+        "The account depends on you until an independent steward confirms it.",
+        "onward": page,
+    }
+    return Done("The link is ready", shows=shows)
+
+
+def _sent(link: AccountLink) -> str:
+    if link.mail_failure:
+        return f"not mailed: {link.mail_failure}"
+    if link.address:
+        return f"mailed to {link.address}" if link.is_mailed else f"waiting for the mail to {link.address}"
+    return "shown" if link.token_sha256 is not None else "not shown yet"
+
+
+def state_of_link(link: AccountLink) -> str:
+    """Return the state of a link: `used`, `withdrawn`, `expired` or `open`."""
+    if link.used_at is not None:
+        return "used"
+    if link.withdrawn_at is not None:
+        return "withdrawn"
+    return "open" if link.expires_at > clock.now() else "expired"
+
+
+@admin.register(AccountLink)
+class AccountLinkAdmin(TenantAdmin):
+    heading = "Invitations"
+    id_prefix = ids.ACCOUNT_LINK
+    key = "-id"
+    columns = (
+        Column("Person", lambda link: link.user.username),
+        Column("Purpose", lambda link: link.get_purpose_display()),
+        Column("State", lambda link: html.badge(state_of_link(link))),
+        Column("Sent", _sent, is_wide=True),
+        Column("Made", lambda link: html.when(link.created_at)),
+        Column("Expires", lambda link: html.when(link.expires_at)),
+    )
+    about = "One-time links by which people join the tenant or set a new password. Only their digests are stored."
+    nothing_yet = "Nobody was invited yet. The operator's commands add people without an invitation."
+    page_template = "identity/account_link.html"
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        ctx: ActingContext | None = getattr(request, "acting_context", None)
+        return ctx is not None and is_steward(ctx)
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        rows = AccountLink.objects.filter(tenant_id=ctx.tenant_id).select_related("user")
+        return rows if is_steward(ctx) else rows.none()
+
+    def page(self, row: AccountLink, *, ctx: ActingContext) -> dict[str, Any]:
+        maker = User.objects.filter(id=row.created_by).first() if row.created_by else None
+        return {"state": state_of_link(row), "sent": _sent(row), "maker": maker}

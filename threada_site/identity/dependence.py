@@ -1,0 +1,112 @@
+"""Dependence of accounts on the people who created, invited, reset or credentialed them, and its end."""
+
+from __future__ import annotations
+
+import uuid
+
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, DependenceReason
+from threada_site.tenancy.independence import are_independent, read_controllers
+from threada_site.tenancy.models import Membership, User
+
+BY_STEWARD = "steward"
+BY_OPERATOR = "operator"
+
+
+def record_dependence(
+    account: User, reason: DependenceReason, *, ctx: ActingContext, on: uuid.UUID | None = None
+) -> None:
+    """Record that `account` depends on the acting principal, or on the principal `on`. Receipt `account.dependent`.
+
+    Nothing happens if the operator acts, if somebody acts on the own account, or if the dependence exists.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    controller = on or (None if ctx.is_system else ctx.principal_id)
+    if controller is None or controller == account.id:
+        return
+    known = AccountDependence.objects.filter(tenant_id=ctx.tenant_id, user=account, depends_on_id=controller)
+    if known.filter(ended_at=None).exists():
+        return
+    AccountDependence.objects.create(
+        tenant_id=ctx.tenant_id, user=account, depends_on_id=controller, reason=reason.value
+    )
+    inputs = {
+        "principal": account.public_id,
+        "depends_on": ids.public_id(ids.PRINCIPAL, controller),
+        "reason": reason.value,
+    }
+    record(Entry(kind="account.dependent", inputs=inputs), ctx=ctx)
+
+
+def confirm_account(person: User, *, ctx: ActingContext) -> None:
+    """Confirm that `person` alone controls the account: end its dependences. Receipt `account.confirmed`.
+
+    Nothing happens if the account depends on nobody. Raise `PermissionDenied` and `PersonRequired` unless a steward or
+    the operator acts, `SecondPersonRequired` if the steward is not independent of the person and of everybody that the
+    account depends on, `Conflict` before the person has accepted the invitation, `NotFound` for a stranger.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    if not (ctx.is_person or ctx.is_system):
+        raise errors.PersonRequired("Only a person can confirm an account.")
+    membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=person).first()
+    if membership is None or person.kind != PrincipalKind.HUMAN:
+        raise errors.NotFound("There is no such person in this tenant.")
+    if membership.accepted_at is None:
+        raise errors.Conflict("The invitation is not accepted yet. Confirm the account after that.")
+    if not open_dependences(person.id, tenant_id=ctx.tenant_id):
+        return
+    if not ctx.is_system:
+        controllers = read_controllers(ctx.tenant_id, [person.id, ctx.principal_id])
+        if not are_independent(person.id, ctx.principal_id, controllers):
+            raise errors.SecondPersonRequired(
+                "You are not independent of this account or of somebody it depends on. Another steward or the "
+                "instance's operator must confirm it."
+            )
+    end_dependences(person, ctx=ctx)
+
+
+def end_dependences(person: User, *, ctx: ActingContext) -> None:
+    """End all dependences of an account. The caller checks the independence. Receipt `account.confirmed`."""
+    require_unit_of_work(ctx.tenant_id)
+    ended = open_dependences(person.id, tenant_id=ctx.tenant_id)
+    if not ended:
+        return
+    by = BY_OPERATOR if ctx.is_system else BY_STEWARD
+    AccountDependence.objects.filter(tenant_id=ctx.tenant_id, id__in=[row.id for row in ended]).update(
+        ended_at=clock.now(), ended_by=None if ctx.is_system else ctx.principal_id, ended_how=by
+    )
+    depended_on = sorted(row.depends_on.public_id for row in ended)
+    inputs = {"principal": person.public_id, "depended_on": depended_on}
+    record(Entry(kind="account.confirmed", inputs=inputs, outcome={"by": by}), ctx=ctx)
+
+
+def record_addition(person: User, *, ctx: ActingContext) -> None:
+    """Record that `person` was invited: by the acting principal, or by the proposer of the published change set.
+
+    The publisher of a change set is independent of its proposer, has seen the address, and confirms the account.
+    """
+    if ctx.change_set_id is None:
+        record_dependence(person, DependenceReason.INVITED, ctx=ctx)
+        return
+    change_set = ChangeSet.objects.get(tenant_id=ctx.tenant_id, id=ctx.change_set_id)
+    if change_set.proposed_by is not None:
+        record_dependence(person, DependenceReason.INVITED, on=change_set.proposed_by, ctx=ctx)
+        end_dependences(person, ctx=ctx)
+
+
+def open_dependences(account_id: uuid.UUID, *, tenant_id: uuid.UUID) -> list[AccountDependence]:
+    """Return the dependences of an account that have not ended, oldest first, with the people they name."""
+    rows = AccountDependence.objects.filter(tenant_id=tenant_id, user_id=account_id, ended_at=None)
+    return list(rows.select_related("depends_on").order_by("id"))
+
+
+def last_confirmation(account_id: uuid.UUID, *, tenant_id: uuid.UUID) -> AccountDependence | None:
+    """Return the dependence of an account that ended last, or None."""
+    rows = AccountDependence.objects.filter(tenant_id=tenant_id, user_id=account_id, ended_at__isnull=False)
+    return rows.order_by("-ended_at").first()

@@ -1,0 +1,93 @@
+"""Invitations: a person joins a tenant by a one-time link and sets the own password."""
+
+from __future__ import annotations
+
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.account_links import close_link, create_link, link_of_token, mail_is_set_up, withdraw_links
+from threada_site.identity.dependence import record_dependence
+from threada_site.identity.passwords import check_password_rules
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import clock, errors
+from threada_site.kernel.context import ActingContext, AuthenticationMethod
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
+from threada_site.tenancy.authority_models import DependenceReason
+from threada_site.tenancy.models import Membership, User
+
+
+def invite(person: User, address: str, *, ctx: ActingContext) -> AccountLink:
+    """Create the invitation of a new member. The caller has added the membership and recorded the dependence.
+
+    Raise `InvalidRequest` without an address if the instance has a mail server.
+    """
+    if mail_is_set_up() and not address:
+        raise errors.InvalidRequest(
+            "The invitation is mailed. Enter the mail address of the person.",
+            errors=[FieldError("/email", "is missing", "required")],
+        )
+    return create_link(person, LinkPurpose.INVITATION, address=address, ctx=ctx)
+
+
+def invite_again(person: User, address: str, *, ctx: ActingContext) -> AccountLink:
+    """Replace an invitation that was not accepted. The account then depends on this steward too.
+
+    Receipt `invitation.withdrawn` for the previous one. Raise `Conflict` if the person has accepted, and as `invite`.
+    """
+    _unaccepted(person, ctx=ctx)
+    record_dependence(person, DependenceReason.INVITED, ctx=ctx)
+    return invite(person, address, ctx=ctx)
+
+
+def withdraw_invitation(person: User, *, ctx: ActingContext) -> None:
+    """Withdraw an invitation; its link is invalid at once. The membership stays, and cannot be used.
+
+    Receipt `invitation.withdrawn`. Raise `Conflict` if the person has accepted.
+    """
+    _unaccepted(person, ctx=ctx)
+    withdraw_links(person, LinkPurpose.INVITATION, ctx=ctx)
+
+
+def accept_invitation(token: str, *, password: str = "", ctx: ActingContext) -> Membership:
+    """Accept an invitation as its person. Receipt `invitation.accepted`.
+
+    A person whose account has no password sets it; everybody else must be signed in. Raise `NotFound` for a link that
+    is not valid, `PermissionDenied` if another person is signed in or nobody is, `InvalidRequest` for a weak password.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    link = link_of_token(token, tenant_id=ctx.tenant_id, for_update=True)
+    if link.purpose != LinkPurpose.INVITATION:
+        raise errors.NotFound("This link is not an invitation.")
+    person = User.objects.select_for_update().get(id=link.user_id)
+    if ctx.principal_id != person.id:
+        raise errors.PermissionDenied(f"This invitation is for {person.username}.")
+    if person.has_usable_password():
+        if ctx.authentication.method is not AuthenticationMethod.SESSION:
+            raise errors.PermissionDenied("This account exists. Sign in to accept the invitation.")
+    else:
+        check_password_rules(person, password)
+        person.set_password(password)
+        person.save(update_fields=["password"])
+    membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=person).first()
+    if membership is None or membership.accepted_at is not None:
+        raise errors.NotFound("This invitation is not valid any more.")
+    membership.accepted_at = clock.now()
+    membership.save(update_fields=["accepted_at"])
+    link.user = person
+    close_link(link, ctx=ctx)
+    inputs = {"link": link.public_id, "principal": person.public_id}
+    outcome = {"delivery": "mail" if link.is_mailed else "shown"}
+    record(Entry(kind="invitation.accepted", inputs=inputs, outcome=outcome), ctx=ctx)
+    return membership
+
+
+def _unaccepted(person: User, *, ctx: ActingContext) -> Membership:
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=person).first()
+    if membership is None:
+        raise errors.NotFound("There is no such person in this tenant.")
+    if membership.accepted_at is not None:
+        raise errors.Conflict(f"{person.username} has accepted the invitation.")
+    return membership

@@ -1,0 +1,30 @@
+"""Notices to a person about acts on the person's account. Preferences do not turn them off."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final, Literal
+
+from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue
+from threada_site.kernel.context import ActingContext
+
+NOTIFY_PERSON: Final = "workitems.notify_person"
+"""Name of the task that sends the notice."""
+
+type PersonalNotice = Literal["credential_issued", "role_granted", "delegation_received"]
+
+
+def notify_person(person_id: uuid.UUID, kind: PersonalNotice, what: str, *, ctx: ActingContext) -> None:
+    """Notify a person in the transaction of the event, at each address of the person.
+
+    `what` is the label of the credential, the name of the role or the name of the delegator.
+    """
+    enqueue(
+        NOTIFY_PERSON,
+        tenant_id=ctx.tenant_id,
+        queue=NOTICE_QUEUE,
+        person_id=str(person_id),
+        kind=kind,
+        what=what[:200],
+        by="the operator of the instance" if ctx.is_system else ctx.principal_name,
+    )

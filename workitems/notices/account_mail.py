@@ -1,0 +1,122 @@
+"""Mails about accounts: invitations, links to reset a password, and acts on a person's account.
+
+Preferences do not control them. A link's token is made here and stored nowhere.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Final
+
+import structlog
+from django.conf import settings
+from django.core.mail import EmailMultiAlternatives
+from django.template.loader import render_to_string
+
+from integrations.secrets.keyring import Undecryptable
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.account_links import note_mail_failure, take_token_for_mail
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
+from threada_site.tenancy.models import Tenant, User
+from workitems.notices.chat import send_chat
+from workitems.notices.mail import mail_is_set_up, send_mail
+from workitems.notices.preferences import chat_address_of, wishes_of, zone_of
+from workitems.notices.rendering import link as console_link
+from workitems.notices.rules import SendFailure, Wishes
+from workitems.notices.words import time_in_zone
+
+_SUBJECTS: Final = {
+    "credential_issued": "A token was issued in your name",
+    "role_granted": "You have received a role",
+    "delegation_received": "You are named as a delegate",
+}
+_SENTENCES: Final = {
+    "credential_issued": "{by} issued the token {what!r} in your name.",
+    "role_granted": "{by} gave you the role {what}.",
+    "delegation_received": "{by} named you as the delegate of {what}.",
+}
+
+log = structlog.get_logger("threada.notices")
+
+
+def mail_link(link_id: uuid.UUID, *, ctx: ActingContext) -> None:
+    """Mail an open link with a new token. Opens its own units of work.
+
+    Raise `SendFailure` if another attempt is useful. A mail that may have arrived is not sent again.
+    """
+    with unit_of_work(ctx.tenant_id):
+        taken = take_token_for_mail(link_id, ctx=ctx)
+        zone = zone_of(taken[0].user, tenant_id=ctx.tenant_id) if taken else ""
+    if taken is None:
+        return
+    link, token = taken
+    failure: SendFailure | None = None
+    try:
+        send_mail(_mail_of_link(link, token, zone=zone, ctx=ctx), before=lambda: None)
+    except SendFailure as said:
+        failure = said
+        log.warning("account_link_not_sent", link=link.public_id, reason=said.failure, detail=said.detail)
+    with unit_of_work(ctx.tenant_id):
+        note_mail_failure(link, failure.detail if failure else "")
+    if failure is not None and not failure.is_final and not failure.is_ambiguous:
+        raise failure
+
+
+def send_personal_notice(person_id: uuid.UUID, kind: str, *, what: str, by: str, ctx: ActingContext) -> None:
+    """Send a notice to the address of the account, to the address for messages, and to the chat of a person.
+
+    Raise `SendFailure` if another attempt is useful.
+    """
+    with unit_of_work(ctx.tenant_id):
+        person = User.objects.filter(id=person_id, is_active=True).first()
+        if person is None:
+            return
+        wishes = wishes_of([person_id], tenant_id=ctx.tenant_id).get(person_id, Wishes())
+        try:
+            chat = chat_address_of(person_id, tenant_id=ctx.tenant_id)
+        except Undecryptable:
+            chat = None
+    subject = f"[{ctx.tenant_slug}] {_SUBJECTS[kind]}"
+    context = {
+        "name": person.display_name or person.username,
+        "sentence": _SENTENCES[kind].format(what=what, by=by),
+        "tenant": ctx.tenant_slug,
+        "url": console_link("admin:tenancy_personaltoken_changelist"),
+    }
+    text = render_to_string("notices/personal.txt", context)
+    addresses = {person.email, wishes.mail_address} - {""} if mail_is_set_up() else set()
+    failures = []
+    for address in sorted(addresses):
+        mail = EmailMultiAlternatives(subject, text, settings.DEFAULT_FROM_EMAIL, [address])
+        try:
+            send_mail(mail, before=lambda: None)
+        except SendFailure as said:
+            failures.append(said)
+    if chat is not None:
+        try:
+            send_chat(context["sentence"], title=subject, service=chat[0], address=chat[1], before=lambda: None)
+        except SendFailure as said:
+            failures.append(said)
+    for failure in failures:
+        log.warning("personal_notice_not_sent", kind=kind, reason=failure.failure, detail=failure.detail)
+        if not failure.is_final and not failure.is_ambiguous:
+            raise failure
+
+
+def _mail_of_link(link: AccountLink, token: str, *, zone: str, ctx: ActingContext) -> EmailMultiAlternatives:
+    is_invitation = link.purpose == LinkPurpose.INVITATION
+    tenant = Tenant.objects.get(id=ctx.tenant_id)
+    inviter = User.objects.filter(id=link.created_by).first() if link.created_by else None
+    context = {
+        "name": link.user.display_name or link.user.username,
+        "username": link.user.username,
+        "tenant": tenant.name,
+        "inviter": inviter,
+        "is_invitation": is_invitation,
+        "until": time_in_zone(link.expires_at, zone),
+        "url": console_link("admin:invitation" if is_invitation else "admin:password_reset_link", token),
+    }
+    subject = f"Invitation to {tenant.name}" if is_invitation else "Reset of your password"
+    text = render_to_string("notices/account_link.txt", context)
+    return EmailMultiAlternatives(f"[{tenant.slug}] {subject}", text, settings.DEFAULT_FROM_EMAIL, [link.address])
