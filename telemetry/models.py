@@ -13,10 +13,12 @@ from telemetry.instance_log.models import (
     InstanceQueueEntry,
 )
 from telemetry.log.models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
+from telemetry.receipts.account_models import AccountEvent, SignInFailures
 from telemetry.receipts.models import Receipt, RemovedReceipt, SealQueueEntry
 from telemetry.summary.models import SummaryCount, SummaryPosition, SummaryRollup
 
 __all__ = [
+    "AccountEvent",
     "Checkpoint",
     "CheckpointTarget",
     "Delivery",
@@ -32,6 +34,7 @@ __all__ = [
     "Receipt",
     "RemovedReceipt",
     "SealQueueEntry",
+    "SignInFailures",
     "SummaryCount",
     "SummaryPosition",
     "SummaryRollup",

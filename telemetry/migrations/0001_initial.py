@@ -500,6 +500,46 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="AccountEvent",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("principal_id", models.UUIDField()),
+                ("receipt_id", models.UUIDField()),
+                ("address", models.CharField(blank=True, max_length=45)),
+                ("user_agent", models.CharField(blank=True, max_length=300)),
+                ("salt", models.BinaryField(default=b"", max_length=16)),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "principal_id", "receipt_id"], name="accountevent_of_principal"),
+                    models.Index(fields=["tenant", "receipt_id"], name="accountevent_of_receipt"),
+                ],
+                "constraints": [
+                    RowLevelSecurity(name="accountevent_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="accountevent_tenant_id_key"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SignInFailures",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("principal_id", models.UUIDField()),
+                ("since", models.DateTimeField(default=clock.now)),
+                ("recorded", models.IntegerField(default=0)),
+                ("unrecorded", models.IntegerField(default=0)),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="signinfailures_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="signinfailures_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "principal_id"), name="signinfailures_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="TelemetryExport",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),

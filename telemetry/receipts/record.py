@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from telemetry.models import Receipt, SealQueueEntry
+import uuid
+from dataclasses import replace
+from typing import Final
+
+from telemetry.models import AccountEvent, Receipt, SealQueueEntry
 from telemetry.receipts.format import Entry, body_bytes
 from threada_site.database.batched_writes import insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.json.canonical import sha256_hex
+from threada_site.kernel.json.canonical import commitment, new_salt, sha256_hex
+from threada_site.kernel.source import Source
+
+ACCOUNT_KINDS: Final = (
+    "account.",
+    "credential.",
+    "delegation.",
+    "invitation.",
+    "member.",
+    "principal.",
+    "role.granted",
+    "role.withdrawn",
+    "scope.granted",
+    "scope.withdrawn",
+    "session.",
+)
+"""Beginnings of the kinds of receipts about accounts of principals."""
 
 
-def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry]:
+def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry | AccountEvent]:
     """Return the unsaved rows of a receipt, for services that insert all rows in one statement."""
     require_unit_of_work(ctx.tenant_id)
     receipt_id = ids.new_uuid()
@@ -40,9 +60,33 @@ def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQue
             body_sha256=sha256_hex(body),
         ),
         SealQueueEntry(id=receipt_id, tenant_id=ctx.tenant_id),
+        *(
+            AccountEvent(tenant_id=ctx.tenant_id, principal_id=principal, receipt_id=receipt_id)
+            for principal in _accounts_of(entry)
+        ),
     ]
 
 
 def record(entry: Entry, *, ctx: ActingContext) -> None:
     """Append one receipt."""
     insert_rows(*_receipt_rows(entry, ctx=ctx))
+
+
+def record_with_source(entry: Entry, source: Source, *, ctx: ActingContext) -> None:
+    """Append one receipt about an account, with commitments to `source`. The source itself can be erased."""
+    salt = new_salt()
+    said = {"address": source.address[:45], "user_agent": source.user_agent[:300]}
+    commitments = {f"{name}_commitment": commitment(salt, value) for name, value in said.items() if value}
+    rows = _receipt_rows(replace(entry, inputs={**entry.inputs, **commitments}), ctx=ctx)
+    for row in rows:
+        if isinstance(row, AccountEvent):
+            row.address, row.user_agent, row.salt = said["address"], said["user_agent"], salt
+    insert_rows(*rows)
+
+
+def _accounts_of(entry: Entry) -> list[uuid.UUID]:
+    """Return the principals that a receipt about accounts names in its inputs."""
+    if not entry.kind.startswith(ACCOUNT_KINDS):
+        return []
+    named = (ids.parse_public_id(ids.PRINCIPAL, value) for value in entry.inputs.values() if isinstance(value, str))
+    return list(dict.fromkeys(principal for principal in named if principal is not None))

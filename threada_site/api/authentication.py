@@ -9,6 +9,7 @@ import orjson
 import structlog
 from django.conf import settings
 from django.db import connection
+from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication
 
 from threada_site.database.replica_reads import POSITION
@@ -21,11 +22,12 @@ from threada_site.kernel.context import (
     EntryPoint,
     PrincipalKind,
 )
+from threada_site.kernel.source import source_of
 from threada_site.tenancy.effective_permissions import effective_permissions
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada"'}
-_ENTER: Final = "SELECT * FROM threada_enter($1, $2)"
-_ENTER_AND_LOCATE: Final = f"SELECT entered.*, {POSITION} FROM threada_enter($1, $2) AS entered"
+_ENTER: Final = "SELECT * FROM threada_enter($1, $2, $3)"
+_ENTER_AND_LOCATE: Final = f"SELECT entered.*, {POSITION} FROM threada_enter($1, $2, $3) AS entered"
 _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
     "revoked": errors.CredentialRevoked,
     "expired": errors.CredentialExpired,
@@ -47,12 +49,17 @@ class CredentialAuthentication(BaseAuthentication):
         role = request.META.get("HTTP_THREADA_ROLE")
         if tenant is not None and not ids.is_slug(tenant):
             raise errors.TenantMismatch("Threada-Tenant does not name a tenant.")
+        source = source_of(request.META, is_behind_proxy=settings.THREADA_TRUSTED_PROXY)
         with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-            cursor.execute(_ENTER_AND_LOCATE if settings.THREADA_REPLICAS else _ENTER, [tokens.digest(token), tenant])
+            cursor.execute(
+                _ENTER_AND_LOCATE if settings.THREADA_REPLICAS else _ENTER,
+                [tokens.digest(token), tenant, source.network],
+            )
             row = cursor.fetchone()
         if row is None:
             raise errors.CredentialInvalid(headers=_CHALLENGE)
-        state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants, issued_by, *position = row
+        state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants, issued_by, *found = row
+        is_known_network, *position = found
         mark_entered(tenant_id)
         permissions = effective_permissions(
             _loaded(grants) or [], tenant_id=tenant_id, asked=_loaded(scopes), role=role
@@ -81,6 +88,9 @@ class CredentialAuthentication(BaseAuthentication):
         if state != "ok":
             refusal = _REFUSALS[state]
             raise refusal(headers=_CHALLENGE if refusal.reason_code.startswith("credential") else {})
+        if not is_known_network:
+            request._request.new_network = source
+            import_string(settings.THREADA_NEW_NETWORK_HANDLER)(context, source)
         if role is not None and role not in permissions.roles:
             raise errors.RoleNotHeld(f"The role {role[:63]!r} is not held in this tenant.")
         return context, context

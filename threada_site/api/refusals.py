@@ -76,6 +76,9 @@ def record_refusal[Answer](
         answer = instead() if instead is not None else None
         if answer is None:
             record(ctx, refusal, method=request.method or "", path=request.path, subject=subject)
+        new_network = getattr(request, "new_network", None)
+        if new_network is not None:
+            import_string(settings.THREADA_NEW_NETWORK_HANDLER)(ctx, new_network)
     return answer
 
 

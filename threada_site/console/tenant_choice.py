@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
@@ -15,8 +16,10 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.reauthentication import reauthenticated_at
 from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
+from threada_site.identity.sessions import record_tenant_choice
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, Authentication, AuthenticationMethod, PrincipalKind
+from threada_site.kernel.source import source_of
 
 CHOOSE_TENANT: Final = "choose_tenant"
 _SESSION_KEY: Final = "tenant"
@@ -44,13 +47,15 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
     except (errors.TenantMismatch, errors.PrincipalInactive):
         request.session.pop(_SESSION_KEY, None)
         return None
-    return replace(
-        ctx,
-        authentication=Authentication(
-            method=AuthenticationMethod.SESSION, at=signed_in_at(request), factors=("password",)
-        ),
-        reauthenticated_at=reauthenticated_at(request),
+    return replace(_signed_in(ctx, request), reauthenticated_at=reauthenticated_at(request))
+
+
+def _signed_in(ctx: ActingContext, request: HttpRequest) -> ActingContext:
+    """Return `ctx` with the authentication of the session."""
+    authentication = Authentication(
+        method=AuthenticationMethod.SESSION, at=signed_in_at(request), factors=("password",)
     )
+    return replace(ctx, authentication=authentication)
 
 
 def signed_in_at(request: HttpRequest) -> datetime | None:
@@ -78,6 +83,12 @@ def choose_tenant(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         chosen = next((choice for choice in choices if choice.slug == request.POST.get("tenant")), None)
         if chosen is not None:
+            ctx = console_context(user, chosen.slug, request.correlation_id)  # type: ignore[attr-defined]
+            record_tenant_choice(
+                user,
+                source_of(request.META, is_behind_proxy=settings.THREADA_TRUSTED_PROXY),
+                ctx=_signed_in(ctx, request),
+            )
             request.session[_SESSION_KEY] = chosen.slug
             # The previous page belongs to the previous tenant.
             has_no_origin = request.acting_context is None  # type: ignore[attr-defined]

@@ -9,6 +9,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.db import connection
 from django.db.models import Q
 
+from telemetry.models import AccountEvent, SignInFailures
 from threada_site.identity.principals import end_membership
 from threada_site.identity.selectors import belongs_elsewhere
 from threada_site.kernel.context import ActingContext
@@ -26,11 +27,15 @@ UPDATE auditlog_logentry
 def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     """End the membership, and erase name, mail and time zone unless another tenant has the account too.
 
-    Return True if the account was erased. Stored edits of the account's rows in this tenant are erased too. Receipt
-    `member.removed`.
+    Return True if the account was erased. Stored edits of the account's rows in this tenant are erased too, and
+    the addresses and user agents of its sign-ins and credentials. Receipt `member.removed`.
     """
     credentials = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal)
-    credentials.update(label="")
+    credentials.update(label="", networks=[])
+    AccountEvent.objects.filter(tenant_id=ctx.tenant_id, principal_id=principal.id).update(
+        address="", user_agent="", salt=b""
+    )
+    SignInFailures.objects.filter(tenant_id=ctx.tenant_id, principal_id=principal.id).delete()
     memberships = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal)
     rows = [*memberships.values_list("id", flat=True), *credentials.values_list("id", flat=True)]
     names = {str(principal), principal.username, principal.display_name} - {""}

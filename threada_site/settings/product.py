@@ -37,6 +37,8 @@ THREADA_BROKER_PREFIX = text("THREADA_BROKER_PREFIX") or "threada"
 THREADA_REFUSAL_HANDLER = "telemetry.receipts.refusals.record_refusal"
 # Function that stores proposed changes, by name, because identity is above the API layer.
 THREADA_CHANGE_SET_HANDLER = "threada_site.identity.change_sets.propose.propose"
+# Function that records the first use of a credential from a network, by name for the same reason.
+THREADA_NEW_NETWORK_HANDLER = "telemetry.receipts.networks.record_new_network"
 # How many decision steps one batch may decide together (200 at most), by the risk of the riskiest: `high` with any risk
 # flag, `elevated` for these data classes, `low` else.
 THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "high": 5})

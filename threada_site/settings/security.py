@@ -25,7 +25,8 @@ ALLOWED_HOSTS += words("THREADA_ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = [f"{_public.scheme}://{_public.netloc}"] if _public.netloc else []
 
 # For a proxy that sets X-Forwarded-Proto and X-Forwarded-For, and removes what clients send under these names.
-if flag("THREADA_TRUSTED_PROXY"):
+THREADA_TRUSTED_PROXY = flag("THREADA_TRUSTED_PROXY")
+if THREADA_TRUSTED_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, PermissionsMixin
+from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 
@@ -289,6 +290,12 @@ class Credential(TenantRow):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
+    networks = ArrayField(
+        models.CharField(max_length=43),
+        default=list,
+        editable=False,
+        help_text="Networks that requests came from, newest last.",
+    )
 
     class Meta:
         constraints = tenant_constraints("credential")

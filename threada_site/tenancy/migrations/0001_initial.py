@@ -1,6 +1,7 @@
 from pathlib import Path
 
 from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 from django.db.models import CASCADE, PROTECT
 
@@ -349,6 +350,15 @@ class Migration(migrations.Migration):
                 ("expires_at", models.DateTimeField(blank=True, null=True)),
                 ("revoked_at", models.DateTimeField(blank=True, editable=False, null=True)),
                 ("last_used_at", models.DateTimeField(blank=True, editable=False, null=True)),
+                (
+                    "networks",
+                    ArrayField(
+                        base_field=models.CharField(max_length=43),
+                        default=list,
+                        editable=False,
+                        help_text="Networks that requests came from, newest last.",
+                    ),
+                ),
             ],
             options={
                 "constraints": [

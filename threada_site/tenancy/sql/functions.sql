@@ -45,10 +45,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- Looks a credential up by the SHA-256 of its token and, when it is good for the tenant asked for, sets the tenant of
--- the transaction. No row: no such token. `status` says what is wrong otherwise.
-CREATE OR REPLACE FUNCTION threada_enter(p_token_sha256 bytea, p_tenant text)
+-- the transaction. No row: no such token. `status` says what is wrong otherwise. `is_known_network` is false if the
+-- credential was never used from the network, which may be NULL.
+CREATE OR REPLACE FUNCTION threada_enter(p_token_sha256 bytea, p_tenant text, p_network text)
 RETURNS TABLE (status text, credential_id uuid, user_id uuid, username text, kind text,
-               tenant_id uuid, tenant_slug text, scopes jsonb, grants jsonb, issued_by uuid)
+               tenant_id uuid, tenant_slug text, scopes jsonb, grants jsonb, issued_by uuid,
+               is_known_network boolean)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
@@ -56,7 +58,7 @@ DECLARE
     state text := 'ok';
 BEGIN
     SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
-           c.issued_by, c.last_used_at, u.is_active AND t.is_active AS active,
+           c.issued_by, c.last_used_at, c.networks, u.is_active AND t.is_active AS active,
            EXISTS (SELECT 1 FROM tenancy_membership m
                     WHERE m.user_id = u.id AND m.tenant_id = t.id AND m.accepted_at IS NOT NULL) AS belongs,
            (SELECT count(*) FROM tenancy_membership m
@@ -92,7 +94,7 @@ BEGIN
             (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename))
                FROM threada_grants(held.user_id, held.tenant_id) g)
         END,
-        held.issued_by;
+        held.issued_by, p_network IS NULL OR p_network = ANY (held.networks);
 END
 $$;
 

@@ -1,0 +1,52 @@
+"""Receivers of Django's sign-in events, which record receipts. Every way to sign in sends these events."""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Final
+
+from django.conf import settings
+from django.http import HttpRequest
+
+from threada_site.console.tenant_choice import signed_in_at
+from threada_site.identity.sessions import record_failed_sign_in, record_sign_in, record_sign_out
+from threada_site.kernel.source import Source, source_of
+
+SECONDS_TO_RECORD: Final = 0.05
+"""Time that recording a failed sign-in takes at least, whether the account exists or not."""
+
+
+def on_sign_in(request: HttpRequest, user: Any, **_signal: Any) -> None:
+    """Record a sign-in. Receiver of `user_logged_in`."""
+    if _came_by_http(request):
+        record_sign_in(user, _source(request), correlation_id=request.correlation_id)  # type: ignore[attr-defined]
+
+
+def on_failed_sign_in(credentials: dict[str, Any], request: HttpRequest | None = None, **_signal: Any) -> None:
+    """Record a failed sign-in. Receiver of `user_login_failed`."""
+    if request is None or not _came_by_http(request):
+        return
+    begun = time.monotonic()
+    name = str(credentials.get("username", ""))
+    record_failed_sign_in(name, _source(request), correlation_id=request.correlation_id)  # type: ignore[attr-defined]
+    time.sleep(max(0.0, SECONDS_TO_RECORD - (time.monotonic() - begun)))
+
+
+def on_sign_out(request: HttpRequest, user: Any, **_signal: Any) -> None:
+    """Record a sign-out. Receiver of `user_logged_out`; `user` is None for a session without one."""
+    if user is not None and user.is_authenticated and _came_by_http(request):
+        record_sign_out(
+            user,
+            _source(request),
+            signed_in_at=signed_in_at(request),
+            correlation_id=request.correlation_id,  # type: ignore[attr-defined]
+        )
+
+
+def _source(request: HttpRequest) -> Source:
+    return source_of(request.META, is_behind_proxy=settings.THREADA_TRUSTED_PROXY)
+
+
+def _came_by_http(request: HttpRequest) -> bool:
+    """Return True unless the request was made by code, for example by a test that signs somebody in."""
+    return hasattr(request, "correlation_id")
