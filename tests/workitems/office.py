@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import orjson
@@ -21,6 +21,7 @@ from tests.factories import acting, acting_system, make_principal, make_token
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.roles import define_role
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
+from threada_site.kernel.ids import new_uuid
 from threada_site.tenancy.models import AccountDependence, Tenant, User
 from workitems import selectors
 from workitems.executions.request_action import ActionRequest, ActionStarted, execute_action
@@ -90,6 +91,10 @@ class Office:
 
     def ctx(self, name: str, **options: Any) -> ActingContext:
         return acting(self.tenant, self.people[name], **options)
+
+    def publishing(self, name: str) -> ActingContext:
+        """Return the context of `name`, who publishes a change set."""
+        return replace(self.ctx(name), change_set_id=new_uuid())
 
     def api(self, name: str) -> Api:
         if name not in self._apis:

@@ -134,6 +134,14 @@ def require_policy_confirmation(
     require_confirmation(change, ctx=ctx)
 
 
+def proposer_of(ctx: ActingContext) -> uuid.UUID | None:
+    """Return the proposer of the change set that `ctx` publishes; None for the operator or without a change set."""
+    if ctx.change_set_id is None:
+        return None
+    rows = ChangeSet.objects.filter(tenant_id=ctx.tenant_id, id=ctx.change_set_id)
+    return rows.values_list("proposed_by", flat=True).first()
+
+
 def _check_is_confirmed(change: ProposedChange, *, ctx: ActingContext) -> None:
     """Raise `ChangeSetStale` if the base of the change set that is being published changed in the meantime."""
     confirmed: ProposedChange | None = ctx.confirmed_change

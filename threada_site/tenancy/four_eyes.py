@@ -13,10 +13,14 @@ from threada_site.tenancy.models import FourEyesRule
 POLICY_FOUR_EYES: Final = "policy_four_eyes"
 """A policy version must be published by another person than its authors."""
 FREEZE_FOUR_EYES: Final = "freeze_four_eyes"
-"""A freeze must be lifted by another person than the one who set it."""
+"""A freeze must be lifted by a person who is independent of the one who set it."""
 IDENTITY_FOUR_EYES: Final = "identity_four_eyes"
 """Changes to people, roles, groups and credentials of others must be confirmed by an independent steward."""
-FOUR_EYES: Final = (POLICY_FOUR_EYES, FREEZE_FOUR_EYES, IDENTITY_FOUR_EYES)
+LEGAL_HOLD_FOUR_EYES: Final = "legal_hold_four_eyes"
+"""Lifting a legal hold must be confirmed by an independent steward. On unless it was turned off."""
+FOUR_EYES: Final = (POLICY_FOUR_EYES, FREEZE_FOUR_EYES, IDENTITY_FOUR_EYES, LEGAL_HOLD_FOUR_EYES)
+ON_BY_DEFAULT: Final = frozenset({LEGAL_HOLD_FOUR_EYES})
+"""Rules that are on without a row."""
 
 
 def four_eyes_rule(tenant_id: uuid.UUID, slug: str) -> FourEyesRule | None:
@@ -27,10 +31,17 @@ def four_eyes_rule(tenant_id: uuid.UUID, slug: str) -> FourEyesRule | None:
 def is_four_eyes_required(tenant_id: uuid.UUID, slug: str) -> bool:
     """Return True if such actions need two people in the tenant. Runs one statement.
 
-    Without a row, `identity_four_eyes` is on from two stewards on who accepted their invitations; others are off.
+    Without a row, `identity_four_eyes` is on from two stewards on who accepted their invitations, and the rules of
+    `ON_BY_DEFAULT` are on; others are off.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_IS_REQUIRED, {**_SCOPES, "tenant": tenant_id, "slug": slug, "identity": IDENTITY_FOUR_EYES})
+        values: dict[str, Any] = {
+            "tenant": tenant_id,
+            "slug": slug,
+            "identity": IDENTITY_FOUR_EYES,
+            "on": sorted(ON_BY_DEFAULT),
+        }
+        cursor.execute(_IS_REQUIRED, {**_SCOPES, **values})
         (is_required,) = cursor.fetchone()
     return bool(is_required)
 
@@ -64,7 +75,7 @@ _STEWARDS: Final = """
 """
 _IS_REQUIRED: Final = f"""
     SELECT CASE WHEN rule.is_required IS NOT NULL THEN rule.is_required
-                WHEN %(slug)s <> %(identity)s THEN false
+                WHEN %(slug)s <> %(identity)s THEN %(slug)s = ANY(%(on)s::text[])
                 ELSE (SELECT count(*) FROM (SELECT 1 FROM ({_STEWARDS}) steward LIMIT 2) two) = 2 END
       FROM (SELECT (SELECT is_required FROM tenancy_foureyesrule
                      WHERE tenant_id = %(tenant)s AND slug = %(slug)s) AS is_required) rule

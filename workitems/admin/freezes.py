@@ -25,7 +25,7 @@ from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, is_four_eyes_requir
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.api.freezes import FreezeFilters
-from workitems.executions.freezes import executions_blocked_by, in_flight, lift_freeze, set_freeze
+from workitems.executions.freezes import check_may_lift, executions_blocked_by, in_flight, lift_freeze, set_freeze
 
 _MOST = 300
 
@@ -59,8 +59,8 @@ class LiftForm(ConsoleForm):
 
 class FourEyesForm(ConsoleForm):
     intro = (
-        "From now on a freeze must be lifted by another person than the one who set it. One tenant administrator can "
-        "require four eyes; two are needed to end the requirement."
+        "From now on a freeze must be lifted by a person who is independent of the one who set it. One tenant "
+        "administrator can require four eyes; two are needed to end the requirement."
     )
 
 
@@ -101,13 +101,12 @@ class FreezeAdmin(TenantAdmin):
         return f"freeze of {row.scope}"
 
     def page(self, row: Freeze, *, ctx: ActingContext) -> dict[str, Any]:
-        four_eyes = is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES)
-        is_second = ctx.is_person and ctx.principal_id != row.set_by
         is_permitted = ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE) and row.lifted_at is None
+        may_lift = is_permitted and _may_lift(row, ctx=ctx)
         return {
-            "four_eyes": four_eyes,
-            "may_lift": is_permitted and (is_second or not four_eyes),
-            "needs_another": is_permitted and four_eyes and not is_second,
+            "four_eyes": is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES),
+            "may_lift": may_lift,
+            "needs_another": is_permitted and not may_lift,
             "in_flight": [] if row.lifted_at else in_flight(row),
             "held": executions_blocked_by(row),
             "set_by": _name(row.set_by),
@@ -145,6 +144,14 @@ class FreezeAdmin(TenantAdmin):
             raise errors.NotFound
         freeze = lift_freeze(parsed, reason=form.cleaned_data["reason"], ctx=call.ctx)
         return Done(f"The freeze of {freeze.scope} is lifted.")
+
+
+def _may_lift(freeze: Freeze, *, ctx: ActingContext) -> bool:
+    try:
+        check_may_lift(freeze, ctx=ctx)
+    except errors.ThreadaError:
+        return False
+    return True
 
 
 def _name(principal_id: Any) -> Any:

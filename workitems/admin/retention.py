@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 
 from threada_site.admin import html
+from threada_site.admin.actions import Call, Done
+from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.kernel import ids
+from threada_site.identity.stewardship import is_steward
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
 from workitems.models import LegalHold, RetentionRule, RetentionRun
+from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 
 _FOR_EVER = "forever"
 
@@ -55,6 +60,27 @@ class RetentionRunAdmin(TenantAdmin):
         }
 
 
+class SetForm(ConsoleForm):
+    intro = (
+        "Retention and erasure skip these cases from now on. Name a work item, or at least one other criterion; a case "
+        "must match all of them, and later cases are included."
+    )
+    work_item = forms.CharField(label="Work item", required=False, max_length=40, help_text="wi_…")
+    workflow = forms.CharField(label="Workflow", required=False, max_length=63)
+    channel = forms.CharField(label="Channel", required=False, max_length=63)
+    created_after = forms.DateTimeField(label="Created from", required=False)
+    created_before = forms.DateTimeField(label="Created before", required=False)
+    reason = forms.CharField(label="Reason", max_length=1000, widget=forms.Textarea({"rows": 2}))
+
+
+class LiftForm(ConsoleForm):
+    intro = (
+        "Retention and erasure may then remove its cases. Unless the tenant turned four eyes off, an independent "
+        "tenant administrator must publish the lift."
+    )
+    reason = forms.CharField(label="Reason", max_length=1000, widget=forms.Textarea({"rows": 2}))
+
+
 @admin.register(LegalHold)
 class LegalHoldAdmin(TenantAdmin):
     heading = "Legal holds"
@@ -68,7 +94,7 @@ class LegalHoldAdmin(TenantAdmin):
         Column("Reason", lambda legal_hold: legal_hold.reason, is_wide=True),
         Column("Set", lambda legal_hold: html.when(legal_hold.set_at)),
     )
-    about = "Data under a legal hold is neither removed nor erased until it is lifted (manage.py legal_hold)."
+    about = "Data under a legal hold is neither removed nor erased until it is lifted. Lifting takes two people."
     nothing_yet = "There are no legal holds."
     page_template = "workitems/legal_hold.html"
 
@@ -81,10 +107,33 @@ class LegalHoldAdmin(TenantAdmin):
     def page(self, row: LegalHold, *, ctx: ActingContext) -> dict[str, Any]:
         people = {user.id: user for user in User.objects.filter(id__in=[row.set_by, row.lifted_by])}
         return {
+            "may_lift": row.lifted_at is None and ctx.is_person and is_steward(ctx),
             "criteria": _criteria(row),
             "set_by": people.get(row.set_by) or "the instance",  # type: ignore[arg-type]
             "lifted_by": people.get(row.lifted_by) or "the instance",  # type: ignore[arg-type]
         }
+
+    @form_page("Set legal hold", form=SetForm, scope=Scope.WORKFLOW_MANAGE, submit="Set legal hold")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        sent = form.cleaned_data
+        item_id = ids.parse_public_id(ids.WORK_ITEM, sent["work_item"]) if sent["work_item"] else None
+        if sent["work_item"] and item_id is None:
+            raise errors.NotFound
+        request = LegalHoldRequest(
+            reason=sent["reason"],
+            work_item_id=item_id,
+            **{name: sent[name] for name in ("workflow", "channel", "created_after", "created_before")},
+        )
+        legal_hold = set_legal_hold(request, ctx=call.ctx)
+        return Done("The legal hold is in force.", self.url_of(legal_hold))
+
+    @form_page("Lift legal hold", form=LiftForm, scope=Scope.WORKFLOW_MANAGE, submit="Lift legal hold", of_row=True)
+    def lift(self, call: Call, form: ConsoleForm) -> Done:
+        parsed = ids.parse_public_id(ids.LEGAL_HOLD, call.key)
+        if parsed is None:
+            raise errors.NotFound
+        lift_legal_hold(parsed, reason=form.cleaned_data["reason"], ctx=call.ctx)
+        return Done("The legal hold is lifted.")
 
 
 def _criteria(legal_hold: LegalHold) -> list[str]:

@@ -102,14 +102,14 @@ class LiftFreeze(TenantView):
         tag="Executions",
         body=LIFT_FREEZE,
         answers={200: FREEZE_WITH_EXECUTIONS},
-        reasons=("freeze_lifted", "second_person_required", "permission_denied"),
+        reasons=("freeze_lifted", "person_required", "second_person_required", "permission_denied"),
     )
     @idempotent
     def post(self, request: Any, freeze_id: str) -> Response:
         """Release the blocked executions.
 
-        Deadlines are extended by the length of the freeze. If the tenant requires four eyes, another person than the
-        one who set the freeze must lift it.
+        Deadlines are extended by the length of the freeze. A freeze that a person set must be lifted by a person; if
+        the tenant requires four eyes, by one who is independent of the person who set it.
         """
         body = LIFT_FREEZE.check(request.data)
         freeze = _found(freeze_id, ctx=request.auth)

@@ -29,6 +29,8 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, is_four_eyes_required
+from threada_site.tenancy.independence import is_independent_of
+from threada_site.tenancy.models import User
 from workitems.items.receipts import record_item, step_blocks
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
@@ -82,7 +84,8 @@ def set_freeze(scope: FreezeScope, *, reason: str, ctx: ActingContext) -> Stoppe
 def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -> Freeze:
     """Lift a freeze: blocked executions run, and deadlines that passed meanwhile are extended by its duration.
 
-    Receipt `freeze.lifted`. Raises `NotFound`, `PermissionDenied`, `FreezeLifted`, `SecondPersonRequired`.
+    A freeze that a person set is lifted by a person, one that the operator set also by the operator. Receipt
+    `freeze.lifted`. Raises `NotFound`, `PermissionDenied`, `FreezeLifted`, `PersonRequired`, `SecondPersonRequired`.
     """
     require_unit_of_work(ctx.tenant_id)
     freeze = Freeze.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=freeze_id).first()
@@ -91,7 +94,7 @@ def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -
     _check_permission(freeze.scope, Scope.INTEGRATIONS_MANAGE, ctx=ctx)
     if freeze.lifted_at is not None:
         raise errors.FreezeLifted("This freeze has been lifted already.")
-    _check_second_person(freeze, ctx=ctx)
+    check_may_lift(freeze, ctx=ctx)
     freeze.lifted_at = clock.now()
     freeze.lifted_by = None if ctx.is_system else ctx.principal_id
     freeze.lifted_reason = reason
@@ -226,11 +229,20 @@ def _check_exists(scope: FreezeScope, *, ctx: ActingContext) -> None:
         )
 
 
-def _check_second_person(freeze: Freeze, *, ctx: ActingContext) -> None:
-    if not is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES):
+def check_may_lift(freeze: Freeze, *, ctx: ActingContext) -> None:
+    """Raise `PersonRequired` for a freeze of a person, `SecondPersonRequired` under `freeze_four_eyes`."""
+    if is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES) and not (
+        ctx.is_person and is_independent_of(ctx.principal_id, [freeze.set_by], tenant_id=ctx.tenant_id)
+    ):
+        raise errors.SecondPersonRequired("A person who is independent of the one who set this freeze has to lift it.")
+    if ctx.is_person:
         return
-    if not ctx.is_person or ctx.principal_id == freeze.set_by:
-        raise errors.SecondPersonRequired("Another person than the one who set this freeze has to lift it.")
+    if freeze.set_by is None:
+        may_lift = ctx.is_system
+    else:
+        may_lift = not User.objects.filter(id=freeze.set_by, kind="human").exists()
+    if not may_lift:
+        raise errors.PersonRequired("A person set this freeze, so a person has to lift it.")
 
 
 def _committed(freeze: Freeze, reason: str) -> str:

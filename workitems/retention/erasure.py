@@ -26,10 +26,11 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.personal_data import subject_keys as keyring
 from threada_site.personal_data.erasable_fields import BY_SUBJECT, ErasedText
-from threada_site.tenancy.models import DataSubject, User
+from threada_site.tenancy.models import ChangeSet, DataSubject, User
 from workitems.models import DecisionStep, Delegation, LegalHold, Vote, WorkItem
 from workitems.retention.case_tables import emptied
 from workitems.retention.due import ENDED, items_under_legal_hold
+from workitems.retention.legal_holds import LIFT
 from workitems.retention.locks import lock_retention
 from workitems.retention.reason_columns import REASONS
 
@@ -106,6 +107,7 @@ def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
     votes = Vote.objects.filter(tenant_id=ctx.tenant_id, voter=principal).exclude(comment="")
     ended = WorkItem.objects.filter(tenant_id=ctx.tenant_id, ended_by=principal).exclude(ended_reason="")
     delegations = Delegation.objects.filter(tenant_id=ctx.tenant_id).exclude(reason="")
+    _empty_proposed_lifts(principal, ctx=ctx)
     with platform_role():
         return (
             votes.update(comment=emptied(Vote._meta.get_field("comment"), by=BY_SUBJECT))
@@ -113,6 +115,13 @@ def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
             + delegations.filter(Q(delegator=principal) | Q(created_by=principal.id)).update(reason="")
             + sum(_empty_reasons(principal, *written, ctx=ctx) for written in REASONS)
         )
+
+
+def _empty_proposed_lifts(principal: User, *, ctx: ActingContext) -> None:
+    """Empty the reasons in change sets by which a principal proposed to lift a legal hold."""
+    for row in ChangeSet.objects.filter(tenant_id=ctx.tenant_id, proposed_by=principal.id, operation=LIFT):
+        row.arguments = {**row.arguments, "reason": str(ErasedText(BY_SUBJECT))}
+        row.save(update_fields=["arguments"])
 
 
 def _empty_reasons(principal: User, model: type[Model], author: str, column: str, *, ctx: ActingContext) -> int:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
@@ -16,8 +17,13 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
+from threada_site.tenancy.change_sets import ProposedChange, operation, proposer_of, require_confirmation
+from threada_site.tenancy.four_eyes import LEGAL_HOLD_FOUR_EYES
 from workitems.models import LegalHold, WorkItem
 from workitems.retention.locks import lock_retention
+
+LIFT: Final = "legal_hold.lift"
+"""Operation that lifts a legal hold once a second person publishes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,14 +78,16 @@ def set_legal_hold(request: LegalHoldRequest, *, ctx: ActingContext) -> LegalHol
         reason=request.reason,
         set_by=None if ctx.is_system else ctx.principal_id,
     )
-    _record("legal_hold.set", legal_hold, criteria, request.reason, ctx=ctx)
+    _record("legal_hold.set", legal_hold, {"holds": criteria}, request.reason, ctx=ctx)
     return legal_hold
 
 
 def lift_legal_hold(legal_hold_id: uuid.UUID, *, reason: str, ctx: ActingContext) -> LegalHold:
     """Lift a legal hold. Its cases are due in the next dry run at the earliest. Receipt `legal_hold.lifted`.
 
-    Raise `PermissionDenied`, `NotFound`, `Conflict` (lifted already).
+    People lift legal holds; under `legal_hold_four_eyes` an independent steward publishes the change. The operator
+    lifts those that the operator set, without a second person. `lifted_by` is the author of the reason. Raise
+    `PermissionDenied`, `PersonRequired`, `NotFound`, `Conflict` (lifted already), `ConfirmationRequired`.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -88,14 +96,56 @@ def lift_legal_hold(legal_hold_id: uuid.UUID, *, reason: str, ctx: ActingContext
     legal_hold = LegalHold.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=legal_hold_id).first()
     if legal_hold is None:
         raise errors.NotFound
+    is_of_operator = legal_hold.set_by is None
+    if not ctx.is_person and not (is_of_operator and ctx.is_system):
+        raise errors.PersonRequired("A person has to lift this legal hold, in the console.")
     if legal_hold.lifted_at is not None:
         raise errors.Conflict("This legal hold is already lifted.")
-    legal_hold.lifted_by = None if ctx.is_system else ctx.principal_id
+    if ctx.is_person:
+        _require_second_person(legal_hold, reason, ctx=ctx)
+    proposer = proposer_of(ctx)
+    legal_hold.lifted_by = None if ctx.is_system else proposer or ctx.principal_id
     legal_hold.lifted_at = clock.now()
     legal_hold.lifted_reason = reason
     legal_hold.save(update_fields=["lifted_by", "lifted_at", "lifted_reason"])
-    _record("legal_hold.lifted", legal_hold, {}, reason, ctx=ctx)
+    confirmed = {"proposed_by": ids.public_id(ids.PRINCIPAL, proposer)} if proposer else {}
+    _record("legal_hold.lifted", legal_hold, confirmed, reason, ctx=ctx)
     return legal_hold
+
+
+@operation(LIFT)
+def _publish_lift(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    legal_hold_id = ids.parse_public_id(ids.LEGAL_HOLD, arguments["legal_hold_id"])
+    if legal_hold_id is None:
+        raise errors.NotFound
+    lift_legal_hold(legal_hold_id, reason=arguments["reason"], ctx=ctx)
+
+
+def _require_second_person(legal_hold: LegalHold, reason: str, *, ctx: ActingContext) -> None:
+    shown = {"legal_hold_id": legal_hold.public_id, "holds": _criteria(legal_hold)}
+    require_confirmation(
+        ProposedChange(
+            rule=LEGAL_HOLD_FOUR_EYES,
+            operation=LIFT,
+            title=f"Lift legal hold {legal_hold.public_id}",
+            arguments={"legal_hold_id": legal_hold.public_id, "reason": reason},
+            before={**shown, "in_force": True},
+            after={**shown, "in_force": False},
+        ),
+        ctx=ctx,
+    )
+
+
+def _criteria(legal_hold: LegalHold) -> dict[str, Any]:
+    return LegalHoldRequest(
+        reason=legal_hold.reason,
+        work_item_id=legal_hold.work_item_id,
+        workflow=legal_hold.workflow,
+        channel=legal_hold.channel,
+        requester_id=legal_hold.requester_id,
+        created_after=legal_hold.created_after,
+        created_before=legal_hold.created_before,
+    ).as_json()
 
 
 def _check_reason(reason: str) -> None:
@@ -106,7 +156,7 @@ def _check_reason(reason: str) -> None:
         )
 
 
-def _record(kind: str, legal_hold: LegalHold, criteria: dict[str, Any], reason: str, *, ctx: ActingContext) -> None:
+def _record(kind: str, legal_hold: LegalHold, inputs: dict[str, Any], reason: str, *, ctx: ActingContext) -> None:
     record(
         Entry(
             kind=kind,
@@ -115,7 +165,7 @@ def _record(kind: str, legal_hold: LegalHold, criteria: dict[str, Any], reason: 
             ),
             inputs={
                 "legal_hold_id": legal_hold.public_id,
-                **({"holds": criteria} if criteria else {}),
+                **inputs,
                 "reason_commitment": commitment(bytes(legal_hold.reason_salt), reason),
             },
             outcome={"in_force": legal_hold.lifted_at is None},

@@ -17,10 +17,9 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
-from threada_site.tenancy.change_sets import ProposedChange, operation, require_confirmation
+from threada_site.tenancy.change_sets import ProposedChange, operation, proposer_of, require_confirmation
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.independence import are_independent, read_controllers
-from threada_site.tenancy.models import ChangeSet
 from workitems.approvers.active_members import (
     active_members_of,
     approver_of,
@@ -94,7 +93,7 @@ def _escalate_outside_rule(
     known = escalation_leaves(step.escalated_to)
     if to in known:
         raise errors.AlreadyEscalated("The step has been escalated to them already.")
-    proposer = _proposer_of(ctx)
+    proposer = proposer_of(ctx)
     _check_independent_targets(reached, {ctx.principal_id, *([proposer] if proposer else [])}, step=step)
     target = {to.kind: to.name}
     require_confirmation(
@@ -140,14 +139,6 @@ def _check_independent_targets(reached: Iterable[Approver], actors: set[uuid.UUI
             raise errors.SecondPersonRequired(
                 "Nobody escalates a step to themselves or to people who depend on them. Name somebody else in `to`."
             )
-
-
-def _proposer_of(ctx: ActingContext) -> uuid.UUID | None:
-    """Return the proposer of the change set that `ctx` publishes, or None."""
-    if ctx.change_set_id is None:
-        return None
-    rows = ChangeSet.objects.filter(tenant_id=ctx.tenant_id, id=ctx.change_set_id)
-    return rows.values_list("proposed_by", flat=True).first()
 
 
 def apply_escalation(

@@ -150,7 +150,7 @@ def used_office(office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
                 LegalHoldRequest(reason="The auditor asked.", work_item_id=item.id), ctx=office.ctx("ada")
             ).id,
             reason="Done.",
-            ctx=office.ctx("ada"),
+            ctx=office.publishing("ada"),
         )
         assert item.subject_id is not None
         erase_subject(item.subject_id, now=clock.now(), ctx=office.ctx("ada"))

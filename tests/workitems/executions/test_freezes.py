@@ -15,13 +15,16 @@ from django.db import IntegrityError, connection, transaction
 from integrations.executions.lease import Lease, acquire_lease
 from integrations.freezes.scope import FreezeScope, frozen_since, moved
 from integrations.models import Attempt, Execution, Freeze
+from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.races import after, rounds_until
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
+from threada_site.identity.owners import set_owner
 from threada_site.kernel import clock, errors
+from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES
 from threada_site.tenancy.models import Tenant
 from workitems.executions.freezes import lift_freeze, set_freeze
@@ -296,6 +299,42 @@ def test_four_eyes_apply_to_lifting_a_freeze(office: Office, bank: Receiver) -> 
     lift(office, row, by="amy")
     with pytest.raises(errors.FreezeLifted):
         lift(office, row, by="amy")
+
+
+def test_two_accounts_of_one_person_do_not_lift_a_freeze_under_four_eyes(office: Office, bank: Receiver) -> None:
+    """The puppet is controlled by ada; the service is owned by ada."""
+    office.join("puppet", roles=("tenant_admin",))
+    office.depend("puppet", on="ada")
+    office.join("robo", kind="service", roles=("tenant_admin",))
+    with unit_of_work(office.tenant.id):
+        set_owner(office.people["robo"], "ada", ctx=office.system)
+        turn_on_four_eyes(FREEZE_FOUR_EYES, ctx=office.ctx("ada"))
+    for setter, lifter in (("ada", "puppet"), ("puppet", "ada"), ("robo", "ada"), ("robo", "puppet")):
+        with pytest.raises(errors.SecondPersonRequired):
+            lift(office, freeze(office, by=setter), by=lifter)
+    answer = office.api("puppet").post(f"/freezes/{freeze(office, by='ada').public_id}/lift", {})
+    assert (answer.status_code, answer.json()["reason_code"]) == (403, "second_person_required")
+
+
+@pytest.mark.parametrize("kind", ["service", "agent"])
+def test_a_freeze_of_a_person_is_lifted_by_a_person(office: Office, bank: Receiver, kind: str) -> None:
+    office.join("robo", kind=kind, roles=("tenant_admin",))
+    command = acting_system(office.tenant, EntryPoint.COMMAND)
+    row = freeze(office, by="ada")
+    with pytest.raises(errors.PersonRequired):
+        lift(office, row, by="robo")
+    answer = office.api("robo").post(f"/freezes/{row.public_id}/lift", {})
+    assert (answer.status_code, answer.json()["reason_code"]) == (403, "person_required")
+    with unit_of_work(office.tenant.id), pytest.raises(errors.PersonRequired):
+        lift_freeze(row.id, ctx=command)
+    lift(office, row, by="ada")
+    lift(office, freeze(office, by="robo"), by="robo")
+    with unit_of_work(office.tenant.id):
+        of_operator = set_freeze(SCOPES[0], reason="Stop.", ctx=command).freeze
+    with pytest.raises(errors.PersonRequired):
+        lift(office, of_operator, by="robo")
+    with unit_of_work(office.tenant.id):
+        lift_freeze(of_operator.id, ctx=command)
 
 
 def test_api_sets_and_lifts_a_freeze(office: Office, bank: Receiver) -> None:

@@ -135,7 +135,7 @@ def test_a_legal_hold_on_a_requester_without_cases_prevents_the_erasure(office: 
         legal_hold = set_legal_hold(request, ctx=office.ctx("ada"))
         with pytest.raises(errors.UnderLegalHold, match="names this principal as requester"):
             erase_principal(quinn, ctx=office.ctx("ada"))
-        lift_legal_hold(legal_hold.id, reason="The audit is over.", ctx=office.ctx("ada"))
+        lift_legal_hold(legal_hold.id, reason="The audit is over.", ctx=office.publishing("ada"))
         erase_principal(quinn, ctx=office.ctx("ada"))
     assert [body["inputs"]["principal"] for body in office.bodies("principal.erased")] == [quinn.public_id]
 
@@ -231,7 +231,7 @@ class TestPrincipals:
         with unit_of_work(office.tenant.id):
             frozen = set_freeze(FreezeScope(), reason="Q-FREEZE", ctx=office.ctx("bo")).freeze
             legal_hold = set_legal_hold(LegalHoldRequest(reason="Q-HOLD", workflow="payments"), ctx=office.ctx("bo"))
-            lift_legal_hold(legal_hold.id, reason="Q-LIFT", ctx=office.ctx("bo"))
+            lift_legal_hold(legal_hold.id, reason="Q-LIFT", ctx=office.publishing("bo"))
             assert frozen.reason_salt != legal_hold.reason_salt
             told = {
                 "freeze.set": commitment(frozen.reason_salt, "Q-FREEZE"),

@@ -267,7 +267,7 @@ def test_legal_hold_overrides_every_rule(office: Office, criteria: Any) -> None:
     assert (dry_run(office).planned_contents, run(office)) == (0, 0)
     assert not is_erased(office.item(case).payload)
     with unit_of_work(office.tenant.id):
-        lift_legal_hold(legal_hold.id, reason="The audit is over.", ctx=office.ctx("ada"))
+        lift_legal_hold(legal_hold.id, reason="The audit is over.", ctx=office.publishing("ada"))
     assert [body["outcome"]["in_force"] for body in office.bodies("legal_hold.lifted")] == [False]
     assert dry_run(office).planned_contents == 1
 
@@ -286,7 +286,7 @@ def test_legal_hold_set_after_the_dry_run_applies_and_lifting_it_takes_effect_in
     legal_hold = set_a_legal_hold(office, work_item_id=item.id)
     planned = dry_run(office)
     with unit_of_work(office.tenant.id):
-        lift_legal_hold(legal_hold.id, reason="Over.", ctx=office.ctx("ada"))
+        lift_legal_hold(legal_hold.id, reason="Over.", ctx=office.publishing("ada"))
     assert (planned.planned_contents, run(office)) == (0, 0), "it was not shown"
     dry_run(office)
     set_a_legal_hold(office, work_item_id=item.id)

@@ -20,7 +20,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.four_eyes import FOUR_EYES as RULES
-from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, POLICY_FOUR_EYES, four_eyes_rule
+from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, LEGAL_HOLD_FOUR_EYES, POLICY_FOUR_EYES, four_eyes_rule
 from threada_site.tenancy.models import FourEyesRule
 
 type Rules = Mapping[str, FourEyesRule | None]
@@ -28,6 +28,10 @@ type Rules = Mapping[str, FourEyesRule | None]
 
 def _is_required(name: str) -> Any:
     return lambda rules: rules[name] is not None and rules[name].is_required
+
+
+def _is_not_turned_off(name: str) -> Any:
+    return lambda rules: rules[name] is None or rules[name].is_required
 
 
 def _of(name: str, attribute: str) -> Any:
@@ -56,12 +60,24 @@ FOUR_EYES: Final = Resource(
         FREEZE_FOUR_EYES,
         BOOLEAN,
         _is_required(FREEZE_FOUR_EYES),
-        description="True if a freeze must be lifted by another person than the one who set it.",
+        description="True if a freeze must be lifted by a person who is independent of the one who set it.",
     ),
     field(
         "freeze_end_asked_by",
         maybe_public_id(ids.PRINCIPAL),
         _of(FREEZE_FOUR_EYES, "end_asked_by"),
+        description="Person who requested the end; another one must confirm it.",
+    ),
+    field(
+        LEGAL_HOLD_FOUR_EYES,
+        BOOLEAN,
+        _is_not_turned_off(LEGAL_HOLD_FOUR_EYES),
+        description="True if lifting a legal hold needs a second, independent steward. On by default.",
+    ),
+    field(
+        "legal_hold_end_asked_by",
+        maybe_public_id(ids.PRINCIPAL),
+        _of(LEGAL_HOLD_FOUR_EYES, "end_asked_by"),
         description="Person who requested the end; another one must confirm it.",
     ),
     example={
@@ -71,6 +87,8 @@ FOUR_EYES: Final = Resource(
         "end_asked_at": None,
         FREEZE_FOUR_EYES: False,
         "freeze_end_asked_by": None,
+        LEGAL_HOLD_FOUR_EYES: True,
+        "legal_hold_end_asked_by": None,
     },
 )
 SET_FOUR_EYES: Final = shape(
