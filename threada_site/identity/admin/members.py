@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 from django import forms
@@ -9,6 +10,8 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db.models import Prefetch, QuerySet
 from django.http import Http404
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -16,20 +19,32 @@ from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
+from threada_site.identity.account_links import unused_link
 from threada_site.identity.admin.account_links import link_shown
 from threada_site.identity.admission import add_principal
+from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
+from threada_site.identity.invitations import invite_again, withdraw_invitation
 from threada_site.identity.owners import set_owner
+from threada_site.identity.passwords import start_reset
 from threada_site.identity.principals import remove_member
 from threada_site.identity.roles import set_roles
 from threada_site.identity.stewardship import is_steward
-from threada_site.kernel import ids
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.account_link_models import LinkPurpose
-from threada_site.tenancy.models import Membership
+from threada_site.tenancy.four_eyes import stewards
+from threada_site.tenancy.independence import are_independent, read_controllers
+from threada_site.tenancy.models import Membership, User
 
 
 def _roles_of(member: Membership) -> list[str]:
     return sorted(group.role.slug for group in member.user.groups.all())
+
+
+def _state_of(member: Membership) -> str:
+    if not member.user.is_active:
+        return "inactive"
+    return "active" if member.accepted_at is not None else "invited"
 
 
 class MemberForm(ConsoleForm):
@@ -79,6 +94,30 @@ class OwnerForm(ConsoleForm):
         self.initial = {"owner": self.row.owner.username if self.row.owner else ""}
 
 
+class InviteAgainForm(ConsoleForm):
+    intro = (
+        "Makes a new link; the previous one is invalid at once. Until another steward confirms the account, it depends "
+        "on you."
+    )
+    email = forms.EmailField(label="Mail address", max_length=254, required=False)
+
+    def prepare(self) -> None:
+        link = unused_link(self.row.user, LinkPurpose.INVITATION, tenant_id=self.ctx.tenant_id)
+        self.initial = {"email": link.address if link else ""}
+
+
+class ResetForm(ConsoleForm):
+    intro = (
+        "For a person without a confirmed mail address. A second, independent steward must publish this change and "
+        "then sees a link once, here on this page. The account depends on both of you until it is confirmed. The "
+        "person's sessions end when the link is used."
+    )
+
+
+class ShowLinkForm(ConsoleForm):
+    intro = "The link is shown once. Pass it to the person on a safe way."
+
+
 @admin.register(Membership)
 class MembershipAdmin(TenantAdmin):
     heading = "Members"
@@ -88,7 +127,7 @@ class MembershipAdmin(TenantAdmin):
         Column("Name", lambda member: member.user.username),
         Column("Kind", lambda member: member.user.kind),
         Column("Roles", lambda member: html.tags(_roles_of(member)) or "none", is_wide=True),
-        Column("State", lambda member: html.badge("active" if member.user.is_active else "inactive")),
+        Column("State", lambda member: html.badge(_state_of(member))),
         Column("Member since", lambda member: html.when(member.created_at)),
     )
     search_hint = "name begins with"
@@ -129,14 +168,24 @@ class MembershipAdmin(TenantAdmin):
             "scopes": sorted(scope.value for scope in permissions.scopes),
             "credentials": credentials[:50] if steward or row.user_id == ctx.principal_id else None,
             "forms": self._forms_for(row, ctx=ctx) if steward else [],
+            "state": _state_of(row),
+            **(_account(row, ctx=ctx) if row.user.kind == PrincipalKind.HUMAN else {}),
             "may_remove": steward and row.user_id != ctx.principal_id,
         }
 
     def _forms_for(self, row: Membership, *, ctx: ActingContext) -> list[tuple[str, str]]:
-        """Return the forms for a member. The owner form is not offered for people."""
-        offered = self._forms(ctx, of_row=True, key=row.user.public_id)
-        is_human = row.user.kind == PrincipalKind.HUMAN
-        return [form for form in offered if not (is_human and form[1] == "Change owner")]
+        """Return the forms that apply to a member."""
+        is_human, is_accepted = row.user.kind == PrincipalKind.HUMAN, row.accepted_at is not None
+        hidden = {
+            "Change owner": is_human,
+            "Invite again": not is_human or is_accepted,
+            "Reset password": not is_human or not is_accepted or row.user_id == ctx.principal_id,
+            "Show reset link": not _has_link_to_show(row.user, ctx=ctx),
+        }
+        return [form for form in self._forms(ctx, of_row=True, key=row.user.public_id) if not hidden.get(form[1])]
+
+    def notices(self, ctx: ActingContext) -> list[SafeString]:
+        return steward_notices(ctx)
 
     @form_page("Add a principal", form=MemberForm, scope=Scope.WORKFLOW_MANAGE, submit="Add principal")
     def new(self, call: Call, form: ConsoleForm) -> Done:
@@ -165,9 +214,81 @@ class MembershipAdmin(TenantAdmin):
         set_owner(form.row.user, form.cleaned_data["owner"], ctx=call.ctx)
         return Done("The owner is changed.")
 
+    @form_page("Invite again", form=InviteAgainForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Make link")
+    def invite_again(self, call: Call, form: ConsoleForm) -> Done:
+        person = form.row.user
+        invite_again(person, form.cleaned_data["email"], ctx=call.ctx)
+        page = self.url_of(form.row)
+        return link_shown(call, person, LinkPurpose.INVITATION, page=page) or Done("The invitation is on its way.")
+
+    @form_page("Reset password", form=ResetForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Ask for a reset")
+    def reset_password(self, call: Call, form: ConsoleForm) -> Done:
+        start_reset(form.row.user, ctx=call.ctx)
+        return Done("The reset link can be shown.")
+
+    @form_page("Show reset link", form=ShowLinkForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Show link")
+    def show_reset_link(self, call: Call, form: ConsoleForm) -> Done:
+        shown = link_shown(call, form.row.user, LinkPurpose.RESET, page=self.url_of(form.row))
+        if shown is None:
+            raise errors.NotFound
+        return shown
+
+    @action(Scope.WORKFLOW_MANAGE)
+    def withdraw_invitation(self, call: Call) -> Done:
+        """Withdraw an invitation that was not accepted."""
+        withdraw_invitation(self.find(call.key, ctx=call.ctx).user, ctx=call.ctx)
+        return Done("The invitation is withdrawn. Its link is not valid any more.")
+
+    @action(Scope.WORKFLOW_MANAGE)
+    def confirm(self, call: Call) -> Done:
+        """Confirm that the person alone controls the account."""
+        person = self.find(call.key, ctx=call.ctx).user
+        confirm_account(person, ctx=call.ctx)
+        return Done(f"The account of {person.username} is confirmed and depends on nobody.")
+
     @action(Scope.WORKFLOW_MANAGE)
     def remove(self, call: Call) -> Done:
         """Remove the membership with its roles, groups and credentials."""
         member = self.find(call.key, ctx=call.ctx)
         remove_member(member.user, ctx=call.ctx)
         return Done(f"{member.user.username} is no longer a member of the tenant.", self.list_url())
+
+
+def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
+    """Return what the page says about the control of a person's account."""
+    dependences = open_dependences(row.user_id, tenant_id=ctx.tenant_id)
+    ended = last_confirmation(row.user_id, tenant_id=ctx.tenant_id)
+    confirmer = User.objects.filter(id=ended.ended_by).first() if ended and ended.ended_by else None
+    is_open = row.accepted_at is None and is_steward(ctx)
+    return {
+        "dependences": [(one.depends_on, one.get_reason_display(), one.created_at) for one in dependences],
+        "confirmation": ended if not dependences else None,
+        "confirmed_by": confirmer or (ended.ended_how.replace("_", " ") if ended else ""),
+        "is_added_by_operator": row.added_by is None,
+        "may_confirm": bool(dependences) and is_steward(ctx) and row.accepted_at is not None,
+        "invitation": unused_link(row.user, LinkPurpose.INVITATION, tenant_id=ctx.tenant_id) if is_open else None,
+    }
+
+
+def _has_link_to_show(person: User, *, ctx: ActingContext) -> bool:
+    link = unused_link(person, LinkPurpose.RESET, tenant_id=ctx.tenant_id)
+    is_new = link is not None and link.is_open and link.token_sha256 is None and not link.address
+    return is_new and link is not None and link.created_by == ctx.principal_id
+
+
+def steward_notices(ctx: ActingContext) -> list[SafeString]:
+    """Return a notice for stewards if no two stewards are independent: what one person alone can and cannot do."""
+    if not is_steward(ctx):
+        return []
+    found = stewards(ctx.tenant_id)
+    controllers = read_controllers(ctx.tenant_id, found)
+    if any(are_independent(one, other, controllers) for one, other in combinations(found, 2)):
+        return []
+    return [
+        format_html(
+            "This tenant has no two independent stewards. One person can change roles and members alone, and rules "
+            "that require two people cannot be met by people whom you invited, until another steward, an identity "
+            "provider or the operator ({}) confirms their accounts.",
+            html.code("manage.py confirm_account"),
+        )
+    ]
