@@ -19,7 +19,7 @@ PAGES = [
     "/console/telemetry/receipt/", "/console/telemetry/checkpoint/", "/console/telemetry/checkpoint/instance/", "/console/telemetry/telemetryexport/", "/console/telemetry/delivery/", "/console/workitems/noticemessage/",
     "/console/workitems/decisionstep/attention/",
     "/console/tenancy/membership/",
-    "/console/tenancy/role/", "/console/tenancy/credential/",
+    "/console/tenancy/role/", "/console/tenancy/credential/", "/console/tenancy/personaltoken/", "/console/tenancy/accountlink/",
 ]  # fmt: skip
 
 

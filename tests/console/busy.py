@@ -10,10 +10,11 @@ from tests.journeys.demo import LARGE, Demo
 from tests.telemetry.sealed import sign_in_place
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.groups import define_group
+from threada_site.identity.passwords import start_reset
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
-from threada_site.tenancy.models import FourEyesRule
+from threada_site.tenancy.models import FourEyesRule, User
 from workitems.retention.legal_holds import LegalHoldRequest, set_legal_hold
 from workitems.retention.rules import parse_retention
 from workitems.retention.run import plan_retention
@@ -48,6 +49,7 @@ def busy_tenant(demo: Demo) -> Busy:
             LegalHoldRequest(reason="The auditor asked.", workflow="payments"), ctx=acting_system(demo.tenant)
         )
         define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
+        start_reset(User.objects.get(username="security-1"), ctx=acting_system(demo.tenant))
     ends_at = rfc3339(clock.now() + timedelta(days=1))
     demo.client.post("/telemetry/exports", {})
     demo.api("security-1").post("/delegations", {"delegate": "finance-2", "ends_at": ends_at, "reason": "Away"})
