@@ -21,6 +21,7 @@ ACCOUNT_KINDS: Final = (
     "delegation.",
     "invitation.",
     "member.",
+    "password_reset.",
     "principal.",
     "role.granted",
     "role.withdrawn",

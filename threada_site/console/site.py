@@ -22,6 +22,7 @@ from threada_site.console.dashboard import dashboard
 from threada_site.console.notifications import notifications_page
 from threada_site.console.password import password_page
 from threada_site.console.public_id_urls import url_for_public_id
+from threada_site.console.security_history import security_history_page
 from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
@@ -73,6 +74,12 @@ class ConsoleSite(UnfoldAdminSite):
             path("invitations/<str:token>/", self.invitation, name="invitation"),
             path("password-reset/", self.password_reset, name="password_reset"),
             path("password-reset/<str:token>/", self.password_reset_link, name="password_reset_link"),
+            path("security-history/", self.admin_view(require_safe(self.security_history)), name="security_history"),
+            path(
+                "security-history/<str:key>/",
+                self.admin_view(require_safe(self.security_history)),
+                name="security_history_of",
+            ),
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
         ]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
@@ -100,6 +107,10 @@ class ConsoleSite(UnfoldAdminSite):
             raise PermissionDenied
         context = {**self.each_context(request), "title": "Reports", **summary_page(request, ctx)}
         return TemplateResponse(request, "console/summary.html", context)
+
+    def security_history(self, request: HttpRequest, key: str | None = None) -> TemplateResponse:
+        """Show the security history of a principal, or one's own."""
+        return security_history_page(request, key, self.each_context(request))
 
     def find(self, request: HttpRequest) -> HttpResponse:
         """Redirect to the page of the public id `q`."""

@@ -13,7 +13,7 @@ from django.test import Client
 from telemetry.models import AccountEvent, Receipt, SignInFailures
 from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.principals import set_password
+from threada_site.identity.passwords import set_password
 from threada_site.identity.sessions import RECEIPTS_PER_HOUR
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.models import Tenant, User

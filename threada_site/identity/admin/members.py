@@ -170,6 +170,7 @@ class MembershipAdmin(TenantAdmin):
             "forms": self._forms_for(row, ctx=ctx) if steward else [],
             "state": _state_of(row),
             **(_account(row, ctx=ctx) if row.user.kind == PrincipalKind.HUMAN else {}),
+            "may_see_history": steward or row.user_id == ctx.principal_id,
             "may_remove": steward and row.user_id != ctx.principal_id,
         }
 
