@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any, Final
 
 from django import forms
@@ -31,6 +32,8 @@ from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import User
 
 TEMPLATE: Final = "console/account_link.html"
+SECONDS_TO_ANSWER: Final = 0.1
+"""Time that the answer to a request for a reset takes at least, whether the account exists or not."""
 
 
 class NewPasswordForm(forms.Form):
@@ -129,8 +132,10 @@ def reset_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     is_sent = request.method == "POST"
     form = ResetForm(request.POST if is_sent else None, label_suffix="")
     if is_sent and form.is_valid():
+        begun = time.monotonic()
         for person in people_to_reset(form.cleaned_data["account"].strip()):
             _mail_reset(request, person)
+        time.sleep(max(0.0, SECONDS_TO_ANSWER - (time.monotonic() - begun)))
         message = "If this account has a confirmed mail address, a link to set a new password is on its way there."
         return _done(request, frame, message, None, title="Reset password")
     context = {

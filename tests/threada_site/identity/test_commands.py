@@ -12,13 +12,15 @@ import psycopg
 import pytest
 from django.conf import settings
 from django.core.management import ManagementUtility
+from django.test import Client
 
 from telemetry.models import Receipt
-from tests.factories import make_principal, make_token
+from tests.factories import PASSWORD, make_principal, make_token
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.selectors import permissions_of_principal
 from threada_site.kernel import clock, tokens
+from threada_site.tenancy.authority_models import AccountDependence
 from threada_site.tenancy.models import Credential, Membership, Tenant, User
 
 
@@ -207,3 +209,32 @@ class TestDatabaseUrl:
             assert (said.status, said.err) == (0, "")
             with psycopg.connect(said.out.strip()) as connection:
                 assert connection.execute("SELECT current_user").fetchone() == (user,)
+
+
+class TestAccounts:
+    def test_reset_password_prints_a_link_that_works_once(self, manage: Manage, tenant: Tenant) -> None:
+        person = make_principal(tenant, "alice")
+        said = manage("reset_password", "--principal", "alice")
+        assert (said.status, said.err) == (0, "")
+        path = said.out.strip().removeprefix("http://localhost:8000")
+        sent = {"new_password": PASSWORD, "again": PASSWORD}
+        assert Client().post(path, sent).status_code == 200
+        assert Client().post(path, sent).status_code == 404
+        assert User.objects.get(id=person.id).check_password(PASSWORD)
+        assert manage("reset_password", "--principal", "nobody").status == 1
+
+    def test_confirm_account_ends_dependences(self, manage: Manage, tenant: Tenant) -> None:
+        one = make_principal(tenant, "ada", roles=["tenant_admin"])
+        nora = make_principal(tenant, "nora")
+        with unit_of_work(tenant.id):
+            AccountDependence.objects.create(tenant_id=tenant.id, user=nora, depends_on=one, reason="invited")
+        said = manage("confirm_account", "--tenant", "acme", "--principal", "nora")
+        assert said == Said(0, f"{nora.public_id}\n", "")
+        with unit_of_work(tenant.id):
+            assert AccountDependence.objects.get().ended_how == "operator"
+        assert manage("confirm_account", "--tenant", "acme", "--principal", "nobody").status == 1
+
+    def test_personal_token_days_are_shown_and_set(self, manage: Manage, tenant: Tenant) -> None:
+        assert manage("personal_token_days", "--tenant", "acme").out == "90 days\n"
+        assert manage("personal_token_days", "--tenant", "acme", "--days", "30").out == "30 days\n"
+        assert manage("personal_token_days", "--tenant", "acme", "--days", "0").status == 1
