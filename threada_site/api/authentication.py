@@ -32,15 +32,15 @@ _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
     "revoked": errors.CredentialRevoked,
     "expired": errors.CredentialExpired,
     "inactive": errors.PrincipalInactive,
-    "tenant_required": errors.TenantRequired,
     "tenant_mismatch": errors.TenantMismatch,
 }
 
 
 class CredentialAuthentication(BaseAuthentication):
-    """Authentication by `Authorization: Bearer thr_…`, narrowed by `Threada-Tenant` and `Threada-Role`.
+    """Authentication by `Authorization: Bearer thr_…`, narrowed by `Threada-Role`.
 
-    Every other form is refused.
+    The tenant of the credential is that of the request; `Threada-Tenant` is optional and must match it. Every other
+    form is refused.
     """
 
     def authenticate(self, request: Any) -> tuple[ActingContext, ActingContext]:

@@ -26,7 +26,6 @@ _IN_TENANTS: Final = (
     "credential_expired",
     "credential_revoked",
     "principal_inactive",
-    "tenant_required",
     "tenant_mismatch",
     "role_not_held",
 )

@@ -18,6 +18,7 @@ from threada_site.identity.invitations import invite
 from threada_site.identity.object_grants import withdraw_scopes_on_objects
 from threada_site.identity.selectors import (
     groups_of_member,
+    principal_of_tenant,
     roles_of_member,
     scopes_of_roles,
     tenants_of_person,
@@ -35,16 +36,21 @@ from threada_site.tenancy.models import Credential, Membership, Role, User
 def ensure_principal(
     name: str, *, kind: PrincipalKind, display_name: str = "", email: str = "", ctx: ActingContext
 ) -> User:
-    """Return the principal `name`; create it if the instance has none. Adds no membership.
+    """Return the person `name` of the instance, or the service or agent `name` of the tenant; create it if missing.
 
-    Receipt `principal.created` if it is new. Raise `InvalidRequest` for an invalid slug, `Conflict` if a principal of
-    another kind has the name.
+    Adds no membership. Receipt `principal.created` if it is new in this tenant, so that receipts do not tell whether
+    another tenant has the person. Raise `InvalidRequest` for an invalid slug, `Conflict` if a principal of another kind
+    has the name in this tenant.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     require_slug(name, naming="principal")
+    member = principal_of_tenant(ctx.tenant_id, name)
+    if member is not None and member.kind != kind:
+        raise errors.Conflict(f"The principal {name!r} is of kind {member.kind}, not {kind.value}.")
     principal, is_new = User.objects.get_or_create(
         username=name,
+        home_tenant_id=None if kind is PrincipalKind.HUMAN else ctx.tenant_id,
         defaults={
             "kind": kind.value,
             "display_name": display_name,
@@ -54,10 +60,10 @@ def ensure_principal(
     )
     if principal.kind != kind:
         raise errors.Conflict(f"The principal {name!r} is of kind {principal.kind}, not {kind.value}.")
-    if is_new:
+    if is_new or member is None:
         record(Entry(kind="principal.created", inputs={"principal": principal.public_id, "kind": kind.value}), ctx=ctx)
-        if kind is PrincipalKind.HUMAN and ctx.change_set_id is None:
-            record_dependence(principal, DependenceReason.CREATED, ctx=ctx)
+    if is_new and kind is PrincipalKind.HUMAN and ctx.change_set_id is None:
+        record_dependence(principal, DependenceReason.CREATED, ctx=ctx)
     return principal
 
 
@@ -70,6 +76,8 @@ def add_member(principal: User, *, address: str = "", ctx: ActingContext) -> Mem
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
+    if principal.home_tenant_id not in (None, ctx.tenant_id):
+        raise errors.NotFound("There is no such principal in this tenant.")
     found = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).first()
     if found is not None:
         if ctx.is_system and found.accepted_at is None:

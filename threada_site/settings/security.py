@@ -58,5 +58,6 @@ SILENCED_SYSTEM_CHECKS = [
     "admin.E409",
     "admin.E410",
     "mail.W001",  # without THREADA_SMTP_URL no mail is sent, and every message reports that
+    "auth.E003",  # names are unique among people, who alone sign in
     "guardian.W001",  # its authentication backend is not installed, because permissions come from ActingContext
 ]

@@ -86,14 +86,22 @@ class TenantRow(models.Model):
 
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(username=username)
+        """Return the person with this name. Services and agents do not sign in."""
+        return self.get(username=username, home_tenant__isnull=True)
 
 
 class User(AbstractBaseUser, PermissionsMixin):
-    """Principal. Humans may have a password for the console; services and agents only have credentials."""
+    """Principal. Humans may have a password for the console; services and agents only have credentials.
+
+    A person belongs to the instance and may be a member of several tenants. A service or an agent belongs to one
+    tenant, in which its name is unique.
+    """
 
     id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
-    username = SlugColumn(unique=True)
+    username = SlugColumn()
+    home_tenant = models.ForeignKey(
+        Tenant, on_delete=models.PROTECT, null=True, db_index=False, related_name="+", editable=False
+    )
     kind = models.CharField(max_length=8, choices=[(kind.value, kind.value) for kind in PrincipalKind])
     display_name = models.CharField(max_length=200, blank=True)
     email = models.EmailField(blank=True)
@@ -115,7 +123,20 @@ class User(AbstractBaseUser, PermissionsMixin):
         constraints = [
             models.CheckConstraint(
                 name="user_kind_known", condition=models.Q(kind__in=[kind.value for kind in PrincipalKind])
-            )
+            ),
+            models.CheckConstraint(
+                name="user_home_of_services_and_agents",
+                condition=models.Q(kind=PrincipalKind.HUMAN.value, home_tenant__isnull=True)
+                | (~models.Q(kind=PrincipalKind.HUMAN.value) & models.Q(home_tenant__isnull=False)),
+            ),
+            models.UniqueConstraint(
+                fields=["username"], name="user_person_name_once", condition=models.Q(home_tenant__isnull=True)
+            ),
+            models.UniqueConstraint(
+                fields=["home_tenant", "username"],
+                name="user_name_once_in_tenant",
+                condition=models.Q(home_tenant__isnull=False),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -12,7 +12,7 @@ from telemetry.receipts.record import record
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import commitment
-from threada_site.tenancy.models import User
+from threada_site.tenancy.models import Membership, User
 from workitems.models import DecisionStep, WorkItem
 
 
@@ -62,11 +62,12 @@ def payload_inputs(item: WorkItem) -> dict[str, Any]:
 
 
 def with_ids(value: Any) -> Any:
-    """Return a rule or a part of it for receipts, with public ids of principals instead of usernames."""
+    """Return a rule or a part of it for receipts, with public ids of members instead of usernames."""
     names = set(_named(value))
     if not names:
         return value
-    found = {user.username: user.public_id for user in User.objects.filter(username__in=names)}
+    members = User.objects.filter(username__in=names, id__in=Membership.objects.values("user_id"))
+    found = {user.username: user.public_id for user in members}
     return _renamed(value, found)
 
 

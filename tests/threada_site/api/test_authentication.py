@@ -116,12 +116,13 @@ class TestTenantHeader:
     def test_malformed_header_is_refused(self, client: Api, sent: str) -> None:
         assert_problem(client.get("/me", headers={"Threada-Tenant": sent}), 403, "tenant_mismatch")
 
-    def test_header_is_required_for_a_principal_of_several_tenants(
-        self, tenant: Tenant, other_tenant: Tenant, client: Api
+    @pytest.mark.parametrize("kind", ["human", "service", "agent"])
+    def test_header_is_optional_whatever_other_tenants_have(
+        self, tenant: Tenant, other_tenant: Tenant, kind: str
     ) -> None:
-        make_principal(other_tenant, "alice", roles=["viewer"])
-        assert_problem(client.get("/me"), 403, "tenant_required")
-        assert client.get("/me", headers={"Threada-Tenant": "acme"}).json()["memberships"] == 2
+        client = Api(make_token(tenant, make_principal(tenant, "sync", kind, ["viewer"])))
+        theirs = Api(make_token(other_tenant, make_principal(other_tenant, "sync", kind, ["viewer"])))
+        assert [api.get("/me").json()["tenant"] for api in (client, theirs)] == ["acme", "globex"]
         assert_problem(client.get("/me", headers={"Threada-Tenant": "globex"}), 403, "tenant_mismatch")
 
 

@@ -23,7 +23,6 @@ from threada_site.kernel.errors.access import (
     ScopeMissing,
     ScopeNotGrantable,
     TenantMismatch,
-    TenantRequired,
 )
 from threada_site.kernel.errors.base import FieldError, ThreadaError
 from threada_site.kernel.errors.configuration import (

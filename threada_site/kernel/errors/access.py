@@ -38,13 +38,6 @@ class PrincipalInactive(AuthorizationRefusal):
     advice = "Ask a tenant administrator to activate it."
 
 
-class TenantRequired(AuthorizationRefusal):
-    reason_code = "tenant_required"
-    status = 403
-    title = "The tenant must be named"
-    advice = "Send Threada-Tenant: <slug>."
-
-
 class TenantMismatch(AuthorizationRefusal):
     reason_code = "tenant_mismatch"
     status = 403

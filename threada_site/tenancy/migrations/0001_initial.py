@@ -102,7 +102,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
-                ("username", SlugColumn(unique=True)),
+                ("username", SlugColumn()),
+                (
+                    "home_tenant",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        null=True,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="tenancy.tenant",
+                    ),
+                ),
                 (
                     "kind",
                     models.CharField(
@@ -153,7 +164,25 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(("kind__in", ["human", "service", "agent"])), name="user_kind_known"
-                    )
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("home_tenant__isnull", True), ("kind", "human")),
+                            models.Q(models.Q(("kind", "human"), _negated=True), ("home_tenant__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="user_home_of_services_and_agents",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("home_tenant__isnull", True)),
+                        fields=("username",),
+                        name="user_person_name_once",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("home_tenant__isnull", False)),
+                        fields=("home_tenant", "username"),
+                        name="user_name_once_in_tenant",
+                    ),
                 ],
             },
         ),

@@ -44,9 +44,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
      WHERE m.user_id = p_user AND m.tenant_id = p_tenant
 $$;
 
--- Looks a credential up by the SHA-256 of its token and, when it is good for the tenant asked for, sets the tenant of
--- the transaction. No row: no such token. `status` says what is wrong otherwise. `is_known_network` is false if the
--- credential was never used from the network, which may be NULL.
+-- Looks a credential up by the SHA-256 of its token and sets its tenant as that of the transaction. A tenant that is
+-- asked for must be that one. No row: no such token. `status` says what is wrong otherwise. `is_known_network` is false
+-- if the credential was never used from the network, which may be NULL.
 CREATE OR REPLACE FUNCTION threada_enter(p_token_sha256 bytea, p_tenant text, p_network text)
 RETURNS TABLE (status text, credential_id uuid, user_id uuid, username text, kind text,
                tenant_id uuid, tenant_slug text, scopes jsonb, grants jsonb, issued_by uuid,
@@ -60,9 +60,7 @@ BEGIN
     SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
            c.issued_by, c.last_used_at, c.networks, u.is_active AND t.is_active AS active,
            EXISTS (SELECT 1 FROM tenancy_membership m
-                    WHERE m.user_id = u.id AND m.tenant_id = t.id AND m.accepted_at IS NOT NULL) AS belongs,
-           (SELECT count(*) FROM tenancy_membership m
-             WHERE m.user_id = u.id AND m.accepted_at IS NOT NULL) AS memberships
+                    WHERE m.user_id = u.id AND m.tenant_id = t.id AND m.accepted_at IS NOT NULL) AS belongs
       INTO held
       FROM tenancy_credential c
       JOIN tenancy_user u ON u.id = c.user_id
@@ -77,8 +75,6 @@ BEGIN
         state := 'expired';
     ELSIF NOT held.active OR NOT held.belongs THEN
         state := 'inactive';
-    ELSIF p_tenant IS NULL AND held.memberships > 1 THEN
-        state := 'tenant_required';
     ELSIF p_tenant IS NOT NULL AND p_tenant <> held.slug THEN
         state := 'tenant_mismatch';
     END IF;

@@ -10,6 +10,7 @@ from threada_site.identity.management.arguments import duration, scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import add_member, ensure_principal
 from threada_site.identity.roles import grant_role
+from threada_site.identity.selectors import principal_of_tenant
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.management.base import TenantCommand
 from threada_site.tenancy.models import User
@@ -56,5 +57,8 @@ class Command(TenantCommand):
         self.stdout.write(issued.token)
 
     def _principal(self, name: str, kind: str | None, *, ctx: ActingContext) -> User:
-        existing = User.objects.filter(username=name).first() if kind is None else None
+        existing = None
+        if kind is None:
+            person = User.objects.filter(username=name, home_tenant=None).first()
+            existing = principal_of_tenant(ctx.tenant_id, name) or person
         return existing or ensure_principal(name, kind=PrincipalKind(kind or PrincipalKind.SERVICE), ctx=ctx)
