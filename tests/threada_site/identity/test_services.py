@@ -45,6 +45,11 @@ def bot(tenant: Tenant) -> User:
     return make_principal(tenant, "bot", kind="service", roles=["requester"])
 
 
+@pytest.fixture
+def alice(tenant: Tenant) -> User:
+    return make_principal(tenant, "alice", roles=["requester"])
+
+
 class TestCreateTenant:
     def test_new_tenant_has_the_default_roles_and_one_receipt(self, tenant: Tenant) -> None:
         with unit_of_work(tenant.id):
@@ -104,27 +109,27 @@ class TestPrincipals:
         with unit_of_work(tenant.id), pytest.raises(errors.Conflict):
             ensure_principal("bot", kind=PrincipalKind.HUMAN, ctx=system)
 
-    def test_principal_may_belong_to_several_tenants(self, tenant: Tenant, other_tenant: Tenant, bot: User) -> None:
-        make_principal(other_tenant, "bot", kind="service", roles=["viewer"])
-        assert permissions_of_principal(bot.id, tenant_id=tenant.id).roles == {"requester"}
-        assert permissions_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
+    def test_principal_may_belong_to_several_tenants(self, tenant: Tenant, other_tenant: Tenant, alice: User) -> None:
+        make_principal(other_tenant, "alice", roles=["viewer"])
+        assert permissions_of_principal(alice.id, tenant_id=tenant.id).roles == {"requester"}
+        assert permissions_of_principal(alice.id, tenant_id=other_tenant.id).roles == {"viewer"}
 
     def test_leaving_removes_roles_and_credentials_of_this_tenant_only(
-        self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
+        self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, alice: User
     ) -> None:
-        make_principal(other_tenant, "bot", kind="service", roles=["viewer"])
-        make_token(tenant, bot)
-        make_token(other_tenant, bot)
+        make_principal(other_tenant, "alice", roles=["viewer"])
+        make_token(tenant, alice)
+        make_token(other_tenant, alice)
         with unit_of_work(tenant.id):
-            remove_member(bot, ctx=system)
-            assert not Membership.objects.filter(user=bot).exists()
-            (credential,) = Credential.objects.filter(user=bot)
+            remove_member(alice, ctx=system)
+            assert not Membership.objects.filter(user=alice).exists()
+            (credential,) = Credential.objects.filter(user=alice)
         assert credential.revoked_at is not None
         assert last_body(tenant)["outcome"] == {"revoked": [credential.public_id]}
-        assert permissions_of_principal(bot.id, tenant_id=tenant.id).roles == frozenset()
+        assert permissions_of_principal(alice.id, tenant_id=tenant.id).roles == frozenset()
         with unit_of_work(other_tenant.id):
-            assert Credential.objects.get(user=bot).revoked_at is None
-        assert permissions_of_principal(bot.id, tenant_id=other_tenant.id).roles == {"viewer"}
+            assert Credential.objects.get(user=alice).revoked_at is None
+        assert permissions_of_principal(alice.id, tenant_id=other_tenant.id).roles == {"viewer"}
 
     def test_password_is_for_humans_and_not_weak(self, tenant: Tenant, system: ActingContext, bot: User) -> None:
         person = make_principal(tenant, "alice")
@@ -340,18 +345,18 @@ class TestScopesOnSingleObjects:
             grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflow, ctx=acting_system(tenant))
 
     def test_leaving_removes_object_scopes_of_this_tenant_only(
-        self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, bot: User
+        self, tenant: Tenant, other_tenant: Tenant, system: ActingContext, alice: User
     ) -> None:
-        make_principal(other_tenant, "bot", kind="service")
+        make_principal(other_tenant, "alice")
         workflows = {}
         for place in (tenant, other_tenant):
             with unit_of_work(place.id):
                 workflows[place] = Workflow.objects.create(tenant_id=place.id, slug="payments")
-                grant_scope_on(bot, Scope.DECISIONS_DECIDE, workflows[place], ctx=acting_system(place))
+                grant_scope_on(alice, Scope.DECISIONS_DECIDE, workflows[place], ctx=acting_system(place))
         with unit_of_work(tenant.id):
-            remove_member(bot, ctx=system)
-            add_member(bot, ctx=system)
-        assert not permissions_of_principal(bot.id, tenant_id=tenant.id).grants
-        assert permissions_of_principal(bot.id, tenant_id=other_tenant.id).grants.workflows == {
+            remove_member(alice, ctx=system)
+            add_member(alice, ctx=system)
+        assert not permissions_of_principal(alice.id, tenant_id=tenant.id).grants
+        assert permissions_of_principal(alice.id, tenant_id=other_tenant.id).grants.workflows == {
             workflows[other_tenant].id: {Scope.DECISIONS_DECIDE}
         }
