@@ -11,13 +11,15 @@ from threada_site.kernel.context import ActingContext
 NOTIFY_PERSON: Final = "workitems.notify_person"
 """Name of the task that sends the notice."""
 
-type PersonalNotice = Literal["credential_issued", "role_granted", "delegation_received"]
+type PersonalNotice = Literal[
+    "credential_issued", "role_granted", "delegation_received", "delegation_proposed", "delegation_confirmed"
+]
 
 
 def notify_person(person_id: uuid.UUID, kind: PersonalNotice, what: str, *, ctx: ActingContext) -> None:
     """Notify a person in the transaction of the event, at each address of the person.
 
-    `what` is the label of the credential, the name of the role or the name of the delegator.
+    `what` is the label of the credential, the name of the role, or the name of the delegator or delegate.
     """
     enqueue(
         NOTIFY_PERSON,

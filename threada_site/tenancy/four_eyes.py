@@ -34,14 +34,11 @@ def is_four_eyes_required(tenant_id: uuid.UUID, slug: str) -> bool:
     Without a row, `identity_four_eyes` is on from two stewards on who accepted their invitations, and the rules of
     `ON_BY_DEFAULT` are on; others are off.
     """
+    if slug != IDENTITY_FOUR_EYES:
+        rule = four_eyes_rule(tenant_id, slug)
+        return slug in ON_BY_DEFAULT if rule is None else rule.is_required
     with connection.cursor() as cursor:
-        values: dict[str, Any] = {
-            "tenant": tenant_id,
-            "slug": slug,
-            "identity": IDENTITY_FOUR_EYES,
-            "on": sorted(ON_BY_DEFAULT),
-        }
-        cursor.execute(_IS_REQUIRED, {**_SCOPES, **values})
+        cursor.execute(_IS_REQUIRED, {**_SCOPES, "tenant": tenant_id, "slug": slug})
         (is_required,) = cursor.fetchone()
     return bool(is_required)
 
@@ -75,7 +72,6 @@ _STEWARDS: Final = """
 """
 _IS_REQUIRED: Final = f"""
     SELECT CASE WHEN rule.is_required IS NOT NULL THEN rule.is_required
-                WHEN %(slug)s <> %(identity)s THEN %(slug)s = ANY(%(on)s::text[])
                 ELSE (SELECT count(*) FROM (SELECT 1 FROM ({_STEWARDS}) steward LIMIT 2) two) = 2 END
       FROM (SELECT (SELECT is_required FROM tenancy_foureyesrule
                      WHERE tenant_id = %(tenant)s AND slug = %(slug)s) AS is_required) rule

@@ -102,9 +102,10 @@ class FreezeAdmin(TenantAdmin):
 
     def page(self, row: Freeze, *, ctx: ActingContext) -> dict[str, Any]:
         is_permitted = ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE) and row.lifted_at is None
-        may_lift = is_permitted and _may_lift(row, ctx=ctx)
+        four_eyes = is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES)
+        may_lift = is_permitted and _may_lift(row, four_eyes=four_eyes, ctx=ctx)
         return {
-            "four_eyes": is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES),
+            "four_eyes": four_eyes,
             "may_lift": may_lift,
             "needs_another": is_permitted and not may_lift,
             "in_flight": [] if row.lifted_at else in_flight(row),
@@ -146,9 +147,9 @@ class FreezeAdmin(TenantAdmin):
         return Done(f"The freeze of {freeze.scope} is lifted.")
 
 
-def _may_lift(freeze: Freeze, *, ctx: ActingContext) -> bool:
+def _may_lift(freeze: Freeze, *, four_eyes: bool, ctx: ActingContext) -> bool:
     try:
-        check_may_lift(freeze, ctx=ctx)
+        check_may_lift(freeze, four_eyes=four_eyes, ctx=ctx)
     except errors.ThreadaError:
         return False
     return True

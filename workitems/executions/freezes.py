@@ -94,7 +94,7 @@ def lift_freeze(freeze_id: uuid.UUID, *, reason: str = "", ctx: ActingContext) -
     _check_permission(freeze.scope, Scope.INTEGRATIONS_MANAGE, ctx=ctx)
     if freeze.lifted_at is not None:
         raise errors.FreezeLifted("This freeze has been lifted already.")
-    check_may_lift(freeze, ctx=ctx)
+    check_may_lift(freeze, four_eyes=is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES), ctx=ctx)
     freeze.lifted_at = clock.now()
     freeze.lifted_by = None if ctx.is_system else ctx.principal_id
     freeze.lifted_reason = reason
@@ -229,9 +229,9 @@ def _check_exists(scope: FreezeScope, *, ctx: ActingContext) -> None:
         )
 
 
-def check_may_lift(freeze: Freeze, *, ctx: ActingContext) -> None:
-    """Raise `PersonRequired` for a freeze of a person, `SecondPersonRequired` under `freeze_four_eyes`."""
-    if is_four_eyes_required(ctx.tenant_id, FREEZE_FOUR_EYES) and not (
+def check_may_lift(freeze: Freeze, *, four_eyes: bool, ctx: ActingContext) -> None:
+    """Raise `PersonRequired` for a freeze of a person, and with `four_eyes` `SecondPersonRequired`."""
+    if four_eyes and not (
         ctx.is_person and is_independent_of(ctx.principal_id, [freeze.set_by], tenant_id=ctx.tenant_id)
     ):
         raise errors.SecondPersonRequired("A person who is independent of the one who set this freeze has to lift it.")

@@ -30,12 +30,18 @@ _SUBJECTS: Final = {
     "credential_issued": "A token was issued in your name",
     "role_granted": "You have received a role",
     "delegation_received": "You are named as a delegate",
+    "delegation_proposed": "A delegation asks for your consent",
+    "delegation_confirmed": "Your delegation was confirmed by a second person",
 }
 _SENTENCES: Final = {
     "credential_issued": "{by} issued the token {what!r} in your name.",
     "role_granted": "{by} gave you the role {what}.",
     "delegation_received": "{by} named you as the delegate of {what}.",
+    "delegation_proposed": "{by} proposed {what} as your delegate. Open Out of office to consent or to end it.",
+    "delegation_confirmed": "{by} confirmed {what} as your delegate. You can end this under Out of office.",
 }
+_TOKENS: Final = "admin:tenancy_personaltoken_changelist"
+_DELEGATIONS: Final = "admin:workitems_delegation_changelist"
 
 log = structlog.get_logger("threada.notices")
 
@@ -82,7 +88,7 @@ def send_personal_notice(person_id: uuid.UUID, kind: str, *, what: str, by: str,
         "name": person.display_name or person.username,
         "sentence": _SENTENCES[kind].format(what=what, by=by),
         "tenant": ctx.tenant_slug,
-        "url": console_link("admin:tenancy_personaltoken_changelist"),
+        "url": console_link(_DELEGATIONS if kind.startswith("delegation_") else _TOKENS),
     }
     text = render_to_string("notices/personal.txt", context)
     addresses = {person.email, wishes.mail_address} - {""} if mail_is_set_up() else set()

@@ -67,6 +67,8 @@ def delegate(out_of_office: OutOfOffice, *, ctx: ActingContext) -> Delegation:
     row.save(force_insert=True)
     record(Entry(kind="delegation.created", inputs=_inputs(row), outcome=_outcome(row)), ctx=ctx)
     notify_person(row.delegate_id, "delegation_received", out_of_office.delegator.username, ctx=ctx)
+    if row.consented_at is None:
+        notify_person(row.delegator_id, "delegation_proposed", out_of_office.delegate.username, ctx=ctx)
     return row
 
 
@@ -98,7 +100,8 @@ def confirm_delegation(row: Delegation, *, ctx: ActingContext) -> None:
         raise errors.SecondPersonRequired(
             "Somebody else has to confirm it, who is independent of its creator and of the delegate."
         )
-    _bring_into_force(row, "delegation.confirmed", ctx=ctx)
+    if _bring_into_force(row, "delegation.confirmed", ctx=ctx):
+        notify_person(row.delegator_id, "delegation_confirmed", row.delegate.username, ctx=ctx)
 
 
 def may_confirm(row: Delegation, *, ctx: ActingContext) -> bool:
@@ -135,16 +138,18 @@ def locked_delegation(delegation_id: uuid.UUID, *, ctx: ActingContext) -> Delega
     return row
 
 
-def _bring_into_force(row: Delegation, kind: str, *, ctx: ActingContext) -> None:
+def _bring_into_force(row: Delegation, kind: str, *, ctx: ActingContext) -> bool:
+    """Bring a delegation into force. Return False if it is in force already."""
     now = clock.now()
     _check_not_ended(row, now=now)
     if row.consented_at is not None:
-        return
+        return False
     _check_people(row)
     _check_overlap(row)
     row.consented_by, row.consented_at = ctx.principal_id, now
     row.save(update_fields=["consented_by", "consented_at"])
     record(Entry(kind=kind, inputs=_inputs(row), outcome=_outcome(row)), ctx=ctx)
+    return True
 
 
 def _check_may_act_for(person_id: uuid.UUID, *, ctx: ActingContext) -> None:

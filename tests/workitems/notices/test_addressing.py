@@ -25,7 +25,7 @@ from workitems.metrics import notice_metrics
 from workitems.models import Notice, NoticeMessage
 from workitems.notices.addressing import address_notice
 from workitems.steps.deadline_sweep import sweep_deadlines
-from workitems.steps.delegations import OutOfOffice, delegate
+from workitems.steps.delegations import OutOfOffice, confirm_delegation, delegate
 from workitems.steps.escalation import escalate_step
 from workitems.steps.reassignment import reassign_step
 
@@ -317,9 +317,34 @@ def test_a_delegate_is_notified_too(office: Office, mail_server: MailServer) -> 
     )
     with unit_of_work(office.tenant.id):
         delegate(out_of_office, ctx=office.ctx("fay"))
+    run_jobs()
+    assert told(mail_server) == [("vera", "[acme] You are named as a delegate")]
+    mail_server.taken.clear()
     office.awaiting()
     run_jobs()
     assert [name for name, _ in told(mail_server)] == ["fay", "finn", "fred", "vera"]
+
+
+def test_the_delegator_hears_of_a_proposal_and_of_its_confirmation(office: Office, mail_server: MailServer) -> None:
+    """Preferences do not turn these messages off, and nobody else receives them."""
+    office.join("bea", roles=("tenant_admin",))
+    out_of_office = OutOfOffice(
+        delegator=office.people["fay"], delegate=office.people["vera"], ends_at=clock.now() + timedelta(days=1)
+    )
+    run_jobs()
+    mail_server.taken.clear()
+    with unit_of_work(office.tenant.id):
+        row = delegate(out_of_office, ctx=office.ctx("ada"))
+    run_jobs()
+    assert told(mail_server) == [
+        ("fay", "[acme] A delegation asks for your consent"),
+        ("vera", "[acme] You are named as a delegate"),
+    ]
+    mail_server.taken.clear()
+    with unit_of_work(office.tenant.id):
+        confirm_delegation(row, ctx=office.ctx("bea"))
+    run_jobs()
+    assert told(mail_server) == [("fay", "[acme] Your delegation was confirmed by a second person")]
 
 
 def test_a_rolled_back_event_is_not_notified(office: Office, mail_server: MailServer) -> None:

@@ -204,6 +204,29 @@ def test_a_run_in_progress_is_not_replaced(office: Office) -> None:
         assert RetentionRun.objects.get().status == "running"
 
 
+def test_a_new_dry_run_replaces_one_that_was_not_started(office: Office) -> None:
+    cancelled(office, days=100)
+    put_rule(office, keep_payload="P30D")
+    first, second = dry_run(office), dry_run(office)
+    with unit_of_work(office.tenant.id):
+        statuses = dict(RetentionRun.objects.values_list("id", "status"))
+    assert statuses == {first.id: "superseded", second.id: "planned"}
+
+
+@pytest.mark.parametrize("status", ["started", "running", "outcome_unknown"])
+def test_an_open_execution_keeps_an_ended_case(office: Office, status: str) -> None:
+    """An undo runs on a case that has ended."""
+    item = ended(office, days=100)
+    put_rule(office, keep_payload="P30D")
+    with unit_of_work(office.tenant.id):
+        execution = Execution.objects.get(work_item_id=item.id)
+    closed = execution.status
+    office.set_execution(execution, status=status)
+    assert (dry_run(office).planned_contents, run(office)) == (0, 0)
+    office.set_execution(execution, status=closed)
+    assert (dry_run(office).planned_contents, run(office)) == (1, 1)
+
+
 def test_batches_and_legal_holds_need_a_steward(office: Office) -> None:
     case = cancelled(office, days=100)
     legal_hold = set_a_legal_hold(office, workflow="payroll")
