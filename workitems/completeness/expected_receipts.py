@@ -33,6 +33,8 @@ from policies.models import (
 from telemetry.models import Delivery, TelemetryExport
 from threada_site.kernel import ids
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.account_link_models import AccountLink
+from threada_site.tenancy.authority_models import AccountDependence
 from threada_site.tenancy.models import Credential, DataSubject, FourEyesRule, Membership, PeopleGroup, Tenant, User
 from workitems.models import Delegation, LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun, WorkItem
 
@@ -126,6 +128,31 @@ EXPECTED_RECEIPTS: Final = (
     ),
     ReceiptExpectation("group.defined", _at("inputs.group"), PeopleGroup, _text, _SLUG),
     ReceiptExpectation("credential.issued", _at("inputs.credential"), Credential, _id(ids.CREDENTIAL)),
+    ReceiptExpectation(
+        "account.dependent", _at("inputs.principal"), AccountDependence, _id(ids.PRINCIPAL), ("user_id",)
+    ),
+    ReceiptExpectation(
+        "account.confirmed",
+        _at("inputs.principal"),
+        AccountDependence,
+        _id(ids.PRINCIPAL),
+        ("user_id",),
+        Q(ended_at__isnull=False),
+    ),
+    ReceiptExpectation(
+        "invitation.accepted",
+        _at("inputs.link"),
+        AccountLink,
+        _id(ids.ACCOUNT_LINK),
+        condition=Q(purpose="invitation", used_at__isnull=False),
+    ),
+    ReceiptExpectation(
+        "invitation.withdrawn",
+        _at("inputs.link"),
+        AccountLink,
+        _id(ids.ACCOUNT_LINK),
+        condition=Q(purpose="invitation", withdrawn_at__isnull=False),
+    ),
     ReceiptExpectation("four_eyes.required", _at("inputs.rule"), FourEyesRule, _text, _SLUG, Q(is_required=True)),
     ReceiptExpectation(
         "four_eyes.end_asked", _at("inputs.rule"), FourEyesRule, _text, _SLUG, Q(end_asked_by__isnull=False)

@@ -115,7 +115,7 @@ def _mail_of_link(link: AccountLink, token: str, *, zone: str, ctx: ActingContex
     tenant = Tenant.objects.get(id=ctx.tenant_id)
     inviter = User.objects.filter(id=link.created_by).first() if link.created_by else None
     context = {
-        "name": link.user.display_name or link.user.username,
+        "name": link.user.username,  # an account of another tenant: its display name is not ours to tell
         "username": link.user.username,
         "tenant": tenant.name,
         "inviter": inviter,

@@ -18,6 +18,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.personal_data import subject_keys as keyring
+from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.models import Credential, DataSubject, Membership, User
 from workitems.models import Delegation, NoticeMessage, NotificationPreference, Vote, WorkItem
 from workitems.retention.case_tables import rows_of, tables_with_contents
@@ -85,18 +86,35 @@ def _of_subject(subject: DataSubject) -> Iterator[dict[str, Any]]:
             yield {"table": "receipt", "row": orjson.loads(bytes(body))}
 
 
-def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, Any]]:
-    account = {
-        name: getattr(principal, name)
-        for name in ("username", "kind", "display_name", "email", "time_zone", "last_login", "created_at")
-    }
-    yield {"format": FORMAT, "principal": principal.public_id, **account}
+def _access_of(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, Any]]:
     mine: dict[str, Any] = {"tenant_id": tenant_id}
     for membership in Membership.objects.filter(**mine, user=principal):
         yield {"table": "membership", "since": membership.created_at}
+    for link in AccountLink.objects.filter(**mine, user=principal).order_by("id"):
+        named = {name: getattr(link, name) for name in ("purpose", "address", "created_at", "used_at")}
+        yield {"table": "accountlink", "link_id": link.public_id, **named}
     for credential in Credential.objects.filter(**mine, user=principal).order_by("id"):
         named = {name: getattr(credential, name) for name in ("hint", "label", "scopes", "created_at", "last_used_at")}
         yield {"table": "credential", "credential_id": credential.public_id, **named}
+
+
+def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, Any]]:
+    account = {
+        name: getattr(principal, name)
+        for name in (
+            "username",
+            "kind",
+            "display_name",
+            "email",
+            "email_confirmed_at",
+            "time_zone",
+            "last_login",
+            "created_at",
+        )
+    }
+    yield {"format": FORMAT, "principal": principal.public_id, **account}
+    mine: dict[str, Any] = {"tenant_id": tenant_id}
+    yield from _access_of(principal, tenant_id)
     had_part = Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | Q(edited_by=principal)
     for item in WorkItem.objects.filter(**mine).filter(had_part).order_by("id"):
         is_theirs = item.ended_by_id == principal.id
