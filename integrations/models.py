@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 from integrations.freezes.models import Freeze
 from integrations.limits.models import IntegrationGauge
 from integrations.secrets.models import StoredSecret
-from threada_site.database.constraints import AppendOnly, tenant_constraints
+from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON, ContentText
@@ -169,6 +169,7 @@ class Execution(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("execution", references=("integration_version", "envelope", "blocked_by_freeze")),
+            CaseVisibility(name="execution_visibility"),
             models.UniqueConstraint(
                 fields=["tenant", "work_item_id"],
                 condition=models.Q(status__in=OPEN_EXECUTION_STATUSES),

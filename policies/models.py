@@ -10,7 +10,7 @@ from policies.documents.overlay import OverlayScope
 from policies.language.time_window import TimeWindow
 from policies.replay.models import PolicyReplay, ReplayFinding
 from policies.replay.shadow_models import PolicyShadow, ShadowResult
-from threada_site.database.constraints import AppendOnly, tenant_constraints
+from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
@@ -319,6 +319,7 @@ class PolicyDecision(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("policydecision"),
+            CaseVisibility(name="policydecision_visibility"),
             AppendOnly(name="policydecision_append_only", emptied=("facts", "rule_errors")),
         ]
         indexes = [models.Index(fields=["tenant", "work_item_id", "id"], name="policydecision_item_idx")]

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final
 
 from django.db import connection
-from django.db.models import Case, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Model, OuterRef, Q, QuerySet, Value, When
 
 from policies.deciding.effective_rules import Binding
 from policies.deciding.stored_decision import stored_facts
@@ -35,9 +35,10 @@ from policies.models import (
     Workflow,
     WorkflowVersion,
 )
+from threada_site.database.case_visibility import Names
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel import ids
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, Scope, Visibility
 from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.models import PeopleGroup
 
@@ -232,10 +233,15 @@ def group_exists(slug: str, *, tenant_id: uuid.UUID) -> bool:
 
 def decision_for(decision_id: uuid.UUID, *, ctx: ActingContext) -> PolicyDecision | None:
     """Return the decision if it is about a work item that the context may read, else None."""
-    decision = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id=decision_id).first()
-    if decision is None or ctx.workflows_with(Scope.WORKITEMS_READ) is None:
+    rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id=decision_id)
+    decision = rows.first()
+    reads_tenant = Scope.WORKITEMS_READ in ctx.scopes
+    if decision is None or (reads_tenant and ctx.visibility is Visibility.TENANT):
         return decision
-    is_readable = workflows(ctx).filter(slug=stored_facts(decision)["item"]["workflow"]).exists()
+    granted = all_workflows(ctx).filter(id__in=ctx.granted_workflows(Scope.WORKITEMS_READ))
+    is_readable = granted.filter(slug=stored_facts(decision)["item"]["workflow"]).exists() or (
+        reads_tenant and rows.filter(Names("work_item_id", ctx.principal_id)).exists()
+    )
     return decision if is_readable else None
 
 
@@ -250,15 +256,20 @@ def latest_decision(
 
 
 def replays(ctx: ActingContext) -> QuerySet[PolicyReplay]:
-    """Return all replays with their policies and versions."""
-    rows = PolicyReplay.objects.filter(tenant_id=ctx.tenant_id)
+    """Return all replays with their policies and versions; none for principals that see only their own cases."""
+    rows = _for_readers_of_the_tenant(PolicyReplay.objects.filter(tenant_id=ctx.tenant_id), ctx=ctx)
     return rows.select_related("policy", "policy_version__policy", "baseline__policy")
 
 
 def shadows(ctx: ActingContext) -> QuerySet[PolicyShadow]:
-    """Return all shadows with their policies and versions."""
-    rows = PolicyShadow.objects.filter(tenant_id=ctx.tenant_id)
+    """Return all shadows with their policies and versions; none for principals that see only their own cases."""
+    rows = _for_readers_of_the_tenant(PolicyShadow.objects.filter(tenant_id=ctx.tenant_id), ctx=ctx)
     return rows.select_related("policy", "policy_version__policy")
+
+
+def _for_readers_of_the_tenant[M: Model](rows: QuerySet[M], *, ctx: ActingContext) -> QuerySet[M]:
+    """Return `rows`, which report on cases of all requesters, or none of them."""
+    return rows.none() if ctx.visibility is Visibility.OWN else rows
 
 
 def calendar_of(tenant_id: uuid.UUID) -> Calendar | None:

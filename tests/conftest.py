@@ -154,7 +154,7 @@ def prepared(request: pytest.FixtureRequest, databases: Databases, django_db_blo
 @pytest.fixture(autouse=True)
 def outside_any_tenant() -> None:
     """Leave the tenant of a test that failed inside a unit of work."""
-    connection.threada_tenant = None
+    connection.threada_tenant = connection.threada_visibility = None
 
 
 @pytest.fixture

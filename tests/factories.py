@@ -79,6 +79,7 @@ def acting(
         groups=permissions.groups,
         scopes=permissions.scopes,
         grants=permissions.grants,
+        visibility=permissions.visibility,
         entry_point=entry_point,
         correlation_id=ids.new_uuid().hex,
     )

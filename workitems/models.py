@@ -13,12 +13,13 @@ from django.db.models.functions import Coalesce, Greatest, Least
 
 from integrations.models import Envelope, Execution
 from policies.models import WorkflowVersion
-from threada_site.database.constraints import AppendOnly, tenant_constraints
+from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON, ContentText
 from threada_site.personal_data.subject_keys import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
 from workitems.desk.models import SavedView, StepView
+from workitems.items.models import Participant, Party
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 
@@ -29,6 +30,8 @@ __all__ = [
     "Notice",
     "NoticeMessage",
     "NotificationPreference",
+    "Participant",
+    "Party",
     "RetentionRule",
     "RetentionRuleVersion",
     "RetentionRun",
@@ -80,8 +83,17 @@ class WorkItem(TenantRow):
     )
 
     class Meta:
-        constraints = tenant_constraints("workitem", references=("workflow_version", "subject"))
+        constraints = [
+            *tenant_constraints("workitem", references=("workflow_version", "subject")),
+            CaseVisibility(name="workitem_visibility", item="id"),
+        ]
         indexes = [
+            models.Index(fields=["tenant", "requester", "id"], name="workitem_requester_idx"),
+            models.Index(
+                fields=["tenant", "submitted_by", "id"],
+                name="workitem_submitter_idx",
+                condition=~models.Q(submitted_by=models.F("requester")),
+            ),
             models.Index(fields=["tenant", "workflow", "id"], name="workitem_workflow_idx"),
             models.Index(fields=["tenant", "channel", "id"], name="workitem_channel_idx"),
             models.Index(fields=["tenant", "status", "id"], name="workitem_status_idx"),
@@ -216,6 +228,7 @@ class DecisionStep(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("decisionstep", references=("work_item", "execution", "envelope")),
+            CaseVisibility(name="decisionstep_visibility"),
             models.UniqueConstraint(
                 fields=["tenant", "work_item"],
                 condition=models.Q(status="pending"),

@@ -6,12 +6,13 @@ import uuid
 from collections.abc import Collection
 from typing import Final
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
 
 from integrations.models import Execution, Freeze
+from threada_site.database.case_visibility import KEYSET
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
 from workitems.approvers.active_members import approver_keys_of
 from workitems.lifecycle import StepStatus
 from workitems.models import (
@@ -19,6 +20,7 @@ from workitems.models import (
     Delegation,
     Evidence,
     NoticeMessage,
+    Party,
     PendingApproverKey,
     SavedView,
     Vote,
@@ -27,10 +29,34 @@ from workitems.models import (
 
 
 def work_items(ctx: ActingContext) -> QuerySet[WorkItem]:
-    """Return the work items that the context may read: all, or those of the granted workflows."""
+    """Return the work items that the context may read: all, its own and those that name it, or those of granted
+    workflows."""
     rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id)
-    granted = ctx.workflows_with(Scope.WORKITEMS_READ)
-    return rows if granted is None else rows.filter(workflow_version__workflow_id__in=granted)
+    if _is_limited_to_own(ctx):
+        own = rows.filter(party__tenant_id=ctx.tenant_id, party__principal_id=ctx.principal_id)
+        return own.alias(**{KEYSET: F("party__work_item_id")})
+    readable = _readable(ctx, item="id", workflow="workflow_version__workflow_id")
+    return rows if readable is None else rows.filter(readable)
+
+
+def _is_limited_to_own(ctx: ActingContext) -> bool:
+    """Return True if the context reads its own work items and no granted workflow."""
+    return Scope.WORKITEMS_READ in ctx.scopes and ctx.row_visibility is Visibility.OWN
+
+
+def _readable(ctx: ActingContext, *, item: str, workflow: str) -> Q | None:
+    """Return the condition for rows of cases that the context may read; None if it may read all.
+
+    `item` and `workflow` are the lookups of the ids of work item and workflow.
+    """
+    if Scope.WORKITEMS_READ in ctx.scopes and ctx.visibility is Visibility.TENANT:
+        return None
+    granted = Q(**{f"{workflow}__in": ctx.granted_workflows(Scope.WORKITEMS_READ)})
+    if Scope.WORKITEMS_READ not in ctx.scopes:
+        return granted
+    parties = Party.objects.filter(tenant_id=ctx.tenant_id, principal_id=ctx.principal_id)
+    own = Q(**{f"{item}__in": parties.values("work_item_id")})
+    return own if _is_limited_to_own(ctx) else own | granted
 
 
 def work_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem | None:
@@ -89,8 +115,8 @@ _evidence: Final = PreparedRead(
 def decision_steps(ctx: ActingContext) -> QuerySet[DecisionStep]:
     """Return the steps of work items that the context may read."""
     rows = DecisionStep.objects.filter(tenant_id=ctx.tenant_id)
-    granted = ctx.workflows_with(Scope.WORKITEMS_READ)
-    return rows if granted is None else rows.filter(work_item__workflow_version__workflow_id__in=granted)
+    readable = _readable(ctx, item="work_item_id", workflow="work_item__workflow_version__workflow_id")
+    return rows if readable is None else rows.filter(readable)
 
 
 def with_votes(steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
@@ -215,14 +241,9 @@ def notice_messages(ctx: ActingContext) -> QuerySet[NoticeMessage]:
 def executions(ctx: ActingContext) -> QuerySet[Execution]:
     """Return the executions on work items that the context may read."""
     rows = Execution.objects.filter(tenant_id=ctx.tenant_id)
-    granted = ctx.workflows_with(Scope.WORKITEMS_READ)
-    if granted is None:
+    if _readable(ctx, item="id", workflow="workflow_version__workflow_id") is None:
         return rows
-    return rows.filter(
-        work_item_id__in=WorkItem.objects.filter(
-            tenant_id=ctx.tenant_id, workflow_version__workflow_id__in=granted
-        ).values("id")
-    )
+    return rows.filter(work_item_id__in=work_items(ctx).values("id"))
 
 
 def freezes(ctx: ActingContext) -> QuerySet[Freeze]:

@@ -15,6 +15,7 @@ from integrations.documents.model import UNBOUNDED, Limits
 from integrations.freezes.block import freezes_in_force
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Integration, IntegrationGauge
+from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 
@@ -48,7 +49,8 @@ class Health:
 
 def health_of(integrations: Iterable[Integration], *, now: datetime, ctx: ActingContext) -> list[Health]:
     """Return the health of each integration in the given order: a constant number of statements, and two short counts
-    each."""
+    each. Counts include the executions of all cases."""
+    require_unit_of_work(ctx.tenant_id)
     rows = list(integrations)
     gauges = {gauge.integration_id: gauge for gauge in IntegrationGauge.objects.filter(tenant_id=ctx.tenant_id)}
     frozen = {

@@ -4,7 +4,7 @@ from django.db import migrations, models
 from django.db.models import PROTECT
 from django.db.models.functions import Coalesce
 
-from threada_site.database.constraints import AppendOnly, RowLevelSecurity, TenantForeignKey
+from threada_site.database.constraints import AppendOnly, CaseVisibility, RowLevelSecurity, TenantForeignKey
 from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import new_salt
 from threada_site.tenancy.models import SlugColumn
@@ -15,7 +15,7 @@ TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_n
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [("tenancy", "0001_initial")]
+    dependencies = [("tenancy", "0002_functions")]
 
     operations = [
         migrations.CreateModel(
@@ -426,6 +426,7 @@ class Migration(migrations.Migration):
                     TenantForeignKey(field="integration_version", name="execution_integration_version_fk"),
                     TenantForeignKey(field="envelope", name="execution_envelope_fk"),
                     TenantForeignKey(field="blocked_by_freeze", name="execution_blocked_by_freeze_fk"),
+                    CaseVisibility(item="work_item_id", name="execution_visibility"),
                     models.UniqueConstraint(
                         condition=models.Q(
                             ("status__in", ["awaiting_approval", "started", "running", "outcome_unknown"])

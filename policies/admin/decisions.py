@@ -15,7 +15,7 @@ from threada_site.admin import html
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import ids
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, Scope, Visibility
 
 
 @admin.register(PolicyDecision)
@@ -34,8 +34,9 @@ class PolicyDecisionAdmin(TenantAdmin):
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id)
-        # The workflow is only in the facts, so readers of single workflows reach decisions through work items.
-        return rows if ctx.allows(Scope.WORKITEMS_READ) else rows.none()
+        # The workflow is only in the facts, so readers of some cases reach decisions through work items.
+        reads_all = Scope.WORKITEMS_READ in ctx.scopes and ctx.visibility is Visibility.TENANT
+        return rows if reads_all else rows.none()
 
     def find(self, key: str, *, ctx: ActingContext) -> PolicyDecision:
         parsed = ids.parse_public_id(ids.POLICY_DECISION, key)

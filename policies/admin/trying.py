@@ -105,7 +105,7 @@ class TryingPages:
             if not ctx.has_scope_anywhere(Scope.POLICIES_WRITE):
                 raise PermissionDenied
             is_sent = request.method == "POST"
-            with unit_of_work(ctx.tenant_id):
+            with unit_of_work(ctx.tenant_id, actor=ctx):
                 row: PolicyVersion = admin.find(key, ctx=ctx)
                 form = form_class(request.POST if is_sent else None, ctx=ctx, row=row)
                 is_valid = is_sent and form.is_valid()
@@ -115,7 +115,7 @@ class TryingPages:
                 return HttpResponseRedirect(outcome.url)
             shown = outcome.shows if isinstance(outcome, Done) else None
             messages = sentences(outcome) if isinstance(outcome, ThreadaError) else []
-            with unit_of_work(ctx.tenant_id):
+            with unit_of_work(ctx.tenant_id, actor=ctx):
                 context = {
                     **admin.admin_site.each_context(request),
                     "title": _TITLES[form_class],

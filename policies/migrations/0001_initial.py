@@ -5,7 +5,7 @@ from django.db import migrations, models
 from django.db.models import CASCADE, PROTECT
 
 import policies.lifecycle
-from threada_site.database.constraints import AppendOnly, RowLevelSecurity, TenantForeignKey
+from threada_site.database.constraints import AppendOnly, CaseVisibility, RowLevelSecurity, TenantForeignKey
 from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import new_salt
 from threada_site.tenancy.models import SlugColumn
@@ -18,7 +18,7 @@ TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_n
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [("tenancy", "0001_initial")]
+    dependencies = [("tenancy", "0002_functions")]
 
     operations = [
         migrations.CreateModel(
@@ -85,6 +85,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     RowLevelSecurity(name="policydecision_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="policydecision_tenant_id_key"),
+                    CaseVisibility(item="work_item_id", name="policydecision_visibility"),
                     AppendOnly(emptied=("facts", "rule_errors"), name="policydecision_append_only"),
                 ],
             },

@@ -34,7 +34,7 @@ ACCOUNT_KINDS: Final = (
 
 def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry | AccountEvent]:
     """Return the unsaved rows of a receipt, for services that insert all rows in one statement."""
-    require_unit_of_work(ctx.tenant_id)
+    require_unit_of_work(ctx.tenant_id, reads_cases=False)
     receipt_id = ids.new_uuid()
     occurred_at = ids.instant_of(receipt_id)
     body = body_bytes(entry, ctx, receipt_id=receipt_id, occurred_at=occurred_at)

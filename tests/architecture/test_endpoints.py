@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from threada_site.api.operations import ATTRIBUTE
 from threada_site.api.views import TenantView
 
+ROOT = settings.THREADA_BASE_DIR
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
@@ -42,3 +45,21 @@ def test_every_method_names_its_scope_and_operation(route: str, view: type[Tenan
     assert undeclared == [], f"{route}: declare the operation of {undeclared}"
     if "post" in handlers:
         assert getattr(handlers["post"], "is_idempotent", False), f"{route}: wrap post in @idempotent"
+
+
+WITHOUT_ACTOR = {
+    "threada_site/api/refusals.py": "writes the receipt of a refusal",
+    "threada_site/console/account_links.py": "reads links before anybody is known",
+}
+
+
+def test_entry_points_read_with_the_visibility_of_their_actor() -> None:
+    """Check that each unit of work of API and console names its actor: without one, it reads the whole tenant."""
+    folders = ("threada_site/api", "threada_site/admin", "threada_site/console", "*/api", "*/admin", "*/*/admin")
+    files = {file for folder in folders for file in ROOT.glob(f"{folder}/**/*.py")}
+    found = {
+        str(file.relative_to(ROOT))
+        for file in files
+        if re.search(r"(?<!entered_)\bunit_of_work\((?![^()]*\bactor=)[^)]", file.read_text())
+    }
+    assert found == set(WITHOUT_ACTOR)

@@ -15,7 +15,7 @@ from typing import Any, Final
 import psycopg
 from psycopg import sql
 
-from tests.benchmarks.world import BODY, CHANNEL, WORKFLOW, World
+from tests.benchmarks.world import BODY, CHANNEL, TENANT, WORKFLOW, World
 
 DAYS: Final = 180
 POLICY_VERSIONS: Final = 20
@@ -42,6 +42,8 @@ SELECT number, uuidv7(age) AS id, uuidv7(age) AS receipt_id, uuidv7(age) AS exec
 _ITEM: Final = {
     "id": "g.id", "tenant_id": "g.tenant_id", "workflow": "g.workflow", "channel": "g.channel", "status": "g.status",
     "policy_version_id": "g.policy_version_id", "created_at": "g.at", "updated_at": "g.at",
+    "requester_id": "CASE WHEN g.number % 1000 = 7 THEN (SELECT id FROM tenancy_user WHERE username = 'clerk') "
+                    "ELSE s.requester_id END",
 }  # fmt: skip
 _RECEIPT: Final = {
     "id": "g.receipt_id", "tenant_id": "g.tenant_id", "occurred_at": "g.at", "work_item_id": "g.id",
@@ -113,8 +115,9 @@ def _make_samples(world: World, connection: psycopg.Connection[Any]) -> None:
     if _count(connection, "workitems_decisionstep"):
         return
     from tests.client import Api
-    from tests.factories import make_tenant
+    from tests.factories import make_principal, make_tenant
     from tests.jobs import run_jobs
+    from threada_site.tenancy.models import Tenant
 
     api = Api(world.token)
     api.client.defaults["SERVER_NAME"] = "127.0.0.1"
@@ -129,6 +132,9 @@ def _make_samples(world: World, connection: psycopg.Connection[Any]) -> None:
     run_jobs()
     for slug in TENANTS:
         make_tenant(slug)
+    home = Tenant.objects.get(slug=TENANT)
+    make_principal(home, "clerk", roles=("requester",))
+    make_principal(home, "client", kind="service", roles=("requester",))
     connection.execute("CREATE SCHEMA samples")  # in another schema, because all of `public` belongs to the product
     for table in TABLES:
         connection.execute(f"CREATE TABLE samples.{table} AS SELECT * FROM {table} LIMIT 0")

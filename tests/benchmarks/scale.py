@@ -3,7 +3,8 @@
 One instance is filled from size to size; the measured tenant has seven tenths of the rows. Times are the fastest
 tenth, because other load only adds to them, with the median; ratios are to the smallest size. `/me`, which reads no
 list, shows the variation of the conditions. A page is flat if the number of blocks that its statements read is
-constant; otherwise a plan is printed.
+constant; otherwise a plan is printed. Lists of own cases are compared with the lists of the tenant: those of a principal
+with nearly all work items, and of one with a thousandth.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ FEW: Final = 120
 """Blocks: about two for each row of a page, however far apart they lie. Where rows are few, pages are not even full."""
 DEPTH: Final = 0.9
 CONTROL: Final = "/me, for comparison"
+OWN: Final = 1.2
 _PERSON: Final = "scale-admin"
+_clerk: Final[list[str]] = []
 
 
 def measure(world: World) -> Iterator[Figure]:
@@ -61,6 +64,7 @@ def measure(world: World) -> Iterator[Figure]:
                     beside=f"at {sizes[0]:,}",
                     ratio=ratio,
                 )
+            yield from _own_at(world, size)
         yield from _checked_at(world, size, baseline, sizes[0])
         print(f"  {size:,}: load average {os.getloadavg()[0]:.1f}", flush=True)
 
@@ -82,6 +86,46 @@ def _checked_at(world: World, size: int, baseline: dict[str, float], first: int)
         )
         if ratio > FLAT and blocks > FEW:
             _print_plan(asked, name, size)
+
+
+def _own_at(world: World, size: int) -> Iterator[Figure]:
+    """Yield the cost of lists of own cases beside that of the same lists of the tenant, measured in turn."""
+    connection = Connection(world.port)
+    deep = _id_at(world, DEPTH)
+    lists = {
+        "work items": "/work-items",
+        "work items, deep": _deep("/work-items", {}, deep, world),
+        "failed ones": "/work-items?status=failed",
+        "executions": "/executions",
+        "steps": "/decision-steps",
+    }
+    for name, path in lists.items():
+        wide, _ = _timed(connection, request_bytes("GET", path, world.headers, ""))
+        for owner, headers in _own_headers(world).items():
+            cost, shown = _timed(connection, request_bytes("GET", path, headers, ""))
+            blocks = sum(each.blocks for each in _asked(world, path, headers))
+            print(f"    {size:,} own {name} of {owner}: {shown}, {cost / wide:.2f}, {blocks} blocks", flush=True)
+            yield Figure(
+                name=f"{size:>10,} own {name}, {owner}",
+                value=f"{shown}, {blocks} blocks",
+                beside="of the tenant",
+                ratio=cost / wide,
+                aim=f"<= {OWN}",
+                is_met=cost / wide <= OWN,
+            )
+
+
+def _own_headers(world: World) -> dict[str, dict[str, str]]:
+    """Return the headers of two requesters by the share of the work items that are theirs."""
+    from tests.factories import make_token
+    from threada_site.tenancy.models import Tenant, User
+
+    if not _clerk:
+        _clerk.append(make_token(Tenant.objects.get(slug=TENANT), User.objects.get(username="clerk")))
+    return {
+        "nearly all": {**world.headers, "Threada-Role": "requester"},
+        "a thousandth": {**world.headers, "Authorization": f"Bearer {_clerk[0]}"},
+    }
 
 
 def _disk(world: World, size: int, took: float) -> Iterator[Figure]:
@@ -217,7 +261,7 @@ class Asked:
         return int(self.plan["Shared Hit Blocks"]) + int(self.plan["Shared Read Blocks"])
 
 
-def _asked(world: World, path: str) -> list[Asked]:
+def _asked(world: World, path: str, headers: dict[str, str] | None = None) -> list[Asked]:
     """Return the statements of a page, without those of authentication."""
     from django.db import connection as database
     from django.test import Client
@@ -232,10 +276,11 @@ def _asked(world: World, path: str) -> list[Asked]:
         return execute(statement, params, many, context)
 
     with database.execute_wrapper(noted):
-        answer = Client(headers=_headers(world, path), SERVER_NAME="127.0.0.1").get(path)
+        answer = Client(headers=headers or _headers(world, path), SERVER_NAME="127.0.0.1").get(path)
     assert answer.status_code == 200, answer.content
+    actor = answer.wsgi_request.acting_context  # type: ignore[attr-defined]
     found: list[Asked] = []
-    with unit_of_work(uuid.UUID(world.tenant_id)):
+    with unit_of_work(uuid.UUID(world.tenant_id), actor=actor):
         for statement, params in taken:
             cursor = database.prepared_cursor() if "$1" in statement else database.cursor()  # type: ignore[attr-defined]
             with cursor:

@@ -1,4 +1,4 @@
-"""Tenant isolation in the console: rows of other tenants do not exist."""
+"""Isolation in the console: rows of other tenants, and for requesters cases of others, do not exist."""
 
 from __future__ import annotations
 
@@ -9,14 +9,20 @@ from django.contrib.admin import site
 from django.test import Client
 from django.urls import reverse
 
+from integrations.models import Execution
+from policies.models import PolicyDecision, PolicyReplay, PolicyShadow
 from tests.console.busy import Busy
 from tests.console.sign_in import Console, sign_in
+from tests.contract.test_access import absent
 from tests.factories import make_principal, make_tenant
-from tests.journeys.demo import Demo
+from tests.journeys.demo import SMALL, Demo
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
+from workitems.models import DecisionStep, WorkItem
 
+OF_CASES: list[Any] = [WorkItem, DecisionStep, Execution, PolicyDecision, PolicyReplay, PolicyShadow]
+CORRELATION = {"Threada-Correlation-Id": "the-same-for-all-requests"}
 MODELS = sorted(site._registry, key=lambda model: model._meta.label_lower)
 
 
@@ -101,3 +107,44 @@ def test_a_membership_that_ends_ends_the_session_in_the_tenant(demo: Demo, conso
     with unit_of_work(demo.tenant.id):
         remove_member(User.objects.get(username="finance-1"), ctx=acting_system(demo.tenant))
     assert browser.get("/console/")["Location"].startswith("/console/login/")
+
+
+def named(model: Any) -> str:
+    return f"{model._meta.app_label}_{model._meta.model_name}"
+
+
+@pytest.mark.parametrize("model", OF_CASES, ids=named)
+def test_a_case_of_another_answers_like_a_random_id(model: Any, demo: Demo, busy_demo: Busy, console: Console) -> None:
+    demo.join("rob")
+    browser = console("rob")
+    for address in pages_of(model, demo):
+        key = address.removeprefix(reverse(f"admin:{named(model)}_changelist")).split("/")[0]
+        answers = []
+        for at in (address, address.replace(key, absent(key))):
+            answer = browser.get(at, headers=CORRELATION)
+            answers.append(browser.post(at, headers=CORRELATION) if answer.status_code == 405 else answer)
+        # 403: the requester lacks the scope of the page or button, whatever the id
+        assert [answer.status_code for answer in answers] in ([404, 404], [403, 403], [302, 302]), address
+        if answers[0].status_code == 302:  # a button that needs a scope tells so on the page of the row
+            assert browser.get(answers[0]["Location"]).status_code == 404
+        assert answers[0].content.replace(key.encode(), b"") == answers[1].content.replace(absent(key).encode(), b"")
+
+
+@pytest.mark.parametrize("model", OF_CASES, ids=named)
+def test_lists_leave_out_cases_of_others(model: Any, demo: Demo, busy_demo: Busy, console: Console) -> None:
+    demo.join("rob")
+    assert console("admin").get(reverse(f"admin:{named(model)}_changelist")).context["rows"]
+    assert console("rob").get(reverse(f"admin:{named(model)}_changelist")).context["rows"] == []
+
+
+def test_a_requester_finds_and_counts_its_own_items(demo: Demo, busy_demo: Busy, console: Console) -> None:
+    own = demo.hand_in(SMALL, by=demo.join("rob"))
+    browser = console("rob")
+    assert browser.get(f"/console/workitems/workitem/{own}/change/").status_code == 200
+    listed = browser.get("/console/workitems/workitem/")
+    assert [address.split("/")[-3] for address, _ in listed.context["rows"]] == [own]
+    found = browser.get("/console/workitems/workitem/", {"q": busy_demo.item})
+    assert found.context["rows"] == []
+    dashboard = browser.get("/console/")
+    assert {metric.label: metric.value for metric in dashboard.context["metrics"]}["new"] == "1"
+    assert {metric.value for metric in dashboard.context["metrics"] if metric.label != "new"} == {"0"}

@@ -37,7 +37,7 @@ class Databases:
             if content not in self._values:
                 make_copy(name)
                 self._connect_to(name)
-                connection.threada_tenant = None
+                connection.threada_tenant = connection.threada_visibility = None
                 folder = self._folder / content
                 folder.mkdir()
                 self._values[content] = CONTENTS[content](folder)

@@ -93,7 +93,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
         call = Call(request, ctx, key)
         if not is_sent and spec.scope is not None and not ctx.has_scope_anywhere(spec.scope):
             raise PermissionDenied
-        with unit_of_work(ctx.tenant_id):
+        with unit_of_work(ctx.tenant_id, actor=ctx):
             row = admin.find(key, ctx=ctx) if spec.of_row else None
             form = spec.form(request.POST if is_sent else None, ctx=ctx, row=row)
             is_reworked = is_sent and form.rework()
@@ -107,7 +107,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
                     messages.success(request, outcome.message)
                 return HttpResponseRedirect(outcome.url or (admin.url_of(row) if row else admin.list_url()))
             problems = sentences(outcome)
-        with unit_of_work(ctx.tenant_id):
+        with unit_of_work(ctx.tenant_id, actor=ctx):
             context = {
                 **admin.admin_site.each_context(request),
                 "title": spec.title,

@@ -13,6 +13,7 @@ import django_filters
 from django.db.models import QuerySet
 from django.http import QueryDict
 
+from threada_site.database.case_visibility import keyset_column
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 
@@ -125,15 +126,16 @@ def _filtered(bound: django_filters.FilterSet, problems: list[str]) -> QuerySet[
 def _keyset(rows: QuerySet[Any], query: QueryDict, key: str) -> tuple[list[Any], bool, bool]:
     """Return a page of rows, and whether later and earlier rows exist."""
     field, descends = key.removeprefix("-"), key.startswith("-")
-    beyond, short_of = (f"{field}__lt", f"{field}__gt") if descends else (f"{field}__gt", f"{field}__lt")
+    column = keyset_column(rows, field)
+    beyond, short_of = (f"{column}__lt", f"{column}__gt") if descends else (f"{column}__gt", f"{column}__lt")
     newer = _bound(query.get(_NEWER, ""), field)
     if newer is not None:
-        turned = list(rows.filter(**{short_of: newer}).order_by(field if descends else f"-{field}")[: PER_PAGE + 1])
+        turned = list(rows.filter(**{short_of: newer}).order_by(column if descends else f"-{column}")[: PER_PAGE + 1])
         return turned[:PER_PAGE][::-1], True, len(turned) > PER_PAGE
     older = _bound(query.get(_OLDER, ""), field)
     if older is not None:
         rows = rows.filter(**{beyond: older})
-    taken = list(rows.order_by(key)[: PER_PAGE + 1])
+    taken = list(rows.order_by(f"-{column}" if descends else column)[: PER_PAGE + 1])
     return taken[:PER_PAGE], len(taken) > PER_PAGE, older is not None and bool(taken)
 
 

@@ -13,7 +13,7 @@ from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication
 
 from threada_site.database.replica_reads import POSITION
-from threada_site.database.unit_of_work import mark_entered, set_actor
+from threada_site.database.unit_of_work import mark_entered, set_actor, set_visibility
 from threada_site.kernel import errors, ids, tokens
 from threada_site.kernel.context import (
     ActingContext,
@@ -60,7 +60,6 @@ class CredentialAuthentication(BaseAuthentication):
             raise errors.CredentialInvalid(headers=_CHALLENGE)
         state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants, issued_by, *found = row
         is_known_network, *position = found
-        mark_entered(tenant_id)
         permissions = effective_permissions(
             _loaded(grants) or [], tenant_id=tenant_id, asked=_loaded(scopes), role=role
         )
@@ -74,6 +73,7 @@ class CredentialAuthentication(BaseAuthentication):
             groups=permissions.groups,
             scopes=permissions.scopes,
             grants=permissions.grants,
+            visibility=permissions.visibility,
             credential_id=credential_id,
             authentication=Authentication(
                 method=_method(PrincipalKind(kind), user_id=user_id, issued_by=issued_by), issued_by=issued_by
@@ -81,6 +81,9 @@ class CredentialAuthentication(BaseAuthentication):
             entry_point=EntryPoint.API,
             correlation_id=request.correlation_id,
         )
+        mark_entered(tenant_id, context.row_visibility)
+        if role is not None:
+            set_visibility(context)  # narrowed to one role, which SQL does not know
         request._request.acting_context = context
         request._request.read_since = position[0] if position else None
         set_actor(context)

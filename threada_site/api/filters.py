@@ -12,6 +12,7 @@ from django import forms
 from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 
+from threada_site.database.case_visibility import keyset_column
 from threada_site.kernel import errors, ids
 from threada_site.kernel.errors import FieldError
 
@@ -91,10 +92,10 @@ class CreatedWindow(django_filters.FilterSet):
     created_before = InstantFilter(method="filter_created_before")
 
     def filter_created_after(self, queryset: QuerySet[Any], _name: str, value: datetime) -> QuerySet[Any]:
-        return queryset.filter(id__gte=ids.first_id_at(value))
+        return queryset.filter(**{f"{keyset_column(queryset)}__gte": ids.first_id_at(value)})
 
     def filter_created_before(self, queryset: QuerySet[Any], _name: str, value: datetime) -> QuerySet[Any]:
-        return queryset.filter(id__lt=ids.first_id_at(value))
+        return queryset.filter(**{f"{keyset_column(queryset)}__lt": ids.first_id_at(value)})
 
 
 def apply_filters(filterset: type[django_filters.FilterSet], queryset: QuerySet[Any], request: Any) -> QuerySet[Any]:

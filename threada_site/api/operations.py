@@ -87,6 +87,8 @@ def _read_from_replica(handler: Callable[..., Any]) -> Callable[..., Any]:
         since = getattr(request, "read_since", None)
         if since is None:
             return handler(view, request, *args, **kwargs)
-        return read(request.auth.tenant_id, lambda: handler(view, request, *args, **kwargs), since=since)
+        return read(
+            request.auth.tenant_id, lambda: handler(view, request, *args, **kwargs), since=since, actor=request.auth
+        )
 
     return wrapper

@@ -12,6 +12,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db.models import QuerySet
 
+from threada_site.database.case_visibility import keyset_column
 from threada_site.kernel import errors
 from threada_site.kernel.errors import FieldError
 
@@ -25,9 +26,10 @@ def paginate(queryset: QuerySet[Any], request: Any, *, represent: Callable[[Any]
     limit = read_limit(request)
     binding = _binding(request)
     cursor = request.query_params.get("cursor")
+    column = keyset_column(queryset)
     if cursor:
-        queryset = queryset.filter(id__lt=_opened(cursor, binding))
-    rows = list(queryset.order_by("-id")[: limit + 1])
+        queryset = queryset.filter(**{f"{column}__lt": _opened(cursor, binding)})
+    rows = list(queryset.order_by(f"-{column}")[: limit + 1])
     page = rows[:limit]
     has_more = len(rows) > limit
     return {

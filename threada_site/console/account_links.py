@@ -25,6 +25,7 @@ from threada_site.kernel.context import (
     AuthenticationMethod,
     EntryPoint,
     PrincipalKind,
+    Visibility,
     system_context,
 )
 from threada_site.kernel.errors import ThreadaError
@@ -176,6 +177,7 @@ def _context(request: HttpRequest, tenant: LinkTenant, person: User, *, is_sessi
         principal_name=person.username,
         roles=frozenset(),
         scopes=frozenset(),
+        visibility=Visibility.OWN,
         authentication=Authentication(method=method),
         entry_point=EntryPoint.CONSOLE,
         correlation_id=request.correlation_id,  # type: ignore[attr-defined]

@@ -71,7 +71,12 @@ class ConsoleMiddleware:
         if getattr(view, OWN_UNIT_OF_WORK, False) or name in _TENANTLESS:
             return None
         if _is_read_from_replica(request, name):
-            return read(context.tenant_id, lambda: _rendered(view(request, *args, **kwargs)), since=position_now())
+            return read(
+                context.tenant_id,
+                lambda: _rendered(view(request, *args, **kwargs)),
+                since=position_now(),
+                actor=context,
+            )
         with unit_of_work(context.tenant_id, actor=context):
             return _rendered(view(request, *args, **kwargs))
 

@@ -85,7 +85,7 @@ def notifications_page(request: HttpRequest, frame: dict[str, Any]) -> HttpRespo
     ctx = request.acting_context  # type: ignore[attr-defined]
     is_sent = request.method == "POST"
     problems: list[str] = []
-    with unit_of_work(ctx.tenant_id):
+    with unit_of_work(ctx.tenant_id, actor=ctx):
         form = NotificationsForm(request.POST if is_sent else None, ctx=ctx, row=preferences_of(ctx))
     if is_sent and form.is_valid():
 
@@ -107,5 +107,5 @@ def notifications_page(request: HttpRequest, frame: dict[str, Any]) -> HttpRespo
         "problems": problems,
         "submit": "Save preferences",
     }
-    with unit_of_work(ctx.tenant_id):
+    with unit_of_work(ctx.tenant_id, actor=ctx):
         return render(request, "console/form.html", context, status=422 if is_sent else 200)

@@ -2,7 +2,8 @@
 
 `tenant_constraints()` gives a table row-level security and the unique key `(tenant_id, id)`. `TenantForeignKey` gives a
 reference between two tenant tables the composite key `(tenant_id, x_id) → (tenant_id, id)`, because row-level security
-does not check foreign keys. `AppendOnly` allows inserting and reading rows, but not changing or deleting them.
+does not check foreign keys. `CaseVisibility` limits reads of a case table to the cases that the actor sees.
+`AppendOnly` allows inserting and reading rows, but not changing or deleting them.
 """
 
 from __future__ import annotations
@@ -15,6 +16,14 @@ from django.db.backends.ddl_references import Statement
 from threada_site.database.roles import OWNER, PLATFORM
 
 CURRENT_TENANT: Final = "(SELECT NULLIF(current_setting('app.tenant', true), '')::uuid)"
+
+SEES_ALL: Final = (
+    f"(SELECT current_setting('app.visibility', true) = 'tenant' OR current_user IN ('{OWNER}', '{PLATFORM}'))"
+)
+SEES_OWN_OF: Final = (
+    "(SELECT CASE WHEN current_setting('app.visibility', true) = 'own' "
+    "THEN NULLIF(current_setting('app.principal', true), '')::uuid END)"
+)
 
 
 class _SchemaConstraint(models.BaseConstraint):
@@ -70,6 +79,35 @@ class RowLevelSecurity(_RowPolicies):
 
     def _rule(self) -> str:
         return f"USING (tenant_id = {CURRENT_TENANT}) WITH CHECK (tenant_id = {CURRENT_TENANT})"
+
+
+class CaseVisibility(_SchemaConstraint):
+    """Rows are readable if the transaction sees the whole tenant, or if their work item names its principal.
+
+    The policy is restrictive: it only takes rows away from those that `RowLevelSecurity` shows. Writes are not limited.
+    `item` is the column with the id of the work item.
+    """
+
+    def __init__(self, *, name: str, item: str = "work_item_id") -> None:
+        self.item = item
+        super().__init__(name=name)
+
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
+        quote = schema_editor.quote_name
+        return Statement(
+            f"CREATE POLICY visible_rows ON {quote(model._meta.db_table)} AS RESTRICTIVE FOR SELECT "
+            f"USING ({SEES_ALL} OR threada_names({quote(self.item)}, {SEES_OWN_OF}))"
+        )
+
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
+        return Statement(f"DROP POLICY visible_rows ON {schema_editor.quote_name(model._meta.db_table)}")
+
+    def deconstruct(self) -> Any:
+        path, args, kwargs = super().deconstruct()
+        return path, tuple(args), {**kwargs, "item": self.item}
+
+    def _identity(self) -> tuple[Any, ...]:
+        return (self.name, self.item)
 
 
 class InstanceRows(_RowPolicies):

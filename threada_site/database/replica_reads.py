@@ -27,11 +27,13 @@ from threada_site.database.replicas import (
 )
 from threada_site.database.router import WriteWhileReadingError, reading_from
 from threada_site.database.unit_of_work import current_tenant_id, entered_unit_of_work, mark_entered, unit_of_work
+from threada_site.kernel.context import ActingContext, Visibility
 
 POSITION: Final = "pg_current_wal_flush_lsn()::text"
 """SQL for the primary's log position: every commit that was acknowledged is before it."""
 _ENTER: Final = (
-    "SELECT set_config('app.tenant', %s, true), set_config('transaction_read_only', 'on', true), "
+    "SELECT set_config('app.tenant', %s, true), set_config('app.visibility', %s, true), "
+    "set_config('app.principal', %s, true), set_config('transaction_read_only', 'on', true), "
     "pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= %s::pg_lsn"
 )
 _LOOK: Final = "SELECT pg_is_in_recovery() AND pg_last_wal_replay_lsn() >= %s::pg_lsn"
@@ -57,41 +59,52 @@ def position_now() -> str | None:
     return position
 
 
-def read[T](tenant_id: uuid.UUID, answer: Callable[[], T], *, since: str | None, patience_s: float | None = None) -> T:
+def read[T](
+    tenant_id: uuid.UUID,
+    answer: Callable[[], T],
+    *,
+    since: str | None,
+    actor: ActingContext | None = None,
+    patience_s: float | None = None,
+) -> T:
     """Return the result of `answer`, called in a unit of work on a replica that has replayed `since`, else on the
     primary.
 
     `answer` must only read, and may be called twice. Without `since` the primary is used. Waits for the replica at most
-    `patience_s` seconds (default: a setting). Raise what `answer` raises, and `WriteWhileReadingError`.
+    `patience_s` seconds (default: a setting). Reads with the visibility of `actor`; without one, the whole tenant.
+    Raise what `answer` raises, and `WriteWhileReadingError`.
     """
     replica = replica_to_read() if since is not None else None
     if replica is not None and since is not None:
         patience = settings.THREADA_REPLICA_WAIT_MS / 1000 if patience_s is None else patience_s
         try:
             replica.admit()
-            with _unit_of_work_on(replica.alias, tenant_id, since, patience):
+            with _unit_of_work_on(replica.alias, tenant_id, actor, since, patience):
                 return answer()
         except (BehindError, UnfitReplicaError, db.Error, psycopg.Error) as error:
             _leave(replica, error)
     if current_tenant_id() == tenant_id:
         return answer()
-    with unit_of_work(tenant_id):
+    with unit_of_work(tenant_id, actor=actor):
         return answer()
 
 
 @contextmanager
-def _unit_of_work_on(alias: str, tenant_id: uuid.UUID, since: str, patience_s: float) -> Iterator[None]:
+def _unit_of_work_on(
+    alias: str, tenant_id: uuid.UUID, actor: ActingContext | None, since: str, patience_s: float
+) -> Iterator[None]:
     with reading_from(alias), entered_unit_of_work():
-        _enter(alias, tenant_id, since, patience_s)
+        _enter(alias, tenant_id, actor, since, patience_s)
         yield
 
 
-def _enter(alias: str, tenant_id: uuid.UUID, since: str, patience_s: float) -> None:
+def _enter(alias: str, tenant_id: uuid.UUID, actor: ActingContext | None, since: str, patience_s: float) -> None:
+    visibility = actor.row_visibility if actor else Visibility.TENANT
     deadline = time.monotonic() + patience_s
     pause = _FIRST_PAUSE_S
     with connections[alias].cursor() as cursor:
-        cursor.execute(_ENTER, [str(tenant_id), since])
-        is_there = cursor.fetchone()[2]
+        cursor.execute(_ENTER, [str(tenant_id), visibility, str(actor.principal_id) if actor else "", since])
+        is_there = cursor.fetchone()[4]
         while not is_there:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -100,7 +113,7 @@ def _enter(alias: str, tenant_id: uuid.UUID, since: str, patience_s: float) -> N
             pause = min(2 * pause, _LONGEST_PAUSE_S)
             cursor.execute(_LOOK, [since])
             is_there = cursor.fetchone()[0]
-    mark_entered(tenant_id)
+    mark_entered(tenant_id, visibility)
 
 
 def _leave(replica: Replica, error: Exception) -> None:

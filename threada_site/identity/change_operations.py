@@ -10,9 +10,9 @@ from threada_site.identity.groups import define_group, remove_group
 from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
-from threada_site.identity.roles import define_role, remove_role, set_roles
+from threada_site.identity.roles import define_role, remove_role, set_role_visibility, set_roles
 from threada_site.identity.selectors import member_with_id
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
 from threada_site.tenancy.change_sets import operation
 
 type Arguments = Mapping[str, Any]
@@ -21,6 +21,11 @@ type Arguments = Mapping[str, Any]
 @operation("identity.define_role")
 def _define_role(said: Arguments, ctx: ActingContext) -> None:
     define_role(said["role"], frozenset(map(Scope, said["scopes"])), ctx=ctx)
+
+
+@operation("identity.set_role_visibility")
+def _set_role_visibility(said: Arguments, ctx: ActingContext) -> None:
+    set_role_visibility(said["role"], Visibility(said["visibility"]), ctx=ctx)
 
 
 @operation("identity.remove_role")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from threada_site.kernel.context import ALL_SCOPES, Scope
+from threada_site.kernel.context import ALL_SCOPES, Scope, Visibility
 
+OWN_ROLES: Final = frozenset({"requester"})
+"""Default roles whose members see only their own work items and those that name them."""
 _REQUESTER: Final = frozenset({Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE, Scope.ACTIONS_EXECUTE})
 
 DEFAULT_ROLES: Final[dict[str, frozenset[Scope]]] = {
@@ -19,3 +21,8 @@ DEFAULT_ROLES: Final[dict[str, frozenset[Scope]]] = {
     "auditor": frozenset({Scope.WORKITEMS_READ, Scope.TELEMETRY_READ}),
     "tenant_admin": ALL_SCOPES,
 }
+
+
+def default_visibility(role: str) -> Visibility:
+    """Return the visibility of a new role."""
+    return Visibility.OWN if role in OWN_ROLES else Visibility.TENANT

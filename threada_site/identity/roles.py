@@ -16,18 +16,29 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.default_roles import default_visibility
 from threada_site.identity.grant_records import end_grants, record_grants, record_role_scopes
 from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.selectors import role_scopes, roles_of_member, scopes_of_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.authority_models import GrantKind
 from threada_site.tenancy.models import Membership, Role, Tenant, User
 
 _MOST_NAMED: Final = 10
+_ON_CASES: Final = frozenset(
+    {
+        Scope.WORKITEMS_READ,
+        Scope.WORKITEMS_WRITE,
+        Scope.WORKITEMS_ON_BEHALF,
+        Scope.ACTIONS_EXECUTE,
+        Scope.DECISIONS_DECIDE,
+    }
+)
+"""Scopes that a role with visibility `own` may have. The others read or change the whole tenant."""
 
 
 def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> Role:
@@ -41,6 +52,8 @@ def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> R
     before, wanted = role_scopes(slug, tenant_id=ctx.tenant_id), sorted(scope.value for scope in scopes)
     if before == scopes:
         return _role(slug, ctx=ctx)
+    if Role.objects.filter(tenant_id=ctx.tenant_id, slug=slug, visibility=Visibility.OWN).exists():
+        _check_scopes_on_own_cases(slug, scopes)
     require_second_steward(
         "define_role",
         f"Set the scopes of the role {slug}",
@@ -52,6 +65,31 @@ def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> R
     (role,) = write_roles({slug: scopes}, ctx=ctx)
     record(Entry(kind="role.defined", inputs={"role": slug, "scopes": wanted}), ctx=ctx)
     return role
+
+
+def set_role_visibility(slug: str, visibility: Visibility, *, ctx: ActingContext) -> None:
+    """Set the visibility of a role. Receipt `role.visibility_set`, unless nothing changes.
+
+    Raise `InvalidRequest` for an unknown role, or one whose scopes concern the whole tenant; `ConfirmationRequired`
+    where a second steward must confirm the change.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    role = _role(slug, ctx=ctx)
+    if role.visibility == visibility:
+        return
+    if visibility is Visibility.OWN:
+        _check_scopes_on_own_cases(slug, role_scopes(slug, tenant_id=ctx.tenant_id) or frozenset())
+    require_second_steward(
+        "set_role_visibility",
+        f"Set the visibility of the role {slug}",
+        {"role": slug, "visibility": visibility.value},
+        before={slug: role.visibility},
+        after={slug: visibility.value},
+        ctx=ctx,
+    )
+    Role.objects.filter(id=role.id).update(visibility=visibility)
+    record(Entry(kind="role.visibility_set", inputs={"role": slug, "visibility": visibility.value}), ctx=ctx)
 
 
 def remove_role(slug: str, *, ctx: ActingContext) -> None:
@@ -147,7 +185,15 @@ def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingCo
     Group.objects.bulk_create([Group(name=name) for name in names.values()], ignore_conflicts=True)
     groups = {group.name: group for group in Group.objects.filter(name__in=names.values())}
     Role.objects.bulk_create(
-        [Role(tenant_id=ctx.tenant_id, slug=slug, group=groups[name]) for slug, name in names.items()],
+        [
+            Role(
+                tenant_id=ctx.tenant_id,
+                slug=slug,
+                group=groups[name],
+                visibility=default_visibility(slug),
+            )
+            for slug, name in names.items()
+        ],
         ignore_conflicts=True,
     )
     content_type = ContentType.objects.get_for_model(Tenant)
@@ -170,6 +216,17 @@ def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingCo
     )
     record_role_scopes(scopes_by_role, ctx=ctx)
     return list(Role.objects.filter(tenant_id=ctx.tenant_id, slug__in=names).order_by("slug"))
+
+
+def _check_scopes_on_own_cases(slug: str, scopes: frozenset[Scope]) -> None:
+    """Raise `InvalidRequest` if one of `scopes` concerns more than the cases of a role with visibility `own`."""
+    wider = sorted(scope.value for scope in scopes - _ON_CASES)
+    if wider:
+        raise errors.InvalidRequest(
+            f"The role {slug} has the visibility own, but {', '.join(wider)} concerns the whole tenant. "
+            "Remove the scope, or give the role the visibility tenant.",
+            errors=[FieldError("/visibility", "does not allow the scopes of the role", "invalid")],
+        )
 
 
 def _role(slug: str, *, ctx: ActingContext) -> Role:

@@ -15,7 +15,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from guardian.models import GroupObjectPermission
 
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope, Visibility
 from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
 from threada_site.tenancy.models import Credential, Membership, PeopleGroup, PersonalToken, Role, User
 
@@ -64,6 +64,7 @@ def console_context(user: User, tenant_slug: str, correlation_id: str) -> Acting
         groups=permissions.groups,
         scopes=permissions.scopes,
         grants=permissions.grants,
+        visibility=permissions.visibility,
         entry_point=EntryPoint.CONSOLE,
         correlation_id=correlation_id,
     )
@@ -73,7 +74,8 @@ def permissions_of_principal(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -
     """Return the permissions from roles and grants in a tenant. Needs no unit of work."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT role_slug, model, object_id, codename FROM threada_grants(%s, %s)", [principal_id, tenant_id]
+            "SELECT role_slug, model, object_id, codename, visibility FROM threada_grants(%s, %s)",
+            [principal_id, tenant_id],
         )
         return effective_permissions(cursor.fetchall(), tenant_id=tenant_id, asked=None)
 
@@ -154,6 +156,12 @@ def scopes_of_roles(slugs: Iterable[str], *, tenant_id: uuid.UUID) -> dict[str, 
 def roles_of_member(principal: User, *, tenant_id: uuid.UUID) -> list[str]:
     """Return the sorted slugs of the roles that a principal holds in the tenant."""
     return list(roles_of_tenant(tenant_id).filter(group__user=principal).values_list("slug", flat=True))
+
+
+def role_visibility(slug: str, *, tenant_id: uuid.UUID) -> Visibility | None:
+    """Return the visibility of a role of the tenant, or None."""
+    found = roles_of_tenant(tenant_id).filter(slug=slug).values_list("visibility", flat=True).first()
+    return Visibility(found) if found else None
 
 
 def groups_of_tenant(tenant_id: uuid.UUID) -> QuerySet[PeopleGroup]:

@@ -28,6 +28,13 @@ class EntryPoint(StrEnum):
     JOB = "job"
 
 
+class Visibility(StrEnum):
+    """Work items that a principal sees: those of the tenant, or only its own and those that name it."""
+
+    TENANT = "tenant"
+    OWN = "own"
+
+
 class AuthenticationMethod(StrEnum):
     """Method by which the acting principal was authenticated.
 
@@ -118,14 +125,14 @@ class ActingContext:
     """One principal acting in one tenant.
 
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
-    `grants` are the narrower scopes on single workflows and integrations, cut the same way. `reauthenticated_at` is the
-    time of the last password entry in this console session; a token never re-authenticates. `change_set_id` names the
-    change set that an independent person publishes with this context, and `confirmed_change` is its change.
-    `always_propose` makes every operation that can need a second person describe its change instead of carrying it
-    out. `collected_changes` collects these descriptions while the operations are carried out, for a plan that is rolled
-    back; None collects nothing. `revision` names the state of the files that
-    configuration is applied from; versions keep it. `recorded_receipts` collects the public id and the bytes of every
-    receipt that is written with this context; None collects nothing.
+    `grants` are the narrower scopes on single workflows and integrations, cut the same way. `visibility` limits what
+    `workitems:read` on the tenant shows. `reauthenticated_at` is the time of the last password entry in this console
+    session; a token never re-authenticates. `change_set_id` names the change set that an independent person publishes
+    with this context, and `confirmed_change` is its change. `always_propose` makes every operation that can need a
+    second person describe its change instead of carrying it out. `collected_changes` collects these descriptions while
+    the operations are carried out, for a plan that is rolled back; None collects nothing. `revision` names the state of
+    the files that configuration is applied from; versions keep it. `recorded_receipts` collects the public id and the
+    bytes of every receipt that is written with this context; None collects nothing.
     """
 
     tenant_id: uuid.UUID
@@ -137,6 +144,7 @@ class ActingContext:
     groups: frozenset[str] = frozenset()
     scopes: frozenset[Scope]
     grants: ObjectGrants = field(default_factory=ObjectGrants)
+    visibility: Visibility
     credential_id: uuid.UUID | None = None
     entry_point: EntryPoint
     correlation_id: str
@@ -184,9 +192,19 @@ class ActingContext:
 
     def workflows_with(self, scope: Scope) -> frozenset[uuid.UUID] | None:
         """Return the workflows on which `scope` is held; None if it is held on the whole tenant."""
-        if scope in self.scopes:
-            return None
+        return None if scope in self.scopes else self.granted_workflows(scope)
+
+    def granted_workflows(self, scope: Scope) -> frozenset[uuid.UUID]:
+        """Return the workflows on which `scope` is granted, whether or not it is held on the tenant."""
         return frozenset(workflow for workflow, scopes in self.grants.workflows.items() if scope in scopes)
+
+    @property
+    def row_visibility(self) -> Visibility:
+        """Return the visibility that row-level security enforces on reads.
+
+        Grants of `workitems:read` on workflows widen it; selectors then narrow to own cases and those workflows.
+        """
+        return Visibility.TENANT if self.granted_workflows(Scope.WORKITEMS_READ) else self.visibility
 
 
 def system_context(
@@ -201,6 +219,7 @@ def system_context(
         principal_name="system",
         roles=frozenset(),
         scopes=ALL_SCOPES,
+        visibility=Visibility.TENANT,
         authentication=Authentication(method=AuthenticationMethod.SYSTEM),
         entry_point=entry_point,
         correlation_id=correlation_id,

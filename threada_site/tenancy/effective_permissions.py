@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
-from threada_site.kernel.context import ALL_SCOPES, ObjectGrants, Scope, with_implied
+from threada_site.kernel.context import ALL_SCOPES, ObjectGrants, Scope, Visibility, with_implied
 
 GROUP_ROW: Final = "people_group"
 _BY_CODENAME = {scope.codename: scope for scope in Scope}
@@ -22,16 +22,18 @@ class EffectivePermissions:
     scopes: frozenset[Scope]
     grants: ObjectGrants
     groups: frozenset[str] = frozenset()
+    visibility: Visibility = Visibility.TENANT
 
 
 def effective_permissions(
     rows: Iterable[Any], *, tenant_id: uuid.UUID, asked: Iterable[str] | None, role: str | None = None
 ) -> EffectivePermissions:
-    """Return the permissions that rows of `threada_grants` give: (role or None, model, object id, codename).
+    """Return the permissions that rows of `threada_grants` give.
 
-    `asked` are the credential's scopes; None means all (console sessions). `role` keeps one role and drops direct
-    grants; a role that the principal lacks leaves no permission. Groups are never narrowed by credential or role,
-    because they give no permissions.
+    Rows are (role or None, model, object id, codename, visibility). `asked` are the credential's scopes; None means all
+    (console sessions). `role` keeps one role and drops direct grants; a role that the principal lacks leaves no
+    permission. Groups are never narrowed by credential or role, because they give no permissions. The visibility is
+    `own` if only roles marked `own` give `workitems:read` on the tenant.
     """
     allowed = ALL_SCOPES if asked is None else with_implied(frozenset(Scope(scope) for scope in asked))
     roles: set[str] = set()
@@ -41,7 +43,8 @@ def effective_permissions(
         "workflow": defaultdict(set),
         "integration": defaultdict(set),
     }
-    for role_slug, model, object_id, codename in rows:
+    reading: set[str] = set()
+    for role_slug, model, object_id, codename, visibility in rows:
         if model == GROUP_ROW:
             groups.add(object_id)
             continue
@@ -52,6 +55,8 @@ def effective_permissions(
         scope = _BY_CODENAME[codename]
         if model == "tenant" and object_id == str(tenant_id):
             on_tenant.add(scope)
+            if scope is Scope.WORKITEMS_READ:
+                reading.add(visibility)
         elif model in on_objects:
             on_objects[model][uuid.UUID(object_id)].add(scope)
     if role is not None:
@@ -63,6 +68,7 @@ def effective_permissions(
             workflows=_cut(on_objects["workflow"], allowed), integrations=_cut(on_objects["integration"], allowed)
         ),
         groups=frozenset(groups),
+        visibility=Visibility.OWN if reading == {Visibility.OWN} else Visibility.TENANT,
     )
 
 

@@ -59,7 +59,10 @@ def isolation_problems() -> Sequence[str]:
 
 
 def _table_problems() -> Iterator[str]:
-    """Check tables with a `tenant_id`: forced row-level security, the two known policies and no other."""
+    """Check tables with a `tenant_id`: forced row-level security, the two known policies and no other.
+
+    Restrictive policies are not checked: they only take rows away.
+    """
     tables = [model._meta.db_table for model in tenant_models()]
     with connection.cursor() as cursor:
         cursor.execute(
@@ -68,8 +71,8 @@ def _table_problems() -> Iterator[str]:
                    coalesce(array_agg(p.polname::text) FILTER (WHERE p.polname = 'tenant_rows'
                        AND starts_with(pg_get_expr(p.polqual, c.oid), %(own)s)
                        AND starts_with(pg_get_expr(p.polwithcheck, c.oid), %(own)s)), '{}'),
-                   coalesce(array_agg(p.polname::text ORDER BY p.polname) FILTER (WHERE p.polname <> 'tenant_rows'
-                       AND NOT (p.polname = 'platform_rows' AND p.polroles <@ (
+                   coalesce(array_agg(p.polname::text ORDER BY p.polname) FILTER (WHERE p.polpermissive
+                       AND p.polname <> 'tenant_rows' AND NOT (p.polname = 'platform_rows' AND p.polroles <@ (
                            SELECT array_agg(oid) FROM pg_roles WHERE rolname IN (%(owner)s, %(platform)s)))), '{}')
               FROM pg_class c
               JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -37,7 +37,7 @@ class Member:
 
 _MEMBERS: Final = """
     SELECT u.id, u.username, u.display_name, u.kind,
-           (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename))
+           (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename, g.visibility))
               FROM threada_grants(u.id, m.tenant_id) g)
       FROM tenancy_membership m
       JOIN tenancy_user u ON u.id = m.user_id

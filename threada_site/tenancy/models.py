@@ -17,7 +17,7 @@ from django.db import models
 from threada_site.database.constraints import tenant_constraints
 from threada_site.database.unit_of_work import current_actor
 from threada_site.kernel import clock, ids
-from threada_site.kernel.context import PrincipalKind, Scope
+from threada_site.kernel.context import PrincipalKind, Scope, Visibility
 from threada_site.tenancy.instance_models import Instance, StoredMetrics
 
 __all__ = [
@@ -182,11 +182,21 @@ class Role(TenantRow):
 
     slug = SlugColumn()
     group = models.OneToOneField(Group, on_delete=models.PROTECT, related_name="role")
+    visibility = models.CharField(
+        max_length=6,
+        choices=[(visibility.value, visibility.value) for visibility in Visibility],
+        default=Visibility.TENANT.value,
+        help_text="Work items that workitems:read of this role shows.",
+    )
 
     class Meta:
         constraints = [
             *tenant_constraints("role"),
             models.UniqueConstraint(fields=["tenant", "slug"], name="role_slug_once"),
+            models.CheckConstraint(
+                name="role_visibility_known",
+                condition=models.Q(visibility__in=[visibility.value for visibility in Visibility]),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -15,7 +15,7 @@ def record_page_views(steps: Iterable[DecisionStep], *, ctx: ActingContext) -> N
 
     Writes one statement, changes no work item, and leaves no receipt.
     """
-    require_unit_of_work(ctx.tenant_id)
+    require_unit_of_work(ctx.tenant_id, reads_cases=False)
     now = clock.now()
     in_order = sorted(steps, key=lambda step: step.id)  # order of the locks of votes: unique keys are locked at commit
     rows = [

@@ -46,7 +46,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
     Raises `UnknownWorkflow`, `UnknownChannel`, `ChannelRequired`, `PermissionDenied`, `PayloadTooLarge`,
     `PayloadSchemaViolation`, `UnknownRequester`.
     """
-    require_unit_of_work(ctx.tenant_id)
+    require_unit_of_work(ctx.tenant_id, reads_cases=False)
     workflow = policy_selectors.workflow_in_force(request.workflow, channel=request.channel, ctx=ctx)
     if workflow is None:
         raise errors.UnknownWorkflow(

@@ -1,15 +1,18 @@
 from datetime import UTC, datetime
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
-from django.db.models import CASCADE, PROTECT
+from django.db.models import CASCADE, DO_NOTHING, PROTECT
 from django.db.models.functions import Coalesce, Greatest, Least
 
-from threada_site.database.constraints import AppendOnly, RowLevelSecurity, TenantForeignKey
+from threada_site.database.constraints import AppendOnly, CaseVisibility, RowLevelSecurity, TenantForeignKey
 from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import new_salt
 from threada_site.tenancy.models import SlugColumn
+
+SQL = Path(__file__).resolve().parent.parent / "sql"
 
 TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_name": "+", "to": "tenancy.tenant"}
 
@@ -17,7 +20,7 @@ TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_n
 class Migration(migrations.Migration):
     initial = True
 
-    dependencies = [("integrations", "0001_initial"), ("policies", "0001_initial"), ("tenancy", "0001_initial")]
+    dependencies = [("integrations", "0001_initial"), ("policies", "0001_initial"), ("tenancy", "0002_functions")]
 
     operations = [
         migrations.CreateModel(
@@ -266,6 +269,12 @@ class Migration(migrations.Migration):
             ],
             options={
                 "indexes": [
+                    models.Index(fields=["tenant", "requester", "id"], name="workitem_requester_idx"),
+                    models.Index(
+                        condition=models.Q(("submitted_by", models.F("requester")), _negated=True),
+                        fields=["tenant", "submitted_by", "id"],
+                        name="workitem_submitter_idx",
+                    ),
                     models.Index(fields=["tenant", "workflow", "id"], name="workitem_workflow_idx"),
                     models.Index(fields=["tenant", "channel", "id"], name="workitem_channel_idx"),
                     models.Index(fields=["tenant", "status", "id"], name="workitem_status_idx"),
@@ -290,9 +299,60 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(fields=("tenant", "id"), name="workitem_tenant_id_key"),
                     TenantForeignKey(field="workflow_version", name="workitem_workflow_version_fk"),
                     TenantForeignKey(field="subject", name="workitem_subject_fk"),
+                    CaseVisibility(item="id", name="workitem_visibility"),
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="Participant",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "principal",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="participants",
+                        to="workitems.workitem",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "work_item"], name="participant_item_idx")],
+                "constraints": [
+                    RowLevelSecurity(name="participant_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="participant_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="participant_work_item_fk"),
+                    models.UniqueConstraint(fields=("tenant", "principal", "work_item"), name="participant_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Party",
+            fields=[
+                (
+                    "work_item",
+                    models.OneToOneField(
+                        db_constraint=False,
+                        on_delete=DO_NOTHING,
+                        primary_key=True,
+                        related_name="party",
+                        serialize=False,
+                        to="workitems.workitem",
+                    ),
+                ),
+                ("tenant_id", models.UUIDField()),
+                ("principal_id", models.UUIDField()),
+            ],
+            options={"db_table": "workitems_party", "managed": False},
+        ),
+        migrations.RunSQL((SQL / "parties.sql").read_text(), "DROP VIEW workitems_party;"),
         migrations.CreateModel(
             name="Evidence",
             fields=[
@@ -497,6 +557,7 @@ class Migration(migrations.Migration):
                     TenantForeignKey(field="work_item", name="decisionstep_work_item_fk"),
                     TenantForeignKey(field="execution", name="decisionstep_execution_fk"),
                     TenantForeignKey(field="envelope", name="decisionstep_envelope_fk"),
+                    CaseVisibility(item="work_item_id", name="decisionstep_visibility"),
                     models.UniqueConstraint(
                         condition=models.Q(("status", "pending")),
                         fields=("tenant", "work_item"),

@@ -1,7 +1,8 @@
 """Addressing of notices: find the recipients, and create one message per recipient and channel.
 
 Recipients are computed when the notice is addressed, so that people who joined a role after the event are included
-and no request waits for the computation. Nobody is notified about their own actions.
+and no request waits for the computation. Recipients who see only their own work items see this one from then on. Nobody
+is notified about their own actions.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.members import members
 from threada_site.tenancy.models import User
+from workitems.approvers.participants import add_participants
 from workitems.approvers.step_votes import read_step_votes, votes_on
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Notice, NoticeMessage
@@ -103,7 +105,10 @@ def _who_took_part(step: DecisionStep) -> set[uuid.UUID]:
 
 def _messages(notice: Notice, concerned: Iterable[uuid.UUID], *, now: datetime) -> list[NoticeMessage]:
     people = set(User.objects.filter(id__in=concerned, kind="human").values_list("id", flat=True))
-    here = {member.id for member in members(notice.tenant_id, among=people, humans_only=True)} if people else set()
+    present = members(notice.tenant_id, among=people, humans_only=True) if people else []
+    if notice.kind != Event.DECIDED:
+        add_participants(notice.step.work_item, present)
+    here = {member.id for member in present}
     wishes = wishes_of(here, tenant_id=notice.tenant_id)
     found = []
     for person in sorted(people):

@@ -13,9 +13,11 @@ from typing import Any
 from django.db.models import Prefetch
 
 from threada_site.kernel import clock
+from threada_site.kernel.context import Visibility
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.members import Member
 from workitems.approvers.active_members import ActiveMembers
+from workitems.approvers.participants import add_participants
 from workitems.approvers.step_votes import StepVotes
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, MembershipSnapshot, Vote, WorkItem
@@ -62,6 +64,7 @@ def mark_changed_reachability(
         .order_by("id")[:limit]
     )
     memo: Memo = {}
+    _name_new_approvers(steps, active_members)
     changed = [
         step.id for step in steps if _is_unreachable(step, active_members, memo) != step.work_item.nobody_can_decide
     ]
@@ -77,6 +80,15 @@ def save_membership_snapshot(tenant_id: uuid.UUID, fingerprint: str) -> None:
     MembershipSnapshot.objects.update_or_create(
         tenant_id=tenant_id, defaults={"fingerprint": fingerprint, "checked_at": clock.now()}
     )
+
+
+def _name_new_approvers(steps: Iterable[DecisionStep], active_members: ActiveMembers) -> None:
+    """Make work items visible to members who have become approvers and see only their own work items."""
+    limited = [member for member in active_members if member.permissions.visibility is Visibility.OWN]
+    for step in steps if limited else ():
+        workflow_id = step.work_item.workflow_version.workflow_id
+        eligible = StepVotes(step, tuple(step.votes.all()), active_members, workflow_id).eligible_ids()
+        add_participants(step.work_item, [member for member in limited if member.id in eligible])
 
 
 def _is_unreachable(step: DecisionStep, active_members: ActiveMembers, memo: Memo) -> bool:
@@ -105,6 +117,7 @@ def _permissions_of(member: Member) -> list[Any]:
     return [
         str(member.id),
         member.username,
+        permissions.visibility.value,
         _sorted(permissions.roles),
         _sorted(permissions.groups),
         _sorted(permissions.scopes),

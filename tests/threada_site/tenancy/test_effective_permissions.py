@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 
-from threada_site.kernel.context import ALL_SCOPES, INSIDE_WORKFLOW_MANAGE, Scope
+from threada_site.kernel.context import ALL_SCOPES, INSIDE_WORKFLOW_MANAGE, Scope, Visibility
 from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
 
 TENANT = uuid.UUID(int=1)
@@ -12,15 +12,15 @@ WORKFLOW = uuid.UUID(int=2)
 INTEGRATION = uuid.UUID(int=3)
 
 ROWS = [
-    ("requester", "tenant", str(TENANT), "workitems_read"),
-    ("requester", "tenant", str(TENANT), "workitems_write"),
-    ("reviewer", "workflow", str(WORKFLOW), "decisions_decide"),
-    ("reviewer", "integration", str(INTEGRATION), "actions_execute"),
-    (None, "workflow", str(WORKFLOW), "workitems_write"),
-    ("requester", "tenant", str(uuid.UUID(int=9)), "telemetry_read"),
-    ("requester", "tenant", str(TENANT), "view_tenant"),
-    ("empty", None, None, None),
-    (None, "people_group", "board", None),
+    ("requester", "tenant", str(TENANT), "workitems_read", "own"),
+    ("requester", "tenant", str(TENANT), "workitems_write", "own"),
+    ("reviewer", "workflow", str(WORKFLOW), "decisions_decide", "tenant"),
+    ("reviewer", "integration", str(INTEGRATION), "actions_execute", "tenant"),
+    (None, "workflow", str(WORKFLOW), "workitems_write", "tenant"),
+    ("requester", "tenant", str(uuid.UUID(int=9)), "telemetry_read", "own"),
+    ("requester", "tenant", str(TENANT), "view_tenant", "own"),
+    ("empty", None, None, None, None),
+    (None, "people_group", "board", None, None),
 ]
 
 
@@ -67,10 +67,25 @@ def test_grants_of_another_tenant_and_django_permissions_are_ignored() -> None:
 
 
 def test_workflow_manage_includes_the_narrower_scopes() -> None:
-    everything = [("admin", "tenant", str(TENANT), scope.codename) for scope in ALL_SCOPES]
+    everything = [("admin", "tenant", str(TENANT), scope.codename, "tenant") for scope in ALL_SCOPES]
     asked = effective_permissions(everything, tenant_id=TENANT, asked=["workflow:manage"])
     granted = effective_permissions(
-        [("manager", "tenant", str(TENANT), "workflow_manage")], tenant_id=TENANT, asked=["policies:publish"]
+        [("manager", "tenant", str(TENANT), "workflow_manage", "tenant")], tenant_id=TENANT, asked=["policies:publish"]
     )
     assert asked.scopes == INSIDE_WORKFLOW_MANAGE | {Scope.WORKFLOW_MANAGE}
     assert granted.scopes == {Scope.POLICIES_PUBLISH}
+
+
+def visibility_of(*rows: tuple[str | None, str, str, str, str], role: str | None = None) -> Visibility:
+    return effective_permissions(rows, tenant_id=TENANT, asked=None, role=role).visibility
+
+
+def test_only_roles_marked_own_limit_a_principal_to_its_own_cases() -> None:
+    own = ("requester", "tenant", str(TENANT), "workitems_read", "own")
+    viewer = ("viewer", "tenant", str(TENANT), "workitems_read", "tenant")
+    decides = ("decider", "tenant", str(TENANT), "decisions_decide", "tenant")
+    elsewhere = ("viewer", "tenant", str(uuid.UUID(int=9)), "workitems_read", "tenant")
+    assert visibility_of(own) is visibility_of(own, decides) is visibility_of(own, elsewhere) is Visibility.OWN
+    assert visibility_of(own, viewer) is visibility_of(viewer) is visibility_of() is Visibility.TENANT
+    assert visibility_of(own, viewer, role="requester") is Visibility.OWN
+    assert visibility_of(own, viewer, role="viewer") is Visibility.TENANT

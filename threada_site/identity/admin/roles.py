@@ -14,12 +14,16 @@ from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
-from threada_site.identity.roles import define_role
+from threada_site.identity.roles import define_role, set_role_visibility
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, Scope, Visibility
 from threada_site.tenancy.models import Role
 
+_SEES = {
+    Visibility.TENANT.value: "all work items of the tenant",
+    Visibility.OWN.value: "their own work items, and those that name them",
+}
 SCOPE_CHOICES = [(scope.value, scope.value) for scope in Scope]
 
 
@@ -37,10 +41,19 @@ class RoleForm(ConsoleForm):
             self.initial = {"scopes": [scope.value for scope in granted]}
 
 
+class VisibilityForm(ConsoleForm):
+    intro = "Members see what the widest of their roles shows. Object grants on workflows add the cases of these."
+    visibility = forms.ChoiceField(label="Members see", choices=list(_SEES.items()))
+
+    def prepare(self) -> None:
+        self.initial = {"visibility": self.row.visibility}
+
+
 @admin.register(Role)
 class RoleAdmin(TenantAdmin):
     columns = (
         Column("Role", lambda role: role.slug),
+        Column("Members see", lambda role: _SEES[role.visibility]),
         Column("Scopes", lambda role: html.tags(role_scope_names(role)) or "none", is_wide=True),
     )
     about = (
@@ -58,6 +71,7 @@ class RoleAdmin(TenantAdmin):
         holders = selectors.principals_of_tenant(ctx.tenant_id).filter(groups__id=row.group_id)
         return {
             "scopes": role_scope_names(row),
+            "sees": _SEES[row.visibility],
             "holders": holders[:200],
             "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) else [],
         }
@@ -74,6 +88,11 @@ class RoleAdmin(TenantAdmin):
     def change_scopes(self, call: Call, form: ConsoleForm) -> Done:
         define_role(call.key, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
         return Done("The scopes are changed.")
+
+    @form_page("Change visibility", form=VisibilityForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    def change_visibility(self, call: Call, form: ConsoleForm) -> Done:
+        set_role_visibility(call.key, Visibility(form.cleaned_data["visibility"]), ctx=call.ctx)
+        return Done("The visibility is changed.")
 
 
 def role_scope_names(role: Role) -> list[str]:

@@ -224,12 +224,24 @@ class Migration(migrations.Migration):
                 ("tenant", models.ForeignKey(**TENANT)),
                 ("slug", SlugColumn()),
                 ("group", models.OneToOneField(on_delete=PROTECT, related_name="role", to="auth.group")),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[("tenant", "tenant"), ("own", "own")],
+                        default="tenant",
+                        help_text="Work items that workitems:read of this role shows.",
+                        max_length=6,
+                    ),
+                ),
             ],
             options={
                 "constraints": [
                     RowLevelSecurity(name="role_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="role_tenant_id_key"),
                     models.UniqueConstraint(fields=("tenant", "slug"), name="role_slug_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("visibility__in", ["tenant", "own"])), name="role_visibility_known"
+                    ),
                 ]
             },
         ),

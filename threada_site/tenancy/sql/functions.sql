@@ -14,13 +14,15 @@ BEGIN
 END
 $$;
 
--- Rights of a principal in a tenant, one row per grant: (role or NULL, model, object id, codename). Grants to the principal
+-- Rights of a principal in a tenant, one row per grant: (role or NULL, model, object id, codename, visibility). Grants to the principal
 -- itself name objects of all its tenants; those of other tenants are left out. One row for each group of people that it
--- belongs to in the tenant: (NULL, 'people_group', slug of the group, NULL).
+-- belongs to in the tenant: (NULL, 'people_group', slug of the group, NULL, NULL).
+-- The visibility is that of the role for its scopes on the tenant, and `tenant` for all other grants.
 CREATE OR REPLACE FUNCTION threada_grants(p_user uuid, p_tenant uuid)
-RETURNS TABLE (role_slug text, model text, object_id text, codename text)
+RETURNS TABLE (role_slug text, model text, object_id text, codename text, visibility text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT r.slug::text, c.model::text, g.object_pk::text, p.codename::text
+    SELECT r.slug::text, c.model::text, g.object_pk::text, p.codename::text,
+           CASE WHEN c.model = 'tenant' THEN r.visibility::text ELSE 'tenant' END
       FROM tenancy_role r
       JOIN tenancy_user_groups ug ON ug.group_id = r.group_id AND ug.user_id = p_user
       LEFT JOIN guardian_groupobjectpermission g ON g.group_id = r.group_id
@@ -28,7 +30,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
       LEFT JOIN django_content_type c ON c.id = g.content_type_id
      WHERE r.tenant_id = p_tenant
     UNION ALL
-    SELECT NULL, c.model::text, g.object_pk::text, p.codename::text
+    SELECT NULL, c.model::text, g.object_pk::text, p.codename::text, 'tenant'
       FROM guardian_userobjectpermission g
       JOIN auth_permission p ON p.id = g.permission_id
       JOIN django_content_type c ON c.id = g.content_type_id
@@ -37,16 +39,16 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
                 THEN threada_belongs(c.app_label || '_' || c.model, g.object_pk, p_tenant)
                 ELSE c.model = 'tenant' AND g.object_pk = p_tenant::text END
     UNION ALL
-    SELECT NULL, 'people_group', g.slug::text, NULL
+    SELECT NULL, 'people_group', g.slug::text, NULL, NULL
       FROM tenancy_membership m
       JOIN tenancy_peoplegroupmember i ON i.tenant_id = m.tenant_id AND i.membership_id = m.id
       JOIN tenancy_peoplegroup g ON g.tenant_id = i.tenant_id AND g.id = i.group_id
      WHERE m.user_id = p_user AND m.tenant_id = p_tenant
 $$;
 
--- Looks a credential up by the SHA-256 of its token and sets its tenant as that of the transaction. A tenant that is
--- asked for must be that one. No row: no such token. `status` says what is wrong otherwise. `is_known_network` is false
--- if the credential was never used from the network, which may be NULL.
+-- Looks a credential up by the SHA-256 of its token and sets its tenant as that of the transaction, and the work items
+-- that its principal sees. A tenant that is asked for must be that one. No row: no such token. `status` says what is wrong
+-- otherwise. `is_known_network` is false if the credential was never used from the network, which may be NULL.
 CREATE OR REPLACE FUNCTION threada_enter(p_token_sha256 bytea, p_tenant text, p_network text)
 RETURNS TABLE (status text, credential_id uuid, user_id uuid, username text, kind text,
                tenant_id uuid, tenant_slug text, scopes jsonb, grants jsonb, issued_by uuid,
@@ -56,6 +58,8 @@ LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS 
 DECLARE
     held record;
     state text := 'ok';
+    granted jsonb;
+    sees text := '';
 BEGIN
     SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
            c.issued_by, c.last_used_at, c.networks, u.is_active AND t.is_active AS active,
@@ -79,18 +83,40 @@ BEGIN
         state := 'tenant_mismatch';
     END IF;
     -- A refusal is that tenant's to record, so the tenant is set in either case; rights are handed out only when all is well.
-    PERFORM set_config('app.tenant', held.tenant_id::text, true);
+    IF state = 'ok' THEN
+        SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename, g.visibility)),
+               CASE WHEN bool_or(g.visibility = 'own') AND NOT bool_or(g.visibility = 'tenant') THEN 'own'
+                    ELSE 'tenant' END
+          INTO granted, sees
+          FROM (SELECT role_slug, model, object_id, codename,
+                       CASE WHEN codename = 'workitems_read' AND model IN ('tenant', 'workflow') THEN visibility END
+                           AS visibility
+                  FROM threada_grants(held.user_id, held.tenant_id)) g;
+    END IF;
+    PERFORM set_config('app.tenant', held.tenant_id::text, true), set_config('app.visibility', sees, true),
+            set_config('app.principal', CASE WHEN sees = 'own' THEN held.user_id::text ELSE '' END, true);
     IF state = 'ok' AND (held.last_used_at IS NULL OR held.last_used_at < now() - interval '1 minute') THEN
         UPDATE tenancy_credential SET last_used_at = now()
          WHERE id = (SELECT id FROM tenancy_credential WHERE id = held.id FOR UPDATE SKIP LOCKED);
     END IF;
     RETURN QUERY SELECT state, held.id, held.user_id, held.username::text, held.kind::text,
         held.tenant_id, held.slug::text, held.scopes,
-        CASE WHEN state = 'ok' THEN
-            (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename))
-               FROM threada_grants(held.user_id, held.tenant_id) g)
-        END,
-        held.issued_by, p_network IS NULL OR p_network = ANY (held.networks);
+        granted, held.issued_by, p_network IS NULL OR p_network = ANY (held.networks);
+END
+$$;
+
+-- Return true if a work item is a principal's own or names it. Called by the policies of case tables, which apply to
+-- the caller and not to this function.
+CREATE OR REPLACE FUNCTION threada_names(p_item uuid, p_principal uuid) RETURNS boolean
+LANGUAGE plpgsql STABLE PARALLEL SAFE COST 1 SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    RETURN EXISTS (
+        SELECT FROM workitems_workitem w
+         WHERE w.id = p_item AND w.tenant_id = NULLIF(current_setting('app.tenant', true), '')::uuid
+           AND (p_principal IN (w.requester_id, w.submitted_by_id)
+                OR EXISTS (SELECT FROM workitems_participant p
+                            WHERE p.tenant_id = w.tenant_id AND p.principal_id = p_principal
+                              AND p.work_item_id = w.id)));
 END
 $$;
 

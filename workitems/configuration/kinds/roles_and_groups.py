@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 from policies.configuration.removal import check_nobody_asks
-from threada_site.identity.default_roles import DEFAULT_ROLES
+from threada_site.identity.default_roles import DEFAULT_ROLES, default_visibility
 from threada_site.identity.groups import define_group, remove_group
-from threada_site.identity.roles import define_role, remove_role
-from threada_site.identity.selectors import group_member_names, groups_of_tenant, role_scopes, roles_of_tenant
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.identity.roles import define_role, remove_role, set_role_visibility
+from threada_site.identity.selectors import (
+    group_member_names,
+    groups_of_tenant,
+    role_scopes,
+    role_visibility,
+    roles_of_tenant,
+)
+from threada_site.kernel.context import ActingContext, Scope, Visibility
 from threada_site.kernel.documents.kind_schema import KindSchema
 from threada_site.kernel.documents.structure import closed_object
 from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidRequest
@@ -26,7 +32,13 @@ ROLE_SCHEMA: Final = KindSchema(
                 "items": {"enum": sorted(scope.value for scope in Scope), "title": "scope"},
                 "description": "Scopes that members of the role have.",
                 "examples": [["workitems:read"]],
-            }
+            },
+            "visibility": {
+                "enum": [visibility.value for visibility in Visibility],
+                "description": "Work items that members see: all of the tenant, or their own and those that name them. "
+                "Default: tenant; for the role requester: own.",
+                "errorMessage": "visibility is tenant or own.",
+            },
         },
         required=("scopes",),
         description="A set of scopes.",
@@ -56,32 +68,46 @@ GROUP_SCHEMA: Final = KindSchema(
 def _apply_role(value: Written, ctx: ActingContext) -> Applied:
     document = ROLE_SCHEMA.parse(value)
     document.errors.raise_any(value=value)
-    slug, named = str(document.id), document.spec["scopes"]
+    slug = str(document.id)
     before = role_scopes(slug, tenant_id=ctx.tenant_id)
-    wanted = frozenset(Scope(name) for name in named)
-    if before == wanted:
+    wanted = frozenset(Scope(name) for name in document.spec["scopes"])
+    sees = Visibility(document.spec.get("visibility", default_visibility(slug)))
+    old = _spec(slug, before, role_visibility(slug, tenant_id=ctx.tenant_id))
+    if old == _spec(slug, wanted, sees):
         return Applied("Role", slug, Change.UNCHANGED)
-    define_role(slug, wanted, ctx=ctx)
+    _set_role(slug, wanted, sees, exists=before is not None, ctx=ctx)
     change = Change.CREATED if before is None else Change.CHANGED
-    return Applied("Role", slug, change, diff(_names(before), _names(wanted)))
+    return Applied("Role", slug, change, diff(old, _spec(slug, wanted, sees)))
 
 
-def _names(scopes: frozenset[Scope] | None) -> list[str] | None:
-    return None if scopes is None else sorted(scope.value for scope in scopes)
+def _set_role(slug: str, scopes: frozenset[Scope], sees: Visibility, *, exists: bool, ctx: ActingContext) -> None:
+    """Set scopes and visibility in the order in which both are allowed: `own` allows fewer scopes."""
+    if exists and sees is Visibility.TENANT:
+        set_role_visibility(slug, sees, ctx=ctx)
+    define_role(slug, scopes, ctx=ctx)
+    set_role_visibility(slug, sees, ctx=ctx)
+
+
+def _spec(slug: str, scopes: frozenset[Scope] | None, sees: Visibility | None) -> dict[str, Any] | None:
+    """Return the spec of a role without a default visibility; None for a role that does not exist."""
+    if scopes is None:
+        return None
+    names = sorted(scope.value for scope in scopes)
+    return {"scopes": names, **({"visibility": sees.value} if sees and sees is not default_visibility(slug) else {})}
 
 
 def _roles(ctx: ActingContext) -> Iterator[Stored]:
     """Yield the roles of the tenant, without default roles that were not changed."""
     for role in roles_of_tenant(ctx.tenant_id):
-        scopes = role_scopes(role.slug, tenant_id=ctx.tenant_id)
-        if scopes != DEFAULT_ROLES.get(role.slug):
-            yield Stored(role.slug, whole("Role", role.slug, {"scopes": _names(scopes)}))
+        spec = _spec(role.slug, role_scopes(role.slug, tenant_id=ctx.tenant_id), Visibility(role.visibility))
+        if spec != _spec(role.slug, DEFAULT_ROLES.get(role.slug), default_visibility(role.slug)):
+            yield Stored(role.slug, whole("Role", role.slug, spec))
 
 
 def _remove_role(name: str, ctx: ActingContext) -> None:
     """Remove a role; reset a default role to its default scopes instead."""
     if name in DEFAULT_ROLES:
-        define_role(name, DEFAULT_ROLES[name], ctx=ctx)
+        _set_role(name, DEFAULT_ROLES[name], default_visibility(name), exists=True, ctx=ctx)
         return
     check_nobody_asks("role", name, ctx=ctx)
     remove_role(name, ctx=ctx)

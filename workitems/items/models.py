@@ -1,0 +1,51 @@
+"""Participants of work items, and the view of all principals whose own a work item is or whom it names."""
+
+from __future__ import annotations
+
+from django.db import models
+
+from threada_site.database.constraints import tenant_constraints
+from threada_site.tenancy.models import TenantRow, User
+
+
+class Participant(TenantRow):
+    """A principal whom a work item names, besides the requester and the submitter: an eligible approver.
+
+    Stored only for principals that do not see the whole tenant.
+    """
+
+    work_item = models.ForeignKey(
+        "workitems.WorkItem", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="participants"
+    )
+    principal = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("participant", references=("work_item",)),
+            models.UniqueConstraint(fields=["tenant", "principal", "work_item"], name="participant_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "work_item"], name="participant_item_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.principal} in {self.work_item}"
+
+
+class Party(models.Model):
+    """Row of the view `workitems_party`: a work item, and a principal whose own it is or whom it names.
+
+    The parties of one principal form a one-to-one relation with work items, so queries must filter by principal. Lists
+    of own work items are ordered and bounded by `work_item_id` of this view, which is a union of three index scans.
+    """
+
+    work_item = models.OneToOneField(
+        "workitems.WorkItem", on_delete=models.DO_NOTHING, db_constraint=False, primary_key=True, related_name="party"
+    )
+    tenant_id = models.UUIDField()
+    principal_id = models.UUIDField()
+
+    class Meta:
+        managed = False
+        db_table = "workitems_party"
+
+    def __str__(self) -> str:
+        return f"{self.principal_id} in {self.work_item_id}"
