@@ -65,6 +65,7 @@ def pages(scene: Scene) -> dict[str, str]:
         "out_of_office": "/console/workitems/delegation/",
         "out_of_office_form": "/console/workitems/delegation/new/",
         "zone": "/console/time-zone/",
+        "security_history": "/console/security-history/",
     }
 
 
