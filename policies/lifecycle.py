@@ -22,13 +22,19 @@ class PolicyVersionStatus(StrEnum):
 
 
 class EmergencyStatus(StrEnum):
-    """Status of an emergency publication. Open: in force on the authority of one person."""
+    """Status of an emergency publication.
 
+    Announced: the stewards are notified, and the version is not in force yet. Open: in force on the authority of one
+    person. Withdrawn: it never came into force.
+    """
+
+    ANNOUNCED = "announced"
     OPEN = "open"
     CONFIRMED = "confirmed"
     REPLACED = "replaced"
     RETIRED = "retired"
     ENDED = "ended"
+    WITHDRAWN = "withdrawn"
 
 
 class ReplayStatus(StrEnum):

@@ -8,6 +8,7 @@ from django.db import models
 from policies.configuration.models import Pack, PackMember, PackVersion
 from policies.documents.overlay import OverlayScope
 from policies.language.time_window import TimeWindow
+from policies.lifecycle import EmergencyStatus
 from policies.replay.models import PolicyReplay, ReplayFinding
 from policies.replay.shadow_models import PolicyShadow, ShadowResult
 from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
@@ -202,6 +203,7 @@ class PolicyVersion(NumberedVersion):
 class EmergencyPublication(TenantRow):
     """A version published by one person alone, in force until its time box ends unless a second person confirms it.
 
+    It is announced first: it comes into force at `takes_effect_at` if the draft still has the announced text.
     If it ends unconfirmed, `replaced_version_id` is put back in force.
     """
 
@@ -219,6 +221,9 @@ class EmergencyPublication(TenantRow):
     status = models.CharField(max_length=16, default="open")
     published_by = models.UUIDField()
     published_at = models.DateTimeField(default=clock.now, editable=False)
+    takes_effect_at = models.DateTimeField()
+    document_sha256 = models.CharField(max_length=64)
+    applies_to_open = models.BooleanField(default=False)
     ends_at = models.DateTimeField()
     closed_by = models.UUIDField(null=True)
     closed_at = models.DateTimeField(null=True)
@@ -226,13 +231,19 @@ class EmergencyPublication(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("emergencypublication", references=("policy", "version")),
-            models.UniqueConstraint(fields=["tenant", "version"], name="emergencypublication_version_once"),
             models.UniqueConstraint(
-                fields=["tenant", "policy"], name="emergencypublication_one_open", condition=models.Q(status="open")
+                fields=["tenant", "version"],
+                name="emergencypublication_version_once",
+                condition=~models.Q(status="withdrawn"),
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "policy"],
+                name="emergencypublication_one_open",
+                condition=models.Q(status__in=["announced", "open"]),
             ),
             models.CheckConstraint(
                 name="emergencypublication_status_known",
-                condition=models.Q(status__in=["open", "confirmed", "replaced", "retired", "ended"]),
+                condition=models.Q(status__in=[status.value for status in EmergencyStatus]),
             ),
             models.CheckConstraint(
                 name="emergencypublication_confirmed_by_another",
@@ -241,7 +252,12 @@ class EmergencyPublication(TenantRow):
             ),
         ]
         indexes = [
-            models.Index(fields=["ends_at"], name="emergencypublication_ends_idx", condition=models.Q(status="open"))
+            models.Index(fields=["ends_at"], name="emergencypublication_ends_idx", condition=models.Q(status="open")),
+            models.Index(
+                fields=["takes_effect_at"],
+                name="emergencypublication_due_idx",
+                condition=models.Q(status="announced"),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -133,8 +133,9 @@ def policies_with_emergencies(ctx: ActingContext) -> QuerySet[Policy]:
 
 
 def unconfirmed_emergencies(ctx: ActingContext) -> QuerySet[EmergencyPublication]:
-    """Return the unconfirmed emergency publications, ordered by their end."""
-    rows = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, status=EmergencyStatus.OPEN)
+    """Return the announced and the unconfirmed emergency publications, ordered by their end."""
+    unconfirmed = [EmergencyStatus.ANNOUNCED, EmergencyStatus.OPEN]
+    rows = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, status__in=unconfirmed)
     return rows.select_related("version__policy").defer("version__document").order_by("ends_at", "id")
 
 

@@ -9,6 +9,7 @@ from django.db.models import Q
 
 from policies.lifecycle import EmergencyStatus, ReplayStatus, ShadowStatus
 from policies.models import EmergencyPublication, PolicyReplay, PolicyShadow
+from policies.publication.announcements import PUT_IN_FORCE
 from policies.replay.request import RUN
 from threada_site.database.roles import platform_role
 from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, REPLAY_QUEUE, enqueue, live_jobs
@@ -29,6 +30,18 @@ def enqueue_due_emergency_ends(*, now: datetime) -> int:
         for tenant_id, emergency_id in found:
             if str(emergency_id) not in live:
                 enqueue(END_EMERGENCY, tenant_id=tenant_id, queue=MAINTENANCE_QUEUE, emergency_id=str(emergency_id))
+    return len(found)
+
+
+def enqueue_due_emergencies(*, now: datetime) -> int:
+    """Enqueue announced emergency publications past their notice that have no live job. Return their number."""
+    with platform_role():
+        due = EmergencyPublication.objects.filter(status=EmergencyStatus.ANNOUNCED, takes_effect_at__lte=now)
+        found = list(due.order_by("takes_effect_at").values_list("tenant_id", "id")[:BATCH])
+        live = live_jobs(PUT_IN_FORCE, "emergency_id", [str(emergency_id) for _, emergency_id in found])
+        for tenant_id, emergency_id in found:
+            if str(emergency_id) not in live:
+                enqueue(PUT_IN_FORCE, tenant_id=tenant_id, queue=MAINTENANCE_QUEUE, emergency_id=str(emergency_id))
     return len(found)
 
 

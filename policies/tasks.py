@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 
+from policies.publication.announcements import PUT_IN_FORCE, put_emergency_in_force
 from policies.publication.emergencies import end_overdue_emergency
 from policies.replay import request as replays
 from policies.replay.run import run_replay as run
@@ -12,6 +13,7 @@ from policies.replay.shadow_run import run_shadow as compare_shadow
 from policies.sweeps import (
     END_EMERGENCY,
     RUN_SHADOW,
+    enqueue_due_emergencies,
     enqueue_due_emergency_ends,
     enqueue_due_replays,
     enqueue_due_shadows,
@@ -31,6 +33,14 @@ def end_emergency(tenant_id: str, emergency_id: str) -> None:
         end_overdue_emergency(uuid.UUID(emergency_id), ctx=ctx)
 
 
+@task(PUT_IN_FORCE, queue=MAINTENANCE_QUEUE)
+def put_in_force(tenant_id: str, emergency_id: str) -> None:
+    """Put an announced emergency publication in force after its notice."""
+    ctx = job_context(tenant_of_job(tenant_id))
+    with unit_of_work(ctx.tenant_id):
+        put_emergency_in_force(uuid.UUID(emergency_id), ctx=ctx)
+
+
 @task(replays.RUN, queue=REPLAY_QUEUE, can_stop=True)
 def run_replay(*, tenant_id: str, replay_id: str, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
     """Run a replay to its end. If the worker shuts down, another worker continues it."""
@@ -45,7 +55,8 @@ def run_shadow(tenant_id: str, shadow_id: str) -> None:
 
 @periodic("policies.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")
 def sweep() -> None:
-    """Enqueue due work every five seconds: emergencies past their time box, idle replays, and shadows."""
+    """Enqueue due work every five seconds: emergencies past notice or time box, idle replays, and shadows."""
+    enqueue_due_emergencies(now=clock.now())
     enqueue_due_emergency_ends(now=clock.now())
     enqueue_due_replays(now=clock.now())
     enqueue_due_shadows()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
 
@@ -22,7 +23,7 @@ from policies.models import EmergencyPublication, PolicyVersion
 from policies.publication.attached import attached_to
 from policies.publication.emergencies import confirm_emergency, end_emergency
 from policies.publication.publish import publish_policy_version, retire_policy_version
-from policies.publication.rules import MAX_REASON, Emergency, check_may_publish
+from policies.publication.rules import MAX_REASON, MIN_REASON, Emergency, check_has_report
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -30,13 +31,16 @@ from threada_site.admin.documents import one_document, with_lines
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.kernel import errors, ids
+from threada_site.admin.reauthentication import reauthenticate
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError, ThreadaError
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.models import User
 
-TIME_BOXES: Final = (("PT1H", "1 hour"), ("PT4H", "4 hours"), ("P1D", "1 day"), ("P3D", "3 days"), ("P7D", "7 days"))
+TIME_BOXES: Final = (("PT1H", "1 hour"), ("PT4H", "4 hours"), ("PT12H", "12 hours"), ("P1D", "24 hours"))
+
+_UNCONFIRMED: Final = (EmergencyStatus.ANNOUNCED, EmergencyStatus.OPEN)
 
 
 @admin.register(PolicyVersion)
@@ -57,7 +61,8 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         return PolicyVersion.objects.filter(tenant_id=ctx.tenant_id).select_related("policy")
 
     def page(self, row: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
-        emergency = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, version=row).first()
+        rows = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, version=row)
+        emergency = rows.order_by("-id").first()
         known = (row.created_by, row.published_by, row.retired_by, *row.written_by)
         people = {person for person in (*known, emergency and emergency.closed_by) if person}
         names: dict[Any, str] = {user.id: str(user) for user in User.objects.filter(id__in=people)}
@@ -74,7 +79,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             "writers": ", ".join(names[writer] for writer in row.written_by if writer in names),
             "emergency": emergency,
             "closed_by": names.get(emergency.closed_by, "the instance") if emergency else "",
-            "may_settle": emergency is not None and emergency.status == EmergencyStatus.OPEN and may_publish,
+            "may_settle": emergency is not None and emergency.status in _UNCONFIRMED and may_publish,
             "is_own": emergency is not None and emergency.published_by == ctx.principal_id,
             "may_publish": is_draft and may_publish,
             **(_publication(row, ctx=ctx) if is_draft and may_publish else {}),
@@ -115,7 +120,8 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
 
     @action(Scope.POLICIES_PUBLISH)
     def publish_in_emergency(self, call: Call) -> Done:
-        """Publish exactly the draft that was shown, as one person, with a time box."""
+        """Announce the publication of exactly the draft that was shown, as one person, with a time box."""
+        call.ctx = reauthenticate(call.request, call.ctx)
         draft = self._draft_shown(call)
         lasts = call.sent("lasts")
         if lasts not in dict(TIME_BOXES):
@@ -124,8 +130,8 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         applies_to_open = call.sent("applies_to_open") == "on"
         published = publish_policy_version(draft, ctx=call.ctx, applies_to_open=applies_to_open, emergency=emergency)
         return Done(
-            f"Version {draft.number} is in force for {dict(TIME_BOXES)[lasts]}, or permanently once confirmed."
-            f"{_in_words(published.warnings)}"
+            f"All stewards are notified. Version {draft.number} comes into force after the notice, for "
+            f"{dict(TIME_BOXES)[lasts]}, or permanently once confirmed.{_in_words(published.warnings)}"
         )
 
     @action(Scope.POLICIES_PUBLISH)
@@ -138,6 +144,8 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
     def end_emergency(self, call: Call) -> Done:
         """End an emergency publication before its time box."""
         ended = end_emergency(self._emergency(call), ctx=call.ctx)
+        if ended.status == EmergencyStatus.WITHDRAWN:
+            return Done(f"The emergency publication of version {ended.version.number} is withdrawn.")
         return Done(f"Version {ended.version.number} is retired; the previous version is in force again.")
 
     @action(Scope.POLICIES_PUBLISH)
@@ -158,7 +166,8 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
 
     def _emergency(self, call: Call) -> EmergencyPublication:
         version = self._version(call)
-        found = EmergencyPublication.objects.filter(tenant_id=call.ctx.tenant_id, version=version).first()
+        rows = EmergencyPublication.objects.filter(tenant_id=call.ctx.tenant_id, version=version)
+        found = rows.order_by("-id").first()
         if found is None:
             raise errors.TransitionNotAllowed(f"Version {version.number} was not published in an emergency.")
         return found
@@ -187,7 +196,7 @@ def _publication(draft: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
     except ThreadaError:
         warnings = []  # publication reports the errors
     try:
-        check_may_publish(attached, four_eyes=four_eyes, ctx=ctx)
+        check_has_report(attached, four_eyes=four_eyes)
     except ThreadaError as refusal:
         why_not = refusal.detail
     return {
@@ -196,5 +205,8 @@ def _publication(draft: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
         "why_not": why_not,
         "warnings": warnings,
         "time_boxes": TIME_BOXES,
+        "shortest_reason": MIN_REASON,
         "longest_reason": MAX_REASON,
+        "asks_password": not ctx.recently_reauthenticated(clock.now()),
+        "notice_s": settings.THREADA_EMERGENCY_NOTICE_SECONDS,
     }

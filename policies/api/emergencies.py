@@ -32,7 +32,8 @@ class ConfirmEmergency(TenantView):
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Confirm an emergency publication. The version stays in force. The publisher cannot confirm it."""
+        """Confirm an emergency publication. The version stays in force. Only a person who is independent of the
+        publisher can confirm it."""
         EMPTY.check(request.data)
         emergency = _emergency(self, request, policy_id, version)
         return answer_version(confirm_emergency(emergency, ctx=request.auth).version)
@@ -54,8 +55,8 @@ class EndEmergency(TenantView):
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """End an emergency publication.
 
-        The version is retired and the previous version is put back in force, as at the end of the time box. Open
-        steps of the version are re-evaluated.
+        One that is only announced is withdrawn. Otherwise the version is retired and the previous version is put back
+        in force, as at the end of the time box. Open steps of the version are re-evaluated.
         """
         EMPTY.check(request.data)
         emergency = _emergency(self, request, policy_id, version)
@@ -64,7 +65,8 @@ class EndEmergency(TenantView):
 
 def _emergency(view: TenantView, request: Any, policy_id: str, name: str) -> EmergencyPublication:
     version = version_asked(view, request, policy_id, name)
-    found = EmergencyPublication.objects.filter(tenant_id=request.auth.tenant_id, version=version).first()
+    rows = EmergencyPublication.objects.filter(tenant_id=request.auth.tenant_id, version=version)
+    found = rows.order_by("-id").first()
     if found is None:
         raise errors.TransitionNotAllowed(f"Version {version.number} was not published in an emergency.")
     return found

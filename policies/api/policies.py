@@ -185,24 +185,26 @@ class PublishPolicyVersion(TenantView):
         tag="Policies",
         body=PUBLISH_VERSION,
         answers={200: PUBLISHED_VERSION},
+        may_need_confirmation=True,
         takes_if_match=True,
         reasons=(
             "policy_document_invalid",
             "policy_tests_failed",
             "version_not_draft",
             "person_required",
-            "second_person_required",
+            "step_up_required",
             "replay_report_required",
             "emergency_pending",
+            "emergency_not_available",
         ),
         headers=("ETag",),
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Send `If-Match` to publish exactly what was read. The previous version is not retired: its open steps keep it
-        unless `applies_to_open` re-evaluates them. If the tenant requires four eyes, writers of the draft cannot
-        publish it, and a finished replay of it is required; with `emergency` one person can publish it until the time
-        box ends or a second person confirms it."""
+        unless `applies_to_open` re-evaluates them. If the tenant requires four eyes, a finished replay of the draft is
+        required, and the answer is 202: a person who is independent of its writers and of the proposer must publish the
+        change set. `emergency` needs a session with a recent password, so a token is refused."""
         body = PUBLISH_VERSION.check(request.data)
         found = version_asked(self, request, policy_id, version)
         locked_policy_of(found, ctx=request.auth)
@@ -226,6 +228,7 @@ class RetirePolicyVersion(TenantView):
         tag="Policies",
         body=EMPTY,
         answers={200: POLICY_VERSION},
+        may_need_confirmation=True,
         reasons=("transition_not_allowed",),
         headers=("ETag",),
     )

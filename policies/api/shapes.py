@@ -14,7 +14,7 @@ from policies.documents.workflow import (
     ON_REJECT,
 )
 from policies.language.rules import Effect
-from policies.publication.rules import MAX_REASON
+from policies.publication.rules import MAX_REASON, MIN_REASON
 from threada_site.api.shapes import SLUG, shape
 
 _INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "maxLength": 40}
@@ -94,12 +94,12 @@ PUBLISH_VERSION: Final = shape(
         "emergency": {
             "type": "object",
             "properties": {
-                "reason": {"type": "string", "minLength": 1, "maxLength": MAX_REASON},
-                "lasts": {"type": "string", "description": "Time box, PT5M to P7D."},
+                "reason": {"type": "string", "minLength": MIN_REASON, "maxLength": MAX_REASON},
+                "lasts": {"type": "string", "description": "Time box, PT5M to P1D."},
             },
             "required": ["reason", "lasts"],
             "additionalProperties": False,
-            "description": "Publish as one person. Unless confirmed in time, the previous version returns.",
+            "description": "Publish as one person. Only the console can: a token is refused (`step_up_required`).",
         },
     },
     example={"applies_to_open": False},

@@ -747,6 +747,9 @@ class Migration(migrations.Migration):
                 ("status", models.CharField(default="open", max_length=16)),
                 ("published_by", models.UUIDField()),
                 ("published_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("takes_effect_at", models.DateTimeField()),
+                ("document_sha256", models.CharField(max_length=64)),
+                ("applies_to_open", models.BooleanField(default=False)),
                 ("ends_at", models.DateTimeField()),
                 ("closed_by", models.UUIDField(null=True)),
                 ("closed_at", models.DateTimeField(null=True)),
@@ -755,21 +758,35 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(
                         condition=models.Q(("status", "open")), fields=["ends_at"], name="emergencypublication_ends_idx"
-                    )
+                    ),
+                    models.Index(
+                        condition=models.Q(("status", "announced")),
+                        fields=["takes_effect_at"],
+                        name="emergencypublication_due_idx",
+                    ),
                 ],
                 "constraints": [
                     RowLevelSecurity(name="emergencypublication_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="emergencypublication_tenant_id_key"),
                     TenantForeignKey(field="policy", name="emergencypublication_policy_fk"),
                     TenantForeignKey(field="version", name="emergencypublication_version_fk"),
-                    models.UniqueConstraint(fields=("tenant", "version"), name="emergencypublication_version_once"),
                     models.UniqueConstraint(
-                        condition=models.Q(("status", "open")),
+                        condition=models.Q(("status", "withdrawn"), _negated=True),
+                        fields=("tenant", "version"),
+                        name="emergencypublication_version_once",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ["announced", "open"])),
                         fields=("tenant", "policy"),
                         name="emergencypublication_one_open",
                     ),
                     models.CheckConstraint(
-                        condition=models.Q(("status__in", ["open", "confirmed", "replaced", "retired", "ended"])),
+                        condition=models.Q(
+                            (
+                                "status__in",
+                                ["announced", "open", "confirmed", "replaced", "retired", "ended", "withdrawn"],
+                            )
+                        ),
                         name="emergencypublication_status_known",
                     ),
                     models.CheckConstraint(

@@ -7,77 +7,63 @@ serialized.
 from __future__ import annotations
 
 import uuid
-from typing import Final
 
 from policies.drafts.edit import version_entry
 from policies.lifecycle import EmergencyStatus, PolicyVersionStatus
 from policies.models import EmergencyPublication, Policy, PolicyVersion
-from policies.publication.rules import Emergency, check_may_confirm
+from policies.publication.in_force import enqueue_re_evaluation
+from policies.publication.rules import check_may_confirm
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.errors import EmergencyPending, TransitionNotAllowed
-
-RE_EVALUATE_FOR_POLICIES: Final = "workitems.re_evaluate_for_policies"
-"""Task that supersedes open steps pinning one of `policy_version_ids` (UUIDs as text) and re-evaluates them."""
-
-
-def open_emergency(
-    version: PolicyVersion, emergency: Emergency, *, policy: Policy, replaces: uuid.UUID | None, ctx: ActingContext
-) -> EmergencyPublication:
-    """Create the emergency publication of a version. Raises `EmergencyPending` while another one is open."""
-    if open_emergency_of(policy) is not None:
-        raise EmergencyPending
-    now = version.published_at or clock.now()
-    return EmergencyPublication.objects.create(
-        tenant_id=ctx.tenant_id,
-        policy=policy,
-        version=version,
-        replaced_version_id=replaces,
-        reason=emergency.reason.strip(),
-        published_by=ctx.principal_id,
-        published_at=now,
-        ends_at=now + emergency.lasts,
-    )
+from threada_site.kernel.errors import TransitionNotAllowed
+from threada_site.tenancy.independence import are_independent, read_controllers
 
 
 def replace_emergency(policy: Policy, *, by: PolicyVersion, ctx: ActingContext) -> None:
-    """Retire the version of an open emergency, because the version `by` is published.
+    """Retire the version of an open emergency, or withdraw an announced one, because the version `by` is published.
 
     Receipt `policy.emergency_ended`.
     """
     found = open_emergency_of(policy)
-    if found is not None:
+    if found is None:
+        return
+    if found.status == EmergencyStatus.ANNOUNCED:
+        close_emergency(found, EmergencyStatus.WITHDRAWN, ctx=ctx)
+    else:
         _retire(found, EmergencyStatus.REPLACED, in_force=by, ctx=ctx)
 
 
 def note_retired(policy: Policy, *, ctx: ActingContext) -> None:
     """Close the open emergency of the policy, if any, because its version was retired."""
     found = open_emergency_of(policy)
-    if found is not None:
+    if found is not None and found.status == EmergencyStatus.OPEN:
         _close(found, EmergencyStatus.RETIRED, ctx=ctx)
 
 
 def open_emergency_of(policy: Policy) -> EmergencyPublication | None:
-    """Return the open emergency of a locked policy, or None."""
-    rows = EmergencyPublication.objects.filter(tenant_id=policy.tenant_id, policy=policy, status=EmergencyStatus.OPEN)
+    """Return the announced or open emergency of a locked policy, or None."""
+    rows = EmergencyPublication.objects.filter(
+        tenant_id=policy.tenant_id, policy=policy, status__in=[EmergencyStatus.ANNOUNCED, EmergencyStatus.OPEN]
+    )
     return rows.select_for_update(of=("self",)).first()
 
 
 def confirm_emergency(emergency: EmergencyPublication, *, ctx: ActingContext) -> EmergencyPublication:
-    """Confirm an emergency publication as a second person; the version stays in force.
+    """Confirm an emergency publication as an independent person; the version stays in force.
 
     Receipt `policy.emergency_confirmed`. Raises `TransitionNotAllowed` when it is not open, `EmergencyOver`,
     `PersonRequired`, `SecondPersonRequired`.
     """
-    _, found = _locked(emergency, ctx=ctx)
+    _, found = locked_emergency(emergency, ctx=ctx)
     _check_is_open(found)
     now = clock.now()
-    check_may_confirm(published_by=found.published_by, ends_at=found.ends_at, now=now, ctx=ctx)
+    controllers = read_controllers(ctx.tenant_id, {ctx.principal_id, found.published_by})
+    is_independent = are_independent(ctx.principal_id, found.published_by, controllers)
+    check_may_confirm(is_independent=is_independent, ends_at=found.ends_at, now=now, ctx=ctx)
     _close(found, EmergencyStatus.CONFIRMED, ctx=ctx)
     record(_entry("policy.emergency_confirmed", found), ctx=ctx)
     return found
@@ -87,9 +73,13 @@ def end_emergency(emergency: EmergencyPublication, *, ctx: ActingContext) -> Eme
     """End an emergency publication: retire its version and put the previous version back in force.
 
     If the previous version was retired, nothing is in force and the policy denies. Open steps of the retired version
-    are re-evaluated. Receipt `policy.emergency_ended`. Raises `TransitionNotAllowed` when it is not open.
+    are re-evaluated. An announced one is withdrawn. Receipt `policy.emergency_ended`. Raises `TransitionNotAllowed`
+    when it is not open.
     """
-    policy, found = _locked(emergency, ctx=ctx)
+    policy, found = locked_emergency(emergency, ctx=ctx)
+    if found.status == EmergencyStatus.ANNOUNCED:
+        close_emergency(found, EmergencyStatus.WITHDRAWN, ctx=ctx)
+        return found
     _check_is_open(found)
     policy.in_force = _back_in_force(found, ctx=ctx)
     policy.save(update_fields=["in_force"])
@@ -103,7 +93,7 @@ def end_overdue_emergency(emergency_id: uuid.UUID, *, ctx: ActingContext) -> boo
     found = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, id=emergency_id).first()
     if found is None:
         return False
-    _, locked = _locked(found, ctx=ctx)
+    _, locked = locked_emergency(found, ctx=ctx)
     if locked.status != EmergencyStatus.OPEN or clock.now() < locked.ends_at:
         return False
     end_emergency(locked, ctx=ctx)
@@ -123,7 +113,7 @@ def _retire(
     _close(emergency, status, ctx=ctx)
     back = in_force.public_id if in_force else None
     record(_entry("policy.emergency_ended", emergency, in_force=back), ctx=ctx)
-    enqueue(RE_EVALUATE_FOR_POLICIES, tenant_id=ctx.tenant_id, policy_version_ids=[str(version.id)])
+    enqueue_re_evaluation([version.id], ctx=ctx)
 
 
 def _back_in_force(emergency: EmergencyPublication, *, ctx: ActingContext) -> PolicyVersion | None:
@@ -141,7 +131,14 @@ def _back_in_force(emergency: EmergencyPublication, *, ctx: ActingContext) -> Po
     return before
 
 
-def _locked(emergency: EmergencyPublication, *, ctx: ActingContext) -> tuple[Policy, EmergencyPublication]:
+def close_emergency(emergency: EmergencyPublication, status: EmergencyStatus, *, ctx: ActingContext) -> None:
+    """Close an emergency publication without a change of the rules. Receipt `policy.emergency_ended`."""
+    _close(emergency, status, ctx=ctx)
+    record(_entry("policy.emergency_ended", emergency), ctx=ctx)
+
+
+def locked_emergency(emergency: EmergencyPublication, *, ctx: ActingContext) -> tuple[Policy, EmergencyPublication]:
+    """Lock and return the policy and the current row of an emergency publication."""
     require_unit_of_work(ctx.tenant_id)
     policy = Policy.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, id=emergency.policy_id)
     rows = EmergencyPublication.objects.select_for_update(of=("self",)).select_related("version__policy")

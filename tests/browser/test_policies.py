@@ -26,7 +26,7 @@ MEDIUM = {"vendor": "Hooli", "amount_minor": 700_000}
 def two_people(demo: Demo) -> Demo:
     """Create an author and a publisher in a tenant that requires four eyes."""
     ctx = acting_system(demo.tenant)
-    for name, roles in (("ann", ["policy_author"]), ("pat", ["policy_publisher"])):
+    for name, roles in (("ann", ["policy_author"]), ("pat", ["policy_publisher"]), ("pia", ["policy_publisher"])):
         person = make_principal(demo.tenant, name, roles=roles)
         with unit_of_work(demo.tenant.id):
             set_password(person, PASSWORD, ctx=ctx)
@@ -93,8 +93,19 @@ def test_a_draft_is_written_replayed_and_published_by_a_second_person(two_people
     expect(browser.locator("ins").first).to_have_text("500000")
     assert not page.overflows()
     browser.goto(draft)
-    browser.get_by_role("button", name="Publish version 2", exact=True).click()
-    expect(browser.get_by_text("Version 2 is in force.")).to_be_visible()
+    browser.get_by_role("button", name="Propose version 2", exact=True).click()
+    expect(browser.get_by_text("A second person must publish this change:")).to_be_visible()
+    browser.get_by_role("link", name="Publish version 2 of payments").click()
+    change_set = browser.url
+    expect(browser.get_by_text("You have a part in this change")).to_be_visible()
+    page.sign_out()
+
+    page.sign_in("pia", PASSWORD)
+    browser.goto(change_set)
+    expect(browser.locator("ins").first).to_be_visible()
+    assert not page.overflows()
+    browser.get_by_role("button", name="Publish change set").click()
+    expect(browser.get_by_text("Published: Publish version 2 of payments.")).to_be_visible()
     second = demo.api("admin").get("/policies/payments").json()["policy_version_id"]
     assert second != first
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+from pytest_django import Settings
 
 from policies.models import EmergencyPublication, PolicyVersion
 from tests.console.sign_in import Console
@@ -178,9 +181,6 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
     with unit_of_work(demo.tenant.id):
         turn_on_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
     page = drafted(demo, console)
-    own = console("admin").get(f"{page}change/").content.decode()
-    assert "You wrote this draft" in own
-    assert ">Publish version" not in own
     demo.join("pat", roles=("policy_publisher",))
     browser = console("pat")
     assert "A replay of the draft is required" in browser.get(f"{page}change/").content.decode()
@@ -191,10 +191,24 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
     run_jobs()
     shown = browser.get(f"{page}change/").content.decode()
     assert "would differ" in shown
-    assert "Version 2 is in force." in browser.post(f"{page}publish/", sent, follow=True).content.decode()
+    assert ">Propose version 2<" in shown
+    proposed = browser.post(f"{page}publish/", sent, follow=True).content.decode()
+    assert "A second person must publish this change: " in proposed
+    (address,) = set(re.findall(r'href="(/console/tenancy/changeset/chg_\w+)/change/"', proposed))
+    demo.join("pia", roles=("policy_publisher",))
+    shown = console("pia").get(f"{address}/change/").content.decode()
+    (digest,) = re.findall(r'name="digest" value="(\w{64})"', shown)
+    assert "flipped" in shown
+    author = console("admin").post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
+    assert "second_person_required" in author
+    console("pia").post(f"{address}/publish/", {"digest": digest})
+    assert demo.client.get("/policies/payments").json()["version"] == 2
 
 
-def test_an_emergency_is_shown_until_a_second_person_confirms_it(demo: Demo, console: Console) -> None:
+def test_an_emergency_is_shown_until_a_second_person_confirms_it(
+    demo: Demo, console: Console, settings: Settings
+) -> None:
+    settings.THREADA_EMERGENCY_NOTICE_SECONDS = 0
     with unit_of_work(demo.tenant.id):
         turn_on_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
     page = drafted(demo, console)
@@ -204,8 +218,13 @@ def test_an_emergency_is_shown_until_a_second_person_confirms_it(demo: Demo, con
         "Choose a time box"
         in admin.post(f"{page}publish-in-emergency/", {**sent, "lasts": "P1000D"}, follow=True).content.decode()
     )
-    published = admin.post(f"{page}publish-in-emergency/", sent, follow=True).content.decode()
-    assert "in force for 4 hours, or permanently once confirmed." in published
+    refused = admin.post(f"{page}publish-in-emergency/", sent, follow=True).content.decode()
+    assert "(step_up_required)" in refused
+    with_password = {**sent, "password": demo.secrets.passwords["admin"]}
+    announced = admin.post(f"{page}publish-in-emergency/", with_password, follow=True).content.decode()
+    assert "for 4 hours, or permanently once confirmed." in announced
+    assert "in an emergency, by one person: The bank answers twice." in announced
+    run_jobs()
     demo.join("pat", roles=("policy_publisher",))
     pat = console("pat")
     for browser in (admin, pat):

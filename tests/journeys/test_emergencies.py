@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from pytest_django import Settings
 
-from policies.models import EmergencyPublication, Policy
+from policies.models import EmergencyPublication, Policy, PolicyVersion
+from policies.publication.publish import publish_policy_version
+from policies.publication.rules import Emergency
 from policies.sweeps import enqueue_due_emergency_ends
-from tests.factories import acting_system
+from tests.factories import acting, acting_system
 from tests.journeys.demo import LARGE, SMALL, Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.kernel import clock
+from threada_site.kernel.context import Authentication, AuthenticationMethod
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
+from threada_site.tenancy.models import User
 
-EMERGENCY = {"emergency": {"reason": "Finance is away.", "lasts": "PT1H"}}
+EMERGENCY = Emergency("The finance team is away.", timedelta(hours=1))
 ONE_OF_SECURITY = {
     "rules": [
         {
@@ -31,14 +37,21 @@ ONE_OF_SECURITY = {
 
 
 @pytest.fixture
-def first(demo: Demo) -> str:
+def first(demo: Demo, settings: Settings) -> str:
     """Publish a version in an emergency by `admin`. Return the version that was in force before."""
+    settings.THREADA_EMERGENCY_NOTICE_SECONDS = 0
     with unit_of_work(demo.tenant.id):
         turn_on_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
     admin = demo.api("admin")
     before = admin.get("/policies/payments").json()["policy_version_id"]
     admin.post("/policies/payments/versions", {"document": ONE_OF_SECURITY})
-    assert admin.post("/policies/payments/versions/2/publish", EMERGENCY).status_code == 200
+    user = User.objects.get(username="admin")
+    session = Authentication(method=AuthenticationMethod.SESSION)
+    ctx = replace(acting(demo.tenant, user), authentication=session, reauthenticated_at=clock.now())
+    with unit_of_work(demo.tenant.id):
+        draft = PolicyVersion.objects.get(policy__slug="payments", number=2)
+        publish_policy_version(draft, ctx=ctx, emergency=EMERGENCY)
+    demo.wait()
     return str(before)
 
 

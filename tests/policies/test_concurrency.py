@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from datetime import timedelta
 from threading import Event
 from typing import Any
 
@@ -30,8 +29,8 @@ from policies.models import (
 )
 from policies.publication.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
 from policies.publication.publish import publish_policy_version, retire_policy_version, upsert_policy
-from policies.publication.rules import Emergency
 from tests.factories import acting, make_principal
+from tests.policies.emergencies import alone
 from tests.policies.rulebooks import PAYMENT_RUN, PAYMENTS, asking, put_in_force, put_payment_run, receipts, rule, spec
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
@@ -203,7 +202,7 @@ class TestEmergencies:
         with unit_of_work(ctx.tenant_id):
             upsert_policy("payments", ALLOW, ctx=ctx)
             draft = draft_policy_version("payments", DENY, ctx=ctx).row
-            publish_policy_version(draft, ctx=ctx, emergency=Emergency("fire", timedelta(hours=1)))
+            alone(draft, ctx)
             return EmergencyPublication.objects.get()
 
     @pytest.fixture

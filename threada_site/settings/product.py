@@ -39,6 +39,10 @@ THREADA_REFUSAL_HANDLER = "telemetry.receipts.refusals.record_refusal"
 THREADA_CHANGE_SET_HANDLER = "threada_site.identity.change_sets.propose.propose"
 # Function that records the first use of a credential from a network, by name for the same reason.
 THREADA_NEW_NETWORK_HANDLER = "telemetry.receipts.networks.record_new_network"
+# Seconds between the notice to all stewards and the effect of an emergency publication, and the hours after the end of
+# one until the next of the same policy.
+THREADA_EMERGENCY_NOTICE_SECONDS = number("THREADA_EMERGENCY_NOTICE_SECONDS", 60)
+THREADA_EMERGENCY_COOLDOWN_HOURS = number("THREADA_EMERGENCY_COOLDOWN_HOURS", 24)
 # How many decision steps one batch may decide together (200 at most), by the risk of the riskiest: `high` with any risk
 # flag, `elevated` for these data classes, `low` else.
 THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "high": 5})

@@ -177,7 +177,15 @@ EXPECTED_RECEIPTS: Final = (
     ReceiptExpectation("pack.removed", _at("inputs.pack"), Pack, _text, _SLUG, _WITHDRAWN),
     ReceiptExpectation("policy.version_drafted", _VERSION, PolicyVersion, _id(ids.POLICY_VERSION)),
     ReceiptExpectation(
-        "policy.published_in_emergency", _VERSION, EmergencyPublication, _id(ids.POLICY_VERSION), _OF_VERSION
+        "policy.emergency_announced", _VERSION, EmergencyPublication, _id(ids.POLICY_VERSION), _OF_VERSION
+    ),
+    ReceiptExpectation(
+        "policy.published_in_emergency",
+        _VERSION,
+        EmergencyPublication,
+        _id(ids.POLICY_VERSION),
+        _OF_VERSION,
+        ~Q(status__in=["announced", "withdrawn"]),
     ),
     ReceiptExpectation(
         "policy.emergency_confirmed",
@@ -193,7 +201,7 @@ EXPECTED_RECEIPTS: Final = (
         EmergencyPublication,
         _id(ids.POLICY_VERSION),
         _OF_VERSION,
-        Q(status__in=["ended", "replaced"]),
+        Q(status__in=["ended", "replaced", "withdrawn"]),
     ),
     ReceiptExpectation("overlay.added", _OVERLAY, Overlay, _id(ids.OVERLAY)),
     ReceiptExpectation("policy.shadow_started", _SHADOW, PolicyShadow, _id(ids.POLICY_SHADOW)),

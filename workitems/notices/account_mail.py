@@ -32,6 +32,7 @@ _SUBJECTS: Final = {
     "delegation_received": "You are named as a delegate",
     "delegation_proposed": "A delegation asks for your consent",
     "delegation_confirmed": "Your delegation was confirmed by a second person",
+    "policy_emergency": "Emergency publication of a policy",
 }
 _SENTENCES: Final = {
     "credential_issued": "{by} issued the token {what!r} in your name.",
@@ -39,9 +40,17 @@ _SENTENCES: Final = {
     "delegation_received": "{by} named you as the delegate of {what}.",
     "delegation_proposed": "{by} proposed {what} as your delegate. Open Out of office to consent or to end it.",
     "delegation_confirmed": "{by} confirmed {what} as your delegate. You can end this under Out of office.",
+    "policy_emergency": "{by} publishes the policy {what} alone, in an emergency.",
 }
-_TOKENS: Final = "admin:tenancy_personaltoken_changelist"
-_DELEGATIONS: Final = "admin:workitems_delegation_changelist"
+_TOKENS: Final = ("Your tokens", "admin:tenancy_personaltoken_changelist")
+_DELEGATIONS: Final = ("Out of office", "admin:workitems_delegation_changelist")
+_PAGES: Final = {
+    "delegation_received": _DELEGATIONS,
+    "delegation_proposed": _DELEGATIONS,
+    "delegation_confirmed": _DELEGATIONS,
+    "policy_emergency": ("Policies", "admin:policies_policy_changelist"),
+}
+"""Kind of a notice → title and name of the page that it links to; others link to the person's tokens."""
 
 log = structlog.get_logger("threada.notices")
 
@@ -84,11 +93,13 @@ def send_personal_notice(person_id: uuid.UUID, kind: str, *, what: str, by: str,
         except Undecryptable:
             chat = None
     subject = f"[{ctx.tenant_slug}] {_SUBJECTS[kind]}"
+    page, address = _PAGES.get(kind, _TOKENS)
     context = {
         "name": person.display_name or person.username,
         "sentence": _SENTENCES[kind].format(what=what, by=by),
         "tenant": ctx.tenant_slug,
-        "url": console_link(_DELEGATIONS if kind.startswith("delegation_") else _TOKENS),
+        "page": page,
+        "url": console_link(address),
     }
     text = render_to_string("notices/personal.txt", context)
     addresses = {person.email, wishes.mail_address} - {""} if mail_is_set_up() else set()

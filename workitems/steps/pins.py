@@ -10,7 +10,7 @@ from integrations import selectors as integration_selectors
 from integrations.configuration.configure import RE_EVALUATE_FOR_INTEGRATIONS
 from integrations.models import Execution
 from policies.locks import lock_pins
-from policies.publication.publish import RE_EVALUATE_FOR_POLICIES
+from policies.publication.in_force import RE_EVALUATE_FOR_POLICIES
 from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import errors
 from workitems.models import DecisionStep

@@ -37,6 +37,7 @@ _EMERGENCY: Final = inline(
     field("reason", TEXT),
     field("published_by", FieldType(TEXT.schema, public_id(ids.PRINCIPAL).encode)),
     field("published_at", INSTANT),
+    field("takes_effect_at", INSTANT, description="End of the notice to all stewards."),
     field("ends_at", INSTANT),
     field("closed_by", maybe_public_id(ids.PRINCIPAL)),
     field("closed_at", MAYBE_INSTANT),
@@ -54,7 +55,8 @@ def _emergency_field(source: Any) -> Field:
 
 
 def _emergency_of(version: PolicyVersion | None) -> EmergencyPublication | None:
-    return next(iter(version.emergencies.all()), None) if version else None
+    """Return the newest emergency publication of a version, or None."""
+    return max(version.emergencies.all(), key=lambda emergency: emergency.id, default=None) if version else None
 
 
 def _in_force(attribute: str) -> Any:

@@ -25,8 +25,6 @@ from policies.documents.overlay import OverlayScope
 from policies.drafts.edit import draft_policy_version
 from policies.models import EmergencyPublication, Overlay, PolicyVersion
 from policies.publication.emergencies import confirm_emergency, end_emergency
-from policies.publication.publish import publish_policy_version
-from policies.publication.rules import Emergency
 from policies.replay.request import ReplayRequest, cancel_replay, request_replay
 from policies.replay.run import _become_failed, run_replay
 from policies.replay.shadows import end_shadow, start_shadow
@@ -35,6 +33,7 @@ from telemetry.exports import job as export_job
 from telemetry.exports import request as exports
 from telemetry.exports.request import cancel_export, create_export, expire_export
 from telemetry.models import Receipt, SealQueueEntry, TelemetryExport
+from tests.policies.emergencies import alone
 from tests.policies.rulebooks import rule, spec
 from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case
@@ -55,7 +54,6 @@ from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, s
 from workitems.retention.upsert_rule import withdraw_retention
 from workitems.steps.delegations import OutOfOffice, consent_to_delegation, delegate, end_delegation
 
-FIRE = Emergency("The bank answers twice.", timedelta(hours=4))
 HOUR = timedelta(hours=1)
 
 
@@ -75,9 +73,10 @@ def _rulebook(office: Office) -> None:
     remove_overlay(Overlay.objects.get(scope_kind="workflow"), ctx=ada)
     for version_rule in ("first", "second"):
         draft = draft_policy_version("rules", spec(rule(version_rule, "allow")), ctx=ada).row
-        publish_policy_version(draft, ctx=ada, emergency=FIRE)
+        alone(draft, ada if version_rule == "first" else office.ctx("bo"))
         opened = EmergencyPublication.objects.latest("id")
-        end_emergency(opened, ctx=ada) if version_rule == "first" else confirm_emergency(opened, ctx=office.ctx("bo"))
+        end_emergency(opened, ctx=ada) if version_rule == "first" else confirm_emergency(opened, ctx=ada)
+        EmergencyPublication.objects.update(closed_at=clock.now() - timedelta(days=2))
 
 
 def _trials(office: Office) -> None:
@@ -107,8 +106,6 @@ def _people(office: Office) -> None:
     define_group("board", ["fay"], ctx=office.system)
     define_group("crew", ["finn"], ctx=office.system)
     remove_group("crew", ctx=office.system)
-    turn_on_four_eyes(POLICY_FOUR_EYES, ctx=ada)
-    end_four_eyes(POLICY_FOUR_EYES, ctx=ada)
     now = clock.now()
     out_of_office = OutOfOffice(delegator=office.people["fay"], delegate=office.people["finn"], ends_at=now + HOUR)
     end_delegation(delegate(out_of_office, ctx=office.ctx("fay")), ctx=office.ctx("fay"))
@@ -174,6 +171,8 @@ def used_office(office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert office.api("ada").post("/packs", {"document": pack}).status_code == 201
     with unit_of_work(office.tenant.id):
         remove_pack("front", ctx=office.ctx("ada"))
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=office.ctx("ada"))
+        end_four_eyes(POLICY_FOUR_EYES, ctx=office.ctx("ada"))
     return office
 
 

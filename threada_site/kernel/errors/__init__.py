@@ -30,6 +30,7 @@ from threada_site.kernel.errors.configuration import (
     ChangeSetStale,
     ConfirmationRequired,
     DocumentInvalid,
+    EmergencyNotAvailable,
     EmergencyOver,
     EmergencyPending,
     InUse,

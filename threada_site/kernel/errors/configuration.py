@@ -126,6 +126,13 @@ class EmergencyPending(ValidationRefusal):
     advice = "Ask a second person to confirm the emergency publication, or end it."
 
 
+class EmergencyNotAvailable(ValidationRefusal):
+    reason_code = "emergency_not_available"
+    status = 409
+    title = "No emergency publication of this policy is possible now"
+    advice = "Publish the version with a second person."
+
+
 class EmergencyOver(ValidationRefusal):
     reason_code = "emergency_over"
     status = 409

@@ -1,0 +1,45 @@
+"""Emergency publications by people at the console."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from policies.models import EmergencyPublication, PolicyVersion
+from policies.publication.announcements import put_emergency_in_force
+from policies.publication.publish import publish_policy_version
+from policies.publication.rules import Emergency
+from tests.factories import acting_system
+from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext, Authentication, AuthenticationMethod
+
+FIRE = Emergency("The bank's system answers twice.", timedelta(hours=4))
+
+
+def at_the_console(ctx: ActingContext) -> ActingContext:
+    """Return the context in a session in which the password was entered just now."""
+    session = Authentication(method=AuthenticationMethod.SESSION, at=clock.now(), factors=("password",))
+    return replace(ctx, authentication=session, reauthenticated_at=clock.now())
+
+
+def announced(draft: PolicyVersion, ctx: ActingContext, **more: Any) -> PolicyVersion:
+    """Announce the emergency publication of a draft."""
+    return publish_policy_version(draft, ctx=at_the_console(ctx), emergency=FIRE, **more)
+
+
+def noticed(*, is_in_force: bool = True) -> EmergencyPublication:
+    """Let the time of the notice pass, and put the announced emergency in force."""
+    emergency = EmergencyPublication.objects.get(status="announced")
+    EmergencyPublication.objects.filter(id=emergency.id).update(takes_effect_at=clock.now() - timedelta(seconds=1))
+    assert put_emergency_in_force(emergency.id, ctx=acting_system(emergency.tenant)) == is_in_force
+    emergency.refresh_from_db()
+    return emergency
+
+
+def alone(draft: PolicyVersion, ctx: ActingContext, **more: Any) -> PolicyVersion:
+    """Put a draft in force in an emergency."""
+    version = announced(draft, ctx, **more)
+    noticed()
+    version.refresh_from_db()
+    return version
