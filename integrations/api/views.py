@@ -47,6 +47,7 @@ class Integrations(TenantView):
         tag="Integrations",
         body=PUT_INTEGRATION,
         answers={200: INTEGRATION, 201: INTEGRATION},
+        may_need_confirmation=True,
         reasons=("document_invalid", "secret_reference_not_allowed", "conflict"),
     )
     @idempotent

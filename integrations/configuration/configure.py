@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from django.conf import settings
@@ -22,7 +23,7 @@ from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import enqueue
-from threada_site.kernel.context import ActingContext, EntryPoint
+from threada_site.kernel.context import ActingContext, EntryPoint, Scope
 from threada_site.kernel.errors import (
     Conflict,
     DocumentInvalid,
@@ -31,6 +32,7 @@ from threada_site.kernel.errors import (
     NotFound,
     SecretReferenceNotAllowed,
 )
+from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
 from threada_site.tenancy.versioned_documents import put_version, says_already
 
@@ -59,6 +61,7 @@ def upsert_integration(
         raise Conflict(f"The integration {slug} has the connector {integration.connector}; it cannot be changed.")
     if says_already(integration, spec):
         return UpsertResult(integration, _rename(integration, name, ctx=ctx))
+    _confirm(integration, name or integration.name, spec, ctx=ctx)
     put = put_version(integration, spec, ctx=ctx, name=name or integration.name)
     Action.objects.bulk_create(
         Action(
@@ -96,9 +99,44 @@ def withdraw_integration(slug: str, *, ctx: ActingContext) -> None:
             f"There are open executions on the integration {slug}. Cancel them, or let them end.",
             errors=[FieldError("", f"{execution.public_id} is {execution.status}", "in_use") for execution in found],
         )
+    if row.current_version is not None:
+        require_policy_confirmation(
+            "integration.withdraw",
+            f"Withdraw the integration {slug}",
+            arguments={"integration": slug},
+            before=_state(row, row.name, row.current_version.spec),
+            after=None,
+            ctx=ctx,
+        )
     row.current_version = None
     row.save(update_fields=["current_version"])
     record(Entry(kind="integration.withdrawn", subject=Subject(integration=slug)), ctx=ctx)
+
+
+def _confirm(integration: Integration, name: str, spec: Any, *, ctx: ActingContext) -> None:
+    slug, current = integration.slug, integration.current_version
+    require_policy_confirmation(
+        "integration.put",
+        f"Change the integration {slug}" if current else f"Create the integration {slug}",
+        arguments={"integration": slug, "name": name, "spec": spec},
+        before=_state(integration, integration.name, current.spec) if current else None,
+        after=_state(integration, name, spec),
+        ctx=ctx,
+    )
+
+
+def _state(integration: Integration, name: str, spec: Any) -> dict[str, Any]:
+    return {"integration": integration.slug, "name": name, "spec": spec}
+
+
+@operation("integration.put", scope=Scope.INTEGRATIONS_MANAGE)
+def _put(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    upsert_integration(arguments["integration"], arguments["spec"], name=arguments["name"], ctx=ctx)
+
+
+@operation("integration.withdraw", scope=Scope.INTEGRATIONS_MANAGE)
+def _withdraw(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    withdraw_integration(arguments["integration"], ctx=ctx)
 
 
 def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec") -> IntegrationDocument:
@@ -146,6 +184,8 @@ def _check_stored(document: IntegrationDocument, *, ctx: ActingContext, pointer:
 def _rename(integration: Integration, name: str, *, ctx: ActingContext) -> Change:
     if name in ("", integration.name):
         return Change.UNCHANGED
+    if integration.current_version is not None:
+        _confirm(integration, name, integration.current_version.spec, ctx=ctx)
     integration.name = name
     integration.save(update_fields=["name"])
     record(Entry(kind="integration.renamed", subject=Subject(integration=integration.slug)), ctx=ctx)

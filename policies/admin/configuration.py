@@ -71,9 +71,9 @@ class ChannelAdmin(TenantAdmin):
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = read_slug(form.cleaned_data["slug"])
         call.subject = Subject(channel=slug)
-        result = upsert_channel(slug, name=form.cleaned_data["name"], ctx=call.ctx)
-        if not result.is_new:
+        if selectors.channel_by_slug(slug, ctx=call.ctx) is not None:
             raise errors.Conflict(f"The channel {slug} already exists.")
+        result = upsert_channel(slug, name=form.cleaned_data["name"], ctx=call.ctx)
         return Done(f"The channel {slug} was created.", self.url_of(result.row))
 
     @form_page("Rename", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
@@ -146,9 +146,9 @@ class WorkflowAdmin(TenantAdmin):
             if parsed.id is None:
                 raise errors.DocumentInvalid("Name the workflow: id: my_workflow.")
             call.subject = Subject(workflow=parsed.id)
+            if selectors.all_workflows(call.ctx).filter(slug=parsed.id).exists():
+                raise errors.Conflict(f"The workflow {parsed.id} already exists. Open it to change it.")
             result = upsert_workflow(parsed.id, parsed, ctx=call.ctx)
-        if not result.is_new:
-            raise errors.Conflict(f"The workflow {parsed.id} already exists. Open it to change it.")
         return Done(f"The workflow {parsed.id} was created.", self.url_of(result.row))
 
     @form_page("New version", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Create version")

@@ -46,6 +46,7 @@ class Workflows(TenantView):
         tag="Workflows",
         body=CREATE_WORKFLOW,
         answers={201: WORKFLOW},
+        may_need_confirmation=True,
         reasons=("document_invalid", "conflict"),
         headers=("Location",),
     )
@@ -54,9 +55,13 @@ class Workflows(TenantView):
         body = CREATE_WORKFLOW.check(request.data)
         slug = body["workflow_id"]
         self.subject = Subject(workflow=slug)
-        result = upsert_workflow(slug, _document(body["spec"], name=body.get("name", "")), ctx=request.auth)
+        document = _document(body["spec"], name=body.get("name", ""))
+        exists = errors.Conflict(f"The workflow {slug} exists. Add a version to it, or choose another id.")
+        if selectors.all_workflows(request.auth).filter(slug=slug).exists():
+            raise exists
+        result = upsert_workflow(slug, document, ctx=request.auth)
         if not result.is_new:
-            raise errors.Conflict(f"The workflow {slug} exists. Add a version to it, or choose another id.")
+            raise exists
         location = {"Location": f"/workflows/{slug}"}
         return Response(WORKFLOW.represent_whole(result.row), status=201, headers=location)
 
@@ -91,6 +96,7 @@ class WorkflowVersions(TenantView):
         tag="Workflows",
         body=ADD_WORKFLOW_VERSION,
         answers={200: WORKFLOW_VERSION, 201: WORKFLOW_VERSION},
+        may_need_confirmation=True,
         reasons=("document_invalid",),
     )
     @idempotent
@@ -130,6 +136,7 @@ class Channels(TenantView):
         tag="Channels",
         body=CREATE_CHANNEL,
         answers={201: CHANNEL},
+        may_need_confirmation=True,
         reasons=("conflict",),
         headers=("Location",),
     )
@@ -138,9 +145,12 @@ class Channels(TenantView):
         body = CREATE_CHANNEL.check(request.data)
         slug = body["channel_id"]
         self.subject = Subject(channel=slug)
+        exists = errors.Conflict(f"The channel {slug} exists. Choose another id.")
+        if selectors.channel_by_slug(slug, ctx=request.auth) is not None:
+            raise exists
         result = upsert_channel(slug, ctx=request.auth, name=body.get("name", ""))
         if not result.is_new:
-            raise errors.Conflict(f"The channel {slug} exists. Choose another id.")
+            raise exists
         return Response(CHANNEL.represent(result.row), status=201, headers={"Location": f"/channels/{slug}"})
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from policies.documents.list import ListDocument
+from collections.abc import Mapping
+from typing import Any
+
+from policies.documents.list import ListDocument, parse_list
 from policies.locks import locked_by_slug
 from policies.models import List
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
 from threada_site.tenancy.versioned_documents import put_version, says_already
 
@@ -24,6 +28,14 @@ def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Ups
     items = list(document.items)
     if says_already(row, items):
         return UpsertResult(row, Change.UNCHANGED)
+    require_policy_confirmation(
+        "list.put",
+        f"Change the list {slug}" if row.current_version else f"Create the list {slug}",
+        arguments={"list": slug, "items": items},
+        before={"list": slug, "items": row.current_version.spec} if row.current_version else None,
+        after={"list": slug, "items": items},
+        ctx=ctx,
+    )
     put = put_version(row, items, ctx=ctx)
     record(
         Entry(
@@ -34,3 +46,8 @@ def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Ups
         ctx=ctx,
     )
     return UpsertResult(row, put.change)
+
+
+@operation("list.put", scope=Scope.POLICIES_PUBLISH)
+def _put(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    upsert_list(arguments["list"], parse_list({"items": arguments["items"]}), ctx=ctx)

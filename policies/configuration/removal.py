@@ -6,10 +6,11 @@ versions kept, and is restored by the next new version.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from policies import selectors
+from policies.configuration.calendars import calendar_state
 from policies.documents.policy import parse_policy
 from policies.language.approvals import leaves_of
 from policies.language.evaluation import compile_policy
@@ -19,8 +20,9 @@ from policies.publication.publish import retire_policy_version
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError, InUse, NotFound, ThreadaError
+from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 
 _NAMED: Final = 10
 
@@ -29,6 +31,10 @@ def remove_channel(slug: str, *, ctx: ActingContext) -> None:
     """Remove a channel. Receipt `channel.removed`. Raises `InUse` with the overlays on it."""
     require_unit_of_work(ctx.tenant_id)
     check_not_bound("channel", slug, ctx=ctx)
+    channel = Channel.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    if channel is None:
+        return
+    _confirm("channel.remove", f"Remove the channel {slug}", slug, {"channel": slug, "name": channel.name}, ctx=ctx)
     removed, _ = Channel.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
     if removed:
         record(Entry(kind="channel.removed", subject=Subject(channel=slug)), ctx=ctx)
@@ -37,6 +43,10 @@ def remove_channel(slug: str, *, ctx: ActingContext) -> None:
 def remove_calendar(slug: str, *, ctx: ActingContext) -> None:
     """Remove the calendar of the tenant; existing deadlines stay. Receipt `calendar.removed`."""
     require_unit_of_work(ctx.tenant_id)
+    calendar = Calendar.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    if calendar is None:
+        return
+    _confirm("calendar.remove", f"Remove the calendar {slug}", slug, calendar_state(calendar), ctx=ctx)
     removed, _ = Calendar.objects.filter(tenant_id=ctx.tenant_id, slug=slug).delete()
     if removed:
         record(Entry(kind="calendar.removed", inputs={"calendar": slug}), ctx=ctx)
@@ -52,6 +62,8 @@ def withdraw_list(slug: str, *, ctx: ActingContext) -> None:
     )
     _refuse_users(f"The list {slug}", readers)
     row, _ = locked_by_slug(List, slug, ctx=ctx)
+    before = {"list": slug, "items": row.current_version.spec} if row.current_version else None
+    _confirm("list.withdraw", f"Withdraw the list {slug}", slug, before, ctx=ctx)
     row.current_version = None
     row.save(update_fields=["current_version"])
     record(Entry(kind="list.withdrawn", inputs={"list": slug}), ctx=ctx)
@@ -62,6 +74,8 @@ def withdraw_workflow(slug: str, *, ctx: ActingContext) -> None:
     require_unit_of_work(ctx.tenant_id)
     check_not_bound("workflow", slug, ctx=ctx)
     row, _ = locked_by_slug(Workflow, slug, ctx=ctx)
+    before = {"workflow": slug, "name": row.name, "spec": row.current_version.spec} if row.current_version else None
+    _confirm("workflow.withdraw", f"Withdraw the workflow {slug}", slug, before, ctx=ctx)
     row.current_version = None
     row.save(update_fields=["current_version"])
     record(Entry(kind="workflow.withdrawn", subject=Subject(workflow=slug)), ctx=ctx)
@@ -99,6 +113,32 @@ def check_not_bound(kind: str, slug: str, *, ctx: ActingContext) -> None:
     """Raise `InUse` with the overlays that bind policies to the scope."""
     bound = selectors.overlays(ctx).filter(scope_kind=kind, scope_slug=slug).order_by("id")[: _NAMED + 1]
     _refuse_users(f"The {kind} {slug}", _as_users(bound))
+
+
+def _confirm(operation: str, title: str, slug: str, before: Any, *, ctx: ActingContext) -> None:
+    """Raise `ConfirmationRequired` if the removal of something in force needs a second person."""
+    if before is not None:
+        require_policy_confirmation(operation, title, arguments={"slug": slug}, before=before, after=None, ctx=ctx)
+
+
+@operation("channel.remove", scope=Scope.WORKFLOW_MANAGE)
+def _remove_channel(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    remove_channel(arguments["slug"], ctx=ctx)
+
+
+@operation("calendar.remove", scope=Scope.WORKFLOW_MANAGE)
+def _remove_calendar(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    remove_calendar(arguments["slug"], ctx=ctx)
+
+
+@operation("list.withdraw", scope=Scope.POLICIES_PUBLISH)
+def _withdraw_list(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    withdraw_list(arguments["slug"], ctx=ctx)
+
+
+@operation("workflow.withdraw", scope=Scope.WORKFLOW_MANAGE)
+def _withdraw_workflow(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    withdraw_workflow(arguments["slug"], ctx=ctx)
 
 
 def _as_users(overlays: Iterable[Overlay]) -> Iterator[FieldError]:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from policies.documents.workflow import WorkflowDocument
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from policies.documents.workflow import WorkflowDocument, workflow_from_spec
 from policies.locks import locked_by_slug
 from policies.models import Workflow
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
 from threada_site.tenancy.versioned_documents import put_version, says_already
 
@@ -24,6 +29,7 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
     spec = document.as_spec()
     if says_already(workflow, spec):
         return _rename(workflow, document.name, ctx=ctx)
+    _confirm(workflow, document.name, spec, ctx=ctx)
     put = put_version(workflow, spec, ctx=ctx, name=document.name)
     record(
         Entry(
@@ -40,7 +46,27 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
 def _rename(workflow: Workflow, name: str, *, ctx: ActingContext) -> UpsertResult[Workflow]:
     if workflow.name == name:
         return UpsertResult(workflow, Change.UNCHANGED)
+    assert workflow.current_version is not None  # noqa: S101 - its spec is the current one
+    _confirm(workflow, name, workflow.current_version.spec, ctx=ctx)
     workflow.name = name
     workflow.save(update_fields=["name"])
     record(Entry(kind="workflow.renamed", subject=Subject(workflow=workflow.slug), outcome={"name": name}), ctx=ctx)
     return UpsertResult(workflow, Change.CHANGED)
+
+
+def _confirm(workflow: Workflow, name: str, spec: Mapping[str, Any], *, ctx: ActingContext) -> None:
+    current = workflow.current_version
+    require_policy_confirmation(
+        "workflow.put",
+        f"Change the workflow {workflow.slug}" if current else f"Create the workflow {workflow.slug}",
+        arguments={"workflow": workflow.slug, "name": name, "spec": spec},
+        before={"workflow": workflow.slug, "name": workflow.name, "spec": current.spec} if current else None,
+        after={"workflow": workflow.slug, "name": name, "spec": spec},
+        ctx=ctx,
+    )
+
+
+@operation("workflow.put", scope=Scope.WORKFLOW_MANAGE)
+def _put(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    document = replace(workflow_from_spec(arguments["spec"]), name=arguments["name"])
+    upsert_workflow(arguments["workflow"], document, ctx=ctx)

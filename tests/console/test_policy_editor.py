@@ -12,6 +12,7 @@ from tests.console.sign_in import Console
 from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
+from tests.policies.emergencies import run_after_the_notice
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.roles import define_role
@@ -224,7 +225,7 @@ def test_an_emergency_is_shown_until_a_second_person_confirms_it(
     announced = admin.post(f"{page}publish-in-emergency/", with_password, follow=True).content.decode()
     assert "for 4 hours, or permanently once confirmed." in announced
     assert "in an emergency, by one person: The bank answers twice." in announced
-    run_jobs()
+    run_after_the_notice()
     demo.join("pat", roles=("policy_publisher",))
     pat = console("pat")
     for browser in (admin, pat):

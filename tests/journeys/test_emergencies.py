@@ -14,6 +14,7 @@ from policies.publication.rules import Emergency
 from policies.sweeps import enqueue_due_emergency_ends
 from tests.factories import acting, acting_system
 from tests.journeys.demo import LARGE, SMALL, Demo
+from tests.policies.emergencies import run_after_the_notice
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.kernel import clock
@@ -51,7 +52,7 @@ def first(demo: Demo, settings: Settings) -> str:
     with unit_of_work(demo.tenant.id):
         draft = PolicyVersion.objects.get(policy__slug="payments", number=2)
         publish_policy_version(draft, ctx=ctx, emergency=EMERGENCY)
-    demo.wait()
+    run_after_the_notice()
     return str(before)
 
 

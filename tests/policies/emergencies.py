@@ -7,10 +7,12 @@ from datetime import timedelta
 from typing import Any
 
 from policies.models import EmergencyPublication, PolicyVersion
-from policies.publication.announcements import put_emergency_in_force
+from policies.publication.announcements import PUT_IN_FORCE, put_emergency_in_force
 from policies.publication.publish import publish_policy_version
 from policies.publication.rules import Emergency
+from policies.sweeps import enqueue_due_emergencies
 from tests.factories import acting_system
+from tests.jobs import lose_all_jobs, run_jobs
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Authentication, AuthenticationMethod
 
@@ -35,6 +37,16 @@ def noticed(*, is_in_force: bool = True) -> EmergencyPublication:
     assert put_emergency_in_force(emergency.id, ctx=acting_system(emergency.tenant)) == is_in_force
     emergency.refresh_from_db()
     return emergency
+
+
+def run_after_the_notice() -> list[str]:
+    """Run all jobs once the notice is over. Return their names.
+
+    The job that waits for the end of the notice is lost, because a test's transaction has the time of its beginning.
+    """
+    lose_all_jobs(PUT_IN_FORCE)
+    enqueue_due_emergencies(now=clock.now())
+    return run_jobs()
 
 
 def alone(draft: PolicyVersion, ctx: ActingContext, **more: Any) -> PolicyVersion:

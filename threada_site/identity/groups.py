@@ -52,6 +52,7 @@ def define_group(
         before={slug: _described(group.name, (row.membership.user for row in of_group))} if group else None,
         after={slug: after},
         ctx=ctx,
+        is_rule_change=True,
     )
     group = group or _created(slug, ctx=ctx)
     if label != group.name:
@@ -84,7 +85,13 @@ def remove_group(slug: str, *, ctx: ActingContext) -> None:
     people = (row.membership.user for row in _members(group, ctx=ctx))
     before = {slug: _described(group.name, people)}
     require_second_steward(
-        "remove_group", f"Remove the group {slug}", {"group": slug}, before=before, after=None, ctx=ctx
+        "remove_group",
+        f"Remove the group {slug}",
+        {"group": slug},
+        before=before,
+        after=None,
+        ctx=ctx,
+        is_rule_change=True,
     )
     group.delete()
     end_grants(None, GrantKind.GROUP, slug, ctx=ctx)

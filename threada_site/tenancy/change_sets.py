@@ -97,13 +97,11 @@ def require_confirmation(change: ProposedChange, *, ctx: ActingContext, always: 
     `always`: it needs one whether or not the tenant turned the rule on. The operator is exempt from
     `identity_four_eyes`.
     """
-    if ctx.change_set_id is not None:
-        _check_is_confirmed(change, ctx=ctx)
-        return
-    is_needed = is_confirmation_needed(change.rule, ctx=ctx, always=always)
     if ctx.collected_changes is not None:
-        ctx.collected_changes.append((change, is_needed))
-    elif is_needed or ctx.always_propose:
+        ctx.collected_changes.append((change, is_confirmation_needed(change.rule, ctx=ctx, always=always)))
+    elif ctx.change_set_id is not None:
+        _check_is_confirmed(change, ctx=ctx)
+    elif ctx.always_propose or is_confirmation_needed(change.rule, ctx=ctx, always=always):
         raise errors.ConfirmationRequired.of(change)
 
 

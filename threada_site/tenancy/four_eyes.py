@@ -11,7 +11,7 @@ from threada_site.kernel.context import Scope, with_implied
 from threada_site.tenancy.models import FourEyesRule
 
 POLICY_FOUR_EYES: Final = "policy_four_eyes"
-"""A policy version must be published by another person than its authors."""
+"""Every change of the rules in force must be published by an independent person."""
 FREEZE_FOUR_EYES: Final = "freeze_four_eyes"
 """A freeze must be lifted by a person who is independent of the one who set it."""
 IDENTITY_FOUR_EYES: Final = "identity_four_eyes"

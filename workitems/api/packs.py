@@ -60,6 +60,7 @@ class Packs(TenantView):
         tag="Packs",
         body=INSTALL_PACK,
         answers={200: PACK_INSTALLED, 201: PACK_INSTALLED},
+        may_need_confirmation=True,
         reasons=("document_invalid",),
         headers=("Location",),
     )
@@ -98,6 +99,7 @@ class PackDetail(TenantView):
         tag="Packs",
         description="If something still uses a document of the pack, `errors` names it and nothing is removed.",
         answers={204: None},
+        may_need_confirmation=True,
         reasons=("in_use",),
     )
     def delete(self, request: Any, pack_id: str) -> Response:

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+import orjson
 from django.db import transaction
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidRequest, ThreadaError
+from threada_site.tenancy.change_sets import operation
 from threada_site.tenancy.upsert import Change
+from workitems.configuration.collected_changes import CollectedChanges
 from workitems.configuration.kinds import KINDS, Applied, in_force
 from workitems.configuration.pack_contents import (
     PackedBefore,
@@ -29,6 +32,7 @@ __all__ = ["Applied", "Outcome", "apply_documents", "read_documents"]
 SUFFIXES: Final = (".yaml", ".yml", ".json")
 MAX_REVISION: Final = 100
 _MOST_RECORDED: Final = 1000
+_MOST_NAMED: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,12 @@ def document_files(folder: Path) -> list[Path]:
 
 
 def apply_documents(
-    documents: Iterable[Document], *, ctx: ActingContext, prune: bool = False, revision: str = ""
+    documents: Iterable[Document],
+    *,
+    ctx: ActingContext,
+    prune: bool = False,
+    revision: str = "",
+    is_plan: bool = False,
 ) -> Outcome:
     """Put all documents into force, in the order of their references; `prune` removes everything else.
 
@@ -83,13 +92,18 @@ def apply_documents(
     replaces the one of the pack. Documents that only an earlier version of the pack contained are removed. New
     versions store `revision`. Write the receipt `configuration.applied` if anything changes.
 
+    If a change among them needs a second person, raise `ConfirmationRequired` with one change for all documents, unless
+    this `is_plan`, which the caller rolls back.
+
     Raise one `DocumentInvalid` that lists the errors of all documents as `file:line:column: pointer: reason`, and
     everything that cannot be removed because it is in use. The caller's unit of work is rolled back then.
     """
     require_unit_of_work(ctx.tenant_id)
     if len(revision) > MAX_REVISION:
         raise InvalidRequest(f"A revision must not exceed {MAX_REVISION} characters.")
-    ctx = replace(ctx, revision=revision)
+    documents = list(documents)
+    collected = CollectedChanges(ctx)
+    ctx = replace(collected.ctx, revision=revision)
     ordered = in_order(with_contents_of_packs(documents))
     packed = PackedBefore.in_tenant(ctx)
     applied, problems = _apply_all(ordered, ctx=ctx)
@@ -103,8 +117,47 @@ def apply_documents(
     if problems:
         raise DocumentInvalid("The documents are not valid; nothing was changed.", errors=problems)
     note_contents_of_packs(ordered, ctx=ctx)
+    if not is_plan:
+        _confirm(collected, documents, applied, removed, prune=prune, revision=revision)
     _record(applied, removed, ctx=ctx)
     return Outcome(applied, removed, left)
+
+
+def _confirm(
+    collected: CollectedChanges,
+    documents: Iterable[Document],
+    applied: Iterable[Applied],
+    removed: Iterable[Named],
+    *,
+    prune: bool,
+    revision: str,
+) -> None:
+    """Raise `ConfirmationRequired` if a change among those of a plan needs a second person."""
+    plan = [
+        {"kind": entry.kind, "name": entry.name, "change": entry.change.value}
+        for entry in applied
+        if entry.change is not Change.UNCHANGED
+    ]
+    plan += [{"kind": entry.kind, "name": entry.name, "change": "removed"} for entry in removed]
+    names = [f"{entry['kind']} {entry['name']}" for entry in plan]
+    more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
+    collected.confirm(
+        "apply",
+        f"Apply documents: {', '.join(names[:_MOST_NAMED])}{more}",
+        arguments={"documents": [document.value for document in documents], "prune": prune, "revision": revision},
+        plan=plan,
+        is_rule_change=any(entry["kind"] == "Pack" for entry in plan),
+    )
+
+
+@operation("apply", scope=Scope.WORKFLOW_MANAGE)
+def _apply(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    documents = [
+        document
+        for number, value in enumerate(arguments["documents"], start=1)
+        for document in load_documents(orjson.dumps(value).decode(), source=f"document {number}")
+    ]
+    apply_documents(documents, ctx=ctx, prune=arguments["prune"], revision=arguments["revision"])
 
 
 def in_order(documents: Iterable[Placed]) -> list[Placed]:

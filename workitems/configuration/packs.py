@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,13 +14,15 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.documents.writer import write_document
 from threada_site.kernel.errors import DocumentInvalid, FieldError, InUse, ThreadaError
+from threada_site.tenancy.change_sets import operation
 from workitems.configuration.apply import Outcome, apply_documents, read_documents
+from workitems.configuration.collected_changes import CollectedChanges
 from workitems.configuration.kinds import KINDS, in_force
 
 _ORDER: Final = list(KINDS)
 
 
-def install_pack(document: Document, *, ctx: ActingContext, revision: str = "") -> Outcome:
+def install_pack(document: Document, *, ctx: ActingContext, revision: str = "", is_plan: bool = False) -> Outcome:
     """Install a pack with all its documents, or upgrade it; remove documents that the new version drops.
 
     Receipts: those of each document, `pack.installed`, `configuration.applied`. Raise `PermissionDenied` without
@@ -32,7 +35,7 @@ def install_pack(document: Document, *, ctx: ActingContext, revision: str = "") 
         raise DocumentInvalid(
             "Send one document of kind: Pack.", errors=[FieldError("/kind", "is not Pack", "unknown")]
         )
-    return apply_documents([document], ctx=ctx, revision=revision)
+    return apply_documents([document], ctx=ctx, revision=revision, is_plan=is_plan)
 
 
 def remove_pack(slug: str, *, ctx: ActingContext) -> list[str]:
@@ -46,6 +49,8 @@ def remove_pack(slug: str, *, ctx: ActingContext) -> list[str]:
     pack = selectors.pack_by_slug(slug, ctx=ctx)
     if pack is None:
         raise errors.NotFound
+    collected = CollectedChanges(ctx)
+    ctx = collected.ctx
     there = {(kind, stored.name) for kind, stored in in_force(ctx)}
     rows = sorted(pack.members.all(), key=lambda row: (-_ORDER.index(row.kind), row.name))
     members = [(row.kind, row.name) for row in rows if (row.kind, row.name) in there]
@@ -64,7 +69,16 @@ def remove_pack(slug: str, *, ctx: ActingContext) -> list[str]:
             users += error.errors
     if users:
         raise InUse(f"The pack {slug} is in use: {users[0].detail}. Remove what uses it first.", errors=users)
+    plan = [{"kind": kind, "name": name, "change": "removed"} for kind, name in [*members, ("Pack", slug)]]
+    collected.confirm(
+        "pack.remove", f"Remove the pack {slug}", arguments={"pack": slug}, plan=plan, is_rule_change=True
+    )
     return [f"{kind} {name}" for kind, name in members]
+
+
+@operation("pack.remove", scope=Scope.WORKFLOW_MANAGE)
+def _remove(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    remove_pack(arguments["pack"], ctx=ctx)
 
 
 def read_pack(path: Path) -> Document:

@@ -18,8 +18,6 @@ from policies.models import PolicyVersion
 from tests.console.sign_in import sign_in
 from tests.workitems.office import RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
-from threada_site.tenancy.models import FourEyesRule
 
 LIFTED = {**RULES[1], "approvals": {"role": "finance", "exclude": []}}
 SPEC: dict[str, Any] = {"rules": [RULES[0], LIFTED, RULES[3]]}
@@ -103,11 +101,7 @@ def test_the_policy_command_warns_at_validation_and_publication(office: Office, 
     assert f"warning: {SAID}" in run("policy", "publish", "rules", "--version", "2", *tenant)
 
 
-@pytest.mark.parametrize("four_eyes", [False, True])
-def test_apply_warns_once(office: Office, file: str, four_eyes: bool) -> None:
-    if four_eyes:
-        with unit_of_work(office.tenant.id):
-            FourEyesRule.objects.create(tenant_id=office.tenant.id, slug=POLICY_FOUR_EYES)
+def test_apply_warns_once(office: Office, file: str) -> None:
     for option in ("--plan", None):
         arguments = ["--tenant", office.tenant.slug, *([option] if option else [])]
         assert f"    warning: {SAID}\n" in run("apply", file, *arguments)

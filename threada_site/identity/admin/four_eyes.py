@@ -27,8 +27,9 @@ def _asked_by(rule: FourEyesRule) -> Any:
 
 class RequireForm(ConsoleForm):
     intro = (
-        "From now on, another person than the authors must publish a policy version. Policies that apply, services "
-        "and agents submit become drafts. Two people are needed to end this requirement."
+        "From now on, an independent person must publish every change of the rules in force: policies, overlays, "
+        "lists, packs, workflows, channels, integrations, calendars, groups and retention rules. Two people are needed "
+        "to end this requirement."
     )
 
 

@@ -46,7 +46,7 @@ FOUR_EYES: Final = Resource(
         POLICY_FOUR_EYES,
         BOOLEAN,
         _is_required(POLICY_FOUR_EYES),
-        description="True if another person than the authors must publish a policy version.",
+        description="True if an independent person must publish every change of the rules in force.",
     ),
     field("changed_at", _MAYBE_INSTANT, _of(POLICY_FOUR_EYES, "changed_at")),
     field(

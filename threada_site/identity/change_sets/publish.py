@@ -41,7 +41,7 @@ def publish(change_set: ChangeSet, digest: str, *, ctx: ActingContext) -> Change
     if current is None or current.digest != found.digest:
         _close(found, ChangeSetStatus.STALE, ctx=ctx)
         raise errors.ChangeSetStale(keeps_changes=True)
-    require_independent(found, ctx=ctx, also=current.parties)
+    require_independent(found, ctx=ctx, also=current.parties - {ctx.principal_id})
     publishing = replace(ctx, change_set_id=found.id, confirmed_change=current)
     operation_named(found.operation).carry_out(found.arguments, publishing)
     _close(found, ChangeSetStatus.PUBLISHED, ctx=ctx)

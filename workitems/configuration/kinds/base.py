@@ -21,15 +21,13 @@ type Written = dict[str, Any]
 class Applied:
     """Result of applying one document.
 
-    `difference` is a unified diff of the spec if the document existed and changed. `is_draft` means that the document
-    is not in force until a second person publishes it. `warnings` are sentences.
+    `difference` is a unified diff of the spec if the document existed and changed. `warnings` are sentences.
     """
 
     kind: str
     name: str
     change: Change
     difference: str = ""
-    is_draft: bool = False
     warnings: tuple[str, ...] = ()
 
 

@@ -25,7 +25,6 @@ from policies.documents.policy import parse_policy
 from policies.documents.policy_schema import POLICY_SCHEMA
 from policies.documents.workflow import WORKFLOW_SCHEMA, parse_workflow
 from policies.language.lifted_exclusions import lifted_exclusions
-from policies.lifecycle import PolicyVersionStatus
 from policies.models import Overlay
 from policies.publication.publish import upsert_policy
 from threada_site.kernel.context import ActingContext
@@ -112,14 +111,12 @@ def _apply_policy(value: Written, ctx: ActingContext) -> Applied:
     old = before.in_force.document if before and before.in_force else None
     result = upsert_policy(slug, value, ctx=ctx)
     change = Change.CREATED if old is None and result.change is Change.CHANGED else result.change
-    is_draft = result.row.status == PolicyVersionStatus.DRAFT
     warned = [] if change is Change.UNCHANGED else lifted_exclusions(parse_policy(result.row.document))
     return Applied(
         "Policy",
         slug,
         change,
         diff(old, result.row.document),
-        is_draft=is_draft,
         warnings=tuple(warning.detail for warning in warned),
     )
 

@@ -29,7 +29,13 @@ class Command(TenantCommand):
         try:
             documents = read_documents(options["path"])
             with unit_of_work(ctx.tenant_id):
-                done = apply_documents(documents, ctx=ctx, prune=options["prune"], revision=options["revision"].strip())
+                done = apply_documents(
+                    documents,
+                    ctx=ctx,
+                    prune=options["prune"],
+                    revision=options["revision"].strip(),
+                    is_plan=options["plan"],
+                )
                 if options["plan"]:
                     transaction.set_rollback(True)
         except DocumentInvalid as error:
@@ -54,5 +60,4 @@ class Command(TenantCommand):
 
 def _line(entry: Applied) -> str:
     mark = {"created": "+", "changed": "~", "unchanged": " "}[entry.change.value]
-    result = f"{entry.change.value}, a draft that another person must publish" if entry.is_draft else entry.change.value
-    return f"{mark} {entry.kind} {entry.name} ({result})"
+    return f"{mark} {entry.kind} {entry.name} ({entry.change.value})"

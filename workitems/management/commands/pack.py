@@ -9,7 +9,7 @@ from django.db import transaction
 from policies import selectors
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.errors import ConfirmationRequired, ThreadaError
 from threada_site.tenancy.management.base import TenantCommand
 from workitems.configuration.packs import install_pack, read_pack, remove_pack
 
@@ -33,13 +33,15 @@ class Command(TenantCommand):
         ctx = self.command_context(options["tenant"])
         try:
             getattr(self, f"_{options['action']}")(ctx, options)
+        except ConfirmationRequired:
+            raise
         except ThreadaError as error:
             self.refuse(error.detail, *(entry.detail for entry in error.errors))
 
     def _install(self, ctx: ActingContext, options: dict[str, Any]) -> None:
         document = read_pack(options["path"])
         with unit_of_work(ctx.tenant_id):
-            done = install_pack(document, ctx=ctx, revision=options["revision"].strip())
+            done = install_pack(document, ctx=ctx, revision=options["revision"].strip(), is_plan=options["plan"])
             if options["plan"]:
                 transaction.set_rollback(True)
         for entry in done.applied:
