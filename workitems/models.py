@@ -189,6 +189,9 @@ class DecisionStep(TenantRow):
     policy_decision_id = models.UUIDField(null=True)
     policy_version_ids = ArrayField(models.UUIDField(), default=list)
     excluded_ids = ArrayField(models.UUIDField(), default=list)
+    excluded_controllers = models.JSONField(
+        default=dict, help_text="People who controlled the accounts of excluded principals when the step opened."
+    )
     respond_by = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     remind_at = models.DateTimeField(null=True)

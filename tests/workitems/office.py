@@ -20,6 +20,7 @@ from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_token
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.roles import define_role
+from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
 from threada_site.kernel.ids import new_uuid
 from threada_site.tenancy.models import AccountDependence, Tenant, User
@@ -105,12 +106,17 @@ class Office:
         self.people[name] = make_principal(self.tenant, name, kind=PrincipalKind(kind), roles=roles)
         return self.people[name]
 
-    def depend(self, who: str, on: str) -> None:
-        """Let the account of `who` depend on `on`, as if `on` had created it."""
+    def depend(self, name: str, on: str, reason: str = "invited") -> None:
+        """Record that the account of `name` depends on another person."""
         with unit_of_work(self.tenant.id):
             AccountDependence.objects.create(
-                tenant_id=self.tenant.id, user=self.people[who], depends_on=self.people[on], reason="created"
+                tenant=self.tenant, user=self.people[name], depends_on=self.people[on], reason=reason
             )
+
+    def confirm(self, name: str) -> None:
+        """End all dependences of the account of `name`, as the operator does."""
+        with unit_of_work(self.tenant.id):
+            AccountDependence.objects.filter(user=self.people[name]).update(ended_at=clock.now(), ended_how="operator")
 
     def put_rules(self, *rules: dict[str, Any], policy: str = "rules") -> None:
         with unit_of_work(self.tenant.id):

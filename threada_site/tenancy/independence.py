@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Mapping
+from typing import Final
 
 from threada_site.database.router import read_connection
 from threada_site.tenancy.models import Credential, Membership
@@ -21,6 +22,41 @@ def read_controllers(tenant_id: uuid.UUID, people: Collection[uuid.UUID]) -> dic
             [tenant_id, list(people)],
         )
         return {person: frozenset({person, *controllers}) for person, controllers in cursor.fetchall()}
+
+
+_CONTROLLERS_OF_PRINCIPALS: Final = """
+    WITH behind AS (
+        SELECT m.user_id AS principal, some.person
+          FROM tenancy_membership m
+          JOIN tenancy_user u ON u.id = m.user_id AND u.kind <> 'human'
+         CROSS JOIN LATERAL (VALUES (m.owner_id), (m.added_by)) AS some(person)
+         WHERE m.tenant_id = $1 AND m.user_id = ANY($2::uuid[]) AND some.person IS NOT NULL
+         UNION
+        SELECT c.user_id, c.issued_by
+          FROM tenancy_credential c
+          JOIN tenancy_user u ON u.id = c.user_id AND u.kind <> 'human'
+         WHERE c.tenant_id = $1 AND c.user_id = ANY($2::uuid[]) AND c.issued_by IS NOT NULL
+    )
+    SELECT person, unnest(threada_controllers(person, $1)) FROM unnest($2::uuid[]) AS person
+     UNION SELECT principal, person FROM behind
+     UNION SELECT principal, unnest(threada_controllers(person, $1)) FROM behind
+"""
+
+
+def read_controllers_of_principals(
+    tenant_id: uuid.UUID, principals: Collection[uuid.UUID]
+) -> dict[uuid.UUID, set[uuid.UUID]]:
+    """Return the other people who control each of `principals`, for those who have any. Runs one statement.
+
+    Agents and services are controlled by those who own, added or issued a credential for them, and by the controllers
+    of these people.
+    """
+    found: dict[uuid.UUID, set[uuid.UUID]] = {}
+    with read_connection().prepared_cursor() as cursor:
+        cursor.execute(_CONTROLLERS_OF_PRINCIPALS, [tenant_id, list(principals)])
+        for principal, controller in cursor.fetchall():
+            found.setdefault(principal, set()).add(controller)
+    return found
 
 
 def are_independent(one: uuid.UUID, other: uuid.UUID, controllers: Mapping[uuid.UUID, Collection[uuid.UUID]]) -> bool:

@@ -16,13 +16,19 @@ from threada_site.tenancy.effective_permissions import EffectivePermissions, eff
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """Principal of the tenant with its permissions, not limited by the scopes of a token."""
+    """Principal of the tenant with its permissions, not limited by the scopes of a token.
+
+    `is_accepted` is False for a person who has not accepted the invitation. `controlled_by` contains the people who
+    control the account, see `threada_site.tenancy.independence`.
+    """
 
     id: uuid.UUID
     username: str
     display_name: str
     kind: PrincipalKind
     permissions: EffectivePermissions
+    is_accepted: bool = True
+    controlled_by: frozenset[uuid.UUID] = frozenset()
 
     def scopes_on(self, workflow_id: uuid.UUID) -> frozenset[Scope]:
         """Return the scopes on one workflow, from the tenant or from grants on the workflow."""
@@ -38,7 +44,11 @@ class Member:
 _MEMBERS: Final = """
     SELECT u.id, u.username, u.display_name, u.kind,
            (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename, g.visibility))
-              FROM threada_grants(u.id, m.tenant_id) g)
+              FROM threada_grants(u.id, m.tenant_id) g),
+           m.accepted_at IS NOT NULL,
+           CASE WHEN EXISTS (SELECT 1 FROM tenancy_accountdependence d
+                              WHERE d.tenant_id = $1 AND d.user_id = u.id AND d.ended_at IS NULL)
+                THEN threada_controllers(u.id, $1) END
       FROM tenancy_membership m
       JOIN tenancy_user u ON u.id = m.user_id
      WHERE m.tenant_id = $1 AND u.is_active
@@ -66,6 +76,8 @@ def members(
                 tenant_id=tenant_id,
                 asked=None,
             ),
+            is_accepted=is_accepted,
+            controlled_by=frozenset(controllers or ()),
         )
-        for user_id, username, display_name, kind, grants in rows
+        for user_id, username, display_name, kind, grants, is_accepted, controllers in rows
     ]

@@ -31,6 +31,7 @@ from workitems.explain.wording import excluded_in_words
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
+from workitems.steps.voting import ENDS_DEPENDENCE
 
 VOTES_SHOWN: Final = 10
 ALIKE_SHOWN: Final = 5
@@ -127,6 +128,8 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
     has_voted = ctx.principal_id in votes.voters
     may_decide = is_pending and ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id)
     counts = standing is count_votes.Eligibility.COUNTS
+    only_rejects = may_decide and not has_voted and standing is count_votes.Eligibility.NOT_INDEPENDENT
+    dependent = votes.dependent_vote(ctx.principal_id) if only_rejects else None
     claimant = step.claimant_at(clock.now())
     manages = ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id)
     return {
@@ -137,7 +140,10 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
         "could_decide": _could_decide(votes) if result else "",
         "excluded_by_rule": excluded_in_words(votes.rule.exclude),
         "excluded": sorted(member.username for member in votes.active_members if member.id in votes.excluded),
-        "may_vote": may_decide and counts and not has_voted,
+        "may_vote": (may_decide and counts and not has_voted) or only_rejects,
+        "only_rejects": only_rejects,
+        "dependent_voter": votes.name_of(dependent.voter_id) if dependent else "",
+        "ends_dependence": ENDS_DEPENDENCE,
         "why_not": why_not(standing, may_decide=may_decide, has_voted=has_voted) if is_pending else "",
         "claimed_by": step.claimed_by if claimant else None,
         "may_claim": may_decide and counts and not has_voted and claimant is None,
@@ -208,6 +214,13 @@ def why_not(standing: count_votes.Eligibility, *, may_decide: bool, has_voted: b
         return "You may read this step. Voting needs the scope decisions:decide on the workflow."
     if standing is count_votes.Eligibility.EXCLUDED:
         return "You take part in this case, so another person must decide."
+    if standing is count_votes.Eligibility.DEPENDENT_ON_EXCLUDED:
+        return (
+            "Your account and that of a person who takes part in this case depend on each other or on one person, so "
+            f"another person must decide. {ENDS_DEPENDENCE}"
+        )
+    if standing is count_votes.Eligibility.NOT_ACCEPTED:
+        return "You have not accepted your invitation to this tenant."
     if standing is count_votes.Eligibility.NOT_ELIGIBLE:
         return "The approval rule names none of your roles or groups."
     if standing is count_votes.Eligibility.NOT_YET:

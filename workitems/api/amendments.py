@@ -36,6 +36,8 @@ class AmendDecisionStep(TenantView):
         reasons=(
             "step_closed",
             "voter_excluded",
+            "voter_not_independent",
+            "invitation_not_accepted",
             "voter_not_eligible",
             "envelope_changed",
             "step_up_required",

@@ -40,6 +40,8 @@ class BatchVotes(TenantView):
             "batch_too_large",
             "step_closed",
             "voter_excluded",
+            "voter_not_independent",
+            "invitation_not_accepted",
             "voter_not_eligible",
             "stage_not_open",
             "already_voted",

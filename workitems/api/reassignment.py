@@ -35,7 +35,15 @@ class ReassignDecisionStep(TenantView):
         "people reassign, and never to themselves or to people who depend on them.",
         body=REASSIGN_STEP,
         answers={200: STEP},
-        reasons=("step_closed", "assignee_not_eligible", "person_required", "voter_excluded", "voter_not_eligible"),
+        reasons=(
+            "step_closed",
+            "assignee_not_eligible",
+            "person_required",
+            "voter_excluded",
+            "voter_not_eligible",
+            "voter_not_independent",
+            "invitation_not_accepted",
+        ),
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:

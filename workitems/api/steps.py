@@ -77,6 +77,8 @@ class DecisionStepVotes(TenantView):
         reasons=(
             "step_closed",
             "voter_excluded",
+            "voter_not_independent",
+            "invitation_not_accepted",
             "voter_not_eligible",
             "stage_not_open",
             "already_voted",
@@ -113,7 +115,15 @@ class ClaimDecisionStep(TenantView):
         tag="Decisions",
         body=EMPTY,
         answers={200: STEP},
-        reasons=("step_closed", "step_claimed", "voter_excluded", "voter_not_eligible", "stage_not_open"),
+        reasons=(
+            "step_closed",
+            "step_claimed",
+            "voter_excluded",
+            "voter_not_eligible",
+            "voter_not_independent",
+            "invitation_not_accepted",
+            "stage_not_open",
+        ),
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:
@@ -133,7 +143,15 @@ class ReleaseDecisionStep(TenantView):
         tag="Decisions",
         body=EMPTY,
         answers={200: STEP},
-        reasons=("step_closed", "step_claimed", "voter_excluded", "voter_not_eligible", "stage_not_open"),
+        reasons=(
+            "step_closed",
+            "step_claimed",
+            "voter_excluded",
+            "voter_not_eligible",
+            "voter_not_independent",
+            "invitation_not_accepted",
+            "stage_not_open",
+        ),
     )
     @idempotent
     def post(self, request: Any, decision_step_id: str) -> Response:

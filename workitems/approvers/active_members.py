@@ -15,13 +15,16 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.members import Member, members
 from workitems.approvers import count_votes
 from workitems.approvers.approver_keys import approver_keys
-from workitems.approvers.count_votes import Approver
+from workitems.approvers.candidates import Approver
 from workitems.models import Delegation
 
 
 @dataclass(frozen=True)
 class ActiveMembers:
-    """Active human members of a tenant at one moment, and their delegations (`delegate → delegators`)."""
+    """Active human members of a tenant at one moment, and their delegations (`delegate → delegators`).
+
+    Contains only people who have accepted their invitation.
+    """
 
     members: tuple[Member, ...]
     stands_for: Mapping[uuid.UUID, frozenset[uuid.UUID]]
@@ -44,7 +47,8 @@ def active_members_of(
     standing = stands_for(tenant_id, now=now or clock.now())
     if among is not None:
         among = {*among, *(delegator for person in among for delegator in standing.get(person, ()))}
-    return ActiveMembers(tuple(members(tenant_id, among=among, humans_only=True)), standing)
+    found = members(tenant_id, among=among, humans_only=True)
+    return ActiveMembers(tuple(member for member in found if member.is_accepted), standing)
 
 
 def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
@@ -66,13 +70,14 @@ def approver_of(member: Member, *, workflow_id: uuid.UUID) -> Approver:
         roles=member.permissions.roles,
         groups=member.permissions.groups,
         scopes=frozenset(scope.value for scope in member.scopes_on(workflow_id)),
+        controlled_by=member.controlled_by,
     )
 
 
-def acting_approver(ctx: ActingContext, *, workflow_id: uuid.UUID) -> Approver:
+def acting_approver(ctx: ActingContext, member: Member | None, *, workflow_id: uuid.UUID) -> Approver:
     """Return the acting principal as an approver, with the permissions of this request only.
 
-    Roles and scopes that the credential does not include do not count.
+    Roles and scopes that the credential does not include do not count. `member` is the principal's row.
     """
     return Approver(
         id=ctx.principal_id,
@@ -81,6 +86,7 @@ def acting_approver(ctx: ActingContext, *, workflow_id: uuid.UUID) -> Approver:
         roles=ctx.roles,
         groups=ctx.groups,
         scopes=frozenset(scope.value for scope in ctx.scopes | ctx.grants.workflows.get(workflow_id, frozenset())),
+        controlled_by=member.controlled_by if member else frozenset(),
     )
 
 

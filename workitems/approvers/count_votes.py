@@ -33,14 +33,9 @@ from policies.language.approvals import (
     whole,
 )
 from threada_site.kernel.context import PrincipalKind
-from workitems.approvers.matching import (
-    Approver,
-    Assignment,
-    Candidate,
-    assign,
-    independent_sets,
-    overlapping_candidates,
-)
+from workitems.approvers.candidates import Approver, Candidate
+from workitems.approvers.independent_groups import largest_independent
+from workitems.approvers.matching import MOST_SETS, Assignment, assign
 
 __all__ = [
     "Approver",
@@ -60,10 +55,17 @@ type StandsFor = Mapping[uuid.UUID, Collection[uuid.UUID]]
 
 
 class Eligibility(StrEnum):
-    """Result of the check whether a principal's vote counts. `NOT_YET`: it counts once a later stage is open."""
+    """Result of the check whether a principal's vote counts. `NOT_YET`: it counts once a later stage is open.
+
+    `DEPENDENT_ON_EXCLUDED`: the account depends on an excluded person, or both on one third person. `NOT_INDEPENDENT`:
+    an approval cannot count beside a vote that was cast. `NOT_ACCEPTED`: the invitation was not accepted.
+    """
 
     COUNTS = "counts"
     EXCLUDED = "excluded"
+    DEPENDENT_ON_EXCLUDED = "dependent_on_excluded"
+    NOT_ACCEPTED = "not_accepted"
+    NOT_INDEPENDENT = "not_independent"
     NOT_ELIGIBLE = "not_eligible"
     NOT_YET = "not_yet"
 
@@ -103,7 +105,7 @@ class VoteResult:
     is empty once decided. `missing` is the number of missing votes over all stages. `nobody_can_decide` is True if the
     step is undecided and the known approvers cannot complete any alternative. `opened` contains the number of open
     stages per track (see `approvals.tracks`); `stage` and `stages` are the same for display, 1 of 1 for a rule without
-    stages.
+    stages. `voters` contains the voters whose votes may count.
     """
 
     outcome: Outcome
@@ -115,6 +117,7 @@ class VoteResult:
     opened: Opened = (1,)
     stage: int = 1
     stages: int = 1
+    voters: frozenset[uuid.UUID] = frozenset()
 
 
 def excluded_transitively(excluded: Collection[uuid.UUID], stands_for: StandsFor) -> frozenset[uuid.UUID]:
@@ -138,12 +141,13 @@ def eligibility(
     delegators: Iterable[Approver] = (),
     stand_ins: Collection[Leaf] = (),
     opened: Opened | None = None,
+    excluded_controllers: Collection[uuid.UUID] = (),
 ) -> Eligibility:
     """Return whether the vote of this approver counts under the rule. `excluded` are ids of excluded members.
 
     `delegators` are the members for whom the approver is a delegate: the approver is eligible where they are, and
     excluded if one of them is. An approver who matches one of `stand_ins` is eligible for every leaf. `opened` None
-    means that all stages are open.
+    means that all stages are open. `excluded_controllers` are the people who control the accounts of excluded members.
     """
     if approver.kind is not PrincipalKind.HUMAN:
         return Eligibility.NOT_ELIGIBLE
@@ -151,6 +155,8 @@ def eligibility(
     if any(identity.id in excluded for identity in identities):
         return Eligibility.EXCLUDED
     candidate = Candidate(approver.id, identities)
+    if not candidate.controllers.isdisjoint(excluded) or not candidate.controllers.isdisjoint(excluded_controllers):
+        return Eligibility.DEPENDENT_ON_EXCLUDED
     now = opened_part(rule.tree, opened) if opened is not None else whole(rule.tree)
     if any(candidate.is_eligible_for(leaf, stand_ins) for leaf in leaves(now)):
         return Eligibility.COUNTS
@@ -168,15 +174,26 @@ def count_votes(
     excluded: Collection[uuid.UUID] = (),
     stands_for: StandsFor = MappingProxyType({}),
     stand_ins: Collection[Leaf] = (),
+    excluded_controllers: Collection[uuid.UUID] = (),
 ) -> VoteResult:
     """Return the result of `votes` under `rule`. The order of the votes does not matter.
 
     `approvers` are all members who can still vote and all who voted; other votes do not count. Votes after `now` do not
     count (None: all count). If a principal cast several votes, a rejection wins. `stands_for` maps delegates to
     delegators (for a voter: at the time of the vote). An approver who matches one of `stand_ins` can fill any leaf. A
-    delegate counts instead of the delegator; both never count together.
+    delegate counts instead of the delegator; both never count together, nor do two people who are not independent (see
+    `threada_site.tenancy.independence`). `excluded_controllers` are the people who control accounts of excluded
+    members; votes that depend on them do not count.
     """
-    count = _Count(rule, approvers, excluded_transitively(excluded, stands_for), stands_for, stand_ins)
+    barred = excluded_transitively(excluded, stands_for)
+    count = _Count(
+        rule,
+        approvers,
+        excluded=barred,
+        stands_for=stands_for,
+        stand_ins=stand_ins,
+        excluded_controllers=frozenset(excluded_controllers),
+    )
     return count.result([vote for vote in votes if now is None or vote.at <= now])
 
 
@@ -187,9 +204,11 @@ class _Count:
         self,
         rule: ApprovalRule,
         approvers: Iterable[Approver],
+        *,
         excluded: frozenset[uuid.UUID],
         stands_for: StandsFor,
         stand_ins: Collection[Leaf],
+        excluded_controllers: frozenset[uuid.UUID],
     ) -> None:
         self._rule = rule
         self._stand_ins = stand_ins
@@ -200,22 +219,29 @@ class _Count:
                 other for other in stands_for.get(approver.id, ()) if other in known and other != approver.id
             )
             delegators = tuple(known[other] for other in others)
-            result = eligibility(rule, approver, excluded, delegators=delegators, stand_ins=stand_ins)
+            result = eligibility(
+                rule,
+                approver,
+                excluded,
+                delegators=delegators,
+                stand_ins=stand_ins,
+                excluded_controllers=excluded_controllers,
+            )
             if result is Eligibility.COUNTS:
                 self._deciders[approver.id] = Candidate(approver.id, (approver, *delegators))
-        self._overlaps = overlapping_candidates(self._deciders.values())
 
     def result(self, votes: Sequence[Vote]) -> VoteResult:
         human = [vote for vote in votes if vote.kind is PrincipalKind.HUMAN and vote.voter_id in self._deciders]
         rejecting = {vote.voter_id for vote in human if vote.decision == "reject"}
         approving = {vote.voter_id for vote in human if vote.decision == "approve"}
-        approving -= rejecting | self._overlapping_with(rejecting)
+        approving -= rejecting
+        approving -= self._dependent_on(rejecting, among=approving)
         rejecters = self._among(rejecting)
         approved = self._among(approving)
         undecided = self._undecided(approving | rejecting)
         opened = self._opened(approved)
         best = self._best(whole(self._rule.tree), approved, undecided)
-        if rejecters and max(map(len, independent_sets(rejecters))) >= self._rule.veto:
+        if rejecters and largest_independent(rejecters, most=MOST_SETS) >= self._rule.veto:
             outcome = Outcome.REJECTED
         else:
             outcome = Outcome.WAITING if best.missing else Outcome.APPROVED
@@ -233,26 +259,32 @@ class _Count:
             opened=opened,
             stage=stage,
             stages=stages,
+            voters=frozenset(approving | rejecting),
         )
 
     def _among(self, ids: Collection[uuid.UUID]) -> list[Candidate]:
         return [candidate for candidate in self._deciders.values() if candidate.id in ids]
 
-    def _overlapping_with(self, ids: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Return the candidates who share an identity with any of `ids`."""
-        return {other for voter in ids for other in self._overlaps.get(voter, ())}
+    def _dependent_on(self, ids: Collection[uuid.UUID], *, among: Collection[uuid.UUID]) -> set[uuid.UUID]:
+        """Return those of `among` who are not independent of one of `ids`."""
+        controllers = controllers_of(self._among(ids))
+        return {one.id for one in self._among(among) if not one.controllers.isdisjoint(controllers)}
 
     def _undecided(self, voted: set[uuid.UUID]) -> list[Candidate]:
-        """Return the candidates who may still vote.
+        """Return the candidates who may still vote beside those of `voted`.
 
-        Excludes candidates whose delegate or delegator has voted, and removes identities that a vote has used.
+        Excludes candidates who are not independent of them, and removes delegators who are not.
         """
-        taken = {identity.id for candidate in self._among(voted) for identity in candidate.identities}
-        return [
-            Candidate(one.id, tuple(identity for identity in one.identities if identity.id not in taken))
-            for one in self._deciders.values()
-            if one.id not in taken and voted.isdisjoint(identity.id for identity in one.identities)
-        ]
+        voters = self._among(voted)
+        used = controllers_of(voters)
+        undecided = []
+        for one in self._deciders.values():
+            own, *delegators = one.identities
+            if one.id in voted or not own.controllers.isdisjoint(used) or any(who.id in voted for who in delegators):
+                continue
+            free = (delegator for delegator in delegators if delegator.controllers.isdisjoint(used))
+            undecided.append(Candidate(one.id, (own, *free)))
+        return undecided
 
     def _best(self, node: Node, approved: Sequence[Candidate], undecided: Sequence[Candidate]) -> Assignment:
         """Return the assignment that needs the fewest further votes; a reachable one if there is any."""
@@ -269,6 +301,11 @@ class _Count:
             if self._best(whole(AllOf(tuple(track[:count]))), approved, ()).missing:
                 return count
         return len(track)
+
+
+def controllers_of(candidates: Iterable[Candidate]) -> frozenset[uuid.UUID]:
+    """Return the controllers of all `candidates`."""
+    return frozenset().union(*(candidate.controllers for candidate in candidates))
 
 
 def _by_stage(demand: Demand, order: Mapping[tuple[LeafKind, str], int]) -> Demand:

@@ -1,98 +1,24 @@
 """Matching of approvers to the leaves of one demand, such that the most are filled. Pure.
 
-A candidate can fill a leaf by their own roles, groups, name or scopes, and by those of a delegator. No human counts
-twice: among candidates that share an identity (a delegate and the delegator, or two delegates of one member) at most
-one is placed.
+A candidate can fill a leaf by their own roles, groups, name or scopes, and by those of a delegator. Of candidates who
+depend on each other (see `workitems.approvers.independent_groups`) at most one is placed.
 """
 
 from __future__ import annotations
 
-import itertools
 import uuid
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import Final
 
 from policies.language.approvals import Demand, Leaf
-from threada_site.kernel.context import PrincipalKind
+from workitems.approvers.candidates import Candidate, Group
+from workitems.approvers.independent_groups import independent_groups
 
-MOST_CHOICES: Final = 8
-"""Up to this number of overlapping delegates, all combinations are tried; above it, one delegate at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class Approver:
-    """Principal as seen by approval rules; `scopes` are those held on the workflow of the step.
-
-    `also` contains further leaves (`role:finance`) for which the approver is eligible without having the role.
-    """
-
-    id: uuid.UUID
-    kind: PrincipalKind
-    name: str
-    roles: frozenset[str] = frozenset()
-    groups: frozenset[str] = frozenset()
-    scopes: frozenset[str] = frozenset()
-    also: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Candidate:
-    """Approver whose vote may count. `identities` are the approver and the delegators."""
-
-    id: uuid.UUID
-    identities: tuple[Approver, ...]
-
-    def is_eligible_for(self, leaf: Leaf, stand_ins: Collection[Leaf]) -> bool:
-        """Return True if the candidate may fill `leaf`. A match with one of `stand_ins` may fill any leaf."""
-        return any(is_eligible_for(identity, wanted) for identity in self.identities for wanted in (leaf, *stand_ins))
-
-
-def is_eligible_for(approver: Approver, leaf: Leaf) -> bool:
-    """Return True if the approver matches the leaf, without delegations."""
-    if f"{leaf.kind}:{leaf.name}" in approver.also:
-        return True
-    match leaf.kind:
-        case "role":
-            return leaf.name in approver.roles
-        case "group":
-            return leaf.name in approver.groups
-        case "user":
-            return leaf.name == approver.name
-        case "scope":
-            return leaf.name in approver.scopes
-        case _ as never:
-            assert_never(never)
-
-
-def overlapping_candidates(candidates: Iterable[Candidate]) -> dict[uuid.UUID, set[uuid.UUID]]:
-    """Return, for each candidate who shares an identity with others, the ids of those others."""
-    by_human: dict[uuid.UUID, set[uuid.UUID]] = {}
-    for candidate in candidates:
-        for identity in candidate.identities:
-            by_human.setdefault(identity.id, set()).add(candidate.id)
-    shared: dict[uuid.UUID, set[uuid.UUID]] = {}
-    for together in by_human.values():
-        if len(together) > 1:
-            for one in together:
-                shared.setdefault(one, set()).update(together - {one})
-    return shared
-
-
-def independent_sets(candidates: Sequence[Candidate]) -> Iterator[list[Candidate]]:
-    """Yield sets of candidates in which no two share an identity. Usually this is one set: all of them."""
-    shared = overlapping_candidates(candidates)
-    bound = [candidate.id for candidate in candidates if len(candidate.identities) > 1 and candidate.id in shared]
-    if not bound:
-        yield list(candidates)
-        return
-    most = len(bound) if len(bound) <= MOST_CHOICES else 1
-    for size in range(most + 1):
-        for kept in itertools.combinations(bound, size):
-            replaced = {other for delegate in kept for other in shared[delegate]}
-            if replaced.isdisjoint(kept):
-                dropped = (set(bound) - set(kept)) | replaced
-                yield [candidate for candidate in candidates if candidate.id not in dropped]
+MOST_SETS: Final = 256
+"""Maximum number of sets of independent approvals that one assignment tries."""
+MOST_FURTHER_SETS: Final = 16
+"""Maximum number of sets of independent people who have not voted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,19 +38,22 @@ def assign(
     demand: Demand, approved: Sequence[Candidate], undecided: Sequence[Candidate], stand_ins: Collection[Leaf]
 ) -> Assignment:
     """Return the assignment with the fewest missing approvals, preferring one that `undecided` can complete."""
+    further = list(independent_groups(undecided, most=MOST_FURTHER_SETS))
     best: Assignment | None = None
-    for placed_first in independent_sets(approved):
-        for placed_after in independent_sets(undecided):
+    for groups in independent_groups(approved, most=MOST_SETS):
+        for placed_after in further:
             matching = _Matching(demand, stand_ins)
-            matching.place(placed_first)
-            placed_ids = {candidate.id for candidate in placed_first}
+            matching.place(groups)
+            placed_ids = {group.id for group in groups}
             matching.place(placed_after)
             assignment = Assignment(demand, matching.placed_of(placed_ids), matching.is_full)
             if best is None or _rank(assignment) < _rank(best):
                 best = assignment
             if assignment.reachable:
                 break
-    assert best is not None  # noqa: S101 (the set without delegates always exists)
+        if best is not None and not best.missing:
+            break
+    assert best is not None  # noqa: S101 (there is always one set of groups)
     return best
 
 
@@ -135,16 +64,16 @@ def _rank(assignment: Assignment) -> tuple[bool, int]:
 class _Matching:
     """Maximum bipartite matching by augmenting paths.
 
-    Candidates who approved are placed first; once placed, they may only move to another leaf. Undecided candidates are
-    placed after them, to find out whether the rest can be reached. Therefore the undecided candidates could fill every
-    leaf that the approvals leave open.
+    Groups of candidates who approved are placed first; once placed, they may only move to another leaf. Undecided ones
+    are placed after them, to find out whether the rest can be reached. Therefore the undecided candidates could fill
+    every leaf that the approvals leave open. Each group fills one place.
     """
 
     def __init__(self, demand: Demand, stand_ins: Collection[Leaf]) -> None:
         self._demand = demand
         self._stand_ins = stand_ins
         self._size = sum(leaf.count for leaf in demand)
-        self._placed: list[list[Candidate]] = [[] for _ in demand]
+        self._placed: list[list[Group]] = [[] for _ in demand]
         self._options: dict[uuid.UUID, tuple[int, ...]] = {}
 
     @property
@@ -152,49 +81,49 @@ class _Matching:
         return sum(map(len, self._placed)) == self._size
 
     def placed_of(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Leaf]:
-        """Return the leaf of each of `ids` that is placed."""
+        """Return the leaf of each group of `ids` that is placed, with the candidate who fills it."""
         return {
-            candidate.id: leaf
+            group.candidate_for(leaf, self._stand_ins).id: leaf
             for leaf, placed in zip(self._demand, self._placed, strict=True)
-            for candidate in placed
-            if candidate.id in ids
+            for group in placed
+            if group.id in ids
         }
 
-    def place(self, candidates: Sequence[Candidate]) -> None:
-        """Place as many candidates as possible, first those that move nobody, so that early leaves stay filled."""
+    def place(self, groups: Sequence[Group]) -> None:
+        """Place as many groups as possible, first those that move nobody, so that early leaves stay filled."""
         if self.is_full:
             return
-        left: dict[tuple[int, ...], list[Candidate]] = {}
-        for candidate in candidates:
+        left: dict[tuple[int, ...], list[Group]] = {}
+        for group in groups:
             options = tuple(
-                index for index, leaf in enumerate(self._demand) if candidate.is_eligible_for(leaf, self._stand_ins)
+                index for index, leaf in enumerate(self._demand) if group.is_eligible_for(leaf, self._stand_ins)
             )
-            self._options[candidate.id] = options
-            if not self._place_freely(candidate) and options:
-                left.setdefault(options, []).append(candidate)
+            self._options[group.id] = options
+            if not self._place_freely(group) and options:
+                left.setdefault(options, []).append(group)
         for similar in left.values():
-            for candidate in similar:
-                if self.is_full or not self._augment(candidate, set()):
-                    break  # no later path can place this candidate, nor one with the same options
+            for group in similar:
+                if self.is_full or not self._augment(group, set()):
+                    break  # no later path can place this group, nor one with the same options
 
-    def _place_freely(self, candidate: Candidate) -> bool:
-        for index in self._options[candidate.id]:
+    def _place_freely(self, group: Group) -> bool:
+        for index in self._options[group.id]:
             if len(self._placed[index]) < self._demand[index].count:
-                self._placed[index].append(candidate)
+                self._placed[index].append(group)
                 return True
         return False
 
-    def _augment(self, candidate: Candidate, seen: set[int]) -> bool:
-        for index in self._options[candidate.id]:
+    def _augment(self, group: Group, seen: set[int]) -> bool:
+        for index in self._options[group.id]:
             if index in seen:
                 continue
             seen.add(index)
             placed = self._placed[index]
             if len(placed) < self._demand[index].count:
-                placed.append(candidate)
+                placed.append(group)
                 return True
             for position, other in enumerate(placed):
                 if self._augment(other, seen):
-                    placed[position] = candidate
+                    placed[position] = group
                     return True
         return False

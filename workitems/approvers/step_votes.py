@@ -18,7 +18,8 @@ from workitems.approvers.active_members import (
     approver_of,
     escalation_leaves,
 )
-from workitems.approvers.count_votes import Approver, Eligibility, VoteResult
+from workitems.approvers.candidates import Approver
+from workitems.approvers.count_votes import Eligibility, VoteResult
 from workitems.models import DecisionStep, Vote
 
 
@@ -49,6 +50,21 @@ class StepVotes:
         return count_votes.excluded_transitively(self.step.excluded_ids, self.stands_for)
 
     @cached_property
+    def excluded_controllers(self) -> frozenset[uuid.UUID]:
+        """Ids of the people who control the accounts of excluded members.
+
+        For excluded principals who are not active members, as of the opening of the step.
+        """
+        known = self.active_members.by_id
+        stored = self.step.excluded_controllers
+        return frozenset().union(
+            *(
+                known[who].controlled_by if who in known else map(uuid.UUID, stored.get(str(who), ()))
+                for who in self.step.excluded_ids
+            )
+        )
+
+    @cached_property
     def voters(self) -> frozenset[uuid.UUID]:
         return frozenset(vote.voter_id for vote in self.votes)
 
@@ -67,6 +83,7 @@ class StepVotes:
             excluded=self.step.excluded_ids,
             stands_for=self.stands_for,
             stand_ins=escalation_leaves(self.step.escalated_to),
+            excluded_controllers=self.excluded_controllers,
         )
 
     def with_vote(self, vote: Vote) -> StepVotes:
@@ -75,7 +92,56 @@ class StepVotes:
 
     def eligibility_of(self, ctx: ActingContext) -> Eligibility:
         """Return whether the vote of the acting principal counts. Used by API, console and `explain`."""
-        return self._eligibility(acting_approver(ctx, workflow_id=self.workflow_id))
+        member = self.active_members.by_id.get(ctx.principal_id)
+        if ctx.is_person and member is None:
+            return Eligibility.NOT_ACCEPTED
+        return self._eligibility(acting_approver(ctx, member, workflow_id=self.workflow_id))
+
+    def dependent_vote(self, approver_id: uuid.UUID) -> Vote | None:
+        """Return a vote beside which an approval of this member cannot count; None if there is none.
+
+        The accounts of the two depend on each other, or both on one third person.
+        """
+        member = self.active_members.by_id.get(approver_id)
+        if member is None:
+            return None
+        controllers = member.controlled_by | {member.id}
+        return next(
+            (
+                vote
+                for vote in self.votes
+                if vote.voter_id in self.result.voters
+                and vote.voter_id != approver_id
+                and not controllers.isdisjoint(self._controllers_of_vote(vote))
+            ),
+            None,
+        )
+
+    def name_of(self, member_id: uuid.UUID) -> str:
+        """Return the username of an active member."""
+        return self.active_members.by_id[member_id].username
+
+    def delegators_of(self, approver_id: uuid.UUID) -> frozenset[uuid.UUID]:
+        """Return the members for whom a vote of this member would count, now.
+
+        A delegate no longer acts for a delegator once that delegator, another delegate of theirs, or a member who is
+        not independent of that delegator has voted.
+        """
+        others = [vote for vote in self.votes if vote.voter_id != approver_id]
+        taken = principals_of(others)
+        used = frozenset().union(
+            *(self._controllers_of_vote(vote) for vote in others if vote.voter_id in self.result.voters)
+        )
+        return frozenset(
+            who
+            for who in self.stands_for.get(approver_id, ())
+            if who not in taken and who in self._approvers and self._approvers[who].controllers.isdisjoint(used)
+        )
+
+    def _controllers_of_vote(self, vote: Vote) -> frozenset[uuid.UUID]:
+        known = self.active_members.by_id
+        people = [known[who] for who in (vote.voter_id, *vote.stands_for) if who in known]
+        return frozenset({vote.voter_id, *vote.stands_for}).union(*(person.controlled_by for person in people))
 
     def eligible_ids(self) -> set[uuid.UUID]:
         """Return the ids of the members whose vote counts."""
@@ -91,33 +157,30 @@ class StepVotes:
         }
 
     def _eligibility(self, approver: Approver) -> Eligibility:
-        """Return the eligibility of one approver.
-
-        A delegate no longer acts for a delegator once that delegator, or another delegate of theirs, has voted.
-        """
-        taken = principals_of(vote for vote in self.votes if vote.voter_id != approver.id)
-        delegators = [
-            self._approvers[delegator]
-            for delegator in self.stands_for.get(approver.id, ())
-            if delegator in self._approvers and delegator not in taken
-        ]
-        return count_votes.eligibility(
+        delegators = [self._approvers[delegator] for delegator in sorted(self.delegators_of(approver.id))]
+        found = count_votes.eligibility(
             self.rule,
             approver,
             self.excluded,
             delegators=delegators,
             stand_ins=escalation_leaves(self.step.escalated_to),
             opened=self.result.opened if has_stages(self.rule.tree) else None,
+            excluded_controllers=self.excluded_controllers,
         )
+        if found is Eligibility.COUNTS and self.dependent_vote(approver.id) is not None:
+            return Eligibility.NOT_INDEPENDENT
+        return found
 
 
 def read_step_votes(step: DecisionStep, *, workflow_id: uuid.UUID, acting: ActingContext | None = None) -> StepVotes:
-    """Read the votes on a step and the active members: with `acting` only that principal, the voters and delegators.
+    """Read the votes on a step and the active members.
+
+    With `acting` only that principal, the voters, the excluded members and the delegators.
 
     Runs three statements.
     """
     votes = tuple(votes_on(step))
-    among = None if acting is None else principals_of(votes) | {acting.principal_id}
+    among = None if acting is None else principals_of(votes) | {acting.principal_id, *step.excluded_ids}
     return StepVotes(step, votes, active_members_of(step.tenant_id, among=among), workflow_id)
 
 

@@ -343,6 +343,10 @@ def _you_may(case: ExplainInput) -> list[str]:
     claimed = bool(step and step.claimed_by)
     possible = (
         (decides, "approve or reject it"),
+        (
+            bool(step) and reader.eligibility is Eligibility.NOT_INDEPENDENT and not reader.has_voted,
+            "reject it; your approval cannot count beside a vote of somebody your account depends on",
+        ),
         (decides, "approve it with changes, which starts the decision again"),
         (decides and not claimed, "claim it"),
         (reader.has_claimed, "release it"),

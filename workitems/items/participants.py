@@ -8,6 +8,7 @@ from collections.abc import Collection
 from integrations.models import Execution
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.models import Membership
 from workitems.models import WorkItem
 
@@ -26,14 +27,20 @@ def owners_of(principals: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> fro
 def check_had_no_part(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
     """Raise an error unless a person acts who neither requested the execution nor owns the agent that did.
 
-    Raises `PersonRequired` or `SecondPersonRequired`.
+    The person must also be independent of those who did. Raises `PersonRequired` or `SecondPersonRequired`.
     """
     if not ctx.is_person:
         raise errors.PersonRequired("Only a person may state the outcome, one who had no part in requesting it.")
     requesters = requesters_of(item, execution.requested_by)
-    if ctx.principal_id in requesters | owners_of(requesters, tenant_id=item.tenant_id):
+    parties = requesters | owners_of(requesters, tenant_id=item.tenant_id)
+    if ctx.principal_id in parties:
         raise errors.SecondPersonRequired(
             "You requested this execution or own the agent or service that did. Another person must reconcile it."
+        )
+    if not is_independent_of(ctx.principal_id, parties, tenant_id=item.tenant_id):
+        raise errors.SecondPersonRequired(
+            "Your account and that of somebody who requested this execution, or owns the agent or service that did, "
+            "depend on each other or on one person. An independent person must reconcile it."
         )
 
 

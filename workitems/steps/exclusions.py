@@ -8,6 +8,7 @@ from collections.abc import Collection
 from policies.language.approvals import ApprovalRule
 from policies.models import PolicyVersion
 from threada_site.kernel import clock
+from threada_site.tenancy.independence import read_controllers_of_principals
 from workitems.approvers.active_members import stands_for
 from workitems.approvers.count_votes import with_principals
 from workitems.items.participants import owners_of, requesters_of
@@ -44,3 +45,11 @@ def excluded_principals(
         for people in rows.values_list("created_by", "published_by"):
             excluded.update(person for person in people if person is not None)
     return with_principals(excluded, stands_for(item.tenant_id, now=clock.now())) if excluded else frozenset()
+
+
+def controllers_when_opened(excluded: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> dict[str, list[str]]:
+    """Return the people who control `excluded` now, as the step stores them for agents and for people who leave."""
+    if not excluded:
+        return {}
+    found = read_controllers_of_principals(tenant_id, excluded)
+    return {str(who): sorted(map(str, controllers)) for who, controllers in found.items()}

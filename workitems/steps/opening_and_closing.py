@@ -24,7 +24,7 @@ from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice
 from workitems.steps.batch_limits import batch_key
 from workitems.steps.due_dates import due_dates
-from workitems.steps.exclusions import excluded_principals
+from workitems.steps.exclusions import controllers_when_opened, excluded_principals
 from workitems.steps.pending_approvers import clear_pending_approvers, insert_pending_approvers
 from workitems.steps.pins import re_evaluate_if_outdated
 
@@ -50,6 +50,9 @@ def open_step(
     now = clock.now()
     due = due_dates(rule, now, policy_selectors.working_calendar(rule, tenant_id=item.tenant_id))
     pins = pinned_versions(decision)
+    excluded = excluded_principals(
+        item, rule, pins=pins, asked_by=asked_by, input_edited_by=execution.input_edited_by if execution else None
+    )
     own_envelope = None
     if envelope is None:
         envelope = own_envelope = new_envelope(item, build_item_envelope(item, pins, question=question))
@@ -77,15 +80,8 @@ def open_step(
         reason_codes=list(decision.reason_codes) if decision else [],
         policy_decision_id=decision.id if decision else None,
         policy_version_ids=pins,
-        excluded_ids=sorted(
-            excluded_principals(
-                item,
-                rule,
-                pins=pins,
-                asked_by=asked_by,
-                input_edited_by=execution.input_edited_by if execution else None,
-            )
-        ),
+        excluded_ids=sorted(excluded),
+        excluded_controllers=controllers_when_opened(excluded, tenant_id=item.tenant_id),
         respond_by=due.respond_by,
         remind_at=due.remind_at,
         escalate_at=due.escalate_at,

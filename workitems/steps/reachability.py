@@ -103,6 +103,7 @@ def _is_unreachable(step: DecisionStep, active_members: ActiveMembers, memo: Mem
             step.rule,
             str(workflow_id),
             sorted(map(str, step.excluded_ids)),
+            step.excluded_controllers,
             step.escalated_to,
             [[str(vote.voter_id), vote.decision, vote.voter_kind, sorted(map(str, vote.stands_for))] for vote in votes],
         ]
@@ -121,6 +122,7 @@ def _permissions_of(member: Member) -> list[Any]:
         _sorted(permissions.roles),
         _sorted(permissions.groups),
         _sorted(permissions.scopes),
+        sorted(map(str, member.controlled_by)),
         {str(workflow): _sorted(scopes) for workflow, scopes in permissions.grants.workflows.items()},
     ]
 

@@ -22,7 +22,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from workitems import selectors
 from workitems.approvers.count_votes import Eligibility, Outcome
-from workitems.approvers.step_votes import StepVotes, principals_of, read_step_votes
+from workitems.approvers.step_votes import StepVotes, read_step_votes
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
@@ -35,6 +35,9 @@ from workitems.steps.pins import require_current_pins
 from workitems.steps.stages import notify_opened_stages
 
 MOST_COMMENT: Final = 4000
+ENDS_DEPENDENCE: Final = (
+    "The dependence ends when an independent steward, the identity provider or the operator confirms the account."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +54,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     """Record a vote on a locked step, and close the step if the vote decides it.
 
     The vote of a service or an agent is stored as advice and never counted. Raises `StepClosed`, `EnvelopeChanged`,
-    `VoterExcluded`, `VoterNotEligible`, `StageNotOpen`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`,
-    `StepUpRequired`.
+    `StepUpRequired`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`, and the errors of `check_eligible`.
     """
     require_unit_of_work(ctx.tenant_id)
     check_permitted(item, ctx=ctx)
@@ -62,9 +64,9 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     _check_comment(ballot)
     _check_reason(ballot, item, ctx=ctx)
     votes = read_step_votes(step, workflow_id=item.workflow_version.workflow_id, acting=ctx)
-    _check_voter(votes, ctx=ctx)
+    _check_voter(votes, ballot, ctx=ctx)
     _check_reauthenticated(votes.rule, ctx=ctx)
-    delegators = sorted(votes.active_members.stands_for.get(ctx.principal_id, frozenset()) - principals_of(votes.votes))
+    delegators = sorted(votes.delegators_of(ctx.principal_id))
     vote = Vote(
         tenant_id=ctx.tenant_id,
         step_id=step.id,
@@ -227,12 +229,12 @@ def _check_reason(ballot: Ballot, item: WorkItem, *, ctx: ActingContext) -> None
         )
 
 
-def _check_voter(votes: StepVotes, *, ctx: ActingContext) -> None:
+def _check_voter(votes: StepVotes, ballot: Ballot, *, ctx: ActingContext) -> None:
     if ctx.principal_id in votes.voters:
         raise errors.AlreadyVoted("You have already voted on this step. Each person has one vote.")
     _check_delegates(votes, ctx=ctx)
     if ctx.principal_kind is PrincipalKind.HUMAN:
-        check_eligible(votes, ctx=ctx)
+        check_eligible(votes, ctx=ctx, rejects=ballot.decision == "reject")
 
 
 def _check_delegates(votes: StepVotes, *, ctx: ActingContext) -> None:
@@ -262,14 +264,41 @@ def check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:
         raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
 
 
-def check_eligible(votes: StepVotes, *, ctx: ActingContext) -> None:
-    """Raise `VoterExcluded`, `VoterNotEligible` or `StageNotOpen` if the principal's vote would not count."""
+def check_eligible(votes: StepVotes, *, ctx: ActingContext, rejects: bool = False) -> None:
+    """Raise an error if the principal's vote would not count.
+
+    Raises `VoterExcluded`, `VoterNotEligible`, `StageNotOpen`, `InvitationNotAccepted`, or `VoterNotIndependent`. A
+    rejection may depend on another vote.
+    """
     match votes.eligibility_of(ctx):
         case Eligibility.EXCLUDED:
             raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
+        case Eligibility.DEPENDENT_ON_EXCLUDED:
+            raise errors.VoterNotIndependent(
+                "Your account and that of somebody who has a part in this case depend on each other or on one person, "
+                f"so somebody else has to decide. {ENDS_DEPENDENCE}"
+            )
+        case Eligibility.NOT_ACCEPTED:
+            raise errors.InvitationNotAccepted(
+                "Accept your invitation to this tenant first. Until then you cannot vote."
+            )
         case Eligibility.NOT_ELIGIBLE:
             raise errors.VoterNotEligible("Your vote does not count on this decision. See waiting_for on the step.")
         case Eligibility.NOT_YET:
             raise errors.StageNotOpen("You are asked in a later stage. See waiting_for for who decides first.")
+        case Eligibility.NOT_INDEPENDENT:
+            if not rejects:
+                raise _not_independent(votes, ctx=ctx)
         case Eligibility.COUNTS:
             return
+
+
+def _not_independent(votes: StepVotes, *, ctx: ActingContext) -> errors.VoterNotIndependent:
+    other = votes.dependent_vote(ctx.principal_id)
+    assert other is not None  # noqa: S101  (the eligibility says so)
+    return errors.VoterNotIndependent(
+        f"Your approval cannot count beside the vote of {votes.name_of(other.voter_id)}: your accounts depend on each "
+        f"other or on one person. You may reject. {ENDS_DEPENDENCE}",
+        vote_id=other.public_id,
+        voter=ids.public_id(ids.PRINCIPAL, other.voter_id),
+    )

@@ -261,3 +261,21 @@ class TestRetry:
             call_command("dead_letters", operation, "--tenant", office.tenant.slug, stdout=out)
             assert out.getvalue() == said
         assert office.execution(execution).status == "failed"
+
+
+def test_who_depends_on_the_requester_cannot_reconcile(office: Office) -> None:
+    office.join("ed", roles=("requester",))
+    execution = lost(office)
+    office.depend("ed", on="rita")
+    with pytest.raises(errors.SecondPersonRequired, match="depend on each other"):
+        reconcile(office, execution, "ed")
+    office.confirm("ed")
+    reconcile(office, execution, "ed")
+    assert office.execution(execution).status == "failed"
+
+
+def test_the_maker_of_the_requesters_account_cannot_reconcile(office: Office) -> None:
+    office.depend("rita", on="ada")
+    execution = lost(office)
+    with pytest.raises(errors.SecondPersonRequired):
+        reconcile(office, execution, "ada")

@@ -56,6 +56,7 @@ from threada_site.kernel.errors.decisions import (
     DelegationEnded,
     DelegationOverlaps,
     EnvelopeChanged,
+    InvitationNotAccepted,
     NobodyToEscalateTo,
     PolicyDenied,
     ReasonCodeRequired,
@@ -68,6 +69,7 @@ from threada_site.kernel.errors.decisions import (
     UnknownReasonCode,
     VoterExcluded,
     VoterNotEligible,
+    VoterNotIndependent,
 )
 from threada_site.kernel.errors.executions import (
     ActionNotAllowed,

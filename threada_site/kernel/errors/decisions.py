@@ -66,6 +66,20 @@ class VoterNotEligible(PolicyRefusal):
     advice = "See waiting_for of the step."
 
 
+class VoterNotIndependent(PolicyRefusal):
+    reason_code = "voter_not_independent"
+    status = 403
+    title = "You are not independent of another person of this decision"
+    advice = "An independent person must decide. The dependence ends when the account is confirmed."
+
+
+class InvitationNotAccepted(PolicyRefusal):
+    reason_code = "invitation_not_accepted"
+    status = 403
+    title = "Your invitation is not accepted"
+    advice = "Accept the invitation to this tenant, then vote."
+
+
 class ReasonCodeRequired(PolicyRefusal):
     reason_code = "reason_code_required"
     status = 422
