@@ -303,6 +303,9 @@ class Vote(TenantRow):
     stands_for = ArrayField(
         models.UUIDField(), default=list, help_text="Delegators of the voter at the time of the vote."
     )
+    authentication = models.JSONField(
+        default=dict, help_text="Method, time, issuer and credential, as in the receipt of the vote."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:

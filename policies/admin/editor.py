@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django import forms
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
@@ -14,7 +15,7 @@ from policies.admin.texts import document_text
 from policies.documents.policy import REASON_PATTERN
 from policies.documents.rule_templates import COMPARISONS, Fact, RuleTemplate, facts_of, rule_from, with_rule
 from policies.drafts.text_check import TextCheck, check_policy_text
-from policies.drafts.validation import schemas_of_all, schemas_reached_by
+from policies.drafts.validation import data_classes_reached_by, schemas_of_all, schemas_reached_by
 from policies.language.approvals.schema import MAX_COUNT
 from policies.language.rules import Effect
 from policies.models import Policy, PolicyVersion
@@ -40,6 +41,11 @@ spec:
   tests:
     - {given: {item: {confidence: 0.3}}, expect: {effect: review, reason: LOW_CONFIDENCE}}
 """
+_AUTHENTICATIONS: Final = [
+    ("any", "with any authentication"),
+    ("session", "in a session"),
+    ("step_up", "in a session, with the password again"),
+]
 _EFFECTS: Final = [(effect.value, effect.value.replace("_", " ")) for effect in Effect]
 
 
@@ -58,9 +64,14 @@ class RuleTemplateForm(forms.Form):
     id = forms.RegexField(f"^{SLUG_PATTERN}$", label="Name of the rule", help_text="a to z, 0 to 9, - and _.")
     role = forms.ChoiceField(label="Approved by", required=False)
     count = forms.IntegerField(label="How many", min_value=1, max_value=MAX_COUNT, initial=1)
+    authentication = forms.ChoiceField(
+        label="Votes", choices=_AUTHENTICATIONS, initial="any", help_text="How approvers must be authenticated."
+    )
 
-    def __init__(self, *args: Any, ctx: ActingContext, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, ctx: ActingContext, is_sensitive: bool = False, **kwargs: Any) -> None:
         kwargs |= {"use_required_attribute": False, "label_suffix": ""}
+        if is_sensitive:
+            kwargs["initial"] = {"authentication": "session"}
         super().__init__(*args, **kwargs)
         slugs = Role.objects.filter(tenant_id=ctx.tenant_id).order_by("slug").values_list("slug", flat=True)[:500]
         self.fields["role"].choices = [("", "nobody named"), *((slug, slug) for slug in slugs)]  # type: ignore[attr-defined]
@@ -104,7 +115,7 @@ class DraftForm(ConsoleForm):
         else:
             version = row.in_force or row.versions.order_by("-number").select_related("policy").first()
             self.initial = {"document": document_text(version) if version else NEW_POLICY}
-        self.rule = RuleTemplateForm(ctx=self.ctx)
+        self.rule = self._new_rule()
 
     def rework(self) -> bool:
         if "add_rule" not in self.data:
@@ -114,8 +125,14 @@ class DraftForm(ConsoleForm):
         if written is not None:
             self.added = self.rule.cleaned_data["id"]
             self.data = {**self.data.dict(), "document": written}  # type: ignore[attr-defined]
-            self.rule = RuleTemplateForm(ctx=self.ctx)
+            self.rule = self._new_rule()
         return True
+
+    def _new_rule(self) -> RuleTemplateForm:
+        """Return the empty form. For workflows of a sensitive data class it proposes votes in a session."""
+        classes = data_classes_reached_by(self.policy, ctx=self.ctx)
+        is_sensitive = not classes.isdisjoint(settings.THREADA_SENSITIVE_DATA_CLASSES)
+        return RuleTemplateForm(ctx=self.ctx, is_sensitive=is_sensitive)
 
     def shown_with(self) -> dict[str, Any]:
         slug = self.policy.slug if self.policy else ""

@@ -51,7 +51,10 @@ class Fact:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleTemplate:
-    """The choices in the form. `role` and `count` name the approvers; an empty `role` means no approval."""
+    """The choices in the form. `role` and `count` name the approvers; an empty `role` means no approval.
+
+    `authentication` is the required authentication of the approvers.
+    """
 
     id: str
     fact: str
@@ -61,6 +64,7 @@ class RuleTemplate:
     reason: str
     role: str = ""
     count: int = 1
+    authentication: str = "any"
 
 
 def facts_of(schemas: Iterable[Any]) -> dict[str, Fact]:
@@ -96,6 +100,8 @@ def rule_from(chosen: RuleTemplate, facts: Mapping[str, Fact]) -> dict[str, Any]
     }
     if chosen.role and chosen.effect in (Effect.REQUIRE_APPROVAL, Effect.REVIEW):
         rule["approvals"] = {"role": chosen.role, "count": chosen.count}
+        if chosen.authentication != "any":
+            rule["approvals"]["authentication"] = chosen.authentication
     return rule
 
 

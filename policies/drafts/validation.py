@@ -11,6 +11,7 @@ from django.db.models import Q
 from policies import selectors
 from policies.documents.overlay import OverlayScope
 from policies.documents.policy import parse_policy
+from policies.documents.workflow import DEFAULT_DATA_CLASS
 from policies.language.budget import CHECK_SECONDS, CpuBudget, limit_errors
 from policies.language.facts import FACTS, VARIABLES
 from policies.language.lifted_exclusions import lifted_exclusions
@@ -101,6 +102,14 @@ def schemas_of_all(*, ctx: ActingContext) -> dict[str, Any]:
     return _schemas_reached([OverlayScope("tenant", "")], ctx=ctx)
 
 
+def data_classes_reached_by(policy: Policy | None, *, ctx: ActingContext) -> set[str]:
+    """Return the data classes of the workflows that the overlays of the policy cover; without overlays, of all."""
+    bound = Overlay.objects.filter(tenant_id=ctx.tenant_id, policy=policy).values_list("scope_kind", "scope_slug")
+    scopes = [OverlayScope(kind, slug) for kind, slug in bound] if policy else []
+    specs = _specs_reached(scopes or [OverlayScope("tenant", "")], ctx=ctx)
+    return {spec.get("data_class", DEFAULT_DATA_CLASS) for spec in specs.values()}
+
+
 def check_limits(policy: Policy, *, ctx: ActingContext) -> None:
     """Raise `PolicyDocumentInvalid` if the policies that apply in the tenant exceed a limit together.
 
@@ -139,13 +148,17 @@ def _at(pointer: str, errors: Iterable[FieldError]) -> tuple[FieldError, ...]:
 
 def _schemas_reached(scopes: Collection[OverlayScope], *, ctx: ActingContext) -> dict[str, Any]:
     """Return payload schemas by workflow. Scopes other than workflow and pack may cover every workflow."""
+    return {slug: spec["payload_schema"] for slug, spec in _specs_reached(scopes, ctx=ctx).items()}
+
+
+def _specs_reached(scopes: Collection[OverlayScope], *, ctx: ActingContext) -> dict[str, Any]:
     rows = selectors.all_workflows(ctx)
     if all(scope.kind in ("workflow", "pack") for scope in scopes):
         packs = [scope.slug for scope in scopes if scope.kind == "pack"]
         members = selectors.pack_members(ctx).filter(pack__slug__in=packs, kind="Workflow").values("name")
         named = [scope.slug for scope in scopes if scope.kind == "workflow"]
         rows = rows.filter(Q(slug__in=named) | Q(slug__in=members))
-    return {row.slug: row.current_version.spec["payload_schema"] for row in rows if row.current_version}
+    return {row.slug: row.current_version.spec for row in rows if row.current_version}
 
 
 def _type_errors(

@@ -31,6 +31,7 @@ from workitems.explain.wording import excluded_in_words
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
+from workitems.steps.vote_authentication import authentication_in_words, signed_in_at
 from workitems.steps.voting import ENDS_DEPENDENCE
 
 VOTES_SHOWN: Final = 10
@@ -177,8 +178,12 @@ def _votes(step: DecisionStep, query: QueryDict) -> dict[str, Any]:
     """Return the newest votes, or those before the vote in the query."""
     before = ids.parse_public_id(ids.VOTE, query.get("before", "")[:80])
     shown = selectors.newest_votes(step, before=before, most=VOTES_SHOWN + 1)
+    authentications = [
+        (authentication_in_words(vote.authentication), signed_in_at(vote.authentication))
+        for vote in shown[:VOTES_SHOWN]
+    ]
     return {
-        "votes": shown[:VOTES_SHOWN],
+        "votes": list(zip(shown[:VOTES_SHOWN], authentications, strict=True)),
         "older_votes": shown[VOTES_SHOWN - 1].public_id if len(shown) > VOTES_SHOWN else "",
         "newest_votes": before is not None,
     }

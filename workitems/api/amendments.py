@@ -41,6 +41,7 @@ class AmendDecisionStep(TenantView):
             "voter_not_eligible",
             "envelope_changed",
             "step_up_required",
+            "vote_authentication_required",
             "policy_denied",
             "payload_schema_violation",
             "expression_failed",

@@ -49,6 +49,7 @@ class BatchVotes(TenantView):
             "reason_code_required",
             "unknown_reason_code",
             "step_up_required",
+            "vote_authentication_required",
             "comment_too_long",
         ),
     )

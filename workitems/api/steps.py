@@ -86,6 +86,7 @@ class DecisionStepVotes(TenantView):
             "reason_code_required",
             "unknown_reason_code",
             "step_up_required",
+            "vote_authentication_required",
             "comment_too_long",
         ),
     )

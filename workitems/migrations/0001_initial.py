@@ -752,6 +752,12 @@ class Migration(migrations.Migration):
                         help_text="Delegators of the voter at the time of the vote.",
                     ),
                 ),
+                (
+                    "authentication",
+                    models.JSONField(
+                        default=dict, help_text="Method, time, issuer and credential, as in the receipt of the vote."
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={

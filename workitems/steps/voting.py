@@ -12,12 +12,11 @@ from integrations import selectors as integration_selectors
 from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from policies.language.approvals import ApprovalRule
 from policies.selectors import workflow_document
 from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from workitems import selectors
@@ -33,6 +32,7 @@ from workitems.steps.opening_and_closing import close_step
 from workitems.steps.pending_approvers import refresh_pending_approvers
 from workitems.steps.pins import require_current_pins
 from workitems.steps.stages import notify_opened_stages
+from workitems.steps.vote_authentication import check_authentication, stored_authentication
 
 MOST_COMMENT: Final = 4000
 ENDS_DEPENDENCE: Final = (
@@ -54,7 +54,8 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     """Record a vote on a locked step, and close the step if the vote decides it.
 
     The vote of a service or an agent is stored as advice and never counted. Raises `StepClosed`, `EnvelopeChanged`,
-    `StepUpRequired`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`, and the errors of `check_eligible`.
+    `StepUpRequired`, `VoteAuthenticationRequired`, `AlreadyVoted`, `ReasonCodeRequired`, `UnknownReasonCode`, and the
+    errors of `check_eligible`.
     """
     require_unit_of_work(ctx.tenant_id)
     check_permitted(item, ctx=ctx)
@@ -65,7 +66,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     _check_reason(ballot, item, ctx=ctx)
     votes = read_step_votes(step, workflow_id=item.workflow_version.workflow_id, acting=ctx)
     _check_voter(votes, ballot, ctx=ctx)
-    _check_reauthenticated(votes.rule, ctx=ctx)
+    check_authentication(votes.rule, ctx=ctx)
     delegators = sorted(votes.delegators_of(ctx.principal_id))
     vote = Vote(
         tenant_id=ctx.tenant_id,
@@ -78,6 +79,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
         envelope_sha256=ballot.envelope_sha256,
         counted=ctx.principal_kind is PrincipalKind.HUMAN,
         stands_for=delegators,
+        authentication=stored_authentication(ctx),
     )
     with batched_writes():
         insert_rows(vote)
@@ -91,6 +93,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
                 "vote_id": vote.public_id,
                 "envelope_sha256": ballot.envelope_sha256,
                 "comment_commitment": commitment(bytes(item.payload_salt), ballot.comment),
+                "authentication": vote.authentication,
                 **({"stands_for": [ids.public_id(ids.PRINCIPAL, who) for who in delegators]} if delegators else {}),
             },
             outcome={"decision": ballot.decision, "counted": vote.counted},
@@ -116,7 +119,7 @@ def check_may_decide(
     check_open(step, execution)
     votes = read_step_votes(step, workflow_id=item.workflow_version.workflow_id, acting=ctx)
     check_eligible(votes, ctx=ctx)
-    _check_reauthenticated(votes.rule, ctx=ctx)
+    check_authentication(votes.rule, ctx=ctx)
 
 
 def reject_item(item: WorkItem, execution: Execution | None, *, ctx: ActingContext) -> None:
@@ -244,18 +247,6 @@ def _check_delegates(votes: StepVotes, *, ctx: ActingContext) -> None:
         raise errors.AlreadyVoted("Your delegate has decided in your place. You and they count once.")
     if any(vote.voter_id in votes.active_members.stands_for.get(ctx.principal_id, ()) for vote in counted):
         raise errors.AlreadyVoted("Somebody you stand in for has decided. You and they count once.")
-
-
-def _check_reauthenticated(rule: ApprovalRule, *, ctx: ActingContext) -> None:
-    """Raise `StepUpRequired` if the rule needs a recent password check. Agents and services are exempt."""
-    if ctx.principal_kind is not PrincipalKind.HUMAN or not rule.step_up:
-        return
-    if not ctx.recently_reauthenticated(clock.now()):
-        raise errors.StepUpRequired(
-            "Enter your password with your decision: the rule asks for it, at most five minutes old."
-            if ctx.entry_point is EntryPoint.CONSOLE
-            else "Give this vote in the console, with your password: a token cannot re-authenticate."
-        )
 
 
 def check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:

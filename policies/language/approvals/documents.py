@@ -56,10 +56,12 @@ def _with_defaults(value: Mapping[str, Any]) -> dict[str, Any]:
     targets = value.get("escalate_to", [])
     targets = [targets] if isinstance(targets, Mapping) else targets
     unique = sorted({entry for target in targets for entry in target.items()})
+    asks_step_up = value.get("authentication") == "step_up"
     return {
         "step_up": False,
         "veto": 1,
         **value,
+        **({"step_up": True, "authentication": "any"} if asks_step_up else {}),
         "exclude": _excluded(value),
         "escalate_to": [dict([entry]) for entry in unique],
         "on_expiry": "escalate" if value.get("on_expiry") == "escalate" else "reject",
@@ -82,6 +84,16 @@ def _check_times(value: Mapping[str, Any], pointer: str, errors: FieldErrors) ->
         for name, duration in durations.items():
             if end is not None and duration > end:
                 errors.add(pointer_to(place, name), f"{name} ends after expires_after. Make it shorter.")
+    _check_validity(value, pointer, errors)
+
+
+def _check_validity(value: Mapping[str, Any], pointer: str, errors: FieldErrors) -> None:
+    place = pointer_to(pointer, "approval_valid_for")
+    if "approval_valid_for" in value and errors.is_clean(place):
+        try:
+            parse_duration(value["approval_valid_for"])
+        except ValueError as error:
+            errors.add(place, str(error))
 
 
 def _check_missing(value: Mapping[str, Any], given: set[str], pointer: str, errors: FieldErrors) -> None:

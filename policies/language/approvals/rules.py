@@ -17,10 +17,14 @@ from policies.language.durations import format_duration, format_working_time, pa
 from threada_site.kernel.context import Scope
 
 type Exclusion = Literal["requester", "last_editor", "policy_author", "agent_owner"]
+type RequiredAuthentication = Literal["any", "session", "phishing_resistant"]
 type OnExpiry = Literal["reject", "escalate"]
 
 DURATION_FIELDS: Final = ("respond_within", "remind_after", "escalate_after", "expires_after")
 EXCLUSIONS: Final[tuple[Exclusion, ...]] = ("requester", "last_editor", "policy_author", "agent_owner")
+AUTHENTICATIONS: Final[tuple[RequiredAuthentication, ...]] = ("any", "session", "phishing_resistant")
+"""Requirements on the authentication of voters, the weakest first. `step_up` is a rule field of its own."""
+DEFAULT_VALIDITY: Final = timedelta(days=30)
 DEFAULT_EXCLUDE: Final[frozenset[Exclusion]] = frozenset({"requester", "last_editor", "agent_owner"})
 
 
@@ -34,6 +38,8 @@ class ApprovalRule:
     only working time; if both are given, the earlier instant applies. `on_expiry` `reject` ends the step with status
     `expired`: documents say `expire` (or `reject`, the older word), and both are stored as `reject`. `escalate` extends
     the deadline once, for more approvers. `veto` is the number of counted rejections that ends the step.
+    `authentication` is what the authentication of a voter must be at least; documents write `step_up` there too.
+    `approval_valid_for` is the time after which an approval no longer counts before a call.
     """
 
     tree: Tree
@@ -46,6 +52,8 @@ class ApprovalRule:
     working_time: tuple[tuple[str, timedelta], ...] = ()
     on_expiry: OnExpiry = "reject"
     step_up: bool = False
+    authentication: RequiredAuthentication = "any"
+    approval_valid_for: timedelta = DEFAULT_VALIDITY
     veto: int = 1
 
     @property
@@ -63,8 +71,9 @@ def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
 
     Trees are combined with AND (identical leaves: the larger count) and keep the order of their stages. Exclusions and
     escalation targets are united. Each duration is the shortest, cut to the deadline. `reject` wins over `escalate`
-    among rules with a deadline. Step-up applies if any rule requires it, and the smallest veto counts. Raises
-    `PolicyDocumentInvalid` if the result can be satisfied in too many ways (see `demands`).
+    among rules with a deadline. Step-up applies if any rule requires it; the strongest authentication, the shortest
+    validity of approvals and the smallest veto count. Raises `PolicyDocumentInvalid` if the result can be satisfied in
+    too many ways (see `demands`).
     """
     if not rules:
         raise ValueError("There is no rule to merge.")
@@ -84,6 +93,8 @@ def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
         working_time=_shortest_each(rule.working_time for rule in rules),
         on_expiry="escalate" if on_expiry == {"escalate"} else "reject",
         step_up=any(rule.step_up for rule in rules),
+        authentication=max((rule.authentication for rule in rules), key=AUTHENTICATIONS.index),
+        approval_valid_for=min(rule.approval_valid_for for rule in rules),
         veto=min(rule.veto for rule in rules),
     )
 
@@ -129,6 +140,10 @@ def to_json(rule: ApprovalRule) -> dict[str, Any]:
         value["on_expiry"] = rule.on_expiry
     if rule.escalate_to:
         value["escalate_to"] = [{target.kind: target.name} for target in rule.escalate_to]
+    if rule.authentication != "any":
+        value["authentication"] = rule.authentication
+    if rule.approval_valid_for != DEFAULT_VALIDITY:
+        value["approval_valid_for"] = format_duration(rule.approval_valid_for)
     return value | {"step_up": rule.step_up, "veto": rule.veto}
 
 
@@ -146,5 +161,9 @@ def from_json(value: Mapping[str, Any]) -> ApprovalRule:
         ),
         on_expiry=value.get("on_expiry", "reject"),
         step_up=value["step_up"],
+        authentication=value.get("authentication", "any"),
+        approval_valid_for=(
+            parse_duration(value["approval_valid_for"]) if "approval_valid_for" in value else DEFAULT_VALIDITY
+        ),
         veto=value["veto"],
     )

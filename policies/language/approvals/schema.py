@@ -131,8 +131,17 @@ _RULE: Final[Schema] = {
     "step_up": {
         "type": "boolean",
         "default": False,
-        "description": "Voters must have entered their password or passkey recently.",
+        "description": "Voters must have entered their password recently. The same as `authentication: step_up`.",
     },
+    "authentication": {
+        "enum": ["any", "session", "step_up", "phishing_resistant"],
+        "default": "any",
+        "description": "Required authentication of voters: `session` refuses tokens, `step_up` needs a recent password "
+        "entry, `phishing_resistant` a session with a passkey.",
+    },
+    "approval_valid_for": _duration(
+        "Time after which an approval no longer counts before a call. Without it 30 days.", "P7D"
+    ),
     "veto": whole_number(1, MAX_COUNT, default=1, description="Number of rejections that end the step."),
 }
 DEFINITIONS: Final[dict[str, Any]] = {

@@ -46,6 +46,7 @@ def test_a_vote_is_bound_to_the_envelope_and_recorded_as_commitments(office: Off
         "vote_id": vote.public_id,
         "envelope_sha256": step.envelope_sha256,
         "comment_commitment": commitment(bytes(item.payload_salt), "Looks like Hooli."),
+        "authentication": vote.authentication,
     }
     assert body["outcome"] == {"decision": "approve", "counted": True}
     assert body["actor"]["principal"] == office.people["fay"].public_id

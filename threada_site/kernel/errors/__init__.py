@@ -67,6 +67,7 @@ from threada_site.kernel.errors.decisions import (
     StepUpFailed,
     StepUpRequired,
     UnknownReasonCode,
+    VoteAuthenticationRequired,
     VoterExcluded,
     VoterNotEligible,
     VoterNotIndependent,

@@ -122,6 +122,13 @@ class StepUpFailed(AuthorizationRefusal):
     advice = "Enter the password again. Nothing was decided."
 
 
+class VoteAuthenticationRequired(AuthorizationRefusal):
+    reason_code = "vote_authentication_required"
+    status = 403
+    title = "This vote requires another authentication"
+    advice = "Sign in to the console and vote there. See authentication of the step's rule."
+
+
 class BatchMixed(PolicyRefusal):
     reason_code = "batch_mixed"
     status = 422

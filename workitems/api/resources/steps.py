@@ -48,6 +48,12 @@ VOTE: Final = Resource(
         array(public_id(ids.PRINCIPAL)),
         description="Delegators of the voter at the time of the vote.",
     ),
+    field(
+        "authentication",
+        OBJECT,
+        description="Authentication: `method` (session, personal_token, operator_token, issued_token), "
+        "`at` (sign-in of the session), `factors`, `credential` and `issued_by` (a principal or `operator`).",
+    ),
     field("created_at", INSTANT),
 )
 

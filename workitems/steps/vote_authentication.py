@@ -1,0 +1,79 @@
+"""Authentication of voters: what a rule requires, what a vote stores, and how pages name it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from policies.language.approvals import ApprovalRule
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import ActingContext, AuthenticationMethod, EntryPoint
+
+OPERATOR = "operator"
+
+
+def check_authentication(rule: ApprovalRule, *, ctx: ActingContext) -> None:
+    """Raise an error if the rule requires another authentication. Agents and services, who only advise, are exempt.
+
+    A token that somebody else issued to a person never counts. Raises `StepUpRequired`, `VoteAuthenticationRequired`.
+    """
+    if not ctx.is_person:
+        return
+    method = ctx.authentication.method
+    if method is AuthenticationMethod.ISSUED_TOKEN:
+        raise errors.VoteAuthenticationRequired(
+            "Somebody else issued this token to you, so a vote with it does not count. Vote in the console, or with a "
+            "personal token."
+        )
+    if rule.authentication == "phishing_resistant" and "passkey" not in ctx.authentication.factors:
+        raise errors.VoteAuthenticationRequired(
+            "The rule requires a session with a passkey. This version of Threada has no passkeys, so nobody can "
+            "satisfy the rule: change it, or let it reject."
+        )
+    if rule.authentication != "any" and method is not AuthenticationMethod.SESSION:
+        raise errors.VoteAuthenticationRequired("The rule requires a session. Sign in to the console and vote there.")
+    if rule.step_up and not ctx.recently_reauthenticated(clock.now()):
+        raise errors.StepUpRequired(
+            "Enter your password with your decision: the rule asks for it, at most five minutes old."
+            if ctx.entry_point is EntryPoint.CONSOLE
+            else "Give this vote in the console, with your password: a token cannot re-authenticate."
+        )
+
+
+def stored_authentication(ctx: ActingContext) -> dict[str, Any]:
+    """Return the authentication of the acting principal, as votes and their receipts contain it."""
+    found = ctx.authentication
+    issued_by = None
+    if ctx.credential_id is not None:
+        issued_by = ids.public_id(ids.PRINCIPAL, found.issued_by) if found.issued_by else OPERATOR
+    return {
+        "method": found.method.value,
+        "at": rfc3339(found.at) if found.at else None,
+        "issued_by": issued_by,
+        "credential": ids.public_id(ids.CREDENTIAL, ctx.credential_id) if ctx.credential_id else None,
+        "factors": list(found.factors),
+    }
+
+
+def authentication_in_words(stored: Mapping[str, Any]) -> str:
+    """Return the authentication of a vote in words, without its time; empty if it is not known."""
+    match stored.get("method"):
+        case AuthenticationMethod.SESSION:
+            return f"in a session with {' and '.join(stored.get('factors') or ['an unknown factor'])}"
+        case AuthenticationMethod.PERSONAL_TOKEN:
+            return "with a personal token"
+        case AuthenticationMethod.OPERATOR_TOKEN:
+            return "with a token issued by the operator"
+        case AuthenticationMethod.ISSUED_TOKEN:
+            return f"with a token issued by {stored.get('issued_by')}"
+        case AuthenticationMethod.LINK:
+            return "with a one-time link"
+        case _:
+            return ""
+
+
+def signed_in_at(stored: Mapping[str, Any]) -> datetime | None:
+    """Return the time of the sign-in of the session in which a vote was cast."""
+    return datetime.fromisoformat(stored["at"]) if stored.get("at") else None
