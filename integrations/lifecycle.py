@@ -35,7 +35,9 @@ EXECUTION: Final = Lifecycle(
         {
             # To `failed`: a newer policy version denies the waiting execution.
             _E.AWAITING_APPROVAL: frozenset({_E.STARTED, _E.REJECTED, _E.EXPIRED, _E.CANCELLED, _E.FAILED}),
-            _E.STARTED: frozenset({_E.RUNNING, _E.CANCELLED}),
+            # To `awaiting_approval`: the policies in force require approvals that the votes do not satisfy; to
+            # `outcome_unknown` if an earlier attempt may have acted.
+            _E.STARTED: frozenset({_E.RUNNING, _E.CANCELLED, _E.AWAITING_APPROVAL, _E.OUTCOME_UNKNOWN}),
             # To `started`: the next attempt.
             _E.RUNNING: frozenset({_E.SUCCEEDED, _E.FAILED, _E.OUTCOME_UNKNOWN, _E.STARTED}),
             _E.SUCCEEDED: frozenset(),

@@ -306,6 +306,9 @@ class Vote(TenantRow):
     authentication = models.JSONField(
         default=dict, help_text="Method, time, issuer and credential, as in the receipt of the vote."
     )
+    carried_from = models.UUIDField(
+        null=True, editable=False, help_text="Vote on an earlier step over the same envelope that counts here again."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -325,6 +328,11 @@ class Vote(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.VOTE, self.id)
+
+    @property
+    def original_public_id(self) -> str:
+        """Public id of the vote as it was cast; its receipt names this id."""
+        return ids.public_id(ids.VOTE, self.carried_from or self.id)
 
 
 class PendingApproverKey(TenantRow):

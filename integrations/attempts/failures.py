@@ -19,6 +19,7 @@ class FailureClass(StrEnum):
     POLICY_DENIED = "policy_denied"
     WORKER_LOST = "worker_lost"
     DEADLINE_PASSED = "deadline_passed"
+    APPROVAL_MISSING = "approval_missing"
 
 
 class TransportFailure(Exception):

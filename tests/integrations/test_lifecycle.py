@@ -9,7 +9,7 @@ from threada_site.kernel.errors import TransitionNotAllowed
 
 TABLE = {
     "awaiting_approval": "started rejected expired cancelled failed",
-    "started": "running cancelled",
+    "started": "running cancelled awaiting_approval outcome_unknown",
     "running": "succeeded failed outcome_unknown started",
     "succeeded": "",
     "failed": "started",

@@ -67,7 +67,8 @@ def _cases(tenant_id: uuid.UUID, items: Sequence[WorkItem]) -> tuple[list[CaseRo
         steps[item_id][ids.public_id(ids.DECISION_STEP, row_id)] = status
         of_step[row_id] = item_id
     votes: dict[uuid.UUID, list[str]] = defaultdict(list)
-    for row_id, step_id in Vote.objects.filter(tenant_id=tenant_id, step_id__in=of_step).values_list("id", "step_id"):
+    cast = Vote.objects.filter(tenant_id=tenant_id, step_id__in=of_step, carried_from=None)
+    for row_id, step_id in cast.values_list("id", "step_id"):
         votes[of_step[step_id]].append(ids.public_id(ids.VOTE, row_id))
     decisions: dict[uuid.UUID, list[str]] = defaultdict(list)
     for row_id, item_id in PolicyDecision.objects.filter(**mine).values_list("id", "work_item_id"):

@@ -85,7 +85,7 @@ def decision_statistics(ctx: ActingContext, *, since: datetime, workflow: str = 
 
 
 def _votes(ctx: ActingContext) -> QuerySet[Vote]:
-    rows = Vote.objects.filter(tenant_id=ctx.tenant_id)
+    rows = Vote.objects.filter(tenant_id=ctx.tenant_id, carried_from=None)
     granted = [ctx.workflows_with(scope) for scope in MAY_SEE]
     if None in granted:
         return rows

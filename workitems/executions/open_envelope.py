@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from integrations.attempts.failures import envelope_mismatch
@@ -14,12 +15,20 @@ from threada_site.kernel.json.canonical import canonical_sha256
 from workitems import selectors
 from workitems.executions.build_envelope import build_request_envelope
 from workitems.lifecycle import StepStatus
-from workitems.models import Vote, WorkItem
+from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.steps.opening_and_closing import pinned_versions
 
 
-def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
-    """Return the verified envelope of a locked execution.
+@dataclass(frozen=True, slots=True)
+class GivenApprovals:
+    """Approved steps over the envelope of an execution, and the votes of people on them."""
+
+    steps: tuple[DecisionStep, ...] = ()
+    votes: tuple[Vote, ...] = ()
+
+
+def open_to_run(item: WorkItem, execution: Execution) -> tuple[dict[str, Any], GivenApprovals]:
+    """Return the verified envelope of a locked execution, and the approvals given for it.
 
     Raises `TransportFailure` (`envelope_mismatch`) if bytes and hash, item, payload, evidence, input, action,
     integration version, idempotency key, policy versions or the approval no longer match the envelope.
@@ -43,23 +52,33 @@ def open_to_run(item: WorkItem, execution: Execution) -> dict[str, Any]:
         connector=document.connector,
     )
     check_agrees(envelope_fields, now)
-    _check_approved(execution, decision)
-    return envelope_fields
+    return envelope_fields, _approvals(execution, decision)
 
 
-def _check_approved(execution: Execution, decision: PolicyDecision | None) -> None:
-    """Raise `TransportFailure` unless a required approval was given by votes for exactly this envelope."""
+def _approvals(execution: Execution, decision: PolicyDecision | None) -> GivenApprovals:
+    """Return the approvals. Raise `TransportFailure` if a required one was not given for exactly this envelope."""
     sha256 = execution.envelope.sha256
     asked = selectors.steps_about(execution)
     if not asked and (decision is None or decision.outcome != "require_approval"):
-        return
-    pins = pinned_versions(decision)
-    steps = [
+        return GivenApprovals()
+    steps = tuple(
         step
         for step in asked
-        if (step.envelope_sha256, step.status, step.policy_version_ids) == (sha256, StepStatus.APPROVED, pins)
-    ]
-    votes = Vote.objects.filter(tenant_id=execution.tenant_id, step__in=steps, counted=True, decision="approve")
-    named = set(votes.values_list("envelope_sha256", flat=True))
-    if named != {sha256}:
+        if (step.envelope_sha256, step.status) == (sha256, StepStatus.APPROVED) and _has_its_pins(step, decision)
+    )
+    rows = Vote.objects.filter(tenant_id=execution.tenant_id, step__in=steps, counted=True)
+    votes = tuple(rows.defer("comment").order_by("id"))
+    if {vote.envelope_sha256 for vote in votes if vote.decision == "approve"} != {sha256}:
         raise envelope_mismatch("What would run is not what was approved.")
+    return GivenApprovals(steps, votes)
+
+
+def _has_its_pins(step: DecisionStep, decision: PolicyDecision | None) -> bool:
+    """Return True if the step pins the policy versions of the decision that required it.
+
+    A step that was required right before a call has a decision of its own.
+    """
+    own = decision
+    if step.policy_decision_id != (decision.id if decision else None):
+        own = policy_decision(step.policy_decision_id, tenant_id=step.tenant_id) if step.policy_decision_id else None
+    return step.policy_version_ids == pinned_versions(own)

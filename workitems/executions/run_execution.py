@@ -1,8 +1,8 @@
 """`run_execution`: acquire a lease, re-check, call, settle. Engine-neutral; safe to call twice and concurrently.
 
-The first transaction acquires the lease, asks the policies again and opens the envelope. The call to the receiver runs
-outside any transaction while the lease is renewed. The second transaction records the result, unless another worker has
-taken over.
+The first transaction opens the envelope, asks the policies again, counts the votes again if they require an approval,
+and acquires the lease. The call to the receiver runs outside any transaction while the lease is renewed. The second
+transaction records the result, unless another worker has taken over.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ from threada_site.tenancy.models import Tenant
 from workitems import selectors
 from workitems.executions.callbacks import callback_id
 from workitems.executions.lease_renewal import renewed_lease
+from workitems.executions.missing_approval import missing_approval, require_missing_approval
 from workitems.executions.open_envelope import open_to_run
 from workitems.executions.request_action import asked_of
 from workitems.executions.settle_attempt import settle, settle_answered
@@ -135,15 +136,22 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
         if not _is_free(item, execution, now=now, ctx=ctx) or not _is_admitted(execution, now=now):
             dispatch_waiting(tenant.id, now=now)
             return None
-        lease = acquire_lease(execution, now=now)
         try:
             _check_in_time(execution, action, now=now)
-            envelope_fields = open_to_run(item, execution)
+            envelope_fields, given = open_to_run(item, execution)
             verdict = _recheck(item, execution, ctx=ctx)
         except TransportFailure as failure:
+            lease = acquire_lease(execution, now=now)
             settle(item, execution, action, {}, Outcome.of_failure(failure), lease=lease, ctx=ctx)
             dispatch_waiting(tenant.id, now=now)
             return None
+        missing = missing_approval(item, execution, verdict, given)
+        if missing is not None:
+            _record_recheck(item, execution, verdict, ctx=ctx)
+            require_missing_approval(item, execution, missing, ctx=ctx)
+            dispatch_waiting(tenant.id, now=now)
+            return None
+        lease = acquire_lease(execution, now=now)
         with batched_writes():
             _record_recheck(item, execution, verdict, ctx=ctx)
             record_item(
@@ -208,7 +216,7 @@ def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Ver
     """
     actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     verdict = recheck(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
-    if str(verdict.outcome) == "deny":
+    if str(verdict.outcome) not in ("allow", "require_approval"):
         _record_recheck(item, execution, verdict, ctx=ctx)
         raise TransportFailure(
             FailureClass.POLICY_DENIED, f"The policies in force refuse it now: {', '.join(verdict.reason_codes)}."

@@ -70,7 +70,7 @@ class ExecutionFacts:
     """The open or last execution of the item.
 
     `failure` is a reason code, `next_at` the next attempt or deadline. `repeatable` is False after an ambiguous outcome
-    at a receiver that does not deduplicate.
+    at a receiver that does not deduplicate. `detail` tells why an execution waits for another approval.
     """
 
     status: ExecutionStatus
@@ -81,6 +81,7 @@ class ExecutionFacts:
     frozen: bool = False
     undoes: bool = False
     repeatable: bool = True
+    detail: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +175,8 @@ def _why(case: ExplainInput) -> list[str]:
         case WorkItemStatus.NEW:
             return ["It was received. The policies have not decided yet."]
         case WorkItemStatus.IN_REVIEW | WorkItemStatus.AWAITING_APPROVAL:
-            return [*_decided(case.decision), *_progress(case.step)]
+            again = [case.execution.detail] if case.execution and case.execution.detail else []
+            return [*_decided(case.decision), *again, *_progress(case.step)]
         case WorkItemStatus.REFUSED | WorkItemStatus.READY:
             return _decided(case.decision)
         case WorkItemStatus.EXECUTING | WorkItemStatus.FAILED:
@@ -225,7 +227,7 @@ def _execution_state(execution: ExecutionFacts) -> str:
     failure = f": {REASONS[execution.failure].title}" if execution.failure else ""
     match execution.status:
         case ExecutionStatus.AWAITING_APPROVAL:
-            return f"{run} waits for an approval."
+            return f"{run} waits for an approval.{f' {execution.detail}' if execution.detail else ''}"
         case ExecutionStatus.STARTED if execution.frozen:
             return f"{run} is blocked by a freeze."
         case ExecutionStatus.STARTED if execution.failure:

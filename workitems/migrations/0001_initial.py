@@ -758,6 +758,14 @@ class Migration(migrations.Migration):
                         default=dict, help_text="Method, time, issuer and credential, as in the receipt of the vote."
                     ),
                 ),
+                (
+                    "carried_from",
+                    models.UUIDField(
+                        editable=False,
+                        help_text="Vote on an earlier step over the same envelope that counts here again.",
+                        null=True,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from integrations import selectors as integration_selectors
@@ -20,7 +20,7 @@ from workitems import selectors
 from workitems.items.receipts import record_item, step_blocks
 from workitems.items.transitions import transition_step
 from workitems.lifecycle import StepKind, StepStatus
-from workitems.models import DecisionStep, WorkItem
+from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.notices.enqueue import notice
 from workitems.steps.batch_limits import batch_key
 from workitems.steps.due_dates import due_dates
@@ -42,10 +42,12 @@ def open_step(
     envelope: Envelope | None = None,
     asked_by: uuid.UUID | None = None,
     question: str = "",
+    carried: Sequence[Vote] = (),
 ) -> DecisionStep:
     """Open a decision step. Without the envelope of an action, build one for the item itself.
 
-    Pins the policy versions that required the step, and stores the ids of the excluded principals.
+    Pins the policy versions that required the step, and stores the ids of the excluded principals. `carried` are votes
+    on an earlier step over the same envelope that count on this one.
     """
     now = clock.now()
     due = due_dates(rule, now, policy_selectors.working_calendar(rule, tenant_id=item.tenant_id))
@@ -92,6 +94,7 @@ def open_step(
         if own_envelope is not None:
             insert_rows(own_envelope)
         insert_rows(step)
+        insert_rows(*(_carried(vote, step) for vote in carried))
         insert_pending_approvers(step, rule, workflow_id=item.workflow_version.workflow_id)
         notice("assigned", step, None, ctx, occurrence="opened")
         record_item(
@@ -104,6 +107,24 @@ def open_step(
         )
     re_evaluate_if_outdated(step, execution)
     return step
+
+
+def _carried(vote: Vote, step: DecisionStep) -> Vote:
+    """Return a copy of `vote` on another step, with the time at which it was cast."""
+    return Vote(
+        tenant_id=vote.tenant_id,
+        step_id=step.id,
+        voter_id=vote.voter_id,
+        voter_kind=vote.voter_kind,
+        decision=vote.decision,
+        reason_code=vote.reason_code,
+        envelope_sha256=vote.envelope_sha256,
+        counted=vote.counted,
+        stands_for=vote.stands_for,
+        authentication=vote.authentication,
+        carried_from=vote.carried_from or vote.id,
+        created_at=vote.created_at,
+    )
 
 
 def close_step(

@@ -48,6 +48,11 @@ OUTCOME_REASONS: Final = (
             "Set the named variable or file.",
         ),
         ("envelope_mismatch", "The execution differs from what was approved", "Start a new execution."),
+        (
+            "approval_missing",
+            "The approvals do not satisfy the policies in force",
+            "An approval is missing, too old, or of somebody who may no longer decide. See the pending step.",
+        ),
         ("worker_lost", "Workers stopped while they ran the execution", "See the attempts before a retry."),
         (
             "notice_unsubscribed",

@@ -49,6 +49,11 @@ VOTE: Final = Resource(
         description="Delegators of the voter at the time of the vote.",
     ),
     field(
+        "carried_from",
+        maybe(public_id(ids.VOTE)),
+        description="The vote on an earlier step over the same envelope, if this one was carried over from it.",
+    ),
+    field(
         "authentication",
         OBJECT,
         description="Authentication: `method` (session, personal_token, operator_token, issued_token), "
