@@ -70,6 +70,7 @@ class WorkItem(TenantRow):
     edited_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     policy_version_id = models.UUIDField(null=True, help_text="Policy version of the last decision.")
     version = models.PositiveIntegerField(default=1)
+    first_step_opened_at = models.DateTimeField(null=True, editable=False)
     ended_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, db_index=False, related_name="+")
     ended_reason = ContentText(blank=True, help_text="Reason of the person who cancelled or resolved it.")
     nobody_can_decide = models.BooleanField(
@@ -197,6 +198,11 @@ class DecisionStep(TenantRow):
     remind_at = models.DateTimeField(null=True)
     escalate_at = models.DateTimeField(null=True)
     escalated_at = models.DateTimeField(null=True)
+    grants_as_of = models.DateTimeField(
+        default=clock.now,
+        editable=False,
+        help_text="Opening of the first step of the item. Grants from before it count, later ones once confirmed.",
+    )
     escalated_to = models.JSONField(default=list, help_text="Leaves whose people may take any position.")
     extended_at = models.DateTimeField(null=True, help_text="Time at which its deadline passed and was extended.")
     sweep_after = models.DateTimeField(null=True)

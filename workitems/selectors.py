@@ -254,16 +254,19 @@ def freezes(ctx: ActingContext) -> QuerySet[Freeze]:
 def steps_pending_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
     """Return the pending steps of `steps` on which the vote of the acting principal counts and was not cast.
 
-    Runs two statements: the delegations of the principal, then an index lookup (`PendingApproverKey`), independent of
-    the number of pending steps.
+    Runs three statements: the delegations and grants of the principal, then an index lookup (`PendingApproverKey`),
+    independent of the number of pending steps.
     """
     if ctx.principal_kind is not PrincipalKind.HUMAN:
         return steps.none()
-    keys, excluding = approver_keys_of(ctx)
-    required = PendingApproverKey.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), key__in=sorted(keys))
+    keys = approver_keys_of(ctx)
+    wanted = PendingApproverKey.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"))
+    required = Q(Exists(wanted.filter(key__in=sorted(keys.always))))
+    for key, since in keys.late:
+        required |= Q(Exists(wanted.filter(key=key)), grants_as_of__gt=since)
     voted = Vote.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), voter_id=ctx.principal_id)
-    return steps.filter(Exists(required), ~Exists(voted), status=StepStatus.PENDING).exclude(
-        excluded_ids__overlap=sorted(excluding)
+    return steps.filter(required, ~Exists(voted), status=StepStatus.PENDING).exclude(
+        excluded_ids__overlap=sorted(keys.excluding)
     )
 
 

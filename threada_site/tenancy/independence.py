@@ -26,11 +26,11 @@ def read_controllers(tenant_id: uuid.UUID, people: Collection[uuid.UUID]) -> dic
 
 _CONTROLLERS_OF_PRINCIPALS: Final = """
     WITH behind AS (
-        SELECT m.user_id AS principal, some.person
+        SELECT m.user_id AS principal, maker.person
           FROM tenancy_membership m
           JOIN tenancy_user u ON u.id = m.user_id AND u.kind <> 'human'
-         CROSS JOIN LATERAL (VALUES (m.owner_id), (m.added_by)) AS some(person)
-         WHERE m.tenant_id = $1 AND m.user_id = ANY($2::uuid[]) AND some.person IS NOT NULL
+         CROSS JOIN LATERAL (VALUES (m.owner_id), (m.added_by)) AS maker(person)
+         WHERE m.tenant_id = $1 AND m.user_id = ANY($2::uuid[]) AND maker.person IS NOT NULL
          UNION
         SELECT c.user_id, c.issued_by
           FROM tenancy_credential c

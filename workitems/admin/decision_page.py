@@ -26,13 +26,14 @@ from workitems.admin.sent import what_is_sent
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import active_members_of, escalation_leaves
 from workitems.approvers.step_votes import StepVotes
+from workitems.approvers.timely_grants import late_in_words
 from workitems.explain.history import history_of
 from workitems.explain.wording import excluded_in_words
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
+from workitems.steps.eligible_voter import ENDS_DEPENDENCE
 from workitems.steps.vote_authentication import authentication_in_words, signed_in_at
-from workitems.steps.voting import ENDS_DEPENDENCE
 
 VOTES_SHOWN: Final = 10
 ALIKE_SHOWN: Final = 5
@@ -145,7 +146,7 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
         "only_rejects": only_rejects,
         "dependent_voter": votes.name_of(dependent.voter_id) if dependent else "",
         "ends_dependence": ENDS_DEPENDENCE,
-        "why_not": why_not(standing, may_decide=may_decide, has_voted=has_voted) if is_pending else "",
+        "why_not": _why_not(votes, standing, may_decide=may_decide, has_voted=has_voted, ctx=ctx) if is_pending else "",
         "claimed_by": step.claimed_by if claimant else None,
         "may_claim": may_decide and counts and not has_voted and claimant is None,
         "may_release": is_pending and claimant == ctx.principal_id,
@@ -155,6 +156,14 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
             (manages and ctx.is_person) or bool(set(votes.rule.escalate_to) - set(escalation_leaves(step.escalated_to)))
         ),
     }
+
+
+def _why_not(
+    votes: StepVotes, standing: count_votes.Eligibility, *, may_decide: bool, has_voted: bool, ctx: ActingContext
+) -> str:
+    if standing is count_votes.Eligibility.LATE and may_decide and not has_voted:
+        return late_in_words(votes.late_grants_of(ctx), as_of=votes.step.grants_as_of)
+    return why_not(standing, may_decide=may_decide, has_voted=has_voted)
 
 
 def _could_decide(votes: StepVotes) -> str:

@@ -38,6 +38,7 @@ class AmendDecisionStep(TenantView):
             "voter_excluded",
             "voter_not_independent",
             "invitation_not_accepted",
+            "grant_too_late",
             "voter_not_eligible",
             "envelope_changed",
             "step_up_required",

@@ -42,6 +42,7 @@ class BatchVotes(TenantView):
             "voter_excluded",
             "voter_not_independent",
             "invitation_not_accepted",
+            "grant_too_late",
             "voter_not_eligible",
             "stage_not_open",
             "already_voted",

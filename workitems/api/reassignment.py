@@ -43,6 +43,7 @@ class ReassignDecisionStep(TenantView):
             "voter_not_eligible",
             "voter_not_independent",
             "invitation_not_accepted",
+            "grant_too_late",
         ),
     )
     @idempotent

@@ -79,6 +79,7 @@ class DecisionStepVotes(TenantView):
             "voter_excluded",
             "voter_not_independent",
             "invitation_not_accepted",
+            "grant_too_late",
             "voter_not_eligible",
             "stage_not_open",
             "already_voted",
@@ -123,6 +124,7 @@ class ClaimDecisionStep(TenantView):
             "voter_not_eligible",
             "voter_not_independent",
             "invitation_not_accepted",
+            "grant_too_late",
             "stage_not_open",
         ),
     )
@@ -151,6 +153,7 @@ class ReleaseDecisionStep(TenantView):
             "voter_not_eligible",
             "voter_not_independent",
             "invitation_not_accepted",
+            "grant_too_late",
             "stage_not_open",
         ),
     )

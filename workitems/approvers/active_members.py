@@ -12,10 +12,12 @@ from typing import Any, cast
 from policies.language.approvals import Leaf, LeafKind
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.grant_times import GrantTimes, read_grant_times
 from threada_site.tenancy.members import Member, members
 from workitems.approvers import count_votes
 from workitems.approvers.approver_keys import approver_keys
 from workitems.approvers.candidates import Approver
+from workitems.approvers.timely_grants import key_times
 from workitems.models import Delegation
 
 
@@ -23,11 +25,13 @@ from workitems.models import Delegation
 class ActiveMembers:
     """Active human members of a tenant at one moment, and their delegations (`delegate → delegators`).
 
-    Contains only people who have accepted their invitation.
+    Contains only people who have accepted their invitation. `grant_times` contains the times from which their grants
+    count, see `threada_site.tenancy.grant_times`.
     """
 
     members: tuple[Member, ...]
     stands_for: Mapping[uuid.UUID, frozenset[uuid.UUID]]
+    grant_times: Mapping[uuid.UUID, GrantTimes]
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self.members)
@@ -42,13 +46,14 @@ def active_members_of(
 ) -> ActiveMembers:
     """Return the active human members of the tenant; with `among` only those and their delegators.
 
-    Runs two statements.
+    Runs three statements.
     """
     standing = stands_for(tenant_id, now=now or clock.now())
     if among is not None:
         among = {*among, *(delegator for person in among for delegator in standing.get(person, ()))}
     found = members(tenant_id, among=among, humans_only=True)
-    return ActiveMembers(tuple(member for member in found if member.is_accepted), standing)
+    accepted = tuple(member for member in found if member.is_accepted)
+    return ActiveMembers(accepted, standing, read_grant_times(tenant_id, [member.id for member in accepted]))
 
 
 def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
@@ -96,34 +101,50 @@ def approvers_matching(targets: Iterable[Leaf], people: Iterable[Approver]) -> l
     return [person for person in people if keys & _keys_of(person)]
 
 
-def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> tuple[frozenset[str], frozenset[uuid.UUID]]:
-    """Return the keys of the acting principal, and the members whose exclusion also excludes this principal.
+@dataclass(frozen=True, slots=True)
+class ApproverKeys:
+    """Keys by which steps find the acting principal, including those of delegators who may decide.
 
-    The keys include those of the delegators of the principal who may decide.
+    `late` are keys of unconfirmed grants with the time from which they count: on steps whose `grants_as_of` is later.
+    `excluding` are the members whose exclusion also excludes the principal.
     """
-    keys = approver_keys(
+
+    always: frozenset[str]
+    late: tuple[tuple[str, datetime], ...]
+    excluding: frozenset[uuid.UUID]
+
+
+def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> ApproverKeys:
+    """Return the keys of the acting principal. Runs two statements, one more for a delegate."""
+    standing = stands_for(ctx.tenant_id, now=now or clock.now())
+    delegators = standing.get(ctx.principal_id, frozenset())
+    times = read_grant_times(ctx.tenant_id, [ctx.principal_id, *delegators])
+    own = approver_keys(
         name=ctx.principal_name,
         roles=ctx.roles,
         groups=ctx.groups,
         scopes=(scope.value for scope in ctx.scopes),
         workflow_scopes=_on_workflows(ctx.grants.workflows),
     )
-    standing = stands_for(ctx.tenant_id, now=now or clock.now())
-    delegators = standing.get(ctx.principal_id)
-    if delegators:
-        for member in members(ctx.tenant_id, among=delegators, humans_only=True):
-            if not member.decides_somewhere:
-                continue
-            keys |= approver_keys(
+    held = [(own, times[ctx.principal_id])]
+    for member in members(ctx.tenant_id, among=delegators, humans_only=True) if delegators else ():
+        if member.decides_somewhere:
+            keys = approver_keys(
                 name=member.username,
                 roles=member.permissions.roles,
                 groups=member.permissions.groups,
                 scopes=(scope.value for scope in member.permissions.scopes),
                 workflow_scopes=_on_workflows(member.permissions.grants.workflows),
             )
+            held.append((keys, times[member.id]))
     known = {ctx.principal_id, *standing, *(who for others in standing.values() for who in others)}
-    return keys, frozenset(
-        who for who in known if ctx.principal_id in count_votes.excluded_transitively([who], standing)
+    counting = [(key, since) for keys, since_of in held for key, since in key_times(keys, since_of).items()]
+    return ApproverKeys(
+        always=frozenset(key for key, since in counting if since is None),
+        late=tuple((key, since) for key, since in counting if since is not None),
+        excluding=frozenset(
+            who for who in known if ctx.principal_id in count_votes.excluded_transitively([who], standing)
+        ),
     )
 
 

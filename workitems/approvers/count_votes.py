@@ -58,7 +58,8 @@ class Eligibility(StrEnum):
     """Result of the check whether a principal's vote counts. `NOT_YET`: it counts once a later stage is open.
 
     `DEPENDENT_ON_EXCLUDED`: the account depends on an excluded person, or both on one third person. `NOT_INDEPENDENT`:
-    an approval cannot count beside a vote that was cast. `NOT_ACCEPTED`: the invitation was not accepted.
+    an approval cannot count beside a vote that was cast. `NOT_ACCEPTED`: the invitation was not accepted. `LATE`: the
+    grants it needs began after the first step of the item opened, and nobody has confirmed them.
     """
 
     COUNTS = "counts"
@@ -66,6 +67,7 @@ class Eligibility(StrEnum):
     DEPENDENT_ON_EXCLUDED = "dependent_on_excluded"
     NOT_ACCEPTED = "not_accepted"
     NOT_INDEPENDENT = "not_independent"
+    LATE = "late"
     NOT_ELIGIBLE = "not_eligible"
     NOT_YET = "not_yet"
 

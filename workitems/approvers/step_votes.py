@@ -5,10 +5,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from datetime import datetime
+from functools import cached_property, partial
 from typing import Any, cast
 
-from policies.language.approvals import ApprovalRule, from_json, has_stages
+from policies.language.approvals import ApprovalRule, from_json, has_stages, leaves_of
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import (
@@ -20,6 +21,7 @@ from workitems.approvers.active_members import (
 )
 from workitems.approvers.candidates import Approver
 from workitems.approvers.count_votes import Eligibility, VoteResult
+from workitems.approvers.timely_grants import DECIDE, late_grants, timely
 from workitems.models import DecisionStep, Vote
 
 
@@ -95,7 +97,8 @@ class StepVotes:
         member = self.active_members.by_id.get(ctx.principal_id)
         if ctx.is_person and member is None:
             return Eligibility.NOT_ACCEPTED
-        return self._eligibility(acting_approver(ctx, member, workflow_id=self.workflow_id))
+        approver = acting_approver(ctx, member, workflow_id=self.workflow_id)
+        return self._eligibility(self._timely(approver), untimely=approver)
 
     def dependent_vote(self, approver_id: uuid.UUID) -> Vote | None:
         """Return a vote beside which an approval of this member cannot count; None if there is none.
@@ -149,24 +152,50 @@ class StepVotes:
 
     @cached_property
     def _approvers(self) -> dict[uuid.UUID, Approver]:
-        """The members who hold `decisions:decide` on the workflow. Nobody stands in for others: they have no seat."""
-        return {
-            member.id: approver_of(member, workflow_id=self.workflow_id)
+        """The members who hold `decisions:decide` on the workflow. Nobody stands in for others: they have no seat.
+
+        Only grants that count on this step are taken into account.
+        """
+        approvers = (
+            self._timely(approver_of(member, workflow_id=self.workflow_id))
             for member in self.active_members
             if Scope.DECISIONS_DECIDE in member.scopes_on(self.workflow_id)
-        }
+        )
+        return {approver.id: approver for approver in approvers if DECIDE in approver.scopes}
 
-    def _eligibility(self, approver: Approver) -> Eligibility:
+    def _timely(self, approver: Approver) -> Approver:
+        """Return the approver with the grants that count on this step. Agents and services keep theirs."""
+        if approver.kind is not PrincipalKind.HUMAN:
+            return approver
+        times = self.active_members.grant_times.get(approver.id, {})
+        return timely(approver, times, as_of=self.step.grants_as_of, workflow_id=self.workflow_id)
+
+    def late_grants_of(self, ctx: ActingContext) -> list[tuple[str, datetime | None]]:
+        """Return the grants of the acting principal that do not count on this step, with the times they began."""
+        member = self.active_members.by_id.get(ctx.principal_id)
+        approver = acting_approver(ctx, member, workflow_id=self.workflow_id)
+        wanted = [f"{leaf.kind}:{leaf.name}" for leaf in leaves_of(self.rule.tree)]
+        times = self.active_members.grant_times.get(approver.id, {})
+        return late_grants(approver, times, wanted, as_of=self.step.grants_as_of, workflow_id=self.workflow_id)
+
+    def _eligibility(self, approver: Approver, *, untimely: Approver | None = None) -> Eligibility:
+        """Return the eligibility of an approver. `untimely` has all grants, also those that do not count."""
         delegators = [self._approvers[delegator] for delegator in sorted(self.delegators_of(approver.id))]
-        found = count_votes.eligibility(
+        check = partial(
+            count_votes.eligibility,
             self.rule,
-            approver,
-            self.excluded,
+            excluded=self.excluded,
             delegators=delegators,
             stand_ins=escalation_leaves(self.step.escalated_to),
             opened=self.result.opened if has_stages(self.rule.tree) else None,
             excluded_controllers=self.excluded_controllers,
         )
+        found = check(approver)
+        votes = found in (Eligibility.COUNTS, Eligibility.NOT_YET)
+        may_decide = approver.kind is not PrincipalKind.HUMAN or DECIDE in approver.scopes
+        if untimely is not None and (found is Eligibility.NOT_ELIGIBLE or (votes and not may_decide)):
+            would = check(untimely) in (Eligibility.COUNTS, Eligibility.NOT_YET)
+            return Eligibility.LATE if would and DECIDE in untimely.scopes else Eligibility.NOT_ELIGIBLE
         if found is Eligibility.COUNTS and self.dependent_vote(approver.id) is not None:
             return Eligibility.NOT_INDEPENDENT
         return found
@@ -175,9 +204,7 @@ class StepVotes:
 def read_step_votes(step: DecisionStep, *, workflow_id: uuid.UUID, acting: ActingContext | None = None) -> StepVotes:
     """Read the votes on a step and the active members.
 
-    With `acting` only that principal, the voters, the excluded members and the delegators.
-
-    Runs three statements.
+    With `acting` only that principal, the voters, the excluded members and the delegators. Runs four statements.
     """
     votes = tuple(votes_on(step))
     among = None if acting is None else principals_of(votes) | {acting.principal_id, *step.excluded_ids}

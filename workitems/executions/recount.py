@@ -45,7 +45,7 @@ def recount(
     """Count the votes of the last approved step again, under `rule`, which the policy versions `pins` require.
 
     A vote counts if it was given for the current envelope, its voter may still vote (membership, roles, delegations,
-    independence, exclusions), and an approval is not older than `approval_valid_for`. Runs three statements, none
+    independence, exclusions), and an approval is not older than `approval_valid_for`. Runs three statements; none
     without an approved step.
     """
     step = max(given.steps, key=lambda one: one.id, default=None)
@@ -64,6 +64,7 @@ def recount(
             rule=to_json(rule),
             excluded_ids=sorted(excluded),
             excluded_controllers=step.excluded_controllers,
+            grants_as_of=step.grants_as_of,
             escalated_to=step.escalated_to if from_json(step.rule).tree == rule.tree else [],
         ),
         tuple(fresh),

@@ -241,6 +241,7 @@ class Migration(migrations.Migration):
                 ),
                 ("policy_version_id", models.UUIDField(help_text="Policy version of the last decision.", null=True)),
                 ("version", models.PositiveIntegerField(default=1)),
+                ("first_step_opened_at", models.DateTimeField(editable=False, null=True)),
                 (
                     "ended_by",
                     models.ForeignKey(
@@ -465,6 +466,15 @@ class Migration(migrations.Migration):
                 ("remind_at", models.DateTimeField(null=True)),
                 ("escalate_at", models.DateTimeField(null=True)),
                 ("escalated_at", models.DateTimeField(null=True)),
+                (
+                    "grants_as_of",
+                    models.DateTimeField(
+                        default=clock.now,
+                        editable=False,
+                        help_text="Opening of the first step of the item. Grants from before it count, later ones once "
+                        "confirmed.",
+                    ),
+                ),
                 (
                     "escalated_to",
                     models.JSONField(default=list, help_text="Leaves whose people may take any position."),

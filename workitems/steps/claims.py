@@ -10,7 +10,8 @@ from threada_site.kernel.context import ActingContext
 from workitems.approvers.step_votes import read_step_votes
 from workitems.items.receipts import record_item
 from workitems.models import DecisionStep, WorkItem
-from workitems.steps.voting import check_eligible, check_open, check_permitted, execution_of
+from workitems.steps.eligible_voter import check_eligible
+from workitems.steps.voting import check_open, check_permitted, execution_of
 
 CLAIM_LASTS: Final = timedelta(minutes=30)
 

@@ -12,7 +12,7 @@ from integrations.models import Envelope, Execution
 from policies import selectors as policy_selectors
 from policies.language.approvals import ApprovalRule, to_json
 from policies.models import PolicyDecision
-from threada_site.database.batched_writes import batched_writes, insert_rows
+from threada_site.database.batched_writes import batched_writes, insert_rows, update_row
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import sha256_hex
@@ -88,11 +88,15 @@ def open_step(
         remind_at=due.remind_at,
         escalate_at=due.escalate_at,
         expires_at=due.expires_at,
+        grants_as_of=item.first_step_opened_at or now,
         opened_at=now,
     )
     with batched_writes():
         if own_envelope is not None:
             insert_rows(own_envelope)
+        if item.first_step_opened_at is None:
+            item.first_step_opened_at = now
+            update_row(item, "first_step_opened_at")
         insert_rows(step)
         insert_rows(*(_carried(vote, step) for vote in carried))
         insert_pending_approvers(step, rule, workflow_id=item.workflow_version.workflow_id)

@@ -15,7 +15,8 @@ from workitems.approvers.step_votes import read_step_votes
 from workitems.items.receipts import record_item
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.enqueue import notice
-from workitems.steps.voting import check_eligible, check_open, check_permitted, execution_of
+from workitems.steps.eligible_voter import check_eligible
+from workitems.steps.voting import check_open, check_permitted, execution_of
 
 
 def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str = "", ctx: ActingContext) -> None:

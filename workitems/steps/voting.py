@@ -20,12 +20,13 @@ from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from workitems import selectors
-from workitems.approvers.count_votes import Eligibility, Outcome
+from workitems.approvers.count_votes import Outcome
 from workitems.approvers.step_votes import StepVotes, read_step_votes
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.steps.eligible_voter import check_eligible
 from workitems.steps.envelope_check import require_current_envelope
 from workitems.steps.frozen_steps import is_frozen
 from workitems.steps.opening_and_closing import close_step
@@ -35,9 +36,6 @@ from workitems.steps.stages import notify_opened_stages
 from workitems.steps.vote_authentication import check_authentication, stored_authentication
 
 MOST_COMMENT: Final = 4000
-ENDS_DEPENDENCE: Final = (
-    "The dependence ends when an independent steward, the identity provider or the operator confirms the account."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,43 +251,3 @@ def check_permitted(item: WorkItem, *, ctx: ActingContext) -> None:
     """Raise `PermissionDenied` without `decisions:decide` on the workflow of the item."""
     if not ctx.allows(Scope.DECISIONS_DECIDE, workflow=item.workflow_version.workflow_id):
         raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {item.workflow}.")
-
-
-def check_eligible(votes: StepVotes, *, ctx: ActingContext, rejects: bool = False) -> None:
-    """Raise an error if the principal's vote would not count.
-
-    Raises `VoterExcluded`, `VoterNotEligible`, `StageNotOpen`, `InvitationNotAccepted`, or `VoterNotIndependent`. A
-    rejection may depend on another vote.
-    """
-    match votes.eligibility_of(ctx):
-        case Eligibility.EXCLUDED:
-            raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
-        case Eligibility.DEPENDENT_ON_EXCLUDED:
-            raise errors.VoterNotIndependent(
-                "Your account and that of somebody who has a part in this case depend on each other or on one person, "
-                f"so somebody else has to decide. {ENDS_DEPENDENCE}"
-            )
-        case Eligibility.NOT_ACCEPTED:
-            raise errors.InvitationNotAccepted(
-                "Accept your invitation to this tenant first. Until then you cannot vote."
-            )
-        case Eligibility.NOT_ELIGIBLE:
-            raise errors.VoterNotEligible("Your vote does not count on this decision. See waiting_for on the step.")
-        case Eligibility.NOT_YET:
-            raise errors.StageNotOpen("You are asked in a later stage. See waiting_for for who decides first.")
-        case Eligibility.NOT_INDEPENDENT:
-            if not rejects:
-                raise _not_independent(votes, ctx=ctx)
-        case Eligibility.COUNTS:
-            return
-
-
-def _not_independent(votes: StepVotes, *, ctx: ActingContext) -> errors.VoterNotIndependent:
-    other = votes.dependent_vote(ctx.principal_id)
-    assert other is not None  # noqa: S101  (the eligibility says so)
-    return errors.VoterNotIndependent(
-        f"Your approval cannot count beside the vote of {votes.name_of(other.voter_id)}: your accounts depend on each "
-        f"other or on one person. You may reject. {ENDS_DEPENDENCE}",
-        vote_id=other.public_id,
-        voter=ids.public_id(ids.PRINCIPAL, other.voter_id),
-    )

@@ -56,6 +56,7 @@ from threada_site.kernel.errors.decisions import (
     DelegationEnded,
     DelegationOverlaps,
     EnvelopeChanged,
+    GrantTooLate,
     InvitationNotAccepted,
     NobodyToEscalateTo,
     PolicyDenied,

@@ -73,6 +73,13 @@ class VoterNotIndependent(PolicyRefusal):
     advice = "An independent person must decide. The dependence ends when the account is confirmed."
 
 
+class GrantTooLate(PolicyRefusal):
+    reason_code = "grant_too_late"
+    status = 403
+    title = "Your role began after the decision was requested"
+    advice = "It counts on this step once an independent steward has confirmed it."
+
+
 class InvitationNotAccepted(PolicyRefusal):
     reason_code = "invitation_not_accepted"
     status = 403
