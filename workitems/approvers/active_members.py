@@ -37,6 +37,11 @@ class ActiveMembers:
         return iter(self.members)
 
     @cached_property
+    def grants_began(self) -> list[datetime]:
+        """Times of all unconfirmed grants, in order. Between two of them, the same grants count on every step."""
+        return sorted({since for times in self.grant_times.values() for since in times.values() if since is not None})
+
+    @cached_property
     def by_id(self) -> dict[uuid.UUID, Member]:
         return {member.id: member for member in self.members}
 

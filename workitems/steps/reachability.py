@@ -7,6 +7,7 @@ office without a delegate is not caused by a request about the step, so no reque
 from __future__ import annotations
 
 import uuid
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
@@ -14,6 +15,7 @@ from django.db.models import Prefetch
 
 from threada_site.kernel import clock
 from threada_site.kernel.context import Visibility
+from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.members import Member
 from workitems.approvers.active_members import ActiveMembers
@@ -39,10 +41,14 @@ def check_reachability(item: WorkItem, step: DecisionStep, active_members: Activ
 
 
 def membership_fingerprint(active_members: ActiveMembers) -> str:
-    """Return a digest that changes with members, roles, groups, scopes and delegations."""
+    """Return a digest that changes with members, roles, groups, scopes, their times, and delegations."""
     return canonical_sha256(
         {
             "members": [_permissions_of(member) for member in sorted(active_members, key=lambda member: member.id)],
+            "grant_times": {
+                str(who): {grant: since and rfc3339(since) for grant, since in times.items()}
+                for who, times in active_members.grant_times.items()
+            },
             "stands_for": {str(who): sorted(map(str, others)) for who, others in active_members.stands_for.items()},
         }
     )
@@ -94,7 +100,8 @@ def _name_new_approvers(steps: Iterable[DecisionStep], active_members: ActiveMem
 def _is_unreachable(step: DecisionStep, active_members: ActiveMembers, memo: Memo) -> bool:
     """Return True if nobody can complete the step.
 
-    Steps with the same rule, exclusions and votes share one result in `memo`: many open steps are of few kinds.
+    Steps with the same rule, exclusions, votes and counting grants share one result in `memo`: many open steps are of
+    few kinds.
     """
     workflow_id = step.work_item.workflow_version.workflow_id
     votes = tuple(step.votes.all())
@@ -104,6 +111,7 @@ def _is_unreachable(step: DecisionStep, active_members: ActiveMembers, memo: Mem
             str(workflow_id),
             sorted(map(str, step.excluded_ids)),
             step.excluded_controllers,
+            bisect_left(active_members.grants_began, step.grants_as_of),
             step.escalated_to,
             [[str(vote.voter_id), vote.decision, vote.voter_kind, sorted(map(str, vote.stands_for))] for vote in votes],
         ]

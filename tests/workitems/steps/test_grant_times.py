@@ -20,6 +20,7 @@ from workitems.executions.close_item import edit_payload
 from workitems.executions.re_evaluate import re_evaluate_step
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep
+from workitems.steps.reachability_sweep import sweep_reachability
 
 ENTRY_POINTS = pytest.mark.parametrize("approve", [by_service, by_api, by_batch, by_console])
 type Approve = Callable[[Office, DecisionStep, str], str]
@@ -139,3 +140,14 @@ def test_the_refusal_says_when_the_grant_began_and_who_can_confirm_it(office: Of
     take_role(office)
     with pytest.raises(errors.GrantTooLate, match=r"your role finance began at .*steward who is independent"):
         office.vote(step, "ada")
+
+
+def test_reachability_follows_confirmations(office: Office) -> None:
+    office.put_rules({**RULES[1], "approvals": {"role": "finance", "count": 4}}, RULES[3])
+    item, _, _ = office.awaiting()
+    take_role(office)
+    sweep_reachability()
+    assert office.item(item).nobody_can_decide
+    confirm_grant(office, "ada", kind="role", name="finance")
+    sweep_reachability()
+    assert not office.item(item).nobody_can_decide
