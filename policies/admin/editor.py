@@ -65,7 +65,11 @@ class RuleTemplateForm(forms.Form):
     role = forms.ChoiceField(label="Approved by", required=False)
     count = forms.IntegerField(label="How many", min_value=1, max_value=MAX_COUNT, initial=1)
     authentication = forms.ChoiceField(
-        label="Votes", choices=_AUTHENTICATIONS, initial="any", help_text="How approvers must be authenticated."
+        label="Votes",
+        choices=_AUTHENTICATIONS,
+        initial="any",
+        required=False,
+        help_text="Required authentication of the approvers.",
     )
 
     def __init__(self, *args: Any, ctx: ActingContext, is_sensitive: bool = False, **kwargs: Any) -> None:
@@ -75,6 +79,9 @@ class RuleTemplateForm(forms.Form):
         super().__init__(*args, **kwargs)
         slugs = Role.objects.filter(tenant_id=ctx.tenant_id).order_by("slug").values_list("slug", flat=True)[:500]
         self.fields["role"].choices = [("", "nobody named"), *((slug, slug) for slug in slugs)]  # type: ignore[attr-defined]
+
+    def clean_authentication(self) -> str:
+        return self.cleaned_data["authentication"] or "any"
 
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = self.cleaned_data

@@ -7,7 +7,7 @@ from typing import Any
 
 from pytest_django import Settings
 
-from policies.models import EmergencyPublication, PolicyVersion
+from policies.models import EmergencyPublication, PolicyVersion, Workflow
 from tests.console.sign_in import Console
 from tests.factories import acting_system
 from tests.jobs import run_jobs
@@ -89,6 +89,20 @@ def test_its_tests_run_on_the_text(demo: Demo, console: Console) -> None:
 def test_only_who_writes_policies_may_ask(demo: Demo, console: Console) -> None:
     assert console("finance-1").post(CHECK, {"document": "x"}).status_code == 403
     assert console("finance-1").get(NEW_DRAFT).status_code == 403
+
+
+def test_sessions_are_proposed_for_workflows_of_a_sensitive_data_class(
+    demo: Demo, console: Console, settings: Settings
+) -> None:
+    browser = console("admin")
+    with unit_of_work(demo.tenant.id):
+        spec = Workflow.objects.select_related("current_version").get(slug="payment_run").current_version.spec
+    for classes, proposed in (([], "any"), ([spec["data_class"]], "session")):
+        settings.THREADA_SENSITIVE_DATA_CLASSES = classes
+        assert browser.get(NEW_DRAFT).context["rule"]["authentication"].value() == proposed
+    text = text_in(browser.get(NEW_DRAFT))
+    page = browser.post(NEW_DRAFT, {"document": text, "add_rule": "", **RULE, "rule-authentication": "session"})
+    assert "authentication: session" in text_in(page)
 
 
 def test_a_rule_template_is_inserted_into_the_text(demo: Demo, console: Console) -> None:

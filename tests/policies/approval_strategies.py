@@ -33,5 +33,7 @@ rules = st.builds(
     expires_after=durations,
     on_expiry=st.sampled_from(("reject", "escalate")),
     step_up=st.booleans(),
+    authentication=st.sampled_from(("any", "session", "phishing_resistant")),
+    approval_valid_for=st.integers(1, 60).map(lambda days: timedelta(days=days)),
     veto=st.integers(1, 3),
 )

@@ -115,6 +115,45 @@ def test_a_document_adds_to_the_default_exclusions_or_lifts_them_all(
     assert merge([rule, ApprovalRule(tree=LEGAL)]).exclude == excluded | DEFAULTS
 
 
+@pytest.mark.parametrize(
+    ("document", "authentication", "step_up"),
+    [
+        ({}, "any", False),
+        ({"authentication": "any"}, "any", False),
+        ({"authentication": "session"}, "session", False),
+        ({"authentication": "phishing_resistant"}, "phishing_resistant", False),
+        ({"authentication": "step_up"}, "any", True),
+        ({"step_up": True}, "any", True),
+        ({"authentication": "session", "step_up": True}, "session", True),
+    ],
+)
+def test_the_authentication_of_voters_is_read_and_stored(
+    document: dict[str, Any], authentication: str, step_up: bool
+) -> None:
+    rule = parse_approvals({"role": "finance"} | document, pointer="")
+    assert (rule.authentication, rule.step_up) == (authentication, step_up)
+    assert parse_approvals(to_json(rule), pointer="") == rule == from_json(to_json(rule))
+
+
+def test_of_several_rules_the_strictest_authentication_and_validity_apply() -> None:
+    lenient = ApprovalRule(tree=FINANCE, approval_valid_for=timedelta(days=60))
+    strict = ApprovalRule(tree=LEGAL, authentication="phishing_resistant", approval_valid_for=timedelta(days=2))
+    merged = merge([lenient, strict, ApprovalRule(tree=LEGAL, authentication="session")])
+    assert (merged.authentication, merged.approval_valid_for) == ("phishing_resistant", timedelta(days=2))
+    assert merge([lenient, ApprovalRule(tree=LEGAL)]).approval_valid_for == timedelta(days=30)
+
+
+def test_approvals_are_valid_for_thirty_days_unless_the_rule_says_otherwise() -> None:
+    assert parse_approvals({"role": "finance"}, pointer="").approval_valid_for == timedelta(days=30)
+    rule = parse_approvals({"role": "finance", "approval_valid_for": "P7D"}, pointer="")
+    assert rule.approval_valid_for == timedelta(days=7)
+    assert from_json(to_json(rule)) == rule
+    for wrong in ("a week", 7, "P0D"):
+        with pytest.raises(PolicyDocumentInvalid) as refused:
+            parse_approvals({"role": "finance", "approval_valid_for": wrong}, pointer="/a")
+        assert [error.pointer for error in refused.value.errors] == ["/a/approval_valid_for"]
+
+
 def test_all_errors_are_reported_in_document_order_without_consequences() -> None:
     assert field_errors(
         {
