@@ -166,7 +166,7 @@ def test_votes_are_paged(demo: Demo, busy_demo: Busy, console: Console) -> None:
     query = ""
     while True:
         page = page_of(browser, busy_demo.step, query).context
-        seen += [vote.comment for vote in page["votes"]]
+        seen += [vote.comment for vote, _ in page["votes"]]
         if not page["older_votes"]:
             break
         query = f"?before={page['older_votes']}"

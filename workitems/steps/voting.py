@@ -78,6 +78,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
         counted=ctx.principal_kind is PrincipalKind.HUMAN,
         stands_for=delegators,
         authentication=stored_authentication(ctx),
+        created_at=clock.now(),
     )
     with batched_writes():
         insert_rows(vote)

@@ -80,6 +80,7 @@ def test_a_confirmed_account_counts_again(office: Office, approve: Approve) -> N
 @ENTRY_POINTS
 def test_an_account_whose_invitation_was_not_accepted_cannot_vote(office: Office, approve: Approve) -> None:
     _, step, _ = office.awaiting()
+    office.api("fay")
     with unit_of_work(office.tenant.id):
         Membership.objects.filter(user=office.people["fay"]).update(accepted_at=None)
     assert approve(office, step, "fay") in ("invitation_not_accepted", "refused")
@@ -146,7 +147,7 @@ def test_a_requester_who_has_left_keeps_dependents_excluded(office: Office) -> N
 
 
 def test_who_issued_the_requesting_agents_credential_cannot_approve(office: Office) -> None:
-    office.join("robo", kind="agent", roles=("requester", "agent"))
+    office.join("robo", kind="agent", roles=("requester",))
     office.join("max", roles=("tenant_admin", "finance"))
     with unit_of_work(office.tenant.id):
         issue_credential(
