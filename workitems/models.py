@@ -190,19 +190,13 @@ class DecisionStep(TenantRow):
     policy_decision_id = models.UUIDField(null=True)
     policy_version_ids = ArrayField(models.UUIDField(), default=list)
     excluded_ids = ArrayField(models.UUIDField(), default=list)
-    excluded_controllers = models.JSONField(
-        default=dict, help_text="People who controlled the accounts of excluded principals when the step opened."
-    )
+    excluded_controllers = models.JSONField(default=dict, help_text="Who controlled them when the step opened.")
     respond_by = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     remind_at = models.DateTimeField(null=True)
     escalate_at = models.DateTimeField(null=True)
     escalated_at = models.DateTimeField(null=True)
-    grants_as_of = models.DateTimeField(
-        default=clock.now,
-        editable=False,
-        help_text="Opening of the first step of the item. Grants from before it count, later ones once confirmed.",
-    )
+    grants_as_of = models.DateTimeField(default=clock.now, help_text="Opening of the item's first step.")
     escalated_to = models.JSONField(default=list, help_text="Leaves whose people may take any position.")
     extended_at = models.DateTimeField(null=True, help_text="Time at which its deadline passed and was extended.")
     sweep_after = models.DateTimeField(null=True)
@@ -309,12 +303,8 @@ class Vote(TenantRow):
     stands_for = ArrayField(
         models.UUIDField(), default=list, help_text="Delegators of the voter at the time of the vote."
     )
-    authentication = models.JSONField(
-        default=dict, help_text="Method, time, issuer and credential, as in the receipt of the vote."
-    )
-    carried_from = models.UUIDField(
-        null=True, editable=False, help_text="Vote on an earlier step over the same envelope that counts here again."
-    )
+    authentication = models.JSONField(default=dict, help_text="As in the receipt of the vote.")
+    carried_from = models.UUIDField(null=True, help_text="Vote on an earlier step over the same envelope.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:

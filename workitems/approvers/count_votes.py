@@ -187,11 +187,11 @@ def count_votes(
     `threada_site.tenancy.independence`). `excluded_controllers` are the people who control accounts of excluded
     members; votes that depend on them do not count.
     """
-    barred = excluded_transitively(excluded, stands_for)
+    out = excluded_transitively(excluded, stands_for)
     count = _Count(
         rule,
         approvers,
-        excluded=barred,
+        excluded=out,
         stands_for=stands_for,
         stand_ins=stand_ins,
         excluded_controllers=frozenset(excluded_controllers),

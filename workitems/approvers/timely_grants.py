@@ -1,4 +1,4 @@
-"""Grants that count on a step: in effect before the first step of its item opened, or confirmed. Pure.
+"""Grants that count on a step: in effect before the first step of its item opened, or confirmed.
 
 Keys are those of `threada_site.tenancy.grant_times` and `workitems.approvers.approver_keys`.
 """

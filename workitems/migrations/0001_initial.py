@@ -456,10 +456,7 @@ class Migration(migrations.Migration):
                 ("excluded_ids", ArrayField(base_field=models.UUIDField(), default=list)),
                 (
                     "excluded_controllers",
-                    models.JSONField(
-                        default=dict,
-                        help_text="People who controlled the accounts of excluded principals when the step opened.",
-                    ),
+                    models.JSONField(default=dict, help_text="Who controlled them when the step opened."),
                 ),
                 ("respond_by", models.DateTimeField(null=True)),
                 ("expires_at", models.DateTimeField(null=True)),
@@ -468,12 +465,7 @@ class Migration(migrations.Migration):
                 ("escalated_at", models.DateTimeField(null=True)),
                 (
                     "grants_as_of",
-                    models.DateTimeField(
-                        default=clock.now,
-                        editable=False,
-                        help_text="Opening of the first step of the item. Grants from before it count, later ones once "
-                        "confirmed.",
-                    ),
+                    models.DateTimeField(default=clock.now, help_text="Opening of the item's first step."),
                 ),
                 (
                     "escalated_to",
@@ -762,19 +754,10 @@ class Migration(migrations.Migration):
                         help_text="Delegators of the voter at the time of the vote.",
                     ),
                 ),
-                (
-                    "authentication",
-                    models.JSONField(
-                        default=dict, help_text="Method, time, issuer and credential, as in the receipt of the vote."
-                    ),
-                ),
+                ("authentication", models.JSONField(default=dict, help_text="As in the receipt of the vote.")),
                 (
                     "carried_from",
-                    models.UUIDField(
-                        editable=False,
-                        help_text="Vote on an earlier step over the same envelope that counts here again.",
-                        null=True,
-                    ),
+                    models.UUIDField(null=True, help_text="Vote on an earlier step over the same envelope."),
                 ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],

@@ -80,6 +80,6 @@ def test_a_list_takes_a_constant_number_of_statements(office: Office, django_ass
         office.vote(step, "finn")
     office.decided(confidence=0.1)
     api = office.api("fay")
-    for path, most in (("/work-items", 5), ("/decision-steps", 8), ("/executions", 5)):
+    for path, most in (("/work-items", 5), ("/decision-steps", 9), ("/executions", 5)):
         with django_assert_max_num_queries(most):
             assert api.get(path).status_code == 200

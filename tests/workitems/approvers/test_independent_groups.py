@@ -80,12 +80,12 @@ def test_who_depends_on_an_excluded_person_does_not_count() -> None:
     requester, puppet, other = controlled(1, ADA), controlled(2, ADA), controlled(3, BEA)
     one = ApprovalRule(tree=Leaf("role", "finance"))
     people = [requester, puppet, other]
-    barred: dict[str, Any] = {"excluded": {requester.id}, "excluded_controllers": {ADA}}
+    excluding: dict[str, Any] = {"excluded": {requester.id}, "excluded_controllers": {ADA}}
     assert eligibility(one, puppet, {requester.id}, excluded_controllers={ADA}) is Eligibility.DEPENDENT_ON_EXCLUDED
     assert eligibility(one, controlled(5, requester.id), {requester.id}) is Eligibility.DEPENDENT_ON_EXCLUDED
     assert eligibility(one, requester, {requester.id}, excluded_controllers={ADA}) is Eligibility.EXCLUDED
-    assert count_votes(one, [vote(puppet)], people, **barred).outcome is Outcome.WAITING
-    assert count_votes(one, [vote(other)], people, **barred).outcome is Outcome.APPROVED
+    assert count_votes(one, [vote(puppet)], people, **excluding).outcome is Outcome.WAITING
+    assert count_votes(one, [vote(other)], people, **excluding).outcome is Outcome.APPROVED
 
 
 def test_two_hundred_people_of_one_steward_count_once_and_quickly() -> None:

@@ -172,10 +172,10 @@ def test_the_vote_of_somebody_who_lost_the_role_no_longer_counts(office: Office,
 
 def test_the_vote_of_a_delegate_whose_delegation_ended_no_longer_counts(office: Office, bank: Receiver) -> None:
     with unit_of_work(office.tenant.id):
-        absence = OutOfOffice(
+        out_of_office = OutOfOffice(
             delegator=office.people["fred"], delegate=office.people["vera"], ends_at=clock.now() + timedelta(days=1)
         )
-        row = delegate(absence, ctx=office.ctx("fred"))
+        row = delegate(out_of_office, ctx=office.ctx("fred"))
     _, step, execution = office.awaiting()
     office.vote(step, "vera")
     office.vote(step, "finn")

@@ -33,9 +33,9 @@ def take_role(office: Office, name: str = "ada", role: str = "finance", *, by: s
         grant_role(office.people[name], role, ctx=office.ctx(by))
 
 
-def confirm_grant(office: Office, name: str, **which: str) -> None:
+def confirm_grant(office: Office, person: str, **which: str) -> None:
     with unit_of_work(office.tenant.id):
-        GrantRecord.objects.filter(user=office.people[name], **which).update(confirmed_at=clock.now())
+        GrantRecord.objects.filter(user=office.people[person], **which).update(confirmed_at=clock.now())
 
 
 @ENTRY_POINTS

@@ -14,7 +14,6 @@ from tests.console.sign_in import sign_in
 from tests.factories import make_token
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.credentials import issue_credential
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Authentication, AuthenticationMethod
 from threada_site.tenancy.models import Credential
@@ -114,10 +113,6 @@ def test_authentications_in_words(stored: dict[str, Any], words: str) -> None:
 def test_agents_advise_without_a_session(office: Office) -> None:
     step = asking(office, "session")
     office.join("robo", kind="agent", roles=("approver", "finance"))
-    with unit_of_work(office.tenant.id):
-        token = issue_credential(
-            principal=office.people["robo"], scopes=["decisions:decide"], label="r", ctx=office.ctx("ada")
-        ).token
     body = {"decision": "approve", "envelope_sha256": step.envelope_sha256}
-    answer = Api(token).post(f"/decision-steps/{step.public_id}/votes", body)
+    answer = office.api("robo").post(f"/decision-steps/{step.public_id}/votes", body)
     assert (answer.status_code, answer.json()["counted"]) == (201, False)
