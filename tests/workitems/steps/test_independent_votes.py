@@ -83,7 +83,7 @@ def test_an_account_whose_invitation_was_not_accepted_cannot_vote(office: Office
     office.api("fay")
     with unit_of_work(office.tenant.id):
         Membership.objects.filter(user=office.people["fay"]).update(accepted_at=None)
-    assert approve(office, step, "fay") in ("invitation_not_accepted", "refused")
+    assert approve(office, step, "fay") in ("invitation_not_accepted", "principal_inactive", "refused")
     assert office.count(Vote) == 0
 
 
