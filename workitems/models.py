@@ -300,9 +300,7 @@ class Vote(TenantRow):
     comment = ContentText(blank=True)
     envelope_sha256 = models.CharField(max_length=64)
     counted = models.BooleanField()
-    stands_for = ArrayField(
-        models.UUIDField(), default=list, help_text="Delegators of the voter at the time of the vote."
-    )
+    stands_for = ArrayField(models.UUIDField(), default=list, help_text="Delegators at the time of the vote.")
     authentication = models.JSONField(default=dict, help_text="As in the receipt of the vote.")
     carried_from = models.UUIDField(null=True, help_text="Vote on an earlier step over the same envelope.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -324,11 +322,6 @@ class Vote(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.VOTE, self.id)
-
-    @property
-    def original_public_id(self) -> str:
-        """Public id of the vote as it was cast; its receipt names this id."""
-        return ids.public_id(ids.VOTE, self.carried_from or self.id)
 
 
 class PendingApproverKey(TenantRow):

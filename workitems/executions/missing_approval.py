@@ -22,7 +22,7 @@ from workitems.items.actors import actor_behind
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import StepKind, WorkItemStatus
-from workitems.models import WorkItem
+from workitems.models import Vote, WorkItem
 from workitems.steps.opening_and_closing import open_step
 from workitems.steps.policy_decision import approval_rule, decision_request, record_decision
 
@@ -95,12 +95,17 @@ def _record(kind: str, item: WorkItem, execution: Execution, found: Recount, *, 
         execution=execution,
         inputs={
             "envelope_sha256": execution.envelope.sha256,
-            "votes": [vote.original_public_id for vote in found.valid],
-            "votes_not_counted": [vote.original_public_id for vote in found.lost],
+            "votes": [_cast_id(vote) for vote in found.valid],
+            "votes_not_counted": [_cast_id(vote) for vote in found.lost],
         },
         outcome={"status": execution.status, "work_item_status": item.status},
         reason_codes=(FailureClass.APPROVAL_MISSING,),
     )
+
+
+def _cast_id(vote: Vote) -> str:
+    """Return the public id of a vote as it was cast, which its receipt names."""
+    return ids.public_id(ids.VOTE, vote.carried_from or vote.id)
 
 
 def _rule_of(verdict: Verdict) -> ApprovalRule:

@@ -751,7 +751,7 @@ class Migration(migrations.Migration):
                     ArrayField(
                         base_field=models.UUIDField(),
                         default=list,
-                        help_text="Delegators of the voter at the time of the vote.",
+                        help_text="Delegators at the time of the vote.",
                     ),
                 ),
                 ("authentication", models.JSONField(default=dict, help_text="As in the receipt of the vote.")),

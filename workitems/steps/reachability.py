@@ -14,8 +14,8 @@ from typing import Any
 from django.db.models import Prefetch
 
 from threada_site.kernel import clock
-from threada_site.kernel.context import Visibility
 from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import Visibility
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.members import Member
 from workitems.approvers.active_members import ActiveMembers
