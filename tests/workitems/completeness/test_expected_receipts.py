@@ -33,17 +33,24 @@ from telemetry.exports import job as export_job
 from telemetry.exports import request as exports
 from telemetry.exports.request import cancel_export, create_export, expire_export
 from telemetry.models import Receipt, SealQueueEntry, TelemetryExport
+from tests.factories import PASSWORD
 from tests.policies.emergencies import alone
 from tests.policies.rulebooks import rule, spec
+from tests.threada_site.identity.test_accounts import by_link
 from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case
 from tests.workitems.retention.archives import cancelled, dry_run, put_rule, run, seal_all
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.account_links import show_link, unused_link
+from threada_site.identity.dependence import confirm_account
 from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.identity.groups import define_group, remove_group
-from threada_site.identity.principals import remove_member
+from threada_site.identity.invitations import accept_invitation, withdraw_invitation
+from threada_site.identity.principals import ensure_principal, remove_member, write_membership
 from threada_site.kernel import clock
+from threada_site.kernel.context import PrincipalKind
+from threada_site.tenancy.account_link_models import LinkPurpose
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 from workitems.completeness.verify import verify_completeness
@@ -112,6 +119,16 @@ def _people(office: Office) -> None:
     proposed = OutOfOffice(delegator=office.people["fred"], delegate=office.people["finn"], ends_at=now + HOUR)
     consent_to_delegation(delegate(proposed, ctx=ada), ctx=office.ctx("fred"))
     remove_member(office.people["wim"], ctx=office.system)
+    for name in ("nora", "mary"):
+        person = ensure_principal(name, kind=PrincipalKind.HUMAN, ctx=ada)
+        write_membership(person, ctx=ada)
+        link = unused_link(person, LinkPurpose.INVITATION, tenant_id=office.tenant.id)
+        assert link is not None
+        if name == "mary":
+            withdraw_invitation(person, ctx=ada)
+            continue
+        accept_invitation(show_link(link, ctx=ada), password=PASSWORD, ctx=by_link(office.tenant, person))
+        confirm_account(person, ctx=office.system)
 
 
 def _telemetry(office: Office, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
