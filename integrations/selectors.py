@@ -5,8 +5,10 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
+from django.conf import settings
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.utils.module_loading import import_string
 
 from integrations.models import (
     OPEN_EXECUTION_STATUSES,
@@ -19,12 +21,31 @@ from integrations.models import (
     StoredSecret,
 )
 from threada_site.database.prepared_reads import PreparedRead
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, Scope
 
 
 def integrations(ctx: ActingContext) -> QuerySet[Integration]:
     """Return the tenant's integrations with their current versions."""
     return Integration.objects.filter(tenant_id=ctx.tenant_id).select_related("current_version")
+
+
+def readable_integrations(ctx: ActingContext) -> QuerySet[Integration]:
+    """Return the integrations that the context may know of.
+
+    With `workitems:read` on the tenant, all; otherwise those with a grant on them, and those with an action that a
+    readable workflow names, of which the configuration is not shown (`shows_configuration`).
+    """
+    rows = integrations(ctx)
+    if ctx.allows(Scope.WORKITEMS_READ):
+        return rows
+    named = import_string(settings.THREADA_READABLE_ACTIONS)(ctx)
+    versions = Action.objects.filter(tenant_id=ctx.tenant_id, slug__in=named).values("integration_version_id")
+    return rows.filter(Q(id__in=list(ctx.grants.integrations)) | Q(current_version_id__in=versions))
+
+
+def shows_configuration(integration: Integration, *, ctx: ActingContext) -> bool:
+    """Return True if the context may read the address, the secret references and the health of an integration."""
+    return ctx.allows(Scope.WORKITEMS_READ) or integration.id in ctx.grants.integrations
 
 
 def stored_secrets(ctx: ActingContext) -> QuerySet[StoredSecret]:

@@ -97,6 +97,12 @@ def workflows(ctx: ActingContext) -> QuerySet[Workflow]:
     return rows if granted is None else rows.filter(id__in=granted)
 
 
+def readable_actions(ctx: ActingContext) -> frozenset[str]:
+    """Return the names of all actions that the readable workflows allow."""
+    specs = workflows(ctx).values_list("current_version__spec", flat=True)
+    return frozenset(action for spec in specs if spec for action in spec.get("actions", ()))
+
+
 def workflow_by_slug(slug: str, *, ctx: ActingContext) -> Workflow | None:
     """Return one of `workflows`, or None."""
     return workflows(ctx).filter(slug=slug).first()

@@ -29,6 +29,12 @@ class Api:
     def patch(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         return self.send("PATCH", path, body, headers=headers)
 
+    def put(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
+        return self.send("PUT", path, body, headers=headers)
+
+    def delete(self, path: str, headers: Mapping[str, str] | None = None) -> Any:
+        return self.send("DELETE", path, headers=headers)
+
     def send(
         self,
         method: str,

@@ -69,7 +69,8 @@ class IntegrationAdmin(TenantAdmin):
     shows_edits = True
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        return selectors.integrations(ctx).filter(current_version__isnull=False)
+        rows = selectors.integrations(ctx).filter(current_version__isnull=False)
+        return rows if ctx.allows(self.scope) else rows.filter(id__in=list(ctx.grants.integrations))
 
     def page(self, row: Integration, *, ctx: ActingContext) -> dict[str, Any]:
         assert row.current_version is not None  # noqa: S101 - rows() leaves out those without one
@@ -102,7 +103,7 @@ class IntegrationAdmin(TenantAdmin):
     @action(Scope.INTEGRATIONS_MANAGE)
     def test(self, call: Call) -> Done:
         """Check the secrets, the address and a connection to the host. Executes nothing."""
-        integration = selectors.integration_by_slug(call.key, ctx=call.ctx) if ids.is_slug(call.key) else None
+        integration = self.rows(call.ctx).filter(slug=call.key).first() if ids.is_slug(call.key) else None
         if integration is None or integration.current_version is None:
             raise errors.NotFound
         _require(call.ctx, integration)

@@ -40,7 +40,12 @@ INTEGRATION: Final = Resource(
     field("integration_version_id", maybe_public_id(ids.INTEGRATION_VERSION), "current_version_id"),
     field("version", MAYBE_INTEGER, lambda integration: getattr(integration.current_version, "number", None)),
     field("actions", TEXTS, _actions),
-    field("spec", MAYBE_OBJECT, lambda integration: getattr(integration.current_version, "spec", None)),
+    field(
+        "spec",
+        MAYBE_OBJECT,
+        lambda integration: getattr(integration.current_version, "spec", None),
+        description="null without workitems:read on the tenant or a scope on the integration.",
+    ),
     field("created_at", INSTANT),
 )
 HEALTH: Final = Resource(

@@ -38,8 +38,13 @@ class Integrations(TenantView):
         is_paged=True,
     )
     def get(self, request: Any) -> Response:
-        rows = apply_filters(NoFilters, selectors.integrations(request.auth), request)
-        return Response(paginate(rows, request, represent=INTEGRATION.represent))
+        """Return the integrations of the tenant.
+
+        Without `workitems:read` on the tenant, these are those that the principal holds a scope on, and those with an
+        action that a readable workflow names; of the latter, `spec` is null.
+        """
+        rows = apply_filters(NoFilters, selectors.readable_integrations(request.auth), request)
+        return Response(paginate(rows, request, represent=lambda row: _represented(row, request)))
 
     @operation(
         "putIntegration",
@@ -68,7 +73,7 @@ class IntegrationDetail(TenantView):
 
     @operation("readIntegration", "Read an integration", tag="Integrations", answers={200: INTEGRATION})
     def get(self, request: Any, integration_id: str) -> Response:
-        return Response(INTEGRATION.represent(_found(request, integration_id)))
+        return Response(_represented(_found(request, integration_id), request))
 
 
 class HealthOfIntegration(TenantView):
@@ -77,7 +82,10 @@ class HealthOfIntegration(TenantView):
     @operation("readIntegrationHealth", "Read the health of an integration", tag="Integrations", answers={200: HEALTH})
     def get(self, request: Any, integration_id: str) -> Response:
         """Return the health, derived from the results of its executions. No call is made."""
-        (health,) = health_of([_found(request, integration_id)], now=clock.now(), ctx=request.auth)
+        integration = _found(request, integration_id)
+        if not selectors.shows_configuration(integration, ctx=request.auth):
+            raise errors.PermissionDenied("Reading the health needs workitems:read, or a scope on the integration.")
+        (health,) = health_of([integration], now=clock.now(), ctx=request.auth)
         return Response(HEALTH.represent(health))
 
 
@@ -104,7 +112,12 @@ class TestIntegration(TenantView):
 
 
 def _found(request: Any, integration_id: str) -> Integration:
-    integration = selectors.integration_by_slug(path_slug(integration_id), ctx=request.auth)
+    integration = selectors.readable_integrations(request.auth).filter(slug=path_slug(integration_id)).first()
     if integration is None or integration.current_version is None:
         raise errors.NotFound
     return integration
+
+
+def _represented(integration: Integration, request: Any) -> dict[str, Any]:
+    shown = INTEGRATION.represent(integration)
+    return shown if selectors.shows_configuration(integration, ctx=request.auth) else {**shown, "spec": None}

@@ -132,6 +132,13 @@ CONTRACT: Final = {
     "GET /checkpoints/instance": "telemetry:read",
     "GET /four-eyes": "workitems:read",
     "POST /four-eyes": "workflow:manage",
+    "GET /grants": "workflow:manage",
+    "GET /workflows/{workflow_id}/grants/{principal}": "workflow:manage",
+    "GET /integrations/{integration_id}/grants/{principal}": "workflow:manage",
+    "PUT /workflows/{workflow_id}/grants/{principal}": "workflow:manage",
+    "PUT /integrations/{integration_id}/grants/{principal}": "workflow:manage",
+    "DELETE /workflows/{workflow_id}/grants/{principal}": "workflow:manage",
+    "DELETE /integrations/{integration_id}/grants/{principal}": "workflow:manage",
     "GET /me": None,
     "GET /me/notification-preferences": None,
     "PATCH /me/notification-preferences": None,
@@ -233,12 +240,12 @@ def test_an_operation_documents_its_answers(operation: Operation) -> None:
         assert {REASONS[code].status for code in codes} == {int(status)}
 
 
-def test_only_post_and_patch_take_a_body() -> None:
+def test_only_post_put_and_patch_take_a_body() -> None:
     with_body = {operation.method for operation in OPERATIONS if "requestBody" in operation.raw}
-    assert with_body == {"POST", "PATCH"}
+    assert with_body == {"POST", "PUT", "PATCH"}
 
 
-@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.method in ("POST", "PATCH")], ids=str)
+@pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.method in ("POST", "PUT", "PATCH")], ids=str)
 def test_bodies_have_examples_that_are_valid(operation: Operation) -> None:
     content = operation.raw.get("requestBody", {}).get("content", {})
     assert content.keys() == {"application/json"}

@@ -105,6 +105,7 @@ def stock(slug: str) -> Stock:
             "delivery_id": delivery["delivery_id"],
             "secret_id": secret["secret_id"],
             "delegation_id": delegation["delegation_id"],
+            "principal": f"{slug}-deputy",
             "workflow_id": flow,
             "channel_id": channel,
             "pack_id": f"{slug}-pack",

@@ -13,7 +13,7 @@ from threada_site.kernel import ids
 
 HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Threada-Tenant": {
-        "description": "The tenant to act in; required when the principal belongs to several.",
+        "description": "Optional. The tenant of the credential; any other is refused.",
         "schema": SLUG,
         "example": "demo",
     },

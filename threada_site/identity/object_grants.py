@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection
 from typing import Any, Final
 
 from django.contrib.auth.models import Permission
 from django.contrib.contenttypes.models import ContentType
+from django.db.models import QuerySet
 from guardian.models import UserObjectPermission
 
 from telemetry.receipts.format import Entry
@@ -18,7 +20,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
-from threada_site.tenancy.authority_models import GrantKind
+from threada_site.tenancy.authority_models import GrantKind, GrantRecord
 from threada_site.tenancy.models import Membership, TenantRow, User
 
 OBJECT_KINDS: Final = ("workflow", "integration")
@@ -95,15 +97,33 @@ def set_object_scopes(principal: User, target: TenantRow, scopes: Collection[Sco
 
 def object_named(kind: str, slug: str, *, ctx: ActingContext) -> TenantRow:
     """Return the `workflow` or `integration` of the tenant with this id. Raise `NotFound`."""
-    content_type = ContentType.objects.filter(model=kind, permission__codename=Scope.ACTIONS_EXECUTE.codename).first()
-    model = content_type.model_class() if content_type and kind in OBJECT_KINDS else None
-    if model is None or not issubclass(model, TenantRow):
+    if kind not in OBJECT_KINDS:
         raise errors.NotFound
-    by_slug = {"slug": slug}
-    found = model._default_manager.filter(tenant_id=ctx.tenant_id, **by_slug).first()
+    found = _model(kind)._default_manager.filter(tenant_id=ctx.tenant_id, slug=slug).first()
     if found is None:
-        raise errors.NotFound(f"There is no {kind} {slug[:63]!r} in this tenant.")
-    return found
+        raise errors.NotFound
+    target: TenantRow = found
+    return target
+
+
+def object_slugs(tenant_id: uuid.UUID) -> dict[uuid.UUID, tuple[str, str]]:
+    """Return kind and slug of all workflows and integrations of the tenant, by id."""
+    return {
+        key: (kind, slug)
+        for kind in OBJECT_KINDS
+        for key, slug in _model(kind)._default_manager.filter(tenant_id=tenant_id).values_list("id", "slug")
+    }
+
+
+def object_grants(tenant_id: uuid.UUID) -> QuerySet[GrantRecord]:
+    """Return the records of scopes on single objects, with their principals."""
+    return GrantRecord.objects.filter(tenant_id=tenant_id, kind=GrantKind.SCOPE).select_related("user")
+
+
+def split_name(record_name: str) -> tuple[str, uuid.UUID]:
+    """Return scope and object of the name of a record: `<scope>@<id>`."""
+    scope, _, target = record_name.partition("@")
+    return scope, uuid.UUID(target)
 
 
 def object_scopes(principal: User, target: TenantRow) -> frozenset[Scope]:
@@ -136,3 +156,9 @@ def _names(scopes: Collection[Scope]) -> list[str]:
 
 def _entry(kind: str, principal: User, scope: Scope, on: dict[str, str]) -> Entry:
     return Entry(kind=kind, inputs={"principal": principal.public_id, "scope": scope.value, "on": on})
+
+
+def _model(kind: str) -> Any:
+    """Return the model of workflows or integrations, which belong to apps that identity does not import."""
+    on_object = ContentType.objects.filter(model=kind, permission__codename=Scope.ACTIONS_EXECUTE.codename)
+    return on_object.get().model_class()

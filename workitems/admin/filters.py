@@ -24,7 +24,7 @@ def channel_choices(ctx: ActingContext) -> list[tuple[str, str]]:
 
 
 def integration_choices(ctx: ActingContext) -> list[tuple[str, str]]:
-    slugs = integration_selectors.integrations(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
+    slugs = integration_selectors.readable_integrations(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
     return [(slug, slug) for slug in slugs]
 
 

@@ -43,7 +43,9 @@ class FreezeForm(ConsoleForm):
         slugs = policy_selectors.workflows(self.ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
         choices += [(f"{slug}//", f"the workflow {slug}") for slug in slugs]
         for row in (
-            integration_selectors.integrations(self.ctx).filter(current_version__isnull=False).order_by("slug")[:_MOST]
+            integration_selectors.readable_integrations(self.ctx)
+            .filter(current_version__isnull=False)
+            .order_by("slug")[:_MOST]
         ):
             assert row.current_version is not None  # noqa: S101
             choices.append((f"/{row.slug}/", f"the integration {row.slug}"))

@@ -144,7 +144,7 @@ class WorkItemAdmin(TenantAdmin):
         workflow_id = item.workflow_version.workflow_id
         found = []
         for integration in (
-            integration_selectors.integrations(ctx).filter(current_version__isnull=False).order_by("slug")
+            integration_selectors.readable_integrations(ctx).filter(current_version__isnull=False).order_by("slug")
         ):
             if integration.current_version is None or not ctx.allows(
                 Scope.ACTIONS_EXECUTE, workflow=workflow_id, integration=integration.id

@@ -78,6 +78,12 @@ spec:
   actions:
     pay: {method: POST, path: /payments, body: {vendor: "${item.payload.vendor}"}}
 ---
+kind: Grant
+id: ann
+spec:
+  workflows: {payment_run: ["workitems:read", "decisions:decide"]}
+  integrations: {int_bank: ["actions:execute"]}
+---
 kind: Policy
 id: a-narrow
 spec:

@@ -10,6 +10,7 @@ from typing import Final
 
 from threada_site.kernel.context import ActingContext
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written
+from workitems.configuration.kinds.grants import GRANT
 from workitems.configuration.kinds.packs import PACK
 from workitems.configuration.kinds.retention import RETENTION
 from workitems.configuration.kinds.roles_and_groups import GROUP, ROLE
@@ -27,6 +28,7 @@ KINDS: Final[dict[str, Kind]] = {
     "List": LIST,
     "Workflow": WORKFLOW,
     "Integration": INTEGRATION,
+    "Grant": GRANT,
     "Policy": POLICY,
     "Overlay": OVERLAY,
     "Retention": RETENTION,

@@ -1,0 +1,164 @@
+"""`/grants`: scopes of principals on one workflow or integration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+from rest_framework.response import Response
+
+from threada_site.api.filters import NoFilters, apply_filters
+from threada_site.api.operations import operation
+from threada_site.api.pagination import paginate
+from threada_site.api.resources.field_types import (
+    INSTANT,
+    MAYBE_INSTANT,
+    SLUG,
+    array,
+    choice,
+    maybe_public_id,
+    public_id,
+)
+from threada_site.api.resources.resource import Resource, field, given, page_of
+from threada_site.api.shapes import shape
+from threada_site.api.views import TenantView, path_slug
+from threada_site.identity.object_grants import (
+    OBJECT_KINDS,
+    object_grants,
+    object_named,
+    object_scopes,
+    object_slugs,
+    set_object_scopes,
+    split_name,
+)
+from threada_site.identity.selectors import principal_of_tenant
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import Scope
+from threada_site.tenancy.authority_models import GrantRecord
+from threada_site.tenancy.models import TenantRow, User
+
+_SCOPE: Final = choice(tuple(scope.value for scope in Scope))
+GRANT: Final = Resource(
+    "Grant",
+    field("principal_id", public_id(ids.PRINCIPAL), "user_id"),
+    field("principal", SLUG, "user.username", description="Name of the principal."),
+    given("kind", choice(OBJECT_KINDS)),
+    given("object_id", SLUG, description="Id of the workflow or integration."),
+    field("scope", _SCOPE, lambda row: split_name(row.name)[0]),
+    field("effective_at", INSTANT, description="Time from which the grant counts on steps that open later."),
+    field("granted_by", maybe_public_id(ids.PRINCIPAL), description="null: the operator of the instance."),
+    field("confirmed_by", maybe_public_id(ids.PRINCIPAL), description="Independent steward who confirmed it."),
+    field("confirmed_at", MAYBE_INSTANT, description="With confirmed_by null: the operator made the grant."),
+)
+OBJECT_SCOPES: Final = Resource(
+    "ObjectScopes",
+    given("principal", SLUG),
+    given("kind", choice(OBJECT_KINDS)),
+    given("object_id", SLUG),
+    field("scopes", array(_SCOPE), lambda scopes: sorted(scope.value for scope in scopes)),
+)
+SET_OBJECT_SCOPES: Final = shape(
+    {
+        "scopes": {
+            "type": "array",
+            "items": {"enum": [scope.value for scope in Scope]},
+            "description": "All scopes that the principal is to hold on the object by grants on it.",
+        }
+    },
+    required=("scopes",),
+    example={"scopes": ["decisions:decide"]},
+)
+
+
+class Grants(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "listGrants",
+        "List scopes on single workflows and integrations",
+        tag="Grants",
+        answers={200: page_of(GRANT)},
+        filters=NoFilters,
+        is_paged=True,
+        reasons=("permission_denied",),
+    )
+    def get(self, request: Any) -> Response:
+        require_steward(request.auth)
+        slugs = object_slugs(request.auth.tenant_id)
+        rows = apply_filters(NoFilters, object_grants(request.auth.tenant_id), request)
+        return Response(paginate(rows, request, represent=lambda row: _represented(row, slugs)))
+
+
+def _grants_on(kind: str) -> type[TenantView]:
+    """Return the endpoint of the scopes of one principal on one object of this kind."""
+    named = kind.title()
+
+    class GrantsOnObject(TenantView):
+        scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE, "PUT": Scope.WORKFLOW_MANAGE, "DELETE": Scope.WORKFLOW_MANAGE}
+
+        @operation(
+            f"read{named}Grants",
+            f"Read the scopes of a principal on one {kind}",
+            tag="Grants",
+            answers={200: OBJECT_SCOPES},
+            reasons=("permission_denied",),
+        )
+        def get(self, request: Any, principal: str, **path: str) -> Response:
+            return _answer(request, kind, path[f"{kind}_id"], principal)
+
+        @operation(
+            f"set{named}Grants",
+            f"Set the scopes of a principal on one {kind}",
+            tag="Grants",
+            body=SET_OBJECT_SCOPES,
+            answers={200: OBJECT_SCOPES},
+            reasons=("permission_denied",),
+            may_need_confirmation=True,
+        )
+        def put(self, request: Any, principal: str, **path: str) -> Response:
+            """Give the principal exactly these scopes on the object. Its scopes from roles are not changed."""
+            require_steward(request.auth)
+            wanted = frozenset(map(Scope, SET_OBJECT_SCOPES.check(request.data)["scopes"]))
+            user, target = _found(request, kind, path[f"{kind}_id"], principal)
+            set_object_scopes(user, target, wanted, ctx=request.auth)
+            return _answer(request, kind, path[f"{kind}_id"], principal)
+
+        @operation(
+            f"withdraw{named}Grants",
+            f"Withdraw the scopes of a principal on one {kind}",
+            tag="Grants",
+            answers={204: None},
+            reasons=("permission_denied",),
+            may_need_confirmation=True,
+        )
+        def delete(self, request: Any, principal: str, **path: str) -> Response:
+            require_steward(request.auth)
+            user, target = _found(request, kind, path[f"{kind}_id"], principal)
+            set_object_scopes(user, target, (), ctx=request.auth)
+            return Response(status=204)
+
+    return GrantsOnObject
+
+
+WorkflowGrants: Final = _grants_on("workflow")
+IntegrationGrants: Final = _grants_on("integration")
+
+
+def _found(request: Any, kind: str, object_id: str, principal: str) -> tuple[User, TenantRow]:
+    user = principal_of_tenant(request.auth.tenant_id, path_slug(principal))
+    if user is None:
+        raise errors.NotFound
+    return user, object_named(kind, path_slug(object_id), ctx=request.auth)
+
+
+def _answer(request: Any, kind: str, object_id: str, principal: str) -> Response:
+    require_steward(request.auth)
+    user, target = _found(request, kind, object_id, principal)
+    named = {"principal": principal, "kind": kind, "object_id": object_id}
+    return Response(OBJECT_SCOPES.represent(object_scopes(user, target), **named))
+
+
+def _represented(row: GrantRecord, slugs: Mapping[Any, tuple[str, str]]) -> dict[str, Any]:
+    kind, slug = slugs[split_name(row.name)[1]]
+    return GRANT.represent(row, kind=kind, object_id=slug)
