@@ -19,11 +19,12 @@ from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON
 from threada_site.personal_data.subject_keys import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
 from workitems.desk.models import SavedView, StepView
-from workitems.items.models import Participant, Party
+from workitems.items.models import CaseReading, Participant, Party
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 
 __all__ = [
+    "CaseReading",
     "DecisionStep",
     "Evidence",
     "LegalHold",

@@ -16,10 +16,12 @@ from tests.workitems.office import Office
 from threada_site.database.unit_of_work import current_visibility, require_unit_of_work, unit_of_work
 from threada_site.identity.groups import define_group
 from threada_site.identity.object_grants import grant_scope_on
-from threada_site.identity.roles import define_role, grant_role
+from threada_site.identity.roles import define_role, grant_role, set_role_visibility
+from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope, Visibility
 from threada_site.tenancy.models import Role
 from workitems import selectors
+from workitems.configuration.kinds.roles_and_groups import ROLE
 from workitems.models import DecisionStep, Participant, WorkItem
 from workitems.steps.reachability_sweep import sweep_reachability
 
@@ -228,3 +230,32 @@ class TestRowLevelSecurity:
         with unit_of_work(others.tenant.id):
             for select in (selectors.work_items, selectors.decision_steps, selectors.executions):
                 assert not select(ctx).exists()
+
+
+@pytest.mark.django_db
+class TestVisibilityOfRoles:
+    def test_a_role_of_own_cases_has_only_scopes_on_cases(self, office: Office) -> None:
+        ctx = acting_system(office.tenant)
+        with unit_of_work(office.tenant.id):
+            with pytest.raises(errors.InvalidRequest, match="telemetry:read"):
+                set_role_visibility("operator", Visibility.OWN, ctx=ctx)
+            with pytest.raises(errors.InvalidRequest, match="workflow:manage"):
+                define_role("requester", frozenset({Scope.WORKFLOW_MANAGE}), ctx=ctx)
+            set_role_visibility("viewer", Visibility.OWN, ctx=ctx)
+        assert office.bodies("role.visibility_set")[-1]["inputs"] == {"role": "viewer", "visibility": "own"}
+
+    def test_a_second_steward_confirms_a_wider_visibility(self, office: Office) -> None:
+        office.join("bea", roles=("tenant_admin",))
+        with unit_of_work(office.tenant.id):
+            assert Role.objects.get(slug="requester").visibility == Visibility.OWN
+            with pytest.raises(errors.ConfirmationRequired):
+                set_role_visibility("requester", Visibility.TENANT, ctx=office.ctx("ada"))
+
+    def test_documents_set_it(self, office: Office) -> None:
+        spec = {"scopes": ["workitems:read"], "visibility": "own"}
+        document = {"kind": "Role", "id": "guest", "spec": spec}
+        with unit_of_work(office.tenant.id):
+            changes = [ROLE.apply(document, acting_system(office.tenant)).change.value for _ in range(2)]
+            assert changes == ["created", "unchanged"]
+            assert Role.objects.get(slug="guest").visibility == Visibility.OWN
+            assert document in [stored.document for stored in ROLE.export(acting_system(office.tenant))]

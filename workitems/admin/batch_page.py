@@ -26,6 +26,7 @@ from workitems.admin.sent import what_is_sent
 from workitems.api.shapes import CAST_BATCH_VOTES
 from workitems.items.questions import question_of
 from workitems.items.receipts import subject_of
+from workitems.items.sensitive import record_reading
 from workitems.models import DecisionStep, Evidence
 from workitems.steps.batch_limits import MOST_IN_A_BATCH
 from workitems.steps.batch_voting import Chosen, cast_votes, check_together, locked_batch, step_refused
@@ -64,6 +65,8 @@ def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
     if not steps:
         raise errors.NotFound("None of these decisions exists in this tenant.")
     check_together([(step.work_item, step) for step in steps])
+    for step in steps:
+        record_reading(step.work_item, ctx=ctx)
     contents = {step.id: _content(step) for step in steps}
     flat = {step_id: dict(_flattened("", content)) for step_id, content in contents.items()}
     shared = _shared(list(flat.values()))

@@ -30,6 +30,7 @@ from workitems.approvers.timely_grants import late_in_words
 from workitems.explain.history import history_of
 from workitems.explain.wording import excluded_in_words
 from workitems.items.questions import question_of
+from workitems.items.sensitive import record_reading
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
 from workitems.steps.eligible_voter import ENDS_DEPENDENCE
@@ -55,6 +56,7 @@ class Unseen:
 
 def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
     """Return the template context. `?whole=1` shows everything uncut; `?before=<vote id>` pages through votes."""
+    record_reading(step.work_item, ctx=ctx)
     is_pending = step.status == StepStatus.PENDING
     rule = from_json(step.rule)
     envelope = bytes(step.envelope.body)

@@ -39,6 +39,7 @@ from workitems.executions.undo import undo_of, undoing_of
 from workitems.items.locks import locked_execution
 from workitems.items.participants import had_no_part
 from workitems.items.receipts import subject_of
+from workitems.items.sensitive import record_reading
 from workitems.models import DecisionStep, WorkItem
 
 
@@ -129,6 +130,8 @@ class ExecutionAdmin(TenantAdmin):
 
     def page(self, row: Execution, *, ctx: ActingContext) -> dict[str, Any]:
         item = selectors.work_item(row.work_item_id, ctx=ctx)
+        if item is not None:
+            record_reading(item, ctx=ctx, execution=row)
         status = ExecutionStatus(row.status)
         may_execute = item is not None and ctx.allows(Scope.ACTIONS_EXECUTE, workflow=item.workflow_version.workflow_id)
         return {

@@ -31,6 +31,7 @@ from workitems.executions.request_action import ActionRequest, execute_action
 from workitems.explain.gather import explain_work_item
 from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
+from workitems.items.sensitive import record_reading
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 
@@ -78,6 +79,7 @@ class WorkItemAdmin(TenantAdmin):
         return f"work item {row.public_id}"
 
     def page(self, row: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:
+        record_reading(row, ctx=ctx)
         workflow_id = row.workflow_version.workflow_id
         status = WorkItemStatus(row.status)
         may_write = ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id)

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from django.conf import settings
 from django.db.models import F, Func, IntegerField
 
 from threada_site.admin.fields import plainly
@@ -24,9 +25,10 @@ def preview_of(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def previews_of(items: Collection[uuid.UUID], *, ctx: ActingContext) -> dict[uuid.UUID, list[tuple[str, str]]]:
-    """Return the preview of each work item. Large payloads are not read."""
+    """Return the preview of each work item. Large payloads and sensitive data classes are left out."""
     stored = Func(F("payload"), function="pg_column_size", output_field=IntegerField())
     rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=items).annotate(stored=stored)
+    rows = rows.exclude(data_class__in=settings.THREADA_SENSITIVE_DATA_CLASSES)
     small = rows.filter(stored__lt=_LARGEST).values_list("id", "payload")
     return {item_id: preview_of(payload) for item_id, payload in small}
 

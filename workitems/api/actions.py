@@ -29,6 +29,7 @@ from workitems.executions.repeated_request import EarlierRequest, earlier_reques
 from workitems.executions.request_action import ActionRequest, ActionStarted, execute_action
 from workitems.items.locks import locked_execution, locked_item
 from workitems.items.receipts import subject_of
+from workitems.items.sensitive import is_sensitive, listed, record_reading, with_data_class
 from workitems.models import WorkItem
 
 
@@ -105,7 +106,13 @@ class Executions(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(ExecutionFilters, selectors.executions(request.auth), request)
-        return Response(paginate(rows.select_related("envelope"), request, represent=EXECUTION.represent))
+        return Response(
+            paginate(
+                with_data_class(rows.select_related("envelope")),
+                request,
+                represent=lambda execution: EXECUTION.represent(listed(execution, execution.data_class)),
+            )
+        )
 
 
 class ExecutionDetail(TenantView):
@@ -234,8 +241,12 @@ def _item_named(text: str, *, ctx: ActingContext) -> WorkItem:
 
 def shown_execution(execution_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
     """Return the representation of one execution with its attempts. Raise `NotFound`."""
-    execution = selectors.executions(ctx).filter(id=execution_id).select_related("envelope").first()
+    rows = with_data_class(selectors.executions(ctx).filter(id=execution_id).select_related("envelope"))
+    execution = rows.first()
     if execution is None:
         raise errors.NotFound
+    if is_sensitive(execution.data_class):
+        item = WorkItem.objects.get(tenant_id=ctx.tenant_id, id=execution.work_item_id)
+        record_reading(item, ctx=ctx, execution=execution)
     attempts = Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=execution).order_by("number")
     return EXECUTION_WITH_ATTEMPTS.represent(execution, attempts=attempts)

@@ -25,6 +25,7 @@ from workitems.explain.gather import explain_work_item
 from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
+from workitems.items.sensitive import listed, record_reading
 from workitems.models import WorkItem
 
 
@@ -41,7 +42,9 @@ class WorkItems(TenantView):
     )
     def get(self, request: Any) -> Response:
         rows = apply_filters(WorkItemFilters, selectors.work_items(request.auth), request)
-        return Response(paginate(rows, request, represent=WORK_ITEM.represent))
+        return Response(
+            paginate(rows, request, represent=lambda item: WORK_ITEM.represent(listed(item, item.data_class)))
+        )
 
     @operation(
         "createWorkItem",
@@ -84,6 +87,7 @@ class WorkItemDetail(TenantView):
     @operation("readWorkItem", "Read a work item", tag="Work items", answers={200: WHOLE_WORK_ITEM}, headers=("ETag",))
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
+        record_reading(item, ctx=request.auth)
         return Response(WHOLE_WORK_ITEM.represent(item), headers={"ETag": item_etag(item)})
 
     @operation(

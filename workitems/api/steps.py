@@ -26,6 +26,7 @@ from workitems.approvers.active_members import ActiveMembers, active_members_of
 from workitems.approvers.step_votes import StepVotes
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
+from workitems.items.sensitive import listed, record_reading
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
 from workitems.steps.claims import claim_step, release_step
@@ -52,7 +53,9 @@ class DecisionSteps(TenantView):
             paginate(
                 selectors.with_votes(rows),
                 request,
-                represent=lambda step: STEP.represent(step, result=vote_result_of(step, active_members), now=now),
+                represent=lambda step: STEP.represent(
+                    listed(step, step.work_item.data_class), result=vote_result_of(step, active_members), now=now
+                ),
             )
         )
 
@@ -171,6 +174,7 @@ def shown_step(step_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
     step = selectors.with_votes(selectors.decision_steps(ctx)).filter(id=step_id).first()
     if step is None:
         raise errors.NotFound
+    record_reading(step.work_item, ctx=ctx)
     result = vote_result_of(step, active_members_of(ctx.tenant_id))
     return STEP.represent(step, result=result, now=clock.now())
 

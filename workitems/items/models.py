@@ -30,6 +30,26 @@ class Participant(TenantRow):
         return f"{self.principal} in {self.work_item}"
 
 
+class CaseReading(TenantRow):
+    """Last time at which a principal's reading of a work item with a sensitive data class left a receipt."""
+
+    work_item = models.ForeignKey(
+        "workitems.WorkItem", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    principal_id = models.UUIDField()
+    recorded_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("casereading", references=("work_item",)),
+            models.UniqueConstraint(fields=["tenant", "principal_id", "work_item"], name="casereading_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "work_item"], name="casereading_item_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.principal_id} of {self.work_item_id}"
+
+
 class Party(models.Model):
     """Row of the view `workitems_party`: a work item, and a principal whose own it is or whom it names.
 

@@ -335,6 +335,34 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="CaseReading",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="workitems.workitem",
+                    ),
+                ),
+                ("principal_id", models.UUIDField()),
+                ("recorded_at", models.DateTimeField()),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "work_item"], name="casereading_item_idx")],
+                "constraints": [
+                    RowLevelSecurity(name="casereading_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="casereading_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="casereading_work_item_fk"),
+                    models.UniqueConstraint(fields=("tenant", "principal_id", "work_item"), name="casereading_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Party",
             fields=[
                 (

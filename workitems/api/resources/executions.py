@@ -30,7 +30,9 @@ from threada_site.api.resources.field_types import (
 )
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
+from workitems.api.resources.work_items import PAYLOAD_OMITTED
 from workitems.executions.dead_letters import named
+from workitems.items.sensitive import omits_contents
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import WorkItem
 
@@ -116,7 +118,8 @@ EXECUTION: Final = Resource(
         "id",
         description="Idempotency key that every attempt sends to the receiver.",
     ),
-    field("input", OBJECT),
+    field("input", MAYBE_OBJECT, lambda execution: None if omits_contents(execution) else execution.input),
+    PAYLOAD_OMITTED,
     field("requested_by", public_id(ids.PRINCIPAL)),
     field("undoes", maybe(public_id(ids.EXECUTION)), "undoes_id"),
     field("policy_decision_id", maybe(public_id(ids.POLICY_DECISION))),
@@ -134,7 +137,7 @@ EXECUTION: Final = Resource(
     ),
     field("failure", MAYBE_TEXT),
     field("failure_detail", MAYBE_TEXT),
-    field("result", MAYBE_OBJECT),
+    field("result", MAYBE_OBJECT, lambda execution: None if omits_contents(execution) else execution.result),
     field("correlation_id", TEXT),
     field("created_at", INSTANT),
     field("finished_at", MAYBE_INSTANT),

@@ -13,6 +13,7 @@ from threada_site.api.resources.field_types import (
     BOOLEAN,
     INSTANT,
     MAYBE_INSTANT,
+    MAYBE_OBJECT,
     MAYBE_TEXT,
     OBJECT,
     SHA256,
@@ -29,7 +30,9 @@ from threada_site.api.resources.field_types import (
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
 from threada_site.kernel.context import PrincipalKind
+from workitems.api.resources.work_items import PAYLOAD_OMITTED
 from workitems.approvers.count_votes import Need, VoteResult
+from workitems.items.sensitive import omits_contents
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Delegation, Vote, WorkItem
 
@@ -137,16 +140,17 @@ STEP: Final = Resource(
     field("envelope_sha256", SHA256),
     field(
         "envelope",
-        OBJECT,
-        lambda step: orjson.loads(_envelope_bytes(step)),
+        MAYBE_OBJECT,
+        lambda step: None if omits_contents(step) else orjson.loads(_envelope_bytes(step)),
         description="The decoded envelope.",
     ),
     field(
         "envelope_base64",
-        TEXT,
-        lambda step: base64.b64encode(_envelope_bytes(step)).decode(),
+        MAYBE_TEXT,
+        lambda step: None if omits_contents(step) else base64.b64encode(_envelope_bytes(step)).decode(),
         description="The exact bytes whose SHA-256 a vote contains.",
     ),
+    PAYLOAD_OMITTED,
     field("rule", OBJECT),
     field("batch_key", MAYBE_TEXT, description="Steps with the same key can be decided by one batch of votes."),
     field("reason_codes", TEXTS),

@@ -9,10 +9,10 @@ from threada_site.api.resources.field_types import (
     BOOLEAN,
     INSTANT,
     MAYBE_INSTANT,
+    MAYBE_OBJECT,
     MAYBE_SLUG,
     MAYBE_TEXT,
     NUMBER,
-    OBJECT,
     SHA256,
     SLUG,
     TEXT,
@@ -26,8 +26,15 @@ from threada_site.api.resources.field_types import (
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
 from workitems.items.erasable_fields import erased_by
+from workitems.items.sensitive import omits_contents
 from workitems.lifecycle import WorkItemStatus
 
+PAYLOAD_OMITTED: Final = field(
+    "payload_omitted",
+    BOOLEAN,
+    omits_contents,
+    description="True in lists for sensitive data classes, which omit payload, input and envelope.",
+)
 WORK_ITEM: Final = Resource(
     "WorkItem",
     field("work_item_id", public_id(ids.WORK_ITEM), "id"),
@@ -35,7 +42,8 @@ WORK_ITEM: Final = Resource(
     field("workflow_id", SLUG, "workflow"),
     field("workflow_version_id", public_id(ids.WORKFLOW_VERSION)),
     field("channel_id", MAYBE_SLUG, "channel"),
-    field("payload", OBJECT),
+    field("payload", MAYBE_OBJECT, lambda item: None if omits_contents(item) else item.payload),
+    PAYLOAD_OMITTED,
     field("payload_sha256", maybe(SHA256)),
     field("confidence", FieldType({"type": "number", "minimum": 0, "maximum": 1})),
     field("risk_flags", TEXTS),
@@ -64,6 +72,7 @@ WORK_ITEM: Final = Resource(
         "workflow_version_id": "wv_01k9zq5x3ae1krtz9w8v7m6n5p",
         "channel_id": "web_main",
         "payload": {"question": "May we share the vendor list with our auditor?"},
+        "payload_omitted": False,
         "payload_sha256": "2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae",
         "confidence": 1.0,
         "risk_flags": [],
