@@ -120,7 +120,7 @@ class Server:
         return [
             process
             for process in psutil.Process(self.process.pid).children(recursive=True)
-            if "granian" in " ".join(process.cmdline())
+            if "threada_site.runtime.web.server" in process.cmdline()
         ]
 
     def web_memory(self) -> int:

@@ -63,7 +63,7 @@ def _transactions(data_dir: Path) -> int:
 
 def _name(process: psutil.Process) -> str:
     line = " ".join(process.cmdline())
-    for word in ("granian", "manage.py worker", "manage.py sealer", "runtime.supervisor", "postgres:"):
+    for word in ("runtime.web.server", "manage.py worker", "manage.py sealer", "runtime.supervisor", "postgres:"):
         if word in line:
             return word if word != "postgres:" else line[:32]
     return Path(process.exe()).name if process.cmdline() else process.name()

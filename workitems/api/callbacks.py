@@ -10,9 +10,9 @@ from threada_site.api.operations import operation
 from threada_site.api.shapes import shape
 from threada_site.api.system import PublicView
 from threada_site.kernel import clock
-from threada_site.kernel.errors import PayloadTooLarge
+from threada_site.kernel.errors import NotFound, PayloadTooLarge
 from threada_site.kernel.json.strict import parse_json
-from workitems.executions.callbacks import Answer, named_execution, take_answer
+from workitems.executions.callbacks import Answer, is_callback_id, named_execution, take_answer
 
 MAX_BODY_BYTES: Final = 64 * 1024
 CALLBACK: Final = shape(
@@ -44,6 +44,8 @@ class Callback(PublicView):
         integration's `callback_secrets`. A wrong signature and an unknown id both answer `not_found`. A repeated
         callback changes nothing.
         """
+        if not is_callback_id(callback_id):
+            raise NotFound
         raw = _body_of(request)
         headers = {
             name: request.headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")

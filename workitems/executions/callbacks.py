@@ -63,6 +63,15 @@ def callback_id(tenant_id: uuid.UUID, execution_id: uuid.UUID) -> str:
     return _SIGNER.sign(base64.urlsafe_b64encode(tenant_id.bytes + execution_id.bytes).decode().rstrip("="))
 
 
+def is_callback_id(text: str) -> bool:
+    """Return True if this instance has signed the callback id. The execution may not exist any more."""
+    try:
+        _parsed(text)
+    except errors.NotFound:
+        return False
+    return True
+
+
 def named_execution(text: str, headers: Mapping[str, str], body: bytes, *, now: datetime) -> Named:
     """Return the execution behind a callback id, if the receiver signed `body`.
 

@@ -87,7 +87,9 @@ from threada_site.kernel.errors.executions import (
     InstanceStarting,
     InstanceStopping,
     InternalError,
+    ServerBusy,
     ServiceUnavailable,
+    TooManyConnections,
 )
 from threada_site.kernel.errors.exports import (
     ExportGone,
@@ -120,6 +122,7 @@ from threada_site.kernel.errors.requests import (
     RangeNotSatisfiable,
     ReceiptDoesNotHold,
     ReceiptNotSealed,
+    RequestTimeout,
     TransitionNotAllowed,
     UnknownChannel,
     UnknownGroup,

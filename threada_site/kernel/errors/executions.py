@@ -73,6 +73,20 @@ class ServiceUnavailable(ExecutionRefusal):
     advice = "Nothing was changed. Retry in a moment."
 
 
+class ServerBusy(ExecutionRefusal):
+    reason_code = "server_busy"
+    status = 503
+    title = "This web process has too many requests"
+    advice = "Nothing was changed. Retry in a moment."
+
+
+class TooManyConnections(ExecutionRefusal):
+    reason_code = "too_many_connections"
+    status = 429
+    title = "Too many requests of one address at the same time"
+    advice = "Nothing was changed. Wait for other requests to be answered, then retry."
+
+
 class InstanceStarting(ExecutionRefusal):
     reason_code = "starting"
     status = 503

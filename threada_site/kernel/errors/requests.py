@@ -59,6 +59,13 @@ class PayloadTooLarge(ValidationRefusal):
     advice = "Send a smaller body, or link to the document."
 
 
+class RequestTimeout(ValidationRefusal):
+    reason_code = "request_timeout"
+    status = 408
+    title = "The body arrived too slowly"
+    advice = "Send the whole request without pauses, on a new connection."
+
+
 class UnsupportedMediaType(ValidationRefusal):
     reason_code = "unsupported_media_type"
     status = 415

@@ -1,0 +1,167 @@
+"""Application of the web server: it receives requests under limits and runs the WSGI application on threads.
+
+Heads are read by the server under a deadline. Bodies are read here, on the event loop, before a thread is used, so that
+a slow client costs a small amount of memory and nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from threada_site.kernel.errors import InstanceStopping, RequestTimeout, ServerBusy, ThreadaError, TooManyConnections
+from threada_site.runtime.web.addresses import Addresses, Client, host_of
+from threada_site.runtime.web.bodies import BodyBudget, Reading, UnreadBody, declared_size, read_body
+from threada_site.runtime.web.connections import Connections
+from threada_site.runtime.web.environ import wsgi_environ
+from threada_site.runtime.web.limits import Limits
+from threada_site.runtime.web.refusals import ClientIsGoneError, refusal_answer
+from threada_site.runtime.web.responses import Application, Responder
+from threada_site.runtime.web.spool import Spool
+from threada_site.runtime.web.waiting import Standing, Threads
+
+log = structlog.get_logger("threada.web")
+
+_MANY_IN_PROGRESS: Final = 8
+"""Requests of one client at the same time beyond which further ones wait behind those of others."""
+_LOOK_EVERY_S: Final = 1.0
+_LOOKING_SHARE: Final = 20
+"""Looking at the connections takes at most one part in this many of the event loop's time."""
+
+type Predicate = Callable[[dict[str, Any]], bool]
+
+
+class Guard:
+    """RSGI application of one process. `answers_unread`: True for requests to refuse without reading their body.
+
+    `closing`: file that the main process creates when this process has to end its connections.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        *,
+        port: int,
+        limits: Limits,
+        spool_folder: Path,
+        closing: Path,
+        answers_unread: Predicate | None = None,
+    ) -> None:
+        self._limits = limits
+        self._addresses = Addresses(limits)
+        self._connections = Connections(port, limits, self._addresses)
+        self._spool = Spool(spool_folder, limits.spool_bytes)
+        self._responder = Responder(application, limits=limits, spool=self._spool)
+        self._budget = BodyBudget(limits.held_body_bytes)
+        self._answers_unread = answers_unread or (lambda _environ: False)
+        self._in_progress: Counter[str] = Counter()
+        self._closing = closing
+        self._is_closing = False
+
+    def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._threads = Threads(self._limits.threads, most_waiting=self._limits.waiting_requests)
+        loop.call_later(_LOOK_EVERY_S, self._look)
+
+    async def __rsgi__(self, scope: Any, proto: Any) -> None:
+        peer = scope.client
+        headers = scope.headers
+        host = host_of(peer)
+        client = self._addresses.client(host, ",".join(headers.get_all("x-forwarded-for")))
+        closes = self._connections.begin(peer) or self._is_closing
+        self._in_progress[client.key] += 1
+        reading = Reading(client.key)
+        held = 0
+        try:
+            if client.is_limited and self._in_progress[client.key] > self._limits.connections_per_address:
+                raise TooManyConnections(headers={"Retry-After": "1"})
+            environ = wsgi_environ(scope, client, keeps_forwarded=self._keeps_forwarded(host))
+            size = declared_size(headers)
+            unread = None
+            if size == 0:
+                environ["wsgi.input"] = io.BytesIO()
+            elif environ["REQUEST_METHOD"] in ("GET", "HEAD") or self._answers_unread(environ):
+                unread = UnreadBody(lambda: self._body(proto, size, reading), self._loop)
+                environ["wsgi.input"] = unread
+            else:
+                environ["wsgi.input"] = io.BytesIO(await self._body(proto, size, reading))
+            held = await self._run(proto, environ, client, headers, peer=peer, closes=closes)
+        except ClientIsGoneError:
+            self._connections.cut(peer)
+            proto.response_empty(400, [("connection", "close")])
+        except ThreadaError as error:
+            if isinstance(error, RequestTimeout) and client.is_limited:
+                self._connections.suspect(client.key)
+            proto.response_bytes(*refusal_answer(error, headers))
+        finally:
+            self._budget.release(reading)
+            self._in_progress[client.key] -= 1
+            if not self._in_progress[client.key]:
+                del self._in_progress[client.key]
+            self._connections.end(peer, size=held)
+
+    async def _body(self, proto: Any, size: int | None, reading: Reading) -> bytes:
+        try:
+            return await read_body(proto, size=size, reading=reading, budget=self._budget, limits=self._limits)
+        except ServerBusy:
+            if self._is_closing:
+                raise InstanceStopping from None
+            raise
+
+    async def _run(
+        self, proto: Any, environ: dict[str, Any], client: Client, headers: Any, *, peer: str, closes: bool
+    ) -> int:
+        """Run the application on a thread. Return the bytes of its response that the server holds."""
+        done: asyncio.Future[tuple[int, bool]] = self._loop.create_future()
+
+        standing = self._standing(client)
+
+        def finish(outcome: tuple[int, bool]) -> None:
+            self._threads.finished(standing)
+            if not done.done():
+                done.set_result(outcome)
+
+        def job() -> None:
+            outcome = (0, False)
+            try:
+                outcome = self._responder.respond(proto, environ, headers=headers, closes=closes)
+            finally:
+                self._loop.call_soon_threadsafe(finish, outcome)
+
+        self._threads.submit(job, client=client.key, standing=standing)
+        held, is_complete = await done
+        if not is_complete:
+            self._connections.cut(peer)
+        return held
+
+    def _standing(self, client: Client) -> Standing:
+        if self._connections.is_suspect(client.key):
+            return Standing.SUSPECT
+        return Standing.BUSY if self._in_progress[client.key] > _MANY_IN_PROGRESS else Standing.REGULAR
+
+    def _keeps_forwarded(self, host: str) -> bool:
+        return not self._limits.proxies or self._addresses.is_proxy(host)
+
+    def _look(self) -> None:
+        """Supervise connections and temporary files, once a second or less often if that takes long."""
+        began = time.monotonic()
+        try:
+            if self._is_closing:  # since the previous look, so that requests on their way were received
+                self._budget.evict_all()
+                self._connections.close_idle()
+            elif self._closing.exists():
+                self._is_closing = True
+            else:
+                self._connections.look()
+                self._spool.remove_sent(self._connections.paths)
+        except Exception:
+            log.exception("looking_failed")
+        took = time.monotonic() - began
+        self._loop.call_later(max(_LOOK_EVERY_S, took * _LOOKING_SHARE), self._look)
