@@ -21,6 +21,7 @@ from tests.benchmarks import (
     startup,
     statements,
     summary,
+    web,
     workers,
 )
 from tests.benchmarks.figures import Figure
@@ -30,6 +31,7 @@ NAMES = (
     "startup",
     "memory",
     "intake",
+    "web",
     "statements",
     "decisions",
     "lists",
@@ -47,6 +49,7 @@ _WORLDS: Final = {name: name for name in ("lists", "exports", "effects", "months
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "intake": intake.measure,
     "sealing": sealing.measure,
+    "web": web.measure,
     "workers": workers.measure,
 }
 _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {

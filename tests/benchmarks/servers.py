@@ -1,10 +1,9 @@
-"""Web servers under test: granian as `manage.py up` runs it, for the product and for the minimal insert."""
+"""Web servers under test: as `manage.py up` runs them, for the product and for the minimal insert."""
 
 from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
@@ -21,10 +20,12 @@ BARE = "tests.benchmarks.bare.wsgi:application"
 
 @contextmanager
 def web_server(
-    application: str, *, port: int, processes: int, environment: Mapping[str, str] | None = None
+    application: str, *, port: int, processes: int, environment: Mapping[str, str] | None = None, module: str = ""
 ) -> Iterator[psutil.Process]:
-    """Run a server; yield it once it has answered."""
+    """Run a server; yield it once it has answered. `module`: another server that takes the same arguments."""
     command = web_command(host="127.0.0.1", port=port, processes=processes, application=application)
+    if module:
+        command[command.index("-m") + 1] = module
     process = subprocess.Popen(command, env={**os.environ, **(environment or {})})
     try:
         _wait_until_it_answers(port, process)
@@ -38,7 +39,7 @@ def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if process.poll() is not None:
-            raise RuntimeError(f"{sys.executable} -m granian ended with status {process.returncode}")
+            raise RuntimeError(f"the web server ended with status {process.returncode}")
         try:
             urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2).close()
         except urllib.error.HTTPError:

@@ -11,7 +11,10 @@ RUNS: list[str] = []
 
 
 def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-    """Return `size` bytes after `sleep` seconds, or else path, length of the body and how many requests were run."""
+    """Return `size` bytes after `sleep` seconds, or else what was received.
+
+    That is: method, path, length of the body, number of requests so far, address of the client, forwarded scheme.
+    """
     asked = dict(parse_qsl(environ["QUERY_STRING"]))
     time.sleep(float(asked.get("sleep", 0)))
     body = b"" if "unread" in asked else environ["wsgi.input"].read()
@@ -19,7 +22,9 @@ def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[
     start("200 OK", [("Content-Type", "text/plain")])
     if "size" in asked:
         return (b"a" * 65_536 for _ in range(int(asked["size"]) // 65_536))
-    return [f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']} {len(body)} {len(RUNS)}".encode()]
+    forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "-")
+    words = [environ["REQUEST_METHOD"], environ["PATH_INFO"], len(body), len(RUNS), environ["REMOTE_ADDR"], forwarded]
+    return [" ".join(map(str, words)).encode()]
 
 
 def answers_unread(environ: dict[str, Any]) -> bool:
