@@ -8,6 +8,7 @@ import inspect
 
 import pytest
 from django.db.models import QuerySet
+from granian.server.mp import MPServer, SocketHolder
 from procrastinate import App
 from procrastinate.testing import InMemoryConnector
 from procrastinate.worker import Worker
@@ -15,6 +16,8 @@ from procrastinate.worker import Worker
 from tests.architecture.test_layers import ROOT, source_files
 from threada_site.database.bulk_delete import delete_rows
 from threada_site.jobs.engines.procrastinate.worker import PoolWorker
+from threada_site.runtime.web.limits import Limits
+from threada_site.runtime.web.listening import BACKLOG, listening_socket
 from workitems.models import Vote, WorkItem
 
 DOCUMENTED = {"_meta", "_state", "_default_manager", "_exit", "_fields", "_replace"}
@@ -63,6 +66,16 @@ def test_worker_of_procrastinate_waits_for_the_event_that_is_set() -> None:
         assert worker._new_job_event.is_set()
 
     asyncio.run(main())
+
+
+def test_server_of_granian_takes_a_socket_of_our_own() -> None:
+    assert list(inspect.signature(MPServer._init_shared_socket).parameters) == ["self"]
+    spawning = inspect.getsource(MPServer._spawn_worker)
+    assert "((self._ssp, self._shd), self._sso)" in spawning
+    with listening_socket("127.0.0.1", 0, Limits()) as listener:
+        holder = SocketHolder(listener.fileno(), False, BACKLOG)
+        assert holder.get_fd() == listener.fileno()
+        assert not holder.is_uds()
 
 
 @pytest.mark.django_db

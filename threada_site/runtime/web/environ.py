@@ -56,6 +56,8 @@ def wsgi_environ(scope: Any, client: Client, *, keeps_forwarded: bool) -> dict[s
             environ.setdefault(_key(name) or "HTTP_X_IGNORED", "")
     if "HTTP_HOST" not in environ:
         environ["HTTP_HOST"] = scope.authority or ""
+    if "HTTP_X_FORWARDED_FOR" in environ:
+        environ["HTTP_X_FORWARDED_FOR"] = client.address  # without what clients invented and proxies added
     if not keeps_forwarded:
         for key in _FORWARDED:
             environ.pop(key, None)

@@ -45,3 +45,8 @@ def test_forwarded_headers_of_a_stranger_are_dropped() -> None:
     headers = [("x-forwarded-for", "1.2.3.4"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "evil")]
     assert not [name for name in environ(*headers, keeps_forwarded=False) if "FORWARDED" in name]
     assert environ(*headers)["HTTP_X_FORWARDED_PROTO"] == "https"
+
+
+def test_application_sees_the_client_only_however_many_proxies_there_are() -> None:
+    found = environ(("x-forwarded-for", "203.0.113.9, 198.51.100.7, 10.0.0.5"))
+    assert found["HTTP_X_FORWARDED_FOR"] == found["REMOTE_ADDR"] == "198.51.100.7"
