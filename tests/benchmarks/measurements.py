@@ -21,10 +21,10 @@ from tests.benchmarks import (
     startup,
     statements,
     summary,
-    web,
     workers,
 )
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.web_servers import comparison
 from tests.benchmarks.world import World, make_world
 
 NAMES = (
@@ -49,7 +49,7 @@ _WORLDS: Final = {name: name for name in ("lists", "exports", "effects", "months
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "intake": intake.measure,
     "sealing": sealing.measure,
-    "web": web.measure,
+    "web": comparison.measure,
     "workers": workers.measure,
 }
 _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {

@@ -77,7 +77,7 @@ class BodyBudget:
             self._by_client.pop(reading.client, None)
 
     def evict_all(self) -> None:
-        """End all readings, because the process is stopping."""
+        """End all unfinished bodies, because the process is stopping."""
         for reading in [each for each in self._unfinished if not each.is_evicted]:
             self._evict(reading)
 

@@ -93,14 +93,14 @@ def test_complete_body_has_a_deadline_of_its_own() -> None:
 def test_client_with_most_bytes_loses_its_oldest_body() -> None:
     budget = BodyBudget(100)
     ended: list[Reading] = []
-    readings = [Reading(client) for client in ("a", "heavy", "heavy", "b")]
-    for reading in readings:
+    begun = [Reading(client) for client in ("a", "heavy", "heavy", "b")]
+    for reading in begun:
         reading.cancel = lambda reading=reading: ended.append(reading)
         budget.begin(reading)
-    for reading, size in zip(readings, (10, 40, 40, 5), strict=True):
+    for reading, size in zip(begun, (10, 40, 40, 5), strict=True):
         budget.add(reading, size)
-    budget.add(readings[3], 10)
-    assert ended == [readings[1]]
+    budget.add(begun[3], 10)
+    assert ended == [begun[1]]
     assert budget.held == 65
 
 

@@ -34,7 +34,7 @@ def slow_body(path: str, *, token: str = "") -> bytes:
 def slow_form(path: str) -> bytes:
     """Send the begin of a form, as a browser would send it."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
-    return f"{head}Cookie: threada_csrf=a\r\nContent-Length: 900\r\n\r\nuser".encode()
+    return f"{head}Cookie: threada_csrf={'a' * 32}\r\nContent-Length: 900\r\n\r\nuser".encode()
 
 
 def slow_chunks(path: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Web server without limits for slow clients: granian's WSGI interface. `python -m tests.benchmarks.plain_web` runs it."""
+"""Web server without limits for slow clients: granian's WSGI interface. `python -m tests.benchmarks.web_servers.plain` runs it."""
 
 from __future__ import annotations
 

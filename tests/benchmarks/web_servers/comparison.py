@@ -14,7 +14,7 @@ from tests.benchmarks.world import World
 PROCESSES = 2
 CLIENTS = 8
 AIM = 0.85
-PLAIN = "tests.benchmarks.plain_web"
+PLAIN = "tests.benchmarks.web_servers.plain"
 
 
 def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
