@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from tests.contract.world import propose_removal
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, Demo
 from tests.telemetry.sealed import sign_in_place
@@ -62,4 +63,6 @@ def busy_tenant(demo: Demo) -> Busy:
     assert demo.api("admin").post(f"/freezes/{stopped}/lift", {}).status_code == 200
     demo.wait()
     sign_in_place(demo.tenant)
+    (overlay, *_) = demo.api("admin").get("/overlays").json()["data"]
+    propose_removal(demo.tenant, overlay["overlay_id"])
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

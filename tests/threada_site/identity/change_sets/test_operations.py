@@ -35,9 +35,9 @@ from threada_site.identity.groups import define_group, remove_group
 from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
-from threada_site.identity.roles import define_role, remove_role, set_roles
+from threada_site.identity.roles import define_role, remove_role, set_role_visibility, set_roles
 from threada_site.kernel import errors
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.tenancy.change_sets import OPERATIONS
 from threada_site.tenancy.models import User
@@ -75,6 +75,7 @@ CHANGES: dict[str, Change] = {
     "apply": lambda ctx: apply_documents(documents({"kind": "Channel", "id": "fax"}), ctx=ctx),
     "pack.remove": lambda ctx: remove_pack("bundle", ctx=ctx),
     "identity.define_role": lambda ctx: define_role("clerk", frozenset({Scope.WORKITEMS_READ}), ctx=ctx),
+    "identity.set_role_visibility": lambda ctx: set_role_visibility("spare", Visibility.OWN, ctx=ctx),
     "identity.remove_role": lambda ctx: remove_role("spare", ctx=ctx),
     "identity.set_roles": lambda ctx: set_roles(member("vera"), ["approver"], ctx=ctx),
     "identity.define_group": lambda ctx: define_group("team", ["ada"], ctx=ctx),
