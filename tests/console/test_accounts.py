@@ -149,6 +149,28 @@ def test_a_person_of_another_tenant_is_sent_to_sign_in(demo: Demo, console: Cons
     assert User.objects.get(username="nora").check_password(PASSWORD)
 
 
+def test_a_stranger_learns_nothing_from_an_invented_link(demo: Demo) -> None:
+    for path in ("/console/invitations/", "/console/password-reset/"):
+        for token in ("x", "0" * 43):
+            assert Client().get(f"{path}{token}/").status_code == 404
+            assert Client().post(f"{path}{token}/", {"new_password": NEW, "again": NEW}).status_code == 404
+
+
+def test_a_link_of_one_purpose_does_not_serve_the_other(demo: Demo, console: Console) -> None:
+    shown = console("admin").post("/console/tenancy/membership/new/", PERSON)
+    path = path_in(shown.content.decode()).replace("invitations", "password-reset")
+    assert Client().post(path, {"new_password": NEW, "again": NEW}).status_code == 404
+    assert not User.objects.get(username="nora").has_usable_password()
+
+
+def test_adding_an_invited_person_once_more_shows_no_second_link(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    browser.post("/console/tenancy/membership/new/", PERSON)
+    again = browser.post("/console/tenancy/membership/new/", {**PERSON, "roles": ["auditor"]})
+    assert again.status_code == 302
+    assert browser.get(again["Location"]).context["roles"] == ["auditor", "viewer"]
+
+
 def test_the_password_of_another_person_is_no_field(demo: Demo, console: Console) -> None:
     browser = console("admin")
     browser.post("/console/tenancy/membership/new/", {**PERSON, "password": PASSWORD})

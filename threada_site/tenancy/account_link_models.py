@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import timedelta
 from typing import Final
 
@@ -63,3 +64,8 @@ class AccountLink(TenantRow):
     def is_open(self) -> bool:
         """Return True if the link may still be used, mailed or shown."""
         return self.used_at is None and self.withdrawn_at is None and self.expires_at > clock.now()
+
+    def can_be_shown_to(self, principal_id: uuid.UUID) -> bool:
+        """Return True if the principal made the link and it is open, not mailed and not shown yet."""
+        is_new = self.is_open and self.token_sha256 is None and not self.address
+        return is_new and self.created_by == principal_id

@@ -22,9 +22,9 @@ from threada_site.tenancy.models import User
 
 
 def link_shown(call: Call, person: User, purpose: LinkPurpose, *, page: str) -> Done | None:
-    """Return the page that shows a link once, to the steward who made it; None if it is mailed or there is none."""
+    """Return the page that shows a new link once, to the steward who made it; None if there is none to show."""
     link = unused_link(person, purpose, tenant_id=call.ctx.tenant_id)
-    if link is None or link.address or link.created_by != call.ctx.principal_id:
+    if link is None or not link.can_be_shown_to(call.ctx.principal_id):
         return None
     token = show_link(link, ctx=call.ctx)
     name = "admin:invitation" if purpose is LinkPurpose.INVITATION else "admin:password_reset_link"

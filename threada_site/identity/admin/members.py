@@ -273,8 +273,7 @@ def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
 
 def _has_link_to_show(person: User, *, ctx: ActingContext) -> bool:
     link = unused_link(person, LinkPurpose.RESET, tenant_id=ctx.tenant_id)
-    is_new = link is not None and link.is_open and link.token_sha256 is None and not link.address
-    return is_new and link is not None and link.created_by == ctx.principal_id
+    return link is not None and link.can_be_shown_to(ctx.principal_id)
 
 
 def steward_notices(ctx: ActingContext) -> list[SafeString]:
