@@ -120,6 +120,16 @@ def object_grants(tenant_id: uuid.UUID) -> QuerySet[GrantRecord]:
     return GrantRecord.objects.filter(tenant_id=tenant_id, kind=GrantKind.SCOPE).select_related("user")
 
 
+def scopes_by_object(principal: User, *, tenant_id: uuid.UUID) -> list[tuple[str, list[str]]]:
+    """Return the single objects on which a principal holds scopes, such as `workflow payments`, with the scopes."""
+    slugs = object_slugs(tenant_id)
+    found: dict[str, list[str]] = {}
+    for row in object_grants(tenant_id).filter(user=principal).order_by("name"):
+        scope, target = split_name(row.name)
+        found.setdefault(" ".join(slugs[target]), []).append(scope)
+    return sorted(found.items())
+
+
 def split_name(record_name: str) -> tuple[str, uuid.UUID]:
     """Return scope and object of the name of a record: `<scope>@<id>`."""
     scope, _, target = record_name.partition("@")

@@ -132,6 +132,7 @@ def test_through_the_api(tenant: Tenant) -> None:
     off = {"policy_four_eyes": False, "changed_at": None, "end_asked_by": None, "end_asked_at": None}
     off |= {"freeze_four_eyes": False, "freeze_end_asked_by": None}
     off |= {"legal_hold_four_eyes": True, "legal_hold_end_asked_by": None}
+    off |= {"identity_four_eyes": True, "identity_end_asked_by": None}  # two stewards
     assert ada.get("/four-eyes").json() == off
     assert ada.post("/four-eyes", {"policy_four_eyes": True}).json()["policy_four_eyes"] is True
     asked = ada.post("/four-eyes", {"policy_four_eyes": False}).json()

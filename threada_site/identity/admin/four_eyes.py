@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
@@ -14,8 +16,10 @@ from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
+from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES, POLICY_FOUR_EYES, is_four_eyes_required, stewards
 from threada_site.tenancy.models import FourEyesRule, User
+
+_TWO: Final = 2
 
 
 def _asked_by(rule: FourEyesRule) -> Any:
@@ -34,7 +38,17 @@ class RequireForm(ConsoleForm):
 
 
 class EndForm(ConsoleForm):
-    intro = "The first tenant administrator requests the end. Another one must confirm it within seven days."
+    intro = (
+        "The first tenant administrator requests the end. Another one, who is independent of the first, must confirm "
+        "it within seven days."
+    )
+
+
+class RequireForPeopleForm(ConsoleForm):
+    intro = (
+        "From now on, a second, independent steward must confirm every change of roles, groups, members, owners and "
+        "scopes on single objects. Two people are needed to end this requirement."
+    )
 
 
 @admin.register(FourEyesRule)
@@ -51,6 +65,37 @@ class FourEyesRuleAdmin(TenantAdmin):
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return FourEyesRule.objects.filter(tenant_id=ctx.tenant_id)
+
+    def notices(self, ctx: ActingContext) -> list[SafeString]:
+        """Return what holds for changes to people and their rights, which has a row only if somebody set it."""
+        if is_four_eyes_required(ctx.tenant_id, IDENTITY_FOUR_EYES):
+            said = "Changes to people and their rights need a second, independent steward (identity_four_eyes)."
+        elif len(stewards(ctx.tenant_id)) < _TWO:
+            said = (
+                "This tenant has one steward, who alone can change people and their rights: grant roles, define "
+                "groups, add and remove members. Such grants count only on work items that come in later. From two "
+                "stewards on, the second must confirm such changes (identity_four_eyes)."
+            )
+        else:
+            said = "One steward alone can change people and their rights: identity_four_eyes was turned off."
+        return [format_html("{}", said)]
+
+    @form_page(
+        "Require four eyes for people and roles",
+        form=RequireForPeopleForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit="Require four eyes",
+    )
+    def require_for_people(self, call: Call, form: ConsoleForm) -> Done:
+        turn_on_four_eyes(IDENTITY_FOUR_EYES, ctx=call.ctx)
+        return Done("A second steward must now confirm changes to people and their rights.")
+
+    @form_page("End four eyes for people and roles", form=EndForm, scope=Scope.WORKFLOW_MANAGE, submit="End four eyes")
+    def end_for_people(self, call: Call, form: ConsoleForm) -> Done:
+        rule = end_four_eyes(IDENTITY_FOUR_EYES, ctx=call.ctx)
+        if rule.is_required:
+            return Done("The end is requested. Another tenant administrator must confirm it within seven days.")
+        return Done("Four eyes are no longer required for changes to people and their rights.")
 
     @form_page(
         "Require four eyes for policies", form=RequireForm, scope=Scope.WORKFLOW_MANAGE, submit="Require four eyes"

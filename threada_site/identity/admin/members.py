@@ -21,9 +21,11 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
 from threada_site.identity.account_links import unused_link
 from threada_site.identity.admin.account_links import link_shown
+from threada_site.identity.admin.roles import SCOPE_CHOICES
 from threada_site.identity.admission import add_principal
 from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
 from threada_site.identity.invitations import invite_again, withdraw_invitation
+from threada_site.identity.object_grants import object_named, object_slugs, scopes_by_object, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.passwords import start_reset
 from threada_site.identity.principals import remove_member
@@ -82,6 +84,18 @@ class RolesForm(ConsoleForm):
         slugs = selectors.roles_of_tenant(self.ctx.tenant_id).values_list("slug", flat=True)
         self.fields["roles"].choices = [(slug, slug) for slug in slugs]  # type: ignore[attr-defined]
         self.initial = {"roles": _roles_of(self.row)}
+
+
+class ObjectScopesForm(ConsoleForm):
+    intro = "Sets the scopes on one workflow or integration, besides those of the roles. None selected: withdraws all."
+    on = forms.ChoiceField(label="Workflow or integration")
+    scopes = forms.MultipleChoiceField(
+        label="Scopes", required=False, choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple
+    )
+
+    def prepare(self) -> None:
+        named = sorted(object_slugs(self.ctx.tenant_id).values())
+        self.fields["on"].choices = [(f"{kind}:{slug}", f"{kind} {slug}") for kind, slug in named]  # type: ignore[attr-defined]
 
 
 class OwnerForm(ConsoleForm):
@@ -166,6 +180,7 @@ class MembershipAdmin(TenantAdmin):
             "groups": selectors.groups_of_member(row),
             "roles": _roles_of(row),
             "scopes": sorted(scope.value for scope in permissions.scopes),
+            "object_scopes": scopes_by_object(row.user, tenant_id=ctx.tenant_id),
             "credentials": credentials[:50] if steward or row.user_id == ctx.principal_id else None,
             "forms": self._forms_for(row, ctx=ctx) if steward else [],
             "state": _state_of(row),
@@ -209,6 +224,13 @@ class MembershipAdmin(TenantAdmin):
     def change_roles(self, call: Call, form: ConsoleForm) -> Done:
         set_roles(form.row.user, form.cleaned_data["roles"], ctx=call.ctx)
         return Done("The roles are changed.")
+
+    @form_page("Change scopes on an object", form=ObjectScopesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    def change_object_scopes(self, call: Call, form: ConsoleForm) -> Done:
+        kind, _, slug = form.cleaned_data["on"].partition(":")
+        target = object_named(kind, slug, ctx=call.ctx)
+        set_object_scopes(form.row.user, target, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
+        return Done(f"The scopes on the {kind} {slug} are changed.")
 
     @form_page("Change owner", form=OwnerForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_owner(self, call: Call, form: ConsoleForm) -> Done:

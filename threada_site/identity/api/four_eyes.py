@@ -12,7 +12,7 @@ from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.permissions import require
 from threada_site.api.resources.field_types import BOOLEAN, MAYBE_TEXT, maybe_public_id
-from threada_site.api.resources.resource import FieldType, Resource, field
+from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView
 from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
@@ -20,7 +20,14 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.four_eyes import FOUR_EYES as RULES
-from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, LEGAL_HOLD_FOUR_EYES, POLICY_FOUR_EYES, four_eyes_rule
+from threada_site.tenancy.four_eyes import (
+    FREEZE_FOUR_EYES,
+    IDENTITY_FOUR_EYES,
+    LEGAL_HOLD_FOUR_EYES,
+    POLICY_FOUR_EYES,
+    four_eyes_rule,
+    is_four_eyes_required,
+)
 from threada_site.tenancy.models import FourEyesRule
 
 type Rules = Mapping[str, FourEyesRule | None]
@@ -68,6 +75,18 @@ FOUR_EYES: Final = Resource(
         _of(FREEZE_FOUR_EYES, "end_asked_by"),
         description="Person who requested the end; another one must confirm it.",
     ),
+    given(
+        IDENTITY_FOUR_EYES,
+        BOOLEAN,
+        description="True if a second, independent steward must confirm changes to people and their rights. "
+        "On by default from two stewards on.",
+    ),
+    field(
+        "identity_end_asked_by",
+        maybe_public_id(ids.PRINCIPAL),
+        _of(IDENTITY_FOUR_EYES, "end_asked_by"),
+        description="Person who requested the end; another one must confirm it.",
+    ),
     field(
         LEGAL_HOLD_FOUR_EYES,
         BOOLEAN,
@@ -81,6 +100,8 @@ FOUR_EYES: Final = Resource(
         description="Person who requested the end; another one must confirm it.",
     ),
     example={
+        IDENTITY_FOUR_EYES: True,
+        "identity_end_asked_by": None,
         POLICY_FOUR_EYES: True,
         "changed_at": "2026-01-31T12:00:00Z",
         "end_asked_by": None,
@@ -130,4 +151,5 @@ class FourEyes(TenantView):
 
 
 def _represent(tenant_id: uuid.UUID) -> dict[str, Any]:
-    return FOUR_EYES.represent({name: four_eyes_rule(tenant_id, name) for name in RULES})
+    rules = {name: four_eyes_rule(tenant_id, name) for name in RULES}
+    return FOUR_EYES.represent(rules, identity_four_eyes=is_four_eyes_required(tenant_id, IDENTITY_FOUR_EYES))
