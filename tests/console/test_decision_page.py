@@ -53,7 +53,16 @@ def advise(demo: Demo, step_id: str, count: int, kind: str = "agent") -> None:
     with unit_of_work(demo.tenant.id):
         step = DecisionStep.objects.get(id=ids.parse_public_id(ids.DECISION_STEP, step_id))
         users = User.objects.bulk_create(
-            [User(username=f"{kind}-{place}", kind=kind, password="!") for place in range(count)], batch_size=2000
+            [
+                User(
+                    username=f"{kind}-{place}",
+                    kind=kind,
+                    password="!",
+                    home_tenant=None if kind == "human" else demo.tenant,
+                )
+                for place in range(count)
+            ],
+            batch_size=2000,
         )
         Vote.objects.bulk_create(
             [
