@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Case, When
 from django.db.models.functions import Coalesce, Greatest, Least
 
 from integrations.models import Envelope, Execution
@@ -87,7 +86,7 @@ class WorkItem(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("workitem", references=("workflow_version", "subject")),
-            CaseVisibility(name="workitem_visibility", item="id"),
+            CaseVisibility(name="workitem_visibility", item="id", parties=("requester_id", "submitted_by_id")),
         ]
         indexes = [
             models.Index(fields=["tenant", "requester", "id"], name="workitem_requester_idx"),
@@ -203,8 +202,8 @@ class DecisionStep(TenantRow):
     sweep_after = models.DateTimeField(null=True)
     sweep_failures = models.PositiveSmallIntegerField(default=0, db_default=0)
     next_due_at = models.GeneratedField(
-        expression=Case(
-            When(
+        expression=models.Case(
+            models.When(
                 remind_at__isnull=True,
                 escalate_at__isnull=True,
                 expires_at__isnull=True,

@@ -241,8 +241,11 @@ def notice_messages(ctx: ActingContext) -> QuerySet[NoticeMessage]:
 def executions(ctx: ActingContext) -> QuerySet[Execution]:
     """Return the executions on work items that the context may read."""
     rows = Execution.objects.filter(tenant_id=ctx.tenant_id)
-    if _readable(ctx, item="id", workflow="workflow_version__workflow_id") is None:
+    readable = _readable(ctx, item="work_item_id", workflow="work_item__workflow_version__workflow_id")
+    if readable is None:
         return rows
+    if _is_limited_to_own(ctx):
+        return rows.filter(readable)
     return rows.filter(work_item_id__in=work_items(ctx).values("id"))
 
 

@@ -300,7 +300,7 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(fields=("tenant", "id"), name="workitem_tenant_id_key"),
                     TenantForeignKey(field="workflow_version", name="workitem_workflow_version_fk"),
                     TenantForeignKey(field="subject", name="workitem_subject_fk"),
-                    CaseVisibility(item="id", name="workitem_visibility"),
+                    CaseVisibility(item="id", name="workitem_visibility", parties=("requester_id", "submitted_by_id")),
                 ],
             },
         ),
