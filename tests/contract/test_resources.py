@@ -15,10 +15,14 @@ from telemetry.api.resources.log import CHECKPOINT, INSTANCE_PROOF
 from tests.client import Api
 from tests.contract.document import operations
 from tests.contract.world import World, made
-from tests.factories import make_principal, make_token
+from tests.factories import acting_system, make_principal, make_token
 from tests.jobs import run_jobs
 from threada_site.api.resources.resource import Representation, Resource
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.object_grants import grant_scope_on, object_named
+from threada_site.identity.selectors import principal_of_tenant
 from threada_site.kernel import clock, ids
+from threada_site.kernel.context import Scope
 
 pytestmark = pytest.mark.django_db
 
@@ -99,9 +103,21 @@ def read_everything(world: World) -> None:
     assert made(world.home.admin.get("/readyz")) == {"status": "ready"}
 
 
+def grant_on_workflow(world: World) -> None:
+    """Give the deputy a scope on one workflow, as the operator."""
+    ctx, names = acting_system(world.home.tenant), world.home.ids
+    with unit_of_work(ctx.tenant_id):
+        deputy = principal_of_tenant(ctx.tenant_id, names["principal"])
+        assert deputy is not None
+        workflow = object_named("workflow", names["workflow_id"], ctx=ctx)
+        grant_scope_on(deputy, Scope.DECISIONS_DECIDE, workflow, ctx=ctx)
+
+
 def write_everything(world: World) -> None:
     """Call the operations whose answers no reading operation gives."""
     admin, names = world.home.admin, world.home.ids
+    grant_on_workflow(world)
+    made(admin.get("/grants"))
     fay = Api(
         make_token(world.home.tenant, make_principal(world.home.tenant, "fay", roles=("approver", "tenant_admin")))
     )
