@@ -180,9 +180,7 @@ class DecisionStep(TenantRow):
     workflow = models.CharField(max_length=63)
     question = ContentText(blank=True)
     rule = models.JSONField()
-    batch_key = models.CharField(
-        max_length=64, blank=True, help_text="Steps with the same key may be decided together; empty: only alone."
-    )
+    batch_key = models.CharField(max_length=64, blank=True, help_text="Same key: may be decided together.")
     is_flagged = models.BooleanField(
         default=False, db_default=False, help_text="True if the item has risk flags, which never change."
     )

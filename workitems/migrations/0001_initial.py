@@ -466,7 +466,7 @@ class Migration(migrations.Migration):
                     "batch_key",
                     models.CharField(
                         blank=True,
-                        help_text="Steps with the same key may be decided together; empty: only alone.",
+                        help_text="Same key: may be decided together.",
                         max_length=64,
                     ),
                 ),
