@@ -169,7 +169,7 @@ class Execution(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("execution", references=("integration_version", "envelope", "blocked_by_freeze")),
-            CaseVisibility(name="execution_visibility"),
+            CaseVisibility(name="execution_visibility", parties=("requested_by",)),
             models.UniqueConstraint(
                 fields=["tenant", "work_item_id"],
                 condition=models.Q(status__in=OPEN_EXECUTION_STATUSES),

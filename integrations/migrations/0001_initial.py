@@ -426,7 +426,7 @@ class Migration(migrations.Migration):
                     TenantForeignKey(field="integration_version", name="execution_integration_version_fk"),
                     TenantForeignKey(field="envelope", name="execution_envelope_fk"),
                     TenantForeignKey(field="blocked_by_freeze", name="execution_blocked_by_freeze_fk"),
-                    CaseVisibility(item="work_item_id", name="execution_visibility"),
+                    CaseVisibility(item="work_item_id", name="execution_visibility", parties=("requested_by",)),
                     models.UniqueConstraint(
                         condition=models.Q(
                             ("status__in", ["awaiting_approval", "started", "running", "outcome_unknown"])
