@@ -1,8 +1,8 @@
 """No sequence of moves of one human satisfies a rule that requires two.
 
 Mallory is a member, often a steward, and uses everybody she controls: accounts that she invited, services and agents
-with tokens that she issued, and whomever she can take over. Nobody else does anything. So nothing that needs two people may ever
-happen. The examples are random; `THREADA_MODEL_EXAMPLES` runs more.
+with tokens that she issued, and whomever she can take over. Nobody else does anything, so nothing that needs two people
+may ever happen. The examples are random; the slow run takes `THREADA_MODEL_EXAMPLES` of them.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from policies.configuration.workflows import upsert_workflow
 from policies.documents.workflow import parse_workflow
 from policies.models import Overlay, Policy, PolicyVersion, Workflow
 from policies.publication.publish import publish_policy_version, upsert_policy
+from tests.examples import CHOSEN, FEW
 from tests.factories import PASSWORD, acting, acting_system
 from tests.workitems.office import WORKFLOW, Office, open_office
 from threada_site.api.refusals import result_or_refusal
@@ -73,7 +74,7 @@ from workitems.steps.voting import Ballot, cast_vote
 
 pytestmark = pytest.mark.django_db
 
-EXAMPLES = int(os.environ.get("THREADA_MODEL_EXAMPLES", "25"))
+EXAMPLES = FEW if CHOSEN == "few" else int(os.environ.get("THREADA_MODEL_EXAMPLES", FEW))
 ROLES = ("finance", "tenant_admin", "approver", "requester")
 RUN = (
     ExecutionStatus.STARTED,
@@ -385,6 +386,7 @@ OPENINGS: list[list[tuple[str, int, int, int]]] = [
     [("grant", 0, pick, FINANCE) for pick in range(8)],
     [("add_machine", 0, 0, STEWARD), ("invite", 1, FINANCE, 0), ("invite", 0, FINANCE, 0)],
 ]
+RULES_CHANGED = [(name, 0, 0, 0) for name in ("soften_policy", "unbind_policy", "change_workflow", "end_rule")]
 MALLORYS_ROLES: st.SearchStrategy[tuple[str, ...]] = st.sampled_from(
     [("tenant_admin",), ("tenant_admin", "finance"), ("tenant_admin", "approver"), ("finance",), ()]
 )
@@ -452,7 +454,7 @@ def rules_in_force(office: Office) -> Any:
 @settings(
     max_examples=EXAMPLES,
     deadline=None,
-    phases=[Phase.explicit, Phase.generate] if EXAMPLES > 25 else [Phase.explicit, Phase.generate, Phase.shrink],
+    phases=[Phase.explicit, Phase.generate] if EXAMPLES > FEW else [Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 @given(moves=SEQUENCES, roles=MALLORYS_ROLES, has_second_steward=st.booleans())
@@ -460,7 +462,9 @@ def rules_in_force(office: Office) -> Any:
 @example(moves=OPENINGS[2], roles=("tenant_admin", "finance"), has_second_steward=False)
 @example(moves=OPENINGS[5], roles=("tenant_admin",), has_second_steward=False)
 @example(moves=OPENINGS[1], roles=("tenant_admin", "finance"), has_second_steward=True)
-@pytest.mark.timeout(36_000 if EXAMPLES > 25 else 300)
+@example(moves=RULES_CHANGED, roles=("tenant_admin",), has_second_steward=False)
+@example(moves=RULES_CHANGED, roles=("tenant_admin",), has_second_steward=True)
+@pytest.mark.timeout(36_000 if EXAMPLES > FEW else 300)
 def test_one_human_never_satisfies_a_rule_for_two(
     office: Office, moves: list[tuple[str, int, int, int]], roles: tuple[str, ...], has_second_steward: bool
 ) -> None:
