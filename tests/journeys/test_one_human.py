@@ -24,10 +24,14 @@ from integrations.models import Execution
 from policies.configuration.overlays import remove_overlay
 from policies.configuration.workflows import upsert_workflow
 from policies.documents.workflow import parse_workflow
-from policies.models import Overlay, Policy, PolicyVersion, Workflow
+from policies.drafts.edit import draft_policy_version
+from policies.lifecycle import EmergencyStatus
+from policies.models import EmergencyPublication, Overlay, Policy, PolicyVersion, Workflow
+from policies.publication.emergencies import confirm_emergency
 from policies.publication.publish import publish_policy_version, upsert_policy
 from tests.examples import CHOSEN, FEW
 from tests.factories import PASSWORD, acting, acting_system
+from tests.policies.emergencies import alone
 from tests.workitems.office import WORKFLOW, Office, open_office
 from threada_site.api.refusals import result_or_refusal
 from threada_site.database.unit_of_work import unit_of_work
@@ -82,6 +86,7 @@ RUN = (
     ExecutionStatus.SUCCEEDED,
     ExecutionStatus.OUTCOME_UNKNOWN,
 )
+LENIENT = {"rules": [{"id": "all", "when": "true", "effect": "allow", "reason": "FINE"}]}
 HONEST = ("rita", "fay", "finn", "hanna")
 
 
@@ -245,10 +250,9 @@ class Mallory:
     def soften_policy(self, actor: int, pick: int, other: int) -> None:
         """Write a policy that allows everything, and publish it."""
         ctx = self.ctx(actor)
-        lenient = {"rules": [{"id": "all", "when": "true", "effect": "allow", "reason": "FINE"}]}
-        self.attempt(ctx, lambda: upsert_policy("rules", lenient, ctx=ctx), needs=Scope.POLICIES_WRITE)
+        self.attempt(ctx, lambda: upsert_policy("rules", LENIENT, ctx=ctx), needs=Scope.POLICIES_WRITE)
         with unit_of_work(self.tenant.id):
-            draft = PolicyVersion.objects.filter(status="draft").order_by("-id").first()
+            draft = PolicyVersion.objects.filter(policy__slug="rules", status="draft").order_by("-id").first()
         publisher = self.ctx(other)
         if draft is not None:
             self.attempt(publisher, lambda: publish_policy_version(draft, ctx=publisher), needs=Scope.POLICIES_PUBLISH)
@@ -269,6 +273,13 @@ class Mallory:
             upsert_workflow("payments", parse_workflow(changed), ctx=ctx)
 
         self.attempt(ctx, change, needs=Scope.WORKFLOW_MANAGE)
+
+    def confirm_break_glass(self, actor: int, pick: int, other: int) -> None:
+        """Confirm the emergency publication of Mallory's."""
+        ctx = self.ctx(actor)
+        with unit_of_work(self.tenant.id):
+            emergency = EmergencyPublication.objects.get()
+        self.attempt(ctx, lambda: confirm_emergency(emergency, ctx=ctx), needs=Scope.POLICIES_PUBLISH)
 
     def lift_hold(self, actor: int, pick: int, other: int) -> None:
         ctx = self.ctx(actor)
@@ -319,6 +330,7 @@ class Mallory:
             waiting = ChangeSet.objects.filter(status=ChangeSetStatus.PROPOSED).count()
         for actor, who in enumerate(list(self.controlled)):
             if who.kind == PrincipalKind.HUMAN:
+                self.confirm_break_glass(actor, 0, 0)
                 ctx = self.ctx(actor)
                 for account in self.controlled[1:]:
                     self.attempt(ctx, lambda: confirm_account(account, ctx=ctx))  # noqa: B023
@@ -420,7 +432,11 @@ def world(office: Office, *, roles: tuple[str, ...], has_second_steward: bool) -
             LegalHold.objects.update(set_by=office.people["hanna"].id)
             turn_on_four_eyes(POLICY_FOUR_EYES, ctx=system)
         office.awaiting()
-        yield Mallory(office, [office.people["mallory"]])
+        mallory = Mallory(office, [office.people["mallory"]])
+        with unit_of_work(office.tenant.id):
+            draft = draft_policy_version("drill", LENIENT, ctx=mallory.ctx(0)).row
+            alone(draft, mallory.ctx(0))
+        yield mallory
         transaction.set_rollback(True)
 
 
@@ -436,6 +452,8 @@ def what_two_decided(office: Office) -> list[str]:
             found.append("a change set was published")
         if LegalHold.objects.exclude(lifted_at=None).exists():
             found.append("a legal hold was lifted")
+        if EmergencyPublication.objects.filter(status=EmergencyStatus.CONFIRMED).exists():
+            found.append("an emergency publication was confirmed")
         if not is_four_eyes_required(office.tenant.id, POLICY_FOUR_EYES):
             found.append("policy_four_eyes ended")
     return found
@@ -488,6 +506,7 @@ def test_two_humans_do(office: Office) -> None:
         others = Mallory(office, [office.people["hanna"]])
         others.publish(0, 0, 0)
         others.publish(0, 0, 0)
+        others.confirm_break_glass(0, 0, 0)
         for name in ("fay", "finn"):
             Mallory(office, [office.people[name]]).vote(0, 0, 0)
         assert what_two_decided(office) == [
@@ -495,6 +514,7 @@ def test_two_humans_do(office: Office) -> None:
             "an execution that needs two approvals left the queue of approvals",
             "a change set was published",
             "a legal hold was lifted",
+            "an emergency publication was confirmed",
         ]
 
 
