@@ -149,6 +149,17 @@ def test_a_person_of_another_tenant_is_sent_to_sign_in(demo: Demo, console: Cons
     assert User.objects.get(username="nora").check_password(PASSWORD)
 
 
+def test_a_person_of_another_tenant_without_a_password_gets_none_by_an_invitation(demo: Demo, console: Console) -> None:
+    from tests.factories import make_tenant
+
+    nora = make_principal(make_tenant("globex"), "nora", roles=["approver"])
+    shown = console("admin").post("/console/tenancy/membership/new/", PERSON)
+    path = path_in(shown.content.decode())
+    assert "Sign in" in Client().get(path).content.decode()
+    assert Client().post(path, {"new_password": NEW, "again": NEW}).status_code == 422
+    assert not User.objects.get(id=nora.id).has_usable_password()
+
+
 def test_a_stranger_learns_nothing_from_an_invented_link(demo: Demo) -> None:
     for path in ("/console/invitations/", "/console/password-reset/"):
         for token in ("x", "0" * 43):

@@ -8,6 +8,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.account_links import close_link, create_link, link_of_token, mail_is_set_up, withdraw_links
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.passwords import check_password_rules
+from threada_site.identity.selectors import is_member_somewhere
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, AuthenticationMethod
@@ -52,8 +53,9 @@ def withdraw_invitation(person: User, *, ctx: ActingContext) -> None:
 def accept_invitation(token: str, *, password: str = "", ctx: ActingContext) -> Membership:
     """Accept an invitation as its person. Receipt `invitation.accepted`.
 
-    A person whose account has no password sets it; everybody else must be signed in. Raise `NotFound` for a link that
-    is not valid, `PermissionDenied` if another person is signed in or nobody is, `InvalidRequest` for a weak password.
+    A person with a new account sets its password; everybody else must be signed in (`needs_sign_in`). Raise `NotFound`
+    for a link that is not valid, `PermissionDenied` if another person is signed in or nobody is, `InvalidRequest` for a
+    weak password.
     """
     require_unit_of_work(ctx.tenant_id)
     link = link_of_token(token, tenant_id=ctx.tenant_id, for_update=True)
@@ -62,7 +64,7 @@ def accept_invitation(token: str, *, password: str = "", ctx: ActingContext) -> 
     person = User.objects.select_for_update().get(id=link.user_id)
     if ctx.principal_id != person.id:
         raise errors.PermissionDenied(f"This invitation is for {person.username}.")
-    if person.has_usable_password():
+    if needs_sign_in(person):
         if ctx.authentication.method is not AuthenticationMethod.SESSION:
             raise errors.PermissionDenied("This account exists. Sign in to accept the invitation.")
     else:
@@ -80,6 +82,14 @@ def accept_invitation(token: str, *, password: str = "", ctx: ActingContext) -> 
     outcome = {"delivery": "mail" if link.is_mailed else "shown"}
     record(Entry(kind="invitation.accepted", inputs=inputs, outcome=outcome), ctx=ctx)
     return membership
+
+
+def needs_sign_in(person: User) -> bool:
+    """Return True if only the person, signed in, can accept an invitation.
+
+    Otherwise a steward of one tenant could set the password of a member of another one who has none.
+    """
+    return person.has_usable_password() or is_member_somewhere(person)
 
 
 def _unaccepted(person: User, *, ctx: ActingContext) -> Membership:

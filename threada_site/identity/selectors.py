@@ -43,6 +43,14 @@ def belongs_elsewhere(user: User, *, tenant_id: uuid.UUID) -> bool:
     return bool(found)
 
 
+def is_member_somewhere(user: User) -> bool:
+    """Return True if `user` is a member of a tenant, active or not. Needs no unit of work."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT threada_is_member_somewhere(%s)", [user.id])
+        (found,) = cursor.fetchone()
+    return bool(found)
+
+
 def console_context(user: User, tenant_slug: str, correlation_id: str) -> ActingContext:
     """Return the acting context of `user` in the console, with all permissions. Needs no unit of work.
 

@@ -237,6 +237,27 @@ class TestInvitations:
         assert User.objects.get(id=person.id).check_password(PASSWORD)
         assert len(tenants_of_person(person)) == 2
 
+    def test_no_tenant_sets_the_password_of_a_member_of_another_tenant(
+        self, tenant: Tenant, other_tenant: Tenant, ada: User
+    ) -> None:
+        """The operator's people may hold tokens only. A steward elsewhere who knows the name must not sign in as them."""
+        nora = make_principal(other_tenant, "nora", roles=["approver"])
+        for is_active in (True, False):
+            Tenant.objects.filter(id=other_tenant.id).update(is_active=is_active)
+            person, token = invited(tenant, "nora", ada)
+            with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied, match="Sign in"):
+                accept_invitation(token, password=NEW, ctx=by_link(tenant, person))
+            with unit_of_work(tenant.id):
+                remove_member(person, ctx=session(tenant, ada))
+        assert not User.objects.get(id=nora.id).has_usable_password()
+
+    def test_an_open_invitation_elsewhere_does_not_keep_a_person_from_joining(
+        self, tenant: Tenant, other_tenant: Tenant, ada: User
+    ) -> None:
+        one_steward_is_enough(other_tenant)
+        invited(other_tenant, "nora", make_principal(other_tenant, "eve", roles=["tenant_admin"]))
+        assert joined(tenant, "nora", ada).check_password(PASSWORD)
+
     def test_an_invitation_elsewhere_does_not_disturb_tokens(
         self, tenant: Tenant, other_tenant: Tenant, ada: User
     ) -> None:

@@ -17,6 +17,7 @@ class Migration(migrations.Migration):
         migrations.RunSQL(
             SQL.read_text(),
             "DROP FUNCTION threada_tenant_of_link(bytea); DROP FUNCTION threada_belongs_elsewhere(uuid, uuid); "
+            "DROP FUNCTION threada_is_member_somewhere(uuid); "
             "DROP FUNCTION threada_enter(bytea, text, text); DROP FUNCTION threada_tenants_of(uuid); "
             "DROP FUNCTION threada_names(uuid, uuid); "
             "DROP FUNCTION threada_controllers(uuid, uuid); DROP FUNCTION threada_grants(uuid, uuid); DROP FUNCTION threada_belongs(text, text, uuid);",

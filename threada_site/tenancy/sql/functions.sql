@@ -150,6 +150,12 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT EXISTS (SELECT 1 FROM tenancy_membership m WHERE m.user_id = p_user AND m.tenant_id <> p_tenant)
 $$;
 
+-- Return true if a principal is a member of a tenant, active or not, and not only invited to it.
+CREATE OR REPLACE FUNCTION threada_is_member_somewhere(p_user uuid) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+    SELECT EXISTS (SELECT 1 FROM tenancy_membership m WHERE m.user_id = p_user AND m.accepted_at IS NOT NULL)
+$$;
+
 -- Tenant of a one-time link to an account, by the SHA-256 of its token. No row: no such link.
 CREATE OR REPLACE FUNCTION threada_tenant_of_link(p_token_sha256 bytea)
 RETURNS TABLE (tenant_id uuid, slug text, name text)
