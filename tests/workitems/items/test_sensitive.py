@@ -1,4 +1,4 @@
-"""Sensitive data classes: what lists omit, and the receipts of readings."""
+"""Sensitive data classes: what lists omit, and the receipts of recorded_reads."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def only(office: Office, path: str, by: str = "wim") -> dict[str, Any]:
     return row
 
 
-def readings(office: Office) -> int:
+def recorded_reads(office: Office) -> int:
     return len(office.bodies("work_item.read"))
 
 
@@ -40,7 +40,7 @@ def test_lists_omit_contents_and_details_show_them(secret: Office) -> None:
     assert (execution["input"], execution["result"], execution["payload_omitted"]) == (None, None, True)
     assert (step["envelope"], step["envelope_base64"], step["payload_omitted"]) == (None, None, True)
     assert step["envelope_sha256"]
-    assert readings(secret) == 0
+    assert recorded_reads(secret) == 0
     api = secret.api("wim")
     whole = api.get(f"/work-items/{item['work_item_id']}").json()
     assert (whole["payload"], whole["payload_omitted"]) == ({"amount": 500}, False)
@@ -56,7 +56,7 @@ def test_ordinary_classes_are_shown_and_leave_no_receipt(office: Office) -> None
     with CaptureQueriesContext(connection) as asked:
         assert office.api("wim").get(f"/work-items/{item['work_item_id']}").status_code == 200
     assert [query for query in asked if "casereading" in query["sql"]] == []
-    assert readings(office) == 0
+    assert recorded_reads(office) == 0
 
 
 @pytest.mark.parametrize("path", ["/work-items", "/executions", "/decision-steps"])
@@ -70,11 +70,11 @@ def test_reading_leaves_one_receipt_per_principal_case_and_hour(secret: Office, 
     with unit_of_work(secret.tenant.id):
         CaseReading.objects.update(recorded_at=clock.now() - timedelta(hours=1))
     secret.api("wim").get(f"{path}/{row[name]}")
-    assert readings(secret) == 3
+    assert recorded_reads(secret) == 3
 
 
 def test_a_refused_reading_leaves_no_receipt_of_a_reading(secret: Office) -> None:
     secret.join("ron")
     item = only(secret, "/work-items")
     assert secret.api("ron").get(f"/work-items/{item['work_item_id']}").status_code == 404
-    assert readings(secret) == 0
+    assert recorded_reads(secret) == 0
