@@ -1,4 +1,4 @@
-"""Sensitive data classes: what lists omit, and the receipts of recorded_reads."""
+"""Sensitive data classes: what lists omit, and the receipts of reads."""
 
 from __future__ import annotations
 
