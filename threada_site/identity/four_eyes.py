@@ -24,7 +24,7 @@ def turn_on_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
 
     Nothing happens if it is on already. Receipt `four_eyes.required`. Raise `PermissionDenied` without tenant_admin.
     """
-    rule = _locked(slug, ctx=ctx)
+    rule = _locked(slug, is_turned_on=True, ctx=ctx)
     if rule.is_required and rule.end_asked_by is None:
         return rule
     _save(rule, is_required=True)
@@ -39,7 +39,7 @@ def end_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
     agents and the instance's operator cannot do this), `SecondPersonRequired` for the person who requested it and for
     people who are not independent of that person.
     """
-    rule = _locked(slug, ctx=ctx)
+    rule = _locked(slug, is_turned_on=False, ctx=ctx)
     if not ctx.is_person:
         raise errors.PersonRequired("Two people must end this, in the console or each with their own token.")
     if not rule.is_required:
@@ -65,13 +65,16 @@ def end_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
     return rule
 
 
-def _locked(slug: str, *, ctx: ActingContext) -> FourEyesRule:
+def _locked(slug: str, *, is_turned_on: bool, ctx: ActingContext) -> FourEyesRule:
+    """Return the rule under a lock. A rule that is off and stays off is not stored: it may be on by default later."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     if slug not in FOUR_EYES:
         raise errors.NotFound
     is_required = is_four_eyes_required(ctx.tenant_id, slug)
     row = FourEyesRule(tenant_id=ctx.tenant_id, slug=slug, is_required=is_required)
+    if not (is_required or is_turned_on):
+        return FourEyesRule.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first() or row
     FourEyesRule.objects.bulk_create([row], ignore_conflicts=True)
     rule = FourEyesRule.objects.select_for_update().get(tenant_id=ctx.tenant_id, slug=slug)
     if rule.id == row.id and is_required:

@@ -74,6 +74,12 @@ class TestDefault:
         with unit_of_work(tenant.id):
             assert set(stewards(tenant.id)) == {ada.id, ben.id}
 
+    def test_a_steward_who_is_alone_cannot_turn_it_off_for_later(self, tenant: Tenant, ada: User) -> None:
+        with unit_of_work(tenant.id):
+            assert not end_four_eyes(IDENTITY_FOUR_EYES, ctx=acting(tenant, ada)).is_required
+        make_principal(tenant, "ben", roles=["tenant_admin"])
+        assert is_required(tenant)
+
     def test_an_invited_person_counts_after_acceptance(self, tenant: Tenant, ada: User, ben: User) -> None:
         with unit_of_work(tenant.id):
             Membership.objects.filter(user=ben).update(accepted_at=None)
