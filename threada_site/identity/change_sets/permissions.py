@@ -9,13 +9,12 @@ from typing import Final
 from django.db.models import Q, QuerySet
 
 from threada_site.identity.stewardship import is_steward
-from threada_site.kernel import clock, errors
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.change_sets import operation_named
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, POLICY_FOUR_EYES
 from threada_site.tenancy.independence import are_independent, read_controllers
-from threada_site.tenancy.models import Credential, Membership, User
 
 REVIEWING: Final = {POLICY_FOUR_EYES: Scope.POLICIES_PUBLISH, FREEZE_FOUR_EYES: Scope.ACTIONS_FREEZE}
 """Rule → scope that reads and publishes its change sets. Those of other rules need a steward."""
@@ -82,28 +81,5 @@ def _is_reviewer(change_set: ChangeSet, *, ctx: ActingContext) -> bool:
 
 
 def _people_of(rows: list[ChangeSet]) -> dict[uuid.UUID, set[uuid.UUID]]:
-    """Return, by change set, its proposer and parties; for services and agents also owners and issuers.
-
-    Issuers count while a credential that they issued is live.
-    """
-    involved = {row.id: {*map(uuid.UUID, row.parties), *([row.proposed_by] if row.proposed_by else [])} for row in rows}
-    everybody = set().union(*involved.values())
-    machines = set(User.objects.filter(id__in=everybody).exclude(kind=PrincipalKind.HUMAN).values_list("id", flat=True))
-    behind = _people_behind(rows[0].tenant_id, machines) if machines else {}
-    return {
-        key: (people - machines).union(*(behind.get(person, set()) for person in people & machines))
-        for key, people in involved.items()
-    }
-
-
-def _people_behind(tenant_id: uuid.UUID, machines: set[uuid.UUID]) -> dict[uuid.UUID, set[uuid.UUID]]:
-    found: dict[uuid.UUID, set[uuid.UUID]] = {machine: set() for machine in machines}
-    owned = Membership.objects.filter(tenant_id=tenant_id, user_id__in=machines, owner__isnull=False)
-    live = Credential.objects.filter(tenant_id=tenant_id, user_id__in=machines, revoked_at=None).filter(
-        Q(expires_at=None) | Q(expires_at__gt=clock.now())
-    )
-    issued = live.exclude(issued_by=None).values_list("user_id", "issued_by")
-    for machine, person in [*owned.values_list("user_id", "owner_id"), *issued]:
-        if person is not None:
-            found[machine].add(person)
-    return found
+    """Return, by change set, its proposer and parties. `read_controllers` finds the people behind services."""
+    return {row.id: {*map(uuid.UUID, row.parties), *([row.proposed_by] if row.proposed_by else [])} for row in rows}

@@ -8,14 +8,20 @@ from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.change_sets import ProposedChange
+from threada_site.tenancy.independence import read_controllers_of_principals
 
 
 def propose(change: ProposedChange, *, ctx: ActingContext) -> ChangeSet:
     """Store `change` as a change set, or return the open change set with its digest.
 
+    Its parties include those who control the proposer and the parties now, so that a later owner changes nothing.
+
     Receipt `change_set.proposed`.
     """
     require_unit_of_work(ctx.tenant_id)
+    proposed_by = None if ctx.is_system else ctx.principal_id
+    parties = change.parties | ({proposed_by} if proposed_by else set())
+    controllers = read_controllers_of_principals(ctx.tenant_id, parties)
     row = ChangeSet(
         id=ids.new_uuid(),
         tenant_id=ctx.tenant_id,
@@ -26,8 +32,8 @@ def propose(change: ProposedChange, *, ctx: ActingContext) -> ChangeSet:
         before=change.before,
         after=change.after,
         digest=change.digest,
-        proposed_by=None if ctx.is_system else ctx.principal_id,
-        parties=sorted(str(party) for party in change.parties),
+        proposed_by=proposed_by,
+        parties=sorted(str(party) for party in change.parties.union(*controllers.values())),
     )
     ChangeSet.objects.bulk_create([row], ignore_conflicts=True)
     stored = ChangeSet.objects.get(tenant_id=ctx.tenant_id, digest=row.digest, status=ChangeSetStatus.PROPOSED)

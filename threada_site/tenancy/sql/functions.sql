@@ -120,18 +120,31 @@ BEGIN
 END
 $$;
 
--- Ids of the people who, directly or through a chain of open dependences, control the account of a principal.
+-- Ids of the principals who, directly or through a chain, control a principal: an account by its open dependences, an
+-- agent or a service also by those who own it, added it, or ever issued a credential for it.
 CREATE OR REPLACE FUNCTION threada_controllers(p_user uuid, p_tenant uuid) RETURNS uuid[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    WITH RECURSIVE controllers(id) AS (
-        SELECT d.depends_on_id FROM tenancy_accountdependence d
-         WHERE d.tenant_id = p_tenant AND d.user_id = p_user AND d.ended_at IS NULL
+    WITH RECURSIVE reached(id) AS (
+        SELECT p_user
         UNION
-        SELECT d.depends_on_id FROM controllers c
-          JOIN tenancy_accountdependence d
-            ON d.tenant_id = p_tenant AND d.user_id = c.id AND d.ended_at IS NULL
+        SELECT controller.id
+          FROM reached r
+         CROSS JOIN LATERAL (
+               SELECT d.depends_on_id FROM tenancy_accountdependence d
+                WHERE d.tenant_id = p_tenant AND d.user_id = r.id AND d.ended_at IS NULL
+                UNION ALL
+               SELECT maker.id
+                 FROM tenancy_user u
+                 JOIN tenancy_membership m ON m.tenant_id = p_tenant AND m.user_id = u.id
+                CROSS JOIN LATERAL (VALUES (m.owner_id), (m.added_by)) AS maker(id)
+                WHERE u.id = r.id AND u.kind <> 'human' AND maker.id IS NOT NULL
+                UNION ALL
+               SELECT c.issued_by
+                 FROM tenancy_user u
+                 JOIN tenancy_credential c ON c.tenant_id = p_tenant AND c.user_id = u.id
+                WHERE u.id = r.id AND u.kind <> 'human' AND c.issued_by IS NOT NULL) AS controller(id)
     )
-    SELECT coalesce(array_agg(id), '{}') FROM controllers
+    SELECT coalesce(array_agg(id), '{}') FROM reached WHERE id <> p_user
 $$;
 
 -- The tenants whose invitation a person accepted: what the console offers after login.

@@ -96,7 +96,26 @@ class TestPublishing:
         assert refusal(publish(office.ada, proposed)) == (403, "second_person_required")
         assert publish(office.ben, proposed).status_code == 200
 
-    def test_whoever_issued_a_live_credential_of_the_service_is_refused(self, office: Office) -> None:
+    def test_a_former_owner_of_the_service_is_refused(self, office: Office) -> None:
+        operator = acting_system(office.tenant)
+        with unit_of_work(office.tenant.id):
+            set_owner(office.principal("robot"), "ada", ctx=operator)
+        proposed = office.bind(office.robot)
+        with unit_of_work(office.tenant.id):
+            set_owner(office.principal("robot"), "ben", ctx=operator)
+        assert refusal(publish(office.ada, proposed)) == (403, "second_person_required")
+        assert refusal(publish(office.ben, proposed)) == (403, "second_person_required")
+
+    def test_the_owner_of_a_service_that_issued_the_credential_is_refused(self, office: Office) -> None:
+        clerk = make_principal(office.tenant, "clerk", kind="service", roles=["tenant_admin"])
+        with unit_of_work(office.tenant.id):
+            set_owner(office.principal("robot"), "ada", ctx=acting_system(office.tenant))
+            issued = issue_credential(principal=clerk, scopes=["policies:publish"], ctx=office.context("robot"))
+        proposed = office.bind(Api(issued.token))
+        assert refusal(publish(office.ada, proposed)) == (403, "second_person_required")
+        assert publish(office.ben, proposed).status_code == 200
+
+    def test_whoever_issued_a_credential_of_the_service_is_refused(self, office: Office) -> None:
         with unit_of_work(office.tenant.id):
             issued = issue_credential(
                 principal=office.principal("robot"),
@@ -109,7 +128,8 @@ class TestPublishing:
         with unit_of_work(office.tenant.id):
             issued.credential.revoked_at = clock.now()
             issued.credential.save()
-        assert publish(office.ada, proposed).status_code == 200
+        assert refusal(publish(office.ada, proposed)) == (403, "second_person_required")
+        assert publish(office.ben, proposed).status_code == 200
 
     def test_the_scopes_of_rule_and_operation_are_needed(self, office: Office) -> None:
         author = Api(make_token(office.tenant, make_principal(office.tenant, "arno", roles=["policy_author"])))
