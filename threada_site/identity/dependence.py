@@ -89,7 +89,8 @@ def end_dependences(person: User, *, ctx: ActingContext) -> None:
 def record_addition(person: User, *, ctx: ActingContext) -> None:
     """Record that `person` was invited: by the acting principal, or by the proposer of the published change set.
 
-    The publisher of a change set is independent of its proposer, has seen the address, and confirms the account.
+    The publisher of a change set is independent of its proposer, has seen the address, and confirms the account, unless
+    the publisher controls it from before.
     """
     if ctx.change_set_id is None:
         record_dependence(person, DependenceReason.INVITED, ctx=ctx)
@@ -97,7 +98,9 @@ def record_addition(person: User, *, ctx: ActingContext) -> None:
     change_set = ChangeSet.objects.get(tenant_id=ctx.tenant_id, id=ctx.change_set_id)
     if change_set.proposed_by is not None:
         record_dependence(person, DependenceReason.INVITED, on=change_set.proposed_by, ctx=ctx)
-        end_dependences(person, ctx=ctx)
+        controllers = read_controllers(ctx.tenant_id, [person.id, ctx.principal_id])
+        if are_independent(person.id, ctx.principal_id, controllers):
+            end_dependences(person, ctx=ctx)
 
 
 def open_dependences(account_id: uuid.UUID, *, tenant_id: uuid.UUID) -> list[AccountDependence]:

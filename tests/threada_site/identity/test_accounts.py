@@ -13,6 +13,7 @@ from tests.jobs import queued_jobs
 from tests.threada_site.identity.test_services import kinds
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import show_link, tenant_of_link, unused_link
+from threada_site.identity.admission import add_principal
 from threada_site.identity.change_sets.publish import publish
 from threada_site.identity.credentials import IssuedCredential, issue_credential
 from threada_site.identity.dependence import confirm_account, open_dependences
@@ -257,6 +258,22 @@ class TestInvitations:
         one_steward_is_enough(other_tenant)
         invited(other_tenant, "nora", make_principal(other_tenant, "eve", roles=["tenant_admin"]))
         assert joined(tenant, "nora", ada).check_password(PASSWORD)
+
+    def test_a_publisher_who_controls_a_person_does_not_confirm_the_account(
+        self, tenant: Tenant, ada: User, bob: User
+    ) -> None:
+        person = joined(tenant, "nora", bob)
+        with unit_of_work(tenant.id):
+            remove_member(person, ctx=session(tenant, bob))
+            FourEyesRule.objects.update(is_required=True)
+        added = {"kind": PrincipalKind.HUMAN, "email": "nora@example.com", "ctx": session(tenant, ada)}
+        with unit_of_work(tenant.id), pytest.raises(errors.ConfirmationRequired) as refusal:
+            add_principal("nora", **added)
+        with unit_of_work(tenant.id):
+            proposed = store_proposal(refusal.value, ctx=session(tenant, ada))
+        with unit_of_work(tenant.id):
+            publish(proposed, proposed.digest, ctx=session(tenant, bob))
+        assert controllers(tenant, person) == {"ada", "bob"}
 
     def test_an_invitation_elsewhere_does_not_disturb_tokens(
         self, tenant: Tenant, other_tenant: Tenant, ada: User
