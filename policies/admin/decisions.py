@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.http import Http404
 
 from policies import selectors
-from policies.deciding.stored_decision import explanation_of, stored_facts
+from policies.deciding.stored_decision import explanation_of, record_reading_of_facts, stored_facts
 from policies.models import PolicyDecision
 from threada_site.admin import html
 from threada_site.admin.lists import Column
@@ -52,6 +52,7 @@ class PolicyDecisionAdmin(TenantAdmin):
         return f"decision {row.public_id}"
 
     def page(self, row: PolicyDecision, *, ctx: ActingContext) -> dict[str, Any]:
+        record_reading_of_facts(row, ctx=ctx)
         return {
             "work_item": ids.public_id(ids.WORK_ITEM, row.work_item_id),
             "execution": ids.public_id(ids.EXECUTION, row.execution_id) if row.execution_id else "",

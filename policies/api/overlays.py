@@ -12,6 +12,7 @@ from policies.api.resources.decisions import EFFECTIVE, POLICY_DECISION
 from policies.api.resources.policies import OVERLAY
 from policies.api.shapes import ADD_OVERLAY
 from policies.configuration.overlays import remove_overlay, upsert_overlay
+from policies.deciding.stored_decision import record_reading_of_facts
 from policies.documents.overlay import parse_overlay
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
@@ -129,4 +130,5 @@ class PolicyDecisionDetail(TenantView):
         decision = selectors.decision_for(path_id(ids.POLICY_DECISION, policy_decision_id), ctx=request.auth)
         if decision is None:
             raise errors.NotFound
+        record_reading_of_facts(decision, ctx=request.auth)
         return Response(POLICY_DECISION.represent(decision))

@@ -5,16 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 import orjson
+from django.conf import settings
+from django.utils.module_loading import import_string
 
 from policies.deciding.explanation import RecordedAnswer, explain_decision
 from policies.models import PolicyDecision, PolicyVersion
 from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
 from threada_site.personal_data.erasable_fields import is_erased
 
 
 def stored_facts(decision: PolicyDecision) -> dict[str, Any]:
     """Return the facts of a decision without `lists`, which it stores by version."""
     return orjson.loads(bytes(decision.facts))
+
+
+def record_reading_of_facts(decision: PolicyDecision, *, ctx: ActingContext) -> None:
+    """Record who reads the facts of a decision, which contain the payload, if its work item is sensitive."""
+    if not is_erased(decision.facts):
+        import_string(settings.THREADA_CASE_READING_HANDLER)(decision.work_item_id, ctx=ctx)
 
 
 def explanation_of(decision: PolicyDecision) -> list[str]:

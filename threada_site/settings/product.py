@@ -39,6 +39,8 @@ THREADA_REFUSAL_HANDLER = "telemetry.receipts.refusals.record_refusal"
 THREADA_CHANGE_SET_HANDLER = "threada_site.identity.change_sets.propose.propose"
 # Function that returns the actions of the workflows that a context may read, because integrations do not know policies.
 THREADA_READABLE_ACTIONS = "policies.selectors.readable_actions"
+# Function that records who reads a work item of a sensitive data class, because policies do not know work items.
+THREADA_CASE_READING_HANDLER = "workitems.items.sensitive.record_reading_of"
 # Function that records the first use of a credential from a network, by name for the same reason.
 THREADA_NEW_NETWORK_HANDLER = "telemetry.receipts.networks.record_new_network"
 # Seconds between the notice to all stewards and the effect of an emergency publication, and the hours after the end of

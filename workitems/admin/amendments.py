@@ -17,6 +17,7 @@ from workitems.api.shapes import AMEND_STEP
 from workitems.executions.amend_input import Amendment, amend_input
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
+from workitems.items.sensitive import record_reading
 from workitems.models import DecisionStep
 
 
@@ -34,6 +35,7 @@ class AmendmentForm(ConsoleForm):
 
     def prepare(self) -> None:
         step = self.row
+        record_reading(step.work_item, ctx=self.ctx)
         self.fields["envelope_sha256"].initial = step.envelope_sha256
         self.fields["payload"].initial = _as_text(step.work_item.payload)
         if step.execution is None:

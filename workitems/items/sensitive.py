@@ -5,6 +5,7 @@ The data classes are those of `THREADA_SENSITIVE_DATA_CLASSES`.
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Final
 
 from django.conf import settings
@@ -44,6 +45,13 @@ def record_reading(item: WorkItem, *, ctx: ActingContext, execution: Execution |
         is_first = cursor.fetchone() is not None
     if is_first:
         record_item("work_item.read", item, ctx=ctx, execution=execution, inputs={"data_class": item.data_class})
+
+
+def record_reading_of(work_item_id: uuid.UUID, *, ctx: ActingContext) -> None:
+    """Call `record_reading` with the work item of this id. For `THREADA_CASE_READING_HANDLER`."""
+    item = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id=work_item_id).first()
+    if item is not None:
+        record_reading(item, ctx=ctx)
 
 
 def listed[R: Any](row: R, data_class: str) -> R:

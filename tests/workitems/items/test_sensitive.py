@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from tests.console.sign_in import sign_in
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
@@ -71,6 +72,30 @@ def test_reading_leaves_one_receipt_per_principal_case_and_hour(secret: Office, 
         CaseReading.objects.update(recorded_at=clock.now() - timedelta(hours=1))
     secret.api("wim").get(f"{path}/{row[name]}")
     assert recorded_reads(secret) == 3
+
+
+def test_reading_the_facts_of_a_decision_leaves_a_receipt(secret: Office) -> None:
+    """The facts contain the payload."""
+    execution = only(secret, "/executions")
+    decision = f"/policy-decisions/{execution['policy_decision_id']}"
+    assert secret.api("wim").get(decision).json()["facts"]["item"]["payload"] == {"amount": 500}
+    (body,) = secret.bodies("work_item.read")
+    assert body["actor"]["principal"] == secret.people["wim"].public_id
+    assert secret.api("fay").get(f"/work-items/{execution['work_item_id']}").status_code == 200
+    assert recorded_reads(secret) == 2
+
+
+def test_pages_with_contents_leave_a_receipt(secret: Office) -> None:
+    execution, step = only(secret, "/executions"), only(secret, "/decision-steps")
+    for by, page in (
+        ("wim", f"/console/policies/policydecision/{execution['policy_decision_id']}/change/"),
+        ("fay", f"/console/workitems/decisionstep/{step['decision_step_id']}/change-input/"),
+    ):
+        answer = sign_in(secret.people[by]).get(page)
+        assert answer.status_code == 200
+        assert "500" in answer.content.decode()
+        assert secret.bodies("work_item.read")[-1]["actor"]["principal"] == secret.people[by].public_id
+    assert recorded_reads(secret) == 2
 
 
 def test_a_refused_reading_leaves_no_receipt_of_a_reading(secret: Office) -> None:
