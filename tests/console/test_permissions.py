@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.urls import reverse
 
+from telemetry.models import Receipt
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -56,3 +58,17 @@ def test_scopes_on_one_workflow_are_set_on_the_page_of_a_member(demo: Demo, cons
     assert {scope.value for scope in held} == {"workitems:read"}
     page = console("admin").get(reverse("admin:tenancy_membership_change", args=[bot.public_id])).content.decode()
     assert "Scopes on workflow payment_run" in page
+
+
+def test_a_sent_form_shows_nothing_without_its_scope(demo: Demo, console: Any) -> None:
+    make_principal(demo.tenant, "ron", roles=["requester"])
+    page = reverse("admin:tenancy_membership_change_roles", args=[User.objects.get(username="admin").public_id])
+    group = reverse("admin:tenancy_peoplegroup_new")
+    for address in (page, reverse("admin:tenancy_membership_new"), group, reverse("admin:integrations_freeze_new")):
+        answer = console("ron").post(address, {"roles": "nothing"})
+        text = answer.content.decode()
+        assert answer.status_code == 422
+        assert "(scope_missing)" in text
+        assert not {"tenant_admin", "policy_publisher", "payment_run"} & set(re.findall(r"\w+", text)), address
+    with unit_of_work(demo.tenant.id):
+        assert Receipt.objects.filter(kind="request.refused", reason_codes=["scope_missing"]).count() == 4

@@ -91,8 +91,10 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
         is_sent = request.method == "POST"
         problems: list[str] = []
         call = Call(request, ctx, key)
-        if not is_sent and spec.scope is not None and not ctx.has_scope_anywhere(spec.scope):
-            raise PermissionDenied
+        if spec.scope is not None and not ctx.has_scope_anywhere(spec.scope):
+            if not is_sent:
+                raise PermissionDenied
+            return _refused(request, admin, spec, call)
         with unit_of_work(ctx.tenant_id, actor=ctx):
             row = admin.find(key, ctx=ctx) if spec.of_row else None
             form = spec.form(request.POST if is_sent else None, ctx=ctx, row=row)
@@ -125,6 +127,18 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
         return HttpResponse(page, status=422 if is_sent and not is_reworked else 200)
 
     return view
+
+
+def _refused(request: HttpRequest, admin: Any, spec: FormSpec, call: Call) -> HttpResponse:
+    """Return the page of a sent form whose scope the caller lacks: the refusal, without the form and its row."""
+    refusal = carry_out(call, spec.scope, lambda _: Done())
+    assert not isinstance(refusal, Done)  # noqa: S101
+    with unit_of_work(call.ctx.tenant_id, actor=call.ctx):
+        frame = {"title": spec.title, "list_title": admin.list_title, "list_url": admin.list_url()}
+        form = ConsoleForm(ctx=call.ctx)
+        context = {**admin.admin_site.each_context(request), **frame, "form": form, "problems": sentences(refusal)}
+        page = render_to_string(form.template, context, request)
+    return HttpResponse(page, status=422)
 
 
 def _shown_once(request: HttpRequest, admin: Any, spec: FormSpec, outcome: Done) -> HttpResponse:
