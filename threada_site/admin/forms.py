@@ -131,7 +131,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
 
 def _refused(request: HttpRequest, admin: Any, spec: FormSpec, call: Call) -> HttpResponse:
     """Return the page of a sent form whose scope the caller lacks: the refusal, without the form and its row."""
-    refusal = carry_out(call, spec.scope, lambda _: Done())
+    refusal = carry_out(call, spec.scope, lambda _: Done(""))
     assert not isinstance(refusal, Done)  # noqa: S101
     with unit_of_work(call.ctx.tenant_id, actor=call.ctx):
         frame = {"title": spec.title, "list_title": admin.list_title, "list_url": admin.list_url()}
