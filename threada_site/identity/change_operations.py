@@ -7,6 +7,7 @@ from typing import Any
 
 from threada_site.identity.admission import add_principal
 from threada_site.identity.groups import define_group, remove_group
+from threada_site.identity.invitations import invite_again
 from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
@@ -59,6 +60,11 @@ def _add_principal(said: Arguments, ctx: ActingContext) -> None:
         owner=said["owner"],
         ctx=ctx,
     )
+
+
+@operation("identity.invite_again")
+def _invite_again(said: Arguments, ctx: ActingContext) -> None:
+    invite_again(member_with_id(said["principal"], tenant_id=ctx.tenant_id), said["email"], ctx=ctx)
 
 
 @operation("identity.remove_member")

@@ -6,6 +6,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.account_links import close_link, create_link, link_of_token, mail_is_set_up, withdraw_links
+from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.passwords import check_password_rules
 from threada_site.identity.selectors import is_member_somewhere
@@ -15,6 +16,7 @@ from threada_site.kernel.context import ActingContext, AuthenticationMethod
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.authority_models import DependenceReason
+from threada_site.tenancy.change_sets import proposer_of
 from threada_site.tenancy.models import Membership, User
 
 
@@ -34,11 +36,32 @@ def invite(person: User, address: str, *, ctx: ActingContext) -> AccountLink:
 def invite_again(person: User, address: str, *, ctx: ActingContext) -> AccountLink:
     """Replace an invitation that was not accepted. The account then depends on this steward too.
 
-    Receipt `invitation.withdrawn` for the previous one. Raise `Conflict` if the person has accepted, and as `invite`.
+    Receipt `invitation.withdrawn` for the previous one. Raise `Conflict` if the person has accepted,
+    `ConfirmationRequired` where a second steward must confirm who gets the link, and as `invite`.
     """
     _unaccepted(person, ctx=ctx)
+    links = AccountLink.objects.filter(tenant_id=ctx.tenant_id, user=person, purpose=LinkPurpose.INVITATION)
+    last = links.order_by("-id").first()
+    goes_to = address if mail_is_set_up() else ""
+    maker = None if ctx.is_system or ctx.always_propose or ctx.change_set_id else ctx.principal_id
+    if last is None or last.address != goes_to or not (goes_to or (maker and last.created_by == maker)):
+        require_second_steward(
+            "invite_again",
+            f"Invite {person.username} again",
+            {"principal": person.public_id, "email": address},
+            before={person.username: _receiver(last.address) if last else None},
+            after={person.username: _receiver(goes_to)},
+            ctx=ctx,
+        )
+    proposer = proposer_of(ctx)
+    if proposer is not None:
+        record_dependence(person, DependenceReason.INVITED, on=proposer, ctx=ctx)
     record_dependence(person, DependenceReason.INVITED, ctx=ctx)
     return invite(person, address, ctx=ctx)
+
+
+def _receiver(address: str) -> str:
+    return f"a new link, mailed to {address}" if address else "a new link, shown once to the steward who makes it"
 
 
 def withdraw_invitation(person: User, *, ctx: ActingContext) -> None:

@@ -211,6 +211,28 @@ class TestInvitations:
         assert controllers(tenant, person) == {"ada", "bob"}
         assert kinds(tenant).count("invitation.withdrawn") == 2
 
+    def test_one_steward_does_not_take_the_link_of_a_person_whom_two_added(
+        self, tenant: Tenant, ada: User, bob: User
+    ) -> None:
+        person, token = invited(tenant, "nora", bob)
+        with unit_of_work(tenant.id):
+            FourEyesRule.objects.update(is_required=True)
+        with unit_of_work(tenant.id), pytest.raises(errors.ConfirmationRequired) as refusal:
+            invite_again(person, "", ctx=session(tenant, ada))
+        with unit_of_work(tenant.id):
+            proposed = store_proposal(refusal.value, ctx=session(tenant, ada))
+        with unit_of_work(tenant.id):
+            show_link(invite_again(person, "", ctx=session(tenant, bob)), ctx=session(tenant, bob))
+            with pytest.raises(errors.NotFound):
+                accept_invitation(token, password=PASSWORD, ctx=by_link(tenant, person))
+        assert controllers(tenant, person) == {"bob"}
+        with unit_of_work(tenant.id):
+            publish(proposed, proposed.digest, ctx=session(tenant, bob))
+            link = unused_link(person, LinkPurpose.INVITATION, tenant_id=tenant.id)
+            assert link is not None
+            assert not link.can_be_shown_to(ada.id)
+        assert controllers(tenant, person) == {"ada", "bob"}
+
     def test_removal_ends_the_invitation(self, tenant: Tenant, ada: User) -> None:
         person, token = invited(tenant, "nora", ada)
         with unit_of_work(tenant.id):

@@ -89,6 +89,7 @@ CHANGES: dict[str, Change] = {
 }
 ELSEWHERE = {
     "decision_step.escalate": ("tests/workitems/steps/test_escalation.py", '"decision_step.escalate"'),
+    "identity.invite_again": ("tests/threada_site/identity/test_accounts.py", "invite_again(person"),
     "legal_hold.lift": ("tests/workitems/retention/test_legal_holds.py", '"legal_hold.lift"'),
     "principal.password_reset": ("tests/threada_site/identity/test_accounts.py", '"principal.password_reset"'),
     "tenant.personal_token_days": ("tests/threada_site/identity/test_accounts.py", "personal_token_days"),
