@@ -14,7 +14,8 @@ from workitems.approvers.count_votes import Outcome, VoteResult
 from workitems.approvers.step_votes import StepVotes, principals_of
 from workitems.executions.open_envelope import GivenApprovals
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.steps.exclusions import excluded_principals
+from workitems.steps.exclusions import controllers_when_opened, excluded_principals
+from workitems.steps.vote_authentication import still_suffices
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ def recount(
     """Count the votes of the last approved step again, under `rule`, which the policy versions `pins` require.
 
     A vote counts if it was given for the current envelope, its voter may still vote (membership, roles, delegations,
-    independence, exclusions), and an approval is not older than `approval_valid_for`. Runs three statements; none
-    without an approved step.
+    independence, exclusions), and an approval is not older than `approval_valid_for` and has the authentication that
+    the rule requires. Runs three statements; none without an approved step.
     """
     step = max(given.steps, key=lambda one: one.id, default=None)
     if step is None:
@@ -55,7 +56,16 @@ def recount(
     votes = [vote for vote in given.votes if vote.step_id == step.id]
     excluded = _excluded(item, execution, rule, step, pins=pins)
     members = active_members_of(item.tenant_id, now=now, among=principals_of(votes) | excluded)
-    fresh = [vote for vote in votes if vote.decision == "reject" or vote.created_at > now - rule.approval_valid_for]
+    cast_under = from_json(step.rule)
+    fresh = [
+        vote
+        for vote in votes
+        if vote.decision == "reject"
+        or (
+            vote.created_at > now - rule.approval_valid_for
+            and still_suffices(vote.authentication, rule, cast_under=cast_under)
+        )
+    ]
     for vote in fresh:
         vote.stands_for = sorted(members.stands_for.get(vote.voter_id, frozenset()).intersection(vote.stands_for))
     counting = StepVotes(
@@ -63,9 +73,12 @@ def recount(
             tenant_id=item.tenant_id,
             rule=to_json(rule),
             excluded_ids=sorted(excluded),
-            excluded_controllers=step.excluded_controllers,
+            excluded_controllers={
+                **step.excluded_controllers,
+                **controllers_when_opened(excluded.difference(step.excluded_ids), tenant_id=item.tenant_id),
+            },
             grants_as_of=step.grants_as_of,
-            escalated_to=step.escalated_to if from_json(step.rule).tree == rule.tree else [],
+            escalated_to=step.escalated_to if cast_under.tree == rule.tree else [],
         ),
         tuple(fresh),
         members,
@@ -78,9 +91,12 @@ def recount(
 def _excluded(
     item: WorkItem, execution: Execution, rule: ApprovalRule, step: DecisionStep, *, pins: Collection[uuid.UUID]
 ) -> frozenset[uuid.UUID]:
-    """Return the excluded principals: those of the step, unless the rule excludes more than the rule of the step."""
+    """Return the excluded principals: those of the step, unless the rule excludes more than the rule of the step.
+
+    The authors of policies are read again, because other versions may require the approval now.
+    """
     stored = frozenset(step.excluded_ids)
-    if rule.exclude <= from_json(step.rule).exclude:
+    if rule.exclude <= from_json(step.rule).exclude - {"policy_author"}:
         return stored
     return stored | excluded_principals(
         item, rule, pins=pins, asked_by=execution.requested_by, input_edited_by=execution.input_edited_by

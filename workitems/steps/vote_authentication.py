@@ -42,6 +42,15 @@ def check_authentication(rule: ApprovalRule, *, ctx: ActingContext) -> None:
         )
 
 
+def still_suffices(stored: Mapping[str, Any], rule: ApprovalRule, *, cast_under: ApprovalRule) -> bool:
+    """Return True if a vote that was cast under the rule `cast_under` has the authentication that `rule` requires."""
+    if rule.step_up and not cast_under.step_up:
+        return False
+    if rule.authentication == "phishing_resistant":
+        return "passkey" in stored.get("factors", ())
+    return rule.authentication == "any" or stored.get("method") == AuthenticationMethod.SESSION
+
+
 def stored_authentication(ctx: ActingContext) -> dict[str, Any]:
     """Return the authentication of the acting principal, as votes and their receipts contain it."""
     found = ctx.authentication

@@ -162,6 +162,31 @@ def test_the_vote_of_somebody_who_left_no_longer_counts(office: Office, bank: Re
     assert run(office, execution) == "succeeded"
 
 
+@pytest.mark.parametrize("wanted", ["session", "step_up", "phishing_resistant"])
+def test_a_vote_without_the_authentication_that_the_policy_in_force_wants_no_longer_counts(
+    office: Office, bank: Receiver, wanted: str
+) -> None:
+    _, step, execution = approved(office)
+    office.put_rules({**RULES[1], "approvals": {**ASKS_TWO, "authentication": wanted}}, RULES[3])
+    run(office, execution)
+    assert votes_on(office, waits(office, execution, step)) == []
+    assert bank.requests() == []
+
+
+def test_the_vote_of_an_author_of_the_policy_in_force_no_longer_counts(office: Office, bank: Receiver) -> None:
+    asks = {**RULES[1], "approvals": {**ASKS_TWO, "exclude": ["policy_author"]}}
+    office.put_rules(asks, RULES[3])
+    _, step, execution = approved(office)
+    with unit_of_work(office.tenant.id):
+        version = Policy.objects.get(slug="rules").in_force
+        assert version is not None
+    office.put_rules({**asks, "reason": "LARGER"}, RULES[3])
+    with unit_of_work(office.tenant.id):
+        Policy.objects.get(slug="rules").versions.exclude(id=version.id).update(created_by=office.people["fay"].id)
+    run(office, execution)
+    assert votes_on(office, waits(office, execution, step)) == [("finn", True)]
+
+
 def test_the_vote_of_somebody_who_lost_the_role_no_longer_counts(office: Office, bank: Receiver) -> None:
     _, step, execution = approved(office)
     with unit_of_work(office.tenant.id):
