@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final
+import re
+from collections.abc import Collection
+from typing import Any, Final
 
 from auditlog.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
@@ -12,8 +14,10 @@ from django.db.models import Q
 from telemetry.models import AccountEvent, SignInFailures
 from threada_site.identity.principals import end_membership
 from threada_site.identity.selectors import belongs_elsewhere
+from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.account_link_models import AccountLink
+from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.models import Credential, Membership, User
 
 # The log of configuration edits contains the actor's name; the id replaces it.
@@ -24,11 +28,16 @@ UPDATE auditlog_logentry
 """
 
 
+_ABOUT_PRINCIPALS: Final = ("identity.", "principal.")
+"""Beginnings of the names of operations whose titles may name a principal."""
+
+
 def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     """End the membership, and erase name, mail and time zone unless another tenant has the account too.
 
-    Return True if the account was erased. Stored edits of the account's rows in this tenant are erased too, and
-    the addresses and user agents of its sign-ins and credentials. Receipt `member.removed`.
+    Return True if the account was erased. Stored edits of the account's rows in this tenant are erased too, the
+    addresses and user agents of its sign-ins and credentials, and its name and address in change sets. Receipt
+    `member.removed`.
     """
     credentials = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal)
     credentials.update(label="", networks=[])
@@ -40,12 +49,15 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     rows = [*memberships.values_list("id", flat=True), *credentials.values_list("id", flat=True)]
     names = {str(principal), principal.username, principal.display_name} - {""}
     end_membership(principal, ctx=ctx)
+    links = AccountLink.objects.filter(tenant_id=ctx.tenant_id, user=principal)
+    addresses = {principal.email, *links.values_list("address", flat=True)} - {""}
+    _forget_in_change_sets(principal, {*names, *addresses}, ctx=ctx)
     edits = LogEntry.objects.filter(additional_data__tenant=str(ctx.tenant_id))
     about = Q(object_pk__in=[str(row) for row in rows], content_type__in=_types(Membership, Credential))
     for name in names:
         about |= Q(changes__owner__contains=[name])
     edits.filter(about).update(object_repr=principal.public_id, changes=None, serialized_data=None)
-    AccountLink.objects.filter(tenant_id=ctx.tenant_id, user=principal).update(address="", mail_failure="")
+    links.update(address="", mail_failure="")
     if belongs_elsewhere(principal, tenant_id=ctx.tenant_id):
         return False
     with connection.cursor() as cursor:
@@ -58,6 +70,30 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     principal.set_unusable_password()
     principal.save()
     return True
+
+
+def _forget_in_change_sets(principal: User, names: Collection[str], *, ctx: ActingContext) -> None:
+    """Replace the names and addresses of a principal by its id in change sets. Open ones among them become stale."""
+    word = re.compile(rf"(?<![\w-]){re.escape(principal.username)}(?![\w-])")
+    for row in ChangeSet.objects.filter(tenant_id=ctx.tenant_id).order_by("id").iterator():
+        stored = (row.title, row.arguments, row.before, row.after)
+        if row.operation.startswith(_ABOUT_PRINCIPALS):
+            row.title = word.sub(principal.public_id, row.title)[:300]
+        row.arguments, row.before, row.after = (_replaced(value, names, principal.public_id) for value in stored[1:])
+        if (row.title, row.arguments, row.before, row.after) == stored:
+            continue
+        if row.status == ChangeSetStatus.PROPOSED:  # the digest no longer holds
+            row.status, row.closed_at = ChangeSetStatus.STALE, clock.now()
+        row.save(update_fields=["title", "arguments", "before", "after", "status", "closed_at"])
+
+
+def _replaced(value: Any, names: Collection[str], instead: str) -> Any:
+    """Return a JSON value in which strings and keys that are one of `names` are replaced."""
+    if isinstance(value, dict):
+        return {instead if key in names else key: _replaced(item, names, instead) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_replaced(item, names, instead) for item in value]
+    return instead if isinstance(value, str) and value in names else value
 
 
 def _types(*models: type[Membership | Credential]) -> list[ContentType]:

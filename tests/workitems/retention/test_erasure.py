@@ -26,9 +26,14 @@ from tests.workitems.people_cases import (
 from tests.workitems.retention.archives import aged, dry_run, put_rule, run
 from threada_site.api.models import IdempotencyRecord
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.admission import add_principal
+from threada_site.identity.change_sets.publish import publish
 from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import PrincipalKind
 from threada_site.kernel.json.canonical import commitment, sha256_hex
 from threada_site.personal_data.erasable_fields import is_erased
+from threada_site.tenancy.authority_models import ChangeSet
+from threada_site.tenancy.change_sets import store_proposal
 from threada_site.tenancy.models import DataSubject, User
 from workitems.executions.freezes import set_freeze
 from workitems.models import LegalHold, WorkItem
@@ -225,6 +230,21 @@ class TestPrincipals:
         assert body["inputs"] == {"principal": fay.public_id}
         assert body["outcome"] == {"sentences": 1, "account": "erased"}
         assert "decision_step.opened" in office.kinds(item)
+
+    def test_name_and_address_in_change_sets_go(self, office: Office) -> None:
+        office.join("bo", roles=("tenant_admin",))
+        asked = {"kind": PrincipalKind.HUMAN, "display_name": "Nora Q-NAME", "email": "nora@q-mail.example"}
+        with unit_of_work(office.tenant.id):
+            for second in (False, True):
+                with pytest.raises(errors.ConfirmationRequired) as proposed:
+                    add_principal("q-nora", roles=["viewer"] if second else [], **asked, ctx=office.ctx("bo"))
+                change_set = store_proposal(proposed.value, ctx=office.ctx("bo"))
+                if not second:
+                    publish(change_set, change_set.digest, ctx=office.ctx("ada"))
+                nora = User.objects.get(username="q-nora")
+            assert erase_principal(nora, ctx=office.system) == 0
+            assert [row.title for row in ChangeSet.objects.order_by("id")][:1] == [f"Add the person {nora.public_id}"]
+        assert found_in_tables("Q-NAME", "q-mail", "q-nora") == set()
 
     def test_reasons_of_freezes_and_legal_holds_are_committed_and_erased(self, office: Office) -> None:
         office.join("bo", roles=("tenant_admin",))
