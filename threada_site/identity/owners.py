@@ -6,11 +6,13 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.dependence import record_dependence
 from threada_site.identity.selectors import principal_of_tenant
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.authority_models import DependenceReason
 from threada_site.tenancy.models import Membership, User
 
 
@@ -46,7 +48,12 @@ def set_owner(principal: User, owner: str, *, ctx: ActingContext) -> None:
 
 
 def write_owner(membership: Membership, owner: User | None, *, ctx: ActingContext) -> None:
-    """Store the owner with its receipt. The caller has checked permissions and confirmation."""
+    """Store the owner with its receipt. The caller has checked permissions and confirmation.
+
+    If one steward alone replaces the owner, the agent or service still depends on the previous one.
+    """
+    if membership.owner_id is not None and not ctx.is_system and ctx.change_set_id is None:
+        record_dependence(membership.user, DependenceReason.OWNED, on=membership.owner_id, ctx=ctx)
     membership.owner = owner
     membership.save(update_fields=["owner"])
     inputs = {"principal": membership.user.public_id, "owner": owner.public_id if owner else None}

@@ -16,6 +16,7 @@ class DependenceReason(models.TextChoices):
     INVITED = "invited", "sent the invitation"
     RESET = "reset", "reset the password"
     ISSUED = "issued", "issued a credential"
+    OWNED = "owned", "owned the agent or service"
 
 
 class AccountDependence(TenantRow):

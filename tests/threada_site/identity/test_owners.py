@@ -10,6 +10,7 @@ from tests.threada_site.identity.test_services import kinds, last_body
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.owners import set_owner
 from threada_site.kernel import errors
+from threada_site.tenancy.independence import read_controllers_of_principals
 from threada_site.tenancy.models import Membership, Tenant, User
 
 __all__ = ["manage"]
@@ -46,6 +47,19 @@ def test_owner_of_an_agent_is_set_and_removed(tenant: Tenant, agent: User, ann: 
     own(tenant, agent, "")
     assert owner_of(tenant, agent) is None
     assert last_body(tenant)["inputs"] == {"principal": agent.public_id, "owner": None}
+
+
+def test_an_owner_who_is_replaced_by_one_steward_still_controls_the_agent(
+    tenant: Tenant, agent: User, ann: User
+) -> None:
+    ada = make_principal(tenant, "ada", roles=["tenant_admin"])
+    own(tenant, agent, "ada")
+    own(tenant, agent, "ann")
+    with unit_of_work(tenant.id):
+        assert read_controllers_of_principals(tenant.id, [agent.id]) == {agent.id: {ann.id}}
+        set_owner(agent, "ada", ctx=acting(tenant, ada))
+        set_owner(agent, "", ctx=acting(tenant, ada))
+        assert read_controllers_of_principals(tenant.id, [agent.id]) == {agent.id: {ann.id, ada.id}}
 
 
 def test_owner_must_be_a_human_member(tenant: Tenant, other_tenant: Tenant, agent: User, ann: User) -> None:

@@ -474,6 +474,7 @@ class Migration(migrations.Migration):
                             ("invited", "sent the invitation"),
                             ("reset", "reset the password"),
                             ("issued", "issued a credential"),
+                            ("owned", "owned the agent or service"),
                         ],
                         max_length=8,
                     ),
