@@ -21,7 +21,7 @@ from integrations.models import (
     StoredSecret,
 )
 from threada_site.database.prepared_reads import PreparedRead
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, Scope, Visibility
 
 
 def integrations(ctx: ActingContext) -> QuerySet[Integration]:
@@ -33,7 +33,7 @@ def readable_integrations(ctx: ActingContext) -> QuerySet[Integration]:
     """Return the integrations that the context may know of.
 
     With `workitems:read` on the tenant, all; otherwise those with a grant on them, and those with an action that a
-    readable workflow names, of which the configuration is not shown (`shows_configuration`).
+    readable workflow names. The configuration is shown of some of them only (`shows_configuration`).
     """
     rows = integrations(ctx)
     if ctx.allows(Scope.WORKITEMS_READ):
@@ -43,9 +43,22 @@ def readable_integrations(ctx: ActingContext) -> QuerySet[Integration]:
     return rows.filter(Q(id__in=list(ctx.grants.integrations)) | Q(current_version_id__in=versions))
 
 
+def configured_integrations(ctx: ActingContext) -> QuerySet[Integration]:
+    """Return the integrations whose configuration and health the context may read.
+
+    With `workitems:read` on all cases of the tenant, all; otherwise those with a grant on them.
+    """
+    rows = integrations(ctx)
+    return rows if _reads_all_configurations(ctx) else rows.filter(id__in=list(ctx.grants.integrations))
+
+
 def shows_configuration(integration: Integration, *, ctx: ActingContext) -> bool:
     """Return True if the context may read the address, the secret references and the health of an integration."""
-    return ctx.allows(Scope.WORKITEMS_READ) or integration.id in ctx.grants.integrations
+    return _reads_all_configurations(ctx) or integration.id in ctx.grants.integrations
+
+
+def _reads_all_configurations(ctx: ActingContext) -> bool:
+    return Scope.WORKITEMS_READ in ctx.scopes and ctx.visibility is Visibility.TENANT
 
 
 def stored_secrets(ctx: ActingContext) -> QuerySet[StoredSecret]:

@@ -69,8 +69,7 @@ class IntegrationAdmin(TenantAdmin):
     shows_edits = True
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        rows = selectors.integrations(ctx).filter(current_version__isnull=False)
-        return rows if ctx.allows(self.scope) else rows.filter(id__in=list(ctx.grants.integrations))
+        return selectors.configured_integrations(ctx).filter(current_version__isnull=False)
 
     def page(self, row: Integration, *, ctx: ActingContext) -> dict[str, Any]:
         assert row.current_version is not None  # noqa: S101 - rows() leaves out those without one

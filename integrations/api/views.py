@@ -41,7 +41,8 @@ class Integrations(TenantView):
         """Return the integrations of the tenant.
 
         Without `workitems:read` on the tenant, these are those that the principal holds a scope on, and those with an
-        action that a readable workflow names; of the latter, `spec` is null.
+        action that a readable workflow names; of the latter, `spec` is null. So it is for principals that see only
+        their own cases.
         """
         rows = apply_filters(NoFilters, selectors.readable_integrations(request.auth), request)
         return Response(paginate(rows, request, represent=lambda row: _represented(row, request)))
@@ -84,7 +85,9 @@ class HealthOfIntegration(TenantView):
         """Return the health, derived from the results of its executions. No call is made."""
         integration = _found(request, integration_id)
         if not selectors.shows_configuration(integration, ctx=request.auth):
-            raise errors.PermissionDenied("Reading the health needs workitems:read, or a scope on the integration.")
+            raise errors.PermissionDenied(
+                "Reading the health needs workitems:read on all cases, or a scope on the integration."
+            )
         (health,) = health_of([integration], now=clock.now(), ctx=request.auth)
         return Response(HEALTH.represent(health))
 

@@ -47,7 +47,7 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
         ],
         "freezes": freezes[:_SHOWN],
         "health": health_of(
-            integration_selectors.readable_integrations(ctx).filter(~Q(connector="workflow")).order_by("slug")[:200],
+            integration_selectors.configured_integrations(ctx).filter(~Q(connector="workflow")).order_by("slug")[:200],
             now=now,
             ctx=ctx,
         ),

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.client import Api
+from tests.console.sign_in import sign_in
 from tests.factories import make_principal, make_token
 from tests.threada_site.identity.test_commands import Manage, Said, manage
 from tests.workitems.office import Office
@@ -136,6 +137,23 @@ class TestIntegrations:
         assert set(shown.values()) == {None}
         assert reader.get("/integrations/bank").json()["spec"] is None
         assert reader.get("/integrations/bank/health").status_code == 403
+
+    def test_a_requester_sees_no_configuration(self, office: Office) -> None:
+        office.put_bank()
+        requester = office.api("rita")
+        shown = {row["integration_id"]: row["spec"] for row in requester.get("/integrations").json()["data"]}
+        assert "bank" in shown
+        assert set(shown.values()) == {None}
+        assert requester.get("/integrations/bank").json()["spec"] is None
+        assert requester.get("/integrations/bank/health").status_code == 403
+        browser = sign_in(office.people["rita"])
+        assert ">bank<" not in browser.get("/console/integrations/integration/").content.decode()
+        assert browser.get("/console/integrations/integration/bank/change/").status_code == 404
+        assert "/integration/bank/" not in browser.get("/console/integrations/execution/operations/").content.decode()
+        assert (
+            "/integration/bank/"
+            in sign_in(office.people["wim"]).get("/console/integrations/execution/operations/").content.decode()
+        )
 
     def test_a_reader_of_another_workflow_does_not_know_of_it(self, office: Office) -> None:
         office.upsert_workflow("travel", actions=["book"])
