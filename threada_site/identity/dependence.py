@@ -12,7 +12,7 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, DependenceReason
 from threada_site.tenancy.independence import are_independent, read_controllers
-from threada_site.tenancy.models import Membership, User
+from threada_site.tenancy.models import Credential, Membership, User
 
 BY_STEWARD = "steward"
 BY_OPERATOR = "operator"
@@ -72,7 +72,10 @@ def confirm_account(person: User, *, ctx: ActingContext) -> None:
 
 
 def end_dependences(person: User, *, ctx: ActingContext) -> None:
-    """End all dependences of an account. The caller checks the independence. Receipt `account.confirmed`."""
+    """End all dependences of an account. The caller checks the independence. Receipt `account.confirmed`.
+
+    Personal tokens from the time of the dependence are revoked, since somebody else may have created and kept them.
+    """
     require_unit_of_work(ctx.tenant_id)
     ended = open_dependences(person.id, tenant_id=ctx.tenant_id)
     if not ended:
@@ -82,8 +85,14 @@ def end_dependences(person: User, *, ctx: ActingContext) -> None:
         ended_at=clock.now(), ended_by=None if ctx.is_system else ctx.principal_id, ended_how=by
     )
     depended_on = sorted(row.depends_on.public_id for row in ended)
+    since = min(row.created_at for row in ended)
+    kept = Credential.objects.filter(
+        tenant_id=ctx.tenant_id, user=person, issued_by=person.id, revoked_at=None, created_at__gte=since
+    )
+    revoked = [credential.public_id for credential in kept.select_for_update().order_by("id")]
+    kept.update(revoked_at=clock.now())
     inputs = {"principal": person.public_id, "depended_on": depended_on}
-    record(Entry(kind="account.confirmed", inputs=inputs, outcome={"by": by}), ctx=ctx)
+    record(Entry(kind="account.confirmed", inputs=inputs, outcome={"by": by, "revoked": revoked}), ctx=ctx)
 
 
 def record_addition(person: User, *, ctx: ActingContext) -> None:

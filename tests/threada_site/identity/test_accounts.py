@@ -435,6 +435,23 @@ class TestDependence:
                 confirm_account(nora, ctx=session(tenant, ada))
         assert controllers(tenant, nora) == {"sync", "ada"}
 
+    def test_a_token_from_the_time_of_the_dependence_ends_with_it(self, tenant: Tenant, ada: User, bob: User) -> None:
+        nora = joined(tenant, "nora", ada, roles=("viewer",))
+        of_operator = make_token(tenant, nora)
+        month = timedelta(days=30)
+        with unit_of_work(tenant.id):
+            kept = issue_credential(
+                principal=nora, scopes=["workitems:read"], label="kept", expires_in=month, ctx=session(tenant, nora)
+            )
+        assert Api(kept.token).get("/me").status_code == 200
+        with unit_of_work(tenant.id):
+            confirm_account(nora, ctx=session(tenant, bob))
+            later = issue_credential(
+                principal=nora, scopes=["workitems:read"], label="own", expires_in=month, ctx=session(tenant, nora)
+            )
+        answers = [Api(token).get("/me").status_code for token in (kept.token, of_operator, later.token)]
+        assert answers == [401, 200, 200]
+
     def test_the_operator_makes_and_confirms_accounts(self, tenant: Tenant, ada: User) -> None:
         assert controllers(tenant, ada) == set()
         nora = joined(tenant, "nora", ada)
