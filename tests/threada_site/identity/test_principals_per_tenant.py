@@ -11,7 +11,7 @@ from tests.threada_site.identity.test_services import kinds
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.admission import add_principal
 from threada_site.identity.principals import add_member, ensure_principal
-from threada_site.identity.selectors import principals_of_tenant
+from threada_site.identity.selectors import principals_of_tenant, tenants_of_person
 from threada_site.kernel import errors
 from threada_site.kernel.context import PrincipalKind
 from threada_site.tenancy.models import Tenant, User
@@ -96,3 +96,28 @@ def test_the_command_issues_to_the_principal_of_the_tenant(
         tenant.id,
         other_tenant.id,
     }
+
+
+def test_the_command_adds_no_person_of_another_tenant_by_name_alone(
+    manage: Manage, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    """A steward elsewhere may have chosen the name and set the password, and would sign in with the role given here."""
+    person = make_principal(other_tenant, "cfo", roles=["viewer"])
+    asked = ("--role", "approver", "--scopes", "decisions:decide")
+    refused = credential(manage, "--kind", "human", *asked, tenant="acme", principal="cfo")
+    assert (refused.status, "--join" in refused.err) == (1, True)
+    assert [choice.slug for choice in tenants_of_person(person)] == ["globex"]
+    joined = credential(manage, "--kind", "human", "--join", *asked, tenant="acme", principal="cfo")
+    assert joined.status == 0
+    assert [choice.slug for choice in tenants_of_person(person)] == ["acme", "globex"]
+    assert credential(manage, *asked, tenant="acme", principal="cfo").status == 0
+
+
+def test_the_command_creates_a_service_although_a_person_elsewhere_has_the_name(
+    manage: Manage, tenant: Tenant, other_tenant: Tenant
+) -> None:
+    person = make_principal(other_tenant, "intake", roles=["viewer"])
+    said = credential(manage, "--role", "requester", "--scopes", "workitems:write", tenant="acme", principal="intake")
+    assert said.status == 0
+    assert User.objects.get(username="intake", home_tenant_id=tenant.id).kind == "service"
+    assert [choice.slug for choice in tenants_of_person(person)] == ["globex"]

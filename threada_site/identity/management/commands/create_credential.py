@@ -10,10 +10,10 @@ from threada_site.identity.management.arguments import duration, scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import add_member, ensure_principal
 from threada_site.identity.roles import grant_role
-from threada_site.identity.selectors import principal_of_tenant
+from threada_site.identity.selectors import is_member_somewhere, principal_of_tenant
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.management.base import TenantCommand
-from threada_site.tenancy.models import User
+from threada_site.tenancy.models import Membership, User
 
 
 class Command(TenantCommand):
@@ -31,6 +31,9 @@ class Command(TenantCommand):
             help="kind of a new principal (service); an existing one must have this kind",
         )
         parser.add_argument(
+            "--join", action="store_true", help="add a person of another tenant, whose account it stays"
+        )
+        parser.add_argument(
             "--role", action="append", default=[], metavar="SLUG", help="grant this role first; repeatable"
         )
         parser.add_argument("--owner", metavar="NAME", help="the person who answers for the agent or service")
@@ -42,6 +45,11 @@ class Command(TenantCommand):
         ctx = self.command_context(options["tenant"])
         with unit_of_work(ctx.tenant_id):
             principal = self._principal(options["principal"], options["kind"], ctx=ctx)
+            if not options["join"] and _is_of_another_tenant(principal, ctx=ctx):
+                self.refuse(
+                    f"{principal.username} is a person of another tenant, whose stewards chose the name.",
+                    "Choose another name, or add that account to this tenant with --join.",
+                )
             add_member(principal, ctx=ctx)
             for role in options["role"]:
                 grant_role(principal, role, ctx=ctx)
@@ -57,8 +65,11 @@ class Command(TenantCommand):
         self.stdout.write(issued.token)
 
     def _principal(self, name: str, kind: str | None, *, ctx: ActingContext) -> User:
-        existing = None
-        if kind is None:
-            person = User.objects.filter(username=name, home_tenant=None).first()
-            existing = principal_of_tenant(ctx.tenant_id, name) or person
+        existing = principal_of_tenant(ctx.tenant_id, name) if kind is None else None
         return existing or ensure_principal(name, kind=PrincipalKind(kind or PrincipalKind.SERVICE), ctx=ctx)
+
+
+def _is_of_another_tenant(principal: User, *, ctx: ActingContext) -> bool:
+    """Return True for a member of another tenant who is none, or only invited, here."""
+    here = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal, accepted_at__isnull=False)
+    return principal.kind == PrincipalKind.HUMAN and not here.exists() and is_member_somewhere(principal)
