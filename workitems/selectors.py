@@ -213,8 +213,12 @@ def rejections_of(item: WorkItem) -> list[Vote]:
 
 
 def delegations(ctx: ActingContext) -> QuerySet[Delegation]:
-    """Return past, current and future delegations."""
-    return Delegation.objects.filter(tenant_id=ctx.tenant_id).select_related("delegator", "delegate")
+    """Return past, current and future delegations; to those who see only their own cases, those that name them."""
+    rows = Delegation.objects.filter(tenant_id=ctx.tenant_id).select_related("delegator", "delegate")
+    if ctx.visibility is Visibility.OWN:
+        me = ctx.principal_id
+        rows = rows.filter(Q(delegator_id=me) | Q(delegate_id=me) | Q(created_by=me))
+    return rows
 
 
 def delegations_to_consent_to(ctx: ActingContext) -> QuerySet[Delegation]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connection
 
 from integrations.models import Execution
 from policies.models import PolicyDecision
+from tests.console.sign_in import sign_in
 from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.workitems.office import Office
@@ -17,7 +19,7 @@ from threada_site.database.unit_of_work import current_visibility, require_unit_
 from threada_site.identity.groups import define_group
 from threada_site.identity.object_grants import grant_scope_on
 from threada_site.identity.roles import define_role, grant_role, set_role_visibility
-from threada_site.kernel import errors
+from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, Scope, Visibility
 from threada_site.tenancy.models import Role
 from workitems import selectors
@@ -106,6 +108,27 @@ class TestWorkItems:
             own.public_id,
         }
         assert api.get("/executions").json()["data"] == api.get("/decision-steps").json()["data"] == []
+
+    def test_delegations_of_others_are_not_shown(self, others: Office) -> None:
+        """They tell who is absent and why."""
+        for delegate_name in ("finn", "fay"):
+            body = {
+                "delegate": delegate_name,
+                "ends_at": clock.rfc3339(clock.now() + timedelta(days=1)),
+                "reason": "ill",
+            }
+            by = {"finn": "fay", "fay": "fred"}[delegate_name]
+            assert others.api(by).post("/delegations", body).status_code == 201
+        ron, wim = others.api("ron"), others.api("wim")
+        shown = [row["delegation_id"] for row in wim.get("/delegations").json()["data"]]
+        assert len(shown) == 2
+        assert ron.get("/delegations").json()["data"] == []
+        assert ron.get(f"/delegations/{shown[0]}").status_code == 404
+        page = "/console/workitems/delegation/"
+        assert shown[0] in sign_in(others.people["wim"]).get(page).content.decode()
+        browser = sign_in(others.people["ron"])
+        assert shown[0] not in browser.get(page).content.decode()
+        assert browser.get(f"{page}{shown[0]}/change/").status_code == 404
 
     def test_pages_of_own_items_keep_their_order(self, others: Office) -> None:
         mine = [others.create(by="ron").public_id for _ in range(3)]
