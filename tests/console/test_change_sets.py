@@ -71,3 +71,46 @@ def test_a_viewer_sees_no_change_sets_of_others(demo: Demo, console: Console) ->
     answer = admin.post(f"{page}/remove/", follow=True).content.decode()
     (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
     assert console("vera").get(f"{address}/change/").status_code == 404
+
+
+def test_a_change_set_shows_names_and_links_instead_of_raw_json(demo: Demo, console: Console) -> None:
+    require_four_eyes(demo)
+    admin, second = console("admin"), console("second-admin")
+    sent = {"slug": "treasury", "name": "Treasury", "members": "finance-1"}
+    answer = admin.post("/console/tenancy/peoplegroup/new/", sent, follow=True).content.decode()
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
+    shown = second.get(f"{address}/change/").content.decode()
+    difference = shown[shown.index("<h2>Difference") : shown.index("<h2>Input")]
+    assert "finance-1" in difference
+    assert "pr_" not in difference
+    assert "Open the group" not in shown, "it does not exist yet"
+    assert "admin" in re.findall(r'data-title="Proposed by"><div>([^<]*)', second.get(LIST).content.decode())
+    published = second.post(f"{address}/publish/", {"digest": _digest(shown)}, follow=True).content.decode()
+    assert "Open the group" in published
+    items = {"items": "Initech\nHydra"}
+    answer = admin.post("/console/policies/list/sanctioned_vendors/change-items/", items, follow=True).content.decode()
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
+    shown = second.get(f"{address}/change/").content.decode()
+    assert "replay" not in shown[shown.index("<h2>Difference") : shown.index("<h2>Input")]
+
+
+def test_the_publisher_of_an_invitation_finds_its_link(demo: Demo, console: Console) -> None:
+    require_four_eyes(demo)
+    admin, second = console("admin"), console("second-admin")
+    sent = {"name": "hugo", "kind": "human", "roles": ["approver"]}
+    answer = admin.post("/console/tenancy/membership/new/", sent, follow=True).content.decode()
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
+    shown = second.get(f"{address}/change/").content.decode()
+    published = second.post(f"{address}/publish/", {"digest": _digest(shown)}, follow=True).content.decode()
+    (member,) = re.findall(r't-primary" href="(/console/tenancy/membership/pr_\w+/)change/"', published)
+    assert "One-time link" not in admin.get(f"{address}/change/").content.decode()
+    assert "show-invitation-link" not in admin.get(f"{member}change/").content.decode()
+    assert admin.post(f"{member}show-invitation-link/").status_code == 404
+    assert "show-invitation-link" in second.get(f"{member}change/").content.decode()
+    assert "/console/invitations/" in second.post(f"{member}show-invitation-link/").content.decode()
+    assert "One-time link" not in second.get(f"{address}/change/").content.decode()
+
+
+def _digest(page: str) -> str:
+    (digest,) = re.findall(r'name="digest" value="(\w{64})"', page)
+    return digest

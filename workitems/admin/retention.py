@@ -107,6 +107,7 @@ class LegalHoldAdmin(TenantAdmin):
     def page(self, row: LegalHold, *, ctx: ActingContext) -> dict[str, Any]:
         people = {user.id: user for user in User.objects.filter(id__in=[row.set_by, row.lifted_by])}
         return {
+            "forms": [],
             "may_lift": row.lifted_at is None and ctx.is_person and is_steward(ctx),
             "criteria": _criteria(row),
             "set_by": people.get(row.set_by) or "the instance",  # type: ignore[arg-type]

@@ -30,11 +30,20 @@ def link_shown(call: Call, person: User, purpose: LinkPurpose, *, page: str) -> 
     name = "admin:invitation" if purpose is LinkPurpose.INVITATION else "admin:password_reset_link"
     shows = {
         "secret": call.request.build_absolute_uri(reverse(name, args=[token])),
-        "advice": f"Pass the link to {person.username} on a safe way. Whoever opens it first controls the account. "
-        "The account depends on you until an independent steward confirms it.",
+        "advice": f"Give the link to {person.username} over a channel that you trust. Whoever opens it first "
+        "controls the account. The account depends on you until an independent steward confirms it.",
         "onward": page,
     }
     return Done("The link is ready", shows=shows)
+
+
+def purpose_to_show(person: User, *, ctx: ActingContext) -> LinkPurpose | None:
+    """Return the purpose of a link of `person` that `ctx` made and has not shown yet; None without one."""
+    for purpose in LinkPurpose:
+        link = unused_link(person, purpose, tenant_id=ctx.tenant_id)
+        if link is not None and link.can_be_shown_to(ctx.principal_id):
+            return purpose
+    return None
 
 
 def _sent(link: AccountLink) -> str:
@@ -64,7 +73,7 @@ class AccountLinkAdmin(TenantAdmin):
         Column("Purpose", lambda link: link.get_purpose_display()),
         Column("State", lambda link: html.badge(state_of_link(link))),
         Column("Sent", _sent, is_wide=True),
-        Column("Made", lambda link: html.when(link.created_at)),
+        Column("Created", lambda link: html.when(link.created_at)),
         Column("Expires", lambda link: html.when(link.expires_at)),
     )
     about = "One-time links by which people join the tenant or set a new password. Only their digests are stored."

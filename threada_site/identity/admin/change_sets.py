@@ -6,24 +6,27 @@ import uuid
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import OuterRef, QuerySet, Subquery
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.documents import as_yaml
 from threada_site.admin.lists import Column, ListFilter, words
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.admin.text_diff import diff_rows
+from threada_site.identity.admin.account_links import purpose_to_show
+from threada_site.identity.admin.shown_change import shown_change
 from threada_site.identity.api.change_sets import ChangeSetFilters
 from threada_site.identity.change_sets.permissions import change_sets, require_independent, require_reviewer
 from threada_site.identity.change_sets.publish import MAX_REASON, change_set_with_id, publish, reject
+from threada_site.identity.passwords import RESET_OPERATION
+from threada_site.identity.selectors import principals_of_tenant
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.models import User
 
-OPERATOR = "the operator of the instance"
+OPERATOR = "operator"
 
 
 @admin.register(ChangeSet)
@@ -34,6 +37,7 @@ class ChangeSetAdmin(TenantAdmin):
         Column("Change", lambda row: row.title, is_wide=True),
         Column("Status", lambda row: html.badge(row.status)),
         Column("Rule", lambda row: row.rule),
+        Column("Proposed by", lambda row: row.proposer or OPERATOR),
         Column("Proposed", lambda row: html.when(row.proposed_at)),
     )
     filters = (ListFilter("status", "Status", choices=words(ChangeSetStatus)),)
@@ -44,7 +48,8 @@ class ChangeSetAdmin(TenantAdmin):
     page_template = "identity/change_set.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        return change_sets(ctx)
+        proposer = User.objects.filter(id=OuterRef("proposed_by")).values("username")[:1]
+        return change_sets(ctx).annotate(proposer=Subquery(proposer))
 
     def page_title(self, row: ChangeSet) -> str:
         return row.title
@@ -52,7 +57,7 @@ class ChangeSetAdmin(TenantAdmin):
     def page(self, row: ChangeSet, *, ctx: ActingContext) -> dict[str, Any]:
         parties = [uuid.UUID(party) for party in row.parties]
         known = {person for person in (row.proposed_by, row.closed_by, *parties) if person}
-        names: dict[Any, str] = {user.id: str(user) for user in User.objects.filter(id__in=known)}
+        names: dict[Any, str] = {user.id: user.username for user in User.objects.filter(id__in=known)}
         is_open = row.status == ChangeSetStatus.PROPOSED
         why_not = _why_not(row, ctx=ctx) if is_open else ""
         is_own = row.proposed_by == ctx.principal_id
@@ -60,7 +65,8 @@ class ChangeSetAdmin(TenantAdmin):
             "proposed_by": names.get(row.proposed_by, OPERATOR),
             "closed_by": names.get(row.closed_by, OPERATOR),
             "parties": ", ".join(names[party] for party in parties if party in names),
-            "lines": diff_rows(_text(row.before), _text(row.after)),
+            "change": shown_change(row),
+            "link_of": _person_with_link(row, ctx=ctx),
             "arguments": as_yaml(row.arguments),
             "is_open": is_open,
             "is_own": is_own,
@@ -96,5 +102,16 @@ def _why_not(row: ChangeSet, *, ctx: ActingContext) -> str:
     return ""
 
 
-def _text(state: Any) -> str:
-    return "" if state is None else as_yaml(state)
+def _person_with_link(row: ChangeSet, *, ctx: ActingContext) -> User | None:
+    """Return the person whose one-time link was created by the publication and can be shown to `ctx`."""
+    if row.status != ChangeSetStatus.PUBLISHED or row.closed_by != ctx.principal_id:
+        return None
+    members = principals_of_tenant(ctx.tenant_id)
+    if row.operation == "identity.add_principal":
+        person = members.filter(username=row.arguments["name"]).first()
+    elif row.operation == RESET_OPERATION:
+        principal_id = ids.parse_public_id(ids.PRINCIPAL, row.arguments["principal"])
+        person = members.filter(id=principal_id).first() if principal_id else None
+    else:
+        return None
+    return person if person is not None and purpose_to_show(person, ctx=ctx) else None

@@ -20,7 +20,7 @@ from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
 from threada_site.identity.account_links import unused_link
-from threada_site.identity.admin.account_links import link_shown
+from threada_site.identity.admin.account_links import link_shown, purpose_to_show
 from threada_site.identity.admin.roles import SCOPE_CHOICES
 from threada_site.identity.admission import add_principal
 from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
@@ -52,7 +52,7 @@ def _state_of(member: Membership) -> str:
 class MemberForm(ConsoleForm):
     intro = (
         "Adds a principal to this tenant. A person gets an invitation: a link that works once, for 72 hours, with "
-        "which the person sets the own password. Until another steward confirms the account, it depends on you."
+        "which the person sets a password. Until another steward confirms the account, it depends on you."
     )
     name = forms.CharField(label="Name", max_length=63, help_text="a to z, 0 to 9, - and _; unique in the instance.")
     kind = forms.ChoiceField(label="Kind", choices=[(kind.value, kind.value) for kind in PrincipalKind])
@@ -110,8 +110,8 @@ class OwnerForm(ConsoleForm):
 
 class InviteAgainForm(ConsoleForm):
     intro = (
-        "Makes a new link; the previous one is invalid at once. Until another steward confirms the account, it depends "
-        "on you."
+        "Creates a new link; the previous one is invalid at once. Until another steward confirms the account, it "
+        "depends on you."
     )
     email = forms.EmailField(label="Mail address", max_length=254, required=False)
 
@@ -129,7 +129,7 @@ class ResetForm(ConsoleForm):
 
 
 class ShowLinkForm(ConsoleForm):
-    intro = "The link is shown once. Pass it to the person on a safe way."
+    intro = "The link is shown once. Give it to the person over a channel that you trust."
 
 
 @admin.register(Membership)
@@ -191,12 +191,14 @@ class MembershipAdmin(TenantAdmin):
 
     def _forms_for(self, row: Membership, *, ctx: ActingContext) -> list[tuple[str, str]]:
         """Return the forms that apply to a member."""
+        to_show = purpose_to_show(row.user, ctx=ctx)
         is_human, is_accepted = row.user.kind == PrincipalKind.HUMAN, row.accepted_at is not None
         hidden = {
             "Change owner": is_human,
             "Invite again": not is_human or is_accepted,
             "Reset password": not is_human or not is_accepted or row.user_id == ctx.principal_id,
-            "Show reset link": not _has_link_to_show(row.user, ctx=ctx),
+            "Show reset link": to_show is not LinkPurpose.RESET,
+            "Show invitation link": to_show is not LinkPurpose.INVITATION,
         }
         return [form for form in self._forms(ctx, of_row=True, key=row.user.public_id) if not hidden.get(form[1])]
 
@@ -237,21 +239,28 @@ class MembershipAdmin(TenantAdmin):
         set_owner(form.row.user, form.cleaned_data["owner"], ctx=call.ctx)
         return Done("The owner is changed.")
 
-    @form_page("Invite again", form=InviteAgainForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Make link")
+    @form_page("Invite again", form=InviteAgainForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Create link")
     def invite_again(self, call: Call, form: ConsoleForm) -> Done:
         person = form.row.user
         invite_again(person, form.cleaned_data["email"], ctx=call.ctx)
         page = self.url_of(form.row)
         return link_shown(call, person, LinkPurpose.INVITATION, page=page) or Done("The invitation is on its way.")
 
-    @form_page("Reset password", form=ResetForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Ask for a reset")
+    @form_page("Reset password", form=ResetForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Propose reset")
     def reset_password(self, call: Call, form: ConsoleForm) -> Done:
         start_reset(form.row.user, ctx=call.ctx)
         return Done("The reset link can be shown.")
 
     @form_page("Show reset link", form=ShowLinkForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Show link")
     def show_reset_link(self, call: Call, form: ConsoleForm) -> Done:
-        shown = link_shown(call, form.row.user, LinkPurpose.RESET, page=self.url_of(form.row))
+        return self._show_link(call, form.row, LinkPurpose.RESET)
+
+    @form_page("Show invitation link", form=ShowLinkForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Show link")
+    def show_invitation_link(self, call: Call, form: ConsoleForm) -> Done:
+        return self._show_link(call, form.row, LinkPurpose.INVITATION)
+
+    def _show_link(self, call: Call, row: Membership, purpose: LinkPurpose) -> Done:
+        shown = link_shown(call, row.user, purpose, page=self.url_of(row))
         if shown is None:
             raise errors.NotFound
         return shown
@@ -291,11 +300,6 @@ def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
         "may_confirm": bool(dependences) and is_steward(ctx) and row.accepted_at is not None,
         "invitation": unused_link(row.user, LinkPurpose.INVITATION, tenant_id=ctx.tenant_id) if is_open else None,
     }
-
-
-def _has_link_to_show(person: User, *, ctx: ActingContext) -> bool:
-    link = unused_link(person, LinkPurpose.RESET, tenant_id=ctx.tenant_id)
-    return link is not None and link.can_be_shown_to(ctx.principal_id)
 
 
 def steward_notices(ctx: ActingContext) -> list[SafeString]:

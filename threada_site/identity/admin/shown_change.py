@@ -1,0 +1,115 @@
+"""Change of a change set as its page shows it: differences of the states, and facts about the change. Pure."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from threada_site.admin.documents import as_yaml
+from threada_site.admin.html import row_link
+from threada_site.admin.text_diff import Row, diff_rows
+from threada_site.kernel import ids
+from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
+
+type Fact = tuple[str, Any]
+
+_ENVELOPE: Final = frozenset({"state", "replay"})
+_PLAN: Final = frozenset({"plan", "states", "replay"})
+_NOT_COMPARED: Final = frozenset({"document_sha256", "applies_to_open"})
+"""Keys of a published document's state that are no part of the document."""
+_PAGES: Final = {
+    "principal": ("tenancy.membership", "member"),
+    "role": ("tenancy.role", "role"),
+    "group": ("tenancy.peoplegroup", "group"),
+    "policy_version_id": ("policies.policyversion", "policy version"),
+    "list": ("policies.list", "list"),
+    "workflow": ("policies.workflow", "workflow"),
+    "channel": ("policies.channel", "channel"),
+    "integration": ("integrations.integration", "integration"),
+    "legal_hold_id": ("workitems.legalhold", "legal hold"),
+    "decision_step_id": ("workitems.decisionstep", "decision step"),
+}
+"""Argument of an operation → model and noun of the page about the changed object."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownChange:
+    """`differences`: rows of one diff for each changed object. `facts`: label and value. `subject`: link or empty."""
+
+    differences: list[list[Row]]
+    facts: list[Fact]
+    subject: Any
+
+
+def shown_change(change_set: ChangeSet) -> ShownChange:
+    """Return the change of a change set in the form that its page shows."""
+    before: Any = change_set.before
+    after: Any = change_set.after
+    is_published = change_set.status == ChangeSetStatus.PUBLISHED
+    if isinstance(after, Mapping) and set(after) == _PLAN:
+        pairs = list(zip(before["states"], after["states"], strict=True))
+        facts: list[Fact] = [("Documents", _planned(after["plan"]))]
+    else:
+        pairs, facts = [(before, after)], _facts(after)
+    states = [(_state(old), _state(new)) for old, new in pairs]
+    return ShownChange(
+        differences=[rows for old, new in states if (rows := diff_rows(_text(old), _text(new)))],
+        facts=facts,
+        subject=_subject(change_set.arguments) if any(new if is_published else old for old, new in states) else "",
+    )
+
+
+def _planned(plan: list[dict[str, str]]) -> str:
+    return ", ".join(f"{entry['kind']} {entry['name']} ({entry['change']})" for entry in plan)
+
+
+def _facts(after: Any) -> list[Fact]:
+    if not isinstance(after, Mapping) or set(after) != _ENVELOPE:
+        return []
+    state, replay = after["state"], after["replay"]
+    facts: list[Fact] = [("Replay", _replay(replay))] if isinstance(replay, Mapping) else []
+    if isinstance(state, Mapping) and "applies_to_open" in state:
+        facts.append(("Applies to open work items", "yes" if state["applies_to_open"] else "no"))
+    return facts
+
+
+def _replay(replay: Mapping[str, Any]) -> Any:
+    """Return a link to the report of a replay, with its counts."""
+    counts = f"{replay.get('replayed')} replayed, {replay.get('flipped')} different, "
+    return row_link(
+        "policies.policyreplay", replay.get("replay"), f"{counts}{replay.get('not_replayable')} not replayable"
+    )
+
+
+def _state(described: Any) -> Any:
+    """Return the state without its replay, and with lists of names instead of maps from names to ids."""
+    if isinstance(described, Mapping) and {"state"} <= set(described) <= _ENVELOPE:
+        described = described["state"]
+    if isinstance(described, Mapping) and "document" in described:
+        described = {key: value for key, value in described.items() if key not in _NOT_COMPARED}
+    return _named(described)
+
+
+def _named(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_named(entry) for entry in value]
+    if not isinstance(value, Mapping):
+        return value
+    if value and all(isinstance(one, str) and ids.parse_public_id(ids.PRINCIPAL, one) for one in value.values()):
+        return sorted(value)
+    return {key: _named(entry) for key, entry in value.items()}
+
+
+def _subject(arguments: Mapping[str, Any]) -> Any:
+    """Return a link to the page of the object that the arguments name; empty for none."""
+    for argument, (model, noun) in _PAGES.items():
+        if isinstance(key := arguments.get(argument), str):
+            key = ids.public_id(ids.POLICY_VERSION, uuid.UUID(key)) if argument == "policy_version_id" else key
+            return row_link(model, key, f"Open the {noun}")
+    return ""
+
+
+def _text(state: Any) -> str:
+    return "" if state is None or state == {} else as_yaml(state)
