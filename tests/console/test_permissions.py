@@ -72,3 +72,13 @@ def test_a_sent_form_shows_nothing_without_its_scope(demo: Demo, console: Any) -
         assert not {"tenant_admin", "policy_publisher", "payment_run"} & set(re.findall(r"\w+", text)), address
     with unit_of_work(demo.tenant.id):
         assert Receipt.objects.filter(kind="request.refused", reason_codes=["scope_missing"]).count() == 4
+
+
+def test_a_requester_is_told_that_lists_show_own_work_items(demo: Demo, console: Any) -> None:
+    make_principal(demo.tenant, "clerk", roles=["requester"])
+    lists = ("workitems/workitem/", "workitems/decisionstep/", "integrations/execution/", "")
+    for name, is_told in (("clerk", True), ("finance-1", False)):
+        client = console(name)
+        for page in lists:
+            shown = client.get(f"/console/{page}").content.decode()
+            assert ("Your roles show your own work items" in shown) is is_told, (name, page)

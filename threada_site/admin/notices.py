@@ -6,7 +6,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, Scope, Visibility
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
 
 
@@ -17,3 +17,10 @@ def policy_notices(ctx: ActingContext) -> list[SafeString]:
     address = reverse("admin:tenancy_foureyesrule_changelist")
     said = 'One person alone can publish policies in this tenant. <a class="t-link" href="{}">Require four eyes</a>.'
     return [format_html(said, address)]
+
+
+def visibility_notices(ctx: ActingContext) -> list[SafeString]:
+    """Return a line for readers whose roles limit them to their own work items."""
+    if ctx.visibility != Visibility.OWN:
+        return []
+    return [SafeString("Your roles show your own work items and those that name you, not all of the tenant.")]

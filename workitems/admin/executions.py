@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from integrations import selectors as integration_selectors
@@ -23,6 +24,7 @@ from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.notices import visibility_notices
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import REASONS
@@ -124,6 +126,9 @@ class ExecutionAdmin(TenantAdmin):
 
     def get_queryset(self, request: Any) -> QuerySet[Any]:
         return selectors.executions(request.acting_context).defer("input", "result", "failure_detail")
+
+    def notices(self, ctx: ActingContext) -> list[SafeString]:
+        return visibility_notices(ctx)
 
     def page_title(self, row: Execution) -> str:
         return f"execution of {row.action} on {row.integration}"

@@ -19,6 +19,7 @@ from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.notices import visibility_notices
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.strict import parse_json
@@ -74,6 +75,9 @@ class WorkItemAdmin(TenantAdmin):
         if item is None:
             raise Http404("There is no such work item in this tenant.")
         return item
+
+    def notices(self, ctx: ActingContext) -> list[SafeString]:
+        return visibility_notices(ctx)
 
     def page_title(self, row: WorkItem) -> str:
         return f"work item {row.public_id}"

@@ -10,12 +10,14 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.safestring import SafeString
 from django.views.decorators.http import require_POST, require_safe
 
 from threada_site.admin import html
 from threada_site.admin.actions import ActionSpec, Call, Done, action, press, sentences
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin, context_of
+from threada_site.admin.notices import visibility_notices
 from threada_site.admin.reauthentication import reauthenticate
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
@@ -92,6 +94,9 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         if step is None:
             raise Http404("There is no such decision in this tenant.")
         return step
+
+    def notices(self, ctx: ActingContext) -> list[SafeString]:
+        return visibility_notices(ctx)
 
     def page_title(self, row: DecisionStep) -> str:
         return f"{row.kind} {row.public_id}"
