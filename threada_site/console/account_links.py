@@ -139,14 +139,16 @@ def reset_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
         time.sleep(max(0.0, SECONDS_TO_ANSWER - (time.monotonic() - begun)))
         message = "If this account has a confirmed mail address, a link to set a new password is on its way there."
         return _done(request, frame, message, None, title="Reset password")
+    has_mail = mail_is_set_up()
     context = {
         **frame,
         "title": "Reset password",
         "form": form,
         "about": "The link goes to the mail address that the person confirmed. Without one, ask a tenant administrator."
-        if mail_is_set_up()
+        if has_mail
         else "This instance cannot send mail. Ask a tenant administrator or the operator of the instance.",
-        "submit": "Send link",
+        "submit": "Send link" if has_mail else "",
+        "is_done": not has_mail,
     }
     return render(request, TEMPLATE, context, status=422 if is_sent else 200)
 
