@@ -187,3 +187,17 @@ def test_the_password_of_another_person_is_no_field(demo: Demo, console: Console
     browser.post("/console/tenancy/membership/new/", {**PERSON, "password": PASSWORD})
     assert not User.objects.get(username="nora").has_usable_password()
     assert "password" not in browser.get("/console/tenancy/membership/new/").context["form"].fields
+
+
+def test_a_reset_page_without_a_mail_server_offers_no_form(demo: Demo) -> None:
+    page = Client().get("/console/password-reset/").content.decode()
+    assert "This instance cannot send mail." in page
+    assert "Send link" not in page
+    assert "Continue to sign-in" in page
+
+
+def test_a_member_page_shows_who_issued_each_credential(demo: Demo, console: Console) -> None:
+    with unit_of_work(demo.tenant.id):
+        client = User.objects.get(username="demo-client")
+    page = console("admin").get(f"/console/tenancy/membership/{client.public_id}/change/").content.decode()
+    assert "issued by operator" in page

@@ -5,7 +5,6 @@ from __future__ import annotations
 from itertools import combinations
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.contrib.auth.models import Group
 from django.db.models import Prefetch, QuerySet
@@ -21,11 +20,21 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
 from threada_site.identity.account_links import unused_link
 from threada_site.identity.admin.account_links import link_shown, purpose_to_show
-from threada_site.identity.admin.roles import SCOPE_CHOICES
+from threada_site.identity.admin.credentials import issuer_of
+from threada_site.identity.admin.member_forms import (
+    InviteAgainForm,
+    MemberForm,
+    ObjectScopesForm,
+    OwnerForm,
+    ResetForm,
+    RolesForm,
+    ShowLinkForm,
+    roles_of,
+)
 from threada_site.identity.admission import add_principal
 from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
 from threada_site.identity.invitations import invite_again, withdraw_invitation
-from threada_site.identity.object_grants import object_named, object_slugs, scopes_by_object, set_object_scopes
+from threada_site.identity.object_grants import object_named, scopes_by_object, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.passwords import start_reset
 from threada_site.identity.principals import remove_member
@@ -39,97 +48,10 @@ from threada_site.tenancy.independence import are_independent, read_controllers
 from threada_site.tenancy.models import Membership, User
 
 
-def _roles_of(member: Membership) -> list[str]:
-    return sorted(group.role.slug for group in member.user.groups.all())
-
-
 def _state_of(member: Membership) -> str:
     if not member.user.is_active:
         return "inactive"
     return "active" if member.accepted_at is not None else "invited"
-
-
-class MemberForm(ConsoleForm):
-    intro = (
-        "Adds a principal to this tenant. A person gets an invitation: a link that works once, for 72 hours, with "
-        "which the person sets a password. Until another steward confirms the account, it depends on you."
-    )
-    name = forms.CharField(label="Name", max_length=63, help_text="a to z, 0 to 9, - and _; unique in the instance.")
-    kind = forms.ChoiceField(label="Kind", choices=[(kind.value, kind.value) for kind in PrincipalKind])
-    display_name = forms.CharField(label="Display name", max_length=200, required=False)
-    roles = forms.MultipleChoiceField(label="Roles", required=False, widget=forms.CheckboxSelectMultiple)
-    owner = forms.CharField(
-        label="Owner",
-        max_length=63,
-        required=False,
-        help_text="The name of the person who answers for an agent or a service. Leave empty for people.",
-    )
-    email = forms.EmailField(
-        label="Mail address",
-        max_length=254,
-        required=False,
-        help_text="For a person: the invitation is mailed there, if this instance has a mail server.",
-    )
-
-    def prepare(self) -> None:
-        slugs = selectors.roles_of_tenant(self.ctx.tenant_id).values_list("slug", flat=True)
-        self.fields["roles"].choices = [(slug, slug) for slug in slugs]  # type: ignore[attr-defined]
-
-
-class RolesForm(ConsoleForm):
-    intro = "Permissions change at once, also for tokens in use."
-    roles = forms.MultipleChoiceField(label="Roles", required=False, widget=forms.CheckboxSelectMultiple)
-
-    def prepare(self) -> None:
-        slugs = selectors.roles_of_tenant(self.ctx.tenant_id).values_list("slug", flat=True)
-        self.fields["roles"].choices = [(slug, slug) for slug in slugs]  # type: ignore[attr-defined]
-        self.initial = {"roles": _roles_of(self.row)}
-
-
-class ObjectScopesForm(ConsoleForm):
-    intro = "Sets the scopes on one workflow or integration, besides those of the roles. None selected: withdraws all."
-    on = forms.ChoiceField(label="Workflow or integration")
-    scopes = forms.MultipleChoiceField(
-        label="Scopes", required=False, choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple
-    )
-
-    def prepare(self) -> None:
-        named = sorted(object_slugs(self.ctx.tenant_id).values())
-        self.fields["on"].choices = [(f"{kind}:{slug}", f"{kind} {slug}") for kind, slug in named]  # type: ignore[attr-defined]
-
-
-class OwnerForm(ConsoleForm):
-    intro = "The owner cannot decide on requests of the agent, unless a rule says exclude: []."
-    owner = forms.CharField(
-        label="Owner", max_length=63, required=False, help_text="The name of a person; empty for nobody."
-    )
-
-    def prepare(self) -> None:
-        self.initial = {"owner": self.row.owner.username if self.row.owner else ""}
-
-
-class InviteAgainForm(ConsoleForm):
-    intro = (
-        "Creates a new link; the previous one is invalid at once. Until another steward confirms the account, it "
-        "depends on you."
-    )
-    email = forms.EmailField(label="Mail address", max_length=254, required=False)
-
-    def prepare(self) -> None:
-        link = unused_link(self.row.user, LinkPurpose.INVITATION, tenant_id=self.ctx.tenant_id)
-        self.initial = {"email": link.address if link else ""}
-
-
-class ResetForm(ConsoleForm):
-    intro = (
-        "For a person without a confirmed mail address. A second, independent steward must publish this change and "
-        "then sees a link once, here on this page. The account depends on both of you until it is confirmed. The "
-        "person's sessions end when the link is used."
-    )
-
-
-class ShowLinkForm(ConsoleForm):
-    intro = "The link is shown once. Give it to the person over a channel that you trust."
 
 
 @admin.register(Membership)
@@ -140,7 +62,7 @@ class MembershipAdmin(TenantAdmin):
     columns = (
         Column("Name", lambda member: member.user.username),
         Column("Kind", lambda member: member.user.kind),
-        Column("Roles", lambda member: html.tags(_roles_of(member)) or "none", is_wide=True),
+        Column("Roles", lambda member: html.tags(roles_of(member)) or "none", is_wide=True),
         Column("State", lambda member: html.badge(_state_of(member))),
         Column("Member since", lambda member: html.when(member.created_at)),
     )
@@ -178,10 +100,12 @@ class MembershipAdmin(TenantAdmin):
             "principal": row.user,
             "owner": row.owner,
             "groups": selectors.groups_of_member(row),
-            "roles": _roles_of(row),
+            "roles": roles_of(row),
             "scopes": sorted(scope.value for scope in permissions.scopes),
             "object_scopes": scopes_by_object(row.user, tenant_id=ctx.tenant_id),
-            "credentials": credentials[:50] if steward or row.user_id == ctx.principal_id else None,
+            "credentials": [(one, issuer_of(one)) for one in credentials[:50]]
+            if steward or row.user_id == ctx.principal_id
+            else None,
             "forms": self._forms_for(row, ctx=ctx) if steward else [],
             "state": _state_of(row),
             **(_account(row, ctx=ctx) if row.user.kind == PrincipalKind.HUMAN else {}),

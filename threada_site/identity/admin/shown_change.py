@@ -1,4 +1,4 @@
-"""Change of a change set as its page shows it: differences of the states, and facts about the change. Pure."""
+"""Change of a change set as its page shows it: differences of the states, and facts about the change."""
 
 from __future__ import annotations
 
