@@ -62,7 +62,7 @@ def busy_tenant(demo: Demo) -> Busy:
     stopped = demo.api("admin").post("/freezes", {"scope": {}, "reason": "A drill."}).json()["freeze_id"]
     assert demo.api("admin").post(f"/freezes/{stopped}/lift", {}).status_code == 200
     demo.wait()
-    sign_in_place(demo.tenant)
     (overlay, *_) = demo.api("admin").get("/overlays").json()["data"]
     propose_removal(demo.tenant, overlay["overlay_id"])
+    sign_in_place(demo.tenant)
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

@@ -22,7 +22,7 @@ LISTS = sorted(f"{model._meta.app_label}_{model._meta.model_name}" for model in 
 BIG = ("workitems_workitem", "workitems_decisionstep", "integrations_execution", "telemetry_receipt")
 LIST_STATEMENTS = 15
 ROW_STATEMENTS = 23
-DASHBOARD_STATEMENTS = 17
+DASHBOARD_STATEMENTS = 16
 
 
 def statements(browser: Client, address: str) -> list[str]:

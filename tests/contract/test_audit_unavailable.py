@@ -21,7 +21,15 @@ from threada_site.database.roles import APP, OWNER
 CHANGING = [operation for operation in in_tenants() if operation.method != "GET"]
 ANSWERED_WITHIN_S: Final = 2.0
 # These operations only read or find nothing to do, so they write no receipt.
-ASKING: Final = {"validatePolicyVersion", "testIntegration", "releaseDecisionStep", "replayExecutions"}
+ASKING: Final = {
+    "validatePolicyVersion",
+    "testIntegration",
+    "releaseDecisionStep",
+    "replayExecutions",
+    "withdrawWorkflowGrants",
+    "withdrawIntegrationGrants",
+    "consentToDelegation",
+}
 # Bodies for operations whose example body would change nothing.
 BODIES: Final = {"putDelivery": {"delivery_id": "one-more", "target": "file"}}
 

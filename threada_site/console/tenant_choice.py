@@ -43,7 +43,7 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
     if slug is None:
         return None
     try:
-        ctx = console_context(user, slug, request.correlation_id)  # type: ignore[attr-defined]
+        ctx = console_context(user, slug, request.correlation_id, choices=choices)  # type: ignore[attr-defined]
     except (errors.TenantMismatch, errors.PrincipalInactive):
         request.session.pop(_SESSION_KEY, None)
         return None

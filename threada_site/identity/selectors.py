@@ -51,14 +51,17 @@ def is_member_somewhere(user: User) -> bool:
     return bool(found)
 
 
-def console_context(user: User, tenant_slug: str, correlation_id: str) -> ActingContext:
+def console_context(
+    user: User, tenant_slug: str, correlation_id: str, *, choices: list[TenantChoice] | None = None
+) -> ActingContext:
     """Return the acting context of `user` in the console, with all permissions. Needs no unit of work.
 
+    `choices` are the tenants of the user, if the caller has read them.
     Raise `PrincipalInactive` for an inactive user and `TenantMismatch` for an inactive tenant or a non-member.
     """
     if not user.is_active:
         raise errors.PrincipalInactive
-    chosen = next((tenant for tenant in tenants_of_person(user) if tenant.slug == tenant_slug), None)
+    chosen = next((tenant for tenant in choices or tenants_of_person(user) if tenant.slug == tenant_slug), None)
     if chosen is None:
         raise errors.TenantMismatch("You are not a member of this tenant. Choose another one.")
     permissions = permissions_of_principal(user.id, tenant_id=chosen.tenant_id)

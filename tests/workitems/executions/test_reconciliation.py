@@ -58,7 +58,7 @@ def crew(office: Office) -> Office:
     rolf may request on behalf of others.
     """
     for name in ("olga", "sue", "bo"):
-        office.join(name)
+        office.join(name, roles=("operator",))
     office.join("rolf", roles=("tenant_admin",))
     office.join("agent", kind="agent")
     office.join("service", kind="service")

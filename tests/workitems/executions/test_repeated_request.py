@@ -145,7 +145,7 @@ def test_an_amended_execution_is_compared_with_the_input_it_was_requested_with(s
 
 
 def test_keys_are_separate_for_each_principal(shop: Office) -> None:
-    shop.join("rolf")
+    shop.join("rolf", roles=("operator",))
     item = shop.decided()
     first = execute(shop, check(item))
     run_jobs()

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from policies.language.approvals import Leaf
 from tests.workitems.office import RULES, Office
-from tests.workitems.steps.test_escalation import escalate
+from tests.workitems.steps.test_escalation import escalate_outside
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from workitems import selectors
@@ -60,7 +60,7 @@ def test_it_waits_for_no_agent_and_nobody_with_a_part(office: Office) -> None:
 
 def test_it_waits_for_whom_it_is_escalated_to(office: Office) -> None:
     _, step, _ = office.awaiting()
-    escalate(office, step, by="ada", to=Leaf("user", "vera"))
+    escalate_outside(office, step, Leaf("user", "vera"))
     assert waiting_for(office, "vera") == {step.id}
 
 
