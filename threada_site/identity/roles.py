@@ -6,7 +6,7 @@ A role is a row, an auth group named `<tenant>:<role>`, and the group's object p
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Any, Final
 
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
@@ -29,6 +29,7 @@ from threada_site.tenancy.authority_models import GrantKind
 from threada_site.tenancy.models import Membership, Role, Tenant, User
 
 _MOST_NAMED: Final = 10
+_MOST_SHOWN: Final = 100
 _ON_CASES: Final = frozenset(
     {
         Scope.WORKITEMS_READ,
@@ -54,12 +55,13 @@ def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> R
         return _role(slug, ctx=ctx)
     if Role.objects.filter(tenant_id=ctx.tenant_id, slug=slug, visibility=Visibility.OWN).exists():
         _check_scopes_on_own_cases(slug, scopes)
+    holders = _holders(slug, ctx=ctx)
     require_second_steward(
         "define_role",
         f"Set the scopes of the role {slug}",
         {"role": slug, "scopes": wanted},
-        before=None if before is None else {slug: sorted(scope.value for scope in before)},
-        after={slug: wanted},
+        before=None if before is None else {slug: sorted(scope.value for scope in before), **holders},
+        after={slug: wanted, **holders},
         ctx=ctx,
     )
     (role,) = write_roles({slug: scopes}, ctx=ctx)
@@ -216,6 +218,13 @@ def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingCo
     )
     record_role_scopes(scopes_by_role, ctx=ctx)
     return list(Role.objects.filter(tenant_id=ctx.tenant_id, slug__in=names).order_by("slug"))
+
+
+def _holders(slug: str, *, ctx: ActingContext) -> dict[str, Any]:
+    """Return who holds a role, as a change set shows it: the number, and the first names. Empty if nobody does."""
+    found = User.objects.filter(groups__role__tenant_id=ctx.tenant_id, groups__role__slug=slug).order_by("username")
+    names = list(found.values_list("username", flat=True))
+    return {"held by": {"principals": len(names), "first": names[:_MOST_SHOWN]}} if names else {}
 
 
 def _check_scopes_on_own_cases(slug: str, scopes: frozenset[Scope]) -> None:

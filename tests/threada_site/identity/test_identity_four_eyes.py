@@ -236,6 +236,8 @@ class TestGate:
         assert added.before is None
         assert added.after["sync"]["owner"] == "cleo"
         assert added.after["sync"]["roles"] == {"tenant_admin": sorted(scope.value for scope in ALL_SCOPES)}
+        widened = proposed(tenant, changes["widen a role"], acting(tenant, ada))
+        assert widened.after["held by"] == {"principals": 1, "first": ["cleo"]}
 
 
 class TestEnding:
