@@ -169,9 +169,17 @@ def end_membership(principal: User, *, ctx: ActingContext) -> None:
     A principal without memberships loses its password, so that a password known here is not valid in another tenant
     later. The caller has checked permissions and confirmation.
     """
-    removed, _ = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).delete()
-    if not removed:
+    membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=principal).first()
+    if membership is None:
         return
+    if principal.kind != PrincipalKind.HUMAN:  # what it did stays theirs
+        for controller, reason in (
+            (membership.owner_id, DependenceReason.OWNED),
+            (membership.added_by, DependenceReason.CREATED),
+        ):
+            if controller is not None:
+                record_dependence(principal, reason, on=controller, ctx=ctx)
+    membership.delete()
     for purpose in LinkPurpose:
         withdraw_links(principal, purpose, ctx=ctx)
     groups = list(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", flat=True))

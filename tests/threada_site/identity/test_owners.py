@@ -9,6 +9,7 @@ from tests.threada_site.identity.test_commands import Manage, Said, credential, 
 from tests.threada_site.identity.test_services import kinds, last_body
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.owners import set_owner
+from threada_site.identity.principals import remove_member
 from threada_site.kernel import errors
 from threada_site.tenancy.independence import read_controllers_of_principals
 from threada_site.tenancy.models import Membership, Tenant, User
@@ -60,6 +61,13 @@ def test_an_owner_who_is_replaced_by_one_steward_still_controls_the_agent(
         set_owner(agent, "ada", ctx=acting(tenant, ada))
         set_owner(agent, "", ctx=acting(tenant, ada))
         assert read_controllers_of_principals(tenant.id, [agent.id]) == {agent.id: {ann.id, ada.id}}
+
+
+def test_the_owner_of_a_removed_agent_still_controls_it(tenant: Tenant, agent: User, ann: User) -> None:
+    own(tenant, agent, "ann")
+    with unit_of_work(tenant.id):
+        remove_member(agent, ctx=acting_system(tenant))
+        assert read_controllers_of_principals(tenant.id, [agent.id]) == {agent.id: {ann.id}}
 
 
 def test_owner_must_be_a_human_member(tenant: Tenant, other_tenant: Tenant, agent: User, ann: User) -> None:
