@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from integrations import selectors as integration_selectors
 from integrations.freezes.scope import FreezeScope
-from integrations.models import Freeze
+from integrations.models import Execution, Freeze
 from policies import selectors as policy_selectors
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
@@ -73,6 +73,12 @@ class EndFourEyesForm(ConsoleForm):
     )
 
 
+def _readable(rows: list[Execution], *, ctx: ActingContext) -> list[Execution]:
+    """Return those of `rows` that the context may read."""
+    readable = set(selectors.executions(ctx).filter(id__in=[row.id for row in rows]).values_list("id", flat=True))
+    return [row for row in rows if row.id in readable]
+
+
 @admin.register(Freeze)
 class FreezeAdmin(TenantAdmin):
     id_prefix = ids.FREEZE
@@ -110,8 +116,8 @@ class FreezeAdmin(TenantAdmin):
             "four_eyes": four_eyes,
             "may_lift": may_lift,
             "needs_another": is_permitted and not may_lift,
-            "in_flight": [] if row.lifted_at else in_flight(row),
-            "held": executions_blocked_by(row),
+            "in_flight": [] if row.lifted_at else _readable(in_flight(row), ctx=ctx),
+            "held": _readable(executions_blocked_by(row), ctx=ctx),
             "set_by": _name(row.set_by),
             "lifted_by": _name(row.lifted_by),
         }

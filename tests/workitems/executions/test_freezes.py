@@ -15,6 +15,8 @@ from django.db import IntegrityError, connection, transaction
 from integrations.executions.lease import Lease, acquire_lease
 from integrations.freezes.scope import FreezeScope, frozen_since, moved
 from integrations.models import Attempt, Execution, Freeze
+from policies.models import Workflow
+from tests.console.sign_in import sign_in
 from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.races import after, rounds_until
@@ -22,9 +24,10 @@ from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
+from threada_site.identity.object_grants import grant_scope_on
 from threada_site.identity.owners import set_owner
 from threada_site.kernel import clock, errors
-from threada_site.kernel.context import EntryPoint
+from threada_site.kernel.context import EntryPoint, Scope
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES
 from threada_site.tenancy.models import Tenant
 from workitems.executions.freezes import lift_freeze, set_freeze
@@ -91,6 +94,21 @@ def test_what_is_frozen_is_not_sent_until_it_is_lifted(office: Office, bank: Rec
         "execution.executed",
         "execution.succeeded",
     ]
+
+
+def test_its_page_names_only_executions_that_the_reader_may_read(office: Office, bank: Receiver) -> None:
+    office.upsert_workflow("travel")
+    office.join("reader", roles=())
+    with unit_of_work(office.tenant.id):
+        travel = Workflow.objects.get(slug="travel")
+        grant_scope_on(office.people["reader"], Scope.WORKITEMS_READ, travel, ctx=office.system)
+    row = freeze(office, FreezeScope())
+    execution = office.execute(office.decided()).execution
+    run_jobs()
+    assert office.execution(execution).blocked_by_freeze_id == row.id
+    page = f"/console/integrations/freeze/{row.public_id}/change/"
+    assert execution.public_id in sign_in(office.people["wim"]).get(page).content.decode()
+    assert execution.public_id not in sign_in(office.people["reader"]).get(page).content.decode()
 
 
 @pytest.mark.parametrize("scope", ELSEWHERE, ids=str)
