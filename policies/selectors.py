@@ -246,7 +246,8 @@ def decision_for(decision_id: uuid.UUID, *, ctx: ActingContext) -> PolicyDecisio
     if decision is None or (reads_tenant and ctx.visibility is Visibility.TENANT):
         return decision
     granted = all_workflows(ctx).filter(id__in=ctx.granted_workflows(Scope.WORKITEMS_READ))
-    is_readable = granted.filter(slug=stored_facts(decision)["item"]["workflow"]).exists() or (
+    workflow = stored_facts(decision).get("item", {}).get("workflow", "")  # retention removes it
+    is_readable = granted.filter(slug=workflow).exists() or (
         reads_tenant and rows.filter(Names("work_item_id", ctx.principal_id)).exists()
     )
     return decision if is_readable else None

@@ -105,7 +105,10 @@ def test_what_is_left_of_an_emptied_case_can_be_read_and_not_executed(office: Of
     with unit_of_work(office.tenant.id):
         decision = PolicyDecision.objects.filter(work_item_id=old.id).first()
         assert decision is not None
-    assert api.get(f"/policy-decisions/{decision.public_id}").json()["facts"] == {"erased": "retention"}
+    office.join("ron")
+    read = f"/policy-decisions/{decision.public_id}"
+    assert [office.api(name).get(read).json()["facts"] for name in ("fay", "rita")] == [{"erased": "retention"}] * 2
+    assert office.api("ron").get(read).status_code == 404
     assert len(api.get(f"/work-items/{old.public_id}/timeline").json()["data"]) > 5
     with pytest.raises(errors.ContentsRemoved):
         office.execute(old)
