@@ -40,7 +40,7 @@ class PolicyReplayAdmin(TenantAdmin):
         Column("Replayed", lambda replay: f"{replay.replayed:,}"),
         Column("Different", lambda replay: f"{replay.flipped:,}"),
         Column("Not replayable", lambda replay: f"{replay.not_replayable:,}"),
-        Column("Asked for", lambda replay: html.when(replay.created_at)),
+        Column("Requested", lambda replay: html.when(replay.created_at)),
     )
     about = "Comparisons of a policy version with recorded decisions. Start one on the page of a policy version."
     nothing_yet = "There is no replay. Open a policy version and replay recorded decisions."

@@ -63,8 +63,9 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
     def page(self, row: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
         rows = EmergencyPublication.objects.filter(tenant_id=ctx.tenant_id, version=row)
         emergency = rows.order_by("-id").first()
-        known = (row.created_by, row.published_by, row.retired_by, *row.written_by)
-        people = {person for person in (*known, emergency and emergency.closed_by) if person}
+        announced = (emergency.published_by, emergency.closed_by) if emergency else ()
+        known = (row.created_by, row.published_by, row.retired_by, *row.written_by, *announced)
+        people = {person for person in known if person}
         names: dict[Any, str] = {user.id: str(user) for user in User.objects.filter(id__in=people)}
         is_draft = row.status == "draft"
         may_publish = ctx.allows(Scope.POLICIES_PUBLISH)
@@ -78,6 +79,8 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             "retired_by": names.get(row.retired_by, "the instance"),
             "writers": ", ".join(names[writer] for writer in row.written_by if writer in names),
             "emergency": emergency,
+            "announced_by": names.get(emergency.published_by, "the instance") if emergency else "",
+            "is_announced": emergency is not None and emergency.status == EmergencyStatus.ANNOUNCED,
             "closed_by": names.get(emergency.closed_by, "the instance") if emergency else "",
             "may_settle": emergency is not None and emergency.status in _UNCONFIRMED and may_publish,
             "is_own": emergency is not None and emergency.published_by == ctx.principal_id,

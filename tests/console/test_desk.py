@@ -209,3 +209,12 @@ def test_an_empty_batch_is_refused(query: str, demo: Demo, console: Console) -> 
 
 def test_a_batch_accepts_only_post(demo: Demo, console: Console) -> None:
     assert console("finance-1").get(VOTE).status_code == 405
+
+
+def test_the_desk_links_a_sensitive_case_without_its_contents(demo: Demo, console: Console) -> None:
+    payload = {"vendor": "Acme Secret", "certificate": "SOC2", "handles_personal_data": True}
+    demo.hand_in(payload, workflow="vendor_security_review")
+    demo.wait()
+    page = console("security-1").get(DESK).content.decode()
+    assert "Open decision" in page
+    assert "Acme Secret" not in page

@@ -239,6 +239,8 @@ def test_an_emergency_is_shown_until_a_second_person_confirms_it(
     announced = admin.post(f"{page}publish-in-emergency/", with_password, follow=True).content.decode()
     assert "for 4 hours, or permanently once confirmed." in announced
     assert "in an emergency, by one person: The bank answers twice." in announced
+    assert "admin announced this version alone" in announced
+    assert "Publish version 2 alone" not in announced
     run_after_the_notice()
     demo.join("pat", roles=("policy_publisher",))
     pat = console("pat")

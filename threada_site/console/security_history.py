@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.http import Http404, HttpRequest
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 
+from threada_site.admin.html import when
 from threada_site.identity.security_history import SecurityEvent, security_history
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import EntryPoint, Scope
@@ -40,6 +45,7 @@ _TITLES: Final = {
     "account.dependent": "Account depends on another person",
     "account.confirmed": "Account confirmed",
 }
+_INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _BAD: Final = {"session.sign_in_failed", "credential.used_from"}
 
 
@@ -76,10 +82,16 @@ def _line(event: SecurityEvent) -> dict[str, Any]:
     return {
         "title": title if event.count == 1 else f"{title} ({event.count} times)",
         "is_bad": event.kind in _BAD,
-        "details": [f"{name.replace('_', ' ')}: {value}" for name, value in sorted(event.details.items())],
+        "details": [_detail(name, value) for name, value in sorted(event.details.items())],
         "actor": _actor(event),
         "event": event,
     }
+
+
+def _detail(name: str, value: str) -> SafeString:
+    """Return a detail with its name; an instant in the reader's time zone."""
+    shown = when(datetime.fromisoformat(value)) if _INSTANT.fullmatch(value) else value
+    return format_html("{}: {}", name.replace("_", " "), shown)
 
 
 def _actor(event: SecurityEvent) -> str:

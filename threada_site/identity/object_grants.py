@@ -122,9 +122,10 @@ def object_grants(tenant_id: uuid.UUID) -> QuerySet[GrantRecord]:
 
 def scopes_by_object(principal: User, *, tenant_id: uuid.UUID) -> list[tuple[str, list[str]]]:
     """Return the single objects on which a principal holds scopes, such as `workflow payments`, with the scopes."""
-    slugs = object_slugs(tenant_id)
+    rows = list(object_grants(tenant_id).filter(user=principal).order_by("name"))
+    slugs = object_slugs(tenant_id) if rows else {}
     found: dict[str, list[str]] = {}
-    for row in object_grants(tenant_id).filter(user=principal).order_by("name"):
+    for row in rows:
         scope, target = split_name(row.name)
         found.setdefault(" ".join(slugs[target]), []).append(scope)
     return sorted(found.items())

@@ -39,11 +39,9 @@ def link_shown(call: Call, person: User, purpose: LinkPurpose, *, page: str) -> 
 
 def purpose_to_show(person: User, *, ctx: ActingContext) -> LinkPurpose | None:
     """Return the purpose of a link of `person` that `ctx` made and has not shown yet; None without one."""
-    for purpose in LinkPurpose:
-        link = unused_link(person, purpose, tenant_id=ctx.tenant_id)
-        if link is not None and link.can_be_shown_to(ctx.principal_id):
-            return purpose
-    return None
+    rows = AccountLink.objects.filter(tenant_id=ctx.tenant_id, user=person, used_at=None, withdrawn_at=None)
+    shown = (LinkPurpose(link.purpose) for link in rows if link.can_be_shown_to(ctx.principal_id))
+    return next(shown, None)
 
 
 def _sent(link: AccountLink) -> str:
