@@ -82,7 +82,9 @@ def test_an_independent_steward_confirms_an_account(demo: Demo, console: Console
     Client().post(path_in(shown.content.decode()), {"new_password": PASSWORD, "again": PASSWORD})
     browser.post(page.replace("change/", "confirm/"))
     assert browser.get(page).context["dependences"]
+    assert "A steward who is independent of them can confirm" in browser.get(page).content.decode()
     make_principal(demo.tenant, "second", roles=["tenant_admin"])
+    assert "Confirm this account" in console("second").get(page).content.decode()
     console("second").post(page.replace("change/", "confirm/"))
     confirmed = browser.get(page)
     assert confirmed.context["dependences"] == []

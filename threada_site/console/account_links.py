@@ -222,7 +222,8 @@ def _system(request: HttpRequest, tenant: LinkTenant) -> ActingContext:
 
 def _gone(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     message = "This link is not valid any more: it was used, withdrawn or has expired. Ask for another one."
-    return render(request, TEMPLATE, {**frame, "title": "Link not valid", "message": message}, status=404)
+    context = {**frame, "title": "Link not valid", "message": message, "is_done": True}
+    return render(request, TEMPLATE, context, status=404)
 
 
 def _done(

@@ -216,12 +216,16 @@ def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
     ended = last_confirmation(row.user_id, tenant_id=ctx.tenant_id)
     confirmer = User.objects.filter(id=ended.ended_by).first() if ended and ended.ended_by else None
     is_open = row.accepted_at is None and is_steward(ctx)
+    involved = {row.user_id, *(one.depends_on_id for one in dependences)}
     return {
         "dependences": [(one.depends_on, one.get_reason_display(), one.created_at) for one in dependences],
         "confirmation": ended if not dependences else None,
         "confirmed_by": confirmer or (ended.ended_how.replace("_", " ") if ended else ""),
         "is_added_by_operator": row.added_by is None,
-        "may_confirm": bool(dependences) and is_steward(ctx) and row.accepted_at is not None,
+        "may_confirm": bool(dependences)
+        and is_steward(ctx)
+        and row.accepted_at is not None
+        and ctx.principal_id not in involved,
         "invitation": unused_link(row.user, LinkPurpose.INVITATION, tenant_id=ctx.tenant_id) if is_open else None,
     }
 
