@@ -9,9 +9,8 @@ from playwright.sync_api import expect
 
 from policies.models import PolicyVersion
 from tests.browser.watched import Watched
-from tests.console.busy import busy_tenant
 from tests.factories import PASSWORD, acting_system, make_principal
-from tests.journeys.demo import Demo
+from tests.journeys.demo import LARGE, Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.passwords import set_password
@@ -122,7 +121,13 @@ def test_a_draft_is_written_replayed_and_published_by_a_second_person(two_people
 
 
 def open_step(demo: Demo) -> str:
-    return busy_tenant(demo).step
+    """Return the id of a step about a payment that needs two people of finance."""
+    item = demo.hand_in(LARGE)
+    demo.wait()
+    demo.execute(item)
+    step_id: str = demo.step_of(item)["decision_step_id"]
+    demo.wait()
+    return step_id
 
 
 def test_the_editor_is_used_by_keyboard_alone(demo: Demo, page: Watched) -> None:
