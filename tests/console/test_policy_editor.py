@@ -213,7 +213,7 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
     demo.join("pia", roles=("policy_publisher",))
     shown = console("pia").get(f"{address}/change/").content.decode()
     (digest,) = re.findall(r'name="digest" value="(\w{64})"', shown)
-    assert "flipped" in shown
+    assert "replayed, " in shown
     author = console("admin").post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
     assert "second_person_required" in author
     console("pia").post(f"{address}/publish/", {"digest": digest})

@@ -185,7 +185,7 @@ def test_write_is_refused_even_if_the_replica_address_is_a_primary(acme: Tenant)
     """Cover a promoted replica too: the transaction is read-only on any server."""
     with connection.cursor() as cursor:
         cursor.execute("BEGIN")
-        cursor.execute(reading._ENTER, [str(acme.id), "0/0"])
+        cursor.execute(reading._ENTER, [str(acme.id), "tenant", "", "0/0"])
         with pytest.raises(Exception, match="read-only transaction"):
             cursor.execute("UPDATE tenancy_tenant SET name = 'changed'")
         cursor.execute("ROLLBACK")

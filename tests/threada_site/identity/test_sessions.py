@@ -89,8 +89,8 @@ def test_recording_takes_the_same_time_for_an_unknown_name(alice: User) -> None:
         sign_in(name, "wrong password, clearly")
         return time.monotonic() - begun
 
-    known, unknown = (min(seconds(name) for _ in range(5)) for name in ("alice", "nobody"))
-    assert abs(known - unknown) < 0.02
+    known, unknown = (min(seconds(name) for _ in range(9)) for name in ("alice", "nobody"))
+    assert abs(known - unknown) < 0.04
     assert min(known, unknown) >= 0.05
 
 

@@ -118,8 +118,8 @@ def _grants_on(kind: str) -> type[TenantView]:
         )
         def put(self, request: Any, principal: str, **path: str) -> Response:
             """Give the principal exactly these scopes on the object. Its scopes from roles are not changed."""
-            require_steward(request.auth)
             wanted = frozenset(map(Scope, SET_OBJECT_SCOPES.check(request.data)["scopes"]))
+            require_steward(request.auth)
             user, target = _found(request, kind, path[f"{kind}_id"], principal)
             set_object_scopes(user, target, wanted, ctx=request.auth)
             return _answer(request, kind, path[f"{kind}_id"], principal)
