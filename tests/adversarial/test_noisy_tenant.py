@@ -40,7 +40,16 @@ def copy_many(execution: Execution, count: int) -> None:
         )
         for model, source, new in (
             (WorkItem, execution.work_item_id, {"id": "c.item"}),
-            (Execution, execution.id, {"id": "c.run", "work_item_id": "c.item", "dispatched_at": "NULL"}),
+            (
+                Execution,
+                execution.id,
+                {
+                    "id": "c.run",
+                    "work_item_id": "c.item",
+                    "idempotency_key": "c.run::text",
+                    "dispatched_at": "NULL",
+                },
+            ),
         ):
             names = columns_of(model)
             values = ", ".join(new.get(name, f's."{name}"') for name in names)
