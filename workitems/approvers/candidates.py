@@ -15,7 +15,6 @@ from threada_site.kernel.context import PrincipalKind
 class Approver:
     """Principal as seen by approval rules; `scopes` are those held on the workflow of the step.
 
-    `also` contains further leaves (`role:finance`) for which the approver is eligible without having the role.
     `controlled_by` contains the people who control the account (see `threada_site.tenancy.independence`).
     """
 
@@ -25,7 +24,6 @@ class Approver:
     roles: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
-    also: frozenset[str] = frozenset()
     controlled_by: frozenset[uuid.UUID] = frozenset()
 
     @property
@@ -73,8 +71,6 @@ class Group:
 
 def is_eligible_for(approver: Approver, leaf: Leaf) -> bool:
     """Return True if the approver matches the leaf, without delegations."""
-    if f"{leaf.kind}:{leaf.name}" in approver.also:
-        return True
     match leaf.kind:
         case "role":
             return leaf.name in approver.roles
