@@ -499,7 +499,7 @@ def test_one_human_never_satisfies_a_rule_for_two(
 
 
 def test_two_humans_do(office: Office) -> None:
-    """The same world lets two independent people decide, so that the property above is not empty."""
+    """Two independent people can decide in the same world, so the property above is not empty."""
     with world(office, roles=("tenant_admin",), has_second_steward=True) as mallory:
         mallory.grant(0, 0, 0)
         mallory.lift_hold(0, 0, 0)
