@@ -236,7 +236,6 @@ class _Count:
         human = [vote for vote in votes if vote.kind is PrincipalKind.HUMAN and vote.voter_id in self._deciders]
         rejecting = {vote.voter_id for vote in human if vote.decision == "reject"}
         approving = {vote.voter_id for vote in human if vote.decision == "approve"}
-        approving -= rejecting
         approving -= self._dependent_on(rejecting, among=approving)
         rejecters = self._among(rejecting)
         approved = self._among(approving)
@@ -268,7 +267,7 @@ class _Count:
         return [candidate for candidate in self._deciders.values() if candidate.id in ids]
 
     def _dependent_on(self, ids: Collection[uuid.UUID], *, among: Collection[uuid.UUID]) -> set[uuid.UUID]:
-        """Return those of `among` who are not independent of one of `ids`."""
+        """Return those of `among` who are one of `ids`, or not independent of one."""
         controllers = controllers_of(self._among(ids))
         return {one.id for one in self._among(among) if not one.controllers.isdisjoint(controllers)}
 
