@@ -75,17 +75,17 @@ def set_object_scopes(principal: User, target: TenantRow, scopes: Collection[Sco
         after={principal.username: {place: _names(wanted)}},
         ctx=ctx,
     )
-    for scope in sorted(wanted - held):
-        UserObjectPermission.objects.bulk_create(
-            [
-                UserObjectPermission(
-                    user=principal,
-                    permission=permissions[scope.codename],
-                    content_type=content_type,
-                    object_pk=str(target.pk),
-                )
-            ]
+    added = sorted(wanted - held)
+    UserObjectPermission.objects.bulk_create(
+        UserObjectPermission(
+            user=principal,
+            permission=permissions[scope.codename],
+            content_type=content_type,
+            object_pk=str(target.pk),
         )
+        for scope in added
+    )
+    for scope in added:
         record_grants([principal.id], GrantKind.SCOPE, f"{scope.value}@{target.pk}", ctx=ctx)
         record(_entry("scope.granted", principal, scope, on), ctx=ctx)
     rows = _rows(principal, target)
