@@ -115,9 +115,8 @@ def check_is_available(earlier: Iterable[Earlier], *, now: datetime, cooldown: t
     for emergency in earlier:
         if emergency.is_by_dependent and not emergency.is_confirmed:
             raise EmergencyNotAvailable(
-                "You, or a person who is not independent of you, used an emergency publication of this policy that nobody "
-                "confirmed. "
-                "Publish the version with a second person."
+                "You, or a person who is not independent of you, used an emergency publication of this policy that "
+                "nobody confirmed. Publish the version with a second person."
             )
         if now < emergency.ended_at + cooldown:
             raise EmergencyNotAvailable(
@@ -136,5 +135,6 @@ def check_may_confirm(*, is_independent: bool, ends_at: datetime, now: datetime,
         raise PersonRequired("Only a second person can confirm an emergency publication.")
     if not is_independent:
         raise SecondPersonRequired(
-            "You published this version, or are not independent of its publisher. An independent person must confirm it."
+            "You published this version, or are not independent of its publisher. An independent person must confirm "
+            "it."
         )
