@@ -21,6 +21,8 @@ from typing import Final
 import psutil
 import pytest
 
+from tests.ports import free_port
+
 PROGRAM: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
 SECONDS_TO_START: Final = 60.0
 PASSWORD: Final = "guest-of-the-tests"  # must not occur in any log
@@ -32,8 +34,8 @@ class Broker:
     def __init__(self, folder: Path, *, address: str = "127.0.0.1") -> None:
         self._folder = folder
         self._address = address
-        self._port, self._epmd = _free_port(), _free_port()
-        self._distribution = _free_port()
+        self._port, self._epmd = free_port(), free_port()
+        self._distribution = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._write_configuration()
 
@@ -151,9 +153,3 @@ def require_broker() -> None:
     """Skip unless RabbitMQ is installed."""
     if not PROGRAM.exists():
         pytest.skip("RabbitMQ is not installed; as root: apt-get install -y --no-install-recommends rabbitmq-server")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

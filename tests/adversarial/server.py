@@ -23,6 +23,7 @@ import psycopg
 from psycopg import sql
 
 from tests.broker import engine_environment
+from tests.ports import free_port
 from threada_site import postgres
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -134,7 +135,7 @@ def running_server(directory: Path, **own: str) -> Iterator[Server]:
 
     The same directory gives the same instance again. `own`: additional environment variables.
     """
-    port = _free_port()
+    port = free_port()
     log = directory / "up.log"
     environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
     environment |= {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING"}
@@ -185,12 +186,6 @@ def _wait_until_ready(process: subprocess.Popen[bytes], port: int, log: Path) ->
         except OSError:
             time.sleep(0.2)
     raise AssertionError(log.read_text())
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _read(connection: socket.socket) -> Answer:

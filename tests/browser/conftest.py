@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.request
@@ -20,6 +19,7 @@ from tests.browser.watched import Watched
 from tests.factories import PASSWORD, acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
+from tests.ports import free_port
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.passwords import set_password
 from threada_site.runtime.management.commands.up import web_command
@@ -61,9 +61,7 @@ def demo(transactional_db: None) -> Demo:
 @pytest.fixture
 def server(demo: Demo, tmp_path: Path) -> Iterator[str]:
     """Run the web process as `up` does, on the test database; yield its address."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = {
         **os.environ,
         "THREADA_DATA_DIR": str(settings.THREADA_DATA_DIR),

@@ -24,6 +24,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.adversarial.server import REPOSITORY
 from tests.benchmarks.servers import web_server
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(300)]
 
@@ -153,11 +154,6 @@ def certificate(folder: Path) -> None:
     (folder / "privkey.pem").write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 def test_client_address_and_scheme_are_forwarded_and_cannot_be_invented(front: Front) -> None:

@@ -6,7 +6,6 @@ import base64
 import hashlib
 import hmac
 import json
-import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -23,6 +22,7 @@ from integrations.connectors import CallTerms, OutboundConnector, connector_name
 from integrations.documents import read_integration
 from integrations.transport import EgressPolicy, verifying_context
 from tests.integrations.recorders import RecordingNetwork
+from tests.ports import free_port
 from tests.receivers.fixtures import TLS_AUTHORITY, TLS_SERVER, Receiver
 from threada_site.kernel.errors import ExpressionFailed
 from threada_site.kernel.json.canonical import canonical_bytes
@@ -143,12 +143,6 @@ def test_chat_request_contains_the_text_and_no_address(receiver: Receiver) -> No
     assert len(receiver.requests()) == 1
 
 
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-        return port
-
-
 class Mailroom:
     """A mail server on loopback that stores received messages."""
 
@@ -159,7 +153,7 @@ class Mailroom:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(TLS_SERVER)
         tls = {"starttls": {"tls_context": context, "require_starttls": True}}.get(options.pop("tls", ""), {})
-        self.port = _free_port()
+        self.port = free_port()
         self.controller = Controller(
             self, hostname="127.0.0.1", port=self.port, authenticator=self.sign_in, auth_require_tls=True, **tls
         )

@@ -6,7 +6,6 @@ Failures have a type, are retried, and delay nothing.
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +22,7 @@ from telemetry.log.store import LogStore
 from telemetry.models import CheckpointTarget
 from telemetry.sealing.publisher import Publisher, PublishFailure, Target
 from telemetry.sealing.publisher_pool import PublisherPool
+from tests.ports import free_port
 from tests.receivers.fixtures import Receiver, receiver  # noqa: F401  (a fixture)
 from tests.telemetry.sealed import NAME, RecordedLog, SealingSetup, newest, own_connection, write_receipts
 from threada_site.kernel import ids
@@ -123,9 +123,7 @@ class Mails:
 
 def test_mail_contains_the_checkpoint_of_every_log(monkeypatch: pytest.MonkeyPatch) -> None:
     mails = Mails()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     server = Controller(mails, hostname="127.0.0.1", port=port)
     server.start()
     try:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -23,6 +22,7 @@ import pytest
 from psycopg import sql
 
 from telemetry.log.key_file import KeyFile
+from tests.ports import free_port
 from threada_site.database.logins import scram_verifier
 from threada_site.environment import BASE_DIR
 from threada_site.postgres import Cluster, ensure_running, stop
@@ -90,12 +90,6 @@ def instance(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Instance]:
     finally:
         stop(root)
         shutil.rmtree(service_home(root.resolve()), ignore_errors=True)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import socket
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -18,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.core.mail import EmailMultiAlternatives
 from pytest_django import Settings
 
+from tests.ports import free_port
 from threada_site.environment import mail_server as read_server
 from workitems.notices.mail import send_mail
 from workitems.notices.rules import SendFailure
@@ -65,9 +65,7 @@ def server(
     """Run a server of each kind. Yield the setting for the instance and its mails."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     options: dict[str, Any] = {
         "smtps": {"ssl_context": context},
         "smtp+starttls": {"tls_context": context, "require_starttls": True},
