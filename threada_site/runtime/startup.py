@@ -11,7 +11,7 @@ from threada_site.jobs.engines.choice import engine_problem
 from threada_site.kernel.cel import assert_hardened
 from threada_site.kernel.extras import missing_extra
 from threada_site.tenancy.instance_membership import SKEW_TOLERATED_S, clock_skew, difference, differing_facts
-from threada_site.tenancy.isolation_checks import isolation_problems
+from threada_site.tenancy.isolation_checks import start_problems
 
 log = structlog.get_logger("threada.startup")
 
@@ -29,7 +29,7 @@ def refuse_unless_safe(*, works: bool = True) -> None:
     problem = engine_problem(works=works)
     if problem:
         raise NotSafeToRunError(f"Threada refuses to run: {problem}.")
-    problems = [*_missing_packages(), *isolation_problems(), *replica_problems()]
+    problems = [*_missing_packages(), *start_problems(), *replica_problems()]
     if problems:
         raise NotSafeToRunError("Threada refuses to run: " + "; ".join(problems) + ".")
     assert_hardened()

@@ -1,5 +1,5 @@
-"""Start-up checks of tenant isolation: the login must be subject to row-level security, and every tenant table must
-have it."""
+"""Start-up checks of tenant isolation: the login must be subject to row-level security, every tenant table must have
+it, and no function or view may bypass it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from django.core.checks import CheckMessage, Error, Tags, register
 from django.db import connection, models
 
 from threada_site.database.constraints import InstanceRows, RowLevelSecurity, TenantForeignKey
+from threada_site.database.definer_functions import function_problems, view_problems
 from threada_site.database.login_checks import login_problems
 from threada_site.database.roles import OWNER, PLATFORM
 from threada_site.tenancy.models import TenantRow
@@ -51,11 +52,22 @@ def tenant_models() -> list[type[models.Model]]:
 
 
 def isolation_problems() -> Sequence[str]:
-    """Return what would let the login see rows of other tenants. Empty if there is nothing.
+    """Return what would let the login see rows of other tenants. Empty if there is nothing. Called by `/readyz`."""
+    return [
+        *login_problems(connection),
+        *_table_problems(),
+        *_instance_table_problems(),
+        *view_problems(connection),
+    ]
 
-    Called at the start of every process (`web`, `worker`), by `/readyz` and by `check_tenancy`.
+
+def start_problems() -> Sequence[str]:
+    """Return the same, and functions that differ from those of this version.
+
+    Called at the start of every process (`web`, `worker`) and by `check_tenancy`. Not by `/readyz`: processes of the
+    previous version keep serving after `migrate`, until each is restarted.
     """
-    return [*login_problems(connection), *_table_problems(), *_instance_table_problems()]
+    return [*isolation_problems(), *function_problems(connection)]
 
 
 def _table_problems() -> Iterator[str]:
