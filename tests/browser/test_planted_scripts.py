@@ -43,9 +43,7 @@ WITHOUT_PAGE: Final = re.compile(r"/(logout|download|jsi18n|export)\b|\.(csv|jso
 def plant(demo: Demo) -> None:
     """Write the planted texts wherever a user of the tenant can write a text."""
     ctx = acting_system(demo.tenant)
-    demo.put_rules(
-        *({**rule, "message": PLANT} if "message" in rule else rule for rule in RULES), only=True
-    )
+    demo.put_rules(*({**rule, "message": PLANT} if "message" in rule else rule for rule in RULES), only=True)
     with unit_of_work(demo.tenant.id):
         upsert_policy("planted", {"rules": [RULES[-1]]}, ctx=ctx)
         upsert_integration("int_planted", {**BANK, "base_url": "https://example.com"}, ctx=ctx)
