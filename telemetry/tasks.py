@@ -11,6 +11,7 @@ from telemetry import sweeps
 from telemetry.exports import job as export_job
 from telemetry.exports import request as exports
 from telemetry.models import TelemetryExport
+from telemetry.receipts.refusals import record_counted_refusals, tenants_with_counts
 from telemetry.summary.counts import BATCH, COUNTED_AT_ONCE, count_sealed, tenants_to_count
 from threada_site.database.partitioning import drop_months, make_months
 from threada_site.database.roles import platform_role
@@ -50,6 +51,16 @@ def sweep() -> None:
     now = clock.now()
     sweeps.enqueue_due_exports(now=now)
     sweeps.enqueue_due_expiry(now=now)
+
+
+@periodic("telemetry.refusals", queue=MAINTENANCE_QUEUE, cron="* * * * * */15")
+def refusals() -> None:
+    """Record the counted refusals of finished intervals. Runs every fifteen seconds."""
+    now = clock.now()
+    for tenant_id in tenants_with_counts(now=now):
+        ctx = job_context(tenant_of_job(str(tenant_id)))
+        with unit_of_work(ctx.tenant_id):
+            record_counted_refusals(now=now, ctx=ctx)
 
 
 @periodic("telemetry.count", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")

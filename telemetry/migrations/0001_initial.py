@@ -540,6 +540,27 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="RefusalCount",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("interval", models.DateTimeField(help_text="Start of the interval.")),
+                ("principal_id", models.UUIDField(null=True)),
+                ("credential_id", models.UUIDField(null=True)),
+                ("reason_code", models.CharField(max_length=64)),
+                ("count", models.IntegerField()),
+                ("first_at", models.DateTimeField()),
+                ("last_at", models.DateTimeField()),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["interval"], name="refusalcount_interval_idx")],
+                "constraints": [
+                    RowLevelSecurity(name="refusalcount_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="refusalcount_tenant_id_key"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="TelemetryExport",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),

@@ -18,7 +18,7 @@ from django.db.models import Model
 
 from telemetry import selectors
 from telemetry.models import LogLeaf, Receipt, SummaryCount, SummaryPosition
-from telemetry.summary.measures import measures
+from telemetry.summary.measures import amount, measures
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
@@ -89,7 +89,7 @@ def _cells(receipts: Iterable[Receipt]) -> Counter[_Cell]:
                     measure.value,
                     label,
                 )
-            ] += 1
+            ] += amount(receipt.kind, outcome)
     return cells
 
 

@@ -65,5 +65,11 @@ def measures(
                 yield Measure.FAILURE, str(outcome().get("failure", ""))[:_LONGEST_LABEL]
         case "execution" if participle == "reconciled":
             yield Measure.EXECUTION, str(outcome().get("status", ""))
-        case "request" if participle == "refused":
+        case "request" | "requests" if participle == "refused":
             yield from ((Measure.REQUEST_REFUSED, code[:_LONGEST_LABEL]) for code in dict.fromkeys(reason_codes))
+
+
+def amount(kind: str, outcome: Callable[[], dict[str, Any]]) -> int:
+    """Return how often a receipt counts: the number of refusals that it is about, otherwise 1."""
+    counted = outcome().get("count") if kind == "requests.refused" else None
+    return counted if isinstance(counted, int) and counted > 0 else 1

@@ -24,6 +24,7 @@ _MAY_GROW: Final = {
     "telemetry_instanceentry",
     "telemetry_instancenode",
     "telemetry_receipt",
+    "telemetry_refusalcount",
     "telemetry_sealqueueentry",
     "telemetry_logleaf",
     "telemetry_lognode",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -65,18 +66,25 @@ def record_refusal[Answer](
 ) -> Answer | None:
     """Write the receipt of a refusal, in a unit of work of its own.
 
-    Without a tenant, and for failures of the instance, write a log line only. `instead` is called first in that unit of
-    work. If it returns an answer, no receipt is written.
+    Without a tenant, for failures of the instance and beyond the rate of its sender, write a log line only. `instead`
+    is called first in that unit of work. If it returns an answer, no receipt is written.
     """
     record = import_string(settings.THREADA_REFUSAL_HANDLER)
+    method, path = request.method or "", request.path
     if ctx is None or refusal.status >= 500:
-        record(None, refusal, method=request.method or "", path=request.path)
+        record(None, refusal, method=method, path=path)
+        return None
+    new_network = getattr(request, "new_network", None)
+    is_beyond_rate = partial(import_string(settings.THREADA_REFUSAL_COUNTER), ctx, refusal)
+    only_recorded = instead is None and new_network is None
+    if only_recorded and is_beyond_rate():
+        record(None, refusal, method=method, path=path)
         return None
     with unit_of_work(ctx.tenant_id):
         answer = instead() if instead is not None else None
         if answer is None:
-            record(ctx, refusal, method=request.method or "", path=request.path, subject=subject)
-        new_network = getattr(request, "new_network", None)
+            is_counted = not only_recorded and is_beyond_rate()
+            record(None if is_counted else ctx, refusal, method=method, path=path, subject=subject)
         if new_network is not None:
             import_string(settings.THREADA_NEW_NETWORK_HANDLER)(ctx, new_network)
     return answer

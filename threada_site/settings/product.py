@@ -35,6 +35,10 @@ THREADA_BROKER_URL = text("THREADA_BROKER_URL")
 THREADA_BROKER_PREFIX = text("THREADA_BROKER_PREFIX") or "threada"
 # Function that records refusals, by name, because the API layer must not import the ledger above it.
 THREADA_REFUSAL_HANDLER = "telemetry.receipts.refusals.record_refusal"
+# Function that counts refusals and says which get no receipt of their own, by name for the same reason.
+THREADA_REFUSAL_COUNTER = "telemetry.receipts.refusals.is_beyond_rate"
+# Receipts of refused requests per minute, process, sender and reason; further refusals are counted in one receipt.
+THREADA_REFUSAL_RECEIPTS = number("THREADA_REFUSAL_RECEIPTS", 10)
 # Function that stores proposed changes, by name, because identity is above the API layer.
 THREADA_CHANGE_SET_HANDLER = "threada_site.identity.change_sets.propose.propose"
 # Function that returns the actions of the workflows that a context may read, because integrations do not know policies.

@@ -42,6 +42,7 @@ from telemetry.summary.quantiles import RELATIVE_ERROR, SHORTEST_S, bucket_of, q
         ("execution.reconciled", [], {"status": "succeeded"}, [("execution", "succeeded")]),
         ("execution.postponed", [], {"failure": "timeout"}, []),
         ("request.refused", ["permission_denied"], {}, [("request_refused", "permission_denied")]),
+        ("requests.refused", ["not_found"], {"count": 7}, [("request_refused", "not_found")]),
         ("vote.recorded", [], {}, []),
         ("nonsense", [], {}, []),
     ],
