@@ -17,6 +17,8 @@ from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from telemetry.receipts import refusals
+from telemetry.receipts.refusal_counts import RefusalCounts
 from tests.client import Api
 from tests.databases.contents import CONTENTS, Values
 from tests.databases.process import Databases, content_of, is_transactional, uses_database
@@ -155,6 +157,12 @@ def prepared(request: pytest.FixtureRequest, databases: Databases, django_db_blo
 def outside_any_tenant() -> None:
     """Leave the tenant of a test that failed inside a unit of work."""
     connection.threada_tenant = connection.threada_visibility = None
+
+
+@pytest.fixture(autouse=True)
+def no_refusals_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the refusals of other tests, which have the same senders."""
+    monkeypatch.setattr(refusals, "counts", RefusalCounts())
 
 
 @pytest.fixture
