@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from policies.language.approvals import REVIEW_DEFAULT, ApprovalRule, merge
+from policies.language.batches import Batch, batches_of
 from policies.language.facts import VARIABLES, Point
 from policies.language.rules import Effect, PolicyDocument, Rule
 from threada_site.kernel.cel import (
     ENGINE,
     BoundFacts,
-    ConditionList,
     Expression,
     ExpressionError,
+    ExpressionTooExpensive,
     compile_expression,
-    compile_together,
 )
 from threada_site.kernel.errors import PolicyDocumentInvalid
 
@@ -26,28 +26,14 @@ type Scope = Literal["tenant", "pack", "workflow", "channel", "group"]
 SCOPES: Final[tuple[Scope, ...]] = ("tenant", "pack", "workflow", "channel", "group")
 """Scopes from widest to narrowest. A rule can override only rules of a wider scope."""
 CPU_LIMIT_SECONDS: Final = 0.5
-_TOGETHER: Final = 20
-"""Rules per batch. Time is checked before each batch and after the last.
-
-A batch with a failing rule is evaluated rule by rule.
-"""
 _STRICTEST_FIRST: Final = tuple(Effect)
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """Rules evaluated in one engine call. `together` is None if the engine cannot combine their conditions."""
-
-    rules: tuple[Rule, ...]
-    conditions: tuple[Expression, ...]
-    together: ConditionList | None
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledPolicy:
     """A policy with compiled conditions. `lists` contains the names of lists that its rules read; None means any."""
 
-    batches: Mapping[Point, tuple[_Batch, ...]]
+    batches: Mapping[Point, tuple[Batch, ...]]
     looked_at: Mapping[Point, tuple[str, ...]]
     lists: frozenset[str] | None
 
@@ -112,12 +98,12 @@ class Verdict:
 def compile_policy(document: PolicyDocument) -> CompiledPolicy:
     """Compile every condition of a policy. Raises `PolicyDocumentInvalid` if one does not compile."""
     conditions = {rule.id: _compiled(rule) for rule in document.rules}
-    batches: dict[Point, tuple[_Batch, ...]] = {}
+    batches: dict[Point, tuple[Batch, ...]] = {}
     looked_at: dict[Point, tuple[str, ...]] = {}
     for point in Point:
         rules = tuple(rule for rule in document.rules if point in rule.at)
         looked_at[point] = tuple(rule.id for rule in rules)
-        batches[point] = tuple(_batch(together, conditions) for together in _grouped(rules, conditions))
+        batches[point] = tuple(batches_of(rules, conditions))
     read = [condition.lists for condition in conditions.values()]
     return CompiledPolicy(batches, looked_at, None if None in read else frozenset[str]().union(*filter(None, read)))
 
@@ -128,8 +114,8 @@ def evaluate(
     """Return the verdict of all `entries` for complete facts (`build_facts`).
 
     Only rules for `facts["ctx"]["point"]` are evaluated. The strictest effect of the matched rules wins. The outcome is
-    deny if there is no policy, no rule matches, a rule fails, or the thread uses more than `cpu_limit` seconds of CPU
-    for all rules together.
+    deny if there is no policy, no rule matches, a rule fails, a rule could cost more than `MAX_COST` with these facts,
+    or the thread uses more than `cpu_limit` seconds of CPU for all rules together.
     """
     return _Evaluation(entries, facts, cpu_limit).verdict()
 
@@ -141,33 +127,12 @@ def _compiled(rule: Rule) -> Expression:
         raise PolicyDocumentInvalid(f"The condition of rule {rule.id} does not compile: {error.message}") from None
 
 
-def _grouped(rules: Iterable[Rule], conditions: Mapping[str, Expression]) -> Iterator[tuple[Rule, ...]]:
-    """Yield batches of rules. A rule with a loop gets a batch of its own, so time is checked before and after it."""
-    together: list[Rule] = []
-    for rule in rules:
-        if conditions[rule.id].loops or len(together) == _TOGETHER:
-            if together:
-                yield tuple(together)
-            together = []
-        if conditions[rule.id].loops:
-            yield (rule,)
-        else:
-            together.append(rule)
-    if together:
-        yield tuple(together)
-
-
-def _batch(rules: tuple[Rule, ...], conditions: Mapping[str, Expression]) -> _Batch:
-    chosen = tuple(conditions[rule.id] for rule in rules)
-    return _Batch(rules, chosen, compile_together(chosen))
-
-
 type _Place = tuple[int, str, str]
 """Scope (0 is the widest), policy and rule: the sort order of matched rules."""
 
 
 class _TooSlowError(Exception):
-    """The evaluation exceeded its CPU limit."""
+    """The evaluation exceeded its CPU limit, or a rule could exceed the largest cost."""
 
 
 class _Evaluation:
@@ -221,17 +186,23 @@ class _Evaluation:
             }
         )
 
-    def _answers(self, entry: RulebookEntry, batch: _Batch) -> list[bool]:
+    def _answers(self, entry: RulebookEntry, batch: Batch) -> list[bool]:
         self._check_time()
-        answers = batch.together.truths(self._facts) if batch.together else None
+        together = batch.together
+        if together and batch.needs_ordinary_facts and not self._facts.is_ordinary:
+            together = None
+        answers = together.truths(self._facts) if together else None
         return answers if answers is not None else self._answers_one_by_one(entry, batch)
 
-    def _answers_one_by_one(self, entry: RulebookEntry, batch: _Batch) -> list[bool]:
+    def _answers_one_by_one(self, entry: RulebookEntry, batch: Batch) -> list[bool]:
         answers = []
         for rule, condition in zip(batch.rules, batch.conditions, strict=True):
             self._check_time()
             try:
                 answers.append(condition.truth(self._facts))
+            except ExpressionTooExpensive as error:
+                self._errors.append(RuleError(entry.policy, rule.id, error.message))
+                raise _TooSlowError from None
             except ExpressionError as error:
                 self._errors.append(RuleError(entry.policy, rule.id, error.message))
                 answers.append(False)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,10 +23,10 @@ from policies.language.evaluation import (
     compile_policy,
     evaluate,
 )
-from policies.language.facts import build_facts
+from policies.language.facts import Point, build_facts
 from policies.language.rules import Effect, PolicyDocument, Rule
 from tests.examples import examples
-from threada_site.kernel.cel import ENGINE
+from threada_site.kernel.cel import ENGINE, MAX_COST
 from threada_site.kernel.errors import REASONS, PolicyDocumentInvalid
 
 NOW = datetime(2026, 1, 31, tzinfo=UTC)
@@ -231,6 +232,29 @@ class TestFailures:
             verdict = evaluate(book, facts, cpu_limit=0.02)
             assert said(verdict) == ("deny", ("policy_too_slow",))
             assert verdict.trace[-1]["matched"][-1:] == ["slow"]
+
+    def test_a_rule_that_could_hold_the_process_denies_and_is_named(self) -> None:
+        alike = " && ".join(["item.payload.xs == item.payload.xs"] * 80)
+        slow = rule("slow", f"item.payload.xs.all(x, {alike})")
+        book = entry(rule("fast"), slow, rule("late"))
+        few = decide(book, payload={"xs": list(range(20))})
+        assert said(few) == ("allow", ("FAST", "LATE", "SLOW"))
+        began = time.thread_time()
+        verdict = decide(book, payload={"xs": list(range(1000))})
+        assert time.thread_time() - began < 1
+        assert said(verdict) == ("deny", ("policy_too_slow",))
+        (error,) = verdict.errors
+        assert (error.policy, error.rule) == ("payments", "slow")
+        assert "2,500,000 are allowed" in error.message
+
+    def test_conditions_evaluated_together_cannot_hold_the_process(self) -> None:
+        """Twenty conditions that are cheap enough alone, for a payload of a few megabytes."""
+        rules = [rule(f"r{number}", f"item.payload.a == item.payload.b && {number} >= 0") for number in range(20)]
+        batches = compile_policy(parse_policy({"rules": rules})).batches[Point.INTAKE]
+        assert max(sum(condition.cost for condition in batch.conditions) for batch in batches) <= MAX_COST
+        numbers = list(range(700_000))
+        verdict = decide(entry(*rules), payload={"a": numbers, "b": numbers})
+        assert said(verdict) == ("deny", ("policy_too_slow",))
 
     def test_a_condition_that_does_not_compile_is_refused(self) -> None:
         broken = Rule(id="r", when="1 +", effect=Effect.ALLOW, at=frozenset(), reason="R")

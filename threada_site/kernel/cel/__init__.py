@@ -1,5 +1,6 @@
 """CEL expressions: the only wrapper of the engine. See docs/adr/0004-cel-for-conditions.md."""
 
+from threada_site.kernel.cel.cost import MAX_COST
 from threada_site.kernel.cel.environment import ExpressionProblem
 from threada_site.kernel.cel.expression import (
     ENGINE,
@@ -8,25 +9,36 @@ from threada_site.kernel.cel.expression import (
     ConditionList,
     Expression,
     ExpressionError,
+    ExpressionTooExpensive,
     compile_expression,
     compile_together,
+    worst_cost,
 )
 from threada_site.kernel.cel.hardening import assert_hardened
 from threada_site.kernel.cel.logic import Logic, logic_of
+from threada_site.kernel.cel.sizes import AnyValue, Built, Size, size_of_lists, size_of_schema
 from threada_site.kernel.cel.typed import check_typed
 
 __all__ = [
     "ENGINE",
+    "MAX_COST",
     "MAX_LENGTH",
+    "AnyValue",
     "BoundFacts",
+    "Built",
     "ConditionList",
     "Expression",
     "ExpressionError",
     "ExpressionProblem",
+    "ExpressionTooExpensive",
     "Logic",
+    "Size",
     "assert_hardened",
     "check_typed",
     "compile_expression",
     "compile_together",
     "logic_of",
+    "size_of_lists",
+    "size_of_schema",
+    "worst_cost",
 ]

@@ -9,9 +9,13 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any, Final
 
+import orjson
 from cel_expr_python import cel
 
+from threada_site.kernel.cel.actual_sizes import TooManyValuesError, actual_sizes
+from threada_site.kernel.cel.cost import MAX_COST, cost_of
 from threada_site.kernel.cel.environment import new_environment, position, read_problems, readable
+from threada_site.kernel.cel.sizes import AnyValue, Size, size_of_any_lists, size_of_lists
 from threada_site.kernel.cel.tree import Tree
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.errors import JsonNotInteroperable
@@ -25,7 +29,12 @@ _BOOL: Final = cel.Type.BOOL
 _DYNAMIC: Final = cel.Type.DYN
 _ERROR: Final = cel.Type.ERROR
 _NEGATION: Final = "-_("
+_LISTS: Final = "lists"
 
+ORDINARY_BYTES: Final = 1024 * 1024
+"""Size of facts up to which conditions that are evaluated together are known to be cheap enough."""
+_LARGEST_BYTES: Final = 64 * 1024 * 1024
+_MOST_LISTED: Final = 10_000
 
 _OWN_WEIGHT: Final = 20
 _MOST_KEPT: Final = 400_000
@@ -45,13 +54,48 @@ class ExpressionError(Exception):
         super().__init__(message)
 
 
+class ExpressionTooExpensive(ExpressionError):
+    """Refusal to evaluate an expression, because it could hold the process for too long with these facts."""
+
+    def __init__(self, cost: float) -> None:
+        super().__init__(
+            f"It may cost {cost:,.0f} units with these facts; {MAX_COST:,} are allowed. Compare less inside of loops, "
+            "or shorten the payload."
+        )
+
+
 class BoundFacts:
     """Facts converted for the engine once for many expressions. Conversion takes most of a short evaluation."""
 
-    __slots__ = ("activation",)
+    __slots__ = ("_facts", "_size_known", "_sizes", "activation")
 
     def __init__(self, facts: Mapping[str, Any], *, variables: tuple[str, ...]) -> None:
         self.activation = _environment(variables).Activation(dict(facts))
+        self._facts = facts
+        self._sizes: dict[str, Size] | None = None
+        self._size_known: float | None = None
+
+    @property
+    def is_ordinary(self) -> bool:
+        """Return True if the facts beside lists have at most `ORDINARY_BYTES`."""
+        return self._size() <= ORDINARY_BYTES
+
+    def cost_of(self, source: str, variables: tuple[str, ...]) -> float:
+        """Return a bound for these facts: from their size alone if that suffices, else from each of them."""
+        rough = _rough_cost(source, variables, _next_power(self._size()))
+        if rough <= MAX_COST:
+            return rough
+        if self._sizes is None:
+            self._sizes = actual_sizes(self._facts) | _sizes_of_lists(self._facts)
+        try:
+            return cost_of(_tree(source, variables), self._sizes)
+        except TooManyValuesError:
+            return rough
+
+    def _size(self) -> float:
+        if self._size_known is None:
+            self._size_known = _json_size({name: value for name, value in self._facts.items() if name != _LISTS})
+        return self._size_known
 
 
 type Facts = Mapping[str, Any] | BoundFacts
@@ -67,7 +111,11 @@ class Expression:
     lists: frozenset[str] | None = field(compare=False)
     """The members of the variable `lists` it reads; None when it may read any."""
     loops: bool = field(compare=False)
-    """Whether it goes over a list or map, so that its cost grows with the facts."""
+    """True if it goes over a list or map."""
+    cost: float = field(compare=False)
+    """Largest cost for facts of at most `ORDINARY_BYTES`."""
+    largest_cost: float = field(compare=False)
+    """Largest cost for facts of any size. Above `MAX_COST`, the facts are measured before each evaluation."""
     may_be_truth: bool = field(compare=False)
     """False when it can never say true or false, as `1 + 1`."""
     _program: cel.Expression = field(repr=False, compare=False)
@@ -95,6 +143,7 @@ class Expression:
 
     def _evaluate(self, facts: Facts) -> cel.Value:
         bound = facts if isinstance(facts, BoundFacts) else BoundFacts(facts, variables=self.variables)
+        self._check_cost(bound)
         try:
             result = self._program.eval(bound.activation)
         except (RuntimeError, TypeError, ValueError) as error:
@@ -106,10 +155,21 @@ class Expression:
             message = f"+ adds numbers only. {message}"
         raise ExpressionError(message)
 
+    def _check_cost(self, facts: BoundFacts) -> None:
+        """Raise `ExpressionTooExpensive` if the evaluation may cost more than `MAX_COST`."""
+        if self.largest_cost <= MAX_COST or (self.cost <= MAX_COST and facts.is_ordinary):
+            return
+        cost = facts.cost_of(self.source, self.variables)
+        if cost > MAX_COST:
+            raise ExpressionTooExpensive(cost)
+
 
 @dataclass(frozen=True, slots=True)
 class ConditionList:
-    """Several conditions evaluated as one list, which takes a third of the time of single evaluations."""
+    """Several conditions evaluated as one list, which takes a third of the time of single evaluations.
+
+    It does not check the costs of its conditions.
+    """
 
     size: int
     _program: cel.Expression = field(repr=False)
@@ -145,6 +205,11 @@ def compile_tree(source: str, *, variables: tuple[str, ...]) -> Tree:
     return _guarded(source, variables)[0]
 
 
+def worst_cost(source: str, *, variables: tuple[str, ...], sizes: Mapping[str, Size]) -> float:
+    """Return the largest cost of an expression for facts of these sizes. Raise the errors of `compile_expression`."""
+    return cost_of(_tree(source, variables), sizes)
+
+
 def compile_together(conditions: Sequence[Expression]) -> ConditionList | None:
     """Compile conditions with the same variables as one list; None if the engine does not support it."""
     if not conditions:
@@ -172,6 +237,8 @@ def _compile_source(source: str, variables: tuple[str, ...]) -> Expression:
         variables,
         lists=tree.members_of("lists"),
         loops=tree.loops,
+        cost=cost_of(tree, _unknown_sizes(variables, ORDINARY_BYTES)),
+        largest_cost=cost_of(tree, _unknown_sizes(variables, _LARGEST_BYTES)),
         may_be_truth=program.return_type() in (_BOOL, _DYNAMIC),
         _program=program,
         _adds_dynamically=adds_dynamically,
@@ -207,3 +274,38 @@ def _as_json(node: Any) -> Any:
     if isinstance(node, list):
         return [_as_json(child) for child in node]
     return rfc3339(node) if isinstance(node, datetime) else node
+
+
+@lru_cache(maxsize=256)
+def _tree(source: str, variables: tuple[str, ...]) -> Tree:
+    return compile_tree(source, variables=variables)
+
+
+@lru_cache(maxsize=4096)
+def _rough_cost(source: str, variables: tuple[str, ...], size: int) -> float:
+    """Return the largest cost for facts of `size` bytes, whatever they contain."""
+    return cost_of(_tree(source, variables), _unknown_sizes(variables, size))
+
+
+@lru_cache(maxsize=64)
+def _unknown_sizes(variables: tuple[str, ...], size: int) -> Mapping[str, Size]:
+    sizes: dict[str, Size] = dict.fromkeys(variables, AnyValue(size))
+    return sizes | ({_LISTS: size_of_any_lists(_MOST_LISTED)} if _LISTS in variables else {})
+
+
+def _sizes_of_lists(facts: Mapping[str, Any]) -> dict[str, Size]:
+    lists = facts.get(_LISTS)
+    if not isinstance(lists, Mapping):
+        return {}
+    return {_LISTS: size_of_lists({name: len(items) for name, items in lists.items()})}
+
+
+def _next_power(size: float) -> int:
+    return 1 << int(min(size, _LARGEST_BYTES)).bit_length()
+
+
+def _json_size(facts: Mapping[str, Any]) -> float:
+    try:
+        return len(orjson.dumps(facts))
+    except TypeError:  # no I-JSON
+        return float(_LARGEST_BYTES)

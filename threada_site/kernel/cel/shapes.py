@@ -141,7 +141,7 @@ class _SchemaReader:
             return DYNAMIC
         if target in self._referred:
             return self._referred[target]
-        found = _follow(self._root, target)
+        found = follow_reference(self._root, target)
         if not isinstance(found, dict) or "$ref" in found or not _has_properties(found):
             return self.kind_of(found, path, depth + 1)
         if len(self._shapes) >= _MAX_MESSAGES:
@@ -159,7 +159,7 @@ def _has_properties(schema: dict[str, Any]) -> bool:
     )
 
 
-def _follow(root: Any, target: str) -> Any:
+def follow_reference(root: Any, target: str) -> Any:
     """Return the target of a local reference (`#/$defs/line`), or None."""
     if not target.startswith("#"):
         return None

@@ -31,14 +31,23 @@ _LAYOUT: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
         ("struct", 8, "Struct"),
         ("loop", 9, "Loop"),
     ),
-    "Constant": (("bool", 2, "BOOL"), ("string", 6, "STRING")),
+    "Constant": (("bool", 2, "BOOL"), ("string", 6, "STRING"), ("bytes", 7, "BYTES")),
     "Ident": (("name", 1, "STRING"),),
     "Select": (("operand", 1, "Expr"), ("field", 2, "STRING")),
     "Call": (("target", 1, "Expr"), ("function", 2, "STRING"), ("args", 3, "*Expr")),
     "List": (("elements", 1, "*Expr"),),
     "Struct": (("name", 1, "STRING"), ("entries", 2, "*Entry")),
     "Entry": (("key", 3, "Expr"), ("value", 4, "Expr")),
-    "Loop": (("range", 2, "Expr"), ("init", 4, "Expr"), ("go_on", 5, "Expr"), ("step", 6, "Expr"), ("end", 7, "Expr")),
+    "Loop": (
+        ("variable", 1, "STRING"),
+        ("range", 2, "Expr"),
+        ("result", 3, "STRING"),
+        ("init", 4, "Expr"),
+        ("go_on", 5, "Expr"),
+        ("step", 6, "Expr"),
+        ("end", 7, "Expr"),
+        ("second_variable", 8, "STRING"),
+    ),
 }
 _INT, _UINT, _DOUBLE = 2, 3, 4
 _TIMESTAMP, _DURATION = 2, 3
