@@ -49,7 +49,7 @@ class Operation:
 
     @property
     def is_public(self) -> bool:
-        return self.raw["security"] == []
+        return not any("bearer" in requirement for requirement in self.raw["security"])
 
     @property
     def scope(self) -> Scope | None:

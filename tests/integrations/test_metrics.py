@@ -9,8 +9,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from integrations.models import Attempt, Execution, IntegrationGauge
 from telemetry.models import SummaryCount
-from tests.client import Api
 from tests.factories import make_tenant
+from tests.scraping import scrape
 from tests.threada_site.tenancy.rows import RowMaker
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def metrics() -> dict[tuple[str, str], float]:
-    text = Api().get("/metrics", headers={"Accept": "text/plain"}).content.decode()
+    text = scrape()
     assert "acme" not in text
     return {
         (sample.name, next(iter(sample.labels.values()), "")): sample.value

@@ -14,6 +14,7 @@ from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.replicas.conftest import ALIAS, known_as
 from tests.replicas.server import Replica
+from tests.scraping import scrape
 from threada_site.database import replica_reads as reading
 from threada_site.database import replicas
 from threada_site.database.replica_reads import position_now, read
@@ -270,7 +271,7 @@ def test_reads_alternate_between_two_replicas(client: Api, replica: Replica, set
 
 def test_metrics_of_the_replica(client: Api, replica: Replica) -> None:
     replica.catch_up()
-    text = client.get("/metrics").content.decode()
+    text = scrape()
     assert f'threada_replica_up{{replica="{ALIAS}"}} 1.0' in text
     assert f'threada_replica_behind_bytes{{replica="{ALIAS}"}}' in text
     assert product.THREADA_REPLICAS == [ALIAS]

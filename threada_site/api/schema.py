@@ -60,7 +60,9 @@ class ThreadaSchema(AutoSchema):
             ),
             "tags": [declared.tag],
             "parameters": list(self._parameters(declared, path, handler)),
-            "security": [{"bearer": [scope.value] if scope else []}] if self._is_in_tenant else [],
+            "security": [{"bearer": [scope.value] if scope else []}]
+            if self._is_in_tenant
+            else getattr(self.view, "security", []),
             "responses": {
                 **{str(status): self._answer(declared, answer) for status, answer in declared.answers.items()},
                 **({"202": self._proposal()} if declared.may_need_confirmation else {}),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hmac
+import threading
+import time
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.conf import settings
 from django.db import connection
@@ -66,6 +69,12 @@ READY = Resource(
     "Ready", field("status", FieldType({"const": "ready"}), lambda _: "ready"), example={"status": "ready"}
 )
 METRICS = Representation("Metrics", {"type": "string"}, media_type="text/plain")
+CACHED_SECONDS: Final = 5.0
+_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada-metrics"'}
+_HINT: Final = (
+    "Send Authorization: Bearer with the metrics token: THREADA_METRICS_TOKEN, or the file keys/metrics_token in the "
+    "data directory."
+)
 
 
 class Me(TenantView):
@@ -134,18 +143,60 @@ class Readyz(PublicView):
 
 
 class Metrics(PublicView):
-    @operation("getMetrics", "Read metrics in the Prometheus text format", tag="System", answers={200: METRICS})
-    def get(self, _request: Any) -> HttpResponse:
-        """Return metrics of the instance, without tenants.
+    security: ClassVar[list[dict[str, list[str]]]] = [{"metrics": []}]
 
-        Collected with each request, or by a worker if the web's login may not collect them.
+    @operation(
+        "getMetrics",
+        "Read metrics in the Prometheus text format",
+        tag="System",
+        answers={200: METRICS},
+        reasons=("credential_missing", "credential_invalid"),
+    )
+    def get(self, request: Any) -> HttpResponse:
+        """Return metrics of the instance, without tenants. Needs the metrics token, not a credential.
+
+        Collected at most every five seconds by each web process, or by a worker if the web's login may not collect
+        them.
         """
-        registry = CollectorRegistry()
-        registry.register(_Measured())
-        return HttpResponse(generate_latest(registry), content_type=CONTENT_TYPE_LATEST)
+        _require_token(request.META.get("HTTP_AUTHORIZATION", ""))
+        return HttpResponse(_page.text(), content_type=CONTENT_TYPE_LATEST)
 
 
-class _Measured:
+def _require_token(header: str) -> None:
+    """Raise `CredentialMissing` or `CredentialInvalid` unless `header` contains a metrics token."""
+    if not header:
+        raise errors.CredentialMissing(_HINT, headers=_CHALLENGE)
+    scheme, _, sent = header.partition(" ")
+    matches = [hmac.compare_digest(sent.strip().encode(), token.encode()) for token in settings.THREADA_METRICS_TOKENS]
+    if scheme.lower() != "bearer" or not any(matches):
+        raise errors.CredentialInvalid(_HINT, headers=_CHALLENGE)
+
+
+class _Page:
+    """Page of metrics, cached for the process. Requests at the same time wait for one collection."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._collected: tuple[float, bytes] | None = None
+
+    def text(self) -> bytes:
+        with self._lock:
+            if self._collected is None or time.monotonic() - self._collected[0] >= CACHED_SECONDS:
+                registry = CollectorRegistry()
+                registry.register(_Collected())
+                self._collected = (time.monotonic(), generate_latest(registry))
+            return self._collected[1]
+
+    def clear(self) -> None:
+        """Forget the cached page, for tests."""
+        self._collected = None
+
+
+_page = _Page()
+clear_cached_page = _page.clear
+
+
+class _Collected:
     """Prometheus collector over the metrics of all collectors in `THREADA_METRICS_COLLECTORS`."""
 
     def collect(self) -> list[GaugeMetricFamily]:

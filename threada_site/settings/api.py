@@ -32,7 +32,12 @@ SPECTACULAR_SETTINGS = {
                 "scheme": "bearer",
                 "bearerFormat": "thr_…",
                 "description": "A credential's token. Its tenant, its scopes and the roles of its principal bound it.",
-            }
+            },
+            "metrics": {
+                "type": "http",
+                "scheme": "bearer",
+                "description": "The metrics token of the instance, which the operator has.",
+            },
         }
     },
 }

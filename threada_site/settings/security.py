@@ -13,6 +13,8 @@ THREADA_PEOPLE_KEY = key("people_key")
 # Signs inclusion promises, if answers contain them. The sealer endorses the key and needs it too.
 THREADA_PROMISE_KEY = key("promise_key") if flag("THREADA_INCLUSION_PROMISES") else ""
 THREADA_PROMISE_SECONDS = number("THREADA_PROMISE_SECONDS", 86_400)
+# Likewise: monitoring sends one of them to read `/metrics`.
+THREADA_METRICS_TOKENS = keys("metrics_token")
 # Secrets at rest: keys separated by white space, of which the first encrypts; or a file with one per line.
 THREADA_SECRETS_KEY = text("THREADA_SECRETS_KEY")
 THREADA_SECRETS_KEY_FILE = text("THREADA_SECRETS_KEY_FILE") or ("" if THREADA_SECRETS_KEY else key_file("secrets_key"))
@@ -30,13 +32,19 @@ if THREADA_TRUSTED_PROXY:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
 
+# Browsers accept a cookie whose name begins with `__Host-` only over TLS, without Domain, and for the path `/`: neither
+# another host of the domain nor somebody who changes plain HTTP on the way can set it.
+_cookie_prefix = "__Host-" if _is_https else ""
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = _is_https
 SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
+# Sessions: an engine of its own stores digests of keys, and ends sessions after these limits.
+SESSION_ENGINE = "threada_site.console.session_engine"
+THREADA_SESSION_IDLE_MINUTES = number("THREADA_SESSION_IDLE_MINUTES", 60)
+THREADA_SESSION_HOURS = number("THREADA_SESSION_HOURS", 12)
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
-SESSION_COOKIE_NAME = "threada_session"
-CSRF_COOKIE_NAME = "threada_csrf"
-SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_NAME = f"{_cookie_prefix}threada_session"
+CSRF_COOKIE_NAME = f"{_cookie_prefix}threada_csrf"
 X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True

@@ -11,9 +11,9 @@ from django.core.management import call_command
 
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from telemetry.models import LogAlarm, LogLeaf, SealQueueEntry
-from tests.client import Api
 from tests.console.sign_in import sign_in
 from tests.factories import make_principal
+from tests.scraping import scrape
 from tests.telemetry.sealed import SealingSetup, write_receipts
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
@@ -41,7 +41,7 @@ def let_one_wait(tenant: Tenant, hours: int) -> None:
 
 
 def metrics() -> dict[str, float]:
-    lines = Api().get("/metrics", headers={"Accept": "text/plain"}).content.decode().splitlines()
+    lines = scrape().splitlines()
     return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[0] != "#")}
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.conf import settings
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.client import Api
 from tests.factories import make_principal, make_token
+from tests.scraping import scrape
 from tests.threada_site.api.conftest import assert_problem
 from threada_site.api import system
+from threada_site.api.system import clear_cached_page
 from threada_site.database.roles import owner_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.enqueue import enqueue
@@ -83,21 +90,18 @@ class TestReadyz:
 
 
 class TestMetrics:
-    def metrics(self) -> dict[tuple[str, str], float]:
-        response = Api().get("/metrics", headers={"Accept": "text/plain"})
-        assert response.status_code == 200
-        assert response.headers["Content-Type"].startswith("text/plain; version=")
+    def read(self) -> dict[tuple[str, str], float]:
         return {
             (sample.name, sample.labels.get("status", "")): sample.value
-            for family in text_string_to_metric_families(response.content.decode())
+            for family in text_string_to_metric_families(scrape())
             for sample in family.samples
         }
 
     def test_metrics_of_an_empty_instance_are_zero(self, db: None) -> None:
-        metrics = self.metrics()
-        assert metrics["threada_months_ahead", ""] == 3
-        assert {value for (name, _), value in metrics.items() if name != "threada_months_ahead"} == {0.0}
-        assert {name for name, _ in metrics} == {
+        found = self.read()
+        assert found["threada_months_ahead", ""] == 3
+        assert {value for (name, _), value in found.items() if name != "threada_months_ahead"} == {0.0}
+        assert {name for name, _ in found} == {
             "threada_months_ahead",
             "threada_tables_beyond_months",
             "threada_jobs_waiting",
@@ -133,7 +137,7 @@ class TestMetrics:
             "threada_policy_emergencies_unconfirmed",
             "threada_clock_skew_seconds",
         }
-        assert {status for name, status in metrics if name == "threada_executions_open"} == {
+        assert {status for name, status in found if name == "threada_executions_open"} == {
             "awaiting_approval",
             "started",
             "running",
@@ -145,12 +149,61 @@ class TestMetrics:
             with unit_of_work(place.id):
                 enqueue("workitems.decide_intake", tenant_id=place.id)
                 enqueue("workitems.decide_intake", tenant_id=place.id, run_at=clock.now() + timedelta(hours=1))
-        metrics = self.metrics()
-        assert metrics["threada_jobs_waiting", ""] == 4
-        assert metrics["threada_receipts_unsealed", ""] == 2
-        assert 0 <= metrics["threada_receipts_unsealed_oldest_seconds", ""] < 60
-        assert 0 <= metrics["threada_jobs_oldest_due_seconds", ""] < 60
-        assert b"acme" not in Api().get("/metrics").content
+        found = self.read()
+        assert found["threada_jobs_waiting", ""] == 4
+        assert found["threada_receipts_unsealed", ""] == 2
+        assert 0 <= found["threada_receipts_unsealed_oldest_seconds", ""] < 60
+        assert 0 <= found["threada_jobs_oldest_due_seconds", ""] < 60
+        assert "acme" not in scrape()
+
+    @pytest.mark.parametrize(
+        "sent", ["", "Bearer", "Bearer thr_short", "Basic {token}", "Bearer {token}x", "Bearer \xff"]
+    )
+    def test_without_the_metrics_token_nothing_is_shown(self, sent: str) -> None:
+        """Without a fixture of the database, any statement would fail."""
+        token = settings.THREADA_METRICS_TOKENS[0]
+        headers = {"Authorization": sent.format(token=token)} if sent else {}
+        response = Api(headers=headers).get("/metrics")
+        assert_problem(response, 401, "credential_invalid" if sent else "credential_missing")
+        assert response.headers["WWW-Authenticate"] == 'Bearer realm="threada-metrics"'
+        assert token not in response.content.decode()
+
+    def test_the_credential_of_a_tenant_is_no_metrics_token(self, tenant: Tenant) -> None:
+        token = make_token(tenant, make_principal(tenant, roles=["tenant_admin"]))
+        assert_problem(Api(token).get("/metrics"), 401, "credential_invalid")
+        assert_problem(Api(settings.THREADA_METRICS_TOKENS[0]).get("/me"), 401, "credential_invalid")
+
+    def test_all_tokens_of_a_rotation_are_accepted(self, db: None, settings: Any) -> None:
+        settings.THREADA_METRICS_TOKENS = ["the-new-one", "the-old-one"]
+        for token in settings.THREADA_METRICS_TOKENS:
+            assert Api(token).get("/metrics").status_code == 200
+
+    def test_scraping_more_often_reads_the_database_no_more_often(
+        self, db: None, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+    ) -> None:
+        scrape()
+        api = Api(settings.THREADA_METRICS_TOKENS[0])
+        with django_assert_num_queries(0):
+            assert {api.get("/metrics").status_code for _ in range(20)} == {200}
+        monkeypatch.setattr(system, "CACHED_SECONDS", 0.0)
+        with CaptureQueriesContext(connection) as captured:
+            api.get("/metrics")
+        assert len(captured) > 5
+
+    def test_requests_at_the_same_time_wait_for_one_collection(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        collections: list[int] = []
+
+        def collected(_registry: Any) -> bytes:
+            collections.append(1)
+            time.sleep(0.2)
+            return b""
+
+        monkeypatch.setattr(system, "generate_latest", collected)
+        clear_cached_page()
+        with ThreadPoolExecutor(8) as threads:
+            list(threads.map(lambda _: system._page.text(), range(8)))
+        clear_cached_page()
+        assert len(collections) == 1
 
     def test_steps_and_executions_are_counted(self, tenant: Tenant) -> None:
         from integrations.models import Execution
@@ -161,7 +214,7 @@ class TestMetrics:
         with unit_of_work(tenant.id):
             maker.one(DecisionStep)
             maker.build(Execution, status="started").save(force_insert=True)
-        metrics = self.metrics()
-        assert metrics["threada_decision_steps_pending", ""] == 1
-        assert metrics["threada_executions_open", "started"] == 1
-        assert metrics["threada_executions_open", "running"] == 0
+        found = self.read()
+        assert found["threada_decision_steps_pending", ""] == 1
+        assert found["threada_executions_open", "started"] == 1
+        assert found["threada_executions_open", "running"] == 0

@@ -20,7 +20,7 @@ settings.DATABASES["default"]["OPTIONS"]["pool"]["timeout"] = 0.5
 from tests.client import Api
 from threada_site.kernel import tokens
 for path in ("/me", "/readyz", "/metrics", "/healthz"):
-    response = Api(tokens.new_token()).get(path)
+    response = Api(settings.THREADA_METRICS_TOKENS[0] if path == "/metrics" else tokens.new_token()).get(path)
     reason, retry = response.json().get("reason_code"), response.headers.get("Retry-After")
     print(json.dumps([path, response.status_code, reason, retry]))
 """

@@ -30,6 +30,8 @@ from threada_site.postgres.binaries import locate
 from threada_site.postgres.home import service_home
 from threada_site.runtime.web.options import web_command
 
+METRICS_TOKEN = "a-token-for-monitoring"
+
 pytestmark = pytest.mark.slow
 
 
@@ -59,7 +61,11 @@ class Instance:
             for name, value in os.environ.items()
             if name not in ("DATABASE_URL", "THREADA_PLATFORM_DATABASE_URL", "THREADA_PROCESS")
         }
-        plain |= {"THREADA_DATA_DIR": str(folder / "machine"), "THREADA_LOG_FORMAT": "json"}
+        plain |= {
+            "THREADA_DATA_DIR": str(folder / "machine"),
+            "THREADA_LOG_FORMAT": "json",
+            "THREADA_METRICS_TOKEN": METRICS_TOKEN,
+        }
         self.passwords = {name: rest.partition(":")[2].partition("@")[0] for name, rest in urls.items()}
         self.users = {name: rest.partition(":")[0] for name, rest in urls.items()}
         self.web = plain | {"DATABASE_URL": self._url("DATABASE_URL")}
@@ -165,14 +171,14 @@ def test_web_works_with_its_own_login_and_shows_metrics_of_a_worker(instance: In
     with running_web(instance.both) as url:
         assert get(f"{url}/readyz") == (200, '{"status":"ready"}')
         assert get(f"{url}/work-items", issued.stdout.strip())[0] == 200
-        status, metrics = get(f"{url}/metrics")
+        status, metrics = get(f"{url}/metrics", METRICS_TOKEN)
         assert (status, re.findall(r"^(threada_\w+)", metrics, re.MULTILINE)) == (200, ["threada_clock_skew_seconds"])
         worker = subprocess.Popen([sys.executable, "manage.py", "worker"], cwd=BASE_DIR, env=instance.platform)
         try:
             ends = time.monotonic() + 40
-            while "threada_jobs_waiting" not in (metrics := get(f"{url}/metrics")[1]):
+            while "threada_jobs_waiting" not in (metrics := get(f"{url}/metrics", METRICS_TOKEN)[1]):
                 assert time.monotonic() < ends
-                time.sleep(0.3)
+                time.sleep(1.0)
         finally:
             worker.terminate()
             assert worker.wait(30) == 0

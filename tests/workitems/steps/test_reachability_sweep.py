@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.client import Api
+from tests.scraping import scrape
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.groups import define_group
@@ -26,7 +26,7 @@ def return_to(office: Office, name: str) -> None:
 
 
 def stuck() -> float:
-    lines = Api().get("/metrics").content.decode().splitlines()
+    lines = scrape().splitlines()
     return float(next(line for line in lines if line.startswith("threada_work_items_nobody_can_decide")).split()[1])
 
 
