@@ -12,6 +12,7 @@ from django.conf import settings
 
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import MAIL_LINK
+from threada_site.identity.console_sessions.limits import expire_sessions
 from threada_site.identity.personal_notices import NOTIFY_PERSON
 from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import (
@@ -112,6 +113,12 @@ def sweep() -> None:
     sweeps.enqueue_due_executions(now=clock.now())
     sweeps.enqueue_overdue_intake(now=clock.now())
     sweeps.revive_re_evaluations()
+
+
+@periodic("identity.expire_sessions", queue=MAINTENANCE_QUEUE, cron="*/10 * * * *")
+def expire_console_sessions() -> None:
+    """Delete console sessions that have reached a limit. Runs every ten minutes."""
+    expire_sessions(now=clock.now())
 
 
 @periodic("workitems.deadlines", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")

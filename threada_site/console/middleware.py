@@ -9,13 +9,13 @@ from urllib.parse import urlencode
 
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
-from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import timezone
 
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.console.policies import CONSOLE
+from threada_site.console.session_engine import ConsoleSessionMiddleware
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
 from threada_site.console.time_zone import zone_of
 from threada_site.database.replica_reads import position_now, read
@@ -45,7 +45,7 @@ class ConsoleMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self._get_response = get_response
         self._csrf = CsrfViewMiddleware(AuthenticationMiddleware(MessageMiddleware(self._with_context)))
-        self._console = SessionMiddleware(self._csrf)
+        self._console = ConsoleSessionMiddleware(self._csrf)
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not _is_console(request):

@@ -22,6 +22,7 @@ _TITLES: Final = {
     "session.signed_in": "Signed in",
     "session.sign_in_failed": "Failed sign-in",
     "session.signed_out": "Signed out",
+    "session.ended": "Session ended",
     "session.tenant_chosen": "Tenant chosen",
     "credential.used_from": "Credential used from a new network",
     "credential.issued": "Credential issued",

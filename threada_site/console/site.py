@@ -23,6 +23,7 @@ from threada_site.console.notifications import notifications_page
 from threada_site.console.password import password_page
 from threada_site.console.public_id_urls import url_for_public_id
 from threada_site.console.security_history import security_history_page
+from threada_site.console.sessions import sessions_page
 from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
@@ -74,6 +75,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("invitations/<str:token>/", self.invitation, name="invitation"),
             path("password-reset/", self.password_reset, name="password_reset"),
             path("password-reset/<str:token>/", self.password_reset_link, name="password_reset_link"),
+            path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("security-history/", self.admin_view(require_safe(self.security_history)), name="security_history"),
             path(
                 "security-history/<str:key>/",
@@ -111,6 +113,12 @@ class ConsoleSite(UnfoldAdminSite):
     def security_history(self, request: HttpRequest, key: str | None = None) -> TemplateResponse:
         """Show the security history of a principal, or one's own."""
         return security_history_page(request, key, self.each_context(request))
+
+    def sessions(self, request: HttpRequest) -> HttpResponse:
+        """Show the reader's open sessions, and end some of them."""
+        return sessions_page(request, self.each_context(request))
+
+    sessions.__dict__[OWN_UNIT_OF_WORK] = True
 
     def find(self, request: HttpRequest) -> HttpResponse:
         """Redirect to the page of the public id `q`."""

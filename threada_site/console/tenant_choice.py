@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from django.conf import settings
@@ -15,6 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.reauthentication import reauthenticated_at
+from threada_site.console.session_engine import SIGNED_IN_AT, sign_in_time
 from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
 from threada_site.identity.sessions import record_tenant_choice
 from threada_site.kernel import clock, errors
@@ -23,7 +24,6 @@ from threada_site.kernel.source import source_of
 
 CHOOSE_TENANT: Final = "choose_tenant"
 _SESSION_KEY: Final = "tenant"
-_SIGNED_IN_AT: Final = "signed_in_at"
 
 
 def console_context_of(request: HttpRequest) -> ActingContext | None:
@@ -59,15 +59,14 @@ def _signed_in(ctx: ActingContext, request: HttpRequest) -> ActingContext:
 
 
 def signed_in_at(request: HttpRequest) -> datetime | None:
-    """Return the time of the sign-in of this session, or None for a session from before it was stored."""
-    stored: Any = request.session.get(_SIGNED_IN_AT)
-    return datetime.fromtimestamp(stored, UTC) if isinstance(stored, int | float) else None
+    """Return the time of the sign-in of this session, or None if nobody has signed in."""
+    return sign_in_time(request.session)
 
 
 def store_sign_in_time(request: HttpRequest, **_signal: Any) -> None:
     """Store the time of the sign-in in the session. Receiver of `user_logged_in`."""
     if hasattr(request, "session"):
-        request.session[_SIGNED_IN_AT] = clock.now().timestamp()
+        request.session[SIGNED_IN_AT] = clock.now().timestamp()
 
 
 @require_http_methods(["GET", "POST"])

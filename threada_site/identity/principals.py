@@ -192,6 +192,7 @@ def end_membership(principal: User, *, ctx: ActingContext) -> None:
     if not tenants_of_person(principal):
         principal.set_unusable_password()
         principal.save(update_fields=["password"])
+        principal.console_sessions.all().delete()
     record(
         Entry(kind="member.removed", inputs={"principal": principal.public_id}, outcome={"revoked": revoked}), ctx=ctx
     )

@@ -45,6 +45,7 @@ DATA_SUBJECT: Final = "su"
 PACK_VERSION: Final = "kv"
 CHANGE_SET: Final = "chg"
 ACCOUNT_LINK: Final = "al"
+SESSION: Final = "se"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

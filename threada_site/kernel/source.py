@@ -26,6 +26,23 @@ class Source:
         return str(ip_network((address, _PREFIXES[address.version]), strict=False))
 
 
+_BROWSERS: Final = {
+    "Edg": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "FxiOS/": "Firefox", "CriOS/": "Chrome",
+    "Chrome/": "Chrome", "Safari/": "Safari",
+}  # fmt: skip
+_SYSTEMS: Final = {
+    "Windows": "Windows", "Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Mac OS X": "macOS",
+    "CrOS": "ChromeOS", "Linux": "Linux",
+}  # fmt: skip
+
+
+def device_of(user_agent: str) -> str:
+    """Return browser and system that a user agent names, such as `Firefox on Linux`; the client may have lied."""
+    browser = next((name for mark, name in _BROWSERS.items() if mark in user_agent), "Unknown browser")
+    system = next((name for mark, name in _SYSTEMS.items() if mark in user_agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
 def source_of(meta: Mapping[str, Any], *, is_behind_proxy: bool) -> Source:
     """Return the source of an HTTP request from its WSGI environment.
 

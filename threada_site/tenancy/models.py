@@ -24,6 +24,7 @@ __all__ = [
     "AccountDependence",
     "AccountLink",
     "ChangeSet",
+    "ConsoleSession",
     "GrantRecord",
     "Instance",
     "RoleScopeRecord",
@@ -141,6 +142,13 @@ class User(AbstractBaseUser, PermissionsMixin):
 
     def __str__(self) -> str:
         return self.display_name or self.username
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the account. A new password ends all sessions; storing the same one under another hash does not."""
+        is_new_password = self._password is not None and not self._state.adding  # type: ignore[attr-defined]
+        super().save(*args, **kwargs)
+        if is_new_password:
+            self.console_sessions.all().delete()
 
     @property
     def is_staff(self) -> bool:
@@ -353,3 +361,4 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
+from threada_site.tenancy.session_models import ConsoleSession  # noqa: E402

@@ -32,7 +32,7 @@ __all__ = ["mail_server"]
 
 pytestmark = pytest.mark.django_db
 MAY_DIFFER = {
-    "django_session",  # who is signed in
+    "tenancy_consolesession",  # who is signed in
     "telemetry_receipt",  # refusals of GET where POST alone acts: counted below
     "telemetry_sealqueueentry",
     # That a page was shown to whom it asks: looking is noted, and no state depends on it. Asserted below, row by row.

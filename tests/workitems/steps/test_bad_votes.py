@@ -30,7 +30,7 @@ from workitems.models import DecisionStep, WorkItem
 pytestmark = pytest.mark.django_db
 
 # What a refusal may write: its own receipt, its answer under an idempotency key, and what the console says next.
-MAY_CHANGE = {"telemetry_receipt", "telemetry_sealqueueentry", "api_idempotencyrecord", "django_session"}
+MAY_CHANGE = {"telemetry_receipt", "telemetry_sealqueueentry", "api_idempotencyrecord", "tenancy_consolesession"}
 
 # Errors of the whole batch are reported for its first step.
 OF_ANY_STEP = {"unknown_reason_code", "reason_code_required", "voter_not_eligible", "comment_too_long"}

@@ -32,6 +32,7 @@ from threada_site.identity.admin.member_forms import (
     roles_of,
 )
 from threada_site.identity.admission import add_principal
+from threada_site.identity.console_sessions.ending import end_sessions_of
 from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
 from threada_site.identity.invitations import invite_again, withdraw_invitation
 from threada_site.identity.object_grants import object_named, scopes_by_object, set_object_scopes
@@ -110,6 +111,7 @@ class MembershipAdmin(TenantAdmin):
             "state": _state_of(row),
             **(_account(row, ctx=ctx) if row.user.kind == PrincipalKind.HUMAN else {}),
             "may_see_history": steward or row.user_id == ctx.principal_id,
+            "may_end_sessions": steward and row.user.kind == PrincipalKind.HUMAN and row.user_id != ctx.principal_id,
             "may_remove": steward and row.user_id != ctx.principal_id,
         }
 
@@ -201,6 +203,13 @@ class MembershipAdmin(TenantAdmin):
         person = self.find(call.key, ctx=call.ctx).user
         confirm_account(person, ctx=call.ctx)
         return Done(f"The account of {person.username} is confirmed and depends on nobody.")
+
+    @action(Scope.WORKFLOW_MANAGE)
+    def end_sessions(self, call: Call) -> Done:
+        """End all console sessions of a person."""
+        person = self.find(call.key, ctx=call.ctx).user
+        ended = end_sessions_of(person, ctx=call.ctx)
+        return Done(f"{ended} session{'' if ended == 1 else 's'} of {person.username} ended.")
 
     @action(Scope.WORKFLOW_MANAGE)
     def remove(self, call: Call) -> Done:

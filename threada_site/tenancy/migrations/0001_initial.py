@@ -619,4 +619,31 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="ConsoleSession",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("key_sha256", models.BinaryField(max_length=32, unique=True)),
+                ("data", models.TextField(editable=False, help_text="Signed for this key.")),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("last_used_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("address", models.GenericIPAddressField(editable=False, null=True)),
+                ("user_agent", models.CharField(blank=True, editable=False, max_length=300)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        editable=False,
+                        help_text="Empty: nobody is signed in.",
+                        null=True,
+                        on_delete=CASCADE,
+                        related_name="console_sessions",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "session",
+                "indexes": [models.Index(fields=["last_used_at"], name="consolesession_last_used")],
+            },
+        ),
     ]

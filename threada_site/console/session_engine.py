@@ -1,0 +1,125 @@
+"""Django session engine: keys are stored as digests, and sessions end after an idle and an absolute limit."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY as USER_KEY
+from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
+from django.contrib.sessions.middleware import SessionMiddleware
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest
+
+from threada_site.identity.console_sessions.limits import expire_sessions, open_sessions
+from threada_site.kernel import clock
+from threada_site.kernel.source import Source, source_of
+from threada_site.tenancy.models import ConsoleSession
+
+SIGNED_IN_AT: Final = "signed_in_at"
+"""Key of the time of the sign-in in the data of a session, in seconds since 1970."""
+NOTED_EVERY: Final = timedelta(minutes=1)
+
+
+class SessionStore(SessionBase):
+    """Session in the table `ConsoleSession`.
+
+    The data are signed together with the key, so they are not valid in the row of another session.
+    """
+
+    def __init__(self, session_key: str | None = None, source: Source | None = None) -> None:
+        super().__init__(session_key)
+        self.source = source
+        self.row_id: uuid.UUID | None = None
+
+    @property
+    def key_salt(self) -> str:
+        return f"threada.session.{_digest(self.session_key).hex()}"
+
+    def exists(self, session_key: str) -> bool:
+        return ConsoleSession.objects.filter(key_sha256=_digest(session_key)).exists()
+
+    def load(self) -> dict[str, Any]:
+        """Return the data of the session; {} if it does not exist or has ended."""
+        now = clock.now()
+        rows = open_sessions(now).filter(key_sha256=_digest(self.session_key))
+        found = rows.values_list("id", "data", "last_used_at").first()
+        if found is None:
+            self._session_key = None
+            return {}
+        self.row_id, data, last_used_at = found
+        if now - last_used_at >= NOTED_EVERY:
+            ConsoleSession.objects.filter(id=self.row_id).update(last_used_at=now, **self._source_columns())
+        return dict(self.decode(data))
+
+    def create(self) -> None:
+        while True:
+            self._session_key = self._get_new_session_key()  # type: ignore[attr-defined]
+            try:
+                self.save(must_create=True)
+            except CreateError:  # another session has this key
+                continue
+            self.modified = True
+            return
+
+    def save(self, must_create: bool = False) -> None:  # noqa: FBT001, FBT002 - Django's signature
+        """Store the data. Raise `UpdateError` if the session was ended in the meantime."""
+        if self.session_key is None:
+            self.create()
+            return
+        data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
+        columns: dict[str, Any] = {"data": self.encode(data), "user_id": data.get(USER_KEY)}
+        if (signed_in_at := sign_in_time(data)) is not None:
+            columns["created_at"] = signed_in_at
+        if must_create:
+            row = ConsoleSession(key_sha256=_digest(self.session_key), **columns, **self._source_columns())
+            try:
+                with transaction.atomic():
+                    row.save(force_insert=True)
+            except IntegrityError:
+                raise CreateError from None
+            self.row_id = row.id
+        elif not ConsoleSession.objects.filter(key_sha256=_digest(self.session_key)).update(**columns):
+            raise UpdateError
+
+    def delete(self, session_key: str | None = None) -> None:
+        key = session_key or self.session_key
+        if key is not None:
+            ConsoleSession.objects.filter(key_sha256=_digest(key)).delete()
+
+    def get_session_cookie_age(self) -> int:
+        """Return the seconds until the absolute limit."""
+        left = (sign_in_time(self) or clock.now()) + timedelta(hours=settings.THREADA_SESSION_HOURS) - clock.now()
+        return max(0, int(left.total_seconds()))
+
+    @classmethod
+    def clear_expired(cls) -> None:
+        expire_sessions(now=clock.now())
+
+    def _source_columns(self) -> dict[str, Any]:
+        source = self.source
+        return {} if source is None else {"address": source.address or None, "user_agent": source.user_agent}
+
+
+class ConsoleSessionMiddleware(SessionMiddleware):
+    """Session middleware that gives the session the source of the request."""
+
+    def process_request(self, request: HttpRequest) -> None:
+        super().process_request(request)
+        request.session.source = source_of(  # type: ignore[attr-defined]
+            request.META, is_behind_proxy=settings.THREADA_TRUSTED_PROXY
+        )
+
+
+def sign_in_time(data: Any) -> datetime | None:
+    """Return the time of the sign-in from the data of a session, or None if nobody has signed in."""
+    stored = data.get(SIGNED_IN_AT)
+    return datetime.fromtimestamp(stored, UTC) if isinstance(stored, int | float) else None
+
+
+def _digest(session_key: str | None) -> bytes:
+    """Return the SHA-256 of a key. Keys are random, so no slow hash is needed."""
+    return hashlib.sha256((session_key or "").encode()).digest()

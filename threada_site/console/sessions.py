@@ -1,0 +1,52 @@
+"""Console page of one's own open sessions."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods
+
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.console_sessions.ending import end_own_sessions
+from threada_site.identity.console_sessions.limits import sessions_of
+from threada_site.kernel import ids
+from threada_site.kernel.source import device_of
+
+OTHERS: Final = "others"
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+def sessions_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+    """Show the sessions, and end one of them or all others."""
+    ctx = request.acting_context  # type: ignore[attr-defined]
+    store: Any = request.session
+    sessions = sessions_of(ctx.principal_id)
+    if request.method == "POST":
+        asked = request.POST.get("end", "")
+        others = [session.id for session in sessions if session.id != store.row_id]
+        named = ids.parse_public_id(ids.SESSION, asked)
+        chosen = others if asked == OTHERS else [one for one in others if one == named]
+        ended = end_own_sessions(chosen, store.source, ctx=ctx) if chosen else 0
+        if ended:
+            messages.success(request, f"{ended} session{'' if ended == 1 else 's'} ended.")
+        else:
+            messages.warning(request, "There was no other session to end.")
+        return HttpResponseRedirect(reverse("admin:sessions"))
+    lines = [(session, device_of(session.user_agent), session.id == store.row_id) for session in sessions]
+    context = {
+        **frame,
+        "title": "Sessions",
+        "list_title": "Dashboard",
+        "list_url": reverse("admin:index"),
+        "sessions": lines,
+        "others": OTHERS if len(lines) > 1 else "",
+        "idle_minutes": settings.THREADA_SESSION_IDLE_MINUTES,
+        "hours": settings.THREADA_SESSION_HOURS,
+    }
+    with unit_of_work(ctx.tenant_id, actor=ctx):
+        return render(request, "console/sessions.html", context)

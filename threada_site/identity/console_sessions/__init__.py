@@ -1,0 +1,1 @@
+"""Open console sessions of people."""
