@@ -10,7 +10,7 @@ class FailureClass(StrEnum):
 
     TIMEOUT = "timeout"
     CONNECTION_REFUSED = "connection_refused"
-    RATE_LIMITED = "rate_limited"
+    RECEIVER_RATE_LIMITED = "receiver_rate_limited"
     REJECTED_BY_RECEIVER = "rejected_by_receiver"
     BAD_RESPONSE = "bad_response"
     BLOCKED_ADDRESS = "blocked_address"

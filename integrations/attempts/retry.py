@@ -20,7 +20,7 @@ _TRIED_AGAIN_IF_IDEMPOTENT: Final = frozenset(
     {
         FailureClass.TIMEOUT,
         FailureClass.CONNECTION_REFUSED,
-        FailureClass.RATE_LIMITED,
+        FailureClass.RECEIVER_RATE_LIMITED,
         FailureClass.BAD_RESPONSE,
         FailureClass.WORKER_LOST,
     }

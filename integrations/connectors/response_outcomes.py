@@ -3,7 +3,7 @@
 | status | outcome |
 |---|---|
 | 2xx | succeeded; `bad_response` (ambiguous) if the content type is JSON and the body is not |
-| 429; 503 with Retry-After; 425 | `rate_limited`: the receiver states that it has not acted |
+| 429; 503 with Retry-After; 425 | `receiver_rate_limited`: the receiver states that it has not acted |
 | 408 | `timeout`, ambiguous, because gateways send it too |
 | 307, 308 | `rejected_by_receiver`: redirects are not followed, and the receiver has done nothing |
 | other 4xx | `rejected_by_receiver` |
@@ -63,7 +63,7 @@ def outcome_of_status(status: int, *, retry_after_s: float | None = None) -> Out
     if 200 <= status < 300:
         return Outcome(response={"status": status})
     if status in (425, 429) or (status == 503 and retry_after_s is not None):
-        failure, ambiguous = FailureClass.RATE_LIMITED, False
+        failure, ambiguous = FailureClass.RECEIVER_RATE_LIMITED, False
     elif status == 408:
         failure, ambiguous = FailureClass.TIMEOUT, True
     elif status in (307, 308) or 400 <= status < 500:

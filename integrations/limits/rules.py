@@ -25,7 +25,7 @@ class WaitReason(StrEnum):
 
 
 _RECEIVER_FAULTS: Final = frozenset({FailureClass.TIMEOUT, FailureClass.CONNECTION_REFUSED, FailureClass.BAD_RESPONSE})
-_RECEIVER_ANSWERED: Final = frozenset({FailureClass.REJECTED_BY_RECEIVER, FailureClass.RATE_LIMITED})
+_RECEIVER_ANSWERED: Final = frozenset({FailureClass.REJECTED_BY_RECEIVER, FailureClass.RECEIVER_RATE_LIMITED})
 
 
 def receiver_is_healthy(failure: FailureClass | None) -> bool | None:

@@ -171,7 +171,7 @@ class _Talk:
 def _judged(code: int) -> TransportFailure:
     """Return the failure for an unexpected reply. 4yz asks for another attempt (RFC 5321, 4.2.1); nothing was
     delivered."""
-    failure = FailureClass.RATE_LIMITED if 400 <= code < 500 else FailureClass.REJECTED_BY_RECEIVER
+    failure = FailureClass.RECEIVER_RATE_LIMITED if 400 <= code < 500 else FailureClass.REJECTED_BY_RECEIVER
     return TransportFailure(failure, f"The mail server answered {code}.", status=code)
 
 

@@ -38,8 +38,8 @@ TABLE = [
     (F.CONNECTION_REFUSED, True, "R", "U"),  # the receiver may have acted on an earlier attempt
     (F.TIMEOUT, False, "R", "R"),
     (F.TIMEOUT, True, "R", "U"),
-    (F.RATE_LIMITED, False, "R", "F"),
-    (F.RATE_LIMITED, True, "R", "U"),
+    (F.RECEIVER_RATE_LIMITED, False, "R", "F"),
+    (F.RECEIVER_RATE_LIMITED, True, "R", "U"),
     (F.BAD_RESPONSE, True, "R", "U"),
     (F.REJECTED_BY_RECEIVER, False, "F", "F"),
     (F.REJECTED_BY_RECEIVER, True, "U", "U"),
@@ -61,7 +61,7 @@ def test_decision_after_a_failure(failure: FailureClass, ambiguous: bool, idempo
         assert {"F": result == FAILED, "U": result == UNKNOWN, "R": isinstance(result, Retry)}[expected]
 
 
-@pytest.mark.parametrize("failure", [F.CONNECTION_REFUSED, F.TIMEOUT, F.RATE_LIMITED, F.BAD_RESPONSE])
+@pytest.mark.parametrize("failure", [F.CONNECTION_REFUSED, F.TIMEOUT, F.RECEIVER_RATE_LIMITED, F.BAD_RESPONSE])
 def test_attempts_are_used_up(failure: FailureClass) -> None:
     assert isinstance(after(failure, ambiguous=True, idempotent=True, attempts=4), Retry)
     assert after(failure, ambiguous=True, idempotent=True, attempts=5) == UNKNOWN
@@ -97,7 +97,7 @@ def test_wait_is_full_jitter_under_a_doubling_ceiling() -> None:
 
 def test_receiver_is_not_asked_before_it_wants_to_be() -> None:
     for asked, floor in ((30.0, 30.0), (-5.0, 0.0), (10**9, MAX_WAIT_S)):
-        result = after(F.RATE_LIMITED, ambiguous=False, idempotent=True, retry_after_s=asked)
+        result = after(F.RECEIVER_RATE_LIMITED, ambiguous=False, idempotent=True, retry_after_s=asked)
         assert isinstance(result, Retry)
         assert floor <= result.after_s <= floor + 2.0
 
@@ -127,4 +127,4 @@ def test_no_try_begins_after_the_deadline_for_all_tries() -> None:
     late = next_try(F.TIMEOUT, ambiguous=True, elapsed_s=60.5, rng=random.Random(1), **terms)  # type: ignore[arg-type]
     assert late == UNKNOWN
     asked = {"elapsed_s": 31.0, "retry_after_s": 30.0, "rng": random.Random(1)}
-    assert next_try(F.RATE_LIMITED, ambiguous=False, **asked, **terms) == GiveUp(ExecutionStatus.FAILED)  # type: ignore[arg-type]
+    assert next_try(F.RECEIVER_RATE_LIMITED, ambiguous=False, **asked, **terms) == GiveUp(ExecutionStatus.FAILED)  # type: ignore[arg-type]

@@ -82,7 +82,7 @@ def test_message_has_the_format_of_the_service(receiver: Receiver) -> None:
     ("behaviour", "failure", "ambiguous"),
     [
         ({"status": 404}, FailureClass.REJECTED_BY_RECEIVER, False),
-        ({"status": 429, "headers": {"Retry-After": "7"}}, FailureClass.RATE_LIMITED, False),
+        ({"status": 429, "headers": {"Retry-After": "7"}}, FailureClass.RECEIVER_RATE_LIMITED, False),
         ({"status": 500}, FailureClass.BAD_RESPONSE, True),
         ({"status": 302, "headers": {"Location": "http://127.0.0.1:1/"}}, FailureClass.BAD_RESPONSE, True),
         ({"fault": "reset"}, FailureClass.BAD_RESPONSE, True),

@@ -260,7 +260,7 @@ class TestMail:
         ("reply", "failure"),
         [
             ("550 No such user", FailureClass.REJECTED_BY_RECEIVER),
-            ("451 Come again later", FailureClass.RATE_LIMITED),
+            ("451 Come again later", FailureClass.RECEIVER_RATE_LIMITED),
         ],
     )
     def test_one_refused_recipient_refuses_all(self, mailroom: Mailroom, reply: str, failure: FailureClass) -> None:

@@ -83,7 +83,7 @@ def test_waiting_doubles_to_five_minutes_and_then_pauses() -> None:
         assert ceiling / 2 <= wait <= ceiling
     assert retry_delay(DeliveryFailure("rejected_by_receiver", ""), attempts=4, most=12, rng=random.Random(1)) is None
     assert retry_delay(DeliveryFailure("timeout", "", is_final=True), attempts=1, most=12, rng=random.Random(1)) is None
-    asked = retry_delay(DeliveryFailure("rate_limited", "", 9e9), attempts=1, most=12, rng=random.Random(1))
+    asked = retry_delay(DeliveryFailure("receiver_rate_limited", "", 9e9), attempts=1, most=12, rng=random.Random(1))
     assert asked is not None
     assert 3600 < asked <= 3601
 

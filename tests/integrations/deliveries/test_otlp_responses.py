@@ -36,7 +36,7 @@ def test_retryable_statuses(status: int, tenant: Tenant, collector: Receiver) ->
     collector.behave(status=status, headers={"Retry-After": "100"}, times=1)
     run(delivery)
     found = again(delivery)
-    word = "rate_limited" if status in (429, 503) else "bad_response"
+    word = "receiver_rate_limited" if status in (429, 503) else "bad_response"
     assert (found.status, found.failure, found.attempts, found.next_index) == ("active", word, 1, 0)
     assert found.next_try_at is not None
     assert timedelta(seconds=95) < found.next_try_at - clock.now() <= timedelta(seconds=101)

@@ -193,7 +193,7 @@ def test_delivery_pauses_itself_and_resumes_at_its_position(receiver: Receiver, 
         ({"status": 410}, "rejected_by_receiver", "paused"),
         ({"status": 302, "headers": {"Location": "/elsewhere"}}, "bad_response", "active"),
         ({"status": 308, "headers": {"Location": "/elsewhere"}}, "rejected_by_receiver", "active"),
-        ({"status": 429, "headers": {"Retry-After": "100"}}, "rate_limited", "active"),
+        ({"status": 429, "headers": {"Retry-After": "100"}}, "receiver_rate_limited", "active"),
         ({"fault": "reset"}, "bad_response", "active"),
         ({"fault": "not_http"}, "bad_response", "active"),
     ],
@@ -207,7 +207,7 @@ def test_results_by_response(
     run(delivery)
     found = again(delivery)
     assert (found.failure, found.status, found.next_index) == (failure, status, 0)
-    if failure == "rate_limited":
+    if failure == "receiver_rate_limited":
         assert found.next_try_at is not None
         assert found.next_try_at - clock.now() > timedelta(seconds=95)
     assert [call["path"] for call in receiver.requests()] == ["/hook"]

@@ -226,15 +226,15 @@ def test_the_shape_of_a_failure_is_kept(office: Office, bank: Receiver) -> None:
     execution = started(office)
     run_execution(office.tenant, execution.id)
     shown = office.execution(execution)
-    assert (shown.status, shown.failure) == ("started", "rate_limited")
+    assert (shown.status, shown.failure) == ("started", "receiver_rate_limited")
     assert shown.next_try_at is not None
     assert shown.next_try_at > clock.now() + timedelta(seconds=110)
     (body,) = office.bodies("execution.postponed")
     assert body["outcome"] == {
         "status": "started",
         "work_item_status": "executing",
-        "failure": "rate_limited",
-        "reason_codes": ["rate_limited"],
+        "failure": "receiver_rate_limited",
+        "reason_codes": ["receiver_rate_limited"],
     }
 
 

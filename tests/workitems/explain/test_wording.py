@@ -194,7 +194,7 @@ def test_executing_before_and_between_tries() -> None:
         return explain(ExplainInput(status=WorkItemStatus.EXECUTING, execution=execution)).why
 
     assert why(pay(ExecutionStatus.STARTED)) == ["pay on int_bank is about to start."]
-    waiting = pay(ExecutionStatus.STARTED, "rate_limited", NOON)
+    waiting = pay(ExecutionStatus.STARTED, "receiver_rate_limited", NOON)
     assert why(waiting) == ["pay on int_bank did not succeed yet: The receiver asks to slow down. It will be retried."]
     assert explain(ExplainInput(status=WorkItemStatus.EXECUTING, execution=waiting)).until == NOON
     held = ExplainInput(

@@ -192,7 +192,7 @@ def test_who_changes_their_mind_while_it_is_retried_is_left_alone(office: Office
     ("behaviour", "status", "reason", "detail"),
     [
         ({"status": 404}, "failed", "rejected_by_receiver", "404"),
-        ({"status": 429, "headers": {"Retry-After": "7"}}, "due", "rate_limited", "429"),
+        ({"status": 429, "headers": {"Retry-After": "7"}}, "due", "receiver_rate_limited", "429"),
         ({"status": 503}, "due", "bad_response", "503"),
         ({"status": 500}, "unknown", "bad_response", "500"),
         ({"fault": "close"}, "unknown", "bad_response", ""),

@@ -33,10 +33,12 @@ def test_waits_double_and_end() -> None:
     assert wait_before_next(refused, attempts=12, most=12, rng=RNG) is None
     for last in ({"is_final": True}, {"is_ambiguous": True}):
         assert wait_before_next(SendFailure("x", "x", **last), attempts=1, most=12, rng=RNG) is None
-    asked = wait_before_next(SendFailure("rate_limited", "x", retry_after_s=100), attempts=1, most=12, rng=RNG)
+    asked = wait_before_next(SendFailure("receiver_rate_limited", "x", retry_after_s=100), attempts=1, most=12, rng=RNG)
     assert asked is not None
     assert 107.5 <= asked <= 115
-    greedy = wait_before_next(SendFailure("rate_limited", "x", retry_after_s=1e9), attempts=1, most=12, rng=RNG)
+    greedy = wait_before_next(
+        SendFailure("receiver_rate_limited", "x", retry_after_s=1e9), attempts=1, most=12, rng=RNG
+    )
     assert greedy is not None
     assert greedy <= 6 * 3600 + 15
 

@@ -34,7 +34,7 @@ OUTCOME_REASONS: Final = (
             "It may have acted. Reconcile, or retry if idempotent.",
         ),
         ("connection_refused", "No connection to the receiver", "Check the address, and that the receiver runs."),
-        ("rate_limited", "The receiver asks to slow down", "The execution is retried after Retry-After."),
+        ("receiver_rate_limited", "The receiver asks to slow down", "The execution is retried after Retry-After."),
         ("rejected_by_receiver", "The receiver refused the request", "See the recorded response."),
         ("bad_response", "The response of the receiver is not valid", "It may have acted. Reconcile the execution."),
         (
