@@ -30,13 +30,15 @@ def number(name: str, default: int) -> int:
         raise SystemExit(f"{name} must be a whole number, not {value!r}.") from None
 
 
-def numbers(name: str, defaults: dict[str, int]) -> dict[str, int]:
+def numbers(name: str, defaults: dict[str, int], *, least: int = 1) -> dict[str, int]:
     """Return numbers by name from text like `low=50 high=5`. Missing names keep their default."""
     found = dict(defaults)
     for word in words(name):
         key, _, value = word.partition("=")
-        if key not in defaults or not value.isascii() or not value.isdigit() or int(value) < 1:
-            raise SystemExit(f"{name} says whole numbers from 1 for {', '.join(defaults)}, e.g. {key or 'low'}=5.")
+        if key not in defaults or not value.isascii() or not value.isdigit() or int(value) < least:
+            raise SystemExit(
+                f"{name} says whole numbers from {least} for {', '.join(defaults)}, e.g. {key or 'low'}=5."
+            )
         found[key] = int(value)
     return found
 

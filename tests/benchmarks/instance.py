@@ -43,7 +43,11 @@ def running_instance(
             stdout=file,
             stderr=subprocess.STDOUT,
             cwd=checkout or Path.cwd(),
-            env={**environment, "THREADA_DATA_DIR": str(data_dir)},
+            env={
+                **environment,
+                "THREADA_DATA_DIR": str(data_dir),
+                "THREADA_RATE_LIMITS": "credential=100000 tenant=100000",
+            },
             start_new_session=True,
         )
     try:

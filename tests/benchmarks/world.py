@@ -48,6 +48,7 @@ class World:
 def make_world(data_dir: Path, *, port: int) -> World:
     """Start and migrate an instance in `data_dir` and create one tenant. Set Django up in this process."""
     os.environ["THREADA_DATA_DIR"] = str(data_dir)
+    os.environ["THREADA_RATE_LIMITS"] = "credential=100000 tenant=100000"  # leased as always, and never used up
     os.environ.pop("DATABASE_URL", None)
     os.environ["DJANGO_SETTINGS_MODULE"] = "threada_site.settings"
     import django

@@ -25,6 +25,12 @@ class Source:
             return None
         return str(ip_network((address, _PREFIXES[address.version]), strict=False))
 
+    @property
+    def client_key(self) -> str:
+        """Return the address, or for IPv6 its /64 network, because one client has all of it; "" if it is unknown."""
+        address = _parsed(self.address)
+        return str(ip_network((address, 64), strict=False)) if isinstance(address, IPv6Address) else self.address
+
 
 _BROWSERS: Final = {
     "Edg": "Edge", "OPR/": "Opera", "Firefox/": "Firefox", "FxiOS/": "Firefox", "CriOS/": "Chrome",

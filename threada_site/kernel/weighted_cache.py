@@ -28,6 +28,11 @@ class WeightedCache[Key: Hashable, Value]:
         with self._lock:
             self._entries[key] = (value, weight)
 
+    def drop(self, key: Key) -> None:
+        """Remove the entry, if there is one."""
+        with self._lock:
+            self._entries.pop(key, None)
+
     @property
     def weight(self) -> int:
         """Total weight of the cached entries."""

@@ -24,6 +24,15 @@ THREADA_DELIVERY_DIR = Path(text("THREADA_DELIVERY_DIR") or DATA_DIR / "deliveri
 THREADA_DELIVERY_TRIES = number("THREADA_DELIVERY_TRIES", 12)
 # Largest request body, in bytes. A workflow limits its payloads (default 256 KB).
 THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
+# Requests per second of one credential, of one account in the console and of one tenant, and failed authentications per
+# second of one address; 0: no limit, `off`: none at all. A bucket holds the requests of so many seconds.
+_rate_limits = {"credential": 100, "account": 20, "tenant": 200, "address": 10}
+THREADA_RATE_LIMITS = (
+    dict.fromkeys(_rate_limits, 0)
+    if text("THREADA_RATE_LIMITS").lower() == "off"
+    else numbers("THREADA_RATE_LIMITS", _rate_limits, least=0)
+)
+THREADA_RATE_BURST_SECONDS = number("THREADA_RATE_BURST_SECONDS", 5)
 # Executions of one tenant in the queue at the same time; further ones wait in their rows.
 THREADA_TENANT_QUOTA = number("THREADA_TENANT_QUOTA", 64)
 # Concurrent executions of one worker.
@@ -68,6 +77,7 @@ THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)
 THREADA_METRICS_COLLECTORS = [
     "threada_site.jobs.metrics.queue_metrics",
     "threada_site.database.replicas.replica_metrics",
+    "threada_site.tenancy.rate_limits.refusal_metrics",
     "telemetry.metrics.seal_metrics",
     "threada_site.database.partitioning.month_metrics",
     "telemetry.deliveries.metrics.delivery_metrics",

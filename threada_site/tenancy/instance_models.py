@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
+from threada_site.database.constraints import InstanceRows
 from threada_site.kernel import clock
 
 
@@ -40,3 +41,30 @@ class Instance(models.Model):
 
     def __str__(self) -> str:
         return f"since {self.made_at}"
+
+
+class RateBucket(models.Model):
+    """Tokens of one rate limit, written only by the function `threada_lease_tokens`. The table is not logged."""
+
+    key = models.TextField(primary_key=True, editable=False)
+    tokens = models.FloatField(editable=False)
+    refilled_at = models.DateTimeField(editable=False)
+
+    class Meta:
+        constraints = [InstanceRows(name="ratebucket_rls")]
+
+    def __str__(self) -> str:
+        return self.key
+
+
+class RateRefusals(models.Model):
+    """Number of requests refused by the rate limits of one kind, since the last crash of the database."""
+
+    kind = models.TextField(primary_key=True, editable=False)
+    requests = models.BigIntegerField(editable=False)
+
+    class Meta:
+        constraints = [InstanceRows(name="raterefusals_rls")]
+
+    def __str__(self) -> str:
+        return self.kind

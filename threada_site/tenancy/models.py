@@ -18,7 +18,7 @@ from threada_site.database.constraints import tenant_constraints
 from threada_site.database.unit_of_work import current_actor
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope, Visibility
-from threada_site.tenancy.instance_models import Instance, StoredMetrics
+from threada_site.tenancy.instance_models import Instance, RateBucket, RateRefusals, StoredMetrics
 
 __all__ = [
     "AccountDependence",
@@ -27,6 +27,8 @@ __all__ = [
     "ConsoleSession",
     "GrantRecord",
     "Instance",
+    "RateBucket",
+    "RateRefusals",
     "RoleScopeRecord",
     "StoredMetrics",
 ]  # imported for Django

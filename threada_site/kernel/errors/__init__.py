@@ -87,6 +87,7 @@ from threada_site.kernel.errors.executions import (
     InstanceStarting,
     InstanceStopping,
     InternalError,
+    RateLimited,
     ServerBusy,
     ServiceUnavailable,
     TooManyConnections,

@@ -87,6 +87,13 @@ class TooManyConnections(ExecutionRefusal):
     advice = "Nothing was changed. Wait for other requests to be answered, then retry."
 
 
+class RateLimited(ExecutionRefusal):
+    reason_code = "rate_limited"
+    status = 429
+    title = "Too many requests"
+    advice = "Nothing was changed. Wait for the seconds in Retry-After, then retry."
+
+
 class InstanceStarting(ExecutionRefusal):
     reason_code = "starting"
     status = 503

@@ -5,7 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 from django.db.models import CASCADE, PROTECT
 
-from threada_site.database.constraints import RowLevelSecurity, TenantForeignKey
+from threada_site.database.constraints import InstanceRows, RowLevelSecurity, TenantForeignKey
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import SlugColumn
 
@@ -46,6 +46,23 @@ class Migration(migrations.Migration):
             options={
                 "constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="storedmetrics_one_row")]
             },
+        ),
+        migrations.CreateModel(
+            name="RateBucket",
+            fields=[
+                ("key", models.TextField(editable=False, primary_key=True, serialize=False)),
+                ("tokens", models.FloatField(editable=False)),
+                ("refilled_at", models.DateTimeField(editable=False)),
+            ],
+            options={"constraints": [InstanceRows(name="ratebucket_rls", readable="nobody")]},
+        ),
+        migrations.CreateModel(
+            name="RateRefusals",
+            fields=[
+                ("kind", models.TextField(editable=False, primary_key=True, serialize=False)),
+                ("requests", models.BigIntegerField(editable=False)),
+            ],
+            options={"constraints": [InstanceRows(name="raterefusals_rls", readable="nobody")]},
         ),
         migrations.CreateModel(
             name="Instance",

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from django.db import migrations
 
-SQL = Path(__file__).resolve().parent.parent / "sql" / "functions.sql"
+SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
@@ -15,11 +15,16 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(
-            SQL.read_text(),
+            (SQL / "functions.sql").read_text(),
             "DROP FUNCTION threada_tenant_of_link(bytea); DROP FUNCTION threada_belongs_elsewhere(uuid, uuid); "
             "DROP FUNCTION threada_is_member_somewhere(uuid); "
             "DROP FUNCTION threada_enter(bytea, text, text); DROP FUNCTION threada_tenants_of(uuid); "
             "DROP FUNCTION threada_names(uuid, uuid); "
             "DROP FUNCTION threada_controllers(uuid, uuid); DROP FUNCTION threada_grants(uuid, uuid); DROP FUNCTION threada_belongs(text, text, uuid);",
-        )
+        ),
+        migrations.RunSQL(
+            (SQL / "rate_buckets.sql").read_text(),
+            "DROP FUNCTION threada_lease_tokens(text[], double precision[], double precision[], double precision[], "
+            "text[], bigint[]);",
+        ),
     ]
