@@ -26,6 +26,7 @@ from tests.examples import load_profile
 from tests.factories import make_tenant
 from threada_site import postgres
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.request_limits import forget
 
 if sys.dont_write_bytecode:
     # Compiling Threada and its libraries takes 2 s of each process that tests start, and 7 s of each worker.
@@ -34,6 +35,8 @@ if sys.dont_write_bytecode:
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
+# Tests send requests as fast as they can. Those of rate limits set them; processes that tests start have none.
+os.environ.setdefault("THREADA_RATE_LIMITS", "off")
 MOST_WORKERS: Final = 8
 """Each opens up to 16 connections, of the 100 that the embedded server takes."""
 _found_running = pytest.StashKey[bool]()
@@ -52,6 +55,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure() -> None:
     load_profile()
+    settings.THREADA_RATE_LIMITS = dict.fromkeys(settings.THREADA_RATE_LIMITS, 0)
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
@@ -173,6 +177,19 @@ def tenant(db: None, prepared: Values) -> Tenant:
 @pytest.fixture
 def other_tenant(db: None, prepared: Values) -> Tenant:
     return prepared["other_tenant"]() if "other_tenant" in prepared else make_tenant("globex")
+
+
+@pytest.fixture
+def rate_limits(settings: Settings) -> Iterator[Callable[..., None]]:
+    """Return a function that sets rates per second: `rate_limits(credential=2)`. Other requests are not limited."""
+
+    def limit(*, burst_seconds: int = 5, **rates: int) -> None:
+        settings.THREADA_RATE_LIMITS = {**dict.fromkeys(settings.THREADA_RATE_LIMITS, 0), **rates}
+        settings.THREADA_RATE_BURST_SECONDS = burst_seconds
+
+    forget()
+    yield limit
+    forget()
 
 
 @pytest.fixture

@@ -24,8 +24,16 @@ from threada_site.tenancy.change_sets import ProposedChange
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import Credential, Tenant
 
-MAY_GROW: Final = frozenset({"telemetry_receipt", "telemetry_sealqueueentry", "api_idempotencyrecord"})
-"""Tables that a refusal may write: its own receipt, and its answer under an idempotency key."""
+MAY_GROW: Final = frozenset(
+    {
+        "telemetry_receipt",
+        "telemetry_sealqueueentry",
+        "api_idempotencyrecord",
+        "tenancy_ratebucket",
+        "tenancy_raterefusals",
+    }
+)
+"""Tables that a refusal may write: its own receipt, its answer under an idempotency key, and rate limits."""
 _DIGEST: Final = """(SELECT (count(*), sum(hashtext({row})::bigint))::text FROM "{table}" t)"""
 _ROW: Final = {"tenancy_credential": "(to_jsonb(t) - 'last_used_at')::text"}
 _RULES: Final = {

@@ -44,6 +44,12 @@ RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Accept-Ranges": {"description": "`bytes`: range requests are supported.", "schema": {"type": "string"}},
     "Content-Range": {"description": "Range of this part (206).", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait before the next request.", "schema": {"type": "string"}},
+    "RateLimit-Limit": {
+        "description": "Requests of a full bucket: rate times burst seconds, of the tightest limit.",
+        "schema": {"type": "string"},
+    },
+    "RateLimit-Remaining": {"description": "Requests that are left in it.", "schema": {"type": "string"}},
+    "RateLimit-Reset": {"description": "Seconds until it is full again.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {
         "description": "`true`: stored answer of an earlier request with the same Idempotency-Key.",
         "schema": {"type": "string"},

@@ -19,7 +19,13 @@ from threada_site.api.shapes import Shape
 from threada_site.kernel.errors import REASONS
 
 _ANY_ANSWER: Final = Representation("Answer", {"type": "object"})
-_EVERYWHERE: Final = ("bad_request", "not_acceptable", "internal_error", "service_unavailable")
+_EVERYWHERE: Final = (
+    "bad_request",
+    "not_acceptable",
+    "too_many_connections",
+    "internal_error",
+    "service_unavailable",
+)
 _IN_TENANTS: Final = (
     "credential_missing",
     "credential_invalid",
@@ -28,7 +34,9 @@ _IN_TENANTS: Final = (
     "principal_inactive",
     "tenant_mismatch",
     "role_not_held",
+    "rate_limited",
 )
+_RATE_LIMITS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 _WITH_SCOPE: Final = ("scope_missing", "permission_denied")
 _WITH_BODY: Final = (
     "malformed_json",
@@ -118,7 +126,7 @@ class ThreadaSchema(AutoSchema):
     def _answer(self, declared: Operation, answer: Representation | None) -> dict[str, Any]:
         response: dict[str, Any] = {
             "description": "Success.",
-            "headers": self._headers("Threada-Correlation-Id", *declared.headers),
+            "headers": self._headers("Threada-Correlation-Id", *self._rate_limits(), *declared.headers),
         }
         if answer is not None:
             content: dict[str, Any] = {"schema": self._reference(answer)}
@@ -130,7 +138,7 @@ class ThreadaSchema(AutoSchema):
     def _proposal(self) -> dict[str, Any]:
         return {
             "description": "Nothing is changed yet: an independent person must publish the change set.",
-            "headers": self._headers("Threada-Correlation-Id", "Location"),
+            "headers": self._headers("Threada-Correlation-Id", *self._rate_limits(), "Location"),
             "content": {
                 PROPOSED_CHANGE.media_type: {
                     "schema": self._reference(PROPOSED_CHANGE),
@@ -145,7 +153,10 @@ class ThreadaSchema(AutoSchema):
             status = REASONS[code].status
             assert status is not None, f"{declared.operation_id}: {code} is no HTTP problem"  # noqa: S101
             by_status[status].append(code)
-        return {str(status): self._problem(codes) for status, codes in sorted(by_status.items())}
+        return {str(status): self._problem(status, codes) for status, codes in sorted(by_status.items())}
+
+    def _rate_limits(self) -> tuple[str, ...]:
+        return _RATE_LIMITS if self._is_in_tenant else ()
 
     def _reason_codes(self, declared: Operation, path: str, handler: Any) -> Iterator[str]:
         yield from _EVERYWHERE
@@ -169,10 +180,11 @@ class ThreadaSchema(AutoSchema):
             yield "precondition_failed"
         yield from declared.reasons
 
-    def _problem(self, codes: list[str]) -> dict[str, Any]:
+    def _problem(self, status: int, codes: list[str]) -> dict[str, Any]:
+        retry = ("Retry-After",) if status == 429 else ()
         return {
             "description": "; ".join(f"`{code}`: {REASONS[code].title}" for code in codes) + ".",
-            "headers": self._headers("Threada-Correlation-Id"),
+            "headers": self._headers("Threada-Correlation-Id", *self._rate_limits(), *retry),
             "content": {
                 CONTENT_TYPE: {
                     "schema": self._reference(PROBLEM),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
@@ -19,6 +19,7 @@ from threada_site.database.unit_of_work import entered_unit_of_work, unit_of_wor
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import ThreadaError
+from threada_site.tenancy import request_limits
 from threada_site.tenancy.change_sets import store_proposal
 
 
@@ -38,13 +39,30 @@ class TenantView(APIView):
         self.key_reservation = None
         self.subject = None
         self.headers: dict[str, str] = {}
+        try:
+            request_limits.admit(request)
+        except Exception as error:  # noqa: BLE001 - answered as any other refusal
+            return self._answer(as_threada_error(error))
         handle = super().dispatch
         outcome = result_or_refusal(
             lambda: handle(request, *args, **kwargs),
             inside=entered_unit_of_work(),
             before_commit=self._remember_kept,
         )
-        return self._refused(outcome) if isinstance(outcome, ThreadaError) else outcome
+        response = self._charged(request, outcome)
+        request_limits.add_headers(request, response)
+        return response
+
+    def _charged(self, request: HttpRequest, outcome: HttpResponseBase | ThreadaError) -> HttpResponseBase:
+        """Charge the request if `admit` could not. A failed authentication beyond the limit leaves no receipt."""
+        refused = outcome if isinstance(outcome, ThreadaError) else None
+        try:
+            refusal = request_limits.settle(request, refused)
+        except Exception as error:  # noqa: BLE001 - answered as any other refusal
+            return self._answer(as_threada_error(error))
+        if refusal is not refused:
+            return self._answer(cast("ThreadaError", refusal))
+        return self._refused(refusal) if refusal is not None else cast("HttpResponseBase", outcome)
 
     def handle_exception(self, exc: Exception) -> Response:
         """Raise the typed refusal, so that it leaves the unit of work. `dispatch` answers it afterwards."""

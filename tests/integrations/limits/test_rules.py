@@ -96,6 +96,6 @@ def test_receiver_health_after_failures() -> None:
     }
     assert {failure for failure, well in health_by_failure.items() if well} == {
         FailureClass.REJECTED_BY_RECEIVER,
-        FailureClass.RATE_LIMITED,
+        FailureClass.RECEIVER_RATE_LIMITED,
     }
     assert receiver_is_healthy(None)

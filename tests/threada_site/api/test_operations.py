@@ -120,7 +120,8 @@ def test_post_operation_is_documented(shelf: dict[str, Any]) -> None:
         "$ref": "#/components/schemas/PutChannelRequest"
     }
     assert shelf["components"]["schemas"]["PutChannelRequest"]["required"] == ["slug"]
-    assert set(found["responses"]["201"]["headers"]) == {"Threada-Correlation-Id", "Location"}
+    limits = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
+    assert set(found["responses"]["201"]["headers"]) == {"Threada-Correlation-Id", *limits, "Location"}
     assert codes(found, "409") == {"idempotency_in_flight"}
     assert codes(found, "422") == {"invalid_request", "idempotency_key_reused"}
     assert "policy_denied" in codes(found, "403")

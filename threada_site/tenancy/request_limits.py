@@ -1,0 +1,125 @@
+"""Rate limits of API requests, checked before the transaction of the request.
+
+A credential is known to a process once it was authenticated there. Its requests draw from the buckets of credential and
+tenant, never from that of the address, so that failures of others behind the same address do not affect it. Its first
+request is charged afterwards, when the credential is known.
+
+Each answer 401 to a well-formed token draws from the bucket of the client's address. Once that is empty, requests of
+this address with an unknown token are refused, apart from a few per second that are authenticated, because one of them
+may be the first request of a valid credential. A missing or malformed token is refused without the database anyway,
+which costs no more than another refusal.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any, Final
+
+from django.conf import settings
+from django.http.response import HttpResponseBase
+
+from threada_site.kernel import tokens
+from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.source import source_of
+from threada_site.kernel.weighted_cache import WeightedCache
+from threada_site.tenancy.rate_leases import Admission, Bucket
+from threada_site.tenancy.rate_limits import (
+    buckets_of_address,
+    buckets_of_credential,
+    headers_of,
+    leases,
+    lookups,
+    refusal_of,
+)
+
+CLIENT_KEY: Final = "threada.client"
+"""Key of the WSGI environment: what limits of the client's address count by; "" for a proxy."""
+_CREDENTIALS: Final = 20_000
+_known: Final[WeightedCache[bytes, tuple[uuid.UUID, uuid.UUID]]] = WeightedCache(max_weight=_CREDENTIALS)
+"""Credential and tenant of tokens that were authenticated, by their SHA-256."""
+_failed: Final[WeightedCache[bytes, bool]] = WeightedCache(max_weight=_CREDENTIALS)
+"""SHA-256 of tokens that were answered with 401."""
+
+
+def admit(request: Any) -> None:
+    """Draw the tokens of a request. Raise `RateLimited` if it must not be run."""
+    digest = _digest(request.META)
+    if digest is None:
+        return
+    known = _known.get(digest)
+    if known is not None:
+        request.admission = leases.take(buckets_of_credential(*known))
+        _refuse(request.admission)
+        return
+    address = _address_buckets(request.META)
+    empty = leases.refusal(address)
+    if empty is None:
+        return
+    if _failed.get(digest) is not None or _is_refused(lookups.take(address)):
+        raise refusal_of(empty)
+
+
+def settle(request: Any, refusal: ThreadaError | None) -> ThreadaError | None:
+    """Charge a request whose credential was not known before. Return the refusal to answer with, which may differ.
+
+    `refusal`: that of the request, if it was refused.
+    """
+    digest = _digest(request.META)
+    if digest is None:
+        return refusal
+    if refusal is not None and refusal.status == 401:
+        _known.drop(digest)
+        _failed.put(digest, True)
+        admission = leases.take(_address_buckets(request.META))
+        return refusal_of(admission) if admission is not None and _is_refused(admission) else refusal
+    ctx = getattr(request, "acting_context", None)
+    if ctx is not None and _known.get(digest) is None:
+        named = (ctx.credential_id, ctx.tenant_id)
+        _known.put(digest, named)
+        request.admission = leases.owe(buckets_of_credential(*named))
+    return refusal
+
+
+def add_headers(request: Any, response: HttpResponseBase) -> None:
+    """Add the state of the limits to an answer to an authenticated request."""
+    admission = getattr(request, "admission", None)
+    if admission is not None:
+        for name, value in headers_of(admission).items():
+            response.headers[name] = value
+
+
+def forget() -> None:
+    """Forget leases and credentials of this process."""
+    for each in (leases, lookups, _known, _failed):
+        each.clear()  # type: ignore[attr-defined]
+
+
+def client_key(meta: Mapping[str, Any]) -> str:
+    """Return what limits of the client's address count by; "" if the request may be that of anybody behind a proxy."""
+    if CLIENT_KEY in meta:
+        return str(meta[CLIENT_KEY])
+    is_behind_proxy = settings.THREADA_TRUSTED_PROXY
+    if is_behind_proxy and not meta.get("HTTP_X_FORWARDED_FOR"):
+        return ""
+    return source_of(meta, is_behind_proxy=is_behind_proxy).client_key
+
+
+def _refuse(admission: Admission | None) -> None:
+    if admission is not None and _is_refused(admission):
+        raise refusal_of(admission)
+
+
+def _is_refused(admission: Admission | None) -> bool:
+    return admission is not None and admission.retry_s is not None
+
+
+def _address_buckets(meta: Mapping[str, Any]) -> list[Bucket]:
+    return buckets_of_address(client_key(meta))
+
+
+def _digest(meta: Mapping[str, Any]) -> bytes | None:
+    """Return the SHA-256 of the token that was sent; None if none is well-formed."""
+    scheme, _, token = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
+    token = token.strip()
+    return tokens.digest(token) if scheme.lower() == "bearer" and tokens.is_well_formed(token) else None
