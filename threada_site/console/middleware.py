@@ -14,6 +14,7 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import timezone
 
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
+from threada_site.console import rate_limits
 from threada_site.console.policies import CONSOLE
 from threada_site.console.session_engine import ConsoleSessionMiddleware
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
@@ -50,6 +51,9 @@ class ConsoleMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if not _is_console(request):
             return self._get_response(request)
+        refused = rate_limits.refused_unread(request)
+        if refused is not None:
+            return refused
         return _in_reading_order(self._console(request))  # type: ignore[arg-type]
 
     def process_view(
@@ -82,6 +86,9 @@ class ConsoleMiddleware:
 
     def _with_context(self, request: HttpRequest) -> HttpResponse:
         request.acting_context = console_context_of(request)  # type: ignore[attr-defined]
+        refused = rate_limits.refused(request)
+        if refused is not None:
+            return refused
         with timezone.override(zone_of(request)):
             return self._get_response(request)
 

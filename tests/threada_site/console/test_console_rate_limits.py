@@ -1,0 +1,85 @@
+"""Limits of console requests: per account and per tenant, with a page that says when to retry."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+
+from tests.client import Api
+from tests.console.sign_in import sign_in
+from tests.factories import make_principal, make_token
+from threada_site.tenancy.models import Tenant
+
+type Limit = Callable[..., None]
+
+
+def person(tenant: Tenant, name: str) -> Client:
+    return sign_in(make_principal(tenant, name, roles=["tenant_admin"]))
+
+
+def pages(browser: Client, count: int) -> list[int]:
+    return [browser.get("/console/password_change/").status_code for _ in range(count)]
+
+
+def statements(browser: Client) -> list[str]:
+    with CaptureQueriesContext(connection) as captured:
+        browser.get("/console/password_change/")
+    return [query["sql"] for query in captured]
+
+
+def test_beyond_the_burst_a_page_says_when_to_retry(rate_limits: Limit, tenant: Tenant) -> None:
+    eve = person(tenant, "eve")
+    rate_limits(account=1, burst_seconds=3)
+    assert pages(eve, 10)[:3] == [200] * 3
+    refused = eve.get("/console/")
+    if refused.status_code == 200:  # a token was added in the meantime
+        refused = eve.get("/console/")
+    assert refused.status_code == 429
+    assert refused.headers["Retry-After"] == "1"
+    assert refused.headers["RateLimit-Remaining"] == "0"
+    text = refused.content.decode()
+    assert "<h1>Too many requests</h1>" in text
+    assert "1 requests per second of this account" in text
+    assert "frame-ancestors" in refused.headers["Content-Security-Policy"]
+
+
+def test_a_refused_page_reads_no_session(rate_limits: Limit, tenant: Tenant) -> None:
+    eve = person(tenant, "eve")
+    rate_limits(account=1)
+    pages(eve, 8)
+    assert statements(eve) == []
+
+
+def test_a_page_below_the_limit_needs_no_extra_statement(rate_limits: Limit, tenant: Tenant) -> None:
+    eve = person(tenant, "eve")
+    pages(eve, 1)
+    unlimited = len(statements(eve))
+    rate_limits(account=20, tenant=200)
+    assert len(statements(eve)) == unlimited + 1
+    assert [len(statements(eve)) for _ in range(4)] == [unlimited] * 4
+
+
+def test_another_account_is_not_affected(rate_limits: Limit, tenant: Tenant) -> None:
+    eve, adam = person(tenant, "eve"), person(tenant, "adam")
+    rate_limits(account=1)
+    assert 429 in pages(eve, 8)
+    assert pages(adam, 4) == [200] * 4
+
+
+def test_console_and_api_share_the_bucket_of_the_tenant(rate_limits: Limit, tenant: Tenant) -> None:
+    eve = person(tenant, "eve")
+    client = Api(make_token(tenant, make_principal(tenant, "rita", roles=["requester"])))
+    client.get("/me")
+    rate_limits(account=100, credential=100, tenant=1)
+    assert 429 in [client.get("/me").status_code for _ in range(8)]
+    assert 429 in pages(eve, 3)
+
+
+def test_signing_in_and_static_files_are_not_limited(rate_limits: Limit, tenant: Tenant) -> None:
+    rate_limits(account=1, credential=1, tenant=1, address=1)
+    stranger = Client()
+    for path in ("/console/login/", "/static/console/failure.css", "/healthz", "/openapi.json"):
+        assert {stranger.get(path).status_code for _ in range(20)} == {200}, path
