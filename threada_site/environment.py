@@ -78,8 +78,8 @@ def mail_server(name: str) -> dict[str, Any] | None:
 
 
 def is_web() -> bool:
-    """Return True if this process answers requests. `manage.py` marks all other processes."""
-    return text("THREADA_PROCESS", "web") == "web"
+    """Return True if this process answers requests. `manage.py web`, `threada_site.wsgi` and `.asgi` mark theirs."""
+    return text("THREADA_PROCESS") == "web"
 
 
 def database_url() -> str:

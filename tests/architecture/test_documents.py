@@ -17,7 +17,12 @@ DOCUMENTS = [
 APPS = ("threada_site", "workitems", "policies", "integrations", "telemetry")
 FOLDERS = {*APPS, "tests", "docs", "templates", ".ci", ".github"}
 SETTINGS = ROOT / "docs" / "operations" / "settings.md"
-BETWEEN_OWN_PROCESSES = {"THREADA_PROCESS", "THREADA_READY_FILE", "THREADA_STOPPING_FILE"}
+BETWEEN_OWN_PROCESSES = {
+    "THREADA_HAS_PLATFORM_LOGIN",
+    "THREADA_PROCESS",
+    "THREADA_READY_FILE",
+    "THREADA_STOPPING_FILE",
+}
 """Settings that the product passes to processes that it starts."""
 FOR_PEOPLE_WHO_TEST = {"THREADA_TEST_DATABASE"}
 

@@ -1,16 +1,12 @@
-"""Preparation of a PostgreSQL for Threada: roles, database and the login of the product.
+"""Preparation of a PostgreSQL for Threada: roles, database and the logins of the product.
 
 Only this module uses a superuser. The embedded server is prepared on first use. For an external server, `manage.py up`
-(or `manage.py bootstrap_database`) prepares it once if DATABASE_URL names a superuser, and stores the password of the
-login it created in the data directory.
+prepares it once if DATABASE_URL names a superuser, and stores the passwords of the logins it created in the data
+directory.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import secrets
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,10 +15,12 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from threada_site import postgres
-from threada_site.database.role_names import APP, OWNER, PLATFORM
+from threada_site.database.logins import new_passwords, scram_verifier
+from threada_site.database.role_names import APP, MEMBERSHIPS, OWNER, PLATFORM, PLATFORM_LOGIN, ROLES
+from threada_site.database.stored_logins import server_of, store_passwords, stored_passwords
+from threada_site.environment import is_web
 
 EMBEDDED_DATABASE: Final = "threada"
-_LOGINS_FILE: Final = "database-logins.json"
 # A connection ends after ten seconds without an acknowledgement. `options`: the same at the server's end.
 _PATIENCE: Final = {
     "connect_timeout": "5",
@@ -53,25 +51,21 @@ def ensure_embedded_database(root: Path) -> Address:
     return Address(str(cluster.socket_dir), cluster.port)
 
 
-def prepare(superuser: dict[str, Any], *, database: str, password: str | None = None) -> None:
-    """Create missing roles, login and database. Idempotent, even when two processes run it at the same time."""
+def prepare(superuser: dict[str, Any], *, database: str, passwords: dict[str, str] | None = None) -> None:
+    """Create missing roles, logins and database. Idempotent, even when two processes run it at the same time.
+
+    Takes from the web's login the roles that it had in earlier versions, in which it was the only one.
+    """
     with psycopg.connect(**{**superuser, "dbname": "postgres"}, autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(hashtext('threada-prepare'))")
-        existing = {
-            name for (name,) in connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'threada%'")
-        }
-        if OWNER not in existing:
-            connection.execute(f"CREATE ROLE {OWNER} NOLOGIN CREATEDB")
-        if PLATFORM not in existing:
-            connection.execute(f"CREATE ROLE {PLATFORM} NOLOGIN")
-        if APP not in existing:
-            connection.execute(f"CREATE ROLE {APP} LOGIN NOINHERIT")
-            connection.execute(f"GRANT {OWNER}, {PLATFORM} TO {APP}")
-            # For solid-state disks. With the default, meant for spinning disks, lists filtered by channel, workflow or
-            # status scan the primary key instead of the filter's own index.
-            connection.execute(f"ALTER ROLE {APP} SET random_page_cost = 1.1")
-        if password is not None:
-            connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(APP), sql.Literal(password)))
+        with connection.transaction():
+            _create_roles(connection)
+        for login, password in (passwords or {}).items():
+            connection.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                    sql.Identifier(login), sql.Literal(scram_verifier(password))
+                )
+            )
         known = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [database]).fetchone()
         if known is None:
             connection.execute(
@@ -82,6 +76,21 @@ def prepare(superuser: dict[str, Any], *, database: str, password: str | None = 
                 sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(sql.Identifier(database), sql.Identifier(OWNER))
             )
         _let_owner_create_tables({**superuser, "dbname": database})
+
+
+def _create_roles(connection: psycopg.Connection[Any]) -> None:
+    existing = {name for (name,) in connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'threada%'")}
+    for name, options in ROLES.items():
+        if name not in existing:
+            connection.execute(f"CREATE ROLE {name} {options}")
+            if "NOLOGIN" not in options:
+                # For solid-state disks. With the default, meant for spinning disks, lists filtered by channel, workflow
+                # or status scan the primary key instead of the filter's own index.
+                connection.execute(f"ALTER ROLE {name} SET random_page_cost = 1.1")
+    if PLATFORM_LOGIN not in existing:
+        for grant in MEMBERSHIPS:
+            connection.execute(grant)
+        connection.execute(f"REVOKE {OWNER}, {PLATFORM} FROM {APP}")
 
 
 def _let_owner_create_tables(superuser: dict[str, Any]) -> None:
@@ -99,26 +108,28 @@ def is_superuser(url: str) -> bool:
     return bool(row and row[0])
 
 
-def prepare_external(url: str, data_dir: Path) -> str:
-    """Prepare the server that `url` (a superuser's) names, and return the URL of the login created there."""
+def prepare_external(url: str, data_dir: Path) -> None:
+    """Prepare the server that `url` (a superuser's) names, and store the passwords of the two logins created there."""
     parameters = conninfo_to_dict(url)
-    password = secrets.token_urlsafe(24)
-    prepare(parameters, database=str(parameters.get("dbname") or "postgres"), password=password)
-    path = data_dir / _LOGINS_FILE
-    logins = json.loads(path.read_text()) if path.exists() else {}
-    logins[_fingerprint(url)] = password
-    temporary = path.with_suffix(".new")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        json.dump(logins, file)
-    temporary.replace(path)
-    return login_url(url, data_dir)
+    passwords = new_passwords()
+    prepare(parameters, database=str(parameters.get("dbname") or "postgres"), passwords=passwords)
+    store_passwords(data_dir, server_of(url), passwords)
 
 
-def login_url(url: str, data_dir: Path) -> str:
-    """Return the URL to connect with: `url` itself, or that of the login that `prepare_external` created for it."""
-    path = data_dir / _LOGINS_FILE
-    password = json.loads(path.read_text()).get(_fingerprint(url)) if path.exists() else None
-    return make_conninfo(url, user=APP, password=password) if password else url
+def has_both_logins(url: str, data_dir: Path) -> bool:
+    """Return True if `prepare_external` created the web's login and the others' on the server of `url`."""
+    return {APP, PLATFORM_LOGIN} <= stored_passwords(data_dir, server_of(url)).keys()
+
+
+def login_url(url: str, data_dir: Path, *, login: str = "") -> str:
+    """Return the URL to connect with: `url` itself, or that of a login that `prepare_external` created for it.
+
+    `login`: by default the web's in a web process, and the platform's elsewhere.
+    """
+    passwords = stored_passwords(data_dir, server_of(url))
+    login = login or (APP if is_web() else PLATFORM_LOGIN)
+    login = login if login in passwords else APP
+    return make_conninfo(url, user=login, password=passwords[login]) if login in passwords else url
 
 
 def connection_parameters(url: str, data_dir: Path) -> dict[str, Any]:
@@ -128,7 +139,3 @@ def connection_parameters(url: str, data_dir: Path) -> dict[str, Any]:
     pooler that rejects `options`, set it empty.
     """
     return {**_PATIENCE, **conninfo_to_dict(login_url(url, data_dir))}
-
-
-def _fingerprint(url: str) -> str:
-    return hashlib.sha256(url.encode()).hexdigest()

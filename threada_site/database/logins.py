@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from threada_site.database.role_names import APP, OWNER, PLATFORM, PLATFORM_GATE, PLATFORM_LOGIN
+from threada_site.database.role_names import APP, MEMBERSHIPS, OWNER, PLATFORM, PLATFORM_LOGIN, ROLES
 
 _ITERATIONS: Final = 4096
 
@@ -27,14 +27,8 @@ def logins_script(*, database: str, verifiers: dict[str, str], takes_memberships
     """
     lines = [
         "\\set ON_ERROR_STOP on",
-        _role(OWNER, "NOLOGIN CREATEDB"),
-        _role(PLATFORM, "NOLOGIN"),
-        _role(APP, "LOGIN NOINHERIT"),
-        # It may take roles but inherits none, and neither does the login, which inherits from it.
-        _role(PLATFORM_GATE, "NOLOGIN NOINHERIT"),
-        _role(PLATFORM_LOGIN, "LOGIN INHERIT"),
-        f"GRANT {OWNER}, {PLATFORM} TO {PLATFORM_GATE};",
-        f"GRANT {APP}, {PLATFORM_GATE} TO {PLATFORM_LOGIN};",
+        *(_role(name, options) for name, options in ROLES.items()),
+        *(f"{grant};" for grant in MEMBERSHIPS),
     ]
     for login in (APP, PLATFORM_LOGIN):
         lines.append(f"ALTER ROLE {login} SET random_page_cost = 1.1;")

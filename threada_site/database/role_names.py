@@ -7,7 +7,20 @@ from typing import Final
 OWNER: Final = "threada_owner"
 PLATFORM: Final = "threada_platform"
 APP: Final = "threada_app"
-"""The login of all processes, or only of the web if the others have their own."""
+"""The login of the web, or of all processes where the others have no own."""
 PLATFORM_LOGIN: Final = "threada_platform_login"
+"""The login of all processes but the web. It has the table grants of APP and may take both roles."""
 PLATFORM_GATE: Final = "threada_platform_gate"
 """Role between that login and the two roles it may take, which stops inheritance."""
+ROLES: Final = {
+    OWNER: "NOLOGIN CREATEDB",
+    PLATFORM: "NOLOGIN",
+    APP: "LOGIN NOINHERIT",
+    PLATFORM_GATE: "NOLOGIN NOINHERIT",
+    PLATFORM_LOGIN: "LOGIN INHERIT",
+}
+"""Role → its options, in the order of creation."""
+MEMBERSHIPS: Final = (
+    f"GRANT {OWNER}, {PLATFORM} TO {PLATFORM_GATE}",
+    f"GRANT {APP}, {PLATFORM_GATE} TO {PLATFORM_LOGIN}",
+)

@@ -1,6 +1,7 @@
 """One PostgreSQL: DATABASE_URL if it is set, otherwise the embedded server. And replicas for reading lists.
 
-Processes other than the web use the login of THREADA_PLATFORM_DATABASE_URL, if it is set.
+The web has a login that may take no role. All other processes have another one: on the embedded server, on a server
+that `up` prepared, and if THREADA_PLATFORM_DATABASE_URL is set.
 """
 
 from __future__ import annotations
@@ -10,20 +11,34 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters
-from threada_site.database.roles import APP
-from threada_site.settings.environment import DATA_DIR, database_url, is_web, number, text
+from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters, has_both_logins
+from threada_site.database.role_names import APP, PLATFORM_LOGIN
+from threada_site.database.stored_logins import EMBEDDED, stored_passwords
+from threada_site.settings.environment import DATA_DIR, database_url, flag, is_web, number, text
 
 DATABASE_URL = database_url()
 # The web's login must not be able to take the roles of the platform login.
-THREADA_HAS_PLATFORM_LOGIN = bool(text("THREADA_PLATFORM_DATABASE_URL"))
+# `up` withholds the URL of that login from the web and sets THREADA_HAS_PLATFORM_LOGIN.
+THREADA_HAS_PLATFORM_LOGIN = (
+    flag("THREADA_HAS_PLATFORM_LOGIN")
+    or bool(text("THREADA_PLATFORM_DATABASE_URL"))
+    or not DATABASE_URL
+    or has_both_logins(DATABASE_URL, DATA_DIR)
+)
 THREADA_WEB_DATABASE_URL = text("DATABASE_URL")
 THREADA_IS_WEB = is_web()
 
 
 def _connection() -> dict[str, Any]:
     if not DATABASE_URL:
-        return {"NAME": EMBEDDED_DATABASE, "USER": APP, "EMBEDDED_ROOT": str(DATA_DIR), "OPTIONS": {}}
+        login = APP if THREADA_IS_WEB else PLATFORM_LOGIN
+        return {
+            "NAME": EMBEDDED_DATABASE,
+            "USER": login,
+            "PASSWORD": stored_passwords(DATA_DIR, EMBEDDED).get(login, ""),
+            "EMBEDDED_ROOT": str(DATA_DIR),
+            "OPTIONS": {},
+        }
     named = _named(connection_parameters(DATABASE_URL, DATA_DIR))
     return {**named, "NAME": named["NAME"] or EMBEDDED_DATABASE}
 

@@ -204,7 +204,7 @@ class TestRevokeCredential:
 @pytest.mark.skipif(bool(settings.DATABASE_URL), reason="DATABASE_URL names another server than the embedded one")
 class TestDatabaseUrl:
     def test_url_connects_as_the_login_or_as_a_superuser(self, manage: Manage) -> None:
-        for arguments, user in (([], "threada_app"), (["--superuser"], "postgres")):
+        for arguments, user in (([], "threada_platform_login"), (["--superuser"], "postgres")):
             said = manage("database_url", *arguments)
             assert (said.status, said.err) == (0, "")
             with psycopg.connect(said.out.strip()) as connection:

@@ -125,9 +125,9 @@ class TestPlatformRole:
     def test_platform_role_is_reset(self, tenant: Tenant) -> None:
         with platform_role():
             assert (role(), Role.objects.count()) == ("threada_platform", DEFAULT_ROLES)
-        assert (role(), Role.objects.count()) == ("threada_app", 0)
+        assert (role(), Role.objects.count()) == ("threada_platform_login", 0)
 
     def test_platform_role_is_reset_after_an_error(self, tenant: Tenant) -> None:
         with pytest.raises(ZeroDivisionError), platform_role():
             raise ZeroDivisionError
-        assert (role(), Role.objects.count()) == ("threada_app", 0)
+        assert (role(), Role.objects.count()) == ("threada_platform_login", 0)

@@ -26,7 +26,8 @@ from telemetry.sealing.log_lines import LineLog
 from telemetry.sealing.publisher_pool import PublisherPool
 from telemetry.sealing.sealer import Sealer
 from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters, ensure_embedded_database
-from threada_site.database.role_names import APP
+from threada_site.database.role_names import PLATFORM_LOGIN
+from threada_site.database.stored_logins import EMBEDDED, stored_passwords
 from threada_site.environment import DATA_DIR, flag, key, text
 from threada_site.postgres import EmbeddedPostgresError
 from threada_site.runtime.sealer.checkpoint_targets import checkpoint_targets
@@ -54,12 +55,16 @@ def instance_name() -> str:
 
 
 def sealer_conninfo() -> str:
-    """Return where the sealer connects: with the platform's login if there is one, otherwise with the application's."""
+    """Return where the sealer connects: with the platform's login if there is one, otherwise with that of all
+    processes."""
     url = text("THREADA_PLATFORM_DATABASE_URL") or text("DATABASE_URL")
     if url:
         return make_conninfo(**connection_parameters(url, DATA_DIR))
     address = ensure_embedded_database(DATA_DIR)
-    return make_conninfo(host=address.host, port=address.port, user=APP, dbname=EMBEDDED_DATABASE)
+    password = stored_passwords(DATA_DIR, EMBEDDED).get(PLATFORM_LOGIN)
+    return make_conninfo(
+        host=address.host, port=address.port, user=PLATFORM_LOGIN, password=password, dbname=EMBEDDED_DATABASE
+    )
 
 
 def keeps_instance_log() -> bool:
@@ -71,6 +76,12 @@ def line_log() -> LineLog:
     """Return the sealer's logger, configured by the log settings."""
     readable = text("THREADA_LOG_FORMAT", "text" if sys.stderr.isatty() else "json") == "text"
     return LineLog(sys.stderr, level=text("THREADA_LOG_LEVEL", "INFO").upper(), readable=readable)
+
+
+def make_key_of_new_instance(store: LogStore, key_file: KeyFile, anchor: Anchor) -> bool:
+    """Create a key if nothing was ever signed. Return True if it was created. A lost key is never replaced silently."""
+    is_new = not key_file.exists() and anchor.is_empty() and not store.was_ever_signed()
+    return is_new and make_first_key(store.connection, key_file, name=instance_name())
 
 
 class SealerProcess:
@@ -157,9 +168,7 @@ class SealerProcess:
             return None
 
     def _make_first_key(self, store: LogStore) -> None:
-        """Create a key if nothing was ever signed. A lost key is never replaced silently."""
-        is_new = not self._key_file.exists() and self._anchor.is_empty() and not store.was_ever_signed()
-        if is_new and make_first_key(store.connection, self._key_file, name=instance_name()):
+        if make_key_of_new_instance(store, self._key_file, self._anchor):
             self._log("info", "sealing_key_made", path=str(self._key_file.path))
 
     def _compare_keys(self, store: LogStore) -> None:

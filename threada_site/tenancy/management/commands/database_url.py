@@ -10,7 +10,8 @@ from psycopg.conninfo import conninfo_to_dict
 
 from threada_site import postgres
 from threada_site.database.bootstrap import EMBEDDED_DATABASE, is_superuser, login_url
-from threada_site.database.roles import APP
+from threada_site.database.role_names import PLATFORM_LOGIN
+from threada_site.database.stored_logins import EMBEDDED, stored_passwords
 from threada_site.tenancy.management.base import ProductCommand
 
 
@@ -30,7 +31,9 @@ class Command(ProductCommand):
 
     def _embedded(self, *, as_superuser: bool) -> str:
         cluster = postgres.ensure_running(settings.THREADA_DATA_DIR)
-        return cluster.url(user=cluster.superuser if as_superuser else APP, dbname=EMBEDDED_DATABASE)
+        login = cluster.superuser if as_superuser else PLATFORM_LOGIN
+        password = stored_passwords(settings.THREADA_DATA_DIR, EMBEDDED).get(login, "")
+        return cluster.url(user=login, dbname=EMBEDDED_DATABASE, password=password)
 
     def _external(self, *, as_superuser: bool) -> str:
         if not as_superuser:
