@@ -19,6 +19,8 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from threada_site.kernel.files import give_to_owner_of
+
 SHORTEST_KEY: Final = 32
 
 
@@ -117,9 +119,13 @@ def file_source(path: Path) -> Callable[[], tuple[object, Sequence[str]]]:
 
 
 def write_keys(path: Path, keys: Sequence[str]) -> None:
-    """Replace the key file atomically, with mode 0600."""
+    """Replace the key file atomically, with mode 0600, or that of the file if an own account of web and worker reads
+    it."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        give_to_owner_of(file.fileno(), path)
+        if path.exists():
+            os.fchmod(file.fileno(), path.stat().st_mode & 0o640)
         file.write("".join(f"{key}\n" for key in keys))
         file.flush()
         os.fsync(file.fileno())

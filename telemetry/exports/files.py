@@ -1,7 +1,8 @@
 """Files of exports: written once and atomically, readable by the instance only. Pure.
 
 The path is `<folder>/<tenant>/<export>.<attempt>.<extension>`; the suffix `.part` is added while writing. Folders have
-mode 0700, files 0600. Web and worker processes on different hosts need a shared folder.
+mode 0700, files 0600. In a folder that a group may write to, the group may read them and write to the folders of
+tenants. Web and worker processes on different hosts need a shared folder.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Protocol, Self
+
+from threada_site.kernel.files import is_shared
 
 READ_BYTES: Final = 262_144
 _GZIP_LEVEL: Final = 5
@@ -68,8 +71,14 @@ class ExportFile:
         self.size = 0
 
     def __enter__(self) -> Self:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder, for_group = self._path.parent, is_shared(self._path.parent.parent)
+        if not folder.is_dir():
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            if for_group:
+                folder.chmod(0o2770)
         self._file = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+        if for_group:
+            os.fchmod(self._file, 0o640)
         self._thread = threading.Thread(target=self._work, name="export-file", daemon=True)
         self._thread.start()
         return self

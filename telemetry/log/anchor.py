@@ -17,6 +17,7 @@ from typing import Any
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.texts import encoded
+from threada_site.kernel.files import give_to_owner_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,15 @@ class Anchor:
     """The files of one instance below `directory`."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
+        self.directory = directory
 
     def is_empty(self) -> bool:
         """Return True if nothing was ever signed on this machine."""
-        return not self._directory.is_dir() or not any(self._directory.iterdir())
+        return not self.directory.is_dir() or not any(self.directory.iterdir())
 
     def last(self, tenant: str) -> AnchoredCheckpoint | None:
         """Return the last record of the log of `tenant` (its public id), or None."""
-        for file in sorted(self._directory.glob(f"{tenant}/*.ndjson"), reverse=True):
+        for file in sorted(self.directory.glob(f"{tenant}/*.ndjson"), reverse=True):
             line = _last_whole_line(file)
             if line is not None:
                 return _anchored(json.loads(line))
@@ -63,7 +64,7 @@ class Anchor:
         self._append(tenant, {"at": at.isoformat(), "acknowledged": entry}, day=at)
 
     def _append(self, tenant: str, entry: dict[str, Any], *, day: datetime) -> None:
-        folder = self._directory / tenant
+        folder = self.directory / tenant
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         files = sorted(folder.glob("*.ndjson"))
         name = f"{day:%Y-%m-%d}.ndjson"
@@ -80,6 +81,8 @@ def append_line(path: Path, line: str, *, mode: int = 0o600) -> None:
     is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, mode)
     try:
+        if is_new:
+            give_to_owner_of(descriptor, path.parent)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         size = os.fstat(descriptor).st_size
         if size and os.pread(descriptor, 1, size - 1) != b"\n":

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from telemetry.tlog.note import ED25519, VerifierKey, checked_name
 from telemetry.tlog.texts import MalformedText, decoded, encoded
+from threada_site.kernel.files import give_to_owner_of
 
 _PREFIX: Final = "PRIVATE+KEY+"
 
@@ -119,6 +120,7 @@ class KeyFile:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
         temporary.unlink(missing_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            give_to_owner_of(file.fileno(), self.path)
             file.writelines(f"{key}\n" for key in keys)
             file.flush()
             os.fsync(file.fileno())

@@ -18,7 +18,7 @@ from threada_site.postgres.errors import (
     StopFailed,
     VersionMismatch,
 )
-from threada_site.postgres.launcher import ensure_running, status, stop
+from threada_site.postgres.launcher import admit_group, ensure_running, status, stop
 
 __all__ = [
     "AccountMissing",
@@ -32,6 +32,7 @@ __all__ = [
     "StartFailed",
     "StopFailed",
     "VersionMismatch",
+    "admit_group",
     "ensure_running",
     "status",
     "stop",

@@ -20,10 +20,11 @@ class Cluster:
     pid: int
     superuser: str
 
-    def url(self, *, user: str, dbname: str) -> str:
+    def url(self, *, user: str, dbname: str, password: str = "") -> str:
         """Return a libpq URL over the Unix socket, for psycopg, psql and pg_dump."""
         where = urlencode({"host": str(self.socket_dir), "port": self.port})
-        return f"postgresql://{quote(user, safe='')}@/{quote(dbname, safe='')}?{where}"
+        login = quote(user, safe="") + (f":{quote(password, safe='')}" if password else "")
+        return f"postgresql://{login}@/{quote(dbname, safe='')}?{where}"
 
     def conninfo(self, *, user: str, dbname: str) -> dict[str, str | int]:
         """Return the same address as libpq keywords: `host` (the socket's directory), `port`, `user`, `dbname`."""

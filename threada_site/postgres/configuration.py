@@ -52,15 +52,26 @@ local all all peer map=threada
 local replication all peer map=threada
 """
 
+PG_HBA_CONF_OF_GROUP = """\
+# Rewritten at every start. Processes with accounts of their own prove by a password which login is theirs.
+local all postgres peer map=threada
+local replication all peer map=threada
+local all all scram-sha-256
+"""
+
 LOGS_KEPT = 10
 
 
-def write_configuration(data_dir: Path, account: Account) -> None:
+def write_configuration(data_dir: Path, account: Account, *, for_group: bool) -> None:
     """Write the configuration before every start, so that an upgrade of Threada changes the settings of an old
-    cluster."""
+    cluster.
+
+    `for_group`: other accounts may connect too, with passwords.
+    """
+    settings = THREADA_CONF.replace("unix_socket_permissions = 0700", "unix_socket_permissions = 0777")
     allowed = "".join(f'threada "{name}" all\n' for name in sorted({account.name, "root"}))
-    account.write(data_dir / "threada.conf", THREADA_CONF)
-    account.write(data_dir / "pg_hba.conf", PG_HBA_CONF)
+    account.write(data_dir / "threada.conf", settings if for_group else THREADA_CONF)
+    account.write(data_dir / "pg_hba.conf", PG_HBA_CONF_OF_GROUP if for_group else PG_HBA_CONF)
     account.write(data_dir / "pg_ident.conf", f"# Rewritten at every start.\n{allowed}")
 
 

@@ -15,7 +15,7 @@ import psutil
 from threada_site.postgres.account import account_for
 from threada_site.postgres.binaries import binaries_for
 from threada_site.postgres.cluster import Cluster
-from threada_site.postgres.configuration import log_tail, prune_logs
+from threada_site.postgres.configuration import log_tail, prune_logs, write_configuration
 from threada_site.postgres.creation import SUPERUSER, check_version, create_cluster
 from threada_site.postgres.errors import OWN_DATABASE, DirectoryNotOurs, LauncherBusy, StartFailed, StopFailed
 from threada_site.postgres.home import check_reachable, find_home, make_home, service_home
@@ -27,8 +27,15 @@ from threada_site.postgres.postmaster import (
     wait_until,
 )
 from threada_site.postgres.server import SECONDS_TO_START, serve, settle
-from threada_site.postgres.socket_directory import PORT, SOCKET, check_socket_directory, remove_socket_directory
+from threada_site.postgres.socket_directory import (
+    PORT,
+    SOCKET,
+    check_socket_directory,
+    open_to_group,
+    remove_socket_directory,
+)
 
+_GROUP_FILE = "postgres.group"
 SECONDS_TO_STOP = 60.0
 SECONDS_FOR_LOCK = SECONDS_TO_START + SECONDS_TO_STOP
 
@@ -80,6 +87,34 @@ def status(root: Path) -> Cluster | None:
         return _attach(root)
 
 
+def admit_group(root: Path, group: int) -> None:
+    """Let a group of accounts connect to the server of `root`, with passwords, now and after every start.
+
+    Only the superuser still connects without a password, as root or as the account of the server. Called by root, for a
+    server that runs. Raise EmbeddedPostgresError.
+    """
+    root = root.resolve()
+    with _refusals(root), _lock(root):
+        (root / _GROUP_FILE).write_text(f"{group}\n")
+        home = find_home(root)
+        process = live_postmaster(home / "data") if home else None
+        file = read_postmaster_file(home / "data") if home else None
+        if home is None or process is None or file is None:
+            return
+        write_configuration(home / "data", account_for(home / "data"), for_group=True)
+        process.send_signal(signal.SIGHUP)
+        socket_dir = Path(file.socket_dir)
+        open_to_group(socket_dir, group)
+        (socket_dir / SOCKET).chmod(0o777)
+
+
+def _admitted_group(root: Path) -> int | None:
+    try:
+        return int((root / _GROUP_FILE).read_text()) if os.geteuid() == 0 else None
+    except FileNotFoundError:
+        return None
+
+
 def _attach(root: Path) -> Cluster | None:
     home = find_home(root)
     file = read_postmaster_file(home / "data") if home else None
@@ -111,7 +146,7 @@ def _start(root: Path, on_progress: Callable[[str], None]) -> Cluster:
         end_leftovers(data_dir)
         remove_socket_directory(data_dir, account)
         on_progress("Starting PostgreSQL")
-        serve(home, account, binaries, on_progress)
+        serve(home, account, binaries, on_progress, group=_admitted_group(root))
     cluster = _attach(root)
     if cluster is None:
         raise StartFailed(f"PostgreSQL was ready and has ended again. Try again. Its log:\n{log_tail(home)}")

@@ -44,11 +44,16 @@ def settle(home: Path, on_progress: Callable[[str], None]) -> bool:
     return file is not None and is_ready(data_dir) and (Path(file.socket_dir) / SOCKET).exists()
 
 
-def serve(home: Path, account: Account, binaries: Binaries, on_progress: Callable[[str], None]) -> None:
-    """Start the server and wait until it accepts connections. Raise StartFailed."""
+def serve(
+    home: Path, account: Account, binaries: Binaries, on_progress: Callable[[str], None], *, group: int | None
+) -> None:
+    """Start the server and wait until it accepts connections. Raise StartFailed.
+
+    `group`: a group of accounts that may connect, besides root and the account of the server.
+    """
     data_dir = home / "data"
-    socket_dir = make_socket_directory(data_dir, account)
-    write_configuration(data_dir, account)
+    socket_dir = make_socket_directory(data_dir, account, group)
+    write_configuration(data_dir, account, for_group=group is not None)
     prune_logs(data_dir)
     command: list[str | Path] = [binaries.postgres, "-D", data_dir, "-k", socket_dir, "-h", ""]
     deadline = time.monotonic() + SECONDS_TO_START

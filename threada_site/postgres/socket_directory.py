@@ -25,9 +25,11 @@ def _directory_of(data_dir: Path, account: Account) -> Path:
     return Path("/tmp") / f"threada-{account.uid}-{digest(data_dir)}"  # noqa: S108
 
 
-def make_socket_directory(data_dir: Path, account: Account) -> Path:
-    """Return the directory for this cluster, with mode 0700 and owned by the account. Raise DirectoryNotOurs if another
-    user has it."""
+def make_socket_directory(data_dir: Path, account: Account, group: int | None) -> Path:
+    """Return the directory for this cluster, with mode 0700 and owned by the account. A `group` may enter it, too.
+
+    Raise DirectoryNotOurs if another user has it.
+    """
     directory = _directory_of(data_dir, account)
     with contextlib.suppress(FileExistsError):
         directory.mkdir(mode=0o700)
@@ -35,16 +37,24 @@ def make_socket_directory(data_dir: Path, account: Account) -> Path:
     if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
         directory.chmod(0o700)  # also if the umask removed more
         account.own(directory)
+        open_to_group(directory, group)
     check_socket_directory(directory, account.uid)
     return directory
 
 
+def open_to_group(directory: Path, group: int | None) -> None:
+    """Let a group of accounts enter the directory. They cannot change it. Called by root."""
+    if group is not None:
+        os.chown(directory, -1, group, follow_symlinks=False)
+        directory.chmod(0o710)
+
+
 def check_socket_directory(directory: Path, owner: int) -> None:
-    """Raise DirectoryNotOurs or FileNotFoundError: whoever owns the directory can impersonate the server."""
+    """Raise DirectoryNotOurs or FileNotFoundError: whoever can write to the directory can impersonate the server."""
     found = directory.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) & 0o077:
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != owner or stat.S_IMODE(found.st_mode) & 0o067:
         message = (
-            f"{directory}, the place of the database's socket, is not a directory that only user id {owner} can access"
+            f"{directory}, the place of the database's socket, is not a directory that only user id {owner} can change"
         )
         raise DirectoryNotOurs(f"{message}. Find out who created it, and remove it.")
 

@@ -14,11 +14,9 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.core.management import call_command
-from django.db import connection
 
 from threada_site import postgres
-from threada_site.database.bootstrap import is_superuser, login_url, prepare_external
-from threada_site.database.role_names import APP
+from threada_site.database.bootstrap import is_superuser, prepare_external
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.credentials import issue_credential
 from threada_site.identity.passwords import set_password
@@ -28,6 +26,7 @@ from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.jobs.engines.choice import other_engine
 from threada_site.jobs.enqueue import depth_left_behind
 from threada_site.kernel.context import DOCUMENTED_SCOPES, ActingContext, PrincipalKind
+from threada_site.runtime.process_environments import web_login_url
 from threada_site.runtime.startup import (
     NotSafeToRunError,
     refuse_unless_of_this_instance,
@@ -80,11 +79,8 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
     Raise `NotSafeToRunError` and `EmbeddedPostgresError`.
     """
     _check_port(host, port)
-    refuse_unless_web_is_apart(
-        login_url(settings.THREADA_WEB_DATABASE_URL, settings.THREADA_DATA_DIR)
-        if settings.THREADA_WEB_DATABASE_URL
-        else ""
-    )
+    if settings.DATABASE_URL:
+        refuse_unless_web_is_apart(web_login_url())
     embedded_root, started = _database(progress)
     progress("bringing the schema up to date")
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
@@ -96,9 +92,7 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
     if with_demo and not Tenant.objects.filter(slug=DEMO).exists():
         progress("creating the tenant demo")
         made = seed_demo()
-    connection.close()
     base_url = settings.THREADA_PUBLIC_URL or f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
-    progress("starting web, worker and sealer")
     return Preparation(_banner(base_url, made, with_demo=with_demo), embedded_root, started)
 
 
@@ -145,12 +139,8 @@ def _database(progress: Progress) -> tuple[str | None, bool]:
         postgres.ensure_running(root, on_progress=progress)
         return str(root), not running
     progress("connecting to the PostgreSQL that DATABASE_URL names")
-    if (
-        not settings.THREADA_HAS_PLATFORM_LOGIN
-        and settings.DATABASES["default"]["USER"] != APP
-        and is_superuser(settings.DATABASE_URL)
-    ):
-        progress("preparing roles and database there")
+    if not settings.THREADA_HAS_PLATFORM_LOGIN and is_superuser(settings.DATABASE_URL):
+        progress("preparing roles, logins and database there")
         prepare_external(settings.DATABASE_URL, settings.THREADA_DATA_DIR)
         _restart_with_new_login()
     return None, False

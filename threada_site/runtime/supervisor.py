@@ -31,12 +31,15 @@ _STEADY_S: Final = 30.0
 class Assignment:
     """Processes to run.
 
-    `embedded_root`: data directory of the embedded server, if that is used. `stops_database`: True if this `up` started
-    it and so stops it. `drain_s`: seconds for which the web keeps serving before it ends. `banner`: printed once the
-    web answers.
+    `environments`: for each process, variables to set or to remove (None). `accounts`: user, group and further groups
+    of each process; {} if all run under this account. `embedded_root`: data directory of the embedded server, if that
+    is used. `stops_database`: True if this `up` started it and so stops it. `drain_s`: seconds for which the web keeps
+    serving before it ends. `banner`: printed once the web answers.
     """
 
     commands: dict[str, list[str]]
+    environments: dict[str, dict[str, str | None]]
+    accounts: dict[str, dict[str, Any]]
     health_url: str
     banner: str
     ready_file: str
@@ -72,12 +75,15 @@ class Supervisor:
             self._end()
 
     def _start(self, name: str) -> None:
+        # Two heaps per process: glibc's default of one per thread costs a few megabytes more without benefit.
+        environment = {"MALLOC_ARENA_MAX": "2", **os.environ, "THREADA_READY_FILE": self._assignment.ready_file}
+        changed = {**environment, **self._assignment.environments[name]}
         self._processes[name] = subprocess.Popen(
             self._assignment.commands[name],
             stdin=subprocess.DEVNULL,
             process_group=0,
-            # Two heaps per process: glibc's default of one per thread costs a few megabytes more without benefit.
-            env={"MALLOC_ARENA_MAX": "2", **os.environ, "THREADA_READY_FILE": self._assignment.ready_file},
+            **self._assignment.accounts.get(name, {}),
+            env={variable: value for variable, value in changed.items() if value is not None},
         )
         self._started_at[name] = time.monotonic()
 

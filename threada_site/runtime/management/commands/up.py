@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import connection
 
 from threada_site import postgres
 from threada_site.runtime.prepare import Preparation, prepare
+from threada_site.runtime.process_environments import environments
+from threada_site.runtime.separation import separated
 from threada_site.runtime.startup import NotSafeToRunError
 from threada_site.runtime.supervisor import Assignment, take_over
 from threada_site.runtime.web.options import web_command
@@ -28,16 +32,23 @@ class Command(BaseCommand):
             preparation = prepare(
                 host=options["host"], port=options["port"], with_demo=not options["no_demo"], progress=self._progress
             )
+            accounts = separated(options["port"], self._warn) if os.geteuid() == 0 else {}
+            connection.close()
+            assignment = _assignment(preparation, accounts, host=options["host"], port=options["port"])
         except (NotSafeToRunError, postgres.EmbeddedPostgresError) as error:
             raise CommandError(str(error)) from None
-        take_over(_assignment(preparation, host=options["host"], port=options["port"]))
+        self._progress("starting web, worker and sealer")
+        take_over(assignment)
+
+    def _warn(self, message: str) -> None:
+        self.stderr.write(f"Warning: {message}")
 
     def _progress(self, message: str) -> None:
         self.stdout.write(f"  … {message}")
         self.stdout.flush()
 
 
-def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment:
+def _assignment(preparation: Preparation, accounts: dict[str, dict[str, Any]], *, host: str, port: int) -> Assignment:
     manage = str(Path(settings.THREADA_BASE_DIR) / "manage.py")
     probe_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return Assignment(
@@ -51,6 +62,8 @@ def _assignment(preparation: Preparation, *, host: str, port: int) -> Assignment
             "worker": [sys.executable, manage, "worker"],
             "sealer": [sys.executable, manage, "sealer"],
         },
+        environments=environments(have_accounts=bool(accounts)),
+        accounts=accounts,
         health_url=f"http://{f'[{probe_host}]' if ':' in probe_host else probe_host}:{port}/healthz",
         banner=preparation.banner,
         ready_file=str(settings.THREADA_DATA_DIR / f"ready-{port}"),

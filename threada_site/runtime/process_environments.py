@@ -1,0 +1,44 @@
+"""Environment variables of the processes that `up` starts: each gets the database login that it needs and no other."""
+
+from __future__ import annotations
+
+from django.conf import settings
+
+from threada_site.database.bootstrap import login_url
+from threada_site.database.role_names import APP, PLATFORM_LOGIN
+from threada_site.runtime.separation import local_url
+
+type Changes = dict[str, str | None]
+"""Variables to set, or to remove (None)."""
+
+
+def web_login_url() -> str:
+    """Return the URL of the web's login; empty if only the platform's login is known."""
+    url = settings.THREADA_WEB_DATABASE_URL
+    return login_url(url, settings.THREADA_DATA_DIR, login=APP) if url else ""
+
+
+def environments(*, have_accounts: bool) -> dict[str, Changes]:
+    """Return the changes of the environment for each process.
+
+    `have_accounts`: the processes do not run as root, which has the embedded server and a home directory. On the
+    embedded server and without such accounts, no variable names a login; with one login for all processes nothing
+    changes either.
+    """
+    web: Changes = {}
+    others: Changes = {}
+    if settings.THREADA_HAS_PLATFORM_LOGIN and (settings.DATABASE_URL or have_accounts):
+        web = {
+            "DATABASE_URL": web_login_url() if settings.DATABASE_URL else local_url(APP),
+            "THREADA_PLATFORM_DATABASE_URL": None,
+            "THREADA_HAS_PLATFORM_LOGIN": "true",
+        }
+        others = {"DATABASE_URL": None, "THREADA_PLATFORM_DATABASE_URL": _platform_login_url()}
+    home: Changes = {"HOME": "/nonexistent"} if have_accounts else {}
+    return {"web": web | home, "worker": others | home, "sealer": others | home}
+
+
+def _platform_login_url() -> str:
+    if not settings.DATABASE_URL:
+        return local_url(PLATFORM_LOGIN)
+    return login_url(settings.DATABASE_URL, settings.THREADA_DATA_DIR, login=PLATFORM_LOGIN)
