@@ -11,6 +11,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 from django.conf import settings
+from django.core.signals import request_finished, request_started
 from django.db import connection
 from django.test import TransactionTestCase
 from pytest_django import Settings
@@ -25,6 +26,7 @@ from tests.databases.process import Databases, content_of, is_transactional, use
 from tests.examples import load_profile
 from tests.factories import make_tenant
 from threada_site import postgres
+from threada_site.database.role_names import APP
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.request_limits import forget
 
@@ -108,6 +110,23 @@ def folder_of_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Write export files to a folder that pytest removes, also in processes that tests start."""
     settings.THREADA_EXPORT_DIR = tmp_path_factory.mktemp("exports")
     os.environ["THREADA_EXPORT_DIR"] = str(settings.THREADA_EXPORT_DIR)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rights_of_the_web() -> None:
+    """Run requests with the rights of the web's login; tests themselves use the login of all other processes."""
+    request_started.connect(_become_web, dispatch_uid="rights_of_the_web")
+    request_finished.connect(_become_platform, dispatch_uid="rights_of_the_web")
+
+
+def _become_web(**_: Any) -> None:
+    if connection.connection is not None and not connection.needs_rollback and not connection.closed_in_transaction:
+        connection.connection.execute(f"SET ROLE {APP}")
+
+
+def _become_platform(**_: Any) -> None:
+    if connection.connection is not None and not connection.needs_rollback and not connection.closed_in_transaction:
+        connection.connection.execute("RESET ROLE")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,8 @@ from django.apps import apps
 from django.db import transaction
 
 from threada_site.database.constraints import AppendOnly
-from threada_site.database.roles import APP, PLATFORM
+from threada_site.database.protected_columns import PLATFORM_TABLES, is_web_apart, protected_columns
+from threada_site.database.role_names import APP, PLATFORM, PLATFORM_LOGIN
 
 
 def append_only_tables() -> list[str]:
@@ -31,17 +32,39 @@ def partitions(connection: Any) -> list[str]:
 
 
 def grant_tables(connection: Any) -> None:
-    """Grant the login and the platform role access to all tables. Run as the owner. Idempotent.
+    """Grant the logins and the platform role access to all tables. Run as the owner. Idempotent.
 
-    Revokes UPDATE and DELETE on append-only tables, and everything on partitions.
+    Revokes UPDATE and DELETE on append-only tables, everything on partitions, and what `protected_columns` lists from
+    the web's login.
     """
     present = set(connection.introspection.table_names())
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(f"GRANT USAGE ON SCHEMA public TO {APP}, {PLATFORM}")
-        cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {APP}, {PLATFORM}")
-        cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {APP}, {PLATFORM}")
+        cursor.execute("SELECT rolname FROM pg_roles WHERE rolname = %s", [PLATFORM_LOGIN])
+        logins = ", ".join([APP, *(name for (name,) in cursor.fetchall())])
+        cursor.execute(f"GRANT USAGE ON SCHEMA public TO {logins}, {PLATFORM}")
+        cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {logins}, {PLATFORM}")
+        cursor.execute(f"GRANT USAGE, SELECT ON ALL SEQUENCES IN SCHEMA public TO {logins}, {PLATFORM}")
         for table in append_only_tables():
             if table in present:
-                cursor.execute(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM {APP}')
+                cursor.execute(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM {logins}')
         for partition in partitions(connection):
-            cursor.execute(f'REVOKE ALL ON "{partition}" FROM {APP}, {PLATFORM}')
+            cursor.execute(f'REVOKE ALL ON "{partition}" FROM {logins}, {PLATFORM}')
+        if is_web_apart(connection):
+            _protect(connection, present)
+
+
+def _protect(connection: Any, present: set[str]) -> None:
+    """Revoke from the web's login what no web request changes."""
+    append_only = set(append_only_tables())
+    with connection.cursor() as cursor:
+        for table in PLATFORM_TABLES:
+            if table in present:
+                cursor.execute(f'REVOKE INSERT, UPDATE, DELETE ON "{table}" FROM {APP}')
+        for table, protected in protected_columns(connection).items():
+            if table in append_only:
+                continue
+            columns = [column.name for column in connection.introspection.get_table_description(cursor, table)]
+            others = ", ".join(f'"{name}"' for name in columns if name not in protected)
+            cursor.execute(f'REVOKE UPDATE ON "{table}" FROM {APP}')
+            if others:
+                cursor.execute(f'GRANT UPDATE ({others}) ON "{table}" TO {APP}')

@@ -13,6 +13,7 @@ from django.db import connection, models
 from threada_site.database.constraints import InstanceRows, RowLevelSecurity, TenantForeignKey
 from threada_site.database.definer_functions import function_problems, view_problems
 from threada_site.database.login_checks import login_problems
+from threada_site.database.protected_columns import column_problems
 from threada_site.database.roles import OWNER, PLATFORM
 from threada_site.tenancy.models import TenantRow
 
@@ -62,12 +63,12 @@ def isolation_problems() -> Sequence[str]:
 
 
 def start_problems() -> Sequence[str]:
-    """Return the same, and functions that differ from those of this version.
+    """Return the same, functions that differ from those of this version, and columns that the web's login may change.
 
     Called at the start of every process (`web`, `worker`) and by `check_tenancy`. Not by `/readyz`: processes of the
     previous version keep serving after `migrate`, until each is restarted.
     """
-    return [*isolation_problems(), *function_problems(connection)]
+    return [*isolation_problems(), *function_problems(connection), *column_problems(connection)]
 
 
 def _table_problems() -> Iterator[str]:

@@ -41,7 +41,7 @@ def save_view(name: str, filters: Mapping[str, str], *, ctx: ActingContext) -> S
         raise errors.InvalidRequest(f"You have {MOST_VIEWS} saved views, the maximum. Delete one first.")
     row = row or SavedView(tenant_id=ctx.tenant_id, membership=membership, name=name)
     row.filters, row.saved_at = dict(filters), clock.now()
-    row.save()
+    row.save(update_fields=None if row._state.adding else ["filters", "saved_at"])
     return row
 
 

@@ -43,7 +43,7 @@ def upsert_retention_rule(slug: str, document: RetentionDocument, *, ctx: Acting
     )
     rule = rule or RetentionRule(tenant_id=ctx.tenant_id, slug=slug)
     rule.workflow, rule.data_class = document.workflow, document.data_class
-    rule.save()
+    rule.save(update_fields=None if rule._state.adding else ["workflow", "data_class"])
     put = put_version(rule, spec, ctx=ctx)
     record(
         Entry(

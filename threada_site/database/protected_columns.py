@@ -1,0 +1,109 @@
+"""Columns and tables that no web request updates. The web's login may not update them.
+
+SQL that is injected into a request, or a bug in one, so changes neither who somebody is, nor who did what, nor what was
+sealed. All other processes use another login, which may. Where one login serves all processes, nothing is protected.
+
+To protect a column of a new table, add it to `PROTECTED_COLUMNS`. To protect a whole table from inserts, updates and
+deletes, add it to `PLATFORM_TABLES`. `manage.py migrate` applies both. In tests, requests run with the rights of the
+web's login, so a request that updates a protected column fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from django.apps import apps
+
+from threada_site.database.role_names import APP, PLATFORM
+
+PLATFORM_TABLES: Final = (
+    "auth_permission",
+    "django_content_type",
+    "django_migrations",
+    "telemetry_checkpoint",
+    "telemetry_checkpointtarget",
+    "telemetry_inclusionpromisekey",
+    "telemetry_instancealarm",
+    "telemetry_instancecheckpoint",
+    "telemetry_instanceentry",
+    "telemetry_instancenode",
+    "telemetry_logalarm",
+    "telemetry_logleaf",
+    "telemetry_lognode",
+    "tenancy_instance",
+    "tenancy_storedmetrics",
+)
+PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
+    "integrations_execution": (
+        "action", "channel", "created_at", "idempotency_key", "integration", "integration_version_id", "requested_by",
+        "undoes_id", "work_item_id", "workflow",
+    ),
+    "integrations_freeze": ("action", "integration", "set_at", "set_by", "workflow"),
+    "integrations_storedsecret": ("created_at", "created_by", "slug"),
+    "policies_emergencypublication": ("policy_id", "published_at", "published_by", "takes_effect_at", "version_id"),
+    "policies_policyversion": ("created_at", "created_by", "number", "policy_id"),
+    "tenancy_accountdependence": ("created_at", "depends_on_id", "reason", "user_id"),
+    "tenancy_accountlink": ("created_at", "created_by", "expires_at", "purpose", "token_sha256", "user_id"),
+    "tenancy_changeset": ("after", "before", "digest", "operation", "proposed_at", "proposed_by", "rule"),
+    "tenancy_credential": ("created_at", "hint", "issued_by", "token_sha256", "user_id"),
+    "tenancy_grantrecord": ("kind", "name", "user_id"),
+    "tenancy_membership": ("added_by", "created_at", "user_id"),
+    "tenancy_rolescoperecord": ("role", "scope"),
+    "tenancy_tenant": ("created_at", "is_active", "slug"),
+    "tenancy_user": ("created_at", "home_tenant_id", "is_superuser", "kind", "username"),
+    "workitems_decisionstep": ("execution_id", "kind", "opened_at", "work_item_id"),
+    "workitems_delegation": ("created_by", "delegate_id", "delegator_id"),
+    "workitems_legalhold": ("set_at", "set_by", "work_item_id"),
+    "workitems_workitem": (
+        "channel", "created_at", "requester_id", "submitted_by_id", "subject_id", "workflow", "workflow_version_id",
+    ),
+}  # fmt: skip
+
+
+def protected_columns(connection: Any) -> dict[str, set[str]]:
+    """Return the protected columns of each table: those above, every primary key and every `tenant_id`."""
+    found = {table: set(columns) for table, columns in PROTECTED_COLUMNS.items()}
+    for model in apps.get_models(include_auto_created=True):
+        if not model._meta.managed or model._meta.proxy:
+            continue
+        fields = [field for field in model._meta.local_concrete_fields if field.column]
+        keys = {str(field.column) for field in fields if field.primary_key or field.column == "tenant_id"}
+        found.setdefault(model._meta.db_table, set()).update(keys)
+    present = set(connection.introspection.table_names())
+    return {table: columns for table, columns in found.items() if table in present and table not in PLATFORM_TABLES}
+
+
+def is_web_apart(connection: Any) -> bool:
+    """Return True if the web's login may not take the platform role, so that protecting columns has an effect."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_has_role(%s, %s, 'MEMBER')", [APP, PLATFORM])
+        return not cursor.fetchone()[0]
+
+
+def column_problems(connection: Any) -> Iterator[str]:
+    """Yield protected columns and tables that the web's login may change."""
+    if not is_web_apart(connection):
+        return
+    columns = [(table, name) for table, names in protected_columns(connection).items() for name in names]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT wanted.table_name || '.' || wanted.column_name
+              FROM unnest(%(tables)s::text[], %(columns)s::text[]) AS wanted(table_name, column_name)
+             WHERE has_column_privilege(%(web)s, quote_ident(wanted.table_name), wanted.column_name, 'UPDATE')
+             UNION ALL
+            SELECT wanted.table_name FROM unnest(%(whole)s::text[]) AS wanted(table_name)
+             WHERE has_table_privilege(%(web)s, to_regclass(quote_ident(wanted.table_name)), 'INSERT, UPDATE, DELETE')
+             ORDER BY 1
+            """,
+            {
+                "tables": [table for table, _ in columns],
+                "columns": [name for _, name in columns],
+                "whole": list(PLATFORM_TABLES),
+                "web": APP,
+            },
+        )
+        found = [name for (name,) in cursor.fetchall()]
+    if found:
+        yield f"the web's login may change {', '.join(found)}; run manage.py migrate"
