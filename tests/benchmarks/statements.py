@@ -13,10 +13,11 @@ from tests.benchmarks.load import Connection, request_bytes
 from tests.benchmarks.servers import PRODUCT, web_server
 from tests.benchmarks.world import World
 from threada_site import postgres
+from threada_site.database.role_names import APP, PLATFORM_LOGIN
 
 AIM = 7
 REQUESTS = 20
-_LOGGED = re.compile(r"threada_app@threada LOG: +(?:statement|execute [^:]*): (.*)")
+_LOGGED = re.compile(r"threada_(?:app|platform_login)@threada LOG: +(?:statement|execute [^:]*): (.*)")
 
 
 def measure(world: World) -> Iterator[Figure]:
@@ -50,11 +51,13 @@ def _create(world: World, connection: Connection, *, keyed: bool, run: str) -> N
 def _every_statement_logged(world: World) -> Iterator[None]:
     """Log all statements of sessions that begin inside the block."""
     with psycopg.connect(**world.superuser(), autocommit=True) as superuser:
-        superuser.execute("ALTER ROLE threada_app SET log_statement = 'all'")
+        for login in (APP, PLATFORM_LOGIN):
+            superuser.execute(f"ALTER ROLE {login} SET log_statement = 'all'")
         try:
             yield
         finally:
-            superuser.execute("ALTER ROLE threada_app RESET log_statement")
+            for login in (APP, PLATFORM_LOGIN):
+                superuser.execute(f"ALTER ROLE {login} RESET log_statement")
 
 
 def _log_files(world: World) -> list[str]:

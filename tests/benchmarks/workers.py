@@ -182,7 +182,9 @@ def _wal(world: World) -> int:
 
 
 def _sessions(world: World) -> int:
-    return _asked(world, "SELECT count(*) FROM pg_stat_activity WHERE usename = 'threada_app'")
+    return _asked(
+        world, "SELECT count(*) FROM pg_stat_activity WHERE usename IN ('threada_app', 'threada_platform_login')"
+    )
 
 
 def _asked(world: World, query: str) -> int:
