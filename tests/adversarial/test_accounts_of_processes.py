@@ -150,7 +150,7 @@ def test_account_outside_of_the_instance_does_not_reach_the_server(server: Serve
 def test_exports_are_written_by_the_worker_and_read_by_the_web(server: Server) -> None:
     asked = server.send("POST", "/telemetry/exports", b"{}")
     assert asked.status in (200, 201, 202), asked.body
-    path = f"/telemetry/exports/{asked.json()["export_id"]}"
+    path = f"/telemetry/exports/{asked.json()['export_id']}"
     ends = time.monotonic() + 60
     while (state := server.send("GET", path).json())["status"] not in ("ready", "succeeded", "failed"):
         assert time.monotonic() < ends, state
