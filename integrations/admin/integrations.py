@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from integrations import selectors
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
-from integrations.configuration.parsed_documents import document_of
+from integrations.configuration.parsed_documents import document_of, secret_access
 from integrations.configuration.probe import probe_integration
 from integrations.models import Integration, IntegrationVersion
 from telemetry.receipts.format import Subject
@@ -45,8 +45,8 @@ spec:
 class IntegrationForm(ConsoleForm):
     intro = (
         "A change creates a new version for new executions; existing envelopes keep their version. Secrets are "
-        "referenced, never written: {stored: name} is listed under Secrets, {env: NAME} must be listed in "
-        "THREADA_SECRET_REFS by the instance's operator."
+        "referenced, never written: {stored: name} is listed under Secrets with its origins, {env: NAME} must be "
+        "listed in THREADA_SECRET_REFS by the instance's operator, with the origin of base_url."
     )
     document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
 
@@ -107,7 +107,8 @@ class IntegrationAdmin(TenantAdmin):
             raise errors.NotFound
         _require(call.ctx, integration)
         call.subject = Subject(integration=integration.slug)
-        probe = probe_integration(document_of(integration.current_version), tenant_id=call.ctx.tenant_id)
+        version = integration.current_version
+        probe = probe_integration(document_of(version), secret_access(version, tenant=call.ctx.tenant_slug))
         for check in probe["checks"]:
             say = messages.success if check["ok"] else messages.error
             say(call.request, f"{check['check']}: {check['detail']}")

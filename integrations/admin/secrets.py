@@ -1,4 +1,4 @@
-"""Console pages of secrets: names, hosts and users. A value is entered once and never shown again."""
+"""Console pages of secrets: names, origins and users. A value is entered once and never shown again."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ from threada_site.kernel.context import ActingContext, Scope
 
 
 class _ValueForm(ConsoleForm):
-    intro = "The value is stored encrypted, sent to these hosts only, and never shown again."
+    intro = "The value is stored encrypted, sent to these addresses only, and never shown again."
     value = forms.CharField(label="Value", strip=False, widget=forms.PasswordInput({"autocomplete": "off"}))
-    hosts = forms.CharField(label="Allowed hosts", help_text="Host names without ports, separated by blanks.")
+    origins = forms.CharField(
+        label="Allowed origins",
+        help_text="https://host[:port][/prefix], separated by blanks; mail servers: smtps:// or smtp+starttls://.",
+    )
 
     def prepare(self) -> None:
         if self.row is not None:
-            self.initial = {"hosts": " ".join(self.row.hosts)}
+            self.initial = {"origins": " ".join(self.row.origins)}
 
 
 class NewSecretForm(_ValueForm):
     secret_id = forms.SlugField(label="Name", max_length=63)
-    field_order = ("secret_id", "value", "hosts")
+    field_order = ("secret_id", "value", "origins")
 
 
 class NewValueForm(_ValueForm):
@@ -46,7 +49,7 @@ class StoredSecretAdmin(TenantAdmin):
     key = "slug"
     columns = (
         Column("Secret", lambda row: row.slug),
-        Column("Hosts", lambda row: html.tags(row.hosts), is_wide=True),
+        Column("Origins", lambda row: html.tags(row.origins), is_wide=True),
         Column("Value", lambda row: f"number {row.number}"),
         Column("Since", lambda row: html.when(row.changed_at)),
     )
@@ -88,4 +91,4 @@ class StoredSecretAdmin(TenantAdmin):
 def _put(call: Call, form: ConsoleForm, slug: str) -> None:
     if not call.ctx.allows(Scope.INTEGRATIONS_MANAGE):
         raise errors.PermissionDenied("You do not hold integrations:manage on the tenant.")
-    upsert_secret(slug, form.cleaned_data["value"], hosts=form.cleaned_data["hosts"].split(), ctx=call.ctx)
+    upsert_secret(slug, form.cleaned_data["value"], origins=form.cleaned_data["origins"].split(), ctx=call.ctx)

@@ -74,7 +74,13 @@ class Deliveries(TenantView):
         body=PUT_DELIVERY,
         answers={200: DELIVERY, 201: DELIVERY},
         headers=("Location",),
-        reasons=("secret_reference_not_allowed", "conflict", "optional_package_missing"),
+        reasons=(
+            "secret_reference_not_allowed",
+            "secret_origin_refused",
+            "document_invalid",
+            "conflict",
+            "optional_package_missing",
+        ),
     )
     @idempotent
     def post(self, request: Any) -> Response:

@@ -93,7 +93,7 @@ PROBE: Final = Resource(
 SECRET: Final = Resource(
     "Secret",
     field("secret_id", SLUG, "slug"),
-    field("hosts", TEXTS, description="Hosts that the secret may be sent to."),
+    field("origins", TEXTS, description="Addresses that the secret may be sent to."),
     field("number", INTEGER, description="Number of the current value."),
     field("created_at", INSTANT),
     field("changed_at", INSTANT),

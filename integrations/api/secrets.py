@@ -8,7 +8,7 @@ from rest_framework.response import Response
 
 from integrations import selectors
 from integrations.api.resources import SECRET
-from integrations.configuration.secrets import MOST_HOSTS, remove_secret, upsert_secret
+from integrations.configuration.secrets import MOST_ORIGINS, remove_secret, upsert_secret
 from integrations.models import StoredSecret
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
@@ -21,21 +21,22 @@ from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 
-_HOSTS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
+_ORIGINS: Final[dict[str, Any]] = {"type": "array", "items": {"type": "string"}}
 PUT_SECRET: Final = shape(
     {
         "secret_id": SLUG,
         "value": {"type": "string", "minLength": 1, "maxLength": 65536, "writeOnly": True},
-        "hosts": {
-            **_HOSTS,
+        "origins": {
+            **_ORIGINS,
             "minItems": 1,
-            "maxItems": MOST_HOSTS,
-            "description": "Hosts that the secret may be sent to, without ports.",
+            "maxItems": MOST_ORIGINS,
+            "description": "Addresses that the secret may be sent to: https://host[:port][/prefix], "
+            "smtps://host[:port] or smtp+starttls://host[:port]. Plain http needs the operator's permission.",
         },
     },
-    required=("secret_id", "value", "hosts"),
+    required=("secret_id", "value", "origins"),
     is_secret=True,
-    example={"secret_id": "bank_token", "value": "s3cr3t", "hosts": ["bank.example"]},
+    example={"secret_id": "bank_token", "value": "s3cr3t", "origins": ["https://bank.example/api"]},
 )
 
 
@@ -68,11 +69,11 @@ class Secrets(TenantView):
     def post(self, request: Any) -> Response:
         """Store a secret. It is encrypted and never returned; documents refer to it as `{stored: secret_id}`.
 
-        Calls use the new value immediately and send it to the given hosts only.
+        Calls use the new value immediately and send it to the given origins only.
         """
         body = PUT_SECRET.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
-        result = upsert_secret(body["secret_id"], body["value"], hosts=body["hosts"], ctx=request.auth)
+        result = upsert_secret(body["secret_id"], body["value"], origins=body["origins"], ctx=request.auth)
         return Response(
             SECRET.represent(result.row),
             status=201 if result.is_new else 200,

@@ -11,7 +11,7 @@ from integrations.api.resources import HEALTH, INTEGRATION, PROBE
 from integrations.api.shapes import PUT_INTEGRATION
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
-from integrations.configuration.parsed_documents import document_of
+from integrations.configuration.parsed_documents import document_of, secret_access
 from integrations.configuration.probe import probe_integration
 from integrations.models import Integration
 from threada_site.api.filters import NoFilters, apply_filters
@@ -54,7 +54,7 @@ class Integrations(TenantView):
         body=PUT_INTEGRATION,
         answers={200: INTEGRATION, 201: INTEGRATION},
         may_need_confirmation=True,
-        reasons=("document_invalid", "secret_reference_not_allowed", "conflict"),
+        reasons=("document_invalid", "secret_reference_not_allowed", "secret_origin_refused", "conflict"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
@@ -110,7 +110,8 @@ class TestIntegration(TenantView):
         integration = _found(request, integration_id)
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id)
         assert integration.current_version is not None  # noqa: S101  (found integrations have one)
-        found = probe_integration(document_of(integration.current_version), tenant_id=request.auth.tenant_id)
+        version = integration.current_version
+        found = probe_integration(document_of(version), secret_access(version, tenant=request.auth.tenant_slug))
         return Response(PROBE.represent(found, integration_id=integration.slug))
 
 

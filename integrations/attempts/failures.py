@@ -15,6 +15,7 @@ class FailureClass(StrEnum):
     BAD_RESPONSE = "bad_response"
     BLOCKED_ADDRESS = "blocked_address"
     CREDENTIAL_UNAVAILABLE = "credential_unavailable"
+    SECRET_ORIGIN_REFUSED = "secret_origin_refused"  # noqa: S105 - a reason code
     ENVELOPE_MISMATCH = "envelope_mismatch"
     POLICY_DENIED = "policy_denied"
     WORKER_LOST = "worker_lost"
@@ -44,6 +45,11 @@ class TransportFailure(Exception):
         self.retry_after_s = retry_after_s
         self.status = status
         super().__init__(f"{failure}: {detail}")
+
+
+def origin_refused(detail: str) -> TransportFailure:
+    """Return the failure of a call to an address that its secret may not be sent to."""
+    return TransportFailure(FailureClass.SECRET_ORIGIN_REFUSED, detail)
 
 
 def envelope_mismatch(detail: str) -> TransportFailure:

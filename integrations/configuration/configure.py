@@ -15,9 +15,8 @@ from integrations.models import (
     Action,
     Execution,
     Integration,
-    StoredSecret,
 )
-from integrations.secrets.references import allowed
+from integrations.secrets.access import check_references
 from integrations.transport import EgressPolicy
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
@@ -30,7 +29,6 @@ from threada_site.kernel.errors import (
     FieldError,
     InUse,
     NotFound,
-    SecretReferenceNotAllowed,
 )
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
@@ -51,8 +49,8 @@ def upsert_integration(
 
     The latter get a new envelope and must be approved again. `spec` is a JSON value at `pointer` of its document.
     Receipt `integration.version_added`, or `integration.renamed` if only the name changes. Raises `DocumentInvalid`,
-    `SecretReferenceNotAllowed` (the instance's operator has not listed the reference), `Conflict` (the connector cannot
-    be changed).
+    `SecretReferenceNotAllowed` (the instance's operator has not listed the reference), `SecretOriginRefused` (the
+    secret is not for this address), `Conflict` (the connector cannot be changed).
     """
     require_unit_of_work(ctx.tenant_id)
     document = checked_integration(spec, ctx=ctx, pointer=pointer)
@@ -154,31 +152,8 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
     ):
         detail = "completes by callback, which requires THREADA_PUBLIC_URL, the address of this instance"
         raise DocumentInvalid(errors=[FieldError(f"{pointer}/actions", detail, "unreachable")])
-    _check_stored(document, ctx=ctx, pointer=pointer)
-    for reference in document.secret_references:
-        if not allowed(reference, settings.THREADA_SECRET_REFS, tenant=ctx.tenant_slug):
-            raise SecretReferenceNotAllowed(
-                f"The secret {reference} may not be named here. The instance's operator lists references in "
-                f"THREADA_SECRET_REFS, as {ctx.tenant_slug}/{reference}.",
-                errors=[FieldError(f"{pointer}/auth", f"{reference} is not listed", "not_allowed")],
-            )
+    check_references(document.secret_references, sent_to=document.sent_to, pointer=pointer, ctx=ctx)
     return document
-
-
-def _check_stored(document: IntegrationDocument, *, ctx: ActingContext, pointer: str) -> None:
-    """Refuse stored secrets that do not exist or do not allow the host of this integration."""
-    named = {reference.name for reference in document.secret_references if reference.source == "stored"}
-    hosts = dict(StoredSecret.objects.filter(tenant_id=ctx.tenant_id, slug__in=named).values_list("slug", "hosts"))
-    host = document.origin.host if document.origin else ""
-    problems = [
-        FieldError(
-            pointer, f"there is no secret {name}" if name not in hosts else f"{name} is not for {host}", "secret"
-        )
-        for name in sorted(named)
-        if host not in hosts.get(name, ())
-    ]
-    if problems:
-        raise DocumentInvalid(errors=problems)
 
 
 def _rename(integration: Integration, name: str, *, ctx: ActingContext) -> Change:

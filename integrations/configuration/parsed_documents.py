@@ -10,6 +10,7 @@ from integrations.attempts.failures import envelope_mismatch
 from integrations.attempts.retry import RetryPolicy
 from integrations.documents import ActionDocument, IntegrationDocument, WorkflowCall, read_integration
 from integrations.models import Execution, IntegrationVersion
+from integrations.secrets.access import SecretAccess
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.canonical import canonical_sha256
 
@@ -24,10 +25,10 @@ def action_of(execution: Execution) -> ActionDocument:
     return document_of(execution.integration_version).action(execution.action)
 
 
-def host_of(execution: Execution) -> str:
-    """Return the host that an execution's integration version calls. Its stored secrets are sent to no other host."""
-    origin = document_of(execution.integration_version).origin
-    return origin.host if origin else ""
+def secret_access(version: IntegrationVersion, *, tenant: str) -> SecretAccess:
+    """Return the access to secrets for the calls of an integration version. `tenant` is the slug."""
+    is_of_operator = version.created_by is None
+    return SecretAccess(version.tenant_id, tenant, document_of(version).sent_to if is_of_operator else "")
 
 
 def check_intact(execution: Execution) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
@@ -11,20 +10,20 @@ from django.conf import settings
 
 from integrations.attempts.failures import TransportFailure
 from integrations.documents import IntegrationDocument
-from integrations.secrets.references import SecretReference, resolve
-from integrations.secrets.vault import reveal
+from integrations.secrets.access import SecretAccess
+from integrations.secrets.references import SecretReference
 from integrations.transport import EgressPolicy, reach
 
 CONNECT_TIMEOUT_S: Final = 5.0
 
 
-def probe_integration(document: IntegrationDocument, *, tenant_id: uuid.UUID) -> dict[str, Any]:
+def probe_integration(document: IntegrationDocument, secrets: SecretAccess) -> dict[str, Any]:
     """Return `{ok, checks: [{check, ok, failure, detail}]}` as seen from this process.
 
     Opens at most one connection and sends nothing. Call it outside a transaction.
     """
     checks = [
-        _outcome(f"secret {reference}", partial(_readable, reference, document, tenant_id))
+        _outcome(f"secret {reference}", partial(_readable, reference, document, secrets))
         for reference in document.secret_references
     ]
     connection_url = document.connection_url
@@ -39,11 +38,8 @@ def probe_integration(document: IntegrationDocument, *, tenant_id: uuid.UUID) ->
     return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
 
-def _readable(reference: SecretReference, document: IntegrationDocument, tenant_id: uuid.UUID) -> str:
-    if reference.source == "stored":
-        reveal(reference.name, tenant_id=tenant_id, host=document.origin.host if document.origin else "")
-    else:
-        resolve(reference)
+def _readable(reference: SecretReference, document: IntegrationDocument, secrets: SecretAccess) -> str:
+    secrets(reference, document.sent_to)
     return "can be read"
 
 

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 from integrations.configuration.parsed_documents import document_of
 from integrations.models import Integration, StoredSecret
+from integrations.secrets.access import checked_origin
+from integrations.secrets.origins import UnusableOrigin
 from integrations.secrets.references import MAX_SECRET_BYTES, SecretReference
 from integrations.secrets.vault import encrypt_secret
-from integrations.transport.urls import UnusableUrl, read_url
 from telemetry.models import Delivery
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
@@ -20,22 +21,22 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InUse, InvalidRequest
 from threada_site.tenancy.upsert import Change, UpsertResult
 
-MOST_HOSTS: Final = 10
+MOST_ORIGINS: Final = 10
 _PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
-def upsert_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingContext) -> UpsertResult[StoredSecret]:
-    """Create or change the secret `slug` with this value and these hosts. Receipts contain only its name and hosts.
+def upsert_secret(slug: str, value: str, *, origins: Sequence[str], ctx: ActingContext) -> UpsertResult[StoredSecret]:
+    """Create or change the secret `slug` with this value and these origins. Receipts contain only its name and origins.
 
     Raises `InvalidRequest`, whose errors contain no value.
     """
     require_unit_of_work(ctx.tenant_id)
-    hosts = _checked(value, hosts)
+    origins = _checked(value, origins)
     encrypted = encrypt_secret(slug, value, tenant_id=ctx.tenant_id)
     made = StoredSecret(
         tenant_id=ctx.tenant_id,
         slug=slug,
-        hosts=hosts,
+        origins=origins,
         token=encrypted.token,
         key_id=encrypted.key_id,
         created_by=None if ctx.is_system else ctx.principal_id,
@@ -46,8 +47,8 @@ def upsert_secret(slug: str, value: str, *, hosts: Sequence[str], ctx: ActingCon
         _record("secret.stored", row, ctx=ctx)
         return UpsertResult(row, Change.CREATED)
     row.number += 1
-    row.hosts, row.token, row.key_id, row.changed_at = hosts, encrypted.token, encrypted.key_id, clock.now()
-    row.save(update_fields=["hosts", "token", "key_id", "number", "changed_at"])
+    row.origins, row.token, row.key_id, row.changed_at = origins, encrypted.token, encrypted.key_id, clock.now()
+    row.save(update_fields=["origins", "token", "key_id", "number", "changed_at"])
     _record("secret.changed", row, ctx=ctx)
     return UpsertResult(row, Change.CHANGED)
 
@@ -76,23 +77,23 @@ def used_by(slug: str, *, ctx: ActingContext) -> list[str]:
     return named + [f"delivery {name}" for name in deliveries.exclude(status="removed").values_list("slug", flat=True)]
 
 
-def _checked(value: str, hosts: Sequence[str]) -> list[str]:
+def _checked(value: str, origins: Sequence[str]) -> list[str]:
     errors = []
     if not _PLAIN.fullmatch(value) or len(value.encode()) > MAX_SECRET_BYTES:
         errors.append(FieldError("/value", f"must be one line of text, at most {MAX_SECRET_BYTES} bytes", "invalid"))
     found: list[str] = []
-    for position, host in enumerate(hosts):
+    for position, text in enumerate(origins):
         try:
-            found.append(read_url(f"https://{f'[{host}]' if ':' in host else host}").host)
-        except UnusableUrl:
-            errors.append(FieldError(f"/hosts/{position}", "must be a host name or an address, no port", "invalid"))
-    if not 1 <= len(hosts) <= MOST_HOSTS:
-        errors.append(FieldError("/hosts", f"must name 1 to {MOST_HOSTS} hosts", "invalid"))
+            found.append(checked_origin(text))
+        except UnusableOrigin as error:
+            errors.append(FieldError(f"/origins/{position}", str(error), "invalid"))
+    if not 1 <= len(origins) <= MOST_ORIGINS:
+        errors.append(FieldError("/origins", f"must name 1 to {MOST_ORIGINS} origins", "invalid"))
     if errors:
         raise InvalidRequest(errors=errors)
     return sorted(set(found))
 
 
 def _record(kind: str, row: StoredSecret, *, ctx: ActingContext) -> None:
-    inputs: dict[str, Any] = {"secret_id": row.slug, "hosts": row.hosts}
+    inputs: dict[str, Any] = {"secret_id": row.slug, "origins": row.origins}
     record(Entry(kind=kind, inputs=inputs, outcome={"number": row.number}), ctx=ctx)

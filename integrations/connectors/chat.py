@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from integrations.attempts.failures import TransportFailure
 from integrations.attempts.outcomes import Outcome
-from integrations.connectors.chat_services import ChatMessage, send_message
+from integrations.connectors.chat_services import ChatMessage, base_url_of, send_message
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.chat_actions import ChatCall
@@ -43,8 +43,9 @@ class ChatConnector:
 
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
         """Send the message, see `OutboundConnector.call`."""
+        sent_to = base_url_of(request["service"], request["base_url"]) or ""
         try:
-            address = terms.secret(parse_reference(request["address"])).reveal()
+            address = terms.secret(parse_reference(request["address"]), sent_to=sent_to).reveal()
         except TransportFailure as failure:
             return Outcome.of_failure(failure)
         message = ChatMessage(request["text"], title=request["title"], format=request["format"])

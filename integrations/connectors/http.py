@@ -53,16 +53,17 @@ class HttpConnector:
         secrets: list[str] = []
         body = canonical_bytes(request["body"]) if "body" in request else b""
         try:
-            own = {} if request["auth"] is None else {"Authorization": _authorization(request["auth"], terms, secrets)}
+            own = {} if request["auth"] is None else {"Authorization": _authorization(request, terms, secrets)}
             outbound = outbound_request(request, body, terms, own)
         except TransportFailure as failure:
             return Outcome.of_failure(failure)
         return exchange(outbound, terms, secrets=secrets)
 
 
-def _authorization(auth: Mapping[str, Any], terms: CallTerms, secrets: list[str]) -> str:
+def _authorization(request: Mapping[str, Any], terms: CallTerms, secrets: list[str]) -> str:
+    auth = request["auth"]
     reference = parse_reference(auth["secret"])
-    secret = terms.secret(reference).reveal()
+    secret = terms.secret(reference, sent_to=request["url"]).reveal()
     secrets.append(secret)
     if auth["scheme"] == "basic":
         token = base64.b64encode(f"{auth['username']}:{secret}".encode()).decode()

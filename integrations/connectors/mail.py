@@ -103,7 +103,7 @@ def _route(request: Mapping[str, Any], terms: CallTerms) -> MailRoute:
         host=parts.hostname or "",
         port=parts.port or 0,
         username=request["username"],
-        password="" if secret is None else terms.secret(parse_reference(secret)).reveal(),
+        password="" if secret is None else terms.secret(parse_reference(secret), sent_to=request["server"]).reveal(),
     )
 
 

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol, runtime_checkable
 
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.documents import ActionDocument, IntegrationDocument
-from integrations.secrets.references import Secret, SecretReference, resolve
+from integrations.secrets.references import Secret, SecretReference
 from integrations.transport import EgressPolicy, Network, SystemNetwork
 from threada_site.kernel import clock
 
@@ -28,9 +29,9 @@ class CallTerms:
 
     `idempotency_key` is derived from the execution and is the same for every attempt. `timeout_s` limits the whole
     attempt. `user_agent` is `Threada/<version>`. `traceparent` (W3C) is sent if given. `now` is the current time, for
-    Retry-After dates. `tls` is None for public certificate authorities only. `stored` returns the tenant's stored
-    secrets by name, for the integration's host. `callback_url` is the address where a receiver reports the result
-    later.
+    Retry-After dates. `tls` is None for public certificate authorities only. `secrets` returns the secret of a
+    reference for a call to an address (`integrations.secrets.access.SecretAccess`). `callback_url` is the address where
+    a receiver reports the result later.
     """
 
     idempotency_key: str
@@ -41,15 +42,18 @@ class CallTerms:
     callback_url: str | None = None
     network: Network = field(default_factory=SystemNetwork)
     tls: ssl.SSLContext | None = None
-    environ: Mapping[str, str] | None = field(default=None, repr=False)
-    stored: Callable[[str], Secret] | None = field(default=None, repr=False)
+    secrets: Callable[[SecretReference, str], Secret] | None = field(default=None, repr=False)
     now: datetime = field(default_factory=clock.now)
 
-    def secret(self, reference: SecretReference) -> Secret:
-        """Return the secret of a reference. Raises `TransportFailure` (`credential_unavailable`)."""
-        if reference.source == "stored" and self.stored is not None:
-            return self.stored(reference.name)
-        return resolve(reference, self.environ)
+    def secret(self, reference: SecretReference, *, sent_to: str) -> Secret:
+        """Return the secret of a reference for a call to `sent_to`, the complete URL of the request.
+
+        Raises `TransportFailure`: `secret_origin_refused` if the secret may not be sent there, else
+        `credential_unavailable`.
+        """
+        if self.secrets is None:
+            raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, f"The call has no secret {reference}.")
+        return self.secrets(reference, sent_to)
 
 
 class Connector(Protocol):

@@ -55,7 +55,7 @@ class WebhookConnector:
         secrets: list[str] = []
         body = canonical_bytes(request["body"])
         try:
-            keys = [_key(reference, terms, secrets) for reference in request["signed_with"]]
+            keys = [_key(reference, request["url"], terms, secrets) for reference in request["signed_with"]]
             signed = signed_headers(body, message_id=terms.idempotency_key, at=terms.now, keys=keys)
             outbound = outbound_request(request, body, terms, dict(signed))
         except TransportFailure as failure:
@@ -63,9 +63,9 @@ class WebhookConnector:
         return exchange(outbound, terms, secrets=secrets)
 
 
-def _key(written: Any, terms: CallTerms, secrets: list[str]) -> bytes:
+def _key(written: Any, url: str, terms: CallTerms, secrets: list[str]) -> bytes:
     reference = parse_reference(written)
-    secret = terms.secret(reference).reveal()
+    secret = terms.secret(reference, sent_to=url).reveal()
     secrets.append(secret)
     try:
         return signing_key(secret)

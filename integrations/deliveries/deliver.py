@@ -21,15 +21,16 @@ from integrations.deliveries.otlp_headers import DEFAULT_HEADERS, header_errors
 from integrations.deliveries.senders.file import write_to_file
 from integrations.deliveries.senders.otlp import send_to_collector
 from integrations.deliveries.senders.webhook import send_to_webhook
-from integrations.secrets.references import allowed, parse_reference
+from integrations.secrets.access import check_references
+from integrations.secrets.references import parse_reference
 from integrations.transport import EgressPolicy, OutboundRequest
 from telemetry.deliveries.batches import Batch, lease_batch, settle_delivered, settle_failed, upsert_delivery
 from telemetry.deliveries.rules import Accepted, DeliveryFailure
 from telemetry.models import Delivery
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext, EntryPoint
-from threada_site.kernel.errors import FieldError, InvalidRequest, SecretReferenceNotAllowed
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError, InvalidRequest
 from threada_site.kernel.extras import require_extra
 from threada_site.tenancy.upsert import UpsertResult
 
@@ -55,7 +56,8 @@ def configure_delivery(
 ) -> UpsertResult[Delivery]:
     """Create or change the delivery `slug` after validating its target.
 
-    Raises `InvalidRequest`, `SecretReferenceNotAllowed`, `Conflict`, `OptionalPackageMissing`.
+    Raises `InvalidRequest`, `DocumentInvalid`, `SecretReferenceNotAllowed`, `SecretOriginRefused`, `Conflict`,
+    `OptionalPackageMissing`.
     """
     if target == "otlp":
         require_extra("otlp", use="The target otlp")
@@ -66,7 +68,7 @@ def configure_delivery(
     if target != "file":
         _check_url(url)
     if target == "webhook" or secret is not None:
-        _check_reference(secret, ctx=ctx)
+        _check_reference(secret, url, ctx=ctx)
     if target == "otlp" and headers is None:
         headers = DEFAULT_HEADERS if secret is not None else {}
     if wrong := header_errors(headers or {}, has_secret=target == "otlp" and secret is not None):
@@ -97,18 +99,12 @@ def _deliver(batch: Batch, *, ctx: ActingContext, rng: random.Random) -> bool:
     return False
 
 
-def _check_reference(secret: Any, *, ctx: ActingContext) -> None:
+def _check_reference(secret: Any, url: str, *, ctx: ActingContext) -> None:
     try:
         reference = parse_reference(secret)
     except ValueError as error:
         raise InvalidRequest(errors=[FieldError("/secret", str(error), "invalid")]) from None
-    is_operator = ctx.is_system and ctx.entry_point is EntryPoint.COMMAND
-    if not is_operator and not allowed(reference, settings.THREADA_SECRET_REFS, tenant=ctx.tenant_slug):
-        raise SecretReferenceNotAllowed(
-            f"The secret {reference} may not be named here. The instance's operator lists references in "
-            f"THREADA_SECRET_REFS, as {ctx.tenant_slug}/{reference}.",
-            errors=[FieldError("/secret", f"{reference} is not listed", "not_allowed")],
-        )
+    check_references([reference], sent_to=url, pointer="/secret", ctx=ctx)
 
 
 def _check_url(url: str) -> None:

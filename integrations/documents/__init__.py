@@ -143,6 +143,7 @@ def _read(spec: dict[str, Any], pointer: str, errors: FieldErrors) -> Integratio
         connector=connector,
         base_url=destination.base_url,
         origin=destination.origin,
+        sent_to=destination.sent_to or destination.base_url or "",
         auth=destination.auth,
         secrets=destination.secrets,
         callback_secrets=read_secrets(fields, "callback_secrets"),

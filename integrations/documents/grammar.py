@@ -16,12 +16,14 @@ from threada_site.kernel.documents.structure import Schema
 class Destination:
     """Address and credentials of an integration.
 
-    `base_url` is None for connectors without a URL, `origin` for connectors that make no call. `secrets` are all
-    references that calls read in addition to the one in `auth`. `settings` belongs to the connector.
+    `base_url` is None for connectors without a URL, `origin` for connectors that make no call. `sent_to` is the address
+    that secrets are sent to, if it is not `base_url`. `secrets` are all references that calls read in addition to the
+    one in `auth`. `settings` belongs to the connector.
     """
 
     base_url: str | None = None
     origin: Target | None = None
+    sent_to: str | None = None
     auth: Authentication | None = None
     secrets: tuple[SecretReference, ...] = ()
     settings: Any = None

@@ -24,11 +24,10 @@ from integrations.documents.grammar import Destination, read_secrets
 from integrations.documents.schema import SECRET, filled_text, integration_schema
 from integrations.documents.templates import Place, Template
 from integrations.secrets.references import SecretReference
-from integrations.transport.urls import Target, UnusableUrl, read_url
+from integrations.transport.urls import MAIL_PORTS, Target, UnusableUrl, read_url
 from threada_site.kernel.documents.structure import Schema, closed_object
 
 _ADDRESS_ADVICE: Final = "Write a mail address, one ${ … }, or a list of such."
-PORTS: Final = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 _SERVER: Final = re.compile(r"(?P<scheme>smtp|smtps|smtp\+starttls)://(?P<rest>[^/?#@]+)/?", re.ASCII)
 _ADDRESS: Final = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
 _MAILBOX: Final = re.compile(rf'(?P<bare>{_ADDRESS})|(?P<name>[^<>",;:@\\\x00-\x1f\x7f]*)<(?P<named>{_ADDRESS})>')
@@ -108,13 +107,10 @@ class MailGrammar:
             spec.refuse(f"{sender[:60]!r} is not a mail address.", "from")
         if target is None or sender is None:
             return Destination()
-        return Destination(
-            origin=target,
-            secrets=secrets,
-            settings=MailServer(
-                scheme, target.host, target.port, sender, auth.value("username"), secrets[0] if secrets else None
-            ),
+        server = MailServer(
+            scheme, target.host, target.port, sender, auth.value("username"), secrets[0] if secrets else None
         )
+        return Destination(origin=target, sent_to=server.url, secrets=secrets, settings=server)
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> MailCall:
         for name in ("to", "cc", "reply_to"):
@@ -143,7 +139,7 @@ def _read_server(spec: Fields) -> tuple[str, Target | None]:
             said = "server must be smtps://host[:port], smtp+starttls://host[:port] or smtp://host[:port]."
             spec.refuse(said, "server")
         return "", None
-    named = match["rest"] if re.search(r":\d+\Z", match["rest"]) else f"{match['rest']}:{PORTS[match['scheme']]}"
+    named = match["rest"] if re.search(r":\d+\Z", match["rest"]) else f"{match['rest']}:{MAIL_PORTS[match['scheme']]}"
     try:
         return match["scheme"], read_url(f"https://{named}")
     except UnusableUrl as error:

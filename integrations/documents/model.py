@@ -105,12 +105,13 @@ class IntegrationDocument:
     """A configured external system.
 
     `base_url` has no trailing slash and is None for connectors without a URL. `origin` is None for connectors that make
-    no call. `settings` belongs to the connector.
+    no call. `sent_to` is the address that secrets are sent to, or "". `settings` belongs to the connector.
     """
 
     connector: str
     base_url: str | None = None
     origin: Target | None = None
+    sent_to: str = ""
     auth: Authentication | None = None
     secrets: tuple[SecretReference, ...] = ()
     callback_secrets: tuple[SecretReference, ...] = ()

@@ -100,7 +100,7 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
                 ("tenant", models.ForeignKey(**TENANT)),
                 ("slug", SlugColumn()),
-                ("hosts", models.JSONField(help_text="Hosts that the secret may be sent to.")),
+                ("origins", models.JSONField(help_text="Origins that the secret may be sent to.")),
                 ("token", models.BinaryField(help_text="Fernet: {tenant, slug, value}.")),
                 ("key_id", models.CharField(help_text="Id of the instance's key that encrypted it.", max_length=16)),
                 ("number", models.PositiveIntegerField(default=1, help_text="Number of the current value.")),

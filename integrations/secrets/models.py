@@ -13,7 +13,7 @@ class StoredSecret(TenantRow):
     """A secret that documents reference as `{stored: <slug>}`. Its value is encrypted and never shown."""
 
     slug = SlugColumn()
-    hosts = models.JSONField(help_text="Hosts that the secret may be sent to.")
+    origins = models.JSONField(help_text="Origins that the secret may be sent to.")
     token = models.BinaryField(help_text="Fernet: {tenant, slug, value}.")
     key_id = models.CharField(max_length=16, help_text="Id of the instance's key that encrypted it.")
     number = models.PositiveIntegerField(default=1, help_text="Number of the current value.")

@@ -2,8 +2,8 @@
 
 `{stored: NAME}` is an encrypted secret of the tenant (integrations.secrets.vault). `{env: NAME}` is an environment
 variable of the worker, `{file: PATH}` a file readable by the worker. The instance decides which of these two are
-allowed through API and console (`THREADA_SECRET_REFS`); otherwise a tenant could send the server's environment to its
-host. Imports no Django.
+allowed through API and console, and the origins that they may be sent to (`THREADA_SECRET_REFS`); otherwise a tenant
+could send the server's environment to its host. Imports no Django.
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import os
 import posixpath
 import re
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.secrets.origins import Origin, UnusableOrigin, parse_origin
 from threada_site.kernel.ids import is_slug
 
 MAX_SECRET_BYTES: Final = 64 * 1024
+_ENTRY: Final = re.compile(r"(?P<reference>.+?)@(?P<origin>[A-Za-z+]+://[^@]*)")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 
@@ -86,13 +88,32 @@ def parse_reference(value: Any) -> SecretReference:
     return SecretReference("file", name)
 
 
-def allowed(reference: SecretReference, listed: Sequence[str], *, tenant: str) -> bool:
-    """Return True if a reference may be used through API or console: stored by the tenant, or listed by the instance.
+def listed_origins(reference: SecretReference, listed: Sequence[str], *, tenant: str) -> list[Origin]:
+    """Return the origins that the instance allows for a reference to the environment or to a file.
 
-    An entry `acme/env:NAME` allows it for the tenant `acme` only, an entry without a tenant for all. Entries match
-    exactly.
+    An entry `acme/env:NAME@https://bank.example` allows it for the tenant `acme` only, an entry without a tenant for
+    all. References match exactly. An entry without a valid origin allows nothing.
     """
-    return reference.source == "stored" or f"{tenant}/{reference}" in listed or str(reference) in listed
+    names = (f"{tenant}/{reference}", str(reference))
+    return [origin for name, origin in _entries(listed) if name in names and isinstance(origin, Origin)]
+
+
+def entry_problems(listed: Sequence[str]) -> list[str]:
+    """Return a sentence for each entry without a valid origin."""
+    return [f"{name} {origin}" for name, origin in _entries(listed) if isinstance(origin, str)]
+
+
+def _entries(listed: Sequence[str]) -> Iterator[tuple[str, Origin | str]]:
+    """Yield each entry's reference, with its origin or what is wrong with it."""
+    for entry in listed:
+        match = _ENTRY.fullmatch(entry)
+        if match is None:
+            yield entry, "names no origin: write …@https://host"
+            continue
+        try:
+            yield match["reference"], parse_origin(match["origin"])
+        except UnusableOrigin as error:
+            yield match["reference"], f"has an origin that {error}"
 
 
 def resolve(reference: SecretReference, environ: Mapping[str, str] | None = None) -> Secret:

@@ -9,9 +9,10 @@ from pathlib import Path
 import orjson
 from django.conf import settings
 
-from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure, origin_refused
 from integrations.models import StoredSecret
 from integrations.secrets.keyring import EncryptedSecret, Keyring, Undecryptable, file_source, keys_in
+from integrations.secrets.origins import parse_origin, shown_address
 from integrations.secrets.references import Secret
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
@@ -35,17 +36,17 @@ def encrypt_secret(slug: str, value: str, *, tenant_id: uuid.UUID) -> EncryptedS
     return keyring().encrypt(orjson.dumps({"tenant": str(tenant_id), "slug": slug, "value": value}))
 
 
-def reveal(name: str, *, tenant_id: uuid.UUID, host: str) -> Secret:
-    """Return the secret's value for a call to `host`. Opens its own unit of work.
+def reveal(name: str, *, tenant_id: uuid.UUID, sent_to: str) -> Secret:
+    """Return the secret's value for a call to the address `sent_to`. Opens its own unit of work.
 
-    Raises `TransportFailure` (`credential_unavailable`).
+    Raises `TransportFailure` (`credential_unavailable`, `secret_origin_refused`).
     """
     with unit_of_work(tenant_id):
         row = StoredSecret.objects.filter(tenant_id=tenant_id, slug=name).first()
     if row is None:
         raise _unavailable(name, "does not exist")
-    if host not in row.hosts:
-        raise _unavailable(name, f"is not for the host {host}")
+    if not any(parse_origin(origin).covers(sent_to) for origin in row.origins):
+        raise origin_refused(f"The secret stored:{name} is not for {shown_address(sent_to)}.")
     try:
         kept = orjson.loads(keyring().decrypt(bytes(row.token)))
     except Undecryptable:

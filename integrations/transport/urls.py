@@ -9,6 +9,7 @@ from typing import Final
 
 MAX_URL_LENGTH: Final = 8192
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+MAIL_PORTS: Final = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
 
 _URL: Final = re.compile(
     r"(?P<scheme>https?)://"

@@ -97,7 +97,7 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
     own = {
         "THREADA_LOG_LEVEL": "DEBUG",
         "THREADA_EGRESS_ALLOW": "127.0.0.1/32",
-        "THREADA_SECRET_REFS": f"demo/env:CANARY_ENV demo/file:{file}",
+        "THREADA_SECRET_REFS": f"demo/env:CANARY_ENV@{receiver.url} demo/file:{file}@{receiver.url}",
         "CANARY_ENV": FROM_ENV,
     }
     receiver.behave(
@@ -110,13 +110,13 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
     with running_server(tmp_path, **own) as plain:
         server = manager_of(plain)
         said = [
-            call(server, "POST", "/secrets", {"secret_id": "bank_token", "value": STORED, "hosts": ["127.0.0.1"]})[1]
+            call(server, "POST", "/secrets", {"secret_id": "bank_token", "value": STORED, "origins": [receiver.url]})[1]
         ]
         for wrong in (
-            {"secret_id": "refused", "value": f"{REFUSED}\nX: 1", "hosts": ["127.0.0.1"]},
-            {"secret_id": "refused", "value": REFUSED, "hosts": ["not a host"]},
-            {"secret_id": "Not A Slug", "value": REFUSED, "hosts": ["127.0.0.1"]},
-            {"secret_id": "refused", "value": [REFUSED], "hosts": ["127.0.0.1"]},
+            {"secret_id": "refused", "value": f"{REFUSED}\nX: 1", "origins": [receiver.url]},
+            {"secret_id": "refused", "value": REFUSED, "origins": ["not an origin"]},
+            {"secret_id": "Not A Slug", "value": REFUSED, "origins": [receiver.url]},
+            {"secret_id": "refused", "value": [REFUSED], "origins": [receiver.url]},
         ):
             status, text = call(server, "POST", "/secrets", wrong)
             assert status == 422

@@ -57,7 +57,7 @@ def busy_tenant(demo: Demo) -> Busy:
     demo.client.post("/telemetry/deliveries", {"delivery_id": "archive", "target": "file"})
     demo.api("admin").post("/policies/payments/versions/1/replay", {"against": "recorded"})
     demo.api("admin").post("/policies/payments/versions/1/shadow", {"ends_at": ends_at})
-    secret = {"secret_id": "bank-token", "value": "s", "hosts": ["127.0.0.1"]}
+    secret = {"secret_id": "bank-token", "value": "s", "origins": ["https://127.0.0.1"]}
     assert demo.api("admin").post("/secrets", secret).status_code == 201
     stopped = demo.api("admin").post("/freezes", {"scope": {}, "reason": "A drill."}).json()["freeze_id"]
     assert demo.api("admin").post(f"/freezes/{stopped}/lift", {}).status_code == 200

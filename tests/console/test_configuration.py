@@ -102,7 +102,11 @@ def test_overlays_channels_lists_and_integrations_are_created_and_changed(
     made = browser.post("/console/integrations/integration/new/", {"document": document})
     assert made["Location"] == reverse("admin:integrations_integration_change", args=["int_tickets"])
     secret = document.replace("  actions:", "  auth: {scheme: bearer, secret: {env: PATH}}\n  actions:")
-    for listed_for in (["env:OTHER"], ["globex/env:PATH"]):
+    for listed_for in (
+        ["env:OTHER@https://tickets.example"],
+        ["globex/env:PATH@https://tickets.example"],
+        ["env:PATH"],
+    ):
         settings.THREADA_SECRET_REFS = listed_for
         refused = browser.post("/console/integrations/integration/int_tickets/new-version/", {"document": secret})
         assert "(secret_reference_not_allowed)" in refused.content.decode()

@@ -16,18 +16,18 @@ LIST = "/console/integrations/storedsecret/"
 def test_a_secret_is_stored_changed_and_forgotten(demo: Demo, console: Console) -> None:
     make_principal(demo.tenant, "ivy", roles=("integration_manager",))
     browser = console("ivy")
-    sent = {"secret_id": "bank_token", "value": CANARY, "hosts": "bank.example api.bank.example"}
-    pages = [browser.post(f"{LIST}new/", {**sent, "hosts": "https://bank.example"})]
+    sent = {"secret_id": "bank_token", "value": CANARY, "origins": "https://bank.example https://api.bank.example"}
+    pages = [browser.post(f"{LIST}new/", {**sent, "origins": "bank.example"})]
     assert pages[0].status_code == 422
     made = browser.post(f"{LIST}new/", sent)
     assert made["Location"] == f"{LIST}bank_token/change/"
-    assert reveal("bank_token", tenant_id=demo.tenant.id, host="api.bank.example").reveal() == CANARY
+    assert reveal("bank_token", tenant_id=demo.tenant.id, sent_to="https://api.bank.example").reveal() == CANARY
     pages += [browser.get(LIST), browser.get(made["Location"]), browser.get(f"{LIST}bank_token/new-value/")]
     pages.append(browser.post(f"{LIST}new/", sent))
     assert [page.status_code for page in pages] == [422, 200, 200, 200, 422]
     assert all(CANARY not in page.content.decode() for page in pages)
-    browser.post(f"{LIST}bank_token/new-value/", {"value": "second", "hosts": "bank.example"})
-    assert reveal("bank_token", tenant_id=demo.tenant.id, host="bank.example").reveal() == "second"
+    browser.post(f"{LIST}bank_token/new-value/", {"value": "second", "origins": "https://bank.example"})
+    assert reveal("bank_token", tenant_id=demo.tenant.id, sent_to="https://bank.example").reveal() == "second"
     browser.post(f"{LIST}bank_token/remove/")
     with unit_of_work(demo.tenant.id):
         assert list(StoredSecret.objects.all()) == []
@@ -37,7 +37,7 @@ def test_secrets_need_the_scope(demo: Demo, console: Console) -> None:
     browser = console("finance-1")
     assert browser.get(LIST).status_code == 403
     assert "Secrets" not in browser.get("/console/").content.decode()
-    sent = {"secret_id": "x", "value": CANARY, "hosts": "bank.example"}
+    sent = {"secret_id": "x", "value": CANARY, "origins": "https://bank.example"}
     assert browser.post(f"{LIST}new/", sent).status_code in (403, 422)
     with unit_of_work(demo.tenant.id):
         assert StoredSecret.objects.count() == 0

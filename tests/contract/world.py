@@ -91,7 +91,9 @@ def stock(slug: str) -> Stock:
     freeze = made(admin.post("/freezes", frozen))
     export = made(admin.post("/telemetry/exports", {}))
     delivery = made(admin.post("/telemetry/deliveries", {"delivery_id": f"{slug}-archive", "target": "file"}))
-    secret = made(admin.post("/secrets", {"secret_id": f"{slug}-token", "value": "s", "hosts": ["bank.example"]}))
+    secret = made(
+        admin.post("/secrets", {"secret_id": f"{slug}-token", "value": "s", "origins": ["https://bank.example"]})
+    )
     make_principal(tenant, f"{slug}-deputy", roles=("approver",))
     away = {"delegate": f"{slug}-deputy", "ends_at": rfc3339(clock.now() + timedelta(days=1))}
     delegation = made(admin.post("/delegations", away))

@@ -13,10 +13,17 @@ __all__ = ["collector", "receiver", "tls_receiver"]
 
 
 @pytest.fixture
-def way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Allow calls to receivers on this machine and their secrets, and write delivery files to a temporary folder."""
+def way_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """Allow calls to the receivers of the test and their secrets, and write delivery files to a temporary folder."""
+    used = {"receiver", "tls_receiver", "collector"} & set(request.fixturenames)
+    ports = ("", ":9", ":4318")
+    urls = [
+        *(f"http://127.0.0.1{port}" for port in ports),
+        *(request.getfixturevalue(name).url for name in sorted(used)),
+    ]
+    listed = [f"env:{name}@{url}" for name in ("HOOK_SECRET", "COLLECTOR_TOKEN") for url in urls]
     monkeypatch.setattr(settings, "THREADA_EGRESS_ALLOW", ["127.0.0.1/32"])
-    monkeypatch.setattr(settings, "THREADA_SECRET_REFS", ["env:HOOK_SECRET", "env:COLLECTOR_TOKEN"])
+    monkeypatch.setattr(settings, "THREADA_SECRET_REFS", listed)
     monkeypatch.setattr(settings, "THREADA_DELIVERY_DIR", tmp_path / "deliveries")
     monkeypatch.setenv("HOOK_SECRET", SECRET)
     monkeypatch.setenv("COLLECTOR_TOKEN", TOKEN)

@@ -12,40 +12,40 @@ STORED = "stored-canary-5512"
 AUTH = {"scheme": "bearer", "secret": {"stored": "bank_token"}}
 
 
-def store(demo: Demo, value: str = STORED, host: str = "127.0.0.1") -> None:
+def store(demo: Demo, origin: str, value: str = STORED) -> None:
     manager = demo.join("ivy", roles=("integration_manager",))
-    answer = manager.post("/secrets", {"secret_id": "bank_token", "value": value, "hosts": [host]})
+    answer = manager.post("/secrets", {"secret_id": "bank_token", "value": value, "origins": [origin]})
     assert answer.status_code in (200, 201), answer.content
 
 
 def test_a_call_bears_the_value_of_the_moment(demo: Demo, bank: Receiver) -> None:
-    store(demo, value="before")
+    store(demo, bank.url, value="before")
     demo.put_bank(bank.url, auth=AUTH)
     demo.wait()
     item = demo.hand_in(SMALL)
     execution = demo.execute(item).json()["execution_id"]
-    store(demo)
+    store(demo, bank.url)
     demo.wait()
     assert demo.execution(execution)["status"] == "succeeded"
     assert [call["headers"]["authorization"] for call in bank.requests()] == [f"Bearer {STORED}"]
 
 
-def test_a_secret_for_another_host_is_not_sent(demo: Demo, bank: Receiver) -> None:
-    store(demo)
+def test_a_secret_for_another_origin_is_not_sent(demo: Demo, bank: Receiver) -> None:
+    store(demo, bank.url)
     demo.put_bank(bank.url, auth=AUTH)
     demo.wait()
-    store(demo, host="elsewhere.example")
+    store(demo, "https://elsewhere.example")
     item = demo.hand_in(SMALL)
     execution = demo.execute(item).json()["execution_id"]
     demo.wait()
     shown = demo.execution(execution)
-    assert (shown["status"], shown["failure"]) == ("failed", "credential_unavailable")
+    assert (shown["status"], shown["failure"]) == ("failed", "secret_origin_refused")
     assert bank.requests() == []
 
 
 def test_no_column_and_no_answer_holds_a_secret(demo: Demo, bank: Receiver) -> None:
     """Check answers that repeat secrets, every column of every table, and the API."""
-    store(demo)
+    store(demo, bank.url)
     demo.put_bank(bank.url, auth=AUTH)
     demo.wait()
     bank.behave(status=422, body={"you_sent": f"Bearer {STORED}", "also": STORED})

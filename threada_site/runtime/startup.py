@@ -5,6 +5,9 @@ from __future__ import annotations
 import structlog
 from django.conf import settings
 
+from integrations.secrets.access import plain_origins
+from integrations.secrets.origins import UnusableOrigin
+from integrations.secrets.references import entry_problems
 from threada_site.database.logins import roles_in_reach
 from threada_site.database.replicas import replica_problems
 from threada_site.jobs.engines.choice import engine_problem
@@ -29,10 +32,20 @@ def refuse_unless_safe(*, works: bool = True) -> None:
     problem = engine_problem(works=works)
     if problem:
         raise NotSafeToRunError(f"Threada refuses to run: {problem}.")
-    problems = [*_missing_packages(), *start_problems(), *replica_problems()]
+    for problem in entry_problems(settings.THREADA_SECRET_REFS):
+        log.warning("secret_reference_unusable", detail=f"THREADA_SECRET_REFS: {problem}")
+    problems = [*_missing_packages(), *_plain_origin_problems(), *start_problems(), *replica_problems()]
     if problems:
         raise NotSafeToRunError("Threada refuses to run: " + "; ".join(problems) + ".")
     assert_hardened()
+
+
+def _plain_origin_problems() -> list[str]:
+    try:
+        plain_origins()
+    except UnusableOrigin as error:
+        return [f"an entry of THREADA_PLAIN_SECRET_ORIGINS {error}"]
+    return []
 
 
 def _missing_packages() -> list[str]:

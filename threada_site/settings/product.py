@@ -9,9 +9,11 @@ THREADA_BASE_DIR = BASE_DIR
 THREADA_VERSION = "0.2.0"
 # CIDRs of private or loopback networks that integrations may call. Other addresses must be globally routable.
 THREADA_EGRESS_ALLOW = words("THREADA_EGRESS_ALLOW")
-# Secret references that tenants may use in API and console: `acme/env:NAME`, `acme/file:/path` for one tenant, without
-# the tenant for all.
+# Secret references that tenants may use in API and console, each with the origin that it may be sent to:
+# `acme/env:NAME@https://host`, `acme/file:/path@https://host/prefix` for one tenant, without the tenant for all.
 THREADA_SECRET_REFS = words("THREADA_SECRET_REFS")
+# Origins that secrets may be sent to over plain http, in addition to loopback addresses in THREADA_EGRESS_ALLOW.
+THREADA_PLAIN_SECRET_ORIGINS = words("THREADA_PLAIN_SECRET_ORIGINS")
 # Hours for which an idempotency key is stored.
 THREADA_IDEMPOTENCY_HOURS = number("THREADA_IDEMPOTENCY_HOURS", 24)
 # Longest time window of one telemetry request, in days.

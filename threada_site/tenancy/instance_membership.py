@@ -37,6 +37,7 @@ SETTINGS: Final = {
     "THREADA_BATCH_CAPS": "batch limits would depend on the machine",
     "THREADA_SENSITIVE_DATA_CLASSES": "batch limits would depend on the machine",
     "THREADA_SECRET_REFS": "allowed secret references would depend on the machine",
+    "THREADA_PLAIN_SECRET_ORIGINS": "addresses that secrets may be sent to would depend on the machine",
     "THREADA_EGRESS_ALLOW": "allowed receivers would depend on the machine",
     "THREADA_IDEMPOTENCY_HOURS": "the life of idempotency keys would depend on the machine",
     "THREADA_RETENTION_NOTICE_HOURS": "the notice period of retention would depend on the machine",

@@ -22,12 +22,10 @@ from structlog.contextvars import bound_contextvars
 from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
-from integrations.configuration.parsed_documents import document_of, host_of, readable_action_of
+from integrations.configuration.parsed_documents import document_of, readable_action_of, secret_access
 from integrations.connectors.standard_webhooks import is_signed, signing_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
-from integrations.secrets.references import SecretReference, resolve
-from integrations.secrets.vault import reveal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, system_context
@@ -84,7 +82,7 @@ def named_execution(text: str, headers: Mapping[str, str], body: bytes, *, now: 
     with unit_of_work(tenant.id):
         found = Execution.objects.filter(tenant_id=tenant.id, id=execution_id).select_related("integration_version")
         execution = found.first()
-        keys = [] if execution is None else _keys(execution)
+        keys = [] if execution is None else _keys(execution, tenant)
     if not keys or not is_signed(body, headers, keys=keys, now=now):
         raise errors.NotFound
     return Named(tenant, execution_id)
@@ -123,21 +121,17 @@ def _outcome(answer: Answer) -> Outcome:
     return Outcome(failure=FailureClass.REJECTED_BY_RECEIVER, detail=detail, response=response)
 
 
-def _keys(execution: Execution) -> list[bytes]:
+def _keys(execution: Execution, tenant: Tenant) -> list[bytes]:
     """Return the current keys of the receiver, as named by the integration version in the envelope."""
     keys = []
-    for reference in document_of(execution.integration_version).callback_secrets:
+    document = document_of(execution.integration_version)
+    secrets = secret_access(execution.integration_version, tenant=tenant.slug)
+    for reference in document.callback_secrets:
         try:
-            keys.append(signing_key(_revealed(reference, execution)))
+            keys.append(signing_key(secrets(reference, document.sent_to).reveal()))
         except (TransportFailure, ValueError):
             log.warning("callback_key_unusable", secret=str(reference))
     return keys
-
-
-def _revealed(reference: SecretReference, execution: Execution) -> str:
-    if reference.source == "stored":
-        return reveal(reference.name, tenant_id=execution.tenant_id, host=host_of(execution)).reveal()
-    return resolve(reference).reveal()
 
 
 def _parsed(text: str) -> tuple[uuid.UUID, uuid.UUID]:

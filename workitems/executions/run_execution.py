@@ -10,7 +10,6 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -21,7 +20,7 @@ from structlog.contextvars import bound_contextvars
 from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
-from integrations.configuration.parsed_documents import host_of, readable_action_of
+from integrations.configuration.parsed_documents import readable_action_of, secret_access
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
 from integrations.documents import ActionDocument
 from integrations.executions.dispatch import dispatch_waiting
@@ -31,7 +30,7 @@ from integrations.freezes.block import block_by_freeze, freeze_before_lease, rel
 from integrations.lifecycle import ExecutionStatus
 from integrations.limits.gauges import admit
 from integrations.models import Attempt, Execution
-from integrations.secrets.vault import reveal
+from integrations.secrets.access import SecretAccess
 from integrations.transport import EgressPolicy
 from policies.deciding.decide import recheck
 from policies.language.evaluation import Verdict
@@ -69,7 +68,7 @@ class ExecutionPlan:
     connector: str
     request: dict[str, Any]
     action: ActionDocument
-    host: str
+    secrets: SecretAccess
     target: str
     correlation_id: str
     traceparent: str
@@ -167,7 +166,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
             envelope_fields["integration"]["connector"],
             envelope_fields["request"],
             action,
-            host=host_of(execution),
+            secrets=secret_access(execution.integration_version, tenant=tenant.slug),
             target=f"{execution.integration}.{execution.action}",
             correlation_id=ctx.correlation_id,
             traceparent=execution.traceparent,
@@ -264,7 +263,7 @@ def _terms(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> Call
         user_agent=f"Threada/{settings.THREADA_VERSION}",
         traceparent=tracing.traceparent(),
         callback_url=_callback_url(tenant, execution_id, plan),
-        stored=partial(reveal, tenant_id=tenant.id, host=plan.host),
+        secrets=plan.secrets,
     )
 
 

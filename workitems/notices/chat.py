@@ -11,11 +11,14 @@ from integrations.attempts.failures import TransportFailure
 from integrations.connectors.chat_services import SERVICES, ChatMessage, write_message
 from integrations.connectors.chat_services import send_message as send_chat_message
 from integrations.connectors.protocol import CallTerms
+from integrations.secrets.access import require_confidential
 from integrations.transport import EgressPolicy, read_url
 from workitems.notices.rules import SendFailure
 
 TIMEOUT_S: Final = 15.0
-_FINAL: Final = frozenset({"rejected_by_receiver", "blocked_address", "credential_unavailable"})
+_FINAL: Final = frozenset(
+    {"rejected_by_receiver", "blocked_address", "credential_unavailable", "secret_origin_refused"}
+)
 
 
 class UnusableChatAddress(ValueError):
@@ -35,6 +38,7 @@ def service_of(address: str) -> str:
     try:
         written = write_message(ChatMessage("test"), service=service, address=address)
         EgressPolicy(settings.THREADA_EGRESS_ALLOW).check_url(written.request.url)
+        require_confidential(written.request.url)
     except TransportFailure as failure:
         raise UnusableChatAddress(failure.detail) from None
     return service
@@ -48,7 +52,9 @@ def send_chat(text: str, *, title: str, service: str, address: str, before: Call
     """
     message = ChatMessage(text, title=title)
     try:
-        url = read_url(write_message(message, service=service, address=address).request.url)
+        written = write_message(message, service=service, address=address)
+        require_confidential(written.request.url)
+        url = read_url(written.request.url)
     except TransportFailure as failure:
         raise SendFailure(failure.failure.value, failure.detail, is_final=True) from None
     before()

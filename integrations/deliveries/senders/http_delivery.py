@@ -8,9 +8,9 @@ from typing import Final
 from django.conf import settings
 
 from integrations.attempts.failures import FailureClass, TransportFailure
-from integrations.secrets.references import Secret, SecretReference, parse_reference, resolve
-from integrations.secrets.vault import reveal
-from integrations.transport import EgressPolicy, OutboundAnswer, OutboundRequest, read_url, send
+from integrations.secrets.access import SecretAccess
+from integrations.secrets.references import parse_reference
+from integrations.transport import EgressPolicy, OutboundAnswer, OutboundRequest, send
 from telemetry.models import Delivery
 
 TIMEOUT_S: Final = 15.0
@@ -30,17 +30,11 @@ def post(url: str, headers: tuple[tuple[str, str], ...], body: bytes) -> Outboun
 def with_secret[T](delivery: Delivery, use: Callable[[str], T]) -> T:
     """Return the result of `use` for the current secret. A `ValueError` of `use` describes an invalid secret.
 
-    Raises `TransportFailure` (`credential_unavailable`).
+    Raises `TransportFailure` (`credential_unavailable`, `secret_origin_refused`).
     """
     reference = parse_reference(delivery.secret)
-    secret = _secret(reference, delivery)
+    secret = SecretAccess(delivery.tenant_id, delivery.tenant.slug)(reference, delivery.url)
     try:
         return use(secret.reveal())
     except ValueError as error:
         raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, f"The secret {reference} {error}.") from None
-
-
-def _secret(reference: SecretReference, delivery: Delivery) -> Secret:
-    if reference.source == "stored":
-        return reveal(reference.name, tenant_id=delivery.tenant_id, host=read_url(delivery.url).host)
-    return resolve(reference)

@@ -15,6 +15,7 @@ from integrations.connectors import CallTerms, HttpConnector, OutboundConnector,
 from integrations.documents import read_integration
 from integrations.transport import EgressPolicy
 from tests.integrations.recorders import RecordingNetwork
+from tests.integrations.secrets_in import secrets_in
 from tests.receivers.fixtures import Receiver
 from threada_site.kernel.errors import ExpressionFailed
 from threada_site.kernel.json.canonical import canonical_bytes
@@ -50,7 +51,7 @@ def terms(**changes: Any) -> CallTerms:
         "timeout_s": 3.0,
         "egress": LOOPBACK,
         "user_agent": "Threada/0.2.0",
-        "environ": {"BANK_TOKEN": CANARY},
+        "secrets": secrets_in({"BANK_TOKEN": CANARY}),
         "now": NOW,
     }
     return CallTerms(**{**usual, **changes})
@@ -250,7 +251,7 @@ def test_echoed_secret_is_not_recorded(receiver: Receiver, scheme: str) -> None:
 
 def test_secret_that_is_absent_sends_nothing(receiver: Receiver) -> None:
     for environ in ({}, {"BANK_TOKEN": "two words"}, {"BANK_TOKEN": "ünicode"}, {"BANK_TOKEN": "a\nb"}):
-        outcome = HttpConnector().call(built(receiver.url), terms(environ=environ))
+        outcome = HttpConnector().call(built(receiver.url), terms(secrets=secrets_in(environ)))
         assert (outcome.failure, outcome.ambiguous) == (FailureClass.CREDENTIAL_UNAVAILABLE, False)
     assert receiver.requests() == []
 

@@ -22,6 +22,7 @@ from integrations.connectors import CallTerms, OutboundConnector, connector_name
 from integrations.documents import read_integration
 from integrations.transport import EgressPolicy, verifying_context
 from tests.integrations.recorders import RecordingNetwork
+from tests.integrations.secrets_in import secrets_in
 from tests.ports import free_port
 from tests.receivers.fixtures import TLS_AUTHORITY, TLS_SERVER, Receiver
 from threada_site.kernel.errors import ExpressionFailed
@@ -48,7 +49,7 @@ def terms(**changes: Any) -> CallTerms:
         "timeout_s": 3.0,
         "egress": EgressPolicy(["127.0.0.0/8"]),
         "user_agent": "Threada/0.2.0",
-        "environ": ENVIRON,
+        "secrets": secrets_in(ENVIRON),
         "now": NOW,
     }
     return CallTerms(**{**usual, **changes})
@@ -126,7 +127,7 @@ def test_chat_request_contains_the_text_and_no_address(receiver: Receiver) -> No
             "tell": {"title": "Case ${item.id}", "text": "Pay **${item.payload.vendor}**?", "format": "markdown"}
         },
     }
-    request, outcome = run(spec, environ={"TEAM_CHAT": address})
+    request, outcome = run(spec, secrets=secrets_in({"TEAM_CHAT": address}))
     assert outcome.succeeded
     assert request == {
         "service": "mattermost",
@@ -138,7 +139,7 @@ def test_chat_request_contains_the_text_and_no_address(receiver: Receiver) -> No
     }
     (call,) = receiver.requests()
     assert "Pay **Müller**?" in json.loads(call["body"])["text"]
-    _, outcome = run(spec, environ={})
+    _, outcome = run(spec, secrets=secrets_in({}))
     assert outcome.failure is FailureClass.CREDENTIAL_UNAVAILABLE
     assert len(receiver.requests()) == 1
 
@@ -245,7 +246,9 @@ class TestMail:
         _, outcome = run(spec, network=network)  # not signed by a public certificate authority
         assert (outcome.failure, outcome.ambiguous) == (FailureClass.BAD_RESPONSE, False)
         assert len(tls_mailroom.logins) == 1
-        _, wrong = run(spec, network=network, tls=verifying_context(str(TLS_AUTHORITY)), environ={"MAIL_PASSWORD": "x"})
+        _, wrong = run(
+            spec, network=network, tls=verifying_context(str(TLS_AUTHORITY)), secrets=secrets_in({"MAIL_PASSWORD": "x"})
+        )
         assert (wrong.failure, wrong.response) == (FailureClass.REJECTED_BY_RECEIVER, {"status": 535})
 
     def test_server_without_tls_gets_no_tls_message(self, mailroom: Mailroom) -> None:

@@ -11,7 +11,14 @@ from typing import Any
 import pytest
 
 from integrations.attempts.failures import FailureClass, TransportFailure
-from integrations.secrets.references import Secret, SecretReference, allowed, parse_reference, resolve
+from integrations.secrets.references import (
+    Secret,
+    SecretReference,
+    entry_problems,
+    listed_origins,
+    parse_reference,
+    resolve,
+)
 
 
 @pytest.mark.parametrize(
@@ -60,19 +67,36 @@ def test_anything_else_is_refused_without_repeating_it(written: Any) -> None:
 
 
 def test_only_listed_references_come_through_the_api() -> None:
-    listed = ["env:BANK_TOKEN", "file:/run/secrets/bank", "globex/env:GLOBEX_TOKEN"]
-    assert allowed(SecretReference("env", "BANK_TOKEN"), listed, tenant="acme")
-    assert allowed(SecretReference("file", "/run/secrets/bank"), listed, tenant="acme")
-    assert allowed(SecretReference("env", "GLOBEX_TOKEN"), listed, tenant="globex")
+    listed = [
+        "env:BANK_TOKEN@https://bank.example",
+        "env:BANK_TOKEN@https://bank.example:8443/v1",
+        "file:/run/a@b/bank@https://bank.example",
+        "globex/env:GLOBEX_TOKEN@https://globex.example",
+        "acme/env:WITHOUT_ORIGIN",
+        "env:AMBIGUOUS@https://bank.example/../x",
+    ]
+
+    def origins(source: Any, name: str, tenant: str = "acme") -> list[str]:
+        return [str(origin) for origin in listed_origins(SecretReference(source, name), listed, tenant=tenant)]
+
+    assert origins("env", "BANK_TOKEN") == ["https://bank.example", "https://bank.example:8443/v1"]
+    assert origins("file", "/run/a@b/bank") == ["https://bank.example"]
+    assert origins("env", "GLOBEX_TOKEN", "globex") == ["https://globex.example"]
     for source, name in (
         ("env", "BANK_TOKEN2"),
         ("env", "bank_token"),
         ("file", "/run/secrets"),
         ("env", "SECRET_KEY"),
         ("env", "GLOBEX_TOKEN"),
+        ("env", "WITHOUT_ORIGIN"),
+        ("env", "AMBIGUOUS"),
     ):
-        assert not allowed(SecretReference(source, name), listed, tenant="acme")  # type: ignore[arg-type]
-    assert not allowed(SecretReference("env", "BANK_TOKEN"), [], tenant="acme")
+        assert origins(source, name) == []
+    assert listed_origins(SecretReference("env", "BANK_TOKEN"), [], tenant="acme") == []
+    assert [problem.partition(" ")[0] for problem in entry_problems(listed)] == [
+        "acme/env:WITHOUT_ORIGIN",
+        "env:AMBIGUOUS",
+    ]
 
 
 def test_variable_is_read_when_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,7 +29,8 @@ from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.models import Tenant
 
 CANARY = "canary-7f3a-value"
-BODY = {"secret_id": "bank_token", "value": CANARY, "hosts": ["Bank.Example", "127.0.0.1"]}
+BODY = {"secret_id": "bank_token", "value": CANARY, "origins": ["https://Bank.Example", "https://127.0.0.1:8443/v1"]}
+KEPT = ["https://127.0.0.1:8443/v1", "https://bank.example"]
 OLD, NEW = "o" * 48, "n" * 48
 
 
@@ -58,16 +59,21 @@ def rows(tenant: Tenant) -> list[StoredSecret]:
 
 
 def store(
-    tenant: Tenant, name: str = "bank_token", value: str = CANARY, hosts: tuple[str, ...] = ("bank.example",)
+    tenant: Tenant, name: str = "bank_token", value: str = CANARY, origins: tuple[str, ...] = ("https://bank.example",)
 ) -> None:
     with unit_of_work(tenant.id):
-        upsert_secret(name, value, hosts=hosts, ctx=acting_system(tenant))
+        upsert_secret(name, value, origins=origins, ctx=acting_system(tenant))
 
 
-def refused(name: str, tenant: Tenant, host: str = "bank.example") -> str:
+def refused(
+    name: str,
+    tenant: Tenant,
+    sent_to: str = "https://bank.example/pay",
+    failure: FailureClass = FailureClass.CREDENTIAL_UNAVAILABLE,
+) -> str:
     with pytest.raises(TransportFailure) as refusal:
-        reveal(name, tenant_id=tenant.id, host=host)
-    assert refusal.value.failure is FailureClass.CREDENTIAL_UNAVAILABLE
+        reveal(name, tenant_id=tenant.id, sent_to=sent_to)
+    assert refusal.value.failure is failure
     assert CANARY not in str(refusal.value)
     return refusal.value.detail
 
@@ -77,15 +83,16 @@ class TestApi:
         first = api.post("/secrets", BODY, headers={"Idempotency-Key": "k1"})
         assert (first.status_code, first.headers["Location"]) == (201, "/secrets/bank_token")
         shown = first.json()
-        assert (shown["secret_id"], shown["hosts"], shown["number"]) == ("bank_token", ["127.0.0.1", "bank.example"], 1)
-        assert set(shown) == {"secret_id", "hosts", "number", "created_at", "changed_at"}
+        assert (shown["secret_id"], shown["number"]) == ("bank_token", 1)
+        assert shown["origins"] == KEPT
+        assert set(shown) == {"secret_id", "origins", "number", "created_at", "changed_at"}
         assert api.post("/secrets", BODY, headers={"Idempotency-Key": "k1"}).json() == shown
         second = api.post("/secrets", {**BODY, "value": "other"})
         assert (second.status_code, second.json()["number"]) == (200, 2)
         answers = [first, second, api.get("/secrets"), api.get("/secrets/bank_token")]
         assert all(CANARY.encode() not in answer.content for answer in answers)
         (row,) = rows(acme)
-        assert reveal("bank_token", tenant_id=acme.id, host="bank.example").reveal() == "other"
+        assert reveal("bank_token", tenant_id=acme.id, sent_to="https://bank.example/pay").reveal() == "other"
         assert CANARY.encode() not in bytes(row.token)
         with unit_of_work(acme.id):
             kinds = list(Receipt.objects.order_by("id").values_list("kind", flat=True))
@@ -104,10 +111,11 @@ class TestApi:
             ({"value": [CANARY]}, "/value"),
             ({"value": CANARY * 5000}, "/value"),
             ({"secret_id": f"{CANARY} "}, "/secret_id"),
-            ({"hosts": []}, "/hosts"),
-            ({"hosts": ["bank.example:443"]}, "/hosts/0"),
-            ({"hosts": ["https://bank.example"]}, "/hosts/0"),
-            ({"hosts": ["127.1"]}, "/hosts/0"),
+            ({"origins": []}, "/origins"),
+            ({"origins": ["bank.example:443"]}, "/origins/0"),
+            ({"origins": ["http://bank.example"]}, "/origins/0"),
+            ({"origins": ["https://127.1"]}, "/origins/0"),
+            ({"origins": ["https://bank.example/../x"]}, "/origins/0"),
             ({"secret_id": "Bank Token"}, "/secret_id"),
         ],
     )
@@ -147,7 +155,7 @@ class TestApi:
         missing, elsewhere = put("https://bank.example", "nothing"), put("https://thief.example", "bank_token")
         assert [answer.json()["errors"][0]["detail"] for answer in (missing, elsewhere)] == [
             "there is no secret nothing",
-            "bank_token is not for thief.example",
+            f"The secret stored:bank_token is for {', '.join(KEPT)}, not for https://thief.example.",
         ]
         assert put("https://bank.example", "bank_token").status_code == 201
         in_use = api.post("/secrets/bank_token/remove", {})
@@ -164,13 +172,13 @@ class TestApi:
 
 
 class TestReveal:
-    def test_only_its_own_hosts(self, acme: Tenant) -> None:
+    def test_only_its_own_origins(self, acme: Tenant) -> None:
         store(acme)
-        secret = reveal("bank_token", tenant_id=acme.id, host="bank.example")
+        secret = reveal("bank_token", tenant_id=acme.id, sent_to="https://bank.example/pay")
         assert secret.reveal() == CANARY
         assert CANARY not in f"{secret} {secret!r}"
-        assert refused("bank_token", acme, "thief.example") == (
-            "The secret stored:bank_token is not for the host thief.example."
+        assert refused("bank_token", acme, "https://thief.example/x", FailureClass.SECRET_ORIGIN_REFUSED) == (
+            "The secret stored:bank_token is not for https://thief.example."
         )
         assert refused("nothing", acme) == "The secret stored:nothing does not exist."
 
@@ -248,8 +256,8 @@ class TestRotation:
         assert new_id != old_id
         assert command("--finish").endswith("All keys but the first were removed.\n")
         assert vault.keyring().key_ids == [new_id]
-        assert reveal("s1", tenant_id=acme.id, host="bank.example").reveal() == "value 1"
-        assert reveal("theirs", tenant_id=other.id, host="bank.example").reveal() == "value 9"
+        assert reveal("s1", tenant_id=acme.id, sent_to="https://bank.example/pay").reveal() == "value 1"
+        assert reveal("theirs", tenant_id=other.id, sent_to="https://bank.example/pay").reveal() == "value 9"
         assert command() == f"0 re-encrypted with key {new_id}.\n"
 
     def test_a_key_that_still_encrypts_something_is_not_dropped(self, acme: Tenant, key_file: Path) -> None:
@@ -262,7 +270,7 @@ class TestRotation:
         key_file.write_text(f"{NEW}\n{OLD}\n")
         command("--finish")
         assert keys_in(key_file.read_text()) == [NEW]
-        assert reveal("bank_token", tenant_id=acme.id, host="bank.example").reveal() == CANARY
+        assert reveal("bank_token", tenant_id=acme.id, sent_to="https://bank.example/pay").reveal() == CANARY
 
     def test_keys_in_the_environment_are_changed_there(self, acme: Tenant, settings: Any) -> None:
         store(acme)
@@ -304,7 +312,7 @@ class Busy:
 
     def read(self, _part: int) -> None:
         for name in self.written:
-            value = reveal(name, tenant_id=self.tenant.id, host="bank.example").reveal()
+            value = reveal(name, tenant_id=self.tenant.id, sent_to="https://bank.example/pay").reveal()
             if not value.startswith(f"{name}:"):
                 self.problems.append(f"{name} reads {value}")
 
@@ -332,4 +340,7 @@ def test_keys_change_while_values_change_and_are_read(key_file: Path) -> None:
     assert "All keys but the first were removed." in command("--finish")
     assert len(keys_in(key_file.read_text())) == 1
     for name in names:
-        assert reveal(name, tenant_id=tenant.id, host="bank.example").reveal() == f"{name}:{busy.written[name]}"
+        assert (
+            reveal(name, tenant_id=tenant.id, sent_to="https://bank.example/pay").reveal()
+            == f"{name}:{busy.written[name]}"
+        )

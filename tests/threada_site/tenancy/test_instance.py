@@ -69,7 +69,7 @@ def test_stored_facts_reveal_no_key(settings: Settings) -> None:
         ("THREADA_PROMISE_KEY", OTHER, "THREADA_PROMISE_KEY"),
         ("THREADA_BATCH_CAPS", {"low": 1, "elevated": 1, "high": 1}, "THREADA_BATCH_CAPS"),
         ("THREADA_SENSITIVE_DATA_CLASSES", [], "THREADA_SENSITIVE_DATA_CLASSES"),
-        ("THREADA_SECRET_REFS", ["acme/env:BANK_TOKEN"], "THREADA_SECRET_REFS"),
+        ("THREADA_SECRET_REFS", ["acme/env:BANK_TOKEN@https://bank.example"], "THREADA_SECRET_REFS"),
         ("THREADA_EGRESS_ALLOW", ["10.0.0.0/8"], "THREADA_EGRESS_ALLOW"),
         ("THREADA_IDEMPOTENCY_HOURS", 1, "THREADA_IDEMPOTENCY_HOURS"),
         ("THREADA_RETENTION_NOTICE_HOURS", 1, "THREADA_RETENTION_NOTICE_HOURS"),

@@ -39,6 +39,7 @@ from threada_site.kernel.errors.configuration import (
     PolicyTestsFailed,
     ReplayReportRequired,
     SecondPersonRequired,
+    SecretOriginRefused,
     SecretReferenceNotAllowed,
     UnknownAction,
     UnknownIntegration,

@@ -63,6 +63,13 @@ class SecretReferenceNotAllowed(ValidationRefusal):
     advice = "Ask the operator of the instance to add it to THREADA_SECRET_REFS."
 
 
+class SecretOriginRefused(ValidationRefusal):
+    reason_code = "secret_origin_refused"
+    status = 422
+    title = "The secret is not for this address"
+    advice = "Store the secret with the origin of the address, or ask the operator of the instance to allow it."
+
+
 class SecondPersonRequired(AuthorizationRefusal):
     reason_code = "second_person_required"
     status = 403
