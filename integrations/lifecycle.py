@@ -1,4 +1,4 @@
-"""Lifecycle of an execution: one governed run of an action.
+"""Lifecycles of an execution, one governed run of an action, and of a test of an integration.
 
 A frozen execution stays `started`; one that waits for the receiver's callback stays `running`. Both are attributes.
 Pure.
@@ -27,7 +27,16 @@ class ExecutionStatus(StrEnum):
     CANCELLED = "cancelled"
 
 
-_E = ExecutionStatus
+class IntegrationTestStatus(StrEnum):
+    """Status of a test of an integration."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    PASSED = "passed"
+    FAILED = "failed"
+
+
+_E, _T = ExecutionStatus, IntegrationTestStatus
 
 EXECUTION: Final = Lifecycle(
     noun="an execution",
@@ -56,3 +65,16 @@ EXECUTION: Final = Lifecycle(
 
 `outcome_unknown` is open; `failed` is not, although a retry may reopen it.
 """
+
+INTEGRATION_TEST: Final = Lifecycle(
+    noun="a test",
+    transitions=MappingProxyType(
+        {
+            _T.QUEUED: frozenset({_T.RUNNING}),
+            _T.RUNNING: frozenset({_T.PASSED, _T.FAILED}),
+            _T.PASSED: frozenset(),
+            _T.FAILED: frozenset(),
+        }
+    ),
+    ends=frozenset({_T.PASSED, _T.FAILED}),
+)

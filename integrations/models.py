@@ -7,6 +7,7 @@ from django.db.models.functions import Coalesce
 
 from integrations.freezes.models import Freeze
 from integrations.limits.models import IntegrationGauge
+from integrations.probes.models import IntegrationTest
 from integrations.secrets.models import StoredSecret
 from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
 from threada_site.kernel import clock, ids
@@ -29,6 +30,7 @@ __all__ = [
     "Freeze",
     "Integration",
     "IntegrationGauge",
+    "IntegrationTest",
     "IntegrationVersion",
     "StoredSecret",
 ]

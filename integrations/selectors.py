@@ -18,6 +18,7 @@ from integrations.models import (
     Execution,
     Integration,
     IntegrationGauge,
+    IntegrationTest,
     StoredSecret,
 )
 from threada_site.database.prepared_reads import PreparedRead
@@ -63,6 +64,11 @@ def _reads_all_configurations(ctx: ActingContext) -> bool:
 
 def stored_secrets(ctx: ActingContext) -> QuerySet[StoredSecret]:
     return StoredSecret.objects.filter(tenant_id=ctx.tenant_id)
+
+
+def integration_tests(integration: Integration) -> QuerySet[IntegrationTest]:
+    """Return the tests of an integration, newest first."""
+    return IntegrationTest.objects.filter(tenant_id=integration.tenant_id, integration=integration).order_by("-id")
 
 
 def integration_by_slug(slug: str, *, ctx: ActingContext) -> Integration | None:

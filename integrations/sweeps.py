@@ -1,18 +1,24 @@
-"""Sweeps over all tenants. They only enqueue jobs; the jobs check again under their own locks."""
+"""Sweeps over all tenants. They enqueue jobs, which check again under their own locks, and delete old tests."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from django.db import connection
+from django.db.models import Q
 
+from integrations.lifecycle import IntegrationTestStatus
+from integrations.models import IntegrationTest
+from integrations.probes.models import OPEN_TESTS
+from integrations.probes.run import RUN_TEST
 from threada_site.database.roles import platform_role
 from threada_site.jobs.enqueue import DELIVERY_QUEUE, enqueue, live_jobs
 
 BATCH: Final = 500
 DELIVER: Final = "integrations.deliver"
 """Name of the task that sends due batches of a delivery. Argument: `delivery_id`."""
+TESTS_KEPT: Final = timedelta(days=7)
 
 
 def enqueue_due_deliveries(*, now: datetime) -> int:
@@ -32,3 +38,22 @@ def enqueue_due_deliveries(*, now: datetime) -> int:
         for tenant_id, delivery_id in missing:
             enqueue(DELIVER, tenant_id=tenant_id, queue=DELIVERY_QUEUE, delivery_id=str(delivery_id))
     return len(missing)
+
+
+def enqueue_due_tests(*, now: datetime) -> int:
+    """Enqueue queued tests without a live job, and tests whose worker was lost. Return the number of jobs."""
+    due = Q(status=IntegrationTestStatus.QUEUED) | Q(status=IntegrationTestStatus.RUNNING, lease_until__lte=now)
+    with platform_role():
+        found = list(IntegrationTest.objects.filter(due).order_by("id").values_list("tenant_id", "id")[:BATCH])
+        live = live_jobs(RUN_TEST, "test_id", [str(test_id) for _, test_id in found])
+        missing = [(tenant_id, test_id) for tenant_id, test_id in found if str(test_id) not in live]
+        for tenant_id, test_id in missing:
+            enqueue(RUN_TEST, tenant_id=tenant_id, queue=DELIVERY_QUEUE, test_id=str(test_id))
+    return len(missing)
+
+
+def delete_old_tests(*, now: datetime) -> int:
+    """Delete tests that ended more than seven days ago. Return their number."""
+    with platform_role():
+        old = IntegrationTest.objects.filter(created_at__lt=now - TESTS_KEPT).exclude(status__in=OPEN_TESTS)
+        return old.delete()[0]

@@ -1,4 +1,5 @@
-"""Jobs of continuous deliveries. Each calls one service and may run twice, also concurrently."""
+"""Jobs of continuous deliveries and of tests of integrations. Each calls one service and may run twice, also
+concurrently."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import uuid
 
 from integrations import sweeps
 from integrations.deliveries.deliver import run_delivery
+from integrations.probes.run import RUN_TEST, run_test
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import DELIVERY_QUEUE, MAINTENANCE_QUEUE, enqueue
@@ -23,7 +25,22 @@ def deliver(tenant_id: str, delivery_id: str) -> None:
             enqueue(sweeps.DELIVER, tenant_id=tenant.id, queue=DELIVERY_QUEUE, delivery_id=delivery_id)
 
 
+@task(RUN_TEST, queue=DELIVERY_QUEUE)
+def run_integration_test(tenant_id: str, test_id: str) -> None:
+    """Check the configuration of an integration."""
+    tenant = tenant_of_job(tenant_id)
+    job_context(tenant)
+    run_test(tenant, uuid.UUID(test_id))
+
+
 @periodic("integrations.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */3")
 def sweep() -> None:
-    """Enqueue deliveries with undelivered receipts. Runs every three seconds."""
+    """Enqueue deliveries with undelivered receipts, and open tests without a job. Runs every three seconds."""
     sweeps.enqueue_due_deliveries(now=clock.now())
+    sweeps.enqueue_due_tests(now=clock.now())
+
+
+@periodic("integrations.tidy", queue=MAINTENANCE_QUEUE, cron="23 * * * *")
+def tidy() -> None:
+    """Delete old tests of integrations. Runs every hour."""
+    sweeps.delete_old_tests(now=clock.now())

@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.db.models import QuerySet
 
 from integrations import selectors
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
-from integrations.configuration.parsed_documents import document_of, secret_access
-from integrations.configuration.probe import probe_integration
+from integrations.configuration.parsed_documents import document_of
 from integrations.models import Integration, IntegrationVersion
+from integrations.probes.run import request_test
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -74,6 +74,7 @@ class IntegrationAdmin(TenantAdmin):
     def page(self, row: Integration, *, ctx: ActingContext) -> dict[str, Any]:
         assert row.current_version is not None  # noqa: S101 - rows() leaves out those without one
         document = document_of(row.current_version)
+        may_test = ctx.allows(Scope.INTEGRATIONS_MANAGE, integration=row.id)
         versions = IntegrationVersion.objects.filter(tenant_id=row.tenant_id, integration=row).defer("spec")
         return {
             "version": row.current_version,
@@ -84,7 +85,8 @@ class IntegrationAdmin(TenantAdmin):
             "health": None
             if row.connector == "workflow"
             else next(iter(health_of([row], now=clock.now(), ctx=ctx)), None),
-            "may_test": ctx.allows(Scope.INTEGRATIONS_MANAGE, integration=row.id),
+            "may_test": may_test,
+            "test": selectors.integration_tests(row).first() if may_test else None,
         }
 
     @form_page("New integration", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, submit="Create integration")
@@ -101,18 +103,14 @@ class IntegrationAdmin(TenantAdmin):
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def test(self, call: Call) -> Done:
-        """Check the secrets, the address and a connection to the host. Executes nothing."""
+        """Have a worker check the secrets, the address and a connection to the host. Executes nothing."""
         integration = self.rows(call.ctx).filter(slug=call.key).first() if ids.is_slug(call.key) else None
         if integration is None or integration.current_version is None:
             raise errors.NotFound
         _require(call.ctx, integration)
         call.subject = Subject(integration=integration.slug)
-        version = integration.current_version
-        probe = probe_integration(document_of(version), secret_access(version, tenant=call.ctx.tenant_slug))
-        for check in probe["checks"]:
-            say = messages.success if check["ok"] else messages.error
-            say(call.request, f"{check['check']}: {check['detail']}")
-        return Done("" if probe["checks"] else "There is nothing to test: the integration makes no calls.")
+        request_test(integration, ctx=call.ctx)
+        return Done("The integration is being tested. This page shows the result.")
 
 
 def _put(call: Call, form: ConsoleForm, *, slug: str | None) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from integrations.lifecycle import IntegrationTestStatus
 from telemetry.deliveries.rules import TARGETS
 from telemetry.lifecycle import DeliveryStatus
 from threada_site.api.resources.field_types import (
@@ -22,6 +23,7 @@ from threada_site.api.resources.field_types import (
     choice,
     inline,
     maybe_public_id,
+    public_id,
 )
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
@@ -73,10 +75,23 @@ def _member(name: str) -> Any:
     return lambda found: found[name]
 
 
-PROBE: Final = Resource(
+INTEGRATION_TEST: Final = Resource(
     "IntegrationTest",
-    given("integration_id", SLUG),
-    field("ok", BOOLEAN, _member("ok")),
+    field("integration_test_id", public_id(ids.INTEGRATION_TEST), "id"),
+    field("integration_id", SLUG, "integration.slug"),
+    field("integration_version_id", public_id(ids.INTEGRATION_VERSION)),
+    field("status", choice(IntegrationTestStatus), description="Read it until it is `passed` or `failed`."),
+    field(
+        "failure",
+        inline(
+            field("reason_code", TEXT, "failure"),
+            field("detail", TEXT, "failure_detail"),
+            or_null=True,
+            all_required=False,
+        ),
+        lambda test: test if test.failure else None,
+        description="The first check that failed.",
+    ),
     field(
         "checks",
         array(
@@ -87,8 +102,12 @@ PROBE: Final = Resource(
                 field("detail", TEXT, _member("detail")),
             )
         ),
-        _member("checks"),
+        description="As seen from a worker; empty until the test has ended.",
     ),
+    field("requested_by", public_id(ids.PRINCIPAL)),
+    field("created_at", INSTANT),
+    field("started_at", MAYBE_INSTANT),
+    field("finished_at", MAYBE_INSTANT),
 )
 SECRET: Final = Resource(
     "Secret",

@@ -1,12 +1,16 @@
 from django.urls import path
 
-from integrations.api import deliveries, secrets, views
+from integrations.api import deliveries, integration_tests, secrets, views
 
 urlpatterns = [
     path("integrations", views.Integrations.as_view()),
     path("integrations/<str:integration_id>", views.IntegrationDetail.as_view()),
     path("integrations/<str:integration_id>/health", views.HealthOfIntegration.as_view()),
-    path("integrations/<str:integration_id>/test", views.TestIntegration.as_view()),
+    path("integrations/<str:integration_id>/test", integration_tests.TestIntegration.as_view()),
+    path(
+        "integrations/<str:integration_id>/tests/<str:integration_test_id>",
+        integration_tests.IntegrationTestDetail.as_view(),
+    ),
     path("secrets", secrets.Secrets.as_view()),
     path("secrets/<str:secret_id>", secrets.SecretDetail.as_view()),
     path("secrets/<str:secret_id>/remove", secrets.RemoveSecret.as_view()),

@@ -7,12 +7,10 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from integrations import selectors
-from integrations.api.resources import HEALTH, INTEGRATION, PROBE
+from integrations.api.resources import HEALTH, INTEGRATION
 from integrations.api.shapes import PUT_INTEGRATION
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
-from integrations.configuration.parsed_documents import document_of, secret_access
-from integrations.configuration.probe import probe_integration
 from integrations.models import Integration
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
@@ -20,7 +18,6 @@ from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
 from threada_site.api.resources.resource import page_of
-from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope
@@ -90,29 +87,6 @@ class HealthOfIntegration(TenantView):
             )
         (health,) = health_of([integration], now=clock.now(), ctx=request.auth)
         return Response(HEALTH.represent(health))
-
-
-class TestIntegration(TenantView):
-    """Check of an integration's configuration. Opens at most one connection and executes nothing."""
-
-    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
-
-    @operation(
-        "testIntegration",
-        "Check the secrets, the address and the connection of an integration",
-        tag="Integrations",
-        body=EMPTY,
-        answers={200: PROBE},
-    )
-    @idempotent
-    def post(self, request: Any, integration_id: str) -> Response:
-        EMPTY.check(request.data)
-        integration = _found(request, integration_id)
-        require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id)
-        assert integration.current_version is not None  # noqa: S101  (found integrations have one)
-        version = integration.current_version
-        found = probe_integration(document_of(version), secret_access(version, tenant=request.auth.tenant_slug))
-        return Response(PROBE.represent(found, integration_id=integration.slug))
 
 
 def _found(request: Any, integration_id: str) -> Integration:

@@ -481,4 +481,75 @@ class Migration(migrations.Migration):
                 ]
             },
         ),
+        migrations.CreateModel(
+            name="IntegrationTest",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "integration",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="tests",
+                        to="integrations.integration",
+                    ),
+                ),
+                (
+                    "integration_version",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="integrations.integrationversion",
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[(name, name) for name in ("queued", "running", "passed", "failed")],
+                        db_default="queued",
+                        default="queued",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "failure",
+                    models.CharField(
+                        blank=True, help_text="Reason code of the first check that failed.", max_length=32
+                    ),
+                ),
+                ("failure_detail", models.CharField(blank=True, max_length=500)),
+                ("checks", models.JSONField(default=list, help_text="[{check, ok, failure, detail}]")),
+                ("requested_by", models.UUIDField()),
+                ("fence", models.PositiveIntegerField(default=0)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=clock.now)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "integration", "id"], name="integrationtest_list_idx"),
+                    models.Index(
+                        condition=models.Q(("status__in", ["queued", "running"])),
+                        fields=["status", "lease_until"],
+                        name="integrationtest_open_idx",
+                    ),
+                ],
+                "constraints": [
+                    RowLevelSecurity(name="integrationtest_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="integrationtest_tenant_id_key"),
+                    TenantForeignKey(field="integration", name="integrationtest_integration_fk"),
+                    TenantForeignKey(field="integration_version", name="integrationtest_integration_version_fk"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ["queued", "running"])),
+                        fields=("tenant", "integration"),
+                        name="integrationtest_one_open",
+                    ),
+                ],
+            },
+        ),
     ]

@@ -58,6 +58,7 @@ def run_through(server: Server, name: str, reference: dict[str, str], bank: Rece
     }
     said = [call(server, "POST", "/integrations", {"integration_id": f"int_{name}", "spec": spec})]
     said.append(call(server, "POST", f"/integrations/int_{name}/test", {}))
+    test = f"/integrations/int_{name}/tests/{json.loads(said[-1][1])['integration_test_id']}"
     payload = {"vendor": "Hooli", "amount_minor": 900}
     created = call(
         server, "POST", "/work-items", {"workflow_id": "payment_run", "channel_id": "web_main", "payload": payload}
@@ -72,6 +73,7 @@ def run_through(server: Server, name: str, reference: dict[str, str], bank: Rece
         assert time.monotonic() < ends, shown
         time.sleep(0.1)
     assert [entry["headers"]["authorization"] for entry in bank.requests(f"/{name}")] != []
+    said.append(call(server, "GET", test))
     timeline = call(server, "GET", f"/work-items/{item}/timeline")
     return "\n".join(text for _, text in [*said, created, started, shown, timeline])
 

@@ -240,3 +240,19 @@ def test_a_policy_is_bound_for_a_time_and_the_rules_in_effect_are_shown(demo: De
     assert "policy_missing" in then.content.decode()
     wrong = browser.get("/console/policies/overlay/effective/", {**query, "at": "tomorrow"})
     assert "RFC 3339 instant" in wrong.content.decode()
+
+
+def test_an_integration_is_tested_by_button(demo: Demo, console: Console, settings: Any) -> None:
+    settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
+    page = reverse("admin:integrations_integration_change", args=["int_bank"])
+    browser = console("admin")
+    assert browser.post(page.replace("change/", "test/"))["Location"] == page
+    waiting = browser.get(page).content.decode()
+    assert 'http-equiv="refresh"' in waiting
+    assert "Waiting for a worker." in waiting
+    demo.wait()
+    ended = browser.get(page).content.decode()
+    assert 'http-equiv="refresh"' not in ended
+    assert "secret env:BANK_TOKEN" in ended
+    assert "connection_refused" in ended
+    assert "Last test" not in console("finance-1").get(page).content.decode()

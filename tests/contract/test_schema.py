@@ -105,6 +105,7 @@ CONTRACT: Final = {
     "POST /integrations": "integrations:manage",
     "GET /integrations/{integration_id}": "workitems:read",
     "POST /integrations/{integration_id}/test": "integrations:manage",
+    "GET /integrations/{integration_id}/tests/{integration_test_id}": "integrations:manage",
     "POST /callbacks/{callback_id}": None,
     "GET /secrets": "integrations:manage",
     "POST /secrets": "integrations:manage",

@@ -71,6 +71,7 @@ def stock(slug: str) -> Stock:
             "/integrations", {"integration_id": system, "spec": {"connector": "workflow", "actions": _WORKFLOW_ACTIONS}}
         )
     )
+    test = made(admin.post(f"/integrations/{system}/test", {}))
     made(admin.post("/workflows", {"workflow_id": flow, "spec": {"actions": ["request_approval", "close"]}}))
     version = made(admin.post("/policies", {"policy_id": policy, "document": _RULES}))["policy_version_id"]
     made(admin.post(f"/policies/{policy}/versions/{version}/publish", {}))
@@ -122,6 +123,7 @@ def stock(slug: str) -> Stock:
             "policy_id": policy,
             "version": version,
             "integration_id": system,
+            "integration_test_id": test["integration_test_id"],
         },
     )
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from integrations.lifecycle import EXECUTION, ExecutionStatus
+from integrations.lifecycle import EXECUTION, INTEGRATION_TEST, ExecutionStatus, IntegrationTestStatus
 from threada_site.kernel.errors import TransitionNotAllowed
 
 TABLE = {
@@ -41,3 +41,16 @@ def test_an_unknown_outcome_is_open_and_a_failure_is_not() -> None:
         "running",
         "outcome_unknown",
     ]
+
+
+def test_a_test_ends_once() -> None:
+    moves = [(a, b) for a, b in itertools.permutations(IntegrationTestStatus, 2) if _may(a, b)]
+    assert moves == [("queued", "running"), ("running", "passed"), ("running", "failed")]
+
+
+def _may(current: IntegrationTestStatus, to: IntegrationTestStatus) -> bool:
+    try:
+        INTEGRATION_TEST.check_transition(current, to)
+    except TransitionNotAllowed:
+        return False
+    return True

@@ -26,6 +26,7 @@ def test_no_id_of_another_tenant_is_known(demo: Demo, bank: Receiver, stranger: 
     ds, sha = step["decision_step_id"], step["envelope_sha256"]
     receipt = demo.story(item)[0]["receipt_id"]
     export = demo.client.post("/telemetry/exports", {}).json()["export_id"]
+    test = demo.api("admin").post("/integrations/int_bank/test", {}).json()["integration_test_id"]
     count_before = demo.check_receipts()
 
     vote = {"decision": "approve", "envelope_sha256": sha}
@@ -51,6 +52,7 @@ def test_no_id_of_another_tenant_is_known(demo: Demo, bank: Receiver, stranger: 
         stranger.get(f"/telemetry/exports/{export}/download"),
         stranger.get("/integrations/int_bank"),
         stranger.post("/integrations/int_bank/test", {}),
+        stranger.get(f"/integrations/int_bank/tests/{test}"),
     ]
     for answer in attempts:
         assert (answer.status_code, answer.json()["reason_code"]) == (404, "not_found"), answer.content

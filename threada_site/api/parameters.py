@@ -65,6 +65,7 @@ _PUBLIC_IDS: Final = {
     "overlay_id": ids.OVERLAY,
     "receipt_id": ids.RECEIPT,
     "export_id": ids.EXPORT,
+    "integration_test_id": ids.INTEGRATION_TEST,
     "change_set_id": ids.CHANGE_SET,
 }
 

@@ -92,6 +92,7 @@ from threada_site.kernel.errors.executions import (
     ServerBusy,
     ServiceUnavailable,
     TooManyConnections,
+    TooManyTests,
 )
 from threada_site.kernel.errors.exports import (
     ExportGone,

@@ -80,6 +80,13 @@ class ServerBusy(ExecutionRefusal):
     advice = "Nothing was changed. Retry in a moment."
 
 
+class TooManyTests(ExecutionRefusal):
+    reason_code = "too_many_tests"
+    status = 429
+    title = "Too many tests of integrations are open"
+    advice = "Wait until one of them has ended, then request the test again."
+
+
 class TooManyConnections(ExecutionRefusal):
     reason_code = "too_many_connections"
     status = 429

@@ -1,0 +1,1 @@
+"""Tests of integrations: requested by a person or service, run by a job, kept for a while."""
