@@ -235,6 +235,7 @@ def test_an_address_that_may_not_be_called_any_more_is_not(
 ) -> None:
     patch(office, "fay", {"chat": {"address": hook}})
     settings.THREADA_EGRESS_ALLOW = []
+    settings.THREADA_PLAIN_SECRET_ORIGINS = [receiver.url]
     office.awaiting()
     run_jobs()
     assert outcomes(office, "fay")[0] == ("chat", "assigned", "blocked_address")
