@@ -8,6 +8,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -62,22 +63,29 @@ def demo(transactional_db: None) -> Demo:
 def server(demo: Demo, tmp_path: Path) -> Iterator[str]:
     """Run the web process as `up` does, on the test database; yield its address."""
     port = free_port()
+    with serving(port, tmp_path):
+        yield f"http://127.0.0.1:{port}"
+
+
+@contextmanager
+def serving(port: int, folder: Path, **variables: str) -> Iterator[None]:
+    """Run a web process on the test database, with these environment variables."""
     environment = {
         **os.environ,
         "THREADA_DATA_DIR": str(settings.THREADA_DATA_DIR),
         "PYTHONPATH": str(settings.THREADA_BASE_DIR),
         "DJANGO_SETTINGS_MODULE": "tests.browser.settings",
         "THREADA_TEST_DATABASE": str(connection.settings_dict["NAME"]),
+        **variables,
     }
     command = web_command(host="127.0.0.1", port=port, processes=1)
-    with (tmp_path / "server.log").open("wb") as log:
+    with (folder / "server.log").open("wb") as log:
         process = subprocess.Popen(
             [command[0], *command[1:]], stdout=log, stderr=log, env=environment, cwd=settings.THREADA_BASE_DIR
         )
-        address = f"http://127.0.0.1:{port}"
         try:
-            _wait_for(f"{address}/healthz", process)
-            yield address
+            _wait_for(f"http://127.0.0.1:{port}/healthz", process)
+            yield
         finally:
             process.terminate()
             process.wait(15)

@@ -67,5 +67,10 @@ SILENCED_SYSTEM_CHECKS = [
     "admin.E410",
     "mail.W001",  # without THREADA_SMTP_URL no mail is sent, and every message reports that
     "auth.E003",  # names are unique among people, who alone sign in
+    "security.W002",  # `response_policies` sets X-Frame-Options on every response
+    "security.W003",  # ConsoleMiddleware runs the CSRF middleware; the API knows no cookies
+    "security.W005",  # HSTS for this host only: other hosts of the domain are not this instance's to decide about
+    "security.W021",  # likewise, and preloading is for whole domains
+    "security.W008",  # the proxy in front redirects; load balancers and monitoring read this server over plain HTTP
     "guardian.W001",  # its authentication backend is not installed, because permissions come from ActingContext
 ]
