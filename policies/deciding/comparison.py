@@ -111,7 +111,7 @@ def why_not(verdict: Verdict, recorded_errors: Iterable[Mapping[str, Any]] = ())
     """
     match verdict.reason_codes:
         case ("policy_too_slow",):
-            return Unanswerable(NotReplayable.TOO_SLOW)
+            return Unanswerable(NotReplayable.TOO_SLOW, _rules(error for error in verdict.errors if error.policy))
         case ("policy_malformed",):
             return Unanswerable(NotReplayable.VERSION_UNREADABLE, _rules(verdict.errors))
         case ("policy_error",):

@@ -11,9 +11,8 @@ import structlog
 
 from policies.deciding.rulebook import Rulebook, rulebook_for
 from policies.language.approvals import to_json
-from policies.language.evaluation import MatchedRule, RuleError, Verdict, evaluate
+from policies.language.evaluation import MatchedRule, RuleError, Verdict, denied, engine_failure, evaluate
 from policies.language.request import DecisionRequest
-from policies.language.rules import Effect
 from policies.language.time_window import whole_milliseconds
 from policies.models import PolicyDecision
 from threada_site.database.batched_writes import insert_rows
@@ -83,19 +82,20 @@ def _ask(request: DecisionRequest, *, ctx: ActingContext) -> _Answer:
 
 
 def verdict_of(rulebook: Rulebook, facts: dict[str, Any]) -> Verdict:
-    """Return the verdict of `rulebook` on complete facts. Live checks, simulations, replays and shadows all use it."""
+    """Return the verdict of `rulebook` on complete facts for a live check. `evaluator_verdict` is for untried rules."""
     if rulebook.missing:
-        missing = [RuleError(slug, "", "It has no version in force.") for slug in rulebook.missing]
-        return _deny("policy_missing", missing)
+        return missing_versions(rulebook)
     try:
         return evaluate(rulebook.entries, facts)
     except Exception as error:  # an engine defect must deny, not leave the item undecided
         log.exception("evaluation_failed")
-        return _deny("policy_error", [RuleError("", "", f"The evaluation failed: {type(error).__name__}.")])
+        return engine_failure(type(error).__name__)
 
 
-def _deny(reason_code: str, errors: list[RuleError]) -> Verdict:
-    return Verdict(outcome=Effect.DENY, reason_codes=(reason_code,), errors=tuple(errors), trace=[], duration_us=0)
+def missing_versions(rulebook: Rulebook) -> Verdict:
+    """Return the verdict of a rulebook in which a policy has no version in force."""
+    errors = (RuleError(slug, "", "It has no version in force.") for slug in rulebook.missing)
+    return denied("policy_missing", *errors)
 
 
 def _decision(request: DecisionRequest, answer: _Answer, *, ctx: ActingContext) -> PolicyDecision:

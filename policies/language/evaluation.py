@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -21,6 +21,7 @@ from threada_site.kernel.cel import (
 )
 from threada_site.kernel.errors import PolicyDocumentInvalid
 
+type Announce = Callable[[str, str], None]
 type Scope = Literal["tenant", "pack", "workflow", "channel", "group"]
 
 SCOPES: Final[tuple[Scope, ...]] = ("tenant", "pack", "workflow", "channel", "group")
@@ -33,6 +34,7 @@ _STRICTEST_FIRST: Final = tuple(Effect)
 class CompiledPolicy:
     """A policy with compiled conditions. `lists` contains the names of lists that its rules read; None means any."""
 
+    rules: tuple[Rule, ...]
     batches: Mapping[Point, tuple[Batch, ...]]
     looked_at: Mapping[Point, tuple[str, ...]]
     lists: frozenset[str] | None
@@ -105,19 +107,35 @@ def compile_policy(document: PolicyDocument) -> CompiledPolicy:
         looked_at[point] = tuple(rule.id for rule in rules)
         batches[point] = tuple(batches_of(rules, conditions))
     read = [condition.lists for condition in conditions.values()]
-    return CompiledPolicy(batches, looked_at, None if None in read else frozenset[str]().union(*filter(None, read)))
+    lists = None if None in read else frozenset[str]().union(*filter(None, read))
+    return CompiledPolicy(document.rules, batches, looked_at, lists)
 
 
 def evaluate(
-    entries: Sequence[RulebookEntry], facts: Mapping[str, Any], *, cpu_limit: float = CPU_LIMIT_SECONDS
+    entries: Sequence[RulebookEntry],
+    facts: Mapping[str, Any],
+    *,
+    cpu_limit: float = CPU_LIMIT_SECONDS,
+    announce: Announce | None = None,
 ) -> Verdict:
     """Return the verdict of all `entries` for complete facts (`build_facts`).
 
     Only rules for `facts["ctx"]["point"]` are evaluated. The strictest effect of the matched rules wins. The outcome is
     deny if there is no policy, no rule matches, a rule fails, a rule could cost more than `MAX_COST` with these facts,
-    or the thread uses more than `cpu_limit` seconds of CPU for all rules together.
+    or the thread uses more than `cpu_limit` seconds of CPU for all rules together. `announce` is called
+    with policy and rule before each batch.
     """
-    return _Evaluation(entries, facts, cpu_limit).verdict()
+    return _Evaluation(entries, facts, cpu_limit, announce).verdict()
+
+
+def denied(reason_code: str, *errors: RuleError) -> Verdict:
+    """Return the verdict of an evaluation that did not take place or did not end."""
+    return Verdict(outcome=Effect.DENY, reason_codes=(reason_code,), errors=errors, trace=[], duration_us=0)
+
+
+def engine_failure(name: str) -> Verdict:
+    """Return the verdict of an evaluation that raised an exception: an engine defect must deny. `name` is its type."""
+    return denied("policy_error", RuleError("", "", f"The evaluation failed: {name}."))
 
 
 def _compiled(rule: Rule) -> Expression:
@@ -138,8 +156,12 @@ class _TooSlowError(Exception):
 class _Evaluation:
     """One run over the rulebook: collects matched and failed rules, then combines them into a verdict."""
 
-    def __init__(self, entries: Sequence[RulebookEntry], facts: Mapping[str, Any], cpu_limit: float) -> None:
+    def __init__(
+        self, entries: Sequence[RulebookEntry], facts: Mapping[str, Any], cpu_limit: float, announce: Announce | None
+    ) -> None:
         self._started_ns = time.perf_counter_ns()
+        self._announce = announce
+        self._running: tuple[str, str] | None = None
         self._cpu_end = time.thread_time() + cpu_limit
         self._entries = entries
         self._point = Point(facts["ctx"]["point"])
@@ -187,7 +209,7 @@ class _Evaluation:
         )
 
     def _answers(self, entry: RulebookEntry, batch: Batch) -> list[bool]:
-        self._check_time()
+        self._begin(entry, batch.rules[0])
         together = batch.together
         if together and batch.needs_ordinary_facts and not self._facts.is_ordinary:
             together = None
@@ -197,7 +219,7 @@ class _Evaluation:
     def _answers_one_by_one(self, entry: RulebookEntry, batch: Batch) -> list[bool]:
         answers = []
         for rule, condition in zip(batch.rules, batch.conditions, strict=True):
-            self._check_time()
+            self._begin(entry, rule)
             try:
                 answers.append(condition.truth(self._facts))
             except ExpressionTooExpensive as error:
@@ -208,8 +230,16 @@ class _Evaluation:
                 answers.append(False)
         return answers
 
+    def _begin(self, entry: RulebookEntry, rule: Rule) -> None:
+        self._check_time()
+        self._running = entry.policy, rule.id
+        if self._announce is not None:
+            self._announce(*self._running)
+
     def _check_time(self) -> None:
         if time.thread_time() > self._cpu_end:
+            if self._running is not None:
+                self._errors.append(RuleError(*self._running, "The time limit was exceeded when this rule ended."))
             raise _TooSlowError
 
     def _combine(self) -> Verdict:

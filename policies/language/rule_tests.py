@@ -7,7 +7,14 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from policies.language.budget import CHECK_SECONDS, CpuBudget
-from policies.language.evaluation import RulebookEntry, Verdict, compile_policy, evaluate
+from policies.language.evaluation import (
+    Announce,
+    CompiledPolicy,
+    RulebookEntry,
+    Verdict,
+    compile_policy,
+    evaluate,
+)
 from policies.language.facts import Point, build_facts
 from policies.language.rules import PolicyDocument, PolicyTest
 from threada_site.kernel.errors import FieldError
@@ -29,19 +36,34 @@ def run_tests(
     """
     spent = cpu_budget or CpuBudget(CHECK_SECONDS)
     compiled = compile_policy(document)
-    entry = RulebookEntry(document.id or "", "", "tenant", compiled)
-    known_lists: dict[str, Sequence[Any]] = {name: [] for name in compiled.lists or ()} | dict(lists or {})
     found: list[FieldError] = []
     for test in document.tests:
         if spent.is_used_up:
-            said = (
-                f"The checks of this policy take more than {CHECK_SECONDS:.0f} s of processor time. Have fewer tests."
-            )
-            return [*found, FieldError(test.pointer, said, "too_large")]
-        verdict = evaluate([entry], _facts(test, known_lists))
-        if not _passes(test, verdict):
-            found.append(FieldError(test.pointer, _difference(test, verdict), "test_failed"))
+            return [*found, tests_take_too_long(test)]
+        failure = failure_of(test, compiled, policy=document.id or "", lists=lists or {})
+        if failure is not None:
+            found.append(failure)
     return found
+
+
+def failure_of(
+    test: PolicyTest,
+    compiled: CompiledPolicy,
+    *,
+    policy: str,
+    lists: Mapping[str, Sequence[Any]],
+    announce: Announce | None = None,
+) -> FieldError | None:
+    """Run one test of the policy `policy`. Return its error, or None if it passes."""
+    known_lists: dict[str, Sequence[Any]] = {name: [] for name in compiled.lists or ()} | dict(lists)
+    verdict = evaluate([RulebookEntry(policy, "", "tenant", compiled)], _facts(test, known_lists), announce=announce)
+    return None if _passes(test, verdict) else FieldError(test.pointer, _difference(test, verdict), "test_failed")
+
+
+def tests_take_too_long(next_test: PolicyTest) -> FieldError:
+    """Return the error of the test at which the processor time of the checks was used up."""
+    said = f"The checks of this policy take more than {CHECK_SECONDS:.0f} s of processor time. Have fewer tests."
+    return FieldError(next_test.pointer, said, "too_large")
 
 
 def _facts(test: PolicyTest, lists: Mapping[str, Sequence[Any]]) -> dict[str, Any]:

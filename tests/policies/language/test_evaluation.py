@@ -532,4 +532,4 @@ def _one_by_one(policy: CompiledPolicy | None) -> CompiledPolicy:
         point: tuple(type(batch)(batch.rules, batch.conditions, None) for batch in found)
         for point, found in policy.batches.items()
     }
-    return CompiledPolicy(batches, policy.looked_at, policy.lists)
+    return CompiledPolicy(policy.rules, batches, policy.looked_at, policy.lists)
