@@ -37,6 +37,11 @@ THREADA_RATE_LIMITS = (
 THREADA_RATE_BURST_SECONDS = number("THREADA_RATE_BURST_SECONDS", 5)
 # Executions of one tenant in the queue at the same time; further ones wait in their rows.
 THREADA_TENANT_QUOTA = number("THREADA_TENANT_QUOTA", 64)
+# Evaluators of one process (simulations, rule tests, replays, shadows), and for each the processor time of one
+# evaluation in milliseconds, and its memory.
+THREADA_EVALUATORS = number("THREADA_EVALUATORS", 2)
+THREADA_EVALUATOR_CPU_MS = number("THREADA_EVALUATOR_CPU_MS", 1000)
+THREADA_EVALUATOR_MEMORY_MB = number("THREADA_EVALUATOR_MEMORY_MB", 512)
 # Concurrent executions of one worker.
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
 # Engine that runs jobs: `procrastinate`, inside PostgreSQL, or `celery`, with the RabbitMQ of the URL. Instances that

@@ -33,6 +33,8 @@ from threada_site.kernel.errors.configuration import (
     EmergencyNotAvailable,
     EmergencyOver,
     EmergencyPending,
+    EvaluatorBusy,
+    EvaluatorFailed,
     InUse,
     PersonRequired,
     PolicyDocumentInvalid,

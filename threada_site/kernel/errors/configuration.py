@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from threada_site.kernel.errors.base import AuthorizationRefusal, ValidationRefusal
+from threada_site.kernel.errors.base import AuthorizationRefusal, ExecutionRefusal, ValidationRefusal
 
 
 class DocumentInvalid(ValidationRefusal):
@@ -26,6 +26,20 @@ class PolicyTestsFailed(ValidationRefusal):
     status = 422
     title = "Tests of the policy fail"
     advice = "Fix the rules or tests listed in errors."
+
+
+class EvaluatorBusy(ExecutionRefusal):
+    reason_code = "evaluator_busy"
+    status = 429
+    title = "Other rules of this tenant are being evaluated"
+    advice = "A tenant evaluates one simulation, replay, shadow or set of rule tests at a time. Retry in a moment."
+
+
+class EvaluatorFailed(ExecutionRefusal):
+    reason_code = "evaluator_failed"
+    status = 503
+    title = "The evaluator does not work"
+    advice = "Retry. If this lasts, ask the operator of the instance to see the log."
 
 
 class InUse(ValidationRefusal):
