@@ -10,7 +10,7 @@ from policies import selectors
 from policies.api.filters import PolicyVersionFilters
 from policies.api.resources.policies import POLICY, POLICY_VERSION, PUBLISHED_VERSION, VALIDATION
 from policies.api.sent_policies import sent_emergency, sent_policy
-from policies.api.shapes import CREATE_POLICY, PUBLISH_VERSION, SEND_DOCUMENT
+from policies.api.shapes import CREATE_POLICY, EVALUATOR_REFUSALS, PUBLISH_VERSION, SEND_DOCUMENT
 from policies.drafts.edit import draft_policy_version, edit_draft
 from policies.drafts.validation import validate_policy
 from policies.locks import locked_policy_of, locked_version
@@ -31,7 +31,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 
-_DOCUMENT_REFUSALS = ("document_invalid", "policy_document_invalid", "policy_tests_failed")
+_DOCUMENT_REFUSALS = ("document_invalid", "policy_document_invalid", "policy_tests_failed", *EVALUATOR_REFUSALS)
 
 
 class Policies(TenantView):
@@ -165,7 +165,7 @@ class ValidatePolicyVersion(TenantView):
         tag="Policies",
         body=EMPTY,
         answers={200: VALIDATION},
-        reasons=("policy_document_invalid",),
+        reasons=("policy_document_invalid", *EVALUATOR_REFUSALS),
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
@@ -196,6 +196,7 @@ class PublishPolicyVersion(TenantView):
             "replay_report_required",
             "emergency_pending",
             "emergency_not_available",
+            *EVALUATOR_REFUSALS,
         ),
         headers=("ETag",),
     )

@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from policies import selectors
 from policies.api.resources.trials import SIMULATION
+from policies.api.shapes import EVALUATOR_REFUSALS
 from policies.api.trial_shapes import SIMULATE
 from policies.models import PolicyVersion
 from policies.replay.candidate import candidate_version
@@ -36,6 +37,7 @@ class SimulatePolicyVersion(TenantView):
             "action_not_allowed",
             "payload_schema_violation",
             "policy_document_invalid",
+            *EVALUATOR_REFUSALS,
         ),
     )
     @idempotent

@@ -9,6 +9,7 @@ from typing import Any, Final
 from django.db.models import Max
 
 from policies.documents.policy import parse_policy
+from policies.drafts.rule_test_results import run_tests_before_locks
 from policies.drafts.validation import check_overrides, validate_policy
 from policies.lifecycle import PolicyVersionStatus
 from policies.locks import locked_by_slug, locked_version
@@ -35,6 +36,7 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Ups
     spec = policy_spec(document, slug=slug)
     check_overrides(spec, slug=slug, ctx=ctx, pointer=_base(document))
     spec_sha256 = canonical_sha256(spec)
+    _run_tests_of_new(spec, spec_sha256, slug=slug, ctx=ctx)
     policy, _ = locked_by_slug(Policy, slug, ctx=ctx)
     versions = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, policy=policy)
     same = versions.filter(document_sha256=spec_sha256).select_related("policy").order_by("number")
@@ -62,11 +64,13 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
     Receipt: `policy.version_edited`. Raises `VersionNotDraft`, `PolicyDocumentInvalid`, `PolicyTestsFailed`.
     """
     require_unit_of_work(ctx.tenant_id)
+    spec = policy_spec(document, slug=version.policy.slug)
+    spec_sha256 = canonical_sha256(spec)
+    if version.status == PolicyVersionStatus.DRAFT and version.document_sha256 != spec_sha256:
+        run_tests_before_locks(spec, ctx=ctx)
     draft = locked_version(version, ctx=ctx)
     check_is_draft(draft)
-    spec = policy_spec(document, slug=draft.policy.slug)
     check_overrides(spec, slug=draft.policy.slug, ctx=ctx, pointer=_base(document))
-    spec_sha256 = canonical_sha256(spec)
     if draft.document_sha256 == spec_sha256:
         return UpsertResult(draft, Change.UNCHANGED)
     _check_what_it_says(spec, policy=draft.policy, ctx=ctx, pointer=_base(document))
@@ -91,6 +95,15 @@ def policy_spec(document: Any, *, slug: str) -> dict[str, Any]:
     if parsed.id is not None and parsed.id != slug:
         raise PolicyDocumentInvalid(errors=[FieldError("/id", f"This document is of the policy {slug}. Write {slug}.")])
     return dict(document["spec"] if is_whole(document) else document)
+
+
+def _run_tests_of_new(spec: dict[str, Any], spec_sha256: str, *, slug: str, ctx: ActingContext) -> None:
+    """Run the tests before the policy is locked, unless a version with these contents exists."""
+    if not spec.get("tests"):
+        return
+    same = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, policy__slug=slug, document_sha256=spec_sha256)
+    if not same.exists():
+        run_tests_before_locks(spec, ctx=ctx)
 
 
 def _base(document: Any) -> str:

@@ -12,12 +12,12 @@ from policies import selectors
 from policies.documents.overlay import OverlayScope
 from policies.documents.policy import parse_policy
 from policies.documents.workflow import DEFAULT_DATA_CLASS
+from policies.drafts.rule_test_results import current_lists, rule_test_errors
 from policies.language.budget import CHECK_SECONDS, CpuBudget, limit_errors
 from policies.language.facts import FACTS, VARIABLES
 from policies.language.lifted_exclusions import lifted_exclusions
 from policies.language.overriding import override_errors, policies_overridden
 from policies.language.reachability import rule_warnings
-from policies.language.rule_tests import run_tests
 from policies.language.rules import PolicyDocument
 from policies.models import Overlay, Policy
 from threada_site.kernel.cel import check_typed
@@ -70,19 +70,21 @@ def validate_policy(
     ctx: ActingContext,
     also_reaching: Collection[OverlayScope] = (),
     pointer: str = "",
+    runs_tests: bool = True,
 ) -> Validation:
     """Check a spec of `policy` against the payload schemas of its overlays, and of overlays about to be added.
 
-    `pointer` is the place of the spec in the request. Raises `PolicyDocumentInvalid` if the spec cannot be parsed.
+    `pointer` is the place of the spec in the request. Its tests run in the evaluator. Raises `PolicyDocumentInvalid` if
+    the spec cannot be parsed, `EvaluatorBusy` and `EvaluatorFailed`.
     """
     cpu_budget = CpuBudget(CHECK_SECONDS)
     parsed = parse_policy(document)
     schemas = schemas_reached_by(policy, ctx=ctx, also_reaching=also_reaching)
-    items = {row.slug: row.current_version.spec for row in selectors.lists(ctx) if row.current_version}
+    lists = current_lists(ctx)
     return Validation(
         tuple(sorted(schemas)),
-        _at(pointer, _type_errors(parsed, schemas, lists=items.keys(), cpu_budget=cpu_budget)),
-        _at(pointer, run_tests(parsed, lists=items, cpu_budget=cpu_budget)),
+        _at(pointer, _type_errors(parsed, schemas, lists=lists.keys(), cpu_budget=cpu_budget)),
+        _at(pointer, rule_test_errors(parsed, lists=lists, ctx=ctx) if runs_tests else ()),
         _at(pointer, (*rule_warnings(parsed), *lifted_exclusions(parsed))),
         _at(pointer, override_errors(document, _overridden(document, slug=policy.slug, ctx=ctx))),
     )

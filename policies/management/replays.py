@@ -35,6 +35,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.management.base import TenantCommand
 
 _POLL_S: Final = 1.0
+_WAIT_MS: Final = 60_000
 
 
 def add_arguments(parser: CommandParser) -> None:
@@ -61,7 +62,7 @@ def replay(command: TenantCommand, options: dict[str, Any], ctx: ActingContext) 
     asked = _asked(command, options, ctx)
     progress = _ProgressPrinter(command)
     try:
-        if not run_replay(asked.id, ctx=ctx, after_batch=progress.print_progress):
+        if not run_replay(asked.id, ctx=ctx, after_batch=progress.print_progress, wait_ms=_WAIT_MS):
             _watch(asked.id, progress, ctx)
     except KeyboardInterrupt:
         with unit_of_work(ctx.tenant_id):

@@ -24,7 +24,7 @@ from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, NOTICE_QUEUE, enqueue
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.errors import EmergencyPending, ThreadaError
+from threada_site.kernel.errors import EmergencyPending, EvaluatorBusy, EvaluatorFailed, ThreadaError
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.four_eyes import stewards
 from threada_site.tenancy.independence import are_independent, read_controllers
@@ -139,6 +139,8 @@ def _is_as_announced(
         return False
     try:
         validate_policy(draft.document, policy=policy, ctx=ctx).check()
+    except (EvaluatorBusy, EvaluatorFailed):
+        raise  # nothing is known about the draft: the sweep tries again
     except ThreadaError:
         return False
     return True

@@ -11,6 +11,7 @@ from policies.drafts.edit import (
     is_whole,
     version_entry,
 )
+from policies.drafts.rule_test_results import run_tests_before_locks
 from policies.drafts.validation import validate_policy
 from policies.lifecycle import POLICY_VERSION, PolicyVersionStatus
 from policies.locks import locked_policy_of, locked_version
@@ -51,6 +52,8 @@ def publish_policy_version(
     `PersonRequired`, `StepUpRequired`, `EmergencyNotAvailable` and `EmergencyPending` in an emergency.
     """
     require_unit_of_work(ctx.tenant_id)
+    if version.status == PolicyVersionStatus.DRAFT:
+        run_tests_before_locks(version.document, ctx=ctx)
     policy = locked_policy_of(version, ctx=ctx)
     published = locked_version(version, ctx=ctx)
     check_is_draft(published)

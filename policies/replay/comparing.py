@@ -22,11 +22,12 @@ from policies.deciding.comparison import (
     compare,
     why_not,
 )
-from policies.deciding.decide import verdict_of
 from policies.deciding.rulebook import Rulebook, compiled_policies, list_items
 from policies.documents.overlay import OverlayScope
+from policies.evaluator.runs import EvaluatorRun
 from policies.language.evaluation import RulebookEntry, Scope, Verdict
 from policies.replay.candidate import Candidate, override_with_candidate
+from policies.replay.evaluator_verdict import evaluator_verdict
 from policies.replay.recorded_decisions import (
     ListHistory,
     Recorded,
@@ -81,10 +82,15 @@ class Comparer:
         self._policy = setup.candidate.policy
         self._ctx = ctx
         self._history = ListHistory(ctx)
+        self.stopped = 0
+        """Number of evaluations that were killed, over all runs."""
         self._others: dict[tuple[Any, ...], tuple[RulebookEntry, ...]] = {}
 
-    def compare(self, recorded: Recorded) -> Compared | None:
-        """Compare one decision. Return None if the policy applies to neither the baseline nor the candidate."""
+    def compare(self, recorded: Recorded, *, run: EvaluatorRun) -> Compared | None:
+        """Compare one decision, with evaluations of `run`.
+
+        Return None if the policy applies to neither the baseline nor the candidate.
+        """
         facts: Facts | None = None
         try:
             if is_erased(recorded.facts):
@@ -92,11 +98,11 @@ class Comparer:
                     return None
                 raise _Unanswerable(NotReplayable.FACTS_REMOVED)
             facts = orjson.loads(recorded.facts)
-            return self._compare(recorded, facts)
+            return self._compare(recorded, facts, run)
         except _Unanswerable as error:
             return Compared(error.found, facts)
 
-    def _compare(self, recorded: Recorded, facts: Facts) -> Compared | None:
+    def _compare(self, recorded: Recorded, facts: Facts, run: EvaluatorRun) -> Compared | None:
         setup = self._setup
         recorded_bindings = self._recorded_bindings(recorded)
         if setup.scopes is None:
@@ -108,8 +114,8 @@ class Comparer:
             after_on = self._matching_scopes(setup.scopes, facts)
             if not after_on and not (recorded_bindings if setup.baseline is None else before_on):
                 return None
-        before, of_before = self._before(recorded, facts, recorded_bindings, before_on)
-        verdict = self._verdict(recorded, facts, setup.candidate, after_on)
+        before, of_before = self._before(recorded, facts, recorded_bindings, before_on, run)
+        verdict = self._verdict(recorded, facts, setup.candidate, after_on, run)
         comparison = compare(before, answer_of(verdict))
         if comparison.is_flip:
             unanswerable = of_before or why_not(verdict, _errors(recorded))
@@ -118,7 +124,12 @@ class Comparer:
         return Compared(comparison, facts)
 
     def _before(
-        self, recorded: Recorded, facts: Facts, recorded_bindings: list[Mapping[str, Any]], scopes: Sequence[Scope]
+        self,
+        recorded: Recorded,
+        facts: Facts,
+        recorded_bindings: list[Mapping[str, Any]],
+        scopes: Sequence[Scope],
+        run: EvaluatorRun,
     ) -> tuple[Answer, Unanswerable | None]:
         """Return the baseline answer, and the reason if it cannot be used for a comparison."""
         baseline = self._setup.baseline
@@ -134,10 +145,12 @@ class Comparer:
             is_engine_failure = any(not error.get("policy") for error in _errors(recorded))
             return recorded.answer, Unanswerable(NotReplayable.EVALUATION_FAILED) if is_engine_failure else None
         assert baseline is not None  # noqa: S101 - without a baseline, as_recorded is True
-        verdict = self._verdict(recorded, facts, baseline, scopes)
+        verdict = self._verdict(recorded, facts, baseline, scopes, run)
         return answer_of(verdict), why_not(verdict, _errors(recorded))
 
-    def _verdict(self, recorded: Recorded, facts: Facts, candidate: Candidate, scopes: Sequence[Scope]) -> Verdict:
+    def _verdict(
+        self, recorded: Recorded, facts: Facts, candidate: Candidate, scopes: Sequence[Scope], run: EvaluatorRun
+    ) -> Verdict:
         others = self._other_entries(recorded)
         entries = override_with_candidate(others, candidate, scopes)
         missing = tuple(
@@ -148,7 +161,7 @@ class Comparer:
         versions = self._lists(recorded, entries)
         items = list_items(versions.values(), ctx=self._ctx)
         lists = {name: items[version_id] for name, version_id in versions.items() if version_id in items}
-        return verdict_of(Rulebook(entries, missing, versions, lists), {**facts, "lists": lists})
+        return evaluator_verdict(Rulebook(entries, missing, versions, lists), facts, run=run)
 
     def _recorded_bindings(self, recorded: Recorded) -> list[Mapping[str, Any]]:
         return [row for row in recorded.versions if row["policy"] == self._policy]

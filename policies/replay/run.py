@@ -17,6 +17,7 @@ from django.db import DatabaseError
 from django.db.models import QuerySet
 
 from policies.deciding.comparison import Comparison, Unanswerable
+from policies.evaluator.runs import evaluator_run
 from policies.lifecycle import REPLAY, ReplayStatus
 from policies.models import PolicyDecision, PolicyReplay, ReplayFinding
 from policies.replay.candidate import candidate_of
@@ -27,12 +28,14 @@ from policies.replay.summary import ReplaySummary
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.errors import EvaluatorBusy, ThreadaError
 
 LEASE: Final = timedelta(seconds=30)
 BATCH: Final = 1000
 BATCH_S: Final = 1.0
 """Maximum decisions and seconds per batch; they limit how long a cancellation waits."""
+NEXT_BATCH_WAIT_MS: Final = 5000
+"""Time for which the next batch waits for a simulation or rule tests that came in between."""
 MOST_LOST: Final = 5
 """Number of worker crashes on one batch after which the replay fails."""
 
@@ -45,10 +48,13 @@ def run_replay(
     ctx: ActingContext,
     is_asked_to_stop: Callable[[], bool] = lambda: False,
     after_batch: Callable[[PolicyReplay], None] = lambda _replay: None,
+    wait_ms: int = 0,
 ) -> bool:
     """Run the replay if it is due. Return True if this call ran it.
 
     Opens its own units of work; concurrent calls are safe. `after_batch` is called with the replay after every batch.
+    If another run of the tenant occupies the evaluator, for `wait_ms` before the first batch, the sweep runs the replay
+    later.
     """
     replay = _acquire_lease(replay_id, ctx=ctx)
     if replay is None:
@@ -59,11 +65,15 @@ def run_replay(
         summary = ReplaySummary.from_json(replay.summary)
         goes_on = True
         while goes_on:
-            goes_on = _run_batch(replay, comparer, summary, ctx=ctx)
+            goes_on = _run_batch(replay, comparer, summary, ctx=ctx, wait_ms=wait_ms)
+            wait_ms = max(wait_ms, NEXT_BATCH_WAIT_MS)
             after_batch(replay)
             if goes_on and is_asked_to_stop():
                 _release_lease(replay, ctx=ctx)
                 goes_on = False
+    except EvaluatorBusy:
+        _release_lease(replay, ctx=ctx)
+        return False
     except DatabaseError:
         raise  # cannot record a result now; the sweep resumes the replay after the lease expires
     except Exception as error:
@@ -106,24 +116,31 @@ def _setup(replay: PolicyReplay) -> ComparisonSetup:
     )
 
 
-def _run_batch(replay: PolicyReplay, comparer: Comparer, summary: ReplaySummary, *, ctx: ActingContext) -> bool:
-    """Compare the next batch. Return False if the replay has ended or the lease was lost."""
-    ends = time.monotonic() + BATCH_S
+def _run_batch(
+    replay: PolicyReplay, comparer: Comparer, summary: ReplaySummary, *, ctx: ActingContext, wait_ms: int
+) -> bool:
+    """Compare the next batch. Return False if the replay has ended or the lease was lost.
+
+    The replay is locked after the evaluation, so that nobody waits for the rules. Raises `EvaluatorBusy`.
+    """
     findings: list[ReplayFinding] = []
     looked_at, is_over = 0, True
     with unit_of_work(ctx.tenant_id):
+        with evaluator_run(ctx.tenant_id, wait_ms=wait_ms, stopped=comparer.stopped) as run:
+            ends = time.monotonic() + BATCH_S
+            for recorded in recorded_decisions(_next_decisions(replay)):
+                replay.cursor = recorded.id
+                looked_at += 1
+                compared = comparer.compare(recorded, run=run)
+                if compared is not None:
+                    _note(compared, recorded, summary, findings, replay)
+                if run.is_exhausted or time.monotonic() > ends:
+                    is_over = False
+                    break
+        comparer.stopped = run.stopped
         if not _holds_lease(replay):
             replay.refresh_from_db(fields=["status"])
             return False
-        for recorded in recorded_decisions(_next_decisions(replay)):
-            replay.cursor = recorded.id
-            looked_at += 1
-            compared = comparer.compare(recorded)
-            if compared is not None:
-                _note(compared, recorded, summary, findings, replay)
-            if time.monotonic() > ends:
-                is_over = False
-                break
         is_over = is_over and looked_at < BATCH
         ReplayFinding.objects.bulk_create(findings, batch_size=500)
         replay.replayed, replay.flipped = summary.replayed, summary.flipped
@@ -144,7 +161,9 @@ def _run_batch(replay: PolicyReplay, comparer: Comparer, summary: ReplaySummary,
                 "finished_at",
             ]
         )
-    return not is_over
+        if run.is_exhausted:
+            _become_failed(replay, "policy_too_slow", ctx=ctx)
+    return not is_over and not run.is_exhausted
 
 
 def _next_decisions(replay: PolicyReplay) -> QuerySet[PolicyDecision]:

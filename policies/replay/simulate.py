@@ -11,11 +11,11 @@ from policies import selectors
 from policies.deciding.decide import (
     deciding_rules,
     rule_json,
-    verdict_of,
 )
 from policies.deciding.rulebook import Rulebook
 from policies.documents import payload_schema as payloads
 from policies.documents.workflow import WorkflowDocument
+from policies.evaluator.runs import evaluator_run
 from policies.language.evaluation import Verdict
 from policies.language.facts import Point
 from policies.language.request import DecisionRequest
@@ -23,6 +23,7 @@ from policies.language.supplied_facts import check_supplied_facts
 from policies.language.time_window import whole_milliseconds
 from policies.models import Channel
 from policies.replay.candidate import Candidate, rulebook_of_candidate, rulebook_with_candidate
+from policies.replay.evaluator_verdict import evaluator_verdict
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
@@ -57,7 +58,8 @@ def simulate(
 
     `given` contains facts in the format of policy tests: `item` (at least `workflow`), `ctx` and `input`. Raises
     `InvalidRequest` for invalid facts. Requests that never reach the live check are refused: `UnknownWorkflow`,
-    `UnknownChannel`, `ChannelRequired`, `ActionNotAllowed`, `PayloadSchemaViolation`.
+    `UnknownChannel`, `ChannelRequired`, `ActionNotAllowed`, `PayloadSchemaViolation`. Rules are evaluated in the
+    evaluator: raises `EvaluatorBusy`, `EvaluatorFailed`.
     """
     require_unit_of_work(ctx.tenant_id)
     request = _request_that_may_be_asked(check_supplied_facts(given), ctx=ctx)
@@ -65,12 +67,15 @@ def simulate(
     asked = rulebook_with_candidate(candidate, request, at=instant, ctx=ctx)
     alone = rulebook_of_candidate(candidate, ctx=ctx)
     groups = asked.rulebook.requester_groups
-    facts = request.facts(now=instant, lists=asked.rulebook.lists, requester_groups=groups)
+    facts = request.facts(now=instant, lists={}, requester_groups=groups)
+    with evaluator_run(ctx.tenant_id) as run:
+        verdict = evaluator_verdict(asked.rulebook, facts, run=run)
+        of_candidate = evaluator_verdict(alone, facts, run=run)
     return Simulation(
         facts={name: value for name, value in facts.items() if name != "lists"},
         rulebook=asked.rulebook,
-        verdict=verdict_of(asked.rulebook, facts),
-        alone=verdict_of(alone, request.facts(now=instant, lists=alone.lists, requester_groups=groups)),
+        verdict=verdict,
+        alone=of_candidate,
         applies=asked.applies,
     )
 

@@ -11,8 +11,9 @@ from policies import selectors
 from policies.api.resources.trials import SIMULATION
 from policies.documents.policy import parse_policy
 from policies.drafts.edit import policy_spec
+from policies.drafts.rule_test_results import current_lists, rule_test_errors
 from policies.drafts.validation import validate_policy
-from policies.language.rule_tests import run_tests
+from policies.evaluator.runs import unlocked_run
 from policies.management import replays
 from policies.management.policy_files import PolicyFile, read_policy, read_value
 from policies.models import Policy, PolicyVersion
@@ -97,8 +98,12 @@ class Command(TenantCommand):
         file = read_policy(options["file"])
         with file.located():
             document = parse_policy(file.value)
-        lists = {row.slug: row.current_version.spec for row in selectors.lists(ctx)} if ctx else {}  # type: ignore[union-attr]
-        failed = [file.at(error, file.prefix) for error in run_tests(document, lists=lists)]
+        if ctx:
+            errors = rule_test_errors(document, lists=current_lists(ctx), ctx=ctx)
+        else:
+            with unlocked_run() as run:
+                errors = tuple(run.test_errors(document, {}))
+        failed = [file.at(error, file.prefix) for error in errors]
         if options["json"]:
             self._print(
                 {

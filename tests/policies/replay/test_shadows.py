@@ -85,10 +85,10 @@ def test_failed_comparisons_are_recorded_and_skipped(book: ActingContext, monkey
     first, second = decided(book, 5), decided(book, 500)
     whole = Comparer.compare
 
-    def breaks(self: Comparer, recorded: Any) -> Any:
+    def breaks(self: Comparer, recorded: Any, **more: Any) -> Any:
         if recorded.id == first.id:
             raise MemoryError
-        return whole(self, recorded)
+        return whole(self, recorded, **more)
 
     monkeypatch.setattr(Comparer, "compare", breaks)
     assert run_shadow(shadow.id, ctx=book) == 2
