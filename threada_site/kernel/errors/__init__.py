@@ -93,6 +93,8 @@ from threada_site.kernel.errors.executions import (
     RateLimited,
     ServerBusy,
     ServiceUnavailable,
+    SignInBusy,
+    SignInDelayed,
     TooManyConnections,
     TooManyTests,
 )

@@ -101,6 +101,20 @@ class RateLimited(ExecutionRefusal):
     advice = "Nothing was changed. Wait for the seconds in Retry-After, then retry."
 
 
+class SignInDelayed(ExecutionRefusal):
+    reason_code = "sign_in_delayed"
+    status = 429
+    title = "Too many sign-ins failed"
+    advice = "Wait as long as Retry-After says, or use a browser in which you signed in before."
+
+
+class SignInBusy(ExecutionRefusal):
+    reason_code = "sign_in_busy"
+    status = 429
+    title = "Too many passwords are being checked"
+    advice = "Nothing was changed. Retry in a moment."
+
+
 class InstanceStarting(ExecutionRefusal):
     reason_code = "starting"
     status = 503
