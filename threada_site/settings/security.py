@@ -49,12 +49,20 @@ X_FRAME_OPTIONS = "DENY"
 SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 
+# Names the accounts that signed in from a browser, signed. It grants no access.
+THREADA_BROWSER_COOKIE = "threada_browser"
+
+PASSWORD_HASHERS = [
+    "threada_site.identity.sign_in.hashing.PasswordHasher",
+    "threada_site.identity.sign_in.hashing.EarlierPasswordHasher",
+]
 AUTH_USER_MODEL = "tenancy.User"
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "threada_site.identity.sign_in.password_patterns.PatternValidator"},
 ]
 # Object permissions are read in SQL by `threada_grants`; django-guardian's anonymous user is not used.
 ANONYMOUS_USER_NAME = None

@@ -68,3 +68,17 @@ class RateRefusals(models.Model):
 
     def __str__(self) -> str:
         return self.kind
+
+
+class SignInCounter(models.Model):
+    """Counter of attempts to sign in. `key`: keyed digest of what it counts by, so that no name or address is stored.
+
+    `failures`: attempts that failed or are in progress. `last_at`: time of the last attempt that was admitted.
+    """
+
+    key = models.BinaryField(primary_key=True, max_length=32, editable=False)
+    failures = models.PositiveIntegerField(editable=False)
+    last_at = models.DateTimeField(db_index=True, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.failures} failures, last attempt at {self.last_at}"

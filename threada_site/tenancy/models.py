@@ -18,7 +18,7 @@ from threada_site.database.constraints import tenant_constraints
 from threada_site.database.unit_of_work import current_actor
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope, Visibility
-from threada_site.tenancy.instance_models import Instance, RateBucket, RateRefusals, StoredMetrics
+from threada_site.tenancy.instance_models import Instance, RateBucket, RateRefusals, SignInCounter, StoredMetrics
 
 __all__ = [
     "AccountDependence",
@@ -30,6 +30,7 @@ __all__ = [
     "RateBucket",
     "RateRefusals",
     "RoleScopeRecord",
+    "SignInCounter",
     "StoredMetrics",
 ]  # imported for Django
 

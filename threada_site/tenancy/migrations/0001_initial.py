@@ -75,6 +75,17 @@ class Migration(migrations.Migration):
             options={"constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="instance_one_row")]},
         ),
         migrations.CreateModel(
+            name="SignInCounter",
+            fields=[
+                (
+                    "key",
+                    models.BinaryField(editable=False, max_length=32, primary_key=True, serialize=False),
+                ),
+                ("failures", models.PositiveIntegerField(editable=False)),
+                ("last_at", models.DateTimeField(db_index=True, editable=False)),
+            ],
+        ),
+        migrations.CreateModel(
             name="Tenant",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
