@@ -12,7 +12,10 @@ os.environ["THREADA_PROCESS"] = "web"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "threada_site.settings")
 application = reading_undeclared(get_wsgi_application())
 
-# The web server reads it: requests whose body it need not wait for. Models can be imported only after the set-up.
+# The web server reads them: requests that hash passwords, refusals for people, requests whose body it need not wait
+# for. Models can be imported only after the set-up.
+from threada_site.runtime.web.password_requests import password_precedence  # noqa: E402, F401
+from threada_site.runtime.web.refusal_pages import refusal_page  # noqa: E402, F401
 from threada_site.runtime.web.unread import answers_unread  # noqa: E402, F401
 
 # What a process keeps for its life, the views included, is left out of garbage collection: a full collection would walk

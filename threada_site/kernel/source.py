@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
-CLIENT_KEY: Final = "threada.client_key"
-"""Key of the WSGI environment: what the web server's limits count by; empty for a proxy, which is not limited."""
 _PREFIXES: Final = {4: 24, 6: 48}
 
 

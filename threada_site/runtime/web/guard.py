@@ -17,12 +17,14 @@ from typing import Any, Final
 import structlog
 
 from threada_site.kernel.errors import InstanceStopping, RequestTimeout, ServerBusy, ThreadaError, TooManyConnections
+from threada_site.kernel.request_threads import MUST_WAIT
 from threada_site.runtime.web.addresses import Addresses, Client, host_of
 from threada_site.runtime.web.bodies import BodyBudget, Reading, UnreadBody, declared_size, read_body
 from threada_site.runtime.web.connections import Connections
 from threada_site.runtime.web.environ import wsgi_environ
 from threada_site.runtime.web.limits import Limits
-from threada_site.runtime.web.refusals import ClientIsGoneError, refusal_answer
+from threada_site.runtime.web.password_threads import PasswordThreads, Precedence
+from threada_site.runtime.web.refusals import ClientIsGoneError, Headers, refusal_answer
 from threada_site.runtime.web.responses import Application, Responder
 from threada_site.runtime.web.spool import Spool
 from threada_site.runtime.web.waiting import Standing, Threads
@@ -36,12 +38,16 @@ _LOOKING_SHARE: Final = 20
 """Looking at the connections takes at most one part in this many of the event loop's time."""
 
 type Predicate = Callable[[dict[str, Any]], bool]
+type PasswordPrecedence = Callable[[dict[str, Any]], Precedence | None]
+type RefusalPage = Callable[[ThreadaError, Any], tuple[int, Headers, bytes] | None]
 
 
 class Guard:
     """RSGI application of one process. `answers_unread`: True for requests to refuse without reading their body.
 
-    `closing`: file that the main process creates when this process has to end its connections.
+    `password_precedence`: not None for requests that hash passwords, which run on threads of their own.
+    `refusal_page`: page in place of the problem document for people, or None. `closing`: file that the main process
+    creates when this process has to end its connections.
     """
 
     def __init__(
@@ -53,6 +59,8 @@ class Guard:
         spool_folder: Path,
         closing: Path,
         answers_unread: Predicate | None = None,
+        password_precedence: PasswordPrecedence | None = None,
+        refusal_page: RefusalPage | None = None,
     ) -> None:
         self._limits = limits
         self._addresses = Addresses(limits)
@@ -61,6 +69,8 @@ class Guard:
         self._responder = Responder(application, limits=limits, spool=self._spool)
         self._budget = BodyBudget(limits.held_body_bytes)
         self._answers_unread = answers_unread or (lambda _environ: False)
+        self._password_precedence = password_precedence or (lambda _environ: None)
+        self._refusal_page = refusal_page or (lambda _error, _headers: None)
         self._in_progress: Counter[str] = Counter()
         self._closing = closing
         self._is_closing = False
@@ -68,6 +78,7 @@ class Guard:
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._threads = Threads(self._limits.threads, most_waiting=self._limits.waiting_requests)
+        self._passwords = PasswordThreads()
         loop.call_later(_LOOK_EVERY_S, self._look)
 
     async def __rsgi__(self, scope: Any, proto: Any) -> None:
@@ -99,7 +110,7 @@ class Guard:
         except ThreadaError as error:
             if isinstance(error, RequestTimeout) and client.is_limited:
                 self._connections.suspect(client.key)
-            proto.response_bytes(*refusal_answer(error, headers))
+            proto.response_bytes(*(self._refusal_page(error, headers) or refusal_answer(error, headers)))
         finally:
             self._budget.release(reading)
             self._in_progress[client.key] -= 1
@@ -122,9 +133,17 @@ class Guard:
         done: asyncio.Future[tuple[int, bool]] = self._loop.create_future()
 
         standing = self._standing(client)
+        precedence = self._password_precedence(environ)
+        if precedence is not None:
+            await self._passwords.enter(client.key, precedence)
 
         def finish(outcome: tuple[int, bool]) -> None:
-            self._threads.finished(standing)
+            if precedence is None:
+                self._threads.finished(standing)
+            else:
+                self._passwords.finished()
+                if environ.get(MUST_WAIT) and client.is_limited:
+                    self._passwords.pause(client.key)
             if not done.done():
                 done.set_result(outcome)
 
@@ -135,7 +154,10 @@ class Guard:
             finally:
                 self._loop.call_soon_threadsafe(finish, outcome)
 
-        self._threads.submit(job, client=client.key, standing=standing)
+        if precedence is None:
+            self._threads.submit(job, client=client.key, standing=standing)
+        else:
+            self._passwords.submit(job, client=client.key)
         held, is_complete = await done
         if not is_complete:
             self._connections.cut(peer)

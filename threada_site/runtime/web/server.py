@@ -124,6 +124,8 @@ def _guard(target: str, *, port: int, limits: Limits, folder: Path) -> Guard:
         spool_folder=own,
         closing=folder / "closing",
         answers_unread=getattr(loaded, "answers_unread", None),
+        password_precedence=getattr(loaded, "password_precedence", None),
+        refusal_page=getattr(loaded, "refusal_page", None),
     )
 
 

@@ -10,6 +10,7 @@ from queue import SimpleQueue
 from typing import Final
 
 from threada_site.kernel.errors import ServerBusy
+from threada_site.kernel.request_threads import REQUESTS
 
 _AHEAD: Final = 2
 """Jobs given to the threads beyond their number, so that none idles until the event loop hands over the next."""
@@ -68,7 +69,7 @@ class Threads:
     leave a thread free, and those of suspects run one at a time. `submit` and `finished` are called on the event loop.
     """
 
-    def __init__(self, count: int, *, most_waiting: int) -> None:
+    def __init__(self, count: int, *, most_waiting: int, name: str = REQUESTS) -> None:
         self._jobs: SimpleQueue[Job] = SimpleQueue()
         self._free = count + _AHEAD
         self._turn = 0
@@ -76,7 +77,7 @@ class Threads:
         self._most = {Standing.REGULAR: count + _AHEAD, Standing.BUSY: max(count - 1, 1), Standing.SUSPECT: 1}
         self._waiting = {standing: Turns(most_waiting) for standing in Standing}
         for number in range(count):
-            threading.Thread(target=self._work, name=f"request-{number + 1}", daemon=True).start()
+            threading.Thread(target=self._work, name=f"{name}-{number + 1}", daemon=True).start()
 
     def submit(self, job: Job, *, client: str, standing: Standing = Standing.REGULAR) -> None:
         """Run `job` on a thread, now or in turn. Raise `ServerBusy` if too many wait."""
