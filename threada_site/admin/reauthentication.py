@@ -35,7 +35,7 @@ def reauthenticate(request: HttpRequest, ctx: ActingContext) -> ActingContext:
         return ctx
     user = User.objects.filter(pk=ctx.principal_id, is_active=True).first()
     if user is None or not user.check_password(given):
-        _count_wrong(request)
+        count_wrong_password(request)
         raise errors.StepUpFailed
     now = clock.now()
     request.session[_REAUTHENTICATED] = now.timestamp()
@@ -43,7 +43,8 @@ def reauthenticate(request: HttpRequest, ctx: ActingContext) -> ActingContext:
     return replace(ctx, reauthenticated_at=now)
 
 
-def _count_wrong(request: HttpRequest) -> None:
+def count_wrong_password(request: HttpRequest) -> None:
+    """Count a wrong password. End the session with the last one that is allowed."""
     wrong = request.session.get(_WRONG, 0) + 1
     if wrong < MOST_WRONG:
         request.session[_WRONG] = wrong

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, Final
 
 from django import forms
@@ -13,6 +12,8 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import sentences
 from threada_site.api.refusals import record_refusal, result_or_refusal
+from threada_site.console.after_response import after_response
+from threada_site.console.signing_in import remember_browser
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import LinkTenant, link_of_token, mail_is_set_up, tenant_of_link
 from threada_site.identity.invitations import accept_invitation, needs_sign_in
@@ -33,8 +34,6 @@ from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import User
 
 TEMPLATE: Final = "console/account_link.html"
-SECONDS_TO_ANSWER: Final = 0.1
-"""Time that the answer to a request for a reset takes at least, whether the account exists or not."""
 
 
 class NewPasswordForm(forms.Form):
@@ -81,7 +80,9 @@ def invitation_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> 
         ctx = _context(request, tenant, link.user, is_session=has_account and is_signed_in)
         outcome = _carry_out(request, ctx, lambda: accept_invitation(token, password=password, ctx=ctx))
         if outcome is None:
-            return _done(request, frame, f"You are now a member of {tenant.name}.", link.user)
+            response = _done(request, frame, f"You are now a member of {tenant.name}.", link.user)
+            remember_browser(request, response, link.user.username)
+            return response
         problems = sentences(outcome)
     context = {
         **frame,
@@ -113,7 +114,9 @@ def new_password_page(request: HttpRequest, token: str, frame: dict[str, Any]) -
         outcome = _carry_out(request, ctx, lambda: reset_password(token, password, ctx=ctx))
         if outcome is None:
             _record_elsewhere(request, link.user, tenant)
-            return _done(request, frame, "Your password is set. All your sessions have ended.", link.user)
+            response = _done(request, frame, "Your password is set. All your sessions have ended.", link.user)
+            remember_browser(request, response, link.user.username)
+            return response
         problems = sentences(outcome)
     context = {
         **frame,
@@ -133,10 +136,8 @@ def reset_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     is_sent = request.method == "POST"
     form = ResetForm(request.POST if is_sent else None, label_suffix="")
     if is_sent and form.is_valid():
-        begun = time.monotonic()
-        for person in people_to_reset(form.cleaned_data["account"].strip()):
-            _mail_reset(request, person)
-        time.sleep(max(0.0, SECONDS_TO_ANSWER - (time.monotonic() - begun)))
+        account = form.cleaned_data["account"].strip()
+        after_response(request, lambda: _mail_resets(request, account))
         message = "If this account has a confirmed mail address, a link to set a new password is on its way there."
         return _done(request, frame, message, None, title="Reset password")
     has_mail = mail_is_set_up()
@@ -195,11 +196,12 @@ def _carry_out(request: HttpRequest, ctx: ActingContext, work: Any) -> ThreadaEr
     return None
 
 
-def _mail_reset(request: HttpRequest, person: User) -> None:
-    """Mail the link on behalf of the first tenant of the person."""
-    for tenant in tenants_of_person(person)[:1]:
-        with unit_of_work(tenant.tenant_id):
-            mail_reset(person, ctx=_system(request, LinkTenant(*tenant)))
+def _mail_resets(request: HttpRequest, account: str) -> None:
+    """Mail a link to each person whose account is meant, on behalf of the person's first tenant."""
+    for person in people_to_reset(account):
+        for tenant in tenants_of_person(person)[:1]:
+            with unit_of_work(tenant.tenant_id):
+                mail_reset(person, ctx=_system(request, LinkTenant(*tenant)))
 
 
 def _record_elsewhere(request: HttpRequest, person: User, done: LinkTenant) -> None:

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.console import rate_limits
+from threada_site.console.after_response import attach_work
 from threada_site.console.policies import CONSOLE
 from threada_site.console.session_engine import ConsoleSessionMiddleware
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
@@ -54,7 +55,9 @@ class ConsoleMiddleware:
         refused = rate_limits.refused_unread(request)
         if refused is not None:
             return refused
-        return _in_reading_order(self._console(request))  # type: ignore[arg-type]
+        response = _in_reading_order(self._console(request))  # type: ignore[arg-type]
+        attach_work(request, response)
+        return response
 
     def process_view(
         self, request: HttpRequest, view: Any, args: tuple[Any, ...], kwargs: dict[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import messages
@@ -14,8 +14,11 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.forms import ConsoleForm
+from threada_site.admin.reauthentication import count_wrong_password
 from threada_site.identity.passwords import set_password
 from threada_site.tenancy.models import User
+
+WRONG: Final = "wrong"
 
 
 class PasswordForm(ConsoleForm):
@@ -37,7 +40,7 @@ class PasswordForm(ConsoleForm):
     def clean_old_password(self) -> str:
         given: str = self.cleaned_data["old_password"]
         if not self.row.check_password(given):
-            raise forms.ValidationError("This is not your current password.")
+            raise forms.ValidationError("This is not your current password.", code=WRONG)
         return given
 
     def clean_again(self) -> str:
@@ -55,6 +58,10 @@ def password_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     is_sent = request.method == "POST"
     form = PasswordForm(request.POST if is_sent else None, ctx=ctx, row=user)
     problems: list[str] = []
+    if is_sent and form.has_error("old_password", WRONG):
+        count_wrong_password(request)
+        if not request.user.is_authenticated:
+            return HttpResponseRedirect(reverse("admin:login"))
     if is_sent and form.is_valid():
 
         def change(call: Call) -> Done:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from typing import Any, Final
+from typing import Any
 
 from django.conf import settings
 from django.http import HttpRequest
 
+from threada_site.console.after_response import after_response
 from threada_site.console.tenant_choice import signed_in_at
 from threada_site.identity.sessions import record_failed_sign_in, record_sign_in, record_sign_out
+from threada_site.identity.sign_in.attempts import forget_old_attempts
 from threada_site.kernel.source import Source, source_of
-
-SECONDS_TO_RECORD: Final = 0.05
-"""Time that recording a failed sign-in takes at least, whether the account exists or not."""
 
 
 def on_sign_in(request: HttpRequest, user: Any, **_signal: Any) -> None:
@@ -23,13 +21,16 @@ def on_sign_in(request: HttpRequest, user: Any, **_signal: Any) -> None:
 
 
 def on_failed_sign_in(credentials: dict[str, Any], request: HttpRequest | None = None, **_signal: Any) -> None:
-    """Record a failed sign-in. Receiver of `user_login_failed`."""
+    """Record a failed sign-in after the response, so that its duration does not tell whether the account exists.
+
+    Receiver of `user_login_failed`.
+    """
     if request is None or not _came_by_http(request):
         return
-    begun = time.monotonic()
     name = str(credentials.get("username", ""))
-    record_failed_sign_in(name, _source(request), correlation_id=request.correlation_id)  # type: ignore[attr-defined]
-    time.sleep(max(0.0, SECONDS_TO_RECORD - (time.monotonic() - begun)))
+    source, correlation_id = _source(request), request.correlation_id  # type: ignore[attr-defined]
+    after_response(request, lambda: record_failed_sign_in(name, source, correlation_id=correlation_id))
+    after_response(request, forget_old_attempts)
 
 
 def on_sign_out(request: HttpRequest, user: Any, **_signal: Any) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, Final
 
-import structlog
 from django.contrib import messages
-from django.core.exceptions import PermissionDenied, ValidationError
+from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
 from django.views.decorators.http import require_safe
-from unfold.forms import AuthenticationForm
 from unfold.sites import UnfoldAdminSite
 
 from policies.selectors import unconfirmed_emergencies
@@ -24,28 +24,13 @@ from threada_site.console.password import password_page
 from threada_site.console.public_id_urls import url_for_public_id
 from threada_site.console.security_history import security_history_page
 from threada_site.console.sessions import sessions_page
+from threada_site.console.signing_in import SignInForm, sign_in
 from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
-from threada_site.identity.selectors import tenants_of_person
 from threada_site.kernel.context import Scope
 
 EMERGENCIES_SHOWN: Final = 5
-
-log = structlog.get_logger("threada.console")
-
-
-class SignInForm(AuthenticationForm):
-    """Sign-in form for people who are members of a tenant. Services and agents use tokens."""
-
-    def confirm_login_allowed(self, user: Any) -> None:
-        super().confirm_login_allowed(user)
-        if not tenants_of_person(user):
-            raise ValidationError("You are not a member of any tenant. Ask a tenant administrator.", code="no_tenant")
-
-    def get_invalid_login_error(self) -> ValidationError:
-        log.info("sign_in_refused", username=str(self.cleaned_data.get("username", ""))[:63])
-        return super().get_invalid_login_error()
 
 
 class ConsoleSite(UnfoldAdminSite):
@@ -85,6 +70,11 @@ class ConsoleSite(UnfoldAdminSite):
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
         ]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        """Show and handle the sign-in form."""
+        show: Callable[[], HttpResponse] = partial(super().login, request, extra_context)
+        return sign_in(request, show) if request.method == "POST" else show()
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
         """Return the context of every page, for publishers with unconfirmed emergency publications."""

@@ -50,7 +50,7 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CONTENT_TYPE_NOSNIFF = True
 
 # Names the accounts that signed in from a browser, signed. It grants no access.
-THREADA_BROWSER_COOKIE = "threada_browser"
+THREADA_BROWSER_COOKIE = f"{_cookie_prefix}threada_browser"
 
 PASSWORD_HASHERS = [
     "threada_site.identity.sign_in.hashing.PasswordHasher",
