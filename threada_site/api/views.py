@@ -42,7 +42,7 @@ class TenantView(APIView):
         try:
             request_limits.admit(request)
         except Exception as error:  # noqa: BLE001 - answered as any other refusal
-            return self._answer(as_threada_error(error))
+            return self._refused(as_threada_error(error))
         handle = super().dispatch
         outcome = result_or_refusal(
             lambda: handle(request, *args, **kwargs),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import lru_cache
 from typing import Final
 
@@ -18,6 +19,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection
 from django.utils.crypto import salted_hmac
 
+from threada_site.kernel.context import ActingContext, ObjectGrants
 from threada_site.kernel.errors import RateLimited
 from threada_site.kernel.metrics import Metric
 from threada_site.tenancy.instance_models import RateRefusals
@@ -64,6 +66,11 @@ def refusal_of(admission: Admission) -> RateLimited:
         f"Nothing was changed. Retry in {admission.retry_s} s.",
         headers={"Retry-After": str(admission.retry_s), **headers_of(admission)},
     )
+
+
+def without_permissions(ctx: ActingContext) -> ActingContext:
+    """Return a context that names who acts and permits nothing, small enough to be kept for receipts of refusals."""
+    return replace(ctx, roles=frozenset(), groups=frozenset(), scopes=frozenset(), grants=ObjectGrants())
 
 
 def headers_of(admission: Admission) -> dict[str, str]:

