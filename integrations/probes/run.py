@@ -15,6 +15,8 @@ from integrations.lifecycle import INTEGRATION_TEST, IntegrationTestStatus
 from integrations.models import Integration, IntegrationTest
 from integrations.probes.models import OPEN_TESTS
 from integrations.probes.probe import probe_integration
+from telemetry.receipts.format import Entry, Subject
+from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
 from threada_site.jobs.enqueue import DELIVERY_QUEUE, enqueue
 from threada_site.kernel import clock
@@ -36,6 +38,8 @@ log = structlog.get_logger("threada.integrations")
 
 def request_test(integration: Integration, *, ctx: ActingContext) -> IntegrationTest:
     """Return a new test of the integration's current version, or the open one. Deletes all but the last few.
+
+    Receipt `integration.test_requested` for a new test.
 
     Raises `TooManyTests` if the tenant has `MOST_OPEN` open tests of other integrations, `NotFound` for a withdrawn
     integration.
@@ -59,6 +63,14 @@ def request_test(integration: Integration, *, ctx: ActingContext) -> Integration
         integration=integration,
         integration_version_id=integration.current_version_id,
         requested_by=ctx.principal_id,
+    )
+    record(
+        Entry(
+            kind="integration.test_requested",
+            subject=Subject(integration=integration.slug),
+            inputs={"integration_test_id": test.public_id},
+        ),
+        ctx=ctx,
     )
     enqueue(RUN_TEST, tenant_id=ctx.tenant_id, queue=DELIVERY_QUEUE, test_id=str(test.id))
     return test

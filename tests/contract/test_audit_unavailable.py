@@ -23,7 +23,6 @@ ANSWERED_WITHIN_S: Final = 2.0
 # These operations only read or find nothing to do, so they write no receipt.
 ASKING: Final = {
     "validatePolicyVersion",
-    "testIntegration",
     "releaseDecisionStep",
     "replayExecutions",
     "withdrawWorkflowGrants",

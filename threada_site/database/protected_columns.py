@@ -40,6 +40,10 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "undoes_id", "work_item_id", "workflow",
     ),
     "integrations_freeze": ("action", "integration", "set_at", "set_by", "workflow"),
+    "integrations_integrationtest": (
+        "checks", "created_at", "failure", "failure_detail", "fence", "finished_at", "integration_id",
+        "integration_version_id", "lease_until", "requested_by", "started_at", "status",
+    ),
     "integrations_storedsecret": ("created_at", "created_by", "slug"),
     "policies_emergencypublication": ("policy_id", "published_at", "published_by", "takes_effect_at", "version_id"),
     "policies_policyversion": ("created_at", "created_by", "number", "policy_id"),

@@ -12,6 +12,7 @@ from integrations.configuration.configure import upsert_integration
 from integrations.configuration.secrets import upsert_secret
 from integrations.models import IntegrationTest
 from integrations.probes import run as probes
+from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
@@ -116,6 +117,8 @@ def test_a_second_request_returns_the_open_test(acme: Tenant, api: Api, receiver
     first, second = (api.post(PATH, {}).json()["integration_test_id"] for _ in range(2))
     assert first == second
     assert len(rows_of(acme)) == 1
+    with unit_of_work(acme.id):
+        assert Receipt.objects.filter(kind="integration.test_requested").count() == 1
     run_jobs()
     assert api.post(PATH, {}).json()["integration_test_id"] != first
 
