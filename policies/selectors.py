@@ -18,7 +18,7 @@ from policies.documents.overlay import SCOPE_KINDS, OverlayScope
 from policies.documents.workflow import WorkflowDocument, workflow_from_spec
 from policies.language.approvals import ApprovalRule
 from policies.language.working_time import DEFAULT_CALENDAR, WorkingCalendar
-from policies.lifecycle import EmergencyStatus
+from policies.lifecycle import EmergencyStatus, PolicyVersionStatus, ReplayStatus
 from policies.models import (
     Calendar,
     Channel,
@@ -267,6 +267,16 @@ def replays(ctx: ActingContext) -> QuerySet[PolicyReplay]:
     """Return all replays with their policies and versions; none for principals that see only their own cases."""
     rows = _for_readers_of_the_tenant(PolicyReplay.objects.filter(tenant_id=ctx.tenant_id), ctx=ctx)
     return rows.select_related("policy", "policy_version__policy", "baseline__policy")
+
+
+def running_replays(tenant_id: uuid.UUID) -> QuerySet[PolicyReplay]:
+    """Return the replays of a tenant that run or wait to run."""
+    return PolicyReplay.objects.filter(tenant_id=tenant_id, status__in=[ReplayStatus.REQUESTED, ReplayStatus.RUNNING])
+
+
+def drafts(tenant_id: uuid.UUID) -> QuerySet[PolicyVersion]:
+    """Return the drafts of all policies of a tenant."""
+    return PolicyVersion.objects.filter(tenant_id=tenant_id, status=PolicyVersionStatus.DRAFT)
 
 
 def shadows(ctx: ActingContext) -> QuerySet[PolicyShadow]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery, Sum
 
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
-from telemetry.lifecycle import DeliveryStatus
+from telemetry.lifecycle import DeliveryStatus, ExportStatus
 from telemetry.log.rows import instance_log_size as size_of_instance_log
 from telemetry.log.rows import instance_node_reader, node_reader
 from telemetry.log.rows import log_size as size_of_log
@@ -55,9 +55,25 @@ def exports(ctx: ActingContext) -> QuerySet[TelemetryExport]:
     return TelemetryExport.objects.filter(tenant_id=ctx.tenant_id)
 
 
+def kept_exports(tenant_id: uuid.UUID) -> QuerySet[TelemetryExport]:
+    """Return the exports of a tenant that have a file or will have one."""
+    kept = [ExportStatus.REQUESTED, ExportStatus.RUNNING, ExportStatus.READY]
+    return TelemetryExport.objects.filter(tenant_id=tenant_id, status__in=kept)
+
+
+def export_bytes(tenant_id: uuid.UUID) -> int:
+    """Return the size of all export files of a tenant."""
+    return kept_exports(tenant_id).aggregate(size=Sum("size"))["size"] or 0
+
+
 def deliveries(ctx: ActingContext) -> QuerySet[Delivery]:
     """Return the continuous deliveries of the tenant, without removed ones."""
-    return Delivery.objects.filter(tenant_id=ctx.tenant_id).exclude(status=DeliveryStatus.REMOVED)
+    return kept_deliveries(ctx.tenant_id)
+
+
+def kept_deliveries(tenant_id: uuid.UUID) -> QuerySet[Delivery]:
+    """Return the continuous deliveries of a tenant, without removed ones."""
+    return Delivery.objects.filter(tenant_id=tenant_id).exclude(status=DeliveryStatus.REMOVED)
 
 
 def checkpoints(ctx: ActingContext) -> QuerySet[Checkpoint]:

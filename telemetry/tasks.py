@@ -21,6 +21,8 @@ from threada_site.jobs.enqueue import EXPORT_QUEUE, MAINTENANCE_QUEUE
 from threada_site.jobs.registry import periodic, task
 from threada_site.kernel import clock
 from threada_site.tenancy.metrics import store_metrics
+from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.quotas.counting import count_usage
 
 log = structlog.get_logger("threada.jobs")
 
@@ -78,6 +80,15 @@ def count() -> None:
 def measure() -> None:
     """Store the metrics for `/metrics` that the web process may not compute. Runs every ten seconds."""
     store_metrics()
+
+
+@periodic("telemetry.usage", queue=MAINTENANCE_QUEUE, cron="* * * * *")
+def usage() -> None:
+    """Count what tenants use of their quotas. Runs every minute."""
+    now = clock.now()
+    for tenant_id in Tenant.objects.order_by("id").values_list("id", flat=True):
+        with unit_of_work(tenant_id):
+            count_usage(tenant_id, now=now)
 
 
 @periodic("telemetry.tidy", queue=MAINTENANCE_QUEUE, cron="17 * * * *")

@@ -28,6 +28,7 @@ from tests.factories import make_tenant
 from threada_site import postgres
 from threada_site.database.role_names import APP
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.quotas.require import forget_counts
 from threada_site.tenancy.request_limits import forget
 
 if sys.dont_write_bytecode:
@@ -183,9 +184,10 @@ def outside_any_tenant() -> None:
 
 
 @pytest.fixture(autouse=True)
-def no_refusals_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the refusals of other tests, which have the same senders."""
+def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the refusals and open items that other tests counted, since their tenants have the same ids."""
     monkeypatch.setattr(refusals, "counts", RefusalCounts())
+    forget_counts()
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
 from workitems.approvers.active_members import approver_keys_of
-from workitems.lifecycle import StepStatus
+from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import (
     DecisionStep,
     Delegation,
@@ -27,6 +27,8 @@ from workitems.models import (
     WorkItem,
 )
 
+_OPEN: Final = tuple(status.value for status in WorkItemStatus if status not in WORK_ITEM.ends)
+
 
 def work_items(ctx: ActingContext) -> QuerySet[WorkItem]:
     """Return the work items that the context may read: all, its own and those that name it, or those of granted
@@ -37,6 +39,11 @@ def work_items(ctx: ActingContext) -> QuerySet[WorkItem]:
         return own.alias(**{KEYSET: F("party__work_item_id")})
     readable = _readable(ctx, item="id", workflow="workflow_version__workflow_id")
     return rows if readable is None else rows.filter(readable)
+
+
+def open_items(tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
+    """Return the work items of a tenant that have not ended."""
+    return WorkItem.objects.filter(tenant_id=tenant_id, status__in=_OPEN)
 
 
 def _is_limited_to_own(ctx: ActingContext) -> bool:

@@ -80,6 +80,7 @@ class Deliveries(TenantView):
             "document_invalid",
             "conflict",
             "optional_package_missing",
+            "quota_exceeded",
         ),
     )
     @idempotent

@@ -56,7 +56,7 @@ class Policies(TenantView):
         tag="Policies",
         body=CREATE_POLICY,
         answers={201: POLICY_VERSION},
-        reasons=(*_DOCUMENT_REFUSALS, "conflict"),
+        reasons=(*_DOCUMENT_REFUSALS, "conflict", "quota_exceeded"),
         headers=("Location", "ETag"),
     )
     @idempotent
@@ -108,7 +108,7 @@ class PolicyVersions(TenantView):
         tag="Policies",
         body=SEND_DOCUMENT,
         answers={200: POLICY_VERSION, 201: POLICY_VERSION},
-        reasons=_DOCUMENT_REFUSALS,
+        reasons=(*_DOCUMENT_REFUSALS, "quota_exceeded"),
         headers=("Location", "ETag"),
     )
     @idempotent

@@ -45,7 +45,7 @@ class ReplayPolicyVersion(TenantView):
         body=REPLAY,
         answers={202: POLICY_REPLAY},
         headers=("Location", "Retry-After"),
-        reasons=("document_invalid", "policy_document_invalid"),
+        reasons=("document_invalid", "policy_document_invalid", "quota_exceeded"),
     )
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
@@ -140,7 +140,7 @@ class ResumePolicyReplay(TenantView):
         body=EMPTY,
         answers={202: POLICY_REPLAY},
         headers=("Retry-After",),
-        reasons=("transition_not_allowed",),
+        reasons=("transition_not_allowed", "quota_exceeded"),
     )
     @idempotent
     def post(self, request: Any, policy_replay_id: str) -> Response:

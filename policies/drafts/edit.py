@@ -20,17 +20,22 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, VersionNotDraft
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.quotas.kinds import Quota
+from threada_site.tenancy.quotas.require import require_quota
 from threada_site.tenancy.upsert import Change, UpsertResult
 
 RESERVED: Final = frozenset({"effective"})
 """Ids that are not allowed, because `/policies/effective` is an endpoint."""
 
 
-def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> UpsertResult[PolicyVersion]:
+def draft_policy_version(
+    slug: str, document: Any, *, ctx: ActingContext, stays_draft: bool = True
+) -> UpsertResult[PolicyVersion]:
     """Create a draft of the policy `slug` with the contents of `document`. The first draft creates the policy.
 
     `document` is a whole document or a bare spec. If the version in force or a draft has the same contents, that one is
-    returned unchanged. Receipt: `policy.version_drafted`. Raises `PolicyDocumentInvalid`, `PolicyTestsFailed`.
+    returned unchanged. Receipt: `policy.version_drafted`. A draft that the caller publishes at once (`stays_draft` is
+    False) is not limited by the quota. Raises `PolicyDocumentInvalid`, `PolicyTestsFailed`, `QuotaExceeded`.
     """
     require_unit_of_work(ctx.tenant_id)
     spec = policy_spec(document, slug=slug)
@@ -43,6 +48,8 @@ def draft_policy_version(slug: str, document: Any, *, ctx: ActingContext) -> Ups
     alive = [row for row in same if row.id == policy.in_force_id or row.status == PolicyVersionStatus.DRAFT]
     if alive:
         return UpsertResult(alive[0], Change.UNCHANGED)
+    if stays_draft:
+        require_quota(Quota.POLICY_DRAFTS, ctx=ctx)
     _check_what_it_says(spec, policy=policy, ctx=ctx, pointer=_base(document))
     version = PolicyVersion.objects.create(
         tenant_id=ctx.tenant_id,

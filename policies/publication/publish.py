@@ -120,7 +120,7 @@ def upsert_policy(slug: str, document: Any, *, ctx: ActingContext, publish: bool
     It stays a draft if `publish` is False. No replay report is required. Raises the errors of drafting and publishing,
     with pointers into `document`.
     """
-    draft = draft_policy_version(slug, document, ctx=ctx)
+    draft = draft_policy_version(slug, document, ctx=ctx, stays_draft=not publish)
     version = draft.row
     if not publish or version.status != PolicyVersionStatus.DRAFT:
         return draft

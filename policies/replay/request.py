@@ -22,6 +22,8 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.quotas.kinds import Quota
+from threada_site.tenancy.quotas.require import require_quota
 
 RUN: Final = "policies.run_replay"
 """Task that runs a replay. Argument: `replay_id`."""
@@ -59,7 +61,7 @@ def request_document_replay(
 ) -> PolicyReplay:
     """Request a replay of a document, stored or not. Receipt: `policy.replay_requested`.
 
-    Raises `PolicyDocumentInvalid`, and `InvalidRequest` for a time window that ends before it starts.
+    Raises `PolicyDocumentInvalid`, `QuotaExceeded`, and `InvalidRequest` for a time window that ends before it starts.
     """
     spec = policy_spec(document, slug=policy.slug)
     same = PolicyVersion.objects.filter(
@@ -80,12 +82,13 @@ def cancel_replay(replay: PolicyReplay, *, ctx: ActingContext) -> None:
 def resume_replay(replay: PolicyReplay, *, ctx: ActingContext, by_job: bool = True) -> None:
     """Resume a locked replay that was cancelled or failed, at its last position.
 
-    Receipt: `policy.replay_resumed`. Raises `TransitionNotAllowed`.
+    Receipt: `policy.replay_resumed`. Raises `TransitionNotAllowed`, `QuotaExceeded`.
     """
     require_unit_of_work(ctx.tenant_id)
     if replay.status in (ReplayStatus.RUNNING, ReplayStatus.REQUESTED):
         raise errors.TransitionNotAllowed("The replay is still running; it needs no resume.")
     REPLAY.check_transition(ReplayStatus(replay.status), ReplayStatus.REQUESTED)
+    require_quota(Quota.RUNNING_REPLAYS, ctx=ctx)
     replay.status, replay.failure, replay.lost = ReplayStatus.REQUESTED, "", 0
     replay.save(update_fields=["status", "failure", "lost"])
     record_replay("policy.replay_resumed", replay, ctx=ctx)
@@ -137,6 +140,7 @@ def _request(
     by_job: bool,
 ) -> PolicyReplay:
     require_unit_of_work(ctx.tenant_id)
+    require_quota(Quota.RUNNING_REPLAYS, ctx=ctx)
     from_id, before_id = _window(request, ctx=ctx)
     baseline = policy.in_force if request.against == Against.IN_FORCE else None
     replay = PolicyReplay(

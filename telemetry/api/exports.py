@@ -49,7 +49,7 @@ class TelemetryExports(TenantView):
         body=CREATE_EXPORT,
         answers={202: EXPORT},
         headers=("Location", "Retry-After"),
-        reasons=("window_too_large", "optional_package_missing"),
+        reasons=("window_too_large", "optional_package_missing", "quota_exceeded"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
@@ -113,7 +113,7 @@ class RetryTelemetryExport(TenantView):
         body=EMPTY,
         answers={202: EXPORT},
         headers=("Retry-After",),
-        reasons=("transition_not_allowed",),
+        reasons=("transition_not_allowed", "quota_exceeded"),
     )
     @idempotent
     def post(self, request: Any, export_id: str) -> Response:

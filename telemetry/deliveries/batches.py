@@ -24,6 +24,8 @@ from telemetry.selectors import log_size
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.quotas.kinds import Quota
+from threada_site.tenancy.quotas.require import require_quota
 from threada_site.tenancy.upsert import Change, UpsertResult
 
 LEASE: Final = timedelta(seconds=45)
@@ -67,8 +69,8 @@ def upsert_delivery(
 ) -> UpsertResult[Delivery]:
     """Create or change the delivery `slug`. An existing one keeps its position.
 
-    Raises `Conflict` if the kind of target would change. The caller checks that the address may be called and that the
-    secret may be referenced.
+    Raises `QuotaExceeded`, and `Conflict` if the kind of target would change. The caller checks that the address may be
+    called and that the secret may be referenced.
     """
     require_unit_of_work(ctx.tenant_id)
     made = Delivery(
@@ -84,6 +86,7 @@ def upsert_delivery(
     Delivery.objects.bulk_create([made], ignore_conflicts=True)
     found = _live(ctx.tenant_id).select_for_update().get(slug=slug)
     if found.id == made.id:
+        require_quota(Quota.DELIVERIES, including=1, ctx=ctx)
         _record("telemetry.delivery_configured", found, ctx=ctx, from_index=found.next_index, **_place(found))
         return UpsertResult(found, Change.CREATED)
     if found.target != target:

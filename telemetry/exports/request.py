@@ -28,6 +28,8 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, InvalidRequest
 from threada_site.kernel.extras import require_extra
+from threada_site.tenancy.quotas.kinds import Quota
+from threada_site.tenancy.quotas.require import require_quota
 
 MAKE: Final = "telemetry.make_export"
 """Name of the task that writes an export. Argument: `export_id`."""
@@ -86,9 +88,13 @@ def record_export(export: TelemetryExport, *, ctx: ActingContext, **outcome: Any
 def create_export(
     filters: Mapping[str, str], *, ctx: ActingContext, file_format: str = "ndjson", compression: str = "none"
 ) -> TelemetryExport:
-    """Create an export. Small exports are written immediately, others by a job. Raises the errors of `new_export`."""
+    """Create an export. Small exports are written immediately, others by a job.
+
+    Raises `QuotaExceeded` and the errors of `new_export`.
+    """
     require_unit_of_work(ctx.tenant_id)
     export = new_export(filters, ctx=ctx, file_format=file_format, compression=compression)
+    require_quota(Quota.EXPORTS, ctx=ctx)
     made = _make_at_once(export)
     if made is None:
         export.save(force_insert=True)
@@ -129,12 +135,13 @@ def expire_export(export: TelemetryExport, *, now: datetime, ctx: ActingContext)
 def retry_export(export: TelemetryExport, *, ctx: ActingContext) -> None:
     """Write a failed export again with the same selection. The caller has locked `export`.
 
-    Raises `TransitionNotAllowed`.
+    Raises `TransitionNotAllowed`, `QuotaExceeded`.
     """
     require_unit_of_work(ctx.tenant_id)
     if export.status == ExportStatus.RUNNING:
         raise errors.TransitionNotAllowed("The export is being made. Cancel it, and make another.")
     EXPORT.check_transition(ExportStatus(export.status), ExportStatus.REQUESTED)
+    require_quota(Quota.EXPORTS, ctx=ctx)
     export.status, export.failure, export.failure_detail = ExportStatus.REQUESTED, "", ""
     export.rows = export.size = 0
     export.save(update_fields=["status", "failure", "failure_detail", "rows", "size"])

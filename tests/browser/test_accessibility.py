@@ -120,6 +120,7 @@ def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, theme
     watched.sign_in("admin", PASSWORD)
     kept = {
         "summary": "/console/summary/",
+        "usage": "/console/usage/",
         "retention": "/console/workitems/retentionrun/",
         "run": f"/console/workitems/retentionrun/{run.public_id}/change/",
         "holds": "/console/workitems/legalhold/",

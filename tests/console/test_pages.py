@@ -11,12 +11,18 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from pytest_django import Settings
 
 from tests.console.busy import Busy
-from tests.console.sign_in import Console
+from tests.console.sign_in import Console, sign_in
+from tests.factories import make_principal
 from tests.journeys.demo import SMALL, Demo
 from threada_site.console.public_id_urls import url_for_public_id
-from threada_site.kernel import ids
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import clock, ids
+from threada_site.tenancy.quotas.counting import count_usage
+
+USAGE = "/console/usage/"
 
 LISTS = sorted(f"{model._meta.app_label}_{model._meta.model_name}" for model in site._registry)
 BIG = ("workitems_workitem", "workitems_decisionstep", "integrations_execution", "telemetry_receipt")
@@ -181,3 +187,28 @@ def test_no_character_turns_the_text_of_a_page(demo: Demo, console: Console) -> 
     assert page.status_code == 200
     assert 'ACME <span class="t-unseen" title="right-to-left override">U+202E</span>0001' in page.content.decode()
     assert not re.search("[\u202a-\u202e\u2066-\u2069]", page.content.decode())
+
+
+def test_usage_shows_used_and_limit(demo: Demo, console: Console, settings: Settings) -> None:
+    settings.THREADA_QUOTAS = {**settings.THREADA_QUOTAS, "open_work_items": 3}
+    demo.hand_in({"vendor": "Hooli", "amount_minor": 5})
+    demo.hand_in({"vendor": "Hooli", "amount_minor": 5})
+    with unit_of_work(demo.tenant.id):
+        count_usage(demo.tenant.id, now=clock.now())
+    page = console("admin").get(USAGE)
+    assert page.status_code == 200
+    rows = {row["name"]: row for row in page.context["rows"]}
+    assert list(rows) == [
+        "Open work items", "Policy drafts", "Exports", "Deliveries", "Running replays", "Stored bytes",
+    ]  # fmt: skip
+    assert (rows["Open work items"]["tone"], rows["Open work items"]["state"]) == ("bad", "At the quota")
+    assert rows["Exports"]["tone"] == ""
+    assert "counted" in page.text
+    assert "End open work items" in page.text
+
+
+def test_a_requester_does_not_see_the_usage(demo: Demo, console: Console) -> None:
+    browser = sign_in(make_principal(demo.tenant, "rita", roles=("requester",)))
+    assert browser.get(USAGE).status_code == 403
+    assert USAGE not in browser.get("/console/").text
+    assert USAGE in console("admin").get("/console/").text

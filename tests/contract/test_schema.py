@@ -113,6 +113,7 @@ CONTRACT: Final = {
     "POST /secrets/{secret_id}/remove": "integrations:manage",
     "GET /telemetry/events": "telemetry:read",
     "GET /telemetry/summary": "telemetry:read",
+    "GET /usage": "telemetry:read",
     "GET /telemetry/deliveries": "telemetry:read",
     "POST /telemetry/deliveries": "integrations:manage",
     "GET /telemetry/deliveries/{delivery_id}": "telemetry:read",

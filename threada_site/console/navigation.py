@@ -42,6 +42,7 @@ _GROUPS: Final = (
             ("Integrations", "hub", "integrations_integration", _READ),
             ("Freezes", "ac_unit", "integrations_freeze", _READ),
             ("Secrets", "password", "integrations_storedsecret", Scope.INTEGRATIONS_MANAGE),
+            ("Usage", "data_usage", "usage", (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE)),
         ),
     ),
     (
@@ -84,6 +85,7 @@ _PAGES: Final = (
     "workitems_decisionstep_decision_statistics",
     "telemetry_checkpoint_instance",
     "summary",
+    "usage",
 )
 """Names of links that open a page instead of a list."""
 _SETTINGS: Final = {"telemetry_checkpoint_instance": "THREADA_INSTANCE_LOG"}

@@ -17,6 +17,7 @@ from unfold.sites import UnfoldAdminSite
 from policies.selectors import unconfirmed_emergencies
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.usage import usage_page
 from threada_site.console.account_links import invitation_page, new_password_page, reset_page
 from threada_site.console.dashboard import dashboard
 from threada_site.console.notifications import notifications_page
@@ -55,6 +56,7 @@ class ConsoleSite(UnfoldAdminSite):
         own = [
             path("tenant/", choose_tenant, name=CHOOSE_TENANT),
             path("summary/", self.admin_view(require_safe(self.summary)), name="summary"),
+            path("usage/", self.admin_view(require_safe(self.usage)), name="usage"),
             path("time-zone/", self.admin_view(self.time_zone), name="time_zone"),
             path("notifications/", self.admin_view(self.notifications), name="notifications"),
             path("invitations/<str:token>/", self.invitation, name="invitation"),
@@ -99,6 +101,10 @@ class ConsoleSite(UnfoldAdminSite):
             raise PermissionDenied
         context = {**self.each_context(request), "title": "Reports", **summary_page(request, ctx)}
         return TemplateResponse(request, "console/summary.html", context)
+
+    def usage(self, request: HttpRequest) -> TemplateResponse:
+        """Page of the tenant's quotas and what it uses of them."""
+        return usage_page(request, self.each_context(request))
 
     def security_history(self, request: HttpRequest, key: str | None = None) -> TemplateResponse:
         """Show the security history of a principal, or one's own."""

@@ -33,6 +33,7 @@ PLATFORM_TABLES: Final = (
     "telemetry_lognode",
     "tenancy_instance",
     "tenancy_storedmetrics",
+    "tenancy_tenantquota",
 )
 PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "integrations_execution": (
@@ -47,6 +48,9 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "integrations_storedsecret": ("created_at", "created_by", "slug"),
     "policies_emergencypublication": ("policy_id", "published_at", "published_by", "takes_effect_at", "version_id"),
     "policies_policyversion": ("created_at", "created_by", "number", "policy_id"),
+    "telemetry_refusalcount": (
+        "count", "credential_id", "first_at", "interval", "last_at", "principal_id", "reason_code",
+    ),
     "tenancy_accountdependence": ("created_at", "depends_on_id", "reason", "user_id"),
     "tenancy_accountlink": ("created_at", "created_by", "expires_at", "purpose", "token_sha256", "user_id"),
     "tenancy_changeset": ("after", "before", "digest", "operation", "proposed_at", "proposed_by", "rule"),

@@ -1,4 +1,4 @@
-"""Creation of tenants, and the longest life of personal tokens in them."""
+"""Creation of tenants, the longest life of personal tokens in them, and their quotas."""
 
 from __future__ import annotations
 
@@ -20,7 +20,9 @@ from threada_site.kernel.context import ActingContext, EntryPoint, system_contex
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.change_sets import ProposedChange, operation, require_confirmation
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
-from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.models import Tenant, TenantQuota
+from threada_site.tenancy.quotas.kinds import Quota
+from threada_site.tenancy.quotas.usage import quotas_of
 
 MOST_TOKEN_DAYS: Final = 3660
 _LIFE_OPERATION: Final = "tenant.personal_token_days"
@@ -95,3 +97,25 @@ def set_personal_token_days(days: int, *, ctx: ActingContext) -> None:
 def token_days_of_change_set(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
     """Set the longest life of personal tokens that a change set asks for."""
     set_personal_token_days(arguments["days"], ctx=ctx)
+
+
+def set_quota(kind: Quota, most: int | None, *, ctx: ActingContext) -> None:
+    """Set a quota of the tenant, as the operator; None returns to the default. Receipt `tenant.quota_set`.
+
+    Nothing happens if it does not change. Web processes follow within half a minute. Raise `PermissionDenied` for
+    anybody else, and `InvalidRequest` for a negative number.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    if not ctx.is_system:
+        raise errors.PermissionDenied("Quotas are set by the instance's operator.")
+    if most is not None and most < 0:
+        raise errors.InvalidRequest("A quota is a whole number from 0.")
+    before = quotas_of(ctx.tenant_id)[kind]
+    if most == (before.most if before.is_own else None):
+        return
+    TenantQuota.objects.update_or_create(tenant_id=ctx.tenant_id, kind=kind.value, defaults={"most": most})
+    after = quotas_of(ctx.tenant_id)[kind]
+    record(
+        Entry(kind="tenant.quota_set", inputs={"quota": kind.value, "before": before.most, "limit": after.most}),
+        ctx=ctx,
+    )

@@ -42,6 +42,37 @@ THREADA_TENANT_QUOTA = number("THREADA_TENANT_QUOTA", 64)
 THREADA_EVALUATORS = number("THREADA_EVALUATORS", 2)
 THREADA_EVALUATOR_CPU_MS = number("THREADA_EVALUATOR_CPU_MS", 1000)
 THREADA_EVALUATOR_MEMORY_MB = number("THREADA_EVALUATOR_MEMORY_MB", 512)
+# Quotas of each tenant, unless the operator sets others for it (`manage.py quota`).
+THREADA_QUOTAS = numbers(
+    "THREADA_QUOTAS",
+    {
+        "open_work_items": 200_000,
+        "policy_drafts": 1_000,
+        "exports": 500,
+        "deliveries": 20,
+        "running_replays": 20,
+        "stored_bytes": 100_000_000_000,
+    },
+)
+# Functions that return the rows that a quota counts, and what stored bytes are, by name, because applications are above
+# tenancy.
+THREADA_QUOTA_ROWS = {
+    "open_work_items": "workitems.selectors.open_items",
+    "policy_drafts": "policies.selectors.drafts",
+    "exports": "telemetry.selectors.kept_exports",
+    "deliveries": "telemetry.selectors.kept_deliveries",
+    "running_replays": "policies.selectors.running_replays",
+}
+THREADA_STORED_COLUMNS = {
+    "workitems.WorkItem": "payload",
+    "workitems.Evidence": "content",
+    "integrations.Envelope": "body",
+    "integrations.IntegrationVersion": "spec",
+    "policies.WorkflowVersion": "spec",
+    "policies.ListVersion": "spec",
+    "policies.PolicyVersion": "document",
+}
+THREADA_STORED_FILES = "telemetry.selectors.export_bytes"
 # Concurrent executions of one worker.
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
 # Engine that runs jobs: `procrastinate`, inside PostgreSQL, or `celery`, with the RabbitMQ of the URL. Instances that
@@ -95,6 +126,7 @@ THREADA_METRICS_COLLECTORS = [
     "policies.metrics.emergency_metrics",
     "workitems.metrics.step_metrics",
     "workitems.metrics.notice_metrics",
+    "threada_site.tenancy.quotas.metrics.quota_metrics",
 ]
 # The web process is ready once this file exists; without a name it does not wait.
 THREADA_READY_FILE = text("THREADA_READY_FILE")

@@ -32,6 +32,7 @@ __all__ = [
     "RoleScopeRecord",
     "SignInCounter",
     "StoredMetrics",
+    "TenantQuota",
 ]  # imported for Django
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
@@ -364,4 +365,5 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
+from threada_site.tenancy.quotas.models import TenantQuota  # noqa: E402
 from threada_site.tenancy.session_models import ConsoleSession  # noqa: E402

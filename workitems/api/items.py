@@ -59,6 +59,7 @@ class WorkItems(TenantView):
             "channel_required",
             "unknown_requester",
             "payload_schema_violation",
+            "quota_exceeded",
         ),
     )
     @idempotent

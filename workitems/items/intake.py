@@ -17,6 +17,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_bytes, commitment, sha256_hex
 from threada_site.tenancy.models import Membership, User
+from threada_site.tenancy.quotas.require import require_open_item_quota
 from workitems.items.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.subjects import subject_in
@@ -44,7 +45,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
     """Create a work item with status `new`. One statement writes item, evidence, receipt, queue row and job.
 
     Raises `UnknownWorkflow`, `UnknownChannel`, `ChannelRequired`, `PermissionDenied`, `PayloadTooLarge`,
-    `PayloadSchemaViolation`, `UnknownRequester`.
+    `PayloadSchemaViolation`, `UnknownRequester`, `QuotaExceeded`.
     """
     require_unit_of_work(ctx.tenant_id, reads_cases=False)
     workflow = policy_selectors.workflow_in_force(request.workflow, channel=request.channel, ctx=ctx)
@@ -55,6 +56,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         )
     if not ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow.workflow_id):
         raise errors.PermissionDenied(f"You do not hold workitems:write on the workflow {request.workflow}.")
+    require_open_item_quota(ctx=ctx)
     _check_channel(request, workflow)
     payload_bytes = checked_payload(request.payload, workflow.document)
     subject_id = subject_in(request.payload, workflow.document)

@@ -57,6 +57,24 @@ def credential(manage: Manage, *arguments: str, tenant: str = "acme", principal:
     return manage("create_credential", "--tenant", tenant, "--principal", principal, *arguments)
 
 
+class TestQuota:
+    def test_it_is_shown_set_and_reset(self, manage: Manage, tenant: Tenant) -> None:
+        shown = manage("quota", "show", "--tenant", "acme")
+        assert (shown.status, len(shown.out.splitlines())) == (0, 6)
+        assert manage("quota", "set", "exports", "7", "--tenant", "acme").out == "exports 0 of 7 (operator)\n"
+        assert "exports 0 of 7 (operator)" in manage("quota", "show", "--tenant", "acme").out
+        assert manage("quota", "reset", "exports", "--tenant", "acme").out == "exports 0 of 500 (default)\n"
+        with unit_of_work(tenant.id):
+            assert Receipt.objects.filter(kind="tenant.quota_set").count() == 2
+
+    @pytest.mark.parametrize("words", [("set",), ("set", "exports"), ("reset", "exports", "7"), ("reset",)])
+    def test_wrong_usage_exits_with_2(self, manage: Manage, tenant: Tenant, words: tuple[str, ...]) -> None:
+        assert manage("quota", *words, "--tenant", "acme").status == 2
+
+    def test_a_negative_quota_is_refused(self, manage: Manage, tenant: Tenant) -> None:
+        assert manage("quota", "set", "exports", "--tenant", "acme", "--", "-1").status == 1
+
+
 class TestCreateTenant:
     def test_create_tenant_prints_the_slug(self, manage: Manage) -> None:
         assert manage("create_tenant", "acme", "--name", "Acme Inc.") == Said(0, "acme\n", "")

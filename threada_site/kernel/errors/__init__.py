@@ -90,6 +90,7 @@ from threada_site.kernel.errors.executions import (
     InstanceStarting,
     InstanceStopping,
     InternalError,
+    QuotaExceeded,
     RateLimited,
     ServerBusy,
     ServiceUnavailable,

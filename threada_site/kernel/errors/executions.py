@@ -115,6 +115,13 @@ class SignInBusy(ExecutionRefusal):
     advice = "Nothing was changed. Retry in a moment."
 
 
+class QuotaExceeded(ExecutionRefusal):
+    reason_code = "quota_exceeded"
+    status = 409
+    title = "The tenant is at a quota"
+    advice = "Nothing was changed. End or remove some of what quota names, or ask the operator to raise the quota."
+
+
 class InstanceStarting(ExecutionRefusal):
     reason_code = "starting"
     status = 503

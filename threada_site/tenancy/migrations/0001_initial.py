@@ -360,6 +360,26 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="TenantQuota",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("kind", models.CharField(max_length=32)),
+                ("most", models.BigIntegerField(null=True)),
+                ("used", models.BigIntegerField(default=0)),
+                ("counted_at", models.DateTimeField(null=True)),
+                ("progress", models.JSONField(default=dict)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="tenantquota_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="tenantquota_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "kind"), name="tenantquota_once"),
+                    models.CheckConstraint(condition=models.Q(("most__gte", 0)), name="tenantquota_not_negative"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="DataSubject",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
