@@ -52,7 +52,7 @@ class SessionStore(SessionBase):
             return {}
         self.row_id, data, last_used_at = found
         if now - last_used_at >= NOTED_EVERY:
-            ConsoleSession.objects.filter(id=self.row_id).update(last_used_at=now, **self._source_columns())
+            ConsoleSession.objects.filter(id=self.row_id).update(**self._last_use(now))
         return dict(self.decode(data))
 
     def create(self) -> None:
@@ -71,11 +71,11 @@ class SessionStore(SessionBase):
             self.create()
             return
         data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
-        columns: dict[str, Any] = {"data": self.encode(data), "user_id": data.get(USER_KEY)}
+        columns = {"data": self.encode(data), "user_id": data.get(USER_KEY), **self._last_use(clock.now())}
         if (signed_in_at := sign_in_time(data)) is not None:
             columns["created_at"] = signed_in_at
         if must_create:
-            row = ConsoleSession(key_sha256=_digest(self.session_key), **columns, **self._source_columns())
+            row = ConsoleSession(key_sha256=_digest(self.session_key), **columns)
             try:
                 with transaction.atomic():
                     row.save(force_insert=True)
@@ -99,9 +99,14 @@ class SessionStore(SessionBase):
     def clear_expired(cls) -> None:
         expire_sessions(now=clock.now())
 
-    def _source_columns(self) -> dict[str, Any]:
-        source = self.source
-        return {} if source is None else {"address": source.address or None, "user_agent": source.user_agent}
+    def _last_use(self, now: datetime) -> dict[str, Any]:
+        """Return the columns of a use at `now`; without a request, the source is unknown and stays."""
+        source = (
+            {}
+            if self.source is None
+            else {"address": self.source.address or None, "user_agent": self.source.user_agent}
+        )
+        return {"last_used_at": now, **source}
 
 
 class ConsoleSessionMiddleware(SessionMiddleware):

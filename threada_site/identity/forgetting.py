@@ -62,7 +62,6 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
         return False
     with connection.cursor() as cursor:
         cursor.execute(_FORGET_ACTOR, [principal.public_id] * 2)
-    principal.console_sessions.all().delete()
     principal.username = f"erased-{principal.id.hex}"
     principal.display_name = principal.email = principal.time_zone = ""
     principal.is_active = False
