@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from policies.documents.list import ListDocument, parse_list
+from policies.drafts.cost_check import check_list_growth
 from policies.locks import locked_by_slug
 from policies.models import List
 from telemetry.receipts.format import Entry
@@ -21,13 +22,15 @@ def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Ups
     """Create or update the list `slug`, effective from the next decision on.
 
     A version is added only if the items or their order differ from the current version. Receipt: `list.version_added`,
-    with the digest of the items, never the items.
+    with the digest of the items, never the items. Raises `RulesTooExpensive`.
     """
     require_unit_of_work(ctx.tenant_id)
     row, _ = locked_by_slug(List, slug, ctx=ctx)
     items = list(document.items)
     if says_already(row, items):
         return UpsertResult(row, Change.UNCHANGED)
+    current = row.current_version.spec if row.current_version else []
+    check_list_growth(slug, before=len(current), after=len(items), ctx=ctx)
     require_policy_confirmation(
         "list.put",
         f"Change the list {slug}" if row.current_version else f"Create the list {slug}",

@@ -157,6 +157,11 @@ def _check_version_fits(policy: Policy, scope: OverlayScope, *, ctx: ActingConte
             f"The version in force of {policy.slug} does not fit the payload schemas on {scope}.",
             errors=found.type_errors,
         )
+    if found.cost_errors:
+        raise PolicyDocumentInvalid(
+            f"The version in force of {policy.slug} would cost too much for the payloads on {scope}.",
+            errors=found.cost_errors,
+        )
 
 
 def _entry(kind: str, overlay: Overlay, **outcome: Any) -> Entry:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from policies.documents.workflow import WorkflowDocument, workflow_from_spec
+from policies.drafts.cost_check import check_payload_growth
 from policies.locks import locked_by_slug
 from policies.models import Workflow
 from telemetry.receipts.format import Entry, Subject
@@ -22,13 +23,15 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
     """Create or update the workflow `slug`, for new work items; existing work items keep their version.
 
     A version is added only if its contents differ from the current one. Receipts: `workflow.version_added`, and
-    `workflow.renamed` if only the name changed.
+    `workflow.renamed` if only the name changed. Raises `RulesTooExpensive` if a rule in force would cost too much.
     """
     require_unit_of_work(ctx.tenant_id)
     workflow, _ = locked_by_slug(Workflow, slug, ctx=ctx)
     spec = document.as_spec()
     if says_already(workflow, spec):
         return _rename(workflow, document.name, ctx=ctx)
+    current = workflow.current_version
+    check_payload_growth(slug, before=current.spec if current else None, after=spec, ctx=ctx)
     _confirm(workflow, document.name, spec, ctx=ctx)
     put = put_version(workflow, spec, ctx=ctx, name=document.name)
     record(

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from threada_site.kernel.documents.kind_schema import KindSchema
-from threada_site.kernel.documents.structure import closed_object
+from threada_site.kernel.documents.structure import Schema, closed_object
 
 MAX_ITEMS: Final = 10_000
 """A decision passes every list that its rules name to the engine; this many items take about 1 ms."""
 MAX_ITEM_LENGTH: Final = 1024
+ITEM: Final[Schema] = {
+    "type": ["string", "number"],
+    "maxLength": MAX_ITEM_LENGTH,
+    "errorMessage": f"An item is text of at most {MAX_ITEM_LENGTH} characters, or a number.",
+}
 
 LIST_SCHEMA: Final = KindSchema(
     "List",
@@ -19,11 +24,7 @@ LIST_SCHEMA: Final = KindSchema(
             "items": {
                 "type": "array",
                 "maxItems": MAX_ITEMS,
-                "items": {
-                    "type": ["string", "number"],
-                    "maxLength": MAX_ITEM_LENGTH,
-                    "errorMessage": f"An item is text of at most {MAX_ITEM_LENGTH} characters, or a number.",
-                },
+                "items": ITEM,
                 "description": "Values of the list.",
                 "examples": [["Initech", "Globex"]],
                 "errorMessage": f"Write a list of at most {MAX_ITEMS} strings or numbers.",

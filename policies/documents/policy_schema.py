@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from policies.documents.list import ITEM, MAX_ITEMS
 from policies.language.approvals.schema import DEFINITIONS
 from policies.language.facts import CONTEXT_FACTS, ITEM_FACTS
 from policies.language.rules import Effect
@@ -117,7 +118,7 @@ _TEST: Final = closed_object(
                 "lists": {
                     "type": "object",
                     "description": "Lists by name. Default: the lists in force.",
-                    "additionalProperties": {"type": "array"},
+                    "additionalProperties": {"type": "array", "items": ITEM, "maxItems": MAX_ITEMS},
                 },
             },
             default={},

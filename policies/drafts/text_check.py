@@ -58,7 +58,7 @@ def check_policy_text(text: str, *, policy: Policy | None, ctx: ActingContext) -
     except ThreadaError as error:
         return TextCheck(errors=tuple(document.located(entry) for entry in error.errors or [_unplaced(error)]))
     return TextCheck(
-        errors=tuple(map(document.located, found.type_errors)),
+        errors=tuple(map(document.located, (*found.type_errors, *found.cost_errors))),
         warnings=tuple(map(document.located, found.warnings)),
         tests=tuple(_tests(parse_policy(spec), found.failed_tests, document, prefix)),
         workflows=found.workflows,

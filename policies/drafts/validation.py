@@ -12,8 +12,10 @@ from policies import selectors
 from policies.documents.overlay import OverlayScope
 from policies.documents.policy import parse_policy
 from policies.documents.workflow import DEFAULT_DATA_CLASS
+from policies.drafts.cost_check import payload_limits
 from policies.drafts.rule_test_results import current_lists, rule_test_errors
 from policies.language.budget import CHECK_SECONDS, CpuBudget, limit_errors
+from policies.language.cost import cost_errors
 from policies.language.facts import FACTS, VARIABLES
 from policies.language.lifted_exclusions import lifted_exclusions
 from policies.language.overriding import override_errors, policies_overridden
@@ -42,10 +44,11 @@ class Validation:
     failed_tests: tuple[FieldError, ...]
     warnings: tuple[FieldError, ...] = ()
     override_errors: tuple[FieldError, ...] = ()
+    cost_errors: tuple[FieldError, ...] = ()
 
     @property
     def errors(self) -> tuple[FieldError, ...]:
-        return (*self.type_errors, *self.override_errors, *self.failed_tests)
+        return (*self.type_errors, *self.cost_errors, *self.override_errors, *self.failed_tests)
 
     def check(self) -> None:
         """Raise `PolicyDocumentInvalid` or `PolicyTestsFailed` with all errors, if there are any."""
@@ -53,6 +56,11 @@ class Validation:
             raise PolicyDocumentInvalid(
                 "Some conditions do not match the payload schemas of their workflows. Fix the fields listed in errors.",
                 errors=self.type_errors,
+            )
+        if self.cost_errors:
+            raise PolicyDocumentInvalid(
+                "Some conditions cost too much for the payloads of their workflows. Fix the fields listed in errors.",
+                errors=self.cost_errors,
             )
         if self.override_errors:
             raise PolicyDocumentInvalid(
@@ -79,14 +87,20 @@ def validate_policy(
     """
     cpu_budget = CpuBudget(CHECK_SECONDS)
     parsed = parse_policy(document)
-    schemas = schemas_reached_by(policy, ctx=ctx, also_reaching=also_reaching)
+    specs = _specs_reached_by(policy, ctx=ctx, also_reaching=also_reaching)
+    schemas = {slug: spec["payload_schema"] for slug, spec in specs.items()}
     lists = current_lists(ctx)
+    type_errors = _type_errors(parsed, schemas, lists=lists.keys(), cpu_budget=cpu_budget)
+    payloads = {slug: payload_limits(spec) for slug, spec in specs.items()}
+    counts = {slug: len(items) for slug, items in lists.items()}
+    costly = [] if type_errors else cost_errors(parsed, payloads, lists=counts, cpu_budget=cpu_budget)
     return Validation(
         tuple(sorted(schemas)),
-        _at(pointer, _type_errors(parsed, schemas, lists=lists.keys(), cpu_budget=cpu_budget)),
+        _at(pointer, type_errors),
         _at(pointer, rule_test_errors(parsed, lists=lists, ctx=ctx) if runs_tests else ()),
         _at(pointer, (*rule_warnings(parsed), *lifted_exclusions(parsed))),
         _at(pointer, override_errors(document, _overridden(document, slug=policy.slug, ctx=ctx))),
+        _at(pointer, costly),
     )
 
 
@@ -94,9 +108,16 @@ def schemas_reached_by(
     policy: Policy | None, *, ctx: ActingContext, also_reaching: Collection[OverlayScope] = ()
 ) -> dict[str, Any]:
     """Return the payload schemas, by workflow, of all workflows that the overlays of the policy cover."""
+    specs = _specs_reached_by(policy, ctx=ctx, also_reaching=also_reaching)
+    return {slug: spec["payload_schema"] for slug, spec in specs.items()}
+
+
+def _specs_reached_by(
+    policy: Policy | None, *, ctx: ActingContext, also_reaching: Collection[OverlayScope]
+) -> dict[str, Any]:
     bound = Overlay.objects.filter(tenant_id=ctx.tenant_id, policy=policy).values_list("scope_kind", "scope_slug")
     scopes = {OverlayScope(kind, slug) for kind, slug in bound} if policy else set()
-    return _schemas_reached(scopes | set(also_reaching), ctx=ctx)
+    return _specs_reached(scopes | set(also_reaching), ctx=ctx)
 
 
 def schemas_of_all(*, ctx: ActingContext) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from threada_site.kernel.cel.environment import ExpressionProblem
 from threada_site.kernel.cel.expression import (
     ENGINE,
     MAX_LENGTH,
+    ORDINARY_BYTES,
     BoundFacts,
     ConditionList,
     Expression,
@@ -23,6 +24,7 @@ __all__ = [
     "ENGINE",
     "MAX_COST",
     "MAX_LENGTH",
+    "ORDINARY_BYTES",
     "AnyValue",
     "BoundFacts",
     "Built",

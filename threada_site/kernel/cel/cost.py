@@ -147,7 +147,7 @@ def _member(sizes: list[Size]) -> float:
 
 
 def _keys(key: Size) -> float:
-    return _NODE + key.text / _BYTES_PER_UNIT_COUNTED
+    return _NODE + key.text / BYTES_PER_UNIT
 
 
 def _contains(sizes: list[Size]) -> float:

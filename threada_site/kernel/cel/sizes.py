@@ -13,7 +13,7 @@ from threada_site.kernel.cel.shapes import follow_reference
 
 KEY_WEIGHT: Final = 2.0
 """Weight of an entry of a map beside its value."""
-BYTES_PER_UNIT: Final = 512
+BYTES_PER_UNIT: Final = 2048
 """Bytes of text compared in one unit."""
 
 LIST_TEXT_BYTES: Final = 4096
@@ -183,7 +183,7 @@ class OfSchema(Size):
         properties = self.schema.get("properties")
         if isinstance(properties, dict) and name in properties:
             return self._of(properties[name])
-        return self._other_entries()
+        return SCALAR if self._is_closed() else self._other_entries()
 
     def child(self) -> Size:
         sizes = [self._items()] if self._may_be("array") else []

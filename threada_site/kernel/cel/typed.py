@@ -7,10 +7,8 @@ The engine never runs the checked form: at run time everything is dynamic. Error
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Collection, Iterator, Mapping
-from functools import lru_cache
 from typing import Any, Final
 
 from cel_expr_python import cel
@@ -20,6 +18,7 @@ from threada_site.kernel.cel.expression import ExpressionError, compile_expressi
 from threada_site.kernel.cel.shapes import DYNAMIC, MAX_FIELDS, PACKAGE, Shape, Shapes
 from threada_site.kernel.cel.tree import Tree
 from threada_site.kernel.json.canonical import canonical_bytes
+from threada_site.kernel.weighted_cache import WeightedCache
 
 type Facts = Mapping[str, Mapping[str, Any]]
 """JSON Schema of each fact by variable (`item`, `ctx`) and name."""
@@ -33,6 +32,11 @@ _RANGE: Final = re.compile(r"expression of type '(.*)' cannot be the range of a 
 _SHAPE_NAME: Final = re.compile(rf"\b{re.escape(PACKAGE)}\.Shape\d+\b")
 _NAMED: Final = 8
 _WRITE_DOUBLE: Final = "A JSON number arrives as int or double. Write double(…) around both sides to calculate."
+
+
+_MOST_KEPT: Final = 4 * 1024 * 1024
+"""Bytes of payload schemas."""
+_OWN_WEIGHT: Final = 50_000
 
 
 class _Workflow:
@@ -60,6 +64,11 @@ class _Workflow:
         return self._environments[variables]
 
 
+_workflows: Final = WeightedCache[tuple[bytes, bytes, bytes, tuple[str, ...] | None], _Workflow](max_weight=_MOST_KEPT)
+_texts: Final = WeightedCache[int, tuple[Any, bytes]](max_weight=_MOST_KEPT)
+"""The schema is part of the entry, so that its identity is not used for another object."""
+
+
 def check_typed(
     source: str,
     *,
@@ -79,12 +88,7 @@ def check_typed(
         expression = compile_expression(source, variables=variables)
     except ExpressionError as error:
         return [ExpressionProblem(error.line or 1, error.column or 1, error.message)]
-    workflow = _workflow(
-        canonical_bytes(facts),
-        canonical_bytes(payload_schema),
-        canonical_bytes(input_schema),
-        None if lists is None else tuple(sorted(lists)),
-    )
+    workflow = _workflow(facts, payload_schema, input_schema, None if lists is None else tuple(sorted(lists)))
     try:
         program = workflow.environment(variables).compile(source)
     except RuntimeError as error:
@@ -98,9 +102,24 @@ def check_typed(
     return problems
 
 
-@lru_cache(maxsize=64)
-def _workflow(facts: bytes, payload_schema: bytes, input_schema: bytes, lists: tuple[str, ...] | None) -> _Workflow:
-    return _Workflow(json.loads(facts), json.loads(payload_schema), json.loads(input_schema), lists)
+def _workflow(facts: Facts, payload_schema: Any, input_schema: Any, lists: tuple[str, ...] | None) -> _Workflow:
+    payload_text = _canonical(payload_schema)
+    key = canonical_bytes(facts), payload_text, canonical_bytes(input_schema), lists
+    known = _workflows.get(key)
+    if known is None:
+        known = _Workflow(facts, payload_schema, input_schema, lists)
+        _workflows.put(key, known, weight=len(payload_text) + _OWN_WEIGHT)
+    return known
+
+
+def _canonical(schema: Any) -> bytes:
+    """Return canonical JSON. A large schema is checked with many conditions in turn, so its text is kept."""
+    known = _texts.get(id(schema))
+    if known is not None and known[0] is schema:
+        return known[1]
+    text = canonical_bytes(schema)
+    _texts.put(id(schema), (schema, text), weight=len(text) + _OWN_WEIGHT)
+    return text
 
 
 def _type_of(kind: str) -> cel.Type:

@@ -40,6 +40,7 @@ from threada_site.kernel.errors.configuration import (
     PolicyDocumentInvalid,
     PolicyTestsFailed,
     ReplayReportRequired,
+    RulesTooExpensive,
     SecondPersonRequired,
     SecretOriginRefused,
     SecretReferenceNotAllowed,

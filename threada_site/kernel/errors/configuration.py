@@ -42,6 +42,13 @@ class EvaluatorFailed(ExecutionRefusal):
     advice = "Retry. If this lasts, ask the operator of the instance to see the log."
 
 
+class RulesTooExpensive(ValidationRefusal):
+    reason_code = "rules_too_expensive"
+    status = 422
+    title = "Rules in force would cost too much to evaluate"
+    advice = "Limit the payload or the list, or simplify the rules listed in errors."
+
+
 class InUse(ValidationRefusal):
     reason_code = "in_use"
     status = 409
