@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
@@ -44,7 +45,9 @@ from threada_site.tenancy.models import PeopleGroup
 
 __all__ = ["WorkflowDocument", "WorkflowInForce"]
 
-_workflow_documents: Final = WeightedCache[uuid.UUID, WorkflowDocument](max_weight=1000)
+_workflow_documents: Final = WeightedCache[uuid.UUID, WorkflowDocument](max_weight=4 * 1024 * 1024)
+"""Weighted by bytes of JSON; a document takes about ten times as much memory."""
+_OWN_WEIGHT: Final = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ def workflow_document(version_id: uuid.UUID, *, ctx: ActingContext) -> WorkflowD
     if document is None:
         spec = WorkflowVersion.objects.values_list("spec", flat=True).get(tenant_id=ctx.tenant_id, id=version_id)
         document = workflow_from_spec(spec)
-        _workflow_documents.put(version_id, document)
+        _workflow_documents.put(version_id, document, weight=len(json.dumps(spec)) + _OWN_WEIGHT)
     return document
 
 

@@ -19,9 +19,12 @@ from policies.documents.schema_graph import SchemaGraph
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
 from threada_site.kernel.json import strict as interop
 from threada_site.kernel.json.pointers import pointer_to
+from threada_site.kernel.weighted_cache import WeightedCache
 
 MAX_ERRORS: Final = 50
-MAX_SCHEMA_BYTES: Final = 256 * 1024
+MAX_SCHEMA_BYTES: Final = 1024 * 1024
+MAX_EVALUATIONS: Final = 10_000_000
+"""Bound on evaluations of subschemas for one payload. The engine cannot be interrupted and takes 0.1 µs for each."""
 MIN_VALUE_DEPTH: Final = 8
 
 _DEFAULT_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -30,8 +33,11 @@ _DRAFTS: Final[dict[str, type[jsonschema_rs.Validator]]] = {
     "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
     "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
 }
-_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=1024 * 1024)
-_CACHED_SCHEMAS: Final = 256
+_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=64 * 1024)
+"""Patterns match in linear time, but take longer for each character the larger they are: here at most 4 µs."""
+_MOST_KEPT: Final = 4 * 1024 * 1024
+"""Bytes of schemas whose compiled form is kept. It takes about 15 times as much memory."""
+_OWN_WEIGHT: Final = 1_000
 _MAX_DETAIL: Final = 300
 _MAX_SEARCH: Final = 20_000
 
@@ -62,8 +68,19 @@ def validate(schema: Any, payload: Any, *, pointer: str = "/payload", assert_for
 
 
 def payload_schema(schema: Any, *, assert_format: bool = False) -> PayloadSchema:
-    """Return the compiled schema, cached per process. Raises `DocumentInvalid` for an invalid schema."""
-    return _compiled(json.dumps(schema, sort_keys=True, separators=(",", ":")), assert_format=assert_format)
+    """Return the compiled schema, cached per process. Raises `DocumentInvalid` for an invalid schema.
+
+    `schema` must not change afterwards: the next call with the same object does not read it again.
+    """
+    known = _by_identity.get((id(schema), assert_format))
+    if known is not None and known[0] is schema:
+        return known[1]
+    text = json.dumps(schema, sort_keys=True, separators=(",", ":"))
+    compiled = _by_text.get((text, assert_format)) or PayloadSchema(json.loads(text), assert_format=assert_format)
+    weight = len(text) + _OWN_WEIGHT
+    _by_text.put((text, assert_format), compiled, weight=weight)
+    _by_identity.put((id(schema), assert_format), (schema, compiled), weight=weight)
+    return compiled
 
 
 class PayloadSchema:
@@ -83,13 +100,20 @@ class PayloadSchema:
     def errors(self, payload: Any, *, pointer: str = "/payload") -> list[FieldError]:
         """Return the errors of `payload`, as `validate` does. `payload` is I-JSON (`kernel.interop`)."""
         deepest = len(self._evaluations) - 1
-        if deepest < interop.MAX_DEPTH and _depth_and_size(payload)[0] > deepest:
+        depth, size = _depth_and_size(payload)
+        if deepest < interop.MAX_DEPTH and depth > deepest:
             detail = f"This schema accepts values nested at most {deepest} levels deep. Flatten the value."
             return [FieldError(pointer, detail, "too_deep")]
+        evaluations = size * self._evaluations[min(depth, deepest)]
+        if evaluations > MAX_EVALUATIONS:
+            detail = (
+                f"Checking this value could take {evaluations:,} evaluations of its schema; {MAX_EVALUATIONS:,} are "
+                "allowed. Send fewer values, or have fewer alternatives in the schema."
+            )
+            return [FieldError(pointer, detail, "too_large")]
         if self._validator.is_valid(payload):
             return []
-        depth, size = _depth_and_size(payload)
-        if size * self._evaluations[min(depth, deepest)] > _MAX_SEARCH:
+        if evaluations > _MAX_SEARCH:
             return self._first_error(payload, pointer)
         return _distinct(self._validator.iter_errors(payload), pointer)
 
@@ -108,9 +132,9 @@ class PayloadSchema:
         return []
 
 
-@functools.lru_cache(maxsize=_CACHED_SCHEMAS)
-def _compiled(text: str, *, assert_format: bool) -> PayloadSchema:
-    return PayloadSchema(json.loads(text), assert_format=assert_format)
+_by_text: Final = WeightedCache[tuple[str, bool], PayloadSchema](max_weight=_MOST_KEPT)
+_by_identity: Final = WeightedCache[tuple[int, bool], tuple[Any, PayloadSchema]](max_weight=_MOST_KEPT)
+"""The schema is part of the entry, so that its identity is not used for another object."""
 
 
 def _schema_errors(schema: Any) -> list[FieldError]:
@@ -122,7 +146,7 @@ def _schema_errors(schema: Any) -> list[FieldError]:
     except JsonNotInteroperable as error:
         return [FieldError("", error.detail, error.reason_code)]
     if len(json.dumps(schema, ensure_ascii=False).encode()) > MAX_SCHEMA_BYTES:
-        return [FieldError("", f"A payload schema has at most {MAX_SCHEMA_BYTES // 1024} KB.", "too_large")]
+        return [FieldError("", f"A payload schema has at most {MAX_SCHEMA_BYTES // 1024:,} KB.", "too_large")]
     draft = _draft(schema)
     if draft not in _DRAFTS:
         named = " or ".join(_DRAFTS)
@@ -152,7 +176,10 @@ def _build_errors(schema: dict[str, Any]) -> list[FieldError]:
     except jsonschema_rs.ValidationError as error:
         detail = error.message
         if error.kind.name == "format":
-            detail = "This is not a linear-time regular expression. Remove look-around and back-references."
+            detail = (
+                "This is not a linear-time regular expression, or it is too large. Remove look-around, back-references "
+                "and large repetitions."
+            )
         return [FieldError(pointer_to("", *error.instance_path), detail[:_MAX_DETAIL], error.kind.name)]
     return []
 

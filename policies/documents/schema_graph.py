@@ -16,8 +16,13 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
 from threada_site.kernel.json.strict import MAX_DEPTH
 
-MAX_SCHEMAS: Final = 5_000
-MAX_EVALUATIONS: Final = 1_000
+MAX_SCHEMAS: Final = 20_000
+MIN_EVALUATIONS: Final = 1_000
+"""Number of evaluations on one path into a value that every schema may cause. Larger schemas may cause more."""
+_EVALUATIONS_PER_SCHEMA: Final = 4
+_SCALAR_COMPARISON: Final = 0.2
+_COMPARISON: Final = 3
+"""Cost in evaluations. The engine compares a value with each one of an `enum`, unless all are texts or all numbers."""
 
 _IN_PLACE_ONE: Final = ("not", "if", "then", "else")
 _IN_PLACE_LIST: Final = ("allOf", "anyOf", "oneOf")
@@ -43,6 +48,7 @@ class _Children:
 class _Schema:
     """One (sub)schema: schemas that apply to the same value, and schemas that apply to its children."""
 
+    comparisons: int = 0
     in_place: list[str] = field(default_factory=list)
     properties: _Children = field(default_factory=_Children)
     items: _Children = field(default_factory=_Children)
@@ -72,9 +78,9 @@ class SchemaGraph:
     def evaluations(self) -> tuple[int, ...]:
         """Return the maximum number of evaluations on one path into a value, by nesting depth (0 for a scalar).
 
-        The sequence ends before the number exceeds 1,000; deeper values must not be checked. If references do not
-        multiply, it ends at depth 64, the maximum of any value. Raises `graphlib.CycleError` if a schema refers to
-        itself without descending into the value.
+        The sequence ends before the number exceeds `most_evaluations`; deeper values must not be checked. If
+        references do not multiply, it ends at depth 64, the maximum of any value. Raises `graphlib.CycleError` if a
+        schema refers to itself without descending into the value.
         """
         order = list(
             graphlib.TopologicalSorter(
@@ -82,22 +88,29 @@ class SchemaGraph:
             ).static_order()
         )
         costs: dict[str, int] = {}
+        most = self.most_evaluations
         found: list[int] = []
         for depth in range(MAX_DEPTH + 1):
             below, costs = costs, {}
             for place in order:
                 schema = self._schemas[place]
-                cost = 1 + sum(costs[other] for other in schema.in_place)
+                cost = 1 + schema.comparisons + sum(costs[other] for other in schema.in_place)
                 if depth:
                     cost += max(schema.properties.cost(below), schema.items.cost(below))
-                costs[place] = min(cost, MAX_EVALUATIONS + 1)
-            if costs[""] > MAX_EVALUATIONS:
+                costs[place] = min(cost, most + 1)
+            if costs[""] > most:
                 break
             if costs == below:
                 found.extend([costs[""]] * (MAX_DEPTH + 1 - depth))
                 break
             found.append(costs[""])
         return tuple(found)
+
+    @property
+    def most_evaluations(self) -> int:
+        """Limit of the number of evaluations on one path into a value."""
+        size = sum(1 + schema.comparisons for schema in self._schemas.values())
+        return max(MIN_EVALUATIONS, _EVALUATIONS_PER_SCHEMA * size)
 
     def _add_error(self, place: str, detail: str, code: str = "invalid") -> None:
         self.errors.append(FieldError(place, detail, code))
@@ -109,7 +122,7 @@ class SchemaGraph:
         for keyword in ("$id", "$schema"):
             if place and keyword in schema:
                 self._add_error(pointer_to(place, keyword), f"{keyword} is only allowed at the top of the schema.")
-        found = _Schema()
+        found = _Schema(_comparisons(schema.get("enum")))
         if isinstance(schema.get("$ref"), str):
             found.in_place.extend(self._reference(pointer_to(place, "$ref"), schema["$ref"]))
         found.in_place.extend(self._ones(place, schema, _IN_PLACE_ONE))
@@ -169,3 +182,11 @@ class SchemaGraph:
                 self._add_error(place, f"{reference[:100]!r} points at nothing in this schema.", "reference_not_found")
                 return
         yield self._visit(canonical, schema)
+
+
+def _comparisons(choices: Any) -> int:
+    """Return the cost of `enum` in evaluations."""
+    if not isinstance(choices, list) or any({*map(type, choices)} <= kinds for kinds in ({str}, {int, float})):
+        return 0
+    is_nested = any(isinstance(choice, list | dict) for choice in choices)
+    return int(len(choices) * (_COMPARISON if is_nested else _SCALAR_COMPARISON))

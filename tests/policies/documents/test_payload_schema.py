@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import socket
 import threading
 import time
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from policies.documents.payload_schema import MAX_ERRORS, check_schema, payload_schema, validate
+from tests.policies.documents.webhook_schema import webhook_payload, webhook_schema
 from threada_site.kernel.errors import DocumentInvalid
 
 PAYMENT = {
@@ -171,8 +173,8 @@ def test_equal_schemas_are_compiled_once() -> None:
         ({"$defs": {"a": {"$id": "https://example.com/a"}}}, "/$defs/a/$id", "invalid"),
         ({"const": float("nan")}, "", "json_not_interoperable"),
         ({"const": 2**60}, "", "json_not_interoperable"),
-        ({"description": "x" * 300_000}, "", "too_large"),
-        ({"properties": {f"p{index}": {} for index in range(6_000)}}, "", "too_large"),
+        ({"description": "x" * 1_100_000}, "", "too_large"),
+        ({"properties": {f"p{index}": {} for index in range(25_000)}}, "", "too_large"),
     ],
 )
 def test_an_invalid_schema_is_reported_with_its_pointer(schema: Any, pointer: str, code: str) -> None:
@@ -265,6 +267,91 @@ def test_a_large_invalid_payload_has_bounded_cost() -> None:
         assert len(field_errors) == 1
         assert seconds < 1
         assert peak < 20_000_000
+
+
+def test_a_large_schema_is_accepted_and_compiled_once() -> None:
+    schema = webhook_schema(events=210, definitions=130, fields=31)
+    assert len(json.dumps(schema)) > 630_000
+    assert check_schema(schema) == []
+    compiled = payload_schema(schema)
+    assert payload_schema(schema) is compiled
+    assert payload_schema(json.loads(json.dumps(schema))) is compiled
+    payload = webhook_payload(7, definitions=130, fields=31)
+    assert validate(schema, payload) == []
+    assert validate(schema, {**payload, "event": "none"}) != []
+    started = time.process_time()
+    for _ in range(100):
+        assert validate(schema, payload) == []
+    assert time.process_time() - started < 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "payload"),
+    [
+        ({"items": {"enum": [{"a": number} for number in range(10_000)]}}, [{"a": 9_999}] * 20_000),
+        ({"items": {"enum": [*range(5_000), *map(str, range(5_000))]}}, ["4999"] * 20_000),
+        ({"items": {"anyOf": [{"properties": {"a": {"const": n}}} for n in range(400)]}}, [{"a": 999}] * 30_000),
+        ({"items": {"contains": {"anyOf": [{"const": n} for n in range(400)]}}}, [[-1] * 100] * 1_000),
+        (
+            {
+                "$defs": {f"d{n}": {"allOf": [{"$ref": f"#/$defs/d{n + 1}"}] * 2} for n in range(7)} | {"d7": {}},
+                "items": {"$ref": "#/$defs/d0"},
+            },
+            list(range(100_000)),
+        ),
+    ],
+    ids=["objects", "mixed", "alternatives", "contains", "references"],
+)
+def test_a_payload_that_would_take_too_long_is_refused_before_it_is_checked(schema: Any, payload: Any) -> None:
+    payload_schema(schema)
+    started = time.process_time()
+    (error,) = validate(schema, payload)
+    assert time.process_time() - started < 1
+    assert (error.pointer, error.code) == ("/payload", "too_large")
+    assert "evaluations of its schema" in error.detail
+
+
+@pytest.mark.parametrize(
+    "items",
+    [list(range(130_000)), [{"a": number} for number in range(30_000)], [[1] * 20 + [n] for n in range(5_000)]],
+    ids=["numbers", "objects", "lists"],
+)
+def test_unique_items_are_checked_in_linear_time(items: list[Any]) -> None:
+    """The engine uses hashes: pairs would be billions of comparisons."""
+    started = time.process_time()
+    assert validate({"uniqueItems": True}, items) == []
+    assert named({"uniqueItems": True}, [*items, items[0]])[0][1] in ("uniqueItems", "too_large")
+    assert time.process_time() - started < 2
+
+
+def test_compiled_schemas_are_kept_within_a_bound() -> None:
+    from policies.documents import payload_schema as module
+
+    for number in range(12):
+        payload_schema({"description": "x" * 500_000, "title": str(number)})
+    assert module._by_text.weight <= module._MOST_KEPT
+    assert module._by_identity.weight <= module._MOST_KEPT
+    assert len(module._by_text._entries) < 12
+
+
+@pytest.mark.parametrize("pattern", ["^[ab]*a[ab]{2000}$", r"^\w{1,500}$", "^(a{1,100}b?){1,100}$"])
+def test_patterns_that_are_slow_on_long_texts_are_refused(pattern: str) -> None:
+    assert [entry.pointer for entry in check_schema({"pattern": pattern})] == ["/pattern"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$",
+        r"^[A-Za-z0-9._%+-]{1,64}@[A-Za-z0-9.-]{1,255}\.[A-Za-z]{2,63}$",
+        "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$",
+        r"^\w{1,64}$",
+        "^[a-z0-9-]{1,255}$",
+        "^[0-9a-f]{128}$",
+    ],
+)
+def test_common_patterns_are_accepted(pattern: str) -> None:
+    assert check_schema({"pattern": pattern}) == []
 
 
 def test_deep_payloads_of_recursive_schemas_do_not_crash() -> None:
