@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from django.conf import settings
+
+from threada_site.api.document_bodies import takes_document
 
 UNDECLARED: Final = "threada.length_undeclared"
 
@@ -22,8 +24,14 @@ def reading_undeclared(application: Application) -> Application:
     def wrapped(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         is_undeclared = not environ.get("CONTENT_LENGTH") or "HTTP_TRANSFER_ENCODING" in environ
         if is_undeclared and environ.get("wsgi.input_terminated") and environ["REQUEST_METHOD"] not in ("GET", "HEAD"):
-            environ["CONTENT_LENGTH"] = str(settings.THREADA_MAX_BODY_BYTES + 1)
+            environ["CONTENT_LENGTH"] = str(body_limit(environ) + 1)
             environ[UNDECLARED] = True
         return application(environ, start_response)
 
     return wrapped
+
+
+def body_limit(environ: Mapping[str, Any]) -> int:
+    """Return the largest size of the body of this request in bytes."""
+    limit: int = settings.THREADA_MAX_BODY_BYTES
+    return max(limit, settings.THREADA_MAX_DOCUMENT_BYTES) if takes_document(environ) else limit

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import IO, Any
 
-from django.conf import settings
 from rest_framework.parsers import BaseParser
 
-from threada_site.api.bodies import UNDECLARED
+from threada_site.api.bodies import UNDECLARED, body_limit
 from threada_site.kernel.errors import PayloadTooLarge
 from threada_site.kernel.json.strict import parse_json
 
 
 class StrictJSONParser(BaseParser):
-    """Strict JSON parser that reads at most THREADA_MAX_BODY_BYTES from the connection."""
+    """Strict JSON parser that reads at most `body_limit` bytes from the connection."""
 
     media_type = "application/json"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
-        limit = settings.THREADA_MAX_BODY_BYTES
         request = (parser_context or {}).get("request")
         meta = request.META if request is not None else {}
+        limit = body_limit(meta)
         declared = "" if UNDECLARED in meta else meta.get("CONTENT_LENGTH", "")
         if declared.isdigit() and int(declared) > limit:
             raise PayloadTooLarge(f"The body has {declared} bytes; {limit} are allowed.")

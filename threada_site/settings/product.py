@@ -26,6 +26,10 @@ THREADA_DELIVERY_DIR = Path(text("THREADA_DELIVERY_DIR") or DATA_DIR / "deliveri
 THREADA_DELIVERY_TRIES = number("THREADA_DELIVERY_TRIES", 12)
 # Largest request body, in bytes. A workflow limits its payloads (default 256 KB).
 THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
+# Largest body of a request that carries a document, in bytes: a workflow, a policy, an integration. Also the limit of
+# Django for forms, of which the console's editors send documents.
+THREADA_MAX_DOCUMENT_BYTES = number("THREADA_MAX_DOCUMENT_BYTES", 4_194_304)
+DATA_UPLOAD_MAX_MEMORY_SIZE = max(THREADA_MAX_BODY_BYTES, THREADA_MAX_DOCUMENT_BYTES)
 # Requests per second of one credential, of one account in the console and of one tenant, and failed authentications per
 # second of one address; 0: no limit, `off`: none at all. A bucket holds the requests of so many seconds.
 _rate_limits = {"credential": 100, "account": 20, "tenant": 200, "address": 10}

@@ -96,13 +96,22 @@ def declared_size(headers: Any) -> int | None:
     return int(length) if length.isascii() and length.isdigit() else 0
 
 
-async def read_body(proto: Any, *, size: int | None, reading: Reading, budget: BodyBudget, limits: Limits) -> bytes:
-    """Return the whole body. `size`: declared size, None for a chunked body.
+async def read_body(
+    proto: Any,
+    *,
+    size: int | None,
+    reading: Reading,
+    budget: BodyBudget,
+    limits: Limits,
+    is_document: bool = False,
+) -> bytes:
+    """Return the whole body. `size`: declared size, None for a chunked body. `is_document`: it may be larger.
 
     Raise `PayloadTooLarge`, `RequestTimeout`, `ServerBusy`, or `ClientIsGoneError` for a body that ends too early.
     """
-    if size is not None and size > limits.body_bytes:
-        raise PayloadTooLarge(f"The body has {size} bytes; {limits.body_bytes} are allowed.")
+    most = max(limits.body_bytes, limits.document_bytes) if is_document else limits.body_bytes
+    if size is not None and size > most:
+        raise PayloadTooLarge(f"The body has {size} bytes; {most} are allowed.")
     task = cast("asyncio.Task[None]", asyncio.current_task())
     reading.cancel = task.cancel
     budget.begin(reading)
@@ -112,7 +121,7 @@ async def read_body(proto: Any, *, size: int | None, reading: Reading, budget: B
                 body: bytes = await _whole(proto)
             budget.add(reading, len(body))
         else:
-            body = await _in_pieces(proto, reading=reading, budget=budget, limits=limits)
+            body = await _in_pieces(proto, most=most, reading=reading, budget=budget, limits=limits)
     except TimeoutError:
         raise RequestTimeout from None
     except asyncio.CancelledError:
@@ -134,7 +143,7 @@ async def _whole(proto: Any) -> bytes:
         raise ClientIsGoneError from None
 
 
-async def _in_pieces(proto: Any, *, reading: Reading, budget: BodyBudget, limits: Limits) -> bytes:
+async def _in_pieces(proto: Any, *, most: int, reading: Reading, budget: BodyBudget, limits: Limits) -> bytes:
     loop = asyncio.get_running_loop()
     began = loop.time()
     body = bytearray()
@@ -142,8 +151,8 @@ async def _in_pieces(proto: Any, *, reading: Reading, budget: BodyBudget, limits
         async for piece in _pieces(proto):
             body += piece
             budget.add(reading, len(piece))
-            if len(body) > limits.body_bytes:
-                raise PayloadTooLarge(f"The body has more than the {limits.body_bytes} bytes allowed.")
+            if len(body) > most:
+                raise PayloadTooLarge(f"The body has more than the {most} bytes allowed.")
             deadline.reschedule(began + limits.body_deadline(len(body)))
     return bytes(body)
 

@@ -45,6 +45,7 @@ type RefusalPage = Callable[[ThreadaError, Any], tuple[int, Headers, bytes] | No
 class Guard:
     """RSGI application of one process. `answers_unread`: True for requests to refuse without reading their body.
 
+    `takes_document`: True for requests whose body may have `document_bytes`.
     `password_precedence`: not None for requests that hash passwords, which run on threads of their own.
     `refusal_page`: page in place of the problem document for people, or None. `closing`: file that the main process
     creates when this process has to end its connections.
@@ -59,6 +60,7 @@ class Guard:
         spool_folder: Path,
         closing: Path,
         answers_unread: Predicate | None = None,
+        takes_document: Predicate | None = None,
         password_precedence: PasswordPrecedence | None = None,
         refusal_page: RefusalPage | None = None,
     ) -> None:
@@ -69,6 +71,7 @@ class Guard:
         self._responder = Responder(application, limits=limits, spool=self._spool)
         self._budget = BodyBudget(limits.held_body_bytes)
         self._answers_unread = answers_unread or (lambda _environ: False)
+        self._takes_document = takes_document or (lambda _environ: False)
         self._password_precedence = password_precedence or (lambda _environ: None)
         self._refusal_page = refusal_page or (lambda _error, _headers: None)
         self._in_progress: Counter[str] = Counter()
@@ -95,14 +98,15 @@ class Guard:
                 raise TooManyConnections(headers={"Retry-After": "1"})
             environ = wsgi_environ(scope, client, keeps_forwarded=self._keeps_forwarded(host))
             size = declared_size(headers)
+            is_document = self._takes_document(environ)
             unread = None
             if size == 0:
                 environ["wsgi.input"] = io.BytesIO()
             elif environ["REQUEST_METHOD"] in ("GET", "HEAD") or self._answers_unread(environ):
-                unread = UnreadBody(lambda: self._body(proto, size, reading), self._loop)
+                unread = UnreadBody(lambda: self._body(proto, size, reading, is_document=is_document), self._loop)
                 environ["wsgi.input"] = unread
             else:
-                environ["wsgi.input"] = io.BytesIO(await self._body(proto, size, reading))
+                environ["wsgi.input"] = io.BytesIO(await self._body(proto, size, reading, is_document=is_document))
             held = await self._run(proto, environ, client, headers, peer=peer, closes=closes)
         except ClientIsGoneError:
             self._connections.cut(peer)
@@ -118,9 +122,16 @@ class Guard:
                 del self._in_progress[client.key]
             self._connections.end(peer, size=held)
 
-    async def _body(self, proto: Any, size: int | None, reading: Reading) -> bytes:
+    async def _body(self, proto: Any, size: int | None, reading: Reading, *, is_document: bool) -> bytes:
         try:
-            return await read_body(proto, size=size, reading=reading, budget=self._budget, limits=self._limits)
+            return await read_body(
+                proto,
+                size=size,
+                reading=reading,
+                budget=self._budget,
+                limits=self._limits,
+                is_document=is_document,
+            )
         except ServerBusy:
             if self._is_closing:
                 raise InstanceStopping from None

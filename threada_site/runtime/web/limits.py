@@ -27,6 +27,7 @@ class Limits:
     requests_per_connection: int = 10_000
     waiting_requests: int = 1_000
     body_bytes: int = 1_048_576
+    document_bytes: int = 4_194_304
     held_body_bytes: int = 64 * _MB
     held_response_bytes: int = 64 * _MB
     spool_bytes: int = 1_024 * _MB
@@ -53,6 +54,7 @@ class Limits:
             ),
             waiting_requests=_positive("THREADA_WAITING_REQUESTS", number("THREADA_WAITING_REQUESTS", 1_000)),
             body_bytes=number("THREADA_MAX_BODY_BYTES", 1_048_576),
+            document_bytes=number("THREADA_MAX_DOCUMENT_BYTES", 4_194_304),
             held_body_bytes=_MB * _positive("THREADA_HELD_BODY_MB", number("THREADA_HELD_BODY_MB", 64)),
             held_response_bytes=_MB * _positive("THREADA_HELD_RESPONSE_MB", number("THREADA_HELD_RESPONSE_MB", 64)),
             spool_bytes=_MB * _positive("THREADA_SPOOL_MB", number("THREADA_SPOOL_MB", 1_024)),

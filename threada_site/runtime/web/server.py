@@ -124,6 +124,7 @@ def _guard(target: str, *, port: int, limits: Limits, folder: Path) -> Guard:
         spool_folder=own,
         closing=folder / "closing",
         answers_unread=getattr(loaded, "answers_unread", None),
+        takes_document=getattr(loaded, "takes_document", None),
         password_precedence=getattr(loaded, "password_precedence", None),
         refusal_page=getattr(loaded, "refusal_page", None),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from threada_site.kernel import tokens
+from threada_site.api.document_bodies import names_token
 from workitems.executions.callbacks import is_callback_id
 
 _CALLBACKS: Final = "/callbacks/"
@@ -18,5 +18,4 @@ def answers_unread(environ: dict[str, Any]) -> bool:
         return not is_callback_id(path.removeprefix(_CALLBACKS))
     if path.startswith(_CONSOLE):
         return False
-    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return scheme.lower() != "bearer" or not tokens.is_well_formed(token.strip())
+    return not names_token(environ)

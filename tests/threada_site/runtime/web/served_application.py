@@ -29,3 +29,7 @@ def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[
 
 def answers_unread(environ: dict[str, Any]) -> bool:
     return environ["PATH_INFO"] == "/refused"
+
+
+def takes_document(environ: dict[str, Any]) -> bool:
+    return environ["PATH_INFO"] == "/documents"

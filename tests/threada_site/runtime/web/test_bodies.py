@@ -16,7 +16,14 @@ from threada_site.runtime.web.refusals import ClientIsGoneError
 KB = 1024
 
 
-def read(protocol: Protocol, size: int | None, *, budget: BodyBudget | None = None, **limits: Any) -> bytes:
+def read(
+    protocol: Protocol,
+    size: int | None,
+    *,
+    budget: BodyBudget | None = None,
+    is_document: bool = False,
+    **limits: Any,
+) -> bytes:
     return asyncio.run(
         read_body(
             protocol,
@@ -24,6 +31,7 @@ def read(protocol: Protocol, size: int | None, *, budget: BodyBudget | None = No
             reading=Reading("client"),
             budget=budget or BodyBudget(10 * KB * KB),
             limits=Limits(**limits),
+            is_document=is_document,
         )
     )
 
@@ -66,6 +74,15 @@ def test_body_that_is_shorter_than_declared_is_refused() -> None:
 def test_body_beyond_the_limit_is_refused(size: int | None) -> None:
     with pytest.raises(PayloadTooLarge):
         read(Protocol([b"a" * 500] * 5), size, body_bytes=2_000)
+
+
+@pytest.mark.parametrize("size", [2_500, None])
+def test_document_may_be_larger_than_other_bodies(size: int | None) -> None:
+    limits = {"body_bytes": 1_000, "document_bytes": 2_500}
+    assert len(read(Protocol([b"a" * 500] * 5), size, is_document=True, **limits)) == 2_500
+    with pytest.raises(PayloadTooLarge):
+        read(Protocol([b"a" * 500] * 6), size and 3_000, is_document=True, **limits)
+    assert len(read(Protocol([b"a" * 500] * 5), size, is_document=True, body_bytes=5_000, document_bytes=1)) == 2_500
 
 
 @pytest.mark.parametrize("size", [40, 40 * KB, None])

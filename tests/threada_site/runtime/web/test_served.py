@@ -24,6 +24,7 @@ LIMITS = {
     "THREADA_CONNECTIONS_PER_ADDRESS": "6",
     "THREADA_REQUESTS_PER_CONNECTION": "5",
     "THREADA_MAX_BODY_BYTES": "100000",
+    "THREADA_MAX_DOCUMENT_BYTES": "300000",
     "THREADA_SPOOL_MB": "40",
 }
 
@@ -150,6 +151,12 @@ def test_body_that_is_cut_off_never_reaches_the_application(web: Web, rest: byte
         client.shutdown(socket.SHUT_WR)
         assert answer(client)[0] in (0, 400)
     assert web.runs() == before + 1
+
+
+def test_document_may_be_larger_than_other_bodies(web: Web) -> None:
+    head = post("/documents", "Content-Length: 300000", "Connection: close")
+    assert web.exchange(head + b"a" * 300_000)[2].split()[:3] == [b"POST", b"/documents", b"300000"]
+    assert web.exchange(post("/documents", "Content-Length: 300001"))[0] == 413
 
 
 def test_body_that_is_too_large_is_refused(web: Web) -> None:
