@@ -15,7 +15,9 @@ from policies.documents.workflow import parse_workflow
 from policies.drafts.edit import draft_policy_version
 from policies.language.cost import PayloadLimits, costs_by_workflow
 from policies.publication.publish import upsert_policy
+from tests.client import Api
 from tests.policies.rulebooks import PAYMENT_RUN, TENANT, asking, put_in_force, rule, spec
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.cel import expression, sizes
 from threada_site.kernel.context import ActingContext
@@ -132,3 +134,18 @@ def test_one_megabyte_payloads_of_unknown_shape_are_fine_for_ordinary_rules() ->
 def test_sizes_of_lists_are_those_of_the_kernel() -> None:
     assert sizes.LIST_TEXT_BYTES == MAX_ITEM_LENGTH * 4
     assert expression._MOST_LISTED == MAX_ITEMS
+
+
+def test_a_simulation_of_an_expensive_draft_names_the_rule(admin: Api, ctx: ActingContext) -> None:
+    """The draft was accepted before the policy was bound: no workflow limited its payload."""
+    with unit_of_work(ctx.tenant_id):
+        put_workflow(ctx, most=None)
+    slow = rule("slow", "deny", f"item.payload.xs.all(x, {' && '.join(['item.payload.xs == item.payload.xs'] * 80)})")
+    drafted = admin.post("/policies", {"policy_id": "hostile", "document": spec(slow, YES)})
+    assert drafted.status_code == 201, drafted.content
+    with unit_of_work(ctx.tenant_id):
+        upsert_overlay("hostile", PAYMENT_RUN, ctx=ctx)
+    facts = {"item": {"workflow": "payment_run", "payload": {"xs": list(range(1000))}}}
+    answer = admin.post("/policies/hostile/versions/1/simulate", {"facts": facts})
+    assert (answer.json()["outcome"], answer.json()["reason_codes"]) == ("deny", ["policy_too_slow"])
+    assert "slow" in answer.content.decode()
