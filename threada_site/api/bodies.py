@@ -1,15 +1,20 @@
-"""Bodies without a declared length: chunked ones, and those of HTTP/2."""
+"""Sizes of bodies: those without a declared length, and documents, which may be larger than others."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from django.conf import settings
 
-from threada_site.api.document_bodies import takes_document
+from threada_site.kernel import tokens
 
 UNDECLARED: Final = "threada.length_undeclared"
+
+_OF_API: Final = re.compile(r"/(workflows|policies)(/[^/]+/versions)?|/integrations(/[^/]+)?")
+_OF_CONSOLE: Final = re.compile(r"/console/(policies|integrations)/.+")
+_SESSION_COOKIE: Final = "threada_session="
 
 type Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
 
@@ -35,3 +40,20 @@ def body_limit(environ: Mapping[str, Any]) -> int:
     """Return the largest size of the body of this request in bytes."""
     limit: int = settings.THREADA_MAX_BODY_BYTES
     return max(limit, settings.THREADA_MAX_DOCUMENT_BYTES) if takes_document(environ) else limit
+
+
+def takes_document(environ: Mapping[str, Any]) -> bool:
+    """Return True for a request that may carry a document and names a session or a well-formed token.
+
+    Nothing is verified here: a sender who invents a credential is refused, and the memory for bodies is limited anyway.
+    """
+    path = str(environ.get("PATH_INFO", ""))
+    if _OF_CONSOLE.fullmatch(path):
+        return _SESSION_COOKIE in environ.get("HTTP_COOKIE", "")
+    return _OF_API.fullmatch(path) is not None and names_token(environ)
+
+
+def names_token(environ: Mapping[str, Any]) -> bool:
+    """Return True if the request names a well-formed bearer token."""
+    scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
+    return scheme.lower() == "bearer" and tokens.is_well_formed(token.strip())

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from threada_site.api.bodies import body_limit
-from threada_site.api.document_bodies import takes_document
+from threada_site.api.bodies import body_limit, takes_document
 from threada_site.kernel import tokens
 
 TOKEN = {"HTTP_AUTHORIZATION": f"Bearer {tokens.new_token()}"}

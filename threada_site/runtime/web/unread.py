@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from threada_site.api.document_bodies import names_token
+from threada_site.api.bodies import names_token
 from workitems.executions.callbacks import is_callback_id
 
 _CALLBACKS: Final = "/callbacks/"
