@@ -15,7 +15,7 @@ from threada_site.runtime.web.waiting import Job, Threads
 
 COUNT: Final = 2
 LONGEST_WAIT_S: Final = 0.2
-PAUSE_S: Final = 0.5
+PAUSE_S: Final = 1.0
 """Time for which further requests of a client are refused without a thread, after one that had to wait."""
 _MOST_WAITING_OF_ONE: Final = 8
 _MOST_PAUSED: Final = 4_096

@@ -35,6 +35,9 @@ from threada_site.runtime.web.listening import BACKLOG, listening_socket, raise_
 SECONDS_TO_END: Final = 10
 """Time for requests in progress when connections are closed."""
 _LARGEST_HEAD: Final = 64 * 1024
+_SWITCH_S: Final = 0.001
+"""Time for which one thread keeps the interpreter. A request takes it back after each statement, so that with Python's
+5 ms a create waits that long many times while another thread computes."""
 _HEADROOM: Final = 1_000
 """Connections accepted beyond the limit, so that those beyond it are closed instead of waiting in the kernel."""
 
@@ -114,6 +117,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _guard(target: str, *, port: int, limits: Limits, folder: Path) -> Guard:
     """Return the application of a web process, which calls this after the fork."""
+    sys.setswitchinterval(_SWITCH_S)
     module, _, name = target.partition(":")
     loaded = importlib.import_module(module)
     own = Path(tempfile.mkdtemp(prefix="responses-", dir=folder))
