@@ -118,11 +118,12 @@ class Server:
 
     def web_processes(self) -> list[psutil.Process]:
         """Return the web server's processes, including its workers."""
-        return [
-            process
-            for process in psutil.Process(self.process.pid).children(recursive=True)
-            if "threada_site.runtime.web.server" in process.cmdline()
-        ]
+        found = []
+        for process in psutil.Process(self.process.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):  # ended, or not waited for yet
+                if "threada_site.runtime.web.server" in process.cmdline():
+                    found.append(process)
+        return found
 
     def web_memory(self) -> int:
         """Return the private memory of the web processes in bytes."""
