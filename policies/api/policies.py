@@ -8,9 +8,10 @@ from rest_framework.response import Response
 
 from policies import selectors
 from policies.api.filters import PolicyVersionFilters
+from policies.api.one_at_a_time import EVALUATOR_REFUSALS, one_at_a_time
 from policies.api.resources.policies import POLICY, POLICY_VERSION, PUBLISHED_VERSION, VALIDATION
 from policies.api.sent_policies import sent_emergency, sent_policy
-from policies.api.shapes import CREATE_POLICY, EVALUATOR_REFUSALS, PUBLISH_VERSION, SEND_DOCUMENT
+from policies.api.shapes import CREATE_POLICY, PUBLISH_VERSION, SEND_DOCUMENT
 from policies.drafts.edit import draft_policy_version, edit_draft
 from policies.drafts.validation import validate_policy
 from policies.locks import locked_policy_of, locked_version
@@ -59,6 +60,7 @@ class Policies(TenantView):
         reasons=(*_DOCUMENT_REFUSALS, "conflict", "quota_exceeded"),
         headers=("Location", "ETag"),
     )
+    @one_at_a_time
     @idempotent
     def post(self, request: Any) -> Response:
         """Send the policy as JSON in `document`, or as YAML text in `source`. `policy_id` is optional if the document
@@ -111,6 +113,7 @@ class PolicyVersions(TenantView):
         reasons=(*_DOCUMENT_REFUSALS, "quota_exceeded"),
         headers=("Location", "ETag"),
     )
+    @one_at_a_time
     @idempotent
     def post(self, request: Any, policy_id: str) -> Response:
         """If a draft or the version in force has the same contents, that version is returned (200)."""
@@ -146,6 +149,7 @@ class PolicyVersionDetail(TenantView):
         reasons=(*_DOCUMENT_REFUSALS, "version_not_draft", "precondition_required"),
         headers=("ETag",),
     )
+    @one_at_a_time
     def patch(self, request: Any, policy_id: str, version: str) -> Response:
         """Edit a draft. `If-Match` is required, to prevent lost updates."""
         sent = sent_policy(SEND_DOCUMENT.check(request.data))
@@ -167,6 +171,7 @@ class ValidatePolicyVersion(TenantView):
         answers={200: VALIDATION},
         reasons=("policy_document_invalid", *EVALUATOR_REFUSALS),
     )
+    @one_at_a_time
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Check the conditions against the payload schemas of the workflows in scope, and run the tests."""
@@ -200,6 +205,7 @@ class PublishPolicyVersion(TenantView):
         ),
         headers=("ETag",),
     )
+    @one_at_a_time
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Send `If-Match` to publish exactly what was read. The previous version is not retired: its open steps keep it

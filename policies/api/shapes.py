@@ -18,8 +18,6 @@ from policies.publication.rules import MAX_REASON, MIN_REASON
 from threada_site.api.shapes import SLUG, shape
 
 _INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "maxLength": 40}
-EVALUATOR_REFUSALS: Final = ("evaluator_busy", "evaluator_failed")
-"""Reason codes of endpoints that evaluate untried rules."""
 NAME: Final = {"type": "string", "maxLength": MAX_NAME}
 
 WORKFLOW_SPEC: Final[dict[str, Any]] = {

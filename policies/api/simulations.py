@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from policies import selectors
+from policies.api.one_at_a_time import EVALUATOR_REFUSALS, one_at_a_time
 from policies.api.resources.trials import SIMULATION
-from policies.api.shapes import EVALUATOR_REFUSALS
 from policies.api.trial_shapes import SIMULATE
 from policies.models import PolicyVersion
 from policies.replay.candidate import candidate_version
@@ -40,6 +40,7 @@ class SimulatePolicyVersion(TenantView):
             *EVALUATOR_REFUSALS,
         ),
     )
+    @one_at_a_time
     @idempotent
     def post(self, request: Any, policy_id: str, version: str) -> Response:
         """Evaluate like the live check, together with every other policy that applies, and store nothing.

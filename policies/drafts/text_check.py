@@ -9,11 +9,12 @@ from typing import Any, Final
 from policies.documents.policy import parse_policy
 from policies.drafts.edit import is_whole, policy_spec
 from policies.drafts.validation import validate_policy
+from policies.evaluator.runs import lock_evaluator
 from policies.language.rules import PolicyDocument
 from policies.models import Policy
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.documents.reader import Document, load_documents
-from threada_site.kernel.errors import DocumentInvalid, FieldError, ThreadaError
+from threada_site.kernel.errors import DocumentInvalid, EvaluatorBusy, FieldError, ThreadaError
 
 MOST_CHARACTERS: Final = 1_000_000
 
@@ -47,6 +48,10 @@ class TextCheck:
 
 def check_policy_text(text: str, *, policy: Policy | None, ctx: ActingContext) -> TextCheck:
     """Run all checks of drafting and publishing on `text`, as a document of `policy` or of a new policy."""
+    try:
+        lock_evaluator(ctx.tenant_id)
+    except EvaluatorBusy as error:
+        return TextCheck(errors=(_unplaced(error),))
     try:
         document = _only(text)
     except DocumentInvalid as error:

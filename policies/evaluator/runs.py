@@ -131,7 +131,7 @@ def evaluator_run(tenant_id: uuid.UUID, *, wait_ms: int = WAIT_MS, stopped: int 
 
     With `wait_ms=0` it does not wait for the other run. `stopped` is the number of kills in earlier runs of one job.
     """
-    _lock(tenant_id, wait_ms)
+    lock_evaluator(tenant_id, wait_ms=wait_ms)
     with unlocked_run(tenant_id, stopped=stopped) as run:
         yield run
 
@@ -151,7 +151,12 @@ def unlocked_run(tenant_id: uuid.UUID = NO_TENANT, *, stopped: int = 0) -> Itera
             pool.keep(tenant_id, run.session)
 
 
-def _lock(tenant_id: uuid.UUID, wait_ms: int) -> None:
+def lock_evaluator(tenant_id: uuid.UUID, *, wait_ms: int = WAIT_MS) -> None:
+    """Lock the evaluator of a tenant until the open transaction ends. Raises `EvaluatorBusy`.
+
+    Requests with untried rules do this before they read their body: parsing and checking rules costs as much as a
+    short evaluation. A transaction may lock it again.
+    """
     with connection.cursor() as cursor:
         cursor.execute(_TRY, [str(tenant_id)])
         if cursor.fetchone()[0]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -106,9 +106,15 @@ def compile_policy(document: PolicyDocument) -> CompiledPolicy:
         rules = tuple(rule for rule in document.rules if point in rule.at)
         looked_at[point] = tuple(rule.id for rule in rules)
         batches[point] = tuple(batches_of(rules, conditions))
-    read = [condition.lists for condition in conditions.values()]
-    lists = None if None in read else frozenset[str]().union(*filter(None, read))
-    return CompiledPolicy(document.rules, batches, looked_at, lists)
+    return CompiledPolicy(document.rules, batches, looked_at, _lists_read(conditions.values()))
+
+
+def outline_policy(document: PolicyDocument) -> CompiledPolicy:
+    """Return a policy for the evaluator, which compiles the batches itself: this process cannot evaluate it.
+
+    Raises `PolicyDocumentInvalid` if a condition does not compile.
+    """
+    return CompiledPolicy(document.rules, {}, {}, _lists_read(map(_compiled, document.rules)))
 
 
 def evaluate(
@@ -136,6 +142,11 @@ def denied(reason_code: str, *errors: RuleError) -> Verdict:
 def engine_failure(name: str) -> Verdict:
     """Return the verdict of an evaluation that raised an exception: an engine defect must deny. `name` is its type."""
     return denied("policy_error", RuleError("", "", f"The evaluation failed: {name}."))
+
+
+def _lists_read(conditions: Iterable[Expression]) -> frozenset[str] | None:
+    read = [condition.lists for condition in conditions]
+    return None if None in read else frozenset[str]().union(*filter(None, read))
 
 
 def _compiled(rule: Rule) -> Expression:

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from policies import selectors
 from policies.deciding.rulebook import Rulebook, list_items, rulebook_for
 from policies.documents.policy import parse_policy
-from policies.language.evaluation import SCOPES, CompiledPolicy, RulebookEntry, Scope, compile_policy
+from policies.language.evaluation import SCOPES, CompiledPolicy, RulebookEntry, Scope, outline_policy
 from policies.language.request import DecisionRequest
 from policies.models import List, PolicyVersion
 from threada_site.kernel.context import ActingContext
@@ -22,7 +22,7 @@ DRAFT: Final = "draft"
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A compiled version of the policy `policy`, in force or not."""
+    """A version of the policy `policy`, in force or not, for the evaluator."""
 
     policy: str
     version_id: str
@@ -38,12 +38,12 @@ class CandidateRulebook:
 
 
 def candidate_of(policy: str, document: Any, *, version_id: str = DRAFT) -> Candidate:
-    """Parse and compile a document. Raises `PolicyDocumentInvalid`."""
-    return Candidate(policy, version_id, compile_policy(parse_policy(document)))
+    """Parse and check a document. Raises `PolicyDocumentInvalid`."""
+    return Candidate(policy, version_id, outline_policy(parse_policy(document)))
 
 
 def candidate_version(version: PolicyVersion) -> Candidate:
-    """Parse and compile a stored version of any status. Raises `PolicyDocumentInvalid`."""
+    """Parse and check a stored version of any status. Raises `PolicyDocumentInvalid`."""
     return candidate_of(version.policy.slug, version.document, version_id=version.public_id)
 
 

@@ -79,14 +79,7 @@ def recorded_decisions(rows: QuerySet[PolicyDecision]) -> Iterator[Recorded]:
 
 def may_override(entries: Sequence[RulebookEntry]) -> bool:
     """Return True if any rule can override another, so that the scope of each policy matters."""
-    return any(
-        rule.overrides
-        for entry in entries
-        if entry.document is not None
-        for batches in entry.document.batches.values()
-        for batch in batches
-        for rule in batch.rules
-    )
+    return any(rule.overrides for entry in entries if entry.document is not None for rule in entry.document.rules)
 
 
 class ScopeNotRecordedError(Exception):

@@ -14,7 +14,7 @@ SCHEMA: dict[str, Any] = {
 PAYLOAD: dict[str, Any] = {"numbers": list(range(ITEMS))}
 
 
-def slow_spec(rules: int = 150, **more: Any) -> dict[str, Any]:
+def slow_spec(rules: int = 600, **more: Any) -> dict[str, Any]:
     """Return rules that loop over the payload, about 3 ms each, and one that allows."""
     loops = [
         rule(f"loop-{number}", "deny", f"item.payload.numbers.exists(n, n == -{number + 1})") for number in range(rules)
