@@ -38,7 +38,8 @@ BODY: Final = json.dumps(
 PUBLIC: Final = sorted(
     {operation.at(dict.fromkeys(operation.variables, "x")) for operation in operations() if operation.is_public}
 )
-PATHS: Final = [*PUBLIC, "/work-items", "/callbacks/x", "/console/login/", "/nowhere"]
+PAGES: Final = ["/console/login/", "/console/password-reset/", "/console/password-reset/x/", "/console/invitations/x/"]
+PATHS: Final = [*PUBLIC, "/work-items", "/callbacks/x", *PAGES, "/nowhere"]
 LARGE: Final = ["/static/drf_spectacular_sidecar/swagger-ui-dist/swagger-ui-bundle.js", "/openapi.json", "/docs"]
 
 
