@@ -9,6 +9,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import connection
 
+from policies.evaluator.pool import pool
 from threada_site import postgres
 from threada_site.runtime.prepare import Preparation, prepare
 from threada_site.runtime.process_environments import environments
@@ -38,6 +39,7 @@ class Command(BaseCommand):
         except (NotSafeToRunError, postgres.EmbeddedPostgresError) as error:
             raise CommandError(str(error)) from None
         self._progress("starting web, worker and sealer")
+        pool.end_all()  # an evaluator that checked the demo's rules would stay as a zombie of the supervisor
         take_over(assignment)
 
     def _warn(self, message: str) -> None:
