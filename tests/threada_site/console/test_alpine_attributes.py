@@ -13,12 +13,13 @@ from urllib.parse import urljoin, urlsplit
 
 from integrations.configuration.configure import upsert_integration
 from policies.publication.publish import upsert_policy
-from tests.console.sign_in import Console
+from tests.console.sign_in import sign_in
 from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
 from tests.workitems.office import BANK
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.tenancy.models import User
 
 PLANT: Final = "'+zqplant()+'"
 MARK: Final = "zqplant"
@@ -58,12 +59,12 @@ def plant(demo: Demo) -> None:
     run_jobs()
 
 
-def test_text_of_users_is_in_no_evaluated_attribute(demo: Demo, console: Console) -> None:
+def test_text_of_users_is_in_no_evaluated_attribute(demo: Demo) -> None:
     plant(demo)
     seen: dict[str, int] = {}
     shown: list[str] = []
     evaluated: list[str] = []
-    client = console("admin")
+    client = sign_in(User.objects.get(username="admin"))
     waiting, visited = deque(["/console/"]), 0
     while waiting and visited < MOST_PAGES:
         path = waiting.popleft()

@@ -68,7 +68,7 @@ def processes(server: Server) -> dict[str, psutil.Process]:
     found = {"web": server.web_processes()[0]}
     for process in psutil.Process(server.process.pid).children():
         for name in ("worker", "sealer"):
-            if name in process.cmdline():
+            if process.status() != psutil.STATUS_ZOMBIE and name in process.cmdline():
                 found[name] = process
     return found
 
