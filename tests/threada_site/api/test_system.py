@@ -119,6 +119,8 @@ class TestMetrics:
             "threada_notices_unsent_oldest_seconds",
             "threada_checkpoint_targets_failing",
             "threada_rate_limited_requests",
+            "threada_quota_largest_share",
+            "threada_quota_tenants_at_limit",
             "threada_executions_open",
             "threada_executions_due",
             "threada_executions_oldest_due_seconds",
