@@ -524,7 +524,6 @@ class Migration(migrations.Migration):
                 ("failure_detail", models.CharField(blank=True, max_length=500)),
                 ("checks", models.JSONField(default=list, help_text="[{check, ok, failure, detail}]")),
                 ("requested_by", models.UUIDField()),
-                ("fence", models.PositiveIntegerField(default=0)),
                 ("lease_until", models.DateTimeField(null=True)),
                 ("created_at", models.DateTimeField(default=clock.now)),
                 ("started_at", models.DateTimeField(null=True)),

@@ -15,7 +15,7 @@ OPEN_TESTS = [IntegrationTestStatus.QUEUED.value, IntegrationTestStatus.RUNNING.
 class IntegrationTest(TenantRow):
     """One check of an integration's configuration: secrets, address, connection. At most one is open at a time.
 
-    `fence` counts leases; a worker with an older value cannot record a result.
+    A test runs once, so its status is the fence: a worker whose lease expired finds it ended.
     """
 
     integration = models.ForeignKey(
@@ -34,7 +34,6 @@ class IntegrationTest(TenantRow):
     failure_detail = models.CharField(max_length=500, blank=True)
     checks = models.JSONField(default=list, help_text="[{check, ok, failure, detail}]")
     requested_by = models.UUIDField()
-    fence = models.PositiveIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=clock.now)
     started_at = models.DateTimeField(null=True)

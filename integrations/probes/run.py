@@ -88,7 +88,7 @@ def run_test(tenant: Tenant, test_id: uuid.UUID) -> None:
     found = probe_integration(document_of(version), secret_access(version, tenant=tenant.slug))
     with unit_of_work(tenant.id):
         current = _locked(tenant, test_id)
-        if current is None or current.status != IntegrationTestStatus.RUNNING or current.fence != test.fence:
+        if current is None or current.status != IntegrationTestStatus.RUNNING:
             log.warning("late_test_ignored", test=test.public_id)
             return
         _end(current, found["checks"])
@@ -109,8 +109,7 @@ def _begin(tenant: Tenant, test_id: uuid.UUID) -> IntegrationTest | None:
         return None
     INTEGRATION_TEST.check_transition(IntegrationTestStatus(test.status), IntegrationTestStatus.RUNNING)
     test.status, test.started_at, test.lease_until = IntegrationTestStatus.RUNNING, now, now + LEASE_DURATION
-    test.fence += 1
-    test.save(update_fields=["status", "started_at", "lease_until", "fence"])
+    test.save(update_fields=["status", "started_at", "lease_until"])
     return test
 
 

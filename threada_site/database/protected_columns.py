@@ -42,7 +42,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "integrations_freeze": ("action", "integration", "set_at", "set_by", "workflow"),
     "integrations_integrationtest": (
-        "checks", "created_at", "failure", "failure_detail", "fence", "finished_at", "integration_id",
+        "checks", "created_at", "failure", "failure_detail", "finished_at", "integration_id",
         "integration_version_id", "lease_until", "requested_by", "started_at", "status",
     ),
     "integrations_storedsecret": ("created_at", "created_by", "slug"),

@@ -188,7 +188,7 @@ def test_a_job_that_runs_twice_checks_once(acme: Tenant, api: Api, receiver: Rec
     (before,) = rows_of(acme)
     probes.run_test(acme, before.id)
     (after,) = rows_of(acme)
-    assert (after.fence, after.finished_at) == (before.fence, before.finished_at)
+    assert (after.started_at, after.finished_at) == (before.started_at, before.finished_at)
 
 
 def test_a_test_without_a_job_gets_one(acme: Tenant, api: Api, receiver: Receiver) -> None:

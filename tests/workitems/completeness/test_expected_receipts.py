@@ -102,8 +102,8 @@ def _systems(office: Office) -> None:
     office.put_bank()
     withdraw_integration("bank", ctx=ada)
     for name in ("kept", "changed", "gone"):
-        upsert_secret(name, "Q-VALUE-OF-A-SECRET", hosts=["bank.example"], ctx=ada)
-    upsert_secret("changed", "Q-VALUE-OF-ANOTHER", hosts=["bank.example"], ctx=ada)
+        upsert_secret(name, "Q-VALUE-OF-A-SECRET", origins=["https://bank.example"], ctx=ada)
+    upsert_secret("changed", "Q-VALUE-OF-ANOTHER", origins=["https://bank.example"], ctx=ada)
     remove_secret(StoredSecret.objects.get(slug="gone"), ctx=ada)
     lift_freeze(set_freeze(FreezeScope(), reason="Look at it.", ctx=ada).freeze.id, ctx=ada)
 
