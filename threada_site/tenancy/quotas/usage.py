@@ -63,8 +63,8 @@ def quotas_of(tenant_id: uuid.UUID) -> dict[Quota, Usage]:
         if row is None:
             found[kind] = Usage(kind, 0, default)
         else:
-            is_own = row.most is not None
-            found[kind] = Usage(kind, row.used, row.most if is_own else default, is_own, row.counted_at)
+            most = default if row.most is None else row.most
+            found[kind] = Usage(kind, row.used, most, row.most is not None, row.counted_at)
     return found
 
 
