@@ -47,7 +47,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "integrations_storedsecret": ("created_at", "created_by", "slug"),
     "policies_emergencypublication": ("policy_id", "published_at", "published_by", "takes_effect_at", "version_id"),
-    "policies_policyversion": ("created_at", "created_by", "number", "policy_id"),
+    "policies_policyversion": ("created_at", "number", "policy_id"),
     "telemetry_refusalcount": (
         "count", "credential_id", "first_at", "interval", "last_at", "principal_id", "reason_code",
     ),
