@@ -16,7 +16,7 @@ application = reading_undeclared(get_wsgi_application())
 # for. Models can be imported only after the set-up.
 from threada_site.runtime.web.password_requests import password_precedence  # noqa: E402, F401
 from threada_site.runtime.web.refusal_pages import refusal_page  # noqa: E402, F401
-from threada_site.runtime.web.unread import answers_unread  # noqa: E402, F401
+from threada_site.runtime.web.unread import answers_unread, refuse  # noqa: E402, F401
 
 # What a process keeps for its life, the views included, is left out of garbage collection: a full collection would walk
 # through all of it, in the middle of a request.

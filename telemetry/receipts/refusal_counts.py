@@ -64,8 +64,13 @@ class RefusalCounts:
         self._timer: threading.Timer | None = None
         self._at_exit: Callable[[], None] | None = None
 
-    def is_beyond_rate(self, ctx: ActingContext, reason_code: str, *, now: datetime | None = None) -> bool:
-        """Count one refusal. Return True if it gets no receipt of its own; `store` then stores the count."""
+    def is_beyond_rate(
+        self, ctx: ActingContext, reason_code: str, *, reserves: bool = True, now: datetime | None = None
+    ) -> bool:
+        """Count one refusal. Return True if it gets no receipt of its own; `store` then stores the count.
+
+        `reserves`: False to count only a refusal that gets no receipt of its own, because the caller writes none.
+        """
         now = now or clock.now()
         interval = now.replace(second=0, microsecond=0)
         with self._lock:
@@ -73,7 +78,7 @@ class RefusalCounts:
                 self._begin(interval)
             count = self._count_of(Sender(ctx.tenant_id, ctx.principal_id, ctx.credential_id, reason_code))
             if count.recorded < settings.THREADA_REFUSAL_RECEIPTS:
-                count.recorded += 1
+                count.recorded += reserves
                 return False
             count.unstored += 1
             count.first_at, count.last_at = count.first_at or now, now

@@ -47,9 +47,12 @@ def named_path(path: str) -> str:
     return "/".join(part if _WORD.fullmatch(part) else "*" for part in path[:500].split("/"))
 
 
-def is_beyond_rate(ctx: ActingContext, error: ThreadaError) -> bool:
-    """Count a refusal of `ctx`. Return True if its sender has had enough receipts with this reason in this minute."""
-    return counts.is_beyond_rate(ctx, error.reason_code)
+def is_beyond_rate(ctx: ActingContext, error: ThreadaError, *, reserves: bool = True) -> bool:
+    """Count a refusal of `ctx`. Return True if its sender has had enough receipts with this reason in this minute.
+
+    `reserves`: False to count only a refusal for which that is so.
+    """
+    return counts.is_beyond_rate(ctx, error.reason_code, reserves=reserves)
 
 
 def record_refusal(

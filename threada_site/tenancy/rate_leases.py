@@ -128,6 +128,12 @@ class Leases:
             now = self._now()
             return next((self._refuse(bucket, now) for bucket in buckets if self._wait(bucket, now) > 0), None)
 
+    def is_empty(self, buckets: Iterable[Bucket]) -> bool:
+        """Return True if a bucket is known to be empty. Count nothing."""
+        with self._lock:
+            now = self._now()
+            return any(self._wait(bucket, now) > 0 for bucket in buckets)
+
     def clear(self) -> None:
         """Forget all leases."""
         with self._lock:

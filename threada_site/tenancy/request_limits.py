@@ -18,10 +18,11 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.http.response import HttpResponseBase
+from django.utils.module_loading import import_string
 
 from threada_site.kernel import tokens
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.errors import RateLimited, ThreadaError
 from threada_site.kernel.source import source_of
 from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.rate_leases import Admission, Bucket
@@ -65,6 +66,23 @@ def admit(request: Any) -> None:
         return
     if _failed.get(digest) is not None or _is_refused(lookups.take(address)):
         raise refusal_of(empty)
+
+
+def refusal_unread(environ: Mapping[str, Any]) -> RateLimited | None:
+    """Return the refusal of a request, if it is known to be one and its receipt is only counted, or there is none."""
+    digest = _digest(environ)
+    if digest is None:
+        return None
+    known = _known.get(digest)
+    if known is None and _failed.get(digest) is None:
+        return None
+    buckets = _credential_buckets(known) if known is not None else _address_buckets(environ)
+    if not leases.is_empty(buckets):
+        return None
+    if known is not None and not import_string(settings.THREADA_REFUSAL_COUNTER)(known, RateLimited(), reserves=False):
+        return None
+    admission = leases.refusal(buckets)
+    return refusal_of(admission) if admission is not None else None
 
 
 def settle(request: Any, refusal: ThreadaError | None) -> ThreadaError | None:

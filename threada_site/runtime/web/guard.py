@@ -39,6 +39,7 @@ _LOOKING_SHARE: Final = 20
 
 type Predicate = Callable[[dict[str, Any]], bool]
 type PasswordPrecedence = Callable[[dict[str, Any]], Precedence | None]
+type Refuse = Callable[[dict[str, Any]], ThreadaError | None]
 type RefusalPage = Callable[[ThreadaError, Any], tuple[int, Headers, bytes] | None]
 
 
@@ -46,9 +47,9 @@ class Guard:
     """RSGI application of one process. `answers_unread`: True for requests to refuse without reading their body.
 
     `takes_document`: True for requests whose body may have `document_bytes`.
-    `password_precedence`: not None for requests that hash passwords, which run on threads of their own.
-    `refusal_page`: page in place of the problem document for people, or None. `closing`: file that the main process
-    creates when this process has to end its connections.
+    `refuse`: the refusal of a request that is not worth a thread, or None. `password_precedence`: not None for requests
+    that hash passwords, which run on threads of their own. `refusal_page`: page in place of the problem document for
+    people, or None. `closing`: file that the main process creates when this process has to end its connections.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class Guard:
         closing: Path,
         answers_unread: Predicate | None = None,
         takes_document: Predicate | None = None,
+        refuse: Refuse | None = None,
         password_precedence: PasswordPrecedence | None = None,
         refusal_page: RefusalPage | None = None,
     ) -> None:
@@ -72,6 +74,7 @@ class Guard:
         self._budget = BodyBudget(limits.held_body_bytes)
         self._answers_unread = answers_unread or (lambda _environ: False)
         self._takes_document = takes_document or (lambda _environ: False)
+        self._refuse = refuse or (lambda _environ: None)
         self._password_precedence = password_precedence or (lambda _environ: None)
         self._refusal_page = refusal_page or (lambda _error, _headers: None)
         self._in_progress: Counter[str] = Counter()
@@ -97,6 +100,9 @@ class Guard:
             if client.is_limited and self._in_progress[client.key] > self._limits.connections_per_address:
                 raise TooManyConnections(headers={"Retry-After": "1"})
             environ = wsgi_environ(scope, client, keeps_forwarded=self._keeps_forwarded(host))
+            refusal = self._refuse(environ)
+            if refusal is not None:
+                raise refusal
             size = declared_size(headers)
             is_document = self._takes_document(environ)
             unread = None

@@ -129,6 +129,7 @@ def _guard(target: str, *, port: int, limits: Limits, folder: Path) -> Guard:
         closing=folder / "closing",
         answers_unread=getattr(loaded, "answers_unread", None),
         takes_document=getattr(loaded, "takes_document", None),
+        refuse=getattr(loaded, "refuse", None),
         password_precedence=getattr(loaded, "password_precedence", None),
         refusal_page=getattr(loaded, "refusal_page", None),
     )

@@ -5,10 +5,23 @@ from __future__ import annotations
 from typing import Any, Final
 
 from threada_site.api.bodies import names_token
+from threada_site.kernel.errors import RateLimited
+from threada_site.tenancy.request_limits import refusal_unread
 from workitems.executions.callbacks import is_callback_id
 
 _CALLBACKS: Final = "/callbacks/"
 _CONSOLE: Final = "/console/"
+_WITHOUT_CREDENTIAL: Final = (
+    "/healthz",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+    "/docs",
+    "/schemas",
+    "/static/",
+    _CALLBACKS,
+    "/console",
+)
 
 
 def answers_unread(environ: dict[str, Any]) -> bool:
@@ -19,3 +32,8 @@ def answers_unread(environ: dict[str, Any]) -> bool:
     if path.startswith(_CONSOLE):
         return False
     return not names_token(environ)
+
+
+def refuse(environ: dict[str, Any]) -> RateLimited | None:
+    """Return the refusal of a call of the API beyond its rate limits, if it is known without a statement."""
+    return None if environ["PATH_INFO"].startswith(_WITHOUT_CREDENTIAL) else refusal_unread(environ)
