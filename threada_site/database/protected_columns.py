@@ -52,7 +52,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "count", "credential_id", "first_at", "interval", "last_at", "principal_id", "reason_code",
     ),
     "tenancy_accountdependence": ("created_at", "depends_on_id", "reason", "user_id"),
-    "tenancy_accountlink": ("created_at", "created_by", "expires_at", "purpose", "token_sha256", "user_id"),
+    "tenancy_accountlink": ("created_at", "created_by", "expires_at", "purpose", "user_id"),
     "tenancy_changeset": ("after", "before", "digest", "operation", "proposed_at", "proposed_by", "rule"),
     "tenancy_consolesession": ("key_sha256",),
     "tenancy_credential": ("created_at", "hint", "issued_by", "token_sha256", "user_id"),
