@@ -68,7 +68,7 @@ class EvaluatorPool:
             settings.THREADA_EVALUATOR_CPU_MS / 1000, WALL_SECONDS, settings.THREADA_EVALUATOR_MEMORY_MB * _MEGABYTE
         )
         session = Session(EvaluatorProcess(limits))
-        log.info("evaluator_started", tenant_id=str(tenant_id), pid=session.process.pid)
+        log.debug("evaluator_started", tenant_id=str(tenant_id), pid=session.process.pid)
         return session
 
     def keep(self, tenant_id: uuid.UUID, session: Session) -> None:
