@@ -37,7 +37,7 @@ PLATFORM_TABLES: Final = (
 )
 PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "integrations_execution": (
-        "action", "channel", "created_at", "idempotency_key", "integration", "integration_version_id", "requested_by",
+        "action", "channel", "created_at", "idempotency_key", "integration", "requested_by",
         "undoes_id", "work_item_id", "workflow",
     ),
     "integrations_freeze": ("action", "integration", "set_at", "set_by", "workflow"),
