@@ -27,7 +27,7 @@ from threada_site.jobs.engines.choice import engine_problem
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.metrics import Metric
-from threada_site.tenancy.instance_membership import clock_skew, difference, differing_facts
+from threada_site.tenancy.instance_membership import clock_skew, compare_facts, difference
 from threada_site.tenancy.isolation_checks import isolation_problems
 from threada_site.tenancy.metrics import current_metrics
 from threada_site.tenancy.models import Credential
@@ -221,14 +221,14 @@ _same: set[str] = set()
 
 
 def facts_that_differ() -> list[str]:
-    """Return keys and settings that differ from the other machines. An empty result is cached for the process."""
+    """Return keys and settings that differ from the recorded ones. Once all are recorded and equal, that is cached."""
     name = connection.settings_dict["NAME"]
-    if name not in _same:
-        differing = differing_facts(with_settings=True)
-        if differing:
-            return differing
+    if name in _same:
+        return []
+    differing, are_recorded = compare_facts(with_settings=True)
+    if are_recorded and not differing:
         _same.add(name)
-    return []
+    return differing
 
 
 def migrations_are_applied() -> bool:

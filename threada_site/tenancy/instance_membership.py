@@ -11,12 +11,13 @@ from typing import Final
 from django.conf import settings
 from django.db import connection, transaction
 
-from threada_site.tenancy.instance_record import SKEW_TOLERATED_S, Fact, settle, skew
+from threada_site.tenancy.instance_record import SKEW_TOLERATED_S, Fact, compare, settle, skew
 
 __all__ = [
     "SKEW_TOLERATED_S",
     "accept_facts",
     "clock_skew",
+    "compare_facts",
     "difference",
     "differing_facts",
     "facts_here",
@@ -50,6 +51,12 @@ def differing_facts(*, with_settings: bool) -> list[str]:
     """Return the names of facts that differ from the recorded ones. The first machine records them."""
     with transaction.atomic(), connection.cursor() as cursor:
         return settle(cursor, facts_here(with_settings=with_settings))
+
+
+def compare_facts(*, with_settings: bool) -> tuple[list[str], bool]:
+    """Return the names of facts that differ from the recorded ones, and True if all are recorded. Record nothing."""
+    with connection.cursor() as cursor:
+        return compare(cursor, facts_here(with_settings=with_settings))
 
 
 def accept_facts(names: Iterable[str]) -> list[str]:

@@ -37,8 +37,11 @@ def settle(cursor: Any, facts: Sequence[Fact], *, accepted: Collection[str] = ()
     """Record missing facts and return the names of facts that differ on this machine.
 
     Call it inside a transaction. If several machines start at the same time, one records and the others compare.
-    Facts named in `accepted` are recorded as this machine has them.
+    Facts named in `accepted` are recorded as this machine has them. A login that may not write the table, such as the
+    web's, only compares.
     """
+    if not accepted and not _may_record(cursor):
+        return compare(cursor, facts)[0]
     row = _read(cursor)
     if row is None:
         cursor.execute(_BEGIN, [secrets.token_bytes(32)])
@@ -53,6 +56,15 @@ def settle(cursor: Any, facts: Sequence[Fact], *, accepted: Collection[str] = ()
             [json.dumps(written), json.dumps(written)],
         )
     return differing
+
+
+def compare(cursor: Any, facts: Sequence[Fact]) -> tuple[list[str], bool]:
+    """Return the names of facts that differ on this machine, and True if all facts are recorded."""
+    row = _read(cursor)
+    if row is None:
+        return [], False
+    written, differing = _compared(row, facts, ())
+    return differing, not written
 
 
 def recorded(cursor: Any, name: str) -> str | None:
@@ -102,6 +114,11 @@ def _compared(
 
 def _written(fact: Fact, value: str, salt: bytes) -> str:
     return fingerprint(value, name=fact.name, salt=salt) if fact.is_key else _SETTING + value
+
+
+def _may_record(cursor: Any) -> bool:
+    cursor.execute("SELECT has_table_privilege('tenancy_instance', 'UPDATE')")
+    return bool(cursor.fetchone()[0])
 
 
 def _read(cursor: Any) -> Any:

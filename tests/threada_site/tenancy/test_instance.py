@@ -14,6 +14,7 @@ from pytest_django import Settings
 
 from tests.client import Api
 from threada_site.api import system
+from threada_site.database.role_names import APP
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance
 from threada_site.tenancy.instance_membership import accept_facts, differing_facts
 from threada_site.tenancy.instance_models import Instance
@@ -177,6 +178,29 @@ def test_cursor_signed_with_the_older_key_is_accepted(settings: Settings) -> Non
 )
 def test_clock_skew_excludes_the_round_trip_time(theirs: float, ahead: float) -> None:
     assert skew(10.0, theirs, 10.5) == ahead
+
+
+@pytest.mark.parametrize("text", [None, "https://threada.example.org"])
+def test_web_login_compares_and_records_nothing(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, text: str | None
+) -> None:
+    monkeypatch.setattr(system, "_same", set())
+    if text is None:
+        Instance.objects.all().delete()
+    else:
+        settings.THREADA_PUBLIC_URL = text  # not recorded, although other facts are
+    before = list(Instance.objects.values())
+    assert Api().get("/readyz").status_code == 200
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL ROLE {APP}")
+        assert differing_facts(with_settings=True) == []
+        cursor.execute("RESET ROLE")
+    assert list(Instance.objects.values()) == before
+    assert differing_facts(with_settings=True) == []
+    settings.THREADA_PUBLIC_URL = "https://other.example.org"
+    assert Api().get("/readyz").status_code == (200 if text is None else 503)
+    settings.THREADA_PEOPLE_KEY = OTHER
+    assert Api().get("/readyz").status_code == 503
 
 
 @pytest.mark.django_db(transaction=True)
