@@ -197,6 +197,34 @@ class TestCompile:
         with pytest.raises(ExpressionError):
             compile_expression(source, variables=VARIABLES)
 
+    @pytest.mark.parametrize(
+        "zone",
+        [
+            "'/dev/ptmx'",
+            "'/usr/share/zoneinfo/UTC'",
+            "'../zoneinfo/UTC'",
+            "'Europe/../UTC'",
+            "'file:UTC'",
+            "''",
+            f"'{'a' * 65}'",
+            "dyn('UTC')",
+            "true ? 'UTC' : 'UTC'",
+            "item.zone",
+        ],
+    )
+    @pytest.mark.parametrize("function", ["getHours", "getDayOfWeek", "getMilliseconds"])
+    def test_time_zones_are_written_out_and_name_no_file(self, function: str, zone: str) -> None:
+        """Never evaluated: the engine would open the file and hold the process until it can be read."""
+        for operand in ("timestamp('2026-01-01T00:00:00Z')", "item.at"):
+            with pytest.raises(ExpressionError, match="A time zone is written out"):
+                compile_expression(f"{operand}.{function}({zone}) == 0", variables=VARIABLES)
+
+    @pytest.mark.parametrize(
+        ("zone", "hours"), [("'Europe/Berlin'", 1), ("'+01:30'", 1), ("'-01:00'", 23), ("'Etc/GMT-3'", 3), ("", 0)]
+    )
+    def test_named_time_zones_and_offsets_are_available(self, zone: str, hours: int) -> None:
+        assert truth(f"timestamp('2026-01-01T00:00:00Z').getHours({zone}) == {hours}")
+
     def test_only_the_named_variables_exist(self) -> None:
         with pytest.raises(ExpressionError, match=r"undeclared reference to 'lists\.b'"):
             compile_expression("item.a in lists.b", variables=("item", "ctx", "input"))

@@ -7,6 +7,7 @@ from typing import Final
 from threada_site.kernel.cel.expression import MAX_LENGTH, ExpressionError, compile_expression
 
 _TEN: Final = "[0, 1, 2, 3, 4, 5, 6, 7, 8, 9]"
+_INSTANT: Final = "timestamp('2026-01-01T00:00:00Z')"
 _REFUSED: Final = (
     "'a'.matches('a')",
     "[1].map(x, x) == [1]",
@@ -19,6 +20,8 @@ _REFUSED: Final = (
     "dyn('a') + dyn('b') == 'ab'",
     "item.list.all(x, [[x, x]].all(y, y == y))",
     "google.protobuf.BoolValue{value: true}",
+    f"{_INSTANT}.getHours(item.zone) == 0",
+    f"{_INSTANT}.getHours('/usr/share/zoneinfo/UTC') == 0",
     "item.missing",
     "item.text",
     "true\x00&& false",
@@ -31,7 +34,7 @@ _ACCEPTED: Final = (
     f"{_TEN}.all(a, {_TEN}.all(b, {_TEN}.exists(c, c == a)))",
     "has(item.text) && !has(item.missing) && item.number in item.list",
 )
-_FACTS: Final = {"item": {"text": "a", "list": [1], "number": 1}}
+_FACTS: Final = {"item": {"text": "a", "list": [1], "number": 1, "zone": "UTC"}}
 
 
 def assert_hardened() -> None:

@@ -6,6 +6,7 @@ proto/cel/expr) without descriptors for it; the few fields read here are declare
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -52,6 +53,11 @@ _LAYOUT: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
 _INT, _UINT, _DOUBLE = 2, 3, 4
 _TIMESTAMP, _DURATION = 2, 3
 _ARITHMETIC: Final = ("_+_", "_-_", "_*_", "_/_")
+_PARTS_OF_TIME: Final = (
+    *("getFullYear", "getMonth", "getDate", "getDayOfMonth", "getDayOfWeek", "getDayOfYear"),
+    *("getHours", "getMinutes", "getSeconds", "getMilliseconds"),
+)
+_TIME_ZONE: Final = re.compile(r"(?!.{65})(?:[A-Za-z][A-Za-z0-9_+-]*(?:/[A-Za-z0-9_+-]+)*|[+-]?[0-9]{2}:[0-9]{2})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +78,24 @@ class Tree:
         self.root = self._checked.expr
 
     def refusals(self) -> Iterator[Refusal]:
-        """Yield nodes that build protobuf messages, and lists or maps of facts that a loop builds and loops over.
+        """Yield nodes that build protobuf messages, unsafe time zones, and lists or maps of facts that a loop builds
+        and loops over.
 
         The latter multiply a value with every nesting level: with `[[x, x, x, x]].exists(y, …)` one comparison takes
         0.16 s at eleven levels, four times as long with each further level, and cannot be interrupted.
+
+        The engine opens the file that a time zone names, also by an absolute path: `getHours("/dev/ptmx")` never
+        returns and holds the interpreter. It keeps every name in memory for good. So names are written out.
         """
         for node, loops_around in _walk(self.root):
             kind = _kind(node)
             if kind == "struct" and node.struct.name:
                 yield Refusal(self._offset(node), "An expression cannot build a protobuf message.")
+            elif _calls(node, *_PARTS_OF_TIME) and not all(map(_is_time_zone, node.call.args)):
+                yield Refusal(
+                    self._offset(node),
+                    "A time zone is written out as a name or an offset, as 'Europe/Berlin' or '+01:00'.",
+                )
             elif kind == "loop" and loops_around:
                 built = next((inner for inner, _ in _walk(node.loop.range) if _is_built_from_facts(inner)), None)
                 if built is not None:
@@ -214,6 +229,10 @@ def _calls(node: Any, *functions: str) -> bool:
 
 def _is_variable(node: Any, name: str) -> bool:
     return _kind(node) == "ident" and node.ident.name == name
+
+
+def _is_time_zone(node: Any) -> bool:
+    return _kind(node) == "constant" and _TIME_ZONE.fullmatch(node.constant.string) is not None
 
 
 def _is_built_from_facts(node: Any) -> bool:
