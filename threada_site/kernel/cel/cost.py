@@ -5,6 +5,8 @@ size of its range, and a comparison costs the size of the smaller operand. The f
 here, which neither counts costs nor can be interrupted, and are at least what it takes.
 
 The engine ends an evaluation after `MAX_STEPS` steps of all loops together, so nested loops cost no more than these.
+
+A look-up of a key that a map does not have writes the whole key into an error, and `exists` and `all` go on after it.
 """
 
 from __future__ import annotations
@@ -30,10 +32,11 @@ MAX_STEPS: Final = 10_000
 _NODE: Final = 2.0
 _STEP: Final = 3.0
 _CONVERSION: Final = 15.0
-_TIME_ZONE: Final = 100.0
 _MEMBER: Final = 0.4
 _BYTES_PER_UNIT_COUNTED: Final = 64
-_BYTES_PER_UNIT_CONVERTED: Final = 20
+_BYTES_PER_UNIT_CONVERTED: Final = 8
+_BYTES_PER_UNIT_SEARCHED: Final = 20
+_BYTES_PER_UNIT_QUOTED: Final = 20
 _CONTAINS: Final = 1 / 4000
 _LOGIC: Final = ("_&&_", "_||_", "!_", "@not_strictly_false", "-_")
 _CONSTANT_TIME: Final = ("_+_", "_-_", "_*_", "_/_", "_%_", "_[_]", *_LOGIC)
@@ -41,14 +44,17 @@ _CONSTANT_TIME: Final = ("_+_", "_-_", "_*_", "_/_", "_%_", "_[_]", *_LOGIC)
 type _Operand = tuple[Any, Size]
 
 
-def cost_of(tree: Tree, sizes: Mapping[str, Size]) -> float:
-    """Return the bound for variables with these sizes."""
-    cost, _ = _Bound().of(tree.root, sizes, 1)
+def cost_of(tree: Tree, sizes: Mapping[str, Size], *, keys_missing: bool = True) -> float:
+    """Return the bound for variables with these sizes. `keys_missing=False`: if all keys that are looked up exist."""
+    cost, _ = _Bound(keys_missing=keys_missing).of(tree.root, sizes, 1)
     return cost
 
 
 class _Bound:
     """Walk over a tree. `times`: how often a node is evaluated at the most; costs are those of one evaluation."""
+
+    def __init__(self, *, keys_missing: bool) -> None:
+        self._keys_missing = keys_missing
 
     def of(self, node: Any, sizes: Mapping[str, Size], times: float) -> tuple[float, Size]:
         match node.WhichOneof("kind"):
@@ -105,6 +111,8 @@ class _Bound:
         if call.function == "_?_:_":
             return _NODE + costs[0] + max(costs[1:]), joined(operands[1:])
         own, result = _of_function(call.function, list(zip(nodes, operands, strict=True)))
+        if self._keys_missing and call.function == "_[_]":
+            own += operands[1].text / _BYTES_PER_UNIT_QUOTED
         return _NODE + sum(costs) + own, result
 
 
@@ -123,9 +131,6 @@ def _of_function(name: str, operands: list[_Operand]) -> tuple[float, Size]:
         return _CONVERSION + sizes[0].text / _BYTES_PER_UNIT_COUNTED, Text(max(sizes[0].text, 64))
     if name == "dyn":
         return _NODE, sizes[0]
-    if name.startswith("get"):
-        is_known = len(operands) < 2 or operands[1][0].WhichOneof("kind") == "constant"
-        return _CONVERSION if is_known else _TIME_ZONE + _keys(sizes[1]), SCALAR
     return _CONVERSION + sum(size.text / _BYTES_PER_UNIT_CONVERTED for size in sizes), SCALAR
 
 
@@ -152,7 +157,7 @@ def _keys(key: Size) -> float:
 
 def _contains(sizes: list[Size]) -> float:
     text, part = sizes
-    return text.text * (1 / _BYTES_PER_UNIT_CONVERTED + part.text * _CONTAINS)
+    return text.text * (1 / _BYTES_PER_UNIT_SEARCHED + part.text * _CONTAINS)
 
 
 _RULES: Final[Mapping[str, Callable[[list[Size]], float]]] = {

@@ -206,8 +206,11 @@ def compile_tree(source: str, *, variables: tuple[str, ...]) -> Tree:
 
 
 def worst_cost(source: str, *, variables: tuple[str, ...], sizes: Mapping[str, Size]) -> float:
-    """Return the largest cost of an expression for facts of these sizes. Raise the errors of `compile_expression`."""
-    return cost_of(_tree(source, variables), sizes)
+    """Return the largest cost of an expression for facts of these sizes. Raise the errors of `compile_expression`.
+
+    Keys count as present: only facts tell whether long keys are missing, and an evaluation with such facts is refused.
+    """
+    return cost_of(_tree(source, variables), sizes, keys_missing=False)
 
 
 def compile_together(conditions: Sequence[Expression]) -> ConditionList | None:
