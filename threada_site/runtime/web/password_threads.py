@@ -17,6 +17,8 @@ COUNT: Final = 2
 LONGEST_WAIT_S: Final = 0.2
 PAUSE_S: Final = 1.0
 """Time for which further requests of a client are refused without a thread, after one that had to wait."""
+_SHARE: Final = 4
+"""One turn in this many begins with the lowest precedence, so that somebody with a known browser keeps nobody out."""
 _MOST_WAITING_OF_ONE: Final = 8
 _MOST_PAUSED: Final = 4_096
 
@@ -31,12 +33,14 @@ class Precedence(IntEnum):
 class PasswordThreads:
     """Two threads of this process. All methods are called on the event loop.
 
-    Clients take turns, so that one with many requests delays another by one. Known browsers come first.
+    Clients take turns, so that one with many requests delays another by one. Known browsers come first, except in every
+    fourth turn.
     """
 
     def __init__(self) -> None:
         self._threads = Threads(COUNT, most_waiting=COUNT, name=PASSWORDS)
         self._free = COUNT
+        self._turn = 0
         self._paused: dict[str, float] = {}
         self._waiting: dict[Precedence, OrderedDict[str, deque[asyncio.Future[None]]]] = {
             precedence: OrderedDict() for precedence in Precedence
@@ -95,7 +99,9 @@ class PasswordThreads:
         return False
 
     def _hand_over(self) -> None:
-        for clients in self._waiting.values():
+        self._turn += 1
+        queues = list(self._waiting.values())
+        for clients in reversed(queues) if self._turn % _SHARE == 0 else queues:
             while clients:
                 client, waiting = clients.popitem(last=False)
                 mine = waiting.popleft()

@@ -65,6 +65,16 @@ def test_clients_take_turns_and_known_browsers_come_first(monkeypatch: pytest.Mo
     run(work)
 
 
+def test_known_browsers_leave_every_fourth_turn_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(password_threads, "LONGEST_WAIT_S", 30.0)
+
+    async def work(threads: PasswordThreads) -> None:
+        requests = [*([("k", KNOWN)] * 8), ("a", OTHER), ("b", OTHER)]
+        assert await order(threads, requests) == [*"kkka", *"kkkb", *"kk"]
+
+    run(work)
+
+
 def test_one_client_fills_no_queue() -> None:
     async def work(threads: PasswordThreads) -> None:
         for _ in range(COUNT):
