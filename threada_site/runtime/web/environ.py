@@ -38,7 +38,7 @@ def wsgi_environ(scope: Any, client: Client, *, keeps_forwarded: bool) -> dict[s
         "SERVER_PORT": port,
         "REMOTE_ADDR": client.address,
         "threada.client": client.key if client.is_limited else "",
-        "REQUEST_METHOD": scope.method,
+        "REQUEST_METHOD": scope.method.upper(),  # as Django reads it, so that both see the same method
         "PATH_INFO": scope.path.encode().decode("latin-1"),
         "QUERY_STRING": scope.query_string,
         "wsgi.url_scheme": scope.scheme,

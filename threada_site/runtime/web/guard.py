@@ -16,7 +16,14 @@ from typing import Any, Final
 
 import structlog
 
-from threada_site.kernel.errors import InstanceStopping, RequestTimeout, ServerBusy, ThreadaError, TooManyConnections
+from threada_site.kernel.errors import (
+    BadRequest,
+    InstanceStopping,
+    RequestTimeout,
+    ServerBusy,
+    ThreadaError,
+    TooManyConnections,
+)
 from threada_site.kernel.request_threads import MUST_WAIT
 from threada_site.runtime.web.addresses import Addresses, Client, host_of
 from threada_site.runtime.web.bodies import BodyBudget, Reading, UnreadBody, declared_size, read_body
@@ -91,12 +98,15 @@ class Guard:
         peer = scope.client
         headers = scope.headers
         host = host_of(peer)
-        client = self._addresses.client(host, ",".join(headers.get_all("x-forwarded-for")))
+        forwarded = headers.get_all("x-forwarded-for")
+        client = self._addresses.client(host, ",".join(forwarded))
         closes = self._connections.begin(peer) or self._is_closing
         self._in_progress[client.key] += 1
         reading = Reading(client.key)
         held = 0
         try:
+            if not client.is_limited and not forwarded and "x-forwarded-for" in headers.keys():  # noqa: SIM118
+                raise BadRequest("X-Forwarded-For contains characters that are not ASCII.")
             if client.is_limited and self._in_progress[client.key] > self._limits.connections_per_address:
                 raise TooManyConnections(headers={"Retry-After": "1"})
             environ = wsgi_environ(scope, client, keeps_forwarded=self._keeps_forwarded(host))

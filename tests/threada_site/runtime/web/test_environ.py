@@ -23,6 +23,10 @@ def test_request_line_and_addresses() -> None:
     assert found["wsgi.input_terminated"] is True
 
 
+def test_method_is_the_one_that_django_sees() -> None:
+    assert environ(method="post")["REQUEST_METHOD"] == "POST"
+
+
 def test_headers_that_are_repeated_are_joined() -> None:
     found = environ(("accept", "a"), ("accept", "b"), ("cookie", "a=1"), ("cookie", "b=2"), ("content-type", "x/y"))
     assert (found["HTTP_ACCEPT"], found["HTTP_COOKIE"], found["CONTENT_TYPE"]) == ("a,b", "a=1;b=2", "x/y")

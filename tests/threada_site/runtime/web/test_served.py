@@ -26,6 +26,7 @@ LIMITS = {
     "THREADA_MAX_BODY_BYTES": "100000",
     "THREADA_MAX_DOCUMENT_BYTES": "300000",
     "THREADA_SPOOL_MB": "40",
+    "THREADA_TRUSTED_PROXIES": "127.0.0.211",
 }
 
 
@@ -287,3 +288,17 @@ def test_running_requests_are_answered_when_the_server_stops() -> None:
     stopped = [answer(client) for client in slow]
     assert {status for status, _, _ in stopped} <= {0, 408, 503}
     assert [json.loads(body)["reason_code"] for status, _, body in stopped if status == 503] == ["stopping"] * 3
+
+
+def test_client_behind_a_proxy_cannot_hide_its_address(web: Web) -> None:
+    """The server drops values that are not ASCII, so the request would count as one of the proxy, without limits."""
+    head = b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nX-Forwarded-For: %s198.51.100.7\r\n\r\n"
+    status, _, body = web.exchange(head % b"203.0.113.9, ", number=211)
+    assert (status, body.split()[4]) == (200, b"198.51.100.7")
+    status, _, body = web.exchange(head % "é, ".encode(), number=211)
+    assert (status, json.loads(body)["reason_code"]) == (400, "bad_request")
+
+
+def test_method_is_the_one_that_django_sees(web: Web) -> None:
+    status, _, body = web.exchange(b"post /x HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    assert (status, body.split()[0]) == (200, b"POST")
