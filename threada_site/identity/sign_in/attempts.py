@@ -141,7 +141,11 @@ def _remaining(delay: Delay, found: Count | None, *, now: datetime) -> timedelta
 
 def _delayed(wait: timedelta) -> errors.SignInDelayed:
     seconds = max(1, math.ceil(wait.total_seconds()))
-    shown = f"{seconds} seconds" if seconds < 120 else f"{math.ceil(seconds / 60)} minutes"
+    shown = (
+        ("1 second" if seconds == 1 else f"{seconds} seconds")
+        if seconds < 120
+        else f"{math.ceil(seconds / 60)} minutes"
+    )
     return errors.SignInDelayed(
         f"Too many sign-ins failed. Try again in {shown}, or use a browser in which you signed in before.",
         headers={"Retry-After": str(seconds)},
