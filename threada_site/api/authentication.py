@@ -24,6 +24,7 @@ from threada_site.kernel.context import (
 )
 from threada_site.kernel.source import source_of
 from threada_site.tenancy.effective_permissions import effective_permissions
+from threada_site.tenancy.request_limits import admit_first
 
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada"'}
 _ENTER: Final = "SELECT * FROM threada_enter($1, $2, $3)"
@@ -91,6 +92,7 @@ class CredentialAuthentication(BaseAuthentication):
         if state != "ok":
             refusal = _REFUSALS[state]
             raise refusal(headers=_CHALLENGE if refusal.reason_code.startswith("credential") else {})
+        admit_first(request._request, context)
         if not is_known_network:
             request._request.new_network = source
             import_string(settings.THREADA_NEW_NETWORK_HANDLER)(context, source)

@@ -119,8 +119,21 @@ class Leases:
         with self._lock:
             now = self._now()
             for bucket in buckets:
-                self._lease(bucket, now).tokens -= 1
+                lease = self._lease(bucket, now)
+                lease.tokens -= 1
+                if lease.empty_until > now:
+                    lease.empty_until += 1 / bucket.rate
             return self._state(buckets, now) if buckets else None
+
+    def pay(self, buckets: Sequence[Bucket]) -> None:
+        """Lease tokens for buckets of which more than a block is owed, so that an empty one is noticed."""
+        with self._lock:
+            now = self._now()
+            owed = [
+                each for each in buckets if self._lease(each, now).tokens < -each.block and not self._wait(each, now)
+            ]
+        if owed:
+            self._ask(owed)
 
     def refusal(self, buckets: Iterable[Bucket]) -> Admission | None:
         """Return the refusal of a request if a bucket is known to be empty, and count it. Spend nothing."""
@@ -189,7 +202,7 @@ class Leases:
 
     def _wait(self, bucket: Bucket, now: float) -> float:
         lease = self._lease(bucket, now)
-        return lease.empty_until - now if lease.tokens < 1 else 0.0
+        return max(0.0, lease.empty_until - now) if lease.tokens < 1 else 0.0
 
     def _refuse(self, bucket: Bucket, now: float) -> Admission:
         self._refused[bucket.kind] += 1

@@ -2,7 +2,7 @@
 
 A credential is known to a process once it was authenticated there. Its requests draw from the buckets of credential and
 tenant, never from that of the address, so that failures of others behind the same address do not affect it. Its first
-request is charged afterwards, when the credential is known.
+request is charged afterwards, when the credential is known, and refused if a bucket is known to be empty.
 
 Each answer 401 to a well-formed token draws from the bucket of the client's address. Once that is empty, requests of
 this address with an unknown token are refused, apart from a few per second that are authenticated, because one of them
@@ -13,10 +13,12 @@ which costs no more than another refusal.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Final
 
 from django.conf import settings
+from django.db import DatabaseError
 from django.http.response import HttpResponseBase
 from django.utils.module_loading import import_string
 
@@ -85,6 +87,18 @@ def refusal_unread(environ: Mapping[str, Any]) -> RateLimited | None:
     return refusal_of(admission) if admission is not None else None
 
 
+def admit_first(request: Any, ctx: ActingContext) -> None:
+    """Raise `RateLimited` for the first request of a credential if one of its buckets is known to be empty."""
+    digest = _digest(request.META)
+    if digest is None or _known.get(digest) is not None:
+        return
+    admission = leases.refusal(_credential_buckets(ctx))
+    if admission is not None:
+        _known.put(digest, without_permissions(ctx))
+        request.admission = admission
+        raise refusal_of(admission)
+
+
 def settle(request: Any, refusal: ThreadaError | None) -> ThreadaError | None:
     """Charge a request whose credential was not known before. Return the refusal to answer with, which may differ.
 
@@ -101,7 +115,10 @@ def settle(request: Any, refusal: ThreadaError | None) -> ThreadaError | None:
     ctx = getattr(request, "acting_context", None)
     if ctx is not None and _known.get(digest) is None:
         _known.put(digest, without_permissions(ctx))
-        request.admission = leases.owe(_credential_buckets(ctx))
+        buckets = _credential_buckets(ctx)
+        request.admission = leases.owe(buckets)
+        with suppress(DatabaseError):  # the request is done; what is owed stays owed
+            leases.pay(buckets)
     return refusal
 
 

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from telemetry.models import Receipt
 from tests.client import Api
+from tests.console.sign_in import sign_in
 from tests.factories import acting_system, make_principal, make_token
 from tests.threada_site.api.conftest import assert_problem, refusals_of
 from threada_site.database.unit_of_work import unit_of_work
@@ -114,10 +115,23 @@ class TestOfATenant:
         second = Api(make_token(tenant, requester))
         foreign = Api(make_token(other_tenant, make_principal(other_tenant, "olga", roles=["requester"])))
         assert 429 in statuses(client, 8)
-        assert statuses(second, 3)[1:] == [429, 429]  # the first one is charged afterwards
+        assert statuses(second, 3) == [429, 429, 429]
         refused = second.get("/me")
         assert "of this tenant" in refused.json()["detail"]
         assert statuses(foreign, 4) == [200] * 4
+
+    def test_new_credentials_are_no_way_around_it(self, rate_limits: Limit, tenant: Tenant, requester: User) -> None:
+        rate_limits(credential=100, tenant=1, burst_seconds=1)
+        found = [Api(make_token(tenant, requester)).get("/me").status_code for _ in range(12)]
+        assert found[0] == 200
+        assert found.count(429) >= 7
+
+    def test_its_people_can_still_stop_a_credential(self, rate_limits: Limit, client: Api, tenant: Tenant) -> None:
+        eve = sign_in(make_principal(tenant, "eve", roles=["tenant_admin"]))
+        client.get("/me")
+        rate_limits(account=100, credential=100, tenant=2)
+        assert 429 in statuses(client, 15)
+        assert [eve.get("/console/password_change/").status_code for _ in range(4)] == [200] * 4
 
 
 class TestOfAnAddress:

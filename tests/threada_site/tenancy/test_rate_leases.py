@@ -137,6 +137,19 @@ def test_what_is_owed_is_paid_by_the_next_lease() -> None:
     assert admitted(leases, BUCKET, 1000) == 470
 
 
+def test_what_is_owed_without_end_is_paid_in_between() -> None:
+    shared = Shared()
+    leases = shared.process()
+    owed = 0
+    while leases.refusal([BUCKET]) is None:
+        leases.owe([BUCKET])
+        leases.pay([BUCKET])
+        owed += 1
+        assert owed < 1000
+    assert 500 <= owed <= 500 + 2 * BUCKET.block
+    assert shared.statements < 30
+
+
 def test_a_lease_expires() -> None:
     shared = Shared()
     leases = shared.process()
