@@ -49,8 +49,11 @@ def buckets_of_credential(credential_id: uuid.UUID, tenant_id: uuid.UUID) -> lis
 
 
 def buckets_of_account(user_id: uuid.UUID, tenant_id: uuid.UUID | None) -> list[Bucket]:
-    """Return the buckets of a request of the console."""
-    return [*_bucket(ACCOUNT, str(user_id)), *(_bucket(TENANT, str(tenant_id)) if tenant_id else ())]
+    """Return the buckets of a request of the console.
+
+    The people of a tenant have another bucket than its credentials, so that they can stop a credential that floods.
+    """
+    return [*_bucket(ACCOUNT, str(user_id)), *(_bucket(TENANT, f"{tenant_id}:people") if tenant_id else ())]
 
 
 def buckets_of_address(address: str) -> list[Bucket]:

@@ -74,13 +74,14 @@ def test_another_account_is_not_affected(rate_limits: Limit, tenant: Tenant) -> 
     assert pages(adam, 4) == [200] * 4
 
 
-def test_console_and_api_share_the_bucket_of_the_tenant(rate_limits: Limit, tenant: Tenant) -> None:
-    eve = person(tenant, "eve")
+def test_people_of_a_tenant_share_a_bucket_apart_from_its_credentials(rate_limits: Limit, tenant: Tenant) -> None:
+    eve, adam = person(tenant, "eve"), person(tenant, "adam")
     client = Api(make_token(tenant, make_principal(tenant, "rita", roles=["requester"])))
     client.get("/me")
     rate_limits(account=100, credential=100, tenant=1)
     assert 429 in [client.get("/me").status_code for _ in range(8)]
-    assert 429 in pages(eve, 3)
+    assert pages(eve, 1) == [200]
+    assert 429 in pages(adam, 8)
 
 
 def test_signing_in_and_static_files_are_not_limited(rate_limits: Limit, tenant: Tenant) -> None:
