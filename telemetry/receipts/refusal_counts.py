@@ -74,7 +74,7 @@ class RefusalCounts:
         now = now or clock.now()
         interval = now.replace(second=0, microsecond=0)
         with self._lock:
-            if interval > self._interval:
+            if interval > self._interval or self._interval - interval > INTERVAL:  # the clock was set back
                 self._begin(interval)
             count = self._count_of(Sender(ctx.tenant_id, ctx.principal_id, ctx.credential_id, reason_code))
             if count.recorded < settings.THREADA_REFUSAL_RECEIPTS:

@@ -143,6 +143,11 @@ class TestCounts:
                 for start in (NOON + timedelta(minutes=minute) for minute in range(3))
             ]
 
+    def test_a_clock_that_was_set_back_begins_another_minute(self, counts: RefusalCounts, ctx: ActingContext) -> None:
+        for number in range(RATE + 1):
+            assert counts.is_beyond_rate(ctx, "not_found", now=NOON + timedelta(days=1)) is (number == RATE)
+        assert counts.is_beyond_rate(ctx, "not_found", now=NOON) is False
+
     def test_senders_are_bounded(self, counts: RefusalCounts, ctx: ActingContext, tenant: Tenant) -> None:
         for number in range(MOST_SENDERS + 40):
             counts.is_beyond_rate(ctx, f"reason_{min(number, MOST_SENDERS)}", now=NOON)

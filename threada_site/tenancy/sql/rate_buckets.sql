@@ -29,9 +29,10 @@ BEGIN
             VALUES (asked.key, asked.burst, clock_timestamp()) ON CONFLICT (key) DO NOTHING;
             SELECT tokens, refilled_at INTO bucket FROM tenancy_ratebucket WHERE key = asked.key FOR UPDATE;
         END IF;
-        moment := greatest(clock_timestamp(), bucket.refilled_at);
-        level := least(asked.burst,
-                       bucket.tokens + asked.rate * extract(epoch FROM moment - bucket.refilled_at)::double precision);
+        -- After a clock was set back, the bucket is refilled from now on, and not once the clock reaches the old time.
+        moment := clock_timestamp();
+        level := least(asked.burst, bucket.tokens + asked.rate
+                       * greatest(0, extract(epoch FROM moment - bucket.refilled_at)::double precision));
         taken[asked.place] := floor(least(asked.wanted, level));
         levels[asked.place] := level - taken[asked.place];
         UPDATE tenancy_ratebucket SET tokens = level - taken[asked.place], refilled_at = moment WHERE key = asked.key;
