@@ -326,6 +326,15 @@ def test_time_stays_within_the_bound() -> None:
         assert time.thread_time() - began < cost(source, supplied) * 1e-6, source
 
 
+@pytest.mark.parametrize("source", ["lists == lists", "[lists] == [lists]", "!(lists in [lists])"])
+def test_all_lists_are_not_compared_in_a_loop(source: str) -> None:
+    supplied = facts(xs=list(range(1000)), lists={f"l{number}": list(range(1000)) for number in range(20)})
+    with pytest.raises(ExpressionTooExpensive):
+        compile_expression(f"item.xs.all(x, {source})", variables=VARIABLES).truth(supplied)
+    assert cost_of_schema(f"item.xs.all(x, {source})", {"xs": {"type": "array"}}, one=1000, two=1000) > MAX_COST
+    assert isinstance(compile_expression(source, variables=VARIABLES).truth(facts()), bool)
+
+
 def test_keys_that_only_the_facts_show_to_be_missing_do_not_refuse_a_rule() -> None:
     source = "item.ms.all(key, item.ms[key] > 0)"
     sizes = {"ms": {"type": "object", "additionalProperties": {"type": "integer"}}}

@@ -298,12 +298,15 @@ def _of_schema(document: _Document, schema: Any) -> Size:
 
 def size_of_lists(counts: Mapping[str, int]) -> Size:
     """Return the bounds of named lists with so many numbers or texts of at most `LIST_TEXT_BYTES`."""
-    return Built({name: _size_of_list(count) for name, count in counts.items()}, SCALAR, count=len(counts))
+    named = {name: _size_of_list(count) for name, count in counts.items()}
+    weight = 1 + sum(KEY_WEIGHT + weight_of_text(len(name.encode())) + size.weight for name, size in named.items())
+    return Built(named, SCALAR, count=len(counts), weight=weight)
 
 
 def size_of_any_lists(count: int) -> Size:
-    """Return the bounds of named lists with at most `count` items each."""
-    return Built({}, _size_of_list(count), count=count)
+    """Return the bounds of at most `count` named lists with at most `count` items each."""
+    one = _size_of_list(count)
+    return Built({}, one, count=count, weight=1 + count * (KEY_WEIGHT + 1 + one.weight))
 
 
 def _size_of_list(count: int) -> Size:
