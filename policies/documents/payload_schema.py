@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from policies.documents.pattern_cost import MAX_PATTERN_BYTES
 from policies.documents.schema_graph import SchemaGraph
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
 from threada_site.kernel.json import strict as interop
@@ -25,6 +26,8 @@ MAX_ERRORS: Final = 50
 MAX_SCHEMA_BYTES: Final = 1024 * 1024
 MAX_EVALUATIONS: Final = 10_000_000
 """Bound on evaluations of subschemas for one payload. The engine cannot be interrupted and takes 0.1 µs for each."""
+MAX_MATCHING: Final = 20_000_000
+"""Bound on the time of patterns for one payload, in units of 0.1 µs."""
 MIN_VALUE_DEPTH: Final = 8
 
 _DEFAULT_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -33,7 +36,7 @@ _DRAFTS: Final[dict[str, type[jsonschema_rs.Validator]]] = {
     "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
     "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
 }
-_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=64 * 1024)
+_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=MAX_PATTERN_BYTES)
 """Patterns match in linear time, but take longer for each character the larger they are: here at most 4 µs."""
 _MOST_KEPT: Final = 4 * 1024 * 1024
 """Bytes of schemas whose compiled form is kept. It takes about 15 times as much memory."""
@@ -86,7 +89,7 @@ def payload_schema(schema: Any, *, assert_format: bool = False) -> PayloadSchema
 class PayloadSchema:
     """A compiled schema. Immutable, so it can be cached with a workflow version."""
 
-    __slots__ = ("_evaluations", "_has_alternatives", "_validator")
+    __slots__ = ("_evaluations", "_has_alternatives", "_matching", "_validator")
 
     def __init__(self, schema: Any, *, assert_format: bool) -> None:
         errors = check_schema(schema)
@@ -95,6 +98,7 @@ class PayloadSchema:
         graph = SchemaGraph(schema)
         self._evaluations = graph.evaluations()
         self._has_alternatives = graph.has_alternatives
+        self._matching = graph.matching()
         self._validator = _build(schema, assert_format=assert_format)
 
     def errors(self, payload: Any, *, pointer: str = "/payload") -> list[FieldError]:
@@ -110,6 +114,10 @@ class PayloadSchema:
                 f"Checking this value could take {evaluations:,} evaluations of its schema; {MAX_EVALUATIONS:,} are "
                 "allowed. Send fewer values, or have fewer alternatives in the schema."
             )
+            return [FieldError(pointer, detail, "too_large")]
+        matching = self._matching[min(depth, len(self._matching) - 1)]
+        if matching and matching * _characters(payload) > 10 * MAX_MATCHING:
+            detail = "Matching its texts with the patterns of the schema could take too long. Send shorter texts."
             return [FieldError(pointer, detail, "too_large")]
         if self._validator.is_valid(payload):
             return []
@@ -240,6 +248,21 @@ def _is_another_kind(branch: list[jsonschema_rs.ValidationError], error: jsonsch
     return any(
         inner.kind.name in ("type", "const", "enum") and inner.instance_path == error.instance_path for inner in branch
     )
+
+
+def _characters(value: Any) -> int:
+    """Return the number of characters of all texts and names in a JSON value."""
+    found, pending = 0, [value]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, str):
+            found += len(node)
+        elif isinstance(node, dict):
+            pending.extend(node)
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
+    return found
 
 
 def _depth_and_size(value: Any) -> tuple[int, int]:

@@ -7,11 +7,12 @@ evaluations at the maximum depth), so the number of evaluations is bounded befor
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
+from policies.documents.pattern_cost import MAX_TOGETHER, cost_of_pattern
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
 from threada_site.kernel.json.strict import MAX_DEPTH
@@ -22,6 +23,7 @@ MIN_EVALUATIONS: Final = 1_000
 _EVALUATIONS_PER_SCHEMA: Final = 4
 _SCALAR_COMPARISON: Final = 0.2
 _COMPARISON: Final = 3
+_UNLIMITED: Final = 10**12
 """Cost in evaluations. The engine compares a value with each one of an `enum`, unless all are texts or all numbers."""
 
 _IN_PLACE_ONE: Final = ("not", "if", "then", "else")
@@ -49,6 +51,7 @@ class _Schema:
     """One (sub)schema: schemas that apply to the same value, and schemas that apply to its children."""
 
     comparisons: int = 0
+    matching: int = 0
     in_place: list[str] = field(default_factory=list)
     properties: _Children = field(default_factory=_Children)
     items: _Children = field(default_factory=_Children)
@@ -64,6 +67,7 @@ class SchemaGraph:
         self.errors: list[FieldError] = []
         self.has_alternatives = False
         self._document = document
+        self._pattern_bytes = 0
         self._schemas: dict[str, _Schema] = {}
         self._pending: list[tuple[str, Any]] = [("", document)]
         while self._pending:
@@ -82,29 +86,40 @@ class SchemaGraph:
         references do not multiply, it ends at depth 64, the maximum of any value. Raises `graphlib.CycleError` if a
         schema refers to itself without descending into the value.
         """
+        most = self.most_evaluations
+        return tuple(self._by_depth(lambda schema: 1 + schema.comparisons, most=most))
+
+    def matching(self) -> tuple[int, ...]:
+        """Return the time for ten characters in all patterns on one path into a value, by nesting depth; 0.1 µs each.
+
+        Raises `graphlib.CycleError` like `evaluations`.
+        """
+        if not self._pattern_bytes:
+            return (0,)
+        return tuple(self._by_depth(lambda schema: schema.matching, most=_UNLIMITED))
+
+    def _by_depth(self, cost_of: Callable[[_Schema], int], *, most: int) -> Iterator[int]:
+        """Yield the sum of costs on the most expensive path into a value, by nesting depth, up to `most`."""
         order = list(
             graphlib.TopologicalSorter(
                 {place: schema.in_place for place, schema in self._schemas.items()}
             ).static_order()
         )
         costs: dict[str, int] = {}
-        most = self.most_evaluations
-        found: list[int] = []
         for depth in range(MAX_DEPTH + 1):
             below, costs = costs, {}
             for place in order:
                 schema = self._schemas[place]
-                cost = 1 + schema.comparisons + sum(costs[other] for other in schema.in_place)
+                cost = cost_of(schema) + sum(costs[other] for other in schema.in_place)
                 if depth:
                     cost += max(schema.properties.cost(below), schema.items.cost(below))
                 costs[place] = min(cost, most + 1)
             if costs[""] > most:
-                break
+                return
             if costs == below:
-                found.extend([costs[""]] * (MAX_DEPTH + 1 - depth))
-                break
-            found.append(costs[""])
-        return tuple(found)
+                yield from [costs[""]] * (MAX_DEPTH + 1 - depth)
+                return
+            yield costs[""]
 
     @property
     def most_evaluations(self) -> int:
@@ -122,7 +137,7 @@ class SchemaGraph:
         for keyword in ("$id", "$schema"):
             if place and keyword in schema:
                 self._add_error(pointer_to(place, keyword), f"{keyword} is only allowed at the top of the schema.")
-        found = _Schema(_comparisons(schema.get("enum")))
+        found = _Schema(_comparisons(schema.get("enum")), self._matching(place, schema))
         if isinstance(schema.get("$ref"), str):
             found.in_place.extend(self._reference(pointer_to(place, "$ref"), schema["$ref"]))
         found.in_place.extend(self._ones(place, schema, _IN_PLACE_ONE))
@@ -141,6 +156,20 @@ class SchemaGraph:
             found.items.one_of.extend(self._several(place, schema, "items"))
         found.items.each.extend(self._ones(place, schema, _ITEMS_ALL))
         return found
+
+    def _matching(self, place: str, schema: dict[str, Any]) -> int:
+        """Return the time for ten characters in the patterns of one schema."""
+        named = schema.get("patternProperties")
+        patterns = [*(named if isinstance(named, dict) else ()), schema.get("pattern")]
+        time = 0
+        for pattern in patterns:
+            if isinstance(pattern, str) and self._pattern_bytes <= MAX_TOGETHER:
+                cost = cost_of_pattern(pattern)
+                time += cost.per_ten_characters
+                self._pattern_bytes += cost.size
+                if self._pattern_bytes > MAX_TOGETHER:
+                    self._add_error(place, "The patterns up to here are too large together. Shorten them.", "too_large")
+        return time
 
     def _ones(self, place: str, schema: dict[str, Any], keywords: tuple[str, ...]) -> Iterator[str]:
         for keyword in keywords:

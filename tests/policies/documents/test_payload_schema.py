@@ -389,3 +389,48 @@ def test_arbitrary_documents_and_values_do_not_crash(document: Any, value: Any) 
     if not check_schema(document):
         assert all(field_error.pointer.startswith("/payload") for field_error in validate(document, value))
     assert validate(PAYMENT, value) != []
+
+
+SLOW_PATTERN = "[ab]*a[ab]{300}c"
+
+
+def test_texts_that_many_large_patterns_would_match_for_long_are_refused() -> None:
+    """40 such patterns take 80 µs for each character, and the engine cannot be interrupted."""
+    slow = {"properties": {"text": {"allOf": [{"not": {"pattern": SLOW_PATTERN}}] * 40}}}
+    assert check_schema(slow) == []
+    began = time.thread_time()
+    assert [entry.code for entry in validate(slow, {"text": "ab" * 50_000})] == ["too_large"]
+    assert [entry.code for entry in validate(slow, {"other": {"ab" * 50_000: 1}})] == ["too_large"]
+    assert time.thread_time() - began < 1
+    assert validate(slow, {"text": "ab" * 100}) == []
+
+
+@pytest.mark.parametrize(
+    "slow",
+    [
+        {"patternProperties": {f"{SLOW_PATTERN}{number}": {} for number in range(40)}},
+        {"additionalProperties": {"anyOf": [{"pattern": SLOW_PATTERN}] * 40}},
+        {"propertyNames": {"oneOf": [{"pattern": SLOW_PATTERN}] * 40}},
+        {"$ref": "#/$defs/a", "$defs": {"a": {"items": {"allOf": [{"pattern": SLOW_PATTERN}] * 40}}}},
+    ],
+)
+def test_patterns_count_wherever_they_are(slow: dict[str, Any]) -> None:
+    payload = ["ab" * 50_000] if "$ref" in slow else {"ab" * 50_000: "ab"}
+    assert [entry.code for entry in validate(slow, payload)] == ["too_large"]
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["^[0-9a-f]{40}$", r"^\w+$", "^https?://", r"^[^@]+@[^@]+\.[a-z]+$", r"^\d{4}-\d{2}-\d{2}$", "^[a-z]{1,200}$"],
+)
+def test_ordinary_patterns_limit_no_payload(pattern: str) -> None:
+    schema = {"properties": {"text": {"not": {"pattern": pattern}}}}
+    assert validate(schema, {"text": "-" * 250_000}) == []
+
+
+def test_many_large_patterns_are_refused_before_they_fill_memory() -> None:
+    large = {"allOf": [{"pattern": f"{SLOW_PATTERN}{number}"} for number in range(5_000)]}
+    began = time.thread_time()
+    assert [entry.code for entry in check_schema(large)] == ["too_large"]
+    assert time.thread_time() - began < 5
+    assert check_schema({"properties": {f"p{number}": {"pattern": f"^a{number}+$"} for number in range(2_000)}}) == []
