@@ -51,7 +51,8 @@ class EvaluatorPool:
                 raise EvaluatorBusy(headers=BUSY)
             _, session = self._idle.pop(tenant_id, (0.0, None))
             self._running.add(tenant_id)
-            others = list(self._idle.items())[: len(self._running) + len(self._idle) - settings.THREADA_EVALUATORS]
+            too_many = len(self._running) + len(self._idle) - settings.THREADA_EVALUATORS
+            others = list(self._idle.items())[: max(too_many, 0)]
             for tenant, _ in others:
                 del self._idle[tenant]
         for _, (_, other) in others:
