@@ -3,6 +3,8 @@
 SQL that is injected into a request, or a bug in one, so changes neither who somebody is, nor who did what, nor what was
 sealed. All other processes use another login, which may. Where one login serves all processes, nothing is protected.
 
+Nor does it insert rows that count as the operator's, because nobody is named in them (`OPERATOR_ROWS`).
+
 To protect a column of a new table, add it to `PROTECTED_COLUMNS`. To protect a whole table from inserts, updates and
 deletes, add it to `PLATFORM_TABLES`. `manage.py migrate` applies both. In tests, requests run with the rights of the
 web's login, so a request that updates a protected column fails.
@@ -69,6 +71,14 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 
+OPERATOR_ROWS: Final = {"integrations_integrationversion": "created_by", "tenancy_credential": "issued_by"}
+"""Columns that are empty in rows of the operator.
+
+An integration version of the operator names any variable or file of the server, and a credential of the operator says
+that no member of the tenant controls the agent.
+"""
+OPERATOR_ROWS_POLICY: Final = "operator_rows"
+
 
 def protected_columns(connection: Any) -> dict[str, set[str]]:
     """Return the protected columns of each table: those above, every primary key and every `tenant_id`."""
@@ -91,7 +101,7 @@ def is_web_apart(connection: Any) -> bool:
 
 
 def column_problems(connection: Any) -> Iterator[str]:
-    """Yield protected columns and tables that the web's login may change."""
+    """Yield what the web's login may change of protected columns and tables, and where it may pass as the operator."""
     if not is_web_apart(connection):
         return
     columns = [(table, name) for table, names in protected_columns(connection).items() for name in names]
@@ -116,3 +126,19 @@ def column_problems(connection: Any) -> Iterator[str]:
         found = [name for (name,) in cursor.fetchall()]
     if found:
         yield f"the web's login may change {', '.join(found)}; run manage.py migrate"
+    yield from _operator_row_problems(connection)
+
+
+def _operator_row_problems(connection: Any) -> Iterator[str]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            """
+            SELECT name FROM unnest(%s::text[]) AS wanted(name)
+             WHERE NOT EXISTS (SELECT FROM pg_policy
+                                WHERE polrelid = to_regclass(quote_ident(name)) AND polname = %s AND NOT polpermissive)
+             ORDER BY 1
+            """,
+            [list(OPERATOR_ROWS), OPERATOR_ROWS_POLICY],
+        )
+        for (name,) in cursor.fetchall():
+            yield f"the web's login may insert rows of the operator into {name}; run manage.py migrate"

@@ -8,7 +8,13 @@ from django.apps import apps
 from django.db import transaction
 
 from threada_site.database.constraints import AppendOnly
-from threada_site.database.protected_columns import PLATFORM_TABLES, is_web_apart, protected_columns
+from threada_site.database.protected_columns import (
+    OPERATOR_ROWS,
+    OPERATOR_ROWS_POLICY,
+    PLATFORM_TABLES,
+    is_web_apart,
+    protected_columns,
+)
 from threada_site.database.role_names import APP, PLATFORM, PLATFORM_LOGIN
 
 
@@ -49,8 +55,11 @@ def grant_tables(connection: Any) -> None:
                 cursor.execute(f'REVOKE UPDATE, DELETE, TRUNCATE ON "{table}" FROM {logins}')
         for partition in partitions(connection):
             cursor.execute(f'REVOKE ALL ON "{partition}" FROM {logins}, {PLATFORM}')
-        if is_web_apart(connection):
+        is_apart = is_web_apart(connection)
+        if is_apart:
             _protect(connection, present)
+        for table in OPERATOR_ROWS.keys() & present:
+            _reserve_operator_rows(cursor, table, is_apart=is_apart)
 
 
 def _protect(connection: Any, present: set[str]) -> None:
@@ -68,3 +77,13 @@ def _protect(connection: Any, present: set[str]) -> None:
             cursor.execute(f'REVOKE UPDATE ON "{table}" FROM {APP}')
             if others:
                 cursor.execute(f'GRANT UPDATE ({others}) ON "{table}" TO {APP}')
+
+
+def _reserve_operator_rows(cursor: Any, table: str, *, is_apart: bool) -> None:
+    """Refuse rows of the operator that the web's login inserts. Where one login serves all processes, allow them."""
+    cursor.execute(f'DROP POLICY IF EXISTS {OPERATOR_ROWS_POLICY} ON "{table}"')
+    if is_apart:
+        cursor.execute(
+            f'CREATE POLICY {OPERATOR_ROWS_POLICY} ON "{table}" AS RESTRICTIVE FOR INSERT '
+            f"WITH CHECK ({OPERATOR_ROWS[table]} IS NOT NULL OR current_user <> '{APP}')"
+        )

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from django.db import connection, transaction
-from django.db.utils import ProgrammingError
+from django.db.utils import IntegrityError, ProgrammingError
 from django.http import HttpRequest, HttpResponse
 from django.test import RequestFactory
 from django.test.client import ClientHandler
 
-from threada_site.database.protected_columns import PLATFORM_TABLES, PROTECTED_COLUMNS, protected_columns
+from tests.factories import make_tenant
+from threada_site.database.protected_columns import (
+    OPERATOR_ROWS,
+    OPERATOR_ROWS_POLICY,
+    PLATFORM_TABLES,
+    PROTECTED_COLUMNS,
+    protected_columns,
+)
 from threada_site.database.role_names import APP, PLATFORM_LOGIN
 from threada_site.database.roles import owner_role
 from threada_site.database.table_grants import append_only_tables, grant_tables
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe
 from threada_site.tenancy.isolation_checks import start_problems
 
@@ -133,6 +142,36 @@ def test_grant_that_opens_a_protected_column_stops_the_start_until_migrate(grant
     with owner_role(), connection.cursor() as cursor:
         cursor.execute(f"GRANT {grant} TO {APP}")
     with pytest.raises(NotSafeToRunError, match=f"the web's login may change {found}; run manage.py migrate"):
+        refuse_unless_safe()
+    with owner_role():
+        grant_tables(connection)
+    assert list(start_problems()) == []
+
+
+@pytest.mark.parametrize(("table", "column"), OPERATOR_ROWS.items())
+def test_web_login_inserts_no_row_that_counts_as_the_operators(table: str, column: str) -> None:
+    """Such an integration version could send any variable of the server's environment to its own address."""
+    tenant = make_tenant()
+    somebody, nobody = f"'{uuid.uuid4()}'", "NULL"
+    refused = f'row-level security policy "{OPERATOR_ROWS_POLICY}"'
+
+    def insert(by: str) -> None:
+        with unit_of_work(tenant.id), connection.cursor() as cursor:
+            cursor.execute(f"INSERT INTO {table} (tenant_id, {column}) VALUES ('{tenant.id}', {by})")
+
+    with web_login():
+        with pytest.raises(ProgrammingError, match=refused):
+            insert(nobody)
+        with pytest.raises(IntegrityError, match="not-null"):
+            insert(somebody)
+    with pytest.raises(IntegrityError, match="not-null"):
+        insert(nobody)
+
+
+def test_login_that_could_insert_rows_of_the_operator_stops_the_start_until_migrate() -> None:
+    with owner_role(), connection.cursor() as cursor:
+        cursor.execute("DROP POLICY operator_rows ON tenancy_credential")
+    with pytest.raises(NotSafeToRunError, match="insert rows of the operator into tenancy_credential; run"):
         refuse_unless_safe()
     with owner_role():
         grant_tables(connection)
