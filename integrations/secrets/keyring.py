@@ -119,12 +119,11 @@ def file_source(path: Path) -> Callable[[], tuple[object, Sequence[str]]]:
 
 
 def write_keys(path: Path, keys: Sequence[str]) -> None:
-    """Replace the key file atomically, with mode 0600, or that of the file if an own account of web and worker reads
-    it."""
+    """Replace the key file atomically, with mode 0600, or that of the file if its group reads it and others do not."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         give_to_owner_of(file.fileno(), path)
-        if path.exists():
+        if path.exists() and not path.stat().st_mode & 0o007:
             os.fchmod(file.fileno(), path.stat().st_mode & 0o640)
         file.write("".join(f"{key}\n" for key in keys))
         file.flush()

@@ -1,7 +1,8 @@
 """Supervisor of the processes of one machine. It loads no Django, because `manage.py up` keeps it in memory.
 
 `up` prepares the instance and then replaces itself with this module. Each process runs in its own process group within
-the session of `up`, so that Ctrl-C reaches only the supervisor and everything is stopped in order.
+the session of `up`, so that Ctrl-C reaches only the supervisor and everything is stopped in order. A process under an
+account of its own gets its own session: otherwise it could type into root's terminal (`TIOCSTI`).
 """
 
 from __future__ import annotations
@@ -78,11 +79,13 @@ class Supervisor:
         # Two heaps per process: glibc's default of one per thread costs a few megabytes more without benefit.
         environment = {"MALLOC_ARENA_MAX": "2", **os.environ, "THREADA_READY_FILE": self._assignment.ready_file}
         changed = {**environment, **self._assignment.environments[name]}
+        account = self._assignment.accounts.get(name, {})
         self._processes[name] = subprocess.Popen(
             self._assignment.commands[name],
             stdin=subprocess.DEVNULL,
-            process_group=0,
-            **self._assignment.accounts.get(name, {}),
+            process_group=None if account else 0,
+            start_new_session=bool(account),
+            **account,
             env={variable: value for variable, value in changed.items() if value is not None},
         )
         self._started_at[name] = time.monotonic()
