@@ -57,7 +57,7 @@ from integrations.documents.workflow_actions import WorkflowGrammar
 from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.kernel.documents.structure import Schema, Structure
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
-from threada_site.kernel.json import schemas
+from threada_site.kernel.json import patterns, schemas
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.kernel.json.strict import check_value
 
@@ -196,8 +196,10 @@ def _read_callback(action: Fields, spec: Fields, written: dict[str, Any]) -> flo
 def _read_schema(action: Fields) -> dict[str, Any] | None:
     schema: dict[str, Any] | None = action.value("input_schema")
     try:
-        if schema is not None:
-            schemas.validator(schema)
+        if schema is not None and not patterns.fit_together(schema):
+            action.refuse("The patterns of the schema are too large together. Shorten them.", "input_schema")
+        elif schema is not None:
+            schemas.validator(schema, pattern_options=patterns.OPTIONS)
     except ValueError as error:
         action.refuse(f"This is not a JSON Schema: {str(error)[:300]}", "input_schema")
     return schema

@@ -15,10 +15,10 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from policies.documents.pattern_cost import MAX_PATTERN_BYTES
 from policies.documents.schema_graph import SchemaGraph
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
 from threada_site.kernel.json import strict as interop
+from threada_site.kernel.json.patterns import OPTIONS
 from threada_site.kernel.json.pointers import pointer_to
 from threada_site.kernel.weighted_cache import WeightedCache
 
@@ -36,8 +36,6 @@ _DRAFTS: Final[dict[str, type[jsonschema_rs.Validator]]] = {
     "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
     "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
 }
-_PATTERNS: Final = jsonschema_rs.RegexOptions(size_limit=MAX_PATTERN_BYTES)
-"""Patterns match in linear time, but take longer for each character the larger they are: here at most 4 µs."""
 _MOST_KEPT: Final = 4 * 1024 * 1024
 """Bytes of schemas whose compiled form is kept. It takes about 15 times as much memory."""
 _OWN_WEIGHT: Final = 1_000
@@ -198,7 +196,7 @@ def _draft(schema: dict[str, Any]) -> str:
 
 def _build(schema: dict[str, Any], *, assert_format: bool) -> jsonschema_rs.Validator:
     return _DRAFTS[_draft(schema)](
-        schema, validate_formats=assert_format, pattern_options=_PATTERNS, mask="The value", offline=True
+        schema, validate_formats=assert_format, pattern_options=OPTIONS, mask="The value", offline=True
     )
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
-from policies.documents.pattern_cost import MAX_TOGETHER, cost_of_pattern
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.patterns import MAX_TOGETHER, cost_of_pattern
 from threada_site.kernel.json.pointers import pointer_to
 from threada_site.kernel.json.strict import MAX_DEPTH
 

@@ -188,6 +188,18 @@ def test_auth(auth: Any, pointers: list[str]) -> None:
         ({"input_schema": {"$ref": "http://127.0.0.1:9/x"}}, "/input_schema", "not a JSON Schema"),
         ({"input_schema": {"$ref": "file:///etc/passwd"}}, "/input_schema", "not a JSON Schema"),
         ({"input_schema": 7}, "/input_schema", "not a JSON Schema"),
+        ({"input_schema": {"pattern": "(?=a)"}}, "/input_schema", "not a JSON Schema"),
+        ({"input_schema": {"pattern": "[ab]*a[ab]{60000}c"}}, "/input_schema", "not a JSON Schema"),
+        (
+            {"input_schema": {"allOf": [{"pattern": f"[ab]*a[ab]{{300}}{number}"} for number in range(100)]}},
+            "/input_schema",
+            "too large together",
+        ),
+        (
+            {"input_schema": {"patternProperties": {f"[ab]*a[ab]{{300}}{number}": {} for number in range(100)}}},
+            "/input_schema",
+            "too large together",
+        ),
         ({"resolves": "yes"}, "/resolves", "true or false"),
         ({"idempotent": 1}, "/idempotent", "true or false"),
         ({"undo": "pay"}, "/undo", "another action"),

@@ -16,14 +16,20 @@ MAX_ERRORS: Final = 50
 
 
 def validator(
-    schema: dict[str, Any], *, assert_format: bool = False, repeats_values: bool = True
+    schema: dict[str, Any],
+    *,
+    assert_format: bool = False,
+    repeats_values: bool = True,
+    pattern_options: jsonschema_rs.RegexOptions | None = None,
 ) -> jsonschema_rs.Draft202012Validator:
     """Return a compiled validator. Without `repeats_values`, errors contain no values.
 
     Raise `jsonschema_rs.ValidationError` or `ValueError` for an unusable schema.
     """
     mask = None if repeats_values else "What was sent"
-    return jsonschema_rs.Draft202012Validator(schema, validate_formats=assert_format, offline=True, mask=mask)
+    return jsonschema_rs.Draft202012Validator(
+        schema, validate_formats=assert_format, offline=True, mask=mask, pattern_options=pattern_options
+    )
 
 
 def field_errors(compiled: jsonschema_rs.Draft202012Validator, value: Any, *, prefix: str = "") -> list[FieldError]:

@@ -1,4 +1,4 @@
-"""Cost of the regular expressions of a payload schema: compiled size, and time for each character of a text.
+"""Cost of regular expressions in a JSON Schema of a tenant: compiled size, and time for each character of a text.
 
 The engine matches in linear time. A small pattern takes some nanoseconds for each character, a large one up to 4 µs.
 """
@@ -6,7 +6,8 @@ The engine matches in linear time. A small pattern takes some nanoseconds for ea
 from __future__ import annotations
 
 import functools
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final, NamedTuple
 
 import jsonschema_rs
 
@@ -14,6 +15,8 @@ MAX_PATTERN_BYTES: Final = 64 * 1024
 """Compiled size of one pattern."""
 MAX_TOGETHER: Final = 4 * 1024 * 1024
 """Compiled size of all patterns of a schema."""
+OPTIONS: Final = jsonschema_rs.RegexOptions(size_limit=MAX_PATTERN_BYTES)
+"""Linear time: look-around and back-references are refused."""
 _DRAFT: Final = jsonschema_rs.Draft202012Validator
 
 
@@ -43,3 +46,27 @@ def cost_of_pattern(pattern: str) -> PatternCost:
             continue
         return found
     return _CLASSES[-1]
+
+
+def fit_together(schema: Any) -> bool:
+    """Return True if all patterns in a schema have at most `MAX_TOGETHER` bytes."""
+    left = MAX_TOGETHER
+    for pattern in _patterns(schema):
+        left -= cost_of_pattern(pattern).size
+        if left < 0:
+            return False
+    return True
+
+
+def _patterns(schema: Any) -> Iterator[str]:
+    pending = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, dict):
+            if isinstance(node.get("pattern"), str):
+                yield node["pattern"]
+            if isinstance(node.get("patternProperties"), dict):
+                yield from node["patternProperties"]
+            pending.extend(node.values())
+        elif isinstance(node, list):
+            pending.extend(node)
