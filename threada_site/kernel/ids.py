@@ -47,6 +47,8 @@ PACK_VERSION: Final = "kv"
 CHANGE_SET: Final = "chg"
 ACCOUNT_LINK: Final = "al"
 SESSION: Final = "se"
+IDENTITY_PROVIDER_VERSION: Final = "ipv"
+IDENTITY_LINK: Final = "il"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -69,6 +69,9 @@ class GrantRecord(TenantRow):
     granted_by = models.UUIDField(null=True, editable=False, help_text="Principal; empty: the operator.")
     confirmed_by = models.UUIDField(null=True, editable=False)
     confirmed_at = models.DateTimeField(null=True, editable=False)
+    source = models.CharField(
+        max_length=63, blank=True, editable=False, help_text="Identity provider of a role; empty: made by hand."
+    )
 
     class Meta:
         constraints = [

@@ -26,6 +26,9 @@ __all__ = [
     "ChangeSet",
     "ConsoleSession",
     "GrantRecord",
+    "IdentityLink",
+    "IdentityProvider",
+    "IdentityProviderVersion",
     "Instance",
     "RateBucket",
     "RateRefusals",
@@ -365,5 +368,10 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
+from threada_site.tenancy.identity_provider_models import (  # noqa: E402
+    IdentityLink,
+    IdentityProvider,
+    IdentityProviderVersion,
+)
 from threada_site.tenancy.quotas.models import TenantQuota  # noqa: E402
 from threada_site.tenancy.session_models import ConsoleSession  # noqa: E402

@@ -30,6 +30,9 @@ class ConsoleSession(models.Model):
         help_text="Empty: nobody is signed in.",
     )
     data = models.TextField(editable=False, help_text="Signed for this key.")
+    identity_link_id = models.UUIDField(
+        null=True, editable=False, help_text="Account at an identity provider by which the person signed in."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
     last_used_at = models.DateTimeField(default=clock.now, editable=False)
     address = models.GenericIPAddressField(null=True, editable=False)

@@ -5,7 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 from django.db.models import CASCADE, PROTECT
 
-from threada_site.database.constraints import InstanceRows, RowLevelSecurity, TenantForeignKey
+from threada_site.database.constraints import AppendOnly, InstanceRows, RowLevelSecurity, TenantForeignKey
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import SlugColumn
 
@@ -630,6 +630,15 @@ class Migration(migrations.Migration):
                 ),
                 ("confirmed_by", models.UUIDField(editable=False, null=True)),
                 ("confirmed_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "source",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        help_text="Identity provider of a role; empty: made by hand.",
+                        max_length=63,
+                    ),
+                ),
                 ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "user",
@@ -673,6 +682,14 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
                 ("key_sha256", models.BinaryField(max_length=32, unique=True)),
                 ("data", models.TextField(editable=False, help_text="Signed for this key.")),
+                (
+                    "identity_link_id",
+                    models.UUIDField(
+                        editable=False,
+                        help_text="Account at an identity provider by which the person signed in.",
+                        null=True,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("last_used_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("address", models.GenericIPAddressField(editable=False, null=True)),
@@ -692,6 +709,127 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "session",
                 "indexes": [models.Index(fields=["last_used_at"], name="consolesession_last_used")],
+            },
+        ),
+        migrations.CreateModel(
+            name="IdentityProvider",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("slug", SlugColumn()),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("name", models.CharField(blank=True, max_length=200)),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+        ),
+        migrations.CreateModel(
+            name="IdentityProviderVersion",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "revision",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="Revision of the files it was applied from.",
+                        max_length=100,
+                    ),
+                ),
+                ("created_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("spec", models.JSONField()),
+                ("spec_sha256", models.CharField(max_length=64)),
+                ("is_operators", models.BooleanField(default=False, editable=False)),
+                (
+                    "proposed_by",
+                    models.UUIDField(
+                        editable=False, help_text="Steward who proposed it, if another one confirmed it.", null=True
+                    ),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        on_delete=PROTECT,
+                        related_name="versions",
+                        to="tenancy.identityprovider",
+                    ),
+                ),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="identityproviderversion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="identityproviderversion_tenant_id_key"),
+                    TenantForeignKey(field="provider", name="identityproviderversion_provider_fk"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "provider", "number"), name="identityproviderversion_number_once"
+                    ),
+                    AppendOnly(name="identityproviderversion_append_only"),
+                ],
+            },
+        ),
+        migrations.AddField(
+            model_name="identityprovider",
+            name="current_version",
+            field=models.ForeignKey(
+                db_constraint=False,
+                null=True,
+                on_delete=PROTECT,
+                related_name="+",
+                to="tenancy.identityproviderversion",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="identityprovider", constraint=RowLevelSecurity(name="identityprovider_rls")
+        ),
+        migrations.AddConstraint(
+            model_name="identityprovider",
+            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="identityprovider_tenant_id_key"),
+        ),
+        migrations.AddConstraint(
+            model_name="identityprovider",
+            constraint=TenantForeignKey(field="current_version", name="identityprovider_current_version_fk"),
+        ),
+        migrations.AddConstraint(
+            model_name="identityprovider",
+            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="identityprovider_slug_once"),
+        ),
+        migrations.CreateModel(
+            name="IdentityLink",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("issuer", models.CharField(max_length=500)),
+                ("subject", models.CharField(max_length=255)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("last_used_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("suspended_at", models.DateTimeField(editable=False, null=True)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "user",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                (
+                    "provider",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="links",
+                        to="tenancy.identityprovider",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "user"], name="identitylink_of")],
+                "constraints": [
+                    RowLevelSecurity(name="identitylink_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="identitylink_tenant_id_key"),
+                    TenantForeignKey(field="provider", name="identitylink_provider_fk"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "provider", "issuer", "subject"), name="identitylink_once"
+                    ),
+                ],
             },
         ),
     ]
