@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from policies.language.durations import format_duration
-from threada_site.kernel.context import ActingContext, AuthenticationMethod
+from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import (
     EmergencyNotAvailable,
     EmergencyOver,
@@ -104,7 +104,7 @@ def check_may_publish_alone(*, now: datetime, ctx: ActingContext) -> None:
     """Raise `PersonRequired` if `ctx` is not a person, `StepUpRequired` without a session and a recent password."""
     if not ctx.is_person:
         raise PersonRequired("Only a person can publish in an emergency.")
-    if ctx.authentication.method is not AuthenticationMethod.SESSION:
+    if not ctx.authentication.is_session:
         raise StepUpRequired("Publish in an emergency in the console, with your password: a token cannot do it.")
     if not ctx.recently_reauthenticated(now):
         raise StepUpRequired("Enter your password to publish in an emergency. It must be at most five minutes old.")

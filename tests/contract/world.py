@@ -95,6 +95,8 @@ def stock(slug: str) -> Stock:
     secret = made(
         admin.post("/secrets", {"secret_id": f"{slug}-token", "value": "s", "origins": ["https://bank.example"]})
     )
+    signs_in = {"protocol": "oidc", "name": slug, "issuer": "https://id.example", "client_id": "threada"}
+    made(admin.post("/identity-providers", {"identity_provider_id": f"{slug}-login", "spec": signs_in}))
     make_principal(tenant, f"{slug}-deputy", roles=("approver",))
     away = {"delegate": f"{slug}-deputy", "ends_at": rfc3339(clock.now() + timedelta(days=1))}
     delegation = made(admin.post("/delegations", away))
@@ -115,6 +117,7 @@ def stock(slug: str) -> Stock:
             "export_id": export["export_id"],
             "delivery_id": delivery["delivery_id"],
             "secret_id": secret["secret_id"],
+            "identity_provider_id": f"{slug}-login",
             "delegation_id": delegation["delegation_id"],
             "principal": f"{slug}-deputy",
             "workflow_id": flow,

@@ -16,6 +16,7 @@ from threada_site.console.after_response import after_response
 from threada_site.console.signing_in import remember_browser
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import LinkTenant, link_of_token, mail_is_set_up, tenant_of_link
+from threada_site.identity.console_sessions.provider_sessions import may_act_in
 from threada_site.identity.invitations import accept_invitation, needs_sign_in
 from threada_site.identity.passwords import mail_reset, people_to_reset, record_reset, reset_password
 from threada_site.identity.selectors import tenants_of_person
@@ -71,7 +72,11 @@ def invitation_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> 
         return _gone(request, frame)
     tenant, link, inviter = found
     has_account = needs_sign_in(link.user)
-    is_signed_in = request.user.is_authenticated and request.user.pk == link.user_id
+    is_signed_in = (
+        request.user.is_authenticated
+        and request.user.pk == link.user_id
+        and may_act_in(request.session, tenant.tenant_id)
+    )
     is_sent = request.method == "POST"
     form = None if has_account else NewPasswordForm(request.POST if is_sent else None, label_suffix="")
     problems: list[str] = []

@@ -25,7 +25,18 @@ from threada_site.database.unit_of_work import unit_of_work
 
 # Views that are available without a tenant.
 _TENANTLESS: Final = frozenset(
-    {"login", "logout", "jsi18n", CHOOSE_TENANT, "invitation", "password_reset", "password_reset_link"}
+    {
+        "login",
+        "logout",
+        "jsi18n",
+        CHOOSE_TENANT,
+        "invitation",
+        "password_reset",
+        "password_reset_link",
+        "tenant_sign_in",
+        "provider_sign_in",
+        "provider_callback",
+    }
 )
 # Views besides lists that read from a replica if there is one.
 _READ_FROM_REPLICA: Final = frozenset(

@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
 from threada_site.identity.console_sessions.limits import expire_sessions, open_sessions
+from threada_site.identity.console_sessions.provider_sessions import LINK_KEY
 from threada_site.kernel import clock
 from threada_site.kernel.source import Source, source_of
 from threada_site.tenancy.models import ConsoleSession
@@ -72,6 +73,7 @@ class SessionStore(SessionBase):
             return
         data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
         columns = {"data": self.encode(data), "user_id": data.get(USER_KEY), **self._last_use(clock.now())}
+        columns["identity_link_id"] = data.get(LINK_KEY)
         if (signed_in_at := sign_in_time(data)) is not None:
             columns["created_at"] = signed_in_at
         if must_create:

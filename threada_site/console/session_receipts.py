@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from threada_site.console.after_response import after_response
 from threada_site.console.tenant_choice import signed_in_at
+from threada_site.identity.console_sessions.provider_sessions import provider_tenant
 from threada_site.identity.sessions import record_failed_sign_in, record_sign_in, record_sign_out
 from threada_site.identity.sign_in.attempts import forget_old_attempts
 from threada_site.kernel.source import Source, source_of
@@ -17,7 +18,12 @@ from threada_site.kernel.source import Source, source_of
 def on_sign_in(request: HttpRequest, user: Any, **_signal: Any) -> None:
     """Record a sign-in. Receiver of `user_logged_in`."""
     if _came_by_http(request):
-        record_sign_in(user, _source(request), correlation_id=request.correlation_id)  # type: ignore[attr-defined]
+        record_sign_in(
+            user,
+            _source(request),
+            provider_tenant=getattr(request, "provider_tenant", None),
+            correlation_id=request.correlation_id,  # type: ignore[attr-defined]
+        )
 
 
 def on_failed_sign_in(credentials: dict[str, Any], request: HttpRequest | None = None, **_signal: Any) -> None:
@@ -40,6 +46,7 @@ def on_sign_out(request: HttpRequest, user: Any, **_signal: Any) -> None:
             user,
             _source(request),
             signed_in_at=signed_in_at(request),
+            provider_tenant=provider_tenant(request.session),
             correlation_id=request.correlation_id,  # type: ignore[attr-defined]
         )
 

@@ -30,6 +30,7 @@ from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
 from threada_site.kernel.context import Scope
+from threada_site.sign_in.views import finish_sign_in, providers_page, start_sign_in
 
 EMERGENCIES_SHOWN: Final = 5
 
@@ -59,6 +60,9 @@ class ConsoleSite(UnfoldAdminSite):
             path("usage/", self.admin_view(require_safe(self.usage)), name="usage"),
             path("time-zone/", self.admin_view(self.time_zone), name="time_zone"),
             path("notifications/", self.admin_view(self.notifications), name="notifications"),
+            path("login/<str:tenant>/", self.tenant_sign_in, name="tenant_sign_in"),
+            path("login/<str:tenant>/<str:provider>", self.provider_sign_in, name="provider_sign_in"),
+            path("login/<str:tenant>/<str:provider>/callback", self.provider_callback, name="provider_callback"),
             path("invitations/<str:token>/", self.invitation, name="invitation"),
             path("password-reset/", self.password_reset, name="password_reset"),
             path("password-reset/<str:token>/", self.password_reset_link, name="password_reset_link"),
@@ -142,6 +146,18 @@ class ConsoleSite(UnfoldAdminSite):
     def password_reset_link(self, request: HttpRequest, token: str) -> HttpResponse:
         """Show and handle the public page of a reset link."""
         return new_password_page(request, token, self.each_context(request))
+
+    def tenant_sign_in(self, request: HttpRequest, tenant: str) -> HttpResponse:
+        """Show the public page of a tenant's identity providers."""
+        return providers_page(request, tenant, self.each_context(request))
+
+    def provider_sign_in(self, request: HttpRequest, tenant: str, provider: str) -> HttpResponse:
+        """Redirect to an identity provider."""
+        return start_sign_in(request, tenant, provider, self.each_context(request))
+
+    def provider_callback(self, request: HttpRequest, tenant: str, provider: str) -> HttpResponse:
+        """Handle the answer of an identity provider."""
+        return finish_sign_in(request, tenant, provider, self.each_context(request))
 
     def time_zone(self, request: HttpRequest) -> HttpResponse:
         """Show and handle the time zone form."""

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.reauthentication import reauthenticated_at
 from threada_site.console.session_engine import SIGNED_IN_AT, sign_in_time
+from threada_site.identity.console_sessions.provider_sessions import is_opened_by_provider, may_act_in
 from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
 from threada_site.identity.sessions import record_tenant_choice
 from threada_site.kernel import clock, errors
@@ -35,7 +36,7 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
     request.tenant_choices = []  # type: ignore[attr-defined]
     if not user.is_authenticated or user.kind != PrincipalKind.HUMAN:
         return None
-    choices = tenants_of_person(user)
+    choices = [tenant for tenant in tenants_of_person(user) if may_act_in(request.session, tenant.tenant_id)]
     request.tenant_choices = choices  # type: ignore[attr-defined]
     slug = request.session.get(_SESSION_KEY)
     if slug is None and len(choices) == 1:
@@ -52,8 +53,11 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
 
 def _signed_in(ctx: ActingContext, request: HttpRequest) -> ActingContext:
     """Return `ctx` with the authentication of the session."""
+    is_by_provider = is_opened_by_provider(request.session)
     authentication = Authentication(
-        method=AuthenticationMethod.SESSION, at=signed_in_at(request), factors=("password",)
+        method=AuthenticationMethod.IDENTITY_PROVIDER if is_by_provider else AuthenticationMethod.SESSION,
+        at=signed_in_at(request),
+        factors=("provider",) if is_by_provider else ("password",),
     )
     return replace(ctx, authentication=authentication)
 

@@ -11,6 +11,8 @@ from threada_site.identity.invitations import invite_again
 from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
+from threada_site.identity.providers.configure import upsert_provider, withdraw_provider
+from threada_site.identity.providers.role_grants import grant_provider_role
 from threada_site.identity.roles import define_role, remove_role, set_role_visibility, set_roles
 from threada_site.identity.selectors import member_with_id
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
@@ -82,3 +84,20 @@ def _set_object_scopes(said: Arguments, ctx: ActingContext) -> None:
     principal = member_with_id(said["principal"], tenant_id=ctx.tenant_id)
     target = object_named(said["on"]["kind"], said["on"]["id"], ctx=ctx)
     set_object_scopes(principal, target, frozenset(map(Scope, said["scopes"])), ctx=ctx)
+
+
+@operation("identity.put_identity_provider")
+def _put_identity_provider(said: Arguments, ctx: ActingContext) -> None:
+    upsert_provider(said["provider"], said["spec"], ctx=ctx)
+
+
+@operation("identity.withdraw_identity_provider")
+def _withdraw_identity_provider(said: Arguments, ctx: ActingContext) -> None:
+    withdraw_provider(said["provider"], ctx=ctx)
+
+
+@operation("identity.grant_provider_role")
+def _grant_provider_role(said: Arguments, ctx: ActingContext) -> None:
+    grant_provider_role(
+        member_with_id(said["principal"], tenant_id=ctx.tenant_id), said["role"], said["provider"], ctx=ctx
+    )

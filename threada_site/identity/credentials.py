@@ -22,7 +22,6 @@ from threada_site.identity.tenants import personal_token_days
 from threada_site.kernel import clock, errors, ids, tokens
 from threada_site.kernel.context import (
     ActingContext,
-    AuthenticationMethod,
     EntryPoint,
     PrincipalKind,
     Scope,
@@ -100,7 +99,7 @@ def _check_issuer(principal: User, *, ctx: ActingContext) -> None:
     if ctx.is_system:
         return
     if principal.kind == PrincipalKind.HUMAN:
-        if ctx.principal_id != principal.id or ctx.authentication.method is not AuthenticationMethod.SESSION:
+        if ctx.principal_id != principal.id or not ctx.authentication.is_session:
             raise errors.PermissionDenied(
                 "People issue their own tokens, in their own console session. Nobody else can, and a token cannot."
             )

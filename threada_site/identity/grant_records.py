@@ -11,9 +11,21 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.authority_models import ChangeSet, GrantKind, GrantRecord, RoleScopeRecord
 
 
-def record_grants(users: Iterable[uuid.UUID], kind: GrantKind, name: str = "", *, ctx: ActingContext) -> None:
-    """Store that these principals hold the grant from now on. A grant that is recorded already keeps its time."""
-    origin = _origin(ctx)
+def record_grants(
+    users: Iterable[uuid.UUID],
+    kind: GrantKind,
+    name: str = "",
+    *,
+    source: str = "",
+    by: uuid.UUID | None = None,
+    ctx: ActingContext,
+) -> None:
+    """Store that these principals hold the grant from now on. A grant that is recorded already keeps its time.
+
+    `source`: the identity provider that makes the grant. `by`: the steward who alone decided that it does, so that the
+    grant is not confirmed.
+    """
+    origin = {**(_origin(ctx) if by is None else {"effective_at": clock.now(), "granted_by": by}), "source": source}
     GrantRecord.objects.bulk_create(
         [GrantRecord(tenant_id=ctx.tenant_id, user_id=user, kind=kind, name=name, **origin) for user in users],
         ignore_conflicts=True,

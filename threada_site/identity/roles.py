@@ -19,6 +19,7 @@ from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.default_roles import default_visibility
 from threada_site.identity.grant_records import end_grants, record_grants, record_role_scopes
 from threada_site.identity.personal_notices import notify_person
+from threada_site.identity.providers.sources import check_not_from_provider
 from threada_site.identity.selectors import role_scopes, roles_of_member, scopes_of_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
@@ -148,6 +149,7 @@ def set_roles(principal: User, roles: Collection[str], *, ctx: ActingContext) ->
     held, wanted = roles_of_member(principal, tenant_id=ctx.tenant_id), sorted(set(roles))
     if held == wanted:
         return
+    check_not_from_provider(principal, set(held) ^ set(wanted), ctx=ctx)
     require_second_steward(
         "set_roles",
         f"Set the roles of {principal.username}",

@@ -17,7 +17,15 @@ from guardian.models import GroupObjectPermission
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope, Visibility
 from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
-from threada_site.tenancy.models import Credential, Membership, PeopleGroup, PersonalToken, Role, User
+from threada_site.tenancy.models import (
+    Credential,
+    IdentityProvider,
+    Membership,
+    PeopleGroup,
+    PersonalToken,
+    Role,
+    User,
+)
 
 
 class TenantChoice(NamedTuple):
@@ -61,7 +69,10 @@ def console_context(
     """
     if not user.is_active:
         raise errors.PrincipalInactive
-    chosen = next((tenant for tenant in choices or tenants_of_person(user) if tenant.slug == tenant_slug), None)
+    chosen = next(
+        (tenant for tenant in (tenants_of_person(user) if choices is None else choices) if tenant.slug == tenant_slug),
+        None,
+    )
     if chosen is None:
         raise errors.TenantMismatch("You are not a member of this tenant. Choose another one.")
     permissions = permissions_of_principal(user.id, tenant_id=chosen.tenant_id)
@@ -197,3 +208,14 @@ def group_member_names(slug: str, *, tenant_id: uuid.UUID) -> list[str] | None:
     """Return the sorted names of a group's members, as in `kind: Group` documents, or None."""
     group = groups_of_tenant(tenant_id).filter(slug=slug).first()
     return None if group is None else list(group_members(group).values_list("username", flat=True))
+
+
+def identity_providers(tenant_id: uuid.UUID) -> QuerySet[IdentityProvider]:
+    """Return the identity providers of the tenant that are in force, with their versions, by slug."""
+    rows = IdentityProvider.objects.filter(tenant_id=tenant_id, current_version__isnull=False)
+    return rows.select_related("current_version").order_by("slug")
+
+
+def identity_provider(slug: str, *, tenant_id: uuid.UUID) -> IdentityProvider | None:
+    """Return the identity provider of the tenant with this slug, if it is in force."""
+    return identity_providers(tenant_id).filter(slug=slug).first()

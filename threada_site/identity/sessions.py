@@ -6,6 +6,7 @@ tenant yet when they are called.
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -32,10 +33,15 @@ RECEIPTS_PER_HOUR: Final = 5
 COUNTED_FOR: Final = timedelta(hours=1)
 
 
-def record_sign_in(person: User, source: Source, *, correlation_id: str) -> None:
-    """Record `session.signed_in` in each tenant of the person, after the failed sign-ins without a receipt."""
+def record_sign_in(
+    person: User, source: Source, *, provider_tenant: uuid.UUID | None = None, correlation_id: str
+) -> None:
+    """Record `session.signed_in` in each tenant of the person, after the failed sign-ins without a receipt.
+
+    `provider_tenant`: tenant of the identity provider that signed the person in, and the only one that records it.
+    """
     now = clock.now()
-    for ctx in _contexts(person, correlation_id=correlation_id, signed_in_at=now):
+    for ctx in _contexts(person, provider_tenant, correlation_id=correlation_id, signed_in_at=now):
         with unit_of_work(ctx.tenant_id, actor=ctx):
             failures = _locked_failures(person, ctx=ctx)
             if failures is not None:
@@ -43,9 +49,16 @@ def record_sign_in(person: User, source: Source, *, correlation_id: str) -> None
             _record("session.signed_in", person, source, ctx=ctx)
 
 
-def record_sign_out(person: User, source: Source, *, signed_in_at: datetime | None, correlation_id: str) -> None:
-    """Record `session.signed_out` in each tenant of the person."""
-    for ctx in _contexts(person, correlation_id=correlation_id, signed_in_at=signed_in_at):
+def record_sign_out(
+    person: User,
+    source: Source,
+    *,
+    provider_tenant: uuid.UUID | None = None,
+    signed_in_at: datetime | None,
+    correlation_id: str,
+) -> None:
+    """Record `session.signed_out` in each tenant of the person, or in that of its identity provider only."""
+    for ctx in _contexts(person, provider_tenant, correlation_id=correlation_id, signed_in_at=signed_in_at):
         with unit_of_work(ctx.tenant_id, actor=ctx):
             _record("session.signed_out", person, source, ctx=ctx)
 
@@ -115,12 +128,18 @@ def _record(kind: str, person: User, source: Source, *, ctx: ActingContext, **ou
     record_with_source(entry, source, ctx=ctx)
 
 
-def _contexts(person: User, *, correlation_id: str, signed_in_at: datetime | None) -> list[ActingContext]:
-    authentication = Authentication(method=AuthenticationMethod.SESSION, at=signed_in_at, factors=("password",))
+def _contexts(
+    person: User, provider_tenant: uuid.UUID | None, *, correlation_id: str, signed_in_at: datetime | None
+) -> list[ActingContext]:
+    authentication = (
+        Authentication(method=AuthenticationMethod.SESSION, at=signed_in_at, factors=("password",))
+        if provider_tenant is None
+        else Authentication(method=AuthenticationMethod.IDENTITY_PROVIDER, at=signed_in_at, factors=("provider",))
+    )
     return [
         replace(console_context(person, tenant.slug, correlation_id), authentication=authentication)
         for tenant in tenants_of_person(person)
-        if person.is_active and person.kind == PrincipalKind.HUMAN
+        if person.is_active and person.kind == PrincipalKind.HUMAN and provider_tenant in (None, tenant.tenant_id)
     ]
 
 

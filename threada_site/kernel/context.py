@@ -39,11 +39,13 @@ class AuthenticationMethod(StrEnum):
     """Method by which the acting principal was authenticated.
 
     A `PERSONAL_TOKEN` was issued by its owner, an `OPERATOR_TOKEN` by the operator's command, an `ISSUED_TOKEN` by a
-    steward for a service or an agent. A `LINK` is a one-time link in a message.
+    steward for a service or an agent. A `LINK` is a one-time link in a message. `IDENTITY_PROVIDER` is a session that
+    an identity provider opened, `SESSION` one with a password.
     """
 
     NONE = "none"
     SESSION = "session"
+    IDENTITY_PROVIDER = "identity_provider"
     PERSONAL_TOKEN = "personal_token"  # noqa: S105
     OPERATOR_TOKEN = "operator_token"  # noqa: S105
     ISSUED_TOKEN = "issued_token"  # noqa: S105
@@ -63,6 +65,11 @@ class Authentication:
     at: datetime | None = None
     issued_by: uuid.UUID | None = None
     factors: tuple[str, ...] = ()
+
+    @property
+    def is_session(self) -> bool:
+        """Return True for a session of the console, whoever signed the person in."""
+        return self.method in (AuthenticationMethod.SESSION, AuthenticationMethod.IDENTITY_PROVIDER)
 
 
 class Scope(StrEnum):

@@ -51,6 +51,8 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 
 # Names the accounts that signed in from a browser, signed. It grants no access.
 THREADA_BROWSER_COOKIE = f"{_cookie_prefix}threada_browser"
+# Binds a sign-in at an identity provider to the browser that started it, for ten minutes.
+THREADA_SIGN_IN_COOKIE = f"{_cookie_prefix}threada_sign_in"
 
 PASSWORD_HASHERS = [
     "threada_site.identity.sign_in.hashing.PasswordHasher",

@@ -32,7 +32,7 @@ def check_authentication(rule: ApprovalRule, *, ctx: ActingContext) -> None:
             "The rule requires a session with a passkey. This version of Threada has no passkeys, so nobody can "
             "satisfy the rule: change it, or let it reject."
         )
-    if rule.authentication != "any" and method is not AuthenticationMethod.SESSION:
+    if rule.authentication != "any" and not ctx.authentication.is_session:
         raise errors.VoteAuthenticationRequired("The rule requires a session. Sign in to the console and vote there.")
     if rule.step_up and not ctx.recently_reauthenticated(clock.now()):
         raise errors.StepUpRequired(
@@ -48,7 +48,10 @@ def still_suffices(stored: Mapping[str, Any], rule: ApprovalRule, *, cast_under:
         return False
     if rule.authentication == "phishing_resistant":
         return "passkey" in stored.get("factors", ())
-    return rule.authentication == "any" or stored.get("method") == AuthenticationMethod.SESSION
+    return rule.authentication == "any" or stored.get("method") in (
+        AuthenticationMethod.SESSION,
+        AuthenticationMethod.IDENTITY_PROVIDER,
+    )
 
 
 def stored_authentication(ctx: ActingContext) -> dict[str, Any]:
@@ -71,6 +74,8 @@ def authentication_in_words(stored: Mapping[str, Any]) -> str:
     match stored.get("method"):
         case AuthenticationMethod.SESSION:
             return f"in a session with {' and '.join(stored.get('factors') or ['an unknown factor'])}"
+        case AuthenticationMethod.IDENTITY_PROVIDER:
+            return "in a session with an identity provider"
         case AuthenticationMethod.PERSONAL_TOKEN:
             return "with a personal token"
         case AuthenticationMethod.OPERATOR_TOKEN:

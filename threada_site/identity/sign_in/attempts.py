@@ -95,6 +95,14 @@ def begin_attempt(name: str, origin: Origin, *, now: datetime | None = None) -> 
     return _count([key for key in (whole, pair, address) if key], remaining, now=now, is_known=False)
 
 
+def use_once(value: str) -> bool:
+    """Return True for the first use of a secret of one sign-in, in any process, within 24 hours."""
+    _, is_first = SignInCounter.objects.get_or_create(
+        key=_digest("used", value), defaults={"failures": 0, "last_at": clock.now()}
+    )
+    return is_first
+
+
 def forget_old_attempts(*, now: datetime | None = None) -> None:
     """Delete some counters that do not count any more. Called after failures, which make the rows."""
     old = SignInCounter.objects.filter(last_at__lt=(now or clock.now()) - FORGOTTEN_AFTER)

@@ -148,6 +148,17 @@ from threada_site.kernel.errors.retention import (
     RetentionNotShown,
     UnderLegalHold,
 )
+from threada_site.kernel.errors.sign_in import (
+    IdentityLinkSuspended,
+    IdentityNotLinked,
+    IdentityProviderRefused,
+    IdentityProviderUnavailable,
+    IdentitySubjectUnmapped,
+    IdentityTokenInvalid,
+    IssuerMismatch,
+    RoleFromProvider,
+    SignInStateInvalid,
+)
 
 
 def _error_classes(root: type[ThreadaError]) -> Iterator[type[ThreadaError]]:

@@ -11,6 +11,7 @@ from typing import Final
 from threada_site.kernel.context import ActingContext
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written
 from workitems.configuration.kinds.grants import GRANT
+from workitems.configuration.kinds.identity_providers import IDENTITY_PROVIDER
 from workitems.configuration.kinds.packs import PACK
 from workitems.configuration.kinds.retention import RETENTION
 from workitems.configuration.kinds.roles_and_groups import GROUP, ROLE
@@ -22,6 +23,7 @@ __all__ = ["KINDS", "Applied", "Kind", "Stored", "Written", "in_force"]
 KINDS: Final[dict[str, Kind]] = {
     "Role": ROLE,
     "Group": GROUP,
+    "IdentityProvider": IDENTITY_PROVIDER,
     "Pack": PACK,
     "Channel": CHANNEL,
     "Calendar": CALENDAR,

@@ -1,0 +1,192 @@
+"""Parser of `kind: IdentityProvider` documents. Pure.
+
+```yaml
+kind: IdentityProvider
+id: corp
+spec:
+  protocol: oidc
+  name: Corp
+  issuer: https://id.example.com
+  client_id: threada
+  client_secret: {env: CORP_OIDC_SECRET}
+  roles: {finance-team: [approver]}
+  create_accounts: true
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from threada_site.kernel.documents.kind_schema import KindSchema
+from threada_site.kernel.documents.structure import SLUG, Schema, closed_object
+from threada_site.kernel.json.pointers import pointer_to
+
+SCOPES: Final = ("openid", "email", "profile")
+CLAIMS: Final = {"subject": "sub", "email": "email", "name": "name", "groups": "groups"}
+_CLAIM: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
+_ADDRESS: Final = r"^https?://[^\s?#]+$"
+SCHEMA: Final = KindSchema(
+    "IdentityProvider",
+    closed_object(
+        {
+            "protocol": {
+                "enum": ["oidc", "saml"],
+                "description": "Protocol. This version signs in by oidc only.",
+                "errorMessage": "protocol is oidc.",
+            },
+            "name": {"type": "string", "minLength": 1, "maxLength": 200, "description": "Label on the sign-in page."},
+            "issuer": {
+                "type": "string",
+                "pattern": _ADDRESS,
+                "maxLength": 500,
+                "description": "Issuer, exactly as the provider's discovery document and tokens contain it.",
+                "examples": ["https://id.example.com"],
+                "errorMessage": "Write the issuer as https://host/path, without query and fragment.",
+            },
+            "client_id": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 500,
+                "description": "Id of Threada at the provider.",
+            },
+            "client_secret": {
+                "type": "object",
+                "description": "Reference to the client's secret. Without it, Threada is a public client with PKCE.",
+                "examples": [{"env": "CORP_OIDC_SECRET"}],
+                "errorMessage": "A secret is named, never written out: {stored: name}, {env: NAME} or {file: /path}.",
+            },
+            "scopes": {
+                "type": "array",
+                "items": {"type": "string", "pattern": r"^[\x21\x23-\x5b\x5d-\x7e]{1,100}$"},
+                "maxItems": 50,
+                "description": "Scopes that are asked for; openid always is.",
+                "default": list(SCOPES),
+            },
+            "claims": closed_object(
+                {
+                    "subject": {**_CLAIM, "description": "Claim of the lasting id of a person.", "default": "sub"},
+                    "email": {**_CLAIM, "description": "Claim of the mail address.", "default": "email"},
+                    "name": {**_CLAIM, "description": "Claim of the name that is shown.", "default": "name"},
+                    "groups": {**_CLAIM, "description": "Claim of the list of groups.", "default": "groups"},
+                },
+                description="Names of claims.",
+            ),
+            "roles": {
+                "type": "object",
+                "maxProperties": 1000,
+                "additionalProperties": {"type": "array", "items": SLUG, "maxItems": 100},
+                "description": "Group at the provider, and the roles that its members have here.",
+                "default": {},
+                "examples": [{"finance-team": ["approver"]}],
+            },
+            "create_accounts": {
+                "type": "boolean",
+                "description": "Create an account for everybody whom the provider signs in.",
+                "default": False,
+            },
+            "domains": {
+                "type": "array",
+                "items": {"type": "string", "pattern": r"^[a-z0-9.-]{1,253}$"},
+                "maxItems": 100,
+                "description": "Mail domains of the provider.",
+                "default": [],
+            },
+            "enforce": {
+                "type": "boolean",
+                "description": "Refuse sign-in with a password, except to `break_glass`.",
+                "default": False,
+            },
+            "break_glass": {
+                "type": "array",
+                "items": SLUG,
+                "maxItems": 20,
+                "description": "Names of people who may sign in with a password although `enforce` is true.",
+                "default": [],
+            },
+            "acr_values": {
+                "type": "array",
+                "items": {"type": "string", "pattern": r"^\S{1,200}$"},
+                "maxItems": 10,
+                "description": "Authentication contexts, of which the provider must assert one (`acr`).",
+                "default": [],
+            },
+            "max_age": {
+                "type": ["integer", "null"],
+                "minimum": 0,
+                "maximum": 2592000,
+                "description": "Seconds since the person last authenticated at the provider (`auth_time`).",
+            },
+        },
+        required=("protocol", "name", "client_id"),
+        description="An identity provider at which members of the tenant sign in.",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProviderSpec:
+    """A parsed spec with its defaults."""
+
+    protocol: str
+    name: str
+    issuer: str
+    client_id: str
+    client_secret: Mapping[str, str] | None
+    scopes: tuple[str, ...]
+    claims: Mapping[str, str]
+    roles: Mapping[str, tuple[str, ...]]
+    create_accounts: bool
+    enforce: bool
+    break_glass: tuple[str, ...]
+    acr_values: tuple[str, ...]
+    max_age: int | None
+
+    @property
+    def identity(self) -> tuple[str, str, str]:
+        """Return what decides whom the provider's tokens name: issuer, client and claim of the subject."""
+        return self.issuer, self.client_id, self.claims["subject"]
+
+    @property
+    def all_roles(self) -> frozenset[str]:
+        """Return the roles that the provider may give."""
+        return frozenset(role for roles in self.roles.values() for role in roles)
+
+    def roles_of(self, groups: frozenset[str]) -> frozenset[str]:
+        """Return the roles of a person with these groups at the provider."""
+        return frozenset(role for group in groups & self.roles.keys() for role in self.roles[group])
+
+
+def parse_provider(value: Any) -> tuple[str | None, dict[str, Any]]:
+    """Return id and spec of a whole document, or None and a bare spec.
+
+    Raises `DocumentInvalid` with a `FieldError` for every error.
+    """
+    identifier, spec, base, errors = SCHEMA.parse(value)
+    if spec.get("protocol") == "saml":
+        errors.add(pointer_to(base, "protocol"), "SAML is not built yet. Use protocol: oidc.")
+    elif "issuer" not in spec:
+        errors.add(pointer_to(base, "issuer"), "Name the issuer.")
+    errors.raise_any(value=value)
+    return identifier, dict(spec)
+
+
+def read_spec(spec: Mapping[str, Any]) -> ProviderSpec:
+    """Return a stored spec with its defaults."""
+    return ProviderSpec(
+        protocol=spec["protocol"],
+        name=spec["name"],
+        issuer=spec["issuer"],
+        client_id=spec["client_id"],
+        client_secret=spec.get("client_secret"),
+        scopes=tuple(dict.fromkeys(("openid", *spec.get("scopes", SCOPES)))),
+        claims={**CLAIMS, **spec.get("claims", {})},
+        roles={group: tuple(roles) for group, roles in spec.get("roles", {}).items()},
+        create_accounts=spec.get("create_accounts", False),
+        enforce=spec.get("enforce", False),
+        break_glass=tuple(spec.get("break_glass", ())),
+        acr_values=tuple(spec.get("acr_values", ())),
+        max_age=spec.get("max_age"),
+    )

@@ -1,0 +1,149 @@
+"""Links between accounts at an identity provider and people: by issuer and subject, never by mail address."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.contrib.auth.hashers import make_password
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.dependence import record_dependence
+from threada_site.identity.grant_records import record_grants
+from threada_site.identity.providers.documents import ProviderSpec
+from threada_site.identity.providers.role_grants import sync_roles
+from threada_site.kernel import clock, errors
+from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.tenancy.authority_models import DependenceReason, GrantKind
+from threada_site.tenancy.models import (
+    IdentityLink,
+    IdentityProvider,
+    IdentityProviderVersion,
+    Membership,
+    User,
+)
+
+_MOST_SUBJECT: Final = 255
+_MOST_GROUPS: Final = 10_000
+_SUFFIX_LETTERS: Final = "abcdefghjkmnpqrstvwxyz0123456789"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Account at an identity provider, as its verified claims describe it."""
+
+    issuer: str
+    subject: str
+    email: str
+    name: str
+    groups: frozenset[str]
+
+
+def identity_of(claims: Mapping[str, Any], spec: ProviderSpec) -> Identity:
+    """Return the account in verified claims. Raise `IdentitySubjectUnmapped` without a lasting id."""
+    subject = claims.get(spec.claims["subject"])
+    if not isinstance(subject, str) or not subject.strip() or len(subject) > _MOST_SUBJECT or not subject.isprintable():
+        raise errors.IdentitySubjectUnmapped
+    groups = claims.get(spec.claims["groups"])
+    named = groups if isinstance(groups, list) else [groups]
+    return Identity(
+        issuer=spec.issuer,
+        subject=subject,
+        email=_email(claims.get(spec.claims["email"])),
+        name=_text(claims.get(spec.claims["name"])),
+        groups=frozenset(group for group in named[:_MOST_GROUPS] if isinstance(group, str)),
+    )
+
+
+def sign_in_identity(
+    identity: Identity,
+    provider: IdentityProvider,
+    version: IdentityProviderVersion,
+    spec: ProviderSpec,
+    *,
+    ctx: ActingContext,
+) -> IdentityLink:
+    """Return the link of an account with its person, created if the provider creates accounts; set the person's roles.
+
+    `ctx` is the system's. Receipts `principal.created`, `member.added`, `identity.linked`, `role.granted`,
+    `role.withdrawn`. Raise `IdentityLinkSuspended`, `IdentityNotLinked`, and `PrincipalInactive` for a person who was
+    deactivated or is not a member any more.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    IdentityProvider.objects.select_for_update().get(tenant_id=ctx.tenant_id, id=provider.id)
+    links = IdentityLink.objects.filter(tenant_id=ctx.tenant_id, provider=provider, subject=identity.subject)
+    if links.exclude(suspended_at=None).exists():
+        raise errors.IdentityLinkSuspended
+    link = links.filter(issuer=identity.issuer).select_related("user").first()
+    if link is None:
+        if not spec.create_accounts:
+            raise errors.IdentityNotLinked
+        link = _create(identity, provider, version, ctx=ctx)
+    person = link.user
+    membership = Membership.objects.filter(tenant_id=ctx.tenant_id, user=person).first()
+    if not person.is_active or membership is None or membership.accepted_at is None:
+        raise errors.PrincipalInactive("You are not a member of this tenant any more. Ask a tenant administrator.")
+    link.last_used_at = clock.now()
+    link.save(update_fields=["last_used_at"])
+    sync_roles(person, version, identity.groups, ctx=ctx)
+    return link
+
+
+def _create(
+    identity: Identity, provider: IdentityProvider, version: IdentityProviderVersion, *, ctx: ActingContext
+) -> IdentityLink:
+    """Create account, membership and link.
+
+    The account depends on the steward who alone made the version of the provider, who can sign in as anybody there.
+    A version that a second steward or the operator confirmed leaves the account to its person.
+    """
+    person = User.objects.create(
+        username=_free_name(identity),
+        kind=PrincipalKind.HUMAN.value,
+        display_name=identity.name,
+        email=identity.email,
+        password=make_password(None),
+    )
+    record(Entry(kind="principal.created", inputs={"principal": person.public_id, "kind": person.kind}), ctx=ctx)
+    Membership.objects.create(tenant_id=ctx.tenant_id, user=person, accepted_at=clock.now())
+    record_grants([person.id], GrantKind.MEMBER, source=provider.slug, by=version.sole_author, ctx=ctx)
+    record(Entry(kind="member.added", inputs={"principal": person.public_id, "provider": provider.slug}), ctx=ctx)
+    if version.sole_author is not None:
+        record_dependence(person, DependenceReason.CREATED, on=version.sole_author, ctx=ctx)
+    link = IdentityLink.objects.create(
+        tenant_id=ctx.tenant_id, provider=provider, user=person, issuer=identity.issuer, subject=identity.subject
+    )
+    inputs = {"principal": person.public_id, "provider": provider.slug, "link": link.public_id}
+    record(Entry(kind="identity.linked", inputs=inputs, outcome={"issuer": identity.issuer}), ctx=ctx)
+    return link
+
+
+def _free_name(identity: Identity) -> str:
+    """Return a new user name. It always has a random part, so that it does not tell which names other tenants use."""
+    told = identity.email.partition("@")[0] or identity.name or "person"
+    plain = unicodedata.normalize("NFKD", told).encode("ascii", "ignore").decode().lower()
+    base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "person"
+    return f"{base}-{''.join(secrets.choice(_SUFFIX_LETTERS) for _ in range(8))}"
+
+
+def _email(value: Any) -> str:
+    """Return a valid mail address, or "". It is never a reason to link somebody."""
+    if not isinstance(value, str):
+        return ""
+    try:
+        validate_email(value)
+    except ValidationError:
+        return ""
+    return value if len(value) <= 254 else ""
+
+
+def _text(value: Any) -> str:
+    return value.strip()[:200] if isinstance(value, str) and value.isprintable() else ""

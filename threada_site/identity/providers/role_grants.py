@@ -1,0 +1,102 @@
+"""Roles of people from their groups at an identity provider."""
+
+from __future__ import annotations
+
+import uuid
+
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.change_sets.propose import propose
+from threada_site.identity.grant_records import end_grants, record_grants
+from threada_site.identity.providers.documents import read_spec
+from threada_site.identity.selectors import role_scopes, roles_of_member, scopes_of_roles
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import errors
+from threada_site.kernel.context import ALL_SCOPES, ActingContext
+from threada_site.tenancy.authority_models import GrantKind, GrantRecord
+from threada_site.tenancy.change_sets import ProposedChange
+from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES, is_four_eyes_required
+from threada_site.tenancy.models import IdentityLink, IdentityProvider, IdentityProviderVersion, Role, User
+
+
+def sync_roles(person: User, version: IdentityProviderVersion, groups: frozenset[str], *, ctx: ActingContext) -> None:
+    """Give a person the roles of the groups at the provider, and withdraw those whose groups are gone.
+
+    Roles that were granted by hand, or by another provider, stay as they are. A role with every scope is proposed as a
+    change set while `identity_four_eyes` is on. Receipts `role.granted` and `role.withdrawn` with the provider.
+    `ctx` is the system's.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    provider, spec = version.provider, read_spec(version.spec)
+    rows = GrantRecord.objects.filter(tenant_id=ctx.tenant_id, user=person, kind=GrantKind.ROLE, source=provider.slug)
+    from_here = set(rows.values_list("name", flat=True))
+    held = set(roles_of_member(person, tenant_id=ctx.tenant_id))
+    existing = set(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("slug", flat=True))
+    wanted = spec.roles_of(groups) & existing
+    for role in sorted(from_here - wanted):
+        withdraw_provider_role(person, role, provider.slug, ctx=ctx)
+    needs_confirmation = is_four_eyes_required(ctx.tenant_id, IDENTITY_FOUR_EYES)
+    for role in sorted(wanted - held):
+        if needs_confirmation and (role_scopes(role, tenant_id=ctx.tenant_id) or frozenset()) >= ALL_SCOPES:
+            _propose(person, role, provider.slug, ctx=ctx)
+        else:
+            _grant(person, role, provider.slug, by=version.sole_author, ctx=ctx)
+
+
+def grant_provider_role(person: User, role: str, provider: str, *, ctx: ActingContext) -> None:
+    """Give a person a role that the groups at a provider named at the last sign-in. Operation of a change set.
+
+    Raise `ChangeSetStale` if the provider does not map the role, or the person has no link to it, any more.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    row = (
+        IdentityProvider.objects.select_related("current_version")
+        .filter(tenant_id=ctx.tenant_id, slug=provider)
+        .first()
+    )
+    links = IdentityLink.objects.filter(tenant_id=ctx.tenant_id, provider=row, user=person, suspended_at=None)
+    is_mapped = (
+        row is not None and row.current_version is not None and role in read_spec(row.current_version.spec).all_roles
+    )
+    if not is_mapped or not links.exists():
+        raise errors.ChangeSetStale
+    if role not in roles_of_member(person, tenant_id=ctx.tenant_id):
+        _grant(person, role, provider, ctx=ctx)
+
+
+def withdraw_provider_role(person: User, role: str, provider: str, *, ctx: ActingContext) -> None:
+    """Withdraw a role that a provider gave. Receipt `role.withdrawn`."""
+    found = Role.objects.select_related("group").filter(tenant_id=ctx.tenant_id, slug=role).first()
+    if found is not None:
+        person.groups.remove(found.group)
+    end_grants([person.id], GrantKind.ROLE, role, ctx=ctx)
+    record(
+        Entry(kind="role.withdrawn", inputs={"principal": person.public_id, "role": role, "provider": provider}),
+        ctx=ctx,
+    )
+
+
+def _grant(person: User, role: str, provider: str, *, by: uuid.UUID | None = None, ctx: ActingContext) -> None:
+    person.groups.add(Role.objects.select_related("group").get(tenant_id=ctx.tenant_id, slug=role).group)
+    record_grants([person.id], GrantKind.ROLE, role, source=provider, by=by, ctx=ctx)
+    record(
+        Entry(kind="role.granted", inputs={"principal": person.public_id, "role": role, "provider": provider}), ctx=ctx
+    )
+
+
+def _propose(person: User, role: str, provider: str, *, ctx: ActingContext) -> None:
+    """Propose the role as a change set that a steward independent of the person may publish."""
+    propose(
+        ProposedChange(
+            rule=IDENTITY_FOUR_EYES,
+            operation="identity.grant_provider_role",
+            title=f"Give {person.username} the role {role} from the identity provider {provider}",
+            arguments={"principal": person.public_id, "role": role, "provider": provider},
+            before={person.username: {}},
+            after={person.username: scopes_of_roles([role], tenant_id=ctx.tenant_id), "provider": provider},
+            parties=frozenset({person.id}),
+        ),
+        ctx=ctx,
+    )

@@ -1,0 +1,66 @@
+"""Refusals of sign-in through an identity provider."""
+
+from threada_site.kernel.errors.base import AuthorizationRefusal, ExecutionRefusal, ValidationRefusal
+
+
+class SignInStateInvalid(ValidationRefusal):
+    reason_code = "sign_in_state_invalid"
+    status = 400
+    title = "This sign-in was not started in this browser, or too long ago"
+    advice = "Start the sign-in again."
+
+
+class IdentityProviderRefused(AuthorizationRefusal):
+    reason_code = "identity_provider_refused"
+    status = 403
+    title = "The identity provider did not sign you in"
+    advice = "Try again, or ask the administrator of the identity provider."
+
+
+class IdentityProviderUnavailable(ExecutionRefusal):
+    reason_code = "identity_provider_unavailable"
+    status = 502
+    title = "The identity provider cannot be used"
+    advice = "Try again later, or ask a tenant administrator to check its document."
+
+
+class IdentityTokenInvalid(AuthorizationRefusal):
+    reason_code = "identity_token_invalid"
+    status = 403
+    title = "The answer of the identity provider is not valid"
+    advice = "Start the sign-in again. If it happens again, report it to a tenant administrator."
+
+
+class IssuerMismatch(AuthorizationRefusal):
+    reason_code = "issuer_mismatch"
+    status = 403
+    title = "The answer comes from another identity provider"
+    advice = "Start the sign-in again, from the page of your tenant."
+
+
+class IdentitySubjectUnmapped(AuthorizationRefusal):
+    reason_code = "identity_subject_unmapped"
+    status = 403
+    title = "The identity provider does not name you by a lasting id"
+    advice = "Ask a tenant administrator to check claims.subject of the identity provider."
+
+
+class IdentityNotLinked(AuthorizationRefusal):
+    reason_code = "identity_not_linked"
+    status = 403
+    title = "Your account at the identity provider belongs to no member of this tenant"
+    advice = "Ask a tenant administrator."
+
+
+class IdentityLinkSuspended(AuthorizationRefusal):
+    reason_code = "identity_link_suspended"
+    status = 403
+    title = "The identity provider was changed and its accounts are not confirmed yet"
+    advice = "Ask a second tenant administrator to confirm them."
+
+
+class RoleFromProvider(ValidationRefusal):
+    reason_code = "role_from_provider"
+    status = 409
+    title = "An identity provider gives this role"
+    advice = "Change the groups of the person at the identity provider."

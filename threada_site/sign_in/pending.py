@@ -1,0 +1,76 @@
+"""A sign-in that was started in a browser: a signed cookie of ten minutes, one for each sign-in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import secrets
+from dataclasses import asdict, dataclass
+from typing import Final, Self
+
+from django.conf import settings
+from django.core import signing
+from django.http import HttpRequest, HttpResponse
+from django.utils.crypto import constant_time_compare
+
+from threada_site.kernel import errors
+
+LASTS_S: Final = 600
+_SALT: Final = "threada.sign_in"
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSignIn:
+    """A sign-in between the redirect to the provider and the answer. `version` is the version of the provider."""
+
+    state: str
+    nonce: str
+    verifier: str
+    version: str
+    redirect_uri: str
+    onward: str
+
+    @classmethod
+    def start(cls, *, version: str, redirect_uri: str, onward: str) -> Self:
+        """Return a new sign-in with state, nonce and PKCE verifier of 256 bits each."""
+        state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
+        return cls(state, nonce, verifier, version, redirect_uri, onward)
+
+    @classmethod
+    def of_request(cls, request: HttpRequest) -> Self:
+        """Return the sign-in of this browser with the state of the request. Raise `SignInStateInvalid`."""
+        state = request.GET.get("state", "")
+        cookie = request.COOKIES.get(_cookie_name(state), "")
+        try:
+            found = cls(**signing.loads(cookie, salt=_SALT, max_age=LASTS_S))
+        except (signing.BadSignature, TypeError):
+            raise errors.SignInStateInvalid from None
+        if not state or not constant_time_compare(found.state, state):
+            raise errors.SignInStateInvalid
+        return found
+
+    @property
+    def challenge(self) -> str:
+        """Return the S256 challenge of the verifier."""
+        digest = hashlib.sha256(self.verifier.encode()).digest()
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+    def store(self, response: HttpResponse) -> None:
+        """Set the cookie. `Lax`, because the answer is a navigation from the provider's site."""
+        response.set_cookie(
+            _cookie_name(self.state),
+            signing.dumps(asdict(self), salt=_SALT),
+            max_age=LASTS_S,
+            path="/",
+            secure=settings.SESSION_COOKIE_SECURE,
+            httponly=True,
+            samesite="Lax",
+        )
+
+    def forget(self, response: HttpResponse) -> None:
+        """Delete the cookie: a state serves once."""
+        response.delete_cookie(_cookie_name(self.state), path="/", samesite="Lax")
+
+
+def _cookie_name(state: str) -> str:
+    return f"{settings.THREADA_SIGN_IN_COOKIE}_{hashlib.sha256(state.encode()).hexdigest()[:16]}"
