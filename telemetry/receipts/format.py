@@ -72,6 +72,8 @@ def body_bytes(entry: Entry, context: ActingContext, *, receipt_id: uuid.UUID, o
         actor["roles"] = sorted(context.roles)
     if context.credential_id is not None:
         actor["credential"] = ids.public_id(ids.CREDENTIAL, context.credential_id)
+    if context.authentication.workload is not None:
+        actor["workload"] = context.authentication.workload.as_json()
     outcome = {**entry.outcome, **({"reason_codes": list(entry.reason_codes)} if entry.reason_codes else {})}
     return canonical_bytes(
         {

@@ -33,18 +33,21 @@ class DefinerFunction:
 _LOOK_UP: Final = DefinerFunction("threada_site/tenancy/sql/functions.sql")
 _MONTH: Final = DefinerFunction("threada_site/tenancy/sql/partitions.sql", is_public=False)
 _RATES: Final = DefinerFunction("threada_site/tenancy/sql/rate_buckets.sql")
+_WORKLOADS: Final = DefinerFunction("threada_site/tenancy/sql/workloads.sql")
 DEFINER_FUNCTIONS: Final = {
     "threada_add_months(text,integer)": _MONTH,
     "threada_belongs_elsewhere(uuid,uuid)": _LOOK_UP,
     "threada_controllers(uuid,uuid)": _LOOK_UP,
     "threada_drop_month(text,integer)": _MONTH,
     "threada_enter(bytea,text,text)": _LOOK_UP,
+    "threada_enter_workload(uuid,text,text[])": _WORKLOADS,
     "threada_grants(uuid,uuid)": _LOOK_UP,
     "threada_is_member_somewhere(uuid)": _LOOK_UP,
     "threada_lease_tokens(text[],double precision[],double precision[],double precision[],text[],bigint[])": _RATES,
     "threada_names(uuid,uuid)": _LOOK_UP,
     "threada_tenant_of_link(bytea)": _LOOK_UP,
     "threada_tenants_of(uuid)": _LOOK_UP,
+    "threada_trusted_issuers(text,text[])": _WORKLOADS,
 }
 
 

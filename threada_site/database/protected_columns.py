@@ -62,6 +62,9 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_membership": ("added_by", "created_at", "user_id"),
     "tenancy_rolescoperecord": ("role", "scope"),
     "tenancy_tenant": ("created_at", "is_active", "slug"),
+    "tenancy_trustedissuer": (
+        "created_at", "keys", "keys_fetched_at", "keys_problem", "keys_source", "keys_tried_at", "keys_tried_source",
+    ),
     "tenancy_user": ("created_at", "home_tenant_id", "is_superuser", "kind", "username"),
     "workitems_decisionstep": ("execution_id", "kind", "opened_at", "work_item_id"),
     "workitems_delegation": ("created_by", "delegate_id", "delegator_id"),

@@ -40,7 +40,7 @@ class AuthenticationMethod(StrEnum):
 
     A `PERSONAL_TOKEN` was issued by its owner, an `OPERATOR_TOKEN` by the operator's command, an `ISSUED_TOKEN` by a
     steward for a service or an agent. A `LINK` is a one-time link in a message. `IDENTITY_PROVIDER` is a session that
-    an identity provider opened, `SESSION` one with a password.
+    an identity provider opened, `SESSION` one with a password. A `WORKLOAD` token (JWT) was signed by a trusted issuer.
     """
 
     NONE = "none"
@@ -50,7 +50,28 @@ class AuthenticationMethod(StrEnum):
     OPERATOR_TOKEN = "operator_token"  # noqa: S105
     ISSUED_TOKEN = "issued_token"  # noqa: S105
     LINK = "link"
+    WORKLOAD = "workload"
     SYSTEM = "system"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """Token of a trusted issuer: the id of the trusted issuer's document, and the claims `iss`, `sub` and `jti`."""
+
+    trusted_issuer: str
+    issuer: str
+    subject: str
+    token_id: str | None
+    expires_at: datetime
+
+    def as_json(self) -> dict[str, str | None]:
+        """Return the token as receipts and votes contain it."""
+        return {
+            "trusted_issuer": self.trusted_issuer,
+            "issuer": self.issuer,
+            "subject": self.subject,
+            "token_id": self.token_id,
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +80,14 @@ class Authentication:
 
     `at` is the time of sign-in of a session. `issued_by` is the principal that issued the credential (None: the
     operator, or a session). `factors` names the factors of a session: `password`, later `passkey` or `provider`.
+    `workload` names the token of a trusted issuer.
     """
 
     method: AuthenticationMethod = AuthenticationMethod.NONE
     at: datetime | None = None
     issued_by: uuid.UUID | None = None
     factors: tuple[str, ...] = ()
+    workload: Workload | None = None
 
     @property
     def is_session(self) -> bool:

@@ -49,6 +49,7 @@ ACCOUNT_LINK: Final = "al"
 SESSION: Final = "se"
 IDENTITY_PROVIDER_VERSION: Final = "ipv"
 IDENTITY_LINK: Final = "il"
+TRUSTED_ISSUER_VERSION: Final = "tv"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -18,6 +18,10 @@ _RANDOM_LENGTH: Final = 43
 _CHECKSUM_LENGTH: Final = 6
 _FORM: Final = re.compile(rf"thr_([0-9A-Za-z]{{{_RANDOM_LENGTH}}})([0-9A-Za-z]{{{_CHECKSUM_LENGTH}}})")
 
+_JWT: Final = re.compile(r"[0-9A-Za-z_-]+\.[0-9A-Za-z_-]+\.[0-9A-Za-z_-]*")
+MOST_OF_JWT: Final = 16_384
+"""Longest JWT that is read, in bytes."""
+
 
 def new_token() -> str:
     """Return a new token with 256 bits of randomness."""
@@ -29,6 +33,16 @@ def is_well_formed(token: str) -> bool:
     """Return True if `token` has the format and checksum of a Threada token."""
     match = _FORM.fullmatch(token)
     return match is not None and _checksum(match[1]) == match[2]
+
+
+def has_form_of_jwt(token: str) -> bool:
+    """Return True if `token` has the three parts of a signed JWT and is not too long. Nothing is decoded."""
+    return len(token) <= MOST_OF_JWT and _JWT.fullmatch(token) is not None
+
+
+def may_be_accepted(token: str) -> bool:
+    """Return True if `token` has one of the two accepted forms: a Threada token, or a JWT."""
+    return is_well_formed(token) or has_form_of_jwt(token)
 
 
 def digest(token: str) -> bytes:

@@ -36,6 +36,8 @@ __all__ = [
     "SignInCounter",
     "StoredMetrics",
     "TenantQuota",
+    "TrustedIssuer",
+    "TrustedIssuerVersion",
 ]  # imported for Django
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
@@ -375,3 +377,4 @@ from threada_site.tenancy.identity_provider_models import (  # noqa: E402
 )
 from threada_site.tenancy.quotas.models import TenantQuota  # noqa: E402
 from threada_site.tenancy.session_models import ConsoleSession  # noqa: E402
+from threada_site.tenancy.trusted_issuer_models import TrustedIssuer, TrustedIssuerVersion  # noqa: E402

@@ -149,7 +149,7 @@ def client_key(meta: Mapping[str, Any]) -> str:
 
 
 def _credential_buckets(ctx: ActingContext) -> list[Bucket]:
-    return buckets_of_credential(ctx.credential_id, ctx.tenant_id) if ctx.credential_id is not None else []
+    return buckets_of_credential(ctx.credential_id or ctx.principal_id, ctx.tenant_id)
 
 
 def _is_refused(admission: Admission | None) -> bool:
@@ -164,4 +164,4 @@ def _digest(meta: Mapping[str, Any]) -> bytes | None:
     """Return the SHA-256 of the token that was sent; None if none is well-formed."""
     scheme, _, token = meta.get("HTTP_AUTHORIZATION", "").partition(" ")
     token = token.strip()
-    return tokens.digest(token) if scheme.lower() == "bearer" and tokens.is_well_formed(token) else None
+    return tokens.digest(token) if scheme.lower() == "bearer" and tokens.may_be_accepted(token) else None

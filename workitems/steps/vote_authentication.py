@@ -66,6 +66,7 @@ def stored_authentication(ctx: ActingContext) -> dict[str, Any]:
         "issued_by": issued_by,
         "credential": ids.public_id(ids.CREDENTIAL, ctx.credential_id) if ctx.credential_id else None,
         "factors": list(found.factors),
+        **({"workload": found.workload.as_json()} if found.workload else {}),
     }
 
 
@@ -82,6 +83,8 @@ def authentication_in_words(stored: Mapping[str, Any]) -> str:
             return "with a token issued by the operator"
         case AuthenticationMethod.ISSUED_TOKEN:
             return f"with a token issued by {stored.get('issued_by')}"
+        case AuthenticationMethod.WORKLOAD:
+            return f"with a token of the trusted issuer {stored.get('workload', {}).get('trusted_issuer')}"
         case AuthenticationMethod.LINK:
             return "with a one-time link"
         case _:

@@ -23,6 +23,13 @@ from threada_site.kernel.errors.access import (
     ScopeMissing,
     ScopeNotGrantable,
     TenantMismatch,
+    WorkloadAlgorithmRefused,
+    WorkloadIsPerson,
+    WorkloadNotMapped,
+    WorkloadTokenExpired,
+    WorkloadTokenMalformed,
+    WorkloadTokenNotYetValid,
+    WorkloadTokenUntrusted,
 )
 from threada_site.kernel.errors.base import FieldError, ThreadaError
 from threada_site.kernel.errors.configuration import (

@@ -31,6 +31,58 @@ class CredentialRevoked(AuthorizationRefusal):
     advice = "Create a new credential."
 
 
+class WorkloadTokenMalformed(AuthorizationRefusal):
+    reason_code = "workload_token_malformed"
+    status = 401
+    title = "The token is not a complete JWT"
+    advice = "Send a signed JWT with kid, iss, sub, aud, iat and exp."
+
+
+class WorkloadAlgorithmRefused(AuthorizationRefusal):
+    reason_code = "workload_algorithm_refused"
+    status = 401
+    title = "The token has no asymmetric signature"
+    advice = "Sign the token with RS, PS, ES or EdDSA; never with none or HMAC."
+
+
+class WorkloadTokenExpired(AuthorizationRefusal):
+    reason_code = "workload_token_expired"
+    status = 401
+    title = "The token has expired"
+    advice = "Request a new token from its issuer."
+
+
+class WorkloadTokenNotYetValid(AuthorizationRefusal):
+    reason_code = "workload_token_not_yet_valid"
+    status = 401
+    title = "The token is not valid yet"
+    advice = "Compare the clocks of the issuer and of this instance."
+
+
+class WorkloadTokenUntrusted(AuthorizationRefusal):
+    reason_code = "workload_token_untrusted"
+    status = 401
+    title = "No trusted issuer has signed this token for this audience"
+    advice = (
+        "Compare issuer, audience, algorithm and key id with the trusted issuer. The log of the instance names the "
+        "cause under the correlation id."
+    )
+
+
+class WorkloadNotMapped(AuthorizationRefusal):
+    reason_code = "workload_not_mapped"
+    status = 401
+    title = "The claims of the token do not name one principal"
+    advice = "Correct the mappings of the trusted issuer: exactly one must apply, to a service or an agent."
+
+
+class WorkloadIsPerson(AuthorizationRefusal):
+    reason_code = "workload_is_person"
+    status = 401
+    title = "A token of a trusted issuer never acts as a person"
+    advice = "Map the token to a service or an agent."
+
+
 class PrincipalInactive(AuthorizationRefusal):
     reason_code = "principal_inactive"
     status = 403

@@ -832,4 +832,113 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="TrustedIssuer",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("slug", SlugColumn()),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("issuer", models.CharField(max_length=500, null=True)),
+                ("audience", models.CharField(max_length=500, null=True)),
+                ("keys", models.JSONField(editable=False, null=True)),
+                ("keys_source", models.CharField(blank=True, editable=False, max_length=600)),
+                ("keys_fetched_at", models.DateTimeField(editable=False, null=True)),
+                ("keys_problem", models.CharField(blank=True, editable=False, max_length=500)),
+                ("keys_tried_source", models.CharField(blank=True, editable=False, max_length=600)),
+                ("keys_tried_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "keys_wanted_at",
+                    models.DateTimeField(editable=False, help_text="A token named a key that is not known.", null=True),
+                ),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "verbose_name": "trusted issuer",
+            },
+        ),
+        migrations.CreateModel(
+            name="TrustedIssuerVersion",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("number", models.PositiveIntegerField()),
+                (
+                    "revision",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="Revision of the files it was applied from.",
+                        max_length=100,
+                    ),
+                ),
+                ("created_by", models.UUIDField(null=True)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("spec", models.JSONField()),
+                ("spec_sha256", models.CharField(max_length=64)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "trusted_issuer",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="versions",
+                        to="tenancy.trustedissuer",
+                    ),
+                ),
+            ],
+        ),
+        migrations.AddField(
+            model_name="trustedissuer",
+            name="current_version",
+            field=models.ForeignKey(
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=PROTECT,
+                related_name="+",
+                to="tenancy.trustedissuerversion",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuerversion",
+            constraint=RowLevelSecurity(name="trustedissuerversion_rls"),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuerversion",
+            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="trustedissuerversion_tenant_id_key"),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuerversion",
+            constraint=TenantForeignKey(field="trusted_issuer", name="trustedissuerversion_trusted_issuer_fk"),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuerversion",
+            constraint=models.UniqueConstraint(
+                fields=("tenant", "trusted_issuer", "number"), name="trustedissuerversion_number_once"
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuerversion",
+            constraint=AppendOnly(name="trustedissuerversion_append_only"),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuer",
+            constraint=RowLevelSecurity(name="trustedissuer_rls"),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuer",
+            constraint=models.UniqueConstraint(fields=("tenant", "id"), name="trustedissuer_tenant_id_key"),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuer",
+            constraint=TenantForeignKey(field="current_version", name="trustedissuer_current_version_fk"),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuer",
+            constraint=models.UniqueConstraint(fields=("tenant", "slug"), name="trustedissuer_slug_once"),
+        ),
+        migrations.AddConstraint(
+            model_name="trustedissuer",
+            constraint=models.UniqueConstraint(fields=("issuer", "audience"), name="trustedissuer_pair_once"),
+        ),
     ]

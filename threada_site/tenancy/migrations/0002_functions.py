@@ -27,4 +27,9 @@ class Migration(migrations.Migration):
             "DROP FUNCTION threada_lease_tokens(text[], double precision[], double precision[], double precision[], "
             "text[], bigint[]);",
         ),
+        migrations.RunSQL(
+            (SQL / "workloads.sql").read_text(),
+            "DROP FUNCTION threada_enter_workload(uuid, text, text[]); "
+            "DROP FUNCTION threada_trusted_issuers(text, text[]);",
+        ),
     ]

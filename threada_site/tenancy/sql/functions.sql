@@ -121,7 +121,7 @@ END
 $$;
 
 -- Ids of the principals who, directly or through a chain, control a principal: an account by its open dependences, an
--- agent or a service also by those who own it, added it, or ever issued a credential for it.
+-- agent or a service also by those who own it, added it, ever issued a credential for it, or let a trusted issuer name it.
 CREATE OR REPLACE FUNCTION threada_controllers(p_user uuid, p_tenant uuid) RETURNS uuid[]
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     WITH RECURSIVE reached(id) AS (
@@ -142,7 +142,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
                SELECT c.issued_by
                  FROM tenancy_user u
                  JOIN tenancy_credential c ON c.tenant_id = p_tenant AND c.user_id = u.id
-                WHERE u.id = r.id AND u.kind <> 'human' AND c.issued_by IS NOT NULL) AS controller(id)
+                WHERE u.id = r.id AND u.kind <> 'human' AND c.issued_by IS NOT NULL
+                UNION ALL
+               SELECT v.created_by
+                 FROM tenancy_user u
+                 JOIN tenancy_trustedissuerversion v ON v.tenant_id = p_tenant AND v.created_by IS NOT NULL
+                WHERE u.id = r.id AND u.home_tenant_id = p_tenant
+                  AND (v.spec @> jsonb_build_object(
+                           'mappings', jsonb_build_array(jsonb_build_object('principal', u.username)))
+                       OR v.spec @? '$.mappings[*].principal_from')) AS controller(id)
     )
     SELECT coalesce(array_agg(id), '{}') FROM reached WHERE id <> p_user
 $$;
