@@ -8,12 +8,14 @@ import uuid
 
 from integrations import sweeps
 from integrations.deliveries.deliver import run_delivery
+from integrations.issuer_keys.fetch import enqueue_due_fetches, fetch_issuer_keys
 from integrations.probes.run import RUN_TEST, run_test
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import DELIVERY_QUEUE, MAINTENANCE_QUEUE, enqueue
 from threada_site.jobs.registry import periodic, task
 from threada_site.kernel import clock
+from threada_site.tenancy.trusted_issuer_models import FETCH_KEYS
 
 
 @task(sweeps.DELIVER, queue=DELIVERY_QUEUE)
@@ -31,6 +33,19 @@ def run_integration_test(tenant_id: str, test_id: str) -> None:
     tenant = tenant_of_job(tenant_id)
     job_context(tenant)
     run_test(tenant, uuid.UUID(test_id))
+
+
+@task(FETCH_KEYS, queue=DELIVERY_QUEUE)
+def fetch_keys(tenant_id: str, issuer_id: str) -> None:
+    """Fetch the keys of a trusted issuer."""
+    tenant = tenant_of_job(tenant_id)
+    fetch_issuer_keys(tenant, uuid.UUID(issuer_id), ctx=job_context(tenant))
+
+
+@periodic("integrations.sweep_issuer_keys", queue=MAINTENANCE_QUEUE, cron="* * * * *")
+def sweep_issuer_keys() -> None:
+    """Enqueue due fetches of keys of trusted issuers. Runs every minute."""
+    enqueue_due_fetches(now=clock.now())
 
 
 @periodic("integrations.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */3")

@@ -1,0 +1,1 @@
+"""Keys of trusted issuers, fetched by a job through the outbound transport."""
