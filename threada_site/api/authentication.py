@@ -26,7 +26,7 @@ from threada_site.kernel.source import source_of
 from threada_site.tenancy.effective_permissions import effective_permissions
 from threada_site.tenancy.request_limits import admit_first
 
-_CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada"'}
+METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 _ENTER: Final = "SELECT * FROM threada_enter($1, $2, $3)"
 _ENTER_AND_LOCATE: Final = f"SELECT entered.*, {POSITION} FROM threada_enter($1, $2, $3) AS entered"
 _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
@@ -37,11 +37,18 @@ _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
 }
 
 
-class CredentialAuthentication(BaseAuthentication):
-    """Authentication by `Authorization: Bearer thr_…`, narrowed by `Threada-Role`.
+def challenge() -> dict[str, str]:
+    """Return the challenge of answers 401. It names the metadata of RFC 9728 if the instance knows its public URL."""
+    base = settings.THREADA_PUBLIC_URL.rstrip("/")
+    metadata = f', resource_metadata="{base}{METADATA_PATH}"' if base else ""
+    return {"WWW-Authenticate": f'Bearer realm="threada"{metadata}'}
 
-    The tenant of the credential is that of the request; `Threada-Tenant` is optional and must match it. Every other
-    form is refused.
+
+class CredentialAuthentication(BaseAuthentication):
+    """Authentication by `Authorization: Bearer`, with a Threada token (`thr_…`) or a JWT of a trusted issuer.
+
+    The tenant of the credential is that of the request; `Threada-Tenant` is optional and must match it.
+    `Threada-Role` narrows the permissions to one role. Every other form is refused.
     """
 
     def authenticate(self, request: Any) -> tuple[ActingContext, ActingContext]:
@@ -50,6 +57,8 @@ class CredentialAuthentication(BaseAuthentication):
         role = request.META.get("HTTP_THREADA_ROLE")
         if tenant is not None and not ids.is_slug(tenant):
             raise errors.TenantMismatch("Threada-Tenant does not name a tenant.")
+        if tokens.has_form_of_jwt(token):
+            return self._workload(request, token, tenant=tenant, role=role)
         source = source_of(request.META, is_behind_proxy=settings.THREADA_TRUSTED_PROXY)
         with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(
@@ -58,7 +67,7 @@ class CredentialAuthentication(BaseAuthentication):
             )
             row = cursor.fetchone()
         if row is None:
-            raise errors.CredentialInvalid(headers=_CHALLENGE)
+            raise errors.CredentialInvalid(headers=challenge())
         state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants, issued_by, *found = row
         is_known_network, *position = found
         permissions = effective_permissions(
@@ -91,7 +100,7 @@ class CredentialAuthentication(BaseAuthentication):
         structlog.contextvars.bind_contextvars(tenant=slug, actor=context.actor)
         if state != "ok":
             refusal = _REFUSALS[state]
-            raise refusal(headers=_CHALLENGE if refusal.reason_code.startswith("credential") else {})
+            raise refusal(headers=challenge() if refusal.reason_code.startswith("credential") else {})
         admit_first(request._request, context)
         if not is_known_network:
             request._request.new_network = source
@@ -100,8 +109,28 @@ class CredentialAuthentication(BaseAuthentication):
             raise errors.RoleNotHeld(f"The role {role[:63]!r} is not held in this tenant.")
         return context, context
 
+    def _workload(
+        self, request: Any, token: str, *, tenant: str | None, role: str | None
+    ) -> tuple[ActingContext, ActingContext]:
+        """Authenticate by a token of a trusted issuer. Loads the code for it on first use."""
+        authenticate = import_string(settings.THREADA_WORKLOAD_HANDLER)
+        try:
+            context, refused = authenticate(token, tenant=tenant, role=role, correlation_id=request.correlation_id)
+        except errors.ThreadaError as refusal:
+            if refusal.status == 401:
+                refusal.headers = {"WWW-Authenticate": f'{challenge()["WWW-Authenticate"]}, error="invalid_token"'}
+            raise
+        request._request.acting_context = context
+        request._request.read_since = None
+        set_actor(context)
+        structlog.contextvars.bind_contextvars(actor=context.actor)
+        if refused is not None:
+            raise refused
+        admit_first(request._request, context)
+        return context, context
+
     def authenticate_header(self, request: Any) -> str:
-        return _CHALLENGE["WWW-Authenticate"]
+        return challenge()["WWW-Authenticate"]
 
 
 def _method(kind: PrincipalKind, *, user_id: uuid.UUID, issued_by: uuid.UUID | None) -> AuthenticationMethod:
@@ -116,10 +145,10 @@ def _bearer_token(request: Any) -> str:
     header = request.META.get("HTTP_AUTHORIZATION", "")
     scheme, _, token = header.partition(" ")
     if not header:
-        raise errors.CredentialMissing(headers=_CHALLENGE)
+        raise errors.CredentialMissing(headers=challenge())
     token = token.strip()
-    if scheme.lower() != "bearer" or not tokens.is_well_formed(token):
-        raise errors.CredentialInvalid("Authorization must have the form Bearer thr_….", headers=_CHALLENGE)
+    if scheme.lower() != "bearer" or not tokens.may_be_accepted(token):
+        raise errors.CredentialInvalid("Authorization must have the form Bearer thr_….", headers=challenge())
     return token
 
 

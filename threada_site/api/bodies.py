@@ -56,4 +56,4 @@ def takes_document(environ: Mapping[str, Any]) -> bool:
 def names_token(environ: Mapping[str, Any]) -> bool:
     """Return True if the request names a well-formed bearer token."""
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    return scheme.lower() == "bearer" and tokens.is_well_formed(token.strip())
+    return scheme.lower() == "bearer" and tokens.may_be_accepted(token.strip())

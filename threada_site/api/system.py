@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import threading
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -20,7 +21,16 @@ from rest_framework.views import APIView
 
 from threada_site.api.negotiation import AnyNegotiation
 from threada_site.api.operations import operation
-from threada_site.api.resources.field_types import INTEGER, MAYBE_INSTANT, SLUG, TEXT, choice, public_id
+from threada_site.api.resources.field_types import (
+    INTEGER,
+    MAYBE_INSTANT,
+    SLUG,
+    TEXT,
+    array,
+    choice,
+    maybe_public_id,
+    public_id,
+)
 from threada_site.api.resources.resource import FieldType, Representation, Resource, field, given
 from threada_site.api.views import TenantView
 from threada_site.jobs.engines.choice import engine_problem
@@ -46,7 +56,11 @@ ME = Resource(
         FieldType({"type": "array", "items": choice(Scope).schema}, sorted),
         description="Scopes on the whole tenant. Grants on single workflows and integrations may add others.",
     ),
-    field("credential_id", public_id(ids.CREDENTIAL)),
+    field(
+        "credential_id",
+        maybe_public_id(ids.CREDENTIAL),
+        description="null: the caller sent a token of a trusted issuer.",
+    ),
     given("credential_expires_at", MAYBE_INSTANT),
     given("memberships", INTEGER, description="Number of active tenants of the principal."),
     example={
@@ -68,6 +82,21 @@ ALIVE = Resource(
 READY = Resource(
     "Ready", field("status", FieldType({"const": "ready"}), lambda _: "ready"), example={"status": "ready"}
 )
+PROTECTED_RESOURCE = Resource(
+    "ProtectedResource",
+    field("resource", TEXT, lambda base: base, description="Public URL of the instance."),
+    field("bearer_methods_supported", array(TEXT), lambda _: ["header"]),
+    field("scopes_supported", array(TEXT), lambda _: sorted(scope.value for scope in Scope)),
+    field("resource_name", TEXT, lambda _: "Threada"),
+    field("resource_documentation", TEXT, lambda base: f"{base}/docs"),
+    example={
+        "resource": "https://threada.example",
+        "bearer_methods_supported": ["header"],
+        "scopes_supported": ["workitems:read"],
+        "resource_name": "Threada",
+        "resource_documentation": "https://threada.example/docs",
+    },
+)
 METRICS = Representation("Metrics", {"type": "string"}, media_type="text/plain")
 CACHED_SECONDS: Final = 5.0
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada-metrics"'}
@@ -84,11 +113,15 @@ class Me(TenantView):
     def get(self, request: Any) -> Response:
         """Return principal, tenant, roles and effective scopes of the credential."""
         context: ActingContext = request.auth
-        credential = Credential.objects.get(tenant_id=context.tenant_id, id=str(context.credential_id))
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM threada_tenants_of(%s)", [context.principal_id])
             (memberships,) = cursor.fetchone()
-        expires_at = credential.expires_at
+        workload = context.authentication.workload
+        if workload is not None:
+            expires_at: datetime | None = workload.expires_at
+        else:
+            credential = Credential.objects.get(tenant_id=context.tenant_id, id=str(context.credential_id))
+            expires_at = credential.expires_at
         return Response(ME.represent(context, credential_expires_at=expires_at, memberships=memberships))
 
 
@@ -140,6 +173,19 @@ class Readyz(PublicView):
                 "This machine cannot join the instance: " + "; ".join(map(difference, differing)) + "."
             )
         return Response(READY.represent(self))
+
+
+class ProtectedResource(PublicView):
+    @operation(
+        "getProtectedResource",
+        "Read the metadata of this API for OAuth clients",
+        tag="System",
+        answers={200: PROTECTED_RESOURCE},
+    )
+    def get(self, request: Any) -> Response:
+        """Answer as RFC 9728 says. Trusted issuers are not listed: they belong to the tenants."""
+        base = settings.THREADA_PUBLIC_URL.rstrip("/") or f"{request.scheme}://{request.get_host()}"
+        return Response(PROTECTED_RESOURCE.represent(base), headers={"Cache-Control": "public, max-age=3600"})
 
 
 class Metrics(PublicView):

@@ -8,3 +8,4 @@ class IdentityConfig(AppConfig):
     def ready(self) -> None:
         """Register the operations of change sets."""
         from threada_site.identity import change_operations  # noqa: F401 - needs the models
+        from threada_site.identity.trusted_issuers import configure  # noqa: F401 - the same

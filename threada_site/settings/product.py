@@ -96,6 +96,11 @@ THREADA_CHANGE_SET_HANDLER = "threada_site.identity.change_sets.propose.propose"
 THREADA_READABLE_ACTIONS = "policies.selectors.readable_actions"
 # Function that records who reads a work item of a sensitive data class, because policies do not know work items.
 THREADA_CASE_READING_HANDLER = "workitems.items.sensitive.record_reading_of"
+# Function that authenticates by a token of a trusted issuer, by name, because identity is above the API layer.
+THREADA_WORKLOAD_HANDLER = "threada_site.identity.trusted_issuers.authenticate.authenticate_workload"
+# Audiences of trusted issuers besides those below the public URL and the tenant, for one tenant each:
+# `TENANT=AUDIENCE`.
+THREADA_WORKLOAD_AUDIENCES = words("THREADA_WORKLOAD_AUDIENCES")
 # Function that records the first use of a credential from a network, by name for the same reason.
 THREADA_NEW_NETWORK_HANDLER = "telemetry.receipts.networks.record_new_network"
 # Seconds between the notice to all stewards and the effect of an emergency publication, and the hours after the end of
