@@ -36,6 +36,7 @@ from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.authority_models import AccountDependence
 from threada_site.tenancy.models import Credential, DataSubject, FourEyesRule, Membership, PeopleGroup, Tenant, User
+from threada_site.tenancy.trusted_issuer_models import TrustedIssuer, TrustedIssuerVersion
 from workitems.models import Delegation, LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun, WorkItem
 
 type Body = Mapping[str, Any]
@@ -172,6 +173,15 @@ EXPECTED_RECEIPTS: Final = (
         Calendar,
         lambda slug, spec: _text(slug, canonical_sha256(spec)),
         ("slug", "document"),
+    ),
+    ReceiptExpectation(
+        "trusted_issuer.version_added",
+        _at("outcome.trusted_issuer_version_id"),
+        TrustedIssuerVersion,
+        _id(ids.TRUSTED_ISSUER_VERSION),
+    ),
+    ReceiptExpectation(
+        "trusted_issuer.withdrawn", _at("inputs.trusted_issuer"), TrustedIssuer, _text, _SLUG, _WITHDRAWN
     ),
     ReceiptExpectation("pack.installed", _at("outcome.pack_version_id"), PackVersion, _id(ids.PACK_VERSION)),
     ReceiptExpectation("pack.removed", _at("inputs.pack"), Pack, _text, _SLUG, _WITHDRAWN),

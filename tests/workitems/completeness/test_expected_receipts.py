@@ -37,6 +37,7 @@ from tests.factories import PASSWORD
 from tests.policies.emergencies import alone
 from tests.policies.rulebooks import rule, spec
 from tests.threada_site.identity.test_accounts import by_link
+from tests.threada_site.identity.trusted_issuers.issuer import offline_spec
 from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case
 from tests.workitems.retention.archives import cancelled, dry_run, put_rule, run, seal_all
@@ -48,6 +49,8 @@ from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.identity.groups import define_group, remove_group
 from threada_site.identity.invitations import accept_invitation, withdraw_invitation
 from threada_site.identity.principals import ensure_principal, remove_member, write_membership
+from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
+from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import clock
 from threada_site.kernel.context import PrincipalKind
 from threada_site.tenancy.account_link_models import LinkPurpose
@@ -106,6 +109,12 @@ def _systems(office: Office) -> None:
     upsert_secret("changed", "Q-VALUE-OF-ANOTHER", origins=["https://bank.example"], ctx=ada)
     remove_secret(StoredSecret.objects.get(slug="gone"), ctx=ada)
     lift_freeze(set_freeze(FreezeScope(), reason="Look at it.", ctx=ada).freeze.id, ctx=ada)
+
+
+def _trusted_issuer(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "THREADA_PUBLIC_URL", "https://threada.test")
+    upsert_trusted_issuer("ci", parse_trusted_issuer(offline_spec()), ctx=office.system)
+    withdraw_trusted_issuer("ci", ctx=office.system)
 
 
 def _people(office: Office) -> None:
@@ -179,6 +188,7 @@ def used_office(office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         _trials(office)
         _systems(office)
         _people(office)
+        _trusted_issuer(office, monkeypatch)
         _telemetry(office, monkeypatch, tmp_path)
     pack = {
         "kind": "Pack",

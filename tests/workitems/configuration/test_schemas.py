@@ -25,6 +25,7 @@ from policies.documents.pack import parse_pack
 from policies.documents.policy import parse_policy
 from policies.documents.workflow import parse_workflow
 from tests.workitems.configuration.test_export import EVERYTHING
+from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid, PolicyDocumentInvalid
 from workitems.configuration.kinds import KINDS
@@ -103,6 +104,7 @@ PARSERS: dict[str, Callable[[Any], object]] = {
     "Pack": parse_pack,
     "Policy": parse_policy,
     "Retention": parse_retention,
+    "TrustedIssuer": parse_trusted_issuer,
     "Workflow": parse_workflow,
 }
 PARSED = [

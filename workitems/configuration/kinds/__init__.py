@@ -17,6 +17,7 @@ from workitems.configuration.kinds.retention import RETENTION
 from workitems.configuration.kinds.roles_and_groups import GROUP, ROLE
 from workitems.configuration.kinds.rulebook import CALENDAR, CHANNEL, LIST, OVERLAY, POLICY, WORKFLOW
 from workitems.configuration.kinds.systems import INTEGRATION
+from workitems.configuration.kinds.trusted_issuers import TRUSTED_ISSUER
 
 __all__ = ["KINDS", "Applied", "Kind", "Stored", "Written", "in_force"]
 
@@ -24,6 +25,7 @@ KINDS: Final[dict[str, Kind]] = {
     "Role": ROLE,
     "Group": GROUP,
     "IdentityProvider": IDENTITY_PROVIDER,
+    "TrustedIssuer": TRUSTED_ISSUER,
     "Pack": PACK,
     "Channel": CHANNEL,
     "Calendar": CALENDAR,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from integrations.configuration.configure import upsert_integration, withdraw_integration
 from policies import selectors
@@ -27,6 +28,7 @@ from policies.publication.publish import publish_policy_version, retire_policy_v
 from tests.contract.world import made, rows_of_everything
 from tests.factories import acting_system, make_principal, make_tenant
 from tests.threada_site.identity.change_sets.offices import STRICT, Office, make_office
+from tests.threada_site.identity.trusted_issuers.issuer import mapping, offline_spec
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.admission import add_principal
 from threada_site.identity.change_sets.propose import propose
@@ -36,6 +38,8 @@ from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.identity.roles import define_role, remove_role, set_role_visibility, set_roles
+from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
+from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
 from threada_site.kernel.documents.reader import load_documents
@@ -86,7 +90,12 @@ CHANGES: dict[str, Change] = {
     "identity.set_object_scopes": lambda ctx: set_object_scopes(
         member("vera"), object_named("workflow", "wages", ctx=ctx), frozenset({Scope.WORKITEMS_READ}), ctx=ctx
     ),
+    "identity.put_trusted_issuer": lambda ctx: upsert_trusted_issuer(
+        "ci", parse_trusted_issuer({**TRUSTED, "mappings": [mapping(scopes=["workitems:read"])]}), ctx=ctx
+    ),
+    "identity.withdraw_trusted_issuer": lambda ctx: withdraw_trusted_issuer("ci", ctx=ctx),
 }
+TRUSTED = offline_spec()
 ELSEWHERE = {
     "decision_step.escalate": ("tests/workitems/steps/test_escalation.py", '"decision_step.escalate"'),
     "identity.invite_again": ("tests/threada_site/identity/test_accounts.py", "invite_again(person"),
@@ -110,8 +119,9 @@ def documents(*values: Any) -> list[Any]:
 
 
 @pytest.fixture
-def furnished(db: None) -> Office:
+def furnished(db: None, settings: Settings) -> Office:
     """Return an office with something for every operation, under `policy_four_eyes`."""
+    settings.THREADA_PUBLIC_URL = "https://threada.test"
     found = make_office(make_tenant("furnished"))
     ctx = found.context("ada")
     with unit_of_work(ctx.tenant_id):
@@ -129,6 +139,7 @@ def furnished(db: None) -> Office:
     with unit_of_work(ctx.tenant_id):
         define_role("spare", frozenset({Scope.WORKITEMS_READ}), ctx=system)
         define_group("team", ["vera"], ctx=system)
+        upsert_trusted_issuer("ci", parse_trusted_issuer(TRUSTED), ctx=system)
     made(found.ada.post("/policies/lenient/versions", {"document": STRICT}))
     found.require()
     return found
