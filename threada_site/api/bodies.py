@@ -53,6 +53,12 @@ def takes_document(environ: Mapping[str, Any]) -> bool:
     return _OF_API.fullmatch(path) is not None and names_token(environ)
 
 
+def body_size(environ: Mapping[str, Any]) -> int:
+    """Return the size of the body that was declared; without a declaration the largest one allowed, and one more."""
+    declared = str(environ.get("CONTENT_LENGTH") or "0")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0
+
+
 def names_token(environ: Mapping[str, Any]) -> bool:
     """Return True if the request names a well-formed bearer token."""
     scheme, _, token = environ.get("HTTP_AUTHORIZATION", "").partition(" ")

@@ -14,8 +14,10 @@ from django.middleware.csrf import CsrfViewMiddleware
 from django.utils import timezone
 
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
+from threada_site.api.bodies import body_size
 from threada_site.console import rate_limits
 from threada_site.console.after_response import attach_work
+from threada_site.console.failures import too_large
 from threada_site.console.policies import CONSOLE
 from threada_site.console.session_engine import ConsoleSessionMiddleware
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
@@ -38,6 +40,8 @@ _TENANTLESS: Final = frozenset(
         "provider_callback",
     }
 )
+# Bytes of a form from somebody who has not signed in. Reading a large form takes the interpreter for long.
+_ANONYMOUS_FORM: Final = 64 * 1024
 # Views besides lists that read from a replica if there is one.
 _READ_FROM_REPLICA: Final = frozenset(
     {
@@ -103,6 +107,8 @@ class ConsoleMiddleware:
         refused = rate_limits.refused(request)
         if refused is not None:
             return refused
+        if not request.user.is_authenticated and body_size(request.META) > _ANONYMOUS_FORM:
+            return too_large(request)
         with timezone.override(zone_of(request)):
             return self._get_response(request)
 
