@@ -62,7 +62,9 @@ class Attempt:
 
     def withdraw(self) -> None:
         """Take this attempt back: the password was not checked."""
-        self._rows().update(failures=Greatest(F("failures") - 1, 0))
+        with transaction.atomic():
+            locked = self._rows().order_by("key").select_for_update()  # in the order of `begin_attempt`
+            self._rows().filter(key__in=[row.key for row in locked]).update(failures=Greatest(F("failures") - 1, 0))
 
     def _rows(self) -> QuerySet[SignInCounter]:
         return SignInCounter.objects.filter(key__in=self.counters)
