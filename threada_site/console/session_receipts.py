@@ -9,6 +9,7 @@ from django.http import HttpRequest
 
 from threada_site.console.after_response import after_response
 from threada_site.console.tenant_choice import signed_in_at
+from threada_site.identity.console_sessions.limits import make_room_for_session
 from threada_site.identity.console_sessions.provider_sessions import provider_tenant
 from threada_site.identity.sessions import record_failed_sign_in, record_sign_in, record_sign_out
 from threada_site.identity.sign_in.attempts import forget_old_attempts
@@ -16,8 +17,9 @@ from threada_site.kernel.source import Source, source_of
 
 
 def on_sign_in(request: HttpRequest, user: Any, **_signal: Any) -> None:
-    """Record a sign-in. Receiver of `user_logged_in`."""
+    """Record a sign-in, and make room for its session. Receiver of `user_logged_in`."""
     if _came_by_http(request):
+        make_room_for_session(user.pk)
         record_sign_in(
             user,
             _source(request),

@@ -18,6 +18,7 @@ from tests.factories import PASSWORD, acting, acting_system, make_principal, mak
 from threada_site.admin.html import page_url
 from threada_site.console.session_engine import SessionStore
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.console_sessions import limits
 from threada_site.identity.console_sessions.ending import end_sessions_of
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import remove_member
@@ -147,6 +148,12 @@ class TestLimits:
                 browser.get(PAGE, REMOTE_ADDR="203.0.113.77")
         assert sum('UPDATE "tenancy_consolesession"' in query["sql"] for query in captured) == 1
         assert ConsoleSession.objects.get().address == "203.0.113.77"
+
+    def test_a_person_has_a_limited_number(self, alice: User, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(limits, "MOST_SESSIONS", 3)
+        browsers = [sign_in() for _ in range(4)]
+        assert [is_signed_in(browser) for browser in browsers] == [False, True, True, True]
+        assert ConsoleSession.objects.filter(user=alice).count() == 3
 
     def test_a_job_deletes_what_has_ended(self, alice: User) -> None:
         for columns in (
