@@ -64,6 +64,21 @@ class TestHealthz:
 
 @pytest.mark.django_db
 class TestReadyz:
+    @pytest.fixture(autouse=True)
+    def nothing_cached(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(system, "_isolated_until", {})
+
+    def test_readyz_reads_the_catalogue_once_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def statements() -> int:
+            with CaptureQueriesContext(connection) as captured:
+                assert Api().get("/readyz").status_code == 200
+            return len(captured)
+
+        statements()
+        monkeypatch.setattr(system, "_isolated_until", {})
+        monkeypatch.setattr(system, "ISOLATED_SECONDS", 60.0)
+        assert [statements(), statements()] == [5, 1]
+
     def test_readyz_of_a_ready_instance(self) -> None:
         response = Api().get("/readyz")
         assert (response.status_code, response.json()) == (200, {"status": "ready"})
