@@ -7,11 +7,12 @@ import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import psycopg
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY as USER_KEY
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.db import IntegrityError, transaction
+from django.db import DatabaseError, IntegrityError, transaction
 from django.http import HttpRequest
 
 from threada_site.identity.console_sessions.limits import expire_sessions, open_sessions
@@ -53,7 +54,7 @@ class SessionStore(SessionBase):
             return {}
         self.row_id, data, last_used_at = found
         if now - last_used_at >= NOTED_EVERY:
-            ConsoleSession.objects.filter(id=self.row_id).update(**self._last_use(now))
+            self._note_use(now)
         return dict(self.decode(data))
 
     def create(self) -> None:
@@ -100,6 +101,14 @@ class SessionStore(SessionBase):
     @classmethod
     def clear_expired(cls) -> None:
         expire_sessions(now=clock.now())
+
+    def _note_use(self, now: datetime) -> None:
+        """Store the last use, unless the database cannot be written now, so that people can still read pages."""
+        try:
+            ConsoleSession.objects.filter(id=self.row_id).update(**self._last_use(now))
+        except DatabaseError as error:
+            if not isinstance(error.__cause__, psycopg.errors.DiskFull | psycopg.errors.ReadOnlySqlTransaction):
+                raise
 
     def _last_use(self, now: datetime) -> dict[str, Any]:
         """Return the columns of a use at `now`; without a request, the source is unknown and stays."""

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -154,6 +154,15 @@ class TestLimits:
         browsers = [sign_in() for _ in range(4)]
         assert [is_signed_in(browser) for browser in browsers] == [False, True, True, True]
         assert ConsoleSession.objects.filter(user=alice).count() == 3
+
+    def test_a_database_that_cannot_be_written_keeps_nobody_from_reading(self, alice: User) -> None:
+        key = sign_in().cookies[COOKIE].value
+        ConsoleSession.objects.update(last_used_at=clock.now() - timedelta(minutes=2))
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION READ ONLY")
+            assert SessionStore(key).load()["_auth_user_id"] == str(alice.pk)
+            transaction.set_rollback(True)
 
     def test_a_job_deletes_what_has_ended(self, alice: User) -> None:
         for columns in (
