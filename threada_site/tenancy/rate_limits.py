@@ -39,6 +39,11 @@ _LEASE: Final = (
     "SELECT granted, remaining FROM threada_lease_tokens("
     "$1::text[], $2::double precision[], $3::double precision[], $4::double precision[], $5::text[], $6::bigint[])"
 )
+_NOT_WRITABLE: Final = (
+    psycopg.errors.DiskFull,
+    psycopg.errors.ReadOnlySqlTransaction,
+    psycopg.errors.FeatureNotSupported,  # an unlogged table on a standby
+)
 
 log = structlog.get_logger("threada.api")
 
@@ -127,7 +132,7 @@ def _lend(wanted: Sequence[Wanted], refused: Counter[str]) -> list[Granted] | No
             cursor.execute(_LEASE, parameters)
             granted = [Granted(int(tokens), left) for tokens, left in cursor.fetchall()]
     except DatabaseError as error:
-        if not isinstance(error.__cause__, psycopg.errors.DiskFull | psycopg.errors.ReadOnlySqlTransaction):
+        if not isinstance(error.__cause__, _NOT_WRITABLE):
             raise
         log.warning("rate_limits_not_shared", error=str(error))
         return None
