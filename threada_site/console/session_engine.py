@@ -54,7 +54,7 @@ class SessionStore(SessionBase):
             return {}
         self.row_id, data, last_used_at = found
         if now - last_used_at >= NOTED_EVERY:
-            self._note_use(now)
+            self._note_use(self.row_id, now)
         return dict(self.decode(data))
 
     def create(self) -> None:
@@ -102,10 +102,10 @@ class SessionStore(SessionBase):
     def clear_expired(cls) -> None:
         expire_sessions(now=clock.now())
 
-    def _note_use(self, now: datetime) -> None:
+    def _note_use(self, row_id: uuid.UUID, now: datetime) -> None:
         """Store the last use, unless the database cannot be written now, so that people can still read pages."""
         try:
-            ConsoleSession.objects.filter(id=self.row_id).update(**self._last_use(now))
+            ConsoleSession.objects.filter(id=row_id).update(**self._last_use(now))
         except DatabaseError as error:
             if not isinstance(error.__cause__, psycopg.errors.DiskFull | psycopg.errors.ReadOnlySqlTransaction):
                 raise
