@@ -206,14 +206,14 @@ def _mail_resets(request: HttpRequest, account: str) -> None:
     for person in people_to_reset(account):
         for tenant in tenants_of_person(person)[:1]:
             with unit_of_work(tenant.tenant_id):
-                mail_reset(person, ctx=_system(request, LinkTenant(*tenant)))
+                mail_reset(person, ctx=_system(request, LinkTenant(*tenant[:3])))
 
 
 def _record_elsewhere(request: HttpRequest, person: User, done: LinkTenant) -> None:
     """Write the receipt of a reset in the other tenants of the person."""
     for tenant in tenants_of_person(person):
         if tenant.tenant_id != done.tenant_id:
-            ctx = _context(request, LinkTenant(*tenant), person, is_session=False)
+            ctx = _context(request, LinkTenant(*tenant[:3]), person, is_session=False)
             with unit_of_work(tenant.tenant_id):
                 record_reset(person, ctx=ctx)
 

@@ -36,6 +36,7 @@ _TITLES: Final = {
     "scope.granted": "Object scope received",
     "scope.withdrawn": "Object scope withdrawn",
     "member.added": "Membership begun",
+    "identity.linked": "Account at an identity provider linked",
     "member.removed": "Membership ended",
     "delegation.created": "Delegation created",
     "delegation.consented": "Delegation consented to",

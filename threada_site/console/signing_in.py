@@ -14,6 +14,7 @@ from django.shortcuts import render
 from unfold.forms import AuthenticationForm
 
 from threada_site.api.problems import CONTENT_TYPE, problem_document
+from threada_site.console.policies import CONSOLE
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.sign_in.attempts import Origin, begin_attempt
 from threada_site.identity.sign_in.browsers import KNOWN_FOR, Browser
@@ -33,7 +34,13 @@ class SignInForm(AuthenticationForm):
 
     def confirm_login_allowed(self, user: Any) -> None:
         super().confirm_login_allowed(user)
-        if not tenants_of_person(user):
+        tenants = tenants_of_person(user)
+        if tenants and not any(tenant.takes_password for tenant in tenants):
+            raise ValidationError(
+                f"Passwords are turned off. Sign in at your identity provider: {CONSOLE}login/{tenants[0].slug}/",
+                code="provider_required",
+            )
+        if not tenants:
             raise ValidationError("You are not a member of any tenant. Ask a tenant administrator.", code="no_tenant")
 
     def get_invalid_login_error(self) -> ValidationError:

@@ -36,7 +36,7 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
     request.tenant_choices = []  # type: ignore[attr-defined]
     if not user.is_authenticated or user.kind != PrincipalKind.HUMAN:
         return None
-    choices = [tenant for tenant in tenants_of_person(user) if may_act_in(request.session, tenant.tenant_id)]
+    choices = [tenant for tenant in tenants_of_person(user) if _may_choose(request, tenant)]
     request.tenant_choices = choices  # type: ignore[attr-defined]
     slug = request.session.get(_SESSION_KEY)
     if slug is None and len(choices) == 1:
@@ -49,6 +49,13 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
         request.session.pop(_SESSION_KEY, None)
         return None
     return replace(_signed_in(ctx, request), reauthenticated_at=reauthenticated_at(request))
+
+
+def _may_choose(request: HttpRequest, tenant: TenantChoice) -> bool:
+    """Return True if the session may act in a tenant: opened by its identity provider, or where passwords suffice."""
+    if is_opened_by_provider(request.session):
+        return may_act_in(request.session, tenant.tenant_id)
+    return tenant.takes_password
 
 
 def _signed_in(ctx: ActingContext, request: HttpRequest) -> ActingContext:

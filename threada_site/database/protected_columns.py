@@ -58,7 +58,9 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_changeset": ("after", "before", "digest", "operation", "proposed_at", "proposed_by", "rule"),
     "tenancy_consolesession": ("key_sha256",),
     "tenancy_credential": ("created_at", "hint", "issued_by", "token_sha256", "user_id"),
-    "tenancy_grantrecord": ("kind", "name", "user_id"),
+    "tenancy_grantrecord": ("kind", "name", "source", "user_id"),
+    "tenancy_identitylink": ("created_at", "provider_id", "subject", "user_id"),
+    "tenancy_identityprovider": ("created_at", "slug"),
     "tenancy_membership": ("added_by", "created_at", "user_id"),
     "tenancy_rolescoperecord": ("role", "scope"),
     "tenancy_tenant": ("created_at", "is_active", "slug"),
@@ -74,11 +76,15 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     ),
 }  # fmt: skip
 
-OPERATOR_ROWS: Final = {"integrations_integrationversion": "created_by", "tenancy_credential": "issued_by"}
+OPERATOR_ROWS: Final = {
+    "integrations_integrationversion": "created_by",
+    "tenancy_credential": "issued_by",
+    "tenancy_identityproviderversion": "created_by",
+}
 """Columns that are empty in rows of the operator.
 
-An integration version of the operator names any variable or file of the server, and a credential of the operator says
-that no member of the tenant controls the agent.
+A version of an integration or identity provider of the operator names any variable or file of the server, and a
+credential of the operator says that no member of the tenant controls the agent.
 """
 OPERATOR_ROWS_POLICY: Final = "operator_rows"
 

@@ -29,17 +29,18 @@ from threada_site.tenancy.models import (
 
 
 class TenantChoice(NamedTuple):
-    """Tenant in which a person may work."""
+    """Tenant in which a person may work. `takes_password`: also in a session with a password."""
 
     tenant_id: uuid.UUID
     slug: str
     name: str
+    takes_password: bool = True
 
 
 def tenants_of_person(user: User) -> list[TenantChoice]:
     """Return the active tenants whose invitation `user` accepted, by slug. Needs no unit of work."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT tenant_id, slug, name FROM threada_tenants_of(%s)", [user.id])
+        cursor.execute("SELECT tenant_id, slug, name, takes_password FROM threada_tenants_of(%s)", [user.id])
         return [TenantChoice(*row) for row in cursor.fetchall()]
 
 

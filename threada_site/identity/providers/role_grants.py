@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
@@ -10,12 +11,12 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.change_sets.propose import propose
 from threada_site.identity.grant_records import end_grants, record_grants
 from threada_site.identity.providers.documents import read_spec
-from threada_site.identity.selectors import role_scopes, roles_of_member, scopes_of_roles
+from threada_site.identity.selectors import roles_of_member, scopes_of_roles
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
-from threada_site.kernel.context import ALL_SCOPES, ActingContext
+from threada_site.kernel.context import ALL_SCOPES, ActingContext, Scope
 from threada_site.tenancy.authority_models import GrantKind, GrantRecord
-from threada_site.tenancy.change_sets import ProposedChange
+from threada_site.tenancy.change_sets import ProposedChange, require_confirmation
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.models import IdentityLink, IdentityProvider, IdentityProviderVersion, Role, User
 
@@ -23,9 +24,9 @@ from threada_site.tenancy.models import IdentityLink, IdentityProvider, Identity
 def sync_roles(person: User, version: IdentityProviderVersion, groups: frozenset[str], *, ctx: ActingContext) -> None:
     """Give a person the roles of the groups at the provider, and withdraw those whose groups are gone.
 
-    Roles that were granted by hand, or by another provider, stay as they are. A role with every scope is proposed as a
-    change set while `identity_four_eyes` is on. Receipts `role.granted` and `role.withdrawn` with the provider.
-    `ctx` is the system's.
+    Roles that were granted by hand, or by another provider, stay as they are. While `identity_four_eyes` is on, roles
+    that make the person a steward are proposed as change sets. `ctx` is the system's.
+    Receipts `role.granted` and `role.withdrawn` with the provider.
     """
     require_unit_of_work(ctx.tenant_id)
     provider, spec = version.provider, read_spec(version.spec)
@@ -36,10 +37,12 @@ def sync_roles(person: User, version: IdentityProviderVersion, groups: frozenset
     wanted = spec.roles_of(groups) & existing
     for role in sorted(from_here - wanted):
         withdraw_provider_role(person, role, provider.slug, ctx=ctx)
+    kept = held - (from_here - wanted)
     needs_confirmation = is_four_eyes_required(ctx.tenant_id, IDENTITY_FOUR_EYES)
+    makes_steward = not _are_stewards(kept, ctx=ctx) and _are_stewards(kept | wanted, ctx=ctx)
     for role in sorted(wanted - held):
-        if needs_confirmation and (role_scopes(role, tenant_id=ctx.tenant_id) or frozenset()) >= ALL_SCOPES:
-            _propose(person, role, provider.slug, ctx=ctx)
+        if needs_confirmation and (makes_steward or _are_stewards({role}, ctx=ctx)):
+            propose(_proposal(person, role, provider.slug, ctx=ctx), ctx=ctx)
         else:
             _grant(person, role, provider.slug, by=version.sole_author, ctx=ctx)
 
@@ -47,7 +50,8 @@ def sync_roles(person: User, version: IdentityProviderVersion, groups: frozenset
 def grant_provider_role(person: User, role: str, provider: str, *, ctx: ActingContext) -> None:
     """Give a person a role that the groups at a provider named at the last sign-in. Operation of a change set.
 
-    Raise `ChangeSetStale` if the provider does not map the role, or the person has no link to it, any more.
+    Raise `ConfirmationRequired` for a steward alone. Raise `NotFound` if the provider does not map the role, or the
+    person has no link to it, any more.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -61,8 +65,9 @@ def grant_provider_role(person: User, role: str, provider: str, *, ctx: ActingCo
         row is not None and row.current_version is not None and role in read_spec(row.current_version.spec).all_roles
     )
     if not is_mapped or not links.exists():
-        raise errors.ChangeSetStale
+        raise errors.NotFound("The identity provider does not give this role to the person any more.")
     if role not in roles_of_member(person, tenant_id=ctx.tenant_id):
+        require_confirmation(_proposal(person, role, provider, ctx=ctx), ctx=ctx, always=True)
         _grant(person, role, provider, ctx=ctx)
 
 
@@ -86,17 +91,20 @@ def _grant(person: User, role: str, provider: str, *, by: uuid.UUID | None = Non
     )
 
 
-def _propose(person: User, role: str, provider: str, *, ctx: ActingContext) -> None:
-    """Propose the role as a change set that a steward independent of the person may publish."""
-    propose(
-        ProposedChange(
-            rule=IDENTITY_FOUR_EYES,
-            operation="identity.grant_provider_role",
-            title=f"Give {person.username} the role {role} from the identity provider {provider}",
-            arguments={"principal": person.public_id, "role": role, "provider": provider},
-            before={person.username: {}},
-            after={person.username: scopes_of_roles([role], tenant_id=ctx.tenant_id), "provider": provider},
-            parties=frozenset({person.id}),
-        ),
-        ctx=ctx,
+def _are_stewards(roles: Collection[str], *, ctx: ActingContext) -> bool:
+    """Return True if somebody with these roles has every scope."""
+    scopes = scopes_of_roles(roles, tenant_id=ctx.tenant_id)
+    return {Scope(scope) for held in scopes.values() for scope in held} >= ALL_SCOPES
+
+
+def _proposal(person: User, role: str, provider: str, *, ctx: ActingContext) -> ProposedChange:
+    """Return the change that gives the role, which a steward independent of the person may publish."""
+    return ProposedChange(
+        rule=IDENTITY_FOUR_EYES,
+        operation="identity.grant_provider_role",
+        title=f"Give {person.username} the role {role} from the identity provider {provider}",
+        arguments={"principal": person.public_id, "role": role, "provider": provider},
+        before={person.username: {}},
+        after={person.username: scopes_of_roles([role], tenant_id=ctx.tenant_id), "provider": provider},
+        parties=frozenset({person.id}),
     )

@@ -155,11 +155,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT coalesce(array_agg(id), '{}') FROM reached WHERE id <> p_user
 $$;
 
--- The tenants whose invitation a person accepted: what the console offers after login.
+-- The tenants whose invitation a person accepted: what the console offers after login. `takes_password` is false where an
+-- identity provider with `enforce` is in force that does not name the person among `break_glass`.
 CREATE OR REPLACE FUNCTION threada_tenants_of(p_user uuid)
-RETURNS TABLE (tenant_id uuid, slug text, name text)
+RETURNS TABLE (tenant_id uuid, slug text, name text, takes_password boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
-    SELECT t.id, t.slug::text, t.name::text
+    SELECT t.id, t.slug::text, t.name::text,
+           NOT EXISTS (SELECT FROM tenancy_identityprovider p
+                         JOIN tenancy_identityproviderversion v ON v.id = p.current_version_id
+                         JOIN tenancy_user u ON u.id = m.user_id
+                        WHERE p.tenant_id = t.id AND v.spec->>'enforce' = 'true'
+                          AND NOT jsonb_exists(coalesce(v.spec->'break_glass', '[]'), u.username))
       FROM tenancy_membership m JOIN tenancy_tenant t ON t.id = m.tenant_id
      WHERE m.user_id = p_user AND m.accepted_at IS NOT NULL AND t.is_active
      ORDER BY t.slug
