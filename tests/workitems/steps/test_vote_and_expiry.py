@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Final
 
 import pytest
+from pytest_django import Settings
 
 from telemetry.models import Receipt
 from tests.workitems.executions.test_race_for_the_call import a_little_later
@@ -31,7 +32,10 @@ SEED: Final = int(os.environ.get("THREADA_SEED") or random.SystemRandom().randra
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.timeout(3600)]
 
 
-def test_one_winner_one_receipt_and_a_typed_409(office: Office, record_property: Callable[[str, object], None]) -> None:
+def test_one_winner_one_receipt_and_a_typed_409(
+    office: Office, record_property: Callable[[str, object], None], settings: Settings
+) -> None:
+    settings.THREADA_REFUSAL_RECEIPTS = RACES  # each has a receipt; none is only counted
     office.put_rules({**RULES[1], "approvals": {"role": "finance", "expires_after": "PT1H"}}, *RULES[2:])
     winners: Counter[str] = Counter()
     print(f"seed {SEED}; again with THREADA_SEED={SEED}")
