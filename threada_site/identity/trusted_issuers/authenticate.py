@@ -35,6 +35,7 @@ from threada_site.kernel.context import (
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.effective_permissions import effective_permissions
+from threada_site.tenancy.models import User
 from threada_site.tenancy.trusted_issuer_models import FETCH_KEYS, TrustedIssuer, keys_source
 
 KEYS_LAST: Final = timedelta(hours=24)
@@ -217,7 +218,10 @@ def _entered(found: _Found, mapped: Mapped, roles: list[str] | None) -> Any:
 
 
 def _create(found: _Found, mapped: Mapped, *, correlation_id: str) -> None:
-    """Create the principal with its owner and roles, as the confirmed document says. Receipts as of `add_principal`."""
+    """Create the principal with its owner and roles, as the confirmed document says. Receipts as of `add_principal`.
+
+    A principal that was removed from the tenant is not added again: a person does that.
+    """
     assert mapped.create is not None  # noqa: S101 - checked by the caller
     ctx = system_context(
         tenant_id=found.tenant_id,
@@ -228,6 +232,8 @@ def _create(found: _Found, mapped: Mapped, *, correlation_id: str) -> None:
     with unit_of_work(found.tenant_id):
         with connection.cursor() as cursor:
             cursor.execute(_CREATE_ONCE, [f"{found.tenant_id} {mapped.principal}"])
+        if User.objects.filter(username=mapped.principal, home_tenant_id=found.tenant_id).exists():
+            return
         add_principal(
             mapped.principal,
             kind=PrincipalKind(mapped.create["kind"]),

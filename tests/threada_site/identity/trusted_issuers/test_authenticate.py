@@ -220,6 +220,14 @@ class TestRefused:
             remove_member(deployer, ctx=acting_system(tenant))
         assert_problem(me(token), 401, "workload_not_mapped")
 
+    def test_principal_that_was_removed_is_not_created_again(self, tenant: Tenant, offline: Issuer) -> None:
+        make_principal(tenant, "ann")
+        trust(tenant, offline, mapping(principal="robot", create={"kind": "service", "owner": "ann"}))
+        assert me(offline.token()).status_code == 200
+        with unit_of_work(tenant.id):
+            remove_member(User.objects.get(username="robot"), ctx=acting_system(tenant))
+        assert_problem(me(offline.token()), 401, "workload_not_mapped")
+
     def test_inactive_principal_leaves_a_receipt(self, tenant: Tenant, deployer: User, offline: Issuer) -> None:
         trust(tenant, offline)
         User.objects.filter(id=deployer.id).update(is_active=False)
