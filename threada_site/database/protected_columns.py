@@ -80,11 +80,12 @@ OPERATOR_ROWS: Final = {
     "integrations_integrationversion": "created_by",
     "tenancy_credential": "issued_by",
     "tenancy_identityproviderversion": "created_by",
+    "tenancy_trustedissuerversion": "created_by",
 }
 """Columns that are empty in rows of the operator.
 
-A version of an integration or identity provider of the operator names any variable or file of the server, and a
-credential of the operator says that no member of the tenant controls the agent.
+A version of an integration or identity provider of the operator names any variable or file of the server. A credential
+or a trusted issuer of the operator says that no member of the tenant controls the agent.
 """
 OPERATOR_ROWS_POLICY: Final = "operator_rows"
 
