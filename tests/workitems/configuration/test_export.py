@@ -57,6 +57,16 @@ spec:
   items: ["yes", "1e5", "0o17", "1_000", "12:30:45", 2026-01-01, "", " lead", "trail ", "#no", "a: b", "- c", "\\U0001F600",
           "line\\nbreak", "  two\\n lines \\n", "tab\\t", "\\u2028\\u0085", "null", "~", "Null", 5, -0.5, 1.5e-300, 0.1]
 ---
+kind: IdentityProvider
+id: corp
+spec:
+  protocol: oidc
+  name: Corp
+  issuer: https://id.example.com
+  client_id: threada
+  client_secret: {env: CORP_OIDC_SECRET}
+  roles: {finance-team: [finance]}
+---
 kind: Workflow
 id: payment_run
 spec:
