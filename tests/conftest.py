@@ -184,10 +184,13 @@ def outside_any_tenant() -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def nothing_counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Forget the refusals and open items that other tests counted, since their tenants have the same ids."""
-    monkeypatch.setattr(refusals, "counts", RefusalCounts())
+    counts = RefusalCounts()
+    monkeypatch.setattr(refusals, "counts", counts)
     forget_counts()
+    yield
+    counts.forget()
 
 
 @pytest.fixture

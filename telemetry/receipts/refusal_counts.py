@@ -98,6 +98,14 @@ class RefusalCounts:
                     self._rows += unstored
                     self._start_timer()
 
+    def forget(self) -> None:
+        """Drop all counts, so that they are never stored."""
+        with self._lock:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._counts.clear()
+            self._rows.clear()
+
     def _begin(self, interval: datetime) -> None:
         self._take()
         self._interval = interval

@@ -31,9 +31,10 @@ MAY_GROW: Final = frozenset(
         "api_idempotencyrecord",
         "tenancy_ratebucket",
         "tenancy_raterefusals",
+        "telemetry_refusalcount",
     }
 )
-"""Tables that a refusal may write: its own receipt, its answer under an idempotency key, and rate limits."""
+"""Tables that a refusal may write: its own receipt or count, its answer under an idempotency key, and rate limits."""
 _DIGEST: Final = """(SELECT (count(*), sum(hashtext({row})::bigint))::text FROM "{table}" t)"""
 _ROW: Final = {"tenancy_credential": "(to_jsonb(t) - 'last_used_at')::text"}
 _RULES: Final = {
