@@ -137,7 +137,7 @@ CONTRACT: Final = {
     "GET /grants": "workflow:manage",
     "GET /trusted-issuers": "workflow:manage",
     "GET /trusted-issuers/{trusted_issuer_id}": "workflow:manage",
-    "PUT /trusted-issuers/{trusted_issuer_id}": "workflow:manage",
+    "POST /trusted-issuers": "workflow:manage",
     "DELETE /trusted-issuers/{trusted_issuer_id}": "workflow:manage",
     "GET /workflows/{workflow_id}/grants/{principal}": "workflow:manage",
     "GET /integrations/{integration_id}/grants/{principal}": "workflow:manage",

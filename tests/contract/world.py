@@ -8,10 +8,12 @@ from functools import cache
 from typing import Any, Final
 
 from django.db import connection
+from django.test import override_settings
 
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
+from tests.threada_site.identity.trusted_issuers.issuer import offline_spec
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.change_sets.propose import propose
@@ -98,6 +100,9 @@ def stock(slug: str) -> Stock:
     )
     signs_in = {"protocol": "oidc", "name": slug, "issuer": "https://id.example", "client_id": "threada"}
     made(admin.post("/identity-providers", {"identity_provider_id": f"{slug}-login", "spec": signs_in}))
+    trusted = {**offline_spec(), "issuer": f"https://{slug}.example"}
+    with override_settings(THREADA_PUBLIC_URL="https://threada.example"):
+        made(admin.post("/trusted-issuers", {"trusted_issuer_id": f"{slug}-ci", "spec": trusted}))
     make_principal(tenant, f"{slug}-deputy", roles=("approver",))
     away = {"delegate": f"{slug}-deputy", "ends_at": rfc3339(clock.now() + timedelta(days=1))}
     delegation = made(admin.post("/delegations", away))
@@ -119,6 +124,7 @@ def stock(slug: str) -> Stock:
             "delivery_id": delivery["delivery_id"],
             "secret_id": secret["secret_id"],
             "identity_provider_id": f"{slug}-login",
+            "trusted_issuer_id": f"{slug}-ci",
             "delegation_id": delegation["delegation_id"],
             "principal": f"{slug}-deputy",
             "workflow_id": flow,

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 from rest_framework.response import Response
 
 from threada_site.api.filters import NoFilters, apply_filters
+from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.resources.field_types import ANY, INSTANT, INTEGER, MAYBE_INSTANT, SLUG, TEXT, public_id
@@ -54,14 +55,17 @@ TRUSTED_ISSUER: Final = Resource(
     },
 )
 PUT_TRUSTED_ISSUER: Final = shape(
-    {"spec": {"type": "object", "description": "Spec of a document of kind TrustedIssuer."}},
-    required=("spec",),
-    example={"spec": _EXAMPLE},
+    {
+        "trusted_issuer_id": {"type": "string", "description": "Name of the trusted issuer in the tenant."},
+        "spec": {"type": "object", "description": "Spec of a document of kind TrustedIssuer."},
+    },
+    required=("trusted_issuer_id", "spec"),
+    example={"trusted_issuer_id": "github", "spec": _EXAMPLE},
 )
 
 
 class TrustedIssuers(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE}
+    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE, "POST": Scope.WORKFLOW_MANAGE}
 
     @operation(
         "listTrustedIssuers",
@@ -77,9 +81,28 @@ class TrustedIssuers(TenantView):
         rows = apply_filters(NoFilters, trusted_issuers(request.auth.tenant_id), request)
         return Response(paginate(rows, request, represent=TRUSTED_ISSUER.represent))
 
+    @operation(
+        "putTrustedIssuer",
+        "Create or change a trusted issuer",
+        tag="Trusted issuers",
+        body=PUT_TRUSTED_ISSUER,
+        answers={200: TRUSTED_ISSUER, 201: TRUSTED_ISSUER},
+        reasons=("permission_denied", "document_invalid", "conflict"),
+        may_need_confirmation=True,
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """Add a version, unless nothing changes. It is effective for the next request; a job fetches the keys."""
+        require_steward(request.auth)
+        body = PUT_TRUSTED_ISSUER.check(request.data)
+        slug = body["trusted_issuer_id"]
+        document = parse_trusted_issuer({"kind": "TrustedIssuer", "id": slug, "spec": body["spec"]})
+        result = upsert_trusted_issuer(slug, document, ctx=request.auth)
+        return Response(TRUSTED_ISSUER.represent(result.row), status=201 if result.is_new else 200)
+
 
 class TrustedIssuerDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE, "PUT": Scope.WORKFLOW_MANAGE, "DELETE": Scope.WORKFLOW_MANAGE}
+    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE, "DELETE": Scope.WORKFLOW_MANAGE}
 
     @operation(
         "readTrustedIssuer",
@@ -91,24 +114,6 @@ class TrustedIssuerDetail(TenantView):
     def get(self, request: Any, trusted_issuer_id: str) -> Response:
         require_steward(request.auth)
         return _shown(request, trusted_issuer_id)
-
-    @operation(
-        "putTrustedIssuer",
-        "Create or change a trusted issuer",
-        tag="Trusted issuers",
-        body=PUT_TRUSTED_ISSUER,
-        answers={200: TRUSTED_ISSUER},
-        reasons=("permission_denied", "document_invalid", "conflict"),
-        may_need_confirmation=True,
-    )
-    def put(self, request: Any, trusted_issuer_id: str) -> Response:
-        """Add a version, unless nothing changes. It is effective for the next request; a job fetches the keys."""
-        require_steward(request.auth)
-        slug = path_slug(trusted_issuer_id)
-        spec = PUT_TRUSTED_ISSUER.check(request.data)["spec"]
-        document = parse_trusted_issuer({"kind": "TrustedIssuer", "id": slug, "spec": spec})
-        upsert_trusted_issuer(slug, document, ctx=request.auth)
-        return _shown(request, slug)
 
     @operation(
         "withdrawTrustedIssuer",

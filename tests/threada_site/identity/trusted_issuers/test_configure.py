@@ -23,7 +23,8 @@ from threada_site.tenancy.models import Tenant, TrustedIssuer
 from workitems.configuration.apply import apply_documents
 from workitems.configuration.export import configuration_files
 
-PATH = "/trusted-issuers/ci"
+LIST = "/trusted-issuers"
+PATH = f"{LIST}/ci"
 
 
 @pytest.fixture
@@ -34,11 +35,14 @@ def steward(tenant: Tenant) -> Api:
 class TestApi:
     def test_put_read_list_and_withdraw(self, tenant: Tenant, steward: Api) -> None:
         said = offline_spec()
-        answer = steward.put(PATH, {"spec": said})
-        assert answer.status_code == 200, answer.json()
+        answer = steward.post(LIST, {"trusted_issuer_id": "ci", "spec": said})
+        assert answer.status_code == 201, answer.json()
         assert (answer.json()["number"], answer.json()["audience"]) == (1, f"{PUBLIC_URL}/acme")
-        assert steward.put(PATH, {"spec": said}).json()["number"] == 1
-        assert steward.put(PATH, {"spec": {**said, "algorithms": ["PS256"]}}).json()["number"] == 2
+        assert steward.post(LIST, {"trusted_issuer_id": "ci", "spec": said}).json()["number"] == 1
+        assert (
+            steward.post(LIST, {"trusted_issuer_id": "ci", "spec": {**said, "algorithms": ["PS256"]}}).json()["number"]
+            == 2
+        )
         assert steward.get(PATH).json()["spec"]["algorithms"] == ["PS256"]
         assert [row["trusted_issuer_id"] for row in steward.get("/trusted-issuers").json()["data"]] == ["ci"]
         assert steward.delete(PATH).status_code == 204
@@ -49,12 +53,16 @@ class TestApi:
 
     def test_only_stewards(self, tenant: Tenant) -> None:
         api = Api(make_token(tenant, make_principal(tenant, "bob", roles=["operator"])))
-        for answer in (api.get(PATH), api.put(PATH, {"spec": offline_spec()}), api.delete(PATH)):
+        for answer in (
+            api.get(PATH),
+            api.post(LIST, {"trusted_issuer_id": "ci", "spec": offline_spec()}),
+            api.delete(PATH),
+        ):
             assert answer.status_code == 403
 
     def test_second_steward_confirms(self, tenant: Tenant, steward: Api) -> None:
         other = Api(make_token(tenant, make_principal(tenant, "ben", roles=["tenant_admin"])))
-        proposed = steward.put(PATH, {"spec": offline_spec()})
+        proposed = steward.post(LIST, {"trusted_issuer_id": "ci", "spec": offline_spec()})
         assert proposed.status_code == 202, proposed.json()
         change = proposed.json()
         assert steward.get(PATH).status_code == 404
@@ -81,7 +89,7 @@ class TestApply:
 class TestAudience:
     @pytest.mark.parametrize("audience", [f"{PUBLIC_URL}/globex", f"{PUBLIC_URL}/acme2", "api://globex", PUBLIC_URL])
     def test_audience_of_others_is_refused(self, tenant: Tenant, steward: Api, audience: str) -> None:
-        answer = steward.put(PATH, {"spec": {**offline_spec(), "audience": audience}})
+        answer = steward.post(LIST, {"trusted_issuer_id": "ci", "spec": {**offline_spec(), "audience": audience}})
         assert_problem(answer, 422, "document_invalid")
         assert answer.json()["errors"][0]["pointer"] == "/spec/audience"
 
@@ -89,10 +97,15 @@ class TestAudience:
         self, tenant: Tenant, steward: Api, settings: Settings
     ) -> None:
         settings.THREADA_WORKLOAD_AUDIENCES = ["acme=api://threada"]
-        assert steward.put(PATH, {"spec": {**offline_spec(), "audience": "api://threada"}}).status_code == 200
+        assert (
+            steward.post(
+                LIST, {"trusted_issuer_id": "ci", "spec": {**offline_spec(), "audience": "api://threada"}}
+            ).status_code
+            == 201
+        )
         other = make_tenant("globex")
         api = Api(make_token(other, make_principal(other, "gus", roles=["tenant_admin"])))
-        answer = api.put(PATH, {"spec": {**offline_spec(), "audience": "api://threada"}})
+        answer = api.post(LIST, {"trusted_issuer_id": "ci", "spec": {**offline_spec(), "audience": "api://threada"}})
         assert_problem(answer, 422, "document_invalid")
 
     def test_pair_of_another_tenant_is_refused_without_its_name(
@@ -101,12 +114,14 @@ class TestAudience:
         settings.THREADA_WORKLOAD_AUDIENCES = ["acme=api://threada", "globex=api://threada"]
         other = make_tenant("globex")
         trust(other, Issuer(), audience="api://threada")
-        answer = steward.put(PATH, {"spec": {**offline_spec(), "audience": "api://threada"}})
+        answer = steward.post(
+            LIST, {"trusted_issuer_id": "ci", "spec": {**offline_spec(), "audience": "api://threada"}}
+        )
         assert "globex" not in str(assert_problem(answer, 409, "conflict"))
 
     def test_no_default_without_a_public_url(self, tenant: Tenant, steward: Api, settings: Settings) -> None:
         settings.THREADA_PUBLIC_URL = ""
-        assert_problem(steward.put(PATH, {"spec": offline_spec()}), 422, "document_invalid")
+        assert_problem(steward.post(LIST, {"trusted_issuer_id": "ci", "spec": offline_spec()}), 422, "document_invalid")
 
 
 @pytest.mark.parametrize(
@@ -135,7 +150,7 @@ def test_invalid_documents(changes: dict[str, Any], pointer: str) -> None:
 def test_author_of_a_mapping_controls_the_service(tenant: Tenant, steward: Api) -> None:
     deployer = make_principal(tenant, "deployer", "service")
     other = make_principal(tenant, "other", "service")
-    steward.put(PATH, {"spec": offline_spec()})
+    steward.post(LIST, {"trusted_issuer_id": "ci", "spec": offline_spec()})
     steward.delete(PATH)
     with unit_of_work(tenant.id):
         controllers = read_controllers(tenant.id, [deployer.id, other.id])
