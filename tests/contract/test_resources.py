@@ -138,7 +138,7 @@ def write_everything(world: World) -> None:
     made(admin.post(f"{policy}/{draft}/publish", {}))
     pack = {"kind": "Pack", "id": "other", "spec": {"version": "1", "documents": [{"kind": "Channel", "id": "new"}]}}
     made(admin.post("/packs", {"document": pack}))
-    made(admin.post(f"/identity-providers/{names['identity_provider_id']}/confirm-links", {}))
+    made(fay.post(f"/identity-providers/{names['identity_provider_id']}/confirm-links", {}))
     made(admin.post("/four-eyes", {"policy_four_eyes": True}))
     made(admin.send("DELETE", f"/overlays/{names['overlay_id']}"))
 

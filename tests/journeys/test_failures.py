@@ -168,7 +168,9 @@ def test_an_address_that_is_not_allowed_is_not_called(demo: Demo, bank: Receiver
     item = demo.hand_in(SMALL)
     execution = demo.execute(item).json()["execution_id"]
     run_ahead(demo)
-    assert demo.execution(execution)["failure"] == "blocked_address"
+    assert (
+        demo.execution(execution)["failure"] == "secret_origin_refused"
+    )  # plain http to an address that is not listed
     assert bank.requests() == []
 
 

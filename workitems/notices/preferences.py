@@ -28,6 +28,9 @@ from workitems.notices.mail import mail_is_set_up
 from workitems.notices.rules import Channel, Event, Wishes
 
 UNCHANGED: Final = object()
+_CHANGEABLE: Final = (
+    "mail_address", "mail_events", "chat_service", "chat_address", "chat_events", "version", "updated_at",
+)  # fmt: skip
 """Value for an address that must not change."""
 
 
@@ -102,7 +105,10 @@ def change_preferences(row: NotificationPreference, change: Change, *, ctx: Acti
         return
     row.version += 1
     row.updated_at = clock.now()
-    row.save(force_insert=row.version == 1)
+    if row.version == 1:
+        row.save(force_insert=True)
+    else:
+        row.save(update_fields=_CHANGEABLE)
     inputs = {
         "changed": changed,
         "mail_events": row.mail_events,

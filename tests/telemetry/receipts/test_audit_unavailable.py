@@ -15,6 +15,7 @@ from telemetry.models import Receipt, TelemetryExport
 from tests.jobs import count_of_jobs
 from tests.workitems.office import BANK, Office
 from threada_site.api.models import IdempotencyRecord
+from threada_site.database.role_names import PLATFORM_LOGIN
 from threada_site.database.roles import APP, OWNER
 from threada_site.database.unit_of_work import unit_of_work
 from workitems.executions.run_execution import run_execution
@@ -35,11 +36,11 @@ def _as_owner(statement: str) -> None:
 
 @contextmanager
 def unwritable(table: str) -> Iterator[None]:
-    _as_owner(f"REVOKE INSERT ON {table} FROM {APP}")
+    _as_owner(f"REVOKE INSERT ON {table} FROM {APP}, {PLATFORM_LOGIN}")
     try:
         yield
     finally:
-        _as_owner(f"GRANT INSERT ON {table} TO {APP}")
+        _as_owner(f"GRANT INSERT ON {table} TO {APP}, {PLATFORM_LOGIN}")
 
 
 @contextmanager

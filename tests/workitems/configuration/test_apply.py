@@ -164,7 +164,7 @@ def test_a_plan_prints_the_difference_and_changes_nothing(apply: Any, tenant: Te
         ("kind: Channel\nid: [", "documents.yaml:3:"),
         (
             "kind: Channel\nid: web\n---\nkind: Chanel\nid: mobile\n",
-            "documents.yaml:4:1: /kind: Use one of Role, Group, Pack, Channel,",
+            "documents.yaml:4:1: /kind: Use one of Role, Group, IdentityProvider,",
         ),
         ("kind: Channel\nid: Not A Slug\n", "documents.yaml:2:1: /id:"),
         (

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import pytest
 from django.core.management import call_command
+from pytest_django import Settings
 
 from integrations.models import IntegrationVersion
 from policies.models import Channel, ListVersion, Policy, PolicyVersion, WorkflowVersion
@@ -66,6 +67,12 @@ spec:
   client_id: threada
   client_secret: {env: CORP_OIDC_SECRET}
   roles: {finance-team: [finance]}
+---
+kind: TrustedIssuer
+id: pipeline
+spec:
+  issuer: https://ci.example.com
+  mappings: [{when: claims.ref == "main", principal: deployer, scopes: ["workitems:write"]}]
 ---
 kind: Workflow
 id: payment_run
@@ -164,8 +171,9 @@ def run(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> Any:
 
 
 @pytest.fixture
-def everything(run: Any, tmp_path: Path) -> Path:
+def everything(run: Any, tmp_path: Path, settings: Settings) -> Path:
     """Apply a file with a document of every kind. Return its path."""
+    settings.THREADA_PUBLIC_URL = "https://threada.example"
     file = tmp_path / "everything.yaml"
     file.write_text(EVERYTHING)
     done = run("apply", file)
@@ -203,10 +211,11 @@ def test_every_kind_is_exported(everything: Path, tenant: Tenant) -> None:
         files = configuration_files(ctx)
     documents = [load_documents(text, source=str(path))[0].value for path, text in files.items()]
     assert {document["kind"] for document in documents} == set(KINDS) - {"Pack"}, "packs: test_packs.py"
-    assert sorted(str(path) for path in files)[-4:] == [
+    assert sorted(str(path) for path in files)[-5:] == [
         "retention/short.yaml",
         "roles/finance.yaml",
         "roles/viewer.yaml",
+        "trustedissuers/pipeline.yaml",
         "workflows/payment_run.yaml",
     ]
     assert Path("overlays/payments.on.workflow.payment_run.yaml") in files

@@ -37,6 +37,7 @@ from threada_site.identity.groups import define_group, remove_group
 from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
+from threada_site.identity.providers.configure import upsert_provider, withdraw_provider
 from threada_site.identity.roles import define_role, remove_role, set_role_visibility, set_roles
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
@@ -94,10 +95,14 @@ CHANGES: dict[str, Change] = {
         "ci", parse_trusted_issuer({**TRUSTED, "mappings": [mapping(scopes=["workitems:read"])]}), ctx=ctx
     ),
     "identity.withdraw_trusted_issuer": lambda ctx: withdraw_trusted_issuer("ci", ctx=ctx),
+    "identity.put_identity_provider": lambda ctx: upsert_provider("corp", {**PROVIDER, "name": "Group"}, ctx=ctx),
+    "identity.withdraw_identity_provider": lambda ctx: withdraw_provider("corp", ctx=ctx),
 }
+PROVIDER = {"protocol": "oidc", "name": "Corp", "issuer": "https://id.example.com", "client_id": "threada"}
 TRUSTED = offline_spec()
 ELSEWHERE = {
     "decision_step.escalate": ("tests/workitems/steps/test_escalation.py", '"decision_step.escalate"'),
+    "identity.grant_provider_role": ("tests/threada_site/sign_in/test_providers.py", '"identity.grant_provider_role"'),
     "identity.invite_again": ("tests/threada_site/identity/test_accounts.py", "invite_again(person"),
     "legal_hold.lift": ("tests/workitems/retention/test_legal_holds.py", '"legal_hold.lift"'),
     "principal.password_reset": ("tests/threada_site/identity/test_accounts.py", '"principal.password_reset"'),
@@ -140,6 +145,7 @@ def furnished(db: None, settings: Settings) -> Office:
         define_role("spare", frozenset({Scope.WORKITEMS_READ}), ctx=system)
         define_group("team", ["vera"], ctx=system)
         upsert_trusted_issuer("ci", parse_trusted_issuer(TRUSTED), ctx=system)
+        upsert_provider("corp", PROVIDER, ctx=system)
     made(found.ada.post("/policies/lenient/versions", {"document": STRICT}))
     found.require()
     return found
