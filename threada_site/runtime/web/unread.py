@@ -12,6 +12,7 @@ from workitems.executions.callbacks import is_callback_id
 _CALLBACKS: Final = "/callbacks/"
 _CONSOLE: Final = "/console/"
 _WITHOUT_CREDENTIAL: Final = (
+    "/.well-known/",
     "/healthz",
     "/readyz",
     "/metrics",
