@@ -23,7 +23,7 @@ def _in_payload(value: bytes) -> bytes:
 UNREADABLE: Final[dict[str, tuple[bytes, str]]] = {
     "10 MB": (_in_payload(b'"' + b"a" * 10 * MEGABYTE + b'"'), TOO_LARGE),
     "10 MB of spaces": (b" " * 10 * MEGABYTE, TOO_LARGE),
-    "100,000 keys": (json.dumps({f"key-{number}": 0 for number in range(100_000)}).encode(), TOO_LARGE),
+    "100,000 keys": (json.dumps({f"key-{number:040}": 0 for number in range(100_000)}).encode(), TOO_LARGE),
     "depth of arrays": (_in_payload(b"[" * DEPTH + b"]" * DEPTH), NOT_INTEROPERABLE),
     "depth of objects": (b'{"a":' * DEPTH + b"1" + b"}" * DEPTH, NOT_INTEROPERABLE),
     "open brackets": (b"[" * DEPTH, NOT_INTEROPERABLE),
