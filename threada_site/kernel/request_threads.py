@@ -1,4 +1,4 @@
-"""What the web server and code that runs on its threads agree on about hashing of passwords. Pure."""
+"""Agreement between the web server and the code on its threads about where passwords are hashed. Pure."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def read_token(text: str, *, now: datetime) -> UnverifiedToken:
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """What a verified token acts as. `roles` is None if the token does not narrow them."""
+    """Principal, roles and scopes of a verified token. `roles` is None if the token does not narrow them."""
 
     principal: str
     scopes: tuple[str, ...]
