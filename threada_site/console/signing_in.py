@@ -44,7 +44,7 @@ class SignInForm(AuthenticationForm):
             raise ValidationError("You are not a member of any tenant. Ask a tenant administrator.", code="no_tenant")
 
     def get_invalid_login_error(self) -> ValidationError:
-        log.info("sign_in_refused", username=str(self.cleaned_data.get("username", ""))[:63])
+        log.info("sign_in_refused")  # not the name: people type passwords into the wrong field
         return super().get_invalid_login_error()
 
 
