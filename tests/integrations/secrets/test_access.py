@@ -1,4 +1,4 @@
-"""Which address a secret may be sent to: checked when a document is stored, and at every call."""
+"""Addresses that a secret may be sent to: checked when a document is stored, and at every call."""
 
 from __future__ import annotations
 
