@@ -98,8 +98,8 @@ class IdentityProviders(TenantView):
 
         Another issuer, client or claim of the subject suspends the links of the provider.
         """
-        require_steward(request.auth)
         body = PUT_PROVIDER.check(request.data)
+        require_steward(request.auth)
         slug = body["identity_provider_id"]
         _, spec = parse_provider({"kind": "IdentityProvider", "id": slug, "spec": body["spec"]})
         result = put_identity_provider(slug, spec, ctx=request.auth)

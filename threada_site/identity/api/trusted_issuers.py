@@ -93,8 +93,8 @@ class TrustedIssuers(TenantView):
     @idempotent
     def post(self, request: Any) -> Response:
         """Add a version, unless nothing changes. It is effective for the next request; a job fetches the keys."""
-        require_steward(request.auth)
         body = PUT_TRUSTED_ISSUER.check(request.data)
+        require_steward(request.auth)
         slug = body["trusted_issuer_id"]
         document = parse_trusted_issuer({"kind": "TrustedIssuer", "id": slug, "spec": body["spec"]})
         result = upsert_trusted_issuer(slug, document, ctx=request.auth)
