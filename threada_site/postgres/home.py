@@ -19,21 +19,26 @@ SERVICE_HOMES = Path("/var/lib/threada")
 
 
 def find_home(root: Path) -> Path | None:
-    """Return the home that `root` already has, or None. Raise DataDirectoryMoved."""
+    """Return the home that `root` already has, or None. Raise DataDirectoryMoved.
+
+    A starter killed at its first start can leave an empty marker, which counts as none.
+    """
     inside, outside = root / "postgres", service_home(root)
     if inside.is_dir():
         return inside
     try:
-        recorded = Path(_marker(root).read_text().strip())
+        recorded = _marker(root).read_text().strip()
     except FileNotFoundError:
+        recorded = ""
+    if not recorded:
         return outside if os.geteuid() == 0 and outside.is_dir() else None
-    if recorded != outside:
+    if Path(recorded) != outside:
         raise DataDirectoryMoved(
             f"{root} was moved or copied here, and its database is still in {recorded}. To move it too: stop it, "
             f"mv '{recorded}' '{outside}', echo '{outside}' > '{_marker(root)}'. "
             f"To start with an empty one: rm '{_marker(root)}'."
         )
-    return recorded
+    return outside
 
 
 def make_home(root: Path, account: Account) -> Path:

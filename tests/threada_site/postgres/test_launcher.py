@@ -107,6 +107,11 @@ def test_moved_data_directory_reports_where_its_database_is(tmp_path: Path) -> N
         find_home(tmp_path)
 
 
+def test_empty_marker_of_a_killed_start_counts_as_none(tmp_path: Path) -> None:
+    (tmp_path / "postgres.location").touch()
+    assert find_home(tmp_path) is None
+
+
 def test_socket_directory_of_another_user_is_refused(root: Path, tmp_path: Path) -> None:
     cluster = ensure_running(root)
     stop(root)
