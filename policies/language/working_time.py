@@ -1,7 +1,8 @@
 """Working time: working hours of a tenant, and addition of working time to an instant. Pure.
 
 Hours are local: when daylight saving time starts or ends, a working day is still nine to five, and elapsed time counts.
-Skipped local time is not working time; repeated local time counts twice.
+Skipped local time is not working time; repeated local time counts twice. Hours that end with the first of two equal
+hours end when that hour first comes, and hours that end within it have a second part in the repetition.
 """
 
 from __future__ import annotations
@@ -56,12 +57,9 @@ class WorkingCalendar:
             return []
         found = []
         for start, end in self.hours[day.weekday()]:
-            opens = _instant(datetime.combine(day, start), self.zone)
             last = day + timedelta(days=1) if end == MIDNIGHT else day
-            closes = _instant(datetime.combine(last, end.replace(fold=1)), self.zone)
-            if opens < closes:
-                found.append((opens, closes))
-        return found
+            found += _between(datetime.combine(day, start), datetime.combine(last, end), self.zone)
+        return sorted(found)
 
 
 DEFAULT_CALENDAR: Final = WorkingCalendar(zone=ZoneInfo("UTC"), hours=((((time(9), time(17))),),) * 5 + ((), ()))
@@ -85,12 +83,36 @@ def add_working_time(calendar: WorkingCalendar, start: datetime, duration: timed
     return limit
 
 
+def _between(start: datetime, end: datetime, zone: ZoneInfo) -> list[tuple[datetime, datetime]]:
+    """Return the intervals (UTC) in which local clocks show at least `start` and less than `end`.
+
+    There are two if clocks go back and one of both local times comes twice.
+    """
+    opens, opens_again = _instant(start, zone), _instant(start.replace(fold=1), zone)
+    closes, closes_again = _instant(end, zone), _instant(end.replace(fold=1), zone)
+    if opens != opens_again:
+        change = _clock_change(opens, opens_again, zone)
+    elif closes != closes_again:
+        change = _clock_change(closes, closes_again, zone)
+    else:
+        return [(opens, closes)] if opens < closes else []
+    if opens < change < closes_again and opens_again <= change <= closes:
+        return [(opens, closes_again)]
+    parts = (opens, min(closes, change)), (max(opens_again, change), closes_again)
+    return [part for part in parts if part[0] < part[1]]
+
+
 def _instant(local: datetime, zone: ZoneInfo) -> datetime:
     """Return the instant (UTC) of a local time; for skipped local time, the instant of the clock change."""
     instant = local.replace(tzinfo=zone).astimezone(UTC)
     if instant.astimezone(zone).replace(tzinfo=None, fold=0) == local.replace(fold=0):
         return instant
     low, high = sorted(local.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    return _clock_change(low, high, zone)
+
+
+def _clock_change(low: datetime, high: datetime, zone: ZoneInfo) -> datetime:
+    """Return the instant (UTC) between both at which the zone's offset changes, to the second."""
     before = low.astimezone(zone).utcoffset()
     while high - low > timedelta(seconds=1):
         middle = low + (high - low) // 2

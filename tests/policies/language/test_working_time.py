@@ -65,6 +65,21 @@ def test_skipped_hours_do_not_count_and_repeated_hours_count_twice() -> None:
     assert closes - opens == timedelta(hours=1)
 
 
+def test_hours_that_end_or_start_within_repeated_local_time() -> None:
+    def hours_on_the_night(opens: time, closes: time) -> list[tuple[str, str]]:
+        night = WorkingCalendar(zone=BERLIN, hours=(((opens, closes),),) * 7)
+        return [
+            (f"{start:%H:%M}", f"{end:%H:%M}")  # in UTC; clocks go back from 03:00 to 02:00 at 01:00 UTC
+            for start, end in night.intervals_on(date(2026, 10, 25))
+        ]
+
+    assert hours_on_the_night(time(1), time(2)) == [("23:00", "00:00")]
+    assert hours_on_the_night(time(1), time(2, 15)) == [("23:00", "00:15"), ("01:00", "01:15")]
+    assert hours_on_the_night(time(2, 45), time(4)) == [("00:45", "01:00"), ("01:45", "03:00")]
+    assert hours_on_the_night(time(1), time(3)) == [("23:00", "02:00")]
+    assert hours_on_the_night(time(3), time(4)) == [("02:00", "03:00")]
+
+
 def test_extra_days_and_working_days() -> None:
     calendar = WorkingCalendar(
         zone=BERLIN,
