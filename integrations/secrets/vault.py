@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from functools import lru_cache
-from pathlib import Path
 
 import orjson
-from django.conf import settings
 
 from integrations.attempts.failures import FailureClass, TransportFailure, origin_refused
 from integrations.models import StoredSecret
-from integrations.secrets.keyring import EncryptedSecret, Keyring, Undecryptable, file_source, keys_in
 from integrations.secrets.origins import parse_origin, shown_address
 from integrations.secrets.references import Secret
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-
-
-def keyring() -> Keyring:
-    """Return the keyring of the instance."""
-    return _keyring(settings.THREADA_SECRETS_KEY, settings.THREADA_SECRETS_KEY_FILE)
-
-
-@lru_cache(maxsize=4)
-def _keyring(given: str, file: str) -> Keyring:
-    if given:
-        keys = keys_in(given)
-        return Keyring(lambda: ("environment", keys))
-    return Keyring(file_source(Path(file)))
+from threada_site.kernel.keyring import EncryptedSecret, Undecryptable
+from threada_site.tenancy.instance_keyring import keyring
 
 
 def encrypt_secret(slug: str, value: str, *, tenant_id: uuid.UUID) -> EncryptedSecret:

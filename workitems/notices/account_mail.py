@@ -13,10 +13,10 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 
-from integrations.secrets.keyring import Undecryptable
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import note_mail_failure, take_token_for_mail
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.keyring import Undecryptable
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import Tenant, User
 from workitems.notices.chat import send_chat

@@ -10,8 +10,6 @@ from typing import Any, Final
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
-from integrations.secrets.keyring import Undecryptable
-from integrations.secrets.vault import keyring
 from policies import selectors as policy_selectors
 from policies.documents.calendar import time_zones
 from telemetry.receipts.format import Entry
@@ -21,6 +19,8 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.keyring import Undecryptable
+from threada_site.tenancy.instance_keyring import keyring
 from threada_site.tenancy.models import Membership, User
 from workitems.models import NotificationPreference
 from workitems.notices.chat import UnusableChatAddress, service_of

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import structlog
 
-from integrations.secrets.keyring import Undecryptable
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.keyring import Undecryptable
 from workitems.notices.chat import send_chat
 from workitems.notices.mail import send_mail
 from workitems.notices.messages import Taken, mark_handed_over, settle_failed, settle_sent, take_message

@@ -18,7 +18,6 @@ from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.configuration.secrets import upsert_secret
 from integrations.models import StoredSecret
 from integrations.secrets import vault
-from integrations.secrets.keyring import Keyring, KeyringProblem, Undecryptable, file_source, keys_in
 from integrations.secrets.vault import reveal
 from telemetry.models import Receipt
 from tests.client import Api
@@ -26,6 +25,7 @@ from tests.factories import acting_system, make_principal, make_tenant, make_tok
 from threada_site.api.models import IdempotencyRecord
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.kernel.keyring import Keyring, KeyringProblem, Undecryptable, file_source, keys_in
 from threada_site.tenancy.models import Tenant
 
 CANARY = "canary-7f3a-value"

@@ -6,10 +6,10 @@ import psycopg
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from integrations.secrets.keyring import Undecryptable
 from integrations.secrets.vault import encrypted_with_unknown_keys
 from telemetry.log.key_file import KeyFileProblem
 from threada_site.jobs.engines.choice import CELERY, engine_problem
+from threada_site.kernel.keyring import Undecryptable
 from threada_site.personal_data.subject_keys import opens_a_key
 from threada_site.runtime.sealer.key import SEALING_KEY, settle_sealing_key
 from threada_site.runtime.sealer.process import sealer_conninfo, sealing_key_file
