@@ -11,12 +11,13 @@ from django.http import HttpRequest
 
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.factors import STEP_UP_FACTORS, Factor, add_factors
 from threada_site.tenancy.models import User
 
 PASSWORD_FIELD: Final = "password"  # noqa: S105 (the name of a form's field)
 MOST_WRONG: Final = 5
 """Number of wrong passwords that ends the session, so that an open session cannot be used to guess passwords."""
-_REAUTHENTICATED, _WRONG = "reauthenticated_at", "wrong_passwords"
+_REAUTHENTICATED, _METHOD, _WRONG = "reauthenticated_at", "reauthenticated_by", "wrong_passwords"
 
 
 def reauthenticated_at(request: HttpRequest) -> datetime | None:
@@ -38,9 +39,21 @@ def reauthenticate(request: HttpRequest, ctx: ActingContext) -> ActingContext:
         count_wrong_password(request)
         raise errors.StepUpFailed
     now = clock.now()
-    request.session[_REAUTHENTICATED] = now.timestamp()
-    request.session.pop(_WRONG, None)
+    record_step_up(request, Factor.PASSWORD, now)
     return replace(ctx, reauthenticated_at=now)
+
+
+def record_step_up(request: HttpRequest, factor: Factor, at: datetime) -> None:
+    """Store in the session that its person proved `factor` at the time `at`, which is a step-up for five minutes.
+
+    The caller has verified the factor. Raise `ValueError` for a recovery code, which is no step-up.
+    """
+    if factor not in STEP_UP_FACTORS:
+        raise ValueError(f"{factor} is no step-up")
+    add_factors(request.session, (*request.acting_context.authentication.factors, factor))  # type: ignore[attr-defined]
+    request.session[_REAUTHENTICATED] = at.timestamp()
+    request.session[_METHOD] = factor.value
+    request.session.pop(_WRONG, None)
 
 
 def count_wrong_password(request: HttpRequest) -> None:

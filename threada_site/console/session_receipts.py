@@ -13,6 +13,7 @@ from threada_site.identity.console_sessions.limits import make_room_for_session
 from threada_site.identity.console_sessions.provider_sessions import provider_tenant
 from threada_site.identity.sessions import record_failed_sign_in, record_sign_in, record_sign_out
 from threada_site.identity.sign_in.attempts import forget_old_attempts
+from threada_site.kernel.factors import session_factors
 from threada_site.kernel.source import Source, source_of
 
 
@@ -24,6 +25,7 @@ def on_sign_in(request: HttpRequest, user: Any, **_signal: Any) -> None:
             user,
             _source(request),
             provider_tenant=getattr(request, "provider_tenant", None),
+            factors=getattr(request, "sign_in_factors", ()),
             correlation_id=request.correlation_id,  # type: ignore[attr-defined]
         )
 
@@ -49,6 +51,7 @@ def on_sign_out(request: HttpRequest, user: Any, **_signal: Any) -> None:
             _source(request),
             signed_in_at=signed_in_at(request),
             provider_tenant=provider_tenant(request.session),
+            factors=session_factors(request.session),
             correlation_id=request.correlation_id,  # type: ignore[attr-defined]
         )
 

@@ -18,9 +18,10 @@ from threada_site.admin.reauthentication import reauthenticated_at
 from threada_site.console.session_engine import SIGNED_IN_AT, sign_in_time
 from threada_site.identity.console_sessions.provider_sessions import is_opened_by_provider, may_act_in
 from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
-from threada_site.identity.sessions import record_tenant_choice
+from threada_site.identity.sessions import record_tenant_choice, session_authentication
 from threada_site.kernel import clock, errors
-from threada_site.kernel.context import ActingContext, Authentication, AuthenticationMethod, PrincipalKind
+from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.kernel.factors import session_factors
 from threada_site.kernel.source import source_of
 
 CHOOSE_TENANT: Final = "choose_tenant"
@@ -60,11 +61,10 @@ def _may_choose(request: HttpRequest, tenant: TenantChoice) -> bool:
 
 def _signed_in(ctx: ActingContext, request: HttpRequest) -> ActingContext:
     """Return `ctx` with the authentication of the session."""
-    is_by_provider = is_opened_by_provider(request.session)
-    authentication = Authentication(
-        method=AuthenticationMethod.IDENTITY_PROVIDER if is_by_provider else AuthenticationMethod.SESSION,
-        at=signed_in_at(request),
-        factors=("provider",) if is_by_provider else ("password",),
+    authentication = session_authentication(
+        is_by_provider=is_opened_by_provider(request.session),
+        factors=session_factors(request.session),
+        signed_in_at=signed_in_at(request),
     )
     return replace(ctx, authentication=authentication)
 

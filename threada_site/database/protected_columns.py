@@ -58,10 +58,12 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_changeset": ("after", "before", "digest", "operation", "proposed_at", "proposed_by", "rule"),
     "tenancy_consolesession": ("key_sha256",),
     "tenancy_credential": ("created_at", "hint", "issued_by", "token_sha256", "user_id"),
+    "tenancy_enrolledfactor": ("created_at", "key_id", "kind", "secret", "user_id"),
     "tenancy_grantrecord": ("kind", "name", "source", "user_id"),
     "tenancy_identitylink": ("created_at", "provider_id", "subject", "user_id"),
     "tenancy_identityprovider": ("created_at", "slug"),
     "tenancy_membership": ("added_by", "created_at", "user_id"),
+    "tenancy_recoverycode": ("code_sha256", "created_at", "user_id"),
     "tenancy_rolescoperecord": ("role", "scope"),
     "tenancy_tenant": ("created_at", "is_active", "slug"),
     "tenancy_trustedissuer": (

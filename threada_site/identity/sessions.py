@@ -25,6 +25,7 @@ from threada_site.kernel.context import (
     PrincipalKind,
     system_context,
 )
+from threada_site.kernel.factors import Factor
 from threada_site.kernel.source import Source
 from threada_site.tenancy.models import User
 
@@ -34,14 +35,21 @@ COUNTED_FOR: Final = timedelta(hours=1)
 
 
 def record_sign_in(
-    person: User, source: Source, *, provider_tenant: uuid.UUID | None = None, correlation_id: str
+    person: User,
+    source: Source,
+    *,
+    provider_tenant: uuid.UUID | None = None,
+    factors: tuple[str, ...] = (),
+    correlation_id: str,
 ) -> None:
     """Record `session.signed_in` in each tenant of the person, after the failed sign-ins without a receipt.
 
     `provider_tenant`: tenant of the identity provider that signed the person in, and the only one that records it.
+    `factors`: what the person proved; by default a password, or a sign-in at the identity provider.
     """
     now = clock.now()
-    for ctx in _contexts(person, provider_tenant, correlation_id=correlation_id, signed_in_at=now):
+    contexts = _contexts(person, provider_tenant, factors=factors, correlation_id=correlation_id, signed_in_at=now)
+    for ctx in contexts:
         with unit_of_work(ctx.tenant_id, actor=ctx):
             failures = _locked_failures(person, ctx=ctx)
             if failures is not None:
@@ -54,11 +62,15 @@ def record_sign_out(
     source: Source,
     *,
     provider_tenant: uuid.UUID | None = None,
+    factors: tuple[str, ...] = (),
     signed_in_at: datetime | None,
     correlation_id: str,
 ) -> None:
     """Record `session.signed_out` in each tenant of the person, or in that of its identity provider only."""
-    for ctx in _contexts(person, provider_tenant, correlation_id=correlation_id, signed_in_at=signed_in_at):
+    contexts = _contexts(
+        person, provider_tenant, factors=factors, correlation_id=correlation_id, signed_in_at=signed_in_at
+    )
+    for ctx in contexts:
         with unit_of_work(ctx.tenant_id, actor=ctx):
             _record("session.signed_out", person, source, ctx=ctx)
 
@@ -129,18 +141,33 @@ def _record(kind: str, person: User, source: Source, *, ctx: ActingContext, **ou
 
 
 def _contexts(
-    person: User, provider_tenant: uuid.UUID | None, *, correlation_id: str, signed_in_at: datetime | None
+    person: User,
+    provider_tenant: uuid.UUID | None,
+    *,
+    factors: tuple[str, ...],
+    correlation_id: str,
+    signed_in_at: datetime | None,
 ) -> list[ActingContext]:
-    authentication = (
-        Authentication(method=AuthenticationMethod.SESSION, at=signed_in_at, factors=("password",))
-        if provider_tenant is None
-        else Authentication(method=AuthenticationMethod.IDENTITY_PROVIDER, at=signed_in_at, factors=("provider",))
+    authentication = session_authentication(
+        is_by_provider=provider_tenant is not None, factors=factors, signed_in_at=signed_in_at
     )
     return [
         replace(console_context(person, tenant.slug, correlation_id), authentication=authentication)
         for tenant in tenants_of_person(person)
         if person.is_active and person.kind == PrincipalKind.HUMAN and provider_tenant in (None, tenant.tenant_id)
     ]
+
+
+def session_authentication(
+    *, is_by_provider: bool, factors: tuple[str, ...], signed_in_at: datetime | None
+) -> Authentication:
+    """Return the authentication of a session that an identity provider, or the person with a password, opened."""
+    first = Factor.PROVIDER if is_by_provider else Factor.PASSWORD
+    return Authentication(
+        method=AuthenticationMethod.IDENTITY_PROVIDER if is_by_provider else AuthenticationMethod.SESSION,
+        at=signed_in_at,
+        factors=factors or (first.value,),
+    )
 
 
 def _stranger(ctx: ActingContext) -> ActingContext:

@@ -25,6 +25,7 @@ __all__ = [
     "AccountLink",
     "ChangeSet",
     "ConsoleSession",
+    "EnrolledFactor",
     "GrantRecord",
     "IdentityLink",
     "IdentityProvider",
@@ -32,6 +33,7 @@ __all__ = [
     "Instance",
     "RateBucket",
     "RateRefusals",
+    "RecoveryCode",
     "RoleScopeRecord",
     "SignInCounter",
     "StoredMetrics",
@@ -370,6 +372,7 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
+from threada_site.tenancy.factor_models import EnrolledFactor, RecoveryCode  # noqa: E402
 from threada_site.tenancy.identity_provider_models import (  # noqa: E402
     IdentityLink,
     IdentityProvider,

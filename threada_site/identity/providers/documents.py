@@ -113,6 +113,13 @@ SCHEMA: Final = KindSchema(
                 "description": "Authentication contexts, of which the provider must assert one (`acr`).",
                 "default": [],
             },
+            "second_factor_acr_values": {
+                "type": "array",
+                "items": {"type": "string", "pattern": r"^\S{1,200}$"},
+                "maxItems": 10,
+                "description": "Authentication contexts (`acr`) that assert a second factor. `mfa` in `amr` does too.",
+                "default": [],
+            },
             "max_age": {
                 "type": ["integer", "null"],
                 "minimum": 0,
@@ -142,6 +149,7 @@ class ProviderSpec:
     enforce: bool
     break_glass: tuple[str, ...]
     acr_values: tuple[str, ...]
+    second_factor_acr_values: tuple[str, ...]
     max_age: int | None
 
     @property
@@ -188,5 +196,6 @@ def read_spec(spec: Mapping[str, Any]) -> ProviderSpec:
         enforce=spec.get("enforce", False),
         break_glass=tuple(spec.get("break_glass", ())),
         acr_values=tuple(spec.get("acr_values", ())),
+        second_factor_acr_values=tuple(spec.get("second_factor_acr_values", ())),
         max_age=spec.get("max_age"),
     )

@@ -163,7 +163,11 @@ from threada_site.kernel.errors.sign_in import (
     IdentitySubjectUnmapped,
     IdentityTokenInvalid,
     IssuerMismatch,
+    LastFactorRequired,
     RoleFromProvider,
+    SecondFactorFailed,
+    SecondFactorRequired,
+    SecondStepExpired,
     SignInStateInvalid,
 )
 

@@ -64,3 +64,31 @@ class RoleFromProvider(ValidationRefusal):
     status = 409
     title = "An identity provider gives this role"
     advice = "Change the groups of the person at the identity provider."
+
+
+class SecondStepExpired(ValidationRefusal):
+    reason_code = "second_step_expired"
+    status = 400
+    title = "This sign-in was not started in this browser, or too long ago"
+    advice = "Start the sign-in again."
+
+
+class SecondFactorFailed(AuthorizationRefusal):
+    reason_code = "second_factor_failed"
+    status = 403
+    title = "The code is not valid"
+    advice = "Enter the next code of your authenticator app, or a recovery code that was not used. A code serves once."
+
+
+class SecondFactorRequired(AuthorizationRefusal):
+    reason_code = "second_factor_required"
+    status = 403
+    title = "Your roles need a second factor"
+    advice = "Enrol an authenticator app or a passkey at Two-step sign-in in the console."
+
+
+class LastFactorRequired(ValidationRefusal):
+    reason_code = "last_factor_required"
+    status = 409
+    title = "Your roles need a second factor, and this is the last one"
+    advice = "Enrol another factor first."

@@ -712,6 +712,58 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="EnrolledFactor",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("kind", models.CharField(editable=False, max_length=16)),
+                ("label", models.CharField(blank=True, max_length=100)),
+                ("secret", models.BinaryField(null=True)),
+                ("key_id", models.CharField(blank=True, editable=False, max_length=16)),
+                ("last_step", models.BigIntegerField(editable=False, null=True)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("last_used_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=CASCADE,
+                        related_name="enrolled_factors",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "second factor",
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(("kind__in", ("totp", "passkey"))), name="enrolledfactor_kind_known"
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(("kind", "totp"), ("secret__isnull", False))
+                        | models.Q(models.Q(("kind", "totp"), _negated=True), ("secret__isnull", True)),
+                        name="enrolledfactor_totp_has_secret",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="RecoveryCode",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("code_sha256", models.BinaryField(max_length=32, unique=True)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        editable=False,
+                        on_delete=CASCADE,
+                        related_name="recovery_codes",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
             name="IdentityProvider",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
