@@ -41,8 +41,9 @@ from workitems.retention import run as retention
 from workitems.retention import sweep as keeping
 from workitems.retention.batches import take_batch
 from workitems.steps.deadline_sweep import sweep_deadlines
+from workitems.steps.departures import CHECK_REACHABILITY
 from workitems.steps.policy_decision import take_intake_decision
-from workitems.steps.reachability_sweep import sweep_reachability
+from workitems.steps.reachability_sweep import check_tenant, sweep_reachability
 
 ATTEMPTS: Final = 20
 PAUSE_S: Final = 5
@@ -131,6 +132,12 @@ def deadlines() -> None:
 def reachability() -> None:
     """Check every ten seconds that pending steps can still be completed."""
     sweep_reachability()
+
+
+@task(CHECK_REACHABILITY, queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
+def check_tenant_reachability(tenant_id: str) -> None:
+    """Check the open steps of a tenant after somebody left it, without waiting for the next sweep."""
+    check_tenant(tenant_of_job(tenant_id).id)
 
 
 @task(ADDRESS, queue=NOTICE_QUEUE)

@@ -23,6 +23,8 @@ from threada_site.tenancy.models import ConsoleSession
 
 SIGNED_IN_AT: Final = "signed_in_at"
 """Key of the time of the sign-in in the data of a session, in seconds since 1970."""
+ACTING_TENANT: Final = "tenant_id"
+"""Key of the id of the chosen tenant in the data of a session."""
 NOTED_EVERY: Final = timedelta(minutes=1)
 
 
@@ -75,6 +77,7 @@ class SessionStore(SessionBase):
         data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]
         columns = {"data": self.encode(data), "user_id": data.get(USER_KEY), **self._last_use(clock.now())}
         columns["identity_link_id"] = data.get(LINK_KEY)
+        columns["acting_tenant_id"] = data.get(ACTING_TENANT)
         if (signed_in_at := sign_in_time(data)) is not None:
             columns["created_at"] = signed_in_at
         if must_create:

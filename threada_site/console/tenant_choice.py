@@ -15,7 +15,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.reauthentication import reauthenticated_at
-from threada_site.console.session_engine import SIGNED_IN_AT, sign_in_time
+from threada_site.console.session_engine import ACTING_TENANT, SIGNED_IN_AT, sign_in_time
 from threada_site.identity.console_sessions.provider_sessions import is_opened_by_provider, may_act_in
 from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
 from threada_site.identity.sessions import record_tenant_choice, session_authentication
@@ -48,6 +48,7 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
         ctx = console_context(user, slug, request.correlation_id, choices=choices)  # type: ignore[attr-defined]
     except (errors.TenantMismatch, errors.PrincipalInactive):
         request.session.pop(_SESSION_KEY, None)
+        request.session.pop(ACTING_TENANT, None)
         return None
     return replace(_signed_in(ctx, request), reauthenticated_at=reauthenticated_at(request))
 
@@ -100,6 +101,7 @@ def choose_tenant(request: HttpRequest) -> HttpResponse:
                 ctx=_signed_in(ctx, request),
             )
             request.session[_SESSION_KEY] = chosen.slug
+            request.session[ACTING_TENANT] = str(chosen.tenant_id)
             # The previous page belongs to the previous tenant.
             has_no_origin = request.acting_context is None  # type: ignore[attr-defined]
             return HttpResponseRedirect(onward if has_no_origin else reverse("admin:index"))

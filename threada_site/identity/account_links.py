@@ -135,10 +135,15 @@ def withdraw_links(person: User, purpose: LinkPurpose, *, ctx: ActingContext) ->
         tenant_id=ctx.tenant_id, user=person, purpose=purpose, used_at=None, withdrawn_at=None
     )
     for link in unused.select_for_update():
-        link.withdrawn_at = clock.now()
-        link.save(update_fields=["withdrawn_at"])
-        if purpose is LinkPurpose.INVITATION:
-            record(_entry("invitation.withdrawn", link), ctx=ctx)
+        withdraw_link(link, ctx=ctx)
+
+
+def withdraw_link(link: AccountLink, *, ctx: ActingContext) -> None:
+    """Withdraw a locked, unused link. Receipt `invitation.withdrawn` for an invitation."""
+    link.withdrawn_at = clock.now()
+    link.save(update_fields=["withdrawn_at"])
+    if link.purpose == LinkPurpose.INVITATION:
+        record(_entry("invitation.withdrawn", link), ctx=ctx)
 
 
 def close_link(link: AccountLink, *, ctx: ActingContext) -> None:

@@ -12,7 +12,8 @@ from django.db import connection
 from django.db.models import Q
 
 from telemetry.models import AccountEvent, SignInFailures
-from threada_site.identity.principals import end_membership
+from threada_site.identity.departure.end import end_membership
+from threada_site.identity.departure.outcome import DepartureReason
 from threada_site.identity.selectors import belongs_elsewhere
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
@@ -48,7 +49,7 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     memberships = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal)
     rows = [*memberships.values_list("id", flat=True), *credentials.values_list("id", flat=True)]
     names = {str(principal), principal.username, principal.display_name} - {""}
-    end_membership(principal, ctx=ctx)
+    end_membership(principal, reason=DepartureReason.ERASED, ctx=ctx)
     links = AccountLink.objects.filter(tenant_id=ctx.tenant_id, user=principal)
     addresses = {principal.email, *links.values_list("address", flat=True)} - {""}
     _forget_in_change_sets(principal, {*names, *addresses}, ctx=ctx)

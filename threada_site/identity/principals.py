@@ -12,16 +12,17 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.account_links import withdraw_links
 from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.departure.end import end_membership
+from threada_site.identity.departure.outcome import DepartureReason
+from threada_site.identity.departure.restore import restore_identity_links
 from threada_site.identity.dependence import record_addition, record_dependence
-from threada_site.identity.grant_records import end_grants, record_grants
+from threada_site.identity.grant_records import record_grants
 from threada_site.identity.invitations import invite
-from threada_site.identity.object_grants import withdraw_scopes_on_objects
 from threada_site.identity.selectors import (
     groups_of_member,
     principal_of_tenant,
     roles_of_member,
     scopes_of_roles,
-    tenants_of_person,
 )
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward, require_steward_or_self
@@ -30,7 +31,7 @@ from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.account_link_models import LinkPurpose
 from threada_site.tenancy.authority_models import DependenceReason, GrantKind
-from threada_site.tenancy.models import Credential, Membership, Role, User
+from threada_site.tenancy.models import Membership, User
 
 
 def ensure_principal(
@@ -135,6 +136,7 @@ def write_membership(principal: User, *, address: str = "", ctx: ActingContext) 
     if is_new:
         record_grants([principal.id], GrantKind.MEMBER, ctx=ctx)
         record(Entry(kind="member.added", inputs={"principal": principal.public_id}), ctx=ctx)
+        restore_identity_links(principal, ctx=ctx)
         if is_invited:
             record_addition(principal, ctx=ctx)
             invite(principal, address, ctx=ctx)
@@ -142,7 +144,7 @@ def write_membership(principal: User, *, address: str = "", ctx: ActingContext) 
 
 
 def remove_member(principal: User, *, ctx: ActingContext) -> None:
-    """Remove a membership as `end_membership` does.
+    """Remove a membership as `departure.end.end_membership` does.
 
     Raise `ConfirmationRequired` where a second steward must confirm it.
     """
@@ -160,42 +162,7 @@ def remove_member(principal: User, *, ctx: ActingContext) -> None:
         after=None,
         ctx=ctx,
     )
-    end_membership(principal, ctx=ctx)
-
-
-def end_membership(principal: User, *, ctx: ActingContext) -> None:
-    """Remove a membership with its roles, groups and credentials. Receipt `member.removed`.
-
-    A principal without memberships loses its password, so that a password known here is not valid in another tenant
-    later. The caller has checked permissions and confirmation.
-    """
-    membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=principal).first()
-    if membership is None:
-        return
-    if principal.kind != PrincipalKind.HUMAN:  # what it did stays theirs
-        for controller, reason in (
-            (membership.owner_id, DependenceReason.OWNED),
-            (membership.added_by, DependenceReason.CREATED),
-        ):
-            if controller is not None:
-                record_dependence(principal, reason, on=controller, ctx=ctx)
-    membership.delete()
-    for purpose in LinkPurpose:
-        withdraw_links(principal, purpose, ctx=ctx)
-    groups = list(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", flat=True))
-    principal.groups.remove(*groups)
-    withdraw_scopes_on_objects(principal, ctx=ctx)
-    end_grants([principal.id], ctx=ctx)
-    live = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal, revoked_at=None)
-    revoked = [credential.public_id for credential in live.select_for_update().order_by("id")]
-    live.update(revoked_at=clock.now())
-    if not tenants_of_person(principal):
-        principal.set_unusable_password()
-        principal.save(update_fields=["password"])
-        principal.console_sessions.all().delete()
-    record(
-        Entry(kind="member.removed", inputs={"principal": principal.public_id}, outcome={"revoked": revoked}), ctx=ctx
-    )
+    end_membership(principal, reason=DepartureReason.REMOVED, ctx=ctx)
 
 
 def set_time_zone(principal: User, name: str, *, ctx: ActingContext) -> None:

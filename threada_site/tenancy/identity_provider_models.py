@@ -62,7 +62,7 @@ class IdentityLink(TenantRow):
     """Account at an identity provider that signs a person in: by issuer and subject, never by mail address.
 
     A suspended link signs nobody in. It is suspended when the provider's issuer, client or claim of the subject
-    changes, until a steward confirms it.
+    changes, until a steward confirms it. An ended one belonged to somebody who is no longer a member.
     """
 
     provider = models.ForeignKey(
@@ -74,6 +74,7 @@ class IdentityLink(TenantRow):
     created_at = models.DateTimeField(default=clock.now, editable=False)
     last_used_at = models.DateTimeField(default=clock.now, editable=False)
     suspended_at = models.DateTimeField(null=True, editable=False)
+    ended_at = models.DateTimeField(null=True, editable=False, help_text="Time at which the person's membership ended.")
 
     class Meta:
         constraints = [

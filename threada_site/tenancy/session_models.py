@@ -33,6 +33,7 @@ class ConsoleSession(models.Model):
     identity_link_id = models.UUIDField(
         null=True, editable=False, help_text="Account at an identity provider by which the person signed in."
     )
+    acting_tenant_id = models.UUIDField(null=True, editable=False, help_text="Tenant that the person chose.")
     created_at = models.DateTimeField(default=clock.now, editable=False)
     last_used_at = models.DateTimeField(default=clock.now, editable=False)
     address = models.GenericIPAddressField(null=True, editable=False)

@@ -122,10 +122,14 @@ def end_delegation(row: Delegation, *, ctx: ActingContext) -> None:
     require_unit_of_work(ctx.tenant_id)
     if ctx.principal_id != row.delegate_id:
         _check_may_act_for(row.delegator_id, ctx=ctx)
-    now = clock.now()
-    _check_not_ended(row, now=now)
-    row.ended_at = now
-    row.ends_at = max(now, row.starts_at)
+    _check_not_ended(row, now=clock.now())
+    close_delegation(row, ctx=ctx)
+
+
+def close_delegation(row: Delegation, *, ctx: ActingContext) -> None:
+    """End a locked delegation that has not ended. The caller has checked permissions. Receipt `delegation.ended`."""
+    row.ended_at = clock.now()
+    row.ends_at = max(row.ended_at, row.starts_at)
     row.save(update_fields=["ended_at", "ends_at"])
     record(Entry(kind="delegation.ended", inputs=_inputs(row)), ctx=ctx)
 

@@ -37,7 +37,7 @@ def sweep_reachability() -> int:
     checked = 0
     for tenant_id in _tenants_with_pending_steps():
         try:
-            checked += _check_tenant(tenant_id)
+            checked += check_tenant(tenant_id)
         except Exception:  # a failure of one tenant must not stop the others
             log.exception("reachability_check_failed", tenant=str(tenant_id))
         if time.monotonic() - started > ENOUGH_SECONDS:
@@ -56,7 +56,8 @@ def _tenants_with_pending_steps() -> list[uuid.UUID]:
         return [tenant_id for (tenant_id,) in cursor.fetchall()]
 
 
-def _check_tenant(tenant_id: uuid.UUID) -> int:
+def check_tenant(tenant_id: uuid.UUID) -> int:
+    """Check the steps of a tenant that changed, or all if its members did. Return the number of checked steps."""
     with unit_of_work(tenant_id):
         active_members = active_members_of(tenant_id)
         fingerprint = membership_fingerprint(active_members)

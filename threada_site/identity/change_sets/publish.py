@@ -68,6 +68,12 @@ def reject(change_set: ChangeSet, reason: str, *, ctx: ActingContext) -> ChangeS
     return found
 
 
+def close_unpublished(change_set: ChangeSet, reason: str, *, ctx: ActingContext) -> None:
+    """Mark a locked, open change set as stale, for example because its proposer left. Receipt `change_set.stale`."""
+    change_set.reason = reason[:MAX_REASON]
+    _close(change_set, ChangeSetStatus.STALE, ctx=ctx)
+
+
 def change_set_with_id(change_set_id: uuid.UUID | None, *, ctx: ActingContext) -> ChangeSet:
     """Return a change set that `ctx` may read. Raise `NotFound`."""
     found = change_sets(ctx).filter(id=change_set_id).first() if change_set_id else None

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Collection
 from dataclasses import replace
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record, record_with_source
@@ -17,7 +17,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.source import Source
-from threada_site.tenancy.models import ConsoleSession, User
+from threada_site.tenancy.models import ConsoleSession, IdentityLink, User
 
 
 def end_own_sessions(session_ids: Collection[uuid.UUID], source: Source, *, ctx: ActingContext) -> int:
@@ -53,6 +53,21 @@ def end_sessions_of(person: User, *, ctx: ActingContext) -> int:
     if ended:
         record(_entry(person, ended), ctx=ctx)
     return len(ended)
+
+
+def end_sessions_in(person: User, *, is_everywhere: bool, ctx: ActingContext) -> tuple[str, ...]:
+    """End the sessions of a person that act in the tenant of `ctx`, or all. Return the public ids of those open.
+
+    Sessions with a password in which no tenant was chosen count as acting here. The caller writes the receipt.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    rows = person.console_sessions.all()
+    if not is_everywhere:
+        links = IdentityLink.objects.filter(tenant_id=ctx.tenant_id, user=person).values_list("id", flat=True)
+        is_by_password = Q(identity_link_id=None)
+        acts_here = Q(acting_tenant_id=ctx.tenant_id) | Q(acting_tenant_id=None)
+        rows = rows.filter(Q(identity_link_id__in=list(links)) | is_by_password & acts_here)
+    return tuple(_delete(rows))
 
 
 def _delete(rows: QuerySet[ConsoleSession]) -> list[str]:

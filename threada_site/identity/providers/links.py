@@ -89,7 +89,8 @@ def sign_in_identity(
         link = _create(identity, provider, version, ctx=ctx)
     person = link.user
     membership = Membership.objects.filter(tenant_id=ctx.tenant_id, user=person).first()
-    if not person.is_active or membership is None or membership.accepted_at is None:
+    is_member = membership is not None and membership.accepted_at is not None
+    if not (person.is_active and is_member) or link.ended_at is not None:
         raise errors.PrincipalInactive("You are not a member of this tenant any more. Ask a tenant administrator.")
     link.last_used_at = clock.now()
     link.save(update_fields=["last_used_at"])

@@ -690,6 +690,10 @@ class Migration(migrations.Migration):
                         null=True,
                     ),
                 ),
+                (
+                    "acting_tenant_id",
+                    models.UUIDField(editable=False, help_text="Tenant that the person chose.", null=True),
+                ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("last_used_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("address", models.GenericIPAddressField(editable=False, null=True)),
@@ -856,6 +860,12 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("last_used_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("suspended_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "ended_at",
+                    models.DateTimeField(
+                        editable=False, help_text="Time at which the person's membership ended.", null=True
+                    ),
+                ),
                 ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "user",

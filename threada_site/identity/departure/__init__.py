@@ -1,0 +1,1 @@
+"""Ends of memberships, and returns of people whose membership ended."""
