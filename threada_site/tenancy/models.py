@@ -6,6 +6,7 @@ are under row-level security.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
@@ -13,6 +14,7 @@ from django.contrib.auth.models import Group, PermissionsMixin
 from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
+from django.db.models.base import ModelBase
 
 from threada_site.database.constraints import tenant_constraints
 from threada_site.database.unit_of_work import current_actor
@@ -81,6 +83,20 @@ class TenantRow(models.Model):
 
     class Meta:
         abstract = True
+
+    def save(
+        self,
+        *,
+        force_insert: bool | tuple[ModelBase, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Save the row. An update leaves out the tenant, which never changes and the web's login may not write."""
+        if update_fields is None and not (self._state.adding or force_insert):
+            left_out = {"id", "tenant_id", *self.get_deferred_fields()}
+            update_fields = {field.attname for field in self._meta.concrete_fields} - left_out
+        super().save(force_insert=force_insert, force_update=force_update, using=using, update_fields=update_fields)
 
     def get_additional_data(self) -> dict[str, Any]:
         """Return what django-auditlog stores with an edit of this row: the tenant, and the actor if known."""

@@ -27,6 +27,7 @@ from threada_site.database.table_grants import append_only_tables, grant_tables
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe
 from threada_site.tenancy.isolation_checks import start_problems
+from threada_site.tenancy.models import PeopleGroup
 
 pytestmark = pytest.mark.django_db
 
@@ -176,3 +177,15 @@ def test_login_that_could_insert_rows_of_the_operator_stops_the_start_until_migr
     with owner_role():
         grant_tables(connection)
     assert list(start_problems()) == []
+
+
+def test_web_login_saves_a_whole_row() -> None:
+    """An update without `update_fields` leaves out the tenant, which the web's login may not write."""
+    tenant = make_tenant()
+    with unit_of_work(tenant.id):
+        group = PeopleGroup.objects.create(tenant_id=tenant.id, slug="treasury", name="Treasury")
+        group.name = "Treasurers"
+        with web_login():
+            group.save()
+            PeopleGroup.objects.only("name").get(id=group.id).save()
+        assert PeopleGroup.objects.get(id=group.id).name == "Treasurers"
