@@ -15,6 +15,7 @@ from threada_site.kernel.context import Scope
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON, ContentText
 from threada_site.tenancy.models import SlugColumn, TenantRow
 from threada_site.tenancy.versioned_documents import (
+    DocumentKey,
     DocumentVersion,
     VersionedDocument,
     document_constraints,
@@ -43,9 +44,7 @@ class Integration(VersionedDocument):
 
     name = models.CharField(max_length=200, blank=True)
     connector = models.CharField(max_length=32)
-    current_version = models.ForeignKey(
-        "IntegrationVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
-    )
+    current_version = DocumentKey("IntegrationVersion", null=True, related_name="+")
 
     class Meta:
         constraints = document_constraints("integration")
@@ -57,15 +56,10 @@ class IntegrationVersion(DocumentVersion):
 
     ID_PREFIX = ids.INTEGRATION_VERSION
 
-    integration = models.ForeignKey(
-        Integration, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
-    )
+    integration = DocumentKey(Integration, related_name="versions")
 
     class Meta:
         constraints = version_constraints("integrationversion", "integration")
-
-    def __str__(self) -> str:
-        return f"{self.integration} v{self.number}"
 
 
 class Action(TenantRow):

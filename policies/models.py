@@ -19,6 +19,7 @@ from threada_site.kernel.json.canonical import new_salt
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON
 from threada_site.tenancy.models import SlugColumn, TenantRow
 from threada_site.tenancy.versioned_documents import (
+    DocumentKey,
     DocumentVersion,
     NumberedVersion,
     VersionedDocument,
@@ -69,9 +70,7 @@ class Workflow(VersionedDocument):
     """A kind of work, defined by its versions. New work items use `current_version`."""
 
     name = models.CharField(max_length=200, blank=True)
-    current_version = models.ForeignKey(
-        "WorkflowVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
-    )
+    current_version = DocumentKey("WorkflowVersion", null=True, related_name="+")
 
     class Meta:
         constraints = document_constraints("workflow")
@@ -92,23 +91,16 @@ class WorkflowVersion(DocumentVersion):
 
     ID_PREFIX = ids.WORKFLOW_VERSION
 
-    workflow = models.ForeignKey(
-        Workflow, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
-    )
+    workflow = DocumentKey(Workflow, related_name="versions")
 
     class Meta:
         constraints = version_constraints("workflowversion", "workflow")
-
-    def __str__(self) -> str:
-        return f"{self.workflow} v{self.number}"
 
 
 class List(VersionedDocument):
     """A named list of values that rules can read (`x in lists.name`)."""
 
-    current_version = models.ForeignKey(
-        "ListVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
-    )
+    current_version = DocumentKey("ListVersion", null=True, related_name="+")
 
     class Meta:
         constraints = document_constraints("list")
@@ -117,15 +109,10 @@ class List(VersionedDocument):
 class ListVersion(DocumentVersion):
     """One version of the items of a list. Immutable."""
 
-    list = models.ForeignKey(
-        List, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
-    )
+    list = DocumentKey(List, related_name="versions")
 
     class Meta:
         constraints = version_constraints("listversion", "list")
-
-    def __str__(self) -> str:
-        return f"{self.list} v{self.number}"
 
 
 class Calendar(TenantRow):
@@ -150,9 +137,7 @@ class Calendar(TenantRow):
 class Policy(VersionedDocument):
     """A rule document with versions. `in_force` is the version that decides; null means deny (`policy_missing`)."""
 
-    in_force = models.ForeignKey(
-        "PolicyVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
-    )
+    in_force = DocumentKey("PolicyVersion", null=True, related_name="+")
 
     class Meta:
         verbose_name_plural = "policies"
@@ -168,9 +153,7 @@ class PolicyVersion(NumberedVersion):
     ID_PREFIX = ids.POLICY_VERSION
     warnings: tuple[FieldError, ...] = ()
 
-    policy = models.ForeignKey(
-        Policy, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
-    )
+    policy = DocumentKey(Policy, related_name="versions")
     status = models.CharField(max_length=16, default="draft")
     document = models.JSONField()
     document_sha256 = models.CharField(max_length=64)
@@ -195,9 +178,6 @@ class PolicyVersion(NumberedVersion):
                 name="policyversion_status_known", condition=models.Q(status__in=["draft", "published", "retired"])
             ),
         ]
-
-    def __str__(self) -> str:
-        return f"{self.policy} v{self.number}"
 
 
 class EmergencyPublication(TenantRow):

@@ -8,6 +8,7 @@ from threada_site.database.constraints import tenant_constraints
 from threada_site.kernel import ids
 from threada_site.tenancy.models import TenantRow
 from threada_site.tenancy.versioned_documents import (
+    DocumentKey,
     DocumentVersion,
     VersionedDocument,
     document_constraints,
@@ -19,9 +20,7 @@ class Pack(VersionedDocument):
     """A named bundle of documents. `current_version` is the last installed version."""
 
     name = models.CharField(max_length=200, blank=True)
-    current_version = models.ForeignKey(
-        "PackVersion", on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
-    )
+    current_version = DocumentKey("PackVersion", null=True, related_name="+")
 
     class Meta:
         constraints = document_constraints("pack")
@@ -32,9 +31,7 @@ class PackVersion(DocumentVersion):
 
     ID_PREFIX = ids.PACK_VERSION
 
-    pack = models.ForeignKey(
-        Pack, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
-    )
+    pack = DocumentKey(Pack, related_name="versions")
     label = models.CharField(max_length=64)
 
     class Meta:

@@ -11,6 +11,7 @@ from threada_site.database.constraints import tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import TenantRow, User
 from threada_site.tenancy.versioned_documents import (
+    DocumentKey,
     DocumentVersion,
     VersionedDocument,
     document_constraints,
@@ -22,9 +23,7 @@ class IdentityProvider(VersionedDocument):
     """Identity provider at which members of the tenant sign in. Without a current version it is withdrawn."""
 
     name = models.CharField(max_length=200, blank=True)
-    current_version = models.ForeignKey(
-        "IdentityProviderVersion", on_delete=models.PROTECT, null=True, db_constraint=False, related_name="+"
-    )
+    current_version = DocumentKey("IdentityProviderVersion", null=True, related_name="+")
 
     class Meta:
         constraints = document_constraints("identityprovider")
@@ -38,9 +37,7 @@ class IdentityProviderVersion(DocumentVersion):
 
     ID_PREFIX: ClassVar[str] = ids.IDENTITY_PROVIDER_VERSION
 
-    provider = models.ForeignKey(
-        IdentityProvider, on_delete=models.PROTECT, db_constraint=False, related_name="versions"
-    )
+    provider = DocumentKey(IdentityProvider, related_name="versions")
     is_operators = models.BooleanField(default=False, editable=False)
     proposed_by = models.UUIDField(
         null=True, editable=False, help_text="Steward who proposed it, if another one confirmed it."
@@ -48,9 +45,6 @@ class IdentityProviderVersion(DocumentVersion):
 
     class Meta:
         constraints = version_constraints("identityproviderversion", "provider")
-
-    def __str__(self) -> str:
-        return f"{self.provider} {self.number}"
 
     @property
     def sole_author(self) -> uuid.UUID | None:

@@ -9,6 +9,7 @@ from django.db import models
 
 from threada_site.kernel import ids
 from threada_site.tenancy.versioned_documents import (
+    DocumentKey,
     DocumentVersion,
     VersionedDocument,
     document_constraints,
@@ -37,14 +38,7 @@ class TrustedIssuer(VersionedDocument):
 
     issuer = models.CharField(max_length=500, null=True)  # noqa: DJ001 - several withdrawn ones have none
     audience = models.CharField(max_length=500, null=True)  # noqa: DJ001 - the same
-    current_version = models.ForeignKey(
-        "TrustedIssuerVersion",
-        on_delete=models.PROTECT,
-        null=True,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-    )
+    current_version = DocumentKey("TrustedIssuerVersion", null=True, related_name="+")
     keys = models.JSONField(null=True, editable=False)
     keys_source = models.CharField(max_length=600, blank=True, editable=False)
     keys_fetched_at = models.DateTimeField(null=True, editable=False)
@@ -66,12 +60,7 @@ class TrustedIssuerVersion(DocumentVersion):
 
     ID_PREFIX = ids.TRUSTED_ISSUER_VERSION
 
-    trusted_issuer = models.ForeignKey(
-        TrustedIssuer, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
-    )
+    trusted_issuer = DocumentKey(TrustedIssuer, related_name="versions")
 
     class Meta:
         constraints = version_constraints("trustedissuerversion", "trusted_issuer")
-
-    def __str__(self) -> str:
-        return f"{self.trusted_issuer} {self.number}"

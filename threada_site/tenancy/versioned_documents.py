@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from django.db import models
 
@@ -14,10 +15,30 @@ from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.models import SlugColumn, TenantRow
 from threada_site.tenancy.upsert import Change, next_number
 
+_ST = TypeVar("_ST")
+_GT = TypeVar("_GT")
+
+
+class DocumentKey(models.ForeignKey[_ST, _GT]):
+    """Foreign key between a document and its versions. Migrations name it as a plain foreign key.
+
+    `tenant_constraints` adds the database's constraint, and `version_constraints` the index.
+    """
+
+    def __init__(self, to: Any, **options: Any) -> None:
+        fixed = {"on_delete": models.PROTECT, "db_constraint": False, "db_index": False}
+        super().__init__(to, **{**fixed, **options})
+
+    def deconstruct(self) -> tuple[str, str, Sequence[Any], dict[str, Any]]:
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.ForeignKey", args, kwargs
+
 
 class VersionedDocument(TenantRow):
-    """A document under a name that the tenant chose. Subclasses have the foreign key `current_version`, which is null
-    if the document is withdrawn."""
+    """A document under a name that the tenant chose.
+
+    Subclasses have the key `current_version`, which is null if the document is withdrawn.
+    """
 
     slug = SlugColumn()
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -30,7 +51,7 @@ class VersionedDocument(TenantRow):
 
 
 class NumberedVersion(TenantRow):
-    """A version of a document. Subclasses have a foreign key to the document with the related name `versions`."""
+    """A version of a document. Subclasses have a key to the document with the related name `versions`."""
 
     ID_PREFIX: ClassVar[str] = ""
 
@@ -43,6 +64,10 @@ class NumberedVersion(TenantRow):
 
     class Meta:
         abstract = True
+
+    def __str__(self) -> str:
+        key = next(field.name for field in self._meta.fields if isinstance(field, DocumentKey))
+        return f"{getattr(self, key)} v{self.number}"
 
     @property
     def public_id(self) -> str:

@@ -9,6 +9,7 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import new_salt
 from threada_site.tenancy.models import TenantRow, User
 from threada_site.tenancy.versioned_documents import (
+    DocumentKey,
     DocumentVersion,
     VersionedDocument,
     document_constraints,
@@ -21,14 +22,7 @@ class RetentionRule(VersionedDocument):
 
     workflow = models.CharField(max_length=63, blank=True)
     data_class = models.CharField(max_length=63, blank=True)
-    current_version = models.ForeignKey(
-        "RetentionRuleVersion",
-        on_delete=models.PROTECT,
-        null=True,
-        db_constraint=False,
-        db_index=False,
-        related_name="+",
-    )
+    current_version = DocumentKey("RetentionRuleVersion", null=True, related_name="+")
 
     class Meta:
         constraints = [
@@ -46,15 +40,10 @@ class RetentionRuleVersion(DocumentVersion):
 
     ID_PREFIX = ids.RETENTION_VERSION
 
-    rule = models.ForeignKey(
-        RetentionRule, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="versions"
-    )
+    rule = DocumentKey(RetentionRule, related_name="versions")
 
     class Meta:
         constraints = version_constraints("retentionruleversion", "rule")
-
-    def __str__(self) -> str:
-        return f"{self.rule} v{self.number}"
 
 
 class LegalHold(TenantRow):

@@ -806,6 +806,7 @@ class Migration(migrations.Migration):
                     "provider",
                     models.ForeignKey(
                         db_constraint=False,
+                        db_index=False,
                         on_delete=PROTECT,
                         related_name="versions",
                         to="tenancy.identityprovider",
@@ -830,6 +831,7 @@ class Migration(migrations.Migration):
             name="current_version",
             field=models.ForeignKey(
                 db_constraint=False,
+                db_index=False,
                 null=True,
                 on_delete=PROTECT,
                 related_name="+",
