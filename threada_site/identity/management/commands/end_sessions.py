@@ -1,29 +1,13 @@
 from __future__ import annotations
 
-from typing import Any
-
-from django.core.management.base import CommandParser
-
-from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.console_sessions.ending import end_sessions_of
-from threada_site.identity.selectors import tenants_of_person
-from threada_site.kernel.context import PrincipalKind
-from threada_site.tenancy.management.base import TenantCommand
+from threada_site.identity.management.person_command import PersonCommand
+from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import User
 
 
-class Command(TenantCommand):
+class Command(PersonCommand):
     help = "End all console sessions of a person. The password stays valid."
 
-    def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--principal", required=True, metavar="NAME", help="the person")
-
-    def run_command(self, **options: Any) -> None:
-        person = User.objects.filter(username=options["principal"], kind=PrincipalKind.HUMAN.value).first()
-        tenants = tenants_of_person(person) if person is not None else []
-        if person is None or not tenants:
-            self.refuse("There is no person with this name who is a member of a tenant.")
-        ctx = self.command_context(tenants[0].slug)
-        with unit_of_work(ctx.tenant_id):
-            ended = end_sessions_of(person, ctx=ctx)
-        self.stdout.write(f"{ended} sessions ended")
+    def run_for(self, person: User, *, ctx: ActingContext) -> str:
+        return f"{end_sessions_of(person, ctx=ctx)} sessions ended"
