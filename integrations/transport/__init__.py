@@ -1,7 +1,14 @@
 """The outbound transport. All requests to receivers are sent through `send`. Imports no Django."""
 
 from integrations.attempts.failures import FailureClass, TransportFailure
-from integrations.transport.client import OutboundAnswer, OutboundRequest, reach, send, verifying_context
+from integrations.transport.client import (
+    OutboundAnswer,
+    OutboundRequest,
+    is_header_value,
+    reach,
+    send,
+    verifying_context,
+)
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, SystemNetwork
 from integrations.transport.urls import Target, UnusableUrl, read_url
@@ -17,6 +24,7 @@ __all__ = [
     "Target",
     "TransportFailure",
     "UnusableUrl",
+    "is_header_value",
     "reach",
     "read_url",
     "send",

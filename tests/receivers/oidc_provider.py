@@ -9,13 +9,13 @@ import json
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, parse_qsl, urlsplit
 
-from joserfc import jwt
+from joserfc import jws, jwt
 from joserfc.jwk import KeySet, RSAKey
 
 
@@ -35,7 +35,9 @@ class OidcProvider:
         self.metadata: dict[str, Any] = {}
         self.claims: dict[str, Any] = {}
         self.userinfo: dict[str, Any] | None = None
-        self.sign = self.signed
+        self.other_keys: list[Any] = []
+        self.access_token: Any = "at"
+        self.sign: Callable[[dict[str, Any]], Any] = self.signed
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
 
     def authorize(self, address: str, **claims: Any) -> dict[str, str]:
@@ -53,6 +55,10 @@ class OidcProvider:
 
     def signed(self, claims: dict[str, Any]) -> str:
         return jwt.encode({"alg": "RS256", "kid": "one"}, claims, self.key)
+
+    def signed_bytes(self, payload: bytes) -> str:
+        """Return a signed token whose payload need not be JSON."""
+        return jws.serialize_compact({"alg": "RS256", "kid": "one"}, payload, self.key)
 
     def unsigned(self, claims: dict[str, Any]) -> str:
         return f"{_part({'alg': 'none'})}.{_part(claims)}."
@@ -78,7 +84,7 @@ class OidcProvider:
                 **self.metadata,
             }
         if path == "/keys":
-            return 200, KeySet([self.key]).as_dict(private=False)
+            return 200, {"keys": [*self.other_keys, *KeySet([self.key]).as_dict(private=False)["keys"]]}
         if path == "/userinfo":
             return 200, {"sub": self.claims["sub"], "groups": []} if self.userinfo is None else self.userinfo
         return self._token(form)
@@ -93,7 +99,7 @@ class OidcProvider:
             or form["redirect_uri"] != asked["redirect_uri"]
         ):
             return 400, {"error": "invalid_grant"}
-        return 200, {"access_token": "at", "token_type": "Bearer", "id_token": self.id_token(asked)}
+        return 200, {"access_token": self.access_token, "token_type": "Bearer", "id_token": self.id_token(asked)}
 
 
 @contextmanager

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -12,22 +10,24 @@ import orjson
 import structlog
 from django.conf import settings
 
-from integrations.attempts.failures import TransportFailure
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.secrets.access import require_confidential
-from integrations.transport import EgressPolicy, OutboundRequest, send
+from integrations.transport import EgressPolicy, OutboundRequest, is_header_value, send
 from threada_site.kernel import errors
+from threada_site.sign_in.slots import ProviderSilent, seconds_left
 
 TIMEOUT_S: Final = 5
+_SHORTEST_S: Final = 0.1
 MOST_BYTES: Final = 512 * 1024
-MOST_AT_ONCE: Final = 2
-"""Calls of one process at the same time, so that a slow provider leaves threads to other requests."""
-_slots = threading.BoundedSemaphore(MOST_AT_ONCE)
+_SILENT: Final = frozenset({FailureClass.TIMEOUT, FailureClass.CONNECTION_REFUSED})
 log = structlog.get_logger("threada.sign_in")
 
 
 def get_json(url: str, *, token: str = "") -> dict[str, Any]:
-    """Return the JSON object at `url`. Raise `IdentityProviderUnavailable`, `SignInBusy`."""
+    """Return the JSON object at `url`. Raise `IdentityProviderUnavailable`."""
     headers = [("Accept", "application/json")]
+    if token and not is_header_value(token):
+        raise errors.IdentityTokenInvalid("The access token of the identity provider cannot be sent.")
     if token:
         headers.append(("Authorization", f"Bearer {token}"))
     status, found = _call(OutboundRequest("GET", url, tuple(headers)))
@@ -39,7 +39,7 @@ def get_json(url: str, *, token: str = "") -> dict[str, Any]:
 
 
 def post_form(url: str, fields: Mapping[str, str], *, authorization: str = "") -> tuple[int, dict[str, Any]]:
-    """Send a form. Return status and JSON object of the answer. Raise `IdentityProviderUnavailable`, `SignInBusy`."""
+    """Send a form. Return status and JSON object of the answer. Raise `IdentityProviderUnavailable`."""
     headers = [("Accept", "application/json"), ("Content-Type", "application/x-www-form-urlencoded")]
     if authorization:
         headers.append(("Authorization", authorization))
@@ -47,18 +47,18 @@ def post_form(url: str, fields: Mapping[str, str], *, authorization: str = "") -
 
 
 def _call(request: OutboundRequest) -> tuple[int, dict[str, Any]]:
-    with _slot():
-        try:
-            require_confidential(request.url)
-            answer = send(
-                request,
-                egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
-                timeout_s=TIMEOUT_S,
-                max_body_bytes=MOST_BYTES,
-            )
-        except TransportFailure as failure:
-            log.warning("identity_provider_failed", reason_code=str(failure.failure), detail=failure.detail)
-            raise errors.IdentityProviderUnavailable from None
+    try:
+        require_confidential(request.url)
+        answer = send(
+            request,
+            egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
+            timeout_s=max(_SHORTEST_S, min(TIMEOUT_S, seconds_left())),
+            max_body_bytes=MOST_BYTES,
+        )
+    except TransportFailure as failure:
+        log.warning("identity_provider_failed", reason_code=str(failure.failure), detail=failure.detail)
+        is_silent = failure.failure in _SILENT
+        raise (ProviderSilent if is_silent else errors.IdentityProviderUnavailable) from None
     try:
         found = orjson.loads(answer.body)
     except orjson.JSONDecodeError:
@@ -67,13 +67,3 @@ def _call(request: OutboundRequest) -> tuple[int, dict[str, Any]]:
         log.warning("identity_provider_failed", reason_code="bad_response", status=answer.status)
         raise errors.IdentityProviderUnavailable("The identity provider's answer is no JSON object. Try again later.")
     return answer.status, found
-
-
-@contextmanager
-def _slot() -> Iterator[None]:
-    if not _slots.acquire(blocking=False):
-        raise errors.SignInBusy(headers={"Retry-After": "1"})
-    try:
-        yield
-    finally:
-        _slots.release()

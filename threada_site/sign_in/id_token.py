@@ -9,15 +9,17 @@ import base64
 import binascii
 import hashlib
 import hmac
-import json
 from collections.abc import Callable
 from typing import Any, Final
 
 from joserfc import jwt
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
+from joserfc.jws import JWSRegistry
 
 from threada_site.kernel import errors
+from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.json.strict import parse_json
 
 ALGORITHMS: Final = (
     "RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519",
@@ -25,6 +27,7 @@ ALGORITHMS: Final = (
 """Signature algorithms that are accepted: neither `none` nor HMAC, whose key would be the client's secret."""
 LEEWAY_S: Final = 60
 OLDEST_S: Final = 600
+_LAST_SECOND: Final = 32_503_680_000  # the year 3000
 _DIGESTS: Final = {"256": hashlib.sha256, "384": hashlib.sha384, "512": hashlib.sha512}
 
 
@@ -49,15 +52,15 @@ def verified_claims(
     header = _accepted_header(token)
     key_id = header.get("kid")
     try:
-        claims = jwt.decode(token, keys(key_id if isinstance(key_id, str) else None), list(ALGORITHMS)).claims
-    except (JoseError, ValueError):
+        claims = jwt.decode(token, keys(key_id if isinstance(key_id, str) else None), registry=_registry()).claims
+    except (JoseError, ValueError, RecursionError):
         raise _invalid("its signature is not valid") from None
     if claims.get("iss") != issuer:
         raise errors.IssuerMismatch
     _check_audience(claims, client_id)
     _check_times(claims, now)
     sent = claims.get("nonce")
-    if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), nonce.encode()):
+    if not isinstance(sent, str) or not _is_same(sent, nonce):
         raise _invalid("its nonce is not that of this sign-in")
     if not isinstance(claims.get("sub"), str) or not claims["sub"]:
         raise _invalid("it has no subject")
@@ -65,6 +68,16 @@ def verified_claims(
         _check_access_token(claims["at_hash"], access_token, header["alg"])
     _check_authentication(claims, max_age, acr_values, now)
     return dict(claims)
+
+
+class _Registry(JWSRegistry):
+    """Header rules of joserfc. Providers send `x5t` and private header fields; nothing in them is used."""
+
+    max_header_length = 4096
+
+
+def _registry() -> _Registry:
+    return _Registry(algorithms=ALGORITHMS, strict_check_header=False)
 
 
 def _check_authentication(claims: dict[str, Any], max_age: int | None, acr_values: tuple[str, ...], now: float) -> None:
@@ -80,14 +93,14 @@ def _accepted_header(token: str) -> dict[str, Any]:
     """Return the header of a token before its signature is verified, if its algorithm and type are accepted."""
     part = token.partition(".")[0]
     try:
-        header = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (binascii.Error, ValueError):
+        header = parse_json(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (binascii.Error, ValueError, ThreadaError):
         raise _invalid("it cannot be read") from None
     if not isinstance(header, dict):
         raise _invalid("it cannot be read")
     if header.get("alg") not in ALGORITHMS:
         raise _invalid("its signature algorithm is not accepted")
-    if str(header.get("typ", "JWT")).upper() != "JWT":
+    if "crit" in header or "b64" in header or str(header.get("typ", "JWT")).upper() != "JWT":
         raise _invalid("it is a token of another kind")
     return header
 
@@ -116,15 +129,21 @@ def _check_access_token(stated: Any, access_token: str, algorithm: str) -> None:
     if algorithm == "Ed25519":
         digest = hashlib.sha512(access_token.encode()).digest()
     expected = base64.urlsafe_b64encode(digest[: len(digest) // 2]).rstrip(b"=").decode()
-    if not isinstance(stated, str) or not hmac.compare_digest(stated.encode(), expected.encode()):
+    if not isinstance(stated, str) or not _is_same(stated, expected):
         raise _invalid("its access token is another one")
 
 
 def _number(claims: dict[str, Any], name: str) -> float:
     value = claims.get(name)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _invalid(f"it has no {name}")
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= _LAST_SECOND:  # NaN is neither
+        raise _invalid(f"it has no usable {name}")
     return float(value)
+
+
+def _is_same(sent: str, expected: str) -> bool:
+    """Compare in constant time. A claim can contain lone surrogates, which UTF-8 cannot."""
+    return hmac.compare_digest(sent.encode("utf-8", "surrogatepass"), expected.encode())
 
 
 def _invalid(why: str) -> errors.IdentityTokenInvalid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,13 +12,19 @@ from cachetools import TTLCache
 from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
+from integrations.attempts.failures import TransportFailure
+from integrations.secrets.access import require_confidential
+from integrations.transport import UnusableUrl, read_url
+from threada_site.identity.trusted_issuers.keys import MOST_KEYS, is_usable
 from threada_site.kernel import errors
 from threada_site.sign_in.calls import get_json
+from threada_site.sign_in.slots import provider_slot
 
 _KEPT_S: Final = 300
 _FAILURE_KEPT_S: Final = 10
 _REFETCH_AFTER_S: Final = 30
 _MOST: Final = 256
+_LONGEST_ADDRESS: Final = 2000
 _lock = threading.Lock()
 _documents: TTLCache[str, Metadata] = TTLCache(_MOST, _KEPT_S)
 _keys: TTLCache[str, tuple[float, KeySet]] = TTLCache(_MOST, _KEPT_S)
@@ -37,7 +44,7 @@ class Metadata:
     client_authentication: tuple[str, ...]
 
 
-def metadata_of(issuer: str) -> Metadata:
+def metadata_of(issuer: str, *, tenant_id: uuid.UUID) -> Metadata:
     """Return the discovery document of `issuer`. Raise `IdentityProviderUnavailable`, `IssuerMismatch`.
 
     A failure is remembered for ten seconds.
@@ -49,7 +56,8 @@ def metadata_of(issuer: str) -> Metadata:
     if failure is not None:
         raise errors.IdentityProviderUnavailable(failure)
     try:
-        found = _read(issuer, get_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
+        with provider_slot(tenant_id):
+            found = _read(issuer, get_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration"))
     except errors.IdentityProviderUnavailable as error:
         with _lock:
             _failures[issuer] = error.detail
@@ -62,7 +70,7 @@ def metadata_of(issuer: str) -> Metadata:
 def keys_of(metadata: Metadata, key_id: str | None) -> KeySet:
     """Return the signing keys, read again if `key_id` is not among them, at most every 30 seconds.
 
-    Symmetric keys are left out. Raise `IdentityProviderUnavailable`.
+    Symmetric, short and unknown keys are left out. Raise `IdentityProviderUnavailable`.
     """
     with _lock:
         known = _keys.get(metadata.jwks_uri)
@@ -74,8 +82,8 @@ def keys_of(metadata: Metadata, key_id: str | None) -> KeySet:
     listed = get_json(metadata.jwks_uri).get("keys")
     usable = [
         key
-        for key in (listed if isinstance(listed, list) else [])
-        if isinstance(key, dict) and key.get("kty") in ("RSA", "EC", "OKP") and key.get("use", "sig") == "sig"
+        for key in (listed if isinstance(listed, list) else [])[:MOST_KEYS]
+        if isinstance(key, dict) and is_usable(key)
     ]
     try:
         found = KeySet.import_key_set({"keys": usable})
@@ -103,15 +111,29 @@ def _read(issuer: str, document: dict[str, Any]) -> Metadata:
     endpoints = {}
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
         address = document.get(name)
-        if not isinstance(address, str) or not address.startswith(("https://", "http://")):
-            raise errors.IdentityProviderUnavailable(f"The identity provider's discovery document has no {name}.")
+        if not _is_usable(address):
+            raise errors.IdentityProviderUnavailable(
+                f"The identity provider's discovery document has no usable {name}."
+            )
         endpoints[name] = address
     userinfo = document.get("userinfo_endpoint")
     methods = document.get("token_endpoint_auth_methods_supported")
     return Metadata(
         issuer=issuer,
-        userinfo_endpoint=userinfo if isinstance(userinfo, str) else "",
+        userinfo_endpoint=userinfo if _is_usable(userinfo) else "",
         sends_issuer=document.get("authorization_response_iss_parameter_supported") is True,
         client_authentication=tuple(map(str, methods)) if isinstance(methods, list) else ("client_secret_basic",),
         **endpoints,
     )
+
+
+def _is_usable(address: Any) -> bool:
+    """Return True for an address to which codes, tokens and secrets may be sent. People are redirected there too."""
+    if not isinstance(address, str) or len(address) > _LONGEST_ADDRESS:
+        return False
+    try:
+        read_url(address)
+        require_confidential(address)
+    except (UnusableUrl, TransportFailure):
+        return False
+    return True

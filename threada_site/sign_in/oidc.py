@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
@@ -24,9 +25,9 @@ _PROTOCOL_CLAIMS: Final = frozenset(
 _MOST_CODE: Final = 4096
 
 
-def authorization_address(spec: ProviderSpec, pending: PendingSignIn) -> str:
+def authorization_address(spec: ProviderSpec, pending: PendingSignIn, *, tenant_id: uuid.UUID) -> str:
     """Return the address to which the browser is sent. Raise `IdentityProviderUnavailable`, `IssuerMismatch`."""
-    endpoint = metadata_of(spec.issuer).authorization_endpoint
+    endpoint = metadata_of(spec.issuer, tenant_id=tenant_id).authorization_endpoint
     query = {
         "response_type": "code",
         "client_id": spec.client_id,
@@ -57,7 +58,7 @@ def claims_of_answer(
     `answer` is the query of the redirect back. Claims that the ID token does not contain are read from the userinfo
     endpoint. Raise `IssuerMismatch`, `IdentityProviderRefused`, `IdentityProviderUnavailable`, `IdentityTokenInvalid`.
     """
-    metadata = metadata_of(spec.issuer)
+    metadata = metadata_of(spec.issuer, tenant_id=tenant.id)
     _check_sender(answer, metadata)
     if "error" in answer:
         raise errors.IdentityProviderRefused

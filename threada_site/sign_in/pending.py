@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from dataclasses import asdict, dataclass
 from typing import Final, Self
@@ -16,7 +17,11 @@ from django.utils.crypto import constant_time_compare
 from threada_site.kernel import errors
 
 LASTS_S: Final = 600
+MOST_AT_ONCE: Final = 5
+"""Sign-ins of one browser that may be open. Others could fill its cookies until no request fits any more."""
+LONGEST_ONWARD: Final = 1000
 _SALT: Final = "threada.sign_in"
+_OPEN: Final = re.compile(r"_[0-9a-f]{16}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,17 @@ class PendingSignIn:
         digest = hashlib.sha256(self.verifier.encode()).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
-    def store(self, response: HttpResponse) -> None:
-        """Set the cookie. `Lax`, because the answer is a navigation from the provider's site."""
+    def store(self, request: HttpRequest, response: HttpResponse) -> None:
+        """Set the cookie. `Lax`, because the answer is a navigation from the provider's site.
+
+        A browser with too many open sign-ins loses the earlier ones.
+        """
+        known = [
+            name for name in request.COOKIES if _OPEN.fullmatch(name.removeprefix(settings.THREADA_SIGN_IN_COOKIE))
+        ]
+        if len(known) >= MOST_AT_ONCE:
+            for name in known:
+                response.delete_cookie(name, path="/", samesite="Lax")
         response.set_cookie(
             _cookie_name(self.state),
             signing.dumps(asdict(self), salt=_SALT),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.contrib.auth import login
+from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
@@ -17,14 +18,15 @@ from threada_site.api.refusals import record_refusal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.console_sessions.provider_sessions import ProviderSession
 from threada_site.identity.providers.documents import read_spec
-from threada_site.identity.providers.links import identity_of, sign_in_identity
+from threada_site.identity.providers.links import identity_of, is_link_current, sign_in_identity
 from threada_site.identity.selectors import identity_provider, identity_providers
 from threada_site.identity.sign_in.attempts import forget_old_attempts, use_once
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.kernel.errors import ThreadaError
 from threada_site.sign_in.oidc import authorization_address, claims_of_answer
-from threada_site.sign_in.pending import PendingSignIn
+from threada_site.sign_in.pending import LONGEST_ONWARD, PendingSignIn
+from threada_site.sign_in.slots import provider_slot
 from threada_site.tenancy.models import IdentityProvider, IdentityProviderVersion, Tenant
 
 CONSOLE: Final = "/console/"
@@ -64,10 +66,10 @@ def start_sign_in(request: HttpRequest, tenant: str, provider: str, frame: dict[
         onward=_onward(request),
     )
     try:
-        response = HttpResponseRedirect(authorization_address(read_spec(version.spec), pending))
+        response = HttpResponseRedirect(authorization_address(read_spec(version.spec), pending, tenant_id=found.id))
     except ThreadaError as refusal:
         return _refused(request, refusal, found, frame)
-    pending.store(response)
+    pending.store(request, response)
     return response
 
 
@@ -85,40 +87,70 @@ def finish_sign_in(request: HttpRequest, tenant: str, provider: str, frame: dict
         return _refused(request, refusal, None, frame)
     try:
         opened = _verified(request, found, version, pending)
+    except errors.IdentityProviderBusy as refusal:
+        return _refused(request, refusal, found, frame)  # the state still serves
     except ThreadaError as refusal:
         response = _refused(request, refusal, found, frame)
     else:
-        request.session.flush()
-        request.provider_tenant = opened.tenant_id  # type: ignore[attr-defined]
-        login(request, opened.person, backend=_BACKEND)
-        opened.store(request.session)
-        response = HttpResponseRedirect(pending.onward)
+        response = _opened(request, opened, version, pending, frame)
     pending.forget(response)
     return response
+
+
+def _opened(
+    request: HttpRequest,
+    opened: ProviderSession,
+    version: IdentityProviderVersion,
+    pending: PendingSignIn,
+    frame: dict[str, Any],
+) -> HttpResponse:
+    """Open the session. End it again if the provider was changed or withdrawn before the session was stored."""
+    request.session.flush()
+    request.provider_tenant = opened.tenant_id  # type: ignore[attr-defined]
+    login(request, opened.person, backend=_BACKEND)
+    opened.store(request.session)
+    request.session.save()
+    with unit_of_work(opened.tenant_id):
+        is_current = is_link_current(opened.link_id, version)
+    if is_current:
+        return HttpResponseRedirect(pending.onward)
+    request.session.flush()
+    request.user = AnonymousUser()
+    return _refused(request, errors.SignInStateInvalid(), None, frame)
 
 
 def _verified(
     request: HttpRequest, tenant: Tenant, version: IdentityProviderVersion, pending: PendingSignIn
 ) -> ProviderSession:
-    """Return the session that the answer opens. The call to the provider is made outside of a transaction."""
+    """Return the session that the answer opens. The state serves once, also if the answer is refused.
+
+    The calls to the provider are made outside of a transaction.
+    """
     spec = read_spec(version.spec)
-    claims = claims_of_answer(request.GET.dict(), pending, version, spec, tenant=tenant)
+    with provider_slot(tenant.id):
+        if not use_once(pending.state):
+            raise errors.SignInStateInvalid
+        forget_old_attempts()
+        claims = claims_of_answer(request.GET.dict(), pending, version, spec, tenant=tenant)
     identity = identity_of(claims, spec)
-    if not use_once(pending.state):
-        raise errors.SignInStateInvalid
-    forget_old_attempts()
     with unit_of_work(tenant.id):
         provider = IdentityProvider.objects.select_for_update().get(tenant_id=tenant.id, id=version.provider_id)
         if provider.current_version_id != version.id:
             raise errors.SignInStateInvalid
         link = sign_in_identity(identity, provider, version, spec, ctx=_system(request, tenant))
+        if request.user.is_authenticated and request.user != link.user:
+            raise errors.SignedInAlready
     return ProviderSession(tenant_id=tenant.id, link_id=link.id, person=link.user)
 
 
 def _onward(request: HttpRequest) -> str:
     """Return the console page to go on to: a path of this host below /console/, else the dashboard."""
     asked = request.GET.get("next", "")
-    is_here = asked.startswith(CONSOLE) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
+    is_here = (
+        len(asked) <= LONGEST_ONWARD
+        and asked.startswith(CONSOLE)
+        and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
+    )
     return asked if is_here and not asked.startswith(f"{CONSOLE}log") else CONSOLE
 
 
@@ -147,4 +179,10 @@ def _refused(request: HttpRequest, refusal: ThreadaError, tenant: Tenant | None,
     """Show a refusal. With a tenant, record it there: `tenant` is None until the state proved a sign-in from here."""
     record_refusal(refusal, ctx=_system(request, tenant) if tenant else None, request=request)
     context = {**frame, "title": "Sign-in refused", "reason": refusal.detail, "reason_code": refusal.reason_code}
-    return render(request, "console/sign_in_refused.html", context, status=refusal.status)
+    context["signs_out"] = isinstance(refusal, errors.SignedInAlready)
+    response = render(request, "console/sign_in_refused.html", context, status=refusal.status)
+    for name, value in refusal.headers.items():
+        response.headers[name] = value
+    if isinstance(refusal, errors.IdentityProviderBusy):
+        response.headers["Refresh"] = refusal.headers["Retry-After"]
+    return response

@@ -7,7 +7,7 @@ from pytest_django import Settings
 
 from tests.factories import make_tenant
 from tests.receivers.oidc_provider import OidcProvider, running_provider
-from threada_site.sign_in import metadata
+from threada_site.sign_in import metadata, slots
 from threada_site.tenancy.models import Tenant
 
 
@@ -16,6 +16,7 @@ def provider(settings: Settings) -> Iterator[OidcProvider]:
     settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
     settings.THREADA_PUBLIC_URL = ""
     metadata.forget()
+    slots.reset()
     with running_provider() as running:
         yield running
 

@@ -139,7 +139,7 @@ def test_an_answer_is_accepted_once(acme: Tenant, provider: OidcProvider) -> Non
     thief = Client()
     for name, value in kept.items():
         thief.cookies[name] = value
-    assert reason_of(finish(thief, answer)) == "identity_provider_refused"
+    assert reason_of(finish(thief, answer)) == "sign_in_state_invalid"
     provider.reuses_codes = True
     answer = provider.authorize(begin(thief))
     kept = {name: morsel.value for name, morsel in thief.cookies.items()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import unicodedata
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -98,6 +99,14 @@ def sign_in_identity(
     return link
 
 
+def is_link_current(link_id: uuid.UUID, version: IdentityProviderVersion) -> bool:
+    """Return True if a link signs in by this version of its provider. Waits for a change of the provider to commit."""
+    require_unit_of_work(version.tenant_id)
+    provider = IdentityProvider.objects.select_for_update().get(tenant_id=version.tenant_id, id=version.provider_id)
+    links = IdentityLink.objects.filter(tenant_id=version.tenant_id, id=link_id, suspended_at=None)
+    return provider.current_version_id == version.id and links.exists()
+
+
 def _create(
     identity: Identity, provider: IdentityProvider, version: IdentityProviderVersion, *, ctx: ActingContext
 ) -> IdentityLink:
@@ -137,13 +146,13 @@ def _free_name(identity: Identity) -> str:
 
 def _email(value: Any) -> str:
     """Return a valid mail address, or "". It is never a reason to link somebody."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or not value.isprintable() or len(value) > 254:
         return ""
     try:
         validate_email(value)
     except ValidationError:
         return ""
-    return value if len(value) <= 254 else ""
+    return value
 
 
 def _text(value: Any) -> str:

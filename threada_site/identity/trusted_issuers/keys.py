@@ -42,7 +42,7 @@ def public_keys(key_set: Any) -> dict[str, Mapping[str, Any]]:
     twice: set[str] = set()
     for value in (listed if isinstance(listed, list) else [])[:MOST_KEYS]:
         kid = value.get("kid") if isinstance(value, Mapping) else None
-        if not isinstance(kid, str) or not 0 < len(kid) <= MOST_OF_KID or not _is_usable(value):
+        if not isinstance(kid, str) or not 0 < len(kid) <= MOST_OF_KID or not is_usable(value):
             continue
         twice |= {kid} & found.keys()
         found[kid] = value
@@ -68,7 +68,8 @@ def _fits(key: Mapping[str, Any], algorithm: str) -> bool:
     return key.get("alg", algorithm) == algorithm and (wanted is None or key.get("crv") == wanted)
 
 
-def _is_usable(value: Mapping[str, Any]) -> bool:
+def is_usable(value: Mapping[str, Any]) -> bool:
+    """Return True for a public key for signatures that is long enough, on a known curve."""
     kind = _KINDS.get(str(value.get("kty")))
     if kind is None or "d" in value or value.get("use", "sig") != "sig":
         return False

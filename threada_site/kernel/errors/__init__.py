@@ -158,6 +158,7 @@ from threada_site.kernel.errors.retention import (
 from threada_site.kernel.errors.sign_in import (
     IdentityLinkSuspended,
     IdentityNotLinked,
+    IdentityProviderBusy,
     IdentityProviderRefused,
     IdentityProviderUnavailable,
     IdentitySubjectUnmapped,
@@ -168,6 +169,7 @@ from threada_site.kernel.errors.sign_in import (
     SecondFactorFailed,
     SecondFactorRequired,
     SecondStepExpired,
+    SignedInAlready,
     SignInStateInvalid,
 )
 

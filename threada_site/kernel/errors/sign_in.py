@@ -10,6 +10,13 @@ class SignInStateInvalid(ValidationRefusal):
     advice = "Start the sign-in again."
 
 
+class SignedInAlready(AuthorizationRefusal):
+    reason_code = "signed_in_already"
+    status = 409
+    title = "Somebody else is signed in in this browser"
+    advice = "Sign out first, then start the sign-in again."
+
+
 class IdentityProviderRefused(AuthorizationRefusal):
     reason_code = "identity_provider_refused"
     status = 403
@@ -22,6 +29,13 @@ class IdentityProviderUnavailable(ExecutionRefusal):
     status = 502
     title = "The identity provider cannot be used"
     advice = "Try again later, or ask a tenant administrator to check its document."
+
+
+class IdentityProviderBusy(ExecutionRefusal):
+    reason_code = "identity_provider_busy"
+    status = 503
+    title = "Other sign-ins at the identity provider are under way"
+    advice = "The page tries again in a moment."
 
 
 class IdentityTokenInvalid(AuthorizationRefusal):
