@@ -20,7 +20,7 @@ class Source:
     @property
     def network(self) -> str | None:
         """Return the network of the address: /24 for IPv4, /48 for IPv6; None for this machine or no address."""
-        address = _parsed(self.address)
+        address = parse_address(self.address)
         if address is None or address.is_loopback:
             return None
         return str(ip_network((address, _PREFIXES[address.version]), strict=False))
@@ -28,7 +28,7 @@ class Source:
     @property
     def client_key(self) -> str:
         """Return the address, or for IPv6 its /64 network, because one client has all of it; "" if it is unknown."""
-        address = _parsed(self.address)
+        address = parse_address(self.address)
         return str(ip_network((address, 64), strict=False)) if isinstance(address, IPv6Address) else self.address
 
 
@@ -56,12 +56,12 @@ def source_of(meta: Mapping[str, Any], *, is_behind_proxy: bool) -> Source:
     Without a trusted proxy, the header may contain anything and is ignored.
     """
     sent = meta.get("HTTP_X_FORWARDED_FOR", "") if is_behind_proxy else ""
-    address = _parsed(sent.rpartition(",")[2] if sent else meta.get("REMOTE_ADDR", ""))
+    address = parse_address(sent.rpartition(",")[2] if sent else meta.get("REMOTE_ADDR", ""))
     agent = "".join(sign for sign in meta.get("HTTP_USER_AGENT", "")[:300] if sign.isprintable())
     return Source(address="" if address is None else str(address), user_agent=agent)
 
 
-def _parsed(text: str) -> IPv4Address | IPv6Address | None:
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """Return the address in `text`, with or without a port; None if there is none."""
     host = text.strip()
     if host.startswith("["):

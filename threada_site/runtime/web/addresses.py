@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv6Address, ip_network
 
+from threada_site.kernel.source import parse_address
 from threada_site.runtime.web.limits import Limits, Network
 
 
@@ -32,15 +33,16 @@ class Addresses:
     def client(self, peer: str, forwarded_for: str) -> Client:
         """Return the client of a request on a connection from `peer`.
 
-        `forwarded_for`: value of X-Forwarded-For. Entries are read from the right: each was added by the hop on its
-        right, so entries left of the first untrusted hop can be invented and are not used.
+        `forwarded_for`: value of X-Forwarded-For, whose entries may have ports. They are read from the right: each was
+        added by the hop on its right, so entries left of the first untrusted hop can be invented and are not used.
         """
         if not self.is_proxy(peer):
             return Client(peer, key_of(peer))
         for entry in reversed(forwarded_for.split(",")):
-            address = entry.strip()
-            if _parsed(address) is None:
+            parsed = _parsed(entry)
+            if parsed is None:
                 break
+            address = str(parsed)
             if self._trusts_every_peer or not _is_in(address, self._proxies):
                 return Client(address, key_of(address))
         return Client(peer, key_of(peer), is_limited=False)
@@ -51,9 +53,8 @@ def key_of(address: str) -> str:
     """Return the address, or for IPv6 its /64 network: one client owns all of it."""
     parsed = _parsed(address)
     if isinstance(parsed, IPv6Address):
-        mapped = parsed.ipv4_mapped
-        return str(mapped) if mapped else str(ip_network((parsed, 64), strict=False))
-    return address
+        return str(ip_network((parsed, 64), strict=False))
+    return address if parsed is None else str(parsed)
 
 
 def host_of(peer: str) -> str:
@@ -61,19 +62,10 @@ def host_of(peer: str) -> str:
     return peer.rpartition(":")[0].strip("[]")
 
 
-@lru_cache(4096)
-def _parsed(address: str) -> IPv4Address | IPv6Address | None:
-    try:
-        return ip_address(address)
-    except ValueError:
-        return None
+_parsed = lru_cache(4096)(parse_address)
 
 
 @lru_cache(4096)
 def _is_in(address: str, networks: tuple[Network, ...]) -> bool:
     parsed = _parsed(address)
-    if parsed is None:
-        return False
-    if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped:
-        parsed = parsed.ipv4_mapped
-    return any(parsed in network for network in networks)
+    return parsed is not None and any(parsed in network for network in networks)

@@ -26,6 +26,10 @@ def test_forwarded_address_of_a_stranger_is_ignored(monkeypatch: pytest.MonkeyPa
         ("203.0.113.9, 198.51.100.7", "198.51.100.7"),  # the left entry was sent by the client
         ("198.51.100.7, 10.0.0.5", "198.51.100.7"),
         ("2001:db8:1:2:3::4", "2001:db8:1:2:3::4"),
+        ("198.51.100.7:50123", "198.51.100.7"),  # some proxies add the port of the client
+        ("[2001:db8::1]:50123", "2001:db8::1"),
+        ("[2001:db8::1]", "2001:db8::1"),
+        ("198.51.100.7:50123, 10.0.0.5:8080, [::1]:443", "198.51.100.7"),
     ],
 )
 def test_first_untrusted_hop_is_the_client(monkeypatch: pytest.MonkeyPatch, forwarded: str, address: str) -> None:
@@ -33,7 +37,7 @@ def test_first_untrusted_hop_is_the_client(monkeypatch: pytest.MonkeyPatch, forw
     assert (client.address, client.is_limited) == (address, True)
 
 
-@pytest.mark.parametrize("forwarded", ["", "10.0.0.5", "nonsense", "198.51.100.7, nonsense"])
+@pytest.mark.parametrize("forwarded", ["", "10.0.0.5", "nonsense", "198.51.100.7, nonsense", "10.0.0.5:80", "host:80"])
 def test_proxy_itself_is_never_limited(monkeypatch: pytest.MonkeyPatch, forwarded: str) -> None:
     client = addresses(monkeypatch, "10.0.0.0/8").client("10.0.0.4", forwarded)
     assert client == Client("10.0.0.4", "10.0.0.4", is_limited=False)
