@@ -57,7 +57,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_accountlink": ("created_at", "created_by", "expires_at", "purpose", "user_id"),
     "tenancy_changeset": ("after", "before", "digest", "operation", "proposed_at", "proposed_by", "rule"),
     "tenancy_consolesession": ("key_sha256",),
-    "tenancy_credential": ("created_at", "hint", "issued_by", "token_sha256", "user_id"),
+    "tenancy_credential": ("created_at", "expires_at", "hint", "issued_by", "scopes", "token_sha256", "user_id"),
     "tenancy_enrolledfactor": ("created_at", "key_id", "kind", "secret", "user_id"),
     "tenancy_grantrecord": ("kind", "name", "source", "user_id"),
     "tenancy_identitylink": ("created_at", "provider_id", "subject", "user_id"),

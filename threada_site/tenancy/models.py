@@ -152,6 +152,7 @@ class User(AbstractBaseUser, PermissionsMixin):
             models.CheckConstraint(
                 name="user_kind_known", condition=models.Q(kind__in=[kind.value for kind in PrincipalKind])
             ),
+            models.CheckConstraint(name="user_never_superuser", condition=models.Q(is_superuser=False)),
             models.CheckConstraint(
                 name="user_home_of_services_and_agents",
                 condition=models.Q(kind=PrincipalKind.HUMAN.value, home_tenant__isnull=True)

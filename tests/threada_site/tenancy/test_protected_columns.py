@@ -25,9 +25,10 @@ from threada_site.database.role_names import APP, PLATFORM_LOGIN
 from threada_site.database.roles import owner_role
 from threada_site.database.table_grants import append_only_tables, grant_tables
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.context import PrincipalKind
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_safe
 from threada_site.tenancy.isolation_checks import start_problems
-from threada_site.tenancy.models import PeopleGroup
+from threada_site.tenancy.models import PeopleGroup, User
 
 pytestmark = pytest.mark.django_db
 
@@ -84,6 +85,8 @@ def test_web_login_updates_no_protected_column_and_every_other_one() -> None:
         "tenancy_user.is_superuser",
         "tenancy_user.kind",
         "tenancy_credential.issued_by",
+        "tenancy_credential.scopes",
+        "tenancy_credential.expires_at",
         "tenancy_membership.added_by",
         "tenancy_accountdependence.depends_on_id",
         "tenancy_changeset.proposed_by",
@@ -135,7 +138,7 @@ def test_requests_of_tests_have_the_rights_of_the_web() -> None:
     ("grant", "found"),
     [
         ("UPDATE (kind) ON tenancy_user", "tenancy_user.kind"),
-        ("UPDATE (issued_by, scopes) ON tenancy_credential", "tenancy_credential.issued_by"),
+        ("UPDATE (issued_by, label) ON tenancy_credential", "tenancy_credential.issued_by"),
         ("DELETE ON telemetry_checkpoint", "telemetry_checkpoint"),
     ],
 )
@@ -189,3 +192,9 @@ def test_web_login_saves_a_whole_row() -> None:
             group.save()
             PeopleGroup.objects.only("name").get(id=group.id).save()
         assert PeopleGroup.objects.get(id=group.id).name == "Treasurers"
+
+
+def test_nobody_is_a_superuser_of_django() -> None:
+    """`has_perm` would allow such an account everything, in every tenant."""
+    with web_login(), pytest.raises(IntegrityError, match="user_never_superuser"), transaction.atomic():
+        User.objects.create(username="root", kind=PrincipalKind.HUMAN.value, is_superuser=True)

@@ -193,6 +193,7 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(("kind__in", ["human", "service", "agent"])), name="user_kind_known"
                     ),
+                    models.CheckConstraint(condition=models.Q(("is_superuser", False)), name="user_never_superuser"),
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(("home_tenant__isnull", True), ("kind", "human")),
