@@ -19,7 +19,7 @@ from threada_site.tenancy.models import Tenant
 
 __all__ = ["demo"]
 
-pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.timeout(900)]
 
 PAIRS = 300
 ROUNDS = 4

@@ -24,7 +24,7 @@ from tests.adversarial.waiting import until
 from tests.policies.evaluator.slow import PAYLOAD, SCHEMA, slow_spec
 from tests.policies.rulebooks import rule, spec
 
-pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.timeout(900)]
 
 EACH: Final = 6
 DECISIONS: Final = 30

@@ -20,7 +20,7 @@ from tests.adversarial.server import Server, running_server
 from threada_site.kernel import tokens
 from threada_site.tenancy.rate_leases import Bucket
 
-pytestmark = pytest.mark.adversarial
+pytestmark = [pytest.mark.adversarial, pytest.mark.quiet]
 
 PROCESSES: Final = 3
 BURST_SECONDS: Final = 5

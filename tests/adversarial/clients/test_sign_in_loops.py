@@ -18,7 +18,7 @@ import pytest
 from tests.adversarial.clients.test_slow_clients import create
 from tests.adversarial.server import Server, running_server
 
-pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.timeout(900)]
 
 LOOPS: Final = 16
 MEGABYTE: Final = 1024 * 1024

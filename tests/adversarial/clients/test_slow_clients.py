@@ -23,7 +23,7 @@ from tests.adversarial.server import Answer, Server, running_server
 from tests.contract.document import operations
 from threada_site.kernel import tokens
 
-pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.timeout(900)]
 
 MEGABYTE: Final = 1024 * 1024
 THREADS: Final = 2 * 4

@@ -23,7 +23,7 @@ REAL = 150
 SINGLES = 12
 AT_MOST_S = 2.0
 
-pytestmark = [pytest.mark.adversarial, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.django_db(transaction=True)]
 
 
 def columns_of(model: type[models.Model]) -> list[str]:
