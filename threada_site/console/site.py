@@ -20,6 +20,7 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.usage import usage_page
 from threada_site.console.account_links import invitation_page, new_password_page, reset_page
 from threada_site.console.dashboard import dashboard
+from threada_site.console.leaving import leaving_page
 from threada_site.console.notifications import notifications_page
 from threada_site.console.password import password_page
 from threada_site.console.public_id_urls import url_for_public_id
@@ -66,6 +67,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("invitations/<str:token>/", self.invitation, name="invitation"),
             path("password-reset/", self.password_reset, name="password_reset"),
             path("password-reset/<str:token>/", self.password_reset_link, name="password_reset_link"),
+            path("leave/", self.admin_view(self.leave), name="leave"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("security-history/", self.admin_view(require_safe(self.security_history)), name="security_history"),
             path(
@@ -119,6 +121,12 @@ class ConsoleSite(UnfoldAdminSite):
         return sessions_page(request, self.each_context(request))
 
     sessions.__dict__[OWN_UNIT_OF_WORK] = True
+
+    def leave(self, request: HttpRequest) -> HttpResponse:
+        """Show and handle the form by which the reader leaves the tenant."""
+        return leaving_page(request, self.each_context(request))
+
+    leave.__dict__[OWN_UNIT_OF_WORK] = True
 
     def find(self, request: HttpRequest) -> HttpResponse:
         """Redirect to the page of the public id `q`."""

@@ -31,6 +31,7 @@ def account_links(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": "Sessions", "link": reverse("admin:sessions")},
         {"title": "Security history", "link": reverse("admin:security_history")},
         {"title": "Change password", "link": reverse("admin:password_change")},
+        {"title": "Leave this tenant", "link": reverse("admin:leave")},
     ]
     if len(getattr(request, "tenant_choices", ())) > 1:
         links.insert(0, {"title": "Change tenant", "link": reverse("admin:choose_tenant")})

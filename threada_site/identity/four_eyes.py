@@ -32,6 +32,19 @@ def turn_on_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
     return rule
 
 
+def keep_four_eyes(slug: str, *, ctx: ActingContext) -> None:
+    """Store a rule that is on by default, so that it stays on. Receipt `four_eyes.required`.
+
+    Nothing happens if it is stored. The caller has checked permissions.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    rule, is_new = FourEyesRule.objects.get_or_create(
+        tenant_id=ctx.tenant_id, slug=slug, defaults={"is_required": True, "changed_at": clock.now()}
+    )
+    if is_new:
+        record(_entry("four_eyes.required", rule), ctx=ctx)
+
+
 def end_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
     """Request the end of a four-eyes rule, or confirm another person's request within seven days.
 

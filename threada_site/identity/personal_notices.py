@@ -7,19 +7,28 @@ from typing import Final, Literal
 
 from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.four_eyes import stewards
 
 NOTIFY_PERSON: Final = "workitems.notify_person"
 """Name of the task that sends the notice."""
 
 type PersonalNotice = Literal[
-    "credential_issued", "role_granted", "delegation_received", "delegation_proposed", "delegation_confirmed"
+    "credential_issued",
+    "role_granted",
+    "delegation_received",
+    "delegation_proposed",
+    "delegation_confirmed",
+    "membership_ended",
+    "member_left",
+    "steps_stuck",
 ]
 
 
 def notify_person(person_id: uuid.UUID, kind: PersonalNotice, what: str, *, ctx: ActingContext) -> None:
     """Notify a person in the transaction of the event, at each address of the person.
 
-    `what` is the label of the credential, the name of the role, or the name of the delegator or delegate.
+    `what` is the label of the credential, the name of the role, the name of the delegator or delegate, or what happened
+    to a membership or to steps.
     """
     enqueue(
         NOTIFY_PERSON,
@@ -30,3 +39,10 @@ def notify_person(person_id: uuid.UUID, kind: PersonalNotice, what: str, *, ctx:
         what=what[:200],
         by="the operator of the instance" if ctx.is_system else ctx.principal_name,
     )
+
+
+def notify_stewards(kind: PersonalNotice, what: str, *, ctx: ActingContext) -> None:
+    """Notify all stewards but the acting person, as `notify_person` does."""
+    for steward in stewards(ctx.tenant_id):
+        if ctx.is_system or steward != ctx.principal_id:
+            notify_person(steward, kind, what, ctx=ctx)

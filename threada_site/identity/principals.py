@@ -13,6 +13,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.account_links import withdraw_links
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.departure.end import end_membership
+from threada_site.identity.departure.leave import require_another_steward
 from threada_site.identity.departure.outcome import DepartureReason
 from threada_site.identity.departure.restore import restore_identity_links
 from threada_site.identity.dependence import record_addition, record_dependence
@@ -146,13 +147,15 @@ def write_membership(principal: User, *, address: str = "", ctx: ActingContext) 
 def remove_member(principal: User, *, ctx: ActingContext) -> None:
     """Remove a membership as `departure.end.end_membership` does.
 
-    Raise `ConfirmationRequired` where a second steward must confirm it.
+    Raise `ConfirmationRequired` where a second steward must confirm it, `LastSteward` for the only one.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     membership = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).first()
     if membership is None:
         return
+    if principal.id == ctx.principal_id:
+        require_another_steward(principal, ctx=ctx)
     roles = scopes_of_roles(roles_of_member(principal, tenant_id=ctx.tenant_id), tenant_id=ctx.tenant_id)
     require_second_steward(
         "remove_member",

@@ -33,6 +33,9 @@ _SUBJECTS: Final = {
     "delegation_proposed": "A delegation asks for your consent",
     "delegation_confirmed": "Your delegation was confirmed by a second person",
     "policy_emergency": "Emergency publication of a policy",
+    "membership_ended": "Your membership has ended",
+    "member_left": "A membership has ended",
+    "steps_stuck": "Nobody can decide",
 }
 _SENTENCES: Final = {
     "credential_issued": "{by} issued the token {what!r} in your name.",
@@ -41,6 +44,10 @@ _SENTENCES: Final = {
     "delegation_proposed": "{by} proposed {what} as your delegate. Open Out of office to consent or to end it.",
     "delegation_confirmed": "{by} confirmed {what} as your delegate. You can end this under Out of office.",
     "policy_emergency": "{by} publishes the policy {what} alone, in an emergency.",
+    "membership_ended": "{what} Sessions, tokens and delegations of yours in this tenant have ended.",
+    "member_left": "{what}",
+    "steps_stuck": "No member can complete {what} any more. Assign the required role, escalate the steps, or cancel "
+    "their work items.",
 }
 _TOKENS: Final = ("Your tokens", "admin:tenancy_personaltoken_changelist")
 _DELEGATIONS: Final = ("Out of office", "admin:workitems_delegation_changelist")
@@ -49,6 +56,9 @@ _PAGES: Final = {
     "delegation_proposed": _DELEGATIONS,
     "delegation_confirmed": _DELEGATIONS,
     "policy_emergency": ("Policies", "admin:policies_policy_changelist"),
+    "membership_ended": ("Sign-in", "admin:index"),
+    "member_left": ("Members", "admin:tenancy_membership_changelist"),
+    "steps_stuck": ("Work items", "admin:workitems_workitem_changelist"),
 }
 """Kind of a notice → title and name of the page that it links to; others link to the person's tokens."""
 

@@ -15,7 +15,7 @@ from django.db.models import Prefetch
 
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
-from threada_site.kernel.context import Visibility
+from threada_site.kernel.context import ActingContext, Visibility
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.members import Member
 from workitems.approvers.active_members import ActiveMembers
@@ -24,13 +24,22 @@ from workitems.approvers.step_votes import StepVotes
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, MembershipSnapshot, Vote, WorkItem
 from workitems.steps.pending_approvers import refresh_pending_approvers
+from workitems.steps.unreachable import escalate_unreachable
 
 type Memo = dict[str, bool]
 
 
-def check_reachability(item: WorkItem, step: DecisionStep, active_members: ActiveMembers) -> None:
-    """Set `nobody_can_decide` of a locked item, and refresh the pending approvers of its locked, pending step."""
+def check_reachability(
+    item: WorkItem, step: DecisionStep, active_members: ActiveMembers, *, ctx: ActingContext
+) -> bool:
+    """Set `nobody_can_decide` of a locked item, and refresh the pending approvers of its locked, pending step.
+
+    A step that nobody can complete since this check is escalated. Return True for such a step.
+    """
     votes = StepVotes(step, tuple(step.votes.all()), active_members, item.workflow_version.workflow_id)
+    became_unreachable = votes.result.nobody_can_decide and not item.nobody_can_decide
+    if became_unreachable and escalate_unreachable(item, step, ctx=ctx):
+        votes = StepVotes(step, votes.votes, active_members, votes.workflow_id)
     result = votes.result
     refresh_pending_approvers(step, result.opened, workflow_id=votes.workflow_id)
     if item.nobody_can_decide != result.nobody_can_decide:
@@ -38,6 +47,7 @@ def check_reachability(item: WorkItem, step: DecisionStep, active_members: Activ
         item.save(update_fields=["nobody_can_decide"])
     step.reachability_check_due = False
     step.save(update_fields=["reachability_check_due"])
+    return became_unreachable
 
 
 def membership_fingerprint(active_members: ActiveMembers) -> str:

@@ -11,6 +11,7 @@ from django.db import connection
 
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.context import ActingContext
 from workitems.approvers.active_members import ActiveMembers, active_members_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, MembershipSnapshot, WorkItem
@@ -20,6 +21,7 @@ from workitems.steps.reachability import (
     membership_fingerprint,
     save_membership_snapshot,
 )
+from workitems.steps.unreachable import sweep_context, tell_stewards
 
 AT_ONCE: Final = 1000
 PER_TENANT: Final = 500
@@ -73,11 +75,25 @@ def check_tenant(tenant_id: uuid.UUID) -> int:
         save_membership_snapshot(tenant_id, fingerprint)
         due = DecisionStep.objects.filter(tenant_id=tenant_id, status=StepStatus.PENDING, reachability_check_due=True)
         step_ids = list(due.order_by("id").values_list("id", flat=True)[:PER_TENANT])
-    return sum(_check_step(tenant_id, step_id, active_members) for step_id in step_ids)
+    if not step_ids:
+        return 0
+    ctx = sweep_context(tenant_id)
+    unreachable: list[str] = []
+    checked = sum(_check_step(step_id, active_members, unreachable, ctx=ctx) for step_id in step_ids)
+    if unreachable:
+        with unit_of_work(tenant_id):
+            tell_stewards(unreachable, ctx=ctx)
+    return checked
 
 
-def _check_step(tenant_id: uuid.UUID, step_id: uuid.UUID, active_members: ActiveMembers) -> bool:
-    """Check one step in its own transaction. Return False if it is locked elsewhere or closed."""
+def _check_step(
+    step_id: uuid.UUID, active_members: ActiveMembers, unreachable: list[str], *, ctx: ActingContext
+) -> bool:
+    """Check one step in its own transaction. Return False if it is locked elsewhere or closed.
+
+    Add the public id of a step that became unreachable to `unreachable`.
+    """
+    tenant_id = ctx.tenant_id
     try:
         with unit_of_work(tenant_id):
             steps = DecisionStep.objects.filter(tenant_id=tenant_id, id=step_id, status=StepStatus.PENDING)
@@ -90,10 +106,12 @@ def _check_step(tenant_id: uuid.UUID, step_id: uuid.UUID, active_members: Active
             step = steps.select_for_update(of=("self",), skip_locked=True).first() if item is not None else None
             if item is None or step is None:
                 return False
-            check_reachability(item, step, active_members)
-            return True
+            became_unreachable = check_reachability(item, step, active_members, ctx=ctx)
     except Exception:  # the step is checked again when the members change
         log.exception("reachability_check_failed", step=str(step_id))
+    else:
+        unreachable += [step.public_id] if became_unreachable else []
+        return True
     with unit_of_work(tenant_id):
         DecisionStep.objects.filter(tenant_id=tenant_id, id=step_id).update(reachability_check_due=False)
     return False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tests.scraping import scrape
@@ -80,10 +82,10 @@ def test_a_failing_step_does_not_stop_the_others(office: Office, monkeypatch: py
     leave(office, "finn")
     check = reachability_sweep.check_reachability
 
-    def fail_once(item: WorkItem, *rest: object) -> None:
+    def fail_once(item: WorkItem, *rest: Any, **named: Any) -> bool:
         if item.id == first.id:
             raise RuntimeError("no luck")
-        check(item, *rest)  # type: ignore[arg-type]
+        return check(item, *rest, **named)
 
     monkeypatch.setattr(reachability_sweep, "check_reachability", fail_once)
     assert sweep_reachability() == 1

@@ -21,7 +21,9 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.account_links import withdraw_link
 from threada_site.identity.change_sets.publish import close_unpublished
 from threada_site.identity.console_sessions.ending import end_sessions_in
+from threada_site.identity.departure.last_two import keep_rule_of_two_stewards
 from threada_site.identity.departure.outcome import Departure, DepartureReason
+from threada_site.identity.departure.tell import tell_of_departure
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.grant_records import end_grants
 from threada_site.identity.object_grants import withdraw_scopes_on_objects
@@ -43,6 +45,7 @@ def end_membership(principal: User, *, reason: DepartureReason, ctx: ActingConte
     work = _end_work(principal, ctx=ctx)  # locks delegations before the membership, as their services do
     membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=principal).first()
     if membership is not None:
+        keep_rule_of_two_stewards(principal, reason, ctx=ctx)
         _keep_controllers(principal, membership, ctx=ctx)
         membership.delete()
     account_links = _withdraw_account_links(principal, ctx=ctx)
@@ -73,6 +76,7 @@ def end_membership(principal: User, *, reason: DepartureReason, ctx: ActingConte
     if departure.was_member:
         inputs = {"principal": principal.public_id, "reason": reason.value}
         record(Entry(kind="member.removed", inputs=inputs, outcome=departure.as_outcome()), ctx=ctx)
+        tell_of_departure(principal, departure, reason, ctx=ctx)
     return departure
 
 

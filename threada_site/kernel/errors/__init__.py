@@ -126,6 +126,7 @@ from threada_site.kernel.errors.requests import (
     InvalidCursor,
     InvalidRequest,
     JsonNotInteroperable,
+    LastSteward,
     LogDoesNotHold,
     MalformedJson,
     MethodNotAllowed,

@@ -101,6 +101,13 @@ class Conflict(ValidationRefusal):
     advice = "Choose another id, or change the existing resource."
 
 
+class LastSteward(ValidationRefusal):
+    reason_code = "last_steward"
+    status = 409
+    title = "You are the last steward of the tenant"
+    advice = "Give another person the role tenant_admin first, or ask the operator of the instance."
+
+
 class IdempotencyKeyReused(ValidationRefusal):
     reason_code = "idempotency_key_reused"
     status = 422
