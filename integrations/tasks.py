@@ -12,7 +12,7 @@ from integrations.issuer_keys.fetch import enqueue_due_fetches, fetch_issuer_key
 from integrations.probes.run import RUN_TEST, run_test
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.context import job_context, tenant_of_job
-from threada_site.jobs.enqueue import DELIVERY_QUEUE, MAINTENANCE_QUEUE, enqueue
+from threada_site.jobs.enqueue import DELIVERY_QUEUE, ISSUER_QUEUE, MAINTENANCE_QUEUE, enqueue
 from threada_site.jobs.registry import periodic, task
 from threada_site.kernel import clock
 from threada_site.tenancy.trusted_issuer_models import FETCH_KEYS
@@ -35,7 +35,7 @@ def run_integration_test(tenant_id: str, test_id: str) -> None:
     run_test(tenant, uuid.UUID(test_id))
 
 
-@task(FETCH_KEYS, queue=DELIVERY_QUEUE)
+@task(FETCH_KEYS, queue=ISSUER_QUEUE)
 def fetch_keys(tenant_id: str, issuer_id: str) -> None:
     """Fetch the keys of a trusted issuer."""
     tenant = tenant_of_job(tenant_id)

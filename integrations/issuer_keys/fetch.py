@@ -10,7 +10,8 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 from django.db import connection
-from django.db.models import F, Q
+from django.db.models import F, Q, Window
+from django.db.models.functions import RowNumber
 
 from integrations.attempts.failures import TransportFailure
 from integrations.transport import EgressPolicy, OutboundRequest, UnusableUrl, read_url, send
@@ -18,7 +19,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.jobs.enqueue import DELIVERY_QUEUE, enqueue, live_jobs
+from threada_site.jobs.enqueue import ISSUER_QUEUE, enqueue, live_jobs
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
@@ -31,7 +32,15 @@ TIMEOUT_S: Final = 5.0
 MAX_BYTES: Final = 256 * 1024
 REFRESH: Final = timedelta(hours=1)
 INTERVAL: Final = timedelta(minutes=1)
+LONGEST_PAUSE: Final = timedelta(minutes=30)
+"""Longest time between two fetches of keys that cannot be fetched. It begins with a minute and doubles."""
 BATCH: Final = 200
+MOST_OF_TENANT: Final = 10
+"""Fetches of one tenant that one sweep enqueues, so that others do not wait for issuers that hang."""
+MOST_KEYS: Final = 50
+_KEPT: Final = frozenset({"kty", "n", "e", "crv", "x", "y", "kid", "alg", "use", "key_ops", "d", "k"})
+"""Members of a key that are stored: the public key and its purpose, and the mark of a key that is not public."""
+_LONGEST: Final = 2_000
 _LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
 
 log = structlog.get_logger("threada.integrations")
@@ -42,7 +51,7 @@ class UnusableKeys(Exception):
 
 
 def fetch_issuer_keys(tenant: Tenant, issuer_id: uuid.UUID, *, ctx: ActingContext) -> None:
-    """Fetch and store the keys of a trusted issuer, at most once a minute and source. Safe to run twice.
+    """Fetch and store the keys of a trusted issuer, unless the last fetch is recent or failed. Safe to run twice.
 
     Receipt `trusted_issuer.keys_changed` if they differ. A failure is stored with the issuer and leaves its keys.
     """
@@ -52,10 +61,15 @@ def fetch_issuer_keys(tenant: Tenant, issuer_id: uuid.UUID, *, ctx: ActingContex
         if row is None or row.current_version is None:
             return
         spec, source = row.current_version.spec, keys_source(row.current_version.spec)
-        is_recent = row.keys_tried_at is not None and row.keys_tried_at > now - INTERVAL
-        if not source or (is_recent and row.keys_tried_source == source):
+        if not source or (row.keys_tried_source == source and _may_wait(row, now=now)):
             return
-        TrustedIssuer.objects.filter(tenant_id=tenant.id, id=row.id).update(keys_tried_at=now, keys_tried_source=source)
+        is_new = row.keys_tried_source != source
+        TrustedIssuer.objects.filter(tenant_id=tenant.id, id=row.id).update(
+            keys_tried_at=now,
+            keys_tried_source=source,
+            keys_failures=0 if is_new else F("keys_failures"),
+            keys_due_at=now + 2 * INTERVAL,  # if this worker is lost
+        )
     if not connection.in_atomic_block:
         connection.close()  # back to the pool: the answer may take seconds
     try:
@@ -68,28 +82,52 @@ def fetch_issuer_keys(tenant: Tenant, issuer_id: uuid.UUID, *, ctx: ActingContex
         if current is None or current.current_version is None or keys_source(current.current_version.spec) != source:
             return
         current.keys_problem = problem
+        current.keys_failures = current.keys_failures + 1 if problem else 0
+        current.keys_due_at = now + (_pause(current.keys_failures) if problem else REFRESH)
         if keys is not None:
             if (current.keys_source, current.keys) != (source, keys):
                 record(_entry(current, keys, source), ctx=ctx)
             current.keys, current.keys_source, current.keys_fetched_at = keys, source, clock.now()
-        current.save(update_fields=["keys", "keys_source", "keys_fetched_at", "keys_problem"])
+        current.save(
+            update_fields=["keys", "keys_source", "keys_fetched_at", "keys_problem", "keys_failures", "keys_due_at"]
+        )
 
 
 def enqueue_due_fetches(*, now: datetime) -> int:
-    """Enqueue fetches of keys that are missing, wanted or older than an hour. Return the number of jobs."""
-    is_due = Q(keys_tried_at=None) | Q(keys_tried_at__lte=now - REFRESH)
-    is_due |= Q(keys_tried_at__lte=now - INTERVAL) & (
-        Q(keys_fetched_at=None) | Q(keys_wanted_at__gt=F("keys_tried_at")) | ~Q(keys_problem="")
-    )
+    """Enqueue fetches of keys that are due or wanted, some of each tenant. Return the number of jobs.
+
+    Fetches that failed before come last, because their issuers may not answer.
+    """
+    is_wanted = Q(keys_wanted_at__gt=F("keys_tried_at"), keys_tried_at__lte=now - INTERVAL, keys_failures=0)
     with platform_role():
-        rows = TrustedIssuer.objects.filter(is_due, current_version__isnull=False)
-        rows = rows.exclude(current_version__spec__has_key="jwks").order_by("keys_tried_at")
-        found = list(rows.values_list("tenant_id", "id")[:BATCH])
-        live = live_jobs(FETCH_KEYS, "issuer_id", [str(issuer_id) for _, issuer_id in found])
-        missing = [(tenant_id, issuer_id) for tenant_id, issuer_id in found if str(issuer_id) not in live]
-        for tenant_id, issuer_id in missing:
-            enqueue(FETCH_KEYS, tenant_id=tenant_id, queue=DELIVERY_QUEUE, issuer_id=str(issuer_id))
+        rows = TrustedIssuer.objects.filter(Q(keys_due_at=None) | Q(keys_due_at__lte=now) | is_wanted)
+        rows = rows.filter(current_version__isnull=False).exclude(current_version__spec__has_key="jwks")
+        place = Window(RowNumber(), partition_by=F("tenant_id"), order_by=["keys_failures", "keys_due_at"])
+        rows = rows.alias(place=place).filter(place__lte=MOST_OF_TENANT).order_by("keys_failures", "keys_due_at")
+        found = list(rows.values_list("tenant_id", "id", "keys_failures")[:BATCH])
+        live = live_jobs(FETCH_KEYS, "issuer_id", [str(issuer_id) for _, issuer_id, _ in found])
+        missing = [each for each in found if str(each[1]) not in live]
+        for tenant_id, issuer_id, failures in missing:
+            enqueue(
+                FETCH_KEYS,
+                tenant_id=tenant_id,
+                queue=ISSUER_QUEUE,
+                priority=-1 if failures else 0,
+                issuer_id=str(issuer_id),
+            )
     return len(missing)
+
+
+def _may_wait(row: TrustedIssuer, *, now: datetime) -> bool:
+    """Return True if the keys were fetched within the last minute, or could not be and are not due yet."""
+    if row.keys_failures and row.keys_due_at is not None:
+        return row.keys_due_at > now
+    return row.keys_tried_at is not None and row.keys_tried_at > now - INTERVAL
+
+
+def _pause(failures: int) -> timedelta:
+    """Return the time from a failed fetch to the next one."""
+    return min(INTERVAL * 2 ** min(failures - 1, 10), LONGEST_PAUSE)
 
 
 def _fetched(spec: Mapping[str, Any], source: str) -> dict[str, Any]:
@@ -106,7 +144,12 @@ def _fetched(spec: Mapping[str, Any], source: str) -> dict[str, Any]:
     keys = _json(address).get("keys")
     if not isinstance(keys, list) or not all(isinstance(key, dict) for key in keys):
         raise UnusableKeys(f"{address} is not a key set (JWKS).")
-    return {"keys": keys}
+    kept = [{name: key[name] for name in key if name in _KEPT and _is_short(key[name])} for key in keys[:MOST_KEYS]]
+    return {"keys": kept}
+
+
+def _is_short(value: Any) -> bool:
+    return (isinstance(value, str) and len(value) <= _LONGEST) or (isinstance(value, list) and len(value) <= 10)
 
 
 def _json(address: str) -> dict[str, Any]:

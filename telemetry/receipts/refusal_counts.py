@@ -85,6 +85,18 @@ class RefusalCounts:
             self._start_timer()
         return True
 
+    def count(self, tenant_id: uuid.UUID, reason_code: str, *, now: datetime | None = None) -> None:
+        """Count one refusal of a sender who is not known. It gets no receipt of its own, so nobody can write many."""
+        now = now or clock.now()
+        interval = now.replace(second=0, microsecond=0)
+        with self._lock:
+            if interval > self._interval or self._interval - interval > INTERVAL:
+                self._begin(interval)
+            count = self._counts.setdefault(Sender(tenant_id, None, None, reason_code), _Count())
+            count.unstored += 1
+            count.first_at, count.last_at = count.first_at or now, now
+            self._start_timer()
+
     def store(self) -> None:
         """Insert the counts, one transaction per tenant. What cannot be stored now is kept for the next time."""
         with self._storing:

@@ -55,6 +55,11 @@ def is_beyond_rate(ctx: ActingContext, error: ThreadaError, *, reserves: bool = 
     return counts.is_beyond_rate(ctx, error.reason_code, reserves=reserves)
 
 
+def count_refusal(tenant_id: uuid.UUID, reason_code: str) -> None:
+    """Count a refusal in a tenant whose sender is not known. It gets no receipt of its own."""
+    counts.count(tenant_id, reason_code)
+
+
 def record_refusal(
     context: ActingContext | None, error: ThreadaError, *, method: str, path: str, subject: Subject | None = None
 ) -> None:

@@ -57,7 +57,10 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_accountlink": ("created_at", "created_by", "expires_at", "purpose", "user_id"),
     "tenancy_changeset": ("after", "before", "digest", "operation", "proposed_at", "proposed_by", "rule"),
     "tenancy_consolesession": ("key_sha256",),
-    "tenancy_credential": ("created_at", "expires_at", "hint", "issued_by", "scopes", "token_sha256", "user_id"),
+    "tenancy_credential": (
+        "created_at", "expires_at", "hint", "issued_by", "roles", "scopes", "subject_token_sha256", "token_sha256",
+        "trusted_issuer_version_id", "user_id",
+    ),
     "tenancy_enrolledfactor": ("created_at", "key_id", "kind", "secret", "user_id"),
     "tenancy_grantrecord": ("kind", "name", "source", "user_id"),
     "tenancy_identitylink": ("created_at", "provider_id", "subject", "user_id"),
@@ -67,7 +70,8 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_rolescoperecord": ("role", "scope"),
     "tenancy_tenant": ("created_at", "is_active", "slug"),
     "tenancy_trustedissuer": (
-        "created_at", "keys", "keys_fetched_at", "keys_problem", "keys_source", "keys_tried_at", "keys_tried_source",
+        "created_at", "keys", "keys_due_at", "keys_failures", "keys_fetched_at", "keys_problem", "keys_source",
+        "keys_tried_at", "keys_tried_source",
     ),
     "tenancy_user": ("created_at", "home_tenant_id", "is_superuser", "kind", "username"),
     "workitems_decisionstep": ("execution_id", "kind", "opened_at", "work_item_id"),

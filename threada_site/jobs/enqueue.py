@@ -31,6 +31,8 @@ REPLAY_QUEUE: Final = "replays"
 """Replays, which compute for minutes. They wait only for one another."""
 DELIVERY_QUEUE: Final = "deliveries"
 """Deliveries, which wait for receivers of telemetry."""
+ISSUER_QUEUE: Final = "issuers"
+"""Fetches of keys, which wait for issuers of tokens. They wait only for one another."""
 NOTICE_QUEUE: Final = "notices"
 """Notices, which wait for mail servers and chat services."""
 

@@ -10,6 +10,7 @@ from threada_site.jobs.enqueue import (
     EXECUTION_QUEUE,
     EXPORT_QUEUE,
     FIRST_QUEUE,
+    ISSUER_QUEUE,
     MAINTENANCE_QUEUE,
     NOTICE_QUEUE,
     REPLAY_QUEUE,
@@ -48,5 +49,6 @@ def all_pools(concurrency: int) -> tuple[WorkerPool, ...]:
         WorkerPool("exports", (EXPORT_QUEUE,), 1, "long"),
         WorkerPool("replays", (REPLAY_QUEUE,), 1, "long"),
         WorkerPool("deliveries", (DELIVERY_QUEUE,), 2, "long"),
+        WorkerPool("issuers", (ISSUER_QUEUE,), 2, "long"),
         WorkerPool("notices", (NOTICE_QUEUE,), 2, "long"),
     )

@@ -55,6 +55,8 @@ THREADA_QUOTAS = numbers(
         "exports": 500,
         "deliveries": 20,
         "running_replays": 20,
+        "trusted_issuers": 50,
+        "exchanged_tokens": 1_000,
         "stored_bytes": 100_000_000_000,
     },
 )
@@ -66,6 +68,8 @@ THREADA_QUOTA_ROWS = {
     "exports": "telemetry.selectors.kept_exports",
     "deliveries": "telemetry.selectors.kept_deliveries",
     "running_replays": "policies.selectors.running_replays",
+    "trusted_issuers": "threada_site.identity.trusted_issuers.selectors.trusted_issuers",
+    "exchanged_tokens": "threada_site.identity.trusted_issuers.selectors.live_exchanged_tokens",
 }
 THREADA_STORED_COLUMNS = {
     "workitems.WorkItem": "payload",

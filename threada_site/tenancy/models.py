@@ -363,9 +363,28 @@ class Credential(TenantRow):
         editable=False,
         help_text="Networks that requests came from, newest last.",
     )
+    roles = ArrayField(
+        models.CharField(max_length=63),
+        null=True,
+        editable=False,
+        help_text="Roles that a token which was exchanged acts with; empty: all that its principal has.",
+    )
+    trusted_issuer_version_id = models.UUIDField(
+        null=True, editable=False, help_text="Version by which another token was exchanged for this one."
+    )
+    subject_token_sha256 = models.BinaryField(
+        max_length=32, null=True, editable=False, help_text="SHA-256 of the token that was exchanged for this one."
+    )
 
     class Meta:
         constraints = tenant_constraints("credential")
+        indexes = [
+            models.Index(
+                fields=["tenant", "expires_at"],
+                name="credential_exchanged_idx",
+                condition=models.Q(trusted_issuer_version_id__isnull=False),
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.hint}…"

@@ -147,6 +147,11 @@ class Leases:
             now = self._now()
             return any(self._wait(bucket, now) > 0 for bucket in buckets)
 
+    def count(self, kind: str) -> None:
+        """Count a refusal of this kind, which the next lease stores."""
+        with self._lock:
+            self._refused[kind] += 1
+
     def clear(self) -> None:
         """Forget all leases."""
         with self._lock:

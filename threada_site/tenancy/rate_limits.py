@@ -29,6 +29,8 @@ CREDENTIAL: Final = "credential"
 ACCOUNT: Final = "account"
 TENANT: Final = "tenant"
 ADDRESS: Final = "address"
+AUTHENTICATION: Final = "authentication:"
+"""Prefix of the kinds by which failed authentications are counted, before the reason code."""
 _KINDS: Final = {
     CREDENTIAL: "this credential",
     ACCOUNT: "this account",
@@ -94,7 +96,7 @@ def headers_of(admission: Admission) -> dict[str, str]:
 
 
 def refusal_metrics() -> Iterator[Metric]:
-    """Yield the number of refused requests by kind of limit."""
+    """Yield the number of requests refused by kind of limit, and of failed authentications by reason code."""
     counted = dict(RateRefusals.objects.values_list("kind", "requests"))
     for kind in _KINDS:
         yield Metric(
@@ -103,6 +105,14 @@ def refusal_metrics() -> Iterator[Metric]:
             counted.get(kind, 0),
             (("limit", kind),),
         )
+    for kind, requests in sorted(counted.items()):
+        if kind.startswith(AUTHENTICATION):
+            yield Metric(
+                "threada_authentication_refusals",
+                "Requests whose credential was refused since the last crash of the database.",
+                requests,
+                (("reason", kind.removeprefix(AUTHENTICATION)),),
+            )
 
 
 def _bucket(kind: str, name: str) -> list[Bucket]:

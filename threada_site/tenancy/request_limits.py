@@ -29,6 +29,7 @@ from threada_site.kernel.source import source_of
 from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.rate_leases import Admission, Bucket
 from threada_site.tenancy.rate_limits import (
+    AUTHENTICATION,
     buckets_of_address,
     buckets_of_credential,
     headers_of,
@@ -110,6 +111,7 @@ def settle(request: Any, refusal: ThreadaError | None) -> ThreadaError | None:
     if refusal is not None and refusal.status == 401:
         _known.drop(digest)
         _failed.put(digest, True)
+        leases.count(AUTHENTICATION + refusal.reason_code)
         admission = leases.take(_address_buckets(request.META))
         return refusal_of(admission) if admission is not None and _is_refused(admission) else refusal
     ctx = getattr(request, "acting_context", None)

@@ -45,6 +45,8 @@ class TrustedIssuer(VersionedDocument):
     keys_problem = models.CharField(max_length=500, blank=True, editable=False)
     keys_tried_source = models.CharField(max_length=600, blank=True, editable=False)
     keys_tried_at = models.DateTimeField(null=True, editable=False)
+    keys_failures = models.PositiveSmallIntegerField(default=0, editable=False, help_text="Since the last success.")
+    keys_due_at = models.DateTimeField(null=True, editable=False, help_text="Time of the next fetch.")
     keys_wanted_at = models.DateTimeField(null=True, editable=False, help_text="A token named a key that is not known.")
 
     class Meta:

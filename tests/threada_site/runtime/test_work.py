@@ -35,7 +35,7 @@ def eventually(what: str, expected: object, *, timeout_s: float = 30) -> None:
 
 def test_one_connection_listens_for_all_pools() -> None:
     with running_worker():
-        eventually("FROM procrastinate_workers", 9)
+        eventually("FROM procrastinate_workers", 10)
         eventually(LISTENING, 1)
 
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from threada_site.identity.trusted_issuers.document import ALGORITHMS, VARIABLES
 from threada_site.kernel import errors
+from threada_site.kernel.cel import MAX_COST
 from threada_site.kernel.cel.expression import BoundFacts, ExpressionError, compile_expression
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.ids import is_slug
@@ -20,6 +21,9 @@ LEEWAY: Final = timedelta(seconds=30)
 MOST_AUDIENCES: Final = 20
 MOST_OF_CLAIM: Final = 500
 _LAST_SECOND: Final = 32_503_680_000  # the year 3000
+_TYPES: Final = frozenset({"jwt", "at+jwt", "jose"})
+"""Values of `typ` of tokens that authenticate, in lower case. Others are for another purpose, as a logout token is."""
+_NOT_UNDERSTOOD: Final = ("crit", "b64", "enc", "zip")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +58,9 @@ def read_token(text: str, *, now: datetime) -> UnverifiedToken:
     algorithm, key_id = header.get("alg"), header.get("kid")
     if algorithm not in ALGORITHMS:
         raise errors.WorkloadAlgorithmRefused
-    if "crit" in header or "b64" in header:
-        raise errors.WorkloadTokenMalformed("The header has crit or b64, which this instance does not understand.")
+    _check_header(header)
+    if "cnf" in claims:
+        raise errors.WorkloadTokenMalformed("It is bound to a key (cnf), and its possession is not proved here.")
     audience = claims.get("aud")
     audiences = audience if isinstance(audience, list) else [audience]
     named = {"kid": key_id, "iss": claims.get("iss"), "sub": claims.get("sub")}
@@ -82,6 +87,18 @@ def read_token(text: str, *, now: datetime) -> UnverifiedToken:
     )
 
 
+def _check_header(header: Mapping[str, Any]) -> None:
+    """Raise `WorkloadTokenMalformed` for what must be understood and is not, and for tokens of another purpose."""
+    refused = [name for name in _NOT_UNDERSTOOD if name in header]
+    if refused:
+        raise errors.WorkloadTokenMalformed(f"The header has {refused[0]}, which this instance does not understand.")
+    kind = header.get("typ", "JWT")
+    if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
+        raise errors.WorkloadTokenMalformed("The header has another typ than JWT or at+jwt.")
+    if "cty" in header:
+        raise errors.WorkloadTokenMalformed("It contains another token (cty).")
+
+
 @dataclass(frozen=True, slots=True)
 class Mapped:
     """Principal, roles and scopes of a verified token. `roles` is None if the token does not narrow them."""
@@ -93,34 +110,50 @@ class Mapped:
     create: Mapping[str, str] | None
 
 
+class NothingMappedError(Exception):
+    """No mapping applies to the claims, or one has no result. The message says which."""
+
+
 def map_claims(claims: Mapping[str, Any], mappings: Any, *, default_minutes: int) -> Mapped:
-    """Return the result of the only mapping that applies. Raise `WorkloadNotMapped` for none, several, or an error."""
+    """Return the result of the only mapping that applies.
+
+    Raise `NothingMappedError` if none applies or a condition has no result; `WorkloadNotMapped` if several apply, or
+    one that gives no principal. All conditions together cost no more than `MAX_COST`.
+    """
     facts = BoundFacts({"claims": dict(claims)}, variables=VARIABLES)
+    if sum(facts.cost_of(mapping["when"], VARIABLES) for mapping in mappings) > MAX_COST:
+        raise NothingMappedError("The conditions cost too much with the claims of this token.")
     try:
         applying = [
             mapping for mapping in mappings if compile_expression(mapping["when"], variables=VARIABLES).truth(facts)
         ]
-        if len(applying) != 1:
-            said = "No mapping applies" if not applying else f"{len(applying)} mappings apply"
-            raise errors.WorkloadNotMapped(f"{said} to the claims of this token. Exactly one must apply.")
-        (mapping,) = applying
-        principal = mapping.get("principal")
-        if principal is None:
-            principal = compile_expression(mapping["principal_from"], variables=VARIABLES).value(facts)
     except ExpressionError as error:
-        raise errors.WorkloadNotMapped(
-            f"A mapping has no result for the claims of this token: {error.message}"
-        ) from None
-    if not isinstance(principal, str) or not is_slug(principal):
-        raise errors.WorkloadNotMapped("The mapping does not give the name of a principal.")
+        raise NothingMappedError(f"A condition has no result: {error.message}") from None
+    if not applying:
+        raise NothingMappedError("No mapping applies.")
+    if len(applying) != 1:
+        raise errors.WorkloadNotMapped(f"{len(applying)} mappings apply to its claims. Exactly one must apply.")
+    (mapping,) = applying
     roles = mapping.get("roles")
     return Mapped(
-        principal=principal,
+        principal=_principal(mapping, facts),
         scopes=tuple(mapping["scopes"]),
         roles=None if roles is None else tuple(roles),
         lifetime=timedelta(minutes=int(mapping.get("lifetime_minutes", default_minutes))),
         create=mapping.get("create"),
     )
+
+
+def _principal(mapping: Mapping[str, Any], facts: BoundFacts) -> str:
+    principal = mapping.get("principal")
+    if principal is None:
+        try:
+            principal = compile_expression(mapping["principal_from"], variables=VARIABLES).value(facts)
+        except ExpressionError:
+            principal = None
+    if not isinstance(principal, str) or not is_slug(principal):
+        raise errors.WorkloadNotMapped("The mapping that applies does not give the name of a principal.")
+    return principal
 
 
 def _json(part: str) -> dict[str, Any]:

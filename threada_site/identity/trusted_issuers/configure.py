@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from telemetry.receipts.format import Entry
@@ -16,12 +15,15 @@ from threada_site.identity.owners import owner_named
 from threada_site.identity.roles import require_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
+from threada_site.identity.trusted_issuers.audiences import default_audience, is_audience_of
 from threada_site.identity.trusted_issuers.document import TrustedIssuerDocument, parse_trusted_issuer
-from threada_site.jobs.enqueue import DELIVERY_QUEUE, enqueue
+from threada_site.jobs.enqueue import ISSUER_QUEUE, enqueue
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import DocumentInvalid, FieldError
 from threada_site.tenancy.change_sets import operation
+from threada_site.tenancy.quotas.kinds import Quota
+from threada_site.tenancy.quotas.require import require_quota
 from threada_site.tenancy.trusted_issuer_models import FETCH_KEYS, TrustedIssuer, keys_source
 from threada_site.tenancy.upsert import Change, UpsertResult
 from threada_site.tenancy.versioned_documents import put_version, says_already
@@ -56,6 +58,8 @@ def upsert_trusted_issuer(
         after={slug: spec},
         ctx=ctx,
     )
+    if current is None:
+        require_quota(Quota.TRUSTED_ISSUERS, ctx=ctx)
     row = _with_pair(row, slug, str(spec["issuer"]), audience, ctx=ctx)
     put = put_version(row, spec, ctx=ctx)
     record(
@@ -72,7 +76,7 @@ def upsert_trusted_issuer(
         ctx=ctx,
     )
     if keys_source(spec) not in ("", row.keys_source):
-        enqueue(FETCH_KEYS, tenant_id=ctx.tenant_id, queue=DELIVERY_QUEUE, issuer_id=str(row.id))
+        enqueue(FETCH_KEYS, tenant_id=ctx.tenant_id, queue=ISSUER_QUEUE, issuer_id=str(row.id))
     return UpsertResult(row, put.change)
 
 
@@ -100,17 +104,8 @@ def withdraw_trusted_issuer(slug: str, *, ctx: ActingContext) -> None:
     record(Entry(kind="trusted_issuer.withdrawn", inputs={"trusted_issuer": slug}), ctx=ctx)
 
 
-def default_audience(tenant_slug: str) -> str:
-    """Return the audience of tokens for a tenant; empty without THREADA_PUBLIC_URL."""
-    base = settings.THREADA_PUBLIC_URL.rstrip("/")
-    return f"{base}/{tenant_slug}" if base else ""
-
-
 def _checked_audience(named: str, *, ctx: ActingContext) -> str:
-    """Return the audience. Only the tenant's own, those below it, and those that the operator lists are accepted.
-
-    Otherwise a tenant could register another company's issuer with an audience for which that company requests tokens.
-    """
+    """Return the audience, if the tenant may use it."""
     own = default_audience(ctx.tenant_slug)
     audience = named or own
     if not audience:
@@ -119,8 +114,7 @@ def _checked_audience(named: str, *, ctx: ActingContext) -> str:
             "THREADA_PUBLIC_URL.",
             errors=[FieldError("/spec/audience", "has no default without THREADA_PUBLIC_URL", "missing")],
         )
-    is_own = bool(own) and (audience == own or audience.startswith(f"{own}/"))
-    if not is_own and f"{ctx.tenant_slug}={audience}" not in settings.THREADA_WORKLOAD_AUDIENCES:
+    if not is_audience_of(ctx.tenant_slug, audience):
         raise DocumentInvalid(
             f"The audience must be {own or 'the public URL, / and the tenant'} or begin with it and /. The operator "
             "can allow others in THREADA_WORKLOAD_AUDIENCES.",

@@ -21,7 +21,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from threada_site.kernel.cel import MAX_COST, worst_cost
 from threada_site.kernel.cel.expression import ExpressionError, compile_expression
+from threada_site.kernel.cel.sizes import AnyValue
 from threada_site.kernel.context import Scope
 from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.kernel.documents.kind_schema import KindSchema
@@ -37,6 +39,8 @@ MAX_KEYS: Final = 50
 MAX_MINUTES: Final = 24 * 60
 DEFAULT_MINUTES: Final = 60
 _CONDITION_LENGTH: Final = 4096
+_ORDINARY_BYTES: Final = 4096
+"""Size of claims up to which the conditions of a document are known to be cheap enough."""
 _URL_ADVICE: Final = "Write an https address. http is accepted for 127.0.0.1, [::1] and localhost only."
 _URL_PATTERN: Final = r"^(https://|http://(127\.0\.0\.1|\[::1\]|localhost)(:[0-9]+)?(/|$))[!-~]*$"
 _ROLES: Final = {"type": "array", "items": SLUG, "maxItems": 50}
@@ -176,6 +180,7 @@ def parse_trusted_issuer(value: Any) -> TrustedIssuerDocument:
         place = pointer_to(pointer_to(base, "mappings"), index)
         if isinstance(mapping, Mapping) and errors.is_clean(place):
             _check_mapping(mapping, place, errors)
+    _check_costs(mappings, pointer_to(base, "mappings"), errors)
     errors.raise_any(value=value)
     return TrustedIssuerDocument(identifier, dict(spec))
 
@@ -203,6 +208,16 @@ def _check_mapping(mapping: Mapping[str, Any], place: str, errors: FieldErrors) 
         _check_expression(mapping["principal_from"], pointer_to(place, "principal_from"), errors)
         if "create" in mapping:
             errors.add(pointer_to(place, "create"), "Only a mapping with a fixed principal can create it.")
+
+
+def _check_costs(mappings: Any, place: str, errors: FieldErrors) -> None:
+    """Refuse conditions that together hold the process for too long with ordinary claims."""
+    if not errors.is_clean(place):
+        return
+    sizes = {"claims": AnyValue(_ORDINARY_BYTES)}
+    cost = sum(worst_cost(mapping["when"], variables=VARIABLES, sizes=sizes) for mapping in mappings)
+    if cost > MAX_COST:
+        errors.add(place, f"All conditions may cost {cost:,.0f} units; {MAX_COST:,} are allowed. Loop less.")
 
 
 def _check_expression(source: str, place: str, errors: FieldErrors, *, must_be_truth: bool = False) -> None:

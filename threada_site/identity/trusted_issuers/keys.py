@@ -17,9 +17,12 @@ from threada_site.kernel.tokens import MOST_OF_JWT
 
 MOST_KEYS: Final = 50
 MOST_OF_KID: Final = 200
-_LEAST_RSA_BITS: Final = 2048
+_RSA_BITS: Final = range(2048, 8192 + 1)
+_RSA_EXPONENTS: Final = range(65537, 2**32, 2)
+"""Larger keys and exponents make a verification slow; smaller exponents are not accepted by FIPS 186-5."""
 _KINDS: Final[dict[str, type[RSAKey | ECKey | OKPKey]]] = {"RSA": RSAKey, "EC": ECKey, "OKP": OKPKey}
 _PARAMETERS: Final = frozenset({"kty", "n", "e", "crv", "x", "y"})
+_KEPT: Final = _PARAMETERS | {"kid", "alg"}
 _FAMILIES: Final = {"RS": "RSA", "PS": "RSA", "ES": "EC", "Ed": "OKP"}
 _CURVES: Final = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 
@@ -34,8 +37,8 @@ class _Registry(jws.JWSRegistry):
 def public_keys(key_set: Any) -> dict[str, Mapping[str, Any]]:
     """Return the usable public keys of a key set (RFC 7517) by `kid`.
 
-    Left out are symmetric and private keys, short RSA keys, keys for encryption, keys without `kid`, and those whose
-    `kid` occurs twice.
+    Left out are symmetric and private keys, RSA keys of unusual size or exponent, keys that are not for verification,
+    keys without `kid`, and those whose `kid` occurs twice. Other members, as certificates, are dropped.
     """
     listed = key_set.get("keys") if isinstance(key_set, Mapping) else None
     found: dict[str, Mapping[str, Any]] = {}
@@ -45,7 +48,7 @@ def public_keys(key_set: Any) -> dict[str, Mapping[str, Any]]:
         if not isinstance(kid, str) or not 0 < len(kid) <= MOST_OF_KID or not is_usable(value):
             continue
         twice |= {kid} & found.keys()
-        found[kid] = value
+        found[kid] = {name: value[name] for name in value if name in _KEPT}
     return {kid: value for kid, value in found.items() if kid not in twice}
 
 
@@ -71,14 +74,17 @@ def _fits(key: Mapping[str, Any], algorithm: str) -> bool:
 def is_usable(value: Mapping[str, Any]) -> bool:
     """Return True for a public key for signatures that is long enough, on a known curve."""
     kind = _KINDS.get(str(value.get("kty")))
+    operations = value.get("key_ops", ["verify"])
     if kind is None or "d" in value or value.get("use", "sig") != "sig":
+        return False
+    if not isinstance(operations, list) or "verify" not in operations:
         return False
     try:
         key = kind.import_key(dict(value))
     except (JoseError, ValueError, TypeError, KeyError):
         return False
     if isinstance(key, RSAKey):
-        return key.public_key.key_size >= _LEAST_RSA_BITS
+        return key.public_key.key_size in _RSA_BITS and key.public_key.public_numbers().e in _RSA_EXPONENTS
     return value.get("crv") in ("P-256", "P-384", "P-521", "Ed25519")
 
 

@@ -6,6 +6,8 @@ import uuid
 
 from django.db.models import QuerySet
 
+from threada_site.kernel import clock
+from threada_site.tenancy.models import Credential
 from threada_site.tenancy.trusted_issuer_models import TrustedIssuer
 
 
@@ -18,3 +20,9 @@ def trusted_issuers(tenant_id: uuid.UUID) -> QuerySet[TrustedIssuer]:
 def trusted_issuer_by_slug(slug: str, *, tenant_id: uuid.UUID) -> TrustedIssuer | None:
     """Return the trusted issuer in force with this name."""
     return trusted_issuers(tenant_id).filter(slug=slug).first()
+
+
+def live_exchanged_tokens(tenant_id: uuid.UUID) -> QuerySet[Credential]:
+    """Return the credentials that tokens of trusted issuers were exchanged for, and that have not ended."""
+    rows = Credential.objects.filter(tenant_id=tenant_id, trusted_issuer_version_id__isnull=False)
+    return rows.filter(expires_at__gt=clock.now(), revoked_at=None)

@@ -449,12 +449,42 @@ class Migration(migrations.Migration):
                         help_text="Networks that requests came from, newest last.",
                     ),
                 ),
+                (
+                    "roles",
+                    ArrayField(
+                        base_field=models.CharField(max_length=63),
+                        editable=False,
+                        help_text="Roles that a token which was exchanged acts with; empty: all that its principal has.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "trusted_issuer_version_id",
+                    models.UUIDField(
+                        editable=False,
+                        help_text="Version by which another token was exchanged for this one.",
+                        null=True,
+                    ),
+                ),
+                (
+                    "subject_token_sha256",
+                    models.BinaryField(
+                        help_text="SHA-256 of the token that was exchanged for this one.", max_length=32, null=True
+                    ),
+                ),
             ],
             options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("trusted_issuer_version_id__isnull", False)),
+                        fields=["tenant", "expires_at"],
+                        name="credential_exchanged_idx",
+                    )
+                ],
                 "constraints": [
                     RowLevelSecurity(name="credential_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="credential_tenant_id_key"),
-                ]
+                ],
             },
         ),
         migrations.CreateModel(
@@ -911,6 +941,14 @@ class Migration(migrations.Migration):
                 ("keys_problem", models.CharField(blank=True, editable=False, max_length=500)),
                 ("keys_tried_source", models.CharField(blank=True, editable=False, max_length=600)),
                 ("keys_tried_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "keys_failures",
+                    models.PositiveSmallIntegerField(default=0, editable=False, help_text="Since the last success."),
+                ),
+                (
+                    "keys_due_at",
+                    models.DateTimeField(editable=False, help_text="Time of the next fetch.", null=True),
+                ),
                 (
                     "keys_wanted_at",
                     models.DateTimeField(editable=False, help_text="A token named a key that is not known.", null=True),

@@ -14,6 +14,8 @@ class Quota(StrEnum):
     EXPORTS = "exports"
     DELIVERIES = "deliveries"
     RUNNING_REPLAYS = "running_replays"
+    TRUSTED_ISSUERS = "trusted_issuers"
+    EXCHANGED_TOKENS = "exchanged_tokens"
     STORED_BYTES = "stored_bytes"
 
 
@@ -23,6 +25,8 @@ NAMES: Final = {
     Quota.EXPORTS: "exports",
     Quota.DELIVERIES: "deliveries",
     Quota.RUNNING_REPLAYS: "running replays",
+    Quota.TRUSTED_ISSUERS: "trusted issuers",
+    Quota.EXCHANGED_TOKENS: "live exchanged tokens",
     Quota.STORED_BYTES: "stored bytes",
 }
 ADVICE: Final = {
@@ -31,5 +35,7 @@ ADVICE: Final = {
     Quota.EXPORTS: "Cancel exports that nobody needs; others expire by themselves",
     Quota.DELIVERIES: "Remove a delivery",
     Quota.RUNNING_REPLAYS: "Wait for a replay to finish, or cancel one",
+    Quota.TRUSTED_ISSUERS: "Withdraw a trusted issuer that nobody needs",
+    Quota.EXCHANGED_TOKENS: "Use a token until it expires instead of exchanging another",
     Quota.STORED_BYTES: "Remove ended cases with a retention rule",
 }

@@ -48,7 +48,8 @@ $$;
 
 -- Looks a credential up by the SHA-256 of its token and sets its tenant as that of the transaction, and the work items
 -- that its principal sees. A tenant that is asked for must be that one. No row: no such token. `status` says what is wrong
--- otherwise. `is_known_network` is false if the credential was never used from the network, which may be NULL.
+-- otherwise. A token that another one was exchanged for ends with the version of the trusted issuer that named its
+-- principal. `is_known_network` is false if the credential was never used from the network, which may be NULL.
 CREATE OR REPLACE FUNCTION threada_enter(p_token_sha256 bytea, p_tenant text, p_network text)
 RETURNS TABLE (status text, credential_id uuid, user_id uuid, username text, kind text,
                tenant_id uuid, tenant_slug text, scopes jsonb, grants jsonb, issued_by uuid,
@@ -62,7 +63,7 @@ DECLARE
     sees text := '';
 BEGIN
     SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
-           c.issued_by, c.last_used_at, c.networks, u.is_active AND t.is_active AS active,
+           c.issued_by, c.last_used_at, c.networks, c.roles, c.trusted_issuer_version_id, u.is_active AND t.is_active AS active,
            EXISTS (SELECT 1 FROM tenancy_membership m
                     WHERE m.user_id = u.id AND m.tenant_id = t.id AND m.accepted_at IS NOT NULL) AS belongs
       INTO held
@@ -79,6 +80,10 @@ BEGIN
         state := 'expired';
     ELSIF NOT held.active OR NOT held.belongs THEN
         state := 'inactive';
+    ELSIF held.trusted_issuer_version_id IS NOT NULL AND (held.kind = 'human' OR NOT EXISTS (
+              SELECT FROM tenancy_trustedissuer i
+               WHERE i.tenant_id = held.tenant_id AND i.current_version_id = held.trusted_issuer_version_id)) THEN
+        state := 'revoked';
     ELSIF p_tenant IS NOT NULL AND p_tenant <> held.slug THEN
         state := 'tenant_mismatch';
     END IF;
@@ -91,7 +96,8 @@ BEGIN
           FROM (SELECT role_slug, model, object_id, codename,
                        CASE WHEN codename = 'workitems_read' AND model IN ('tenant', 'workflow') THEN visibility END
                            AS visibility
-                  FROM threada_grants(held.user_id, held.tenant_id)) g;
+                  FROM threada_grants(held.user_id, held.tenant_id)
+                 WHERE held.roles IS NULL OR role_slug = ANY (held.roles) OR model = 'people_group') g;
     END IF;
     PERFORM set_config('app.tenant', held.tenant_id::text, true), set_config('app.visibility', sees, true),
             set_config('app.principal', CASE WHEN sees = 'own' THEN held.user_id::text ELSE '' END, true);

@@ -13,7 +13,7 @@ from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver, receiver  # noqa: F401 - a fixture
 from tests.threada_site.identity.trusted_issuers.issuer import PUBLIC_URL, Issuer, mapping, spec
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.trusted_issuers import authenticate
+from threada_site.identity.trusted_issuers import verification
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.tenancy.models import Tenant, TrustedIssuer, User
@@ -24,7 +24,7 @@ def public_url(settings: Settings) -> Iterator[None]:
     settings.THREADA_PUBLIC_URL = PUBLIC_URL
     settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
     yield
-    authenticate._unknown_keys.clear()
+    verification._asked.clear()
 
 
 @pytest.fixture

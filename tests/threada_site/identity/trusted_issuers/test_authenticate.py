@@ -136,8 +136,8 @@ class TestRefused:
             ({"aud": "https://elsewhere.test"}, UNTRUSTED),
             ({"iss": "https://unknown.test"}, UNTRUSTED),
             ({"iss": "https://issuer.test/"}, UNTRUSTED),
-            ({"repository": "acme/other"}, "workload_not_mapped"),
-            ({"drop": ("repository",)}, "workload_not_mapped"),
+            ({"repository": "acme/other"}, UNTRUSTED),
+            ({"drop": ("repository",)}, UNTRUSTED),
             ({"drop": ("exp",)}, "workload_token_malformed"),
             ({"drop": ("iat",)}, "workload_token_malformed"),
             ({"drop": ("aud",)}, "workload_token_malformed"),
@@ -251,6 +251,7 @@ class TestRefused:
             me(offline.token(header={"kid": "unknown"})),
             me(offline.token(iss="https://unknown.test")),
             me(offline.token(aud=f"{PUBLIC_URL}/nobody")),
+            me(offline.token(repository="acme/other")),
         ]
         bodies = [{key: value for key, value in answer.json().items() if key != "correlation_id"} for answer in answers]
         assert all(body == bodies[0] for body in bodies)

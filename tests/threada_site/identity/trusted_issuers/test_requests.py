@@ -17,8 +17,11 @@ from tests.factories import acting_system
 from tests.threada_site.api.conftest import assert_problem
 from tests.threada_site.identity.trusted_issuers.conftest import trust
 from tests.threada_site.identity.trusted_issuers.issuer import PUBLIC_URL, Issuer
+from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.tenancy import request_limits
 from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.rate_limits import refusal_metrics
 from workitems.models import WorkItem
 
 
@@ -88,3 +91,17 @@ def test_code_of_trusted_issuers_is_not_loaded_without_one() -> None:
     said = f"import threada_site.wsgi, sys; print([m for m in ('authenticate', 'keys') if f'{package}.{{m}}' in sys.modules])"
     found = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
+
+
+def test_refused_tokens_are_counted_by_reason(
+    tenant: Tenant, deployer: User, offline: Issuer, settings: Settings
+) -> None:
+    settings.THREADA_RATE_LIMITS = {**settings.THREADA_RATE_LIMITS, "address": 10}
+    trust(tenant, offline)
+    request_limits.forget()
+    for number in range(40):
+        Api(offline.token(aud=f"https://elsewhere.test/{number}")).get("/me")
+    with platform_role():
+        found = {metric.labels[0][1]: metric.value for metric in refusal_metrics() if "authentication" in metric.name}
+    assert found.keys() == {"workload_token_untrusted"}
+    assert 0 < found["workload_token_untrusted"] <= 40  # some wait for the next lease
