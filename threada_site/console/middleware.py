@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -38,10 +39,14 @@ _TENANTLESS: Final = frozenset(
         "tenant_sign_in",
         "provider_sign_in",
         "provider_callback",
+        "provider_metadata",
     }
 )
 # Bytes of a form from somebody who has not signed in. Reading a large form takes the interpreter for long.
 _ANONYMOUS_FORM: Final = 64 * 1024
+# A SAML response with many groups, in a browser that started a sign-in. Nothing of the cookie is verified here.
+_SIGN_IN_FORM: Final = 512 * 1024
+_CALLBACK: Final = re.compile(r"/console/login/[^/]+/[^/]+/callback")
 # Views besides lists that read from a replica if there is one.
 _READ_FROM_REPLICA: Final = frozenset(
     {
@@ -107,10 +112,16 @@ class ConsoleMiddleware:
         refused = rate_limits.refused(request)
         if refused is not None:
             return refused
-        if not request.user.is_authenticated and body_size(request.META) > _ANONYMOUS_FORM:
+        if not request.user.is_authenticated and body_size(request.META) > _largest_form(request):
             return too_large(request)
         with timezone.override(zone_of(request)):
             return self._get_response(request)
+
+
+def _largest_form(request: HttpRequest) -> int:
+    """Return the largest form in bytes of somebody who has not signed in."""
+    names = (name.startswith(settings.THREADA_SIGN_IN_COOKIE) for name in request.COOKIES)
+    return _SIGN_IN_FORM if _CALLBACK.fullmatch(request.path) and any(names) else _ANONYMOUS_FORM
 
 
 def _rendered(response: Any) -> HttpResponse:

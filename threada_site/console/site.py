@@ -31,7 +31,7 @@ from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
 from threada_site.kernel.context import Scope
-from threada_site.sign_in.views import finish_sign_in, providers_page, start_sign_in
+from threada_site.sign_in.views import finish_sign_in, providers_page, service_provider_metadata, start_sign_in
 
 EMERGENCIES_SHOWN: Final = 5
 
@@ -64,6 +64,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("login/<str:tenant>/", self.tenant_sign_in, name="tenant_sign_in"),
             path("login/<str:tenant>/<str:provider>", self.provider_sign_in, name="provider_sign_in"),
             path("login/<str:tenant>/<str:provider>/callback", self.provider_callback, name="provider_callback"),
+            path("login/<str:tenant>/<str:provider>/metadata", self.provider_metadata, name="provider_metadata"),
             path("invitations/<str:token>/", self.invitation, name="invitation"),
             path("password-reset/", self.password_reset, name="password_reset"),
             path("password-reset/<str:token>/", self.password_reset_link, name="password_reset_link"),
@@ -166,6 +167,13 @@ class ConsoleSite(UnfoldAdminSite):
     def provider_callback(self, request: HttpRequest, tenant: str, provider: str) -> HttpResponse:
         """Handle the answer of an identity provider."""
         return finish_sign_in(request, tenant, provider, self.each_context(request))
+
+    # A SAML provider lets the browser post here from another site. The cookie of the sign-in protects it instead.
+    provider_callback.__dict__["csrf_exempt"] = True
+
+    def provider_metadata(self, request: HttpRequest, tenant: str, provider: str) -> HttpResponse:
+        """Show the metadata that a SAML provider reads."""
+        return service_provider_metadata(request, tenant, provider)
 
     def time_zone(self, request: HttpRequest) -> HttpResponse:
         """Show and handle the time zone form."""

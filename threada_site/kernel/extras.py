@@ -7,7 +7,13 @@ from typing import Final
 
 from threada_site.kernel.errors import OptionalPackageMissing
 
-_PACKAGES: Final = {"archives": "fsspec", "celery": "celery", "otlp": "opentelemetry", "parquet": "pyarrow"}
+_PACKAGES: Final = {
+    "archives": "fsspec",
+    "celery": "celery",
+    "otlp": "opentelemetry",
+    "parquet": "pyarrow",
+    "saml": "signxml",
+}
 
 
 def missing_extra(extra: str) -> str | None:

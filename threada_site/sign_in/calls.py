@@ -12,7 +12,7 @@ from django.conf import settings
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.secrets.access import require_confidential
-from integrations.transport import EgressPolicy, OutboundRequest, is_header_value, send
+from integrations.transport import EgressPolicy, OutboundAnswer, OutboundRequest, is_header_value, send
 from threada_site.kernel import errors
 from threada_site.sign_in.slots import ProviderSilent, seconds_left
 
@@ -46,10 +46,21 @@ def post_form(url: str, fields: Mapping[str, str], *, authorization: str = "") -
     return _call(OutboundRequest("POST", url, tuple(headers), urlencode(fields).encode()))
 
 
-def _call(request: OutboundRequest) -> tuple[int, dict[str, Any]]:
+def get_text(url: str, *, accept: str) -> str:
+    """Return the text in UTF-8 at `url`. Raise `IdentityProviderUnavailable`."""
+    answer = _send(OutboundRequest("GET", url, (("Accept", accept),)))
+    try:
+        if answer.status == 200:
+            return answer.body.decode()
+    except UnicodeDecodeError:
+        pass
+    raise errors.IdentityProviderUnavailable(f"There is no text at {url} (status {answer.status}). Try again later.")
+
+
+def _send(request: OutboundRequest) -> OutboundAnswer:
     try:
         require_confidential(request.url)
-        answer = send(
+        return send(
             request,
             egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
             timeout_s=max(_SHORTEST_S, min(TIMEOUT_S, seconds_left())),
@@ -59,6 +70,10 @@ def _call(request: OutboundRequest) -> tuple[int, dict[str, Any]]:
         log.warning("identity_provider_failed", reason_code=str(failure.failure), detail=failure.detail)
         is_silent = failure.failure in _SILENT
         raise (ProviderSilent if is_silent else errors.IdentityProviderUnavailable) from None
+
+
+def _call(request: OutboundRequest) -> tuple[int, dict[str, Any]]:
+    answer = _send(request)
     try:
         found = orjson.loads(answer.body)
     except orjson.JSONDecodeError:

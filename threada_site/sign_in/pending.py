@@ -43,8 +43,11 @@ class PendingSignIn:
 
     @classmethod
     def of_request(cls, request: HttpRequest) -> Self:
-        """Return the sign-in of this browser with the state of the request. Raise `SignInStateInvalid`."""
-        state = request.GET.get("state", "")
+        """Return the sign-in of this browser with the state of the request. Raise `SignInStateInvalid`.
+
+        A SAML provider sends the state back as `RelayState`, in a form.
+        """
+        state = request.POST.get("RelayState", "") if request.method == "POST" else request.GET.get("state", "")
         cookie = request.COOKIES.get(_cookie_name(state), "")
         try:
             found = cls(**signing.loads(cookie, salt=_SALT, max_age=LASTS_S))
@@ -60,9 +63,10 @@ class PendingSignIn:
         digest = hashlib.sha256(self.verifier.encode()).digest()
         return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
-    def store(self, request: HttpRequest, response: HttpResponse) -> None:
+    def store(self, request: HttpRequest, response: HttpResponse, *, answer_is_posted: bool = False) -> None:
         """Set the cookie. `Lax`, because the answer is a navigation from the provider's site.
 
+        If that site posts a form instead, browsers send only cookies with `None`, which they accept over https alone.
         A browser with too many open sign-ins loses the earlier ones.
         """
         known = [
@@ -78,7 +82,7 @@ class PendingSignIn:
             path="/",
             secure=settings.SESSION_COOKIE_SECURE,
             httponly=True,
-            samesite="Lax",
+            samesite="None" if answer_is_posted and settings.SESSION_COOKIE_SECURE else "Lax",
         )
 
     def forget(self, response: HttpResponse) -> None:

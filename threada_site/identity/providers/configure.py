@@ -23,8 +23,8 @@ from threada_site.tenancy.versioned_documents import put_version, says_already
 def upsert_provider(slug: str, spec: dict[str, Any], *, ctx: ActingContext) -> UpsertResult[IdentityProvider]:
     """Add a version of the identity provider `slug`. Receipt `identity_provider.version_added`.
 
-    `spec` was parsed by `parse_provider`, and its secret checked. A version with another issuer, client or claim of
-    the subject suspends the links of the provider and ends the sessions that they opened. Raise `PermissionDenied`,
+    `spec` was parsed by `parse_provider`, and its secret checked. A version with another issuer, client, key or claim
+    of the subject suspends the links of the provider and ends the sessions that they opened. Raise `PermissionDenied`,
     `InvalidRequest` for an unknown role, `ConfirmationRequired` where a second steward must confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
@@ -53,7 +53,7 @@ def upsert_provider(slug: str, spec: dict[str, Any], *, ctx: ActingContext) -> U
         is_operators=ctx.is_system and ctx.entry_point is EntryPoint.COMMAND,
         proposed_by=proposer_of(ctx),
     )
-    changes_identity = last is not None and read_spec(last.spec).identity != wanted.identity
+    changes_identity = last is not None and not wanted.keeps_identity_of(read_spec(last.spec))
     suspended = _suspend(provider) if changes_identity else 0
     record(
         Entry(

@@ -12,6 +12,8 @@ spec:
   roles: {finance-team: [approver]}
   create_accounts: true
 ```
+
+With `protocol: saml`, `metadata` replaces `issuer` and everything about the client.
 """
 
 from __future__ import annotations
@@ -20,13 +22,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from threada_site.identity.providers.saml_metadata import is_address, read_metadata
+from threada_site.kernel.bounded_xml import MOST_BYTES
+from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.kernel.documents.kind_schema import KindSchema
 from threada_site.kernel.documents.structure import SLUG, Schema, closed_object
 from threada_site.kernel.json.pointers import pointer_to
 
 SCOPES: Final = ("openid", "email", "profile")
 CLAIMS: Final = {"subject": "sub", "email": "email", "name": "name", "groups": "groups"}
+SAML: Final = "saml"
+NAME_ID: Final = "NameID"
+"""Name of a SAML assertion's own subject, among the names of its attributes."""
+_OF_OIDC: Final = ("issuer", "client_id", "client_secret", "scopes")
+_OF_SAML: Final = ("metadata", "entity_id")
 _CLAIM: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
+_MOST_ADDRESS: Final = 1000
 _ADDRESS: Final = r"^https?://[^\s?#]+$"
 SCHEMA: Final = KindSchema(
     "IdentityProvider",
@@ -34,8 +45,8 @@ SCHEMA: Final = KindSchema(
         {
             "protocol": {
                 "enum": ["oidc", "saml"],
-                "description": "Protocol. This version signs in by oidc only.",
-                "errorMessage": "protocol is oidc.",
+                "description": "OpenID Connect or SAML 2.0. SAML needs the optional part `saml`.",
+                "errorMessage": "protocol is oidc or saml.",
             },
             "name": {"type": "string", "minLength": 1, "maxLength": 200, "description": "Label on the sign-in page."},
             "issuer": {
@@ -58,6 +69,20 @@ SCHEMA: Final = KindSchema(
                 "examples": [{"env": "CORP_OIDC_SECRET"}],
                 "errorMessage": "A secret is named, never written out: {stored: name}, {env: NAME} or {file: /path}.",
             },
+            "metadata": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": MOST_BYTES,
+                "description": "SAML metadata of the provider: its address, or the XML itself.",
+                "examples": ["https://id.example.com/saml/metadata"],
+            },
+            "entity_id": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 500,
+                "description": "Entity id of the SAML provider. Required if `metadata` is an address.",
+                "examples": ["https://id.example.com/saml"],
+            },
             "scopes": {
                 "type": "array",
                 "items": {"type": "string", "pattern": r"^[\x21\x23-\x5b\x5d-\x7e]{1,100}$"},
@@ -67,7 +92,11 @@ SCHEMA: Final = KindSchema(
             },
             "claims": closed_object(
                 {
-                    "subject": {**_CLAIM, "description": "Claim of the lasting id of a person.", "default": "sub"},
+                    "subject": {
+                        **_CLAIM,
+                        "description": "Claim of the lasting id of a person (SAML: `NameID`, or an attribute).",
+                        "default": "sub",
+                    },
                     "email": {**_CLAIM, "description": "Claim of the mail address.", "default": "email"},
                     "name": {**_CLAIM, "description": "Claim of the name that is shown.", "default": "name"},
                     "groups": {**_CLAIM, "description": "Claim of the list of groups.", "default": "groups"},
@@ -127,7 +156,7 @@ SCHEMA: Final = KindSchema(
                 "description": "Seconds since the person last authenticated at the provider (`auth_time`).",
             },
         },
-        required=("protocol", "name", "client_id"),
+        required=("protocol", "name"),
         description="An identity provider at which members of the tenant sign in.",
     ),
 )
@@ -135,7 +164,11 @@ SCHEMA: Final = KindSchema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProviderSpec:
-    """A parsed spec with its defaults."""
+    """A parsed spec with its defaults.
+
+    Of a SAML provider, `issuer` is the entity id. `keys` are the digests of its keys if the document contains them, and
+    `metadata` is the metadata or its address.
+    """
 
     protocol: str
     name: str
@@ -151,11 +184,22 @@ class ProviderSpec:
     acr_values: tuple[str, ...]
     second_factor_acr_values: tuple[str, ...]
     max_age: int | None
+    metadata: str = ""
+    keys: frozenset[str] = frozenset()
 
     @property
-    def identity(self) -> tuple[str, str, str]:
-        """Return what decides whom the provider's tokens name: issuer, client and claim of the subject."""
-        return self.issuer, self.client_id, self.claims["subject"]
+    def identity(self) -> tuple[str, ...]:
+        """Return what decides whom the provider names: issuer, client, address of metadata, claim of the subject."""
+        return self.issuer, self.client_id, self.metadata_address, self.claims["subject"]
+
+    @property
+    def metadata_address(self) -> str:
+        """Return the address of a SAML provider's metadata, or ""."""
+        return self.metadata if is_address(self.metadata) else ""
+
+    def keeps_identity_of(self, earlier: ProviderSpec) -> bool:
+        """Return True if nobody can name a person here who could not under the `earlier` spec."""
+        return self.protocol == earlier.protocol and self.identity == earlier.identity and self.keys <= earlier.keys
 
     @property
     def all_roles(self) -> frozenset[str]:
@@ -173,24 +217,53 @@ def parse_provider(value: Any) -> tuple[str | None, dict[str, Any]]:
     Raises `DocumentInvalid` with a `FieldError` for every error.
     """
     identifier, spec, base, errors = SCHEMA.parse(value)
-    if spec.get("protocol") == "saml":
-        errors.add(pointer_to(base, "protocol"), "SAML is not built yet. Use protocol: oidc.")
-    elif "issuer" not in spec:
-        errors.add(pointer_to(base, "issuer"), "Name the issuer.")
+    is_saml = spec.get("protocol") == SAML
+    for name in _OF_OIDC if is_saml else _OF_SAML:
+        if name in spec:
+            errors.add(pointer_to(base, name), f"{name} belongs to protocol: {'oidc' if is_saml else 'saml'}.")
+    if is_saml:
+        _check_metadata(spec, base, errors)
+    else:
+        for name in ("issuer", "client_id"):
+            if name not in spec:
+                errors.add(pointer_to(base, name), f"Name the {name}.")
     errors.raise_any(value=value)
     return identifier, dict(spec)
 
 
+def _check_metadata(spec: Mapping[str, Any], base: str, errors: FieldErrors) -> None:
+    metadata, place = spec.get("metadata"), pointer_to(base, "metadata")
+    if not isinstance(metadata, str):
+        errors.add(place, "Give the metadata of the provider: its address, or the XML itself.")
+    elif is_address(metadata):
+        if len(metadata) > _MOST_ADDRESS or not metadata.isprintable() or set(metadata) & set(" #"):
+            errors.add(place, "Write the address of the metadata as https://host/path, without fragment.")
+        if "entity_id" not in spec:
+            errors.add(pointer_to(base, "entity_id"), "Name the entity id that the metadata must have.")
+    else:
+        try:
+            found = read_metadata(metadata)
+        except ValueError as error:
+            errors.add(place, f"The metadata cannot be used: {error}.")
+            return
+        if spec.get("entity_id", found.entity_id) != found.entity_id:
+            errors.add(pointer_to(base, "entity_id"), f"The metadata is that of {found.entity_id}.")
+
+
 def read_spec(spec: Mapping[str, Any]) -> ProviderSpec:
     """Return a stored spec with its defaults."""
+    is_saml = spec["protocol"] == SAML
+    metadata = spec.get("metadata", "")
+    inline = read_metadata(metadata) if metadata and not is_address(metadata) else None
+    defaults = {**CLAIMS, "subject": NAME_ID} if is_saml else CLAIMS
     return ProviderSpec(
         protocol=spec["protocol"],
         name=spec["name"],
-        issuer=spec["issuer"],
-        client_id=spec["client_id"],
+        issuer=inline.entity_id if inline else spec["entity_id"] if is_saml else spec["issuer"],
+        client_id=spec.get("client_id", ""),
         client_secret=spec.get("client_secret"),
         scopes=tuple(dict.fromkeys(("openid", *spec.get("scopes", SCOPES)))),
-        claims={**CLAIMS, **spec.get("claims", {})},
+        claims={**defaults, **spec.get("claims", {})},
         roles={group: tuple(roles) for group, roles in spec.get("roles", {}).items()},
         create_accounts=spec.get("create_accounts", False),
         enforce=spec.get("enforce", False),
@@ -198,4 +271,6 @@ def read_spec(spec: Mapping[str, Any]) -> ProviderSpec:
         acr_values=tuple(spec.get("acr_values", ())),
         second_factor_acr_values=tuple(spec.get("second_factor_acr_values", ())),
         max_age=spec.get("max_age"),
+        metadata=metadata,
+        keys=inline.key_digests if inline else frozenset(),
     )

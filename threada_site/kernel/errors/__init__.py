@@ -156,6 +156,26 @@ from threada_site.kernel.errors.retention import (
     RetentionNotShown,
     UnderLegalHold,
 )
+from threada_site.kernel.errors.saml import (
+    SamlAlgorithmRefused,
+    SamlAssertionEncrypted,
+    SamlAssertionExpired,
+    SamlAssertionNotYetValid,
+    SamlAssertionReplayed,
+    SamlAssertionUnsigned,
+    SamlAudienceMismatch,
+    SamlAuthenticationInsufficient,
+    SamlDestinationMismatch,
+    SamlMarkupRefused,
+    SamlMetadataExpired,
+    SamlMetadataInvalid,
+    SamlRequestMismatch,
+    SamlResponseMalformed,
+    SamlSignatureInvalid,
+    SamlSubjectTransient,
+    SamlUnsolicited,
+    SamlWrappingRefused,
+)
 from threada_site.kernel.errors.sign_in import (
     IdentityLinkSuspended,
     IdentityNotLinked,

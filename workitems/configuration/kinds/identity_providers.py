@@ -9,10 +9,12 @@ from integrations.attempts.failures import TransportFailure
 from integrations.secrets.access import check_references, require_confidential
 from integrations.secrets.references import parse_reference
 from threada_site.identity.providers.configure import upsert_provider, withdraw_provider
-from threada_site.identity.providers.documents import SCHEMA, parse_provider
+from threada_site.identity.providers.documents import SAML, SCHEMA, parse_provider
+from threada_site.identity.providers.saml_metadata import metadata_source
 from threada_site.identity.selectors import identity_provider, identity_providers
 from threada_site.kernel.context import ActingContext, EntryPoint
 from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidRequest
+from threada_site.kernel.extras import require_extra
 from threada_site.tenancy.models import IdentityProvider
 from threada_site.tenancy.upsert import UpsertResult
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, whole
@@ -26,10 +28,14 @@ def put_identity_provider(
     The operator's command may name any secret; others only those that the operator listed for the issuer. Raise
     `DocumentInvalid`, `SecretReferenceNotAllowed`, `SecretOriginRefused`, and the errors of `upsert_provider`.
     """
+    is_saml = spec["protocol"] == SAML
+    if is_saml:
+        require_extra("saml", use="`protocol: saml`")
+    name, address = ("metadata", metadata_source(spec["metadata"])) if is_saml else ("issuer", spec["issuer"])
     try:
-        require_confidential(spec["issuer"])
+        require_confidential(address)
     except TransportFailure as failure:
-        raise DocumentInvalid(errors=[FieldError(f"{pointer}/issuer", failure.detail, "not_confidential")]) from None
+        raise DocumentInvalid(errors=[FieldError(f"{pointer}/{name}", failure.detail, "not_confidential")]) from None
     if "client_secret" in spec:
         try:
             reference = parse_reference(spec["client_secret"])
