@@ -13,6 +13,7 @@ from django.conf import settings
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import MAIL_LINK
 from threada_site.identity.console_sessions.limits import expire_sessions
+from threada_site.identity.mail_address import TELL_PREVIOUS_ADDRESS
 from threada_site.identity.personal_notices import NOTIFY_PERSON
 from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import (
@@ -32,7 +33,7 @@ from workitems.executions import run_execution as run
 from workitems.executions.re_evaluate import re_evaluate_step
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.notices.account_mail import mail_link, send_personal_notice
+from workitems.notices.account_mail import mail_link, send_personal_notice, tell_previous_address
 from workitems.notices.addressing import SEND, address_notice
 from workitems.notices.enqueue import ADDRESS
 from workitems.notices.sending import send_message
@@ -165,6 +166,12 @@ def notify_person(tenant_id: str, person_id: str, kind: str, what: str, by: str)
 def mail_account_link(tenant_id: str, link_id: str) -> None:
     """Mail an invitation or a link to reset a password."""
     mail_link(uuid.UUID(link_id), ctx=job_context(tenant_of_job(tenant_id)))
+
+
+@task(TELL_PREVIOUS_ADDRESS, queue=NOTICE_QUEUE, attempts=8, pause_s=60)
+def tell_previous_address_of_change(tenant_id: str, link_id: str) -> None:
+    """Tell the previous mail address of a person that it was replaced."""
+    tell_previous_address(uuid.UUID(link_id), ctx=job_context(tenant_of_job(tenant_id)))
 
 
 @periodic("workitems.notices", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")

@@ -19,6 +19,7 @@ ACCOUNT_KINDS: Final = (
     "account.",
     "credential.",
     "delegation.",
+    "identity.link",
     "invitation.",
     "member.",
     "password_reset.",

@@ -67,9 +67,9 @@ class ResetForm(forms.Form):
 @require_http_methods(["GET", "HEAD", "POST"])
 def invitation_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> HttpResponse:
     """Show an invitation, and accept it."""
-    found = _open_link(token, LinkPurpose.INVITATION)
+    found = open_link(token, LinkPurpose.INVITATION)
     if found is None:
-        return _gone(request, frame)
+        return gone_page(request, frame)
     tenant, link, inviter = found
     has_account = needs_sign_in(link.user)
     is_signed_in = (
@@ -82,10 +82,10 @@ def invitation_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> 
     problems: list[str] = []
     if is_sent and (form is None or form.is_valid()):
         password = form.cleaned_data["new_password"] if form else ""
-        ctx = _context(request, tenant, link.user, is_session=has_account and is_signed_in)
-        outcome = _carry_out(request, ctx, lambda: accept_invitation(token, password=password, ctx=ctx))
+        ctx = context_of_link(request, tenant, link.user, is_session=has_account and is_signed_in)
+        outcome = carry_out_link(request, ctx, lambda: accept_invitation(token, password=password, ctx=ctx))
         if outcome is None:
-            response = _done(request, frame, f"You are now a member of {tenant.name}.", link.user)
+            response = done_page(request, frame, f"You are now a member of {tenant.name}.", link.user)
             remember_browser(request, response, link.user.username)
             return response
         problems = sentences(outcome)
@@ -106,20 +106,20 @@ def invitation_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> 
 @require_http_methods(["GET", "HEAD", "POST"])
 def new_password_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> HttpResponse:
     """Show the form of a reset link, and set the password."""
-    found = _open_link(token, LinkPurpose.RESET)
+    found = open_link(token, LinkPurpose.RESET)
     if found is None:
-        return _gone(request, frame)
+        return gone_page(request, frame)
     tenant, link, _ = found
     is_sent = request.method == "POST"
     form = NewPasswordForm(request.POST if is_sent else None, label_suffix="")
     problems: list[str] = []
     if is_sent and form.is_valid():
-        ctx = _context(request, tenant, link.user, is_session=False)
+        ctx = context_of_link(request, tenant, link.user, is_session=False)
         password = form.cleaned_data["new_password"]
-        outcome = _carry_out(request, ctx, lambda: reset_password(token, password, ctx=ctx))
+        outcome = carry_out_link(request, ctx, lambda: reset_password(token, password, ctx=ctx))
         if outcome is None:
             _record_elsewhere(request, link.user, tenant)
-            response = _done(request, frame, "Your password is set. All your sessions have ended.", link.user)
+            response = done_page(request, frame, "Your password is set. All your sessions have ended.", link.user)
             remember_browser(request, response, link.user.username)
             return response
         problems = sentences(outcome)
@@ -144,7 +144,7 @@ def reset_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
         account = form.cleaned_data["account"].strip()
         after_response(request, lambda: _mail_resets(request, account))
         message = "If this account has a confirmed mail address, a link to set a new password is on its way there."
-        return _done(request, frame, message, None, title="Reset password")
+        return done_page(request, frame, message, None, title="Reset password")
     has_mail = mail_is_set_up()
     context = {
         **frame,
@@ -159,7 +159,8 @@ def reset_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     return render(request, TEMPLATE, context, status=422 if is_sent else 200)
 
 
-def _open_link(token: str, purpose: LinkPurpose) -> tuple[LinkTenant, AccountLink, str] | None:
+def open_link(token: str, purpose: LinkPurpose) -> tuple[LinkTenant, AccountLink, str] | None:
+    """Return the tenant, the open link with this token and purpose, and who made it; None if there is none."""
     tenant = tenant_of_link(token)
     if tenant is None:
         return None
@@ -174,7 +175,7 @@ def _open_link(token: str, purpose: LinkPurpose) -> tuple[LinkTenant, AccountLin
     return tenant, link, str(inviter) if inviter else "the operator of the instance"
 
 
-def _context(request: HttpRequest, tenant: LinkTenant, person: User, *, is_session: bool) -> ActingContext:
+def context_of_link(request: HttpRequest, tenant: LinkTenant, person: User, *, is_session: bool) -> ActingContext:
     """Return the context of the person of a link: without any scope."""
     method = AuthenticationMethod.SESSION if is_session else AuthenticationMethod.LINK
     return ActingContext(
@@ -192,7 +193,7 @@ def _context(request: HttpRequest, tenant: LinkTenant, person: User, *, is_sessi
     )
 
 
-def _carry_out(request: HttpRequest, ctx: ActingContext, work: Any) -> ThreadaError | None:
+def carry_out_link(request: HttpRequest, ctx: ActingContext, work: Any) -> ThreadaError | None:
     """Run a service in a unit of work. Return its refusal, after the rollback and the receipt, or None."""
     outcome = result_or_refusal(work, inside=unit_of_work(ctx.tenant_id, actor=ctx), raises_failures=True)
     if isinstance(outcome, ThreadaError):
@@ -213,7 +214,7 @@ def _record_elsewhere(request: HttpRequest, person: User, done: LinkTenant) -> N
     """Write the receipt of a reset in the other tenants of the person."""
     for tenant in tenants_of_person(person):
         if tenant.tenant_id != done.tenant_id:
-            ctx = _context(request, LinkTenant(*tenant[:3]), person, is_session=False)
+            ctx = context_of_link(request, LinkTenant(*tenant[:3]), person, is_session=False)
             with unit_of_work(tenant.tenant_id):
                 record_reset(person, ctx=ctx)
 
@@ -227,14 +228,16 @@ def _system(request: HttpRequest, tenant: LinkTenant) -> ActingContext:
     )
 
 
-def _gone(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+def gone_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+    """Return the page of a link that is not valid."""
     message = "This link is not valid any more: it was used, withdrawn or has expired. Ask for another one."
     context = {**frame, "title": "Link not valid", "message": message, "is_done": True}
     return render(request, TEMPLATE, context, status=404)
 
 
-def _done(
+def done_page(
     request: HttpRequest, frame: dict[str, Any], message: str, person: User | None, *, title: str = "Done"
 ) -> HttpResponse:
+    """Return the page of a link that was used, with the way to the sign-in."""
     context = {**frame, "title": title, "message": message, "person": person, "is_done": True}
     return render(request, TEMPLATE, context)

@@ -34,6 +34,7 @@ _TENANTLESS: Final = frozenset(
         "jsi18n",
         CHOOSE_TENANT,
         "invitation",
+        "mail_address_link",
         "password_reset",
         "password_reset_link",
         "tenant_sign_in",

@@ -21,6 +21,7 @@ from threada_site.admin.usage import usage_page
 from threada_site.console.account_links import invitation_page, new_password_page, reset_page
 from threada_site.console.dashboard import dashboard
 from threada_site.console.leaving import leaving_page
+from threada_site.console.mail_address import confirm_address_page, mail_address_page
 from threada_site.console.notifications import notifications_page
 from threada_site.console.password import password_page
 from threada_site.console.public_id_urls import url_for_public_id
@@ -68,6 +69,8 @@ class ConsoleSite(UnfoldAdminSite):
             path("invitations/<str:token>/", self.invitation, name="invitation"),
             path("password-reset/", self.password_reset, name="password_reset"),
             path("password-reset/<str:token>/", self.password_reset_link, name="password_reset_link"),
+            path("mail-address/", self.admin_view(self.mail_address), name="mail_address"),
+            path("mail-address/<str:token>/", self.mail_address_link, name="mail_address_link"),
             path("leave/", self.admin_view(self.leave), name="leave"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("security-history/", self.admin_view(require_safe(self.security_history)), name="security_history"),
@@ -122,6 +125,16 @@ class ConsoleSite(UnfoldAdminSite):
         return sessions_page(request, self.each_context(request))
 
     sessions.__dict__[OWN_UNIT_OF_WORK] = True
+
+    def mail_address(self, request: HttpRequest) -> HttpResponse:
+        """Show and handle the form of the reader's mail address."""
+        return mail_address_page(request, self.each_context(request))
+
+    mail_address.__dict__[OWN_UNIT_OF_WORK] = True
+
+    def mail_address_link(self, request: HttpRequest, token: str) -> HttpResponse:
+        """Show and handle the public page that confirms a new mail address."""
+        return confirm_address_page(request, token, self.each_context(request))
 
     def leave(self, request: HttpRequest) -> HttpResponse:
         """Show and handle the form by which the reader leaves the tenant."""

@@ -30,6 +30,7 @@ def account_links(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": "Personal tokens", "link": reverse("admin:tenancy_personaltoken_changelist")},
         {"title": "Sessions", "link": reverse("admin:sessions")},
         {"title": "Security history", "link": reverse("admin:security_history")},
+        {"title": "Mail address", "link": reverse("admin:mail_address")},
         {"title": "Change password", "link": reverse("admin:password_change")},
         {"title": "Leave this tenant", "link": reverse("admin:leave")},
     ]

@@ -27,6 +27,12 @@ from threada_site.tenancy.models import Membership, User
 MAIL_LINK: Final = "workitems.mail_account_link"
 """Name of the task that mails a link; its argument is `link_id`."""
 _TOKEN_BYTES: Final = 32
+_SENT: Final = {
+    LinkPurpose.INVITATION: "invitation.sent",
+    LinkPurpose.RESET: "password_reset.sent",
+    LinkPurpose.ADDRESS: "principal.address_link_sent",
+}
+"""Purpose of a link → kind of the receipt with which its token is made."""
 _REASONS: Final = {LinkPurpose.INVITATION: DependenceReason.INVITED, LinkPurpose.RESET: DependenceReason.RESET}
 
 
@@ -161,8 +167,7 @@ def _new_token(link: AccountLink, *, is_mailed: bool, ctx: ActingContext) -> str
     token = secrets.token_urlsafe(_TOKEN_BYTES)
     link.token_sha256, link.is_mailed = tokens.digest(token), is_mailed
     link.save(update_fields=["token_sha256", "is_mailed"])
-    kind = "invitation.sent" if link.purpose == LinkPurpose.INVITATION else "password_reset.sent"
-    record(_entry(kind, link, delivery="mail" if is_mailed else "shown"), ctx=ctx)
+    record(_entry(_SENT[LinkPurpose(link.purpose)], link, delivery="mail" if is_mailed else "shown"), ctx=ctx)
     return token
 
 

@@ -51,14 +51,17 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     names = {str(principal), principal.username, principal.display_name} - {""}
     end_membership(principal, reason=DepartureReason.ERASED, ctx=ctx)
     links = AccountLink.objects.filter(tenant_id=ctx.tenant_id, user=principal)
-    addresses = {principal.email, *links.values_list("address", flat=True)} - {""}
+    addresses = {
+        principal.email,
+        *(address for pair in links.values_list("address", "previous_address") for address in pair),
+    } - {""}
     _forget_in_change_sets(principal, {*names, *addresses}, ctx=ctx)
     edits = LogEntry.objects.filter(additional_data__tenant=str(ctx.tenant_id))
     about = Q(object_pk__in=[str(row) for row in rows], content_type__in=_types(Membership, Credential))
     for name in names:
         about |= Q(changes__owner__contains=[name])
     edits.filter(about).update(object_repr=principal.public_id, changes=None, serialized_data=None)
-    links.update(address="", mail_failure="")
+    links.update(address="", previous_address="", mail_failure="")
     if belongs_elsewhere(principal, tenant_id=ctx.tenant_id):
         return False
     with connection.cursor() as cursor:

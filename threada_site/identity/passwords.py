@@ -136,6 +136,8 @@ def reset_password(token: str, password: str, *, ctx: ActingContext) -> None:
     link = link_of_token(token, tenant_id=ctx.tenant_id, for_update=True)
     if link.purpose != LinkPurpose.RESET or link.user_id != ctx.principal_id:
         raise errors.NotFound("This link does not reset a password.")
+    if link.is_mailed and link.address != link.user.email:
+        raise errors.NotFound("This link was mailed to an address that is no longer yours. Ask for another one.")
     check_password_rules(link.user, password)
     link.user.set_password(password)
     link.user.save(update_fields=["password"])

@@ -21,6 +21,7 @@ type PersonalNotice = Literal[
     "membership_ended",
     "member_left",
     "steps_stuck",
+    "address_change_asked",
 ]
 
 

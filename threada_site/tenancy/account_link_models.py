@@ -14,13 +14,18 @@ from threada_site.tenancy.models import TenantRow, User
 
 
 class LinkPurpose(models.TextChoices):
-    """Purpose of a link: join the tenant, or set a new password."""
+    """Purpose of a link: join the tenant, set a new password, or confirm a new mail address."""
 
     INVITATION = "invitation", "invitation"
     RESET = "reset", "password reset"
+    ADDRESS = "address", "new mail address"
 
 
-LIFETIMES: Final = {LinkPurpose.INVITATION: timedelta(hours=72), LinkPurpose.RESET: timedelta(hours=1)}
+LIFETIMES: Final = {
+    LinkPurpose.INVITATION: timedelta(hours=72),
+    LinkPurpose.RESET: timedelta(hours=1),
+    LinkPurpose.ADDRESS: timedelta(hours=24),
+}
 
 
 class AccountLink(TenantRow):
@@ -33,6 +38,7 @@ class AccountLink(TenantRow):
     user = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
     purpose = models.CharField(max_length=10, choices=LinkPurpose)
     address = models.EmailField(blank=True, help_text="Mail address; empty: the link is shown to a steward.")
+    previous_address = models.EmailField(blank=True, help_text="Address that the person had before, to be told.")
     token_sha256 = models.BinaryField(max_length=32, null=True, unique=True, editable=False)
     is_mailed = models.BooleanField(default=False, editable=False)
     mail_failure = models.CharField(max_length=500, blank=True, editable=False)

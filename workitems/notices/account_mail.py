@@ -36,6 +36,7 @@ _SUBJECTS: Final = {
     "membership_ended": "Your membership has ended",
     "member_left": "A membership has ended",
     "steps_stuck": "Nobody can decide",
+    "address_change_asked": "A new mail address for your account",
 }
 _SENTENCES: Final = {
     "credential_issued": "{by} issued the token {what!r} in your name.",
@@ -46,9 +47,17 @@ _SENTENCES: Final = {
     "policy_emergency": "{by} publishes the policy {what} alone, in an emergency.",
     "membership_ended": "{what} Sessions, tokens and delegations of yours in this tenant have ended.",
     "member_left": "{what}",
+    "address_change_asked": "A new mail address was entered for your account. It is used once a link that was mailed "
+    "there is opened. If this was not you, change your password: somebody knows it.",
     "steps_stuck": "No member can complete {what} any more. Assign the required role, escalate the steps, or cancel "
     "their work items.",
 }
+_LINKS: Final = {
+    LinkPurpose.INVITATION: ("Invitation to {tenant}", "admin:invitation"),
+    LinkPurpose.RESET: ("Reset of your password", "admin:password_reset_link"),
+    LinkPurpose.ADDRESS: ("Confirm your new mail address", "admin:mail_address_link"),
+}
+"""Purpose of a link → subject of its mail, and name of its page."""
 _TOKENS: Final = ("Your tokens", "admin:tenancy_personaltoken_changelist")
 _DELEGATIONS: Final = ("Out of office", "admin:workitems_delegation_changelist")
 _PAGES: Final = {
@@ -58,6 +67,7 @@ _PAGES: Final = {
     "policy_emergency": ("Policies", "admin:policies_policy_changelist"),
     "membership_ended": ("Sign-in", "admin:index"),
     "member_left": ("Members", "admin:tenancy_membership_changelist"),
+    "address_change_asked": ("Change password", "admin:password_change"),
     "steps_stuck": ("Work items", "admin:workitems_workitem_changelist"),
 }
 """Kind of a notice → title and name of the page that it links to; others link to the person's tokens."""
@@ -86,6 +96,30 @@ def mail_link(link_id: uuid.UUID, *, ctx: ActingContext) -> None:
         note_mail_failure(link, failure.detail if failure else "")
     if failure is not None and not failure.is_final and not failure.is_ambiguous:
         raise failure
+
+
+def tell_previous_address(link_id: uuid.UUID, *, ctx: ActingContext) -> None:
+    """Tell the previous address of a person that it was replaced. Opens its own units of work.
+
+    Raise `SendFailure` if another attempt is useful. The address is not stored after that.
+    """
+    with unit_of_work(ctx.tenant_id):
+        links = AccountLink.objects.select_related("user").filter(tenant_id=ctx.tenant_id, id=link_id)
+        link = links.exclude(previous_address="").first()
+    if link is None or not mail_is_set_up():
+        return
+    context = {"name": link.user.username, "tenant": ctx.tenant_slug}
+    text = render_to_string("notices/previous_address.txt", context)
+    subject = f"[{ctx.tenant_slug}] Your mail address was changed"
+    mail = EmailMultiAlternatives(subject, text, settings.DEFAULT_FROM_EMAIL, [link.previous_address])
+    try:
+        send_mail(mail, before=lambda: None)
+    except SendFailure as said:
+        log.warning("previous_address_not_told", link=link.public_id, reason=said.failure, detail=said.detail)
+        if not said.is_final and not said.is_ambiguous:
+            raise
+    with unit_of_work(ctx.tenant_id):
+        AccountLink.objects.filter(tenant_id=ctx.tenant_id, id=link_id).update(previous_address="")
 
 
 def send_personal_notice(person_id: uuid.UUID, kind: str, *, what: str, by: str, ctx: ActingContext) -> None:
@@ -132,7 +166,7 @@ def send_personal_notice(person_id: uuid.UUID, kind: str, *, what: str, by: str,
 
 
 def _mail_of_link(link: AccountLink, token: str, *, zone: str, ctx: ActingContext) -> EmailMultiAlternatives:
-    is_invitation = link.purpose == LinkPurpose.INVITATION
+    subject, page = _LINKS[LinkPurpose(link.purpose)]
     tenant = Tenant.objects.get(id=ctx.tenant_id)
     inviter = User.objects.filter(id=link.created_by).first() if link.created_by else None
     context = {
@@ -140,10 +174,10 @@ def _mail_of_link(link: AccountLink, token: str, *, zone: str, ctx: ActingContex
         "username": link.user.username,
         "tenant": tenant.name,
         "inviter": inviter,
-        "is_invitation": is_invitation,
+        "purpose": link.purpose,
         "until": time_in_zone(link.expires_at, zone),
-        "url": console_link("admin:invitation" if is_invitation else "admin:password_reset_link", token),
+        "url": console_link(page, token),
     }
-    subject = f"Invitation to {tenant.name}" if is_invitation else "Reset of your password"
+    subject = subject.format(tenant=tenant.name)
     text = render_to_string("notices/account_link.txt", context)
     return EmailMultiAlternatives(f"[{tenant.slug}] {subject}", text, settings.DEFAULT_FROM_EMAIL, [link.address])

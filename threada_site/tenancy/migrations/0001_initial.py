@@ -500,13 +500,24 @@ class Migration(migrations.Migration):
                 (
                     "purpose",
                     models.CharField(
-                        choices=[("invitation", "invitation"), ("reset", "password reset")], max_length=10
+                        choices=[
+                            ("invitation", "invitation"),
+                            ("reset", "password reset"),
+                            ("address", "new mail address"),
+                        ],
+                        max_length=10,
                     ),
                 ),
                 (
                     "address",
                     models.EmailField(
                         blank=True, help_text="Mail address; empty: the link is shown to a steward.", max_length=254
+                    ),
+                ),
+                (
+                    "previous_address",
+                    models.EmailField(
+                        blank=True, help_text="Address that the person had before, to be told.", max_length=254
                     ),
                 ),
                 ("token_sha256", models.BinaryField(max_length=32, null=True, unique=True)),
