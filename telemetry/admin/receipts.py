@@ -57,6 +57,7 @@ class ReceiptAdmin(TenantAdmin):
         ListFilter("integration_id", "Integration", "text"),
         ListFilter("policy_version_id", "Policy version", "text"),
         ListFilter("work_item_id", "Work item", "text"),
+        ListFilter("principal_id", "Principal", "text"),
         *created_window(),
     )
     filterset = ReceiptListFilters

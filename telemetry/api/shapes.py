@@ -16,7 +16,16 @@ CREATE_EXPORT: Final = shape(
         "filters": {
             "type": "object",
             "properties": dict.fromkeys(
-                ("channel_id", "workflow_id", "status", "policy_version_id", "integration_id", "work_item_id", "kind"),
+                (
+                    "channel_id",
+                    "workflow_id",
+                    "status",
+                    "policy_version_id",
+                    "integration_id",
+                    "work_item_id",
+                    "principal_id",
+                    "kind",
+                ),
                 _FILTER,
             ),
             "additionalProperties": False,

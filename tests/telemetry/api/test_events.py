@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 
-from telemetry.models import Receipt, TelemetryExport
+from telemetry.models import AccountEvent, Receipt, TelemetryExport
 from tests.client import Api
 from tests.factories import make_token
 from tests.workitems.office import Office
@@ -49,6 +49,12 @@ def test_each_documented_filter(payment_and_item: tuple[Office, Any, Any, Api]) 
     assert kinds(policy_version_id=ids.public_id(ids.POLICY_VERSION, version)) == [
         row.kind for row in everything if row.policy_version_id == version
     ]
+    rita = office.people["rita"]
+    with unit_of_work(office.tenant.id):
+        about = set(AccountEvent.objects.filter(principal_id=rita.id).values_list("receipt_id", flat=True))
+    of_rita = [row.kind for row in everything if row.actor_id == rita.id or row.id in about]
+    assert {"member.added", "work_item.created"} <= set(of_rita)
+    assert kinds(principal_id=rita.public_id) == of_rita
     of_item = kinds(work_item_id=item.public_id)
     assert of_item == list(reversed(office.kinds(item)))
     assert kinds(work_item_id=item.public_id, integration_id="bank") == [
