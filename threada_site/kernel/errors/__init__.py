@@ -115,6 +115,17 @@ from threada_site.kernel.errors.exports import (
     OptionalPackageMissing,
 )
 from threada_site.kernel.errors.outcomes import OUTCOME_REASONS
+from threada_site.kernel.errors.passkeys import (
+    PasskeyChallengeExpired,
+    PasskeyChallengeInvalid,
+    PasskeyCloned,
+    PasskeyInvalid,
+    PasskeyOriginRefused,
+    PasskeyRegistered,
+    PasskeysUnavailable,
+    PasskeyUnknown,
+    PasskeyUserNotVerified,
+)
 from threada_site.kernel.errors.reason import Category, Reason
 from threada_site.kernel.errors.requests import (
     BadRequest,

@@ -1,0 +1,1 @@
+"""Passkeys (WebAuthn): ceremonies, verification, and the passkeys of a person."""
