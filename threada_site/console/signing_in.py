@@ -32,6 +32,10 @@ log = structlog.get_logger("threada.console")
 class SignInForm(AuthenticationForm):
     """Sign-in form for people who are members of a tenant. Services and agents use tokens."""
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].widget.attrs["autocomplete"] = "username webauthn"  # suggests passkeys too
+
     def confirm_login_allowed(self, user: Any) -> None:
         super().confirm_login_allowed(user)
         tenants = tenants_of_person(user)

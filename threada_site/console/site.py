@@ -23,6 +23,7 @@ from threada_site.console.dashboard import dashboard
 from threada_site.console.leaving import leaving_page
 from threada_site.console.mail_address import confirm_address_page, mail_address_page
 from threada_site.console.notifications import notifications_page
+from threada_site.console.passkeys.urls import passkey_urls
 from threada_site.console.password import password_page
 from threada_site.console.public_id_urls import url_for_public_id
 from threada_site.console.security_history import security_history_page
@@ -72,6 +73,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("mail-address/", self.admin_view(self.mail_address), name="mail_address"),
             path("mail-address/<str:token>/", self.mail_address_link, name="mail_address_link"),
             path("leave/", self.admin_view(self.leave), name="leave"),
+            *passkey_urls(self),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("security-history/", self.admin_view(require_safe(self.security_history)), name="security_history"),
             path(

@@ -66,6 +66,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_identitylink": ("created_at", "provider_id", "subject", "user_id"),
     "tenancy_identityprovider": ("created_at", "slug"),
     "tenancy_membership": ("added_by", "created_at", "user_id"),
+    "tenancy_passkey": ("credential_id", "data", "is_synced", "rp_id", "transports", "user_handle"),
     "tenancy_recoverycode": ("code_sha256", "created_at", "user_id"),
     "tenancy_rolescoperecord": ("role", "scope"),
     "tenancy_tenant": ("created_at", "is_active", "slug"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from threada_site.kernel import clock, ids
@@ -12,6 +13,7 @@ from threada_site.tenancy.models import User
 
 ENROLLED_KINDS: Final = (Factor.TOTP.value, Factor.PASSKEY.value)
 LABEL_LENGTH: Final = 100
+HOST_LENGTH: Final = 253
 
 
 class EnrolledFactor(models.Model):
@@ -48,6 +50,31 @@ class EnrolledFactor(models.Model):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.FACTOR, self.id)
+
+
+class Passkey(models.Model):
+    """What verifies a passkey; its person, name and times are those of `factor`.
+
+    `data` contains model, id and public key as the authenticator sent them (attested credential data). `user_handle`
+    names the account to the authenticator: random bytes, the same for all passkeys of a person. `sign_count` is that
+    of the last use, 0 for passkeys that do not count.
+    """
+
+    factor = models.OneToOneField(
+        EnrolledFactor, on_delete=models.CASCADE, primary_key=True, editable=False, related_name="passkey"
+    )
+    credential_id = models.BinaryField(unique=True, editable=False)
+    data = models.BinaryField(editable=False)
+    user_handle = models.BinaryField(max_length=64, editable=False)
+    rp_id = models.CharField(max_length=HOST_LENGTH, editable=False, help_text="Host that it is bound to.")
+    sign_count = models.BigIntegerField(default=0, editable=False)
+    transports = ArrayField(models.CharField(max_length=20), default=list, editable=False)
+    is_synced = models.BooleanField(
+        default=False, editable=False, help_text="A password manager may copy it to other devices of the person."
+    )
+
+    def __str__(self) -> str:
+        return str(self.factor)
 
 
 class RecoveryCode(models.Model):

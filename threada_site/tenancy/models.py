@@ -33,6 +33,7 @@ __all__ = [
     "IdentityProvider",
     "IdentityProviderVersion",
     "Instance",
+    "Passkey",
     "RateBucket",
     "RateRefusals",
     "RecoveryCode",
@@ -408,7 +409,7 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
-from threada_site.tenancy.factor_models import EnrolledFactor, RecoveryCode  # noqa: E402
+from threada_site.tenancy.factor_models import EnrolledFactor, Passkey, RecoveryCode  # noqa: E402
 from threada_site.tenancy.identity_provider_models import (  # noqa: E402
     IdentityLink,
     IdentityProvider,

@@ -192,6 +192,7 @@ from threada_site.kernel.errors.sign_in import (
     IdentityNotLinked,
     IdentityProviderBusy,
     IdentityProviderRefused,
+    IdentityProviderRequired,
     IdentityProviderUnavailable,
     IdentitySubjectUnmapped,
     IdentityTokenInvalid,

@@ -106,3 +106,10 @@ class LastFactorRequired(ValidationRefusal):
     status = 409
     title = "Your roles need a second factor, and this is the last one"
     advice = "Enrol another factor first."
+
+
+class IdentityProviderRequired(AuthorizationRefusal):
+    reason_code = "identity_provider_required"
+    status = 403
+    title = "Your tenants let you sign in at their identity provider only"
+    advice = "Sign in from the page of your tenant."

@@ -793,6 +793,39 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Passkey",
+            fields=[
+                (
+                    "factor",
+                    models.OneToOneField(
+                        editable=False,
+                        on_delete=CASCADE,
+                        primary_key=True,
+                        related_name="passkey",
+                        serialize=False,
+                        to="tenancy.enrolledfactor",
+                    ),
+                ),
+                ("credential_id", models.BinaryField(unique=True)),
+                ("data", models.BinaryField()),
+                ("user_handle", models.BinaryField(max_length=64)),
+                ("rp_id", models.CharField(editable=False, help_text="Host that it is bound to.", max_length=253)),
+                ("sign_count", models.BigIntegerField(default=0, editable=False)),
+                (
+                    "transports",
+                    ArrayField(base_field=models.CharField(max_length=20), default=list, editable=False),
+                ),
+                (
+                    "is_synced",
+                    models.BooleanField(
+                        default=False,
+                        editable=False,
+                        help_text="A password manager may copy it to other devices of the person.",
+                    ),
+                ),
+            ],
+        ),
+        migrations.CreateModel(
             name="RecoveryCode",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),

@@ -16,7 +16,7 @@ from typing import Any, Final
 from cryptography.exceptions import UnsupportedAlgorithm
 from fido2.cose import ES256, ES384, RS256, CoseKey, EdDSA
 from fido2.server import Fido2Server
-from fido2.utils import websafe_decode, websafe_encode
+from fido2.utils import websafe_decode
 from fido2.webauthn import (
     AttestedCredentialData,
     AuthenticationResponse,
