@@ -16,9 +16,9 @@ from threada_site.api.refusals import record_refusal
 from threada_site.console.passkeys.requests import answer_of, csrf_secret, json_answer, party_of, told_of
 from threada_site.console.policies import CONSOLE
 from threada_site.console.signing_in import origin_of, remember_browser
+from threada_site.identity.factors.passkeys.answers import credential_id_of
 from threada_site.identity.factors.passkeys.ceremonies import Ceremony, Purpose
 from threada_site.identity.factors.passkeys.use import account_of, prove, start_proof, start_sign_in
-from threada_site.identity.factors.passkeys.verification import credential_id_of
 from threada_site.identity.factors.second_step import PendingSecondStep, complete_second_step, open_session
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.sign_in.attempts import begin_attempt

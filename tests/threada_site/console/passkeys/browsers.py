@@ -27,7 +27,7 @@ class Browser(Client):
         self.get("/console/login/")
         return self.post("/console/login/", {"username": name, "password": password, "next": "/console/"})
 
-    def options(self, address: str) -> Any:
+    def ask(self, address: str) -> Any:
         """Return the answer to a request for options: `publicKey` and `ceremony`."""
         return self.post(f"{PASSKEYS}{address}").json()
 
@@ -36,13 +36,13 @@ class Browser(Client):
 
     def register(self, label: str = "Laptop", **wrong: Any) -> Any:
         """Register a passkey. Needs a session with a recent proof."""
-        asked = self.options("registration/")
+        asked = self.ask("registration/")
         answer = self.own.create(asked["publicKey"], **wrong)
         return self.send(PASSKEYS, asked["ceremony"], answer, action="register", name=label)
 
     def start(self, address: str = "sign-in/", **wrong: Any) -> dict[str, str]:
         """Return what the page sends after the passkey was used, without sending it."""
-        asked = self.options(f"{address}options/")
+        asked = self.ask(f"{address}options/")
         answer = self.own.get(asked["publicKey"], **wrong)
         return {"ceremony": asked["ceremony"], "credential": json.dumps(answer)}
 

@@ -82,9 +82,9 @@ def test_receipts_are_written_in_every_tenant_of_the_person(acme: Tenant, fay: U
 
 def test_nothing_is_changed_without_a_recent_proof(fay: User) -> None:
     browser = with_passkey(fay)
-    asked = browser.options("registration/")
+    asked = browser.ask("registration/")
     forget_proof(browser)
-    assert browser.options("registration/")["reason_code"] == "step_up_required"
+    assert browser.ask("registration/")["reason_code"] == "step_up_required"
     answer = browser.own.create(asked["publicKey"])
     late = browser.send(PASSKEYS, asked["ceremony"], answer, action="register", name="x")
     assert "step_up_required" in problem(late)
@@ -121,7 +121,7 @@ def test_an_id_is_registered_once_in_the_instance(fay: User, bob: User) -> None:
     browser = Browser()
     browser.open_session("bob")
     browser.confirm()
-    asked = browser.options("registration/")
+    asked = browser.ask("registration/")
     answer = browser.own.create(asked["publicKey"], credential=theirs.data, raw_id=theirs.credential_id)
     refused = browser.send(PASSKEYS, asked["ceremony"], answer, action="register", name="copy")
     assert "passkey_registered" in problem(refused)
@@ -130,7 +130,7 @@ def test_an_id_is_registered_once_in_the_instance(fay: User, bob: User) -> None:
 
 def test_a_registration_serves_once_in_its_session(fay: User, bob: User) -> None:
     browser = with_passkey(fay)
-    asked = browser.options("registration/")
+    asked = browser.ask("registration/")
     answer = browser.own.create(asked["publicKey"])
     other = with_passkey(bob)
     theft = other.send(PASSKEYS, asked["ceremony"], answer, action="register", name="theft")
@@ -164,7 +164,7 @@ def test_a_person_has_at_most_twenty(fay: User) -> None:
     browser = with_passkey(fay)
     for number in range(MOST_PASSKEYS - 1):
         assert browser.register(f"Key {number}").status_code == 302
-    assert browser.options("registration/")["reason_code"] == "conflict"
+    assert browser.ask("registration/")["reason_code"] == "conflict"
 
 
 def test_an_ip_address_has_no_passkeys(fay: User) -> None:
@@ -172,7 +172,7 @@ def test_an_ip_address_has_no_passkeys(fay: User) -> None:
     browser.defaults["HTTP_HOST"] = "127.0.0.1:8000"
     browser.open_session("fay")
     browser.confirm()
-    assert browser.options("registration/")["reason_code"] == "passkeys_unavailable"
+    assert browser.ask("registration/")["reason_code"] == "passkeys_unavailable"
     assert "Passkeys cannot be used at this address" in page(browser)
 
 

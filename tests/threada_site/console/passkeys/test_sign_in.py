@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 import pytest
-from django.core import signing
 from pytest_django import Settings
 
 from telemetry.models import Receipt
@@ -99,8 +99,8 @@ def test_a_challenge_expires_after_five_minutes(fay: User, monkeypatch: pytest.M
     browser = Browser(with_passkey(fay).own)
     browser.get("/console/login/")
     sent = browser.start()
-    now = signing.time.time()
-    monkeypatch.setattr(signing.time, "time", lambda: now + 301)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + 301)
     assert reason_of(browser.post(f"{PASSKEYS}sign-in/", sent)) == "passkey_challenge_expired"
 
 
@@ -110,7 +110,7 @@ def test_an_answer_to_another_ceremony_is_refused(fay: User) -> None:
     assert reason_of(inside.post(f"{PASSKEYS}sign-in/", stepped)) == "passkey_challenge_invalid"
     own_sign_in = inside.start()
     assert reason_of(inside.post(f"{PASSKEYS}step-up/", own_sign_in)) == "passkey_challenge_invalid"
-    asked = inside.options("registration/")
+    asked = inside.ask("registration/")
     registered = {"ceremony": asked["ceremony"], "credential": json.dumps(inside.own.create(asked["publicKey"]))}
     assert reason_of(inside.post(f"{PASSKEYS}sign-in/", registered)) == "passkey_challenge_invalid"
 
@@ -174,7 +174,7 @@ def test_sign_in_goes_on_to_pages_of_the_console_only(fay: User) -> None:
 )
 def test_answers_that_cannot_be_read_are_refused(fay: User, sent: str) -> None:
     browser = with_passkey(fay)
-    asked = browser.options("sign-in/options/")
+    asked = browser.ask("sign-in/options/")
     answer = browser.post(f"{PASSKEYS}sign-in/", {"ceremony": asked["ceremony"], "credential": sent})
     assert reason_of(answer) == "passkey_invalid"
 
@@ -184,7 +184,7 @@ def test_options_store_nothing(fay: User) -> None:
     browser.get("/console/login/")
     before = (SignInCounter.objects.count(), ConsoleSession.objects.count())
     for _ in range(5):
-        assert browser.options("sign-in/options/")["publicKey"]["rpId"] == "localhost"
+        assert browser.ask("sign-in/options/")["publicKey"]["rpId"] == "localhost"
     assert (SignInCounter.objects.count(), ConsoleSession.objects.count()) == before
 
 

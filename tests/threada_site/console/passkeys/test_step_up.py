@@ -74,4 +74,4 @@ def test_an_answer_serves_in_its_session_and_once(fay: User) -> None:
 def test_strangers_and_people_without_a_passkey_get_no_options(fay: User) -> None:
     stranger = Browser()
     assert stranger.post(f"{PASSKEYS}step-up/options/").status_code == 302
-    assert session_of(fay, None).options("step-up/options/")["reason_code"] == "passkey_unknown"
+    assert session_of(fay, None).ask("step-up/options/")["reason_code"] == "passkey_unknown"

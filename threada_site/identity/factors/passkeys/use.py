@@ -10,13 +10,13 @@ from typing import Any
 from django.db import transaction
 
 from threada_site.identity.factors.changes import record_cloned
+from threada_site.identity.factors.passkeys.answers import credential_id_of
 from threada_site.identity.factors.passkeys.ceremonies import Ceremony, Purpose
 from threada_site.identity.factors.passkeys.relying_party import RelyingParty
 from threada_site.identity.factors.passkeys.stored import as_stored, passkeys_of
 from threada_site.identity.factors.passkeys.verification import (
     Assertion,
     assertion_options,
-    credential_id_of,
     verify_assertion,
 )
 from threada_site.identity.sign_in.attempts import use_once

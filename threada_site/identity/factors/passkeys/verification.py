@@ -32,12 +32,17 @@ from fido2.webauthn import (
     UserVerificationRequirement,
 )
 
+from threada_site.identity.factors.passkeys.answers import (
+    MOST_ID_BYTES,
+    assertion_fields,
+    registration_fields,
+    transports_of,
+)
 from threada_site.identity.factors.passkeys.ceremonies import LIFETIME, Ceremony
 from threada_site.identity.factors.passkeys.relying_party import NAME
 from threada_site.kernel import errors
 
 ALGORITHMS: Final[tuple[int, ...]] = (ES256.ALGORITHM, EdDSA.ALGORITHM, ES384.ALGORITHM, RS256.ALGORITHM)
-MOST_ID_BYTES: Final = 1023
 MOST_KEY_BYTES: Final = 2048
 _FAULTS: Final = (
     ValueError, LookupError, TypeError, AttributeError, OverflowError, NotImplementedError, RecursionError,
@@ -119,14 +124,13 @@ def verify_registration(ceremony: Ceremony, answer: Mapping[str, Any]) -> NewPas
     Raise `PasskeyInvalid`, `PasskeyChallengeInvalid`, `PasskeyOriginRefused` and `PasskeyUserNotVerified`.
     """
     try:
-        given = RegistrationResponse.from_dict(answer)
+        given = RegistrationResponse.from_dict(registration_fields(answer))
         data = given.response.attestation_object.auth_data
         _check(ceremony, given.response.client_data, data, kind=CollectedClientData.TYPE.CREATE, must_verify=True)
         credential = data.credential_data
         if credential is None or given.raw_id != credential.credential_id:
             raise errors.PasskeyInvalid
         _server(ceremony).register_complete(_state(ceremony, must_verify=True), given)
-        transports = answer["response"].get("transports") or ()
         _check_key(credential)
     except _FAULTS:
         raise errors.PasskeyInvalid from None
@@ -134,20 +138,9 @@ def verify_registration(ceremony: Ceremony, answer: Mapping[str, Any]) -> NewPas
         credential_id=credential.credential_id,
         data=bytes(credential),
         sign_count=data.counter,
-        transports=tuple(sorted({one for one in transports if isinstance(one, str) and len(one) <= 20})[:8]),
+        transports=transports_of(answer),
         is_synced=data.is_backup_eligible(),
     )
-
-
-def credential_id_of(answer: Mapping[str, Any]) -> bytes:
-    """Return the id of the passkey that an answer names. Raise `PasskeyInvalid`."""
-    try:
-        found = websafe_decode(answer["rawId"])
-    except _FAULTS:
-        raise errors.PasskeyInvalid from None
-    if not 0 < len(found) <= MOST_ID_BYTES:
-        raise errors.PasskeyInvalid
-    return found
 
 
 def verify_assertion(
@@ -160,7 +153,7 @@ def verify_assertion(
     above the stored one.
     """
     try:
-        given = AuthenticationResponse.from_dict(answer)
+        given = AuthenticationResponse.from_dict(assertion_fields(answer))
         data, handle = given.response.authenticator_data, given.response.user_handle
         _check(ceremony, given.response.client_data, data, kind=CollectedClientData.TYPE.GET, must_verify=must_verify)
         state = _state(ceremony, must_verify=must_verify)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 import uuid
 from dataclasses import replace
 from datetime import timedelta
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 from django.core import signing
+from fido2 import cbor
 from fido2.cose import CoseKey
 from fido2.utils import websafe_encode
 from fido2.webauthn import AttestedCredentialData
@@ -192,8 +194,8 @@ def test_a_ceremony_serves_its_own_purpose_person_browser_and_address_only(purpo
 
 def test_a_ceremony_ends_after_five_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     text = sign_in().sealed()
-    now = signing.time.time()
-    monkeypatch.setattr(signing.time, "time", lambda: now + LIFETIME.total_seconds() + 1)
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + LIFETIME.total_seconds() + 1)
     with pytest.raises(errors.PasskeyChallengeExpired):
         Ceremony.opened(text, Purpose.SIGN_IN, PARTY, browser="csrf")
     assert timedelta(minutes=5) == LIFETIME
@@ -256,6 +258,27 @@ def test_registrations_of_any_bytes_are_refused_with_a_reason_code(data: bytes, 
     }  # fmt: skip
     with pytest.raises(errors.PasskeyInvalid):
         verify_registration(registration(), answer)
+
+
+@pytest.mark.parametrize("number", [5, 2**33, 2**62, True])
+def test_numbers_in_place_of_bytes_are_refused_before_they_take_memory(number: int) -> None:
+    inside = _ANSWER["response"]
+    for wrong in (
+        {**_ANSWER, "rawId": number, "id": number},
+        *({**_ANSWER, "response": {**inside, name: number}} for name in (*inside, "userHandle")),
+        {**_ANSWER, "response": {**inside, "clientDataJSON": _client(challenge=number)}},
+    ):
+        with pytest.raises(errors.PasskeyInvalid):
+            verify_assertion(_CEREMONY, wrong, _PASSKEY, must_verify=True, must_name_user=True)
+    for content in ({"fmt": "none", "attStmt": {}, "authData": number}, number, [number]):
+        response = {"attestationObject": websafe_encode(cbor.encode(content)), "clientDataJSON": _client()}
+        with pytest.raises(errors.PasskeyInvalid):
+            verify_registration(registration(), {**_ANSWER, "response": response})
+
+
+def _client(**more: Any) -> str:
+    data = {"type": "webauthn.create", "challenge": "AA", "origin": ORIGIN, **more}
+    return websafe_encode(json.dumps(data).encode())
 
 
 @pytest.mark.parametrize("nested", [b"\x81" * 20_000 + b"\x00", b"\xa1\x61a" * 20_000 + b"\x00"])
