@@ -41,6 +41,7 @@ _TITLES: Final = {
     "scope.withdrawn": "Object scope withdrawn",
     "member.added": "Membership begun",
     "identity.linked": "Account at an identity provider linked",
+    "identity.unlinked": "Account at an identity provider unlinked",
     "member.removed": "Membership ended",
     "delegation.created": "Delegation created",
     "delegation.consented": "Delegation consented to",

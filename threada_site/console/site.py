@@ -33,6 +33,8 @@ from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
 from threada_site.kernel.context import Scope
+from threada_site.sign_in.in_session import start_step_up
+from threada_site.sign_in.methods_page import methods_page
 from threada_site.sign_in.views import finish_sign_in, providers_page, service_provider_metadata, start_sign_in
 
 EMERGENCIES_SHOWN: Final = 5
@@ -74,6 +76,8 @@ class ConsoleSite(UnfoldAdminSite):
             path("mail-address/<str:token>/", self.mail_address_link, name="mail_address_link"),
             path("leave/", self.admin_view(self.leave), name="leave"),
             *passkey_urls(self),
+            path("step-up/provider", self.admin_view(self.provider_step_up), name="provider_step_up"),
+            path("sign-in-methods/", self.admin_view(self.sign_in_methods), name="sign_in_methods"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("security-history/", self.admin_view(require_safe(self.security_history)), name="security_history"),
             path(
@@ -189,6 +193,18 @@ class ConsoleSite(UnfoldAdminSite):
     def provider_metadata(self, request: HttpRequest, tenant: str, provider: str) -> HttpResponse:
         """Show the metadata that a SAML provider reads."""
         return service_provider_metadata(request, tenant, provider)
+
+    def provider_step_up(self, request: HttpRequest) -> HttpResponse:
+        """Redirect to the identity provider that opened the session, for a step-up."""
+        return start_step_up(request, self.each_context(request))
+
+    provider_step_up.__dict__[OWN_UNIT_OF_WORK] = True
+
+    def sign_in_methods(self, request: HttpRequest) -> HttpResponse:
+        """Show the reader's accounts at identity providers, and link or unlink them."""
+        return methods_page(request, self.each_context(request))
+
+    sign_in_methods.__dict__[OWN_UNIT_OF_WORK] = True
 
     def time_zone(self, request: HttpRequest) -> HttpResponse:
         """Show and handle the time zone form."""

@@ -28,6 +28,7 @@ def account_links(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": "Time zone", "link": reverse("admin:time_zone")},
         {"title": "Notifications", "link": reverse("admin:notifications")},
         {"title": "Personal tokens", "link": reverse("admin:tenancy_personaltoken_changelist")},
+        {"title": "Sign-in methods", "link": reverse("admin:sign_in_methods")},
         {"title": "Sessions", "link": reverse("admin:sessions")},
         {"title": "Security history", "link": reverse("admin:security_history")},
         {"title": "Mail address", "link": reverse("admin:mail_address")},

@@ -22,14 +22,16 @@ type PersonalNotice = Literal[
     "member_left",
     "steps_stuck",
     "address_change_asked",
+    "sign_in_linked",
+    "sign_in_unlinked",
 ]
 
 
 def notify_person(person_id: uuid.UUID, kind: PersonalNotice, what: str, *, ctx: ActingContext) -> None:
     """Notify a person in the transaction of the event, at each address of the person.
 
-    `what` is the label of the credential, the name of the role, the name of the delegator or delegate, or what happened
-    to a membership or to steps.
+    `what` is the label of the credential, the name of the role, delegator, delegate or identity provider, or what
+    happened to a membership or to steps.
     """
     enqueue(
         NOTIFY_PERSON,

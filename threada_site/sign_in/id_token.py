@@ -40,10 +40,13 @@ def verified_claims(
     nonce: str,
     access_token: str = "",
     max_age: int | None = None,
+    not_before: float | None = None,
     acr_values: tuple[str, ...] = (),
     now: float,
 ) -> dict[str, Any]:
     """Return the claims of an ID token. `keys` returns the provider's keys for a key id.
+
+    `max_age` and `not_before` limit the time of the authentication at the provider, `acr_values` its kind.
 
     Raise `IdentityTokenInvalid`, which names the check that failed; `IssuerMismatch` for another issuer.
     """
@@ -66,7 +69,9 @@ def verified_claims(
         raise _invalid("it has no subject")
     if "at_hash" in claims and access_token:
         _check_access_token(claims["at_hash"], access_token, header["alg"])
-    _check_authentication(claims, max_age, acr_values, now)
+    oldest = [now - max_age - LEEWAY_S] if max_age is not None else []
+    oldest += [not_before] if not_before is not None else []
+    _check_authentication(claims, max(oldest, default=None), acr_values, now)
     return dict(claims)
 
 
@@ -80,10 +85,12 @@ def _registry() -> _Registry:
     return _Registry(algorithms=ALGORITHMS, strict_check_header=False)
 
 
-def _check_authentication(claims: dict[str, Any], max_age: int | None, acr_values: tuple[str, ...], now: float) -> None:
-    if max_age is not None:
+def _check_authentication(
+    claims: dict[str, Any], oldest: float | None, acr_values: tuple[str, ...], now: float
+) -> None:
+    if oldest is not None:
         at = _number(claims, "auth_time")
-        if now - at > max_age + LEEWAY_S or at > now + LEEWAY_S:
+        if at < oldest or at > now + LEEWAY_S:
             raise _invalid("the authentication at the provider is too old")
     if acr_values and claims.get("acr") not in acr_values:
         raise _invalid("the authentication at the provider is not one of acr_values")
@@ -135,8 +142,7 @@ def _check_access_token(stated: Any, access_token: str, algorithm: str) -> None:
 
 def _number(claims: dict[str, Any], name: str) -> float:
     value = claims.get(name)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value <= _LAST_SECOND:  # NaN is neither
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= _LAST_SECOND:  # nor NaN
         raise _invalid(f"it has no usable {name}")
     return float(value)
 

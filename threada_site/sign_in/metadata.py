@@ -6,7 +6,7 @@ import threading
 import time
 import uuid
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from cachetools import TTLCache
 from joserfc.errors import JoseError
@@ -108,7 +108,7 @@ def _read(issuer: str, document: dict[str, Any]) -> Metadata:
             "The discovery document names another issuer than the identity provider's document here. Ask a tenant "
             "administrator to compare them."
         )
-    endpoints = {}
+    endpoints: dict[str, str] = {}
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
         address = document.get(name)
         if not _is_usable(address):
@@ -127,7 +127,7 @@ def _read(issuer: str, document: dict[str, Any]) -> Metadata:
     )
 
 
-def _is_usable(address: Any) -> bool:
+def _is_usable(address: Any) -> TypeGuard[str]:
     """Return True for an address to which codes, tokens and secrets may be sent. People are redirected there too."""
     if not isinstance(address, str) or len(address) > _LONGEST_ADDRESS:
         return False

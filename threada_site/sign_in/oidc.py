@@ -16,13 +16,15 @@ from threada_site.kernel import clock, errors
 from threada_site.sign_in.calls import get_json, post_form
 from threada_site.sign_in.id_token import verified_claims
 from threada_site.sign_in.metadata import Metadata, keys_of, metadata_of
-from threada_site.sign_in.pending import PendingSignIn
+from threada_site.sign_in.pending import PendingSignIn, Purpose
 from threada_site.tenancy.models import IdentityProviderVersion, Tenant
 
 _PROTOCOL_CLAIMS: Final = frozenset(
     {"iss", "sub", "aud", "azp", "exp", "iat", "nbf", "nonce", "auth_time", "acr", "amr"}
 )
 _MOST_CODE: Final = 4096
+STEP_UP_LEEWAY_S: Final = 30
+"""Seconds by which a clock of a provider may be behind, so that a fresh login counts as one."""
 
 
 def authorization_address(spec: ProviderSpec, pending: PendingSignIn, *, tenant_id: uuid.UUID) -> str:
@@ -38,10 +40,13 @@ def authorization_address(spec: ProviderSpec, pending: PendingSignIn, *, tenant_
         "code_challenge": pending.challenge,
         "code_challenge_method": "S256",
     }
-    if spec.max_age is not None:
-        query["max_age"] = str(spec.max_age)
-    if spec.acr_values:
-        query["acr_values"] = " ".join(spec.acr_values)
+    max_age = 0 if pending.purpose == Purpose.STEP_UP else spec.max_age
+    if max_age is not None:
+        query["max_age"] = str(max_age)
+    if pending.purpose != Purpose.SIGN_IN:
+        query["prompt"] = "login"
+    if acr_values := _acr_values(spec, pending):
+        query["acr_values"] = " ".join(acr_values)
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query, quote_via=quote)}"
 
 
@@ -76,7 +81,8 @@ def claims_of_answer(
         nonce=pending.nonce,
         access_token=access_token,
         max_age=spec.max_age,
-        acr_values=spec.acr_values,
+        not_before=pending.started - STEP_UP_LEEWAY_S if pending.purpose == Purpose.STEP_UP else None,
+        acr_values=_acr_values(spec, pending),
         now=clock.now().timestamp(),
     )
     if metadata.userinfo_endpoint and access_token and any(name not in claims for name in spec.claims.values()):
@@ -87,6 +93,13 @@ def claims_of_answer(
             )
         claims = {**{name: value for name, value in found.items() if name not in _PROTOCOL_CLAIMS}, **claims}
     return claims
+
+
+def _acr_values(spec: ProviderSpec, pending: PendingSignIn) -> tuple[str, ...]:
+    """Return the authentication contexts of which the answer must assert one. A step-up asks for a second factor."""
+    if pending.purpose == Purpose.STEP_UP:
+        return spec.acr_values or spec.second_factor_acr_values
+    return spec.acr_values
 
 
 def _check_sender(answer: Mapping[str, str], metadata: Metadata) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import re
 import secrets
 from dataclasses import asdict, dataclass
+from enum import StrEnum
 from typing import Final, Self
 
 from django.conf import settings
@@ -14,7 +15,7 @@ from django.core import signing
 from django.http import HttpRequest, HttpResponse
 from django.utils.crypto import constant_time_compare
 
-from threada_site.kernel import errors
+from threada_site.kernel import clock, errors
 
 LASTS_S: Final = 600
 MOST_AT_ONCE: Final = 5
@@ -24,9 +25,21 @@ _SALT: Final = "threada.sign_in"
 _OPEN: Final = re.compile(r"_[0-9a-f]{16}")
 
 
+class Purpose(StrEnum):
+    """What the answer of a provider does: open a session, or link an account or step up in the session that asked."""
+
+    SIGN_IN = "sign_in"
+    LINK = "link"
+    STEP_UP = "step_up"
+
+
 @dataclass(frozen=True, slots=True)
 class PendingSignIn:
-    """A sign-in between the redirect to the provider and the answer. `version` is the version of the provider."""
+    """A sign-in between the redirect to the provider and the answer.
+
+    `version` is the version of the provider, `session` the console session that asked (empty for `SIGN_IN`), `started`
+    the time of the redirect in seconds since 1970.
+    """
 
     state: str
     nonce: str
@@ -34,12 +47,18 @@ class PendingSignIn:
     version: str
     redirect_uri: str
     onward: str
+    purpose: str
+    session: str
+    started: int
 
     @classmethod
-    def start(cls, *, version: str, redirect_uri: str, onward: str) -> Self:
+    def start(
+        cls, *, version: str, redirect_uri: str, onward: str, purpose: Purpose = Purpose.SIGN_IN, session: str = ""
+    ) -> Self:
         """Return a new sign-in with state, nonce and PKCE verifier of 256 bits each."""
         state, nonce, verifier = (secrets.token_urlsafe(32) for _ in range(3))
-        return cls(state, nonce, verifier, version, redirect_uri, onward)
+        started = int(clock.now().timestamp())
+        return cls(state, nonce, verifier, version, redirect_uri, onward, purpose.value, session, started)
 
     @classmethod
     def of_request(cls, request: HttpRequest) -> Self:

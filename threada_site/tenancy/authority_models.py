@@ -17,6 +17,7 @@ class DependenceReason(models.TextChoices):
     RESET = "reset", "reset the password"
     ISSUED = "issued", "issued a credential"
     OWNED = "owned", "owned the agent or service"
+    LINKED = "linked", "made the identity provider that signs the person in"
 
 
 class AccountDependence(TenantRow):

@@ -56,7 +56,8 @@ class IdentityLink(TenantRow):
     """Account at an identity provider that signs a person in: by issuer and subject, never by mail address.
 
     A suspended link signs nobody in. It is suspended when the provider's issuer, client or claim of the subject
-    changes, until a steward confirms it. An ended one belonged to somebody who is no longer a member.
+    changes, until a steward confirms it. An ended one belonged to somebody who is no longer a member. An unlinked one
+    stays, so that the account there becomes no second person here; only its person links it again.
     """
 
     provider = models.ForeignKey(
@@ -69,6 +70,7 @@ class IdentityLink(TenantRow):
     last_used_at = models.DateTimeField(default=clock.now, editable=False)
     suspended_at = models.DateTimeField(null=True, editable=False)
     ended_at = models.DateTimeField(null=True, editable=False, help_text="Time at which the person's membership ended.")
+    unlinked_at = models.DateTimeField(null=True, editable=False, help_text="Time at which its person unlinked it.")
 
     class Meta:
         constraints = [

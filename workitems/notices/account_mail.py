@@ -32,6 +32,8 @@ _SUBJECTS: Final = {
     "delegation_received": "You are named as a delegate",
     "delegation_proposed": "A delegation asks for your consent",
     "delegation_confirmed": "Your delegation was confirmed by a second person",
+    "sign_in_linked": "An account at an identity provider signs you in",
+    "sign_in_unlinked": "An account at an identity provider does not sign you in any more",
     "policy_emergency": "Emergency publication of a policy",
     "membership_ended": "Your membership has ended",
     "member_left": "A membership has ended",
@@ -44,6 +46,8 @@ _SENTENCES: Final = {
     "delegation_received": "{by} named you as the delegate of {what}.",
     "delegation_proposed": "{by} proposed {what} as your delegate. Open Out of office to consent or to end it.",
     "delegation_confirmed": "{by} confirmed {what} as your delegate. You can end this under Out of office.",
+    "sign_in_linked": "{by} linked an account at {what}, which now signs in as you.",
+    "sign_in_unlinked": "{by} unlinked the account at {what}. It does not sign in as you any more.",
     "policy_emergency": "{by} publishes the policy {what} alone, in an emergency.",
     "membership_ended": "{what} Sessions, tokens and delegations of yours in this tenant have ended.",
     "member_left": "{what}",
@@ -60,7 +64,10 @@ _LINKS: Final = {
 """Purpose of a link → subject of its mail, and name of its page."""
 _TOKENS: Final = ("Your tokens", "admin:tenancy_personaltoken_changelist")
 _DELEGATIONS: Final = ("Out of office", "admin:workitems_delegation_changelist")
+_SIGN_IN: Final = ("Sign-in methods", "admin:sign_in_methods")
 _PAGES: Final = {
+    "sign_in_linked": _SIGN_IN,
+    "sign_in_unlinked": _SIGN_IN,
     "delegation_received": _DELEGATIONS,
     "delegation_proposed": _DELEGATIONS,
     "delegation_confirmed": _DELEGATIONS,

@@ -27,7 +27,7 @@ from tests.threada_site.sign_in.test_providers import document, steward
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.passwords import set_password
 from threada_site.identity.providers.configure import withdraw_provider
-from threada_site.sign_in import metadata, slots, views
+from threada_site.sign_in import answers, metadata, slots
 from threada_site.sign_in.pending import MOST_AT_ONCE
 from threada_site.tenancy.models import IdentityLink, Tenant, User
 
@@ -198,7 +198,7 @@ def test_a_provider_withdrawn_while_the_session_is_stored_opens_none(
     """The withdrawal ends stored sessions, and this one is stored a moment later."""
     put_provider(acme, provider)
     ann, eve = (steward(acme, name)[1] for name in ("ann", "eve"))
-    real = views.login
+    real = answers.open_session
 
     def login(*arguments: Any, **named: Any) -> None:
         real(*arguments, **named)
@@ -210,7 +210,7 @@ def test_a_provider_withdrawn_while_the_session_is_stored_opens_none(
             with unit_of_work(acme.id):
                 withdraw_provider("corp", ctx=acting_system(acme))
 
-    monkeypatch.setattr(views, "login", login)
+    monkeypatch.setattr(answers, "open_session", login)
     browser, answer = sign_in_at(provider)
     assert reason_of(answer) == "sign_in_state_invalid"
     assert browser.get("/console/").status_code == 302

@@ -32,6 +32,11 @@ def is_opened_by_provider(data: Any) -> bool:
     return LINK_KEY in data
 
 
+def session_link(data: Any) -> uuid.UUID | None:
+    """Return the link that opened the session; None for a session with a password."""
+    return uuid.UUID(data[LINK_KEY]) if is_opened_by_provider(data) else None
+
+
 def provider_tenant(data: Any) -> uuid.UUID | None:
     """Return the tenant of the identity provider that opened the session; None for a session with a password."""
     return uuid.UUID(data[_TENANT_KEY]) if is_opened_by_provider(data) else None

@@ -88,6 +88,8 @@ def sign_in_identity(
         if not spec.create_accounts:
             raise errors.IdentityNotLinked
         link = _create(identity, provider, version, ctx=ctx)
+    if link.unlinked_at is not None:
+        raise errors.IdentityNotLinked("You unlinked this account. Sign in another way and link it again.")
     person = link.user
     membership = Membership.objects.filter(tenant_id=ctx.tenant_id, user=person).first()
     is_member = membership is not None and membership.accepted_at is not None
@@ -103,7 +105,7 @@ def is_link_current(link_id: uuid.UUID, version: IdentityProviderVersion) -> boo
     """Return True if a link signs in by this version of its provider. Waits for a change of the provider to commit."""
     require_unit_of_work(version.tenant_id)
     provider = IdentityProvider.objects.select_for_update().get(tenant_id=version.tenant_id, id=version.provider_id)
-    links = IdentityLink.objects.filter(tenant_id=version.tenant_id, id=link_id, suspended_at=None)
+    links = IdentityLink.objects.filter(tenant_id=version.tenant_id, id=link_id, suspended_at=None, unlinked_at=None)
     return provider.current_version_id == version.id and links.exists()
 
 

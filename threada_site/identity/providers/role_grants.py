@@ -60,7 +60,9 @@ def grant_provider_role(person: User, role: str, provider: str, *, ctx: ActingCo
         .filter(tenant_id=ctx.tenant_id, slug=provider)
         .first()
     )
-    links = IdentityLink.objects.filter(tenant_id=ctx.tenant_id, provider=row, user=person, suspended_at=None)
+    links = IdentityLink.objects.filter(
+        tenant_id=ctx.tenant_id, provider=row, user=person, suspended_at=None, unlinked_at=None, ended_at=None
+    )
     is_mapped = (
         row is not None and row.current_version is not None and role in read_spec(row.current_version.spec).all_roles
     )
@@ -81,6 +83,14 @@ def withdraw_provider_role(person: User, role: str, provider: str, *, ctx: Actin
         Entry(kind="role.withdrawn", inputs={"principal": person.public_id, "role": role, "provider": provider}),
         ctx=ctx,
     )
+
+
+def withdraw_roles_of(provider: str, person: User, *, ctx: ActingContext) -> None:
+    """Withdraw all roles that a provider gave to a person. Receipts `role.withdrawn`."""
+    require_unit_of_work(ctx.tenant_id)
+    rows = GrantRecord.objects.filter(tenant_id=ctx.tenant_id, user=person, kind=GrantKind.ROLE, source=provider)
+    for role in sorted(rows.values_list("name", flat=True)):
+        withdraw_provider_role(person, role, provider, ctx=ctx)
 
 
 def _grant(person: User, role: str, provider: str, *, by: uuid.UUID | None = None, ctx: ActingContext) -> None:

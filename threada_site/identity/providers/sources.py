@@ -18,7 +18,9 @@ def check_not_from_provider(person: User, roles: Collection[str], *, ctx: Acting
         tenant_id=ctx.tenant_id, user=person, kind=GrantKind.ROLE, name__in=list(roles)
     ).exclude(source="")
     found = dict(given.values_list("name", "source"))
-    linked = IdentityProvider.objects.filter(tenant_id=ctx.tenant_id, links__user=person, current_version__isnull=False)
+    linked = IdentityProvider.objects.filter(
+        tenant_id=ctx.tenant_id, links__user=person, links__unlinked_at=None, current_version__isnull=False
+    )
     for provider in linked.select_related("current_version").distinct():
         assert provider.current_version is not None  # noqa: S101 - filtered above
         mapped = read_spec(provider.current_version.spec).all_roles

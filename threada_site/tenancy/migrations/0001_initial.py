@@ -565,6 +565,7 @@ class Migration(migrations.Migration):
                             ("reset", "reset the password"),
                             ("issued", "issued a credential"),
                             ("owned", "owned the agent or service"),
+                            ("linked", "made the identity provider that signs the person in"),
                         ],
                         max_length=8,
                     ),
@@ -942,6 +943,10 @@ class Migration(migrations.Migration):
                     models.DateTimeField(
                         editable=False, help_text="Time at which the person's membership ended.", null=True
                     ),
+                ),
+                (
+                    "unlinked_at",
+                    models.DateTimeField(editable=False, help_text="Time at which its person unlinked it.", null=True),
                 ),
                 ("tenant", models.ForeignKey(**TENANT)),
                 (
