@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("policies.api.urls")),
     path("", include("integrations.api.urls")),
     path("", include("telemetry.api.urls")),
+    path("", include("threada_site.scim.urls")),
 ]
 
 handler400 = "threada_site.api.handlers.bad_request"

@@ -32,13 +32,14 @@ def define_group(
 
     Open decisions use the new members immediately. Receipt `group.defined`, unless nothing changes. Raise
     `InvalidRequest` with a pointer `/members/<n>` for each name that is not a member of the tenant,
-    `ConfirmationRequired` where a second steward must confirm it.
+    `GroupFromProvisioning`, `ConfirmationRequired` where a second steward must confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     require_slug(slug, naming="group")
     wanted = _memberships(list(members), ctx=ctx)
     group = PeopleGroup.objects.select_for_update().filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    _check_by_hand(group)
     is_new, of_group = group is None, _members(group, ctx=ctx)
     current = {row.membership_id for row in of_group}
     label = (group.name if group else "") if name is None else name
@@ -75,13 +76,14 @@ def define_group(
 def remove_group(slug: str, *, ctx: ActingContext) -> None:
     """Remove a group. The caller checks that no policy uses it. Receipt `group.removed`.
 
-    Raise `ConfirmationRequired` where a second steward must confirm it.
+    Raise `GroupFromProvisioning`, `ConfirmationRequired` where a second steward must confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     group = PeopleGroup.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first()
     if group is None:
         raise errors.NotFound
+    _check_by_hand(group)
     people = (row.membership.user for row in _members(group, ctx=ctx))
     before = {slug: _described(group.name, people)}
     require_second_steward(
@@ -102,6 +104,12 @@ def _created(slug: str, *, ctx: ActingContext) -> PeopleGroup:
     """Return the group `slug` under a lock, also if another transaction creates it at the same time."""
     PeopleGroup.objects.bulk_create([PeopleGroup(tenant_id=ctx.tenant_id, slug=slug)], ignore_conflicts=True)
     return PeopleGroup.objects.select_for_update().get(tenant_id=ctx.tenant_id, slug=slug)
+
+
+def _check_by_hand(group: PeopleGroup | None) -> None:
+    """Raise `GroupFromProvisioning` if a provisioning client maintains the group."""
+    if group is not None and group.source:
+        raise errors.GroupFromProvisioning(f"A provisioning client maintains the group {group.slug}. Change it there.")
 
 
 def _rows(group: PeopleGroup, *, ctx: ActingContext) -> QuerySet[PeopleGroupMember]:

@@ -23,6 +23,8 @@ from threada_site.tenancy.models import (
     Membership,
     PeopleGroup,
     PersonalToken,
+    ProvisionedGroup,
+    ProvisionedPerson,
     Role,
     User,
 )
@@ -220,3 +222,13 @@ def identity_providers(tenant_id: uuid.UUID) -> QuerySet[IdentityProvider]:
 def identity_provider(slug: str, *, tenant_id: uuid.UUID) -> IdentityProvider | None:
     """Return the identity provider of the tenant with this slug, if it is in force."""
     return identity_providers(tenant_id).filter(slug=slug).first()
+
+
+def provisioned_people(tenant_id: uuid.UUID) -> QuerySet[ProvisionedPerson]:
+    """Return the people whom provisioning clients added and did not delete."""
+    return ProvisionedPerson.objects.filter(tenant_id=tenant_id, deleted_at=None)
+
+
+def provisioned_groups(tenant_id: uuid.UUID) -> QuerySet[ProvisionedGroup]:
+    """Return the groups that provisioning clients maintain."""
+    return ProvisionedGroup.objects.filter(tenant_id=tenant_id)

@@ -109,6 +109,7 @@ class Scope(StrEnum):
     ACTIONS_EXECUTE = "actions:execute"
     ACTIONS_FREEZE = "actions:freeze"
     TELEMETRY_READ = "telemetry:read"
+    IDENTITY_PROVISION = "identity:provision"
 
     @property
     def codename(self) -> str:

@@ -51,6 +51,7 @@ FACTOR: Final = "sf"
 IDENTITY_PROVIDER_VERSION: Final = "ipv"
 IDENTITY_LINK: Final = "il"
 TRUSTED_ISSUER_VERSION: Final = "tv"
+PROVISIONED_GROUP: Final = "pg"
 
 SLUG_PATTERN: Final = r"[a-z0-9][a-z0-9_-]{0,62}"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -57,6 +57,8 @@ THREADA_QUOTAS = numbers(
         "running_replays": 20,
         "trusted_issuers": 50,
         "exchanged_tokens": 1_000,
+        "provisioned_people": 50_000,
+        "provisioned_groups": 5_000,
         "stored_bytes": 100_000_000_000,
     },
 )
@@ -70,6 +72,8 @@ THREADA_QUOTA_ROWS = {
     "running_replays": "policies.selectors.running_replays",
     "trusted_issuers": "threada_site.identity.trusted_issuers.selectors.trusted_issuers",
     "exchanged_tokens": "threada_site.identity.trusted_issuers.selectors.live_exchanged_tokens",
+    "provisioned_people": "threada_site.identity.selectors.provisioned_people",
+    "provisioned_groups": "threada_site.identity.selectors.provisioned_groups",
 }
 THREADA_STORED_COLUMNS = {
     "workitems.WorkItem": "payload",

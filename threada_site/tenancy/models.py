@@ -34,6 +34,11 @@ __all__ = [
     "IdentityProviderVersion",
     "Instance",
     "Passkey",
+    "PeopleGroup",
+    "PeopleGroupMember",
+    "ProvisionedGroup",
+    "ProvisionedGroupMember",
+    "ProvisionedPerson",
     "RateBucket",
     "RateRefusals",
     "RecoveryCode",
@@ -240,45 +245,6 @@ class Role(TenantRow):
         return self.slug
 
 
-class PeopleGroup(TenantRow):
-    """Named set of members, used by approval rules. It gives no permissions."""
-
-    slug = SlugColumn()
-    name = models.CharField(max_length=200, blank=True)
-    created_at = models.DateTimeField(default=clock.now, editable=False)
-
-    class Meta:
-        verbose_name = "group"
-        constraints = [
-            *tenant_constraints("peoplegroup"),
-            models.UniqueConstraint(fields=["tenant", "slug"], name="peoplegroup_slug_once"),
-        ]
-
-    def __str__(self) -> str:
-        return self.slug
-
-
-class PeopleGroupMember(TenantRow):
-    """Member of a group. Deleted with the membership."""
-
-    group = models.ForeignKey(
-        PeopleGroup, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="memberships"
-    )
-    membership = models.ForeignKey(
-        Membership, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="group_memberships"
-    )
-
-    class Meta:
-        constraints = [
-            *tenant_constraints("peoplegroupmember", references=("group", "membership")),
-            models.UniqueConstraint(fields=["tenant", "group", "membership"], name="peoplegroupmember_once"),
-        ]
-        indexes = [models.Index(fields=["tenant", "membership"], name="peoplegroupmember_of")]
-
-    def __str__(self) -> str:
-        return f"{self.membership} in {self.group}"
-
-
 class FourEyesRule(TenantRow):
     """Four-eyes rule of a tenant, for example `policy_four_eyes`. Without a row, one person is enough.
 
@@ -354,6 +320,10 @@ class Credential(TenantRow):
     label = models.CharField(max_length=200, blank=True)
     scopes = models.JSONField(default=list)
     issued_by = models.UUIDField(null=True, editable=False, help_text="Principal; empty: the operator.")
+    awaits_confirmation = models.BooleanField(
+        default=False, editable=False, help_text="Not valid before a second steward confirms it."
+    )
+    confirmed_by = models.UUIDField(null=True, editable=False)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -409,6 +379,12 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
+from threada_site.tenancy.directory.group_models import PeopleGroup, PeopleGroupMember  # noqa: E402
+from threada_site.tenancy.directory.provisioning_models import (  # noqa: E402
+    ProvisionedGroup,
+    ProvisionedGroupMember,
+    ProvisionedPerson,
+)
 from threada_site.tenancy.factor_models import EnrolledFactor, Passkey, RecoveryCode  # noqa: E402
 from threada_site.tenancy.identity_provider_models import (  # noqa: E402
     IdentityLink,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from django.conf import settings
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.module_loading import import_string
 
 from telemetry.exports.request import cancel_export
@@ -32,7 +32,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus, DependenceReason
-from threada_site.tenancy.models import Credential, IdentityLink, Membership, Role, User
+from threada_site.tenancy.models import Credential, IdentityLink, Membership, ProvisionedPerson, Role, User
 
 
 def end_membership(principal: User, *, reason: DepartureReason, ctx: ActingContext) -> Departure:
@@ -48,6 +48,9 @@ def end_membership(principal: User, *, reason: DepartureReason, ctx: ActingConte
         keep_rule_of_two_stewards(principal, reason, ctx=ctx)
         _keep_controllers(principal, membership, ctx=ctx)
         membership.delete()
+    ProvisionedPerson.objects.filter(tenant_id=ctx.tenant_id, user=principal, is_active=True).update(
+        is_active=False, version=F("version") + 1
+    )
     account_links = _withdraw_account_links(principal, ctx=ctx)
     change_sets = _close_change_sets(principal, ctx=ctx)
     groups = list(Role.objects.filter(tenant_id=ctx.tenant_id).values_list("group_id", flat=True))

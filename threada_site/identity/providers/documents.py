@@ -100,6 +100,11 @@ SCHEMA: Final = KindSchema(
                     "email": {**_CLAIM, "description": "Claim of the mail address.", "default": "email"},
                     "name": {**_CLAIM, "description": "Claim of the name that is shown.", "default": "name"},
                     "groups": {**_CLAIM, "description": "Claim of the list of groups.", "default": "groups"},
+                    "scim_external_id": {
+                        **_CLAIM,
+                        "description": "Claim equal to the externalId of provisioned people (SCIM). "
+                        "With it, only they sign in, and their roles follow from provisioned groups.",
+                    },
                 },
                 description="Names of claims.",
             ),
@@ -189,8 +194,9 @@ class ProviderSpec:
 
     @property
     def identity(self) -> tuple[str, ...]:
-        """Return what decides whom the provider names: issuer, client, address of metadata, claim of the subject."""
-        return self.issuer, self.client_id, self.metadata_address, self.claims["subject"]
+        """Return what decides whom the provider names: issuer, client, address of metadata, claims of the ids."""
+        external_id = self.claims.get("scim_external_id", "")
+        return self.issuer, self.client_id, self.metadata_address, self.claims["subject"], external_id
 
     @property
     def metadata_address(self) -> str:

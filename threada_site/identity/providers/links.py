@@ -20,6 +20,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.grant_records import record_grants
 from threada_site.identity.providers.documents import ProviderSpec
+from threada_site.identity.providers.provisioned import provisioned_groups, provisioned_person
 from threada_site.identity.providers.role_grants import sync_roles
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
@@ -29,6 +30,7 @@ from threada_site.tenancy.models import (
     IdentityProvider,
     IdentityProviderVersion,
     Membership,
+    ProvisionedPerson,
     User,
 )
 
@@ -46,6 +48,7 @@ class Identity:
     email: str
     name: str
     groups: frozenset[str]
+    external_id: str = ""
 
 
 def identity_of(claims: Mapping[str, Any], spec: ProviderSpec) -> Identity:
@@ -61,6 +64,7 @@ def identity_of(claims: Mapping[str, Any], spec: ProviderSpec) -> Identity:
         email=_email(claims.get(spec.claims["email"])),
         name=_text(claims.get(spec.claims["name"])),
         groups=frozenset(group for group in named[:_MOST_GROUPS] if isinstance(group, str)),
+        external_id=_text(claims.get(spec.claims.get("scim_external_id", ""))),
     )
 
 
@@ -75,8 +79,8 @@ def sign_in_identity(
     """Return the link of an account with its person, created if the provider creates accounts; set the person's roles.
 
     `ctx` is the system's. Receipts `principal.created`, `member.added`, `identity.linked`, `role.granted`,
-    `role.withdrawn`. Raise `IdentityLinkSuspended`, `IdentityNotLinked`, and `PrincipalInactive` for a person who was
-    deactivated or is not a member any more.
+    `role.withdrawn`. Raise `IdentityLinkSuspended`, `IdentityNotLinked`, `IdentityNotProvisioned`, `IdentityAmbiguous`,
+    and `PrincipalInactive` for a person who was deactivated or is not a member any more.
     """
     require_unit_of_work(ctx.tenant_id)
     IdentityProvider.objects.select_for_update().get(tenant_id=ctx.tenant_id, id=provider.id)
@@ -84,10 +88,15 @@ def sign_in_identity(
     if links.exclude(suspended_at=None).exists():
         raise errors.IdentityLinkSuspended
     link = links.filter(issuer=identity.issuer).select_related("user").first()
+    provisioned = _provisioned(identity, spec, ctx=ctx)
     if link is None:
-        if not spec.create_accounts:
-            raise errors.IdentityNotLinked
-        link = _create(identity, provider, version, ctx=ctx)
+        link = (
+            _link(provisioned.user, identity, provider, version, ctx=ctx)
+            if provisioned is not None
+            else _create(identity, provider, version, spec, ctx=ctx)
+        )
+    elif provisioned is not None and provisioned.user_id != link.user_id:
+        raise errors.IdentityAmbiguous
     if link.unlinked_at is not None:
         raise errors.IdentityNotLinked("You unlinked this account. Sign in another way and link it again.")
     person = link.user
@@ -97,7 +106,10 @@ def sign_in_identity(
         raise errors.PrincipalInactive("You are not a member of this tenant any more. Ask a tenant administrator.")
     link.last_used_at = clock.now()
     link.save(update_fields=["last_used_at"])
-    sync_roles(person, version, identity.groups, ctx=ctx)
+    groups = identity.groups
+    if provisioned is not None:
+        groups = provisioned_groups([person], tenant_id=ctx.tenant_id)[person.id]
+    sync_roles(person, version, groups, ctx=ctx)
     return link
 
 
@@ -109,16 +121,33 @@ def is_link_current(link_id: uuid.UUID, version: IdentityProviderVersion) -> boo
     return provider.current_version_id == version.id and links.exists()
 
 
+def _provisioned(identity: Identity, spec: ProviderSpec, *, ctx: ActingContext) -> ProvisionedPerson | None:
+    """Return the person whom a provisioning client added, if the provider signs in such people only."""
+    if "scim_external_id" not in spec.claims:
+        return None
+    found = provisioned_person(identity.external_id, tenant_id=ctx.tenant_id)
+    if found is None:
+        raise errors.IdentityNotProvisioned
+    return found
+
+
 def _create(
-    identity: Identity, provider: IdentityProvider, version: IdentityProviderVersion, *, ctx: ActingContext
+    identity: Identity,
+    provider: IdentityProvider,
+    version: IdentityProviderVersion,
+    spec: ProviderSpec,
+    *,
+    ctx: ActingContext,
 ) -> IdentityLink:
-    """Create account, membership and link.
+    """Create account, membership and link. Raise `IdentityNotLinked` if the provider does not create accounts.
 
     The account depends on the steward who alone made the version of the provider, who can sign in as anybody there.
     A version that a second steward or the operator confirmed leaves the account to its person.
     """
+    if not spec.create_accounts:
+        raise errors.IdentityNotLinked
     person = User.objects.create(
-        username=_free_name(identity),
+        username=free_name(identity.email or identity.name),
         kind=PrincipalKind.HUMAN.value,
         display_name=identity.name,
         email=identity.email,
@@ -128,6 +157,18 @@ def _create(
     Membership.objects.create(tenant_id=ctx.tenant_id, user=person, accepted_at=clock.now())
     record_grants([person.id], GrantKind.MEMBER, source=provider.slug, by=version.sole_author, ctx=ctx)
     record(Entry(kind="member.added", inputs={"principal": person.public_id, "provider": provider.slug}), ctx=ctx)
+    return _link(person, identity, provider, version, ctx=ctx)
+
+
+def _link(
+    person: User,
+    identity: Identity,
+    provider: IdentityProvider,
+    version: IdentityProviderVersion,
+    *,
+    ctx: ActingContext,
+) -> IdentityLink:
+    """Create a link. The account depends on the steward who alone made the version of the provider."""
     if version.sole_author is not None:
         record_dependence(person, DependenceReason.CREATED, on=version.sole_author, ctx=ctx)
     link = IdentityLink.objects.create(
@@ -138,10 +179,12 @@ def _create(
     return link
 
 
-def _free_name(identity: Identity) -> str:
-    """Return a new user name. It always has a random part, so that it does not tell which names other tenants use."""
-    told = identity.email.partition("@")[0] or identity.name or "person"
-    plain = unicodedata.normalize("NFKD", told).encode("ascii", "ignore").decode().lower()
+def free_name(told: str) -> str:
+    """Return a new user name made from a mail address or name.
+
+    It always has a random part, so that it does not tell which names other tenants use.
+    """
+    plain = unicodedata.normalize("NFKD", told.partition("@")[0]).encode("ascii", "ignore").decode().lower()
     base = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:40] or "person"
     return f"{base}-{''.join(secrets.choice(_SUFFIX_LETTERS) for _ in range(8))}"
 

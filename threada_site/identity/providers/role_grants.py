@@ -18,14 +18,29 @@ from threada_site.kernel.context import ALL_SCOPES, ActingContext, Scope
 from threada_site.tenancy.authority_models import GrantKind, GrantRecord
 from threada_site.tenancy.change_sets import ProposedChange, require_confirmation
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES, is_four_eyes_required
-from threada_site.tenancy.models import IdentityLink, IdentityProvider, IdentityProviderVersion, Role, User
+from threada_site.tenancy.models import (
+    IdentityLink,
+    IdentityProvider,
+    IdentityProviderVersion,
+    ProvisionedPerson,
+    Role,
+    User,
+)
 
 
-def sync_roles(person: User, version: IdentityProviderVersion, groups: frozenset[str], *, ctx: ActingContext) -> None:
+def sync_roles(
+    person: User,
+    version: IdentityProviderVersion,
+    groups: frozenset[str],
+    *,
+    by: uuid.UUID | None = None,
+    ctx: ActingContext,
+) -> None:
     """Give a person the roles of the groups at the provider, and withdraw those whose groups are gone.
 
     Roles that were granted by hand, or by another provider, stay as they are. While `identity_four_eyes` is on, roles
-    that make the person a steward are proposed as change sets. `ctx` is the system's.
+    that make the person a steward are proposed as change sets. `ctx` is the system's. `by`: the steward who alone
+    decided on the source of `groups`, besides the author of the version.
     Receipts `role.granted` and `role.withdrawn` with the provider.
     """
     require_unit_of_work(ctx.tenant_id)
@@ -44,14 +59,14 @@ def sync_roles(person: User, version: IdentityProviderVersion, groups: frozenset
         if needs_confirmation and (makes_steward or _are_stewards({role}, ctx=ctx)):
             propose(_proposal(person, role, provider.slug, ctx=ctx), ctx=ctx)
         else:
-            _grant(person, role, provider.slug, by=version.sole_author, ctx=ctx)
+            _grant(person, role, provider.slug, by=version.sole_author or by, ctx=ctx)
 
 
 def grant_provider_role(person: User, role: str, provider: str, *, ctx: ActingContext) -> None:
     """Give a person a role that the groups at a provider named at the last sign-in. Operation of a change set.
 
     Raise `ConfirmationRequired` for a steward alone. Raise `NotFound` if the provider does not map the role, or the
-    person has no link to it, any more.
+    person has no link to it and is not provisioned, any more.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -66,7 +81,8 @@ def grant_provider_role(person: User, role: str, provider: str, *, ctx: ActingCo
     is_mapped = (
         row is not None and row.current_version is not None and role in read_spec(row.current_version.spec).all_roles
     )
-    if not is_mapped or not links.exists():
+    provisioned = ProvisionedPerson.objects.filter(tenant_id=ctx.tenant_id, user=person, is_active=True)
+    if not is_mapped or not (links.exists() or provisioned.exists()):
         raise errors.NotFound("The identity provider does not give this role to the person any more.")
     if role not in roles_of_member(person, tenant_id=ctx.tenant_id):
         require_confirmation(_proposal(person, role, provider, ctx=ctx), ctx=ctx, always=True)

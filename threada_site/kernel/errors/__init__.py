@@ -126,6 +126,15 @@ from threada_site.kernel.errors.passkeys import (
     PasskeyUnknown,
     PasskeyUserNotVerified,
 )
+from threada_site.kernel.errors.provisioning import (
+    CredentialUnconfirmed,
+    GroupFromProvisioning,
+    IdentityAmbiguous,
+    IdentityNotProvisioned,
+    ProvisionedPasswordRefused,
+    ProvisioningInvalid,
+    ProvisioningNotSupported,
+)
 from threada_site.kernel.errors.reason import Category, Reason
 from threada_site.kernel.errors.requests import (
     BadRequest,

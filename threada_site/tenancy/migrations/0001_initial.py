@@ -113,6 +113,7 @@ class Migration(migrations.Migration):
                     ("actions_execute", "actions:execute"),
                     ("actions_freeze", "actions:freeze"),
                     ("telemetry_read", "telemetry:read"),
+                    ("identity_provision", "identity:provision"),
                 ]
             },
         ),
@@ -281,6 +282,15 @@ class Migration(migrations.Migration):
                 ("tenant", models.ForeignKey(**TENANT)),
                 ("slug", SlugColumn()),
                 ("name", models.CharField(blank=True, max_length=200)),
+                (
+                    "source",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        help_text="scim: a provisioning client maintains it; empty: people do.",
+                        max_length=8,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
@@ -326,6 +336,117 @@ class Migration(migrations.Migration):
                     TenantForeignKey(field="group", name="peoplegroupmember_group_fk"),
                     TenantForeignKey(field="membership", name="peoplegroupmember_membership_fk"),
                     models.UniqueConstraint(fields=("tenant", "group", "membership"), name="peoplegroupmember_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ProvisionedPerson",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "user",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                ("user_name", models.CharField(max_length=255)),
+                ("user_name_key", models.CharField(max_length=255)),
+                ("external_id", models.CharField(blank=True, max_length=255)),
+                ("is_active", models.BooleanField(default=True)),
+                ("attributes", models.JSONField(default=dict)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("modified_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("deleted_at", models.DateTimeField(editable=False, null=True)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="provisionedperson_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="provisionedperson_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "user"), name="provisionedperson_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("deleted_at__isnull", True)),
+                        fields=("tenant", "user_name_key"),
+                        name="provisionedperson_user_name_once",
+                    ),
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("tenant", "external_id"),
+                        name="provisionedperson_external_id_once",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ProvisionedGroup",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "group",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=CASCADE,
+                        related_name="provisioned",
+                        to="tenancy.peoplegroup",
+                    ),
+                ),
+                ("display_name", models.CharField(max_length=255)),
+                ("display_name_key", models.CharField(max_length=255)),
+                ("external_id", models.CharField(blank=True, max_length=255)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("modified_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "display_name_key"], name="provisionedgroup_name")],
+                "constraints": [
+                    RowLevelSecurity(name="provisionedgroup_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="provisionedgroup_tenant_id_key"),
+                    TenantForeignKey(field="group", name="provisionedgroup_group_fk"),
+                    models.UniqueConstraint(fields=("tenant", "group"), name="provisionedgroup_once"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("external_id", ""), _negated=True),
+                        fields=("tenant", "external_id"),
+                        name="provisionedgroup_external_id_once",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ProvisionedGroupMember",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "group",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=CASCADE,
+                        related_name="people",
+                        to="tenancy.provisionedgroup",
+                    ),
+                ),
+                (
+                    "person",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=CASCADE,
+                        related_name="groups",
+                        to="tenancy.provisionedperson",
+                    ),
+                ),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "person"], name="provisionedgroupmember_of")],
+                "constraints": [
+                    RowLevelSecurity(name="provisionedgroupmember_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="provisionedgroupmember_tenant_id_key"),
+                    TenantForeignKey(field="group", name="provisionedgroupmember_group_fk"),
+                    TenantForeignKey(field="person", name="provisionedgroupmember_person_fk"),
+                    models.UniqueConstraint(fields=("tenant", "group", "person"), name="provisionedgroupmember_once"),
                 ],
             },
         ),
@@ -436,6 +557,13 @@ class Migration(migrations.Migration):
                 ("label", models.CharField(blank=True, max_length=200)),
                 ("scopes", models.JSONField(default=list)),
                 ("issued_by", models.UUIDField(editable=False, help_text="Principal; empty: the operator.", null=True)),
+                (
+                    "awaits_confirmation",
+                    models.BooleanField(
+                        default=False, editable=False, help_text="Not valid before a second steward confirms it."
+                    ),
+                ),
+                ("confirmed_by", models.UUIDField(editable=False, null=True)),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("expires_at", models.DateTimeField(blank=True, null=True)),
                 ("revoked_at", models.DateTimeField(blank=True, editable=False, null=True)),

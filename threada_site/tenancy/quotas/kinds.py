@@ -16,6 +16,8 @@ class Quota(StrEnum):
     RUNNING_REPLAYS = "running_replays"
     TRUSTED_ISSUERS = "trusted_issuers"
     EXCHANGED_TOKENS = "exchanged_tokens"
+    PROVISIONED_PEOPLE = "provisioned_people"
+    PROVISIONED_GROUPS = "provisioned_groups"
     STORED_BYTES = "stored_bytes"
 
 
@@ -27,6 +29,8 @@ NAMES: Final = {
     Quota.RUNNING_REPLAYS: "running replays",
     Quota.TRUSTED_ISSUERS: "trusted issuers",
     Quota.EXCHANGED_TOKENS: "live exchanged tokens",
+    Quota.PROVISIONED_PEOPLE: "provisioned people",
+    Quota.PROVISIONED_GROUPS: "provisioned groups",
     Quota.STORED_BYTES: "stored bytes",
 }
 ADVICE: Final = {
@@ -37,5 +41,7 @@ ADVICE: Final = {
     Quota.RUNNING_REPLAYS: "Wait for a replay to finish, or cancel one",
     Quota.TRUSTED_ISSUERS: "Withdraw a trusted issuer that nobody needs",
     Quota.EXCHANGED_TOKENS: "Use a token until it expires instead of exchanging another",
+    Quota.PROVISIONED_PEOPLE: "Delete people at the provisioning client",
+    Quota.PROVISIONED_GROUPS: "Delete groups at the provisioning client",
     Quota.STORED_BYTES: "Remove ended cases with a retention rule",
 }

@@ -127,7 +127,8 @@ def _apply_group(value: Written, ctx: ActingContext) -> Applied:
 
 
 def _groups(ctx: ActingContext) -> Iterator[Stored]:
-    for group in groups_of_tenant(ctx.tenant_id):
+    """Yield the groups of the tenant that people made."""
+    for group in groups_of_tenant(ctx.tenant_id).filter(source=""):
         members = group_member_names(group.slug, tenant_id=ctx.tenant_id)
         yield Stored(group.slug, whole("Group", group.slug, {"members": members}, name=group.name))
 

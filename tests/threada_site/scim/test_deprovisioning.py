@@ -1,0 +1,116 @@
+"""`active: false` and DELETE end everything that the membership justified; `active: true` brings no token back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from telemetry.models import Receipt
+from tests.client import Api
+from tests.factories import acting_system, make_token
+from tests.threada_site.identity.test_services import kinds
+from tests.threada_site.scim.provisioning import USER, Provisioning
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.departure.end import end_membership
+from threada_site.identity.departure.outcome import DepartureReason
+from threada_site.identity.roles import grant_role
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Membership, ProvisionedPerson, Tenant, User
+
+
+def account(user_id: str) -> User:
+    return User.objects.get(id=ids.parse_public_id(ids.PRINCIPAL, user_id))
+
+
+def token_of(tenant: Tenant, user_id: str) -> str:
+    with unit_of_work(tenant.id):
+        grant_role(account(user_id), "requester", ctx=acting_system(tenant))
+    return make_token(tenant, account(user_id), expires_in=timedelta(days=1))
+
+
+def end_by_patch(scim: Provisioning, user_id: str) -> None:
+    scim.set_active(user_id, active=False)
+
+
+def end_by_delete(scim: Provisioning, user_id: str) -> None:
+    assert scim.send("DELETE", f"/Users/{user_id}").status_code == 204
+
+
+@pytest.mark.parametrize("end", [end_by_patch, end_by_delete])
+def test_token_of_a_deprovisioned_person_is_refused(acme: Tenant, scim: Provisioning, end: object) -> None:
+    ann = scim.add("ann", externalId="x1")["id"]
+    token = token_of(acme, ann)
+    assert Api(token).get("/me").status_code == 200
+    end(scim, ann)  # type: ignore[operator]
+    assert Api(token).get("/me").status_code == 401
+    with unit_of_work(acme.id):
+        assert not Membership.objects.filter(user=account(ann)).exists()
+        receipt = Receipt.objects.filter(kind="member.removed").get()
+        assert b'"deprovisioned"' in bytes(receipt.body)
+
+
+def test_return_brings_membership_and_no_token_or_role(acme: Tenant, scim: Provisioning) -> None:
+    ann = scim.add("ann")["id"]
+    token = token_of(acme, ann)
+    scim.set_active(ann, active=False)
+    scim.set_active(ann, active=True)
+    assert Api(token).get("/me").status_code == 401
+    with unit_of_work(acme.id):
+        assert Membership.objects.get(user=account(ann)).accepted_at is not None
+    assert not account(ann).groups.exists()
+
+
+def test_deleted_external_id_names_the_same_person_again(acme: Tenant, scim: Provisioning) -> None:
+    ann = scim.add("ann", externalId="x1")["id"]
+    end_by_delete(scim, ann)
+    assert scim.get(f"/Users/{ann}").status_code == 404
+    assert scim.add("ann.b", externalId="x1")["id"] == ann
+    other = scim.add("bob")["id"]
+    end_by_delete(scim, other)
+    assert scim.add("bob")["id"] != other
+
+
+def test_steward_who_removes_the_member_makes_the_user_inactive(acme: Tenant, scim: Provisioning) -> None:
+    ann = scim.add("ann")["id"]
+    with unit_of_work(acme.id):
+        end_membership(account(ann), reason=DepartureReason.REMOVED, ctx=acting_system(acme))
+    assert scim.get(f"/Users/{ann}").json()["active"] is False
+
+
+def test_deletion_forgets_what_the_client_sent(acme: Tenant, scim: Provisioning) -> None:
+    ann = scim.add("ann", externalId="x1", title="Boss")["id"]
+    end_by_delete(scim, ann)
+    with unit_of_work(acme.id):
+        assert ProvisionedPerson.objects.get().attributes == {}
+
+
+def test_every_act_leaves_a_receipt(acme: Tenant, scim: Provisioning) -> None:
+    before = len(kinds(acme))
+    ann = scim.add("ann")["id"]
+    scim.patch(f"/Users/{ann}", {"op": "replace", "path": "title", "value": "Boss"})
+    group = scim.add_group("Finance", ann)
+    scim.patch(f"/Groups/{group['id']}", {"op": "replace", "path": "displayName", "value": "Money"})
+    scim.set_active(ann, active=False)
+    scim.send("PUT", f"/Users/{ann}", {"schemas": [USER], "userName": "ann", "active": True})
+    scim.send("DELETE", f"/Groups/{group['id']}")
+    scim.send("DELETE", f"/Users/{ann}")
+    assert kinds(acme)[before:] == [
+        "principal.created",
+        "provisioning.person_added",
+        "member.added",
+        "provisioning.person_changed",
+        "provisioning.group_added",
+        "provisioning.group_changed",
+        "provisioning.person_changed",
+        "member.removed",
+        "provisioning.person_changed",
+        "member.added",
+        "provisioning.group_deleted",
+        "member.removed",
+        "provisioning.person_deleted",
+    ]
+    with unit_of_work(acme.id):
+        changed = Receipt.objects.filter(kind="provisioning.person_changed").order_by("id").first()
+        assert b'"attributes":["title"]' in bytes(changed.body)
+        assert b"Boss" not in bytes(changed.body)

@@ -1,0 +1,68 @@
+"""Users by SCIM: accounts, memberships, attributes and their limits."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.threada_site.scim.provisioning import ENTERPRISE, USER, Provisioning
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import ids
+from threada_site.tenancy.models import Membership, ProvisionedPerson, Tenant, User
+
+
+def account(user_id: str) -> User:
+    return User.objects.get(id=ids.parse_public_id(ids.PRINCIPAL, user_id))
+
+
+def test_user_is_a_person_without_password_and_member_of_the_tenant(acme: Tenant, scim: Provisioning) -> None:
+    added = scim.add(
+        "Ann@example.com",
+        externalId="00u1",
+        displayName="Ann",
+        emails=[{"value": "ann@example.com", "primary": True}],
+        timezone="Europe/Berlin",
+        **{ENTERPRISE: {"department": "Finance"}},
+    )
+    person = account(added["id"])
+    assert (person.kind, person.display_name, person.email, person.time_zone) == (
+        "human",
+        "Ann",
+        "ann@example.com",
+        "Europe/Berlin",
+    )
+    assert not person.has_usable_password()
+    with unit_of_work(acme.id):
+        assert Membership.objects.get(user=person).accepted_at is not None
+    found = scim.get(f"/Users/{added['id']}")
+    assert found.json() == added
+    assert found["ETag"] == 'W/"1"'
+    assert added["active"] is True
+    assert added[ENTERPRISE]["department"] == "Finance"
+
+
+def test_user_name_is_unique_in_its_tenant_in_any_case(acme: Tenant, scim: Provisioning) -> None:
+    scim.add("ann")
+    answer = scim.send("POST", "/Users", {"schemas": [USER], "userName": "ANN"})
+    assert answer.status_code == 409
+    assert answer.json()["scimType"] == "uniqueness"
+    with unit_of_work(acme.id):
+        assert ProvisionedPerson.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "/Users", {"schemas": [USER], "userName": "bob", "password": "x"}),
+        ("POST", "/Users", {"schemas": [USER], "userName": "bob", "PassWord": "x"}),
+        ("PATCH", "/Users/{id}", {"Operations": [{"op": "replace", "path": "password", "value": "x"}]}),
+        ("PATCH", "/Users/{id}", {"Operations": [{"op": "replace", "path": f"{USER}:password", "value": "x"}]}),
+        ("PATCH", "/Users/{id}", {"Operations": [{"op": "replace", "value": {"password": "x"}}]}),
+        ("PUT", "/Users/{id}", {"schemas": [USER], "userName": "bob", f"{USER}:password": "x"}),
+    ],
+)
+def test_passwords_are_refused(scim: Provisioning, method: str, path: str, body: dict) -> None:
+    added = scim.add("ann")
+    answer = scim.send(method, path.format(id=added["id"]), body)
+    assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+    assert "provisioned_password_refused" in answer.json()["detail"]
+    assert not account(added["id"]).has_usable_password()

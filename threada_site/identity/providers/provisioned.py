@@ -1,0 +1,68 @@
+"""People whom a provisioning client added, as identity providers see them: by external id, with provisioned groups.
+
+An identity provider whose document names `claims.scim_external_id` signs in provisioned people only. Their roles follow
+from the groups that the client maintains, not from the claim `groups`.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from django.db.models import F
+
+from threada_site.identity.providers.documents import read_spec
+from threada_site.identity.providers.role_grants import sync_roles
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import (
+    IdentityProvider,
+    IdentityProviderVersion,
+    ProvisionedGroupMember,
+    ProvisionedPerson,
+    User,
+)
+
+
+def provisioned_person(external_id: str, *, tenant_id: uuid.UUID) -> ProvisionedPerson | None:
+    """Return the person with this external id, active or not, unless the client deleted the person."""
+    rows = ProvisionedPerson.objects.select_related("user").filter(tenant_id=tenant_id, deleted_at=None)
+    return rows.filter(external_id=external_id).first() if external_id else None
+
+
+def provisioned_groups(people: Collection[User], *, tenant_id: uuid.UUID) -> dict[uuid.UUID, frozenset[str]]:
+    """Return the names of the provisioned groups of each of these people."""
+    rows = ProvisionedGroupMember.objects.filter(tenant_id=tenant_id, person__user__in=people, person__deleted_at=None)
+    found: dict[uuid.UUID, set[str]] = defaultdict(set)
+    for user_id, name in rows.values_list("person__user_id", "group__display_name"):
+        found[user_id].add(name)
+    return {person.id: frozenset(found[person.id]) for person in people}
+
+
+def maps_group(name: str, *, tenant_id: uuid.UUID) -> bool:
+    """Return True if an identity provider of provisioned people gives roles to a group with this name."""
+    return any(name in read_spec(version.spec).roles for version in _versions(tenant_id))
+
+
+def sync_provisioned_roles(people: Iterable[ProvisionedPerson], *, by: uuid.UUID | None, ctx: ActingContext) -> None:
+    """Give active people the roles of their provisioned groups, and withdraw those of groups they left.
+
+    `by`: the steward who alone decided on the provisioning client. `ctx` is the system's.
+    """
+    active = [person.user for person in people if person.is_active]
+    versions = _versions(ctx.tenant_id)
+    if not active or not versions:
+        return
+    groups = provisioned_groups(active, tenant_id=ctx.tenant_id)
+    for version in versions:
+        for person in active:
+            sync_roles(person, version, groups[person.id], by=by, ctx=ctx)
+
+
+def _versions(tenant_id: uuid.UUID) -> list[IdentityProviderVersion]:
+    """Return the versions in force of identity providers that sign in provisioned people."""
+    rows = IdentityProvider.objects.filter(tenant_id=tenant_id, current_version__isnull=False)
+    current = IdentityProviderVersion.objects.select_related("provider").filter(
+        tenant_id=tenant_id, provider__in=rows, id=F("provider__current_version_id")
+    )
+    return [version for version in current.order_by("id") if read_spec(version.spec).claims.get("scim_external_id")]

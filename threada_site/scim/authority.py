@@ -1,0 +1,40 @@
+"""Authority of a provisioning client: its credential, and the steward who alone decided on it."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, system_context
+from threada_site.tenancy.models import Credential
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """Provisioning client that acts.
+
+    `sole_author` is the steward who issued the credential if nobody confirmed it: accounts and grants that the client
+    makes depend on this person, who could provision anybody.
+    """
+
+    ctx: ActingContext
+    sole_author: uuid.UUID | None
+
+    @property
+    def confirming(self) -> ActingContext:
+        """Return the context for records of grants: two people, or the operator, decided on the client."""
+        return system_context(
+            tenant_id=self.ctx.tenant_id,
+            tenant_slug=self.ctx.tenant_slug,
+            correlation_id=self.ctx.correlation_id,
+            entry_point=EntryPoint.API,
+        )
+
+
+def client_of(ctx: ActingContext) -> Client:
+    """Return the client that acts. Raise `PermissionDenied` unless it is a service with a Threada token."""
+    if ctx.principal_kind is not PrincipalKind.SERVICE or ctx.credential_id is None:
+        raise errors.PermissionDenied("Provisioning needs the token of a service, issued here.")
+    credential = Credential.objects.only("issued_by", "confirmed_by").get(tenant_id=ctx.tenant_id, id=ctx.credential_id)
+    return Client(ctx, credential.issued_by if credential.confirmed_by is None else None)

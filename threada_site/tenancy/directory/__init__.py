@@ -1,0 +1,1 @@
+"""Groups of members, and people and groups that provisioning clients maintain."""
