@@ -127,9 +127,9 @@ def _withdraw_account_links(principal: User, *, ctx: ActingContext) -> tuple[str
 
 def _close_change_sets(principal: User, *, ctx: ActingContext) -> tuple[str, ...]:
     """Close the open change sets that the person proposed, but not the one that is being published."""
-    rows = ChangeSet.objects.filter(
-        tenant_id=ctx.tenant_id, proposed_by=principal.id, status=ChangeSetStatus.PROPOSED
-    ).exclude(id=ctx.change_set_id)
+    rows = ChangeSet.objects.filter(tenant_id=ctx.tenant_id, proposed_by=principal.id, status=ChangeSetStatus.PROPOSED)
+    if ctx.change_set_id is not None:
+        rows = rows.exclude(id=ctx.change_set_id)
     found = list(rows.select_for_update().order_by("id"))
     for change_set in found:
         close_unpublished(change_set, "The proposer is no longer a member of the tenant.", ctx=ctx)
