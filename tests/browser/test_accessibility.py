@@ -66,6 +66,9 @@ def pages(scene: Scene) -> dict[str, str]:
         "out_of_office_form": "/console/workitems/delegation/new/",
         "zone": "/console/time-zone/",
         "security_history": "/console/security-history/",
+        "sessions": "/console/sessions/",
+        "mail_address": "/console/mail-address/",
+        "leave": "/console/leave/",
     }
 
 

@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from threada_site.identity.console_sessions.limits import expire_sessions, open_sessions
 from threada_site.identity.console_sessions.provider_sessions import LINK_KEY
 from threada_site.kernel import clock
+from threada_site.kernel.factors import session_factors
 from threada_site.kernel.source import Source, source_of
 from threada_site.tenancy.models import ConsoleSession
 
@@ -78,6 +79,7 @@ class SessionStore(SessionBase):
         columns = {"data": self.encode(data), "user_id": data.get(USER_KEY), **self._last_use(clock.now())}
         columns["identity_link_id"] = data.get(LINK_KEY)
         columns["acting_tenant_id"] = data.get(ACTING_TENANT)
+        columns["factors"] = " ".join(session_factors(data))
         if (signed_in_at := sign_in_time(data)) is not None:
             columns["created_at"] = signed_in_at
         if must_create:

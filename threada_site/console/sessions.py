@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Final
 
 from django.conf import settings
@@ -15,9 +16,18 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.console_sessions.ending import end_own_sessions
 from threada_site.identity.console_sessions.limits import sessions_of
 from threada_site.kernel import ids
+from threada_site.kernel.factors import Factor
 from threada_site.kernel.source import device_of
+from threada_site.tenancy.models import ConsoleSession, IdentityLink
 
 OTHERS: Final = "others"
+_WORDS: Final[dict[str, str]] = {
+    Factor.PASSWORD: "password",
+    Factor.TOTP: "authenticator app",
+    Factor.PASSKEY: "passkey",
+    Factor.RECOVERY_CODE: "recovery code",
+}
+"""Factors in words."""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -37,7 +47,12 @@ def sessions_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
         else:
             messages.warning(request, "There was no other session to end.")
         return HttpResponseRedirect(reverse("admin:sessions"))
-    lines = [(session, device_of(session.user_agent), session.id == store.row_id) for session in sessions]
+    with unit_of_work(ctx.tenant_id, actor=ctx):
+        providers = _providers(sessions, ctx.tenant_id)
+    lines = [
+        (session, device_of(session.user_agent), session.id == store.row_id, _how(session, providers))
+        for session in sessions
+    ]
     context = {
         **frame,
         "title": "Sessions",
@@ -50,3 +65,19 @@ def sessions_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     }
     with unit_of_work(ctx.tenant_id, actor=ctx):
         return render(request, "console/sessions.html", context)
+
+
+def _providers(sessions: list[ConsoleSession], tenant_id: uuid.UUID) -> dict[uuid.UUID, str]:
+    """Return link → name of the identity provider of this tenant, for the sessions that one opened."""
+    links = [session.identity_link_id for session in sessions if session.identity_link_id is not None]
+    if not links:
+        return {}
+    rows = IdentityLink.objects.select_related("provider").filter(tenant_id=tenant_id, id__in=links)
+    return {link.id: link.provider.name or link.provider.slug for link in rows}
+
+
+def _how(session: ConsoleSession, providers: dict[uuid.UUID, str]) -> str:
+    """Return how the person signed in, in words."""
+    if session.identity_link_id is not None:
+        return providers.get(session.identity_link_id, "identity provider of another tenant")
+    return " and ".join(_WORDS.get(factor, factor) for factor in session.factors.split()) or _WORDS[Factor.PASSWORD]

@@ -14,7 +14,7 @@ from threada_site.identity.account_links import withdraw_links
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.leave import require_another_steward
-from threada_site.identity.departure.outcome import DepartureReason
+from threada_site.identity.departure.outcome import Departure, DepartureReason
 from threada_site.identity.departure.restore import restore_identity_links
 from threada_site.identity.dependence import record_addition, record_dependence
 from threada_site.identity.grant_records import record_grants
@@ -144,8 +144,8 @@ def write_membership(principal: User, *, address: str = "", ctx: ActingContext) 
     return membership
 
 
-def remove_member(principal: User, *, ctx: ActingContext) -> None:
-    """Remove a membership as `departure.end.end_membership` does.
+def remove_member(principal: User, *, ctx: ActingContext) -> Departure | None:
+    """Remove a membership as `departure.end.end_membership` does. Return None if there is none.
 
     Raise `ConfirmationRequired` where a second steward must confirm it, `LastSteward` for the only one.
     """
@@ -153,7 +153,7 @@ def remove_member(principal: User, *, ctx: ActingContext) -> None:
     require_steward(ctx)
     membership = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).first()
     if membership is None:
-        return
+        return None
     if principal.id == ctx.principal_id:
         require_another_steward(principal, ctx=ctx)
     roles = scopes_of_roles(roles_of_member(principal, tenant_id=ctx.tenant_id), tenant_id=ctx.tenant_id)
@@ -165,7 +165,7 @@ def remove_member(principal: User, *, ctx: ActingContext) -> None:
         after=None,
         ctx=ctx,
     )
-    end_membership(principal, reason=DepartureReason.REMOVED, ctx=ctx)
+    return end_membership(principal, reason=DepartureReason.REMOVED, ctx=ctx)
 
 
 def set_time_zone(principal: User, name: str, *, ctx: ActingContext) -> None:

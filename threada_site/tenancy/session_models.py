@@ -34,6 +34,9 @@ class ConsoleSession(models.Model):
         null=True, editable=False, help_text="Account at an identity provider by which the person signed in."
     )
     acting_tenant_id = models.UUIDField(null=True, editable=False, help_text="Tenant that the person chose.")
+    factors = models.CharField(
+        max_length=100, blank=True, db_default="", editable=False, help_text="What the person proved, in order."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
     last_used_at = models.DateTimeField(default=clock.now, editable=False)
     address = models.GenericIPAddressField(null=True, editable=False)

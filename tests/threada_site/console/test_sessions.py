@@ -183,9 +183,9 @@ class TestPage:
         Client().force_login(User.objects.get(username="bob"))
         sign_in(user_agent=SAFARI, address="198.51.100.7")
         page = sign_in().get(PAGE)
-        assert [(device, is_this) for _, device, is_this in page.context["sessions"]] == [
-            ("Firefox on Linux", True),
-            ("Safari on iPhone", False),
+        assert [(device, is_this, how) for _, device, is_this, how in page.context["sessions"]] == [
+            ("Firefox on Linux", True, "password"),
+            ("Safari on iPhone", False, "password"),
         ]
         text = page.content.decode()
         assert "203.0.113.9" in text

@@ -31,8 +31,10 @@ from threada_site.identity.admin.member_forms import (
     ShowLinkForm,
     roles_of,
 )
+from threada_site.identity.admin.member_life import ends_in_words, life_of
 from threada_site.identity.admission import add_principal
 from threada_site.identity.console_sessions.ending import end_sessions_of
+from threada_site.identity.departure.tell import advice_after
 from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
 from threada_site.identity.invitations import invite_again, withdraw_invitation
 from threada_site.identity.object_grants import object_named, scopes_by_object, set_object_scopes
@@ -95,6 +97,7 @@ class MembershipAdmin(TenantAdmin):
 
     def page(self, row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
         steward = is_steward(ctx)
+        is_own_or_steward = steward or row.user_id == ctx.principal_id
         permissions = selectors.permissions_of_principal(row.user_id, tenant_id=ctx.tenant_id)
         credentials = selectors.credentials_of_tenant(ctx.tenant_id).filter(user=row.user)
         return {
@@ -104,15 +107,15 @@ class MembershipAdmin(TenantAdmin):
             "roles": roles_of(row),
             "scopes": sorted(scope.value for scope in permissions.scopes),
             "object_scopes": scopes_by_object(row.user, tenant_id=ctx.tenant_id),
-            "credentials": [(one, issuer_of(one)) for one in credentials[:50]]
-            if steward or row.user_id == ctx.principal_id
-            else None,
+            "credentials": [(one, issuer_of(one)) for one in credentials[:50]] if is_own_or_steward else None,
             "forms": self._forms_for(row, ctx=ctx) if steward else [],
             "state": _state_of(row),
             **(_account(row, ctx=ctx) if row.user.kind == PrincipalKind.HUMAN else {}),
-            "may_see_history": steward or row.user_id == ctx.principal_id,
+            "may_see_history": is_own_or_steward,
             "may_end_sessions": steward and row.user.kind == PrincipalKind.HUMAN and row.user_id != ctx.principal_id,
             "may_remove": steward and row.user_id != ctx.principal_id,
+            "life": life_of(row, ctx=ctx) if is_own_or_steward and row.user.kind == PrincipalKind.HUMAN else [],
+            "ends": ends_in_words(row.user, ctx=ctx) if steward else [],
         }
 
     def _forms_for(self, row: Membership, *, ctx: ActingContext) -> list[tuple[str, str]]:
@@ -213,10 +216,11 @@ class MembershipAdmin(TenantAdmin):
 
     @action(Scope.WORKFLOW_MANAGE)
     def remove(self, call: Call) -> Done:
-        """Remove the membership with its roles, groups and credentials."""
+        """Remove the membership with everything that it justified."""
         member = self.find(call.key, ctx=call.ctx)
-        remove_member(member.user, ctx=call.ctx)
-        return Done(f"{member.user.username} is no longer a member of the tenant.", self.list_url())
+        departure = remove_member(member.user, ctx=call.ctx)
+        advice = advice_after(departure) if departure else ""
+        return Done(f"{member.user.username} is no longer a member of the tenant. {advice}".strip(), self.list_url())
 
 
 def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:

@@ -61,13 +61,17 @@ def end_sessions_in(person: User, *, is_everywhere: bool, ctx: ActingContext) ->
     Sessions with a password in which no tenant was chosen count as acting here. The caller writes the receipt.
     """
     require_unit_of_work(ctx.tenant_id)
-    rows = person.console_sessions.all()
-    if not is_everywhere:
-        links = IdentityLink.objects.filter(tenant_id=ctx.tenant_id, user=person).values_list("id", flat=True)
-        is_by_password = Q(identity_link_id=None)
-        acts_here = Q(acting_tenant_id=ctx.tenant_id) | Q(acting_tenant_id=None)
-        rows = rows.filter(Q(identity_link_id__in=list(links)) | is_by_password & acts_here)
-    return tuple(_delete(rows))
+    return tuple(
+        _delete(person.console_sessions.all() if is_everywhere else sessions_acting_in(person, tenant_id=ctx.tenant_id))
+    )
+
+
+def sessions_acting_in(person: User, *, tenant_id: uuid.UUID) -> QuerySet[ConsoleSession]:
+    """Return the sessions of a person that act in a tenant, or that may because no tenant was chosen."""
+    links = IdentityLink.objects.filter(tenant_id=tenant_id, user=person).values_list("id", flat=True)
+    is_by_password = Q(identity_link_id=None)
+    acts_here = Q(acting_tenant_id=tenant_id) | Q(acting_tenant_id=None)
+    return person.console_sessions.filter(Q(identity_link_id__in=list(links)) | is_by_password & acts_here)
 
 
 def _delete(rows: QuerySet[ConsoleSession]) -> list[str]:

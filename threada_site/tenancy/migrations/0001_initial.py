@@ -865,6 +865,16 @@ class Migration(migrations.Migration):
                     "acting_tenant_id",
                     models.UUIDField(editable=False, help_text="Tenant that the person chose.", null=True),
                 ),
+                (
+                    "factors",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        editable=False,
+                        help_text="What the person proved, in order.",
+                        max_length=100,
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("last_used_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("address", models.GenericIPAddressField(editable=False, null=True)),

@@ -6,9 +6,11 @@ from dataclasses import replace
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
-from tests.factories import PASSWORD, acting, acting_system, make_principal
+from tests.factories import PASSWORD, acting, acting_system, make_principal, make_token
 from tests.threada_site.identity.departure.test_end import bodies, depart, signed_in, with_password
+from threada_site.admin.html import page_url
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.departure.leave import leave_tenant
 from threada_site.identity.principals import remove_member
@@ -104,3 +106,18 @@ def test_a_directory_does_not_end_the_rule_of_two_stewards(alice: User, steward:
     depart(alice, tenant)
     with unit_of_work(tenant.id):
         assert is_four_eyes_required(tenant.id, IDENTITY_FOUR_EYES)
+
+
+def test_the_page_of_a_member_tells_the_life_of_the_person(alice: User, steward: User, tenant: Tenant) -> None:
+    Client().post("/console/login/", {"username": "alice", "password": PASSWORD})
+    make_token(tenant, alice)
+    member = page_url("tenancy.membership", alice.public_id)
+    page = signed_in(steward).get(member).content.decode()
+    for said in ("added by the operator", "Signs in by</dt><dd>password", "Last sign-in"):
+        assert said in page
+    assert "Ends now: 1 session, 1 token." in page
+    assert "never in this tenant" not in page
+    colleague = make_principal(tenant, "colleague", roles=["viewer"])
+    assert "Last sign-in" not in signed_in(colleague).get(member).content.decode()
+    gone = signed_in(steward).post(reverse("admin:tenancy_membership_remove", args=[alice.public_id]), follow=True)
+    assert "alice is no longer a member of the tenant." in gone.content.decode()

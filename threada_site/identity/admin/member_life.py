@@ -1,0 +1,69 @@
+"""What the page of a member says about a person: how the person joined and signs in, and what ends with a removal."""
+
+from __future__ import annotations
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from telemetry.models import AccountEvent, Receipt
+from threada_site.admin import html
+from threada_site.identity.departure.preview import ends_with_membership
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
+from threada_site.tenancy.authority_models import GrantKind, GrantRecord
+from threada_site.tenancy.models import IdentityLink, Membership, User
+
+type Line = tuple[str, SafeString | str]
+
+
+def life_of(row: Membership, *, ctx: ActingContext) -> list[Line]:
+    """Return lines with labels about the person of a membership. For stewards and the person."""
+    return [
+        ("Joined", _joined(row, ctx=ctx)),
+        ("Signs in by", _methods(row.user, ctx=ctx)),
+        ("Last sign-in", html.when(_last_sign_in(row.user, ctx=ctx)) or "never in this tenant"),
+    ]
+
+
+def ends_in_words(person: User, *, ctx: ActingContext) -> list[str]:
+    """Return what ends when the membership ends, one sentence each."""
+    counted = ends_with_membership(person, ctx=ctx)
+    return [f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counted.items() if count]
+
+
+def _joined(row: Membership, *, ctx: ActingContext) -> SafeString:
+    grants = GrantRecord.objects.filter(tenant_id=ctx.tenant_id, user=row.user, kind=GrantKind.MEMBER)
+    grant = grants.first()
+    invitations = AccountLink.objects.filter(
+        tenant_id=ctx.tenant_id, user=row.user, purpose=LinkPurpose.INVITATION, used_at__isnull=False
+    )
+    invitation = invitations.order_by("-used_at").first()
+    if grant is not None and grant.source:
+        how: SafeString | str = format_html("by {}", grant.source)
+    elif row.added_by is None:
+        how = "added by the operator"
+    else:
+        how = format_html("invited by {}", _name(grant.granted_by if grant else row.added_by))
+    confirmed = ""
+    if grant is not None and grant.confirmed_by is not None:
+        confirmed = format_html(", confirmed by {}", _name(grant.confirmed_by))
+    accepted = format_html(", accepted {}", html.when(invitation.used_at)) if invitation else ""
+    return format_html("{} {}{}{}", html.when(row.created_at), how, confirmed, accepted)
+
+
+def _methods(person: User, *, ctx: ActingContext) -> str:
+    """Return the ways in which the person can sign in here."""
+    links = IdentityLink.objects.select_related("provider").filter(tenant_id=ctx.tenant_id, user=person, ended_at=None)
+    named = [f"{link.provider}{' (suspended)' if link.suspended_at else ''}" for link in links.order_by("id")]
+    return ", ".join([*(["password"] if person.has_usable_password() else []), *named]) or "nothing yet"
+
+
+def _last_sign_in(person: User, *, ctx: ActingContext) -> object:
+    """Return the time of the last sign-in that this tenant knows of, or None."""
+    events = AccountEvent.objects.filter(tenant_id=ctx.tenant_id, principal_id=person.id).values("receipt_id")
+    receipts = Receipt.objects.filter(tenant_id=ctx.tenant_id, kind="session.signed_in", id__in=events)
+    return receipts.order_by("-id").values_list("occurred_at", flat=True).first()
+
+
+def _name(principal_id: object) -> str:
+    return User.objects.filter(id=principal_id).values_list("username", flat=True).first() or "the operator"
