@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
+from pytest_django import Settings
 
 from telemetry.models import Checkpoint, Delivery, Receipt
 from tests.browser.scene import Scene, morning
@@ -22,7 +23,11 @@ from tests.journeys.demo import Demo
 from tests.telemetry.sealed import sign_in_place
 from tests.telemetry.summary.test_summarize import counted
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.providers.configure import upsert_provider
+from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer
+from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import clock
+from threada_site.tenancy.models import IdentityLink, IdentityProvider, User
 from workitems.retention.legal_holds import LegalHoldRequest, set_legal_hold
 from workitems.retention.rules import parse_retention
 from workitems.retention.run import plan_retention
@@ -31,6 +36,36 @@ from workitems.retention.upsert_rule import upsert_retention_rule
 pytestmark = pytest.mark.browser
 
 RULES = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
+PROVIDER: dict[str, Any] = {
+    "protocol": "oidc",
+    "name": "Corp",
+    "issuer": "https://id.example.com",
+    "client_id": "threada",
+    "roles": {"finance-team": ["approver", "finance"], "platform-engineering-oncall": ["operator"]},
+    "domains": ["example.com", "corp.example.org"],
+    "create_accounts": True,
+    "max_age": 3600,
+}
+ISSUER: dict[str, Any] = {
+    "issuer": "https://token.actions.githubusercontent.com",
+    "audience": "https://threada.example/demo",
+    "mappings": [
+        {
+            "when": 'claims.repository == "acme/payments" && claims.ref == "refs/heads/main"',
+            "principal": "deployer",
+            "scopes": ["workitems:read", "workitems:write"],
+            "lifetime_minutes": 10,
+        },
+        {
+            "when": 'claims.repository == "acme/reports"',
+            "principal": "reporter",
+            "scopes": ["workitems:write"],
+            "roles": ["requester"],
+            "create": {"kind": "agent", "owner": "finance-1"},
+        },
+        {"when": 'claims.repository == "acme/infra"', "principal_from": "claims.actor", "scopes": []},
+    ],
+}
 SIZES = {"wide": {"width": 1280, "height": 900}, "narrow": {"width": 360, "height": 740}}
 
 
@@ -137,6 +172,41 @@ def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, theme
         "delivery": "/console/telemetry/delivery/siem/change/",
     }
     assert look_over(watched, kept, look) == {}
+
+
+def test_nothing_serious_is_wrong_with_who_signs_in(
+    demo: Demo, themed: tuple[Watched, str], settings: Settings
+) -> None:
+    watched, look = themed
+    settings.THREADA_WORKLOAD_AUDIENCES = ["demo=https://threada.example/demo"]
+    ctx = acting_system(demo.tenant)
+    demo.join("deployer", kind="service", roles=("requester",))
+    with unit_of_work(demo.tenant.id):
+        upsert_provider("corp", PROVIDER, ctx=ctx)
+        upsert_provider("corp", {**PROVIDER, "issuer": "https://id.corp.example.com/tenants/8f3a"}, ctx=ctx)
+        upsert_trusted_issuer("github", parse_trusted_issuer(ISSUER), ctx=ctx)
+        for place, (name, subject) in enumerate({"finance-1": "0a1b7c", "finance-2": "44f0e2"}.items()):
+            IdentityLink.objects.create(
+                tenant_id=demo.tenant.id,
+                provider=IdentityProvider.objects.get(),
+                user=User.objects.get(username=name),
+                issuer="https://id.example.com",
+                subject=subject,
+                suspended_at=clock.now() if place else None,
+            )
+    watched.sign_in("admin", PASSWORD)
+    shown = {
+        "providers": "/console/tenancy/identityprovider/",
+        "provider": "/console/tenancy/identityprovider/corp/change/",
+        "provider_form": "/console/tenancy/identityprovider/corp/new-version/",
+        "provider_document": "/console/tenancy/identityprovider/corp/edit-document/",
+        "provider_links": "/console/tenancy/identityprovider/corp/confirm-links/",
+        "provider_withdrawal": "/console/tenancy/identityprovider/corp/withdraw/",
+        "issuers": "/console/tenancy/trustedissuer/",
+        "issuer": "/console/tenancy/trustedissuer/github/change/",
+        "issuer_form": "/console/tenancy/trustedissuer/new/",
+    }
+    assert look_over(watched, shown, look) == {}
 
 
 def look_over(watched: Watched, addresses: dict[str, str], look: str) -> dict[str, list[str]]:

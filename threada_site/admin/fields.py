@@ -47,6 +47,11 @@ def fields(value: Any) -> SafeString:
     return mark_safe("".join(found))  # noqa: S308 (names and values are escaped by `visible`)
 
 
+def value(value: Any) -> SafeString:
+    """Return a JSON value as HTML: nested lists, or one text."""
+    return fields(value) if _has_parts(value) else visible(plainly(value))
+
+
 def citation(value: Any) -> SafeString:
     """Return a citation as HTML: the whole quote first, then its source and all other members."""
     if not isinstance(value, dict) or not isinstance(value.get("quote"), str):

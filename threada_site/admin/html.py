@@ -19,12 +19,12 @@ _TONES: Final = {
         "confirmed", "in force", "well", "finished", "sent", "sealed", "lifted"},
     "bad": {
         "failed", "refused", "rejected", "expired", "deny", "reject", "revoked", "outcome_unknown", "policy_denied",
-        "worker_lost", "stale", "inactive", "nobody can decide", "resting", "frozen", "unknown",
+        "worker_lost", "stale", "inactive", "suspended", "nobody can decide", "resting", "frozen", "unknown",
     },
     "busy": {"executing", "started", "running", "new", "draft", "planned", "probing", "due", "sending"},
     "waiting": {
         "open", "pending", "paused", "requested", "in_review", "awaiting_approval", "review", "require_approval",
-        "failing", "not sealed yet", "proposed", "announced",
+        "failing", "not sealed yet", "not fetched yet", "proposed", "announced",
     },
 }  # fmt: skip
 _TONE_OF: Final = {word: tone for tone, words in _TONES.items() for word in words}

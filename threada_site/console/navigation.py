@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
 
+from threada_site.identity.stewardship import is_steward
 from threada_site.kernel.context import ActingContext, Scope
 
 _READ: Final = Scope.WORKITEMS_READ
@@ -74,6 +75,8 @@ _GROUPS: Final = (
             ("Invitations", "forward_to_inbox", "tenancy_accountlink", Scope.WORKFLOW_MANAGE),
             ("Credentials", "key", "tenancy_credential", _READ),
             ("Personal tokens", "vpn_key", "tenancy_personaltoken", _READ),
+            ("Identity providers", "login", "tenancy_identityprovider", Scope.WORKFLOW_MANAGE),
+            ("Trusted issuers", "verified_user", "tenancy_trustedissuer", Scope.WORKFLOW_MANAGE),
             ("Four-eyes rules", "supervisor_account", "tenancy_foureyesrule", _READ),
             ("Change sets", "difference", "tenancy_changeset", _READ),
         ),
@@ -88,6 +91,7 @@ _PAGES: Final = (
     "usage",
 )
 """Names of links that open a page instead of a list."""
+_FOR_STEWARDS: Final = ("tenancy_identityprovider", "tenancy_trustedissuer")
 _SETTINGS: Final = {"telemetry_checkpoint_instance": "THREADA_INSTANCE_LOG"}
 """Links to optional parts, and the setting that turns each on."""
 _ALSO: Final = {"policies_policy": ("policies/policyversion/", "policies/policydecision/")}
@@ -101,14 +105,16 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
     home = {"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}
     shown: list[dict[str, Any]] = [{"title": None, "separator": False, "items": [home]}]
     for title, links in _GROUPS:
-        items = [_item(request, *link[:3]) for link in links if _may(ctx, link[3]) and _is_on(link[2])]
+        items = [_item(request, *link[:3]) for link in links if _may(ctx, *link[2:4]) and _is_on(link[2])]
         if items:
             shown.append({"title": title, "separator": False, "items": items})
     return shown
 
 
-def _may(ctx: ActingContext, scope: Scope | tuple[Scope, ...]) -> bool:
+def _may(ctx: ActingContext, page: str, scope: Scope | tuple[Scope, ...]) -> bool:
     """Return True if one of the scopes of a link is held anywhere."""
+    if page in _FOR_STEWARDS and not is_steward(ctx):
+        return False
     return any(ctx.has_scope_anywhere(one) for one in (scope if isinstance(scope, tuple) else (scope,)))
 
 

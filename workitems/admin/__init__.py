@@ -3,6 +3,7 @@
 from workitems.admin.delegations import DelegationAdmin
 from workitems.admin.executions import ExecutionAdmin
 from workitems.admin.freezes import FreezeAdmin
+from workitems.admin.identity_providers import IdentityProviderAdmin
 from workitems.admin.items import WorkItemAdmin
 from workitems.admin.messages import NoticeMessageAdmin
 from workitems.admin.packs import PackAdmin
@@ -14,6 +15,7 @@ __all__ = [
     "DelegationAdmin",
     "ExecutionAdmin",
     "FreezeAdmin",
+    "IdentityProviderAdmin",
     "LegalHoldAdmin",
     "NoticeMessageAdmin",
     "PackAdmin",

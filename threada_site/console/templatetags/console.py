@@ -20,6 +20,7 @@ register.filter("tags", html.tags)
 register.filter("visible", fields.visible)
 register.filter("fields", fields.fields)
 register.filter("citation", fields.citation)
+register.filter("value", fields.value)
 
 
 @register.filter

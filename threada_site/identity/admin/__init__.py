@@ -9,6 +9,17 @@ from threada_site.identity.admin import (
     members,
     personal_tokens,
     roles,
+    trusted_issuers,
 )
 
-__all__ = ["account_links", "change_sets", "credentials", "four_eyes", "groups", "members", "personal_tokens", "roles"]
+__all__ = [
+    "account_links",
+    "change_sets",
+    "credentials",
+    "four_eyes",
+    "groups",
+    "members",
+    "personal_tokens",
+    "roles",
+    "trusted_issuers",
+]

@@ -59,6 +59,7 @@
       button.hidden = false;
       button.addEventListener("click", keys["?"]);
     }
+    one("#nav-sidebar-apps a.active")?.scrollIntoView({ block: "nearest" });
     const off = one("#keys-off");
     if (!off) return;
     off.checked = Boolean(localStorage.getItem(OFF));

@@ -1,0 +1,209 @@
+"""Console pages of identity providers. They show secrets as references only."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any, Final
+
+from django import forms
+from django.conf import settings
+from django.contrib import admin
+from django.db.models import Count, Q, QuerySet
+from django.urls import NoReverseMatch, reverse
+
+from threada_site.admin import html
+from threada_site.admin.actions import Call, Done
+from threada_site.admin.documents import as_yaml
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.schema_fields import label_of
+from threada_site.admin.spec_forms import SpecForm
+from threada_site.identity.admin.documents import (
+    DocumentForm,
+    NewDocumentForm,
+    StewardDocumentAdmin,
+    WithdrawForm,
+    author_of,
+)
+from threada_site.identity.providers.configure import confirm_links, withdraw_provider
+from threada_site.identity.providers.documents import CLAIMS, SCHEMA, SCOPES, parse_provider
+from threada_site.identity.selectors import identity_providers
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.models import IdentityLink, IdentityProvider
+from threada_site.tenancy.upsert import UpsertResult
+from workitems.configuration.kinds.identity_providers import put_identity_provider
+
+_INTRO: Final = (
+    "Members of this tenant sign in here. Whoever administers the provider can sign in as everybody whom it signs in, "
+    "so a second steward confirms changes while identity_four_eyes is on. Another issuer, client or claim of the "
+    "subject suspends all links until another steward confirms them."
+)
+_PROTOCOLS: Final = {"oidc": "OpenID Connect", "saml": "SAML 2.0"}
+_OWN_LINES: Final = frozenset(
+    {"protocol", "name", "issuer", "entity_id", "metadata", "client_id", "client_secret", "scopes", "claims", "roles",
+     "create_accounts", "domains", "enforce", "break_glass"}
+)  # fmt: skip
+"""Members of a spec with lines of their own on the page. Others are listed by their names."""
+_SHOWN: Final = 100
+
+
+class NewProviderForm(NewDocumentForm):
+    intro = _INTRO
+    schema = SCHEMA.spec
+
+
+class ProviderForm(SpecForm):
+    intro = _INTRO
+    schema = SCHEMA.spec
+
+
+class ProviderDocumentForm(DocumentForm):
+    intro = _INTRO
+    kind = "IdentityProvider"
+
+
+class WithdrawProviderForm(WithdrawForm):
+    intro = (
+        "Nobody can sign in by it any more, and the sessions that it opened end at once. Accounts, links and roles "
+        "stay. People without a password cannot sign in until you add the provider again."
+    )
+    is_meant = forms.BooleanField(label="End these sessions and accept no sign-in by this provider")
+
+
+class ConfirmLinksForm(WithdrawForm):
+    intro = (
+        "Issuer, client or claim of the subject changed, so the same subject may name somebody else now. Links are "
+        "suspended until a steward who did not make the change confirms that they still name the same people."
+    )
+    is_meant = forms.BooleanField(label="Every suspended link still names the same person")
+
+    def prepare(self) -> None:
+        waiting = _links(self.row).exclude(suspended_at=None).values_list("user__username", "subject")
+        self.fields["is_meant"].help_text = ", ".join(f"{name} ({subject})" for name, subject in waiting[:_SHOWN])
+
+
+@admin.register(IdentityProvider)
+class IdentityProviderAdmin(StewardDocumentAdmin):
+    kind = "IdentityProvider"
+    argument = "provider"
+    operations = ("put_identity_provider", "withdraw_identity_provider")
+    heading = "Identity providers"
+    columns = (
+        Column("Provider", lambda row: row.slug),
+        Column("Name", lambda row: row.name),
+        Column("Protocol", lambda row: protocol_of(row.current_version.spec)),
+        Column("Issuer", lambda row: issuer_of(row.current_version.spec), is_wide=True),
+        Column("Domains", lambda row: html.tags(row.current_version.spec.get("domains", [])) or html.NOTHING),
+        Column("People", lambda row: row.people),
+        Column("Suspended", lambda row: row.suspended or html.NOTHING),
+        Column("Changed", lambda row: html.when(row.current_version.created_at)),
+        Column("By", author_of),
+    )
+    about = "Where members sign in with the account of their company, and which roles their groups there give them."
+    nothing_yet = "There is no identity provider. Add one here, or apply a document of kind: IdentityProvider."
+    page_template = "workitems/identity_provider.html"
+
+    def documents(self, tenant_id: uuid.UUID) -> QuerySet[Any]:
+        return identity_providers(tenant_id)
+
+    def put(self, slug: str, document: dict[str, Any], *, ctx: ActingContext) -> UpsertResult[IdentityProvider]:
+        return put_identity_provider(slug, parse_provider(document)[1], ctx=ctx)
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        is_suspended = Q(links__suspended_at__isnull=False)
+        return super().rows(ctx).annotate(people=Count("links"), suspended=Count("links", filter=is_suspended))
+
+    def page_title(self, row: IdentityProvider) -> str:
+        return f"Identity provider {row.name or row.slug}"
+
+    def page(self, row: Any, *, ctx: ActingContext) -> dict[str, Any]:
+        spec = row.current_version.spec
+        links = _links(row)
+        forms_shown = self._forms(ctx, of_row=True, key=row.slug)
+        if not row.suspended:
+            forms_shown = [entry for entry in forms_shown if entry[1] != _CONFIRM]
+        return {
+            **super().page(row, ctx=ctx),
+            "forms": forms_shown,
+            "spec": spec,
+            "protocol": protocol_of(spec),
+            "issuer": issuer_of(spec),
+            "secret": as_yaml(spec["client_secret"]).strip() if spec.get("client_secret") else "",
+            "scopes": spec.get("scopes", SCOPES),
+            "claims": [(label_of(key), name) for key, name in {**CLAIMS, **spec.get("claims", {})}.items()],
+            "roles": sorted(spec.get("roles", {}).items()),
+            "more": _others(spec),
+            "has_public_url": bool(settings.THREADA_PUBLIC_URL),
+            "addresses": addresses_of(row, spec, tenant=ctx.tenant_slug),
+            "links": links[:_SHOWN],
+            "are_more": row.people > _SHOWN,
+        }
+
+    @form_page("New identity provider", form=NewProviderForm, scope=Scope.WORKFLOW_MANAGE, submit="Add provider")
+    def new(self, call: Call, form: ConsoleForm) -> Done:
+        return self.create(call, form)
+
+    @form_page("Change provider", form=ProviderForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Save version")
+    def new_version(self, call: Call, form: ConsoleForm) -> Done:
+        return self.save(call, form, call.key)
+
+    @form_page(
+        "Edit as document", form=ProviderDocumentForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Save version"
+    )
+    def edit_document(self, call: Call, form: ConsoleForm) -> Done:
+        return self.save_document(call, form)
+
+    @form_page("Confirm links", form=ConfirmLinksForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Confirm links")
+    def confirm_links(self, call: Call, form: ConsoleForm) -> Done:
+        confirmed = confirm_links(call.key, ctx=call.ctx)
+        return Done(f"{confirmed} link{'' if confirmed == 1 else 's'} confirmed. These people can sign in again.")
+
+    @form_page(
+        "Withdraw", form=WithdrawProviderForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Withdraw provider"
+    )
+    def withdraw(self, call: Call, form: ConsoleForm) -> Done:
+        withdraw_provider(call.key, ctx=call.ctx)
+        return Done(f"The identity provider {call.key} is withdrawn.", self.list_url())
+
+
+_CONFIRM: Final = "Confirm links"
+
+
+def protocol_of(spec: dict[str, Any]) -> str:
+    return _PROTOCOLS.get(spec["protocol"], spec["protocol"])
+
+
+def issuer_of(spec: dict[str, Any]) -> str:
+    """Return the issuer of an OpenID provider, or the entity id of a SAML provider."""
+    return str(spec.get("issuer") or spec.get("entity_id") or "")
+
+
+def addresses_of(row: IdentityProvider, spec: dict[str, Any], *, tenant: str) -> list[tuple[str, str]]:
+    """Return the addresses that the provider must know, with their names there."""
+    names = {"provider_callback": "Redirect URI"}
+    if spec["protocol"] == "saml":
+        names = {"provider_callback": "Assertion consumer service (ACS)", "provider_metadata": "Entity id and metadata"}
+    base = settings.THREADA_PUBLIC_URL.rstrip("/")
+    found = []
+    for name, label in names.items():
+        try:
+            found.append((label, base + reverse(f"admin:{name}", args=[tenant, row.slug])))
+        except NoReverseMatch:
+            continue
+    return found
+
+
+def _others(spec: dict[str, Any]) -> list[tuple[str, Any, str]]:
+    """Return label, value and description of the members of a spec that have no line of their own."""
+    known = SCHEMA.spec["properties"]
+    return [
+        (label_of(key), value, known.get(key, {}).get("description", "").replace("`", ""))
+        for key, value in spec.items()
+        if key not in _OWN_LINES
+    ]
+
+
+def _links(row: IdentityProvider) -> QuerySet[IdentityLink]:
+    """Return the links of a provider, suspended ones first, then by name."""
+    rows = IdentityLink.objects.filter(tenant_id=row.tenant_id, provider=row).select_related("user")
+    return rows.order_by("suspended_at", "user__username")
