@@ -9,7 +9,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import Count, Q, QuerySet
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
@@ -26,7 +26,7 @@ from threada_site.identity.admin.documents import (
     author_of,
 )
 from threada_site.identity.providers.configure import confirm_links, withdraw_provider
-from threada_site.identity.providers.documents import CLAIMS, SCHEMA, SCOPES, parse_provider
+from threada_site.identity.providers.documents import SAML, SCHEMA, parse_provider, read_spec
 from threada_site.identity.selectors import identity_providers
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import IdentityLink, IdentityProvider
@@ -118,6 +118,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
 
     def page(self, row: Any, *, ctx: ActingContext) -> dict[str, Any]:
         spec = row.current_version.spec
+        read = read_spec(spec)
         links = _links(row)
         forms_shown = self._forms(ctx, of_row=True, key=row.slug)
         if not row.suspended:
@@ -129,8 +130,8 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
             "protocol": protocol_of(spec),
             "issuer": issuer_of(spec),
             "secret": as_yaml(spec["client_secret"]).strip() if spec.get("client_secret") else "",
-            "scopes": spec.get("scopes", SCOPES),
-            "claims": [(label_of(key), name) for key, name in {**CLAIMS, **spec.get("claims", {})}.items()],
+            "scopes": read.scopes,
+            "claims": [(label_of(key), name) for key, name in read.claims.items()],
             "roles": sorted(spec.get("roles", {}).items()),
             "more": _others(spec),
             "has_public_url": bool(settings.THREADA_PUBLIC_URL),
@@ -175,22 +176,16 @@ def protocol_of(spec: dict[str, Any]) -> str:
 
 def issuer_of(spec: dict[str, Any]) -> str:
     """Return the issuer of an OpenID provider, or the entity id of a SAML provider."""
-    return str(spec.get("issuer") or spec.get("entity_id") or "")
+    return str(spec.get("issuer") or spec.get("entity_id") or read_spec(spec).issuer)
 
 
 def addresses_of(row: IdentityProvider, spec: dict[str, Any], *, tenant: str) -> list[tuple[str, str]]:
     """Return the addresses that the provider must know, with their names there."""
     names = {"provider_callback": "Redirect URI"}
-    if spec["protocol"] == "saml":
+    if spec["protocol"] == SAML:
         names = {"provider_callback": "Assertion consumer service (ACS)", "provider_metadata": "Entity id and metadata"}
     base = settings.THREADA_PUBLIC_URL.rstrip("/")
-    found = []
-    for name, label in names.items():
-        try:
-            found.append((label, base + reverse(f"admin:{name}", args=[tenant, row.slug])))
-        except NoReverseMatch:
-            continue
-    return found
+    return [(label, base + reverse(f"admin:{name}", args=[tenant, row.slug])) for name, label in names.items()]
 
 
 def _others(spec: dict[str, Any]) -> list[tuple[str, Any, str]]:

@@ -13,6 +13,7 @@ from telemetry.models import Receipt
 from tests.console.sign_in import Console
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
+from tests.receivers.saml_provider import metadata_of
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.providers.configure import upsert_provider
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer
@@ -30,6 +31,7 @@ CORP = {
     "roles": {"finance-team": ["approver"]},
     "domains": ["example.com"],
 }
+METADATA = metadata_of("one")
 GITHUB = {
     "issuer": "https://token.actions.githubusercontent.com",
     "mappings": [
@@ -151,6 +153,21 @@ class TestIdentityProviders:
         page = text_of(console("admin").get(f"{PROVIDERS}corp/change/"))
         assert "<dt>Max age</dt><dd>60 <span" in page
         assert "<dt>ACR values</dt><dd>gold <span" in page
+
+    @pytest.mark.parametrize("metadata", ["https://id.example.com/saml/metadata", METADATA], ids=["address", "inline"])
+    def test_a_saml_provider_is_shown_and_saved(self, metadata: str, demo: Demo, console: Console) -> None:
+        spec = {"protocol": "saml", "name": "Corp", "metadata": metadata, "roles": {"a": ["approver"]}}
+        with unit_of_work(demo.tenant.id):
+            entity_id = {} if metadata == METADATA else {"entity_id": "https://id.example.com/saml"}
+            upsert_provider("corp", {**spec, **entity_id}, ctx=acting_system(demo.tenant))
+        browser, before = console("admin"), provider(demo).current_version_id
+        page = text_of(browser.get(f"{PROVIDERS}corp/change/"))
+        for part in ("SAML 2.0", "NameID", "Assertion consumer service", "/console/login/demo/corp/metadata"):
+            assert part in page
+        assert "SAML 2.0" in text_of(browser.get(PROVIDERS))
+        answer = browser.post(f"{PROVIDERS}corp/new-version/", form_of(browser, f"{PROVIDERS}corp/new-version/"))
+        assert answer.status_code == 302
+        assert provider(demo).current_version_id == before
 
     def test_a_change_waits_for_a_second_steward(self, demo: Demo, console: Console) -> None:
         add_provider(demo)
