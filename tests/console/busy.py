@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 
+from django.test import override_settings
+
 from tests.contract.world import propose_removal
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, Demo
@@ -12,14 +14,29 @@ from tests.telemetry.sealed import sign_in_place
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.groups import define_group
 from threada_site.identity.passwords import start_reset
+from threada_site.identity.providers.configure import upsert_provider
+from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer
+from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
-from threada_site.tenancy.models import FourEyesRule, User
+from threada_site.tenancy.models import FourEyesRule, IdentityLink, IdentityProvider, Tenant, User
 from workitems.retention.legal_holds import LegalHoldRequest, set_legal_hold
 from workitems.retention.rules import parse_retention
 from workitems.retention.run import plan_retention
 from workitems.retention.upsert_rule import upsert_retention_rule
+
+PROVIDER = {
+    "protocol": "oidc",
+    "name": "Corp",
+    "issuer": "https://id.example.com",
+    "client_id": "threada",
+    "roles": {"finance-team": ["approver"]},
+}
+ISSUER = {
+    "issuer": "https://token.actions.githubusercontent.com",
+    "mappings": [{"when": "claims.repository == 'acme/payments'", "principal": "deployer", "scopes": []}],
+}
 
 
 @dataclass(frozen=True)
@@ -30,6 +47,21 @@ class Busy:
     step: str
     execution: str
     envelope_sha256: str
+
+
+def add_identity_documents(tenant: Tenant) -> None:
+    """Add an identity provider with one person, and a trusted issuer."""
+    ctx = acting_system(tenant)
+    upsert_provider("corp", PROVIDER, ctx=ctx)
+    IdentityLink.objects.create(
+        tenant_id=tenant.id,
+        provider=IdentityProvider.objects.get(tenant_id=tenant.id, slug="corp"),
+        user=User.objects.get(username="finance-1"),
+        issuer=PROVIDER["issuer"],
+        subject="0a1b7c",
+    )
+    with override_settings(THREADA_PUBLIC_URL="https://threada.example"):
+        upsert_trusted_issuer("github", parse_trusted_issuer(ISSUER), ctx=ctx)
 
 
 def busy_tenant(demo: Demo) -> Busy:
@@ -49,6 +81,7 @@ def busy_tenant(demo: Demo) -> Busy:
         set_legal_hold(
             LegalHoldRequest(reason="The auditor asked.", workflow="payments"), ctx=acting_system(demo.tenant)
         )
+        add_identity_documents(demo.tenant)
         define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
         start_reset(User.objects.get(username="security-1"), ctx=acting_system(demo.tenant))
     ends_at = rfc3339(clock.now() + timedelta(days=1))

@@ -8,7 +8,9 @@ from typing import Any, Final
 from django import forms
 from django.conf import settings
 from django.contrib import admin
-from django.db.models import Count, Q, QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db import models
+from django.db.models import Func, OuterRef, QuerySet
 from django.urls import reverse
 
 from threada_site.admin import html
@@ -45,6 +47,7 @@ _OWN_LINES: Final = frozenset(
 )  # fmt: skip
 """Members of a spec with lines of their own on the page. Others are listed by their names."""
 _SHOWN: Final = 100
+_COUNTED: Final = 1000
 
 
 class NewProviderForm(NewDocumentForm):
@@ -94,8 +97,8 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         Column("Protocol", lambda row: protocol_of(row.current_version.spec)),
         Column("Issuer", lambda row: issuer_of(row.current_version.spec), is_wide=True),
         Column("Domains", lambda row: html.tags(row.current_version.spec.get("domains", [])) or html.NOTHING),
-        Column("People", lambda row: row.people),
-        Column("Suspended", lambda row: row.suspended or html.NOTHING),
+        Column("People", lambda row: up_to(row.people)),
+        Column("Suspended", lambda row: up_to(row.suspended) if row.suspended else html.NOTHING),
         Column("Changed", lambda row: html.when(row.current_version.created_at)),
         Column("By", author_of),
     )
@@ -110,8 +113,9 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         return put_identity_provider(slug, parse_provider(document)[1], ctx=ctx)
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        is_suspended = Q(links__suspended_at__isnull=False)
-        return super().rows(ctx).annotate(people=Count("links"), suspended=Count("links", filter=is_suspended))
+        links = IdentityLink.objects.filter(tenant_id=ctx.tenant_id, provider=OuterRef("pk"))
+        suspended = links.filter(suspended_at__isnull=False)
+        return super().rows(ctx).annotate(people=_number(links), suspended=_number(suspended))
 
     def page_title(self, row: IdentityProvider) -> str:
         return f"Identity provider {row.name or row.slug}"
@@ -136,6 +140,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
             "more": _others(spec),
             "has_public_url": bool(settings.THREADA_PUBLIC_URL),
             "addresses": addresses_of(row, spec, tenant=ctx.tenant_slug),
+            "people": up_to(row.people),
             "links": links[:_SHOWN],
             "are_more": row.people > _SHOWN,
         }
@@ -196,6 +201,18 @@ def _others(spec: dict[str, Any]) -> list[tuple[str, Any, str]]:
         for key, value in spec.items()
         if key not in _OWN_LINES
     ]
+
+
+def up_to(number: int) -> str:
+    """Return a number of links that were counted up to a limit."""
+    return f"{_COUNTED} or more" if number >= _COUNTED else str(number)
+
+
+def _number(links: QuerySet[IdentityLink]) -> Func:
+    """Return an expression with the number of links, counted up to `_COUNTED`."""
+    return Func(
+        ArraySubquery(links.values("pk")[:_COUNTED]), function="cardinality", output_field=models.IntegerField()
+    )
 
 
 def _links(row: IdentityProvider) -> QuerySet[IdentityLink]:
