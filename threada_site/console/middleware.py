@@ -41,6 +41,7 @@ _TENANTLESS: Final = frozenset(
         "passkey_sign_in_options",
         "password_reset",
         "password_reset_link",
+        "company_sign_in",
         "tenant_sign_in",
         "provider_sign_in",
         "provider_callback",

@@ -33,9 +33,17 @@ from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
 from threada_site.kernel.context import Scope
+from threada_site.sign_in.discovery import company_page
 from threada_site.sign_in.in_session import start_step_up
 from threada_site.sign_in.methods_page import methods_page
-from threada_site.sign_in.views import finish_sign_in, providers_page, service_provider_metadata, start_sign_in
+from threada_site.sign_in.starting import CONSOLE, onward_of
+from threada_site.sign_in.views import (
+    finish_sign_in,
+    provider_links,
+    providers_page,
+    service_provider_metadata,
+    start_sign_in,
+)
 
 EMERGENCIES_SHOWN: Final = 5
 
@@ -65,6 +73,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("usage/", self.admin_view(require_safe(self.usage)), name="usage"),
             path("time-zone/", self.admin_view(self.time_zone), name="time_zone"),
             path("notifications/", self.admin_view(self.notifications), name="notifications"),
+            path("company-sign-in/", self.company_sign_in, name="company_sign_in"),
             path("login/<str:tenant>/", self.tenant_sign_in, name="tenant_sign_in"),
             path("login/<str:tenant>/<str:provider>", self.provider_sign_in, name="provider_sign_in"),
             path("login/<str:tenant>/<str:provider>/callback", self.provider_callback, name="provider_callback"),
@@ -91,7 +100,13 @@ class ConsoleSite(UnfoldAdminSite):
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show and handle the sign-in form."""
-        show: Callable[[], HttpResponse] = partial(super().login, request, extra_context)
+        onward = onward_of(request)
+        links = {
+            "provider_links": provider_links(request.GET.get("tenant", "")),
+            "onward": "" if onward == CONSOLE else onward,
+            **(extra_context or {}),
+        }
+        show: Callable[[], HttpResponse] = partial(super().login, request, links)
         return sign_in(request, show) if request.method == "POST" else show()
 
     def each_context(self, request: HttpRequest) -> dict[str, Any]:
@@ -174,6 +189,10 @@ class ConsoleSite(UnfoldAdminSite):
     def password_reset_link(self, request: HttpRequest, token: str) -> HttpResponse:
         """Show and handle the public page of a reset link."""
         return new_password_page(request, token, self.each_context(request))
+
+    def company_sign_in(self, request: HttpRequest) -> HttpResponse:
+        """Find the identity provider of a company by mail domain."""
+        return company_page(request, self.each_context(request))
 
     def tenant_sign_in(self, request: HttpRequest, tenant: str) -> HttpResponse:
         """Show the public page of a tenant's identity providers."""

@@ -9,6 +9,8 @@ THREADA_BASE_DIR = BASE_DIR
 THREADA_VERSION = "0.2.0"
 # CIDRs of private or loopback networks that integrations may call. Other addresses must be globally routable.
 THREADA_EGRESS_ALLOW = words("THREADA_EGRESS_ALLOW")
+# Resolvers (`192.0.2.1:53`, one port for all) that read TXT records of mail domains, instead of those of the system.
+THREADA_DNS_SERVERS = words("THREADA_DNS_SERVERS")
 # Secret references that tenants may use in API and console, each with the origin that it may be sent to:
 # `acme/env:NAME@https://host`, `acme/file:/path@https://host/prefix` for one tenant, without the tenant for all.
 THREADA_SECRET_REFS = words("THREADA_SECRET_REFS")

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.selectors import identity_providers
-from threada_site.kernel import errors
+from threada_site.kernel import errors, ids
 from threada_site.kernel.errors import ThreadaError
 from threada_site.sign_in.answers import open_session_of
 from threada_site.sign_in.in_session import finish_link, finish_step_up
@@ -32,17 +32,27 @@ from threada_site.sign_in.starting import (
 @require_safe
 def providers_page(request: HttpRequest, tenant: str, frame: dict[str, Any]) -> HttpResponse:
     """Show the identity providers of a tenant. An unknown tenant looks like one without providers."""
-    found = tenant_of(tenant)
-    listed: list[tuple[str, str]] = []
-    if found is not None:
-        with unit_of_work(found.id):
-            listed = [
-                (provider.name, reverse("admin:provider_sign_in", args=[tenant, provider.slug]))
-                for provider in identity_providers(found.id)
-            ]
     onward = onward_of(request)
-    context = {**frame, "title": "Sign in", "providers": listed, "onward": "" if onward == CONSOLE else onward}
+    context = {
+        **frame,
+        "title": "Sign in",
+        "tenant": tenant if ids.is_slug(tenant) else "",
+        "providers": provider_links(tenant),
+        "onward": "" if onward == CONSOLE else onward,
+    }
     return render(request, "console/providers.html", context)
+
+
+def provider_links(tenant: str) -> list[tuple[str, str]]:
+    """Return names and addresses of the identity providers of a tenant; none for an unknown tenant."""
+    found = tenant_of(tenant)
+    if found is None:
+        return []
+    with unit_of_work(found.id):
+        return [
+            (provider.name, reverse("admin:provider_sign_in", args=[tenant, provider.slug]))
+            for provider in identity_providers(found.id)
+        ]
 
 
 @never_cache

@@ -82,3 +82,22 @@ class SignInCounter(models.Model):
 
     def __str__(self) -> str:
         return f"{self.failures} failures, last attempt at {self.last_at}"
+
+
+class SignInDomain(models.Model):
+    """Mail domain whose people sign in at an identity provider of one tenant, as the operator or its DNS confirmed.
+
+    The primary key gives a domain to one tenant only. `expires_at` is empty for a domain that the operator confirmed.
+    """
+
+    domain = models.CharField(max_length=253, primary_key=True, editable=False)
+    holder = models.ForeignKey("Tenant", on_delete=models.CASCADE, db_index=False, related_name="+")
+    provider = models.CharField(max_length=63, editable=False, help_text="Id of the identity provider.")
+    confirmed_at = models.DateTimeField(editable=False)
+    expires_at = models.DateTimeField(null=True, editable=False)
+
+    class Meta:
+        constraints = [InstanceRows(name="signindomain_rls", readable="everybody")]
+
+    def __str__(self) -> str:
+        return self.domain

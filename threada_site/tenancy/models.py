@@ -20,7 +20,14 @@ from threada_site.database.constraints import tenant_constraints
 from threada_site.database.unit_of_work import current_actor
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope, Visibility
-from threada_site.tenancy.instance_models import Instance, RateBucket, RateRefusals, SignInCounter, StoredMetrics
+from threada_site.tenancy.instance_models import (
+    Instance,
+    RateBucket,
+    RateRefusals,
+    SignInCounter,
+    SignInDomain,
+    StoredMetrics,
+)
 
 __all__ = [
     "AccountDependence",
@@ -44,6 +51,7 @@ __all__ = [
     "RecoveryCode",
     "RoleScopeRecord",
     "SignInCounter",
+    "SignInDomain",
     "StoredMetrics",
     "TenantQuota",
     "TrustedIssuer",

@@ -217,6 +217,11 @@ class ProviderSpec:
         return frozenset(role for group in groups & self.roles.keys() for role in self.roles[group])
 
 
+def claimed_domains(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the mail domains that a stored spec claims. They count only once they are confirmed."""
+    return tuple(spec.get("domains", ()))
+
+
 def parse_provider(value: Any) -> tuple[str | None, dict[str, Any]]:
     """Return id and spec of a whole document, or None and a bare spec.
 

@@ -118,6 +118,22 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="SignInDomain",
+            fields=[
+                ("domain", models.CharField(editable=False, max_length=253, primary_key=True, serialize=False)),
+                ("provider", models.CharField(editable=False, help_text="Id of the identity provider.", max_length=63)),
+                ("confirmed_at", models.DateTimeField(editable=False)),
+                ("expires_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "holder",
+                    models.ForeignKey(
+                        db_index=False, on_delete=models.deletion.CASCADE, related_name="+", to="tenancy.tenant"
+                    ),
+                ),
+            ],
+            options={"constraints": [InstanceRows(name="signindomain_rls", readable="everybody")]},
+        ),
+        migrations.CreateModel(
             name="User",
             fields=[
                 ("password", models.CharField(max_length=128, verbose_name="password")),
