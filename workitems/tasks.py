@@ -15,6 +15,7 @@ from threada_site.identity.account_links import MAIL_LINK
 from threada_site.identity.console_sessions.limits import expire_sessions
 from threada_site.identity.mail_address import TELL_PREVIOUS_ADDRESS
 from threada_site.identity.personal_notices import NOTIFY_PERSON
+from threada_site.identity.trusted_issuers.expired_tokens import delete_expired_tokens
 from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import (
     DEFAULT_QUEUE,
@@ -121,6 +122,12 @@ def sweep() -> None:
 def expire_console_sessions() -> None:
     """Delete console sessions that have reached a limit. Runs every ten minutes."""
     expire_sessions(now=clock.now())
+
+
+@periodic("identity.delete_exchanged_tokens", queue=MAINTENANCE_QUEUE, cron="*/10 * * * *")
+def delete_exchanged_tokens() -> None:
+    """Delete exchanged tokens that ended an hour ago. Runs every ten minutes."""
+    delete_expired_tokens(now=clock.now())
 
 
 @periodic("workitems.deadlines", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from functools import cache
 from types import SimpleNamespace
 from typing import Any
@@ -19,8 +20,10 @@ from tests.factories import acting_system, make_principal, make_token
 from tests.jobs import run_jobs
 from threada_site.api.resources.resource import Representation, Resource
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.api.token_endpoint import TOKEN
 from threada_site.identity.object_grants import grant_scope_on, object_named
 from threada_site.identity.selectors import principal_of_tenant
+from threada_site.identity.trusted_issuers.exchange import ExchangedToken
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 
@@ -90,6 +93,7 @@ def test_every_resource_fits_its_schema(world: World, seen: set[str]) -> None:
     read_everything(world)
     write_everything(world)
     represent_sealed()
+    represent_exchanged()
     # A replay's report is streamed: its own test reads it.
     assert declared_resources().keys() - seen == {"PolicyReplayReport"}
 
@@ -153,6 +157,12 @@ def _awaiting_approval(world: World) -> dict[str, Any]:
     run_jobs()
     step: dict[str, Any] = accepted["decision_steps"][0]
     return step
+
+
+def represent_exchanged() -> None:
+    """Represent a token that only a token of a trusted issuer is exchanged for."""
+    now = clock.now()
+    TOKEN.represent(ExchangedToken("thr_", ("workitems:read",), now, now + timedelta(minutes=5)))
 
 
 def represent_sealed() -> None:

@@ -155,6 +155,8 @@ CONTRACT: Final = {
     "PATCH /me/notification-preferences": None,
     "GET /healthz": None,
     "GET /.well-known/oauth-protected-resource": None,
+    "GET /.well-known/oauth-authorization-server": None,
+    "POST /token": None,
     "GET /readyz": None,
     "GET /metrics": None,
     "GET /schemas/{kind}.json": None,
@@ -186,6 +188,8 @@ def test_it_holds_the_contracts_operations_and_their_scopes() -> None:
         "getHealth",
         "getReadiness",
         "getProtectedResource",
+        "getAuthorizationServer",
+        "exchangeToken",
         "getMetrics",
         "getDocumentSchema",
         "receiveCallback",
@@ -247,6 +251,8 @@ def test_an_operation_documents_its_answers(operation: Operation) -> None:
         if status < "400":
             assert len(answer.get("content", {})) == (0 if status == "204" else 1), status
             continue
+        if str(operation) == "exchangeToken" and "application/json" in answer["content"]:  # RFC 6749
+            continue
         assert answer["content"].keys() == {PROBLEM_TYPE}
         codes = operation.documented_reasons(int(status))
         assert codes
@@ -261,12 +267,14 @@ def test_only_post_put_and_patch_take_a_body() -> None:
 @pytest.mark.parametrize("operation", [one for one in OPERATIONS if one.method in ("POST", "PUT", "PATCH")], ids=str)
 def test_bodies_have_examples_that_are_valid(operation: Operation) -> None:
     content = operation.raw.get("requestBody", {}).get("content", {})
-    assert content.keys() == {"application/json"}
-    schema = resolved(content["application/json"]["schema"])
+    is_form = str(operation) == "exchangeToken"  # RFC 6749
+    (media_type,) = content
+    assert media_type == ("application/x-www-form-urlencoded" if is_form else "application/json")
+    schema = resolved(content[media_type]["schema"])
     if schema["properties"]:
-        assert "example" in content["application/json"]
-    for example in (operation.body, *schema.get("examples", ())):
-        validator(content["application/json"]["schema"]).validate(example)
+        assert "example" in content[media_type]
+    for example in (content[media_type].get("example", {}), *schema.get("examples", ())):
+        validator(content[media_type]["schema"]).validate(example)
 
 
 @every_operation

@@ -12,8 +12,18 @@ import django_filters
 from threada_site.api.resources.resource import Representation
 from threada_site.api.shapes import Shape
 from threada_site.database.replica_reads import read
+from threada_site.kernel.errors import Reason
 
 ATTRIBUTE = "threada_operation"
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalForm:
+    """Form of refusals other than problem documents: its representation, and status and body of a reason."""
+
+    representation: Representation
+    status_of: Callable[[Reason], int]
+    body_of: Callable[..., dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +42,8 @@ class Operation:
     may_need_confirmation: bool = False
     reasons: Sequence[str] = ()
     headers: Sequence[str] = ()
+    body_media_type: str = "application/json"
+    refusal_form: RefusalForm | None = None
 
 
 def operation(
@@ -49,6 +61,8 @@ def operation(
     may_need_confirmation: bool = False,
     reasons: Sequence[str] = (),
     headers: Sequence[str] = (),
+    body_media_type: str = "application/json",
+    refusal_form: RefusalForm | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a handler (`get`, `post`, …) of a view.
 
@@ -56,6 +70,8 @@ def operation(
     follow from scopes, body, path, filters and idempotency. `headers`: response headers such as `Location` and
     `ETag`. `body`: its shape. `may_need_confirmation`: under a four-eyes rule the answer is 202 with a change set. The
     description defaults to the docstring.
+
+    `refusal_form`: form of the refusals in `reasons`, if they are no problem documents.
 
     Paged handlers, and those with `is_read_from_replica`, read from a replica if there is one. They must not write.
     """
@@ -74,6 +90,8 @@ def operation(
             may_need_confirmation=may_need_confirmation,
             reasons=reasons,
             headers=headers,
+            body_media_type=body_media_type,
+            refusal_form=refusal_form,
         )
         setattr(handler, ATTRIBUTE, declared)
         return _read_from_replica(handler) if is_paged or is_read_from_replica else handler

@@ -10,7 +10,7 @@ from typing import Any, Final
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentIdentity, ComponentRegistry, ResolvedComponent
 
-from threada_site.api.operations import ATTRIBUTE, Operation
+from threada_site.api.operations import ATTRIBUTE, Operation, RefusalForm
 from threada_site.api.parameters import HEADERS, RESPONSE_HEADERS, filter_parameters, page_parameters, path_parameter
 from threada_site.api.problems import CONTENT_TYPE, PROBLEM
 from threada_site.api.resources.proposals import PROPOSED_CHANGE
@@ -46,6 +46,7 @@ _WITH_BODY: Final = (
     "invalid_request",
 )
 _WHEN_WRITING: Final = ("audit_unavailable",)
+_CORRELATION_ID: Final = "0190a6c1b2d47f6c8a3e5d7c9b1f2e3d"
 _WITH_KEY: Final = ("invalid_request", "idempotency_in_flight", "idempotency_key_reused")
 
 
@@ -74,7 +75,7 @@ class ThreadaSchema(AutoSchema):
             "responses": {
                 **{str(status): self._answer(declared, answer) for status, answer in declared.answers.items()},
                 **({"202": self._proposal()} if declared.may_need_confirmation else {}),
-                **self._problems(declared, path, handler),
+                **self._refusals(declared, path, handler),
             },
         }
         if declared.body is not None:
@@ -121,7 +122,7 @@ class ThreadaSchema(AutoSchema):
         content: dict[str, Any] = {"schema": self._component(name, ResolvedComponent.SCHEMA, body.schema)}
         if body.example is not None:
             content["example"] = body.example
-        return {"required": bool(body.schema.get("required")), "content": {"application/json": content}}
+        return {"required": bool(body.schema.get("required")), "content": {declared.body_media_type: content}}
 
     def _answer(self, declared: Operation, answer: Representation | None) -> dict[str, Any]:
         response: dict[str, Any] = {
@@ -146,6 +147,35 @@ class ThreadaSchema(AutoSchema):
                 }
             },
         }
+
+    def _refusals(self, declared: Operation, path: str, handler: Any) -> dict[str, Any]:
+        form = declared.refusal_form
+        return self._problems(declared, path, handler) if form is None else self._other_refusals(declared, form)
+
+    def _other_refusals(self, declared: Operation, form: RefusalForm) -> dict[str, Any]:
+        """Return the refusals of an operation with a form of its own, and those that never reach its view."""
+        found = {
+            str(status): self._problem(status, [code for code in _EVERYWHERE if REASONS[code].status == status])
+            for status in {REASONS[code].status for code in _EVERYWHERE}
+            if status is not None
+        }
+        by_status: dict[int, list[str]] = defaultdict(list)
+        for code in declared.reasons:
+            by_status[form.status_of(REASONS[code])].append(code)
+        for status, codes in by_status.items():
+            answer = found.setdefault(str(status), {**self._problem(status, codes), "content": {}})
+            answer["description"] = "; ".join(f"`{code}`: {REASONS[code].title}" for code in codes) + "."
+            answer["content"][form.representation.media_type] = {
+                "schema": self._reference(form.representation),
+                "examples": {code: self._other_example(form, code) for code in codes},
+            }
+        return dict(sorted(found.items()))
+
+    def _other_example(self, form: RefusalForm, code: str) -> dict[str, Any]:
+        reason = REASONS[code]
+        value = form.body_of(reason, reason.advice, correlation_id=_CORRELATION_ID)
+        name = f"{form.representation.name}-{code}"
+        return self._component(name, ResolvedComponent.EXAMPLE, {"summary": reason.title, "value": value})
 
     def _problems(self, declared: Operation, path: str, handler: Any) -> dict[str, Any]:
         by_status: dict[int, list[str]] = defaultdict(list)
@@ -234,7 +264,7 @@ def _problem_example(code: str) -> dict[str, Any]:
             "detail": reason.advice,
             "category": reason.category.value,
             "reason_code": code,
-            "correlation_id": "0190a6c1b2d47f6c8a3e5d7c9b1f2e3d",
+            "correlation_id": _CORRELATION_ID,
             "errors": [],
         },
     }

@@ -27,7 +27,6 @@ from threada_site.api.resources.field_types import (
     MAYBE_INSTANT,
     SLUG,
     TEXT,
-    array,
     choice,
     maybe_public_id,
     public_id,
@@ -82,21 +81,6 @@ ALIVE = Resource(
 )
 READY = Resource(
     "Ready", field("status", FieldType({"const": "ready"}), lambda _: "ready"), example={"status": "ready"}
-)
-PROTECTED_RESOURCE = Resource(
-    "ProtectedResource",
-    field("resource", TEXT, lambda base: base, description="Public URL of the instance."),
-    field("bearer_methods_supported", array(TEXT), lambda _: ["header"]),
-    field("scopes_supported", array(TEXT), lambda _: sorted(scope.value for scope in Scope)),
-    field("resource_name", TEXT, lambda _: "Threada"),
-    field("resource_documentation", TEXT, lambda base: f"{base}/docs"),
-    example={
-        "resource": "https://threada.example",
-        "bearer_methods_supported": ["header"],
-        "scopes_supported": ["workitems:read"],
-        "resource_name": "Threada",
-        "resource_documentation": "https://threada.example/docs",
-    },
 )
 METRICS = Representation("Metrics", {"type": "string"}, media_type="text/plain")
 CACHED_SECONDS: Final = 5.0
@@ -175,19 +159,6 @@ class Readyz(PublicView):
                 "This machine cannot join the instance: " + "; ".join(map(difference, differing)) + "."
             )
         return Response(READY.represent(self))
-
-
-class ProtectedResource(PublicView):
-    @operation(
-        "getProtectedResource",
-        "Read the metadata of this API for OAuth clients",
-        tag="System",
-        answers={200: PROTECTED_RESOURCE},
-    )
-    def get(self, request: Any) -> Response:
-        """Answer as RFC 9728 says. Trusted issuers are not listed: they belong to the tenants."""
-        base = settings.THREADA_PUBLIC_URL.rstrip("/") or f"{request.scheme}://{request.get_host()}"
-        return Response(PROTECTED_RESOURCE.represent(base), headers={"Cache-Control": "public, max-age=3600"})
 
 
 class Metrics(PublicView):

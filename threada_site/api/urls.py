@@ -1,14 +1,12 @@
 from django.urls import path
 
 from threada_site.api import documentation, system
-from threada_site.api.authentication import METADATA_PATH
 
 urlpatterns = [
     path("me", system.Me.as_view()),
     path("healthz", system.Healthz.as_view()),
     path("readyz", system.Readyz.as_view()),
     path("metrics", system.Metrics.as_view()),
-    path(METADATA_PATH.removeprefix("/"), system.ProtectedResource.as_view()),
     path("openapi.json", documentation.openapi_document),
     path("docs", documentation.api_page),
     path("docs/reason-codes", documentation.reason_codes_page),

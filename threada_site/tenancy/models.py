@@ -11,7 +11,6 @@ from typing import Any
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.models import Group, PermissionsMixin
-from django.contrib.postgres.fields import ArrayField
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.base import ModelBase
@@ -20,6 +19,7 @@ from threada_site.database.constraints import tenant_constraints
 from threada_site.database.unit_of_work import current_actor
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind, Scope, Visibility
+from threada_site.tenancy.credentials.columns import OriginColumns
 from threada_site.tenancy.instance_models import (
     Instance,
     RateBucket,
@@ -319,7 +319,7 @@ class DataSubject(TenantRow):
         return ids.public_id(ids.DATA_SUBJECT, self.id)
 
 
-class Credential(TenantRow):
+class Credential(OriginColumns, TenantRow):
     """Bearer token of one principal in one tenant. Only its SHA-256 is stored; the token is shown once."""
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="credentials")
@@ -336,34 +336,9 @@ class Credential(TenantRow):
     expires_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_used_at = models.DateTimeField(null=True, blank=True, editable=False)
-    networks = ArrayField(
-        models.CharField(max_length=43),
-        default=list,
-        editable=False,
-        help_text="Networks that requests came from, newest last.",
-    )
-    roles = ArrayField(
-        models.CharField(max_length=63),
-        null=True,
-        editable=False,
-        help_text="Roles that a token which was exchanged acts with; empty: all that its principal has.",
-    )
-    trusted_issuer_version_id = models.UUIDField(
-        null=True, editable=False, help_text="Version by which another token was exchanged for this one."
-    )
-    subject_token_sha256 = models.BinaryField(
-        max_length=32, null=True, editable=False, help_text="SHA-256 of the token that was exchanged for this one."
-    )
 
-    class Meta:
+    class Meta(OriginColumns.Meta):
         constraints = tenant_constraints("credential")
-        indexes = [
-            models.Index(
-                fields=["tenant", "expires_at"],
-                name="credential_exchanged_idx",
-                condition=models.Q(trusted_issuer_version_id__isnull=False),
-            )
-        ]
 
     def __str__(self) -> str:
         return f"{self.hint}…"

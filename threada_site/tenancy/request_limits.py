@@ -63,12 +63,32 @@ def admit(request: Any) -> None:
             request.acting_context = replace(known, correlation_id=request.correlation_id)
             raise refusal_of(request.admission)
         return
-    address = _address_buckets(request.META)
+    admit_unknown(digest, request.META)
+
+
+def admit_unknown(digest: bytes, meta: Mapping[str, Any]) -> None:
+    """Raise `RateLimited` if the address has had too many failures and the token, by its SHA-256, is not tried."""
+    address = _address_buckets(meta)
     empty = leases.refusal(address)
     if empty is None:
         return
     if _failed.get(digest) is not None or _is_refused(lookups.take(address)):
         raise refusal_of(empty)
+
+
+def charge_refused(digest: bytes, meta: Mapping[str, Any], refusal: ThreadaError) -> ThreadaError:
+    """Draw from the bucket of the address for a token that was refused. Return the refusal to answer with."""
+    _failed.put(digest, True)
+    leases.count(AUTHENTICATION + refusal.reason_code)
+    admission = leases.take(_address_buckets(meta))
+    return refusal_of(admission) if admission is not None and _is_refused(admission) else refusal
+
+
+def charge(ctx: ActingContext) -> None:
+    """Draw from the buckets of the acting credential and its tenant. Raise `RateLimited` if one is empty."""
+    admission = leases.take(_credential_buckets(ctx))
+    if admission is not None and _is_refused(admission):
+        raise refusal_of(admission)
 
 
 def refusal_unread(environ: Mapping[str, Any]) -> RateLimited | None:
@@ -110,10 +130,7 @@ def settle(request: Any, refusal: ThreadaError | None) -> ThreadaError | None:
         return refusal
     if refusal is not None and refusal.status == 401:
         _known.drop(digest)
-        _failed.put(digest, True)
-        leases.count(AUTHENTICATION + refusal.reason_code)
-        admission = leases.take(_address_buckets(request.META))
-        return refusal_of(admission) if admission is not None and _is_refused(admission) else refusal
+        return charge_refused(digest, request.META, refusal)
     ctx = getattr(request, "acting_context", None)
     if ctx is not None and _known.get(digest) is None:
         _known.put(digest, without_permissions(ctx))

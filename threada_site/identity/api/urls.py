@@ -1,6 +1,7 @@
 from django.urls import path
 
-from threada_site.identity.api import change_sets, four_eyes, grants, trusted_issuers
+from threada_site.api.authentication import METADATA_PATH
+from threada_site.identity.api import change_sets, four_eyes, grants, oauth_metadata, token_endpoint, trusted_issuers
 
 urlpatterns = [
     path("four-eyes", four_eyes.FourEyes.as_view()),
@@ -9,6 +10,9 @@ urlpatterns = [
     path("integrations/<str:integration_id>/grants/<str:principal>", grants.IntegrationGrants.as_view()),
     path("trusted-issuers", trusted_issuers.TrustedIssuers.as_view()),
     path("trusted-issuers/<str:trusted_issuer_id>", trusted_issuers.TrustedIssuerDetail.as_view()),
+    path(METADATA_PATH.removeprefix("/"), oauth_metadata.ProtectedResource.as_view()),
+    path(".well-known/oauth-authorization-server", oauth_metadata.AuthorizationServer.as_view()),
+    path("token", token_endpoint.TokenEndpoint.as_view()),
     path("change-sets", change_sets.ChangeSets.as_view()),
     path("change-sets/<str:change_set_id>", change_sets.ChangeSetDetail.as_view()),
     path("change-sets/<str:change_set_id>/publish", change_sets.PublishChangeSet.as_view()),

@@ -1,6 +1,6 @@
 """Refusals that concern the caller: credential, tenant, role, scope."""
 
-from threada_site.kernel.errors.base import AuthorizationRefusal
+from threada_site.kernel.errors.base import AuthorizationRefusal, ValidationRefusal
 
 
 class CredentialMissing(AuthorizationRefusal):
@@ -81,6 +81,41 @@ class WorkloadIsPerson(AuthorizationRefusal):
     status = 401
     title = "A token of a trusted issuer never acts as a person"
     advice = "Map the token to a service or an agent."
+
+
+class TokenRequestInvalid(ValidationRefusal):
+    reason_code = "token_request_invalid"
+    status = 400
+    title = "The token request is not valid"
+    advice = "Send each parameter of RFC 8693 once, as application/x-www-form-urlencoded."
+
+
+class TokenClientRefused(AuthorizationRefusal):
+    reason_code = "token_client_refused"
+    status = 401
+    title = "The token endpoint knows no clients"
+    advice = "Send no client credentials: the subject token says who asks."
+
+
+class TokenGrantUnsupported(ValidationRefusal):
+    reason_code = "token_grant_unsupported"
+    status = 400
+    title = "The grant type is not supported"
+    advice = "Send grant_type urn:ietf:params:oauth:grant-type:token-exchange."
+
+
+class TokenScopeInvalid(AuthorizationRefusal):
+    reason_code = "token_scope_invalid"
+    status = 400
+    title = "The token cannot have the requested scopes"
+    advice = "Request scopes of the mapping that the roles of the principal hold."
+
+
+class TokenTargetInvalid(AuthorizationRefusal):
+    reason_code = "token_target_invalid"
+    status = 400
+    title = "The token cannot be for this resource or audience"
+    advice = "Name the public URL of the instance or the audience of the tenant, or neither."
 
 
 class PrincipalInactive(AuthorizationRefusal):

@@ -75,7 +75,6 @@ def test_metadata_of_the_protected_resource(db: None, settings: Settings) -> Non
     found = answer.json()
     assert (found["resource"], found["bearer_methods_supported"]) == (PUBLIC_URL, ["header"])
     assert "workitems:write" in found["scopes_supported"]
-    assert "authorization_servers" not in found  # they belong to the tenants
     missing = Api().get("/me")
     assert_problem(missing, 401, "credential_missing")
     assert (
