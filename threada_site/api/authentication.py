@@ -33,6 +33,7 @@ _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
     "revoked": errors.CredentialRevoked,
     "expired": errors.CredentialExpired,
     "inactive": errors.PrincipalInactive,
+    "unconfirmed": errors.CredentialUnconfirmed,
     "tenant_mismatch": errors.TenantMismatch,
 }
 

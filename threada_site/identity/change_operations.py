@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from threada_site.identity.admission import add_principal
+from threada_site.identity.credentials import confirm_credential
 from threada_site.identity.groups import define_group, remove_group
 from threada_site.identity.invitations import invite_again
 from threada_site.identity.object_grants import object_named, set_object_scopes
@@ -15,8 +16,10 @@ from threada_site.identity.providers.configure import upsert_provider, withdraw_
 from threada_site.identity.providers.role_grants import grant_provider_role
 from threada_site.identity.roles import define_role, remove_role, set_role_visibility, set_roles
 from threada_site.identity.selectors import member_with_id
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
 from threada_site.tenancy.change_sets import operation
+from threada_site.tenancy.models import Credential
 
 type Arguments = Mapping[str, Any]
 
@@ -94,6 +97,15 @@ def _put_identity_provider(said: Arguments, ctx: ActingContext) -> None:
 @operation("identity.withdraw_identity_provider")
 def _withdraw_identity_provider(said: Arguments, ctx: ActingContext) -> None:
     withdraw_provider(said["provider"], ctx=ctx)
+
+
+@operation("identity.confirm_credential")
+def _confirm_credential(said: Arguments, ctx: ActingContext) -> None:
+    found = ids.parse_public_id(ids.CREDENTIAL, said["credential"])
+    credential = Credential.objects.filter(tenant_id=ctx.tenant_id, id=found).first() if found else None
+    if credential is None:
+        raise errors.NotFound
+    confirm_credential(credential, ctx=ctx)
 
 
 @operation("identity.grant_provider_role")

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.change_sets.propose import propose
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
@@ -28,6 +29,8 @@ from threada_site.kernel.context import (
 )
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.authority_models import DependenceReason
+from threada_site.tenancy.change_sets import ProposedChange, is_confirmation_needed, require_confirmation
+from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import Credential, Membership, User
 
 LONGEST_LIFE: Final = timedelta(days=3660)
@@ -56,6 +59,9 @@ def issue_credential(
     agent without being a steward; `ScopeNotGrantable` with the scopes that the roles do not have; `InvalidRequest` for
     unknown scopes, no scopes, a principal that is no active member or has not accepted the invitation, a personal token
     without a label or beyond the tenant's longest life, or a lifetime outside of 0 to 10 years.
+
+    Under `identity_four_eyes`, the token of a service or an agent with `identity:provision` is not valid before an
+    independent steward publishes the change set that is proposed here.
     """
     require_unit_of_work(ctx.tenant_id)
     is_own = principal.kind == PrincipalKind.HUMAN and not ctx.is_system
@@ -66,12 +72,37 @@ def issue_credential(
     _check_grantable(asked, principal, tenant_id=ctx.tenant_id)
     if is_own:
         _check_personal(label, expires_in, ctx=ctx)
-    issued = _issued(principal, asked, label=label, expires_at=_expiry(expires_in, now), ctx=ctx)
+    awaits = _awaits_confirmation(principal, asked, ctx=ctx)
+    issued = _issued(
+        principal, asked, label=label, expires_at=_expiry(expires_in, now), awaits_confirmation=awaits, ctx=ctx
+    )
+    if awaits:
+        propose(_confirmation_of(issued.credential), ctx=ctx)
     if principal.kind != PrincipalKind.HUMAN:
         record_dependence(principal, DependenceReason.ISSUED, ctx=ctx)
     elif ctx.entry_point is not EntryPoint.JOB:
         notify_person(principal.id, "credential_issued", label or issued.credential.hint, ctx=ctx)
     return issued
+
+
+def confirm_credential(credential: Credential, *, ctx: ActingContext) -> None:
+    """Confirm a credential that awaits it. Receipt `credential.confirmed`; nothing happens if it awaits none.
+
+    Raise `NotFound` for a credential that is not live, `ConfirmationRequired` for a steward alone.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    locked = _locked(credential, ctx=ctx)
+    if not locked.is_live:
+        raise errors.NotFound("The credential is revoked or has expired.")
+    if not locked.awaits_confirmation:
+        return
+    require_confirmation(_confirmation_of(locked), ctx=ctx, always=True)
+    locked.awaits_confirmation = False
+    locked.confirmed_by = None if ctx.is_system else ctx.principal_id
+    locked.save(update_fields=["awaits_confirmation", "confirmed_by"])
+    inputs = {"credential": locked.public_id, "principal": ids.public_id(ids.PRINCIPAL, locked.user_id)}
+    record(Entry(kind="credential.confirmed", inputs=inputs), ctx=ctx)
 
 
 def revoke_credential(credential: Credential, *, ctx: ActingContext) -> None:
@@ -139,6 +170,26 @@ def _check_grantable(asked: frozenset[Scope], principal: User, *, tenant_id: uui
         )
 
 
+def _awaits_confirmation(principal: User, asked: frozenset[Scope], *, ctx: ActingContext) -> bool:
+    provisions = principal.kind != PrincipalKind.HUMAN and Scope.IDENTITY_PROVISION in asked
+    return provisions and is_confirmation_needed(IDENTITY_FOUR_EYES, ctx=ctx)
+
+
+def _confirmation_of(credential: Credential) -> ProposedChange:
+    """Return the change that makes a credential valid, which a steward independent of its issuer may publish."""
+    name = credential.user.username
+    expires_at = clock.rfc3339(credential.expires_at) if credential.expires_at else None
+    return ProposedChange(
+        rule=IDENTITY_FOUR_EYES,
+        operation="identity.confirm_credential",
+        title=f"Let {name} provision people and groups",
+        arguments={"credential": credential.public_id},
+        before={name: {}},
+        after={name: {"credential": credential.hint, "scopes": credential.scopes, "expires_at": expires_at}},
+        parties=frozenset({credential.issued_by} if credential.issued_by else set()),
+    )
+
+
 def _expiry(expires_in: timedelta | None, now: datetime) -> datetime | None:
     if expires_in is None:
         return None
@@ -156,6 +207,7 @@ def _issued(
     *,
     label: str,
     expires_at: datetime | None,
+    awaits_confirmation: bool,
     ctx: ActingContext,
 ) -> IssuedCredential:
     token = tokens.new_token()
@@ -168,6 +220,7 @@ def _issued(
         scopes=sorted(scopes),
         issued_by=None if ctx.is_system else ctx.principal_id,
         expires_at=expires_at,
+        awaits_confirmation=awaits_confirmation,
     )
     inputs = {
         "credential": credential.public_id,
@@ -180,7 +233,12 @@ def _issued(
 
 
 def _locked(credential: Credential, *, ctx: ActingContext) -> Credential:
-    locked = Credential.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=credential.id).first()
+    locked = (
+        Credential.objects.select_related("user")
+        .select_for_update(of=("self",))
+        .filter(tenant_id=ctx.tenant_id, id=credential.id)
+        .first()
+    )
     if locked is None:
         raise errors.NotFound("There is no such credential in this tenant.")
     return locked

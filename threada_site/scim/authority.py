@@ -36,5 +36,9 @@ def client_of(ctx: ActingContext) -> Client:
     """Return the client that acts. Raise `PermissionDenied` unless it is a service with a Threada token."""
     if ctx.principal_kind is not PrincipalKind.SERVICE or ctx.credential_id is None:
         raise errors.PermissionDenied("Provisioning needs the token of a service, issued here.")
-    credential = Credential.objects.only("issued_by", "confirmed_by").get(tenant_id=ctx.tenant_id, id=ctx.credential_id)
+    credential = Credential.objects.only("issued_by", "confirmed_by", "trusted_issuer_version_id").get(
+        tenant_id=ctx.tenant_id, id=ctx.credential_id
+    )
+    if credential.trusted_issuer_version_id is not None:
+        raise errors.PermissionDenied("A token that was exchanged does not provision. Issue one for the service.")
     return Client(ctx, credential.issued_by if credential.confirmed_by is None else None)

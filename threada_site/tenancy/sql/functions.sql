@@ -63,7 +63,7 @@ DECLARE
     sees text := '';
 BEGIN
     SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
-           c.issued_by, c.last_used_at, c.networks, c.roles, c.trusted_issuer_version_id, u.is_active AND t.is_active AS active,
+           c.issued_by, c.last_used_at, c.networks, c.roles, c.trusted_issuer_version_id, c.awaits_confirmation, u.is_active AND t.is_active AS active,
            EXISTS (SELECT 1 FROM tenancy_membership m
                     WHERE m.user_id = u.id AND m.tenant_id = t.id AND m.accepted_at IS NOT NULL) AS belongs
       INTO held
@@ -84,6 +84,8 @@ BEGIN
               SELECT FROM tenancy_trustedissuer i
                WHERE i.tenant_id = held.tenant_id AND i.current_version_id = held.trusted_issuer_version_id)) THEN
         state := 'revoked';
+    ELSIF held.awaits_confirmation THEN
+        state := 'unconfirmed';
     ELSIF p_tenant IS NOT NULL AND p_tenant <> held.slug THEN
         state := 'tenant_mismatch';
     END IF;
