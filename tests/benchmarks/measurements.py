@@ -15,6 +15,7 @@ from tests.benchmarks import (
     lists,
     memory,
     months,
+    provisioning,
     replays,
     scale,
     sealing,
@@ -36,6 +37,7 @@ NAMES = (
     "decisions",
     "lists",
     "exports",
+    "provisioning",
     "replays",
     "sealing",
     "summary",
@@ -44,7 +46,7 @@ NAMES = (
 LONG: Final = ("months", "scale", "workers")
 """Many minutes: only where they are named."""
 
-_WORLDS: Final = {name: name for name in ("lists", "exports", "effects", "months", "scale", "workers")}
+_WORLDS: Final = {name: name for name in ("lists", "exports", "effects", "months", "provisioning", "scale", "workers")}
 """Instances that hold rows of their own; the others share one."""
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "intake": intake.measure,
@@ -58,6 +60,7 @@ _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
     "lists": lists.measure,
     "exports": exports.measure,
     "months": months.measure,
+    "provisioning": provisioning.measure,
     "replays": replays.measure,
     "summary": summary.measure,
     "effects": effects.measure,
