@@ -11,6 +11,8 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.threada_site.scim.provisioning import Provisioning
+from threada_site.database.role_names import APP
+from threada_site.database.roles import OWNER
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import PeopleGroup, ProvisionedGroup, ProvisionedPerson, Tenant, User
 
@@ -41,7 +43,9 @@ def many(acme: Tenant, scim: Provisioning) -> Tenant:
             for group in groups
         )
     with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {OWNER}")
         cursor.execute("ANALYZE tenancy_provisionedperson, tenancy_provisionedgroup")
+        cursor.execute("RESET ROLE")
     return acme
 
 
@@ -65,7 +69,7 @@ def test_index_is_used(many: Tenant, scim: Provisioning, path: str, text: str, i
     assert page["totalResults"] == 1
     asked = [query["sql"] for query in captured if "LIMIT" in query["sql"] and "tenancy_provisioned" in query["sql"]]
     with unit_of_work(many.id), connection.cursor() as cursor:
-        cursor.execute("SET LOCAL ROLE threada_app")
+        cursor.execute(f"SET LOCAL ROLE {APP}")
         cursor.execute(f"EXPLAIN (FORMAT JSON) {asked[0]}")
         plan = cursor.fetchone()[0]
         cursor.execute("RESET ROLE")
