@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from django.test import Client
 
 from tests.client import Api
@@ -203,3 +204,14 @@ def test_a_member_page_shows_who_issued_each_credential(demo: Demo, console: Con
         client = User.objects.get(username="demo-client")
     page = console("admin").get(f"/console/tenancy/membership/{client.public_id}/change/").content.decode()
     assert "issued by operator" in page
+
+
+@pytest.mark.parametrize("account", ["finance-1", "nobody-of-this-name"])
+def test_requests_for_reset_links_are_bounded_alike_for_known_and_unknown_accounts(account: str, demo: Demo) -> None:
+    def ask(named: str) -> tuple[int, str]:
+        page = Client().post("/console/password-reset/", {"account": named}, headers={"Accept": "text/html"})
+        return page.status_code, page.headers.get("Retry-After", "")
+
+    assert [ask(account) for _ in range(7)] == [(200, "")] * 5 + [(429, "1")] * 2
+    assert ask(account.upper()) == (429, "1")
+    assert [ask(f"other-{number}") for number in range(16)] == [(200, "")] * 15 + [(429, "1")]

@@ -13,13 +13,14 @@ from django.views.decorators.http import require_http_methods
 from threada_site.admin.actions import sentences
 from threada_site.api.refusals import record_refusal, result_or_refusal
 from threada_site.console.after_response import after_response
-from threada_site.console.signing_in import remember_browser
+from threada_site.console.signing_in import delayed_response, origin_of, remember_browser
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import LinkTenant, link_of_token, mail_is_set_up, tenant_of_link
 from threada_site.identity.console_sessions.provider_sessions import may_act_in
 from threada_site.identity.invitations import accept_invitation, needs_sign_in
 from threada_site.identity.passwords import mail_reset, people_to_reset, record_reset, reset_password
 from threada_site.identity.selectors import tenants_of_person
+from threada_site.identity.sign_in.attempts import RESET, begin_attempt, forget_old_attempts
 from threada_site.kernel import errors
 from threada_site.kernel.context import (
     ActingContext,
@@ -137,11 +138,18 @@ def new_password_page(request: HttpRequest, token: str, frame: dict[str, Any]) -
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 def reset_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    """Ask for an account, and mail a reset link to its confirmed address. The answer is always the same."""
+    """Ask for an account, and mail a reset link to its confirmed address.
+
+    The answer does not tell whether there is such an account, and neither does that to too many requests.
+    """
     is_sent = request.method == "POST"
     form = ResetForm(request.POST if is_sent else None, label_suffix="")
     if is_sent and form.is_valid():
         account = form.cleaned_data["account"].strip()
+        try:
+            begin_attempt(account, origin_of(request), counted=RESET)
+        except errors.ResetDelayed as refusal:
+            return delayed_response(request, refusal)
         after_response(request, lambda: _mail_resets(request, account))
         message = "If this account has a confirmed mail address, a link to set a new password is on its way there."
         return done_page(request, frame, message, None, title="Reset password")
@@ -204,6 +212,7 @@ def carry_out_link(request: HttpRequest, ctx: ActingContext, work: Any) -> Threa
 
 def _mail_resets(request: HttpRequest, account: str) -> None:
     """Mail a link to each person whose account is meant, on behalf of the person's first tenant."""
+    forget_old_attempts()
     for person in people_to_reset(account):
         for tenant in tenants_of_person(person)[:1]:
             with unit_of_work(tenant.tenant_id):

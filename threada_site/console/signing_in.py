@@ -63,12 +63,12 @@ def sign_in(request: HttpRequest, check: Callable[[], HttpResponse]) -> HttpResp
     try:
         attempt = begin_attempt(name, origin_of(request))
     except SignInDelayed as refusal:
-        return _refused(request, refusal)
+        return delayed_response(request, refusal)
     try:
         response = check()
     except SignInBusy as refusal:
         attempt.withdraw()
-        return _refused(request, refusal)
+        return delayed_response(request, refusal)
     user: Any = request.user
     if user.is_authenticated and response.status_code == REDIRECT:
         attempt.succeeded()
@@ -101,7 +101,8 @@ def origin_of(request: HttpRequest) -> Origin:
     )
 
 
-def _refused(request: HttpRequest, refusal: ThreadaError) -> HttpResponse:
+def delayed_response(request: HttpRequest, refusal: ThreadaError) -> HttpResponse:
+    """Return the answer to an attempt that has to wait."""
     request.META[MUST_WAIT] = True
     if HTML in request.headers.get("Accept", ""):
         response = render(request, "console/sign_in_delayed.html", {"reason": refusal.detail}, status=refusal.status)

@@ -1,4 +1,4 @@
-"""Counters of attempts to sign in, per account and per address, shared by all processes.
+"""Counters of attempts to sign in and of requests for reset links, per account and per address, in all processes.
 
 An attempt is counted before its password is checked, and taken back if the password is right, so that parallel attempts
 cannot exceed the limits. A refused attempt is not counted.
@@ -21,10 +21,42 @@ from django.utils.crypto import salted_hmac
 from threada_site.identity.sign_in.browsers import Browser
 from threada_site.identity.sign_in.delays import ACCOUNT, ADDRESS, FORGOTTEN_AFTER, FREE_PER_NETWORK, Delay
 from threada_site.kernel import clock, errors
+from threada_site.kernel.errors import ThreadaError
 from threada_site.tenancy.instance_models import SignInCounter
 
 _PRUNED_AT_ONCE: Final = 100
 _LONGEST_NAME: Final = 254
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What is counted: the first part of the keys of its counters, and the refusal of one that must wait."""
+
+    key: str
+    refusal: type[ThreadaError]
+    said: str
+
+    def digest(self, kind: str, *values: str) -> Digest:
+        """Return the key of a counter."""
+        return _digest(f"{self.key}.{kind}", *values)
+
+    def delayed(self, wait: timedelta) -> ThreadaError:
+        """Return the refusal of an attempt that has to wait."""
+        seconds = max(1, math.ceil(wait.total_seconds()))
+        shown = (
+            ("1 second" if seconds == 1 else f"{seconds} seconds")
+            if seconds < 120
+            else f"{math.ceil(seconds / 60)} minutes"
+        )
+        return self.refusal(self.said.format(shown), headers={"Retry-After": str(seconds)})
+
+
+SIGN_IN: Final = Counted(
+    "sign_in",
+    errors.SignInDelayed,
+    "Too many sign-ins failed. Try again in {}, or use a browser in which you signed in before.",
+)
+RESET: Final = Counted("reset", errors.ResetDelayed, "Too many reset links were asked for. Try again in {}.")
 
 type Digest = bytes
 type Count = tuple[int, datetime]
@@ -70,8 +102,10 @@ class Attempt:
         return SignInCounter.objects.filter(key__in=self.counters)
 
 
-def begin_attempt(name: str, origin: Origin, *, now: datetime | None = None) -> Attempt:
+def begin_attempt(name: str, origin: Origin, *, now: datetime | None = None, counted: Counted = SIGN_IN) -> Attempt:
     """Count an attempt to sign in to the account `name`, which need not exist. Raise `SignInDelayed` if it must wait.
+
+    With `counted=RESET`, count a request for a reset link, and raise `ResetDelayed`.
 
     * From a browser in which this account signed in before: the counter of this browser and account alone applies, so
       that nobody else can delay the person.
@@ -81,11 +115,13 @@ def begin_attempt(name: str, origin: Origin, *, now: datetime | None = None) -> 
     now = now or clock.now()
     account = _normalised(name)
     if origin.browser is not None and origin.browser.knows(account):
-        own = _digest("browser", origin.browser.id, account)
-        return _count([own], lambda found: _remaining(ACCOUNT, found.get(own), now=now), now=now, is_known=True)
-    whole = _digest("account", account)
-    pair = _digest("account from network", account, origin.network)
-    address = _digest("address", origin.address) if origin.address else None
+        own = counted.digest("browser", origin.browser.id, account)
+        return _count(
+            [own], lambda found: _remaining(ACCOUNT, found.get(own), now=now), now=now, counted=counted, is_known=True
+        )
+    whole = counted.digest("account", account)
+    pair = counted.digest("account from network", account, origin.network)
+    address = counted.digest("address", origin.address) if origin.address else None
 
     def remaining(found: dict[Digest, Count]) -> timedelta:
         from_here = ACCOUNT.counted(*found.get(pair, (0, now)), now=now)
@@ -94,13 +130,13 @@ def begin_attempt(name: str, origin: Origin, *, now: datetime | None = None) -> 
             _remaining(ACCOUNT, found.get(whole), now=now) if from_here >= FREE_PER_NETWORK else timedelta(0),
         )
 
-    return _count([key for key in (whole, pair, address) if key], remaining, now=now, is_known=False)
+    return _count([key for key in (whole, pair, address) if key], remaining, now=now, counted=counted, is_known=False)
 
 
 def use_once(value: str) -> bool:
     """Return True for the first use of a secret of one sign-in, in any process, within 24 hours."""
     _, is_first = SignInCounter.objects.get_or_create(
-        key=_digest("used", value), defaults={"failures": 0, "last_at": clock.now()}
+        key=_digest("sign_in.used", value), defaults={"failures": 0, "last_at": clock.now()}
     )
     return is_first
 
@@ -114,7 +150,12 @@ def forget_old_attempts(*, now: datetime | None = None) -> None:
 
 
 def _count(
-    keys: list[Digest], remaining: Callable[[dict[Digest, Count]], timedelta], *, now: datetime, is_known: bool
+    keys: list[Digest],
+    remaining: Callable[[dict[Digest, Count]], timedelta],
+    *,
+    now: datetime,
+    counted: Counted,
+    is_known: bool,
 ) -> Attempt:
     """Count an attempt in all counters `keys`, unless `remaining` says that it must wait.
 
@@ -124,10 +165,10 @@ def _count(
     rows = SignInCounter.objects.filter(key__in=keys)
     read = {bytes(row.key): (row.failures, row.last_at) for row in rows}
     if (wait := remaining(read)) > timedelta(0):
-        raise _delayed(wait)
+        raise counted.delayed(wait)
     with transaction.atomic():
         if (wait := remaining(_locked(keys, now=now))) > timedelta(0):
-            raise _delayed(wait)
+            raise counted.delayed(wait)
         SignInCounter.objects.filter(key__in=keys).update(failures=F("failures") + 1, last_at=now)
     return Attempt(tuple(keys), is_known)
 
@@ -149,19 +190,6 @@ def _remaining(delay: Delay, found: Count | None, *, now: datetime) -> timedelta
     return timedelta(0) if found is None else delay.remaining(*found, now=now)
 
 
-def _delayed(wait: timedelta) -> errors.SignInDelayed:
-    seconds = max(1, math.ceil(wait.total_seconds()))
-    shown = (
-        ("1 second" if seconds == 1 else f"{seconds} seconds")
-        if seconds < 120
-        else f"{math.ceil(seconds / 60)} minutes"
-    )
-    return errors.SignInDelayed(
-        f"Too many sign-ins failed. Try again in {shown}, or use a browser in which you signed in before.",
-        headers={"Retry-After": str(seconds)},
-    )
-
-
 def _normalised(name: str) -> str:
     return unicodedata.normalize("NFKC", name.strip()[:_LONGEST_NAME]).casefold()
 
@@ -169,4 +197,4 @@ def _normalised(name: str) -> str:
 def _digest(kind: str, *values: str) -> Digest:
     """Return the key of a counter: a keyed digest, because people type passwords into the field for names."""
     text = "\0".join(values)
-    return salted_hmac(f"threada.sign_in.{kind}", text, algorithm="sha256").digest()
+    return salted_hmac(f"threada.{kind}", text, algorithm="sha256").digest()

@@ -105,6 +105,7 @@ from threada_site.kernel.errors.executions import (
     InternalError,
     QuotaExceeded,
     RateLimited,
+    ResetDelayed,
     ServerBusy,
     ServiceUnavailable,
     SignInBusy,

@@ -108,6 +108,13 @@ class SignInDelayed(ExecutionRefusal):
     advice = "Wait as long as Retry-After says, or use a browser in which you signed in before."
 
 
+class ResetDelayed(ExecutionRefusal):
+    reason_code = "reset_delayed"
+    status = 429
+    title = "Too many reset links were asked for"
+    advice = "Wait as long as Retry-After says."
+
+
 class SignInBusy(ExecutionRefusal):
     reason_code = "sign_in_busy"
     status = 429
