@@ -85,7 +85,11 @@ def claims_of_answer(
         acr_values=_acr_values(spec, pending),
         now=clock.now().timestamp(),
     )
-    if metadata.userinfo_endpoint and access_token and any(name not in claims for name in spec.claims.values()):
+    if (
+        metadata.userinfo_endpoint
+        and access_token
+        and any(name not in claims for name in (*spec.claims.values(), *spec.required_claims))
+    ):
         found = get_json(metadata.userinfo_endpoint, token=access_token)
         if found.get("sub") != claims["sub"]:
             raise errors.IdentityTokenInvalid(

@@ -327,3 +327,13 @@ def test_short_keys_sign_nobody_in(acme: Tenant, provider: OidcProvider) -> None
     with warnings.catch_warnings(action="ignore"):
         provider.key = RSAKey.generate_key(1024, {"kid": "one", "use": "sig"})
         assert reason_of(sign_in_at(provider)[1]) == "identity_provider_unavailable"
+
+
+@pytest.mark.parametrize("value", [None, "evil.example", "", 7, ["evil.example"], {"example.com": 1}], ids=repr)
+def test_a_required_claim_keeps_other_companies_out(acme: Tenant, provider: OidcProvider, value: Any) -> None:
+    """Everybody has an account at a public provider."""
+    put_provider(acme, provider, required_claims={"hd": ["example.com"]})
+    assert reason_of(sign_in_at(provider, hd=value)[1]) == "identity_claim_missing"
+    assert sign_in_at(provider, hd="example.com")[1].status_code == 302
+    provider.userinfo = {"sub": "person-1", "hd": "example.com", "groups": []}
+    assert sign_in_at(provider)[1].status_code == 302

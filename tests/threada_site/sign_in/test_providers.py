@@ -11,7 +11,7 @@ from pytest_django import Settings
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant, make_token
-from tests.receivers.oidc_provider import OidcProvider
+from tests.receivers.oidc_provider import OidcProvider, running_provider
 from tests.threada_site.sign_in.people import put_provider, sign_in_at
 from tests.threada_site.sign_in.test_oidc import link_of, reason_of
 from threada_site.database.unit_of_work import unit_of_work
@@ -24,6 +24,7 @@ from threada_site.identity.roles import define_role, set_roles
 from threada_site.identity.selectors import roles_of_member
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
+from threada_site.sign_in import metadata
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import ChangeSet, IdentityLink, Tenant, User
 
@@ -65,9 +66,39 @@ def test_the_api_names_only_secrets_that_the_operator_listed(
     assert reason_of(sign_in_at(provider)[1]) == "identity_provider_unavailable"
 
 
+def test_an_operators_secret_goes_nowhere_else(
+    acme: Tenant, provider: OidcProvider, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The operator's command needs no list; a steward cannot take its secret to another issuer, nor keep it."""
+    monkeypatch.setenv("CORP_SECRET", "s3cret")
+    assert not settings.THREADA_SECRET_REFS
+    put_provider(acme, provider, client_secret={"env": "CORP_SECRET"})
+    assert sign_in_at(provider)[1].status_code == 302
+    _, api = steward(acme, "ann")
+    with running_provider() as other:
+        for changed in ({"issuer": other.issuer}, {"name": "Other"}):
+            sent = document(provider, client_secret={"env": "CORP_SECRET"}, **changed)
+            assert api.post("/identity-providers", sent).json()["reason_code"] == "secret_reference_not_allowed"
+        assert other.requests == []
+    provider.metadata = {"token_endpoint": "http://203.0.113.7/token"}
+    metadata.forget()
+    assert reason_of(Client().get("/console/login/acme/corp")) == "identity_provider_unavailable"
+    provider.metadata = {}
+    settings.THREADA_EGRESS_ALLOW = []
+    metadata.forget()
+    assert reason_of(Client().get("/console/login/acme/corp")) == "identity_provider_unavailable"
+
+
 @pytest.mark.parametrize(
     "spec",
-    [{"protocol": "saml"}, {"issuer": "http://id.example"}, {"roles": {"g": ["no-such-role"]}}, {"client_secret": "x"}],
+    [
+        {"protocol": "saml"},
+        {"claims": {"subject": "email"}},
+        {"claims": {"subject": "aud"}},
+        {"issuer": "http://id.example"},
+        {"roles": {"g": ["no-such-role"]}},
+        {"client_secret": "x"},
+    ],
     ids=str,
 )
 def test_a_wrong_document_is_refused(acme: Tenant, provider: OidcProvider, spec: dict[str, Any]) -> None:

@@ -36,6 +36,11 @@ NAME_ID: Final = "NameID"
 """Name of a SAML assertion's own subject, among the names of its attributes."""
 _OF_OIDC: Final = ("issuer", "client_id", "client_secret", "scopes")
 _OF_SAML: Final = ("metadata", "entity_id")
+NO_LASTING_ID: Final = frozenset(
+    {"email", "preferred_username", "upn", "unique_name", "name", "nickname", "phone_number"}
+    | {"iss", "aud", "azp", "nonce", "acr", "amr", "groups"}
+)
+"""Claims that people or administrators of a provider change, or that are the same for many people."""
 _CLAIM: Final[Schema] = {"type": "string", "minLength": 1, "maxLength": 200}
 _MOST_ADDRESS: Final = 1000
 _ADDRESS: Final = r"^https?://[^\s?#]+$"
@@ -121,6 +126,14 @@ SCHEMA: Final = KindSchema(
                 "description": "Create an account for everybody whom the provider signs in.",
                 "default": False,
             },
+            "required_claims": {
+                "type": "object",
+                "maxProperties": 20,
+                "additionalProperties": {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 100},
+                "description": "Claim, and the values of which it must have one. Nobody else is signed in.",
+                "default": {},
+                "examples": [{"hd": ["example.com"]}],
+            },
             "domains": {
                 "type": "array",
                 "items": {"type": "string", "pattern": r"^[a-z0-9.-]{1,253}$"},
@@ -189,6 +202,7 @@ class ProviderSpec:
     acr_values: tuple[str, ...]
     second_factor_acr_values: tuple[str, ...]
     max_age: int | None
+    required_claims: Mapping[str, tuple[str, ...]]
     metadata: str = ""
     keys: frozenset[str] = frozenset()
 
@@ -217,11 +231,6 @@ class ProviderSpec:
         return frozenset(role for group in groups & self.roles.keys() for role in self.roles[group])
 
 
-def claimed_domains(spec: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the mail domains that a stored spec claims. They count only once they are confirmed."""
-    return tuple(spec.get("domains", ()))
-
-
 def parse_provider(value: Any) -> tuple[str | None, dict[str, Any]]:
     """Return id and spec of a whole document, or None and a bare spec.
 
@@ -238,6 +247,8 @@ def parse_provider(value: Any) -> tuple[str | None, dict[str, Any]]:
         for name in ("issuer", "client_id"):
             if name not in spec:
                 errors.add(pointer_to(base, name), f"Name the {name}.")
+        if (subject := spec.get("claims", {}).get("subject")) in NO_LASTING_ID:
+            errors.add(pointer_to(f"{base}/claims", "subject"), f"{subject} does not name a person for good. Use sub.")
     errors.raise_any(value=value)
     return identifier, dict(spec)
 
@@ -282,6 +293,7 @@ def read_spec(spec: Mapping[str, Any]) -> ProviderSpec:
         acr_values=tuple(spec.get("acr_values", ())),
         second_factor_acr_values=tuple(spec.get("second_factor_acr_values", ())),
         max_age=spec.get("max_age"),
+        required_claims={claim: tuple(values) for claim, values in spec.get("required_claims", {}).items()},
         metadata=metadata,
         keys=inline.key_digests if inline else frozenset(),
     )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 import idna
 
@@ -11,7 +12,6 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
-from threada_site.identity.providers.documents import claimed_domains
 from threada_site.identity.providers.domain_records import LookupFailed, is_recorded
 from threada_site.identity.selectors import identity_provider, identity_providers
 from threada_site.kernel import clock, errors
@@ -20,6 +20,11 @@ from threada_site.tenancy.models import SignInDomain, Tenant
 
 RECORD_LASTS: Final = timedelta(days=7)
 """Time for which a TXT record counts after it was last read. It is read every day."""
+
+
+def claimed_domains(spec: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the mail domains that a stored spec claims. They count only once they are confirmed."""
+    return tuple(spec.get("domains", ()))
 
 
 def domain_of(text: str) -> str:

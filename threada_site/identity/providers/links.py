@@ -52,7 +52,16 @@ class Identity:
 
 
 def identity_of(claims: Mapping[str, Any], spec: ProviderSpec) -> Identity:
-    """Return the account in verified claims. Raise `IdentitySubjectUnmapped` without a lasting id."""
+    """Return the account in verified claims.
+
+    Raise `IdentitySubjectUnmapped` without a lasting id, and `IdentityClaimMissing` without a required claim.
+    """
+    for claim, accepted in spec.required_claims.items():
+        value = claims.get(claim)
+        if not any(one in accepted for one in (value if isinstance(value, list) else [value])):
+            raise errors.IdentityClaimMissing(
+                f"Your account at the identity provider does not have the claim {claim} that this tenant requires."
+            )
     subject = claims.get(spec.claims["subject"])
     if not isinstance(subject, str) or not subject.strip() or len(subject) > _MOST_SUBJECT or not subject.isprintable():
         raise errors.IdentitySubjectUnmapped

@@ -203,6 +203,7 @@ from threada_site.kernel.errors.saml import (
     SamlWrappingRefused,
 )
 from threada_site.kernel.errors.sign_in import (
+    IdentityClaimMissing,
     IdentityLinkSuspended,
     IdentityNotLinked,
     IdentityProviderBusy,

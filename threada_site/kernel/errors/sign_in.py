@@ -59,6 +59,13 @@ class IdentitySubjectUnmapped(AuthorizationRefusal):
     advice = "Ask a tenant administrator to check claims.subject of the identity provider."
 
 
+class IdentityClaimMissing(AuthorizationRefusal):
+    reason_code = "identity_claim_missing"
+    status = 403
+    title = "Your account at the identity provider lacks a claim that this tenant requires"
+    advice = "Use an account of your company, or ask a tenant administrator to check required_claims."
+
+
 class IdentityNotLinked(AuthorizationRefusal):
     reason_code = "identity_not_linked"
     status = 403
