@@ -48,8 +48,7 @@ def console(demo: Demo, chromium: Browser, tmp_path: Path, settings: Settings) -
     resolved.close()
 
 
-def log_in(page: Page, address: str, name: str) -> None:
-    page.goto(f"{address}/console/login/demo/corp")
+def log_in(page: Page, name: str) -> None:
     page.fill("input[name=login]", name)
     page.fill("input[name=password]", "any")
     page.get_by_role("button").click()
@@ -58,7 +57,8 @@ def log_in(page: Page, address: str, name: str) -> None:
 def test_an_employee_comes_back_from_another_site(demo: Demo, console: tuple[str, BrowserContext]) -> None:
     address, browser = console
     page = browser.new_page()
-    log_in(page, address, "ann")
+    page.goto(f"{address}/console/login/demo/corp")
+    log_in(page, "ann")
     page.wait_for_url(f"{address}/console/")
     assert page.get_by_role("heading", name="Dashboard").count() >= 1
     cookies = {cookie["name"]: cookie for cookie in browser.cookies()}
@@ -67,3 +67,9 @@ def test_an_employee_comes_back_from_another_site(demo: Demo, console: tuple[str
     with unit_of_work(demo.tenant.id):
         person = IdentityLink.objects.select_related("user").get().user
         assert roles_of_member(person, tenant_id=demo.tenant.id) == ["approver"]
+    page.goto(f"{address}/console/step-up/provider?next=/console/sign-in-methods/")
+    log_in(page, "ann")
+    page.wait_for_url(f"{address}/console/sign-in-methods/")
+    page.goto(f"{address}/console/step-up/provider?next=/console/sign-in-methods/")
+    log_in(page, "mallory")
+    page.get_by_text("step_up_failed").wait_for()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
@@ -30,6 +31,8 @@ from threada_site.sign_in.starting import (
     version_of,
 )
 from threada_site.tenancy.models import IdentityLink, IdentityProviderVersion, Tenant
+
+_CONTINUED: Final = "continued"
 
 
 @never_cache
@@ -79,6 +82,18 @@ def finish_link(
     shown = answer.identity.email or answer.identity.name or answer.identity.subject
     messages.success(request, f"The account {shown} at {answer.spec.name} now signs you in.")
     return HttpResponseRedirect(reverse("admin:sign_in_methods"))
+
+
+def lacks_session(request: HttpRequest) -> bool:
+    """Return True for a SAML answer that another site posted, so that the browser did not send the session's cookie."""
+    return request.method == "POST" and not request.user.is_authenticated and _CONTINUED not in request.POST
+
+
+def continue_in_session(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+    """Show a page that posts the answer once more, from this site, with the session's cookie. Nothing is verified."""
+    fields = {name: request.POST.get(name, "") for name in ("SAMLResponse", "RelayState")}
+    context = {**frame, "title": "Back from your identity provider", "fields": {**fields, _CONTINUED: "1"}}
+    return render(request, "console/continue_in_session.html", context)
 
 
 def _session_that_asked(request: HttpRequest, tenant: Tenant, pending: PendingSignIn) -> ActingContext:

@@ -17,6 +17,7 @@ from threada_site.admin.reauthentication import reauthenticate
 from threada_site.api.refusals import record_refusal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.console_sessions.provider_sessions import is_opened_by_provider, session_link
+from threada_site.identity.providers.documents import SAML, read_spec
 from threada_site.identity.providers.linking import links_of_person, unlink_identity
 from threada_site.identity.selectors import identity_providers
 from threada_site.kernel import clock, errors, ids
@@ -57,7 +58,7 @@ def _continue(request: HttpRequest, ctx: ActingContext, slug: str, frame: dict[s
     context = {**_frame(frame), "title": f"Link your account at {version.provider.name}", "address": address}
     response = render(request, "console/continue_to_provider.html", context)
     response.headers["Refresh"] = f"0; url={address}"
-    pending.store(request, response)
+    pending.store(request, response, answer_is_posted=read_spec(version.spec).protocol == SAML)
     return response
 
 

@@ -45,7 +45,7 @@ def authorization_address(spec: ProviderSpec, pending: PendingSignIn, *, tenant_
         query["max_age"] = str(max_age)
     if pending.purpose != Purpose.SIGN_IN:
         query["prompt"] = "login"
-    if acr_values := _acr_values(spec, pending):
+    if acr_values := acr_values_of(spec, pending):
         query["acr_values"] = " ".join(acr_values)
     return f"{endpoint}{'&' if '?' in endpoint else '?'}{urlencode(query, quote_via=quote)}"
 
@@ -82,7 +82,7 @@ def claims_of_answer(
         access_token=access_token,
         max_age=spec.max_age,
         not_before=pending.started - STEP_UP_LEEWAY_S if pending.purpose == Purpose.STEP_UP else None,
-        acr_values=_acr_values(spec, pending),
+        acr_values=acr_values_of(spec, pending),
         now=clock.now().timestamp(),
     )
     if (
@@ -99,7 +99,7 @@ def claims_of_answer(
     return claims
 
 
-def _acr_values(spec: ProviderSpec, pending: PendingSignIn) -> tuple[str, ...]:
+def acr_values_of(spec: ProviderSpec, pending: PendingSignIn) -> tuple[str, ...]:
     """Return the authentication contexts of which the answer must assert one. A step-up asks for a second factor."""
     if pending.purpose == Purpose.STEP_UP:
         return spec.acr_values or spec.second_factor_acr_values

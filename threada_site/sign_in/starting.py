@@ -54,10 +54,6 @@ def begin(
 ) -> tuple[str, PendingSignIn]:
     """Return the address of the provider and the sign-in to store. Raise `IdentityProviderUnavailable` and others."""
     spec = read_spec(version.spec)
-    if purpose is not Purpose.SIGN_IN and spec.protocol == SAML:
-        raise errors.StepUpFailed(
-            f"{spec.name} answers by SAML, outside of your session, so it neither confirms nor links an account."
-        )
     pending = PendingSignIn.start(
         version=str(version.id),
         redirect_uri=redirect_uri(request, tenant.slug, version.provider.slug),

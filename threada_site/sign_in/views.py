@@ -15,7 +15,7 @@ from threada_site.identity.selectors import identity_providers
 from threada_site.kernel import errors, ids
 from threada_site.kernel.errors import ThreadaError
 from threada_site.sign_in.answers import open_session_of
-from threada_site.sign_in.in_session import finish_link, finish_step_up
+from threada_site.sign_in.in_session import continue_in_session, finish_link, finish_step_up, lacks_session
 from threada_site.sign_in.pending import PendingSignIn, Purpose
 from threada_site.sign_in.starting import (
     CONSOLE,
@@ -92,6 +92,8 @@ def finish_sign_in(request: HttpRequest, tenant: str, provider: str, frame: dict
             raise errors.SignInStateInvalid
     except ThreadaError as refusal:
         return refused(request, refusal, None, frame)
+    if pending.purpose != Purpose.SIGN_IN and lacks_session(request):
+        return continue_in_session(request, frame)
     try:
         response = _FINISH[Purpose(pending.purpose)](request, found, version, pending)
     except errors.IdentityProviderBusy as refusal:

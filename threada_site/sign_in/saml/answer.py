@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 from xml.etree.ElementTree import Element
 
 from threada_site.identity.providers.documents import ProviderSpec
 from threada_site.identity.sign_in.attempts import use_once
 from threada_site.kernel import clock, errors
-from threada_site.sign_in.pending import PendingSignIn
+from threada_site.sign_in.oidc import acr_values_of
+from threada_site.sign_in.pending import PendingSignIn, Purpose
 from threada_site.sign_in.saml.assertion import Expected, check_response, claims_of
 from threada_site.sign_in.saml.metadata import metadata_of, newer_metadata
 from threada_site.sign_in.saml.response import response_of, signed_assertion
@@ -20,7 +22,7 @@ from threada_site.sign_in.saml.signatures import Node
 def sign_in_address(spec: ProviderSpec, pending: PendingSignIn, *, tenant_id: uuid.UUID) -> str:
     """Return the address to which the browser is sent. Raise the errors of `metadata_of`.
 
-    With `max_age` the provider is asked for a new login, because it cannot be told an age.
+    With `max_age`, in a session, and for a step-up the provider is asked for a new login: it cannot be told an age.
     """
     return request_address(
         metadata_of(spec, tenant_id=tenant_id).sign_in_address,
@@ -28,8 +30,8 @@ def sign_in_address(spec: ProviderSpec, pending: PendingSignIn, *, tenant_id: uu
         relay_state=pending.state,
         consumer=pending.redirect_uri,
         now=clock.now(),
-        is_fresh=spec.max_age is not None,
-        acr_values=spec.acr_values,
+        is_fresh=spec.max_age is not None or pending.purpose != Purpose.SIGN_IN,
+        acr_values=acr_values_of(spec, pending),
     )
 
 
@@ -46,7 +48,8 @@ def claims_of_answer(text: str, pending: PendingSignIn, spec: ProviderSpec, *, t
         request_id=_request_id(pending),
         subject=spec.claims["subject"],
         max_age=spec.max_age,
-        acr_values=spec.acr_values,
+        acr_values=acr_values_of(spec, pending),
+        started=datetime.fromtimestamp(pending.started, UTC) if pending.purpose == Purpose.STEP_UP else None,
         now=clock.now(),
     )
     response = response_of(text)
@@ -62,12 +65,12 @@ def _signed(response: Node, spec: ProviderSpec, tenant_id: uuid.UUID) -> Element
     """Return the signed assertion. If no key fits, read the keys again from the address of the metadata."""
     metadata = metadata_of(spec, tenant_id=tenant_id)
     try:
-        return signed_assertion(response, metadata.certificates, now=clock.now())
+        return signed_assertion(response, metadata.certificates)
     except errors.SamlSignatureInvalid:
         newer = newer_metadata(spec, metadata, tenant_id=tenant_id)
         if newer is None:
             raise
-    return signed_assertion(response, newer.certificates, now=clock.now())
+    return signed_assertion(response, newer.certificates)
 
 
 def _request_id(pending: PendingSignIn) -> str:

@@ -14,8 +14,11 @@ from threada_site.sign_in.saml.service_provider import ASSERTION
 from threada_site.sign_in.saml.signatures import Node
 
 LEEWAY: Final = timedelta(seconds=60)
+STEP_UP_LEEWAY: Final = timedelta(seconds=30)
 OLDEST: Final = timedelta(minutes=10)
 """Age of an assertion. Its id is kept for 24 hours, so that it serves once."""
+_NOT_ATTRIBUTES: Final = frozenset({NAME_ID, "auth_time", "acr", "amr"})
+"""Claims that come from elsewhere in an assertion, or not at all."""
 _SAML: Final = f"{{{ASSERTION}}}"
 _BEARER: Final = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 _TRANSIENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
@@ -36,6 +39,8 @@ class Expected:
     max_age: int | None
     acr_values: tuple[str, ...]
     now: datetime
+    started: datetime | None = None
+    """Time before which the person did not authenticate at the provider, for a step-up."""
 
 
 def check_response(response: Node, expected: Expected) -> None:
@@ -68,9 +73,8 @@ def claims_of(assertion: Element, expected: Expected) -> dict[str, Any]:
     subject = _only(assertion, "Subject")
     _check_confirmation(subject, expected)
     _check_conditions(_only(assertion, "Conditions"), expected)
-    _check_authentication(assertion, expected)
-    claims = _attributes(assertion)
-    claims.pop(NAME_ID, None)
+    claims = {name: value for name, value in _attributes(assertion).items() if name not in _NOT_ATTRIBUTES}
+    claims |= _authentication(assertion, expected)
     name = _only(subject, "NameID")
     if expected.subject == NAME_ID and name.get("Format") == _TRANSIENT:
         raise errors.SamlSubjectTransient
@@ -108,19 +112,26 @@ def _check_conditions(conditions: Element, expected: Expected) -> None:
         raise errors.SamlAudienceMismatch
 
 
-def _check_authentication(assertion: Element, expected: Expected) -> None:
+def _authentication(assertion: Element, expected: Expected) -> dict[str, Any]:
+    """Return time and context of the authentication as the claims `auth_time` and `acr`."""
     statement = _only(assertion, "AuthnStatement")
     _check_ends(statement.get("SessionNotOnOrAfter"), expected)
     at = _instant(statement.get("AuthnInstant"))
     if at > expected.now + LEEWAY:
         raise errors.SamlAssertionNotYetValid
+    if expected.started is not None and at < expected.started - STEP_UP_LEEWAY:
+        raise errors.SamlAuthenticationInsufficient("The identity provider did not ask you to sign in again.")
     if expected.max_age is not None and expected.now - at > timedelta(seconds=expected.max_age) + LEEWAY:
         raise errors.SamlAuthenticationInsufficient("The authentication at the identity provider is too old.")
     classes = [
         (one.text or "").strip() for one in statement.iterfind(f"{_SAML}AuthnContext/{_SAML}AuthnContextClassRef")
     ]
-    if expected.acr_values and not set(classes) & set(expected.acr_values):
+    if len(classes) > 1:
+        raise errors.SamlResponseMalformed("The SAML assertion has several authentication contexts.")
+    context = classes[0] if classes else None
+    if expected.acr_values and context not in expected.acr_values:
         raise errors.SamlAuthenticationInsufficient
+    return {"auth_time": at.timestamp(), "acr": context}
 
 
 def _attributes(assertion: Element) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Final
 from xml.etree.ElementTree import Element
 
@@ -51,7 +50,7 @@ def response_of(text: str) -> Node:
     return root
 
 
-def signed_assertion(response: Node, certificates: Sequence[x509.Certificate], *, now: datetime) -> Element:
+def signed_assertion(response: Node, certificates: Sequence[x509.Certificate]) -> Element:
     """Return the assertion that its own signature covers, as a document without anything else of the response.
 
     A signature of the whole response must be valid too, but does not replace that of the assertion. Raise
@@ -73,8 +72,8 @@ def signed_assertion(response: Node, certificates: Sequence[x509.Certificate], *
         raise errors.SamlWrappingRefused
     _check_ids(response)
     if response.find(SIGNATURE) is not None:
-        signed_element(response, certificates, now=now)
-    return signed_element(assertions[0], certificates, now=now)
+        signed_element(response, certificates)
+    return signed_element(assertions[0], certificates)
 
 
 def _check_ids(response: Node) -> None:

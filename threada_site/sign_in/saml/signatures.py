@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, Final
 from xml.etree.ElementTree import Element
 
@@ -37,11 +36,11 @@ _DIGEST_NAMES: Final = frozenset(digest.value for digest in DIGESTS)
 _SIGNED: Final = SignatureConfiguration(location="./", signature_methods=METHODS, digest_algorithms=DIGESTS)
 
 
-def signed_element(element: Node, certificates: Sequence[x509.Certificate], *, now: datetime) -> Element:
+def signed_element(element: Node, certificates: Sequence[x509.Certificate]) -> Element:
     """Return the element that its own signature signs, read again from the bytes that were signed.
 
-    A key is accepted while its certificate is valid. Raise `SamlAssertionUnsigned`, `SamlWrappingRefused`,
-    `SamlAlgorithmRefused`, `SamlSignatureInvalid`.
+    A key is accepted while its certificate is valid, which signxml checks. Raise `SamlAssertionUnsigned`,
+    `SamlWrappingRefused`, `SamlAlgorithmRefused`, `SamlSignatureInvalid`.
     """
     signatures = element.findall(SIGNATURE)
     if not signatures:
@@ -51,8 +50,6 @@ def signed_element(element: Node, certificates: Sequence[x509.Certificate], *, n
     _check_form(signatures[0], str(element.get("ID", "")))
     alone = etree.tostring(element, with_tail=False)
     for certificate in certificates:
-        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-            continue
         try:
             found = XMLVerifier().verify(alone, x509_cert=certificate, id_attribute="ID", expect_config=_SIGNED)
         except (SignXMLException, etree.LxmlError, ValueError, AssertionError):

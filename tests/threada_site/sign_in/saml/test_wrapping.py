@@ -165,6 +165,28 @@ def same_id_elsewhere(answer: Answer) -> etree._Element:
     return response
 
 
+def in_extensions(response: etree._Element, element: etree._Element) -> etree._Element:
+    extensions = etree.Element(f"{{{NAMES['samlp']}}}Extensions")
+    response.insert(1, extensions)
+    extensions.append(element)
+    return response
+
+
+def stray_signature(answer: Answer) -> etree._Element:
+    response = answer.signed()
+    return in_extensions(response, deepcopy(signature_of(assertion_in(response))))
+
+
+def stray_response(answer: Answer) -> etree._Element:
+    return in_extensions(answer.signed(), etree.Element(f"{{{NAMES['samlp']}}}Response"))
+
+
+def object_in_signature(answer: Answer) -> etree._Element:
+    response = answer.signed()
+    etree.SubElement(signature_of(assertion_in(response)), f"{{{NAMES['ds']}}}Object").text = "x"
+    return response
+
+
 def signature_of_the_response_as_the_assertions(answer: Answer) -> etree._Element:
     """Put the signature of the response into the assertion."""
     response = answer.unsigned()
@@ -181,6 +203,9 @@ OTHERS: list[Wrap] = [
     second_reference,
     second_signature,
     same_id_elsewhere,
+    stray_signature,
+    stray_response,
+    object_in_signature,
     signature_of_the_response_as_the_assertions,
 ]
 
