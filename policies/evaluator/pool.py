@@ -19,6 +19,7 @@ from django.conf import settings
 from policies.evaluator.process import EvaluatorProcess, Limits
 from policies.evaluator.sessions import Session
 from threada_site.kernel.errors import EvaluatorBusy
+from threada_site.tenancy.rate_limits import EVALUATOR, leases
 
 IDLE_SECONDS: Final = 30.0
 WALL_SECONDS: Final = 15.0
@@ -27,6 +28,11 @@ BUSY: Final = {"Retry-After": "1"}
 _MEGABYTE: Final = 1024 * 1024
 
 log = structlog.get_logger("threada.evaluator")
+
+
+def note(event: str) -> None:
+    """Count an event for `/metrics`: `started`, `stopped`, `broken`, `not_started`, `busy` or `waited`."""
+    leases.count(EVALUATOR + event)
 
 
 class EvaluatorPool:
@@ -48,6 +54,7 @@ class EvaluatorPool:
         """Reserve a place for `tenant_id`. Yield its idle session, if there is one. Raises `EvaluatorBusy`."""
         with self._lock:
             if tenant_id in self._running or len(self._running) >= settings.THREADA_EVALUATORS:
+                note("busy")
                 raise EvaluatorBusy(headers=BUSY)
             _, session = self._idle.pop(tenant_id, (0.0, None))
             self._running.add(tenant_id)
@@ -69,6 +76,7 @@ class EvaluatorPool:
             settings.THREADA_EVALUATOR_CPU_MS / 1000, WALL_SECONDS, settings.THREADA_EVALUATOR_MEMORY_MB * _MEGABYTE
         )
         session = Session(EvaluatorProcess(limits))
+        note("started")
         log.debug("evaluator_started", tenant_id=str(tenant_id), pid=session.process.pid)
         return session
 

@@ -16,13 +16,14 @@ import structlog
 from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
-from policies.evaluator.pool import BUSY, pool
+from policies.evaluator.pool import BUSY, note, pool
 from policies.evaluator.process import BrokenError, StoppedError
 from policies.evaluator.sessions import SentList, Session
 from policies.language.evaluation import RulebookEntry, RuleError, Verdict, denied, engine_failure
 from policies.language.rule_tests import tests_take_too_long
 from policies.language.rules import PolicyDocument
 from threada_site.kernel.errors import EvaluatorBusy, EvaluatorFailed, FieldError
+from threada_site.tenancy.rate_limits import leases
 
 MOST_STOPPED: Final = 5
 """Kills after which a run evaluates nothing more."""
@@ -97,6 +98,7 @@ class EvaluatorRun:
             try:
                 self.session = pool.start(self._tenant_id)
             except BrokenError as error:
+                note("not_started")
                 log.error("evaluator_not_started", reason=error.reason)  # noqa: TRY400 - an outcome, not a defect
                 raise EvaluatorFailed(headers=BUSY) from None
         return self.session
@@ -104,6 +106,7 @@ class EvaluatorRun:
     def _note_stopped(self, error: StoppedError) -> str:
         self.stopped += 1
         self.session = None
+        note("stopped")
         seconds = settings.THREADA_EVALUATOR_CPU_MS / 1000
         log.warning(
             "evaluator_stopped", tenant_id=str(self._tenant_id), policy=error.policy, rule=error.rule, seconds=seconds
@@ -114,6 +117,7 @@ class EvaluatorRun:
     def _note_broken(self, error: BrokenError) -> None:
         self._broken += 1
         self.session = None
+        note("broken")
         log.warning(
             "evaluator_broken",
             tenant_id=str(self._tenant_id),
@@ -132,6 +136,7 @@ def evaluator_run(tenant_id: uuid.UUID, *, wait_ms: int = WAIT_MS, stopped: int 
     With `wait_ms=0` it does not wait for the other run. `stopped` is the number of kills in earlier runs of one job.
     """
     lock_evaluator(tenant_id, wait_ms=wait_ms)
+    transaction.on_commit(leases.store)
     with unlocked_run(tenant_id, stopped=stopped) as run:
         yield run
 
@@ -162,13 +167,16 @@ def lock_evaluator(tenant_id: uuid.UUID, *, wait_ms: int = WAIT_MS) -> None:
         if cursor.fetchone()[0]:
             return
     if not wait_ms or not _waits.acquire(blocking=False):
+        note("busy")
         raise EvaluatorBusy(headers=BUSY)
+    note("waited")
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout = {int(wait_ms)}")
             cursor.execute(_WAIT, [str(tenant_id)])
             cursor.execute("SET LOCAL lock_timeout TO DEFAULT")
     except OperationalError:
+        note("busy")
         raise EvaluatorBusy(headers=BUSY) from None
     finally:
         _waits.release()

@@ -147,6 +147,7 @@ THREADA_METRICS_COLLECTORS = [
     "integrations.metrics.call_metrics",
     "integrations.metrics.gauge_metrics",
     "policies.metrics.emergency_metrics",
+    "policies.metrics.evaluator_metrics",
     "workitems.metrics.step_metrics",
     "workitems.metrics.notice_metrics",
     "threada_site.tenancy.quotas.metrics.quota_metrics",

@@ -152,6 +152,14 @@ class Leases:
         with self._lock:
             self._refused[kind] += 1
 
+    def store(self) -> None:
+        """Store what `count` counted. Requests do so with their next lease; processes without requests call this."""
+        with self._lock:
+            counted, self._refused = self._refused, Counter()
+        if counted and self._lend([], counted) is None:
+            with self._lock:
+                self._refused.update(counted)
+
     def clear(self) -> None:
         """Forget all leases."""
         with self._lock:

@@ -31,6 +31,8 @@ TENANT: Final = "tenant"
 ADDRESS: Final = "address"
 AUTHENTICATION: Final = "authentication:"
 """Prefix of the kinds by which failed authentications are counted, before the reason code."""
+EVALUATOR: Final = "evaluator:"
+"""Prefix of the kinds by which events of evaluators are counted."""
 _KINDS: Final = {
     CREDENTIAL: "this credential",
     ACCOUNT: "this account",
@@ -113,6 +115,12 @@ def refusal_metrics() -> Iterator[Metric]:
                 requests,
                 (("reason", kind.removeprefix(AUTHENTICATION)),),
             )
+
+
+def counted_by(prefix: str) -> dict[str, int]:
+    """Return the numbers of all kinds with a prefix, by the rest of the kind, since the last crash of the database."""
+    rows = RateRefusals.objects.filter(kind__startswith=prefix).values_list("kind", "requests")
+    return {kind.removeprefix(prefix): number for kind, number in rows}
 
 
 def _bucket(kind: str, name: str) -> list[Bucket]:

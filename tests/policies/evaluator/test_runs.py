@@ -20,8 +20,9 @@ from policies.documents.workflow import parse_workflow
 from policies.drafts.edit import draft_policy_version
 from policies.evaluator import pool as pools
 from policies.evaluator.pool import EvaluatorPool, pool
-from policies.evaluator.process import EvaluatorProcess
+from policies.evaluator.process import BrokenError, EvaluatorProcess, StoppedError
 from policies.evaluator.runs import MOST_STOPPED, evaluator_run, unlocked_run
+from policies.metrics import evaluator_metrics
 from policies.models import PolicyReplay, PolicyVersion, ReplayFinding
 from policies.publication.publish import publish_policy_version
 from policies.replay.candidate import candidate_of
@@ -33,11 +34,13 @@ from policies.replay.simulate import simulate
 from tests.factories import acting_system
 from tests.policies.evaluator.slow import PAYLOAD, SCHEMA, slow_spec
 from tests.policies.rulebooks import asking, put_in_force, put_payment_run, rule, spec
+from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import EvaluatorBusy, EvaluatorFailed, PolicyTestsFailed
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.rate_limits import leases
 
 NUMBERS_RUN = OverlayScope("workflow", "numbers")
 GIVEN = {"item": {"workflow": "payment_run", "payload": {"vendor": "Hooli", "amount_minor": 5}}}
@@ -237,3 +240,27 @@ class TestOnePerTenant:
         ends.set()
         thread.join()
         assert run_replay(replay.id, ctx=ctx)
+
+
+def test_events_are_counted_for_metrics(work: ActingContext) -> None:
+    def counted() -> dict[tuple[str, ...], float]:
+        leases.store()
+        with platform_role():
+            found = list(evaluator_metrics())
+        return {(metric.name, *(value for _, value in metric.labels)): metric.value for metric in found}
+
+    leases.clear()
+    before = counted()
+    with evaluator_run(work.tenant_id) as run:
+        run._session().process.end()
+        with pytest.raises(EvaluatorBusy), pool.reserved(work.tenant_id):
+            pass
+        run._note_stopped(StoppedError("payments", "slow"))
+        run._note_broken(BrokenError("it ended"))
+    now = counted()
+    assert {key for key in now if now[key] > before[key]} == {
+        ("threada_evaluators_started",),
+        ("threada_evaluators_failed", "too_slow"),
+        ("threada_evaluators_failed", "broken"),
+        ("threada_evaluator_runs_refused",),
+    }

@@ -153,6 +153,10 @@ class TestMetrics:
             "threada_delivery_rejected_receipts",
             "threada_work_items_nobody_can_decide",
             "threada_policy_emergencies_unconfirmed",
+            "threada_evaluators_started",
+            "threada_evaluators_failed",
+            "threada_evaluator_runs_waited",
+            "threada_evaluator_runs_refused",
             "threada_clock_skew_seconds",
         }
         assert {status for name, status in found if name == "threada_executions_open"} == {
