@@ -11,9 +11,9 @@ import structlog
 from django.conf import settings
 
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.account.mail_address import TELL_PREVIOUS_ADDRESS
 from threada_site.identity.account_links import MAIL_LINK
 from threada_site.identity.console_sessions.limits import expire_sessions
-from threada_site.identity.mail_address import TELL_PREVIOUS_ADDRESS
 from threada_site.identity.personal_notices import NOTIFY_PERSON
 from threada_site.identity.trusted_issuers.expired_tokens import delete_expired_tokens
 from threada_site.jobs.context import job_context, tenant_of_job

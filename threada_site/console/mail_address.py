@@ -24,9 +24,9 @@ from threada_site.console.account_links import (
     open_link,
 )
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.account.mail_address import ask_for_address, confirm_address, record_address_change
 from threada_site.identity.account_links import LinkTenant, mail_is_set_up
 from threada_site.identity.console_sessions.provider_sessions import may_act_in
-from threada_site.identity.mail_address import ask_for_address, confirm_address, record_address_change
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.kernel import clock
 from threada_site.tenancy.account_link_models import LinkPurpose
@@ -127,5 +127,5 @@ def _record_elsewhere(request: HttpRequest, person: User, done: LinkTenant) -> N
     for tenant in tenants_of_person(person):
         if tenant.tenant_id != done.tenant_id:
             ctx = context_of_link(request, LinkTenant(*tenant[:3]), person, is_session=True)
-            with unit_of_work(tenant.tenant_id):
+            with unit_of_work(tenant.tenant_id, actor=ctx):
                 record_address_change(person, ctx=ctx)

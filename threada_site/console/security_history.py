@@ -14,7 +14,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from threada_site.admin.html import when
-from threada_site.identity.security_history import SecurityEvent, security_history
+from threada_site.identity.account.security_history import SecurityEvent, security_history
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import EntryPoint, Scope
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
+from datetime import datetime
+
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
@@ -58,12 +61,14 @@ def _methods(person: User, *, ctx: ActingContext) -> str:
     return ", ".join([*(["password"] if person.has_usable_password() else []), *named]) or "nothing yet"
 
 
-def _last_sign_in(person: User, *, ctx: ActingContext) -> object:
+def _last_sign_in(person: User, *, ctx: ActingContext) -> datetime | None:
     """Return the time of the last sign-in that this tenant knows of, or None."""
     events = AccountEvent.objects.filter(tenant_id=ctx.tenant_id, principal_id=person.id).values("receipt_id")
     receipts = Receipt.objects.filter(tenant_id=ctx.tenant_id, kind="session.signed_in", id__in=events)
     return receipts.order_by("-id").values_list("occurred_at", flat=True).first()
 
 
-def _name(principal_id: object) -> str:
-    return User.objects.filter(id=principal_id).values_list("username", flat=True).first() or "the operator"
+def _name(principal_id: uuid.UUID | None) -> str:
+    if principal_id is None:
+        return "the operator"
+    return User.objects.filter(id=principal_id).values_list("username", flat=True).first() or "somebody"
