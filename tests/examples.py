@@ -22,6 +22,11 @@ def examples(count: int) -> int:
     return _TIMES[CHOSEN] * count or min(count, FEW)
 
 
+def long_run(at_night: int) -> int:
+    """Return the number of cases of a long comparison: `at_night` if examples are `many`, otherwise a fifth."""
+    return at_night if CHOSEN == "many" else at_night // 5
+
+
 def load_profile() -> None:
     """Make the chosen profile the default of all property tests.
 
