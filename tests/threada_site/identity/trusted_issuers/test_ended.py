@@ -1,0 +1,61 @@
+"""Every operation in a tenant refuses a service that ended a moment ago, by its own and by its exchanged token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.client import Api
+from tests.contract.document import operations
+from tests.factories import acting_system, make_principal
+from tests.threada_site.identity.trusted_issuers.conftest import trust
+from tests.threada_site.identity.trusted_issuers.issuer import Issuer
+from tests.threada_site.identity.trusted_issuers.test_exchange import exchange, exchanged
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.principals import remove_member
+from threada_site.identity.trusted_issuers.configure import withdraw_trusted_issuer
+from threada_site.tenancy.models import Tenant, User
+
+
+def _remove(tenant: Tenant, user: User) -> None:
+    remove_member(user, ctx=acting_system(tenant))
+
+
+def _deactivate(_tenant: Tenant, user: User) -> None:
+    User.objects.filter(id=user.id).update(is_active=False)
+
+
+def _withdraw(tenant: Tenant, _user: User) -> None:
+    withdraw_trusted_issuer("ci", ctx=acting_system(tenant))
+
+
+@pytest.mark.parametrize("end", [_remove, _deactivate, _withdraw])
+def test_every_entry_point_refuses_a_machine_that_ended(
+    tenant: Tenant, offline: Issuer, end: Callable[[Tenant, User], None]
+) -> None:
+    robot = make_principal(tenant, "deployer", "service", roles=["tenant_admin"])
+    trust(tenant, offline)
+    own = offline.token()
+    senders = [Api(own), Api(exchanged(own))]
+    assert [api.get("/me").status_code for api in senders] == [200, 200]
+    with unit_of_work(tenant.id):
+        end(tenant, robot)
+    asked = 0
+    for operation in operations():
+        if operation.is_public:
+            continue
+        path = operation.at(dict.fromkeys(operation.variables, "x"))
+        for api in senders:
+            answer: Any = api.send(operation.method, path, operation.body)
+            assert answer.status_code in (401, 403), (str(operation), answer.content)
+            assert answer.json()["reason_code"] in {
+                "credential_revoked",
+                "principal_inactive",
+                "workload_not_mapped",
+                "workload_token_untrusted",
+            }, str(operation)
+            asked += 1
+    assert asked > 200
+    assert exchange(own).status_code == 400
