@@ -24,6 +24,7 @@ from tests.benchmarks import (
     summary,
     workers,
 )
+from tests.benchmarks.authentication import tokens
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.web_servers import comparison
 from tests.benchmarks.world import World, make_world
@@ -34,6 +35,7 @@ NAMES = (
     "intake",
     "web",
     "statements",
+    "tokens",
     "decisions",
     "lists",
     "exports",
@@ -63,6 +65,7 @@ _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
     "provisioning": provisioning.measure,
     "replays": replays.measure,
     "summary": summary.measure,
+    "tokens": tokens.measure,
     "effects": effects.measure,
     "scale": scale.measure,
 }
