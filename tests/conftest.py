@@ -40,6 +40,8 @@ if sys.dont_write_bytecode:
 
 # Tests send requests as fast as they can. Those of rate limits set them; processes that tests start have none.
 os.environ.setdefault("THREADA_RATE_LIMITS", "off")
+# Tenants of tests require no second factor; tests of that turn it on.
+os.environ.setdefault("THREADA_REQUIRE_MFA", "off")
 MOST_WORKERS: Final = 8
 """Each opens up to 16 connections, of the 100 that the embedded server takes."""
 _found_running = pytest.StashKey[bool]()
@@ -59,6 +61,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure() -> None:
     load_profile()
     settings.THREADA_RATE_LIMITS = dict.fromkeys(settings.THREADA_RATE_LIMITS, 0)
+    settings.THREADA_REQUIRE_MFA = False
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -31,8 +31,8 @@ from threada_site.admin.documents import one_document, with_lines
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.admin.reauthentication import reauthenticate
-from threada_site.kernel import clock, errors, ids
+from threada_site.admin.reauthentication import proof_asked, reauthenticate
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError, ThreadaError
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
@@ -210,6 +210,6 @@ def _publication(draft: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
         "time_boxes": TIME_BOXES,
         "shortest_reason": MIN_REASON,
         "longest_reason": MAX_REASON,
-        "asks_password": not ctx.recently_reauthenticated(clock.now()),
+        "asks_proof": proof_asked(ctx),
         "notice_s": settings.THREADA_EMERGENCY_NOTICE_SECONDS,
     }

@@ -105,9 +105,9 @@ def check_may_publish_alone(*, now: datetime, ctx: ActingContext) -> None:
     if not ctx.is_person:
         raise PersonRequired("Only a person can publish in an emergency.")
     if not ctx.authentication.is_session:
-        raise StepUpRequired("Publish in an emergency in the console, with your password: a token cannot do it.")
+        raise StepUpRequired("Publish in an emergency in the console, and re-authenticate there: a token cannot do it.")
     if not ctx.recently_reauthenticated(now):
-        raise StepUpRequired("Enter your password to publish in an emergency. It must be at most five minutes old.")
+        raise StepUpRequired("Re-authenticate to publish in an emergency, at most five minutes before it.")
 
 
 def check_is_available(earlier: Iterable[Earlier], *, now: datetime, cooldown: timedelta) -> None:

@@ -24,10 +24,12 @@ ACCOUNT_KINDS: Final = (
     "member.",
     "password_reset.",
     "principal.",
+    "recovery_code",
     "role.granted",
     "role.withdrawn",
     "scope.granted",
     "scope.withdrawn",
+    "second_factor.",
     "session.",
 )
 """Beginnings of the kinds of receipts about accounts of principals."""

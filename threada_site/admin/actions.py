@@ -8,15 +8,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.urls import reverse
 from django.utils.html import format_html
 
 from threada_site.admin.html import row_link
+from threada_site.admin.reauthentication import needs_step_up, reauthenticate, require_step_up
 from threada_site.api.refusals import record_refusal, result_or_refusal
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.kernel import errors
+from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
 from threada_site.tenancy.change_sets import store_proposal
@@ -56,32 +59,37 @@ type Handler = Callable[[Call], Done]
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """Button. Its scope is checked before anything is looked up."""
+    """Button. Its scope is checked before anything is looked up. `step_up`: it needs a step-up whatever its scope."""
 
     slug: str
     scope: Scope | None
+    step_up: bool = False
 
 
-def action(scope: Scope | None) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
+def action(scope: Scope | None, *, step_up: bool = False) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
     """Make a method `(self, call) -> Done` of a ModelAdmin a button at `<row>/<method name>/`, by POST only."""
 
     def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
-        method.action_spec = ActionSpec(method.__name__.replace("_", "-"), scope)  # type: ignore[attr-defined]
+        method.action_spec = ActionSpec(method.__name__.replace("_", "-"), scope, step_up)  # type: ignore[attr-defined]
         return method
 
     return decorate
 
 
-def carry_out(call: Call, scope: Scope | None, handler: Handler) -> Done | ThreadaError:
+def carry_out(call: Call, scope: Scope | None, handler: Handler, *, step_up: bool = False) -> Done | ThreadaError:
     """Call `handler` in a unit of work. Return a refusal after its rollback and receipt.
 
-    A change that needs a second person is stored as a change set, after the rollback.
+    A change that needs a second person is stored as a change set, after the rollback. Actions of stewards, and those
+    with `step_up`, need a step-up where the context says so.
 
     Raise `Http404` after the receipt for rows that the tenant does not have.
     """
 
     def work() -> Done:
         require_scope(call.ctx, scope)
+        if needs_step_up(scope, step_up=step_up, ctx=call.ctx):
+            call.ctx = reauthenticate(call.request, call.ctx)
+            require_step_up(call.ctx)
         return handler(call)
 
     outcome = result_or_refusal(work, inside=unit_of_work(call.ctx.tenant_id, actor=call.ctx), raises_failures=True)
@@ -112,8 +120,12 @@ def require_scope(ctx: ActingContext, scope: Scope | None) -> None:
 
 
 def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpResponse:
-    """Run a button's action and redirect with its result."""
-    outcome = carry_out(call, spec.scope, handler)
+    """Run a button's action and redirect with its result, or first to the page that asks for a step-up."""
+    is_asked = needs_step_up(spec.scope, step_up=spec.step_up, ctx=call.ctx)
+    if is_asked and not call.ctx.recently_reauthenticated(clock.now()):
+        messages.info(call.request, "Confirm that it is you, then press the button again.")
+        return HttpResponseRedirect(f"{reverse('admin:second_factor_confirm')}?{urlencode({'next': back})}")
+    outcome = carry_out(call, spec.scope, handler, step_up=spec.step_up)
     if isinstance(outcome, Done):
         if outcome.message:
             messages.success(call.request, outcome.message)

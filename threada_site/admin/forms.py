@@ -14,6 +14,7 @@ from django.template.loader import render_to_string
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
+from threada_site.admin.reauthentication import needs_step_up, proof_asked
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
 
@@ -62,6 +63,7 @@ class FormSpec:
     scope: Scope | None
     submit: str
     of_row: bool
+    step_up: bool
 
 
 def form_page(
@@ -71,11 +73,15 @@ def form_page(
     scope: Scope | None,
     submit: str = "Save",
     of_row: bool = False,
+    step_up: bool = False,
 ) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
-    """Make a method `(self, call, form) -> Done` of a ModelAdmin the handler of a valid form."""
+    """Make a method `(self, call, form) -> Done` of a ModelAdmin the handler of a valid form.
+
+    `step_up`: it needs a step-up whatever its scope.
+    """
 
     def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
-        spec = FormSpec(method.__name__.replace("_", "-"), title, form, scope, submit, of_row)
+        spec = FormSpec(method.__name__.replace("_", "-"), title, form, scope, submit, of_row, step_up)
         setattr(method, FORM_SPEC, spec)
         return method
 
@@ -101,7 +107,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
             is_reworked = is_sent and form.rework()
             is_valid = is_sent and not is_reworked and form.is_valid()
         if is_valid:
-            outcome = carry_out(call, spec.scope, lambda call: method(call, form))
+            outcome = carry_out(call, spec.scope, lambda call: method(call, form), step_up=spec.step_up)
             if isinstance(outcome, Done) and outcome.shows is not None:
                 return _shown_once(request, admin, spec, outcome)
             if isinstance(outcome, Done):
@@ -115,6 +121,9 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
                 "title": spec.title,
                 "form": form,
                 "problems": problems,
+                "asks_proof": proof_asked(
+                    call.ctx, is_required=needs_step_up(spec.scope, step_up=spec.step_up, ctx=call.ctx)
+                ),
                 "submit": spec.submit,
                 "row": row,
                 "list_title": admin.list_title,

@@ -12,6 +12,7 @@ from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.middleware.csrf import CsrfViewMiddleware
+from django.urls import reverse
 from django.utils import timezone
 
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
@@ -21,10 +22,12 @@ from threada_site.console.after_response import attach_work
 from threada_site.console.failures import too_large
 from threada_site.console.policies import CONSOLE
 from threada_site.console.session_engine import ConsoleSessionMiddleware
-from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of
+from threada_site.console.step_up import use_sent_code
+from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of, lacks_second_factor
 from threada_site.console.time_zone import zone_of
 from threada_site.database.replica_reads import position_now, read
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.factors.enrolled import enrolled_kinds
 
 # Views that are available without a tenant.
 _TENANTLESS: Final = frozenset(
@@ -42,12 +45,15 @@ _TENANTLESS: Final = frozenset(
         "password_reset",
         "password_reset_link",
         "company_sign_in",
+        "second_step",
         "tenant_sign_in",
         "provider_sign_in",
         "provider_callback",
         "provider_metadata",
     }
 )
+# Views that a session without a required second factor reaches.
+_TO_SECOND_FACTOR: Final = frozenset({"second_factors", "second_factor_confirm", "logout", "jsi18n", CHOOSE_TENANT})
 # Bytes of a form from somebody who has not signed in. Reading a large form takes the interpreter for long.
 _ANONYMOUS_FORM: Final = 64 * 1024
 # A SAML response with many groups, in a browser that started a sign-in. Nothing of the cookie is verified here.
@@ -98,6 +104,11 @@ class ConsoleMiddleware:
         if refused is not None:
             return refused
         name = getattr(request.resolver_match, "url_name", None)
+        if lacks_second_factor(request) and name not in _TO_SECOND_FACTOR:
+            return _to_second_factor(request)
+        refused = use_sent_code(request)
+        if refused is not None:
+            return refused
         context = request.acting_context  # type: ignore[attr-defined]
         if context is None:
             return None if name in _TENANTLESS or not request.user.is_authenticated else _to_choice(request)
@@ -152,6 +163,14 @@ def _in_reading_order(response: HttpResponse) -> HttpResponse:
 
 def _is_console(request: HttpRequest) -> bool:
     return request.path.startswith(CONSOLE)
+
+
+def _to_second_factor(request: HttpRequest) -> HttpResponse:
+    """Redirect to the page that asks for the required second factor, or to that where one is enrolled."""
+    is_enrolled = bool(enrolled_kinds(request.user.pk))
+    page = reverse(f"admin:{'second_factor_confirm' if is_enrolled else 'second_factors'}")
+    query = urlencode({"next": request.get_full_path()}) if request.method in ("GET", "HEAD") else ""
+    return HttpResponseRedirect(f"{page}?{query}" if query else page)
 
 
 def _to_choice(request: HttpRequest) -> HttpResponse:

@@ -35,6 +35,11 @@ _TITLES: Final = {
     "principal.address_link_sent": "Link to a new mail address sent",
     "principal.address_changed": "Mail address changed",
     "identity.link_restored": "Account at an identity provider restored",
+    "second_factor.enrolled": "Second factor enrolled",
+    "second_factor.removed": "Second factor removed",
+    "second_factor.reset": "Second factors reset",
+    "recovery_codes.created": "Recovery codes created",
+    "recovery_code.used": "Recovery code used",
     "role.granted": "Role received",
     "role.withdrawn": "Role withdrawn",
     "scope.granted": "Object scope received",
@@ -53,7 +58,7 @@ _TITLES: Final = {
     "account.confirmed": "Account confirmed",
 }
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-_BAD: Final = {"session.sign_in_failed", "credential.used_from"}
+_BAD: Final = {"session.sign_in_failed", "credential.used_from", "recovery_code.used", "second_factor.reset"}
 
 
 def security_history_page(request: HttpRequest, key: str | None, frame: dict[str, Any]) -> TemplateResponse:

@@ -9,24 +9,37 @@ import orjson
 import structlog
 from django.conf import settings
 from django.core.exceptions import ValidationError
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.urls import reverse
 from unfold.forms import AuthenticationForm
 
 from threada_site.api.problems import CONTENT_TYPE, problem_document
+from threada_site.console.onward import onward_of
 from threada_site.console.policies import CONSOLE
+from threada_site.identity.factors.enrolled import enrolled_kinds
+from threada_site.identity.factors.second_step import PendingSecondStep
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.sign_in.attempts import Origin, begin_attempt
 from threada_site.identity.sign_in.browsers import KNOWN_FOR, Browser
 from threada_site.kernel.errors import SignInBusy, SignInDelayed, ThreadaError
 from threada_site.kernel.request_threads import MUST_WAIT
 from threada_site.kernel.source import source_of
+from threada_site.tenancy.models import User
 from threada_site.tenancy.request_limits import client_key
 
 HTML: Final = "text/html"
 REDIRECT: Final = 302
 
 log = structlog.get_logger("threada.console")
+
+
+class SecondFactorNeeded(Exception):
+    """The password of a person with an enrolled second factor was right."""
+
+    def __init__(self, person: User) -> None:
+        super().__init__()
+        self.person = person
 
 
 class SignInForm(AuthenticationForm):
@@ -47,6 +60,14 @@ class SignInForm(AuthenticationForm):
         if not tenants:
             raise ValidationError("You are not a member of any tenant. Ask a tenant administrator.", code="no_tenant")
 
+    def clean(self) -> dict[str, Any]:
+        """Check name and password. Raise `SecondFactorNeeded` before anybody is signed in."""
+        cleaned: dict[str, Any] = super().clean()
+        person = self.get_user()
+        if person is not None and enrolled_kinds(person.pk):
+            raise SecondFactorNeeded(person)
+        return cleaned
+
     def get_invalid_login_error(self) -> ValidationError:
         log.info("sign_in_refused")  # not the name: people type passwords into the wrong field
         return super().get_invalid_login_error()
@@ -55,7 +76,7 @@ class SignInForm(AuthenticationForm):
 def sign_in(request: HttpRequest, check: Callable[[], HttpResponse]) -> HttpResponse:
     """Call `check`, which checks name and password of a sign-in form, unless the attempt has to wait.
 
-    After a success the browser is remembered.
+    After a success the browser is remembered. With an enrolled second factor, the second step follows.
     """
     name = request.POST.get("username", "")
     if not name or not request.POST.get("password"):
@@ -69,6 +90,11 @@ def sign_in(request: HttpRequest, check: Callable[[], HttpResponse]) -> HttpResp
     except SignInBusy as refusal:
         attempt.withdraw()
         return delayed_response(request, refusal)
+    except SecondFactorNeeded as needed:
+        attempt.withdraw()
+        response = HttpResponseRedirect(reverse("admin:second_step"))
+        PendingSecondStep.start(needed.person, onward=onward_of(request)).store(response)
+        return response
     user: Any = request.user
     if user.is_authenticated and response.status_code == REDIRECT:
         attempt.succeeded()
@@ -102,7 +128,7 @@ def origin_of(request: HttpRequest) -> Origin:
 
 
 def delayed_response(request: HttpRequest, refusal: ThreadaError) -> HttpResponse:
-    """Return the answer to an attempt that has to wait."""
+    """Return the answer to an attempt that must wait."""
     request.META[MUST_WAIT] = True
     if HTML in request.headers.get("Accept", ""):
         response = render(request, "console/sign_in_delayed.html", {"reason": refusal.detail}, status=refusal.status)

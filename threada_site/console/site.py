@@ -26,6 +26,8 @@ from threada_site.console.notifications import notifications_page
 from threada_site.console.passkeys.urls import passkey_urls
 from threada_site.console.password import password_page
 from threada_site.console.public_id_urls import url_for_public_id
+from threada_site.console.second_factors import second_factors_page
+from threada_site.console.second_step import confirm_page, second_step_page
 from threada_site.console.security_history import security_history_page
 from threada_site.console.sessions import sessions_page
 from threada_site.console.signing_in import SignInForm, sign_in
@@ -87,6 +89,9 @@ class ConsoleSite(UnfoldAdminSite):
             *passkey_urls(self),
             path("step-up/provider", self.admin_view(self.provider_step_up), name="provider_step_up"),
             path("sign-in-methods/", self.admin_view(self.sign_in_methods), name="sign_in_methods"),
+            path("second-step/", self.second_step, name="second_step"),
+            path("second-factors/", self.admin_view(self.second_factors), name="second_factors"),
+            path("second-factors/confirm/", self.admin_view(self.confirm), name="second_factor_confirm"),
             path("sessions/", self.admin_view(self.sessions), name="sessions"),
             path("security-history/", self.admin_view(require_safe(self.security_history)), name="security_history"),
             path(
@@ -140,6 +145,22 @@ class ConsoleSite(UnfoldAdminSite):
     def security_history(self, request: HttpRequest, key: str | None = None) -> TemplateResponse:
         """Show the security history of a principal, or one's own."""
         return security_history_page(request, key, self.each_context(request))
+
+    def second_step(self, request: HttpRequest) -> HttpResponse:
+        """Show and handle the second step of a sign-in."""
+        return second_step_page(request, self.each_context(request))
+
+    def confirm(self, request: HttpRequest) -> HttpResponse:
+        """Ask for a second factor in an open session."""
+        return confirm_page(request, self.each_context(request))
+
+    confirm.__dict__[OWN_UNIT_OF_WORK] = True
+
+    def second_factors(self, request: HttpRequest) -> HttpResponse:
+        """Show the reader's second factors, and enrol or remove some."""
+        return second_factors_page(request, self.each_context(request))
+
+    second_factors.__dict__[OWN_UNIT_OF_WORK] = True
 
     def sessions(self, request: HttpRequest) -> HttpResponse:
         """Show the reader's open sessions, and end some of them."""

@@ -20,8 +20,8 @@ from threada_site.identity.console_sessions.provider_sessions import is_opened_b
 from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
 from threada_site.identity.sessions import record_tenant_choice, session_authentication
 from threada_site.kernel import clock, errors
-from threada_site.kernel.context import ActingContext, PrincipalKind
-from threada_site.kernel.factors import session_factors
+from threada_site.kernel.context import ActingContext, ObjectGrants, PrincipalKind
+from threada_site.kernel.factors import has_second_factor, session_factors
 from threada_site.kernel.source import source_of
 
 CHOOSE_TENANT: Final = "choose_tenant"
@@ -50,7 +50,19 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
         request.session.pop(_SESSION_KEY, None)
         request.session.pop(ACTING_TENANT, None)
         return None
-    return replace(_signed_in(ctx, request), reauthenticated_at=reauthenticated_at(request))
+    ctx = replace(_signed_in(ctx, request), reauthenticated_at=reauthenticated_at(request))
+    chosen = next(choice for choice in choices if choice.tenant_id == ctx.tenant_id)
+    if not chosen.requires_mfa:
+        return ctx
+    if chosen.needs_second_factor and not has_second_factor(ctx.authentication.factors):
+        request.lacks_second_factor = True  # type: ignore[attr-defined]
+        ctx = replace(ctx, roles=frozenset(), scopes=frozenset(), grants=ObjectGrants())
+    return replace(ctx, acts_with_step_up=True)
+
+
+def lacks_second_factor(request: HttpRequest) -> bool:
+    """Return True if the tenant requires a second factor of the person, and the session has none."""
+    return getattr(request, "lacks_second_factor", False)
 
 
 def _may_choose(request: HttpRequest, tenant: TenantChoice) -> bool:

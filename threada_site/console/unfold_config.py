@@ -29,6 +29,7 @@ def account_links(request: HttpRequest) -> list[dict[str, Any]]:
         {"title": "Notifications", "link": reverse("admin:notifications")},
         {"title": "Personal tokens", "link": reverse("admin:tenancy_personaltoken_changelist")},
         {"title": "Sign-in methods", "link": reverse("admin:sign_in_methods")},
+        {"title": "Second factors", "link": reverse("admin:second_factors")},
         {"title": "Sessions", "link": reverse("admin:sessions")},
         {"title": "Security history", "link": reverse("admin:security_history")},
         {"title": "Mail address", "link": reverse("admin:mail_address")},

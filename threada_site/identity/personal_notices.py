@@ -24,6 +24,11 @@ type PersonalNotice = Literal[
     "address_change_asked",
     "sign_in_linked",
     "sign_in_unlinked",
+    "factor_enrolled",
+    "factor_removed",
+    "factors_reset",
+    "recovery_codes_created",
+    "recovery_code_used",
 ]
 
 

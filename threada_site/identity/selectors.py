@@ -31,18 +31,28 @@ from threada_site.tenancy.models import (
 
 
 class TenantChoice(NamedTuple):
-    """Tenant in which a person may work. `takes_password`: also in a session with a password."""
+    """Tenant in which a person may work. `takes_password`: also in a session with a password.
+
+    `requires_mfa`: the tenant requires a second factor of some roles. `needs_second_factor`: the person has one of
+    these roles.
+    """
 
     tenant_id: uuid.UUID
     slug: str
     name: str
     takes_password: bool = True
+    requires_mfa: bool = False
+    needs_second_factor: bool = False
 
 
 def tenants_of_person(user: User) -> list[TenantChoice]:
     """Return the active tenants whose invitation `user` accepted, by slug. Needs no unit of work."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT tenant_id, slug, name, takes_password FROM threada_tenants_of(%s)", [user.id])
+        cursor.execute(
+            "SELECT tenant_id, slug, name, takes_password, requires_mfa, needs_second_factor "
+            "FROM threada_tenants_of(%s)",
+            [user.id],
+        )
         return [TenantChoice(*row) for row in cursor.fetchall()]
 
 

@@ -48,13 +48,17 @@ def record_sign_in(
     `factors`: what the person proved; by default a password, or a sign-in at the identity provider.
     """
     now = clock.now()
-    contexts = _contexts(person, provider_tenant, factors=factors, correlation_id=correlation_id, signed_in_at=now)
+    contexts = contexts_of_person(
+        person, provider_tenant, factors=factors, correlation_id=correlation_id, signed_in_at=now
+    )
     for ctx in contexts:
         with unit_of_work(ctx.tenant_id, actor=ctx):
             failures = _locked_failures(person, ctx=ctx)
             if failures is not None:
                 _record_unrecorded(failures, person, ctx=_stranger(ctx))
-            _record("session.signed_in", person, source, ctx=ctx)
+            proved = {"factors": list(factors)} if factors else {}
+            entry = Entry(kind="session.signed_in", inputs={"principal": person.public_id, **proved})
+            record_with_source(entry, source, ctx=ctx)
 
 
 def record_sign_out(
@@ -67,7 +71,7 @@ def record_sign_out(
     correlation_id: str,
 ) -> None:
     """Record `session.signed_out` in each tenant of the person, or in that of its identity provider only."""
-    contexts = _contexts(
+    contexts = contexts_of_person(
         person, provider_tenant, factors=factors, correlation_id=correlation_id, signed_in_at=signed_in_at
     )
     for ctx in contexts:
@@ -140,7 +144,7 @@ def _record(kind: str, person: User, source: Source, *, ctx: ActingContext, **ou
     record_with_source(entry, source, ctx=ctx)
 
 
-def _contexts(
+def contexts_of_person(
     person: User,
     provider_tenant: uuid.UUID | None,
     *,
@@ -148,6 +152,10 @@ def _contexts(
     correlation_id: str,
     signed_in_at: datetime | None,
 ) -> list[ActingContext]:
+    """Return a context of the person in each tenant, or in that of the identity provider only.
+
+    Return [] for an account that is not active. Needs no unit of work.
+    """
     authentication = session_authentication(
         is_by_provider=provider_tenant is not None, factors=factors, signed_in_at=signed_in_at
     )

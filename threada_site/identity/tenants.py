@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any, Final
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from telemetry.receipts.format import Entry
@@ -38,16 +39,19 @@ def founding_context(slug: str, *, entry_point: EntryPoint = EntryPoint.COMMAND)
     )
 
 
-def create_tenant(slug: str, name: str = "", *, ctx: ActingContext) -> Tenant:
+def create_tenant(slug: str, name: str = "", *, require_mfa: bool | None = None, ctx: ActingContext) -> Tenant:
     """Create a tenant with the default roles, as the instance's operator (`founding_context`).
 
-    Receipt `tenant.created`. Raise `InvalidRequest` for an invalid slug, `Conflict` if the slug is taken.
+    `require_mfa`: require a second factor of roles that can decide; None: as the instance's settings say. Receipt
+    `tenant.created`. Raise `InvalidRequest` for an invalid slug, `Conflict` if the slug is taken.
     """
     require_unit_of_work(ctx.tenant_id)
     if not ctx.is_system:
         raise errors.PermissionDenied("Tenants are created by the instance's operator.")
     require_slug(slug, naming="tenant")
-    tenant = Tenant(id=ctx.tenant_id, slug=slug, name=name or slug)
+    if require_mfa is None:
+        require_mfa = settings.THREADA_REQUIRE_MFA
+    tenant = Tenant(id=ctx.tenant_id, slug=slug, name=name or slug, require_mfa=require_mfa)
     try:
         with transaction.atomic():
             tenant.save(force_insert=True)

@@ -148,7 +148,7 @@ class ObjectGrants:
 
 SYSTEM_PRINCIPAL_ID: Final = uuid.UUID(int=0)
 REAUTHENTICATION_LIFETIME: Final = timedelta(minutes=5)
-"""Time after a password entry within which step-up asks for no password."""
+"""Time after a re-authentication within which step-up asks for no other."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +157,14 @@ class ActingContext:
 
     `scopes` are effective: what the credential asked for, cut by what the principal's roles grant on the tenant.
     `grants` are the narrower scopes on single workflows and integrations, cut the same way. `visibility` limits what
-    `workitems:read` on the tenant shows. `reauthenticated_at` is the time of the last password entry in this console
-    session; a token never re-authenticates. `change_set_id` names the change set that an independent person publishes
-    with this context, and `confirmed_change` is its change. `always_propose` makes every operation that can need a
-    second person describe its change instead of carrying it out. `collected_changes` collects these descriptions while
-    the operations are carried out, for a plan that is rolled back; None collects nothing. `revision` names the state of
-    the files that configuration is applied from; versions keep it. `recorded_receipts` collects the public id and the
-    bytes of every receipt that is written with this context; None collects nothing.
+    `workitems:read` on the tenant shows. `reauthenticated_at` is the time of the last re-authentication in this console
+    session; a token never re-authenticates. `acts_with_step_up`: actions of stewards need a recent one, because this is
+    a session in a tenant that requires second factors. `change_set_id` names the change set that an independent person
+    publishes with this context, and `confirmed_change` is its change. `always_propose` makes every operation that can
+    need a second person describe its change instead of carrying it out. `collected_changes` collects these descriptions
+    while the operations are carried out, for a plan that is rolled back; None collects nothing. `revision` names the
+    state of the files that configuration is applied from; versions keep it. `recorded_receipts` collects the public id
+    and the bytes of every receipt that is written with this context; None collects nothing.
     """
 
     tenant_id: uuid.UUID
@@ -181,6 +182,7 @@ class ActingContext:
     correlation_id: str
     authentication: Authentication = field(default_factory=Authentication)
     reauthenticated_at: datetime | None = None
+    acts_with_step_up: bool = False
     change_set_id: uuid.UUID | None = None
     confirmed_change: Any = field(default=None, compare=False, repr=False)
     always_propose: bool = False
@@ -189,7 +191,7 @@ class ActingContext:
     recorded_receipts: list[tuple[str, bytes]] | None = field(default=None, compare=False, repr=False)
 
     def recently_reauthenticated(self, now: datetime) -> bool:
-        """Return True if the password was entered within the last five minutes."""
+        """Return True if the person re-authenticated within the last five minutes."""
         return self.reauthenticated_at is not None and now - REAUTHENTICATION_LIFETIME <= self.reauthenticated_at <= now
 
     @property

@@ -101,7 +101,7 @@ def seed_demo() -> DemoSecrets:
     ctx = founding_context(DEMO)
     passwords: dict[str, str] = {}
     with unit_of_work(ctx.tenant_id):
-        create_tenant(DEMO, "Demo", ctx=ctx)
+        create_tenant(DEMO, "Demo", require_mfa=False, ctx=ctx)
         apply_documents(read_documents(DEMO_DOCUMENTS), ctx=ctx)
         for name, roles in DEMO_PEOPLE.items():
             person = _member(name, PrincipalKind.HUMAN, roles, ctx=ctx)

@@ -125,6 +125,8 @@ THREADA_EMERGENCY_COOLDOWN_HOURS = number("THREADA_EMERGENCY_COOLDOWN_HOURS", 24
 # flag, `elevated` for these data classes, `low` else.
 THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "high": 5})
 THREADA_SENSITIVE_DATA_CLASSES = words("THREADA_SENSITIVE_DATA_CLASSES", "confidential restricted secret personal")
+# New tenants require a second factor of stewards and approvers. `manage.py require_mfa` changes one tenant.
+THREADA_REQUIRE_MFA = flag("THREADA_REQUIRE_MFA", default=True)
 # Optional parts of sealing (docs/operations/sealing.md), off by default: the log of all tenants' checkpoints, and
 # signed promises in answers.
 THREADA_INSTANCE_LOG = flag("THREADA_INSTANCE_LOG")

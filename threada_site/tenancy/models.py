@@ -80,6 +80,9 @@ class Tenant(models.Model):
     personal_token_days = models.PositiveSmallIntegerField(
         default=90, help_text="Longest life of a personal token, in days."
     )
+    require_mfa = models.BooleanField(
+        default=True, editable=False, help_text="Require a second factor of roles that can decide, or say so."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
@@ -237,6 +240,11 @@ class Role(TenantRow):
         choices=[(visibility.value, visibility.value) for visibility in Visibility],
         default=Visibility.TENANT.value,
         help_text="Work items that workitems:read of this role shows.",
+    )
+    require_mfa = models.BooleanField(
+        null=True,
+        editable=False,
+        help_text="Require a second factor of people with this role; empty: if the role can decide.",
     )
 
     class Meta:

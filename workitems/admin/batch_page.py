@@ -14,8 +14,8 @@ from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.fields import entries, plainly
-from threada_site.admin.reauthentication import reauthenticate
-from threada_site.kernel import clock, errors, ids
+from threada_site.admin.reauthentication import proof_asked, reauthenticate
+from threada_site.kernel import errors, ids
 from threada_site.kernel.characters import unseen_in
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
@@ -85,7 +85,7 @@ def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
             for step in steps
         ],
         "too_large": [step.public_id for step in steps if shorten(contents[step.id]).is_cut],
-        "asks_password": rule.step_up and not ctx.recently_reauthenticated(clock.now()),
+        "asks_proof": proof_asked(ctx, is_required=rule.step_up),
         "reject_reasons": policy_selectors.workflow_document(
             first.work_item.workflow_version_id, ctx=ctx
         ).reject_reasons,

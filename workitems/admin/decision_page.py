@@ -15,6 +15,7 @@ from django.http import QueryDict
 from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
 from policies.models import PolicyDecision, PolicyVersion
+from threada_site.admin.reauthentication import proof_asked
 from threada_site.kernel import clock, ids
 from threada_site.kernel.characters import code_point, name_of, turns_text, unseen_in
 from threada_site.kernel.context import ActingContext, Scope
@@ -73,7 +74,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "escalated_to": [f"the {leaf.kind} {leaf.name}" for leaf in escalation_leaves(step.escalated_to)],
         "history": history_of(step),
         "comment_length": COMMENT_LENGTH,
-        "asks_password": rule.step_up and not ctx.recently_reauthenticated(clock.now()),
+        "asks_proof": proof_asked(ctx, is_required=rule.step_up),
         "reject_reasons": policy_selectors.workflow_document(
             step.work_item.workflow_version_id, ctx=ctx
         ).reject_reasons,

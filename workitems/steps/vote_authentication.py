@@ -36,9 +36,9 @@ def check_authentication(rule: ApprovalRule, *, ctx: ActingContext) -> None:
         raise errors.VoteAuthenticationRequired("The rule requires a session. Sign in to the console and vote there.")
     if rule.step_up and not ctx.recently_reauthenticated(clock.now()):
         raise errors.StepUpRequired(
-            "Enter your password with your decision: the rule asks for it, at most five minutes old."
+            "Prove again who you are with your decision: the rule asks for it, at most five minutes old."
             if ctx.entry_point is EntryPoint.CONSOLE
-            else "Give this vote in the console, with your password: a token cannot re-authenticate."
+            else "Give this vote in the console, and re-authenticate there: a token cannot."
         )
 
 

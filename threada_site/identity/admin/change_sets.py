@@ -75,7 +75,7 @@ class ChangeSetAdmin(TenantAdmin):
             "longest_reason": MAX_REASON,
         }
 
-    @action(None)
+    @action(None, step_up=True)
     def publish(self, call: Call) -> Done:
         """Publish exactly the change set that was shown."""
         published = publish(_found(call), call.sent("digest"), ctx=call.ctx)

@@ -83,7 +83,7 @@ class PersonalTokenAdmin(TenantAdmin):
             "revoke_url": revoke_url if row.revoked_at is None else None,
         }
 
-    @form_page("Create a personal token", form=TokenForm, scope=None, submit="Create token")
+    @form_page("Create a personal token", form=TokenForm, scope=None, submit="Create token", step_up=True)
     def create(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
         issued = issue_credential(

@@ -133,6 +133,25 @@ def begin_attempt(name: str, origin: Origin, *, now: datetime | None = None, cou
     return _count([key for key in (whole, pair, address) if key], remaining, now=now, counted=counted, is_known=False)
 
 
+def begin_code_attempt(name: str, address: str, *, now: datetime | None = None) -> Attempt:
+    """Count an attempt to enter a code of the account `name`. Raise `SignInDelayed` if it must wait.
+
+    Only somebody who knows the password, or has a session, gets here. So one counter of the account applies to all
+    browsers and networks, and nobody else can delay the person.
+    """
+    now = now or clock.now()
+    whole = _digest("code", _normalised(name))
+    source = _digest("address", address) if address else None
+
+    def remaining(found: dict[Digest, Count]) -> timedelta:
+        return max(
+            _remaining(ADDRESS, found.get(source) if source else None, now=now),
+            _remaining(ACCOUNT, found.get(whole), now=now),
+        )
+
+    return _count([key for key in (whole, source) if key], remaining, now=now, is_known=False)
+
+
 def use_once(value: str) -> bool:
     """Return True for the first use of a secret of one sign-in, in any process, within 24 hours."""
     _, is_first = SignInCounter.objects.get_or_create(

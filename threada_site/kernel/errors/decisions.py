@@ -118,15 +118,15 @@ class StepClaimed(PolicyRefusal):
 class StepUpRequired(AuthorizationRefusal):
     reason_code = "step_up_required"
     status = 403
-    title = "This vote requires the password again"
-    advice = "Vote in the console and enter the password there. A token cannot re-authenticate."
+    title = "This requires a recent re-authentication"
+    advice = "Do it in the console, with your second factor, or with your password if you have none. A token cannot."
 
 
 class StepUpFailed(AuthorizationRefusal):
     reason_code = "step_up_failed"
     status = 403
-    title = "The password is wrong"
-    advice = "Enter the password again. Nothing was decided."
+    title = "The password or code is wrong"
+    advice = "Enter it again; a code serves once. Nothing was changed."
 
 
 class VoteAuthenticationRequired(AuthorizationRefusal):

@@ -105,7 +105,7 @@ class SecondFactorRequired(AuthorizationRefusal):
     reason_code = "second_factor_required"
     status = 403
     title = "Your roles need a second factor"
-    advice = "Enrol an authenticator app or a passkey at Two-step sign-in in the console."
+    advice = "Enrol an authenticator app or a passkey at Second factors in the console."
 
 
 class LastFactorRequired(ValidationRefusal):

@@ -98,6 +98,14 @@ class Migration(migrations.Migration):
                         default=90, help_text="Longest life of a personal token, in days."
                     ),
                 ),
+                (
+                    "require_mfa",
+                    models.BooleanField(
+                        default=True,
+                        editable=False,
+                        help_text="Require a second factor of roles that can decide, or say so.",
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
@@ -277,6 +285,14 @@ class Migration(migrations.Migration):
                         default="tenant",
                         help_text="Work items that workitems:read of this role shows.",
                         max_length=6,
+                    ),
+                ),
+                (
+                    "require_mfa",
+                    models.BooleanField(
+                        editable=False,
+                        help_text="Require a second factor of people with this role; empty: if the role can decide.",
+                        null=True,
                     ),
                 ),
             ],

@@ -164,16 +164,35 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 $$;
 
 -- The tenants whose invitation a person accepted: what the console offers after login. `takes_password` is false where an
--- identity provider with `enforce` is in force that does not name the person among `break_glass`.
+-- identity provider with `enforce` is in force that does not name the person among `break_glass`. `needs_second_factor`
+-- is true where the tenant requires one and a role of the person does: because it says so, or because it can decide and
+-- does not say otherwise. Whoever can decide by a grant on an object needs one too.
 CREATE OR REPLACE FUNCTION threada_tenants_of(p_user uuid)
-RETURNS TABLE (tenant_id uuid, slug text, name text, takes_password boolean)
+RETURNS TABLE (tenant_id uuid, slug text, name text, takes_password boolean, requires_mfa boolean,
+               needs_second_factor boolean)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT t.id, t.slug::text, t.name::text,
            NOT EXISTS (SELECT FROM tenancy_identityprovider p
                          JOIN tenancy_identityproviderversion v ON v.id = p.current_version_id
                          JOIN tenancy_user u ON u.id = m.user_id
                         WHERE p.tenant_id = t.id AND v.spec->>'enforce' = 'true'
-                          AND NOT jsonb_exists(coalesce(v.spec->'break_glass', '[]'), u.username))
+                          AND NOT jsonb_exists(coalesce(v.spec->'break_glass', '[]'), u.username)),
+           t.require_mfa,
+           t.require_mfa AND (
+               EXISTS (SELECT FROM tenancy_role r
+                         JOIN tenancy_user_groups ug ON ug.group_id = r.group_id AND ug.user_id = m.user_id
+                        WHERE r.tenant_id = t.id
+                          AND coalesce(r.require_mfa, EXISTS (
+                              SELECT FROM guardian_groupobjectpermission g JOIN auth_permission p ON p.id = g.permission_id
+                               WHERE g.group_id = r.group_id
+                                 AND p.codename IN ('decisions_decide', 'workflow_manage'))))
+               OR EXISTS (SELECT FROM guardian_userobjectpermission g
+                            JOIN auth_permission p ON p.id = g.permission_id
+                            JOIN django_content_type c ON c.id = g.content_type_id
+                           WHERE g.user_id = m.user_id AND p.codename IN ('decisions_decide', 'workflow_manage')
+                             AND CASE WHEN c.model IN ('workflow', 'integration')
+                                      THEN threada_belongs(c.app_label || '_' || c.model, g.object_pk, t.id)
+                                      ELSE g.object_pk = t.id::text END))
       FROM tenancy_membership m JOIN tenancy_tenant t ON t.id = m.tenant_id
      WHERE m.user_id = p_user AND m.accepted_at IS NOT NULL AND t.is_active
      ORDER BY t.slug
