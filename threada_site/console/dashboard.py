@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from telemetry.selectors import sealing_alarms
 from threada_site.admin.html import list_url
-from threada_site.admin.notices import policy_notices, visibility_notices
+from threada_site.admin.notices import policy_notices, second_factor_notices, visibility_notices
 from threada_site.database.router import read_connection
 from threada_site.identity.change_sets.permissions import waiting_for
 from threada_site.kernel import clock, ids
@@ -66,7 +66,12 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
     waiting = _waiting(ctx)
     return {
         "alarms": alarms,
-        "notices": [*_change_set_notices(ctx), *policy_notices(ctx), *visibility_notices(ctx)],
+        "notices": [
+            *_change_set_notices(ctx),
+            *second_factor_notices(ctx),
+            *policy_notices(ctx),
+            *visibility_notices(ctx),
+        ],
         "metrics": [
             *(
                 _dashboard_metric("workitems.workitem", status, items)

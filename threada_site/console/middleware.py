@@ -19,10 +19,10 @@ from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.api.bodies import body_size
 from threada_site.console import rate_limits
 from threada_site.console.after_response import attach_work
+from threada_site.console.factors.step_up import use_sent_code
 from threada_site.console.failures import too_large
 from threada_site.console.policies import CONSOLE
 from threada_site.console.session_engine import ConsoleSessionMiddleware
-from threada_site.console.step_up import use_sent_code
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of, lacks_second_factor
 from threada_site.console.time_zone import zone_of
 from threada_site.database.replica_reads import position_now, read
@@ -106,9 +106,9 @@ class ConsoleMiddleware:
         name = getattr(request.resolver_match, "url_name", None)
         if lacks_second_factor(request) and name not in _TO_SECOND_FACTOR:
             return _to_second_factor(request)
-        refused = use_sent_code(request)
-        if refused is not None:
-            return refused
+        delayed = use_sent_code(request)
+        if delayed is not None:
+            return delayed
         context = request.acting_context  # type: ignore[attr-defined]
         if context is None:
             return None if name in _TENANTLESS or not request.user.is_authenticated else _to_choice(request)
@@ -167,7 +167,7 @@ def _is_console(request: HttpRequest) -> bool:
 
 def _to_second_factor(request: HttpRequest) -> HttpResponse:
     """Redirect to the page that asks for the required second factor, or to that where one is enrolled."""
-    is_enrolled = bool(enrolled_kinds(request.user.pk))
+    is_enrolled = bool(enrolled_kinds(request.acting_context.principal_id))  # type: ignore[attr-defined]
     page = reverse(f"admin:{'second_factor_confirm' if is_enrolled else 'second_factors'}")
     query = urlencode({"next": request.get_full_path()}) if request.method in ("GET", "HEAD") else ""
     return HttpResponseRedirect(f"{page}?{query}" if query else page)

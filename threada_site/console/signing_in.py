@@ -15,13 +15,13 @@ from django.urls import reverse
 from unfold.forms import AuthenticationForm
 
 from threada_site.api.problems import CONTENT_TYPE, problem_document
-from threada_site.console.onward import onward_of
 from threada_site.console.policies import CONSOLE
 from threada_site.identity.factors.enrolled import enrolled_kinds
 from threada_site.identity.factors.second_step import PendingSecondStep
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.sign_in.attempts import Origin, begin_attempt
 from threada_site.identity.sign_in.browsers import KNOWN_FOR, Browser
+from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel.errors import SignInBusy, SignInDelayed, ThreadaError
 from threada_site.kernel.request_threads import MUST_WAIT
 from threada_site.kernel.source import source_of

@@ -20,14 +20,14 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.usage import usage_page
 from threada_site.console.account_links import invitation_page, new_password_page, reset_page
 from threada_site.console.dashboard import dashboard
+from threada_site.console.factors.page import second_factors_page
+from threada_site.console.factors.second_step import confirm_page, second_step_page
 from threada_site.console.leaving import leaving_page
 from threada_site.console.mail_address import confirm_address_page, mail_address_page
 from threada_site.console.notifications import notifications_page
 from threada_site.console.passkeys.urls import passkey_urls
 from threada_site.console.password import password_page
 from threada_site.console.public_id_urls import url_for_public_id
-from threada_site.console.second_factors import second_factors_page
-from threada_site.console.second_step import confirm_page, second_step_page
 from threada_site.console.security_history import security_history_page
 from threada_site.console.sessions import sessions_page
 from threada_site.console.signing_in import SignInForm, sign_in

@@ -14,7 +14,13 @@ from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.identity.providers.configure import upsert_provider, withdraw_provider
 from threada_site.identity.providers.role_grants import grant_provider_role
-from threada_site.identity.roles import define_role, remove_role, set_role_visibility, set_roles
+from threada_site.identity.roles import (
+    define_role,
+    remove_role,
+    set_role_require_mfa,
+    set_role_visibility,
+    set_roles,
+)
 from threada_site.identity.selectors import member_with_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
@@ -32,6 +38,11 @@ def _define_role(said: Arguments, ctx: ActingContext) -> None:
 @operation("identity.set_role_visibility")
 def _set_role_visibility(said: Arguments, ctx: ActingContext) -> None:
     set_role_visibility(said["role"], Visibility(said["visibility"]), ctx=ctx)
+
+
+@operation("identity.set_role_require_mfa")
+def _set_role_require_mfa(said: Arguments, ctx: ActingContext) -> None:
+    set_role_require_mfa(said["role"], said["require_mfa"], ctx=ctx)
 
 
 @operation("identity.remove_role")

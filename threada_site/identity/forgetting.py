@@ -73,6 +73,8 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     principal.email_confirmed_at = None
     principal.last_login = None
     principal.set_unusable_password()
+    principal.enrolled_factors.all().delete()
+    principal.recovery_codes.all().delete()
     principal.save()
     return True
 

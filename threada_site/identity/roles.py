@@ -95,6 +95,29 @@ def set_role_visibility(slug: str, visibility: Visibility, *, ctx: ActingContext
     record(Entry(kind="role.visibility_set", inputs={"role": slug, "visibility": visibility.value}), ctx=ctx)
 
 
+def set_role_require_mfa(slug: str, required: bool | None, *, ctx: ActingContext) -> None:  # noqa: FBT001 - the value
+    """Require a second factor of people with a role; None: if the role can decide. Receipt `role.require_mfa_set`.
+
+    Nothing happens if it does not change. Raise `InvalidRequest` for an unknown role, `ConfirmationRequired` where a
+    second steward must confirm the change.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward(ctx)
+    role = _role(slug, ctx=ctx)
+    if role.require_mfa == required:
+        return
+    require_second_steward(
+        "set_role_require_mfa",
+        f"Set the second factor of the role {slug}",
+        {"role": slug, "require_mfa": required},
+        before={slug: {"require_mfa": role.require_mfa}},
+        after={slug: {"require_mfa": required}},
+        ctx=ctx,
+    )
+    Role.objects.filter(id=role.id).update(require_mfa=required)
+    record(Entry(kind="role.require_mfa_set", inputs={"role": slug, "require_mfa": required}), ctx=ctx)
+
+
 def remove_role(slug: str, *, ctx: ActingContext) -> None:
     """Remove a role. Receipt `role.removed`. Raise `InUse` with the members that have it, `ConfirmationRequired`."""
     require_unit_of_work(ctx.tenant_id)

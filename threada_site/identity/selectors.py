@@ -199,6 +199,11 @@ def role_visibility(slug: str, *, tenant_id: uuid.UUID) -> Visibility | None:
     return Visibility(found) if found else None
 
 
+def role_require_mfa(slug: str, *, tenant_id: uuid.UUID) -> bool | None:
+    """Return whether a role requires a second factor; None: if it can decide, or if there is no such role."""
+    return roles_of_tenant(tenant_id).filter(slug=slug).values_list("require_mfa", flat=True).first()
+
+
 def groups_of_tenant(tenant_id: uuid.UUID) -> QuerySet[PeopleGroup]:
     """Return the groups of the tenant, by slug."""
     return PeopleGroup.objects.filter(tenant_id=tenant_id).order_by("slug")

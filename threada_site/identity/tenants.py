@@ -103,6 +103,25 @@ def token_days_of_change_set(arguments: Mapping[str, Any], ctx: ActingContext) -
     set_personal_token_days(arguments["days"], ctx=ctx)
 
 
+def requires_mfa(tenant_id: uuid.UUID) -> bool:
+    """Return True if the tenant requires a second factor of roles that can decide."""
+    return Tenant.objects.values_list("require_mfa", flat=True).get(id=tenant_id)
+
+
+def set_require_mfa(required: bool, *, ctx: ActingContext) -> None:  # noqa: FBT001 - the value that is set
+    """Require a second factor in the tenant or not, as the operator. Receipt `tenant.require_mfa_set`.
+
+    Nothing happens if it does not change. Raise `PermissionDenied` for anybody else: the web's login cannot write it.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    if not ctx.is_system:
+        raise errors.PermissionDenied("The requirement of a second factor is set by the instance's operator.")
+    if requires_mfa(ctx.tenant_id) == required:
+        return
+    Tenant.objects.filter(id=ctx.tenant_id).update(require_mfa=required)
+    record(Entry(kind="tenant.require_mfa_set", inputs={"is_required": required}), ctx=ctx)
+
+
 def set_quota(kind: Quota, most: int | None, *, ctx: ActingContext) -> None:
     """Set a quota of the tenant, as the operator; None returns to the default. Receipt `tenant.quota_set`.
 

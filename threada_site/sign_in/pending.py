@@ -20,7 +20,6 @@ from threada_site.kernel import clock, errors
 LASTS_S: Final = 600
 MOST_AT_ONCE: Final = 5
 """Sign-ins of one browser that may be open. Others could fill its cookies until no request fits any more."""
-LONGEST_ONWARD: Final = 1000
 _SALT: Final = "threada.sign_in"
 _OPEN: Final = re.compile(r"_[0-9a-f]{16}")
 

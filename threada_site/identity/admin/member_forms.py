@@ -98,5 +98,12 @@ class ResetForm(ConsoleForm):
     )
 
 
+class ResetFactorsForm(ConsoleForm):
+    intro = (
+        "For a person who has lost all second factors and recovery codes. A second, independent steward must publish "
+        "this change. The person's sessions end, and the account depends on both of you until it is confirmed."
+    )
+
+
 class ShowLinkForm(ConsoleForm):
     intro = "The link is shown once. Give it to the person over a channel that you trust."

@@ -26,6 +26,7 @@ from threada_site.identity.admin.member_forms import (
     MemberForm,
     ObjectScopesForm,
     OwnerForm,
+    ResetFactorsForm,
     ResetForm,
     RolesForm,
     ShowLinkForm,
@@ -36,6 +37,7 @@ from threada_site.identity.admission import add_principal
 from threada_site.identity.console_sessions.ending import end_sessions_of
 from threada_site.identity.departure.tell import advice_after
 from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
+from threada_site.identity.factors.reset import reset_factors
 from threada_site.identity.invitations import invite_again, withdraw_invitation
 from threada_site.identity.object_grants import object_named, scopes_by_object, set_object_scopes
 from threada_site.identity.owners import set_owner
@@ -126,6 +128,7 @@ class MembershipAdmin(TenantAdmin):
             "Change owner": is_human,
             "Invite again": not is_human or is_accepted,
             "Reset password": not is_human or not is_accepted or row.user_id == ctx.principal_id,
+            "Reset second factors": not is_human or not is_accepted or row.user_id == ctx.principal_id,
             "Show reset link": to_show is not LinkPurpose.RESET,
             "Show invitation link": to_show is not LinkPurpose.INVITATION,
         }
@@ -179,6 +182,13 @@ class MembershipAdmin(TenantAdmin):
     def reset_password(self, call: Call, form: ConsoleForm) -> Done:
         start_reset(form.row.user, ctx=call.ctx)
         return Done("The reset link can be shown.")
+
+    @form_page(
+        "Reset second factors", form=ResetFactorsForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Propose reset"
+    )
+    def reset_second_factors(self, call: Call, form: ConsoleForm) -> Done:
+        reset_factors(form.row.user, ctx=call.ctx)
+        return Done("The second factors are reset.")
 
     @form_page("Show reset link", form=ShowLinkForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Show link")
     def show_reset_link(self, call: Call, form: ConsoleForm) -> Done:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin
@@ -14,7 +14,7 @@ from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
-from threada_site.identity.roles import define_role, set_role_visibility
+from threada_site.identity.roles import define_role, set_role_require_mfa, set_role_visibility
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope, Visibility
@@ -23,6 +23,12 @@ from threada_site.tenancy.models import Role
 _SEES = {
     Visibility.TENANT.value: "all work items of the tenant",
     Visibility.OWN.value: "their own work items, and those that name them",
+}
+_VALUES: Final[dict[str, bool | None]] = {"default": None, "required": True, "optional": False}
+_REQUIRES: Final = {
+    "default": "required if the role can decide",
+    "required": "required",
+    "optional": "not required by this role",
 }
 SCOPE_CHOICES = [(scope.value, scope.value) for scope in Scope]
 
@@ -47,6 +53,17 @@ class VisibilityForm(ConsoleForm):
 
     def prepare(self) -> None:
         self.initial = {"visibility": self.row.visibility}
+
+
+class SecondFactorForm(ConsoleForm):
+    intro = (
+        "Applies where the tenant requires second factors, which the operator of the instance sets. People with the "
+        "role who have none then reach nothing but the enrolment."
+    )
+    require_mfa = forms.ChoiceField(label="Second factor", choices=list(_REQUIRES.items()))
+
+    def prepare(self) -> None:
+        self.initial = {"require_mfa": {value: key for key, value in _VALUES.items()}[self.row.require_mfa]}
 
 
 @admin.register(Role)
@@ -93,6 +110,11 @@ class RoleAdmin(TenantAdmin):
     def change_visibility(self, call: Call, form: ConsoleForm) -> Done:
         set_role_visibility(call.key, Visibility(form.cleaned_data["visibility"]), ctx=call.ctx)
         return Done("The visibility is changed.")
+
+    @form_page("Change second factor", form=SecondFactorForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    def change_second_factor(self, call: Call, form: ConsoleForm) -> Done:
+        set_role_require_mfa(call.key, _VALUES[form.cleaned_data["require_mfa"]], ctx=call.ctx)
+        return Done("The requirement is changed.")
 
 
 def role_scope_names(role: Role) -> list[str]:

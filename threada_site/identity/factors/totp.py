@@ -15,7 +15,8 @@ import orjson
 import pyotp
 import segno
 import structlog
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from threada_site.kernel import clock, ids
 from threada_site.kernel.factors import Factor
@@ -24,7 +25,6 @@ from threada_site.tenancy.factor_models import EnrolledFactor
 from threada_site.tenancy.instance_keyring import keyring
 
 STEP_S: Final = 30
-DIGITS: Final = 6
 _SKEW: Final = (0, -1, 1)
 """Steps that are tried, relative to the current one."""
 log = structlog.get_logger("threada.identity")
@@ -97,3 +97,29 @@ def _take_step(factor: EnrolledFactor, step: int, now: datetime) -> bool:
     """Store the step as the last accepted one. Return False if it, or a later one, was accepted already."""
     unused = EnrolledFactor.objects.filter(Q(last_step__isnull=True) | Q(last_step__lt=step), id=factor.id)
     return bool(unused.update(last_step=step, last_used_at=now))
+
+
+def reencrypt_totp(*, most: int) -> tuple[int, int]:
+    """Encrypt up to `most` secrets with the first key. Return the numbers of re-encrypted and undecryptable ones."""
+    done = broken = 0
+    with transaction.atomic():
+        for row in with_older_keys().order_by("key_id", "id").select_for_update(skip_locked=True)[:most]:
+            try:
+                encrypted = keyring().encrypt(keyring().decrypt(bytes(row.secret or b"")))
+            except Undecryptable:
+                broken += 1
+                continue
+            row.secret, row.key_id = encrypted.token, encrypted.key_id
+            row.save(update_fields=["secret", "key_id"])
+            done += 1
+    return done, broken
+
+
+def with_older_keys() -> QuerySet[EnrolledFactor]:
+    """Return the authenticator apps whose secrets are not encrypted with the first key."""
+    return EnrolledFactor.objects.filter(kind=Factor.TOTP.value).exclude(key_id=keyring().key_ids[0])
+
+
+def with_unknown_keys() -> QuerySet[EnrolledFactor]:
+    """Return the authenticator apps whose secrets no key of this machine decrypts."""
+    return EnrolledFactor.objects.filter(kind=Factor.TOTP.value).exclude(key_id__in=keyring().key_ids)

@@ -8,10 +8,11 @@ from typing import Any, Final
 from policies.configuration.removal import check_nobody_asks
 from threada_site.identity.default_roles import DEFAULT_ROLES, default_visibility
 from threada_site.identity.groups import define_group, remove_group
-from threada_site.identity.roles import define_role, remove_role, set_role_visibility
+from threada_site.identity.roles import define_role, remove_role, set_role_require_mfa, set_role_visibility
 from threada_site.identity.selectors import (
     group_member_names,
     groups_of_tenant,
+    role_require_mfa,
     role_scopes,
     role_visibility,
     roles_of_tenant,
@@ -38,6 +39,12 @@ ROLE_SCHEMA: Final = KindSchema(
                 "description": "Work items that members see: all of the tenant, or their own and those that name them. "
                 "Default: tenant; for the role requester: own.",
                 "errorMessage": "visibility is tenant or own.",
+            },
+            "require_mfa": {
+                "type": "boolean",
+                "description": "Require a second factor of people with the role, where the tenant requires any. "
+                "Default: if the role can decide.",
+                "errorMessage": "require_mfa is true or false.",
             },
         },
         required=("scopes",),
@@ -72,12 +79,16 @@ def _apply_role(value: Written, ctx: ActingContext) -> Applied:
     before = role_scopes(slug, tenant_id=ctx.tenant_id)
     wanted = frozenset(Scope(name) for name in document.spec["scopes"])
     sees = Visibility(document.spec.get("visibility", default_visibility(slug)))
-    old = _spec(slug, before, role_visibility(slug, tenant_id=ctx.tenant_id))
-    if old == _spec(slug, wanted, sees):
+    require_mfa = document.spec.get("require_mfa")
+    held = role_require_mfa(slug, tenant_id=ctx.tenant_id)
+    old = _spec(slug, before, role_visibility(slug, tenant_id=ctx.tenant_id), require_mfa=held)
+    new = _spec(slug, wanted, sees, require_mfa=require_mfa)
+    if old == new:
         return Applied("Role", slug, Change.UNCHANGED)
     _set_role(slug, wanted, sees, exists=before is not None, ctx=ctx)
+    set_role_require_mfa(slug, require_mfa, ctx=ctx)
     change = Change.CREATED if before is None else Change.CHANGED
-    return Applied("Role", slug, change, diff(old, _spec(slug, wanted, sees)))
+    return Applied("Role", slug, change, diff(old, new))
 
 
 def _set_role(slug: str, scopes: frozenset[Scope], sees: Visibility, *, exists: bool, ctx: ActingContext) -> None:
@@ -88,18 +99,25 @@ def _set_role(slug: str, scopes: frozenset[Scope], sees: Visibility, *, exists: 
     set_role_visibility(slug, sees, ctx=ctx)
 
 
-def _spec(slug: str, scopes: frozenset[Scope] | None, sees: Visibility | None) -> dict[str, Any] | None:
-    """Return the spec of a role without a default visibility; None for a role that does not exist."""
+def _spec(
+    slug: str, scopes: frozenset[Scope] | None, sees: Visibility | None, *, require_mfa: bool | None = None
+) -> dict[str, Any] | None:
+    """Return the spec of a role without defaults; None for a role that does not exist."""
     if scopes is None:
         return None
     names = sorted(scope.value for scope in scopes)
-    return {"scopes": names, **({"visibility": sees.value} if sees and sees is not default_visibility(slug) else {})}
+    return {
+        "scopes": names,
+        **({"visibility": sees.value} if sees and sees is not default_visibility(slug) else {}),
+        **({} if require_mfa is None else {"require_mfa": require_mfa}),
+    }
 
 
 def _roles(ctx: ActingContext) -> Iterator[Stored]:
     """Yield the roles of the tenant, without default roles that were not changed."""
     for role in roles_of_tenant(ctx.tenant_id):
-        spec = _spec(role.slug, role_scopes(role.slug, tenant_id=ctx.tenant_id), Visibility(role.visibility))
+        scopes = role_scopes(role.slug, tenant_id=ctx.tenant_id)
+        spec = _spec(role.slug, scopes, Visibility(role.visibility), require_mfa=role.require_mfa)
         if spec != _spec(role.slug, DEFAULT_ROLES.get(role.slug), default_visibility(role.slug)):
             yield Stored(role.slug, whole("Role", role.slug, spec))
 
@@ -108,6 +126,7 @@ def _remove_role(name: str, ctx: ActingContext) -> None:
     """Remove a role; reset a default role to its default scopes instead."""
     if name in DEFAULT_ROLES:
         _set_role(name, DEFAULT_ROLES[name], default_visibility(name), exists=True, ctx=ctx)
+        set_role_require_mfa(name, None, ctx=ctx)
         return
     check_nobody_asks("role", name, ctx=ctx)
     remove_role(name, ctx=ctx)

@@ -38,7 +38,13 @@ from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.identity.providers.configure import upsert_provider, withdraw_provider
-from threada_site.identity.roles import define_role, remove_role, set_role_visibility, set_roles
+from threada_site.identity.roles import (
+    define_role,
+    remove_role,
+    set_role_require_mfa,
+    set_role_visibility,
+    set_roles,
+)
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import errors
@@ -81,6 +87,7 @@ CHANGES: dict[str, Change] = {
     "pack.remove": lambda ctx: remove_pack("bundle", ctx=ctx),
     "identity.define_role": lambda ctx: define_role("clerk", frozenset({Scope.WORKITEMS_READ}), ctx=ctx),
     "identity.set_role_visibility": lambda ctx: set_role_visibility("spare", Visibility.OWN, ctx=ctx),
+    "identity.set_role_require_mfa": lambda ctx: set_role_require_mfa("spare", True, ctx=ctx),
     "identity.remove_role": lambda ctx: remove_role("spare", ctx=ctx),
     "identity.set_roles": lambda ctx: set_roles(member("vera"), ["approver"], ctx=ctx),
     "identity.define_group": lambda ctx: define_group("team", ["ada"], ctx=ctx),
@@ -105,6 +112,7 @@ ELSEWHERE = {
     "identity.grant_provider_role": ("tests/threada_site/sign_in/test_providers.py", '"identity.grant_provider_role"'),
     "identity.invite_again": ("tests/threada_site/identity/test_accounts.py", "invite_again(person"),
     "legal_hold.lift": ("tests/workitems/retention/test_legal_holds.py", '"legal_hold.lift"'),
+    "principal.factor_reset": ("tests/threada_site/identity/test_factors.py", '"principal.factor_reset"'),
     "principal.password_reset": ("tests/threada_site/identity/test_accounts.py", '"principal.password_reset"'),
     "tenant.personal_token_days": ("tests/threada_site/identity/test_accounts.py", "personal_token_days"),
 }

@@ -8,6 +8,7 @@ from django.core.management.base import CommandParser
 
 from integrations.secrets.vault import encrypted_with_unknown_keys
 from telemetry.log.key_file import KeyFileProblem
+from threada_site.identity.factors.totp import with_unknown_keys
 from threada_site.jobs.engines.choice import CELERY, engine_problem
 from threada_site.kernel.keyring import Undecryptable
 from threada_site.personal_data.subject_keys import opens_a_key
@@ -91,7 +92,7 @@ def _unreadable(name: str) -> str:
     """Return what could no longer be read under this machine's key, or ""."""
     if name == SECRETS_KEY:
         try:
-            count = encrypted_with_unknown_keys()
+            count = encrypted_with_unknown_keys() + with_unknown_keys().count()
         except Undecryptable as error:
             return str(error)
         return f"{count} stored secrets are encrypted with keys that are not here." if count else ""

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.reauthentication import record_step_up
-from threada_site.console.pending_totp import PendingTotp
+from threada_site.console.factors.pending_totp import PendingTotp
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.console_sessions.ending import end_own_sessions
 from threada_site.identity.console_sessions.limits import sessions_of
@@ -76,7 +76,7 @@ class FactorChange:
 
 
 def _start(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    PendingTotp.start(request.user.pk).store(request.session)
+    PendingTotp.start(request.acting_context.principal_id).store(request.session)  # type: ignore[attr-defined]
     return _page(request, frame, [], 200)
 
 

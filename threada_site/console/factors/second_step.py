@@ -15,13 +15,14 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.reauthentication import reauthenticate, record_step_up
 from threada_site.api.refusals import record_refusal
-from threada_site.console.onward import onward_of
 from threada_site.console.signing_in import delayed, origin_of, remember_browser
 from threada_site.console.tenant_choice import lacks_second_factor
 from threada_site.identity.factors.enrolled import enrolled_kinds
 from threada_site.identity.factors.proof import use_code
 from threada_site.identity.factors.second_step import PendingSecondStep, complete_second_step, forget_second_step
+from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import SecondFactorFailed, SecondStepExpired, SignInDelayed, StepUpFailed
 from threada_site.kernel.factors import STEP_UP_FACTORS, Factor, add_factors
 from threada_site.tenancy.models import User
@@ -93,17 +94,17 @@ def confirm_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 
     A recovery code is accepted only for the second factor that the tenant requires of the session. It is no step-up.
     """
-    if not enrolled_kinds(request.user.pk):
+    ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
+    if not enrolled_kinds(ctx.principal_id):
         return _ask_password(request, frame)
-    person = User.objects.get(pk=request.acting_context.principal_id)  # type: ignore[attr-defined]
+    person = User.objects.get(pk=ctx.principal_id)
     onward = onward_of(request)
 
     def accept(factor: Factor) -> HttpResponse:
         if factor in STEP_UP_FACTORS:
             record_step_up(request, factor, clock.now())
         else:
-            authentication = request.acting_context.authentication  # type: ignore[attr-defined]
-            add_factors(request.session, (*authentication.factors, factor))
+            add_factors(request.session, (*ctx.authentication.factors, factor))
         return HttpResponseRedirect(onward)
 
     takes_recovery_code = lacks_second_factor(request)

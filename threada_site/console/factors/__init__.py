@@ -1,0 +1,1 @@
+"""Console pages of second factors, and codes in forms."""
