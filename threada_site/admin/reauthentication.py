@@ -1,8 +1,8 @@
 """Console re-authentication: proof for a step-up, remembered in the session for five minutes.
 
 A person without an enrolled second factor enters the password. A person with one proves the factor: then a password is
-no step-up. Codes are used before the view runs (`console/factors/step_up.py`), outside of its unit of work, so that a code
-stays used if the unit of work is rolled back.
+no step-up. Codes are used before the view runs (`console/factors/step_up.py`), outside of its unit of work, so that a
+code stays used if the unit of work is rolled back.
 """
 
 from __future__ import annotations

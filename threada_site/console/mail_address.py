@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.forms import ConsoleForm
-from threada_site.admin.reauthentication import reauthenticate
+from threada_site.admin.reauthentication import proof_asked, reauthenticate
 from threada_site.console.account_links import (
     TEMPLATE,
     carry_out_link,
@@ -28,13 +28,12 @@ from threada_site.identity.account.mail_address import ask_for_address, confirm_
 from threada_site.identity.account_links import LinkTenant, mail_is_set_up
 from threada_site.identity.console_sessions.provider_sessions import may_act_in
 from threada_site.identity.selectors import tenants_of_person
-from threada_site.kernel import clock
 from threada_site.tenancy.account_link_models import LinkPurpose
 from threada_site.tenancy.models import User
 
 
 class MailAddressForm(ConsoleForm):
-    """Form with the new address, and the password unless the session has a step-up."""
+    """Form with the new address."""
 
     intro = (
         "Links for a new password and notices about your account go to this address. A new address is used once you "
@@ -43,16 +42,11 @@ class MailAddressForm(ConsoleForm):
     address = forms.EmailField(
         label="New mail address", max_length=254, widget=forms.EmailInput({"autocomplete": "email"})
     )
-    password = forms.CharField(
-        label="Your password", strip=False, widget=forms.PasswordInput({"autocomplete": "current-password"})
-    )
 
     def prepare(self) -> None:
         present = self.row.email or "none"
         state = "" if not self.row.email else ", confirmed" if self.row.email_confirmed_at else ", not confirmed"
         self.fields["address"].help_text = f"Present address: {present}{state}."
-        if self.ctx.recently_reauthenticated(clock.now()):
-            del self.fields["password"]
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -82,6 +76,7 @@ def mail_address_page(request: HttpRequest, frame: dict[str, Any]) -> HttpRespon
         "list_url": reverse("admin:index"),
         "title": "Mail address",
         "form": form,
+        "asks_proof": proof_asked(ctx),
         "problems": problems if mail_is_set_up() else ["This instance cannot send mail. Ask its operator."],
         "submit": "Send link",
     }

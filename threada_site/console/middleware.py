@@ -53,7 +53,22 @@ _TENANTLESS: Final = frozenset(
     }
 )
 # Views that a session without a required second factor reaches.
-_TO_SECOND_FACTOR: Final = frozenset({"second_factors", "second_factor_confirm", "logout", "jsi18n", CHOOSE_TENANT})
+_TO_SECOND_FACTOR: Final = frozenset(
+    {
+        "second_factors",
+        "second_factor_confirm",
+        "passkeys",
+        "passkey_registration",
+        "passkey_step_up",
+        "passkey_step_up_options",
+        "tenant_sign_in",
+        "provider_sign_in",
+        "provider_callback",
+        "logout",
+        "jsi18n",
+        CHOOSE_TENANT,
+    }
+)
 # Bytes of a form from somebody who has not signed in. Reading a large form takes the interpreter for long.
 _ANONYMOUS_FORM: Final = 64 * 1024
 # A SAML response with many groups, in a browser that started a sign-in. Nothing of the cookie is verified here.

@@ -34,6 +34,7 @@ __all__ = [
     "AccountLink",
     "ChangeSet",
     "ConsoleSession",
+    "DataSubject",
     "EnrolledFactor",
     "GrantRecord",
     "IdentityLink",
@@ -328,6 +329,7 @@ class DataSubject(TenantRow):
 
 
 class Credential(OriginColumns, TenantRow):
+class Credential(TenantRow):
     """Bearer token of one principal in one tenant. Only its SHA-256 is stored; the token is shown once."""
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="credentials")
@@ -376,6 +378,7 @@ from threada_site.tenancy.directory.provisioning_models import (  # noqa: E402
     ProvisionedGroupMember,
     ProvisionedPerson,
 )
+from threada_site.tenancy.data_subject_models import DataSubject  # noqa: E402
 from threada_site.tenancy.factor_models import EnrolledFactor, Passkey, RecoveryCode  # noqa: E402
 from threada_site.tenancy.identity_provider_models import (  # noqa: E402
     IdentityLink,

@@ -100,11 +100,10 @@ def _enrol(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 
 
 def _remove(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    needed = _is_needed(request)
     change = FactorChange("The second factor is removed.")
 
     def work(call: Call) -> None:
-        change.events.append(remove_factor(call.sent("factor"), is_required=needed, ctx=call.ctx))
+        change.events.append(remove_factor(call.sent("factor"), ctx=call.ctx))
 
     return _carried_out(request, frame, change, work)
 

@@ -8,7 +8,6 @@ import structlog
 from django.contrib.auth.signals import user_login_failed
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -22,6 +21,7 @@ from threada_site.identity.factors.passkeys.use import account_of, prove, start_
 from threada_site.identity.factors.second_step import PendingSecondStep, complete_second_step, open_session
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.sign_in.attempts import begin_attempt
+from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel import errors
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.factors import Factor
@@ -58,7 +58,7 @@ def sign_in_with_passkey(request: HttpRequest, frame: dict[str, Any]) -> HttpRes
         return _refused(request, refusal, account, frame)
     attempt.succeeded()
     open_session(request, person, (Factor.PASSKEY,))
-    response = HttpResponseRedirect(_onward(request))
+    response = HttpResponseRedirect(onward_of(request))
     remember_browser(request, response, person.username)
     return response
 
@@ -120,10 +120,3 @@ def _refused(request: HttpRequest, refusal: ThreadaError, account: User | None, 
     for name, value in refusal.headers.items():
         response.headers[name] = value
     return response
-
-
-def _onward(request: HttpRequest) -> str:
-    """Return the page to go on to: one of the console on this host, else the dashboard."""
-    asked = request.POST.get("next", "")
-    is_here = asked.startswith(CONSOLE) and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
-    return asked if is_here and not asked.startswith(f"{CONSOLE}log") else CONSOLE

@@ -9,6 +9,7 @@ from typing import Literal
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record_with_source
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.kernel.source import Source
@@ -19,11 +20,15 @@ type FactorChange = Literal["enrolled", "renamed", "removed", "cloned"]
 
 
 def record_change(change: FactorChange, factor: EnrolledFactor, source: Source, *, ctx: ActingContext) -> None:
-    """Write the receipt `second_factor.{change}` in the unit of work of `ctx`.
+    """Write the receipt `second_factor.{change}` in the unit of work of `ctx`. The person is notified of most.
 
     Call `record_change_elsewhere` afterwards. Names of factors are personal data, so receipts contain none.
     """
     _record(change, factor, source, ctx=ctx)
+    if change == "enrolled":
+        notify_person(factor.user_id, "factor_enrolled", factor.label, ctx=ctx)
+    elif change == "removed":
+        notify_person(factor.user_id, "factor_removed", factor.label, ctx=ctx)
 
 
 def record_change_elsewhere(

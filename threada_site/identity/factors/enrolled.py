@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 
+from threada_site.identity.selectors import tenants_of_person
+from threada_site.kernel import errors
 from threada_site.kernel.factors import Factor
-from threada_site.tenancy.factor_models import EnrolledFactor
+from threada_site.tenancy.factor_models import EnrolledFactor, RecoveryCode
 
 
 def factors_of(person_id: uuid.UUID) -> list[EnrolledFactor]:
@@ -17,3 +19,15 @@ def enrolled_kinds(person_id: uuid.UUID) -> frozenset[Factor]:
     """Return the kinds of factors that a person enrolled; empty if there is none."""
     kinds = EnrolledFactor.objects.filter(user_id=person_id).values_list("kind", flat=True).distinct()
     return frozenset(map(Factor, kinds))
+
+
+def require_other_factor(factor: EnrolledFactor) -> None:
+    """Raise `LastFactorRequired` if a tenant of the person requires a second factor, and `factor` is the last one.
+
+    Recovery codes end with the last factor.
+    """
+    if EnrolledFactor.objects.filter(user_id=factor.user_id).exclude(id=factor.id).exists():
+        return
+    if any(tenant.needs_second_factor for tenant in tenants_of_person(factor.user)):
+        raise errors.LastFactorRequired
+    RecoveryCode.objects.filter(user_id=factor.user_id).delete()

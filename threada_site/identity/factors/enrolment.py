@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.identity.factors.enrolled import enrolled_kinds
+from threada_site.identity.factors.enrolled import enrolled_kinds, require_other_factor
 from threada_site.identity.factors.events import FactorEvent, record_event
 from threada_site.identity.factors.recovery_codes import make_recovery_codes, recovery_codes_left
 from threada_site.identity.factors.totp import EncryptedTotp, accepted_step
@@ -85,26 +85,22 @@ def add_factor(factor: EnrolledFactor, label: str, *, ctx: ActingContext) -> Fac
     return _record("enrolled", factor, person, ctx=ctx)
 
 
-def remove_factor(public_id: str, *, is_required: bool, ctx: ActingContext) -> FactorEvent:
+def remove_factor(public_id: str, *, ctx: ActingContext) -> FactorEvent:
     """Remove a factor of the acting person. Receipt `second_factor.removed`; the person is notified.
 
     The recovery codes end with the last factor. Raise `PermissionDenied`, `StepUpRequired`, `NotFound`, and
-    `LastFactorRequired` for the last factor where the person needs one (`is_required`).
+    `LastFactorRequired` for the last factor where a tenant of the person requires one.
     """
     require_unit_of_work(ctx.tenant_id)
     require_fresh_proof(ctx)
     person = User.objects.select_for_update(of=("self",), no_key=True).get(id=ctx.principal_id)
     factor_id = ids.parse_public_id(ids.FACTOR, public_id)
-    factors = {factor.id: factor for factor in person.enrolled_factors.all()}
-    factor = factors.get(factor_id) if factor_id else None
+    factor = person.enrolled_factors.filter(id=factor_id).first() if factor_id else None
     if factor is None:
         raise errors.NotFound("You have no such factor.")
-    if len(factors) == 1 and is_required:
-        raise errors.LastFactorRequired
+    require_other_factor(factor)
     event = _record("removed", factor, person, ctx=ctx)
     factor.delete()
-    if len(factors) == 1:
-        person.recovery_codes.all().delete()
     return event
 
 

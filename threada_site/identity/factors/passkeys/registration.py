@@ -10,6 +10,7 @@ from fido2.utils import websafe_decode, websafe_encode
 
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.factors.changes import record_change, record_change_elsewhere
+from threada_site.identity.factors.enrolled import require_other_factor
 from threada_site.identity.factors.passkeys.ceremonies import Ceremony, Purpose
 from threada_site.identity.factors.passkeys.relying_party import RelyingParty
 from threada_site.identity.factors.passkeys.stored import as_stored, passkeys_of, user_handle_of
@@ -90,11 +91,12 @@ def rename_passkey(factor_id: uuid.UUID, label: str, source: Source, *, ctx: Act
 def remove_passkey(factor_id: uuid.UUID, source: Source, *, ctx: ActingContext) -> None:
     """Remove a passkey of the acting person. Receipt `second_factor.removed`. Opens its own units of work.
 
-    Raise `NotFound`, and what `check_may_change` raises.
+    Raise `NotFound`, `LastFactorRequired`, and what `check_may_change` raises.
     """
     check_may_change(ctx=ctx)
     with unit_of_work(ctx.tenant_id, actor=ctx):
         factor = _own(factor_id, ctx=ctx)
+        require_other_factor(factor)
         record_change("removed", factor, source, ctx=ctx)
         Passkey.objects.filter(factor=factor).delete()
         EnrolledFactor.objects.filter(id=factor_id).delete()

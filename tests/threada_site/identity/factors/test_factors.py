@@ -53,7 +53,7 @@ class TestOwnership:
             with pytest.raises(errors.PermissionDenied):
                 enrol_totp(app, code, "", ctx=session(tenant, ada))
             with pytest.raises(errors.NotFound):
-                remove_factor(factor.public_id, is_required=False, ctx=session(tenant, ada))
+                remove_factor(factor.public_id, ctx=session(tenant, ada))
 
     def test_a_token_and_the_operator_change_no_factor(self, tenant: Tenant) -> None:
         alice = make_principal(tenant, "alice")
@@ -61,7 +61,7 @@ class TestOwnership:
         with unit_of_work(tenant.id):
             for ctx in (acting(tenant, alice), acting_system(tenant)):
                 with pytest.raises(errors.PermissionDenied):
-                    remove_factor(factor.public_id, is_required=False, ctx=ctx)
+                    remove_factor(factor.public_id, ctx=ctx)
 
     def test_an_old_session_changes_no_factor(self, tenant: Tenant) -> None:
         alice = make_principal(tenant, "alice")
@@ -75,7 +75,7 @@ class TestOwnership:
         alice = make_principal(tenant, "alice")
         factor = enrol(tenant, alice)
         with unit_of_work(tenant.id), pytest.raises(errors.StepUpRequired):
-            remove_factor(factor.public_id, is_required=False, ctx=session(tenant, alice))
+            remove_factor(factor.public_id, ctx=session(tenant, alice))
 
     def test_each_change_leaves_a_receipt_and_a_notice(self, tenant: Tenant) -> None:
         alice = make_principal(tenant, "alice")
@@ -83,7 +83,7 @@ class TestOwnership:
         ctx = session(tenant, alice)
         proved = replace(ctx, authentication=replace(ctx.authentication, factors=("password", "totp")))
         with unit_of_work(tenant.id):
-            remove_factor(factor.public_id, is_required=False, ctx=proved)
+            remove_factor(factor.public_id, ctx=proved)
         assert {"second_factor.enrolled", "second_factor.removed"} <= set(kinds(tenant))
         assert {"factor_enrolled", "factor_removed"} <= set(str(queued_jobs(telling=True)).replace("'", " ").split())
         assert not RecoveryCode.objects.exists()
