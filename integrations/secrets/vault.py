@@ -13,7 +13,7 @@ from integrations.secrets.references import Secret
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.keyring import EncryptedSecret, Undecryptable
-from threada_site.tenancy.instance_keyring import keyring
+from threada_site.personal_data.instance_keyring import keyring
 
 
 def encrypt_secret(slug: str, value: str, *, tenant_id: uuid.UUID) -> EncryptedSecret:

@@ -20,7 +20,7 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.keyring import Undecryptable
-from threada_site.tenancy.instance_keyring import keyring
+from threada_site.personal_data.instance_keyring import keyring
 from threada_site.tenancy.models import Membership, User
 from workitems.models import NotificationPreference
 from workitems.notices.chat import UnusableChatAddress, service_of

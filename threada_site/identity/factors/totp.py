@@ -21,8 +21,8 @@ from django.db.models import Q, QuerySet
 from threada_site.kernel import clock, ids
 from threada_site.kernel.factors import Factor
 from threada_site.kernel.keyring import Undecryptable
+from threada_site.personal_data.instance_keyring import keyring
 from threada_site.tenancy.factor_models import EnrolledFactor
-from threada_site.tenancy.instance_keyring import keyring
 
 STEP_S: Final = 30
 _SKEW: Final = (0, -1, 1)

@@ -12,7 +12,7 @@ from django.core.management.base import CommandParser
 from integrations.secrets.vault import encrypted_with_older_keys, reencrypt_secrets
 from threada_site.identity.factors.totp import reencrypt_totp, with_older_keys
 from threada_site.kernel.keyring import KeyringProblem, keys_in, write_keys
-from threada_site.tenancy.instance_keyring import keyring
+from threada_site.personal_data.instance_keyring import keyring
 from threada_site.tenancy.instance_membership import SECRETS_KEY, accept_facts
 from threada_site.tenancy.management.base import ProductCommand
 from workitems.notices.preferences import reencrypt_addresses
