@@ -17,12 +17,12 @@ from threada_site.admin.reauthentication import record_step_up
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.console_sessions.provider_sessions import session_link
 from threada_site.identity.providers.linking import link_identity, links_of_person
+from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 from threada_site.sign_in.answers import verified_answer
 from threada_site.sign_in.pending import PendingSignIn, Purpose
 from threada_site.sign_in.starting import (
-    onward_of,
     redirect_to_provider,
     refused,
     session_name,

@@ -8,7 +8,6 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
-from django.utils.http import url_has_allowed_host_and_scheme
 
 from threada_site.api.refusals import record_refusal
 from threada_site.database.unit_of_work import unit_of_work
@@ -19,7 +18,7 @@ from threada_site.kernel.context import ActingContext, EntryPoint, system_contex
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.extras import require_extra
 from threada_site.sign_in.oidc import authorization_address
-from threada_site.sign_in.pending import LONGEST_ONWARD, PendingSignIn, Purpose
+from threada_site.sign_in.pending import PendingSignIn, Purpose
 from threada_site.tenancy.models import IdentityProviderVersion, Tenant
 
 CONSOLE: Final = "/console/"
@@ -84,14 +83,6 @@ def redirect_uri(request: HttpRequest, tenant: str, provider: str) -> str:
 def session_name(request: Any) -> str:
     """Return the id of the console session of a request, which is no secret; "" without one."""
     return str(request.session.row_id or "") if request.user.is_authenticated else ""
-
-
-def onward_of(request: HttpRequest) -> str:
-    """Return the console page to go on to: a path of this host below /console/, else the dashboard."""
-    asked = request.GET.get("next", "")
-    is_here = len(asked) <= LONGEST_ONWARD and asked.startswith(CONSOLE)
-    is_here = is_here and url_has_allowed_host_and_scheme(asked, allowed_hosts=None)
-    return asked if is_here and not asked.startswith(f"{CONSOLE}log") else CONSOLE
 
 
 def tenant_of(slug: str) -> Tenant | None:

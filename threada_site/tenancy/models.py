@@ -372,13 +372,13 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
+from threada_site.tenancy.data_subject_models import DataSubject  # noqa: E402
 from threada_site.tenancy.directory.group_models import PeopleGroup, PeopleGroupMember  # noqa: E402
 from threada_site.tenancy.directory.provisioning_models import (  # noqa: E402
     ProvisionedGroup,
     ProvisionedGroupMember,
     ProvisionedPerson,
 )
-from threada_site.tenancy.data_subject_models import DataSubject  # noqa: E402
 from threada_site.tenancy.factor_models import EnrolledFactor, Passkey, RecoveryCode  # noqa: E402
 from threada_site.tenancy.identity_provider_models import (  # noqa: E402
     IdentityLink,

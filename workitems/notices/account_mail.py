@@ -75,11 +75,10 @@ _LINKS: Final = {
 _TOKENS: Final = ("Your tokens", "admin:tenancy_personaltoken_changelist")
 _DELEGATIONS: Final = ("Out of office", "admin:workitems_delegation_changelist")
 _SIGN_IN: Final = ("Sign-in methods", "admin:sign_in_methods")
+_FACTORS: Final = ("Second factors", "admin:second_factors")
 _PAGES: Final = {
     "sign_in_linked": _SIGN_IN,
     "sign_in_unlinked": _SIGN_IN,
-_FACTORS: Final = ("Second factors", "admin:second_factors")
-_PAGES: Final = {
     "factor_enrolled": _FACTORS,
     "factor_removed": _FACTORS,
     "factors_reset": _FACTORS,
