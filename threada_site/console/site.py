@@ -34,11 +34,12 @@ from threada_site.console.signing_in import SignInForm, sign_in
 from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
+from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel.context import Scope
 from threada_site.sign_in.discovery import company_page
 from threada_site.sign_in.in_session import start_step_up
 from threada_site.sign_in.methods_page import methods_page
-from threada_site.sign_in.starting import CONSOLE, onward_of
+from threada_site.sign_in.starting import CONSOLE
 from threada_site.sign_in.views import (
     finish_sign_in,
     provider_links,

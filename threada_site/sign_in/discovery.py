@@ -15,7 +15,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from threada_site.identity.providers.domains import domain_of, find_sign_in
-from threada_site.sign_in.starting import CONSOLE, onward_of
+from threada_site.identity.sign_in.onward import onward_of
+from threada_site.sign_in.starting import CONSOLE
 
 LONGEST: int = 320
 

@@ -12,9 +12,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.selectors import identity_providers
-from threada_site.kernel import errors, ids
 from threada_site.identity.sign_in.onward import onward_of
-from threada_site.kernel import errors
+from threada_site.kernel import errors, ids
 from threada_site.kernel.errors import ThreadaError
 from threada_site.sign_in.answers import open_session_of
 from threada_site.sign_in.in_session import continue_in_session, finish_link, finish_step_up, lacks_session
