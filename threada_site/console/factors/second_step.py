@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.reauthentication import reauthenticate, record_step_up
 from threada_site.api.refusals import record_refusal
-from threada_site.console.signing_in import delayed, origin_of, remember_browser
+from threada_site.console.signing_in import delayed_response, origin_of, remember_browser
 from threada_site.console.tenant_choice import lacks_second_factor
 from threada_site.identity.factors.enrolled import enrolled_kinds
 from threada_site.identity.factors.proof import use_code
@@ -155,7 +155,7 @@ def _ask(
                 takes_recovery_code=takes_recovery_code,
             )
         except SignInDelayed as refusal:
-            return delayed(request, refusal)
+            return delayed_response(request, refusal)
         if factor is not None:
             return accept(factor)
         user_login_failed.send(__name__, credentials={"username": person.username}, request=request)

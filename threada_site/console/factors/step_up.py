@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from threada_site.admin.reauthentication import CODE_FIELD, stepped_up
-from threada_site.console.signing_in import delayed, origin_of
+from threada_site.console.signing_in import delayed_response, origin_of
 from threada_site.identity.factors.proof import use_code
 from threada_site.kernel.errors import SignInDelayed
 
@@ -31,7 +31,7 @@ def use_sent_code(request: HttpRequest) -> HttpResponse | None:
             takes_recovery_code=False,
         )
     except SignInDelayed as refusal:
-        return delayed(request, refusal)
+        return delayed_response(request, refusal)
     if factor is None:
         request.is_code_wrong = True  # type: ignore[attr-defined]
     else:
