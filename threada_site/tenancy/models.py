@@ -34,7 +34,6 @@ __all__ = [
     "AccountLink",
     "ChangeSet",
     "ConsoleSession",
-    "DataSubject",
     "EnrolledFactor",
     "GrantRecord",
     "IdentityLink",
@@ -329,7 +328,6 @@ class DataSubject(TenantRow):
 
 
 class Credential(OriginColumns, TenantRow):
-class Credential(TenantRow):
     """Bearer token of one principal in one tenant. Only its SHA-256 is stored; the token is shown once."""
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="credentials")
@@ -372,7 +370,6 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
-from threada_site.tenancy.data_subject_models import DataSubject  # noqa: E402
 from threada_site.tenancy.directory.group_models import PeopleGroup, PeopleGroupMember  # noqa: E402
 from threada_site.tenancy.directory.provisioning_models import (  # noqa: E402
     ProvisionedGroup,
