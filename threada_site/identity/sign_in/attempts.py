@@ -140,8 +140,8 @@ def begin_code_attempt(name: str, address: str, *, now: datetime | None = None) 
     browsers and networks, and nobody else can delay the person.
     """
     now = now or clock.now()
-    whole = _digest("code", _normalised(name))
-    source = _digest("address", address) if address else None
+    whole = SIGN_IN.digest("code", _normalised(name))
+    source = SIGN_IN.digest("address", address) if address else None
 
     def remaining(found: dict[Digest, Count]) -> timedelta:
         return max(
@@ -149,7 +149,7 @@ def begin_code_attempt(name: str, address: str, *, now: datetime | None = None) 
             _remaining(ACCOUNT, found.get(whole), now=now),
         )
 
-    return _count([key for key in (whole, source) if key], remaining, now=now, is_known=False)
+    return _count([key for key in (whole, source) if key], remaining, now=now, counted=SIGN_IN, is_known=False)
 
 
 def use_once(value: str) -> bool:
