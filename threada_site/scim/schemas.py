@@ -11,8 +11,8 @@ from scim2_models import (
     CaseExact,
     ChangePassword,
     ComplexAttribute,
-    EnterpriseUser,
     ETag,
+    Extension,
     Filter,
     Mutability,
     Patch,
@@ -26,6 +26,7 @@ from scim2_models import (
     Sort,
     Uniqueness,
 )
+from scim2_models import EnterpriseUser as StandardEnterpriseUser
 from scim2_models import Group as StandardGroup
 from scim2_models import User as StandardUser
 from scim2_models.resources.resource import AnyExtension
@@ -79,6 +80,43 @@ class User(Resource[AnyExtension]):
 
     groups: Annotated[list[GroupMembership] | None, Mutability.read_only] = None
     """Provisioned groups of the person."""
+
+
+class Manager(ComplexAttribute):
+    """Manager of a person. Clients often send the id without the address."""
+
+    value: Annotated[str | None, Required.true, CaseExact.true] = None
+    """Id of the manager."""
+
+    ref: Reference["User"] | None = Field(None, serialization_alias="$ref", validation_alias="$ref")  # noqa: UP037
+    """Address of the manager."""
+
+    display_name: Annotated[str | None, Mutability.read_only] = None
+    """Name of the manager."""
+
+
+class EnterpriseUser(Extension):
+    """The extension for people in organizations."""
+
+    __schema__ = StandardEnterpriseUser.__schema__
+
+    employee_number: str | None = None
+    """Number of the person in the organization."""
+
+    cost_center: str | None = None
+    """Cost center."""
+
+    organization: str | None = None
+    """Organization."""
+
+    division: str | None = None
+    """Division."""
+
+    department: str | None = None
+    """Department."""
+
+    manager: Manager | None = None
+    """Manager."""
 
 
 class Member(ComplexAttribute):

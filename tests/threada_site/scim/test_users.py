@@ -66,3 +66,9 @@ def test_passwords_are_refused(scim: Provisioning, method: str, path: str, body:
     assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
     assert "provisioned_password_refused" in answer.json()["detail"]
     assert not account(added["id"]).has_usable_password()
+
+
+def test_manager_needs_no_address(scim: Provisioning) -> None:
+    boss = scim.add("boss")["id"]
+    added = scim.add("ann", **{ENTERPRISE: {"manager": {"value": boss}}})
+    assert added[ENTERPRISE]["manager"]["value"] == boss
