@@ -15,7 +15,6 @@ from tests.benchmarks import (
     lists,
     memory,
     months,
-    provisioning,
     replays,
     scale,
     sealing,
@@ -26,6 +25,7 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.authentication import tokens
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.people import provisioning
 from tests.benchmarks.web_servers import comparison
 from tests.benchmarks.world import World, make_world
 
