@@ -15,8 +15,9 @@ from tests.factories import acting_system, make_tenant
 from tests.receivers.oidc_process import oidc_process
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.selectors import roles_of_member
+from threada_site.kernel import clock
 from threada_site.kernel.context import EntryPoint
-from threada_site.sign_in import metadata
+from threada_site.sign_in import metadata, slots
 from threada_site.tenancy.models import IdentityLink, Tenant
 from workitems.configuration.kinds.identity_providers import put_identity_provider
 
@@ -30,6 +31,7 @@ def issuer(settings: Settings) -> Iterator[str]:
     settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
     settings.THREADA_PUBLIC_URL = ""
     metadata.forget()
+    slots.reset()
     with oidc_process(REDIRECT_URI) as running:
         yield running
 
@@ -102,3 +104,16 @@ def test_a_code_does_not_serve_another_browser(acme: Tenant) -> None:
     injected = victim.get("/console/login/acme/corp/callback", {**answer, "state": begun["state"]})
     assert b"identity_provider_refused" in injected.content
     assert victim.get("/console/").status_code == 302
+
+
+def test_a_fresh_login_there_is_a_step_up(acme: Tenant) -> None:
+    browser = Client()
+    answer = answer_of_provider(browser.get("/console/login/acme/corp")["Location"], "ann")
+    browser.get("/console/login/acme/corp/callback", answer)
+    asked = browser.get("/console/step-up/provider")["Location"]
+    landed = browser.get("/console/login/acme/corp/callback", answer_of_provider(asked, "ann"))
+    assert landed.status_code == 302, landed.content.decode()
+    assert browser.get("/console/").wsgi_request.acting_context.recently_reauthenticated(clock.now())
+    asked = browser.get("/console/step-up/provider")["Location"]
+    refused = browser.get("/console/login/acme/corp/callback", answer_of_provider(asked, "mallory"))
+    assert b"step_up_failed" in refused.content
