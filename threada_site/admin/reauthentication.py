@@ -36,14 +36,21 @@ def reauthenticated_at(request: HttpRequest) -> datetime | None:
     return datetime.fromtimestamp(stored, UTC) if isinstance(stored, int | float) else None
 
 
-def proof_asked(ctx: ActingContext, *, is_required: bool = True) -> str:
-    """Return the proof that a form asks for: `code`, `passkey` or `password`; "" if none is required now."""
+def proof_asked(ctx: ActingContext, *, is_required: bool = True, must_be_passkey: bool = False) -> str:
+    """Return the proof that a form asks for: `code`, `passkey`, `code_or_passkey`, `password`, or "" for none.
+
+    `must_be_passkey`: a passkey must have been used in this session.
+    """
+    if must_be_passkey and Factor.PASSKEY not in ctx.authentication.factors:
+        return "passkey"
     if not is_required or ctx.recently_reauthenticated(clock.now()):
         return ""
     kinds = set(EnrolledFactor.objects.filter(user_id=ctx.principal_id).values_list("kind", flat=True))
-    if Factor.TOTP in kinds:
-        return "code"
-    return "passkey" if kinds else "password"
+    if not kinds:
+        return "password"
+    if Factor.TOTP not in kinds:
+        return "passkey"
+    return "code_or_passkey" if Factor.PASSKEY in kinds else "code"
 
 
 def needs_step_up(scope: Scope | None, *, step_up: bool, ctx: ActingContext) -> bool:

@@ -55,12 +55,11 @@ _TENANTLESS: Final = frozenset(
 # Views that a session without a required second factor reaches.
 _TO_SECOND_FACTOR: Final = frozenset(
     {
-        "second_factors",
-        "second_factor_confirm",
-        "passkeys",
         "passkey_registration",
         "passkey_step_up",
         "passkey_step_up_options",
+        "second_factors",
+        "second_factor_confirm",
         "tenant_sign_in",
         "provider_sign_in",
         "provider_callback",

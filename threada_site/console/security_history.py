@@ -36,6 +36,7 @@ _TITLES: Final = {
     "principal.address_changed": "Mail address changed",
     "identity.link_restored": "Account at an identity provider restored",
     "second_factor.enrolled": "Second factor enrolled",
+    "second_factor.cloned": "Copy of a passkey refused",
     "second_factor.removed": "Second factor removed",
     "second_factor.reset": "Second factors reset",
     "recovery_codes.created": "Recovery codes created",
@@ -58,7 +59,13 @@ _TITLES: Final = {
     "account.confirmed": "Account confirmed",
 }
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
-_BAD: Final = {"session.sign_in_failed", "credential.used_from", "recovery_code.used", "second_factor.reset"}
+_BAD: Final = {
+    "session.sign_in_failed",
+    "credential.used_from",
+    "recovery_code.used",
+    "second_factor.cloned",
+    "second_factor.reset",
+}
 
 
 def security_history_page(request: HttpRequest, key: str | None, frame: dict[str, Any]) -> TemplateResponse:

@@ -27,6 +27,7 @@ type PersonalNotice = Literal[
     "factor_enrolled",
     "factor_removed",
     "factors_reset",
+    "passkey_cloned",
     "recovery_codes_created",
     "recovery_code_used",
 ]

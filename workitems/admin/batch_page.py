@@ -85,7 +85,9 @@ def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
             for step in steps
         ],
         "too_large": [step.public_id for step in steps if shorten(contents[step.id]).is_cut],
-        "asks_proof": proof_asked(ctx, is_required=rule.step_up),
+        "asks_proof": proof_asked(
+            ctx, is_required=rule.step_up, must_be_passkey=rule.authentication == "phishing_resistant"
+        ),
         "reject_reasons": policy_selectors.workflow_document(
             first.work_item.workflow_version_id, ctx=ctx
         ).reject_reasons,

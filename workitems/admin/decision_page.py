@@ -74,7 +74,9 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "escalated_to": [f"the {leaf.kind} {leaf.name}" for leaf in escalation_leaves(step.escalated_to)],
         "history": history_of(step),
         "comment_length": COMMENT_LENGTH,
-        "asks_proof": proof_asked(ctx, is_required=rule.step_up),
+        "asks_proof": proof_asked(
+            ctx, is_required=rule.step_up, must_be_passkey=rule.authentication == "phishing_resistant"
+        ),
         "reject_reasons": policy_selectors.workflow_document(
             step.work_item.workflow_version_id, ctx=ctx
         ).reject_reasons,

@@ -29,8 +29,8 @@ def check_authentication(rule: ApprovalRule, *, ctx: ActingContext) -> None:
         )
     if rule.authentication == "phishing_resistant" and "passkey" not in ctx.authentication.factors:
         raise errors.VoteAuthenticationRequired(
-            "The rule requires a session with a passkey. This version of Threada has no passkeys, so nobody can "
-            "satisfy the rule: change it, or let it reject."
+            "The rule requires a session in which a passkey was used. Use one in the console: sign in with it, or "
+            "confirm by it before you vote."
         )
     if rule.authentication != "any" and not ctx.authentication.is_session:
         raise errors.VoteAuthenticationRequired("The rule requires a session. Sign in to the console and vote there.")

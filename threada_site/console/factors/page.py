@@ -17,17 +17,25 @@ from django.views.decorators.http import require_http_methods
 from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.reauthentication import record_step_up
 from threada_site.console.factors.pending_totp import PendingTotp
+from threada_site.console.passkeys.registration import has_passkeys_here, register_sent_passkey
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.console_sessions.ending import end_own_sessions
 from threada_site.identity.console_sessions.limits import sessions_of
 from threada_site.identity.factors.enrolled import factors_of
-from threada_site.identity.factors.enrolment import enrol_totp, has_fresh_proof, new_recovery_codes, remove_factor
+from threada_site.identity.factors.enrolment import (
+    enrol_totp,
+    has_fresh_proof,
+    new_recovery_codes,
+    remove_factor,
+    rename_factor,
+)
 from threada_site.identity.factors.events import FactorEvent, record_elsewhere
 from threada_site.identity.factors.recovery_codes import recovery_codes_left
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, AuthenticationMethod
 from threada_site.kernel.factors import Factor, has_second_factor
+from threada_site.tenancy.factor_models import LABEL_LENGTH
 
 TEMPLATE: Final = "console/second_factors.html"
 KINDS: Final = {Factor.TOTP.value: "Authenticator app", Factor.PASSKEY.value: "Passkey"}
@@ -99,6 +107,24 @@ def _enrol(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     return _carried_out(request, frame, change, work, finish)
 
 
+def _register(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+    change = FactorChange("The passkey is registered. Your other sessions have ended.")
+
+    def work(call: Call) -> None:
+        change.events.append(register_sent_passkey(call.request, ctx=call.ctx))
+        if not recovery_codes_left(call.ctx.principal_id):
+            change.add_codes(ctx=replace(call.ctx, reauthenticated_at=clock.now()))
+
+    return _carried_out(request, frame, change, work, lambda: finish_enrolment(request, Factor.PASSKEY))
+
+
+def _rename(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
+    change = FactorChange("The second factor is renamed.")
+    return _carried_out(
+        request, frame, change, lambda call: rename_factor(call.sent("factor"), call.sent("label"), ctx=call.ctx)
+    )
+
+
 def _remove(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     change = FactorChange("The second factor is removed.")
 
@@ -116,6 +142,8 @@ def _codes(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 _WANTED: Final[dict[str, Callable[[HttpRequest, dict[str, Any]], HttpResponse]]] = {
     "start": _start,
     "enrol": _enrol,
+    "register": _register,
+    "rename": _rename,
     "remove": _remove,
     "codes": _codes,
 }
@@ -169,6 +197,9 @@ def _page(request: HttpRequest, frame: dict[str, Any], problems: list[str], stat
         "confirm_url": f"{reverse('admin:second_factor_confirm')}?{urlencode({'next': request.path})}",
         "pending": pending.shown(ctx.principal_name, request.get_host()) if pending else None,
         "is_needed": needed,
+        "has_passkeys_here": has_passkeys_here(request),
+        "may_register": ctx.authentication.method is AuthenticationMethod.SESSION,
+        "label_length": LABEL_LENGTH,
         "has_second_factor": has_second_factor(ctx.authentication.factors),
         "problems": problems,
     }

@@ -15,7 +15,6 @@ from threada_site.identity.factors.passkeys.relying_party import RelyingParty, r
 from threada_site.identity.factors.passkeys.use import Answer
 from threada_site.kernel import errors
 from threada_site.kernel.errors import ThreadaError
-from threada_site.kernel.source import source_of
 
 _MOST_BYTES: Final = 16 * 1024
 """Longest answer of a passkey. Attestations with certificates, the longest, have a few thousand bytes."""
@@ -24,12 +23,6 @@ _MOST_BYTES: Final = 16 * 1024
 def party_of(request: HttpRequest) -> RelyingParty:
     """Return the relying party of this instance. Raise `PasskeysUnavailable`."""
     return relying_party(settings.THREADA_PUBLIC_URL, scheme=request.scheme or "http", host=request.get_host())
-
-
-def told_of(request: HttpRequest) -> dict[str, Any]:
-    """Return source and correlation id of a request, for receipts."""
-    source = source_of(request.META, is_behind_proxy=settings.THREADA_TRUSTED_PROXY)
-    return {"source": source, "correlation_id": request.correlation_id}  # type: ignore[attr-defined]
 
 
 def session_secret(request: HttpRequest) -> str:

@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from threada_site.api.refusals import record_refusal
-from threada_site.console.passkeys.requests import answer_of, csrf_secret, json_answer, party_of, told_of
+from threada_site.console.passkeys.requests import answer_of, csrf_secret, json_answer, party_of
 from threada_site.console.policies import CONSOLE
 from threada_site.console.signing_in import origin_of, remember_browser
 from threada_site.identity.factors.passkeys.answers import credential_id_of
@@ -20,7 +20,7 @@ from threada_site.identity.factors.passkeys.ceremonies import Ceremony, Purpose
 from threada_site.identity.factors.passkeys.use import account_of, prove, start_proof, start_sign_in
 from threada_site.identity.factors.second_step import PendingSecondStep, complete_second_step, open_session
 from threada_site.identity.selectors import tenants_of_person
-from threada_site.identity.sign_in.attempts import begin_attempt
+from threada_site.identity.sign_in.attempts import begin_attempt, begin_code_attempt
 from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel import errors
 from threada_site.kernel.errors import ThreadaError
@@ -52,7 +52,7 @@ def sign_in_with_passkey(request: HttpRequest, frame: dict[str, Any]) -> HttpRes
         counted = named.username if named is not None else f"passkey {credential_id_of(answer.credential).hex()[:64]}"
         attempt = begin_attempt(counted, origin_of(request))
         account = named
-        person = prove(answer, Purpose.SIGN_IN, party, browser=browser, **told_of(request))
+        person = prove(answer, Purpose.SIGN_IN, party, browser=browser, correlation_id=request.correlation_id)
         check_local_sign_in(person)
     except ThreadaError as refusal:
         return _refused(request, refusal, account, frame)
@@ -84,14 +84,21 @@ def second_step_with_passkey(request: HttpRequest, frame: dict[str, Any]) -> Htt
     try:
         answer, party, pending = answer_of(request), party_of(request), PendingSecondStep.of_request(request)
         person = pending.account()
-        attempt = begin_attempt(person.username, origin_of(request))
+        attempt = begin_code_attempt(person.username, origin_of(request).address)
         account = person
-        prove(answer, Purpose.SECOND_STEP, party, browser=pending.nonce, person_id=person.id, **told_of(request))
+        prove(
+            answer,
+            Purpose.SECOND_STEP,
+            party,
+            browser=pending.nonce,
+            person_id=person.id,
+            correlation_id=request.correlation_id,
+        )
         check_local_sign_in(person)
         response = complete_second_step(request, person, Factor.PASSKEY)
     except ThreadaError as refusal:
         return _refused(request, refusal, account, frame)
-    attempt.succeeded()
+    attempt.withdraw()
     remember_browser(request, response, person.username)
     return response
 

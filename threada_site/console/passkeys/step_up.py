@@ -10,9 +10,10 @@ from django.views.decorators.http import require_POST
 
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.admin.reauthentication import record_step_up
-from threada_site.console.passkeys.requests import answer_of, json_answer, party_of, session_secret, told_of
+from threada_site.console.passkeys.requests import answer_of, json_answer, party_of, session_secret
 from threada_site.identity.factors.passkeys.ceremonies import Purpose
 from threada_site.identity.factors.passkeys.use import prove, start_proof
+from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel import clock
 from threada_site.kernel.factors import Factor
 
@@ -33,15 +34,17 @@ def step_up_options(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def step_up(request: HttpRequest) -> HttpResponse:
-    """Store in the session that its person used a passkey now."""
+    """Store in the session that its person used a passkey now. Answer with the page to go on to."""
     person: Any = request.user
 
     def work() -> dict[str, Any]:
         answer, party = answer_of(request), party_of(request)
         browser = session_secret(request)
-        prove(answer, Purpose.STEP_UP, party, browser=browser, person_id=person.id, **told_of(request))
+        prove(
+            answer, Purpose.STEP_UP, party, browser=browser, person_id=person.id, correlation_id=request.correlation_id
+        )
         record_step_up(request, Factor.PASSKEY, clock.now())
-        return {}
+        return {"onward": onward_of(request)}
 
     return json_answer(request, work)
 

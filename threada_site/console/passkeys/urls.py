@@ -8,8 +8,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path
 
-from threada_site.admin.actions import OWN_UNIT_OF_WORK
-from threada_site.console.passkeys.page import passkeys_page, registration_options
+from threada_site.console.passkeys.registration import registration_options
 from threada_site.console.passkeys.signing_in import (
     second_step_options,
     second_step_with_passkey,
@@ -26,11 +25,9 @@ def passkey_urls(site: Any) -> list[URLPattern]:
         def page(request: HttpRequest) -> HttpResponse:
             return view(request, site.each_context(request))
 
-        page.__dict__[OWN_UNIT_OF_WORK] = True
         return page
 
     return [
-        path("passkeys/", site.admin_view(framed(passkeys_page)), name="passkeys"),
         path("passkeys/registration/", site.admin_view(registration_options), name="passkey_registration"),
         path("passkeys/sign-in/options/", sign_in_options, name="passkey_sign_in_options"),
         path("passkeys/sign-in/", framed(sign_in_with_passkey), name="passkey_sign_in"),

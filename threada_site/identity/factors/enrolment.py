@@ -73,16 +73,30 @@ def add_factor(factor: EnrolledFactor, label: str, *, ctx: ActingContext) -> Fac
     """
     require_unit_of_work(ctx.tenant_id)
     require_fresh_proof(ctx)
-    if not label.strip() or len(label) > LABEL_LENGTH:
-        raise errors.InvalidRequest(
-            f"Name the factor, in at most {LABEL_LENGTH} characters.", errors=[FieldError("/label", "is not usable")]
-        )
+    _check_label(label)
     person = User.objects.select_for_update(of=("self",), no_key=True).get(id=ctx.principal_id)
     if person.enrolled_factors.count() >= MOST_FACTORS:
         raise errors.Conflict(f"You have {MOST_FACTORS} factors. Remove one first.")
     factor.label, factor.last_used_at = label.strip(), clock.now()
     factor.save(force_insert=True)
     return _record("enrolled", factor, person, ctx=ctx)
+
+
+def rename_factor(public_id: str, label: str, *, ctx: ActingContext) -> None:
+    """Change the name of a factor of the acting person. Raise `NotFound`, and what `add_factor` raises."""
+    require_unit_of_work(ctx.tenant_id)
+    require_fresh_proof(ctx)
+    _check_label(label)
+    factor_id = ids.parse_public_id(ids.FACTOR, public_id)
+    if not EnrolledFactor.objects.filter(user_id=ctx.principal_id, id=factor_id).update(label=label.strip()):
+        raise errors.NotFound("You have no such factor.")
+
+
+def _check_label(label: str) -> None:
+    if not label.strip() or len(label) > LABEL_LENGTH or not label.isprintable():
+        raise errors.InvalidRequest(
+            f"Name the factor, in at most {LABEL_LENGTH} characters.", errors=[FieldError("/label", "is not usable")]
+        )
 
 
 def remove_factor(public_id: str, *, ctx: ActingContext) -> FactorEvent:

@@ -13,8 +13,8 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
 from threada_site.identity.personal_notices import PersonalNotice, notify_person
 from threada_site.identity.selectors import tenants_of_person
-from threada_site.kernel.context import ActingContext
-from threada_site.tenancy.models import User
+from threada_site.kernel.context import ActingContext, EntryPoint, system_context
+from threada_site.tenancy.models import EnrolledFactor, User
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +46,23 @@ def record_elsewhere(event: FactorEvent, *, ctx: ActingContext) -> None:
 
 def _record(event: FactorEvent, *, ctx: ActingContext) -> None:
     record(Entry(kind=event.kind, inputs={"principal": event.person.public_id, **event.inputs}), ctx=ctx)
+
+
+def record_cloned_passkey(factor: EnrolledFactor, *, correlation_id: str) -> None:
+    """Write the receipt `second_factor.cloned` of a copied passkey in each tenant of the person, and notify the person.
+
+    Whoever used it is unknown, so the system records it. Opens its own units of work.
+    """
+    event = FactorEvent(
+        "second_factor.cloned", "passkey_cloned", factor.user, what=factor.label, inputs={"factor": factor.public_id}
+    )
+    for tenant in tenants_of_person(factor.user)[:1]:
+        ctx = system_context(
+            tenant_id=tenant.tenant_id,
+            tenant_slug=tenant.slug,
+            correlation_id=correlation_id,
+            entry_point=EntryPoint.CONSOLE,
+        )
+        with unit_of_work(ctx.tenant_id, actor=ctx):
+            record_event(event, ctx=ctx)
+        record_elsewhere(event, ctx=ctx)

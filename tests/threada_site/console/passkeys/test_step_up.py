@@ -14,9 +14,9 @@ from threada_site.tenancy.models import Tenant, User
 
 
 def session_of(person: User, own: Any) -> Browser:
-    """Return a browser with a session that was opened with a password, and no step-up yet."""
+    """Return a browser with a session, and no step-up in it."""
     browser = Browser(own)
-    browser.open_session(person.username)
+    browser.sign_in() if own is not None else browser.open_session(person.username)
     return browser
 
 
@@ -37,9 +37,9 @@ def test_a_passkey_is_a_step_up_for_five_minutes(fay: User) -> None:
 
 
 def test_the_passkey_of_another_person_is_no_step_up(acme: Tenant, fay: User, bob: User) -> None:
-    with_passkey(fay)
     theirs = with_passkey(bob).own
-    browser = session_of(fay, theirs)
+    browser = session_of(fay, with_passkey(fay).own)
+    browser.own = theirs
     answer = browser.step_up(key=theirs.keys[0])
     assert reason_of(answer) == "passkey_unknown"
     assert not stepped_up(browser)

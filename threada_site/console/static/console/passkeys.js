@@ -134,8 +134,9 @@
       place.hidden = false;
       place.querySelector("button").addEventListener("click", () =>
         use(place, async (answer) => {
-          await send(place.dataset.address, place, answer);
-          proved(place);
+          const { onward } = await send(place.dataset.address, place, { ...answer, next: place.dataset.onward ?? "" });
+          if ("onward" in place.dataset) location.assign(onward);
+          else proved(place);
         }),
       );
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db import transaction
 
-from threada_site.identity.factors.changes import record_cloned
+from threada_site.identity.factors.events import record_cloned_passkey
 from threada_site.identity.factors.passkeys.answers import credential_id_of
 from threada_site.identity.factors.passkeys.ceremonies import Ceremony, Purpose
 from threada_site.identity.factors.passkeys.relying_party import RelyingParty
@@ -22,7 +22,6 @@ from threada_site.identity.factors.passkeys.verification import (
 from threada_site.identity.sign_in.attempts import use_once
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import PrincipalKind
-from threada_site.kernel.source import Source
 from threada_site.tenancy.factor_models import Passkey
 from threada_site.tenancy.models import User
 
@@ -75,7 +74,6 @@ def prove(
     *,
     browser: str,
     person_id: uuid.UUID | None = None,
-    source: Source,
     correlation_id: str,
 ) -> User:
     """Return the person of the passkey that a verified answer was made with, and store the use.
@@ -105,7 +103,7 @@ def prove(
             _store_use(row, used, ceremony)
     except errors.PasskeyCloned:
         if row is not None:
-            record_cloned(row.factor, source, correlation_id=correlation_id)
+            record_cloned_passkey(row.factor, correlation_id=correlation_id)
         raise
     return row.factor.user
 
