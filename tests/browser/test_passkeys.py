@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.conf import settings
 from playwright.sync_api import Browser, Page
 
 from tests.browser.conftest import serving
@@ -15,11 +17,20 @@ from tests.browser.test_accessibility import RULES, SIZES, serious
 from tests.browser.virtual_authenticator import VirtualAuthenticator
 from tests.browser.watched import Watched
 from tests.factories import PASSWORD
-from tests.journeys.demo import Demo
+from tests.journeys.demo import LARGE, Demo
 from tests.ports import free_port
+from threada_site.console.session_engine import SessionStore
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import clock
 from threada_site.tenancy.models import Passkey
+from workitems.models import Vote
 
 pytestmark = pytest.mark.browser
+
+GUARDED = {
+    "id": "guarded", "when": "ctx.action == 'pay'", "effect": "require_approval", "reason": "GUARDED",
+    "approvals": {"role": "finance", "step_up": True, "authentication": "phishing_resistant"},
+}  # fmt: skip
 
 PICTURES = os.environ.get("THREADA_PICTURES")
 
@@ -51,18 +62,22 @@ def look(watched: Watched, name: str) -> None:
     assert not watched.overflows()
 
 
-def confirm(page: Page) -> None:
-    page.goto("/console/passkeys/")
-    if page.get_by_role("button", name="Confirm").count():
-        page.get_by_label("Your password").fill(PASSWORD)
-        page.get_by_role("button", name="Confirm").click()
-        page.get_by_role("heading", name="New passkey").wait_for()
-
-
 def register(page: Page, name: str) -> None:
+    """Register the first passkey of the person who is signed in, and leave the page with the recovery codes."""
+    page.goto("/console/second-factors/")
     page.get_by_label("Name", exact=True).fill(name)
     page.get_by_role("button", name="Register passkey").click()
-    page.get_by_text("Your passkey is registered.").wait_for()
+    page.get_by_role("link", name="I have stored the codes").click()
+    page.wait_for_url("**/console/")
+
+
+def make_proof_old(page: Page) -> None:
+    """Make the sign-in and the step-up of the session older than five minutes."""
+    (key,) = [one["value"] for one in page.context.cookies() if one["name"] == settings.SESSION_COOKIE_NAME]  # type: ignore[typeddict-item]
+    store = SessionStore(key)
+    for name in ("reauthenticated_at", "signed_in_at"):
+        store[name] = (clock.now() - timedelta(minutes=6)).timestamp()
+    store.save()
 
 
 def test_a_person_registers_a_passkey_signs_in_with_it_and_removes_it(demo: Demo, themed: tuple[Watched, str]) -> None:
@@ -70,11 +85,10 @@ def test_a_person_registers_a_passkey_signs_in_with_it_and_removes_it(demo: Demo
     page = watched.page
     watched.sign_in("finance-1", PASSWORD)
     own = VirtualAuthenticator(page)
-    page.goto("/console/passkeys/")
-    look(watched, f"passkeys-confirm-{name}")
-    confirm(page)
+    page.goto("/console/second-factors/")
     look(watched, f"passkeys-new-{name}")
     register(page, "Work laptop")
+    page.goto("/console/second-factors/")
     look(watched, f"passkeys-{name}")
     assert len(own.credentials()) == 1
     own.be_present(False)
@@ -85,7 +99,41 @@ def test_a_person_registers_a_passkey_signs_in_with_it_and_removes_it(demo: Demo
     own.be_present(True)
     page.get_by_role("button", name="Sign in with a passkey").click()
     page.wait_for_url("**/console/")
-    confirm(page)
-    page.get_by_role("button", name="Remove passkey Work laptop").click()
-    page.get_by_text("Your passkey is removed.").wait_for()
+    page.goto("/console/second-factors/")
+    page.get_by_role("button", name="Remove Work laptop").click()
+    page.get_by_text("The second factor is removed.").wait_for()
     assert not Passkey.objects.exists()
+
+
+def test_a_passkey_is_second_step_and_step_up_on_a_decision(demo: Demo, themed: tuple[Watched, str]) -> None:
+    watched, name = themed
+    page = watched.page
+    demo.put_rules(GUARDED)
+    item = demo.hand_in(LARGE)
+    demo.execute(item)
+    step = demo.step_of(item)["decision_step_id"]
+    watched.sign_in("finance-1", PASSWORD)
+    own = VirtualAuthenticator(page)
+    register(page, "Work laptop")
+    own.be_present(False)
+    watched.sign_out()
+    page.goto("/console/login/?next=/console/")
+    page.fill("input[name=username]", "finance-1")
+    page.fill("input[name=password]", PASSWORD)
+    page.get_by_role("button", name="Log in").click()
+    page.get_by_role("button", name="Use a passkey").wait_for()
+    look(watched, f"passkeys-second-step-{name}")
+    own.be_present(True)
+    page.get_by_role("button", name="Use a passkey").click()
+    page.wait_for_url("**/console/")
+    make_proof_old(page)
+    page.goto(f"/console/workitems/decisionstep/{step}/change/")
+    look(watched, f"passkeys-step-up-{name}")
+    page.get_by_role("button", name="Use a passkey").first.click()
+    page.get_by_text("Your passkey was accepted. You can go on.").first.wait_for()
+    look(watched, f"passkeys-accepted-{name}")
+    page.get_by_role("button", name="Approve", exact=True).click()
+    page.wait_for_load_state()
+    with unit_of_work(demo.tenant.id):
+        vote = Vote.objects.get(voter__username="finance-1")
+    assert vote.authentication["factors"] == ["password", "passkey"]
