@@ -25,6 +25,11 @@ def party_of(request: HttpRequest) -> RelyingParty:
     return relying_party(settings.THREADA_PUBLIC_URL, scheme=request.scheme or "http", host=request.get_host())
 
 
+def correlation_of(request: HttpRequest) -> str:
+    """Return the correlation id of a request."""
+    return str(request.correlation_id)  # type: ignore[attr-defined]
+
+
 def session_secret(request: HttpRequest) -> str:
     """Return the key of the session, which only this browser has; "" if nobody is signed in."""
     return (request.session.session_key or "") if request.user.is_authenticated else ""
@@ -56,7 +61,7 @@ def json_answer(request: HttpRequest, work: Callable[[], dict[str, Any]]) -> Htt
     except ThreadaError as error:
         refusal = as_threada_error(error)
     record_refusal(refusal, ctx=request.acting_context, request=request)  # type: ignore[attr-defined]
-    document = problem_document(refusal, correlation_id=request.correlation_id)  # type: ignore[attr-defined]
+    document = problem_document(refusal, correlation_id=correlation_of(request))
     response = _json(document, status=refusal.status, content_type=CONTENT_TYPE)
     for name, value in refusal.headers.items():
         response.headers[name] = value

@@ -12,7 +12,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
 from threada_site.api.refusals import record_refusal
-from threada_site.console.passkeys.requests import answer_of, csrf_secret, json_answer, party_of
+from threada_site.console.passkeys.requests import answer_of, correlation_of, csrf_secret, json_answer, party_of
 from threada_site.console.policies import CONSOLE
 from threada_site.console.signing_in import origin_of, remember_browser
 from threada_site.identity.factors.passkeys.answers import credential_id_of
@@ -52,7 +52,7 @@ def sign_in_with_passkey(request: HttpRequest, frame: dict[str, Any]) -> HttpRes
         counted = named.username if named is not None else f"passkey {credential_id_of(answer.credential).hex()[:64]}"
         attempt = begin_attempt(counted, origin_of(request))
         account = named
-        person = prove(answer, Purpose.SIGN_IN, party, browser=browser, correlation_id=request.correlation_id)
+        person = prove(answer, Purpose.SIGN_IN, party, browser=browser, correlation_id=correlation_of(request))
         check_local_sign_in(person)
     except ThreadaError as refusal:
         return _refused(request, refusal, account, frame)
@@ -92,7 +92,7 @@ def second_step_with_passkey(request: HttpRequest, frame: dict[str, Any]) -> Htt
             party,
             browser=pending.nonce,
             person_id=person.id,
-            correlation_id=request.correlation_id,
+            correlation_id=correlation_of(request),
         )
         check_local_sign_in(person)
         response = complete_second_step(request, person, Factor.PASSKEY)

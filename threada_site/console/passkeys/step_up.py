@@ -10,7 +10,7 @@ from django.views.decorators.http import require_POST
 
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.admin.reauthentication import record_step_up
-from threada_site.console.passkeys.requests import answer_of, json_answer, party_of, session_secret
+from threada_site.console.passkeys.requests import answer_of, correlation_of, json_answer, party_of, session_secret
 from threada_site.identity.factors.passkeys.ceremonies import Purpose
 from threada_site.identity.factors.passkeys.use import prove, start_proof
 from threada_site.identity.sign_in.onward import onward_of
@@ -41,7 +41,7 @@ def step_up(request: HttpRequest) -> HttpResponse:
         answer, party = answer_of(request), party_of(request)
         browser = session_secret(request)
         prove(
-            answer, Purpose.STEP_UP, party, browser=browser, person_id=person.id, correlation_id=request.correlation_id
+            answer, Purpose.STEP_UP, party, browser=browser, person_id=person.id, correlation_id=correlation_of(request)
         )
         record_step_up(request, Factor.PASSKEY, clock.now())
         return {"onward": onward_of(request)}

@@ -88,7 +88,8 @@ def rename_factor(public_id: str, label: str, *, ctx: ActingContext) -> None:
     require_fresh_proof(ctx)
     _check_label(label)
     factor_id = ids.parse_public_id(ids.FACTOR, public_id)
-    if not EnrolledFactor.objects.filter(user_id=ctx.principal_id, id=factor_id).update(label=label.strip()):
+    rows = EnrolledFactor.objects.filter(user_id=ctx.principal_id, id=factor_id or ids.LAST)
+    if not rows.update(label=label.strip()):
         raise errors.NotFound("You have no such factor.")
 
 

@@ -199,7 +199,7 @@ def _server(ceremony: Ceremony) -> Fido2Server:
     server.allowed_algorithms = [
         PublicKeyCredentialParameters(type=PublicKeyCredentialType.PUBLIC_KEY, alg=one) for one in ALGORITHMS
     ]
-    server.timeout = int(LIFETIME.total_seconds() * 1000)
+    server.timeout = int(LIFETIME.total_seconds() * 1000)  # type: ignore[assignment]
     return server
 
 
