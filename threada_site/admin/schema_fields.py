@@ -10,14 +10,24 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django import forms
+from django.utils.html import format_html, format_html_join
 
+from threada_site.admin import html
 from threada_site.admin.documents import as_yaml, one_document
 from threada_site.admin.forms import CodeArea
 from threada_site.kernel.documents.structure import Schema
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.json.pointers import pointer_to
 
-_ABBREVIATIONS: Final = {"acr": "ACR", "id": "id", "jwks": "JWKS", "url": "URL", "oidc": "OIDC", "saml": "SAML"}
+_ABBREVIATIONS: Final = {
+    "acr": "ACR",
+    "id": "id",
+    "jwks": "JWKS",
+    "url": "URL",
+    "oidc": "OIDC",
+    "saml": "SAML",
+    "scim": "SCIM",
+}
 _LONG: Final = 1000
 """Length from which a text has an area of several lines."""
 _LEFT_OUT: Final[tuple[Any, ...]] = (None, "", [], {})
@@ -116,8 +126,21 @@ def _field(path: tuple[str, ...], schema: Schema, *, is_required: bool) -> SpecF
             return SpecField(path, schema, area, "\n".join, _lines)
     widget = CodeArea(14 if kind == "array" else 8 if "additionalProperties" in schema else 3)
     widget.attrs["placeholder"] = as_yaml(schema["examples"][0]) if schema.get("examples") else ""
-    yaml = YamlField(widget=widget, **{**said, "help_text": f"{said['help_text']} Written as YAML."})
-    return SpecField(path, schema, yaml, as_yaml, lambda entered: entered, is_yaml=True)
+    yaml = YamlField(widget=widget, **{**said, "help_text": _yaml_help(schema, said["help_text"])})
+    return SpecField(
+        path, schema, yaml, lambda value: as_yaml(in_order(value, schema)), lambda entered: entered, is_yaml=True
+    )
+
+
+def in_order(value: Any, schema: Schema) -> Any:
+    """Return a JSON value with its members in the order of the schema. The database does not keep their order."""
+    if isinstance(value, list):
+        return [in_order(element, schema.get("items", {})) for element in value]
+    if not isinstance(value, dict):
+        return value
+    known: dict[str, Any] = schema.get("properties", {})
+    ordered = sorted(value, key=lambda key: (list(known).index(key) if key in known else len(known), key))
+    return {key: in_order(value[key], known.get(key, {})) for key in ordered}
 
 
 class YamlField(forms.CharField):
@@ -157,6 +180,14 @@ def _choices(path: tuple[str, ...], schema: Schema, said: dict[str, Any]) -> Spe
 
 def _area(rows: int) -> forms.Textarea:
     return forms.Textarea({"rows": rows, "spellcheck": "false", "autocomplete": "off"})
+
+
+def _yaml_help(schema: Schema, said: str) -> str:
+    """Return the help of a field with YAML, with the members of the objects in a list."""
+    members: dict[str, Any] = schema.get("items", {}).get("properties", {})
+    lines = ((key, member.get("description", "").replace("`", "")) for key, member in members.items())
+    listed = format_html_join("", "<br>{}: {}", ((html.code(key), text) for key, text in lines))
+    return format_html("{} Written as YAML.{}", said, listed)
 
 
 def _lines(text: str) -> list[str]:

@@ -63,6 +63,7 @@ class ProviderForm(SpecForm):
 class ProviderDocumentForm(DocumentForm):
     intro = _INTRO
     kind = "IdentityProvider"
+    schema = SCHEMA.spec
 
 
 class WithdrawProviderForm(WithdrawForm):
@@ -88,6 +89,7 @@ class ConfirmLinksForm(WithdrawForm):
 @admin.register(IdentityProvider)
 class IdentityProviderAdmin(StewardDocumentAdmin):
     kind = "IdentityProvider"
+    schema = SCHEMA.spec
     argument = "provider"
     operations = ("put_identity_provider", "withdraw_identity_provider")
     heading = "Identity providers"

@@ -140,6 +140,13 @@ class TestIdentityProviders:
         add_provider(demo)
         browser = console("admin")
         document = form_of(browser, f"{PROVIDERS}corp/edit-document/")["document"]
+        assert document.splitlines()[:5] == [
+            "kind: IdentityProvider",
+            "id: corp",
+            "spec:",
+            "  protocol: oidc",
+            "  name: Corp",
+        ]
         renamed = document.replace("name: Corp", "name: Group")
         other = browser.post(f"{PROVIDERS}corp/edit-document/", {"document": renamed.replace("id: corp", "id: other")})
         assert other.status_code == 422

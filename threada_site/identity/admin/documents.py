@@ -15,11 +15,13 @@ from threada_site.admin.actions import Call, Done
 from threada_site.admin.documents import as_yaml, one_document, with_lines
 from threada_site.admin.forms import CodeArea, ConsoleForm
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.schema_fields import in_order
 from threada_site.admin.spec_forms import SpecForm
 from threada_site.admin.text_diff import Row, diff_rows
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents.structure import Schema
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.models import User
 from threada_site.tenancy.upsert import UpsertResult
@@ -56,11 +58,11 @@ class DocumentForm(ConsoleForm):
     """Form with the whole document as YAML or JSON. Subclasses set its `kind`."""
 
     kind: ClassVar[str]
+    schema: ClassVar[Schema]
     document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
 
     def prepare(self) -> None:
-        document = {"kind": self.kind, "id": self.row.slug, "spec": self.row.current_version.spec}
-        self.initial = {"document": as_yaml(document)}
+        self.initial = {"document": whole_document(self.kind, self.row, self.schema)}
 
 
 class StewardDocumentAdmin(TenantAdmin):
@@ -68,6 +70,8 @@ class StewardDocumentAdmin(TenantAdmin):
 
     scope = Scope.WORKFLOW_MANAGE
     kind: ClassVar[str]
+    schema: ClassVar[Schema]
+    """JSON Schema of the spec."""
     argument: ClassVar[str]
     """Argument of change sets with the name of the document."""
     operations: ClassVar[tuple[str, ...]]
@@ -99,8 +103,8 @@ class StewardDocumentAdmin(TenantAdmin):
         )
         return {
             "version": row.current_version,
-            "document": as_yaml({"kind": self.kind, "id": row.slug, "spec": row.current_version.spec}),
-            "versions": shown_versions(row.versions.order_by("-number")),
+            "document": whole_document(self.kind, row, self.schema),
+            "versions": shown_versions(row.versions.order_by("-number"), self.schema),
             "waiting": waiting.order_by("id"),
         }
 
@@ -145,7 +149,12 @@ def author_of(row: Any) -> str:
     return OPERATOR if version.created_by is None else row.author or "somebody"
 
 
-def shown_versions(versions: QuerySet[Any]) -> list[ShownVersion]:
+def whole_document(kind: str, row: Any, schema: Schema) -> str:
+    """Return the document in force as YAML, in the order of its schema."""
+    return as_yaml({"kind": kind, "id": row.slug, "spec": in_order(row.current_version.spec, schema)})
+
+
+def shown_versions(versions: QuerySet[Any], schema: Schema) -> list[ShownVersion]:
     """Return the last versions, newest first, each with its author and what it changed."""
     found = list(versions[: _VERSIONS_SHOWN + 1])
     names = _names(
@@ -156,7 +165,8 @@ def shown_versions(versions: QuerySet[Any]) -> list[ShownVersion]:
     for version, before in zip(found, older, strict=True):
         proposer = getattr(version, "proposed_by", None)
         maker = OPERATOR if version.created_by is None else names.get(version.created_by, "somebody")
-        rows = diff_rows(as_yaml(before.spec), as_yaml(version.spec)) if before is not None else []
+        old, new = (as_yaml(in_order(one.spec, schema)) if one is not None else "" for one in (before, version))
+        rows = diff_rows(old, new) if before is not None else []
         author, confirmed_by = (names.get(proposer, "somebody"), maker) if proposer else (maker, "")
         shown.append(ShownVersion(version, author, confirmed_by, rows))
     return shown[:_VERSIONS_SHOWN]

@@ -40,11 +40,21 @@ _INTRO = (
     "audience and the claims of a mapping acts as the service or agent of that mapping, so conditions must name claims "
     "that only you control, such as the repository and the branch."
 )
+_MAPPING = """\
+- when: claims.repository == "acme/payments" && claims.ref == "refs/heads/main"
+  principal: deployer
+  scopes: [workitems:read, workitems:write]
+  lifetime_minutes: 10
+"""
 
 
 class NewTrustedIssuerForm(NewDocumentForm):
     intro = _INTRO
     schema = TRUSTED_ISSUER_SCHEMA.spec
+
+    def prepare(self) -> None:
+        super().prepare()
+        self.fields["mappings"].widget.attrs["placeholder"] = _MAPPING
 
 
 class TrustedIssuerForm(SpecForm):
@@ -55,6 +65,7 @@ class TrustedIssuerForm(SpecForm):
 class TrustedIssuerDocumentForm(DocumentForm):
     intro = _INTRO
     kind = "TrustedIssuer"
+    schema = TRUSTED_ISSUER_SCHEMA.spec
 
 
 class WithdrawTrustedIssuerForm(WithdrawForm):
@@ -79,6 +90,7 @@ class ShownMapping:
 @admin.register(TrustedIssuer)
 class TrustedIssuerAdmin(StewardDocumentAdmin):
     kind = "TrustedIssuer"
+    schema = TRUSTED_ISSUER_SCHEMA.spec
     argument = "trusted_issuer"
     operations = ("put_trusted_issuer", "withdraw_trusted_issuer")
     heading = "Trusted issuers"
