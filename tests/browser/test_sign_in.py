@@ -49,7 +49,11 @@ def test_an_employee_signs_in_from_the_page_of_the_tenant(
                 for width in (1440, 390):
                     context = chromium.new_context(color_scheme=scheme, viewport={"width": width, "height": 800})
                     page = context.new_page()
-                    for name, path in (("providers", "login/demo/"), ("refused", "login/demo/corp/callback?state=x")):
+                    for name, path in (
+                        ("providers", "login/demo/"),
+                        ("company", "company-sign-in/"),
+                        ("refused", "login/demo/corp/callback?state=x"),
+                    ):
                         page.goto(f"{address}/console/{path}")
                         if PICTURES:
                             page.screenshot(path=f"{PICTURES}/{name}-{width}-{scheme}.png")
