@@ -87,7 +87,7 @@ def test_metadata_of_the_protected_resource(db: None, settings: Settings) -> Non
 @pytest.mark.slow
 def test_code_of_trusted_issuers_is_not_loaded_without_one() -> None:
     package = "threada_site.identity.trusted_issuers"
-    said = f"import threada_site.wsgi, sys; print([m for m in ('authenticate', 'keys') if f'{package}.{{m}}' in sys.modules])"
+    said = f"import threada_site.wsgi, sys; print([m for m in ('authenticate', 'exchange', 'verification') if f'{package}.{{m}}' in sys.modules])"
     found = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
