@@ -10,10 +10,10 @@ from playwright.sync_api import Page
 class VirtualAuthenticator:
     """Authenticator of one page: with user verification, and passkeys that it finds itself.
 
-    It answers at once while it `is_present`, also to the suggestions for the name on the sign-in page.
+    It answers at once unless it is told not to, also to the suggestions for the name on the sign-in page.
     """
 
-    def __init__(self, page: Page, *, is_present: bool = True) -> None:
+    def __init__(self, page: Page, *, answers: bool = True) -> None:
         self._session = page.context.new_cdp_session(page)
         self._session.send("WebAuthn.enable", {"enableUI": False})
         options = {
@@ -23,24 +23,17 @@ class VirtualAuthenticator:
             "hasResidentKey": True,
             "hasUserVerification": True,
             "isUserVerified": True,
-            "automaticPresenceSimulation": is_present,
+            "automaticPresenceSimulation": answers,
         }
         self.id = self._session.send("WebAuthn.addVirtualAuthenticator", {"options": options})["authenticatorId"]
 
-    def be_present(self, is_present: bool) -> None:
-        self._send("setAutomaticPresenceSimulation", enabled=is_present)
-
-    def verify(self, does_verify: bool) -> None:
-        self._send("setUserVerified", isUserVerified=does_verify)
+    def set_answering(self, answers: bool) -> None:
+        self._send("setAutomaticPresenceSimulation", enabled=answers)
 
     def credentials(self) -> list[dict[str, Any]]:
         """Return the passkeys, with their private keys."""
         found: list[dict[str, Any]] = self._send("getCredentials")["credentials"]
         return found
-
-    def add(self, credential: dict[str, Any]) -> None:
-        """Add a passkey that another authenticator has."""
-        self._send("addCredential", credential=credential)
 
     def _send(self, command: str, **arguments: Any) -> Any:
         return self._session.send(f"WebAuthn.{command}", {"authenticatorId": self.id, **arguments})  # type: ignore[arg-type]
