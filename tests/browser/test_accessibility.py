@@ -35,6 +35,11 @@ from workitems.retention.upsert_rule import upsert_retention_rule
 
 pytestmark = pytest.mark.browser
 
+ACTIVE_IS_VISIBLE = """() => {
+  const list = document.getElementById("nav-sidebar-apps"), active = list.querySelector("a.active");
+  const frame = list.getBoundingClientRect(), entry = active.getBoundingClientRect();
+  return entry.top >= frame.top && entry.bottom <= frame.bottom;
+}"""
 RULES = {"resultTypes": ["violations"], "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "best-practice"]}
 PROVIDER: dict[str, Any] = {
     "protocol": "oidc",
@@ -207,6 +212,7 @@ def test_nothing_serious_is_wrong_with_who_signs_in(
         "issuer_form": "/console/tenancy/trustedissuer/new/",
     }
     assert look_over(watched, shown, look) == {}
+    assert watched.page.evaluate(ACTIVE_IS_VISIBLE)
 
 
 def look_over(watched: Watched, addresses: dict[str, str], look: str) -> dict[str, list[str]]:
