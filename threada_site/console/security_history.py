@@ -25,6 +25,7 @@ _TITLES: Final = {
     "session.ended": "Session ended",
     "session.tenant_chosen": "Tenant chosen",
     "credential.used_from": "Credential used from a new network",
+    "credential.confirmed": "Credential confirmed",
     "credential.issued": "Credential issued",
     "credential.shortened": "Credential shortened",
     "credential.revoked": "Credential revoked",

@@ -48,7 +48,10 @@ class PeopleGroupAdmin(TenantAdmin):
         Column("Group", lambda group: group.slug),
         Column("Name", lambda group: group.name or html.NOTHING, is_wide=True),
     )
-    about = "Named sets of members for approval rules. Groups give no permissions; roles do."
+    about = (
+        "Named sets of members for approval rules. Groups give no permissions; roles do. Groups that a provisioning "
+        "client maintains are changed there."
+    )
     nothing_yet = "There are no groups. Create one here or apply a document of kind Group."
     page_template = "identity/group.html"
 
@@ -60,7 +63,7 @@ class PeopleGroupAdmin(TenantAdmin):
         return {
             "members": members[:_SHOWN],
             "are_more": len(members) > _SHOWN,
-            "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) else [],
+            "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) and not row.source else [],
         }
 
     @form_page("New group", form=GroupForm, scope=Scope.WORKFLOW_MANAGE, submit="Create group")
