@@ -120,6 +120,7 @@ class Answer:
     authenticated: str | int = ""
     context: str = "urn:oasis:names:tc:SAML:2.0:ac:classes:PasswordProtectedTransport"
     session_until: int | None = None
+    confirmed_from: int | None = None
     status: str = "urn:oasis:names:tc:SAML:2.0:status:Success"
     assertion_id: str = ""
     subject_xml: str | None = None
@@ -177,6 +178,7 @@ class Answer:
             f"<saml:Issuer>{escape(self.issuer)}</saml:Issuer><saml:Subject>{subject}"
             '<saml:SubjectConfirmation Method="urn:oasis:names:tc:SAML:2.0:cm:bearer"><saml:SubjectConfirmationData'
             + attributes(
+                NotBefore=self.confirmed_from,
                 NotOnOrAfter=or_else(self.confirmed_until, at(300)),
                 Recipient=or_else(self.recipient, consumer),
                 InResponseTo=or_else(self.confirmed_to, request.id),

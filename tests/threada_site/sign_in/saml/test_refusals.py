@@ -43,6 +43,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"issued": 300}, "saml_assertion_not_yet_valid"),
     ({"not_before": 300}, "saml_assertion_not_yet_valid"),
     ({"authenticated": 300}, "saml_assertion_not_yet_valid"),
+    ({"confirmed_from": 300}, "saml_assertion_not_yet_valid"),
     ({"issued": -900}, "saml_assertion_expired"),
     ({"not_on_or_after": -300}, "saml_assertion_expired"),
     ({"confirmed_until": -300}, "saml_assertion_expired"),
