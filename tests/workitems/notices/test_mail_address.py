@@ -8,12 +8,14 @@ import pytest
 from django.test import Client
 
 from telemetry.models import Receipt
-from tests.factories import PASSWORD, acting_system, make_principal
+from tests.factories import PASSWORD, acting, acting_system, make_principal
 from tests.jobs import run_jobs
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
+from tests.threada_site.identity.test_accounts import session
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.account.mail_address import ask_for_address
 from threada_site.identity.passwords import set_password
-from threada_site.kernel import clock
+from threada_site.kernel import clock, errors
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.models import Tenant, User
 
@@ -129,3 +131,25 @@ def test_without_a_mail_server_the_page_says_so(alice: User) -> None:
     browser = signed_in(alice)
     assert "cannot send mail" in browser.get(PAGE).content.decode()
     assert ask(browser) == 422
+
+
+def test_the_service_needs_a_step_up_and_a_session(alice: User, tenant: Tenant, mail_server: MailServer) -> None:
+    ctx = session(tenant, alice)
+    with unit_of_work(tenant.id):
+        with pytest.raises(errors.StepUpRequired):
+            ask_for_address(NEW, ctx=ctx)
+        with pytest.raises(errors.PermissionDenied):
+            ask_for_address(NEW, ctx=acting(tenant, alice))
+    assert not mail_server.taken
+
+
+def test_a_link_mailed_by_another_tenant_to_an_earlier_address_resets_nothing(
+    alice: User, tenant: Tenant, mail_server: MailServer
+) -> None:
+    Client().post("/console/password-reset/", {"account": "alice"})
+    run_jobs()
+    reset = link_in(mail_server, OLD)
+    User.objects.filter(id=alice.id).update(email=NEW)
+    new = "another battery staple horse"
+    assert Client().post(reset, {"new_password": new, "again": new}).status_code != 200
+    assert User.objects.get(id=alice.id).check_password(PASSWORD)
