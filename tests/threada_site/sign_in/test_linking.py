@@ -201,7 +201,7 @@ def test_a_fresh_login_at_the_provider_is_a_step_up(acme: Tenant, provider: Oidc
         ({"acr": None}, "identity_token_invalid"),
         ({"sub": "person-2"}, "step_up_failed"),
     ],
-    ids=str,
+    ids=["no time", "long ago", "an hour ago", "in an hour", "another acr", "no acr", "somebody else"],
 )
 def test_a_wrong_answer_is_no_step_up(
     acme: Tenant, provider: OidcProvider, claims: dict[str, Any], reason: str
