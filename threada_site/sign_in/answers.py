@@ -19,7 +19,6 @@ from threada_site.identity.sign_in.attempts import forget_old_attempts, use_once
 from threada_site.kernel import errors
 from threada_site.kernel.extras import require_extra
 from threada_site.kernel.factors import Factor
-from threada_site.sign_in.oidc import claims_of_answer
 from threada_site.sign_in.pending import PendingSignIn
 from threada_site.sign_in.slots import provider_slot
 from threada_site.sign_in.starting import system_of
@@ -71,6 +70,8 @@ def _claims(
     if (request.method == "POST") != (spec.protocol == SAML):
         raise errors.SignInStateInvalid
     if spec.protocol != SAML:
+        from threada_site.sign_in.oidc import claims_of_answer  # joserfc is loaded on first use
+
         return claims_of_answer(request.GET.dict(), pending, version, spec, tenant=tenant)
     require_extra("saml", use="`protocol: saml`")
     from threada_site.sign_in.saml import answer

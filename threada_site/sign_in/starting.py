@@ -17,7 +17,6 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.extras import require_extra
-from threada_site.sign_in.oidc import authorization_address
 from threada_site.sign_in.pending import PendingSignIn, Purpose
 from threada_site.tenancy.models import IdentityProviderVersion, Tenant
 
@@ -66,6 +65,8 @@ def begin(
 def _provider_address(spec: ProviderSpec, pending: PendingSignIn, tenant: Tenant) -> str:
     """Return the address of the provider to which the browser is sent."""
     if spec.protocol != SAML:
+        from threada_site.sign_in.oidc import authorization_address  # joserfc is loaded on first use
+
         return authorization_address(spec, pending, tenant_id=tenant.id)
     require_extra("saml", use="`protocol: saml`")
     from threada_site.sign_in.saml.answer import sign_in_address

@@ -85,9 +85,12 @@ def test_metadata_of_the_protected_resource(db: None, settings: Settings) -> Non
 
 
 @pytest.mark.slow
-def test_code_of_trusted_issuers_is_not_loaded_without_one() -> None:
-    package = "threada_site.identity.trusted_issuers"
-    said = f"import threada_site.wsgi, sys; print([m for m in ('authenticate', 'exchange', 'verification') if f'{package}.{{m}}' in sys.modules])"
+def test_code_of_providers_and_issuers_is_not_loaded_without_one() -> None:
+    said = (
+        "import threada_site.wsgi, threada_site.urls, sys; from django.contrib import admin; admin.site.urls; "
+        "print([each for each in ('joserfc', 'signxml', 'lxml', 'scim2_server', 'dns', "
+        "'threada_site.identity.trusted_issuers.authenticate') if each in sys.modules])"
+    )
     found = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"
 
