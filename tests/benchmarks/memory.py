@@ -14,7 +14,6 @@ from tests.benchmarks.instance import running_instance
 from tests.benchmarks.load import Connection, request_bytes
 from tests.benchmarks.world import BODY
 from threada_site import postgres
-from threada_site.database.bootstrap import EMBEDDED_DATABASE
 
 AIM_MB = 400
 SECONDS_AT_REST = 15
@@ -54,6 +53,8 @@ def measure(data_dir: Path, *, port: int) -> Iterator[Figure]:
 
 def _transactions(data_dir: Path) -> int:
     """Return the number of committed transactions; PostgreSQL counts some a second late."""
+    from threada_site.database.bootstrap import EMBEDDED_DATABASE  # reads settings, which a world sets first
+
     server = postgres.ensure_running(data_dir)
     with psycopg.connect(**server.conninfo(user=server.superuser, dbname=EMBEDDED_DATABASE)) as superuser:
         counted = superuser.execute("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
