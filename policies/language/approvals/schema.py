@@ -131,13 +131,15 @@ _RULE: Final[Schema] = {
     "step_up": {
         "type": "boolean",
         "default": False,
-        "description": "Voters must have entered their password recently. The same as `authentication: step_up`.",
+        "description": "Voters must have proved who they are in the last five minutes, as with "
+        "`authentication: step_up`.",
     },
     "authentication": {
         "enum": ["any", "session", "step_up", "phishing_resistant"],
         "default": "any",
-        "description": "Required authentication of voters: `session` refuses tokens, `step_up` needs a recent password "
-        "entry, `phishing_resistant` a session with a passkey.",
+        "description": "Required authentication of voters: `session` refuses tokens, `step_up` needs a proof in the "
+        "last five minutes (second factor, fresh login at the provider, or the password of people without a factor), "
+        "`phishing_resistant` a session with a passkey.",
     },
     "approval_valid_for": _duration(
         "Time after which an approval no longer counts before a call. Without it 30 days.", "P7D"
