@@ -72,7 +72,8 @@ def invitation_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> 
     if found is None:
         return gone_page(request, frame)
     tenant, link, inviter = found
-    has_account = needs_sign_in(link.user)
+    with unit_of_work(tenant.tenant_id):
+        has_account = needs_sign_in(link.user)
     is_signed_in = (
         request.user.is_authenticated
         and request.user.pk == link.user_id

@@ -110,7 +110,8 @@ def accept_invitation(token: str, *, password: str = "", ctx: ActingContext) -> 
 def needs_sign_in(person: User) -> bool:
     """Return True if only the person, signed in, can accept an invitation.
 
-    Otherwise a steward of one tenant could set the password of a member of another one who has none.
+    Otherwise a steward of one tenant could set the password of somebody who has none and is a member of another tenant,
+    or becomes one again when a provisioning client says so.
     """
     return person.has_usable_password() or is_member_somewhere(person)
 

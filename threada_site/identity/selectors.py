@@ -65,7 +65,10 @@ def belongs_elsewhere(user: User, *, tenant_id: uuid.UUID) -> bool:
 
 
 def is_member_somewhere(user: User) -> bool:
-    """Return True if `user` is a member of a tenant, active or not. Needs no unit of work."""
+    """Return True if `user` is a member of a tenant, active or not, or can return to another one without an invitation.
+
+    A provisioning client makes the people whom it added members again. Needs no unit of work.
+    """
     with connection.cursor() as cursor:
         cursor.execute("SELECT threada_is_member_somewhere(%s)", [user.id])
         (found,) = cursor.fetchone()

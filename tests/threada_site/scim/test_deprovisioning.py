@@ -5,17 +5,21 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 
 from telemetry.models import Receipt
 from tests.client import Api
-from tests.factories import acting_system, make_token
+from tests.factories import PASSWORD, acting_system, make_principal, make_tenant, make_token
+from tests.threada_site.identity.test_accounts import by_link, invited
 from tests.threada_site.identity.test_services import kinds
 from tests.threada_site.scim.provisioning import USER, Provisioning
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.outcome import DepartureReason
+from threada_site.identity.invitations import accept_invitation
 from threada_site.identity.roles import grant_role
-from threada_site.kernel import ids
+from threada_site.kernel import errors, ids
 from threada_site.tenancy.models import Membership, ProvisionedPerson, Tenant, User
 
 
@@ -114,3 +118,32 @@ def test_every_act_leaves_a_receipt(acme: Tenant, scim: Provisioning) -> None:
         changed = Receipt.objects.filter(kind="provisioning.person_changed").order_by("id").first()
         assert b'"attributes":["title"]' in bytes(changed.body)
         assert b"Boss" not in bytes(changed.body)
+
+
+@pytest.mark.parametrize("end", [end_by_patch, end_by_delete])
+def test_an_invitation_elsewhere_sets_no_password_of_somebody_who_may_return(
+    acme: Tenant, scim: Provisioning, end: object
+) -> None:
+    ann = account(scim.add("ann", externalId="x1")["id"])
+    end(scim, ann.public_id)  # type: ignore[operator]
+    globex = make_tenant("globex")
+    mallory = make_principal(globex, "mallory", roles=["tenant_admin"])
+    _, token = invited(globex, ann.username, mallory)
+    page = Client().get(reverse("admin:invitation", args=[token])).content.decode()
+    assert "new_password" not in page
+    assert "Sign in" in page
+    with unit_of_work(globex.id), pytest.raises(errors.PermissionDenied):
+        accept_invitation(token, password=PASSWORD, ctx=by_link(globex, ann))
+    assert not account(ann.public_id).has_usable_password()
+
+
+def test_the_own_tenant_invites_somebody_whom_the_client_ended(acme: Tenant, scim: Provisioning) -> None:
+    ann = account(scim.add("ann", externalId="x1")["id"])
+    end_by_patch(scim, ann.public_id)
+    steward = make_principal(acme, "steward", roles=["tenant_admin"])
+    _, token = invited(acme, ann.username, steward)
+    passwords = {"new_password": PASSWORD, "again": PASSWORD}
+    assert (
+        "You are now a member" in Client().post(reverse("admin:invitation", args=[token]), passwords).content.decode()
+    )
+    assert account(ann.public_id).has_usable_password()

@@ -204,10 +204,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT EXISTS (SELECT 1 FROM tenancy_membership m WHERE m.user_id = p_user AND m.tenant_id <> p_tenant)
 $$;
 
--- Return true if a principal is a member of a tenant, active or not, and not only invited to it.
+-- Return true if a principal is a member of a tenant, active or not, and not only invited to it, or was added by a
+-- provisioning client of another tenant, which makes the principal a member again without an invitation.
 CREATE OR REPLACE FUNCTION threada_is_member_somewhere(p_user uuid) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
     SELECT EXISTS (SELECT 1 FROM tenancy_membership m WHERE m.user_id = p_user AND m.accepted_at IS NOT NULL)
+        OR EXISTS (SELECT 1 FROM tenancy_provisionedperson p
+                    WHERE p.user_id = p_user
+                      AND p.tenant_id IS DISTINCT FROM NULLIF(current_setting('app.tenant', true), '')::uuid)
 $$;
 
 -- Tenant of a one-time link to an account, by the SHA-256 of its token. No row: no such link.
