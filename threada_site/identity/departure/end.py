@@ -109,8 +109,10 @@ def _revoke_credentials(principal: User, *, ctx: ActingContext) -> tuple[str, ..
 
 
 def _issued_for_others(principal: User, *, ctx: ActingContext) -> tuple[str, ...]:
-    """Return the live credentials of services and agents whose tokens the person has seen."""
-    issued = Credential.objects.filter(tenant_id=ctx.tenant_id, issued_by=principal.id, revoked_at=None)
+    """Return the live credentials of services and agents whose tokens the person has seen, so no exchanged ones."""
+    issued = Credential.objects.filter(
+        tenant_id=ctx.tenant_id, issued_by=principal.id, revoked_at=None, trusted_issuer_version_id=None
+    )
     live = issued.filter(Q(expires_at=None) | Q(expires_at__gt=clock.now())).exclude(user=principal)
     return tuple(credential.public_id for credential in live.order_by("id"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -132,6 +133,14 @@ def test_tokens_that_the_person_issued_for_others_stay_and_are_named(alice: User
         issued = Credential.objects.get(user=bot).public_id
     assert depart(alice, tenant).issued == (issued,)
     assert Api(token).get("/work-items").status_code == 200
+
+
+def test_exchanged_tokens_are_not_among_those_that_the_person_may_know(alice: User, tenant: Tenant) -> None:
+    bot = make_principal(tenant, "bot", kind="service")
+    make_token(tenant, bot)
+    with unit_of_work(tenant.id):
+        Credential.objects.filter(user=bot).update(issued_by=alice.id, trusted_issuer_version_id=uuid4())
+    assert depart(alice, tenant).issued == ()
 
 
 def test_sessions_in_another_tenant_and_the_password_stay(alice: User, tenant: Tenant) -> None:
