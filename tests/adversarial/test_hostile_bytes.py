@@ -143,6 +143,13 @@ def test_other_media_type_is_refused(server: Server) -> None:
         check_refusal(answer, 415, "unsupported_media_type")
 
 
+def test_form_of_a_token_exchange_is_read_without_a_credential(server: Server) -> None:
+    form = b"grant_type=password"
+    head = "POST /token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+    answer = server.exchange(f"{head}Connection: close\r\nContent-Length: {len(form)}\r\n\r\n".encode() + form)
+    assert (answer.status, answer.json()["error"]) == (400, "unsupported_grant_type")
+
+
 def test_wrong_content_length_is_refused(server: Server) -> None:
     head = f"POST /work-items HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {server.token}\r\n"
     head += "Content-Type: application/json\r\nConnection: close\r\n"

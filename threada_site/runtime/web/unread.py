@@ -11,6 +11,7 @@ from workitems.executions.callbacks import is_callback_id
 
 _CALLBACKS: Final = "/callbacks/"
 _CONSOLE: Final = "/console/"
+_EXCHANGE: Final = "/token"
 _WITHOUT_CREDENTIAL: Final = (
     "/.well-known/",
     "/healthz",
@@ -30,11 +31,13 @@ def answers_unread(environ: dict[str, Any]) -> bool:
     path = environ["PATH_INFO"]
     if path.startswith(_CALLBACKS):
         return not is_callback_id(path.removeprefix(_CALLBACKS))
-    if path.startswith(_CONSOLE):
+    if path.startswith(_CONSOLE) or path == _EXCHANGE:
         return False
     return not names_token(environ)
 
 
 def refuse(environ: dict[str, Any]) -> RateLimited | None:
     """Return the refusal of a call of the API beyond its rate limits, if it is known without a statement."""
-    return None if environ["PATH_INFO"].startswith(_WITHOUT_CREDENTIAL) else refusal_unread(environ)
+    path = environ["PATH_INFO"]
+    needs_none = path.startswith(_WITHOUT_CREDENTIAL) or path == _EXCHANGE
+    return None if needs_none else refusal_unread(environ)

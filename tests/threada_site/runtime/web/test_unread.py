@@ -32,5 +32,10 @@ def test_call_without_a_well_formed_token_is_not_read() -> None:
     assert not answers_unread({"PATH_INFO": "/work-items", "HTTP_AUTHORIZATION": f"bearer {tokens.new_token()}"})
 
 
+def test_form_of_a_token_exchange_is_read() -> None:
+    assert not answers_unread({"PATH_INFO": "/token"})
+    assert answers_unread({"PATH_INFO": "/tokens"})
+
+
 def test_forms_of_the_console_are_read() -> None:
     assert not answers_unread({"PATH_INFO": "/console/login/"})
