@@ -25,6 +25,7 @@ from threada_site.console.factors.second_step import confirm_page, second_step_p
 from threada_site.console.leaving import leaving_page
 from threada_site.console.mail_address import confirm_address_page, mail_address_page
 from threada_site.console.notifications import notifications_page
+from threada_site.console.passkeys.registration import has_passkeys_here
 from threada_site.console.passkeys.urls import passkey_urls
 from threada_site.console.password import password_page
 from threada_site.console.public_id_urls import url_for_public_id
@@ -108,6 +109,7 @@ class ConsoleSite(UnfoldAdminSite):
         """Show and handle the sign-in form."""
         onward = onward_of(request)
         links = {
+            "has_passkeys_here": has_passkeys_here(request),
             "provider_links": provider_links(request.GET.get("tenant", "")),
             "onward": "" if onward == CONSOLE else onward,
             **(extra_context or {}),
