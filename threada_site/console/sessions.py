@@ -13,6 +13,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.account.provider_limits import may_change_account
 from threada_site.identity.console_sessions.ending import end_own_sessions
 from threada_site.identity.console_sessions.limits import sessions_of
 from threada_site.kernel import ids
@@ -32,10 +33,19 @@ _WORDS: Final[dict[str, str]] = {
 
 @require_http_methods(["GET", "HEAD", "POST"])
 def sessions_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    """Show the sessions, and end one of them or all others."""
+    """Show the sessions, and end one of them or all others.
+
+    Where an identity provider of one tenant opened this session, those of other tenants are not shown.
+    """
     ctx = request.acting_context  # type: ignore[attr-defined]
     store: Any = request.session
     sessions = sessions_of(ctx.principal_id)
+    with unit_of_work(ctx.tenant_id, actor=ctx):
+        providers = _providers(sessions, ctx.tenant_id)
+    if not may_change_account(ctx):
+        sessions = [
+            one for one in sessions if one.identity_link_id in providers or one.acting_tenant_id == ctx.tenant_id
+        ]
     if request.method == "POST":
         asked = request.POST.get("end", "")
         others = [session.id for session in sessions if session.id != store.row_id]
@@ -47,8 +57,6 @@ def sessions_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
         else:
             messages.warning(request, "There was no other session to end.")
         return HttpResponseRedirect(reverse("admin:sessions"))
-    with unit_of_work(ctx.tenant_id, actor=ctx):
-        providers = _providers(sessions, ctx.tenant_id)
     lines = [
         (session, device_of(session.user_agent), session.id == store.row_id, _how(session, providers))
         for session in sessions

@@ -19,6 +19,7 @@ from threada_site.admin.reauthentication import record_step_up
 from threada_site.console.factors.pending_totp import PendingTotp
 from threada_site.console.passkeys.registration import has_passkeys_here, register_sent_passkey
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.account.provider_limits import may_change_account
 from threada_site.identity.console_sessions.ending import end_own_sessions
 from threada_site.identity.console_sessions.limits import sessions_of
 from threada_site.identity.factors.enrolled import factors_of
@@ -183,7 +184,8 @@ def _is_needed(request: HttpRequest) -> bool:
 
 def _page(request: HttpRequest, frame: dict[str, Any], problems: list[str], status: int) -> HttpResponse:
     ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
-    is_fresh = has_fresh_proof(ctx)
+    may_change = may_change_account(ctx)
+    is_fresh = may_change and has_fresh_proof(ctx)
     pending = PendingTotp.of_session(request.session) if is_fresh else None
     needed = _is_needed(request)
     context = {
@@ -193,6 +195,7 @@ def _page(request: HttpRequest, frame: dict[str, Any], problems: list[str], stat
         "list_url": reverse("admin:index"),
         "factors": [(factor, KINDS[factor.kind]) for factor in factors_of(ctx.principal_id)],
         "codes_left": recovery_codes_left(ctx.principal_id),
+        "may_change": may_change,
         "is_fresh": is_fresh,
         "confirm_url": f"{reverse('admin:second_factor_confirm')}?{urlencode({'next': request.path})}",
         "pending": pending.shown(ctx.principal_name, request.get_host()) if pending else None,

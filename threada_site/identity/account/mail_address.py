@@ -11,6 +11,7 @@ from typing import Final
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.account.provider_limits import require_account_change
 from threada_site.identity.account_links import create_link, link_of_token, mail_is_set_up, withdraw_links
 from threada_site.identity.personal_notices import notify_person
 from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue
@@ -30,9 +31,9 @@ _IN_SESSION: Final = frozenset({AuthenticationMethod.SESSION, AuthenticationMeth
 def ask_for_address(address: str, *, ctx: ActingContext) -> AccountLink:
     """Send a link to a new mail address of the acting person, and tell the previous one.
 
-    Receipt `principal.address_asked`. Raise `PermissionDenied` for a token, `StepUpRequired` without a step-up within
-    five minutes, `Conflict` without a mail server or after five links in a day, `InvalidRequest` for an invalid address
-    or the present one.
+    Receipt `principal.address_asked`. Raise `PermissionDenied` for a token and by `require_account_change`,
+    `StepUpRequired` without a step-up within five minutes, `Conflict` without a mail server or after five links in a
+    day, `InvalidRequest` for an invalid address or the present one.
     """
     require_unit_of_work(ctx.tenant_id)
     person = _person_in_session(ctx)
@@ -94,6 +95,7 @@ def record_address_change(person: User, *, ctx: ActingContext) -> None:
 def _person_in_session(ctx: ActingContext) -> User:
     if not ctx.is_person or ctx.authentication.method not in _IN_SESSION:
         raise errors.PermissionDenied("People change their mail address in their own console session.")
+    require_account_change(ctx)
     return User.objects.get(id=ctx.principal_id)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.account.provider_limits import require_account_change
 from threada_site.identity.factors.enrolled import enrolled_kinds, require_other_factor
 from threada_site.identity.factors.events import FactorEvent, record_event
 from threada_site.identity.factors.recovery_codes import make_recovery_codes, recovery_codes_left
@@ -35,9 +36,13 @@ def has_fresh_proof(ctx: ActingContext) -> bool:
 
 
 def require_fresh_proof(ctx: ActingContext) -> None:
-    """Raise `PermissionDenied` without a session of the person's own, `StepUpRequired` without a fresh proof."""
+    """Raise `PermissionDenied` without a session of the person's own, `StepUpRequired` without a fresh proof.
+
+    Raise `PermissionDenied` by `require_account_change` too.
+    """
     if not ctx.is_person or not ctx.authentication.is_session:
         raise errors.PermissionDenied("Second factors are changed by their owners, in their own session.")
+    require_account_change(ctx)
     if not has_fresh_proof(ctx):
         raise errors.StepUpRequired("Prove again who you are to change your second factors.")
 
