@@ -12,6 +12,7 @@ from tests.receivers.oidc_provider import OidcProvider
 from tests.threada_site.scim.provisioning import Provisioning
 from tests.threada_site.sign_in.conftest import provider
 from tests.threada_site.sign_in.people import put_provider, sign_in_at
+from tests.threada_site.sign_in.test_linking import link, signed_in
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.change_sets.publish import publish
 from threada_site.identity.forgetting import forget_account
@@ -77,6 +78,28 @@ def test_account_whose_claim_names_somebody_else_is_refused(
     assert sign_in_at(provider, oid="00u1")[1].status_code == 302
     answer = sign_in_at(provider, oid="00u2")[1]
     assert "identity_ambiguous" in answer.content.decode()
+
+
+def test_an_external_id_is_not_cut(acme: Tenant, provider: OidcProvider, scim: Provisioning) -> None:
+    put(acme, provider)
+    scim.add("ann", externalId="a" * 200)
+    assert "identity_not_provisioned" in sign_in_at(provider, oid="a" * 200 + "b")[1].content.decode()
+    assert sign_in_at(provider, oid="a" * 200)[1].status_code == 302
+
+
+def test_people_link_only_the_account_that_names_them(acme: Tenant, provider: OidcProvider, scim: Provisioning) -> None:
+    """At a provider of provisioned people, the claim of groups gives no roles, whoever links an account there."""
+    put(acme, provider, roles={"Finance": ["approver"]})
+    scim.add("ann", externalId="00u1")
+    alice, browser = signed_in(acme, "alice")
+    answer = link(browser, provider, oid="00u9", groups=["Finance"])
+    assert "identity_not_provisioned" in answer.content.decode()
+    answer = link(browser, provider, oid="00u1", groups=["Finance"])
+    assert "identity_ambiguous" in answer.content.decode()
+    with unit_of_work(acme.id):
+        assert roles_of_member(alice, tenant_id=acme.id) == ["requester"]
+        assert not IdentityLink.objects.exists()
+    assert sign_in_at(provider, oid="00u1")[1].status_code == 302
 
 
 def test_provisioned_groups_become_roles(acme: Tenant, provider: OidcProvider, scim: Provisioning) -> None:

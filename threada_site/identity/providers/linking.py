@@ -10,7 +10,9 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.factors.enrolled import enrolled_kinds
 from threada_site.identity.personal_notices import notify_person
-from threada_site.identity.providers.links import Identity
+from threada_site.identity.providers.documents import read_spec
+from threada_site.identity.providers.links import Identity, person_provisioned_as
+from threada_site.identity.providers.provisioned import provisioned_groups
 from threada_site.identity.providers.role_grants import sync_roles, withdraw_roles_of
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, EntryPoint
@@ -32,13 +34,15 @@ def link_identity(
 
     The person depends on the steward who alone made the provider's version, as an account that the provider creates.
     `system` gives the roles. Receipt `identity.linked`, and a notice to the person. Raise `PermissionDenied` outside of
-    a session, `SignInStateInvalid` for a version that is no longer current, `IdentityLinkSuspended`, and `Conflict` if
-    the account belongs to somebody else, or the person has another account at the provider.
+    a session, `SignInStateInvalid` for a version that is no longer current, `IdentityLinkSuspended`, `Conflict` if the
+    account belongs to somebody else, or the person has another account at the provider, and of a provider of
+    provisioned people `IdentityNotProvisioned` or `IdentityAmbiguous` unless the account names the person.
     """
     person = _acting_person(ctx)
     provider = IdentityProvider.objects.select_for_update().get(tenant_id=ctx.tenant_id, id=version.provider_id)
     if provider.current_version_id != version.id:
         raise errors.SignInStateInvalid
+    groups = _groups_of(person, identity, version)
     links = IdentityLink.objects.select_for_update().filter(tenant_id=ctx.tenant_id, provider=provider)
     found = list(links.filter(subject=identity.subject))
     if any(link.user_id != person.id for link in found):
@@ -61,7 +65,7 @@ def link_identity(
     if version.sole_author is not None:
         record_dependence(person, DependenceReason.LINKED, on=version.sole_author, ctx=ctx)
     notify_person(person.id, "sign_in_linked", provider.name, ctx=ctx)
-    sync_roles(person, version, identity.groups, ctx=system)
+    sync_roles(person, version, groups, ctx=system)
     return link
 
 
@@ -88,6 +92,16 @@ def unlink_identity(link_id: uuid.UUID, *, ctx: ActingContext, system: ActingCon
     withdraw_roles_of(link.provider.slug, person, ctx=system)
     notify_person(person.id, "sign_in_unlinked", link.provider.name, ctx=ctx)
     return link
+
+
+def _groups_of(person: User, identity: Identity, version: IdentityProviderVersion) -> frozenset[str]:
+    """Return the groups that give roles: the provisioned ones, at a provider that signs in provisioned people only."""
+    provisioned = person_provisioned_as(identity, read_spec(version.spec), tenant_id=version.tenant_id)
+    if provisioned is None:
+        return identity.groups
+    if provisioned.user_id != person.id:
+        raise errors.IdentityAmbiguous
+    return provisioned_groups([person], tenant_id=version.tenant_id)[person.id]
 
 
 def _acting_person(ctx: ActingContext) -> User:

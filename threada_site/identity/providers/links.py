@@ -19,9 +19,10 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.grant_records import record_grants
-from threada_site.identity.providers.documents import ProviderSpec
+from threada_site.identity.providers.documents import NAME_ID, ProviderSpec
 from threada_site.identity.providers.provisioned import provisioned_groups, provisioned_person
 from threada_site.identity.providers.role_grants import sync_roles
+from threada_site.identity.providers.saml_metadata import NAME_ID_FORMAT, PERSISTENT
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.authority_models import DependenceReason, GrantKind
@@ -54,7 +55,9 @@ class Identity:
 def identity_of(claims: Mapping[str, Any], spec: ProviderSpec) -> Identity:
     """Return the account in verified claims.
 
-    Raise `IdentitySubjectUnmapped` without a lasting id, and `IdentityClaimMissing` without a required claim.
+    Of a NameID that is not persistent, the format is part of the subject: a person may ask a SAML provider for another
+    format, and choose a value there that names somebody else in the usual one. Raise `IdentitySubjectUnmapped` without
+    a lasting id, and `IdentityClaimMissing` without a required claim.
     """
     for claim, accepted in spec.required_claims.items():
         value = claims.get(claim)
@@ -62,7 +65,12 @@ def identity_of(claims: Mapping[str, Any], spec: ProviderSpec) -> Identity:
             raise errors.IdentityClaimMissing(
                 f"Your account at the identity provider does not have the claim {claim} that this tenant requires."
             )
-    subject = claims.get(spec.claims["subject"])
+    subject, name_format = claims.get(spec.claims["subject"]), claims.get(NAME_ID_FORMAT, PERSISTENT)
+    if name_format != PERSISTENT:
+        if spec.claims.get("scim_external_id") == NAME_ID:
+            raise errors.IdentitySubjectUnmapped("Only a persistent NameID names a provisioned person.")
+        if spec.claims["subject"] == NAME_ID and subject:
+            subject = f"{name_format} {subject}"
     if not isinstance(subject, str) or not subject.strip() or len(subject) > _MOST_SUBJECT or not subject.isprintable():
         raise errors.IdentitySubjectUnmapped
     groups = claims.get(spec.claims["groups"])
@@ -73,7 +81,7 @@ def identity_of(claims: Mapping[str, Any], spec: ProviderSpec) -> Identity:
         email=_email(claims.get(spec.claims["email"])),
         name=_text(claims.get(spec.claims["name"])),
         groups=frozenset(group for group in named[:_MOST_GROUPS] if isinstance(group, str)),
-        external_id=_text(claims.get(spec.claims.get("scim_external_id", ""))),
+        external_id=_external_id(claims.get(spec.claims.get("scim_external_id", ""))),
     )
 
 
@@ -97,7 +105,7 @@ def sign_in_identity(
     if links.exclude(suspended_at=None).exists():
         raise errors.IdentityLinkSuspended
     link = links.filter(issuer=identity.issuer).select_related("user").first()
-    provisioned = _provisioned(identity, spec, ctx=ctx)
+    provisioned = person_provisioned_as(identity, spec, tenant_id=ctx.tenant_id)
     if link is None:
         link = (
             _link(provisioned.user, identity, provider, version, ctx=ctx)
@@ -130,11 +138,14 @@ def is_link_current(link_id: uuid.UUID, version: IdentityProviderVersion) -> boo
     return provider.current_version_id == version.id and links.exists()
 
 
-def _provisioned(identity: Identity, spec: ProviderSpec, *, ctx: ActingContext) -> ProvisionedPerson | None:
-    """Return the person whom a provisioning client added, if the provider signs in such people only."""
+def person_provisioned_as(identity: Identity, spec: ProviderSpec, *, tenant_id: uuid.UUID) -> ProvisionedPerson | None:
+    """Return the person whom a provisioning client added, or None if the provider does not sign in such people only.
+
+    Raise `IdentityNotProvisioned` if the account names none.
+    """
     if "scim_external_id" not in spec.claims:
         return None
-    found = provisioned_person(identity.external_id, tenant_id=ctx.tenant_id)
+    found = provisioned_person(identity.external_id, tenant_id=tenant_id)
     if found is None:
         raise errors.IdentityNotProvisioned
     return found
@@ -207,6 +218,11 @@ def _email(value: Any) -> str:
     except ValidationError:
         return ""
     return value
+
+
+def _external_id(value: Any) -> str:
+    """Return an external id, or "". It is never cut: the beginning may be that of somebody else."""
+    return value.strip() if isinstance(value, str) and value.isprintable() and len(value) <= _MOST_SUBJECT else ""
 
 
 def _text(value: Any) -> str:

@@ -20,6 +20,9 @@ from threada_site.kernel.bounded_xml import XmlRefused, read_xml
 METADATA: Final = "urn:oasis:names:tc:SAML:2.0:metadata"
 PROTOCOL: Final = "urn:oasis:names:tc:SAML:2.0:protocol"
 REDIRECT_BINDING: Final = "urn:oasis:names:tc:SAML:2.0:bindings:HTTP-Redirect"
+PERSISTENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:persistent"
+NAME_ID_FORMAT: Final = "NameID.Format"
+"""Claim with the format of a NameID."""
 LEAST_RSA_BITS: Final = 2048
 _SIGNATURES: Final = "http://www.w3.org/2000/09/xmldsig#"
 _CURVES: Final = ("secp256r1", "secp384r1", "secp521r1")
@@ -91,11 +94,11 @@ def parse_instant(text: str) -> datetime:
     """Return an xs:dateTime in UTC. Raise `ValueError` without a time zone."""
     try:
         found = datetime.fromisoformat(text.strip())
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise ValueError(f"{text[:40]!r} is no time with a time zone")
-    return found.astimezone(UTC)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"{text[:40]!r} is no time with a time zone")
 
 
 def _sign_in_address(role: Element) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from xml.etree.ElementTree import Element
 
 from threada_site.identity.providers.documents import NAME_ID
-from threada_site.identity.providers.saml_metadata import parse_instant
+from threada_site.identity.providers.saml_metadata import NAME_ID_FORMAT, parse_instant
 from threada_site.kernel import errors
 from threada_site.sign_in.saml.service_provider import ASSERTION
 from threada_site.sign_in.saml.signatures import Node
@@ -17,11 +17,12 @@ LEEWAY: Final = timedelta(seconds=60)
 STEP_UP_LEEWAY: Final = timedelta(seconds=30)
 OLDEST: Final = timedelta(minutes=10)
 """Age of an assertion. Its id is kept for 24 hours, so that it serves once."""
-_NOT_ATTRIBUTES: Final = frozenset({NAME_ID, "auth_time", "acr", "amr"})
+_NOT_ATTRIBUTES: Final = frozenset({NAME_ID, NAME_ID_FORMAT, "auth_time", "acr", "amr"})
 """Claims that come from elsewhere in an assertion, or not at all."""
 _SAML: Final = f"{{{ASSERTION}}}"
 _BEARER: Final = "urn:oasis:names:tc:SAML:2.0:cm:bearer"
 _TRANSIENT: Final = "urn:oasis:names:tc:SAML:2.0:nameid-format:transient"
+_UNSPECIFIED: Final = "urn:oasis:names:tc:SAML:1.1:nameid-format:unspecified"
 _KNOWN_CONDITIONS: Final = frozenset(
     f"{_SAML}{name}" for name in ("AudienceRestriction", "OneTimeUse", "ProxyRestriction")
 )
@@ -59,7 +60,7 @@ def check_response(response: Node, expected: Expected) -> None:
 
 
 def claims_of(assertion: Element, expected: Expected) -> dict[str, Any]:
-    """Return attributes by name, and the NameID as `NameID`. An attribute with several values is a list.
+    """Return attributes by name, and the NameID as `NameID` and `NameID.Format`. Several values are a list.
 
     Raise an error of `threada_site.kernel.errors.saml`, or `IssuerMismatch`.
     """
@@ -78,9 +79,16 @@ def claims_of(assertion: Element, expected: Expected) -> dict[str, Any]:
     name = _only(subject, "NameID")
     if expected.subject == NAME_ID and name.get("Format") == _TRANSIENT:
         raise errors.SamlSubjectTransient
-    if len(name) == 0:
+    if len(name) == 0 and _is_from_here(name, expected):
         claims[NAME_ID] = (name.text or "").strip()
+        claims[NAME_ID_FORMAT] = name.get("Format") or _UNSPECIFIED
     return claims
+
+
+def _is_from_here(name: Element, expected: Expected) -> bool:
+    """Return False for a NameID of another provider, or for another service, which may name somebody else the same."""
+    qualifiers = ("NameQualifier", expected.issuer), ("SPNameQualifier", expected.audience)
+    return all(name.get(attribute, "").strip() in ("", accepted) for attribute, accepted in qualifiers)
 
 
 def _check_confirmation(subject: Element, expected: Expected) -> None:
