@@ -82,7 +82,13 @@ def _claims(
 def open_session_of(
     request: HttpRequest, tenant: Tenant, version: IdentityProviderVersion, pending: PendingSignIn
 ) -> HttpResponse:
-    """Sign the person in. End the session again if the provider was changed before the session was stored."""
+    """Sign the person in. End the session again if the provider was changed before the session was stored.
+
+    Raise `SignedInAlready` in a session of somebody else, and `SignInStateInvalid` for a post without the session that
+    was open when the sign-in started: it may still be open, and would be replaced.
+    """
+    if request.method == "POST" and pending.session and not request.user.is_authenticated:
+        raise errors.SignInStateInvalid
     answer = verified_answer(request, tenant, version, pending)
     with unit_of_work(tenant.id):
         provider = IdentityProvider.objects.select_for_update().get(tenant_id=tenant.id, id=version.provider_id)

@@ -54,7 +54,10 @@ def get_text(url: str, *, accept: str) -> str:
             return answer.body.decode()
     except UnicodeDecodeError:
         pass
-    raise errors.IdentityProviderUnavailable(f"There is no text at {url} (status {answer.status}). Try again later.")
+    log.warning("identity_provider_failed", reason_code="bad_response", status=answer.status)
+    raise errors.IdentityProviderUnavailable(
+        f"The identity provider's metadata cannot be read (status {answer.status}). Try again later."
+    )
 
 
 def _send(request: OutboundRequest) -> OutboundAnswer:

@@ -84,9 +84,10 @@ def finish_link(
     return HttpResponseRedirect(reverse("admin:sign_in_methods"))
 
 
-def lacks_session(request: HttpRequest) -> bool:
+def lacks_session(request: HttpRequest, pending: PendingSignIn) -> bool:
     """Return True for a SAML answer that another site posted, so that the browser did not send the session's cookie."""
-    return request.method == "POST" and not request.user.is_authenticated and _CONTINUED not in request.POST
+    is_anonymous = request.method == "POST" and not request.user.is_authenticated
+    return is_anonymous and pending.session != "" and _CONTINUED not in request.POST
 
 
 def continue_in_session(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:

@@ -36,7 +36,7 @@ class Purpose(StrEnum):
 class PendingSignIn:
     """A sign-in between the redirect to the provider and the answer.
 
-    `version` is the version of the provider, `session` the console session that asked (empty for `SIGN_IN`), `started`
+    `version` is the version of the provider, `session` the console session that asked (empty without one), `started`
     the time of the redirect in seconds since 1970.
     """
 

@@ -57,7 +57,7 @@ def begin(
         redirect_uri=redirect_uri(request, tenant.slug, version.provider.slug),
         onward=onward,
         purpose=purpose,
-        session="" if purpose is Purpose.SIGN_IN else session_name(request),
+        session=session_name(request),
     )
     return _provider_address(spec, pending, tenant), pending
 

@@ -92,7 +92,7 @@ def finish_sign_in(request: HttpRequest, tenant: str, provider: str, frame: dict
             raise errors.SignInStateInvalid
     except ThreadaError as refusal:
         return refused(request, refusal, None, frame)
-    if pending.purpose != Purpose.SIGN_IN and lacks_session(request):
+    if lacks_session(request, pending):
         return continue_in_session(request, frame)
     try:
         response = _FINISH[Purpose(pending.purpose)](request, found, version, pending)

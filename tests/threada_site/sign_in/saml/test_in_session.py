@@ -11,7 +11,7 @@ from django.conf import settings
 from django.test import Client
 
 from tests.receivers.saml_provider import Answer, Request
-from tests.threada_site.sign_in.saml.people import CALLBACK, post, put_saml, sign_in_by_saml
+from tests.threada_site.sign_in.saml.people import CALLBACK, asked_by, post, put_saml, sign_in_by_saml
 from tests.threada_site.sign_in.test_linking import PAGE, signed_in, start_link, start_step_up, stepped_up
 from tests.threada_site.sign_in.test_oidc import link_of, reason_of
 from threada_site.tenancy.models import Tenant
@@ -88,6 +88,19 @@ def test_a_stranger_is_shown_no_form(acme: Tenant) -> None:
     browser, _ = sign_in_by_saml(browser=Client())
     form = Answer(Request.read(start_step_up(browser))).form()
     assert reason_of(post(Client(), form)) == "sign_in_state_invalid"
+
+
+def test_a_sign_in_does_not_replace_the_session_of_somebody_else(acme: Tenant) -> None:
+    put_saml(acme)
+    browser, _ = sign_in_by_saml(browser=Client())
+    person = browser.get("/console/").wsgi_request.acting_context.principal_id
+    answer = asked_by(browser).changed(subject="person-2")
+    assert reason_of(come_back(browser, answer.form())) == "signed_in_already"
+    form = asked_by(browser).changed(subject="person-2").form()
+    sent = from_another_site(browser)
+    assert reason_of(post(sent, {**form, "continued": "1"})) == "sign_in_state_invalid"
+    assert browser.get("/console/").wsgi_request.acting_context.principal_id == person
+    assert come_back(browser, asked_by(browser).form()).status_code == 302
 
 
 def test_a_person_links_an_account(acme: Tenant) -> None:
