@@ -283,8 +283,8 @@ def _mail_part(path: AttrPath) -> str:
 
 
 def _text(value: Any) -> Any:
-    if isinstance(value, str) and "\x00" in value:
-        raise InvalidFilterException(detail="A filter contains no NUL.")
+    if isinstance(value, str) and ("\x00" in value or any("\ud800" <= one <= "\udfff" for one in value)):
+        raise InvalidFilterException(detail="A filter contains no NUL and no half of a character.")
     return value
 
 

@@ -76,6 +76,8 @@ def create_person(resource: Any, *, client: Client) -> ProvisionedPerson:
 def update_person(row: ProvisionedPerson, resource: Any, *, expected: str | None, client: Client) -> ProvisionedPerson:
     """Give a person the attributes of `resource`. `active` ends or restores the membership.
 
+    The account depends on the steward who alone decided on a client that gives it another external id: whom an identity
+    provider names by it signs in as this person.
     Receipts `provisioning.person_changed` with the names of the attributes, and those of the membership. Raise
     `PreconditionFailedException` for another version, `UniquenessException`.
     """
@@ -89,6 +91,8 @@ def update_person(row: ProvisionedPerson, resource: Any, *, expected: str | None
     if not belongs_elsewhere(row.user, tenant_id=client.ctx.tenant_id):
         _describe_account(row.user, resource)
     record(_entry("provisioning.person_changed", row, {"attributes": changed_names(before, after)}), ctx=client.ctx)
+    if client.sole_author is not None and before["externalId"] != row.external_id:
+        record_dependence(row.user, DependenceReason.LINKED, on=client.sole_author, ctx=client.ctx)
     if is_active and not was_active:
         _activate(row, is_return=True, client=client)
     elif was_active and not is_active:

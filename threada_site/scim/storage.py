@@ -11,6 +11,7 @@ from django.db.models import BooleanField, QuerySet
 from django.db.models.expressions import RawSQL
 from scim2_models import (
     InvalidFilterException,
+    InvalidValueException,
     NotFoundException,
     Resource,
     ResourceType,
@@ -29,6 +30,7 @@ from threada_site.scim.schemas import GROUP_TYPE, MOST_RESULTS, USER_TYPE, Group
 from threada_site.tenancy.models import ProvisionedGroup, ProvisionedGroupMember, ProvisionedPerson
 
 _MEMBERS_SHOWN: Final = "members"
+_LAST_START: Final = 2**31
 
 
 class TenantStorage(ScimStorage):
@@ -56,6 +58,8 @@ class TenantStorage(ScimStorage):
         position: Any = None,
     ) -> SearchPage:
         start = search_request.start_index_0 or 0
+        if start > _LAST_START:
+            raise InvalidValueException(detail=f"startIndex is at most {_LAST_START}.")
         left = MOST_RESULTS if search_request.count is None else search_request.count
         total, found = 0, []
         for resource_type in resource_types:

@@ -107,6 +107,27 @@ def test_accounts_depend_on_the_steward_who_alone_issued_the_token(acme: Tenant,
     assert group["displayName"] == "Board"
 
 
+def test_people_whom_such_a_client_gives_another_external_id_depend_on_the_steward_too(
+    acme: Tenant, service: User, scim: Provisioning
+) -> None:
+    """An identity provider that names people by external id would sign in somebody else as the person."""
+    ann = scim.add("ann", externalId="x1")["id"]
+    ada = make_principal(acme, "ada", roles=["tenant_admin"])
+    other = Provisioning(acme, token_by(acme, ada, service))
+    person = ids.parse_public_id(ids.PRINCIPAL, ann)
+    dependences = AccountDependence.objects.filter(tenant_id=acme.id, user_id=person, depends_on=ada)
+    for name, value, count in (("title", "Boss", 0), ("externalId", "x2", 1)):
+        assert other.patch(f"/Users/{ann}", {"op": "replace", "path": name, "value": value}).status_code == 204
+        with unit_of_work(acme.id):
+            assert dependences.count() == count
+
+
+@pytest.mark.parametrize("start", [2**31 + 2, 10**30])
+def test_pages_beyond_every_number_are_refused(scim: Provisioning, start: int) -> None:
+    answer = scim.api.get("/scim/v2/acme/Users", {"startIndex": str(start)})
+    assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
+
+
 def test_sizes_are_limited(scim: Provisioning) -> None:
     def post(body: dict) -> tuple[int, str]:
         answer = scim.send("POST", "/Users", {"schemas": [USER], "userName": "ann", **body})
@@ -172,7 +193,8 @@ def test_filters(scim: Provisioning, text: str, found: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ['groups.value eq "x"', 'unknown eq "x"', "userName eq", "name.givenName gt 3", "(" * 100]
+    "text",
+    ['groups.value eq "x"', 'unknown eq "x"', "userName eq", "name.givenName gt 3", "(" * 100, 'title eq "\\ud800"'],
 )
 def test_other_filters_are_refused(scim: Provisioning, text: str) -> None:
     answer = scim.api.get("/scim/v2/acme/Users", {"filter": text})
