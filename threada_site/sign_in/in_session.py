@@ -16,10 +16,12 @@ from django.views.decorators.http import require_safe
 from threada_site.admin.reauthentication import record_step_up
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.console_sessions.provider_sessions import session_link
+from threada_site.identity.factors.enrolled import enrolled_kinds
 from threada_site.identity.providers.linking import link_identity, links_of_person
 from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.factors import has_second_factor
 from threada_site.sign_in.answers import verified_answer
 from threada_site.sign_in.pending import PendingSignIn, Purpose
 from threada_site.sign_in.starting import (
@@ -57,7 +59,7 @@ def finish_step_up(
     """Record a step-up if the person of this session has just signed in at the provider that opened it.
 
     It lasts from the time that the provider states. Raise `SignInStateInvalid` in another session, and `StepUpFailed`
-    for another person.
+    for another person, and for one with an enrolled second factor if the provider states none.
     """
     ctx = _session_that_asked(request, tenant, pending)
     answer = verified_answer(request, tenant, version, pending)
@@ -65,6 +67,10 @@ def finish_step_up(
     asked = None if link is None else (link.provider_id, link.issuer, link.subject, link.suspended_at)
     if asked != (version.provider_id, answer.identity.issuer, answer.identity.subject, None):
         raise errors.StepUpFailed("You signed in as somebody else at the identity provider. Nothing was confirmed.")
+    if not has_second_factor(answer.factors) and enrolled_kinds(ctx.principal_id):
+        raise errors.StepUpFailed(
+            "You have a second factor here, and the identity provider states none. Confirm with your own."
+        )
     now = clock.now()
     stated = datetime.fromtimestamp(answer.authenticated_at or 0, UTC)
     record_step_up(request, answer.factors[-1], min(now, stated))

@@ -13,7 +13,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
-from threada_site.admin.reauthentication import reauthenticate
+from threada_site.admin.reauthentication import proof_asked, reauthenticate
 from threada_site.api.refusals import record_refusal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.console_sessions.provider_sessions import is_opened_by_provider, session_link
@@ -103,6 +103,7 @@ def _page(
             "links": links,
             "providers": providers,
             "problems": problems or [],
+            "proof": proof_asked(ctx),
             "has_stepped_up": ctx.recently_reauthenticated(clock.now()),
             "is_by_provider": is_opened_by_provider(request.session),
         }

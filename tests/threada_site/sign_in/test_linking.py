@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -12,6 +13,7 @@ from django.test import Client
 from telemetry.models import Receipt
 from tests.factories import PASSWORD, acting_system, make_principal, make_tenant
 from tests.receivers.oidc_provider import OidcProvider, running_provider
+from tests.threada_site.console.test_second_factors import enrol
 from tests.threada_site.sign_in.people import finish, put_provider, sign_in_at
 from tests.threada_site.sign_in.test_oidc import link_of, reason_of
 from tests.threada_site.sign_in.test_providers import document, steward
@@ -223,10 +225,22 @@ def test_a_step_up_counts_from_the_login_at_the_provider(
     step_up(browser, provider)
     assert stepped_up(browser)
     now = clock.now()
-    from datetime import timedelta
-
     ctx = browser.get("/console/").wsgi_request.acting_context
     assert not ctx.recently_reauthenticated(now + timedelta(minutes=6))
+
+
+def test_with_an_enrolled_factor_a_login_without_one_is_no_step_up(acme: Tenant, provider: OidcProvider) -> None:
+    put_provider(acme, provider)
+    browser, _ = sign_in_at(provider)
+    enrol(browser)
+    session = browser.session
+    session["reauthenticated_at"] = (clock.now() - timedelta(minutes=6)).timestamp()
+    session.save()
+    assert reason_of(step_up(browser, provider)) == "step_up_failed"
+    assert not stepped_up(browser)
+    assert "/console/second-factors/confirm/?next=" in browser.get(PAGE).content.decode()
+    assert step_up(browser, provider, amr=["mfa"]).status_code == 302
+    assert stepped_up(browser)
 
 
 def test_a_step_up_stays_in_its_session(acme: Tenant, provider: OidcProvider) -> None:
