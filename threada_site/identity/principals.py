@@ -147,14 +147,15 @@ def write_membership(principal: User, *, address: str = "", ctx: ActingContext) 
 def remove_member(principal: User, *, ctx: ActingContext) -> Departure | None:
     """Remove a membership as `departure.end.end_membership` does. Return None if there is none.
 
-    Raise `ConfirmationRequired` where a second steward must confirm it, `LastSteward` for the only one.
+    Raise `ConfirmationRequired` where a second steward must confirm it, `LastSteward` to a person for the only one,
+    also if two stewards remove each other at once.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     membership = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).first()
     if membership is None:
         return None
-    if principal.id == ctx.principal_id:
+    if ctx.is_person:
         require_another_steward(principal, ctx=ctx)
     roles = scopes_of_roles(roles_of_member(principal, tenant_id=ctx.tenant_id), tenant_id=ctx.tenant_id)
     require_second_steward(

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from tests.factories import PASSWORD, acting, acting_system, make_principal, make_token
 from tests.threada_site.identity.departure.test_end import bodies, depart, signed_in, with_password
+from tests.threada_site.identity.test_accounts import one_steward_is_enough
 from threada_site.admin.html import page_url
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.departure.leave import leave_tenant
@@ -84,6 +85,17 @@ def test_the_last_steward_neither_leaves_nor_removes_the_own_account(steward: Us
     page = signed_in(steward).post(LEAVE, {"tenant": "acme"})
     assert page.status_code == 422
     assert "You are the last steward" in page.content.decode()
+    assert is_member(steward, tenant)
+
+
+def test_of_two_stewards_who_remove_each_other_one_stays(alice: User, steward: User, tenant: Tenant) -> None:
+    one_steward_is_enough(tenant)
+    with unit_of_work(tenant.id):
+        grant_role(alice, "tenant_admin", ctx=acting_system(tenant))
+        as_alice, as_steward = in_session(tenant, alice), in_session(tenant, steward)  # both requests have begun
+        remove_member(alice, ctx=as_steward)
+        with pytest.raises(errors.LastSteward):
+            remove_member(steward, ctx=as_alice)
     assert is_member(steward, tenant)
 
 
