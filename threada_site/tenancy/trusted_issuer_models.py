@@ -63,6 +63,9 @@ class TrustedIssuerVersion(DocumentVersion):
     ID_PREFIX = ids.TRUSTED_ISSUER_VERSION
 
     trusted_issuer = DocumentKey(TrustedIssuer, related_name="versions")
+    proposed_by = models.UUIDField(
+        null=True, editable=False, help_text="Proposer of the change set; empty without one, or for the operator."
+    )
 
     class Meta:
         constraints = version_constraints("trustedissuerversion", "trusted_issuer")

@@ -21,7 +21,7 @@ from threada_site.jobs.enqueue import ISSUER_QUEUE, enqueue
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import DocumentInvalid, FieldError
-from threada_site.tenancy.change_sets import operation
+from threada_site.tenancy.change_sets import operation, proposer_of
 from threada_site.tenancy.quotas.kinds import Quota
 from threada_site.tenancy.quotas.require import require_quota
 from threada_site.tenancy.trusted_issuer_models import FETCH_KEYS, TrustedIssuer, keys_source
@@ -61,7 +61,7 @@ def upsert_trusted_issuer(
     if current is None:
         require_quota(Quota.TRUSTED_ISSUERS, ctx=ctx)
     row = _with_pair(row, slug, str(spec["issuer"]), audience, ctx=ctx)
-    put = put_version(row, spec, ctx=ctx)
+    put = put_version(row, spec, ctx=ctx, proposed_by=proposer_of(ctx))
     record(
         Entry(
             kind="trusted_issuer.version_added",

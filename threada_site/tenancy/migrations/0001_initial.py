@@ -1196,6 +1196,14 @@ class Migration(migrations.Migration):
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("spec", models.JSONField()),
                 ("spec_sha256", models.CharField(max_length=64)),
+                (
+                    "proposed_by",
+                    models.UUIDField(
+                        editable=False,
+                        help_text="Proposer of the change set; empty without one, or for the operator.",
+                        null=True,
+                    ),
+                ),
                 ("tenant", models.ForeignKey(**TENANT)),
                 (
                     "trusted_issuer",

@@ -152,10 +152,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
                  JOIN tenancy_credential c ON c.tenant_id = p_tenant AND c.user_id = u.id
                 WHERE u.id = r.id AND u.kind <> 'human' AND c.issued_by IS NOT NULL
                 UNION ALL
-               SELECT v.created_by
+               SELECT author.id
                  FROM tenancy_user u
-                 JOIN tenancy_trustedissuerversion v ON v.tenant_id = p_tenant AND v.created_by IS NOT NULL
-                WHERE u.id = r.id AND u.home_tenant_id = p_tenant
+                 JOIN tenancy_trustedissuerversion v ON v.tenant_id = p_tenant
+                CROSS JOIN LATERAL (VALUES (v.created_by), (v.proposed_by)) AS author(id)
+                WHERE u.id = r.id AND u.home_tenant_id = p_tenant AND author.id IS NOT NULL
                   AND (v.spec @> jsonb_build_object(
                            'mappings', jsonb_build_array(jsonb_build_object('principal', u.username)))
                        OR v.spec @? '$.mappings[*].principal_from')) AS controller(id)

@@ -157,3 +157,14 @@ def test_author_of_a_mapping_controls_the_service(tenant: Tenant, steward: Api) 
     ann = make_principal(tenant, "ann", roles=[])
     assert ann.id in controllers[deployer.id]
     assert ann.id not in controllers.get(other.id, frozenset())
+
+
+def test_who_proposed_and_who_confirmed_a_mapping_control_the_service(tenant: Tenant, steward: Api) -> None:
+    deployer, ben = make_principal(tenant, "deployer", "service"), make_principal(tenant, "ben", roles=["tenant_admin"])
+    change = steward.post(LIST, {"trusted_issuer_id": "ci", "spec": offline_spec()}).json()
+    sent = {"digest": change["digest"]}
+    assert Api(make_token(tenant, ben)).post(f"/change-sets/{change['change_set_id']}/publish", sent).status_code == 200
+    with unit_of_work(tenant.id):
+        controllers = read_controllers(tenant.id, [deployer.id])[deployer.id]
+    ann = make_principal(tenant, "ann", roles=[])
+    assert {ann.id, ben.id} <= controllers
