@@ -6,7 +6,12 @@ from typing import Any, Final
 
 from django.contrib.auth.hashers import make_password
 from django.db import IntegrityError, transaction
-from scim2_models import NotFoundException, PreconditionFailedException, UniquenessException
+from scim2_models import (
+    InvalidValueException,
+    NotFoundException,
+    PreconditionFailedException,
+    UniquenessException,
+)
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
@@ -110,9 +115,10 @@ def delete_person(row: ProvisionedPerson, *, expected: str | None, client: Clien
         _deactivate(row, client=client)
     memberships.leave_all_groups(row, client=client)
     row.deleted_at = clock.now()
+    row.user_name = row.user_name_key = ""
     row.attributes = {}
     row.version += 1
-    row.save(update_fields=["deleted_at", "attributes", "version"])
+    row.save(update_fields=["deleted_at", "user_name", "user_name_key", "attributes", "version"])
     record(_entry("provisioning.person_deleted", row), ctx=client.ctx)
 
 
@@ -164,6 +170,8 @@ def _describe_account(person: User, resource: Any) -> None:
 
 def _fill(row: ProvisionedPerson, resource: Any) -> None:
     row.user_name = column_text(resource.user_name, "userName")
+    if not row.user_name:
+        raise InvalidValueException(detail="userName is empty.")
     row.user_name_key = user_key(row.user_name)
     row.external_id = column_text(resource.external_id, "externalId")
     row.attributes = stored_attributes(resource)

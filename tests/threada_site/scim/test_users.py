@@ -72,3 +72,10 @@ def test_manager_needs_no_address(scim: Provisioning) -> None:
     boss = scim.add("boss")["id"]
     added = scim.add("ann", **{ENTERPRISE: {"manager": {"value": boss}}})
     assert added[ENTERPRISE]["manager"]["value"] == boss
+
+
+@pytest.mark.parametrize("name", ["", " ", "a" * 256, "a\u200bb"])
+def test_odd_user_names_are_refused(scim: Provisioning, name: str) -> None:
+    for method, path in (("POST", "/Users"), ("PUT", f"/Users/{scim.add('ann')['id']}")):
+        answer = scim.send(method, path, {"schemas": [USER], "userName": name})
+        assert (answer.status_code, answer.json()["scimType"]) == (400, "invalidValue")
