@@ -19,7 +19,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
-from threada_site.tenancy.models import Credential, Membership, ProvisionedPerson, User
+from threada_site.tenancy.models import Credential, IdentityLink, Membership, ProvisionedPerson, User
 
 # The log of configuration edits contains the actor's name; the id replaces it.
 _FORGET_ACTOR: Final = """
@@ -36,9 +36,9 @@ _ABOUT_PRINCIPALS: Final = ("identity.", "principal.")
 def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     """End the membership, and erase name, mail and time zone unless another tenant has the account too.
 
-    Return True if the account was erased. What a provisioning client sent about the person is deleted. Stored edits of
-    the account's rows in this tenant are erased too, the addresses and user agents of its sign-ins and credentials, and
-    its name and address in change sets. Receipt `member.removed`.
+    Return True if the account was erased. Links to identity providers and what a provisioning client sent about the
+    person are deleted. Stored edits of the account's rows in this tenant are erased too, the addresses and user agents
+    of its sign-ins and credentials, and its name and address in change sets. Receipt `member.removed`.
     """
     credentials = Credential.objects.filter(tenant_id=ctx.tenant_id, user=principal)
     credentials.update(label="", networks=[])
@@ -51,6 +51,7 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     names = {str(principal), principal.username, principal.display_name} - {""}
     end_membership(principal, reason=DepartureReason.ERASED, ctx=ctx)
     ProvisionedPerson.objects.filter(tenant_id=ctx.tenant_id, user=principal).delete()
+    IdentityLink.objects.filter(tenant_id=ctx.tenant_id, user=principal).delete()
     links = AccountLink.objects.filter(tenant_id=ctx.tenant_id, user=principal)
     addresses = {
         principal.email,

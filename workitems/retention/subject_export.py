@@ -19,7 +19,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.personal_data import subject_keys as keyring
 from threada_site.tenancy.account_link_models import AccountLink
-from threada_site.tenancy.models import Credential, DataSubject, Membership, User
+from threada_site.tenancy.models import Credential, DataSubject, IdentityLink, Membership, User
 from workitems.models import Delegation, NoticeMessage, NotificationPreference, Vote, WorkItem
 from workitems.retention.case_tables import rows_of, tables_with_contents
 from workitems.retention.reason_columns import REASONS
@@ -93,6 +93,9 @@ def _access_of(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, Any]
     for link in AccountLink.objects.filter(**mine, user=principal).order_by("id"):
         named = {name: getattr(link, name) for name in ("purpose", "address", "created_at", "used_at")}
         yield {"table": "accountlink", "link_id": link.public_id, **named}
+    for account in IdentityLink.objects.select_related("provider").filter(**mine, user=principal).order_by("id"):
+        named = {name: getattr(account, name) for name in ("issuer", "subject", "last_used_at", "ended_at")}
+        yield {"table": "identitylink", "link_id": account.public_id, "provider": account.provider.slug, **named}
     for credential in Credential.objects.filter(**mine, user=principal).order_by("id"):
         named = {name: getattr(credential, name) for name in ("hint", "label", "scopes", "created_at", "last_used_at")}
         yield {"table": "credential", "credential_id": credential.public_id, **named}

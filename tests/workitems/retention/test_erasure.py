@@ -34,7 +34,7 @@ from threada_site.kernel.json.canonical import commitment, sha256_hex
 from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.authority_models import ChangeSet
 from threada_site.tenancy.change_sets import store_proposal
-from threada_site.tenancy.models import DataSubject, User
+from threada_site.tenancy.models import DataSubject, IdentityLink, IdentityProvider, User
 from workitems.executions.freezes import set_freeze
 from workitems.models import LegalHold, WorkItem
 from workitems.retention.erasure import erase_principal, erase_subject
@@ -230,6 +230,19 @@ class TestPrincipals:
         assert body["inputs"] == {"principal": fay.public_id}
         assert body["outcome"] == {"sentences": 1, "account": "erased"}
         assert "decision_step.opened" in office.kinds(item)
+
+    def test_accounts_at_identity_providers_are_exported_and_go(self, office: Office) -> None:
+        fay = User.objects.get(id=office.people["fay"].id)
+        here = {"tenant_id": office.tenant.id}
+        with unit_of_work(office.tenant.id):
+            provider = IdentityProvider.objects.create(**here, slug="corp", name="Corp")
+            IdentityLink.objects.create(
+                **here, provider=provider, user=fay, issuer="https://idp.example", subject="q-subject@idp.example"
+            )
+            exported = b"".join(export_principal(fay, ctx=office.ctx("ada")))
+            assert b"q-subject@idp.example" in exported
+            erase_principal(fay, ctx=office.ctx("ada"))
+        assert found_in_tables("q-subject") == set()
 
     def test_name_and_address_in_change_sets_go(self, office: Office) -> None:
         office.join("bo", roles=("tenant_admin",))
