@@ -27,7 +27,7 @@ USAGE = "/console/usage/"
 LISTS = sorted(f"{model._meta.app_label}_{model._meta.model_name}" for model in site._registry)
 BIG = ("workitems_workitem", "workitems_decisionstep", "integrations_execution", "telemetry_receipt")
 LIST_STATEMENTS = 15
-ROW_STATEMENTS = 23
+ROW_STATEMENTS = 25
 DASHBOARD_STATEMENTS = 16
 
 

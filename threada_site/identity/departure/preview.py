@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from django.db.models import Q
+from collections import Counter
+from typing import Any
+
+from django.db.models import Q, QuerySet, Value
 
 from threada_site.identity.console_sessions.ending import sessions_acting_in
 from threada_site.kernel import clock
@@ -13,15 +16,16 @@ from threada_site.tenancy.models import Credential, IdentityLink, User
 
 
 def ends_with_membership(person: User, *, ctx: ActingContext) -> dict[str, int]:
-    """Return noun → number of what would end, without the work of other applications."""
+    """Return noun → number of what would end, without the work of other applications. One statement."""
     here = {"tenant_id": ctx.tenant_id}
     links = AccountLink.objects.filter(**here, used_at=None, withdrawn_at=None, expires_at__gt=clock.now())
-    return {
-        "session": sessions_acting_in(person, tenant_id=ctx.tenant_id).count(),
-        "token": Credential.objects.filter(**here, user=person, revoked_at=None).count(),
-        "identity provider account": IdentityLink.objects.filter(**here, user=person, ended_at=None).count(),
-        "open link": links.filter(Q(user=person) | Q(created_by=person.id)).count(),
-        "open change set": ChangeSet.objects.filter(
-            **here, proposed_by=person.id, status=ChangeSetStatus.PROPOSED
-        ).count(),
+    ends: dict[str, QuerySet[Any]] = {
+        "session": sessions_acting_in(person, tenant_id=ctx.tenant_id),
+        "token": Credential.objects.filter(**here, user=person, revoked_at=None),
+        "identity provider account": IdentityLink.objects.filter(**here, user=person, ended_at=None),
+        "open link": links.filter(Q(user=person) | Q(created_by=person.id)),
+        "open change set": ChangeSet.objects.filter(**here, proposed_by=person.id, status=ChangeSetStatus.PROPOSED),
     }
+    first, *others = (rows.order_by().values_list(Value(noun)) for noun, rows in ends.items())
+    found = Counter(noun for (noun,) in first.union(*others, all=True))
+    return {noun: found[noun] for noun in ends}
