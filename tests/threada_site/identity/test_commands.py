@@ -60,7 +60,7 @@ def credential(manage: Manage, *arguments: str, tenant: str = "acme", principal:
 class TestQuota:
     def test_it_is_shown_set_and_reset(self, manage: Manage, tenant: Tenant) -> None:
         shown = manage("quota", "show", "--tenant", "acme")
-        assert (shown.status, len(shown.out.splitlines())) == (0, 8)
+        assert (shown.status, len(shown.out.splitlines())) == (0, 10)
         assert manage("quota", "set", "exports", "7", "--tenant", "acme").out == "exports 0 of 7 (operator)\n"
         assert "exports 0 of 7 (operator)" in manage("quota", "show", "--tenant", "acme").out
         assert manage("quota", "reset", "exports", "--tenant", "acme").out == "exports 0 of 500 (default)\n"
