@@ -199,7 +199,8 @@ def test_usage_shows_used_and_limit(demo: Demo, console: Console, settings: Sett
     assert page.status_code == 200
     rows = {row["name"]: row for row in page.context["rows"]}
     assert list(rows) == [
-        "Open work items", "Policy drafts", "Exports", "Deliveries", "Running replays", "Stored bytes",
+        "Open work items", "Policy drafts", "Exports", "Deliveries", "Running replays", "Trusted issuers",
+        "Live exchanged tokens", "Provisioned people", "Provisioned groups", "Stored bytes",
     ]  # fmt: skip
     assert (rows["Open work items"]["tone"], rows["Open work items"]["state"]) == ("bad", "At the quota")
     assert rows["Exports"]["tone"] == ""
