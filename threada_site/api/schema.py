@@ -163,7 +163,7 @@ class ThreadaSchema(AutoSchema):
         for code in declared.reasons:
             by_status[form.status_of(REASONS[code])].append(code)
         for status, codes in by_status.items():
-            answer = found.setdefault(str(status), {**self._problem(status, codes), "content": {}})
+            answer = found.setdefault(str(status), self._refusal(status, codes))
             answer["description"] = "; ".join(f"`{code}`: {REASONS[code].title}" for code in codes) + "."
             answer["content"][form.representation.media_type] = {
                 "schema": self._reference(form.representation),
@@ -211,18 +211,19 @@ class ThreadaSchema(AutoSchema):
         yield from declared.reasons
 
     def _problem(self, status: int, codes: list[str]) -> dict[str, Any]:
+        examples = {code: self._component(code, ResolvedComponent.EXAMPLE, _problem_example(code)) for code in codes}
+        return {
+            **self._refusal(status, codes),
+            "content": {CONTENT_TYPE: {"schema": self._reference(PROBLEM), "examples": examples}},
+        }
+
+    def _refusal(self, status: int, codes: list[str]) -> dict[str, Any]:
+        """Return a refusal without its content."""
         retry = ("Retry-After",) if status == 429 else ()
         return {
             "description": "; ".join(f"`{code}`: {REASONS[code].title}" for code in codes) + ".",
             "headers": self._headers("Threada-Correlation-Id", *self._rate_limits(), *retry),
-            "content": {
-                CONTENT_TYPE: {
-                    "schema": self._reference(PROBLEM),
-                    "examples": {
-                        code: self._component(code, ResolvedComponent.EXAMPLE, _problem_example(code)) for code in codes
-                    },
-                }
-            },
+            "content": {},
         }
 
     def _headers(self, *names: str) -> dict[str, Any]:
