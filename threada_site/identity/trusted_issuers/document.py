@@ -212,7 +212,7 @@ def _check_mapping(mapping: Mapping[str, Any], place: str, errors: FieldErrors) 
 
 def _check_costs(mappings: Any, place: str, errors: FieldErrors) -> None:
     """Refuse conditions that together hold the process for too long with ordinary claims."""
-    if not errors.is_clean(place):
+    if not (isinstance(mappings, list) and errors.is_clean(place)):
         return
     sizes = {"claims": AnyValue(_ORDINARY_BYTES)}
     cost = sum(worst_cost(mapping["when"], variables=VARIABLES, sizes=sizes) for mapping in mappings)
