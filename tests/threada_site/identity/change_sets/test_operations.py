@@ -109,6 +109,7 @@ PROVIDER = {"protocol": "oidc", "name": "Corp", "issuer": "https://id.example.co
 TRUSTED = offline_spec()
 ELSEWHERE = {
     "decision_step.escalate": ("tests/workitems/steps/test_escalation.py", '"decision_step.escalate"'),
+    "identity.confirm_credential": ("tests/threada_site/scim/test_access.py", "credential_unconfirmed"),
     "identity.grant_provider_role": ("tests/threada_site/sign_in/test_providers.py", '"identity.grant_provider_role"'),
     "identity.invite_again": ("tests/threada_site/identity/test_accounts.py", "invite_again(person"),
     "legal_hold.lift": ("tests/workitems/retention/test_legal_holds.py", '"legal_hold.lift"'),
