@@ -69,7 +69,8 @@ def test_a_person_enrols_and_signs_in(demo: Demo, chromium: Browser, server: str
     assert page.get_attribute("input[name=code]", "autocomplete") == "one-time-code"
     look_at(page, f"second-step-{look}", width)
     page.fill("input[name=code]", "000000")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     look_at(page, f"second-step-wrong-{look}", width)
     page.click("text=Use a recovery code")
     look_at(page, f"recovery-{look}", width)
