@@ -1,6 +1,7 @@
 """Console re-authentication: proof for a step-up, remembered in the session for five minutes.
 
-A person without an enrolled second factor enters the password. A person with one proves the factor: then a password is
+A person without an enrolled second factor enters the password, or signs in again at the identity provider that opened
+the session. A person with one proves the factor: then a password is
 no step-up. Codes are used before the view runs (`console/factors/step_up.py`), outside of its unit of work, so that a
 code stays used if the unit of work is rolled back.
 """
@@ -15,7 +16,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 
 from threada_site.kernel import clock, errors
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, AuthenticationMethod, Scope
 from threada_site.kernel.factors import STEP_UP_FACTORS, Factor, add_factors, session_factors
 from threada_site.tenancy.models import EnrolledFactor, User
 
@@ -37,8 +38,9 @@ def reauthenticated_at(request: HttpRequest) -> datetime | None:
 
 
 def proof_asked(ctx: ActingContext, *, is_required: bool = True, must_be_passkey: bool = False) -> str:
-    """Return the proof that a form asks for: `code`, `passkey`, `code_or_passkey`, `password`, or "" for none.
+    """Return the proof that a form asks for, or "" for none.
 
+    Proofs are `code`, `passkey`, `code_or_passkey`, `password`, and `provider` (a fresh login there).
     `must_be_passkey`: a passkey must have been used in this session.
     """
     if must_be_passkey and Factor.PASSKEY not in ctx.authentication.factors:
@@ -47,7 +49,8 @@ def proof_asked(ctx: ActingContext, *, is_required: bool = True, must_be_passkey
         return ""
     kinds = set(EnrolledFactor.objects.filter(user_id=ctx.principal_id).values_list("kind", flat=True))
     if not kinds:
-        return "password"
+        is_of_provider = ctx.authentication.method is AuthenticationMethod.IDENTITY_PROVIDER
+        return "provider" if is_of_provider else "password"
     if Factor.TOTP not in kinds:
         return "passkey"
     return "code_or_passkey" if Factor.PASSKEY in kinds else "code"

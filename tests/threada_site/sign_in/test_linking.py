@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
 from django.test import Client
@@ -190,6 +190,16 @@ def test_a_fresh_login_at_the_provider_is_a_step_up(acme: Tenant, provider: Oidc
     assert browser.session.session_key == key
     factors = browser.get("/console/").wsgi_request.acting_context.authentication.factors
     assert "provider_mfa" in factors
+
+
+def test_forms_send_people_without_a_factor_to_their_provider(acme: Tenant, provider: OidcProvider) -> None:
+    put_provider(acme, provider)
+    browser, _ = sign_in_at(provider)
+    page = browser.get("/console/mail-address/").content.decode()
+    assert 'href="/console/step-up/provider?next=/console/mail-address/"' in page.replace("%2F", "/")
+    assert 'type="password"' not in page
+    confirm = browser.get("/console/second-factors/confirm/", {"next": PAGE})
+    assert confirm["Location"] == f"/console/step-up/provider?{urlencode({'next': PAGE})}"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib.auth.signals import user_login_failed
@@ -22,7 +23,7 @@ from threada_site.identity.factors.proof import use_code
 from threada_site.identity.factors.second_step import PendingSecondStep, complete_second_step, forget_second_step
 from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, AuthenticationMethod
 from threada_site.kernel.errors import SecondFactorFailed, SecondStepExpired, SignInDelayed, StepUpFailed
 from threada_site.kernel.factors import STEP_UP_FACTORS, Factor, add_factors
 from threada_site.tenancy.models import User
@@ -96,6 +97,9 @@ def confirm_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     """
     ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
     if not enrolled_kinds(ctx.principal_id):
+        if ctx.authentication.method is AuthenticationMethod.IDENTITY_PROVIDER:
+            query = urlencode({"next": onward_of(request)})
+            return HttpResponseRedirect(f"{reverse('admin:provider_step_up')}?{query}")
         return _ask_password(request, frame)
     person = User.objects.get(pk=ctx.principal_id)
     onward = onward_of(request)
