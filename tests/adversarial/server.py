@@ -138,7 +138,8 @@ def running_server(directory: Path, **own: str) -> Iterator[Server]:
     """
     port = free_port()
     log = directory / "up.log"
-    environment = {name: value for name, value in os.environ.items() if name != "DATABASE_URL"}
+    inherited = {"DATABASE_URL", "THREADA_PROCESS"}  # the WSGI module, which other tests import, sets the second
+    environment = {name: value for name, value in os.environ.items() if name not in inherited}
     environment |= {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING"}
     environment |= engine_environment() | own
     with log.open("ab") as output:
