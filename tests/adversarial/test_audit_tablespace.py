@@ -20,7 +20,7 @@ from tests.workitems.office import Office, open_office
 from threada_site import postgres
 from threada_site.tenancy.models import Tenant
 
-pytestmark = [pytest.mark.adversarial, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.django_db(transaction=True)]
 
 SIZE = "3m"
 MOST_CALLS = 200
