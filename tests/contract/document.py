@@ -70,8 +70,8 @@ class Operation:
 
     def documented_reasons(self, status: int) -> set[str]:
         """Return the documented reason codes of this status."""
-        answer = self.raw["responses"].get(str(status), {})
-        return set(answer.get("content", {}).get(PROBLEM_TYPE, {}).get("examples", {}))
+        content = self.raw["responses"].get(str(status), {}).get("content", {})
+        return {code for form in content.values() for code in form.get("examples", {})}
 
 
 def operations() -> list[Operation]:
