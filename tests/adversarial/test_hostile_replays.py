@@ -171,7 +171,7 @@ def test_evaluating_expensive_drafts_does_not_delay_another_tenant(payments: Pay
     with attack(hostile):
         time.sleep(2)
         hostile.post("/work-items", {"workflow_id": "numbers", "payload": PAYLOAD})  # for the shadow
-        evaluators = _evaluators(payments.server)
+        until(lambda: _evaluators(payments.server) > 0, seconds=60)  # each is killed after its time
         attacked = measured(payments, SECONDS)
     medians = [[statistics.median(each) for each in side] for side in (idle, attacked)]
     worst = [[max(each) for each in side] for side in (idle, attacked)]
@@ -181,14 +181,13 @@ def test_evaluating_expensive_drafts_does_not_delay_another_tenant(payments: Pay
         f"{medians[0][1] * 1000:.0f} ms (at most {worst[0][1] * 1000:.0f}); attacked: execute "
         f"{medians[1][0] * 1000:.0f} ms (at most {worst[1][0] * 1000:.0f}), payment {medians[1][1] * 1000:.0f} ms "
         f"(at most {worst[1][1] * 1000:.0f}); ratios {ratios[0]:.2f} and {ratios[1]:.2f}; load {os.getloadavg()[0]:.1f}\n"
-        f"{dict(hostile.answers)} {dict(hostile.reasons)}, {evaluators} evaluators"
+        f"{dict(hostile.answers)} {dict(hostile.reasons)}"
     )
     replays = hostile.server.send("GET", "/policy-replays").json()["data"]
     too_slow = [replay["summary"].get("not_replayable_because", {}).get("too_slow", {}) for replay in replays]
     print(f"replays: {[replay['status'] for replay in replays]}, too slow: {too_slow}")
     assert len(replays) >= EACH
     assert hostile.reasons["evaluator_busy"] > 0
-    assert evaluators >= 1
     assert max(ratios) < AT_MOST
     assert "Traceback" not in Path(payments.server.log).read_text()
     assert "internal_error" not in Path(payments.server.log).read_text()
