@@ -43,6 +43,18 @@ def record_dependence(
     record(Entry(kind="account.dependent", inputs=inputs), ctx=ctx)
 
 
+def record_resetters(person: User, *, ctx: ActingContext) -> None:
+    """Record that `person` depends on both stewards of the change set that resets a password or the second factors.
+
+    Nothing happens if the operator resets them, without a change set.
+    """
+    if ctx.change_set_id is None:
+        return
+    proposer = ChangeSet.objects.get(tenant_id=ctx.tenant_id, id=ctx.change_set_id).proposed_by
+    record_dependence(person, DependenceReason.RESET, on=proposer, ctx=ctx)
+    record_dependence(person, DependenceReason.RESET, ctx=ctx)
+
+
 def confirm_account(person: User, *, ctx: ActingContext) -> None:
     """Confirm that `person` alone controls the account: end its dependences. Receipt `account.confirmed`.
 

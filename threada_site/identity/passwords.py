@@ -14,14 +14,13 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.account_links import close_link, create_link, link_of_token, mail_is_set_up
-from threada_site.identity.dependence import record_dependence
+from threada_site.identity.dependence import record_resetters
 from threada_site.identity.selectors import belongs_elsewhere
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, AuthenticationMethod, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
-from threada_site.tenancy.authority_models import ChangeSet, DependenceReason
 from threada_site.tenancy.change_sets import ProposedChange, operation, require_confirmation
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import Membership, User
@@ -88,10 +87,7 @@ def start_reset(person: User, *, ctx: ActingContext) -> AccountLink:
         parties=frozenset({person.id}),
     )
     require_confirmation(change, ctx=ctx, always=True)
-    if ctx.change_set_id is not None:
-        proposer = ChangeSet.objects.get(tenant_id=ctx.tenant_id, id=ctx.change_set_id).proposed_by
-        record_dependence(person, DependenceReason.RESET, on=proposer, ctx=ctx)
-        record_dependence(person, DependenceReason.RESET, ctx=ctx)
+    record_resetters(person, ctx=ctx)
     return create_link(person, LinkPurpose.RESET, ctx=ctx)
 
 

@@ -6,13 +6,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.identity.dependence import record_dependence
+from threada_site.identity.dependence import record_resetters
 from threada_site.identity.factors.events import FactorEvent, record_event
 from threada_site.identity.selectors import belongs_elsewhere, member_with_id
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
-from threada_site.tenancy.authority_models import ChangeSet, DependenceReason
 from threada_site.tenancy.change_sets import ProposedChange, operation, require_confirmation
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import User
@@ -46,10 +45,7 @@ def reset_factors(person: User, *, ctx: ActingContext) -> FactorEvent:
         parties=frozenset({person.id}),
     )
     require_confirmation(change, ctx=ctx, always=True)
-    if ctx.change_set_id is not None:
-        proposer = ChangeSet.objects.get(tenant_id=ctx.tenant_id, id=ctx.change_set_id).proposed_by
-        record_dependence(person, DependenceReason.RESET, on=proposer, ctx=ctx)
-        record_dependence(person, DependenceReason.RESET, ctx=ctx)
+    record_resetters(person, ctx=ctx)
     removed = person.enrolled_factors.count()
     person.enrolled_factors.all().delete()
     person.recovery_codes.all().delete()
