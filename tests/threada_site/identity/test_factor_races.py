@@ -1,4 +1,4 @@
-"""The same code sent twice at the same moment: one of them is accepted."""
+"""One acceptance of a code that is sent several times at the same moment."""
 
 from __future__ import annotations
 

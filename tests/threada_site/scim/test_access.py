@@ -1,4 +1,4 @@
-"""Who may provision: the token of a service of the tenant, confirmed by a second steward under four eyes."""
+"""Access to SCIM: the token of a service of the tenant, confirmed by a second steward under four eyes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the administrator of one tenant's identity provider cannot do to a person who is a member of other tenants too."""
+"""Limits of a tenant's identity provider towards people who are members of other tenants too."""
 
 from __future__ import annotations
 

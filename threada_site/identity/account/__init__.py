@@ -1,1 +1,1 @@
-"""What people do with their own accounts: mail address and security history."""
+"""Changes that people make to their own accounts: mail address; and their security history."""

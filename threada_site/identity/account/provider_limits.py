@@ -1,4 +1,4 @@
-"""What a person does not change of the own account in a session that an identity provider opened."""
+"""Limits of sessions that an identity provider opened: changes of the person's account."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the page of a member says about a person: how the person joined and signs in, and what ends with a removal."""
+"""Texts on the page of a member: how the person joined and signs in, and what ends with a removal."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ from threada_site.tenancy.upsert import UpsertResult
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentEndpoints:
-    """What the endpoints of one kind of document differ in.
+    """Differences between the endpoints of one kind of document and those of the others.
 
     `rows` are the documents of a tenant in force. `put` parses a whole document and puts it in force.
     """

@@ -1,4 +1,4 @@
-"""What would end with a membership, counted before it ends."""
+"""Counts of sessions, tokens and links that would end with a membership."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ class TestRefused:
 
 
 class TestEnd:
-    """What ends an exchanged token: the next request with it is refused."""
+    """Ends of exchanged tokens: the next request with one is refused."""
 
     def test_withdrawn_issuer(self, tenant: Tenant, deployer: User, offline: Issuer) -> None:
         trust(tenant, offline)
