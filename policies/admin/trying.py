@@ -55,8 +55,10 @@ class ReplayForm(ConsoleForm):
         "A job evaluates recorded decisions again with this version of the policy, on the recorded facts. Nothing is "
         "enforced and nobody is notified."
     )
-    after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}))
-    before = forms.DateField(label="To day (UTC), included", widget=forms.DateInput({"type": "date"}))
+    after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
+    before = forms.DateField(
+        label="To day (UTC), included", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+    )
     against = forms.ChoiceField(
         label="Compare with",
         choices=[
@@ -75,7 +77,7 @@ class ShadowForm(ConsoleForm):
         "Compares every live decision of this policy with the answer of this version, after the fact. Nothing is "
         "enforced and no decision is delayed. The shadow ends automatically."
     )
-    last_day = forms.DateField(label="Last day (UTC)", widget=forms.DateInput({"type": "date"}))
+    last_day = forms.DateField(label="Last day (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
 
     def prepare(self) -> None:
         self.initial = {"last_day": datetime.now(UTC).date() + timedelta(days=7)}

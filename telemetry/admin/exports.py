@@ -44,8 +44,10 @@ class ExportForm(ConsoleForm):
         "Writes a selection of at most 31 days to a file. Every download returns the same bytes. The file is deleted "
         "later."
     )
-    created_after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}))
-    created_before = forms.DateField(label="To day (UTC), not included", widget=forms.DateInput({"type": "date"}))
+    created_after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
+    created_before = forms.DateField(
+        label="To day (UTC), not included", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+    )
     format = forms.ChoiceField(label="Format", choices=_FORMATS, required=False)
     compression = forms.ChoiceField(
         label="Compression", choices=[(name, name) for name in COMPRESSIONS], required=False

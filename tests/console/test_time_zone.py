@@ -59,7 +59,7 @@ def test_choosing_leaves_a_receipt_and_takes_no_nonsense(demo: Demo, console: Co
     with unit_of_work(demo.tenant.id):
         assert Receipt.objects.filter(kind="principal.time_zone_set").count() == 1
     assert User.objects.get(username="finance-1").time_zone == "Europe/Berlin"
-    assert "Time zone" in browser.get("/console/").content.decode()
+    assert "time zone" in browser.get("/console/").content.decode()
 
 
 def test_times_that_are_typed_are_in_that_zone_too(demo: Demo, console: Console) -> None:

@@ -13,7 +13,7 @@ from django.contrib.messages.middleware import MessageMiddleware
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.middleware.csrf import CsrfViewMiddleware
 from django.urls import reverse
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
 from threada_site.api.bodies import body_size
@@ -25,6 +25,7 @@ from threada_site.console.policies import CONSOLE
 from threada_site.console.session_engine import ConsoleSessionMiddleware
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of, lacks_second_factor
 from threada_site.console.time_zone import zone_of
+from threada_site.console.translations.language import language_of, name_language
 from threada_site.database.replica_reads import position_now, read
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.factors.enrolled import enrolled_kinds
@@ -145,8 +146,11 @@ class ConsoleMiddleware:
             return refused
         if not request.user.is_authenticated and body_size(request.META) > _largest_form(request):
             return too_large(request)
-        with timezone.override(zone_of(request)):
-            return self._get_response(request)
+        language = language_of(request)
+        with timezone.override(zone_of(request)), translation.override(language):
+            response = self._get_response(request)
+        name_language(request, response, language)
+        return response
 
 
 def _largest_form(request: HttpRequest) -> int:

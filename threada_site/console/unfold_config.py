@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest
 from django.templatetags.static import static
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 
 def logo(_request: HttpRequest | None = None) -> str:
@@ -25,7 +26,7 @@ def tenant_label(request: HttpRequest) -> list[str] | None:
 
 def account_links(request: HttpRequest) -> list[dict[str, Any]]:
     links = [
-        {"title": "Time zone", "link": reverse("admin:time_zone")},
+        {"title": _("Language and time zone"), "link": reverse("admin:time_zone")},
         {"title": "Notifications", "link": reverse("admin:notifications")},
         {"title": "Personal tokens", "link": reverse("admin:tenancy_personaltoken_changelist")},
         {"title": "Sign-in methods", "link": reverse("admin:sign_in_methods")},

@@ -69,7 +69,7 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(_FORGET_ACTOR, [principal.public_id] * 2)
     principal.username = f"erased-{principal.id.hex}"
-    principal.display_name = principal.email = principal.time_zone = ""
+    principal.display_name = principal.email = principal.time_zone = principal.language = ""
     principal.is_active = False
     principal.email_confirmed_at = None
     principal.last_login = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from zoneinfo import available_timezones
 
+from django.conf import settings
 from django.contrib.auth.hashers import make_password
 
 from telemetry.receipts.format import Entry
@@ -185,3 +186,23 @@ def set_time_zone(principal: User, name: str, *, ctx: ActingContext) -> None:
     principal.time_zone = name
     principal.save(update_fields=["time_zone"])
     record(Entry(kind="principal.time_zone_set", inputs={"principal": principal.public_id}), ctx=ctx)
+
+
+def set_language(principal: User, code: str, *, ctx: ActingContext) -> None:
+    """Set the language of a person (empty: the browser's). Receipt `principal.language_set`.
+
+    Raise `InvalidRequest` for a language without translation.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    require_steward_or_self(ctx, principal.id)
+    if code and code not in dict(settings.LANGUAGES):
+        known = ", ".join(sorted(dict(settings.LANGUAGES)))
+        raise errors.InvalidRequest(
+            f"There is no translation into this language. Choose one of {known}.",
+            errors=[FieldError("/language", "is unknown")],
+        )
+    if principal.language == code:
+        return
+    principal.language = code
+    principal.save(update_fields=["language"])
+    record(Entry(kind="principal.language_set", inputs={"principal": principal.public_id}), ctx=ctx)

@@ -154,6 +154,7 @@ class User(AbstractBaseUser, PermissionsMixin):
         null=True, editable=False, help_text="Time at which the person used a link mailed to `email`."
     )
     time_zone = models.CharField(max_length=64, blank=True, help_text="Time zone in which this person reads times.")
+    language = models.CharField(max_length=16, blank=True, help_text="Language in which this person reads the console.")
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 

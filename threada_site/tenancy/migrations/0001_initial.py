@@ -187,6 +187,12 @@ class Migration(migrations.Migration):
                         blank=True, help_text="Time zone in which this person reads times.", max_length=64
                     ),
                 ),
+                (
+                    "language",
+                    models.CharField(
+                        blank=True, help_text="Language in which this person reads the console.", max_length=16
+                    ),
+                ),
                 ("is_active", models.BooleanField(default=True)),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 (

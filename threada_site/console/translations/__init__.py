@@ -1,0 +1,1 @@
+"""Language of pages, and catalogs of translations."""
