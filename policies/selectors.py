@@ -55,6 +55,7 @@ class WorkflowInForce:
     """Current version of a workflow. `channel_exists` is about the requested channel."""
 
     workflow_id: uuid.UUID
+    name: str
     version_id: uuid.UUID
     document: WorkflowDocument
     channel_exists: bool
@@ -64,7 +65,7 @@ def workflow_in_force(slug: str, *, channel: str | None, ctx: ActingContext) -> 
     """Return the current version of the workflow, or None. Takes one statement, plus one for an uncached version."""
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(
-            "SELECT w.id, w.current_version_id, EXISTS "
+            "SELECT w.id, w.name, w.current_version_id, EXISTS "
             "(SELECT 1 FROM policies_channel c WHERE c.tenant_id = w.tenant_id AND c.slug = $1) "
             "FROM policies_workflow w "
             "WHERE w.tenant_id = $2 AND w.slug = $3 AND w.current_version_id IS NOT NULL",
@@ -73,8 +74,8 @@ def workflow_in_force(slug: str, *, channel: str | None, ctx: ActingContext) -> 
         row = cursor.fetchone()
     if row is None:
         return None
-    workflow_id, version_id, channel_exists = row
-    return WorkflowInForce(workflow_id, version_id, workflow_document(version_id, ctx=ctx), channel_exists)
+    workflow_id, name, version_id, channel_exists = row
+    return WorkflowInForce(workflow_id, name, version_id, workflow_document(version_id, ctx=ctx), channel_exists)
 
 
 def workflow_document(version_id: uuid.UUID, *, ctx: ActingContext) -> WorkflowDocument:

@@ -55,6 +55,7 @@ class WorkItem(TenantRow):
     channel = models.CharField(max_length=63, blank=True)
     status = models.CharField(max_length=20)
     payload = ContentJSON()
+    title = ContentText(blank=True, help_text="One line of at most 120 characters, computed from the payload.")
     payload_sha256 = models.CharField(max_length=64)
     payload_salt = ContentBytes(max_length=16, help_text="Salt of the commitment in receipts.")
     confidence = models.FloatField(default=1.0)

@@ -11,6 +11,9 @@ data_class: internal            # a fact that rules can read
 reject_reasons: [OTHER]         # allowed codes of a reject
 subject: /customer_no           # data subject in the payload; encrypts the contents of the case
 on_reject: end                  # effect of a rejected or expired action approval on the item: end or ready
+title: "Pay ${item.payload.vendor}"  # one line that names a work item; see title_template
+summary: [/vendor, /amount_minor]    # the payload's fields that people see first, in this order
+related_by: [/vendor]                # work items with equal values there are shown as related
 """
 
 from __future__ import annotations
@@ -21,8 +24,10 @@ from typing import Any, Final
 
 from policies.documents.payload_schema import check_schema
 from policies.documents.policy_schema import REASON_PATTERN
+from policies.documents.title_template import MAX_TEMPLATE, TitleError, parse_title
 from threada_site.kernel.documents.kind_schema import KindSchema
 from threada_site.kernel.documents.structure import SLUG, closed_object, text, whole_number
+from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
 
 DEFAULT_MAX_PAYLOAD_BYTES: Final = 262_144
@@ -33,6 +38,17 @@ ON_REJECT: Final = ("end", "ready")
 MAX_ENTRIES: Final = 200
 MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 4000
+MAX_SUMMARY: Final = 20
+MAX_RELATED_BY: Final = 3
+_LISTS: Final = ("actions", "reject_reasons", "summary", "related_by")
+_OPTIONAL: Final = ("subject", "title", "summary", "related_by")
+"""Fields that a version stores only if they are given."""
+_POINTER: Final = {
+    "type": "string",
+    "maxLength": 500,
+    "pattern": "^(/([^~/]|~[01])+){1,8}$",
+    "errorMessage": "Point at a field of the payload, for example /vendor.",
+}
 
 WORKFLOW_SCHEMA: Final = KindSchema(
     "Workflow",
@@ -103,6 +119,30 @@ WORKFLOW_SCHEMA: Final = KindSchema(
                 "examples": ["/customer_no"],
                 "errorMessage": "Point at the value in the payload that names the person, e.g. /customer_no.",
             },
+            "title": text(
+                MAX_TEMPLATE,
+                default="",
+                description="Title of work items. Contains ${item.payload.FIELD}, ${item.id}, ${money(…, …)} and more.",
+                examples=["Pay ${item.payload.vendor} ${money(item.payload.amount_minor, item.payload.currency)}"],
+            ),
+            "summary": {
+                "type": "array",
+                "maxItems": MAX_SUMMARY,
+                "uniqueItems": True,
+                "items": _POINTER,
+                "default": [],
+                "description": "JSON pointers to the fields of the payload that people see first, in order.",
+                "examples": [["/vendor", "/amount_minor"]],
+            },
+            "related_by": {
+                "type": "array",
+                "maxItems": MAX_RELATED_BY,
+                "uniqueItems": True,
+                "items": _POINTER,
+                "default": [],
+                "description": "JSON pointers into the payload. Work items with equal values are shown as related.",
+                "examples": [["/vendor"]],
+            },
         },
         description="A kind of work.",
         errorMessage="A workflow is an object. Write {payload_schema: {type: object}}.",
@@ -126,12 +166,17 @@ class WorkflowDocument:
     reject_reasons: tuple[str, ...] = DEFAULT_REJECT_REASONS
     on_reject: str = "end"
     subject: str = ""
+    title: str = ""
+    summary: tuple[str, ...] = ()
+    related_by: tuple[str, ...] = ()
 
     def as_spec(self) -> dict[str, Any]:
         """Return the spec that a version stores: all fields except id and name.
 
-        Defaults are included, so that later changes of defaults do not affect existing versions.
+        Defaults are included, so that later changes of defaults do not affect existing versions. Optional fields are
+        included only if they are given.
         """
+        optional = {name: getattr(self, name) for name in _OPTIONAL}
         return {
             "description": self.description,
             "channel_required": self.channel_required,
@@ -142,14 +187,13 @@ class WorkflowDocument:
             "data_class": self.data_class,
             "reject_reasons": list(self.reject_reasons),
             "on_reject": self.on_reject,
-            **({"subject": self.subject} if self.subject else {}),
+            **{name: list(value) if name in _LISTS else value for name, value in optional.items() if value},
         }
 
 
 def workflow_from_spec(spec: Mapping[str, Any]) -> WorkflowDocument:
     """Return the workflow that `as_spec` serialized. Not for documents; see `parse_workflow`."""
-    lists = {name: tuple(spec[name]) for name in ("actions", "reject_reasons")}
-    return WorkflowDocument(**{**spec, **lists})
+    return WorkflowDocument(**{**spec, **_lists(spec)})
 
 
 def parse_workflow(value: Any) -> WorkflowDocument:
@@ -160,6 +204,19 @@ def parse_workflow(value: Any) -> WorkflowDocument:
     identifier, spec, base, errors = WORKFLOW_SCHEMA.parse(value)
     if "payload_schema" in spec:
         errors.extend(check_schema(spec["payload_schema"], pointer=pointer_to(base, "payload_schema")))
+    if spec.get("title") and errors.is_clean(pointer_to(base, "title")):
+        errors.extend(_title_errors(spec["title"], pointer_to(base, "title")))
     errors.raise_any(value=value)
-    lists = {name: tuple(spec[name]) for name in ("actions", "reject_reasons") if name in spec}
-    return WorkflowDocument(**{"payload_schema": {"type": "object"}, **spec, **lists, "id": identifier})
+    return WorkflowDocument(**{"payload_schema": {"type": "object"}, **spec, **_lists(spec), "id": identifier})
+
+
+def _lists(spec: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {name: tuple(spec[name]) for name in _LISTS if name in spec}
+
+
+def _title_errors(template: str, pointer: str) -> list[FieldError]:
+    try:
+        parse_title(template)
+    except TitleError as error:
+        return [FieldError(pointer, str(error))]
+    return []

@@ -21,6 +21,7 @@ from threada_site.tenancy.quotas.require import require_open_item_quota
 from workitems.items.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.subjects import subject_in
+from workitems.items.titles import title_of_contents
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import Evidence, WorkItem
 
@@ -68,17 +69,18 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         channel=request.channel or "",
         status=WorkItemStatus.NEW,
         payload=request.payload,
+        external_ref=request.external_ref,
         payload_sha256=sha256_hex(payload_bytes),
         payload_salt=secrets.token_bytes(16),
         confidence=request.confidence,
         risk_flags=list(request.risk_flags),
         data_class=workflow.document.data_class,
-        external_ref=request.external_ref,
         subject_id=subject_id,
         requester_id=_requester_id(request.requester, workflow_id=workflow.workflow_id, ctx=ctx),
         submitted_by_id=ctx.principal_id,
         correlation_id=ctx.correlation_id,
     )
+    item.title = title_of_contents(item, workflow.document, name=workflow.name)
     item.created_at = item.updated_at = ids.instant_of(item.id)
     with batched_writes():
         insert_rows(item, *new_evidence(item, parts))

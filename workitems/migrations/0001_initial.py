@@ -202,6 +202,12 @@ class Migration(migrations.Migration):
                 ("channel", models.CharField(blank=True, max_length=63)),
                 ("status", models.CharField(max_length=20)),
                 ("payload", models.JSONField()),
+                (
+                    "title",
+                    models.TextField(
+                        blank=True, help_text="One line of at most 120 characters, computed from the payload."
+                    ),
+                ),
                 ("payload_sha256", models.CharField(max_length=64)),
                 ("payload_salt", models.BinaryField(help_text="Salt of the commitment in receipts.", max_length=16)),
                 ("confidence", models.FloatField(default=1.0)),

@@ -33,6 +33,7 @@ from threada_site.kernel.context import PrincipalKind
 from workitems.api.resources.work_items import PAYLOAD_OMITTED
 from workitems.approvers.count_votes import Need, VoteResult
 from workitems.items.sensitive import omits_contents
+from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Delegation, Vote, WorkItem
 
@@ -133,6 +134,12 @@ STEP: Final = Resource(
     field("decision_step_id", public_id(ids.DECISION_STEP), "id"),
     field("work_item_id", public_id(ids.WORK_ITEM)),
     field("execution_id", maybe(public_id(ids.EXECUTION))),
+    field(
+        "title",
+        TEXT,
+        lambda step: listed_title(step.work_item) if omits_contents(step) else title_of(step.work_item),
+        description="Title of the work item.",
+    ),
     field("workflow_id", SLUG, "workflow"),
     field("kind", choice(StepKind)),
     field("status", choice(StepStatus)),

@@ -27,6 +27,7 @@ from threada_site.api.resources.resource import FieldType, Resource, field, give
 from threada_site.kernel import ids
 from workitems.items.erasable_fields import erased_by
 from workitems.items.sensitive import omits_contents
+from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import WorkItemStatus
 
 PAYLOAD_OMITTED: Final = field(
@@ -38,6 +39,12 @@ PAYLOAD_OMITTED: Final = field(
 WORK_ITEM: Final = Resource(
     "WorkItem",
     field("work_item_id", public_id(ids.WORK_ITEM), "id"),
+    field(
+        "title",
+        TEXT,
+        lambda item: listed_title(item) if omits_contents(item) else title_of(item),
+        description="One line of at most 120 characters, by the title of the workflow version.",
+    ),
     field("status", choice(WorkItemStatus)),
     field("workflow_id", SLUG, "workflow"),
     field("workflow_version_id", public_id(ids.WORKFLOW_VERSION)),
@@ -67,6 +74,7 @@ WORK_ITEM: Final = Resource(
     field("updated_at", INSTANT),
     example={
         "work_item_id": "wi_01k9zq6w4ve9qtr1n5m2d3c4b5",
+        "title": "Policy review d3c4b5",
         "status": "new",
         "workflow_id": "policy_review",
         "workflow_version_id": "wv_01k9zq5x3ae1krtz9w8v7m6n5p",
