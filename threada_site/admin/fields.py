@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
 from threada_site.kernel.characters import code_point, has_unseen, name_of, pieces
 
@@ -23,9 +24,9 @@ def visible(text: Any) -> SafeString:
 def plainly(value: Any) -> str:
     """Return a scalar JSON value, or a list of scalars, as text."""
     if value is None or value in ({}, [], ""):
-        return "none"
+        return _("none")
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return _("yes") if value else _("no")
     if isinstance(value, list):
         return ", ".join(map(plainly, value))
     return str(value)

@@ -9,7 +9,9 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 
+from threada_site.admin.words import word
 from threada_site.kernel import clock
 
 NOTHING: Final = "–"  # noqa: RUF001
@@ -31,14 +33,14 @@ _TONE_OF: Final = {word: tone for tone, words in _TONES.items() for word in word
 _ICONS: Final = {"good": "check_circle", "bad": "error", "busy": "autorenew", "waiting": "hourglass_top"}
 
 
-def badge(word: str) -> SafeString:
+def badge(state: str) -> SafeString:
     """Return a state as a badge with colour and icon."""
-    if not word:
+    if not state:
         return SafeString("")
-    tone = _TONE_OF.get(word, "plain")
+    tone = _TONE_OF.get(state, "plain")
     icon = _ICONS.get(tone)
     sign = format_html('<span class="material-symbols-outlined" aria-hidden="true">{}</span>', icon) if icon else ""
-    return format_html('<span class="t-badge t-{}">{}{}</span>', tone, sign, word.replace("_", " "))
+    return format_html('<span class="t-badge t-{}">{}{}</span>', tone, sign, word(state))
 
 
 def when(instant: datetime | None) -> SafeString:
@@ -60,10 +62,12 @@ def left(instant: datetime | None) -> str:
     seconds = (instant - clock.now()).total_seconds()
     minutes = abs(seconds) / 60
     if minutes < 90:
-        distance = f"{minutes:.0f} min"
+        distance = _("{number} min").format(number=f"{minutes:.0f}")
+    elif minutes < 36 * 60:
+        distance = _("{number} h").format(number=f"{minutes / 60:.0f}")
     else:
-        distance = f"{minutes / 60:.0f} h" if minutes < 36 * 60 else f"{minutes / 60 / 24:.0f} days"
-    return f"in {distance}" if seconds >= 0 else f"{distance} ago"
+        distance = _("{number} days").format(number=f"{minutes / 60 / 24:.0f}")
+    return (_("in {distance}") if seconds >= 0 else _("{distance} ago")).format(distance=distance)
 
 
 def code(text: Any) -> SafeString:

@@ -13,6 +13,7 @@ import django_filters
 from django.db.models import QuerySet
 from django.http import QueryDict
 
+from threada_site.admin.words import word
 from threada_site.database.case_visibility import keyset_column
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
@@ -68,7 +69,7 @@ class ListPage:
 
 def words(enumeration: Any) -> Choices:
     """Return the values of an enumeration as choices."""
-    return lambda _ctx: [(entry.value, entry.value.replace("_", " ")) for entry in enumeration]
+    return lambda _ctx: [(entry.value, word(entry.value)) for entry in enumeration]
 
 
 def created_window() -> tuple[ListFilter, ListFilter]:

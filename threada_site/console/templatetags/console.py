@@ -8,11 +8,12 @@ import orjson
 from django import template
 from django.utils.safestring import SafeString
 
-from threada_site.admin import fields, html
+from threada_site.admin import fields, html, words
 
 register = template.Library()
 
 register.filter("badge", html.badge)
+register.filter("word", words.word)
 register.filter("when", html.when)
 register.filter("left", html.left)
 register.filter("code", html.code)
