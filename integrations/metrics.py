@@ -18,6 +18,7 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.metrics import Metric
 
 RECENTLY: Final = timedelta(minutes=10)
+_ENDED: Final = (Measure.EXECUTION, Measure.SIMULATED, Measure.FAILURE)
 QUANTILES: Final = (0.5, 0.95, 0.99)
 
 
@@ -38,13 +39,19 @@ def execution_metrics() -> Iterator[Metric]:
 
 def ended_metrics() -> Iterator[Metric]:
     """Yield the number of ended executions by status and failure since the beginning, counted from sealed receipts."""
-    rows = SummaryCount.objects.filter(measure__in=[Measure.EXECUTION, Measure.FAILURE]).values_list("measure", "label")
+    rows = SummaryCount.objects.filter(measure__in=_ENDED).values_list("measure", "label")
     counts = {(measure, label): count for measure, label, count in rows.annotate(Sum("count"))}
     for outcome in sorted(EXECUTION_ENDS):
         yield Metric(
             "threada_executions_ended",
             "Executions by how they ended, as far as their receipts are sealed.",
             counts.get((Measure.EXECUTION, outcome), 0),
+            (("outcome", outcome),),
+        )
+        yield Metric(
+            "threada_executions_simulated",
+            "Ended executions whose calls were simulated, not among threada_executions_ended.",
+            counts.get((Measure.SIMULATED, outcome), 0),
             (("outcome", outcome),),
         )
     for failure in FailureClass:

@@ -119,6 +119,9 @@ class Execution(TenantRow):
     envelope = models.ForeignKey(
         Envelope, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
     )
+    is_simulated = models.BooleanField(
+        default=False, db_default=False, help_text="Whether the pinned version simulates its calls: nothing is sent."
+    )
     status = models.CharField(max_length=20)
     requested_by = models.UUIDField()
     undoes_id = models.UUIDField(null=True, help_text="The execution that this one undoes.")

@@ -7,11 +7,13 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from integrations import selectors
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
 from integrations.configuration.parsed_documents import document_of
+from integrations.configuration.simulation import is_simulated
 from integrations.models import Integration, IntegrationVersion
 from integrations.probes.run import request_test
 from telemetry.receipts.format import Subject
@@ -59,7 +61,10 @@ class IntegrationAdmin(TenantAdmin):
     columns = (
         Column("Integration", lambda row: row.slug),
         Column("Name", lambda row: row.name or html.NOTHING, is_wide=True),
-        Column("Connector", lambda row: row.connector),
+        Column(
+            "Connector",
+            lambda row: f"{row.connector} ({_('simulated')})" if is_simulated(row.connector) else row.connector,
+        ),
         Column("Version", lambda row: row.current_version.number),
         Column("Actions", lambda row: html.tags(sorted(row.current_version.spec["actions"]))),
     )

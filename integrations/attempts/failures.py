@@ -21,6 +21,7 @@ class FailureClass(StrEnum):
     WORKER_LOST = "worker_lost"
     DEADLINE_PASSED = "deadline_passed"
     APPROVAL_MISSING = "approval_missing"
+    CONNECTOR_DISABLED = "connector_disabled"
 
 
 class TransportFailure(Exception):

@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.conf import settings
 
 from integrations.attempts.failures import TransportFailure
+from integrations.configuration import simulation
 from integrations.connectors import connector_named
 from integrations.documents import IntegrationDocument, read_integration
 from integrations.models import (
@@ -50,16 +51,20 @@ def upsert_integration(
     The latter get a new envelope and must be approved again. `spec` is a JSON value at `pointer` of its document.
     Receipt `integration.version_added`, or `integration.renamed` if only the name changes. Raises `DocumentInvalid`,
     `SecretReferenceNotAllowed` (the instance's operator has not listed the reference), `SecretOriginRefused` (the
-    secret is not for this address), `Conflict` (the connector cannot be changed).
+    secret is not for this address), `Conflict` (the connector cannot be changed, except from or to `mock`).
     """
     require_unit_of_work(ctx.tenant_id)
     document = checked_integration(spec, ctx=ctx, pointer=pointer)
     integration = _locked(slug, document.connector, ctx=ctx)
-    if integration.connector != document.connector:
-        raise Conflict(f"The integration {slug} has the connector {integration.connector}; it cannot be changed.")
+    before = integration.connector
+    if before != document.connector and not _may_replace(before, document.connector):
+        raise Conflict(f"The integration {slug} has the connector {before}; it cannot be changed.")
     if says_already(integration, spec):
         return UpsertResult(integration, _rename(integration, name, ctx=ctx))
     _confirm(integration, name or integration.name, spec, ctx=ctx)
+    if before != document.connector:
+        integration.connector = document.connector
+        integration.save(update_fields=["connector"])
     put = put_version(integration, spec, ctx=ctx, name=name or integration.name)
     Action.objects.bulk_create(
         Action(
@@ -72,7 +77,16 @@ def upsert_integration(
             kind="integration.version_added",
             subject=Subject(integration=slug),
             inputs={"spec_sha256": put.version.spec_sha256, "actions": sorted(document.actions)},
-            outcome={"integration_version_id": put.version.public_id, **put.as_outcome()},
+            outcome={
+                "integration_version_id": put.version.public_id,
+                **put.as_outcome(),
+                **(
+                    {"connector": document.connector, "connector_before": before}
+                    if before != document.connector
+                    else {}
+                ),
+                **({"simulated": True} if simulation.is_simulated(document.connector) else {}),
+            },
         ),
         ctx=ctx,
     )
@@ -141,6 +155,7 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
     """Return the parsed document if this instance and this caller may use it."""
     document = read_integration(spec, pointer=pointer)
     connector_named(document.connector)
+    simulation.check_document(document.connector, pointer=pointer)
     if ctx.is_system and ctx.entry_point is EntryPoint.COMMAND:
         # The instance's operator may reference any secret, and may use settings that only the workers have. The address
         # is checked again at every call.
@@ -154,6 +169,11 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
         raise DocumentInvalid(errors=[FieldError(f"{pointer}/actions", detail, "unreachable")])
     check_references(document.secret_references, sent_to=document.sent_to, pointer=pointer, ctx=ctx)
     return document
+
+
+def _may_replace(before: str, after: str) -> bool:
+    """Return True if one of the connectors simulates the calls of the other."""
+    return (simulation.is_simulated(before) or simulation.is_simulated(after)) and "workflow" not in (before, after)
 
 
 def _rename(integration: Integration, name: str, *, ctx: ActingContext) -> Change:

@@ -8,13 +8,15 @@ from typing import Any, Final
 from integrations.connectors.chat import ChatConnector
 from integrations.connectors.http import HttpConnector
 from integrations.connectors.mail import MailConnector
+from integrations.connectors.mock import MockConnector
 from integrations.connectors.protocol import Connector, OutboundConnector
 from integrations.connectors.webhook import WebhookConnector
 from integrations.documents import register_grammar
 
 GROUP: Final = "threada.connectors"
 _connectors: Final[dict[str, Connector]] = {
-    connector.name: connector for connector in (ChatConnector(), HttpConnector(), MailConnector(), WebhookConnector())
+    connector.name: connector
+    for connector in (ChatConnector(), HttpConnector(), MailConnector(), MockConnector(), WebhookConnector())
 }
 
 

@@ -1,6 +1,6 @@
 """Documents of `kind: Integration`: an external system, its address and authentication, and its actions.
 
-    connector: http                 # workflow has only actions; chat, mail, webhook: see their modules
+    connector: http                 # workflow has only actions; chat, mail, mock, webhook: see their modules
     base_url: https://bank.example/api
     idempotent: true                # the receiver honours Idempotency-Key; default: false
     auth: {scheme: bearer, secret: {env: BANK_TOKEN}}    # or {scheme: basic, username, secret}
@@ -37,6 +37,7 @@ from integrations.documents.grammar import Destination, Grammar, read_secrets
 from integrations.documents.http_actions import HttpGrammar
 from integrations.documents.limits import read_limits
 from integrations.documents.mail_actions import MailGrammar
+from integrations.documents.mock_actions import MOCK, MockGrammar
 from integrations.documents.model import (
     ActionDocument,
     Authentication,
@@ -81,6 +82,7 @@ _grammars: Final[dict[str, Grammar]] = {
     "chat": ChatGrammar(),
     "http": HttpGrammar(),
     "mail": MailGrammar(),
+    MOCK: MockGrammar(),
     "webhook": WebhookGrammar(),
     "workflow": WorkflowGrammar(),
 }
@@ -157,8 +159,9 @@ def _read_actions(
     spec: Fields, written: dict[str, Any], *, connector: str, grammar: Grammar, destination: Destination
 ) -> dict[str, ActionDocument]:
     named = spec.object("actions")
-    # An action on the item runs in one transaction with its outcome, so it never happens twice.
-    idempotent = spec.value("idempotent", connector == "workflow")
+    # An action on the item runs in one transaction with its outcome, and a simulated one sends nothing: neither happens
+    # twice.
+    idempotent = spec.value("idempotent", connector in ("workflow", MOCK))
     timeout_s = spec.seconds("timeout", DEFAULT_TIMEOUT_S, highest=LONGEST_TIMEOUT_S)
     retry = spec.retry("retry", RetryPolicy())
     actions: dict[str, ActionDocument] = {}

@@ -362,6 +362,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "is_simulated",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Whether the pinned version simulates its calls: nothing is sent.",
+                    ),
+                ),
+                (
                     "is_repeatable",
                     models.BooleanField(
                         db_default=True,

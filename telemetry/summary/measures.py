@@ -32,6 +32,8 @@ class Measure(StrEnum):
     """Steps approved or rejected by people, by the bucket of the time that they were open."""
     EXECUTION = "execution"
     """Finished executions by status. A retried execution counts at each end."""
+    SIMULATED = "simulated"
+    """Finished executions whose calls were simulated, by status. They count neither as EXECUTION nor as FAILURE."""
     FAILURE = "failure"
     """Executions that failed or have an unknown outcome, by class of failure."""
     REQUEST_REFUSED = "request_refused"
@@ -59,14 +61,22 @@ def measures(
             seconds = outcome().get("open_for_s")
             if participle in _DECIDED_BY_PEOPLE and isinstance(seconds, int | float):
                 yield Measure.DECISION_TIME, str(bucket_of(seconds))
-        case "execution" if participle in EXECUTION_ENDS:
-            yield Measure.EXECUTION, participle
-            if participle in ("failed", "outcome_unknown"):
-                yield Measure.FAILURE, str(outcome().get("failure", ""))[:_LONGEST_LABEL]
-        case "execution" if participle == "reconciled":
-            yield Measure.EXECUTION, str(outcome().get("status", ""))
+        case "execution":
+            yield from _of_execution(participle, outcome)
         case "request" | "requests" if participle == "refused":
             yield from ((Measure.REQUEST_REFUSED, code[:_LONGEST_LABEL]) for code in dict.fromkeys(reason_codes))
+
+
+def _of_execution(participle: str, outcome: Callable[[], dict[str, Any]]) -> Iterator[tuple[Measure, str]]:
+    if participle not in EXECUTION_ENDS and participle != "reconciled":
+        return
+    status = str(outcome().get("status", "")) if participle == "reconciled" else participle
+    if outcome().get("simulated") is True:
+        yield Measure.SIMULATED, status
+        return
+    yield Measure.EXECUTION, status
+    if participle in ("failed", "outcome_unknown"):
+        yield Measure.FAILURE, str(outcome().get("failure", ""))[:_LONGEST_LABEL]
 
 
 def amount(kind: str, outcome: Callable[[], dict[str, Any]]) -> int:

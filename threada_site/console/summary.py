@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, QueryDict
+from django.utils.translation import gettext as _
 
 from telemetry import selectors
 from telemetry.summary.filters import SummaryFilters
@@ -151,20 +152,29 @@ def _charts(summary: Summary, days: list[str], behind: _Behind) -> list[Chart]:
             ],
             url=behind.receipts("execution.succeeded"),
             day_urls={day: behind.receipts("execution.succeeded", day) for day in days},
+            about=_simulated_in_words(summary.total),
         ),
     ]
 
 
 def _headline(total: SummaryMetrics) -> list[tuple[str, str]]:
     rate, median = total.automation_rate, total.decision_time(0.5)
-    executions = total.counts[Measure.EXECUTION]
+    executions, simulated = total.counts[Measure.EXECUTION], total.counts[Measure.SIMULATED]
     return [
         ("received", f"{total.received:,}"),
         ("decided by policy alone", "–" if rate is None else f"{rate:.0%}"),  # noqa: RUF001
         ("median until people decided", "–" if median is None else duration(median)),  # noqa: RUF001
         ("executions succeeded", f"{executions['succeeded']:,}"),
         ("failed or unknown", f"{executions['failed'] + executions['outcome_unknown']:,}"),
+        *([(_("simulated, nothing was sent"), f"{simulated.total():,}")] if simulated else []),
     ]
+
+
+def _simulated_in_words(total: SummaryMetrics) -> str:
+    count = total.counts[Measure.SIMULATED].total()
+    if not count:
+        return ""
+    return _("Without %(count)s simulated executions: nothing was sent for them.") % {"count": f"{count:,}"}
 
 
 def _table_row(key: str, metrics: SummaryMetrics) -> dict[str, Any]:

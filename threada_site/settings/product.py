@@ -127,6 +127,8 @@ THREADA_BATCH_CAPS = numbers("THREADA_BATCH_CAPS", {"low": 50, "elevated": 20, "
 THREADA_SENSITIVE_DATA_CLASSES = words("THREADA_SENSITIVE_DATA_CLASSES", "confidential restricted secret personal")
 # New tenants require a second factor of stewards and approvers. `manage.py require_mfa` changes one tenant.
 THREADA_REQUIRE_MFA = flag("THREADA_REQUIRE_MFA", default=True)
+# Integrations of the connector `mock`, which simulates calls. Off: their documents and executions are refused.
+THREADA_MOCK_CONNECTOR = flag("THREADA_MOCK_CONNECTOR", default=True)
 # Optional parts of sealing (docs/operations/sealing.md), off by default: the log of all tenants' checkpoints, and
 # signed promises in answers.
 THREADA_INSTANCE_LOG = flag("THREADA_INSTANCE_LOG")

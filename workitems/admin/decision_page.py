@@ -23,7 +23,7 @@ from threada_site.kernel.json.truncate import shorten
 from workitems import selectors
 from workitems.admin.envelope_differences import differences_to
 from workitems.admin.preview import preview_of, previews_of
-from workitems.admin.sent import what_is_sent
+from workitems.admin.sent import is_simulated_request, what_is_sent
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import active_members_of, escalation_leaves
 from workitems.approvers.step_votes import StepVotes
@@ -115,6 +115,7 @@ def _content(step: DecisionStep, envelope_fields: dict[str, Any], envelope: byte
         text = text[:MOST_BYTES]
     return {
         **parts,
+        "is_simulated": is_simulated_request(envelope_fields),
         "evidence": [part for part in parts["evidence"] if isinstance(part, dict) and "content" in part],
         "envelope_text": text,
         "is_cut": is_cut,

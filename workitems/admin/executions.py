@@ -11,7 +11,9 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from integrations import selectors as integration_selectors
@@ -84,13 +86,17 @@ class RetryForm(ConsoleForm):
         field.choices = [("", "any"), *choices]
 
 
+def _status(run: Execution) -> SafeString:
+    return format_html("{} {}", html.badge(run.status), html.tags([_("simulated")] if run.is_simulated else []))
+
+
 @admin.register(Execution)
 class ExecutionAdmin(TenantAdmin):
     id_prefix = ids.EXECUTION
     key = "-id"
     columns = (
         Column("Execution", lambda run: html.code(run.public_id)),
-        Column("Status", lambda run: html.badge(run.status)),
+        Column("Status", _status),
         Column("Action", lambda run: f"{run.action} on {run.integration}"),
         Column("Workflow", lambda run: run.workflow),
         Column("Attempts", lambda run: run.attempts_made),

@@ -91,10 +91,12 @@ class WorkItemAdmin(TenantAdmin):
         timeline = list(receipt_selectors.receipts_of(row.id, ctx=ctx).defer("body").order_by("-id")[:TIMELINE_SHOWN])
         sealed = receipt_selectors.sealed_among(timeline)
         decisions = PolicyDecision.objects.filter(**mine).defer("facts", "trace")
+        executions = list(Execution.objects.filter(**mine).defer("input", "result").order_by("-id")[:_LISTED])
         return {
             "explanation": explain_work_item(row, ctx=ctx),
             "steps": DecisionStep.objects.filter(**mine).defer("rule").order_by("-id")[:_LISTED],
-            "executions": Execution.objects.filter(**mine).defer("input", "result").order_by("-id")[:_LISTED],
+            "executions": executions,
+            "simulated": {execution.id for execution in executions if execution.is_simulated},
             "decisions": decisions.order_by("-id")[:_LISTED],
             "timeline": [(receipt, receipt.id in sealed) for receipt in timeline],
             "links_receipts": ctx.has_scope_anywhere(Scope.TELEMETRY_READ),

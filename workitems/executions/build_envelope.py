@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from integrations import selectors as integration_selectors
+from integrations.configuration import simulation
 from integrations.configuration.parsed_documents import document_of
 from integrations.connectors import connector_named
 from integrations.documents import ActionDocument, IntegrationDocument
@@ -36,6 +37,10 @@ class Configured:
     document: IntegrationDocument
     action: ActionDocument
 
+    @property
+    def is_simulated(self) -> bool:
+        return simulation.is_simulated(self.document.connector)
+
 
 def configured_action(
     item: WorkItem, integration: Integration | None, *, named: str, action: str, ctx: ActingContext
@@ -43,7 +48,7 @@ def configured_action(
     """Return the configuration of an action that exists and that the workflow of the item allows.
 
     `named` is the integration that the caller named, for error messages. Raises `UnknownIntegration`, `UnknownAction`,
-    `ActionNotAllowed`.
+    `ActionNotAllowed`, `ConnectorDisabled`.
     """
     if integration is None or integration.current_version is None:
         raise errors.UnknownIntegration(
@@ -61,6 +66,7 @@ def configured_action(
             f"The workflow {item.workflow} does not allow the action {action}.",
             errors=[FieldError("/action_id", "is not among the workflow's actions", "not_allowed")],
         )
+    simulation.check_requested(document.connector)
     return Configured(integration, integration.current_version, document, document.action(action))
 
 

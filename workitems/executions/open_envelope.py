@@ -7,6 +7,7 @@ from typing import Any
 
 from integrations.attempts.failures import envelope_mismatch
 from integrations.configuration.parsed_documents import check_intact, document_of
+from integrations.configuration.simulation import is_simulated
 from integrations.executions.envelope import check_agrees, open_envelope
 from integrations.models import Execution
 from policies.models import PolicyDecision
@@ -43,6 +44,8 @@ def open_to_run(item: WorkItem, execution: Execution) -> tuple[dict[str, Any], G
     decided = execution.policy_decision_id
     decision = policy_decision(decided, tenant_id=item.tenant_id) if decided else None
     document = document_of(execution.integration_version)
+    if execution.is_simulated != is_simulated(document.connector):
+        raise envelope_mismatch("The execution and its integration version disagree on whether the call is simulated.")
     now = build_request_envelope(
         item,
         execution,

@@ -20,6 +20,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from workitems.executions.build_envelope import build_action_envelope, configured_now
 from workitems.executions.request_action import asked_of
+from workitems.executions.undo import check_same_reality, undone_execution
 from workitems.items.actors import actor_behind
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
@@ -33,7 +34,13 @@ from workitems.steps.policy_decision import (
     take_intake_decision,
 )
 
-_RE_EVALUATED_FIELDS: Final = ("envelope", "integration_version", "policy_decision_id", "policy_version_id")
+_RE_EVALUATED_FIELDS: Final = (
+    "envelope",
+    "integration_version",
+    "is_simulated",
+    "policy_decision_id",
+    "policy_version_id",
+)
 
 
 def re_evaluate_step(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> None:
@@ -94,11 +101,13 @@ def re_evaluate(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> 
 def rebuild_envelope(item: WorkItem, execution: Execution, decision: PolicyDecision, *, ctx: ActingContext) -> None:
     """Build a new envelope for an execution from the current integration, input and item.
 
-    Raises the errors of `configured_now` and `build_action_envelope`.
+    Raises the errors of `configured_now` and `build_action_envelope`, and `ExecutionNotUndoable`.
     """
     actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
     configured = configured_now(item, execution, ctx=ctx)
+    check_same_reality(undone_execution(execution), is_simulated=configured.is_simulated)
     execution.integration_version = configured.version
+    execution.is_simulated = configured.is_simulated
     built = build_action_envelope(item, execution, pinned_versions(decision), configured, actor=actor)
     execution.envelope = new_envelope(item, built)
     insert_rows(execution.envelope)

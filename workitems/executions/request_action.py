@@ -20,7 +20,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.tracing import traceparent
 from workitems.executions.build_envelope import Configured, build_action_envelope, check_input, configured_action
 from workitems.executions.repeated_request import input_commitment, key_conflicts_as_in_flight
-from workitems.executions.undo import execution_to_undo
+from workitems.executions.undo import check_same_reality, execution_to_undo
 from workitems.items.actors import actor_in
 from workitems.items.erasable_fields import require_contents
 from workitems.items.receipts import record_item
@@ -66,6 +66,7 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
     require_unit_of_work(ctx.tenant_id)
     configured = _permitted_action(item, request, ctx=ctx)
     undone = execution_to_undo(item, request.integration, request.action, named=request.undoes)
+    check_same_reality(undone, is_simulated=configured.is_simulated)
     check_executable(item, ctx=ctx, undoes=undone is not None)
     check_input(configured, request.input)
     execution = Execution(
@@ -76,6 +77,7 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
         integration=request.integration,
         action=request.action,
         integration_version=configured.version,
+        is_simulated=configured.is_simulated,
         requested_by=ctx.principal_id,
         idempotency_key=request.idempotency_key or f"threada-{secrets.token_urlsafe(18)}",
         input=request.input,

@@ -21,6 +21,7 @@ from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.configuration.parsed_documents import readable_action_of, secret_access
+from integrations.configuration.simulation import check_before_call
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
 from integrations.documents import ActionDocument
 from integrations.executions.dispatch import dispatch_waiting
@@ -138,6 +139,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
         try:
             _check_in_time(execution, action, now=now)
             envelope_fields, given = open_to_run(item, execution)
+            check_before_call(envelope_fields["integration"]["connector"])
             verdict = _recheck(item, execution, ctx=ctx)
         except TransportFailure as failure:
             lease = acquire_lease(execution, now=now)

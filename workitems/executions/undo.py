@@ -54,11 +54,27 @@ def execution_to_undo(
     return found
 
 
+def check_same_reality(undone: Execution | None, *, is_simulated: bool) -> None:
+    """Raise `ExecutionNotUndoable` if a simulated action would undo a real one, or the other way round."""
+    if undone is not None and undone.is_simulated != is_simulated:
+        kind = (
+            ("a simulated execution", "a real action")
+            if undone.is_simulated
+            else ("an execution", "a simulated action")
+        )
+        raise errors.ExecutionNotUndoable(f"{undone.public_id} is {kind[0]}: {kind[1]} cannot undo it.")
+
+
+def undone_execution(execution: Execution) -> Execution | None:
+    """Return the execution that `execution` undoes, or None."""
+    if execution.undoes_id is None:
+        return None
+    return Execution.objects.filter(tenant_id=execution.tenant_id, id=execution.undoes_id).first()
+
+
 def undone_facts(execution: Execution) -> dict[str, Any]:
     """Return the facts about the execution to undo, for `undoes` in expressions. Empty if there is none."""
-    if execution.undoes_id is None:
-        return {}
-    undone = Execution.objects.filter(tenant_id=execution.tenant_id, id=execution.undoes_id).first()
+    undone = undone_execution(execution)
     if undone is None:
         return {}
     return {

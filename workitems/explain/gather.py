@@ -55,6 +55,7 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
                 frozen=execution.blocked_by_freeze_id is not None,
                 undoes=execution.undoes_id is not None,
                 repeatable=execution.is_repeatable,
+                simulated=execution.is_simulated,
                 detail=execution.failure_detail if execution.status == ExecutionStatus.AWAITING_APPROVAL else "",
             )
             if execution

@@ -70,7 +70,8 @@ class ExecutionFacts:
     """The open or last execution of the item.
 
     `failure` is a reason code, `next_at` the next attempt or deadline. `repeatable` is False after an ambiguous outcome
-    at a receiver that does not deduplicate. `detail` tells why an execution waits for another approval.
+    at a receiver that does not deduplicate. `simulated`: nothing is sent. `detail` tells why an execution waits for
+    another approval.
     """
 
     status: ExecutionStatus
@@ -81,6 +82,7 @@ class ExecutionFacts:
     frozen: bool = False
     undoes: bool = False
     repeatable: bool = True
+    simulated: bool = False
     detail: str = ""
 
 
@@ -118,23 +120,34 @@ class ExplainInput:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Sentences for people. `until` is the time of the next automatic change."""
+    """Sentences for people. `until` is the time of the next automatic change.
+
+    `simulated`: the calls of the open or last execution are simulated.
+    """
 
     why: list[str]
     waiting_for: list[str]
     until: datetime | None
     next: list[str]
     you_may: list[str]
+    simulated: bool = False
 
 
 def explain(case: ExplainInput) -> Explanation:
     """Return the explanation of one case."""
     return Explanation(
-        why=[*_why(case), *_handed_on(case), *_undoing(case), *_ERASED.get(case.contents_erased, ())],
+        why=[
+            *_why(case),
+            *_simulation(case),
+            *_handed_on(case),
+            *_undoing(case),
+            *_ERASED.get(case.contents_erased, ()),
+        ],
         waiting_for=_waiting_for(case),
         until=_until(case),
         next=_next(case),
         you_may=_you_may(case),
+        simulated=case.execution is not None and case.execution.simulated,
     )
 
 
@@ -142,6 +155,14 @@ _ERASED: Final = {
     "retention": ("Retention has removed its contents; digests and receipts remain.",),
     "subject": ("The data subject was erased, so the contents are no longer readable.",),
 }
+
+
+def _simulation(case: ExplainInput) -> list[str]:
+    if case.execution is None or not case.execution.simulated:
+        return []
+    if case.execution.status in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED, ExecutionStatus.RUNNING):
+        return [f"{_run(case.execution)} is simulated: nothing is sent."]
+    return [f"{_run(case.execution)} was simulated: nothing was sent."]
 
 
 def _handed_on(case: ExplainInput) -> list[str]:

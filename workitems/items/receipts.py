@@ -36,8 +36,13 @@ def subject_of(
 
 
 def item_entry(kind: str, item: WorkItem, *, execution: Execution | None = None, **blocks: Any) -> Entry:
-    """Return an entry about the current state of `item`."""
+    """Return an entry about the current state of `item`.
+
+    `simulated: true` in the outcome of a receipt about an execution means that its calls are simulated.
+    """
     policy_version_id = blocks.pop("policy_version_id", None)
+    if execution is not None and execution.is_simulated:
+        blocks["outcome"] = {**blocks.get("outcome", {}), "simulated": True}
     return Entry(
         kind=kind,
         subject=subject_of(item, execution=execution, policy_version_id=policy_version_id),

@@ -83,6 +83,12 @@ METRICS: Final = Resource(
         description="Policy decisions that allowed or denied, as a share of those and the steps people decided.",
     ),
     _counts("executions", Measure.EXECUTION, EXECUTION_ENDS, "By how they ended; a retried one counts again."),
+    _counts(
+        "simulated_executions",
+        Measure.SIMULATED,
+        EXECUTION_ENDS,
+        "Executions whose calls were simulated: nothing was sent. They are not among `executions`.",
+    ),
     field(
         "execution_failures",
         _RANKED,

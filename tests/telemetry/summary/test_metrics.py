@@ -32,6 +32,9 @@ from telemetry.summary.quantiles import RELATIVE_ERROR, SHORTEST_S, bucket_of, q
         ("decision_step.opened", [], {}, []),
         ("decision_step.claimed", [], {}, []),
         ("execution.succeeded", [], {}, [("execution", "succeeded")]),
+        ("execution.succeeded", [], {"simulated": True}, [("simulated", "succeeded")]),
+        ("execution.failed", [], {"simulated": True, "failure": "timeout"}, [("simulated", "failed")]),
+        ("execution.reconciled", [], {"simulated": True, "status": "failed"}, [("simulated", "failed")]),
         ("execution.failed", [], {"failure": "timeout"}, [("execution", "failed"), ("failure", "timeout")]),
         (
             "execution.outcome_unknown",

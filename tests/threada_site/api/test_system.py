@@ -141,6 +141,7 @@ class TestMetrics:
             "threada_executions_oldest_due_seconds",
             "threada_executions_ended",
             "threada_executions_ended_failures",
+            "threada_executions_simulated",
             "threada_executions_awaiting_callback",
             "threada_calls_recent",
             "threada_call_seconds",

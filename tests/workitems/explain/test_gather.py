@@ -36,6 +36,7 @@ def explained(office: Office, item: WorkItem, by: str = "rita") -> dict[str, Any
     assert answer.status_code == 200
     body: dict[str, Any] = answer.json()
     assert body.pop("work_item_id") == item.public_id
+    assert body.pop("simulated") is False
     assert body.pop("status") == office.item(item).status
     return body
 

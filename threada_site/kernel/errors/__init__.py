@@ -92,6 +92,7 @@ from threada_site.kernel.errors.decisions import (
 from threada_site.kernel.errors.executions import (
     ActionNotAllowed,
     AuditUnavailable,
+    ConnectorDisabled,
     ExecutionInProgress,
     ExecutionNotCancellable,
     ExecutionNotReconcilable,

@@ -10,6 +10,13 @@ class ActionNotAllowed(ExecutionRefusal):
     advice = "Add it to the workflow's actions."
 
 
+class ConnectorDisabled(ExecutionRefusal):
+    reason_code = "connector_disabled"
+    status = 422
+    title = "The connector of the integration is disabled"
+    advice = "Ask the operator of the instance to enable it, or change the integration to another connector."
+
+
 class ExecutionInProgress(ExecutionRefusal):
     reason_code = "execution_in_progress"
     status = 409

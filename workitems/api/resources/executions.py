@@ -109,6 +109,7 @@ EXECUTION: Final = Resource(
     field("integration_id", SLUG, "integration"),
     field("action_id", SLUG, "action"),
     field("integration_version_id", public_id(ids.INTEGRATION_VERSION)),
+    field("simulated", BOOLEAN, "is_simulated", description="True if the call is simulated: nothing is sent."),
     field("status", choice(ExecutionStatus)),
     field("envelope_sha256", SHA256, "envelope.sha256"),
     field("idempotency_key", TEXT),

@@ -124,4 +124,9 @@ EXPLANATION: Final = Resource(
     field("until", MAYBE_INSTANT),
     field("next", TEXTS),
     field("you_may", TEXTS),
+    field(
+        "simulated",
+        BOOLEAN,
+        description="True if the calls of the open or last execution are simulated: nothing is sent.",
+    ),
 )

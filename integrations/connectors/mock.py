@@ -1,0 +1,61 @@
+"""The `mock` connector: a simulated system that answers from the integration's document. Nothing is sent.
+
+The request in the envelope is `{simulated: true, request, answer, fails, delay_s}`. A call returns the `answer` of the
+envelope, so that every attempt has the same result.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any, Final
+
+from integrations.attempts.failures import FailureClass
+from integrations.attempts.outcomes import Outcome
+from integrations.connectors.protocol import CallTerms
+from integrations.documents import ActionDocument, IntegrationDocument
+from integrations.documents.mock_actions import FAILURE_ADVICE, MOCK, SIMULATED_FAILURES, MockCall
+from integrations.documents.templates import render
+from threada_site.kernel.errors import ExpressionFailed
+
+_AMBIGUOUS: Final = frozenset({FailureClass.TIMEOUT, FailureClass.BAD_RESPONSE})
+
+
+class MockConnector:
+    """Simulates calls inside the worker."""
+
+    name: Final = MOCK
+
+    def build_request(
+        self, integration: IntegrationDocument, action: ActionDocument, facts: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Build the request, see `Connector.build_request`."""
+        call = action.call
+        if not isinstance(call, MockCall):
+            raise TypeError(f"The action {action.slug} is not one of a mock integration.")
+        fails = render(call.fails, facts)
+        if fails and fails not in SIMULATED_FAILURES:
+            raise ExpressionFailed(f"fails is {fails[:60]!r}. {FAILURE_ADVICE}")
+        return {
+            "simulated": True,
+            "request": render(call.request, facts),
+            "answer": render(call.answer, facts),
+            "fails": fails or None,
+            "delay_s": call.delay_s,
+        }
+
+    def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
+        """Simulate the call, see `OutboundConnector.call`."""
+        time.sleep(min(request["delay_s"], terms.timeout_s))
+        fails = request["fails"]
+        if request["delay_s"] >= terms.timeout_s:
+            fails = FailureClass.TIMEOUT
+        if fails is None:
+            return Outcome(response={"simulated": True, "answer": request["answer"]})
+        failure = FailureClass(fails)
+        return Outcome(
+            failure=failure,
+            ambiguous=failure in _AMBIGUOUS,
+            detail=f"Simulated: nothing was sent. The document of the integration simulates {failure}.",
+            response={"simulated": True},
+        )

@@ -1,0 +1,77 @@
+"""Documents of the `mock` connector: a simulated system. Nothing is sent; the document contains the answers.
+
+connector: mock
+actions:
+  pay:
+    request: {vendor: "${item.payload.vendor}"}    # what a real system would get; shown to approvers
+    answer: {payment_id: "${item.id}"}              # what the simulated system answers
+    delay: PT2S                                    # at most 10 s; default: none
+    fails: "${input.simulate}"                     # a class of failure, or empty text: it succeeds
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from integrations.attempts.failures import FailureClass
+from integrations.documents.fields import Fields
+from integrations.documents.grammar import Destination
+from integrations.documents.schema import integration_schema, seconds
+from integrations.documents.templates import Place, Template
+from threada_site.kernel.documents.structure import Schema
+
+MOCK: Final = "mock"
+LONGEST_DELAY_S: Final = 10.0
+SIMULATED_FAILURES: Final = (
+    FailureClass.TIMEOUT,
+    FailureClass.CONNECTION_REFUSED,
+    FailureClass.RECEIVER_RATE_LIMITED,
+    FailureClass.REJECTED_BY_RECEIVER,
+    FailureClass.BAD_RESPONSE,
+)
+FAILURE_ADVICE: Final = (
+    f"Write one of {', '.join(SIMULATED_FAILURES)}, or an expression with such a value or empty text."
+)
+_VALUE: Final[Schema] = {"type": "object", "additionalProperties": True}
+
+
+@dataclass(frozen=True, slots=True)
+class MockCall:
+    """Request, answer and failure of a simulated action, as templates."""
+
+    request: Template
+    answer: Template
+    fails: Template
+    delay_s: float
+
+
+class MockGrammar:
+    schema = integration_schema(
+        {},
+        action={
+            "request": {**_VALUE, "description": "What a real system would get; can contain ${ … }."},
+            "answer": {**_VALUE, "description": "What the simulated system answers; can contain ${ … }."},
+            "fails": {
+                "type": "string",
+                "description": "Class of failure to simulate, or one ${ … }; empty text: success.",
+                "examples": ["rejected_by_receiver"],
+            },
+            "delay": seconds(LONGEST_DELAY_S, "Duration of the simulated call."),
+        },
+        description="A simulated system: nothing is sent.",
+    )
+
+    def read_spec(self, spec: Fields) -> Destination:
+        return Destination()
+
+    def read_call(self, slug: str, action: Fields, destination: Destination) -> MockCall:
+        fails = action.value("fails", "")
+        if fails and "${" not in fails and fails not in SIMULATED_FAILURES:
+            action.refuse(FAILURE_ADVICE, "fails")
+        return MockCall(
+            request=action.template("request", default={}),
+            answer=action.template("answer", default={}),
+            fails=action.template("fails", Place.TEXT, default=""),
+            delay_s=action.seconds("delay", LONGEST_DELAY_S, highest=LONGEST_DELAY_S) if "delay" in action else 0.0,
+        )
