@@ -20,7 +20,7 @@ from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.documents import as_yaml, one_document, with_lines
-from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
+from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
@@ -50,7 +50,7 @@ class IntegrationForm(ConsoleForm):
         "referenced, never written: {stored: name} is listed under Secrets with its origins, {env: NAME} must be "
         "listed in THREADA_SECRET_REFS by the instance's operator, with the origin of base_url."
     )
-    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
+    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=DocumentArea("Integration"))
 
     def prepare(self) -> None:
         self.initial = {"document": _document_text(self.row) if self.row else _NEW_INTEGRATION}

@@ -19,7 +19,7 @@ from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.documents import as_yaml, one_document, with_lines
-from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
+from threada_site.admin.forms import CodeArea, ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import errors, ids
@@ -84,7 +84,7 @@ class ChannelAdmin(TenantAdmin):
 
 class WorkflowForm(ConsoleForm):
     intro = "A change creates a new version for new work items; existing work items keep their version."
-    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
+    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=DocumentArea("Workflow"))
 
     def prepare(self) -> None:
         if self.row is None:

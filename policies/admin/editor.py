@@ -19,7 +19,7 @@ from policies.drafts.validation import data_classes_reached_by, schemas_of_all, 
 from policies.language.approvals.schema import MAX_COUNT
 from policies.language.rules import Effect
 from policies.models import Policy, PolicyVersion
-from threada_site.admin.forms import CodeArea, ConsoleForm
+from threada_site.admin.forms import ConsoleForm, DocumentArea
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import SLUG_PATTERN
@@ -105,7 +105,9 @@ class RuleTemplateForm(forms.Form):
 
 class DraftForm(ConsoleForm):
     template = "policies/editor.html"
-    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
+    document = forms.CharField(
+        label="Document (YAML or JSON)", strip=False, widget=DocumentArea("Policy", checks_itself=False)
+    )
     read_sha256 = forms.CharField(required=False, widget=forms.HiddenInput)
 
     policy: Policy | None = None

@@ -26,7 +26,7 @@ from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.documents import as_yaml, one_document
-from threada_site.admin.forms import CodeArea, ConsoleForm
+from threada_site.admin.forms import ConsoleForm, DocumentArea
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
@@ -39,7 +39,7 @@ class SimulateForm(ConsoleForm):
         "Evaluates one case as if this version were in force, together with every other policy that applies. Nothing "
         "is stored."
     )
-    facts = forms.CharField(label="Facts (YAML or JSON)", strip=False, widget=CodeArea(14))
+    facts = forms.CharField(label="Facts (YAML or JSON)", strip=False, widget=DocumentArea(rows=14))
 
     def prepare(self) -> None:
         workflow = selectors.workflows(self.ctx).order_by("slug").values_list("slug", flat=True).first()

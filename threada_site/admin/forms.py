@@ -9,8 +9,11 @@ from typing import Any, ClassVar, Final
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
+from django.forms.widgets import Script
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
@@ -19,6 +22,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
 
 FORM_SPEC: Final = "form_spec"
+_HINT: Final = _("Enter starts editing, Esc ends it. Ctrl+Space suggests words.")
 
 
 class ConsoleForm(forms.Form):
@@ -49,8 +53,37 @@ class ConsoleForm(forms.Form):
 class CodeArea(forms.Textarea):
     """Text area for a document: fixed width, no wrapping."""
 
-    def __init__(self, rows: int = 24) -> None:
-        super().__init__({"rows": rows, "class": "t-codearea", "spellcheck": "false", "autocomplete": "off"})
+    def __init__(self, rows: int = 24, attrs: dict[str, Any] | None = None) -> None:
+        own = {"rows": rows, "class": "t-codearea", "spellcheck": "false", "autocomplete": "off"}
+        super().__init__({**own, **(attrs or {})})
+
+
+class DocumentArea(CodeArea):
+    """Editor of YAML or JSON: colours, and for a `kind` of documents completion and errors by line.
+
+    Without JavaScript it is a text area. `checks_itself` is False where the page checks the text by its own URL.
+    """
+
+    def __init__(self, kind: str = "", *, rows: int = 24, checks_itself: bool = True) -> None:
+        self._kind = kind
+        self._checks_itself = checks_itself
+        super().__init__(rows)
+
+    def build_attrs(self, base_attrs: dict[str, Any], extra_attrs: dict[str, Any] | None = None) -> dict[str, Any]:
+        found = super().build_attrs(base_attrs, extra_attrs)
+        found |= {"data-document": self._kind, "data-hint": _HINT}
+        if self._kind:
+            found["data-complete"] = reverse("admin:complete_document")
+        if self._checks_itself:
+            found["data-check"] = reverse("admin:check_document")
+        return found
+
+    @property
+    def media(self) -> forms.Media:
+        ace = "django_ace/ace"
+        scripts = (f"{ace}/ace.js", f"{ace}/mode-yaml.js", f"{ace}/ext-language_tools.js", "console/document-editor.js")
+        assets: list[Any] = [Script(script, defer=True) for script in scripts]
+        return forms.Media(css={"all": [f"{ace}/css/ace.css"]}, js=assets)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path, reverse
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 from unfold.sites import UnfoldAdminSite
 
 from policies.selectors import unconfirmed_emergencies
@@ -20,6 +20,7 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.usage import usage_page
 from threada_site.console.account_links import invitation_page, new_password_page, reset_page
 from threada_site.console.dashboard import dashboard
+from threada_site.console.editors.documents import check, complete
 from threada_site.console.factors.page import second_factors_page
 from threada_site.console.factors.second_step import confirm_page, second_step_page
 from threada_site.console.leaving import leaving_page
@@ -102,6 +103,10 @@ class ConsoleSite(UnfoldAdminSite):
                 name="security_history_of",
             ),
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
+            path(
+                "documents/complete/", self.admin_view(require_POST(self.complete_document)), name="complete_document"
+            ),
+            path("documents/check/", self.admin_view(require_POST(self.check_document)), name="check_document"),
         ]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
 
@@ -195,6 +200,14 @@ class ConsoleSite(UnfoldAdminSite):
             messages.warning(request, "There is no page for this id. Ids look like wi_…, ds_…, ex_… or rc_….")
             return HttpResponseRedirect(reverse("admin:index"))
         return HttpResponseRedirect(address)
+
+    def complete_document(self, request: HttpRequest) -> HttpResponse:
+        """Complete a word in a document that is being edited."""
+        return complete(request, request.acting_context)  # type: ignore[attr-defined]
+
+    def check_document(self, request: HttpRequest) -> HttpResponse:
+        """Check a document that is being edited. Saves nothing."""
+        return check(request, request.acting_context)  # type: ignore[attr-defined]
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """Show and handle the password form."""

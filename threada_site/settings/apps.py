@@ -18,6 +18,7 @@ INSTALLED_APPS = [
     "django_filters",
     "drf_spectacular",
     "drf_spectacular_sidecar",
+    "django_ace",
     "guardian",
     "auditlog",
     "django_structlog",

@@ -23,7 +23,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution, IntegrationGauge
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
-from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
+from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.notices import visibility_notices
@@ -52,7 +52,7 @@ class UndoForm(ConsoleForm):
         "This executes the undo action. Policies and approvals apply as to any action. The status of a closed work "
         "item does not change."
     )
-    input = forms.JSONField(label="Input (JSON)", required=False, widget=CodeArea(6))
+    input = forms.JSONField(label="Input (JSON)", required=False, widget=DocumentArea(rows=6))
 
     def prepare(self) -> None:
         self.initial = {"input": {}}

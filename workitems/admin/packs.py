@@ -13,7 +13,7 @@ from policies.models import Pack
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.documents import as_yaml, one_document
-from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
+from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel.context import ActingContext, Scope
@@ -44,7 +44,7 @@ class PackForm(ConsoleForm):
         "All documents take effect together, or none does. Documents that only the previous version contained are "
         "removed unless something still uses them."
     )
-    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
+    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=DocumentArea("Pack"))
 
     def prepare(self) -> None:
         self.initial = {"document": _text(self.row) if self.row else _NEW}

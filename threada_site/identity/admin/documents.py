@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.documents import as_yaml, one_document, with_lines
-from threada_site.admin.forms import CodeArea, ConsoleForm
+from threada_site.admin.forms import ConsoleForm, DocumentArea
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.schema_fields import in_order
 from threada_site.admin.spec_forms import SpecForm
@@ -59,9 +59,10 @@ class DocumentForm(ConsoleForm):
 
     kind: ClassVar[str]
     schema: ClassVar[Schema]
-    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=CodeArea())
+    document = forms.CharField(label="Document (YAML or JSON)", strip=False)
 
     def prepare(self) -> None:
+        self.fields["document"].widget = DocumentArea(self.kind)
         self.initial = {"document": whole_document(self.kind, self.row, self.schema)}
 
 

@@ -1,0 +1,1 @@
+"""Answers to editors in the browser."""
