@@ -17,10 +17,11 @@ from threada_site.kernel import clock, ids
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON, ContentText
 from threada_site.personal_data.subject_keys import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
-from workitems.desk.models import SavedView, StepView
+from workitems.desk.models import PendingApproverKey, SavedView, StepView
 from workitems.items.models import CaseReading, Participant, Party
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
+from workitems.search.models import SearchChange, SearchDocument
 
 __all__ = [
     "CaseReading",
@@ -32,10 +33,13 @@ __all__ = [
     "NotificationPreference",
     "Participant",
     "Party",
+    "PendingApproverKey",
     "RetentionRule",
     "RetentionRuleVersion",
     "RetentionRun",
     "SavedView",
+    "SearchChange",
+    "SearchDocument",
     "StepView",
     "Vote",
     "WorkItem",
@@ -321,25 +325,6 @@ class Vote(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.VOTE, self.id)
-
-
-class PendingApproverKey(TenantRow):
-    """Key of a pending approver of a step (`role:finance`): the index of "pending for me"."""
-
-    step = models.ForeignKey(
-        DecisionStep, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="awaited"
-    )
-    key = models.CharField(max_length=250)
-
-    class Meta:
-        constraints = [
-            *tenant_constraints("pendingapproverkey", references=("step",)),
-            models.UniqueConstraint(fields=["tenant", "step", "key"], name="pendingapproverkey_once"),
-        ]
-        indexes = [models.Index(fields=["tenant", "key", "step"], name="pendingapproverkey_key_idx")]
-
-    def __str__(self) -> str:
-        return self.key
 
 
 class MembershipSnapshot(TenantRow):

@@ -42,6 +42,7 @@ from workitems.notices.sweep import enqueue_due_notices
 from workitems.retention import run as retention
 from workitems.retention import sweep as keeping
 from workitems.retention.batches import take_batch
+from workitems.search.sweep import index_changes, index_missing
 from workitems.steps.deadline_sweep import sweep_deadlines
 from workitems.steps.departures import CHECK_REACHABILITY
 from workitems.steps.policy_decision import take_intake_decision
@@ -181,6 +182,12 @@ def tell_previous_address_of_change(tenant_id: str, link_id: str) -> None:
     tell_previous_address(uuid.UUID(link_id), ctx=job_context(tenant_of_job(tenant_id)))
 
 
+@periodic("workitems.index_changes", queue=MAINTENANCE_QUEUE, cron="* * * * * */2")
+def index_changed_items() -> None:
+    """Write the search documents of new and changed work items, every two seconds."""
+    index_changes(now=clock.now())
+
+
 @periodic("workitems.notices", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
 def notices() -> None:
     """Enqueue notices and messages whose job was lost, every ten seconds."""
@@ -189,10 +196,11 @@ def notices() -> None:
 
 @periodic("workitems.tidy", queue=MAINTENANCE_QUEUE, cron="*/10 * * * *")
 def tidy() -> None:
-    """Delete finished jobs and expired answers, and enqueue retention, every ten minutes."""
+    """Delete finished jobs and expired answers, enqueue retention and complete the search, every ten minutes."""
     sweeps.delete_finished_jobs()
     keeping.delete_expired_answers(now=clock.now())
     keeping.enqueue_due_retention()
+    index_missing(now=clock.now())
 
 
 @task("workitems.apply_retention", queue=MAINTENANCE_QUEUE)

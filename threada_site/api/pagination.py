@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from django.conf import settings
@@ -18,25 +18,61 @@ from threada_site.kernel.errors import FieldError
 
 DEFAULT_LIMIT: Final = 50
 MAX_LIMIT: Final = 200
+MOST_SEARCHES: Final = 5
+"""Searches for one page, if other filters leave few of the rows that each finds."""
 _SIGNATURE_BYTES: Final = 16
 
 
-def paginate(queryset: QuerySet[Any], request: Any, *, represent: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
-    """Return one page `{data, next_cursor, has_more}`, by one statement without COUNT and OFFSET."""
+type Search = Callable[[uuid.UUID | None], Sequence[uuid.UUID]]
+"""Returns the newest matching ids below the given one, newest first; an empty list if there are no more."""
+
+
+def paginate(
+    queryset: QuerySet[Any],
+    request: Any,
+    *,
+    represent: Callable[[Any], dict[str, Any]],
+    search: Search | None = None,
+) -> dict[str, Any]:
+    """Return one page `{data, next_cursor, has_more}`, by one statement without COUNT and OFFSET.
+
+    With `search`, the rows whose ids it returns; a page may then be shorter than the limit although more follow.
+    """
     limit = read_limit(request)
     binding = _binding(request)
     cursor = request.query_params.get("cursor")
     column = keyset_column(queryset)
-    if cursor:
-        queryset = queryset.filter(**{f"{column}__lt": _opened(cursor, binding)})
-    rows = list(queryset.order_by(f"-{column}")[: limit + 1])
-    page = rows[:limit]
-    has_more = len(rows) > limit
+    last = _opened(cursor, binding) if cursor else None
+    if search is not None:
+        page, further = found_rows(queryset, search, below=last, most=limit)
+    else:
+        if last is not None:
+            queryset = queryset.filter(**{f"{column}__lt": last})
+        rows = list(queryset.order_by(f"-{column}")[: limit + 1])
+        page = rows[:limit]
+        further = page[-1].id if len(rows) > limit else None
     return {
         "data": [represent(row) for row in page],
-        "next_cursor": _sealed(page[-1].id, binding) if has_more else None,
-        "has_more": has_more,
+        "next_cursor": _sealed(further, binding) if further is not None else None,
+        "has_more": further is not None,
     }
+
+
+def found_rows(
+    queryset: QuerySet[Any], search: Search, *, below: uuid.UUID | None, most: int
+) -> tuple[list[Any], uuid.UUID | None]:
+    """Return up to `most` rows that `search` finds, newest first, and the id below which to continue, or None."""
+    column = keyset_column(queryset)
+    rows: list[Any] = []
+    for _ in range(MOST_SEARCHES):
+        found = search(below)
+        if not found:
+            return rows, None
+        rows += queryset.filter(**{f"{column}__in": found}).order_by(f"-{column}")[: most + 1 - len(rows)]
+        if len(rows) > most:
+            return rows[:most], rows[most - 1].id
+        below = found[-1]
+    return rows, below
 
 
 def read_limit(request: Any) -> int:

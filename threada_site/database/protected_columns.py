@@ -37,6 +37,7 @@ PLATFORM_TABLES: Final = (
     "tenancy_signindomain",
     "tenancy_storedmetrics",
     "tenancy_tenantquota",
+    "workitems_searchdocument",
 )
 PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "integrations_execution": (

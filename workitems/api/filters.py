@@ -14,16 +14,22 @@ from threada_site.kernel import clock, ids
 from workitems.executions.dead_letters import only_dead_letters
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.notices.rules import Channel, Event, MessageStatus
+from workitems.search.query import LONGEST
 
 
 class WorkItemFilters(CreatedWindow):
-    """The documented filters of work items."""
+    """The documented filters of work items. `q`: words, "phrases", -excluded words and beginnings of ids; all match."""
 
+    q = django_filters.CharFilter(max_length=LONGEST, method="leave")
     channel_id = SlugFilter(field_name="channel")
     workflow_id = SlugFilter(field_name="workflow")
     status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in WorkItemStatus])
     policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)
     nobody_can_decide = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_stuck")
+
+    def leave(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
+        """Return all rows: the view searches."""
+        return queryset
 
     def filter_stuck(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
         """Return work items whose pending step the members cannot complete. A partial index serves the query."""

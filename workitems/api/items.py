@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from rest_framework.response import Response
@@ -11,7 +12,7 @@ from telemetry.api.resources.log import EVENT
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
+from threada_site.api.pagination import Search, paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, check_if_match, etag, path_id
 from threada_site.kernel import errors, ids
@@ -27,6 +28,7 @@ from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import listed, record_reading
 from workitems.models import WorkItem
+from workitems.search.find import search_items
 
 
 class WorkItems(TenantView):
@@ -43,7 +45,12 @@ class WorkItems(TenantView):
     def get(self, request: Any) -> Response:
         rows = apply_filters(WorkItemFilters, selectors.work_items(request.auth), request)
         return Response(
-            paginate(rows, request, represent=lambda item: WORK_ITEM.represent(listed(item, item.data_class)))
+            paginate(
+                rows,
+                request,
+                represent=lambda item: WORK_ITEM.represent(listed(item, item.data_class)),
+                search=_search_in(request),
+            )
         )
 
     @operation(
@@ -182,6 +189,13 @@ class ExplainWorkItem(TenantView):
         item = found_item(self, request, work_item_id)
         explanation = explain_work_item(item, ctx=request.auth)
         return Response(EXPLANATION.represent(explanation, work_item_id=item.id, status=item.status))
+
+
+def _search_in(request: Any) -> Search | None:
+    """Return the search that the parameter `q` asks for, or None."""
+    text = request.query_params.get("q", "").strip()
+    workflow = request.query_params.get("workflow_id", "")
+    return partial(search_items, text, ctx=request.auth, workflow=workflow) if text else None
 
 
 def found_item(view: TenantView, request: Any, work_item_id: str) -> WorkItem:

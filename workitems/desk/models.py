@@ -1,4 +1,4 @@
-"""Saved views of the desk, and first page views of decision steps."""
+"""Saved views of the desk, first page views of decision steps, and the index of what waits for whom."""
 
 from __future__ import annotations
 
@@ -53,3 +53,26 @@ class StepView(TenantRow):
 
     def __str__(self) -> str:
         return f"by {self.viewer_id}"
+
+
+class PendingApproverKey(TenantRow):
+    """Key of a pending approver of a step (`role:finance`): the index of "pending for me"."""
+
+    step = models.ForeignKey(
+        "workitems.DecisionStep",
+        on_delete=models.PROTECT,
+        db_constraint=False,
+        db_index=False,
+        related_name="awaited",
+    )
+    key = models.CharField(max_length=250)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("pendingapproverkey", references=("step",)),
+            models.UniqueConstraint(fields=["tenant", "step", "key"], name="pendingapproverkey_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "key", "step"], name="pendingapproverkey_key_idx")]
+
+    def __str__(self) -> str:
+        return self.key

@@ -19,6 +19,7 @@ from workitems.items.titles import title_of_contents
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import WorkItem
+from workitems.search.changes import note_change
 from workitems.steps.opening_and_closing import close_pending_step
 
 
@@ -52,6 +53,7 @@ def replace_payload(item: WorkItem, payload: Any, payload_bytes: bytes, *, ctx: 
     item.correlation_id = ctx.correlation_id
     changed = ("payload", "title", "payload_sha256", "version", "edited_by", "correlation_id")
     transition_item(item, WorkItemStatus.NEW, *changed)
+    note_change(item.id, tenant_id=item.tenant_id)
     record_item("work_item.edited", item, ctx=ctx, inputs=payload_inputs(item), outcome={"status": item.status})
 
 

@@ -25,6 +25,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import WorkItem
+from workitems.search.changes import note_change
 from workitems.steps.opening_and_closing import open_step
 
 _rng: Final = random.SystemRandom()
@@ -201,6 +202,7 @@ def _perform_item_action(item: WorkItem, request: dict[str, Any], *, ctx: Acting
         )
     item.assignee = assignee
     item.save(update_fields=["assignee"])
+    note_change(item.id, tenant_id=item.tenant_id)
     return Outcome(response={"operation": "assign", "to": assignee.username})
 
 

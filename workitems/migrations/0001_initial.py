@@ -3,6 +3,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVectorField
 from django.db import migrations, models
 from django.db.models import CASCADE, DO_NOTHING, PROTECT
 from django.db.models.functions import Coalesce, Greatest, Least
@@ -388,6 +390,60 @@ class Migration(migrations.Migration):
             options={"db_table": "workitems_party", "managed": False},
         ),
         migrations.RunSQL((SQL / "parties.sql").read_text(), "DROP VIEW workitems_party;"),
+        migrations.CreateModel(
+            name="SearchDocument",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="workitems.workitem",
+                    ),
+                ),
+                ("words", SearchVectorField()),
+            ],
+            options={
+                "indexes": [GinIndex(fields=["words"], name="searchdocument_words_idx", gin_pending_list_limit=512)],
+                "constraints": [
+                    RowLevelSecurity(name="searchdocument_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="searchdocument_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="searchdocument_work_item_fk"),
+                    CaseVisibility(name="searchdocument_visibility"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SearchChange",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="workitems.workitem",
+                    ),
+                ),
+                ("noted_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "work_item"], name="searchchange_item_idx")],
+                "constraints": [
+                    RowLevelSecurity(name="searchchange_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="searchchange_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="searchchange_work_item_fk"),
+                ],
+            },
+        ),
+        migrations.RunSQL((SQL / "search.sql").read_text(), "DROP FUNCTION threada_search;"),
         migrations.CreateModel(
             name="Evidence",
             fields=[

@@ -28,7 +28,7 @@ from threada_site.personal_data import subject_keys as keyring
 from threada_site.personal_data.erasable_fields import BY_SUBJECT, ErasedText
 from threada_site.tenancy.models import ChangeSet, DataSubject, User
 from workitems.models import DecisionStep, Delegation, LegalHold, Vote, WorkItem
-from workitems.retention.case_tables import emptied
+from workitems.retention.case_tables import emptied, forget_words
 from workitems.retention.due import ENDED, items_under_legal_hold
 from workitems.retention.legal_holds import LIFT
 from workitems.retention.locks import lock_retention
@@ -63,6 +63,8 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
     # Unsalted digests and columns that may reveal contents are removed together with the contents.
     cases.update(payload_sha256="", external_ref="")
     DecisionStep.objects.filter(tenant_id=ctx.tenant_id, work_item_id__in=case_ids).update(payload_sha256="")
+    with platform_role():
+        forget_words(case_ids, tenant_id=ctx.tenant_id)
     _forget_answers([subject.public_id, *(ids.public_id(ids.WORK_ITEM, case) for case in case_ids)], ctx=ctx)
     _record("subject.erased", {"subject_id": subject.public_id}, {"cases": len(case_ids)}, ctx=ctx)
     return len(case_ids)

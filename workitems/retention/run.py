@@ -29,7 +29,14 @@ from threada_site.personal_data.erasable_fields import BY_RETENTION
 from workitems.models import RetentionRuleVersion, RetentionRun, WorkItem
 from workitems.retention.archive import Archived, archive_batch
 from workitems.retention.archive_ahead import Ahead, archive_target
-from workitems.retention.case_tables import case_tables, emptied, has_contents, rows_of, tables_with_contents
+from workitems.retention.case_tables import (
+    case_tables,
+    emptied,
+    forget_words,
+    has_contents,
+    rows_of,
+    tables_with_contents,
+)
 from workitems.retention.due import Phase, count_due, due_items, rules_in_force
 from workitems.retention.locks import lock_retention
 from workitems.retention.rules import Rule, rule_for, rule_from_spec
@@ -208,6 +215,7 @@ def _take_cases(
     with platform_role():
         for model, path in case_tables():
             delete_rows(rows_of(model, path, item_ids, tenant_id=ctx.tenant_id))
+        forget_words(item_ids, tenant_id=ctx.tenant_id, is_kept=False)
         delete_rows(WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids))
     batch = Batch(cases=len(items), receipts=len(receipt_ids))
     _applied(run, batch, kept, now=now, ctx=ctx, removal={"batch_id": str(batch_id), "removed_sha256": digest})
@@ -220,6 +228,7 @@ def empty_contents(item_ids: Sequence[uuid.UUID], *, by: str, ctx: ActingContext
         for model, path, fields in tables_with_contents():
             rows = rows_of(model, path, item_ids, tenant_id=ctx.tenant_id)
             rows.filter(has_contents(fields)).update(**{field.attname: emptied(field, by=by) for field in fields})
+        forget_words(item_ids, tenant_id=ctx.tenant_id)
 
 
 def _archived(run: RetentionRun, due: Due, ahead: Ahead | None, *, ctx: ActingContext) -> Archived | None:

@@ -107,6 +107,7 @@ from threada_site.kernel.errors.executions import (
     QuotaExceeded,
     RateLimited,
     ResetDelayed,
+    SearchTooSlow,
     ServerBusy,
     ServiceUnavailable,
     SignInBusy,

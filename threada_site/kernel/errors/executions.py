@@ -87,6 +87,13 @@ class ServerBusy(ExecutionRefusal):
     advice = "Nothing was changed. Retry in a moment."
 
 
+class SearchTooSlow(ExecutionRefusal):
+    reason_code = "search_too_slow"
+    status = 503
+    title = "The search took too long"
+    advice = "Search for more or longer words, or narrow the list by a filter."
+
+
 class TooManyTests(ExecutionRefusal):
     reason_code = "too_many_tests"
     status = 429

@@ -1,0 +1,1 @@
+"""Search of work items: documents of words, their upkeep, and queries."""

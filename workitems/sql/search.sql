@@ -1,0 +1,65 @@
+-- Ids of the newest 200 work items that match a query, above and below the given ids, newest first. Tenant, visibility and
+-- principal are those of the transaction; without them, nothing is found. NULL as query: all work items.
+--
+-- Row-level security keeps PostgreSQL from using the index of words, so the function runs as the owner and limits the rows
+-- itself. Its caller reads the work items again, under row-level security.
+--
+-- A word that many items contain is found among the newest. Only what is not is looked up in the index of words, whose
+-- lexemes begin with a key of the tenant. Those of a principal's own items are limited by the lexeme of the principal.
+CREATE OR REPLACE FUNCTION threada_search(p_query tsquery, p_above uuid, p_below uuid) RETURNS SETOF uuid
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET enable_seqscan = off
+SET plan_cache_mode = force_custom_plan AS $$
+DECLARE
+    tenant CONSTANT uuid := NULLIF(current_setting('app.tenant', true), '')::uuid;
+    principal CONSTANT uuid := NULLIF(current_setting('app.principal', true), '')::uuid;
+    sees CONSTANT text := coalesce(current_setting('app.visibility', true), '');
+    most CONSTANT integer := 200;
+    newest CONSTANT integer := 10000;
+    own tsquery;
+    found uuid[];
+BEGIN
+    IF tenant IS NULL OR sees NOT IN ('tenant', 'own') OR (sees = 'own' AND principal IS NULL) THEN
+        RETURN;
+    END IF;
+    IF sees = 'tenant' THEN
+        found := ARRAY(
+            SELECT n.id FROM (
+                SELECT d.id, d.words FROM workitems_searchdocument d
+                 WHERE d.tenant_id = tenant AND d.id > p_above AND d.id < p_below
+                 ORDER BY d.id DESC LIMIT newest) n
+             WHERE p_query IS NULL OR n.words @@ p_query LIMIT most);
+        IF cardinality(found) < most AND p_query IS NOT NULL THEN
+            found := ARRAY(
+                WITH hits AS MATERIALIZED (
+                    SELECT d.id, d.tenant_id FROM workitems_searchdocument d WHERE d.words @@ p_query)
+                SELECT h.id FROM hits h
+                 WHERE h.tenant_id = tenant AND h.id > p_above AND h.id < p_below ORDER BY h.id DESC LIMIT most);
+        END IF;
+    ELSE
+        found := ARRAY(
+            SELECT d.id FROM (
+                SELECT p.work_item_id FROM workitems_party p
+                 WHERE p.tenant_id = tenant AND p.principal_id = principal
+                   AND p.work_item_id > p_above AND p.work_item_id < p_below
+                 ORDER BY p.work_item_id DESC LIMIT newest) mine
+              JOIN workitems_searchdocument d ON d.id = mine.work_item_id AND d.tenant_id = tenant
+             WHERE p_query IS NULL OR d.words @@ p_query
+             ORDER BY d.id DESC LIMIT most);
+        IF cardinality(found) < most AND p_query IS NOT NULL THEN
+            own := quote_literal(left(md5(tenant::text), 6) || '=' || principal::text)::tsquery && p_query;
+            found := ARRAY(
+                WITH hits AS MATERIALIZED (
+                    SELECT d.id, d.tenant_id FROM workitems_searchdocument d WHERE d.words @@ own)
+                SELECT id FROM (
+                    SELECT h.id FROM hits h
+                      JOIN workitems_workitem w ON w.id = h.id AND w.tenant_id = tenant
+                     WHERE h.tenant_id = tenant AND h.id > p_above AND h.id < p_below
+                       AND principal IN (w.requester_id, w.submitted_by_id)
+                    UNION
+                    SELECT unnest(found)) every
+                 ORDER BY id DESC LIMIT most);
+        END IF;
+    END IF;
+    RETURN QUERY SELECT unnest(found);
+END
+$$;
