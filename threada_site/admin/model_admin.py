@@ -138,6 +138,10 @@ class TenantAdmin(ModelAdmin):
     def list_title(self) -> str:
         return self.heading or str(self.opts.verbose_name_plural)
 
+    def list_forms(self, ctx: ActingContext) -> list[tuple[str, str]]:
+        """Return URL and title of the forms above the list that the context may open."""
+        return self._forms(ctx, of_row=False)
+
     def list_url(self) -> str:
         return reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist")
 
@@ -164,7 +168,7 @@ class TenantAdmin(ModelAdmin):
             "search_hint": self.search_hint or (f"{self.id_prefix}_…" if self.id_prefix else "id begins with"),
             "columns": self.columns,
             "rows": [(self.url_of(row), [(column, column.value(row)) for column in self.columns]) for row in page.rows],
-            "forms": self._forms(ctx, of_row=False),
+            "forms": self.list_forms(ctx),
         }
         return TemplateResponse(request, "console/list.html", context)
 

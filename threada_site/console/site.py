@@ -6,11 +6,10 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path, reverse
+from django.urls import URLPattern, URLResolver, path
 from django.views.decorators.http import require_POST, require_safe
 from unfold.sites import UnfoldAdminSite
 
@@ -26,10 +25,10 @@ from threada_site.console.factors.second_step import confirm_page, second_step_p
 from threada_site.console.leaving import leaving_page
 from threada_site.console.mail_address import confirm_address_page, mail_address_page
 from threada_site.console.notifications import notifications_page
+from threada_site.console.palette.views import find_page, suggest
 from threada_site.console.passkeys.registration import has_passkeys_here
 from threada_site.console.passkeys.urls import passkey_urls
 from threada_site.console.password import password_page
-from threada_site.console.public_id_urls import url_for_public_id
 from threada_site.console.security_history import security_history_page
 from threada_site.console.sessions import sessions_page
 from threada_site.console.signing_in import SignInForm, sign_in
@@ -107,6 +106,7 @@ class ConsoleSite(UnfoldAdminSite):
                 "documents/complete/", self.admin_view(require_POST(self.complete_document)), name="complete_document"
             ),
             path("documents/check/", self.admin_view(require_POST(self.check_document)), name="check_document"),
+            path("find/suggest/", self.admin_view(require_safe(suggest)), name="find_suggest"),
         ]
         return [*own, *(url for url in super().get_urls() if getattr(url, "name", None) not in dropped)]
 
@@ -193,13 +193,8 @@ class ConsoleSite(UnfoldAdminSite):
     leave.__dict__[OWN_UNIT_OF_WORK] = True
 
     def find(self, request: HttpRequest) -> HttpResponse:
-        """Redirect to the page of the public id `q`."""
-        sought = request.GET.get("q", "").strip()
-        address = url_for_public_id(sought)
-        if address is None:
-            messages.warning(request, "There is no page for this id. Ids look like wi_…, ds_…, ex_… or rc_….")
-            return HttpResponseRedirect(reverse("admin:index"))
-        return HttpResponseRedirect(address)
+        """Show the page of what matches `q`."""
+        return find_page(request, self.each_context(request))
 
     def complete_document(self, request: HttpRequest) -> HttpResponse:
         """Complete a word in a document that is being edited."""
