@@ -20,6 +20,9 @@ from threada_site.console.navigation import groups
 from threada_site.console.public_id_urls import url_for_public_id
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
+from workitems.items.sensitive import is_sensitive
+from workitems.items.titles import listed_title
+from workitems.models import WorkItem
 from workitems.search.find import search_items
 from workitems.search.words import words_in
 
@@ -70,15 +73,13 @@ def _items(text: str, most: int, ctx: ActingContext) -> list[Entry]:
     if not found:
         return []
     rows = selectors.work_items(ctx).filter(id__in=found).defer("payload", "payload_salt").order_by("-id")[:most]
-    return [
-        Entry(
-            str(row.title) or row.public_id,
-            page_url("workitems.workitem", row.public_id),
-            "inbox",
-            " · ".join(filter(None, [word(row.status), row.external_ref, row.public_id if row.title else ""])),
-        )
-        for row in rows
-    ]
+    return [_item(row) for row in rows]
+
+
+def _item(row: WorkItem) -> Entry:
+    reference = "" if is_sensitive(row.data_class) else row.external_ref
+    detail = " · ".join(filter(None, [word(row.status), reference, row.public_id]))
+    return Entry(listed_title(row), page_url("workitems.workitem", row.public_id), "inbox", detail)
 
 
 def _pages(request: HttpRequest) -> Iterator[Entry]:

@@ -20,7 +20,7 @@ SUGGEST = "/console/find/suggest/"
 
 @pytest.fixture
 def item(demo: Demo) -> str:
-    item = demo.hand_in({"vendor": "Hooli", "amount_minor": 900, "invoice": "INV-2026-0008"})
+    item = demo.hand_in({"vendor": "Hooli", "amount_minor": 900, "invoice": "R-7"}, external_ref="INV-2026-0008")
     index_changes(now=clock.now())
     return item
 
