@@ -60,6 +60,9 @@ class WorkItem(TenantRow):
     status = models.CharField(max_length=20)
     payload = ContentJSON()
     title = ContentText(blank=True, help_text="One line of at most 120 characters, computed from the payload.")
+    related_key = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="Digest of the values that make items related."
+    )
     payload_sha256 = models.CharField(max_length=64)
     payload_salt = ContentBytes(max_length=16, help_text="Salt of the commitment in receipts.")
     confidence = models.FloatField(default=1.0)
@@ -117,6 +120,11 @@ class WorkItem(TenantRow):
                 fields=["tenant", "subject", "id"],
                 name="workitem_subject_idx",
                 condition=models.Q(subject__isnull=False),
+            ),
+            models.Index(
+                fields=["tenant", "related_key", "id"],
+                name="workitem_related_idx",
+                condition=~models.Q(related_key=""),
             ),
         ]
 

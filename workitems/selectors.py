@@ -219,6 +219,14 @@ def rejections_of(item: WorkItem) -> list[Vote]:
     return list(rows.select_related("voter").defer("comment").order_by("id"))
 
 
+def related_items(item: WorkItem, *, ctx: ActingContext, most: int) -> list[WorkItem]:
+    """Return the newest readable items of the same workflow with the same values at its `related_by`."""
+    if not item.related_key:
+        return []
+    rows = work_items(ctx).filter(related_key=item.related_key).exclude(id=item.id)
+    return list(rows.defer("payload", "payload_salt", "ended_reason").order_by("-id")[:most])
+
+
 def delegations(ctx: ActingContext) -> QuerySet[Delegation]:
     """Return past, current and future delegations; to those who see only their own cases, those that name them."""
     rows = Delegation.objects.filter(tenant_id=ctx.tenant_id).select_related("delegator", "delegate")

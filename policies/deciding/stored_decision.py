@@ -44,7 +44,7 @@ def explanation_of(decision: PolicyDecision) -> list[str]:
             trace=decision.trace,
             approvals=decision.approvals,
             facts=None if facts_gone else stored_facts(decision),
-            conditions={version.public_id: _conditions(version.document) for version in versions},
+            conditions={version.public_id: conditions_in(version.document) for version in versions},
             numbers={version.public_id: version.number for version in versions},
             engine=decision.engine,
             duration_us=decision.duration_us,
@@ -52,6 +52,7 @@ def explanation_of(decision: PolicyDecision) -> list[str]:
     )
 
 
-def _conditions(document: Any) -> dict[str, str]:
+def conditions_in(document: Any) -> dict[str, str]:
+    """Return the CEL conditions of a policy document by rule id."""
     rules = document.get("rules") if isinstance(document, dict) else None
     return {rule["id"]: rule["when"] for rule in rules} if isinstance(rules, list) else {}

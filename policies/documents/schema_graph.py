@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
+from policies.documents.annotations import KEYWORD, annotation_errors
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.patterns import MAX_TOGETHER, cost_of_pattern
 from threada_site.kernel.json.pointers import pointer_to
@@ -78,6 +79,8 @@ class SchemaGraph:
                 self._add_error("", f"It contains more than {MAX_SCHEMAS} schemas. Make it smaller.", "too_large")
                 return
             self._schemas[place] = self._read(place, schema) if isinstance(schema, dict) else _Schema()
+            if isinstance(schema, dict) and KEYWORD in schema:
+                self.errors.extend(annotation_errors(schema[KEYWORD], pointer_to(place, KEYWORD)))
 
     def evaluations(self) -> tuple[int, ...]:
         """Return the maximum number of evaluations on one path into a value, by nesting depth (0 for a scalar).

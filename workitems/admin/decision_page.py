@@ -11,25 +11,34 @@ from typing import Any, Final
 
 import orjson
 from django.http import QueryDict
+from django.utils.translation import get_language
 
 from policies import selectors as policy_selectors
+from policies.deciding.stored_decision import conditions_in
 from policies.language.approvals import from_json
 from policies.models import PolicyDecision, PolicyVersion
+from policies.replay.report_view import people_sentence
 from threada_site.admin.reauthentication import proof_asked
 from threada_site.kernel import clock, ids
 from threada_site.kernel.characters import code_point, name_of, turns_text, unseen_in
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.truncate import shorten
+from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
+from workitems.admin.contents import contents_of, related_to
 from workitems.admin.envelope_differences import differences_to
-from workitems.admin.preview import preview_of, previews_of
+from workitems.admin.preview import previews_of
 from workitems.admin.sent import is_simulated_request, what_is_sent
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import active_members_of, escalation_leaves
 from workitems.approvers.step_votes import StepVotes
 from workitems.approvers.timely_grants import late_in_words
+from workitems.display.fields import readable
+from workitems.display.formats import locale_named
+from workitems.display.rule_sentences import rule_sentence
 from workitems.explain.history import history_of
 from workitems.explain.wording import excluded_in_words
+from workitems.items.erasable_fields import erased_by
 from workitems.items.questions import question_of
 from workitems.items.sensitive import record_reading
 from workitems.lifecycle import StepStatus
@@ -65,7 +74,6 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
     previous = selectors.superseded_before(step)
     page = {
         "question": question_of(step),
-        "preview": preview_of(step.work_item.payload) if isinstance(step.work_item.payload, dict) else [],
         "item": step.work_item,
         "envelope_bytes": len(envelope),
         "rule": rule,
@@ -81,16 +89,22 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
             step.work_item.workflow_version_id, ctx=ctx
         ).reject_reasons,
         "alike": _decided_alike(step, ctx=ctx),
+        **related_to(step.work_item, ctx=ctx),
+        "workflow_name": readable(step.workflow),
+        "erased_by": erased_by(step.work_item),
         **_people(step, ctx=ctx),
         **_votes(step, query),
         **_rules(step, ctx=ctx),
     }
     whole = query.get("whole") == "1"
     content = _content(step, envelope_fields, envelope, whole=whole)
+    contents = contents_of(step.work_item, content["payload"], ctx=ctx)
     changes = differences_to(previous, envelope_fields, step.work_item.payload, whole=whole) if previous else None
     return {
         **page,
         **content,
+        "payload": contents.whole,
+        "summary": contents.summary,
         "changes": changes.shown if changes else [],
         "is_cut": content["is_cut"] or bool(changes and changes.is_cut),
     }
@@ -205,13 +219,32 @@ def _votes(step: DecisionStep, query: QueryDict) -> dict[str, Any]:
 
 
 def _rules(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
-    """Return the policy decision that caused this step, and the pinned policy versions."""
+    """Return the policy decision that caused this step, each matched rule with a sentence, and the pinned versions."""
     decision = None
     if step.policy_decision_id is not None:
         rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id=step.policy_decision_id)
         decision = rows.defer("facts", "trace").first()
-    pinned = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, id__in=step.policy_version_ids)
-    return {"decision": decision, "pinned": list(pinned.select_related("policy").defer("document"))}
+    versions = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, id__in=step.policy_version_ids)
+    pinned = list(versions.select_related("policy"))
+    document = policy_selectors.workflow_document(step.work_item.workflow_version_id, ctx=ctx)
+    conditions = {version.public_id: conditions_in(version.document) for version in pinned}
+    payload = None if is_erased(step.work_item.payload) else step.work_item.payload
+    said = [
+        rule_sentence(
+            rule,
+            conditions.get(rule["version_id"], {}).get(rule["rule"], ""),
+            schema=document.payload_schema,
+            payload=payload,
+            locale=locale_named(get_language()),
+        )
+        for rule in (decision.matched if decision else ())
+    ]
+    return {
+        "decision": decision,
+        "matched": list(zip(decision.matched, said, strict=True)) if decision else [],
+        "people_asked": people_sentence(decision.approvals) if decision else "",
+        "pinned": pinned,
+    }
 
 
 def need_in_words(need: count_votes.Need) -> str:

@@ -24,15 +24,18 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.strict import parse_json
 from workitems import selectors
+from workitems.admin.contents import contents_of, related_to
 from workitems.admin.filters import CHANNEL, POLICY_VERSION, WORKFLOW
 from workitems.api.filters import WorkItemFilters
 from workitems.api.shapes import CLOSE_WORK_ITEM, EXECUTE_ACTION
 from workitems.executions.close_item import cancel_work_item, resolve_work_item
 from workitems.executions.request_action import ActionRequest, execute_action
 from workitems.explain.gather import explain_work_item
+from workitems.items.erasable_fields import erased_by
 from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import record_reading
+from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 
@@ -46,7 +49,7 @@ class WorkItemAdmin(TenantAdmin):
     id_prefix = ids.WORK_ITEM
     key = "-id"
     columns = (
-        Column("Work item", lambda item: html.code(item.public_id)),
+        Column("Work item", listed_title, is_wide=True),
         Column("Status", lambda item: html.badge(item.status) + _stuck(item)),
         Column("Workflow", lambda item: item.workflow),
         Column("Channel", lambda item: item.channel or html.NOTHING),
@@ -80,7 +83,7 @@ class WorkItemAdmin(TenantAdmin):
         return visibility_notices(ctx)
 
     def page_title(self, row: WorkItem) -> str:
-        return f"work item {row.public_id}"
+        return title_of(row)
 
     def page(self, row: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:
         record_reading(row, ctx=ctx)
@@ -93,6 +96,9 @@ class WorkItemAdmin(TenantAdmin):
         decisions = PolicyDecision.objects.filter(**mine).defer("facts", "trace")
         executions = list(Execution.objects.filter(**mine).defer("input", "result").order_by("-id")[:_LISTED])
         return {
+            "contents": contents_of(row, row.payload, ctx=ctx),
+            "erased_by": erased_by(row),
+            **related_to(row, ctx=ctx),
             "explanation": explain_work_item(row, ctx=ctx),
             "steps": DecisionStep.objects.filter(**mine).defer("rule").order_by("-id")[:_LISTED],
             "executions": executions,

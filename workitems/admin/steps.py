@@ -37,6 +37,7 @@ from workitems.desk.page_views import record_page_views
 from workitems.items.locks import locked_step
 from workitems.items.questions import question_of
 from workitems.items.receipts import subject_of
+from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.claims import claim_step, release_step
@@ -51,9 +52,9 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
     id_prefix = ids.DECISION_STEP
     key = "-id"
     columns = (
+        Column("Title", lambda step: listed_title(step.work_item), is_wide=True),
         Column("Decision", question_of, is_wide=True),
         Column("Status", lambda step: html.badge(step.status)),
-        Column("Work item", lambda step: html.row_link("workitems.workitem", _item_id(step))),
         Column("Workflow", lambda step: step.workflow),
         Column("Opened", lambda step: html.when(step.opened_at)),
         Column("Until", lambda step: html.when(step.expires_at) or "no deadline"),
@@ -78,7 +79,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         rows = selectors.decision_steps(ctx)
         if request.GET.get("mine") == "true":
             rows = selectors.steps_pending_for(ctx, rows)
-        return rows.select_related("execution")
+        return rows.select_related("execution", "work_item").defer("work_item__payload", "work_item__payload_salt")
 
     def find(self, key: str, *, ctx: ActingContext) -> DecisionStep:
         parsed = ids.parse_public_id(ids.DECISION_STEP, key)
@@ -99,7 +100,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         return visibility_notices(ctx)
 
     def page_title(self, row: DecisionStep) -> str:
-        return f"{row.kind} {row.public_id}"
+        return title_of(row.work_item)
 
     def get_urls(self) -> list[URLPattern]:
         name = "workitems_decisionstep"
@@ -206,7 +207,3 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
 def is_looked_at(request: HttpRequest) -> bool:
     """Return True for a GET request of a page, unless the browser prefetches it."""
     return request.method == "GET" and not request.headers.get("Sec-Purpose", "").startswith("prefetch")
-
-
-def _item_id(step: DecisionStep) -> str:
-    return ids.public_id(ids.WORK_ITEM, step.work_item_id)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from functools import lru_cache
 from typing import Any, Final
 
 from babel import Locale
-from babel.numbers import format_currency, get_currency_precision, is_currency
+from babel.numbers import format_currency, get_currency_precision
+
+from policies.documents.annotations import is_known_currency
 
 NEUTRAL: Final = Locale("en")
 """Locale of stored texts, which all readers share."""
@@ -22,12 +23,6 @@ def whole_number_in(value: Any) -> int | None:
     if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         return int(value)
     return value if isinstance(value, int) else None
-
-
-@lru_cache(maxsize=1024)
-def is_known_currency(code: str) -> bool:
-    """Return True for a currency code of ISO 4217 in capitals."""
-    return len(code) == 3 and code.isascii() and code.isupper() and is_currency(code)
 
 
 def money(amount: Any, currency: Any, *, locale: Locale = NEUTRAL) -> str | None:

@@ -15,7 +15,7 @@ from threada_site.kernel.json.canonical import commitment, sha256_hex
 from workitems.items.intake import checked_payload, enqueue_intake_decision
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.subjects import check_same_subject
-from workitems.items.titles import title_of_contents
+from workitems.items.titles import DERIVED, derive_from_payload
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import WorkItem
@@ -46,12 +46,12 @@ def checked_new_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> 
 def replace_payload(item: WorkItem, payload: Any, payload_bytes: bytes, *, ctx: ActingContext) -> None:
     """Replace the payload of an open, locked item by a checked one; increments the version."""
     item.payload = payload
-    item.title = title_of_contents(item, workflow_document(item.workflow_version_id, ctx=ctx))
+    derive_from_payload(item, workflow_document(item.workflow_version_id, ctx=ctx))
     item.payload_sha256 = sha256_hex(payload_bytes)
     item.version += 1
     item.edited_by_id = ctx.principal_id
     item.correlation_id = ctx.correlation_id
-    changed = ("payload", "title", "payload_sha256", "version", "edited_by", "correlation_id")
+    changed = ("payload", *DERIVED, "payload_sha256", "version", "edited_by", "correlation_id")
     transition_item(item, WorkItemStatus.NEW, *changed)
     note_change(item.id, tenant_id=item.tenant_id)
     record_item("work_item.edited", item, ctx=ctx, inputs=payload_inputs(item), outcome={"status": item.status})

@@ -21,7 +21,7 @@ from threada_site.tenancy.quotas.require import require_open_item_quota
 from workitems.items.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.subjects import subject_in
-from workitems.items.titles import title_of_contents
+from workitems.items.titles import derive_from_payload
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import Evidence, WorkItem
 
@@ -80,7 +80,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         submitted_by_id=ctx.principal_id,
         correlation_id=ctx.correlation_id,
     )
-    item.title = title_of_contents(item, workflow.document, name=workflow.name)
+    derive_from_payload(item, workflow.document, name=workflow.name)
     item.created_at = item.updated_at = ids.instant_of(item.id)
     with batched_writes():
         insert_rows(item, *new_evidence(item, parts))

@@ -1,18 +1,26 @@
-"""Titles of stored work items."""
+"""Titles of stored work items, and the key of related ones."""
 
 from __future__ import annotations
 
+from typing import Any, Final
+
 from policies.documents.workflow import WorkflowDocument
+from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.personal_data.erasable_fields import is_erased
+from workitems.display.formats import value_at
 from workitems.display.titles import default_title, title_from
 from workitems.items.sensitive import is_sensitive
 from workitems.models import WorkItem
 
+DERIVED: Final = ("title", "related_key")
+"""Columns that are computed from the payload and change with it."""
 
-def title_of_contents(item: WorkItem, document: WorkflowDocument, *, name: str = "") -> str:
-    """Return the title to store with the payload of `item`.
 
-    The column is encrypted and erased like the payload. `name` is the label of the workflow.
+def derive_from_payload(item: WorkItem, document: WorkflowDocument, *, name: str = "") -> None:
+    """Set the columns that follow from the payload. `name` is the label of the workflow.
+
+    The title is encrypted and erased like the payload. A case about a person gets no related key, because a digest
+    would let somebody without the person's key confirm a guess.
     """
     title = ""
     if document.title:
@@ -23,7 +31,16 @@ def title_of_contents(item: WorkItem, document: WorkflowDocument, *, name: str =
             workflow=item.workflow,
             external_ref=item.external_ref,
         )
-    return title or default_title(item.workflow, item.id, name=name)
+    item.title = title or default_title(item.workflow, item.id, name=name)
+    item.related_key = "" if item.subject_id is not None else related_key(item.workflow, item.payload, document)
+
+
+def related_key(workflow: str, payload: Any, document: WorkflowDocument) -> str:
+    """Return the digest of the values at `related_by`; empty if there are none or one of them is missing."""
+    values = [value_at(payload, pointer) for pointer in document.related_by]
+    if not values or any(value is None or value == "" or isinstance(value, dict | list) for value in values):
+        return ""
+    return canonical_sha256([workflow, list(document.related_by), values])
 
 
 def title_of(item: WorkItem) -> str:

@@ -210,6 +210,15 @@ class Migration(migrations.Migration):
                         blank=True, help_text="One line of at most 120 characters, computed from the payload."
                     ),
                 ),
+                (
+                    "related_key",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        help_text="Digest of the values that make items related.",
+                        max_length=64,
+                    ),
+                ),
                 ("payload_sha256", models.CharField(max_length=64)),
                 ("payload_salt", models.BinaryField(help_text="Salt of the commitment in receipts.", max_length=16)),
                 ("confidence", models.FloatField(default=1.0)),
@@ -301,6 +310,11 @@ class Migration(migrations.Migration):
                         condition=models.Q(("subject__isnull", False)),
                         fields=["tenant", "subject", "id"],
                         name="workitem_subject_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("related_key", ""), _negated=True),
+                        fields=["tenant", "related_key", "id"],
+                        name="workitem_related_idx",
                     ),
                 ],
                 "constraints": [

@@ -61,7 +61,7 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
     subject.save(update_fields=["lookup", "reference", "wrapped_key", "erased_at"])
     keyring.forget(subject.id)
     # Unsalted digests and columns that may reveal contents are removed together with the contents.
-    cases.update(payload_sha256="", external_ref="")
+    cases.update(payload_sha256="", external_ref="", related_key="")
     DecisionStep.objects.filter(tenant_id=ctx.tenant_id, work_item_id__in=case_ids).update(payload_sha256="")
     with platform_role():
         forget_words(case_ids, tenant_id=ctx.tenant_id)

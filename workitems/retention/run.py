@@ -198,7 +198,8 @@ def _take_contents(
 ) -> Batch:
     item_ids = [item.id for item in items]
     empty_contents(item_ids, by=BY_RETENTION, ctx=ctx)
-    WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids).update(contents_removed_at=now, external_ref="")
+    items = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids)
+    items.update(contents_removed_at=now, external_ref="", related_key="")
     batch = Batch(contents=len(items))
     _applied(run, batch, kept, now=now, ctx=ctx)
     return batch

@@ -1,0 +1,74 @@
+"""Payloads on pages: labels, order and formats of the version that the item follows, in the reader's locale."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language
+
+from policies import selectors as policy_selectors
+from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
+from threada_site.personal_data.erasable_fields import is_erased
+from threada_site.tenancy.models import Membership, User
+from workitems import selectors
+from workitems.display.fields import Row, fields, label_at, people_in, summary
+from workitems.display.formats import locale_named
+from workitems.display.html import label_html, rows_html, value_html
+from workitems.items.titles import listed_title
+from workitems.models import WorkItem
+
+RELATED_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """A payload for a page. `summary` are label and value of the fields that people see first."""
+
+    whole: SafeString
+    summary: list[tuple[SafeString, SafeString]]
+
+
+def contents_of(item: WorkItem, payload: Any, *, ctx: ActingContext) -> Contents:
+    """Return the payload of `item`, which may be shortened, as HTML. Nothing for removed contents."""
+    document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)
+    if is_erased(item.payload):
+        return Contents(SafeString(""), [])
+    rows = described(document.payload_schema, payload, ctx=ctx)
+    first = summary(rows, document.summary)
+    return Contents(rows_html(rows), [(label_html(row), value_html(row)) for row in first])
+
+
+def related_to(item: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:
+    """Return the newest related items, each with its title, and the labels of the fields that relate them."""
+    found = selectors.related_items(item, ctx=ctx, most=RELATED_SHOWN)
+    if not found:
+        return {"related": [], "related_labels": []}
+    document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)
+    return {
+        "related": [(one, listed_title(one)) for one in found],
+        "related_labels": [label_at(document.payload_schema, pointer) for pointer in document.related_by],
+    }
+
+
+def described(schema: Mapping[str, Any], value: Any, *, ctx: ActingContext) -> Sequence[Row]:
+    """Return the rows of a value in the reader's locale and time zone. One statement if the value names people."""
+    named = people_in(schema, value)
+    people = _names_of(named, ctx=ctx) if named else {}
+    return fields(schema, value, locale_named(get_language()), timezone.get_current_timezone(), people=people)
+
+
+def _names_of(named: set[str], *, ctx: ActingContext) -> dict[str, str]:
+    """Return the names of members by what a payload calls them: username or public id."""
+    by_id = {parsed: text for text in named if (parsed := ids.parse_public_id(ids.PRINCIPAL, text))}
+    members = User.objects.filter(id__in=Membership.objects.filter(tenant_id=ctx.tenant_id).values("user_id"))
+    found = members.filter(id__in=by_id) | members.filter(username__in=named)
+    names: dict[str, str] = {}
+    for user in found:
+        name = str(user)
+        names |= {user.username: name, user.public_id: name}
+    return names

@@ -1,0 +1,161 @@
+"""Ordered rows of a JSON value, with labels and formats of its schema. Pure.
+
+Nothing of a value is left out: members that the schema does not describe come last and are marked, and the exact value
+is part of every row. Names of such members are never shown as labels, so that a requester cannot imitate one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, tzinfo
+from typing import Any, Final
+
+from babel import Locale
+
+from threada_site.kernel.json.pointers import pointer_to
+from workitems.display.amounts import NEUTRAL
+from workitems.display.formats import formatted, value_at
+from workitems.display.schema_view import SchemaView
+
+_WORD_END: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-.\s]+")
+_ENDINGS: Final = (" minor",)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One value of a payload.
+
+    `name` is its exact name, `label` the schema's or a readable form of the name; empty for elements of lists and for
+    members that the schema does not describe. `text` is the formatted value; empty if it is shown as it is. `rows` are
+    the members or elements of an object or a list.
+    """
+
+    name: str
+    label: str
+    description: str
+    pointer: str
+    value: Any
+    text: str
+    is_described: bool
+    is_element: bool
+    rows: tuple[Row, ...]
+
+    @property
+    def has_rows(self) -> bool:
+        return bool(self.rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Reader:
+    root: Any
+    locale: Locale
+    zone: tzinfo
+    people: Mapping[str, str]
+
+    def rows(self, value: Any, view: SchemaView, pointer: str) -> tuple[Row, ...]:
+        if isinstance(value, dict):
+            order = dict.fromkeys([*(name for name in view.names if name in value), *value])
+            return tuple(self._row(name, value[name], view.member(name), pointer, is_element=False) for name in order)
+        if isinstance(value, list):
+            return tuple(
+                self._row(str(place), part, view.element(place), pointer, is_element=True)
+                for place, part in enumerate(value)
+            )
+        return ()
+
+    def _row(self, name: str, value: Any, view: SchemaView, base: str, *, is_element: bool) -> Row:
+        pointer = pointer_to(base, name)
+        label = "" if is_element or not view.is_described else view.label or readable(name)
+        return Row(
+            name=name,
+            label=label,
+            description=view.description,
+            pointer=pointer,
+            value=value,
+            text=self._text(value, view),
+            is_described=view.is_described,
+            is_element=is_element,
+            rows=self.rows(value, view, pointer),
+        )
+
+    def _text(self, value: Any, view: SchemaView) -> str:
+        if isinstance(value, dict | list) or not view.is_described:
+            return ""
+        choice = view.choice_label(value)
+        if choice:
+            return choice
+        shown = formatted(
+            value,
+            view.annotation,
+            view.format,
+            root=self.root,
+            people=self.people,
+            locale=self.locale,
+            zone=self.zone,
+        )
+        return shown or ""
+
+
+def fields(
+    schema: Any,
+    value: Any,
+    locale: Locale = NEUTRAL,
+    zone: tzinfo = UTC,
+    *,
+    people: Mapping[str, str] | None = None,
+) -> tuple[Row, ...]:
+    """Return the rows of `value`, an object or a list, in the order of its schema.
+
+    `people` are the names of principals by public id or username, for the format `person`.
+    """
+    reader = _Reader(root=value, locale=locale, zone=zone, people=people or {})
+    return reader.rows(value, SchemaView.of(schema), "")
+
+
+def summary(rows: Sequence[Row], pointers: Sequence[str]) -> list[Row]:
+    """Return the rows at `pointers`, in their order; without pointers the first four scalars that are described."""
+    if not pointers:
+        return [row for row in rows if row.is_described and not isinstance(row.value, dict | list)][:4]
+    known = {row.pointer: row for row in _all(rows)}
+    return [known[pointer] for pointer in pointers if pointer in known]
+
+
+def people_in(schema: Any, value: Any) -> set[str]:
+    """Return the values of the format `person`."""
+    found: set[str] = set()
+    pending = [(value, SchemaView.of(schema))]
+    while pending:
+        part, view = pending.pop()
+        if isinstance(part, dict):
+            pending += [(child, view.member(name)) for name, child in part.items()]
+        elif isinstance(part, list):
+            pending += [(child, view.element(place)) for place, child in enumerate(part)]
+        elif isinstance(part, str) and view.annotation.get("format") == "person" and len(part) <= 200:
+            found.add(part)
+    return found
+
+
+def label_at(schema: Any, pointer: str) -> str:
+    """Return the label of the value at a pointer."""
+    view = SchemaView.of(schema)
+    names = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+    for name in names:
+        view = view.member(name)
+    return view.label or readable(names[-1])
+
+
+def readable(name: str) -> str:
+    """Return a name of a schema as words: `amountMinor` and `amount_minor` become `Amount`."""
+    words = " ".join(word.lower() if not word.isupper() else word for word in _WORD_END.split(name) if word)
+    for ending in _ENDINGS:
+        words = words.removesuffix(ending) or words
+    return words[:1].upper() + words[1:] if words else name
+
+
+def _all(rows: Sequence[Row]) -> list[Row]:
+    return [each for row in rows for each in (row, *_all(row.rows))]
+
+
+__all__ = ["Row", "fields", "label_at", "people_in", "readable", "summary", "value_at"]
