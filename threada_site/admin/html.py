@@ -91,6 +91,11 @@ def row_link(model: str, key: str | None, text: Any = None) -> SafeString:
     return format_html('<a class="t-link" href="{}">{}</a>', page_url(model, key), text or code(key))
 
 
+def titled(title: str, public_id: str) -> SafeString:
+    """Return a title with its id below."""
+    return format_html('{} <code class="t-code t-id">{}</code>', title, public_id)
+
+
 def tags(words: Any) -> SafeString:
     """Return a row of small labels."""
     return format_html_join("", '<span class="t-tag">{}</span>', ((word,) for word in words))

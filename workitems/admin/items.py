@@ -49,7 +49,7 @@ class WorkItemAdmin(TenantAdmin):
     id_prefix = ids.WORK_ITEM
     key = "-id"
     columns = (
-        Column("Work item", listed_title, is_wide=True),
+        Column("Work item", lambda item: html.titled(listed_title(item), item.public_id), is_wide=True),
         Column("Status", lambda item: html.badge(item.status) + _stuck(item)),
         Column("Workflow", lambda item: item.workflow),
         Column("Channel", lambda item: item.channel or html.NOTHING),
