@@ -18,7 +18,7 @@ from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON
 from threada_site.personal_data.subject_keys import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
 from workitems.desk.models import PendingApproverKey, SavedView, StepView
-from workitems.items.models import CaseReading, Participant, Party
+from workitems.items.models import CaseReading, Evidence, Participant, Party
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 from workitems.search.models import SearchChange, SearchDocument
@@ -60,9 +60,7 @@ class WorkItem(TenantRow):
     status = models.CharField(max_length=20)
     payload = ContentJSON()
     title = ContentText(blank=True, help_text="One line of at most 120 characters, computed from the payload.")
-    related_key = models.CharField(
-        max_length=64, blank=True, db_default="", help_text="Digest of the values that make items related."
-    )
+    related_key = models.CharField(max_length=64, blank=True, db_default="", help_text="Digest of related values.")
     payload_sha256 = models.CharField(max_length=64)
     payload_salt = ContentBytes(max_length=16, help_text="Salt of the commitment in receipts.")
     confidence = models.FloatField(default=1.0)
@@ -142,31 +140,6 @@ class WorkItem(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.WORK_ITEM, self.id)
-
-
-class Evidence(TenantRow):
-    """Evidence of a work item: a citation, a retrieval trace, or the recorded reason for having none."""
-
-    work_item = models.ForeignKey(
-        WorkItem, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="evidence"
-    )
-    position = models.PositiveIntegerField()
-    kind = models.CharField(max_length=20)
-    content = ContentJSON()
-
-    class Meta:
-        verbose_name_plural = "evidence"
-        constraints = [
-            *tenant_constraints("evidence", references=("work_item",)),
-            models.UniqueConstraint(fields=["tenant", "work_item", "position"], name="evidence_position_once"),
-            models.CheckConstraint(
-                name="evidence_kind_known", condition=models.Q(kind__in=["citation", "retrieval_trace", "fallback"])
-            ),
-            AppendOnly(name="evidence_append_only", emptied=("content",)),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.kind} {self.position}"
 
 
 class DecisionStep(TenantRow):

@@ -1,1 +1,1 @@
-"""Display of work items to people: titles, labels, ordered fields, and formats in the reader's locale. Pure."""
+"""Display of work items to people: titles, labels, ordered fields, and formats in the reader's locale."""

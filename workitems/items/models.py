@@ -1,11 +1,37 @@
-"""Participants of work items, and the view of all principals whose own a work item is or whom it names."""
+"""Evidence and participants of work items, and the view of all principals whose own a work item is or whom it names."""
 
 from __future__ import annotations
 
 from django.db import models
 
-from threada_site.database.constraints import tenant_constraints
+from threada_site.database.constraints import AppendOnly, tenant_constraints
+from threada_site.personal_data.erasable_fields import ContentJSON
 from threada_site.tenancy.models import TenantRow, User
+
+
+class Evidence(TenantRow):
+    """Evidence of a work item: a citation, a retrieval trace, or the recorded reason for having none."""
+
+    work_item = models.ForeignKey(
+        "workitems.WorkItem", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="evidence"
+    )
+    position = models.PositiveIntegerField()
+    kind = models.CharField(max_length=20)
+    content = ContentJSON()
+
+    class Meta:
+        verbose_name_plural = "evidence"
+        constraints = [
+            *tenant_constraints("evidence", references=("work_item",)),
+            models.UniqueConstraint(fields=["tenant", "work_item", "position"], name="evidence_position_once"),
+            models.CheckConstraint(
+                name="evidence_kind_known", condition=models.Q(kind__in=["citation", "retrieval_trace", "fallback"])
+            ),
+            AppendOnly(name="evidence_append_only", emptied=("content",)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.position}"
 
 
 class Participant(TenantRow):

@@ -215,7 +215,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         db_default="",
-                        help_text="Digest of the values that make items related.",
+                        help_text="Digest of related values.",
                         max_length=64,
                     ),
                 ),
