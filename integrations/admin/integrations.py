@@ -8,6 +8,7 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integrations import selectors
 from integrations.configuration.configure import upsert_integration
@@ -45,12 +46,14 @@ spec:
 
 
 class IntegrationForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "A change creates a new version for new executions; existing envelopes keep their version. Secrets are "
         "referenced, never written: {stored: name} is listed under Secrets with its origins, {env: NAME} must be "
         "listed in THREADA_SECRET_REFS by the instance's operator, with the origin of base_url."
     )
-    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=DocumentArea("Integration"))
+    document = forms.CharField(
+        label=gettext_lazy("Document (YAML or JSON)"), strip=False, widget=DocumentArea("Integration")
+    )
 
     def prepare(self) -> None:
         self.initial = {"document": _document_text(self.row) if self.row else _NEW_INTEGRATION}
@@ -59,17 +62,17 @@ class IntegrationForm(ConsoleForm):
 @admin.register(Integration)
 class IntegrationAdmin(TenantAdmin):
     columns = (
-        Column("Integration", lambda row: row.slug),
-        Column("Name", lambda row: row.name or html.NOTHING, is_wide=True),
+        Column(gettext_lazy("Integration"), lambda row: row.slug),
+        Column(gettext_lazy("Name"), lambda row: row.name or html.NOTHING, is_wide=True),
         Column(
-            "Connector",
+            gettext_lazy("Connector"),
             lambda row: f"{row.connector} ({_('simulated')})" if is_simulated(row.connector) else row.connector,
         ),
-        Column("Version", lambda row: row.current_version.number),
-        Column("Actions", lambda row: html.tags(sorted(row.current_version.spec["actions"]))),
+        Column(gettext_lazy("Version"), lambda row: row.current_version.number),
+        Column(gettext_lazy("Actions"), lambda row: html.tags(sorted(row.current_version.spec["actions"]))),
     )
-    about = "Configured external systems and their operations, which workflows may allow."
-    nothing_yet = "There is no integration. Make one, or apply a document of kind: Integration."
+    about = gettext_lazy("Configured external systems and their operations, which workflows may allow.")
+    nothing_yet = gettext_lazy("There is no integration. Make one, or apply a document of kind: Integration.")
     page_template = "integrations/integration.html"
     shows_edits = True
 
@@ -94,17 +97,28 @@ class IntegrationAdmin(TenantAdmin):
             "test": selectors.integration_tests(row).first() if may_test else None,
         }
 
-    @form_page("New integration", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, submit="Create integration")
+    @form_page(
+        gettext_lazy("New integration"),
+        form=IntegrationForm,
+        scope=Scope.INTEGRATIONS_MANAGE,
+        submit=gettext_lazy("Create integration"),
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = _put(call, form, slug=None)
-        return Done(f"The integration {slug} was created.", html.page_url("integrations.integration", slug))
+        return Done(
+            _("The integration {slug} was created.").format(slug=slug), html.page_url("integrations.integration", slug)
+        )
 
     @form_page(
-        "New version", form=IntegrationForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Create version"
+        gettext_lazy("New version"),
+        form=IntegrationForm,
+        scope=Scope.INTEGRATIONS_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Create version"),
     )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         _put(call, form, slug=call.key)
-        return Done("The new version is in force.")
+        return Done(_("The new version is in force."))
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def test(self, call: Call) -> Done:
@@ -115,7 +129,7 @@ class IntegrationAdmin(TenantAdmin):
         _require(call.ctx, integration)
         call.subject = Subject(integration=integration.slug)
         request_test(integration, ctx=call.ctx)
-        return Done("The integration is being tested. This page shows the result.")
+        return Done(_("The integration is being tested. This page shows the result."))
 
 
 def _put(call: Call, form: ConsoleForm, *, slug: str | None) -> str:

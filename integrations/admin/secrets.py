@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integrations import selectors
 from integrations.configuration.secrets import remove_secret, upsert_secret, used_by
@@ -21,11 +23,15 @@ from threada_site.kernel.context import ActingContext, Scope
 
 
 class _ValueForm(ConsoleForm):
-    intro = "The value is stored encrypted, sent to these addresses only, and never shown again."
-    value = forms.CharField(label="Value", strip=False, widget=forms.PasswordInput({"autocomplete": "off"}))
+    intro = gettext_lazy("The value is stored encrypted, sent to these addresses only, and never shown again.")
+    value = forms.CharField(
+        label=gettext_lazy("Value"), strip=False, widget=forms.PasswordInput({"autocomplete": "off"})
+    )
     origins = forms.CharField(
-        label="Allowed origins",
-        help_text="https://host[:port][/prefix], separated by blanks; mail servers: smtps:// or smtp+starttls://.",
+        label=gettext_lazy("Allowed origins"),
+        help_text=gettext_lazy(
+            "https://host[:port][/prefix], separated by blanks; mail servers: smtps:// or smtp+starttls://."
+        ),
     )
 
     def prepare(self) -> None:
@@ -34,7 +40,7 @@ class _ValueForm(ConsoleForm):
 
 
 class NewSecretForm(_ValueForm):
-    secret_id = forms.SlugField(label="Name", max_length=63)
+    secret_id = forms.SlugField(label=gettext_lazy("Name"), max_length=63)
     field_order = ("secret_id", "value", "origins")
 
 
@@ -44,17 +50,17 @@ class NewValueForm(_ValueForm):
 
 @admin.register(StoredSecret)
 class StoredSecretAdmin(TenantAdmin):
-    heading = "Secrets"
+    heading = gettext_lazy("Secrets")
     scope = Scope.INTEGRATIONS_MANAGE
     key = "slug"
     columns = (
-        Column("Secret", lambda row: row.slug),
-        Column("Origins", lambda row: html.tags(row.origins), is_wide=True),
-        Column("Value", lambda row: f"number {row.number}"),
-        Column("Since", lambda row: html.when(row.changed_at)),
+        Column(gettext_lazy("Secret"), lambda row: row.slug),
+        Column(gettext_lazy("Origins"), lambda row: html.tags(row.origins), is_wide=True),
+        Column(gettext_lazy("Value"), lambda row: f"number {row.number}"),
+        Column(gettext_lazy("Since"), lambda row: html.when(row.changed_at)),
     )
-    about = "Credentials of integrations. Documents refer to a secret as {stored: name}."
-    nothing_yet = "No secret is stored here."
+    about = gettext_lazy("Credentials of integrations. Documents refer to a secret as {stored: name}.")
+    nothing_yet = gettext_lazy("No secret is stored here.")
     page_template = "integrations/secret.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -63,7 +69,12 @@ class StoredSecretAdmin(TenantAdmin):
     def page(self, row: StoredSecret, *, ctx: ActingContext) -> dict[str, Any]:
         return {"used_by": used_by(row.slug, ctx=ctx)}
 
-    @form_page("New secret", form=NewSecretForm, scope=Scope.INTEGRATIONS_MANAGE, submit="Store secret")
+    @form_page(
+        gettext_lazy("New secret"),
+        form=NewSecretForm,
+        scope=Scope.INTEGRATIONS_MANAGE,
+        submit=gettext_lazy("Store secret"),
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = form.cleaned_data["secret_id"]
         if not ids.is_slug(slug):
@@ -71,12 +82,20 @@ class StoredSecretAdmin(TenantAdmin):
         if self.rows(call.ctx).filter(slug=slug).exists():
             raise errors.Conflict(f"There is a secret {slug} already. Open it to give it a new value.")
         _put(call, form, slug)
-        return Done(f"The secret {slug} is stored.", html.page_url("integrations.storedsecret", slug))
+        return Done(
+            _("The secret {slug} is stored.").format(slug=slug), html.page_url("integrations.storedsecret", slug)
+        )
 
-    @form_page("New value", form=NewValueForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Store value")
+    @form_page(
+        gettext_lazy("New value"),
+        form=NewValueForm,
+        scope=Scope.INTEGRATIONS_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Store value"),
+    )
     def new_value(self, call: Call, form: ConsoleForm) -> Done:
         _put(call, form, call.key)
-        return Done("Calls use the new value now.")
+        return Done(_("Calls use the new value now."))
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def remove(self, call: Call) -> Done:
@@ -85,7 +104,7 @@ class StoredSecretAdmin(TenantAdmin):
         if not found:
             raise errors.NotFound
         remove_secret(found, ctx=call.ctx)
-        return Done("The secret is deleted.", self.list_url())
+        return Done(_("The secret is deleted."), self.list_url())
 
 
 def _put(call: Call, form: ConsoleForm, slug: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from django.http import QueryDict
+from django.utils.translation import gettext as _
 
 from policies import selectors
 from policies.admin.texts import document_text
@@ -30,7 +31,7 @@ def comparison(policy: Policy, query: QueryDict) -> dict[str, Any]:
         "after": after,
         "rows": rows,
         "is_whole": is_whole,
-        "sides": [("from", "From", before), ("to", "To", after)],
+        "sides": [("from", _("From"), before), ("to", _("To"), after)],
     }
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, gettext_noop
 
 from policies import selectors
 from policies.configuration.channels import upsert_channel
@@ -26,21 +28,22 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 
-SLUG_HELP = "a to z, 0 to 9, - and _; at most 63 characters. It cannot be changed later."
+SLUG_RULE = gettext_noop("a to z, 0 to 9, - and _; at most 63 characters. It cannot be changed later.")
+SLUG_HELP = gettext_lazy(SLUG_RULE)
 _VERSIONS_SHOWN = 50
 
 
 def read_slug(text: str) -> str:
     """Return `text` if it is a valid id. Raises `InvalidRequest`."""
     if not ids.is_slug(text):
-        raise errors.InvalidRequest("Choose another id.", errors=[FieldError("id", SLUG_HELP)])
+        raise errors.InvalidRequest("Choose another id.", errors=[FieldError("id", SLUG_RULE)])
     return text
 
 
 class ChannelForm(ConsoleForm):
-    intro = "A channel is a source of requests. Saving an existing one renames it."
-    slug = forms.CharField(label="Id", max_length=63, help_text=SLUG_HELP)
-    name = forms.CharField(label="Name", max_length=200, required=False)
+    intro = gettext_lazy("A channel is a source of requests. Saving an existing one renames it.")
+    slug = forms.CharField(label=gettext_lazy("Id"), max_length=63, help_text=SLUG_HELP)
+    name = forms.CharField(label=gettext_lazy("Name"), max_length=200, required=False)
 
     def prepare(self) -> None:
         if self.row is not None:
@@ -51,12 +54,12 @@ class ChannelForm(ConsoleForm):
 @admin.register(Channel)
 class ChannelAdmin(TenantAdmin):
     columns = (
-        Column("Channel", lambda channel: channel.slug),
-        Column("Name", lambda channel: channel.name or html.NOTHING, is_wide=True),
-        Column("Made", lambda channel: html.when(channel.created_at)),
+        Column(gettext_lazy("Channel"), lambda channel: channel.slug),
+        Column(gettext_lazy("Name"), lambda channel: channel.name or html.NOTHING, is_wide=True),
+        Column(gettext_lazy("Made"), lambda channel: html.when(channel.created_at)),
     )
-    about = "Sources of requests. A workflow can require a channel, and policies can apply to one."
-    nothing_yet = "There is no channel. Create one, or apply a document of kind: Channel."
+    about = gettext_lazy("Sources of requests. A workflow can require a channel, and policies can apply to one.")
+    nothing_yet = gettext_lazy("There is no channel. Create one, or apply a document of kind: Channel.")
     page_template = "policies/channel.html"
     shows_edits = True
 
@@ -67,24 +70,31 @@ class ChannelAdmin(TenantAdmin):
         overlays = selectors.overlays(ctx).filter(scope_kind="channel", scope_slug=row.slug)
         return {"overlays": overlays.order_by("policy__slug")[:50]}
 
-    @form_page("New channel", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, submit="Create channel")
+    @form_page(
+        gettext_lazy("New channel"),
+        form=ChannelForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit=gettext_lazy("Create channel"),
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = read_slug(form.cleaned_data["slug"])
         call.subject = Subject(channel=slug)
         if selectors.channel_by_slug(slug, ctx=call.ctx) is not None:
             raise errors.Conflict(f"The channel {slug} already exists.")
         result = upsert_channel(slug, name=form.cleaned_data["name"], ctx=call.ctx)
-        return Done(f"The channel {slug} was created.", self.url_of(result.row))
+        return Done(_("The channel {slug} was created.").format(slug=slug), self.url_of(result.row))
 
-    @form_page("Rename", form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    @form_page(gettext_lazy("Rename"), form=ChannelForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def rename(self, call: Call, form: ConsoleForm) -> Done:
         upsert_channel(call.key, name=form.cleaned_data["name"], ctx=call.ctx)
-        return Done("Channel renamed.")
+        return Done(_("Channel renamed."))
 
 
 class WorkflowForm(ConsoleForm):
-    intro = "A change creates a new version for new work items; existing work items keep their version."
-    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=DocumentArea("Workflow"))
+    intro = gettext_lazy("A change creates a new version for new work items; existing work items keep their version.")
+    document = forms.CharField(
+        label=gettext_lazy("Document (YAML or JSON)"), strip=False, widget=DocumentArea("Workflow")
+    )
 
     def prepare(self) -> None:
         if self.row is None:
@@ -112,17 +122,17 @@ spec:
 @admin.register(Workflow)
 class WorkflowAdmin(TenantAdmin):
     columns = (
-        Column("Workflow", lambda workflow: workflow.slug),
-        Column("Name", lambda workflow: workflow.name or html.NOTHING, is_wide=True),
-        Column("Version", lambda workflow: workflow.current_version.number),
-        Column("Actions", lambda workflow: html.tags(workflow.current_version.spec["actions"])),
+        Column(gettext_lazy("Workflow"), lambda workflow: workflow.slug),
+        Column(gettext_lazy("Name"), lambda workflow: workflow.name or html.NOTHING, is_wide=True),
+        Column(gettext_lazy("Version"), lambda workflow: workflow.current_version.number),
+        Column(gettext_lazy("Actions"), lambda workflow: html.tags(workflow.current_version.spec["actions"])),
         Column(
-            "Channel",
+            gettext_lazy("Channel"),
             lambda workflow: "required" if workflow.current_version.spec["channel_required"] else html.NOTHING,
         ),
     )
-    about = "Kinds of work: the required payload and the allowed actions."
-    nothing_yet = "There is no workflow. Create one, or apply a document of kind: Workflow."
+    about = gettext_lazy("Kinds of work: the required payload and the allowed actions.")
+    nothing_yet = gettext_lazy("There is no workflow. Create one, or apply a document of kind: Workflow.")
     page_template = "policies/workflow.html"
     shows_edits = True
 
@@ -138,7 +148,12 @@ class WorkflowAdmin(TenantAdmin):
             "overlays": selectors.applying(selectors.overlays(ctx), workflow=row.slug)[:50],
         }
 
-    @form_page("New workflow", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, submit="Create workflow")
+    @form_page(
+        gettext_lazy("New workflow"),
+        form=WorkflowForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit=gettext_lazy("Create workflow"),
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         document = one_document(form.cleaned_data["document"])
         with with_lines(document):
@@ -149,9 +164,15 @@ class WorkflowAdmin(TenantAdmin):
             if selectors.all_workflows(call.ctx).filter(slug=parsed.id).exists():
                 raise errors.Conflict(f"The workflow {parsed.id} already exists. Open it to change it.")
             result = upsert_workflow(parsed.id, parsed, ctx=call.ctx)
-        return Done(f"The workflow {parsed.id} was created.", self.url_of(result.row))
+        return Done(_("The workflow {id} was created.").format(id=parsed.id), self.url_of(result.row))
 
-    @form_page("New version", form=WorkflowForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Create version")
+    @form_page(
+        gettext_lazy("New version"),
+        form=WorkflowForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Create version"),
+    )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         call.subject = Subject(workflow=call.key)
         document = one_document(form.cleaned_data["document"])
@@ -160,15 +181,17 @@ class WorkflowAdmin(TenantAdmin):
             if parsed.id not in (None, call.key):
                 raise errors.DocumentInvalid(f"This document is of the workflow {parsed.id}, not of {call.key}.")
             result = upsert_workflow(call.key, parsed, ctx=call.ctx)
-        return Done("The document is unchanged." if result.change == "unchanged" else "The new version is in use.")
+        return Done(
+            _("The document is unchanged.") if result.change == "unchanged" else _("The new version is in use.")
+        )
 
 
 class ListForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "One item per line. Rules read it with: x in lists.name. A change creates a new version for the next decisions."
     )
-    slug = forms.CharField(label="Id", max_length=63, help_text=SLUG_HELP)
-    items = forms.CharField(label="Items", widget=CodeArea(16), required=False)
+    slug = forms.CharField(label=gettext_lazy("Id"), max_length=63, help_text=SLUG_HELP)
+    items = forms.CharField(label=gettext_lazy("Items"), widget=CodeArea(16), required=False)
 
     def prepare(self) -> None:
         if self.row is not None:
@@ -179,13 +202,13 @@ class ListForm(ConsoleForm):
 @admin.register(List)
 class ListAdmin(TenantAdmin):
     columns = (
-        Column("List", lambda row: row.slug),
-        Column("Version", lambda row: row.current_version.number),
-        Column("Items", lambda row: len(row.current_version.spec)),
-        Column("Changed", lambda row: html.when(row.current_version.created_at)),
+        Column(gettext_lazy("List"), lambda row: row.slug),
+        Column(gettext_lazy("Version"), lambda row: row.current_version.number),
+        Column(gettext_lazy("Items"), lambda row: len(row.current_version.spec)),
+        Column(gettext_lazy("Changed"), lambda row: html.when(row.current_version.created_at)),
     )
-    about = "Named values that rules read, such as sanctioned vendors."
-    nothing_yet = "There is no list. Create one, or apply a document of kind: List."
+    about = gettext_lazy("Named values that rules read, such as sanctioned vendors.")
+    nothing_yet = gettext_lazy("There is no list. Create one, or apply a document of kind: List.")
     page_template = "policies/list.html"
     shows_edits = True
 
@@ -198,19 +221,27 @@ class ListAdmin(TenantAdmin):
         items = row.current_version.spec
         return {"items": items[:500], "more": max(0, len(items) - 500), "versions": versions[:_VERSIONS_SHOWN]}
 
-    @form_page("New list", form=ListForm, scope=Scope.POLICIES_PUBLISH, submit="Create list")
+    @form_page(
+        gettext_lazy("New list"), form=ListForm, scope=Scope.POLICIES_PUBLISH, submit=gettext_lazy("Create list")
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = read_slug(form.cleaned_data["slug"])
         if List.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
             raise errors.Conflict(f"The list {slug} already exists. Open it to change it.")
         result = upsert_list(slug, parse_list({"items": _items(form)}), ctx=call.ctx)
-        return Done(f"The list {slug} was created.", self.url_of(result.row))
+        return Done(_("The list {slug} was created.").format(slug=slug), self.url_of(result.row))
 
-    @form_page("Change items", form=ListForm, scope=Scope.POLICIES_PUBLISH, of_row=True, submit="Save items")
+    @form_page(
+        gettext_lazy("Change items"),
+        form=ListForm,
+        scope=Scope.POLICIES_PUBLISH,
+        of_row=True,
+        submit=gettext_lazy("Save items"),
+    )
     def change_items(self, call: Call, form: ConsoleForm) -> Done:
         before = {str(item): item for item in form.row.current_version.spec}
         upsert_list(call.key, parse_list({"items": [before.get(item, item) for item in _items(form)]}), ctx=call.ctx)
-        return Done("The items are in use.")
+        return Done(_("The items are in use."))
 
 
 def _items(form: ConsoleForm) -> list[str]:

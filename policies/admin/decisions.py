@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404
+from django.utils.translation import gettext_lazy
 
 from policies import selectors
 from policies.deciding.stored_decision import explanation_of, record_reading_of_facts, stored_facts
@@ -23,13 +24,13 @@ class PolicyDecisionAdmin(TenantAdmin):
     id_prefix = ids.POLICY_DECISION
     key = "-id"
     columns = (
-        Column("Decision", lambda decision: html.code(decision.public_id)),
-        Column("Outcome", lambda decision: html.badge(decision.outcome)),
-        Column("Asked at", lambda decision: decision.point),
-        Column("Reasons", lambda decision: html.tags(decision.reason_codes)),
-        Column("At", lambda decision: html.when(decision.created_at)),
+        Column(gettext_lazy("Decision"), lambda decision: html.code(decision.public_id)),
+        Column(gettext_lazy("Outcome"), lambda decision: html.badge(decision.outcome)),
+        Column(gettext_lazy("Asked at"), lambda decision: decision.point),
+        Column(gettext_lazy("Reasons"), lambda decision: html.tags(decision.reason_codes)),
+        Column(gettext_lazy("At"), lambda decision: html.when(decision.created_at)),
     )
-    nothing_yet = "No policy has decided anything yet."
+    nothing_yet = gettext_lazy("No policy has decided anything yet.")
     page_template = "policies/decision.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:

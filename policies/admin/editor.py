@@ -9,6 +9,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from policies import selectors
 from policies.admin.texts import document_text
@@ -42,9 +44,9 @@ spec:
     - {given: {item: {confidence: 0.3}}, expect: {effect: review, reason: LOW_CONFIDENCE}}
 """
 _AUTHENTICATIONS: Final = [
-    ("any", "with any authentication"),
-    ("session", "in a session"),
-    ("step_up", "in a session, with the password again"),
+    ("any", gettext_lazy(gettext_lazy("with any authentication"))),
+    ("session", gettext_lazy(gettext_lazy("in a session"))),
+    ("step_up", gettext_lazy("in a session, with the password again")),
 ]
 _EFFECTS: Final = [(effect.value, effect.value.replace("_", " ")) for effect in Effect]
 
@@ -54,22 +56,26 @@ class RuleTemplateForm(forms.Form):
 
     prefix = "rule"
 
-    fact = forms.CharField(label="When", widget=forms.TextInput({"list": "facts", "autocomplete": "off"}))
-    comparison = forms.ChoiceField(label="Comparison", choices=list(COMPARISONS.items()))
-    value = forms.CharField(label="Value", required=False, max_length=500)
-    effect = forms.ChoiceField(label="Effect", choices=_EFFECTS, initial=Effect.REQUIRE_APPROVAL.value)
+    fact = forms.CharField(label=gettext_lazy("When"), widget=forms.TextInput({"list": "facts", "autocomplete": "off"}))
+    comparison = forms.ChoiceField(label=gettext_lazy("Comparison"), choices=list(COMPARISONS.items()))
+    value = forms.CharField(label=gettext_lazy("Value"), required=False, max_length=500)
+    effect = forms.ChoiceField(label=gettext_lazy("Effect"), choices=_EFFECTS, initial=Effect.REQUIRE_APPROVAL.value)
     reason = forms.RegexField(
-        f"^{REASON_PATTERN}$", label="Reason", help_text="Capitals, digits and _, e.g. AMOUNT_OVER_LIMIT."
+        f"^{REASON_PATTERN}$",
+        label=gettext_lazy("Reason"),
+        help_text=gettext_lazy("Capitals, digits and _, e.g. AMOUNT_OVER_LIMIT."),
     )
-    id = forms.RegexField(f"^{SLUG_PATTERN}$", label="Name of the rule", help_text="a to z, 0 to 9, - and _.")
-    role = forms.ChoiceField(label="Approved by", required=False)
-    count = forms.IntegerField(label="How many", min_value=1, max_value=MAX_COUNT, initial=1)
+    id = forms.RegexField(
+        f"^{SLUG_PATTERN}$", label=gettext_lazy("Name of the rule"), help_text=gettext_lazy("a to z, 0 to 9, - and _.")
+    )
+    role = forms.ChoiceField(label=gettext_lazy("Approved by"), required=False)
+    count = forms.IntegerField(label=gettext_lazy("How many"), min_value=1, max_value=MAX_COUNT, initial=1)
     authentication = forms.ChoiceField(
-        label="Votes",
+        label=gettext_lazy("Votes"),
         choices=_AUTHENTICATIONS,
         initial="any",
         required=False,
-        help_text="Required authentication of the approvers.",
+        help_text=gettext_lazy("Required authentication of the approvers."),
     )
 
     def __init__(self, *args: Any, ctx: ActingContext, is_sensitive: bool = False, **kwargs: Any) -> None:
@@ -78,7 +84,7 @@ class RuleTemplateForm(forms.Form):
             kwargs["initial"] = {"authentication": "session"}
         super().__init__(*args, **kwargs)
         slugs = Role.objects.filter(tenant_id=ctx.tenant_id).order_by("slug").values_list("slug", flat=True)[:500]
-        self.fields["role"].choices = [("", "nobody named"), *((slug, slug) for slug in slugs)]  # type: ignore[attr-defined]
+        self.fields["role"].choices = [("", _(_("nobody named"))), *((slug, slug) for slug in slugs)]  # type: ignore[attr-defined]
 
     def clean_authentication(self) -> str:
         return self.cleaned_data["authentication"] or "any"
@@ -86,7 +92,7 @@ class RuleTemplateForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = self.cleaned_data
         if found.get("effect") == Effect.REQUIRE_APPROVAL and not found.get("role"):
-            self.add_error("role", "Choose the approvers.")
+            self.add_error("role", _("Choose the approvers."))
         return found
 
     def written_into(self, text: str, facts: dict[str, Fact]) -> str | None:
@@ -106,7 +112,9 @@ class RuleTemplateForm(forms.Form):
 class DraftForm(ConsoleForm):
     template = "policies/editor.html"
     document = forms.CharField(
-        label="Document (YAML or JSON)", strip=False, widget=DocumentArea("Policy", checks_itself=False)
+        label=gettext_lazy("Document (YAML or JSON)"),
+        strip=False,
+        widget=DocumentArea("Policy", checks_itself=False),
     )
     read_sha256 = forms.CharField(required=False, widget=forms.HiddenInput)
 

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from policies import selectors
@@ -29,27 +30,31 @@ from threada_site.kernel.documents.field_errors import FieldErrors
 from threada_site.tenancy.models import PeopleGroup, User
 from threada_site.tenancy.upsert import Change
 
-_WINDOW_HELP: Final = "Start or end of the time window, e.g. 2026-12-24T00:00:00+01:00. Empty: no limit."
+_WINDOW_HELP: Final = gettext_lazy("Start or end of the time window, e.g. 2026-12-24T00:00:00+01:00. Empty: no limit.")
 _SAID: Final = {
-    Change.CREATED: "The overlay was created.",
-    Change.CHANGED: "The overlay already existed; its time window was changed.",
-    Change.UNCHANGED: "The overlay already exists.",
+    Change.CREATED: gettext_lazy("The overlay was created."),
+    Change.CHANGED: gettext_lazy("The overlay already existed; its time window was changed."),
+    Change.UNCHANGED: gettext_lazy("The overlay already exists."),
 }
 
 
 class OverlayForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "The policy applies from the next decision on. Without a version in force, it denies everything in the scope."
     )
-    policy = forms.ChoiceField(label="Policy")
-    scope = forms.ChoiceField(label="Applies to")
-    starts_at = forms.CharField(label="From (RFC 3339)", required=False, max_length=40, help_text=_WINDOW_HELP)
-    ends_at = forms.CharField(label="Until (RFC 3339)", required=False, max_length=40, help_text="Empty: no end.")
+    policy = forms.ChoiceField(label=gettext_lazy("Policy"))
+    scope = forms.ChoiceField(label=gettext_lazy("Applies to"))
+    starts_at = forms.CharField(
+        label=gettext_lazy("From (RFC 3339)"), required=False, max_length=40, help_text=_WINDOW_HELP
+    )
+    ends_at = forms.CharField(
+        label=gettext_lazy("Until (RFC 3339)"), required=False, max_length=40, help_text=gettext_lazy("Empty: no end.")
+    )
 
     def prepare(self) -> None:
         slugs = selectors.policies(self.ctx).order_by("slug").values_list("slug", flat=True)[:500]
         self.fields["policy"].choices = [(slug, slug) for slug in slugs]  # type: ignore[attr-defined]
-        scopes = [("tenant/", "everything in the tenant")]
+        scopes = [("tenant/", gettext("everything in the tenant"))]
         bindable: list[tuple[str, QuerySet[Any]]] = [
             ("pack", selectors.packs(self.ctx)),
             ("workflow", selectors.workflows(self.ctx)),
@@ -58,7 +63,7 @@ class OverlayForm(ConsoleForm):
         ]
         for kind, rows in bindable:
             named = rows.order_by("slug").values_list("slug", flat=True)[:500]
-            whose = "requests for members of the group" if kind == "group" else f"the {kind}"
+            whose = gettext("requests for members of the group") if kind == "group" else f"the {kind}"
             scopes += [(f"{kind}/{slug}", f"{whose} {slug}") for slug in named]
         self.fields["scope"].choices = scopes  # type: ignore[attr-defined]
 
@@ -68,22 +73,22 @@ class OverlayAdmin(TenantAdmin):
     id_prefix = ids.OVERLAY
     key = "-id"
     columns = (
-        Column("Policy", lambda overlay: overlay.policy.slug),
-        Column("Applies to", lambda overlay: f"{overlay.scope_kind} {overlay.scope_slug}".strip()),
+        Column(gettext_lazy("Policy"), lambda overlay: overlay.policy.slug),
+        Column(gettext_lazy("Applies to"), lambda overlay: f"{overlay.scope_kind} {overlay.scope_slug}".strip()),
         Column(
-            "In force",
+            gettext_lazy("In force"),
             lambda overlay: (
                 f"v{overlay.policy.in_force.number}" if overlay.policy.in_force else html.badge("nothing: it denies")
             ),
         ),
-        Column("From", lambda overlay: html.when(overlay.starts_at) or html.NOTHING),
-        Column("Until", lambda overlay: html.when(overlay.ends_at) or html.NOTHING),
+        Column(gettext_lazy("From"), lambda overlay: html.when(overlay.starts_at) or html.NOTHING),
+        Column(gettext_lazy("Until"), lambda overlay: html.when(overlay.ends_at) or html.NOTHING),
     )
-    about = (
+    about = gettext_lazy(
         "Bindings of policies to scopes. All policies that apply decide together; the strictest effect wins, unless a "
         "narrower rule overrides an overridable rule."
     )
-    nothing_yet = (
+    nothing_yet = gettext_lazy(
         "No policy applies anywhere, so everything is denied. Bind one to the tenant, a workflow or a channel."
     )
     page_template = "policies/overlay.html"
@@ -101,7 +106,7 @@ class OverlayAdmin(TenantAdmin):
         ctx = self._require_view(request)
         context = {
             **self.admin_site.each_context(request),
-            "title": "Rules in effect",
+            "title": gettext("Rules in effect"),
             "list_title": self.list_title,
             "list_url": self.list_url(),
             "asked": asked_effective(request.GET, ctx=ctx),
@@ -110,16 +115,21 @@ class OverlayAdmin(TenantAdmin):
 
     def _forms(self, ctx: ActingContext, *, of_row: bool, key: str = "") -> list[tuple[str, str]]:
         found = super()._forms(ctx, of_row=of_row, key=key)
-        return found if of_row else [*found, (reverse("admin:policies_overlay_effective"), "Rules in effect")]
+        return found if of_row else [*found, (reverse("admin:policies_overlay_effective"), gettext("Rules in effect"))]
 
     def page(self, row: Overlay, *, ctx: ActingContext) -> dict[str, Any]:
         return {
             "may_remove": ctx.allows(Scope.POLICIES_PUBLISH),
             "applies_now": row.window.holds(clock.now()),
-            "created_by": User.objects.filter(id=row.created_by).first() if row.created_by else "the instance",
+            "created_by": User.objects.filter(id=row.created_by).first() if row.created_by else gettext("the instance"),
         }
 
-    @form_page("New overlay", form=OverlayForm, scope=Scope.POLICIES_PUBLISH, submit="Create overlay")
+    @form_page(
+        gettext_lazy("New overlay"),
+        form=OverlayForm,
+        scope=Scope.POLICIES_PUBLISH,
+        submit=gettext_lazy("Create overlay"),
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         kind, _, slug = form.cleaned_data["scope"].partition("/")
         field_errors = FieldErrors()
@@ -128,7 +138,7 @@ class OverlayAdmin(TenantAdmin):
         if field_errors.found:
             raise errors.DocumentInvalid("The time window is invalid.", errors=field_errors.found)
         result = upsert_overlay(form.cleaned_data["policy"], OverlayScope(kind, slug), window=window, ctx=call.ctx)
-        return Done(_SAID[result.change], self.url_of(result.row))
+        return Done(str(_SAID[result.change]), self.url_of(result.row))
 
     @action(Scope.POLICIES_PUBLISH)
     def remove(self, call: Call) -> Done:
@@ -137,4 +147,4 @@ class OverlayAdmin(TenantAdmin):
         if overlay is None:
             raise errors.NotFound
         remove_overlay(overlay, ctx=call.ctx)
-        return Done(f"{overlay.policy.slug} no longer applies there.", self.list_url())
+        return Done(gettext("{slug} no longer applies there.").format(slug=overlay.policy.slug), self.list_url())

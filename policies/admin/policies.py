@@ -11,6 +11,8 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from policies import selectors
@@ -35,13 +37,26 @@ _SHOWN = 100
 @admin.register(Policy)
 class PolicyAdmin(TenantAdmin):
     columns = (
-        Column("Policy", lambda policy: policy.slug),
-        Column("In force", lambda policy: f"v{policy.in_force.number}" if policy.in_force else html.badge("none")),
-        Column("Rules", lambda policy: len(policy.in_force.document["rules"]) if policy.in_force else html.NOTHING),
-        Column("Published", lambda policy: html.when(policy.in_force.published_at) if policy.in_force else "never"),
+        Column(gettext_lazy("Policy"), lambda policy: policy.slug),
+        Column(
+            gettext_lazy("In force"),
+            lambda policy: f"v{policy.in_force.number}" if policy.in_force else html.badge("none"),
+        ),
+        Column(
+            gettext_lazy("Rules"),
+            lambda policy: len(policy.in_force.document["rules"]) if policy.in_force else html.NOTHING,
+        ),
+        Column(
+            gettext_lazy("Published"),
+            lambda policy: html.when(policy.in_force.published_at) if policy.in_force else "never",
+        ),
     )
-    about = "Rule documents. A policy applies where an overlay binds it. Without a version in force it denies there."
-    nothing_yet = "There is no policy, so everything is denied. Draft one, publish it, and bind it with an overlay."
+    about = gettext_lazy(
+        "Rule documents. A policy applies where an overlay binds it. Without a version in force it denies there."
+    )
+    nothing_yet = gettext_lazy(
+        "There is no policy, so everything is denied. Draft one, publish it, and bind it with an overlay."
+    )
     page_template = "policies/policy.html"
     shows_edits = True
 
@@ -71,7 +86,7 @@ class PolicyAdmin(TenantAdmin):
         policy = self.find(key, ctx=ctx)
         context = {
             **self.admin_site.each_context(request),
-            "title": "Compare versions",
+            "title": _("Compare versions"),
             "list_title": self.list_title,
             "list_url": self.list_url(),
             "row": policy,
@@ -88,7 +103,9 @@ class PolicyAdmin(TenantAdmin):
             "overlays": selectors.overlays(ctx).filter(policy=row).order_by("scope_kind", "scope_slug")[:_SHOWN],
         }
 
-    @form_page("New policy", form=DraftForm, scope=Scope.POLICIES_WRITE, submit="Save as draft")
+    @form_page(
+        gettext_lazy("New policy"), form=DraftForm, scope=Scope.POLICIES_WRITE, submit=gettext_lazy("Save as draft")
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         document = one_document(form.cleaned_data["document"])
         slug = document.value.get("id") if isinstance(document.value, dict) else None
@@ -96,7 +113,13 @@ class PolicyAdmin(TenantAdmin):
             raise errors.DocumentInvalid("Name the policy: id: my_policy.")
         return _drafted(slug, document, call)
 
-    @form_page("New draft", form=DraftForm, scope=Scope.POLICIES_WRITE, of_row=True, submit="Save as draft")
+    @form_page(
+        gettext_lazy("New draft"),
+        form=DraftForm,
+        scope=Scope.POLICIES_WRITE,
+        of_row=True,
+        submit=gettext_lazy("Save as draft"),
+    )
     def new_draft(self, call: Call, form: ConsoleForm) -> Done:
         return _drafted(call.key, one_document(form.cleaned_data["document"]), call)
 
@@ -105,8 +128,8 @@ def _drafted(slug: str, document: Any, call: Call) -> Done:
     with with_lines(document):
         result = draft_policy_version(slug, document.value, ctx=call.ctx)
     said = (
-        "A version with these contents already exists."
+        _("A version with these contents already exists.")
         if result.change == "unchanged"
-        else f"Version {result.row.number} was drafted."
+        else _("Version {number} was drafted.").format(number=result.row.number)
     )
     return Done(said, html.page_url("policies.policyversion", result.row.public_id))

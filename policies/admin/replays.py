@@ -9,6 +9,8 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from policies import selectors
@@ -29,21 +31,26 @@ from threada_site.tenancy.models import User
 
 @admin.register(PolicyReplay)
 class PolicyReplayAdmin(TenantAdmin):
-    heading = "Replays"
+    heading = gettext_lazy("Replays")
     id_prefix = ids.POLICY_REPLAY
     key = "-id"
     columns = (
-        Column("Replay", lambda replay: html.code(replay.public_id)),
-        Column("Policy", lambda replay: replay.policy.slug),
-        Column("Of", lambda replay: f"v{replay.policy_version.number}" if replay.policy_version else "a file"),
-        Column("Status", lambda replay: html.badge(replay.status)),
-        Column("Replayed", lambda replay: f"{replay.replayed:,}"),
-        Column("Different", lambda replay: f"{replay.flipped:,}"),
-        Column("Not replayable", lambda replay: f"{replay.not_replayable:,}"),
-        Column("Requested", lambda replay: html.when(replay.created_at)),
+        Column(gettext_lazy("Replay"), lambda replay: html.code(replay.public_id)),
+        Column(gettext_lazy("Policy"), lambda replay: replay.policy.slug),
+        Column(
+            gettext_lazy("Of"),
+            lambda replay: f"v{replay.policy_version.number}" if replay.policy_version else _("a file"),
+        ),
+        Column(gettext_lazy("Status"), lambda replay: html.badge(replay.status)),
+        Column(gettext_lazy("Replayed"), lambda replay: f"{replay.replayed:,}"),
+        Column(gettext_lazy("Different"), lambda replay: f"{replay.flipped:,}"),
+        Column(gettext_lazy("Not replayable"), lambda replay: f"{replay.not_replayable:,}"),
+        Column(gettext_lazy("Requested"), lambda replay: html.when(replay.created_at)),
     )
-    about = "Comparisons of a policy version with recorded decisions. Start one on the page of a policy version."
-    nothing_yet = "There is no replay. Open a policy version and replay recorded decisions."
+    about = gettext_lazy(
+        "Comparisons of a policy version with recorded decisions. Start one on the page of a policy version."
+    )
+    nothing_yet = gettext_lazy("There is no replay. Open a policy version and replay recorded decisions.")
     page_template = "policies/replay.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -55,13 +62,14 @@ class PolicyReplayAdmin(TenantAdmin):
         return self.rows(request.acting_context).defer("document", "summary")
 
     def page_title(self, row: PolicyReplay) -> str:
-        return f"replay of {row.policy.slug}"
+        return _("replay of {slug}").format(slug=row.policy.slug)
 
     def page(self, row: PolicyReplay, *, ctx: ActingContext) -> dict[str, Any]:
         status = ReplayStatus(row.status)
         may_write = ctx.allows(Scope.POLICIES_WRITE)
         return {
-            "requested_by": (row.requested_by and User.objects.filter(id=row.requested_by).first()) or "the instance",
+            "requested_by": (row.requested_by and User.objects.filter(id=row.requested_by).first())
+            or _("the instance"),
             "is_waiting": status in (ReplayStatus.REQUESTED, ReplayStatus.RUNNING),
             "can_cancel": may_write and REPLAY.allows(status, ReplayStatus.CANCELLED),
             "can_resume": may_write and status in (ReplayStatus.CANCELLED, ReplayStatus.FAILED),
@@ -81,13 +89,13 @@ class PolicyReplayAdmin(TenantAdmin):
     def cancel(self, call: Call) -> Done:
         """Cancel the replay."""
         cancel_replay(self._locked(call), ctx=call.ctx)
-        return Done("Replay cancelled. It can be resumed.")
+        return Done(_("Replay cancelled. It can be resumed."))
 
     @action(Scope.POLICIES_WRITE)
     def resume(self, call: Call) -> Done:
         """Resume the replay."""
         resume_replay(self._locked(call), ctx=call.ctx)
-        return Done("Replay resumed.")
+        return Done(_("Replay resumed."))
 
     def _locked(self, call: Call) -> PolicyReplay:
         parsed = ids.parse_public_id(ids.POLICY_REPLAY, call.key)

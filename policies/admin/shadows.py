@@ -6,6 +6,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from policies import selectors
 from policies.lifecycle import ShadowStatus
@@ -26,20 +28,22 @@ _SHOWN = 10
 
 @admin.register(PolicyShadow)
 class PolicyShadowAdmin(TenantAdmin):
-    heading = "Shadows"
+    heading = gettext_lazy("Shadows")
     id_prefix = ids.POLICY_SHADOW
     key = "-id"
     columns = (
-        Column("Shadow", lambda shadow: html.code(shadow.public_id)),
-        Column("Version", lambda shadow: str(shadow.policy_version)),
-        Column("Status", lambda shadow: html.badge(shadow.status)),
-        Column("Compared", lambda shadow: f"{shadow.compared:,}"),
-        Column("Different", lambda shadow: f"{shadow.flipped:,}"),
-        Column("Started", lambda shadow: html.when(shadow.created_at)),
-        Column("Ends", lambda shadow: html.when(shadow.ends_at)),
+        Column(gettext_lazy("Shadow"), lambda shadow: html.code(shadow.public_id)),
+        Column(gettext_lazy("Version"), lambda shadow: str(shadow.policy_version)),
+        Column(gettext_lazy("Status"), lambda shadow: html.badge(shadow.status)),
+        Column(gettext_lazy("Compared"), lambda shadow: f"{shadow.compared:,}"),
+        Column(gettext_lazy("Different"), lambda shadow: f"{shadow.flipped:,}"),
+        Column(gettext_lazy("Started"), lambda shadow: html.when(shadow.created_at)),
+        Column(gettext_lazy("Ends"), lambda shadow: html.when(shadow.ends_at)),
     )
-    about = "Policy versions that are compared with every live decision of their policy and never enforced."
-    nothing_yet = "There is no shadow. Start one on the page of a policy version."
+    about = gettext_lazy(
+        "Policy versions that are compared with every live decision of their policy and never enforced."
+    )
+    nothing_yet = gettext_lazy("There is no shadow. Start one on the page of a policy version.")
     page_template = "policies/shadow.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -56,7 +60,7 @@ class PolicyShadowAdmin(TenantAdmin):
     def page(self, row: PolicyShadow, *, ctx: ActingContext) -> dict[str, Any]:
         results = ShadowResult.objects.filter(tenant_id=row.tenant_id, shadow=row).order_by("-decision_id")
         return {
-            "started_by": (row.started_by and User.objects.filter(id=row.started_by).first()) or "the instance",
+            "started_by": (row.started_by and User.objects.filter(id=row.started_by).first()) or _("the instance"),
             "can_end": row.status == ShadowStatus.ACTIVE and ctx.allows(Scope.POLICIES_WRITE),
             **found_context(row.summary),
             "examples": list(map(represent_finding, results.filter(kind="flip")[:_SHOWN])),
@@ -73,4 +77,4 @@ class PolicyShadowAdmin(TenantAdmin):
             raise errors.NotFound
         call.subject = Subject(policy_version_id=shadow.policy_version_id, status=shadow.status)
         end_shadow(shadow, ctx=call.ctx)
-        return Done("Shadow ended.")
+        return Done(_("Shadow ended."))

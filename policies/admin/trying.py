@@ -12,6 +12,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import URLPattern, path
 from django.utils.functional import partition
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from policies import selectors
@@ -35,11 +37,11 @@ _DAYS: Final = 30
 
 
 class SimulateForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "Evaluates one case as if this version were in force, together with every other policy that applies. Nothing "
         "is stored."
     )
-    facts = forms.CharField(label="Facts (YAML or JSON)", strip=False, widget=DocumentArea(rows=14))
+    facts = forms.CharField(label=gettext_lazy("Facts (YAML or JSON)"), strip=False, widget=DocumentArea(rows=14))
 
     def prepare(self) -> None:
         workflow = selectors.workflows(self.ctx).order_by("slug").values_list("slug", flat=True).first()
@@ -51,19 +53,21 @@ class SimulateForm(ConsoleForm):
 
 
 class ReplayForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "A job evaluates recorded decisions again with this version of the policy, on the recorded facts. Nothing is "
         "enforced and nobody is notified."
     )
-    after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
+    after = forms.DateField(
+        label=gettext_lazy("From day (UTC)"), widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+    )
     before = forms.DateField(
-        label="To day (UTC), included", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+        label=gettext_lazy("To day (UTC), included"), widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
     )
     against = forms.ChoiceField(
-        label="Compare with",
+        label=gettext_lazy("Compare with"),
         choices=[
-            (Against.IN_FORCE.value, "the version in force, on the same facts"),
-            (Against.RECORDED.value, "the recorded decisions"),
+            (Against.IN_FORCE.value, gettext_lazy("the version in force, on the same facts")),
+            (Against.RECORDED.value, gettext_lazy("the recorded decisions")),
         ],
     )
 
@@ -73,11 +77,13 @@ class ReplayForm(ConsoleForm):
 
 
 class ShadowForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "Compares every live decision of this policy with the answer of this version, after the fact. Nothing is "
         "enforced and no decision is delayed. The shadow ends automatically."
     )
-    last_day = forms.DateField(label="Last day (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
+    last_day = forms.DateField(
+        label=gettext_lazy("Last day (UTC)"), widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+    )
 
     def prepare(self) -> None:
         self.initial = {"last_day": datetime.now(UTC).date() + timedelta(days=7)}
@@ -157,11 +163,15 @@ class TryingPages:
 
 
 _TITLES: Final = {
-    SimulateForm: "Simulate one case",
-    ReplayForm: "Replay recorded decisions",
-    ShadowForm: "Compare with live decisions",
+    SimulateForm: gettext_lazy("Simulate one case"),
+    ReplayForm: gettext_lazy("Replay recorded decisions"),
+    ShadowForm: gettext_lazy("Compare with live decisions"),
 }
-_SUBMITS: Final = {SimulateForm: "Simulate", ReplayForm: "Start replay", ShadowForm: "Start shadow"}
+_SUBMITS: Final = {
+    SimulateForm: gettext_lazy("Simulate"),
+    ReplayForm: gettext_lazy("Start replay"),
+    ShadowForm: gettext_lazy("Start shadow"),
+}
 
 
 def simulation_context(simulation: Simulation) -> dict[str, Any]:
@@ -185,9 +195,9 @@ def _rules(trace: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
             elif rule in entry["overridden"]:
                 said = "overridden"
             else:
-                said = "matched" if rule in entry["matched"] else "did not match"
+                said = "matched" if rule in entry["matched"] else _(_("did not match"))
             found.append((entry["policy"], rule, entry["scope"], said))
-    idle, telling = partition(lambda row: row[3] != "did not match", found)
+    idle, telling = partition(lambda row: row[3] != _(_("did not match")), found)
     return [*telling, *idle]
 
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from policies.admin.editor import DraftForm
 from policies.admin.texts import document_text
@@ -48,11 +50,11 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
     id_prefix = ids.POLICY_VERSION
     key = "-id"
     columns = (
-        Column("Version", str),
-        Column("Status", lambda version: html.badge(version.status)),
-        Column("Made", lambda version: html.when(version.created_at)),
-        Column("Published", lambda version: html.when(version.published_at) or html.NOTHING),
-        Column("SHA-256", lambda version: html.code(version.document_sha256[:16])),
+        Column(gettext_lazy("Version"), str),
+        Column(gettext_lazy("Status"), lambda version: html.badge(version.status)),
+        Column(gettext_lazy("Made"), lambda version: html.when(version.created_at)),
+        Column(gettext_lazy("Published"), lambda version: html.when(version.published_at) or html.NOTHING),
+        Column(gettext_lazy("SHA-256"), lambda version: html.code(version.document_sha256[:16])),
     )
     page_template = "policies/version.html"
     shows_edits = True
@@ -74,14 +76,14 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             "list_url": html.page_url("policies.policy", row.policy.slug),
             "document": document_text(row),
             "in_force": row.policy.in_force_id == row.id,
-            "created_by": names.get(row.created_by, "the instance"),
-            "published_by": names.get(row.published_by, "the instance"),
-            "retired_by": names.get(row.retired_by, "the instance"),
+            "created_by": names.get(row.created_by, _("the instance")),
+            "published_by": names.get(row.published_by, _("the instance")),
+            "retired_by": names.get(row.retired_by, _("the instance")),
             "writers": ", ".join(names[writer] for writer in row.written_by if writer in names),
             "emergency": emergency,
-            "announced_by": names.get(emergency.published_by, "the instance") if emergency else "",
+            "announced_by": names.get(emergency.published_by, _("the instance")) if emergency else "",
             "is_announced": emergency is not None and emergency.status == EmergencyStatus.ANNOUNCED,
-            "closed_by": names.get(emergency.closed_by, "the instance") if emergency else "",
+            "closed_by": names.get(emergency.closed_by, _("the instance")) if emergency else "",
             "may_settle": emergency is not None and emergency.status in _UNCONFIRMED and may_publish,
             "is_own": emergency is not None and emergency.published_by == ctx.principal_id,
             "may_publish": is_draft and may_publish,
@@ -91,7 +93,13 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             "forms": self._forms(ctx, of_row=True, key=row.public_id) if is_draft else [],
         }
 
-    @form_page("Edit the draft", form=DraftForm, scope=Scope.POLICIES_WRITE, of_row=True, submit="Save draft")
+    @form_page(
+        gettext_lazy("Edit the draft"),
+        form=DraftForm,
+        scope=Scope.POLICIES_WRITE,
+        of_row=True,
+        submit=gettext_lazy("Save draft"),
+    )
     def edit(self, call: Call, form: ConsoleForm) -> Done:
         document = one_document(form.cleaned_data["document"])
         draft = locked_version(form.row, ctx=call.ctx)
@@ -101,7 +109,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             )
         with with_lines(document):
             edit_draft(draft, document.value, ctx=call.ctx)
-        return Done("Draft saved.")
+        return Done(_("Draft saved."))
 
     @action(Scope.POLICIES_WRITE)
     def validate(self, call: Call) -> Done:
@@ -109,9 +117,12 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         version = self._version(call)
         found = validate_policy(version.document, policy=version.policy, ctx=call.ctx)
         found.check()
-        reached = ", ".join(found.workflows) or "no workflow yet"
+        reached = ", ".join(found.workflows) or _("no workflow yet")
         warned = _in_words(found.warnings)
-        return Done(f"Valid. Conditions match the payload schemas ({reached}), and the tests pass.{warned}")
+        return Done(
+            _("Valid. Conditions match the payload schemas ({reached}), and the tests pass.").format(reached=reached)
+            + warned
+        )
 
     @action(Scope.POLICIES_PUBLISH)
     def publish(self, call: Call) -> Done:
@@ -119,7 +130,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         draft = self._draft_shown(call)
         applies_to_open = call.sent("applies_to_open") == "on"
         published = publish_policy_version(draft, ctx=call.ctx, applies_to_open=applies_to_open)
-        return Done(f"Version {draft.number} is in force.{_in_words(published.warnings)}")
+        return Done(_("Version {number} is in force.").format(number=draft.number) + _in_words(published.warnings))
 
     @action(Scope.POLICIES_PUBLISH)
     def publish_in_emergency(self, call: Call) -> Done:
@@ -133,29 +144,38 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         applies_to_open = call.sent("applies_to_open") == "on"
         published = publish_policy_version(draft, ctx=call.ctx, applies_to_open=applies_to_open, emergency=emergency)
         return Done(
-            f"All stewards are notified. Version {draft.number} comes into force after the notice, for "
-            f"{dict(TIME_BOXES)[lasts]}, or permanently once confirmed.{_in_words(published.warnings)}"
+            _(
+                "All stewards are notified. Version {number} comes into force after the notice, for "
+                "{period}, or permanently once confirmed."
+            ).format(number=draft.number, period=dict(TIME_BOXES)[lasts])
+            + _in_words(published.warnings)
         )
 
     @action(Scope.POLICIES_PUBLISH)
     def confirm_emergency(self, call: Call) -> Done:
         """Confirm an emergency publication as a second person."""
         confirmed = confirm_emergency(self._emergency(call), ctx=call.ctx)
-        return Done(f"Version {confirmed.version.number} is confirmed and stays in force.")
+        return Done(_("Version {number} is confirmed and stays in force.").format(number=confirmed.version.number))
 
     @action(Scope.POLICIES_PUBLISH)
     def end_emergency(self, call: Call) -> Done:
         """End an emergency publication before its time box."""
         ended = end_emergency(self._emergency(call), ctx=call.ctx)
         if ended.status == EmergencyStatus.WITHDRAWN:
-            return Done(f"The emergency publication of version {ended.version.number} is withdrawn.")
-        return Done(f"Version {ended.version.number} is retired; the previous version is in force again.")
+            return Done(
+                _("The emergency publication of version {number} is withdrawn.").format(number=ended.version.number)
+            )
+        return Done(
+            _("Version {number} is retired; the previous version is in force again.").format(
+                number=ended.version.number
+            )
+        )
 
     @action(Scope.POLICIES_PUBLISH)
     def retire(self, call: Call) -> Done:
         version = self._version(call)
         retire_policy_version(version, ctx=call.ctx)
-        return Done(f"Version {version.number} is retired. Its open steps are re-evaluated.")
+        return Done(_("Version {number} is retired. Its open steps are re-evaluated.").format(number=version.number))
 
     def _draft_shown(self, call: Call) -> PolicyVersion:
         version = self._version(call)

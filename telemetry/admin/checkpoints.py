@@ -17,6 +17,8 @@ from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from telemetry import selectors
@@ -38,15 +40,17 @@ class CheckpointAdmin(TenantAdmin):
     id_prefix = ids.CHECKPOINT
     key = "-id"
     columns = (
-        Column("Checkpoint", lambda checkpoint: html.code(checkpoint.public_id)),
-        Column("Receipts", lambda checkpoint: f"{checkpoint.size:,}"),
-        Column("Signed", lambda checkpoint: html.when(checkpoint.signed_at)),
-        Column("Root", lambda checkpoint: html.code(root_of(checkpoint)), is_wide=True),
+        Column(gettext_lazy("Checkpoint"), lambda checkpoint: html.code(checkpoint.public_id)),
+        Column(gettext_lazy("Receipts"), lambda checkpoint: f"{checkpoint.size:,}"),
+        Column(gettext_lazy("Signed"), lambda checkpoint: html.when(checkpoint.signed_at)),
+        Column(gettext_lazy("Root"), lambda checkpoint: html.code(root_of(checkpoint)), is_wide=True),
     )
     filters = created_window()
     filterset = CreatedWindow
-    about = "Signed checkpoints of this tenant's log. A saved one proves later whether an earlier receipt was changed."
-    nothing_yet = "Nothing is sealed yet. The sealer signs about a second after the first receipt."
+    about = gettext_lazy(
+        "Signed checkpoints of this tenant's log. A saved one proves later whether an earlier receipt was changed."
+    )
+    nothing_yet = gettext_lazy("Nothing is sealed yet. The sealer signs about a second after the first receipt.")
     page_template = "telemetry/checkpoint.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -71,7 +75,7 @@ class CheckpointAdmin(TenantAdmin):
     def instance_view(self, request: HttpRequest) -> HttpResponse:
         """Render the page of the instance log, whose leaves are the checkpoints of all tenants."""
         ctx = self._require_view(request)
-        frame = {**self.admin_site.each_context(request), "title": "Instance log"}
+        frame = {**self.admin_site.each_context(request), "title": _("Instance log")}
         shown = _instance_log().instance_page(ctx) if settings.THREADA_INSTANCE_LOG else {"is_off": True}
         return TemplateResponse(request, "telemetry/instance_log.html", {**frame, **shown})
 

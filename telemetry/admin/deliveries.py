@@ -6,6 +6,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from telemetry import selectors
 from telemetry.deliveries.batches import pause_delivery, remove_delivery, resume_delivery
@@ -22,20 +24,20 @@ from threada_site.tenancy.models import User
 
 @admin.register(Delivery)
 class DeliveryAdmin(TenantAdmin):
-    heading = "Deliveries"
+    heading = gettext_lazy("Deliveries")
     scope = Scope.TELEMETRY_READ
     key = "slug"
     columns = (
-        Column("Delivery", lambda row: row.slug),
-        Column("Status", lambda row: html.badge(row.status)),
-        Column("Kind", lambda row: row.target),
-        Column("To", lambda row: row.url or "a file", is_wide=True),
-        Column("Delivered", lambda row: f"{row.next_index:,}"),
-        Column("Last", lambda row: html.when(row.delivered_at) or html.NOTHING),
-        Column("Failure", lambda row: row.failure or html.NOTHING),
+        Column(gettext_lazy("Delivery"), lambda row: row.slug),
+        Column(gettext_lazy("Status"), lambda row: html.badge(row.status)),
+        Column(gettext_lazy("Kind"), lambda row: row.target),
+        Column(gettext_lazy("To"), lambda row: row.url or _("a file"), is_wide=True),
+        Column(gettext_lazy("Delivered"), lambda row: f"{row.next_index:,}"),
+        Column(gettext_lazy("Last"), lambda row: html.when(row.delivered_at) or html.NOTHING),
+        Column(gettext_lazy("Failure"), lambda row: row.failure or html.NOTHING),
     )
-    about = "Sealed receipts, sent continuously in the order of the log, each at least once."
-    nothing_yet = "There is no continuous delivery. Create one with POST /telemetry/deliveries."
+    about = gettext_lazy("Sealed receipts, sent continuously in the order of the log, each at least once.")
+    nothing_yet = gettext_lazy("There is no continuous delivery. Create one with POST /telemetry/deliveries.")
     page_template = "telemetry/delivery.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -46,7 +48,7 @@ class DeliveryAdmin(TenantAdmin):
         return {
             "log_size": size,
             "lacks": max(size - row.next_index, 0),
-            "created_by": (row.created_by and User.objects.filter(id=row.created_by).first()) or "the instance",
+            "created_by": (row.created_by and User.objects.filter(id=row.created_by).first()) or _("the instance"),
             "is_active": row.status == DeliveryStatus.ACTIVE,
             "can_manage": ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE),
         }
@@ -55,19 +57,19 @@ class DeliveryAdmin(TenantAdmin):
     def pause(self, call: Call) -> Done:
         """Stop sending."""
         pause_delivery(self._locked(call), now=clock.now(), ctx=call.ctx)
-        return Done("The delivery is paused.")
+        return Done(_("The delivery is paused."))
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def resume(self, call: Call) -> Done:
         """Continue from the position where the delivery stopped."""
         resume_delivery(self._locked(call), ctx=call.ctx)
-        return Done("The delivery is resumed.")
+        return Done(_("The delivery is resumed."))
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def remove(self, call: Call) -> Done:
         """Remove the delivery permanently."""
         remove_delivery(self._locked(call), ctx=call.ctx)
-        return Done("The delivery is removed.", self.list_url())
+        return Done(_("The delivery is removed."), self.list_url())
 
     def _locked(self, call: Call) -> Delivery:
         found = ids.is_slug(call.key) and self.rows(call.ctx).select_for_update().filter(slug=call.key).first()

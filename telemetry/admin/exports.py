@@ -11,6 +11,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, Streami
 from django.http.response import HttpResponseBase
 from django.template.defaultfilters import filesizeformat
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from telemetry import selectors
@@ -31,53 +33,57 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
 
 _FORMATS = (
-    ("ndjson", "NDJSON: each receipt's exact bytes, one a line; can be verified"),
-    ("csv", "CSV: for spreadsheets; no cell is a formula"),
-    ("parquet", "Parquet: for analysis"),
-    ("cloudevents", "CloudEvents 1.0: one event a line"),
-    ("cloudevents-batch", "CloudEvents 1.0: one JSON array"),
+    ("ndjson", gettext_lazy("NDJSON: each receipt's exact bytes, one a line; can be verified")),
+    ("csv", gettext_lazy("CSV: for spreadsheets; no cell is a formula")),
+    ("parquet", gettext_lazy("Parquet: for analysis")),
+    ("cloudevents", gettext_lazy("CloudEvents 1.0: one event a line")),
+    ("cloudevents-batch", gettext_lazy("CloudEvents 1.0: one JSON array")),
 )
 
 
 class ExportForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "Writes a selection of at most 31 days to a file. Every download returns the same bytes. The file is deleted "
         "later."
     )
-    created_after = forms.DateField(label="From day (UTC)", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d"))
+    created_after = forms.DateField(
+        label=gettext_lazy("From day (UTC)"), widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+    )
     created_before = forms.DateField(
-        label="To day (UTC), not included", widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
+        label=gettext_lazy("To day (UTC), not included"), widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
     )
-    format = forms.ChoiceField(label="Format", choices=_FORMATS, required=False)
+    format = forms.ChoiceField(label=gettext_lazy("Format"), choices=_FORMATS, required=False)
     compression = forms.ChoiceField(
-        label="Compression", choices=[(name, name) for name in COMPRESSIONS], required=False
+        label=gettext_lazy("Compression"), choices=[(name, name) for name in COMPRESSIONS], required=False
     )
-    workflow_id = forms.CharField(label="Workflow", required=False, max_length=63)
-    channel_id = forms.CharField(label="Channel", required=False, max_length=63)
-    status = forms.CharField(label="Status", required=False, max_length=32)
-    integration_id = forms.CharField(label="Integration", required=False, max_length=63)
-    policy_version_id = forms.CharField(label="Policy version", required=False, max_length=64)
+    workflow_id = forms.CharField(label=gettext_lazy("Workflow"), required=False, max_length=63)
+    channel_id = forms.CharField(label=gettext_lazy("Channel"), required=False, max_length=63)
+    status = forms.CharField(label=gettext_lazy("Status"), required=False, max_length=32)
+    integration_id = forms.CharField(label=gettext_lazy("Integration"), required=False, max_length=63)
+    policy_version_id = forms.CharField(label=gettext_lazy("Policy version"), required=False, max_length=64)
 
 
 @admin.register(TelemetryExport)
 class TelemetryExportAdmin(TenantAdmin):
-    heading = "Exports"
+    heading = gettext_lazy("Exports")
     scope = Scope.TELEMETRY_READ
     id_prefix = ids.EXPORT
     key = "-id"
     columns = (
-        Column("Export", lambda export: html.code(export.public_id)),
-        Column("Status", lambda export: html.badge(export.status)),
-        Column("Format", lambda export: export.format),
-        Column("Receipts", lambda export: f"{export.rows:,}"),
-        Column("Size", lambda export: filesizeformat(export.size)),
-        Column("From", lambda export: html.when(export.created_after)),
-        Column("To", lambda export: html.when(export.created_before)),
-        Column("Filters", lambda export: html.tags(f"{n}: {v}" for n, v in export.filters.items()) or "none"),
-        Column("Made", lambda export: html.when(export.created_at)),
+        Column(gettext_lazy("Export"), lambda export: html.code(export.public_id)),
+        Column(gettext_lazy("Status"), lambda export: html.badge(export.status)),
+        Column(gettext_lazy("Format"), lambda export: export.format),
+        Column(gettext_lazy("Receipts"), lambda export: f"{export.rows:,}"),
+        Column(gettext_lazy("Size"), lambda export: filesizeformat(export.size)),
+        Column(gettext_lazy("From"), lambda export: html.when(export.created_after)),
+        Column(gettext_lazy("To"), lambda export: html.when(export.created_before)),
+        Column(
+            gettext_lazy("Filters"), lambda export: html.tags(f"{n}: {v}" for n, v in export.filters.items()) or "none"
+        ),
+        Column(gettext_lazy("Made"), lambda export: html.when(export.created_at)),
     )
-    about = "Receipts as files for download. Files are deleted after a fixed time."
-    nothing_yet = "No export has been made."
+    about = gettext_lazy("Receipts as files for download. Files are deleted after a fixed time.")
+    nothing_yet = gettext_lazy("No export has been made.")
     page_template = "telemetry/export.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -86,7 +92,7 @@ class TelemetryExportAdmin(TenantAdmin):
     def page(self, row: TelemetryExport, *, ctx: ActingContext) -> dict[str, Any]:
         status = ExportStatus(row.status)
         return {
-            "requested_by": User.objects.filter(id=row.requested_by).first() or "the instance",
+            "requested_by": User.objects.filter(id=row.requested_by).first() or _("the instance"),
             "format_text": dict(_FORMATS)[row.format],
             "percent": min(99, 100 * row.rows // row.rows_expected) if row.rows_expected else None,
             "rows_text": f"{row.rows:,}",
@@ -141,7 +147,9 @@ class TelemetryExportAdmin(TenantAdmin):
             messages.error(request, sentence)
         return HttpResponseRedirect(self.url_of(export))
 
-    @form_page("New export", form=ExportForm, scope=Scope.TELEMETRY_READ, submit="Create export")
+    @form_page(
+        gettext_lazy("New export"), form=ExportForm, scope=Scope.TELEMETRY_READ, submit=gettext_lazy("Create export")
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         sent = {name: value for name, value in form.cleaned_data.items() if value}
         form_of = sent.pop("format", "ndjson")
@@ -150,19 +158,19 @@ class TelemetryExportAdmin(TenantAdmin):
             sent[name] = f"{sent[name].isoformat()}T00:00:00Z"
         export = create_export(sent, ctx=call.ctx, file_format=form_of, compression=compression)
         is_ready = export.status == ExportStatus.READY
-        return Done("The export is ready." if is_ready else "The export is being made.", self.url_of(export))
+        return Done(_("The export is ready.") if is_ready else _("The export is being made."), self.url_of(export))
 
     @action(Scope.TELEMETRY_READ)
     def cancel(self, call: Call) -> Done:
         """Stop writing the export, or delete its file."""
         cancel_export(self._locked(call), ctx=call.ctx)
-        return Done("The export is cancelled, and its file deleted.")
+        return Done(_("The export is cancelled, and its file deleted."))
 
     @action(Scope.TELEMETRY_READ)
     def retry(self, call: Call) -> Done:
         """Write the export again."""
         retry_export(self._locked(call), ctx=call.ctx)
-        return Done("The export is being made again.")
+        return Done(_("The export is being made again."))
 
     def _locked(self, call: Call) -> TelemetryExport:
         parsed = ids.parse_public_id(ids.EXPORT, call.key)

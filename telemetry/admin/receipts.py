@@ -8,6 +8,8 @@ import orjson
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from telemetry import selectors
 from telemetry.exports.request import bounded_window
@@ -42,30 +44,30 @@ class ReceiptAdmin(TenantAdmin):
     id_prefix = ids.RECEIPT
     key = "-id"
     columns = (
-        Column("Receipt", lambda receipt: receipt.kind),
-        Column("Status", lambda receipt: html.badge(receipt.status) or html.NOTHING),
-        Column("Reasons", lambda receipt: html.tags(receipt.reason_codes) or html.NOTHING),
-        Column("Workflow", lambda receipt: receipt.workflow or html.NOTHING),
-        Column("Integration", lambda receipt: receipt.integration or html.NOTHING),
-        Column("At", lambda receipt: html.when(receipt.occurred_at)),
+        Column(gettext_lazy("Receipt"), lambda receipt: receipt.kind),
+        Column(gettext_lazy("Status"), lambda receipt: html.badge(receipt.status) or html.NOTHING),
+        Column(gettext_lazy("Reasons"), lambda receipt: html.tags(receipt.reason_codes) or html.NOTHING),
+        Column(gettext_lazy("Workflow"), lambda receipt: receipt.workflow or html.NOTHING),
+        Column(gettext_lazy("Integration"), lambda receipt: receipt.integration or html.NOTHING),
+        Column(gettext_lazy("At"), lambda receipt: html.when(receipt.occurred_at)),
     )
     filters = (
-        ListFilter("kind", "Kind", "text"),
-        ListFilter("status", "Status", "text"),
-        ListFilter("workflow_id", "Workflow", "text"),
-        ListFilter("channel_id", "Channel", "text"),
-        ListFilter("integration_id", "Integration", "text"),
-        ListFilter("policy_version_id", "Policy version", "text"),
-        ListFilter("work_item_id", "Work item", "text"),
-        ListFilter("principal_id", "Principal", "text"),
+        ListFilter("kind", gettext_lazy("Kind"), "text"),
+        ListFilter("status", gettext_lazy("Status"), "text"),
+        ListFilter("workflow_id", gettext_lazy("Workflow"), "text"),
+        ListFilter("channel_id", gettext_lazy("Channel"), "text"),
+        ListFilter("integration_id", gettext_lazy("Integration"), "text"),
+        ListFilter("policy_version_id", gettext_lazy("Policy version"), "text"),
+        ListFilter("work_item_id", gettext_lazy("Work item"), "text"),
+        ListFilter("principal_id", gettext_lazy("Member"), "text"),
         *created_window(),
     )
     filterset = ReceiptListFilters
-    about = (
+    about = gettext_lazy(
         "Every step of governed work, written in the transaction of the step itself, and never changed since. The last "
         "31 days, unless you choose others."
     )
-    nothing_yet = "Nothing has been recorded yet."
+    nothing_yet = gettext_lazy("Nothing has been recorded yet.")
     page_template = "telemetry/receipt.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -85,7 +87,7 @@ class ReceiptAdmin(TenantAdmin):
             "subject": body.get("subject") or {},
             "raw": raw.decode(),
             "size": len(raw),
-            "actor": User.objects.filter(id=row.actor_id).first() if row.actor_id else "the instance",
+            "actor": User.objects.filter(id=row.actor_id).first() if row.actor_id else _("the instance"),
         }
 
     @action(Scope.TELEMETRY_READ)
@@ -97,8 +99,14 @@ class ReceiptAdmin(TenantAdmin):
             raise errors.NotFound
         found = verify_receipt(receipt)
         if found.place is None:
-            return Done(f"The stored bytes hash to {found.sha256}, as recorded. The receipt is not sealed yet.")
+            return Done(
+                _("The stored bytes hash to {sha256}, as recorded. The receipt is not sealed yet.").format(
+                    sha256=found.sha256
+                )
+            )
         return Done(
-            f"The stored bytes hash to {found.sha256}, as recorded, and are receipt {found.place:,} of {found.size:,} "
-            f"in the log that was signed at {rfc3339(found.signed_at)}."  # type: ignore[arg-type]
+            _(
+                "The stored bytes hash to {sha256}, as recorded, and are receipt {place:,} of {size:,} in "
+                "the log that was signed at {rfc3339}."
+            ).format(sha256=found.sha256, place=found.place, size=found.size, rfc3339=rfc3339(found.signed_at))  # type: ignore[arg-type]
         )

@@ -14,6 +14,7 @@ from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.translation import gettext as _
 
 from threada_site.admin.html import row_link
 from threada_site.admin.reauthentication import needs_step_up, reauthenticate, require_step_up
@@ -108,7 +109,7 @@ def _proposed(call: Call, refusal: errors.ConfirmationRequired) -> Done | Thread
     def work() -> Done:
         change_set = store_proposal(refusal, ctx=call.ctx)
         link = row_link("tenancy.changeset", change_set.public_id, change_set.title)
-        return Done(format_html("A second person must publish this change: {}", link))
+        return Done(format_html(_("A second person must publish this change: {}"), link))
 
     return result_or_refusal(work, inside=unit_of_work(call.ctx.tenant_id, actor=call.ctx), raises_failures=True)
 
@@ -123,7 +124,7 @@ def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpR
     """Run a button's action and redirect with its result, or first to the page that asks for a step-up."""
     is_asked = needs_step_up(spec.scope, step_up=spec.step_up, ctx=call.ctx)
     if is_asked and not call.ctx.recently_reauthenticated(clock.now()):
-        messages.info(call.request, "Confirm that it is you, then press the button again.")
+        messages.info(call.request, _("Confirm that it is you, then press the button again."))
         return HttpResponseRedirect(f"{reverse('admin:second_factor_confirm')}?{urlencode({'next': back})}")
     outcome = carry_out(call, spec.scope, handler, step_up=spec.step_up)
     if isinstance(outcome, Done):

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
+from django.utils.translation import gettext as _
+
 from threada_site.kernel import errors
 from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.documents.writer import write_document
@@ -20,7 +22,12 @@ def as_yaml(value: Any) -> str:
     text = write_document(value)
     lines = text.splitlines()
     if len(lines) > LINES_SHOWN:
-        return "\n".join([*lines[:LINES_SHOWN], f"# {len(lines) - LINES_SHOWN} more lines; read them by the API."])
+        return "\n".join(
+            [
+                *lines[:LINES_SHOWN],
+                _("# {number} more lines; read them by the API.").format(number=len(lines) - LINES_SHOWN),
+            ]
+        )
     return text
 
 

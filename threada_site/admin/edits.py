@@ -9,6 +9,7 @@ from typing import Any, Final
 from auditlog.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Model
+from django.utils.translation import gettext as _
 
 from threada_site.admin import html
 from threada_site.kernel.context import ActingContext
@@ -44,7 +45,7 @@ def _edit(entry: LogEntry) -> Edit:
     return Edit(
         at=entry.timestamp,
         action=_ACTIONS.get(entry.action, str(entry.action)),
-        by=details.get("actor_name", "the instance"),
+        by=details.get("actor_name", _("the instance")),
         through=details.get("entry_point", ""),
         changes=[
             (name.replace("_", " "), _shown(pair[0]), _shown(pair[1]))

@@ -18,17 +18,19 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
 from threada_site.admin.reauthentication import needs_step_up, proof_asked
+from threada_site.admin.words import Text
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
 
 FORM_SPEC: Final = "form_spec"
+_SAVE: Final = _("Save")
 _HINT: Final = _("Enter starts editing, Esc ends it. Ctrl+Space suggests words.")
 
 
 class ConsoleForm(forms.Form):
     """Form with the acting context and its row. `intro` is shown above it."""
 
-    intro: ClassVar[str] = ""
+    intro: ClassVar[Text] = ""
     template: ClassVar[str] = "console/form.html"
 
     def __init__(self, *args: Any, ctx: ActingContext, row: Any = None, **kwargs: Any) -> None:
@@ -91,20 +93,20 @@ class FormSpec:
     """Form page at `<slug>/`, or `<row>/<slug>/`."""
 
     slug: str
-    title: str
+    title: Text
     form: type[ConsoleForm]
     scope: Scope | None
-    submit: str
+    submit: Text
     of_row: bool
     step_up: bool
 
 
 def form_page(
-    title: str,
+    title: Text,
     *,
     form: type[ConsoleForm],
     scope: Scope | None,
-    submit: str = "Save",
+    submit: Text = _SAVE,
     of_row: bool = False,
     step_up: bool = False,
 ) -> Callable[[Callable[..., Done]], Callable[..., Done]]:

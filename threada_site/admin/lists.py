@@ -12,8 +12,9 @@ from typing import Any, Final, Literal
 import django_filters
 from django.db.models import QuerySet
 from django.http import QueryDict
+from django.utils.translation import gettext as _
 
-from threada_site.admin.words import word
+from threada_site.admin.words import Text, word
 from threada_site.database.case_visibility import keyset_column
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
@@ -28,7 +29,7 @@ type Choices = Callable[[ActingContext], list[tuple[str, str]]]
 class Column:
     """Column of a list. `is_wide` columns may wrap; others stay on one line."""
 
-    title: str
+    title: Text
     value: Callable[[Any], Any]
     is_wide: bool = False
 
@@ -38,7 +39,7 @@ class ListFilter:
     """Field of the filter bar, with the name of the API's parameter. Choices come from configuration only."""
 
     name: str
-    label: str
+    label: Text
     kind: Literal["select", "day", "text"] = "select"
     choices: Choices | None = None
 
@@ -48,7 +49,7 @@ class ShownFilter:
     """Filter field in the form that templates need."""
 
     name: str
-    label: str
+    label: Text
     kind: str
     value: str
     choices: list[tuple[str, str]]
@@ -73,7 +74,9 @@ def words(enumeration: Any) -> Choices:
 
 
 def created_window() -> tuple[ListFilter, ListFilter]:
-    return ListFilter("created_after", "From day (UTC)", "day"), ListFilter("created_before", "To day (UTC)", "day")
+    return ListFilter("created_after", _("From day (UTC)"), "day"), ListFilter(
+        "created_before", _("To day (UTC)"), "day"
+    )
 
 
 def list_page(
@@ -171,7 +174,7 @@ def _as_parameters(sent: Mapping[str, str], filters: tuple[ListFilter, ...], pro
             day = date.fromisoformat(parameters[entry.name])
             end = day + timedelta(days=1) if entry.name.endswith("_before") else day
         except (ValueError, OverflowError):
-            problems.append(f"{entry.label}: enter a day in the form 2026-01-31.")
+            problems.append(_("{label}: enter a day in the form 2026-01-31.").format(label=entry.label))
             continue
         parameters[entry.name] = f"{end.isoformat()}T00:00:00Z"
     return parameters

@@ -17,6 +17,8 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Qu
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 from unfold.admin import ModelAdmin
 
@@ -24,6 +26,7 @@ from threada_site.admin.actions import OWN_UNIT_OF_WORK, ActionSpec, Call, Done,
 from threada_site.admin.edits import edits_of
 from threada_site.admin.forms import FORM_SPEC, FormSpec, form_view
 from threada_site.admin.lists import Column, ListFilter, by_start_of, list_page
+from threada_site.admin.words import Text, word
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 
@@ -39,11 +42,11 @@ class TenantAdmin(ModelAdmin):
     columns: ClassVar[tuple[Column, ...]] = ()
     filters: ClassVar[tuple[ListFilter, ...]] = ()
     filterset: ClassVar[type[django_filters.FilterSet] | None] = None
-    search_hint: ClassVar[str] = ""
-    heading: ClassVar[str] = ""
+    search_hint: ClassVar[Text] = ""
+    heading: ClassVar[Text] = ""
     """Title of the list; default: the model's name."""
-    about: ClassVar[str] = ""
-    nothing_yet: ClassVar[str] = "There is nothing here yet."
+    about: ClassVar[Text] = ""
+    nothing_yet: ClassVar[Text] = gettext_lazy("There is nothing here yet.")
     page_template: ClassVar[str] = ""
     shows_edits: ClassVar[bool] = False
 
@@ -66,7 +69,7 @@ class TenantAdmin(ModelAdmin):
         return []
 
     def page_title(self, row: Any) -> str:
-        return f"{self.opts.verbose_name} {row}"
+        return f"{word(self.opts.verbose_name)} {row}"
 
     def search(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
         """Return the rows that match the search box."""
@@ -136,7 +139,7 @@ class TenantAdmin(ModelAdmin):
 
     @property
     def list_title(self) -> str:
-        return self.heading or str(self.opts.verbose_name_plural)
+        return str(self.heading or word(self.opts.verbose_name_plural))
 
     def list_forms(self, ctx: ActingContext) -> list[tuple[str, str]]:
         """Return URL and title of the forms above the list that the context may open."""
@@ -165,7 +168,7 @@ class TenantAdmin(ModelAdmin):
             "about": self.about,
             "notices": self.notices(ctx),
             "nothing_yet": self.nothing_yet,
-            "search_hint": self.search_hint or (f"{self.id_prefix}_…" if self.id_prefix else "id begins with"),
+            "search_hint": self.search_hint or (f"{self.id_prefix}_…" if self.id_prefix else _("id begins with")),
             "columns": self.columns,
             "rows": [(self.url_of(row), [(column, column.value(row)) for column in self.columns]) for row in page.rows],
             "forms": self.list_forms(ctx),

@@ -8,6 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
+from django.utils.translation import gettext as _
 
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.quotas.kinds import ADVICE, Quota
@@ -22,7 +23,7 @@ def usage_page(request: HttpRequest, frame: dict[str, Any]) -> TemplateResponse:
     if not (ctx.has_scope_anywhere(Scope.TELEMETRY_READ) or ctx.has_scope_anywhere(Scope.WORKFLOW_MANAGE)):
         raise PermissionDenied
     rows = [_row(usage) for usage in usage_of(ctx.tenant_id)]
-    return TemplateResponse(request, "console/usage.html", {**frame, "title": "Usage", "rows": rows})
+    return TemplateResponse(request, "console/usage.html", {**frame, "title": _("Usage"), "rows": rows})
 
 
 def _row(usage: Usage) -> dict[str, Any]:
@@ -33,7 +34,7 @@ def _row(usage: Usage) -> dict[str, Any]:
         "most": _amount(usage, usage.most),
         "percent": usage.percent,
         "tone": "bad" if is_full else "waiting" if usage.percent >= _NEAR_PERCENT else "",
-        "state": "At the quota" if is_full else "Near the quota" if usage.percent >= _NEAR_PERCENT else "",
+        "state": _("At the quota") if is_full else _("Near the quota") if usage.percent >= _NEAR_PERCENT else "",
         "advice": ADVICE[usage.kind] if is_full else "",
         "set_by": "operator" if usage.is_own else "default",
         "counted_at": usage.counted_at,

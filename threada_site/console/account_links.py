@@ -7,6 +7,7 @@ from typing import Any, Final
 from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -42,26 +43,26 @@ class NewPasswordForm(forms.Form):
     """Form with a new password."""
 
     new_password = forms.CharField(
-        label="Password",
+        label=gettext_lazy("Password"),
         strip=False,
-        help_text="At least 12 characters.",
+        help_text=gettext_lazy("At least 12 characters."),
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
     again = forms.CharField(
-        label="Password again", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
+        label=gettext_lazy("Password again"), strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
     )
 
     def clean_again(self) -> str:
         again: str = self.cleaned_data["again"]
         if again != self.cleaned_data.get("new_password"):
-            raise forms.ValidationError("The two passwords differ.")
+            raise forms.ValidationError(gettext("The two passwords differ."))
         return again
 
 
 class ResetForm(forms.Form):
     """Form that asks for a reset link."""
 
-    account = forms.CharField(label="User name or mail address", max_length=254)
+    account = forms.CharField(label=gettext_lazy("User name or mail address"), max_length=254)
 
 
 @never_cache
@@ -87,18 +88,24 @@ def invitation_page(request: HttpRequest, token: str, frame: dict[str, Any]) -> 
         ctx = context_of_link(request, tenant, link.user, is_session=has_account and is_signed_in)
         outcome = carry_out_link(request, ctx, lambda: accept_invitation(token, password=password, ctx=ctx))
         if outcome is None:
-            response = done_page(request, frame, f"You are now a member of {tenant.name}.", link.user)
+            response = done_page(
+                request, frame, gettext("You are now a member of {name}.").format(name=tenant.name), link.user
+            )
             remember_browser(request, response, link.user.username)
             return response
         problems = sentences(outcome)
     context = {
         **frame,
-        "title": f"Invitation to {tenant.name}",
-        "facts": [("Tenant", tenant.name), ("Your user name", link.user.username), ("Invited by", inviter)],
+        "title": gettext("Invitation to {name}").format(name=tenant.name),
+        "facts": [
+            (gettext("Tenant"), tenant.name),
+            (gettext("Your user name"), link.user.username),
+            (gettext("Invited by"), inviter),
+        ],
         "form": form,
         "problems": problems,
         "needs_sign_in": has_account and not is_signed_in,
-        "submit": "Accept invitation",
+        "submit": gettext("Accept invitation"),
         "key": token,
     }
     return render(request, TEMPLATE, context, status=422 if is_sent else 200)
@@ -121,17 +128,19 @@ def new_password_page(request: HttpRequest, token: str, frame: dict[str, Any]) -
         outcome = carry_out_link(request, ctx, lambda: reset_password(token, password, ctx=ctx))
         if outcome is None:
             _record_elsewhere(request, link.user, tenant)
-            response = done_page(request, frame, "Your password is set. All your sessions have ended.", link.user)
+            response = done_page(
+                request, frame, gettext("Your password is set. All your sessions have ended."), link.user
+            )
             remember_browser(request, response, link.user.username)
             return response
         problems = sentences(outcome)
     context = {
         **frame,
-        "title": "New password",
-        "facts": [("Your user name", link.user.username)],
+        "title": gettext("New password"),
+        "facts": [(gettext("Your user name"), link.user.username)],
         "form": form,
         "problems": problems,
-        "submit": "Set password",
+        "submit": gettext("Set password"),
     }
     return render(request, TEMPLATE, context, status=422 if is_sent else 200)
 
@@ -152,17 +161,21 @@ def reset_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
         except errors.ResetDelayed as refusal:
             return delayed_response(request, refusal)
         after_response(request, lambda: _mail_resets(request, account))
-        message = "If this account has a confirmed mail address, a link to set a new password is on its way there."
-        return done_page(request, frame, message, None, title="Reset password")
+        message = gettext(
+            "If this account has a confirmed mail address, a link to set a new password is on its way there."
+        )
+        return done_page(request, frame, message, None, title=gettext("Reset password"))
     has_mail = mail_is_set_up()
     context = {
         **frame,
-        "title": "Reset password",
+        "title": gettext("Reset password"),
         "form": form,
-        "about": "The link goes to the mail address that the person confirmed. Without one, ask a tenant administrator."
+        "about": gettext(
+            "The link goes to the mail address that the person confirmed. Without one, ask a tenant administrator."
+        )
         if has_mail
-        else "This instance cannot send mail. Ask a tenant administrator or the operator of the instance.",
-        "submit": "Send link" if has_mail else "",
+        else gettext("This instance cannot send mail. Ask a tenant administrator or the operator of the instance."),
+        "submit": gettext("Send link") if has_mail else "",
         "is_done": not has_mail,
     }
     return render(request, TEMPLATE, context, status=422 if is_sent else 200)
@@ -181,7 +194,7 @@ def open_link(token: str, purpose: LinkPurpose) -> tuple[LinkTenant, AccountLink
         if link.purpose != purpose:
             return None
         inviter = User.objects.filter(id=link.created_by).first() if link.created_by else None
-    return tenant, link, str(inviter) if inviter else "the operator of the instance"
+    return tenant, link, str(inviter) if inviter else gettext("the operator of the instance")
 
 
 def context_of_link(request: HttpRequest, tenant: LinkTenant, person: User, *, is_session: bool) -> ActingContext:
@@ -240,14 +253,14 @@ def _system(request: HttpRequest, tenant: LinkTenant) -> ActingContext:
 
 def gone_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     """Return the page of a link that is not valid."""
-    message = "This link is not valid any more: it was used, withdrawn or has expired. Ask for another one."
-    context = {**frame, "title": "Link not valid", "message": message, "is_done": True}
+    message = gettext("This link is not valid any more: it was used, withdrawn or has expired. Ask for another one.")
+    context = {**frame, "title": gettext("Link not valid"), "message": message, "is_done": True}
     return render(request, TEMPLATE, context, status=404)
 
 
 def done_page(
-    request: HttpRequest, frame: dict[str, Any], message: str, person: User | None, *, title: str = "Done"
+    request: HttpRequest, frame: dict[str, Any], message: str, person: User | None, *, title: str = ""
 ) -> HttpResponse:
     """Return the page of a link that was used, with the way to the sign-in."""
-    context = {**frame, "title": title, "message": message, "person": person, "is_done": True}
+    context = {**frame, "title": title or gettext("Done"), "message": message, "person": person, "is_done": True}
     return render(request, TEMPLATE, context)

@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from django.utils.translation import gettext
+
 DAY_WIDTH: Final = 20
 _GAP: Final = 3.0
 
@@ -58,7 +60,9 @@ class Chart:
     def spoken(self) -> str:
         """Return the chart as a sentence for screen readers."""
         said = ", ".join(f"{label} {total}" for label, _, total, _ in self.legend)
-        return f"{self.title}: {said}. {self.most} on the highest day."
+        return gettext("{title}: {said}. {most} on the highest day.").format(
+            title=self.title, said=said, most=self.most
+        )
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
@@ -20,21 +22,23 @@ class LeavingForm(ConsoleForm):
     """Form that confirms a departure by the id of the tenant."""
 
     tenant = forms.CharField(
-        label="Id of the tenant", max_length=63, widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"})
+        label=gettext_lazy("Id of the tenant"),
+        max_length=63,
+        widget=forms.TextInput({"autocomplete": "off", "spellcheck": "false"}),
     )
 
-    intro = (
+    intro = gettext_lazy(
         "Leaving ends your sessions, personal tokens, delegations and claims in this tenant. Your votes on open steps "
         "no longer count. Only a new invitation brings you back."
     )
 
     def prepare(self) -> None:
-        self.fields["tenant"].help_text = f"Enter {self.ctx.tenant_slug} to confirm."
+        self.fields["tenant"].help_text = _("Enter {tenant_slug} to confirm.").format(tenant_slug=self.ctx.tenant_slug)
 
     def clean_tenant(self) -> str:
         given: str = self.cleaned_data["tenant"].strip()
         if given != self.ctx.tenant_slug:
-            raise forms.ValidationError(f"Enter {self.ctx.tenant_slug}.")
+            raise forms.ValidationError(_("Enter {tenant_slug}.").format(tenant_slug=self.ctx.tenant_slug))
         return given
 
 
@@ -49,22 +53,22 @@ def leaving_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 
         def leave(call: Call) -> Done:
             leave_tenant(ctx=call.ctx)
-            return Done(f"You are no longer a member of {call.ctx.tenant_slug}.")
+            return Done(_("You are no longer a member of {tenant_slug}.").format(tenant_slug=call.ctx.tenant_slug))
 
         outcome = carry_out(Call(request, ctx, ""), None, leave)
         if isinstance(outcome, Done):
             request.session.flush()
             request.user = AnonymousUser()
-            gone = {"title": "You have left the tenant", "message": outcome.message, "is_done": True}
+            gone = {"title": _("You have left the tenant"), "message": outcome.message, "is_done": True}
             return render(request, "console/account_link.html", {**frame, **gone, "has_permission": False})
         problems = sentences(outcome)
     context = {
         **frame,
-        "list_title": "Dashboard",
+        "list_title": _("Dashboard"),
         "list_url": reverse("admin:index"),
-        "title": "Leave this tenant",
+        "title": _("Leave this tenant"),
         "form": form,
         "problems": problems,
-        "submit": "Leave this tenant",
+        "submit": _("Leave this tenant"),
     }
     return render(request, "console/form.html", context, status=422 if is_sent else 200)

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -35,18 +36,22 @@ from threada_site.tenancy.models import User
 class MailAddressForm(ConsoleForm):
     """Form with the new address."""
 
-    intro = (
+    intro = gettext_lazy(
         "Links for a new password and notices about your account go to this address. A new address is used once you "
         "open the link that is mailed there. Your sessions and tokens stay."
     )
     address = forms.EmailField(
-        label="New mail address", max_length=254, widget=forms.EmailInput({"autocomplete": "email"})
+        label=gettext_lazy("New mail address"), max_length=254, widget=forms.EmailInput({"autocomplete": "email"})
     )
 
     def prepare(self) -> None:
-        present = self.row.email or "none"
-        state = "" if not self.row.email else ", confirmed" if self.row.email_confirmed_at else ", not confirmed"
-        self.fields["address"].help_text = f"Present address: {present}{state}."
+        if not self.row.email:
+            present = gettext("You have no mail address yet.")
+        elif self.row.email_confirmed_at:
+            present = gettext("Present address: {address}, confirmed.").format(address=self.row.email)
+        else:
+            present = gettext("Present address: {address}, not confirmed.").format(address=self.row.email)
+        self.fields["address"].help_text = present
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -61,7 +66,7 @@ def mail_address_page(request: HttpRequest, frame: dict[str, Any]) -> HttpRespon
         def ask(call: Call) -> Done:
             proved = reauthenticate(call.request, call.ctx)
             ask_for_address(form.cleaned_data["address"], ctx=proved)
-            return Done("A link to confirm the new address is on its way there.")
+            return Done(gettext("A link to confirm the new address is on its way there."))
 
         outcome = carry_out(Call(request, ctx, ""), None, ask)
         if isinstance(outcome, Done):
@@ -72,13 +77,13 @@ def mail_address_page(request: HttpRequest, frame: dict[str, Any]) -> HttpRespon
         problems = sentences(outcome)
     context = {
         **frame,
-        "list_title": "Dashboard",
+        "list_title": gettext("Dashboard"),
         "list_url": reverse("admin:index"),
-        "title": "Mail address",
+        "title": gettext("Mail address"),
         "form": form,
         "asks_proof": proof_asked(ctx),
-        "problems": problems if mail_is_set_up() else ["This instance cannot send mail. Ask its operator."],
-        "submit": "Send link",
+        "problems": problems if mail_is_set_up() else [gettext("This instance cannot send mail. Ask its operator.")],
+        "submit": gettext("Send link"),
     }
     return render(request, "console/form.html", context, status=422 if is_sent else 200)
 
@@ -103,16 +108,20 @@ def confirm_address_page(request: HttpRequest, token: str, frame: dict[str, Any]
         outcome = carry_out_link(request, ctx, lambda: confirm_address(token, ctx=ctx))
         if outcome is None:
             _record_elsewhere(request, link.user, tenant)
-            return done_page(request, frame, f"{link.address} is now your mail address.", None)
+            return done_page(
+                request, frame, gettext("{address} is now your mail address.").format(address=link.address), None
+            )
         problems = sentences(outcome)
     context = {
         **frame,
-        "title": "New mail address",
-        "facts": [("Your user name", link.user.username), ("New mail address", link.address)] if is_signed_in else [],
+        "title": gettext("New mail address"),
+        "facts": [(gettext("Your user name"), link.user.username), (gettext("New mail address"), link.address)]
+        if is_signed_in
+        else [],
         "problems": problems,
         "needs_sign_in": not is_signed_in,
-        "sign_in_for": "Sign in to your account to confirm the new mail address.",
-        "submit": "Confirm mail address",
+        "sign_in_for": gettext("Sign in to your account to confirm the new mail address."),
+        "submit": gettext("Confirm mail address"),
     }
     return render(request, TEMPLATE, context, status=422 if is_sent else 200)
 

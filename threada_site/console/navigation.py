@@ -7,78 +7,81 @@ from typing import Any, Final
 from django.conf import settings
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from threada_site.admin.words import Text
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel.context import ActingContext, Scope
 
 _READ: Final = Scope.WORKITEMS_READ
 _GROUPS: Final = (
     (
-        "Work",
+        gettext_lazy("Work"),
         (
-            ("Decision desk", "how_to_vote", "workitems_decisionstep_desk", Scope.DECISIONS_DECIDE),
-            ("Queue", "inbox", "workitems_workitem", _READ),
-            ("Decisions", "checklist", "workitems_decisionstep", _READ),
-            ("Executions", "play_circle", "integrations_execution", _READ),
-            ("Out of office", "event_busy", "workitems_delegation", _READ),
+            (gettext_lazy("Decision desk"), "how_to_vote", "workitems_decisionstep_desk", Scope.DECISIONS_DECIDE),
+            (gettext_lazy("Queue"), "inbox", "workitems_workitem", _READ),
+            (gettext_lazy("Decisions"), "checklist", "workitems_decisionstep", _READ),
+            (gettext_lazy("Executions"), "play_circle", "integrations_execution", _READ),
+            (gettext_lazy("Out of office"), "event_busy", "workitems_delegation", _READ),
         ),
     ),
     (
-        "Rules",
+        gettext_lazy("Rules"),
         (
-            ("Policies", "gavel", "policies_policy", _READ),
-            ("Replays", "history", "policies_policyreplay", _READ),
-            ("Shadows", "compare", "policies_policyshadow", _READ),
-            ("Overlays", "layers", "policies_overlay", _READ),
-            ("Packs", "inventory_2", "policies_pack", _READ),
-            ("Workflows", "account_tree", "policies_workflow", _READ),
-            ("Channels", "alt_route", "policies_channel", _READ),
-            ("Lists", "list_alt", "policies_list", _READ),
+            (gettext_lazy("Policies"), "gavel", "policies_policy", _READ),
+            (gettext_lazy("Replays"), "history", "policies_policyreplay", _READ),
+            (gettext_lazy("Shadows"), "compare", "policies_policyshadow", _READ),
+            (gettext_lazy("Overlays"), "layers", "policies_overlay", _READ),
+            (gettext_lazy("Packs"), "inventory_2", "policies_pack", _READ),
+            (gettext_lazy("Workflows"), "account_tree", "policies_workflow", _READ),
+            (gettext_lazy("Channels"), "alt_route", "policies_channel", _READ),
+            (gettext_lazy("Lists"), "list_alt", "policies_list", _READ),
         ),
     ),
     (
-        "Systems",
+        gettext_lazy("Systems"),
         (
-            ("Operations", "monitor_heart", "integrations_execution_operations", _READ),
-            ("Integrations", "hub", "integrations_integration", _READ),
-            ("Freezes", "ac_unit", "integrations_freeze", _READ),
-            ("Secrets", "password", "integrations_storedsecret", Scope.INTEGRATIONS_MANAGE),
-            ("Usage", "data_usage", "usage", (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE)),
+            (gettext_lazy("Operations"), "monitor_heart", "integrations_execution_operations", _READ),
+            (gettext_lazy("Integrations"), "hub", "integrations_integration", _READ),
+            (gettext_lazy("Freezes"), "ac_unit", "integrations_freeze", _READ),
+            (gettext_lazy("Secrets"), "password", "integrations_storedsecret", Scope.INTEGRATIONS_MANAGE),
+            (gettext_lazy("Usage"), "data_usage", "usage", (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE)),
         ),
     ),
     (
-        "Evidence",
+        gettext_lazy("Evidence"),
         (
-            ("Reports", "monitoring", "summary", Scope.TELEMETRY_READ),
-            ("Receipts", "receipt_long", "telemetry_receipt", Scope.TELEMETRY_READ),
-            ("Checkpoints", "verified", "telemetry_checkpoint", Scope.TELEMETRY_READ),
-            ("Instance log", "fact_check", "telemetry_checkpoint_instance", Scope.TELEMETRY_READ),
-            ("Exports", "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
-            ("Deliveries", "outbound", "telemetry_delivery", Scope.TELEMETRY_READ),
-            ("Messages", "mail", "workitems_noticemessage", Scope.TELEMETRY_READ),
+            (gettext_lazy("Reports"), "monitoring", "summary", Scope.TELEMETRY_READ),
+            (gettext_lazy("Receipts"), "receipt_long", "telemetry_receipt", Scope.TELEMETRY_READ),
+            (gettext_lazy("Checkpoints"), "verified", "telemetry_checkpoint", Scope.TELEMETRY_READ),
+            (gettext_lazy("Instance log"), "fact_check", "telemetry_checkpoint_instance", Scope.TELEMETRY_READ),
+            (gettext_lazy("Exports"), "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
+            (gettext_lazy("Deliveries"), "outbound", "telemetry_delivery", Scope.TELEMETRY_READ),
+            (gettext_lazy("Messages"), "mail", "workitems_noticemessage", Scope.TELEMETRY_READ),
             (
-                "Decision statistics",
+                gettext_lazy("Decision statistics"),
                 "visibility",
                 "workitems_decisionstep_decision_statistics",
                 (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE),
             ),
-            ("Retention", "auto_delete", "workitems_retentionrun", Scope.TELEMETRY_READ),
-            ("Legal holds", "lock_clock", "workitems_legalhold", Scope.TELEMETRY_READ),
+            (gettext_lazy("Retention"), "auto_delete", "workitems_retentionrun", Scope.TELEMETRY_READ),
+            (gettext_lazy("Legal holds"), "lock_clock", "workitems_legalhold", Scope.TELEMETRY_READ),
         ),
     ),
     (
-        "Access",
+        gettext_lazy("Access"),
         (
-            ("Members", "group", "tenancy_membership", _READ),
-            ("Groups", "groups", "tenancy_peoplegroup", _READ),
-            ("Roles", "badge", "tenancy_role", _READ),
-            ("Invitations", "forward_to_inbox", "tenancy_accountlink", Scope.WORKFLOW_MANAGE),
-            ("Credentials", "key", "tenancy_credential", _READ),
-            ("Personal tokens", "vpn_key", "tenancy_personaltoken", _READ),
-            ("Identity providers", "login", "tenancy_identityprovider", Scope.WORKFLOW_MANAGE),
-            ("Trusted issuers", "verified_user", "tenancy_trustedissuer", Scope.WORKFLOW_MANAGE),
-            ("Four-eyes rules", "supervisor_account", "tenancy_foureyesrule", _READ),
-            ("Change sets", "difference", "tenancy_changeset", _READ),
+            (gettext_lazy("Members"), "group", "tenancy_membership", _READ),
+            (gettext_lazy("Groups"), "groups", "tenancy_peoplegroup", _READ),
+            (gettext_lazy("Roles"), "badge", "tenancy_role", _READ),
+            (gettext_lazy("Invitations"), "forward_to_inbox", "tenancy_accountlink", Scope.WORKFLOW_MANAGE),
+            (gettext_lazy("Credentials"), "key", "tenancy_credential", _READ),
+            (gettext_lazy("Personal tokens"), "vpn_key", "tenancy_personaltoken", _READ),
+            (gettext_lazy("Identity providers"), "login", "tenancy_identityprovider", Scope.WORKFLOW_MANAGE),
+            (gettext_lazy("Trusted issuers"), "verified_user", "tenancy_trustedissuer", Scope.WORKFLOW_MANAGE),
+            (gettext_lazy("Four-eyes rules"), "supervisor_account", "tenancy_foureyesrule", _READ),
+            (gettext_lazy("Change sets"), "difference", "tenancy_changeset", _READ),
         ),
     ),
 )
@@ -102,7 +105,7 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
     ctx = getattr(request, "acting_context", None)
     if ctx is None:
         return []
-    home = {"title": "Dashboard", "icon": "dashboard", "link": reverse("admin:index")}
+    home = {"title": _("Dashboard"), "icon": "dashboard", "link": reverse("admin:index")}
     shown: list[dict[str, Any]] = [{"title": None, "separator": False, "items": [home]}]
     for title, links in _GROUPS:
         items = [_item(request, *link[:3]) for link in links if _may(ctx, *link[2:4]) and _is_on(link[2])]
@@ -123,7 +126,7 @@ def _is_on(page: str) -> bool:
     return page not in _SETTINGS or getattr(settings, _SETTINGS[page])
 
 
-def _item(request: HttpRequest, title: str, icon: str, model: str) -> dict[str, Any]:
+def _item(request: HttpRequest, title: Text, icon: str, model: str) -> dict[str, Any]:
     address = reverse(f"admin:{model}" if model in _PAGES else f"admin:{model}_changelist")
     below = (address, *(reverse("admin:index") + path for path in _ALSO.get(model, ())))
     is_active = request.path.startswith(below) and not request.path.startswith(_elsewhere(model))

@@ -9,6 +9,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
@@ -19,12 +21,12 @@ from workitems.notices.preferences import UNCHANGED, Change, change_preferences,
 from workitems.notices.rules import Channel, Event
 
 _EVENTS = [
-    (Event.ASSIGNED.value, "A decision is pending for me"),
-    (Event.REMINDER.value, "It is still pending (reminder)"),
-    (Event.ESCALATED.value, "A decision was escalated to me"),
-    (Event.DECIDED.value, "A case that I requested or voted on was decided"),
+    (Event.ASSIGNED.value, gettext_lazy("A decision is pending for me")),
+    (Event.REMINDER.value, gettext_lazy("It is still pending (reminder)")),
+    (Event.ESCALATED.value, gettext_lazy("A decision was escalated to me")),
+    (Event.DECIDED.value, gettext_lazy("A case that I requested or voted on was decided")),
 ]
-_ADDRESSES = (
+_ADDRESSES = gettext_lazy(
     "Apprise URL: slack://A/B/C with the three parts of a webhook, workflows://… (Teams), "
     "discord://id/token, mmosts://host/token (Mattermost), gchat://…, rockets://…, ntfys://…, gotifys://…, or "
     "jsons://host/path (any webhook)."
@@ -34,20 +36,20 @@ _ADDRESSES = (
 class NotificationsForm(ConsoleForm):
     """Form of notification preferences. A stored chat address is never shown again."""
 
-    intro = "Messages name a decision and link to its page. They contain no contents of the case."
-    mail_address = forms.EmailField(label="Mail address", required=False, max_length=254)
+    intro = gettext_lazy("Messages name a decision and link to its page. They contain no contents of the case.")
+    mail_address = forms.EmailField(label=gettext_lazy("Mail address"), required=False, max_length=254)
     mail_events = forms.MultipleChoiceField(
-        label="Events by mail", choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
+        label=gettext_lazy("Events by mail"), choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
     )
     chat_address = forms.CharField(
-        label="Chat address",
+        label=gettext_lazy("Chat address"),
         required=False,
         max_length=2000,
         widget=forms.PasswordInput({"autocomplete": "off", "spellcheck": "false"}),
     )
-    forget_chat = forms.BooleanField(label="Remove the chat address", required=False)
+    forget_chat = forms.BooleanField(label=gettext_lazy("Remove the chat address"), required=False)
     chat_events = forms.MultipleChoiceField(
-        label="Events by chat", choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
+        label=gettext_lazy("Events by chat"), choices=_EVENTS, required=False, widget=forms.CheckboxSelectMultiple
     )
 
     def prepare(self) -> None:
@@ -59,13 +61,17 @@ class NotificationsForm(ConsoleForm):
             "chat_events": self.row.chat_events,
         }
         account = (
-            f"Empty: {person.email}, the address of your account." if person.email else "Your account has no address."
+            _("Empty: {email}, the address of your account.").format(email=person.email)
+            if person.email
+            else _("Your account has no address.")
         )
-        off = "" if is_set_up(Channel.MAIL) else " This instance cannot send mail."
-        zone = f" Times are shown in the zone {zone_of(person, tenant_id=self.ctx.tenant_id)}."
-        self.fields["mail_address"].help_text = f"{account}{zone}{off}"
-        kept = f"A {service.replace('_', ' ')} address is stored; leave the field empty to keep it. " if service else ""
-        self.fields["chat_address"].help_text = f"{kept}{_ADDRESSES} It is never shown again."
+        off = "" if is_set_up(Channel.MAIL) else _("This instance cannot send mail.")
+        zone = _("Times are shown in the zone {zone}.").format(zone=zone_of(person, tenant_id=self.ctx.tenant_id))
+        self.fields["mail_address"].help_text = f"{account} {zone} {off}".strip()
+        stored = _("A {service} address is stored; leave the field empty to keep it.")
+        kept = stored.format(service=service.replace("_", " ")) if service else ""
+        shown = _("It is never shown again.")
+        self.fields["chat_address"].help_text = f"{kept} {_ADDRESSES} {shown}".strip()
         if not service:
             del self.fields["forget_chat"]
 
@@ -91,21 +97,21 @@ def notifications_page(request: HttpRequest, frame: dict[str, Any]) -> HttpRespo
 
         def change(call: Call) -> Done:
             change_preferences(preferences_of(call.ctx, for_update=True), form.change(), ctx=call.ctx)
-            return Done("Your notification preferences are saved.")
+            return Done(_("Your notification preferences are saved."))
 
         outcome = carry_out(Call(request, ctx, ""), None, change)
         if isinstance(outcome, Done):
             messages.success(request, outcome.message)
             return HttpResponseRedirect(reverse("admin:notifications"))
         problems = sentences(outcome)
-    home = {"list_title": "Dashboard", "list_url": reverse("admin:index")}
+    home = {"list_title": _("Dashboard"), "list_url": reverse("admin:index")}
     context = {
         **frame,
         **home,
-        "title": "Notifications",
+        "title": _("Notifications"),
         "form": form,
         "problems": problems,
-        "submit": "Save preferences",
+        "submit": _("Save preferences"),
     }
     with unit_of_work(ctx.tenant_id, actor=ctx):
         return render(request, "console/form.html", context, status=422 if is_sent else 200)

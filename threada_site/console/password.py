@@ -10,6 +10,8 @@ from django.contrib.auth import update_session_auth_hash
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
@@ -25,28 +27,32 @@ class PasswordForm(ConsoleForm):
     """Form with the current and the new password."""
 
     old_password = forms.CharField(
-        label="Current password", strip=False, widget=forms.PasswordInput({"autocomplete": "current-password"})
+        label=gettext_lazy("Current password"),
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "current-password"}),
     )
     new_password = forms.CharField(
-        label="New password",
+        label=gettext_lazy("New password"),
         strip=False,
-        help_text="At least 12 characters.",
+        help_text=gettext_lazy("At least 12 characters."),
         widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
     again = forms.CharField(
-        label="New password again", strip=False, widget=forms.PasswordInput({"autocomplete": "new-password"})
+        label=gettext_lazy("New password again"),
+        strip=False,
+        widget=forms.PasswordInput({"autocomplete": "new-password"}),
     )
 
     def clean_old_password(self) -> str:
         given: str = self.cleaned_data["old_password"]
         if not self.row.check_password(given):
-            raise forms.ValidationError("This is not your current password.", code=WRONG)
+            raise forms.ValidationError(_("This is not your current password."), code=WRONG)
         return given
 
     def clean_again(self) -> str:
         again: str = self.cleaned_data["again"]
         if again != self.cleaned_data.get("new_password"):
-            raise forms.ValidationError("The two passwords differ.")
+            raise forms.ValidationError(_("The two passwords differ."))
         return again
 
 
@@ -67,7 +73,7 @@ def password_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
         def change(call: Call) -> Done:
             said = form.cleaned_data
             set_password(user, said["new_password"], current=said["old_password"], ctx=call.ctx)
-            return Done("Your password is changed.")
+            return Done(_("Your password is changed."))
 
         outcome = carry_out(Call(request, ctx, ""), None, change)
         if isinstance(outcome, Done):
@@ -75,13 +81,13 @@ def password_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
             messages.success(request, outcome.message)
             return HttpResponseRedirect(reverse("admin:index"))
         problems = sentences(outcome)
-    home = {"list_title": "Dashboard", "list_url": reverse("admin:index")}
+    home = {"list_title": _("Dashboard"), "list_url": reverse("admin:index")}
     context = {
         **frame,
         **home,
-        "title": "Change password",
+        "title": _("Change password"),
         "form": form,
         "problems": problems,
-        "submit": "Change password",
+        "submit": _("Change password"),
     }
     return render(request, "console/form.html", context, status=422 if is_sent else 200)

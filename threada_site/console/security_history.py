@@ -12,6 +12,8 @@ from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin.html import when
 from threada_site.identity.account.security_history import SecurityEvent, security_history
@@ -19,45 +21,45 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import EntryPoint, Scope
 
 _TITLES: Final = {
-    "session.signed_in": "Signed in",
-    "session.sign_in_failed": "Failed sign-in",
-    "session.signed_out": "Signed out",
-    "session.ended": "Session ended",
-    "session.tenant_chosen": "Tenant chosen",
-    "credential.used_from": "Credential used from a new network",
-    "credential.confirmed": "Credential confirmed",
-    "credential.issued": "Credential issued",
-    "credential.shortened": "Credential shortened",
-    "credential.revoked": "Credential revoked",
-    "principal.password_set": "Password changed",
-    "principal.password_reset": "Password reset",
-    "password_reset.sent": "Link for a new password sent",
-    "principal.address_asked": "New mail address asked for",
-    "principal.address_link_sent": "Link to a new mail address sent",
-    "principal.address_changed": "Mail address changed",
-    "identity.link_restored": "Account at an identity provider restored",
-    "second_factor.enrolled": "Second factor enrolled",
-    "second_factor.cloned": "Copy of a passkey refused",
-    "second_factor.removed": "Second factor removed",
-    "second_factor.reset": "Second factors reset",
-    "recovery_codes.created": "Recovery codes created",
-    "recovery_code.used": "Recovery code used",
-    "role.granted": "Role received",
-    "role.withdrawn": "Role withdrawn",
-    "scope.granted": "Object scope received",
-    "scope.withdrawn": "Object scope withdrawn",
-    "member.added": "Membership begun",
-    "identity.linked": "Account at an identity provider linked",
-    "identity.unlinked": "Account at an identity provider unlinked",
-    "member.removed": "Membership ended",
-    "delegation.created": "Delegation created",
-    "delegation.consented": "Delegation consented to",
-    "delegation.confirmed": "Delegation confirmed",
-    "delegation.ended": "Delegation ended",
-    "invitation.sent": "Invitation sent",
-    "invitation.accepted": "Invitation accepted",
-    "account.dependent": "Account depends on another person",
-    "account.confirmed": "Account confirmed",
+    "session.signed_in": gettext_lazy("Signed in"),
+    "session.sign_in_failed": gettext_lazy("Failed sign-in"),
+    "session.signed_out": gettext_lazy("Signed out"),
+    "session.ended": gettext_lazy("Session ended"),
+    "session.tenant_chosen": gettext_lazy("Tenant chosen"),
+    "credential.used_from": gettext_lazy("Credential used from a new network"),
+    "credential.confirmed": gettext_lazy("Credential confirmed"),
+    "credential.issued": gettext_lazy("Credential issued"),
+    "credential.shortened": gettext_lazy("Credential shortened"),
+    "credential.revoked": gettext_lazy("Credential revoked"),
+    "principal.password_set": gettext_lazy("Password changed"),
+    "principal.password_reset": gettext_lazy("Password reset"),
+    "password_reset.sent": gettext_lazy("Link for a new password sent"),
+    "principal.address_asked": gettext_lazy("New mail address asked for"),
+    "principal.address_link_sent": gettext_lazy("Link to a new mail address sent"),
+    "principal.address_changed": gettext_lazy("Mail address changed"),
+    "identity.link_restored": gettext_lazy("Account at an identity provider restored"),
+    "second_factor.enrolled": gettext_lazy("Second factor enrolled"),
+    "second_factor.cloned": gettext_lazy("Copy of a passkey refused"),
+    "second_factor.removed": gettext_lazy("Second factor removed"),
+    "second_factor.reset": gettext_lazy("Second factors reset"),
+    "recovery_codes.created": gettext_lazy("Recovery codes created"),
+    "recovery_code.used": gettext_lazy("Recovery code used"),
+    "role.granted": gettext_lazy("Role received"),
+    "role.withdrawn": gettext_lazy("Role withdrawn"),
+    "scope.granted": gettext_lazy("Object scope received"),
+    "scope.withdrawn": gettext_lazy("Object scope withdrawn"),
+    "member.added": gettext_lazy("Joined the tenant"),
+    "identity.linked": gettext_lazy("Account at an identity provider linked"),
+    "identity.unlinked": gettext_lazy("Account at an identity provider unlinked"),
+    "member.removed": gettext_lazy("Left the tenant"),
+    "delegation.created": gettext_lazy("Delegation created"),
+    "delegation.consented": gettext_lazy("Delegation consented to"),
+    "delegation.confirmed": gettext_lazy("Delegation confirmed"),
+    "delegation.ended": gettext_lazy("Delegation ended"),
+    "invitation.sent": gettext_lazy("Invitation sent"),
+    "invitation.accepted": gettext_lazy("Invitation accepted"),
+    "account.dependent": gettext_lazy("Account depends on another person"),
+    "account.confirmed": gettext_lazy("Account confirmed"),
 }
 _INSTANT: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _BAD: Final = {
@@ -81,11 +83,15 @@ def security_history_page(request: HttpRequest, key: str | None, frame: dict[str
     except errors.NotFound as refusal:
         raise Http404(refusal.detail) from None
     is_own = principal_id == ctx.principal_id
-    title = "Security history" if is_own else f"Security history of {history.principal.username}"
+    title = (
+        _("Security history")
+        if is_own
+        else _("Security history of {username}").format(username=history.principal.username)
+    )
     context = {
         **frame,
         "title": title,
-        "list_title": "Dashboard",
+        "list_title": _("Dashboard"),
         "list_url": reverse("admin:index"),
         "events": [_line(event) for event in history.events],
         "unrecorded": history.unrecorded_failures,

@@ -10,8 +10,11 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
+from threada_site.admin.words import Text
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account.provider_limits import may_change_account
 from threada_site.identity.console_sessions.ending import end_own_sessions
@@ -22,11 +25,11 @@ from threada_site.kernel.source import device_of
 from threada_site.tenancy.models import ConsoleSession, IdentityLink
 
 OTHERS: Final = "others"
-_WORDS: Final[dict[str, str]] = {
-    Factor.PASSWORD: "password",
-    Factor.TOTP: "authenticator app",
-    Factor.PASSKEY: "passkey",
-    Factor.RECOVERY_CODE: "recovery code",
+_WORDS: Final[dict[str, Text]] = {
+    Factor.PASSWORD: gettext_lazy("password"),
+    Factor.TOTP: gettext_lazy("authenticator app"),
+    Factor.PASSKEY: gettext_lazy("passkey"),
+    Factor.RECOVERY_CODE: gettext_lazy("recovery code"),
 }
 """Factors in words."""
 
@@ -53,9 +56,10 @@ def sessions_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
         chosen = others if asked == OTHERS else [one for one in others if one == named]
         ended = end_own_sessions(chosen, store.source, ctx=ctx) if chosen else 0
         if ended:
-            messages.success(request, f"{ended} session{'' if ended == 1 else 's'} ended.")
+            said = ngettext("{number} session ended.", "{number} sessions ended.", ended)
+            messages.success(request, said.format(number=ended))
         else:
-            messages.warning(request, "There was no other session to end.")
+            messages.warning(request, _("There was no other session to end."))
         return HttpResponseRedirect(reverse("admin:sessions"))
     lines = [
         (session, device_of(session.user_agent), session.id == store.row_id, _how(session, providers))
@@ -63,8 +67,8 @@ def sessions_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     ]
     context = {
         **frame,
-        "title": "Sessions",
-        "list_title": "Dashboard",
+        "title": _("Sessions"),
+        "list_title": _("Dashboard"),
         "list_url": reverse("admin:index"),
         "sessions": lines,
         "others": OTHERS if len(lines) > 1 else "",
@@ -87,5 +91,6 @@ def _providers(sessions: list[ConsoleSession], tenant_id: uuid.UUID) -> dict[uui
 def _how(session: ConsoleSession, providers: dict[uuid.UUID, str]) -> str:
     """Return how the person signed in, in words."""
     if session.identity_link_id is not None:
-        return providers.get(session.identity_link_id, "identity provider of another tenant")
-    return " and ".join(_WORDS.get(factor, factor) for factor in session.factors.split()) or _WORDS[Factor.PASSWORD]
+        return providers.get(session.identity_link_id, _("identity provider of another tenant"))
+    proved = session.factors.split() or [Factor.PASSWORD]
+    return _(" and ").join(str(_WORDS.get(factor, factor)) for factor in proved)

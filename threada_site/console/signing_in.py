@@ -12,6 +12,7 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from unfold.forms import AuthenticationForm
 
 from threada_site.api.problems import CONTENT_TYPE, problem_document
@@ -54,11 +55,15 @@ class SignInForm(AuthenticationForm):
         tenants = tenants_of_person(user)
         if tenants and not any(tenant.takes_password for tenant in tenants):
             raise ValidationError(
-                f"Passwords are turned off. Sign in at your identity provider: {CONSOLE}login/{tenants[0].slug}/",
+                _("Passwords are turned off. Sign in at your identity provider: {address}").format(
+                    address=f"{CONSOLE}login/{tenants[0].slug}/"
+                ),
                 code="provider_required",
             )
         if not tenants:
-            raise ValidationError("You are not a member of any tenant. Ask a tenant administrator.", code="no_tenant")
+            raise ValidationError(
+                _("You are not a member of any tenant. Ask a tenant administrator."), code="no_tenant"
+            )
 
     def clean(self) -> dict[str, Any]:
         """Check name and password. Raise `SecondFactorNeeded` before anybody is signed in."""

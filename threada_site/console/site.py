@@ -10,6 +10,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, URLResolver, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 from unfold.sites import UnfoldAdminSite
 
@@ -57,7 +59,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     login_form = SignInForm
     login_template = "console/login.html"
-    index_title = "Dashboard"
+    index_title = gettext_lazy("Dashboard")
     enable_nav_sidebar = True
 
     def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
@@ -143,7 +145,7 @@ class ConsoleSite(UnfoldAdminSite):
         ctx = request.acting_context  # type: ignore[attr-defined]
         if not may_see(ctx):
             raise PermissionDenied
-        context = {**self.each_context(request), "title": "Reports", **summary_page(request, ctx)}
+        context = {**self.each_context(request), "title": _("Reports"), **summary_page(request, ctx)}
         return TemplateResponse(request, "console/summary.html", context)
 
     def usage(self, request: HttpRequest) -> TemplateResponse:

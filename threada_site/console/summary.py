@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.http import HttpRequest, QueryDict
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext, gettext_lazy
 
 from telemetry import selectors
 from telemetry.summary.filters import SummaryFilters
@@ -21,12 +21,16 @@ from threada_site.kernel.context import ActingContext, Scope
 
 PERIODS: Final = (("7", "7 days"), ("31", "31 days"), ("90", "90 days"))
 GROUPS: Final = (
-    ("workflow", "Workflow"),
-    ("channel", "Channel"),
-    ("policy_version", "Policy version"),
-    ("integration", "Integration"),
+    ("workflow", gettext_lazy("Workflow")),
+    ("channel", gettext_lazy("Channel")),
+    ("policy_version", gettext_lazy("Policy version")),
+    ("integration", gettext_lazy("Integration")),
 )
-_FIELDS: Final = (("workflow_id", "Workflow"), ("channel_id", "Channel"), ("integration_id", "Integration"))
+_FIELDS: Final = (
+    ("workflow_id", gettext_lazy("Workflow")),
+    ("channel_id", gettext_lazy("Channel")),
+    ("integration_id", gettext_lazy("Integration")),
+)
 _TONES: Final = {
     "allow": "good",
     "review": "waiting",
@@ -58,9 +62,21 @@ def summary_page(request: HttpRequest, ctx: ActingContext) -> dict[str, Any]:
         "metrics": _headline(total),
         "charts": _charts(by_day, [(first + timedelta(days=n)).isoformat() for n in range(days)], behind),
         "rankings": [
-            ("Reasons of policy denials", ranked(total.ranked(Measure.REFUSED)), behind.receipts("policy.decided")),
-            ("Requests refused", ranked(total.ranked(Measure.REQUEST_REFUSED)), behind.receipts("request.refused")),
-            ("Failures of executions", ranked(total.ranked(Measure.FAILURE)), behind.receipts("execution.failed")),
+            (
+                gettext("Reasons of policy denials"),
+                ranked(total.ranked(Measure.REFUSED)),
+                behind.receipts("policy.decided"),
+            ),
+            (
+                gettext("Requests refused"),
+                ranked(total.ranked(Measure.REQUEST_REFUSED)),
+                behind.receipts("request.refused"),
+            ),
+            (
+                gettext("Failures of executions"),
+                ranked(total.ranked(Measure.FAILURE)),
+                behind.receipts("execution.failed"),
+            ),
         ],
         "table": [_table_row(key, metrics) for key, metrics in by_group.groups.items()],
         "table_title": dict(GROUPS)[by],
@@ -113,32 +129,32 @@ def _charts(summary: Summary, days: list[str], behind: _Behind) -> list[Chart]:
 
     return [
         stacked(
-            "Work items received",
+            gettext("Work items received"),
             days,
             [Series("received", "plain", over_days(Measure.RECEIVED, ""))],
             url=behind.items(),
             day_urls={day: behind.items(day) for day in days},
         ),
         stacked(
-            "Policy decisions",
+            gettext("Policy decisions"),
             days,
             [Series(_words(e), _TONES[e], over_days(Measure.DECIDED, e)) for e in EFFECTS],
             url=behind.receipts("policy.decided"),
             day_urls={day: behind.receipts("policy.decided", day) for day in days},
         ),
         stacked(
-            "Time until people decided",
+            gettext("Time until people decided"),
             days,
-            [Series("95th percentile", "waiting", decided(0.95)), Series("median", "busy", decided(0.5))],
+            [Series(gettext("95th percentile"), "waiting", decided(0.95)), Series("median", "busy", decided(0.5))],
             url=behind.receipts("decision_step.approved"),
             day_urls={day: behind.receipts("decision_step.approved", day) for day in days},
-            about="Time that approved or rejected steps were open, by the day of the decision.",
+            about=gettext("Time that approved or rejected steps were open, by the day of the decision."),
             unit=" min",
             stacks=False,
             totals={"95th percentile": minutes(0.95), "median": minutes(0.5)},
         ),
         stacked(
-            "Executions ended",
+            gettext("Executions ended"),
             days,
             [
                 Series(
@@ -161,12 +177,12 @@ def _headline(total: SummaryMetrics) -> list[tuple[str, str]]:
     rate, median = total.automation_rate, total.decision_time(0.5)
     executions, simulated = total.counts[Measure.EXECUTION], total.counts[Measure.SIMULATED]
     return [
-        ("received", f"{total.received:,}"),
-        ("decided by policy alone", "–" if rate is None else f"{rate:.0%}"),  # noqa: RUF001
-        ("median until people decided", "–" if median is None else duration(median)),  # noqa: RUF001
-        ("executions succeeded", f"{executions['succeeded']:,}"),
-        ("failed or unknown", f"{executions['failed'] + executions['outcome_unknown']:,}"),
-        *([(_("simulated, nothing was sent"), f"{simulated.total():,}")] if simulated else []),
+        (gettext("received"), f"{total.received:,}"),
+        (gettext("decided by policy alone"), "–" if rate is None else f"{rate:.0%}"),  # noqa: RUF001
+        (gettext("median until people decided"), "–" if median is None else duration(median)),  # noqa: RUF001
+        (gettext("executions succeeded"), f"{executions['succeeded']:,}"),
+        (gettext("failed or unknown"), f"{executions['failed'] + executions['outcome_unknown']:,}"),
+        *([(gettext("simulated, nothing was sent"), f"{simulated.total():,}")] if simulated else []),
     ]
 
 
@@ -174,7 +190,7 @@ def _simulated_in_words(total: SummaryMetrics) -> str:
     count = total.counts[Measure.SIMULATED].total()
     if not count:
         return ""
-    return _("Without %(count)s simulated executions: nothing was sent for them.") % {"count": f"{count:,}"}
+    return gettext("Without %(count)s simulated executions: nothing was sent for them.") % {"count": f"{count:,}"}
 
 
 def _table_row(key: str, metrics: SummaryMetrics) -> dict[str, Any]:

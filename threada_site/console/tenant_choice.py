@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.reauthentication import reauthenticated_at
@@ -117,11 +118,11 @@ def choose_tenant(request: HttpRequest) -> HttpResponse:
             # The previous page belongs to the previous tenant.
             has_no_origin = request.acting_context is None  # type: ignore[attr-defined]
             return HttpResponseRedirect(onward if has_no_origin else reverse("admin:index"))
-        messages.error(request, "You are not a member of this tenant. Choose another one.")
+        messages.error(request, _("You are not a member of this tenant. Choose another one."))
     from django.contrib.admin import site
 
     return TemplateResponse(
         request,
         "console/choose_tenant.html",
-        {**site.each_context(request), "title": "Choose a tenant", "choices": choices, "next": onward},
+        {**site.each_context(request), "title": _("Choose a tenant"), "choices": choices, "next": onward},
     )

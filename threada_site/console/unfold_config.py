@@ -27,16 +27,16 @@ def tenant_label(request: HttpRequest) -> list[str] | None:
 def account_links(request: HttpRequest) -> list[dict[str, Any]]:
     links = [
         {"title": _("Language and time zone"), "link": reverse("admin:time_zone")},
-        {"title": "Notifications", "link": reverse("admin:notifications")},
-        {"title": "Personal tokens", "link": reverse("admin:tenancy_personaltoken_changelist")},
-        {"title": "Sign-in methods", "link": reverse("admin:sign_in_methods")},
-        {"title": "Second factors", "link": reverse("admin:second_factors")},
-        {"title": "Sessions", "link": reverse("admin:sessions")},
-        {"title": "Security history", "link": reverse("admin:security_history")},
-        {"title": "Mail address", "link": reverse("admin:mail_address")},
-        {"title": "Change password", "link": reverse("admin:password_change")},
-        {"title": "Leave this tenant", "link": reverse("admin:leave")},
+        {"title": _("Notifications"), "link": reverse("admin:notifications")},
+        {"title": _("Personal tokens"), "link": reverse("admin:tenancy_personaltoken_changelist")},
+        {"title": _("Sign-in methods"), "link": reverse("admin:sign_in_methods")},
+        {"title": _("Second factors"), "link": reverse("admin:second_factors")},
+        {"title": _("Sessions"), "link": reverse("admin:sessions")},
+        {"title": _("Security history"), "link": reverse("admin:security_history")},
+        {"title": _("Mail address"), "link": reverse("admin:mail_address")},
+        {"title": _("Change password"), "link": reverse("admin:password_change")},
+        {"title": _("Leave this tenant"), "link": reverse("admin:leave")},
     ]
     if len(getattr(request, "tenant_choices", ())) > 1:
-        links.insert(0, {"title": "Change tenant", "link": reverse("admin:choose_tenant")})
+        links.insert(0, {"title": _("Change tenant"), "link": reverse("admin:choose_tenant")})
     return links

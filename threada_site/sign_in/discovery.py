@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -30,7 +31,7 @@ def company_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     """
     onward = onward_of(request)
     kept = "" if onward == CONSOLE else f"?{urlencode({'next': onward})}"
-    context = {**frame, "title": "Sign in with your company", "kept": kept, "address": "", "is_unknown": False}
+    context = {**frame, "title": _("Sign in with your company"), "kept": kept, "address": "", "is_unknown": False}
     if request.method != "POST":
         return render(request, "console/company_sign_in.html", context)
     found = find_sign_in(domain_of(request.POST.get("account", "")[:LONGEST]))

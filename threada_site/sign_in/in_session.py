@@ -10,6 +10,7 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
@@ -86,7 +87,9 @@ def finish_link(
     with unit_of_work(tenant.id, actor=ctx):
         link_identity(answer.identity, version, ctx=ctx, system=system_of(request, tenant))
     shown = answer.identity.email or answer.identity.name or answer.identity.subject
-    messages.success(request, f"The account {shown} at {answer.spec.name} now signs you in.")
+    messages.success(
+        request, _("The account {shown} at {name} now signs you in.").format(shown=shown, name=answer.spec.name)
+    )
     return HttpResponseRedirect(reverse("admin:sign_in_methods"))
 
 
@@ -99,7 +102,7 @@ def lacks_session(request: HttpRequest, pending: PendingSignIn) -> bool:
 def continue_in_session(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     """Show a page that posts the answer once more, from this site, with the session's cookie. Nothing is verified."""
     fields = {name: request.POST.get(name, "") for name in ("SAMLResponse", "RelayState")}
-    context = {**frame, "title": "Back from your identity provider", "fields": {**fields, _CONTINUED: "1"}}
+    context = {**frame, "title": _("Back from your identity provider"), "fields": {**fields, _CONTINUED: "1"}}
     return render(request, "console/continue_in_session.html", context)
 
 

@@ -9,6 +9,7 @@ from django.contrib.auth import logout
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -55,7 +56,11 @@ def _continue(request: HttpRequest, ctx: ActingContext, slug: str, frame: dict[s
     if tenant is None or version is None:
         raise errors.NotFound("There is no such identity provider.")
     address, pending = begin(request, tenant, version, onward=reverse(PAGE), purpose=Purpose.LINK)
-    context = {**_frame(frame), "title": f"Link your account at {version.provider.name}", "address": address}
+    context = {
+        **_frame(frame),
+        "title": _("Link your account at {name}").format(name=version.provider.name),
+        "address": address,
+    }
     response = render(request, "console/continue_to_provider.html", context)
     response.headers["Refresh"] = f"0; url={address}"
     pending.store(request, response, answer_is_posted=read_spec(version.spec).protocol == SAML)
@@ -70,7 +75,7 @@ def _unlink(request: HttpRequest, ctx: ActingContext) -> HttpResponse:
         if link_id is None or tenant is None:
             raise errors.NotFound("You have no such link.")
         link = unlink_identity(link_id, ctx=call.ctx, system=system_of(request, tenant))
-        return Done(f"The account at {link.provider.name} does not sign you in any more.")
+        return Done(_("The account at {name} does not sign you in any more.").format(name=link.provider.name))
 
     is_own = session_link(request.session) == link_id
     outcome = carry_out(Call(request, ctx, ""), None, unlink)
@@ -99,7 +104,7 @@ def _page(
         providers = [one for one in identity_providers(ctx.tenant_id) if one.id not in linked]
         context = {
             **_frame(frame),
-            "title": "Sign-in methods",
+            "title": _("Sign-in methods"),
             "links": links,
             "providers": providers,
             "problems": problems or [],
@@ -111,4 +116,4 @@ def _page(
 
 
 def _frame(frame: dict[str, Any]) -> dict[str, Any]:
-    return {**frame, "list_title": "Dashboard", "list_url": reverse("admin:index")}
+    return {**frame, "list_title": _("Dashboard"), "list_url": reverse("admin:index")}

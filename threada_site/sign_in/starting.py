@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from threada_site.api.refusals import record_refusal
 from threada_site.database.unit_of_work import unit_of_work
@@ -116,7 +117,7 @@ def refused(request: HttpRequest, refusal: ThreadaError, tenant: Tenant | None, 
     record_refusal(refusal, ctx=system_of(request, tenant) if tenant else None, request=request)
     context = {
         **frame,
-        "title": "Sign-in refused",
+        "title": _("Sign-in refused"),
         "reason": refusal.detail,
         "reason_code": refusal.reason_code,
         "signs_out": isinstance(refusal, errors.SignedInAlready),

@@ -7,6 +7,7 @@ from typing import Any, Final
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_safe
 
@@ -35,7 +36,7 @@ def providers_page(request: HttpRequest, tenant: str, frame: dict[str, Any]) -> 
     onward = onward_of(request)
     context = {
         **frame,
-        "title": "Sign in",
+        "title": _("Sign in"),
         "tenant": tenant if ids.is_slug(tenant) else "",
         "providers": provider_links(tenant),
         "onward": "" if onward == CONSOLE else onward,

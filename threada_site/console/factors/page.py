@@ -11,6 +11,8 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -39,7 +41,7 @@ from threada_site.kernel.factors import Factor, has_second_factor
 from threada_site.tenancy.factor_models import LABEL_LENGTH
 
 TEMPLATE: Final = "console/second_factors.html"
-KINDS: Final = {Factor.TOTP.value: "Authenticator app", Factor.PASSKEY.value: "Passkey"}
+KINDS: Final = {Factor.TOTP.value: gettext_lazy("Authenticator app"), Factor.PASSKEY.value: gettext_lazy("Passkey")}
 
 
 @never_cache
@@ -92,9 +94,9 @@ def _start(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 def _enrol(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
     pending = PendingTotp.of_session(request.session)
     if pending is None:
-        messages.warning(request, "The enrolment has expired. Start it again.")
+        messages.warning(request, _("The enrolment has expired. Start it again."))
         return HttpResponseRedirect(reverse("admin:second_factors"))
-    change = FactorChange("The authenticator app is enrolled. Your other sessions have ended.")
+    change = FactorChange(_("The authenticator app is enrolled. Your other sessions have ended."))
 
     def work(call: Call) -> None:
         change.events.append(enrol_totp(pending.encrypted, call.sent("code"), call.sent("label"), ctx=call.ctx))
@@ -109,7 +111,7 @@ def _enrol(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 
 
 def _register(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    change = FactorChange("The passkey is registered. Your other sessions have ended.")
+    change = FactorChange(_("The passkey is registered. Your other sessions have ended."))
 
     def work(call: Call) -> None:
         change.events.append(register_sent_passkey(call.request, ctx=call.ctx))
@@ -120,14 +122,14 @@ def _register(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 
 
 def _rename(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    change = FactorChange("The second factor is renamed.")
+    change = FactorChange(_("The second factor is renamed."))
     return _carried_out(
         request, frame, change, lambda call: rename_factor(call.sent("factor"), call.sent("label"), ctx=call.ctx)
     )
 
 
 def _remove(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    change = FactorChange("The second factor is removed.")
+    change = FactorChange(_("The second factor is removed."))
 
     def work(call: Call) -> None:
         change.events.append(remove_factor(call.sent("factor"), ctx=call.ctx))
@@ -136,7 +138,7 @@ def _remove(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 
 
 def _codes(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
-    change = FactorChange("New recovery codes are created. Earlier ones are not valid any more.")
+    change = FactorChange(_("New recovery codes are created. Earlier ones are not valid any more."))
     return _carried_out(request, frame, change, lambda call: change.add_codes(ctx=call.ctx))
 
 
@@ -190,8 +192,8 @@ def _page(request: HttpRequest, frame: dict[str, Any], problems: list[str], stat
     needed = _is_needed(request)
     context = {
         **frame,
-        "title": "Second factors",
-        "list_title": "Dashboard",
+        "title": _("Second factors"),
+        "list_title": _("Dashboard"),
         "list_url": reverse("admin:index"),
         "factors": [(factor, KINDS[factor.kind]) for factor in factors_of(ctx.principal_id)],
         "codes_left": recovery_codes_left(ctx.principal_id),

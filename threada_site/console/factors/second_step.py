@@ -11,6 +11,8 @@ from django.contrib.auth.signals import user_login_failed
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods
 
@@ -35,7 +37,7 @@ class CodeForm(forms.Form):
     """Form with a code of an authenticator app."""
 
     code = forms.CharField(
-        label="Code of your authenticator app",
+        label=gettext_lazy("Code of your authenticator app"),
         max_length=12,
         widget=forms.TextInput(
             {"autocomplete": "one-time-code", "inputmode": "numeric", "autofocus": True, "spellcheck": "false"}
@@ -47,7 +49,7 @@ class PasswordForm(forms.Form):
     """Form with the password of the person who is signed in."""
 
     password = forms.CharField(
-        label="Your password",
+        label=gettext_lazy("Your password"),
         strip=False,
         widget=forms.PasswordInput({"autocomplete": "current-password", "autofocus": True}),
     )
@@ -57,9 +59,9 @@ class RecoveryCodeForm(forms.Form):
     """Form with a recovery code."""
 
     code = forms.CharField(
-        label="Recovery code",
+        label=gettext_lazy("Recovery code"),
         max_length=40,
-        help_text="Each code serves once.",
+        help_text=gettext_lazy("Each code serves once."),
         widget=forms.TextInput(
             {"autocomplete": "off", "autocapitalize": "none", "autofocus": True, "spellcheck": "false"}
         ),
@@ -130,7 +132,7 @@ def _ask_password(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
             problem = f"{refusal.title}. {refusal.advice}"
         else:
             return HttpResponseRedirect(onward_of(request))
-    context = {**frame, "title": "Confirm that it is you", "form": form, "problem": problem, "asks_password": True}
+    context = {**frame, "title": _("Confirm that it is you"), "form": form, "problem": problem, "asks_password": True}
     return render(request, TEMPLATE, context, status=422 if is_sent else 200)
 
 
@@ -166,7 +168,7 @@ def _ask(
         problem = f"{SecondFactorFailed.title}. {SecondFactorFailed.advice}"
     context = {
         **frame,
-        "title": "Second factor" if is_sign_in else "Confirm that it is you",
+        "title": _("Second factor") if is_sign_in else _("Confirm that it is you"),
         "form": form,
         "problem": problem,
         "is_recovery": is_recovery,

@@ -8,6 +8,7 @@ import structlog
 from django.contrib.auth.signals import user_login_failed
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
@@ -122,7 +123,7 @@ def _refused(request: HttpRequest, refusal: ThreadaError, account: User | None, 
         credentials = {"username": account.username}
         user_login_failed.send(sender=__name__, credentials=credentials, request=request)
     record_refusal(refusal, ctx=None, request=request)
-    context = {**frame, "title": "Sign-in refused", "reason": refusal.detail, "reason_code": refusal.reason_code}
+    context = {**frame, "title": _("Sign-in refused"), "reason": refusal.detail, "reason_code": refusal.reason_code}
     response = render(request, "console/sign_in_refused.html", context, status=refusal.status)
     for name, value in refusal.headers.items():
         response.headers[name] = value

@@ -102,7 +102,7 @@ def stored_texts(language: str) -> dict[Any, Any]:
 
 def texts_of(catalog: Catalog) -> dict[Any, Any]:
     """Return the translations of a catalog, by text and context."""
-    return {(message.context, message.id): message.string for message in catalog if message.id}
+    return {(message.context, _all(message.id)): _all(message.string) for message in catalog if message.id}
 
 
 def po_path(language: str) -> Path:

@@ -8,6 +8,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
@@ -30,11 +32,13 @@ def link_shown(call: Call, person: User, purpose: LinkPurpose, *, page: str) -> 
     name = "admin:invitation" if purpose is LinkPurpose.INVITATION else "admin:password_reset_link"
     shows = {
         "secret": call.request.build_absolute_uri(reverse(name, args=[token])),
-        "advice": f"Give the link to {person.username} over a channel that you trust. Whoever opens it first "
-        "controls the account. The account depends on you until an independent steward confirms it.",
+        "advice": _(
+            "Give the link to {username} over a channel that you trust. Whoever opens it first "
+            "controls the account. The account depends on you until an independent steward confirms it."
+        ).format(username=person.username),
         "onward": page,
     }
-    return Done("The link is ready", shows=shows)
+    return Done(_("The link is ready"), shows=shows)
 
 
 def purpose_to_show(person: User, *, ctx: ActingContext) -> LinkPurpose | None:
@@ -46,10 +50,14 @@ def purpose_to_show(person: User, *, ctx: ActingContext) -> LinkPurpose | None:
 
 def _sent(link: AccountLink) -> str:
     if link.mail_failure:
-        return f"not mailed: {link.mail_failure}"
+        return _("not mailed: {mail_failure}").format(mail_failure=link.mail_failure)
     if link.address:
-        return f"mailed to {link.address}" if link.is_mailed else f"waiting for the mail to {link.address}"
-    return "shown" if link.token_sha256 is not None else "not shown yet"
+        return (
+            _("mailed to {address}").format(address=link.address)
+            if link.is_mailed
+            else _("waiting for the mail to {address}").format(address=link.address)
+        )
+    return "shown" if link.token_sha256 is not None else _("not shown yet")
 
 
 def state_of_link(link: AccountLink) -> str:
@@ -63,19 +71,21 @@ def state_of_link(link: AccountLink) -> str:
 
 @admin.register(AccountLink)
 class AccountLinkAdmin(TenantAdmin):
-    heading = "Invitations"
+    heading = gettext_lazy("Invitations")
     id_prefix = ids.ACCOUNT_LINK
     key = "-id"
     columns = (
-        Column("Person", lambda link: link.user.username),
-        Column("Purpose", lambda link: link.get_purpose_display()),
-        Column("State", lambda link: html.badge(state_of_link(link))),
-        Column("Sent", _sent, is_wide=True),
-        Column("Created", lambda link: html.when(link.created_at)),
-        Column("Expires", lambda link: html.when(link.expires_at)),
+        Column(gettext_lazy("Person"), lambda link: link.user.username),
+        Column(gettext_lazy("Purpose"), lambda link: link.get_purpose_display()),
+        Column(gettext_lazy("State"), lambda link: html.badge(state_of_link(link))),
+        Column(gettext_lazy("Sent"), _sent, is_wide=True),
+        Column(gettext_lazy("Created"), lambda link: html.when(link.created_at)),
+        Column(gettext_lazy("Expires"), lambda link: html.when(link.expires_at)),
     )
-    about = "One-time links by which people join the tenant or set a new password. Only their digests are stored."
-    nothing_yet = "Nobody was invited yet. The operator's commands add people without an invitation."
+    about = gettext_lazy(
+        "One-time links by which people join the tenant or set a new password. Only their digests are stored."
+    )
+    nothing_yet = gettext_lazy("Nobody was invited yet. The operator's commands add people without an invitation.")
     page_template = "identity/account_link.html"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -34,17 +36,17 @@ class ChangeSetAdmin(TenantAdmin):
     id_prefix = ids.CHANGE_SET
     key = "-id"
     columns = (
-        Column("Change", lambda row: row.title, is_wide=True),
-        Column("Status", lambda row: html.badge(row.status)),
-        Column("Rule", lambda row: row.rule),
-        Column("Proposed by", lambda row: row.proposer or OPERATOR),
-        Column("Proposed", lambda row: html.when(row.proposed_at)),
+        Column(gettext_lazy("Change"), lambda row: row.title, is_wide=True),
+        Column(gettext_lazy("Status"), lambda row: html.badge(row.status)),
+        Column(gettext_lazy("Rule"), lambda row: row.rule),
+        Column(gettext_lazy("Proposed by"), lambda row: row.proposer or OPERATOR),
+        Column(gettext_lazy("Proposed"), lambda row: html.when(row.proposed_at)),
     )
-    filters = (ListFilter("status", "Status", choices=words(ChangeSetStatus)),)
+    filters = (ListFilter("status", gettext_lazy("Status"), choices=words(ChangeSetStatus)),)
     filterset = ChangeSetFilters
-    heading = "Change sets"
-    about = "Changes that take effect when an independent person publishes them."
-    nothing_yet = "No change waits for a second person."
+    heading = gettext_lazy("Change sets")
+    about = gettext_lazy("Changes that take effect when an independent person publishes them.")
+    nothing_yet = gettext_lazy("No change waits for a second person.")
     page_template = "identity/change_set.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -79,13 +81,13 @@ class ChangeSetAdmin(TenantAdmin):
     def publish(self, call: Call) -> Done:
         """Publish exactly the change set that was shown."""
         published = publish(_found(call), call.sent("digest"), ctx=call.ctx)
-        return Done(f"Published: {published.title}.")
+        return Done(_("Published: {title}.").format(title=published.title))
 
     @action(None)
     def reject(self, call: Call) -> Done:
         """Reject the change set, or withdraw an own one."""
         rejected = reject(_found(call), call.sent("reason"), ctx=call.ctx)
-        return Done(f"Rejected: {rejected.title}.")
+        return Done(_("Rejected: {title}.").format(title=rejected.title))
 
 
 def _found(call: Call) -> ChangeSet:

@@ -9,6 +9,8 @@ from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -25,14 +27,18 @@ from threada_site.tenancy.models import Credential
 
 
 class CredentialForm(ConsoleForm):
-    intro = (
-        "A token of a service or an agent. It is shown once. Its scopes are limited by the roles of the principal. "
+    intro = gettext_lazy(
+        "A token of a service or an agent. It is shown once. Its scopes are limited by the roles of its holder. "
         "People issue their own tokens, under Personal tokens."
     )
-    principal = forms.ChoiceField(label="Principal")
-    label = forms.CharField(label="Label", max_length=200, required=False, help_text="Purpose of the token.")
-    scopes = forms.MultipleChoiceField(label="Scopes", choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple)
-    days = forms.IntegerField(label="Valid for days", min_value=1, max_value=3660, initial=90)
+    principal = forms.ChoiceField(label=gettext_lazy("Member"))
+    label = forms.CharField(
+        label=gettext_lazy("Label"), max_length=200, required=False, help_text=gettext_lazy("Purpose of the token.")
+    )
+    scopes = forms.MultipleChoiceField(
+        label=gettext_lazy("Scopes"), choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple
+    )
+    days = forms.IntegerField(label=gettext_lazy("Valid for days"), min_value=1, max_value=3660, initial=90)
 
     def prepare(self) -> None:
         people = selectors.principals_of_tenant(self.ctx.tenant_id).filter(is_active=True)
@@ -53,7 +59,7 @@ def issuer_of(row: Credential) -> str:
     """Return who issued a credential: `operator`, `self` or a name."""
     if row.issued_by is None:
         return "operator"
-    return "self" if row.issued_by == row.user_id else getattr(row, "issuer", None) or "somebody"
+    return "self" if row.issued_by == row.user_id else getattr(row, "issuer", None) or _("somebody")
 
 
 @admin.register(Credential)
@@ -61,16 +67,18 @@ class CredentialAdmin(TenantAdmin):
     id_prefix = ids.CREDENTIAL
     key = "-id"
     columns = (
-        Column("Credential", lambda row: html.code(f"{row.hint}…")),
-        Column("State", lambda row: html.badge(state_of(row))),
-        Column("Principal", lambda row: row.user.username),
-        Column("Issued by", issuer_of),
-        Column("Label", lambda row: row.label or html.NOTHING, is_wide=True),
-        Column("Expires", lambda row: html.when(row.expires_at) or "never"),
-        Column("Last used", lambda row: html.when(row.last_used_at) or "never"),
+        Column(gettext_lazy("Credential"), lambda row: html.code(f"{row.hint}…")),
+        Column(gettext_lazy("State"), lambda row: html.badge(state_of(row))),
+        Column(gettext_lazy("Member"), lambda row: row.user.username),
+        Column(gettext_lazy("Issued by"), issuer_of),
+        Column(gettext_lazy("Label"), lambda row: row.label or html.NOTHING, is_wide=True),
+        Column(gettext_lazy("Expires"), lambda row: html.when(row.expires_at) or "never"),
+        Column(gettext_lazy("Last used"), lambda row: html.when(row.last_used_at) or "never"),
     )
-    about = "Tokens of this tenant, shown by their first characters. The tokens themselves are not stored."
-    nothing_yet = "There are no credentials that you may see."
+    about = gettext_lazy(
+        "Tokens of this tenant, shown by their first characters. The tokens themselves are not stored."
+    )
+    nothing_yet = gettext_lazy("There are no credentials that you may see.")
     page_template = "identity/credential.html"
     shows_edits = True
 
@@ -87,7 +95,12 @@ class CredentialAdmin(TenantAdmin):
             else None,
         }
 
-    @form_page("Issue a credential", form=CredentialForm, scope=Scope.WORKFLOW_MANAGE, submit="Issue credential")
+    @form_page(
+        gettext_lazy("Issue a credential"),
+        form=CredentialForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit=gettext_lazy("Issue credential"),
+    )
     def issue(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
         principal = selectors.principal_of_tenant(call.ctx.tenant_id, said["principal"])
@@ -102,10 +115,12 @@ class CredentialAdmin(TenantAdmin):
         )
         shows = {
             "secret": issued.token,
-            "advice": f"Send it as Authorization: Bearer … The principal is {principal.username}.",
+            "advice": _("Send it as Authorization: Bearer … It acts as {username}.").format(
+                username=principal.username
+            ),
             "onward": self.url_of(issued.credential),
         }
-        return Done("The credential is issued", shows=shows)
+        return Done(_("The credential is issued"), shows=shows)
 
     @action(None)
     def revoke(self, call: Call) -> Done:
@@ -114,4 +129,4 @@ class CredentialAdmin(TenantAdmin):
         if credential is None:
             raise errors.NotFound
         revoke_credential(credential, ctx=call.ctx)
-        return Done("The credential is revoked. Requests with it are refused from now on.")
+        return Done(_("The credential is revoked. Requests with it are refused from now on."))

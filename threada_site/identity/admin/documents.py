@@ -10,6 +10,8 @@ from typing import Any, ClassVar, Final
 from django import forms
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.documents import as_yaml, one_document, with_lines
@@ -28,7 +30,7 @@ from threada_site.tenancy.upsert import UpsertResult
 from threada_site.tenancy.versioned_documents import DocumentVersion
 
 OPERATOR: Final = "operator"
-SLUG_HELP: Final = "a to z, 0 to 9, - and _; at most 63 characters. It cannot be changed later."
+SLUG_HELP: Final = gettext_lazy("a to z, 0 to 9, - and _; at most 63 characters. It cannot be changed later.")
 _VERSIONS_SHOWN: Final = 20
 
 
@@ -45,13 +47,13 @@ class ShownVersion:
 class NewDocumentForm(SpecForm):
     """Form of a new document: its id, and the members of its spec."""
 
-    slug = forms.CharField(label="Id", max_length=63, help_text=SLUG_HELP)
+    slug = forms.CharField(label=gettext_lazy("Id"), max_length=63, help_text=SLUG_HELP)
 
 
 class WithdrawForm(ConsoleForm):
     """Form that confirms a withdrawal."""
 
-    is_meant = forms.BooleanField(label="Withdraw it")
+    is_meant = forms.BooleanField(label=gettext_lazy("Withdraw it"))
 
 
 class DocumentForm(ConsoleForm):
@@ -59,7 +61,7 @@ class DocumentForm(ConsoleForm):
 
     kind: ClassVar[str]
     schema: ClassVar[Schema]
-    document = forms.CharField(label="Document (YAML or JSON)", strip=False)
+    document = forms.CharField(label=gettext_lazy("Document (YAML or JSON)"), strip=False)
 
     def prepare(self) -> None:
         self.fields["document"].widget = DocumentArea(self.kind)
@@ -124,7 +126,7 @@ class StewardDocumentAdmin(TenantAdmin):
             form.add_error("slug", SLUG_HELP)
             raise errors.InvalidRequest("Choose another id.")
         if self.documents(call.ctx.tenant_id).filter(slug=slug).exists():
-            form.add_error("slug", "Choose another id.")
+            form.add_error("slug", _("Choose another id."))
             raise errors.Conflict(f"The {noun} {slug} already exists. Open it to change it.")
         return self.save(call, form, slug)
 
@@ -141,13 +143,13 @@ class StewardDocumentAdmin(TenantAdmin):
 
 def saved(change: str, url: str) -> Done:
     """Return the message after a document was put."""
-    return Done("The document is unchanged." if change == "unchanged" else "The new version is in force.", url)
+    return Done(_("The document is unchanged.") if change == "unchanged" else _("The new version is in force."), url)
 
 
 def author_of(row: Any) -> str:
     """Return who made the current version of a document."""
     version = row.current_version
-    return OPERATOR if version.created_by is None else row.author or "somebody"
+    return OPERATOR if version.created_by is None else row.author or _(_("somebody"))
 
 
 def whole_document(kind: str, row: Any, schema: Schema) -> str:
@@ -165,10 +167,10 @@ def shown_versions(versions: QuerySet[Any], schema: Schema) -> list[ShownVersion
     shown = []
     for version, before in zip(found, older, strict=True):
         proposer = getattr(version, "proposed_by", None)
-        maker = OPERATOR if version.created_by is None else names.get(version.created_by, "somebody")
+        maker = OPERATOR if version.created_by is None else names.get(version.created_by, _(_("somebody")))
         old, new = (as_yaml(in_order(one.spec, schema)) if one is not None else "" for one in (before, version))
         rows = diff_rows(old, new) if before is not None else []
-        author, confirmed_by = (names.get(proposer, "somebody"), maker) if proposer else (maker, "")
+        author, confirmed_by = (names.get(proposer, _(_("somebody"))), maker) if proposer else (maker, "")
         shown.append(ShownVersion(version, author, confirmed_by, rows))
     return shown[:_VERSIONS_SHOWN]
 

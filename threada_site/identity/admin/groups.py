@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
@@ -24,14 +26,16 @@ _SHOWN = 200
 
 
 class GroupForm(ConsoleForm):
-    intro = "Approval rules can name groups. A group gives no permissions."
-    slug = forms.CharField(label="Id", max_length=63, help_text="a to z, 0 to 9, - and _")
-    name = forms.CharField(label="Name", max_length=200, required=False, help_text="Label for people.")
+    intro = gettext_lazy("Approval rules can name groups. A group gives no permissions.")
+    slug = forms.CharField(label=gettext_lazy("Id"), max_length=63, help_text=gettext_lazy("a to z, 0 to 9, - and _"))
+    name = forms.CharField(
+        label=gettext_lazy("Name"), max_length=200, required=False, help_text=gettext_lazy("Label for people.")
+    )
     members = forms.CharField(
-        label="Members",
+        label=gettext_lazy("Members"),
         required=False,
         widget=forms.Textarea({"rows": 12, "spellcheck": "false", "autocomplete": "off"}),
-        help_text="Names of principals of this tenant, separated by spaces, commas or new lines.",
+        help_text=gettext_lazy("Names of members of this tenant, separated by spaces, commas or new lines."),
     )
 
     def prepare(self) -> None:
@@ -43,16 +47,16 @@ class GroupForm(ConsoleForm):
 
 @admin.register(PeopleGroup)
 class PeopleGroupAdmin(TenantAdmin):
-    heading = "Groups"
+    heading = gettext_lazy("Groups")
     columns = (
-        Column("Group", lambda group: group.slug),
-        Column("Name", lambda group: group.name or html.NOTHING, is_wide=True),
+        Column(gettext_lazy("Group"), lambda group: group.slug),
+        Column(gettext_lazy("Name"), lambda group: group.name or html.NOTHING, is_wide=True),
     )
-    about = (
+    about = gettext_lazy(
         "Named sets of members for approval rules. Groups give no permissions; roles do. Groups that a provisioning "
         "client maintains are changed there."
     )
-    nothing_yet = "There are no groups. Create one here or apply a document of kind Group."
+    nothing_yet = gettext_lazy("There are no groups. Create one here or apply a document of kind Group.")
     page_template = "identity/group.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -66,18 +70,20 @@ class PeopleGroupAdmin(TenantAdmin):
             "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) and not row.source else [],
         }
 
-    @form_page("New group", form=GroupForm, scope=Scope.WORKFLOW_MANAGE, submit="Create group")
+    @form_page(
+        gettext_lazy("New group"), form=GroupForm, scope=Scope.WORKFLOW_MANAGE, submit=gettext_lazy("Create group")
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = form.cleaned_data["slug"]
         if selectors.groups_of_tenant(call.ctx.tenant_id).filter(slug=slug).exists():
             raise errors.Conflict(f"The group {slug} already exists. Open it to change it.")
         self._define(slug, call, form)
-        return Done(f"The group {slug} was created.", html.page_url("tenancy.peoplegroup", slug))
+        return Done(_("The group {slug} was created.").format(slug=slug), html.page_url("tenancy.peoplegroup", slug))
 
-    @form_page("Change members", form=GroupForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    @form_page(gettext_lazy("Change members"), form=GroupForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_members(self, call: Call, form: ConsoleForm) -> Done:
         self._define(call.key, call, form)
-        return Done("The group is changed.")
+        return Done(_("The group is changed."))
 
     def _define(self, slug: str, call: Call, form: ConsoleForm) -> None:
         names = form.cleaned_data["members"].replace(",", " ").split()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django import forms
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin.forms import ConsoleForm
 from threada_site.identity import selectors
@@ -20,25 +21,29 @@ def roles_of(member: Membership) -> list[str]:
 
 
 class MemberForm(ConsoleForm):
-    intro = (
-        "Adds a principal to this tenant. A person gets an invitation: a link that works once, for 72 hours, with "
+    intro = gettext_lazy(
+        "Adds a member to this tenant. A person gets an invitation: a link that works once, for 72 hours, with "
         "which the person sets a password. Until another steward confirms the account, it depends on you."
     )
-    name = forms.CharField(label="Name", max_length=63, help_text="a to z, 0 to 9, - and _; unique in the instance.")
-    kind = forms.ChoiceField(label="Kind", choices=[(kind.value, kind.value) for kind in PrincipalKind])
-    display_name = forms.CharField(label="Display name", max_length=200, required=False)
-    roles = forms.MultipleChoiceField(label="Roles", required=False, widget=forms.CheckboxSelectMultiple)
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        max_length=63,
+        help_text=gettext_lazy("a to z, 0 to 9, - and _; unique in the instance."),
+    )
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), choices=[(kind.value, kind.value) for kind in PrincipalKind])
+    display_name = forms.CharField(label=gettext_lazy("Display name"), max_length=200, required=False)
+    roles = forms.MultipleChoiceField(label=gettext_lazy("Roles"), required=False, widget=forms.CheckboxSelectMultiple)
     owner = forms.CharField(
-        label="Owner",
+        label=gettext_lazy("Owner"),
         max_length=63,
         required=False,
-        help_text="The name of the person who answers for an agent or a service. Leave empty for people.",
+        help_text=gettext_lazy("The name of the person who answers for an agent or a service. Leave empty for people."),
     )
     email = forms.EmailField(
-        label="Mail address",
+        label=gettext_lazy("Mail address"),
         max_length=254,
         required=False,
-        help_text="For a person: the invitation is mailed there, if this instance has a mail server.",
+        help_text=gettext_lazy("For a person: the invitation is mailed there, if this instance has a mail server."),
     )
 
     def prepare(self) -> None:
@@ -47,8 +52,8 @@ class MemberForm(ConsoleForm):
 
 
 class RolesForm(ConsoleForm):
-    intro = "Permissions change at once, also for tokens in use."
-    roles = forms.MultipleChoiceField(label="Roles", required=False, widget=forms.CheckboxSelectMultiple)
+    intro = gettext_lazy("Permissions change at once, also for tokens in use.")
+    roles = forms.MultipleChoiceField(label=gettext_lazy("Roles"), required=False, widget=forms.CheckboxSelectMultiple)
 
     def prepare(self) -> None:
         slugs = selectors.roles_of_tenant(self.ctx.tenant_id).values_list("slug", flat=True)
@@ -57,10 +62,12 @@ class RolesForm(ConsoleForm):
 
 
 class ObjectScopesForm(ConsoleForm):
-    intro = "Sets the scopes on one workflow or integration, besides those of the roles. None selected: withdraws all."
-    on = forms.ChoiceField(label="Workflow or integration")
+    intro = gettext_lazy(
+        "Sets the scopes on one workflow or integration, besides those of the roles. None selected: withdraws all."
+    )
+    on = forms.ChoiceField(label=gettext_lazy("Workflow or integration"))
     scopes = forms.MultipleChoiceField(
-        label="Scopes", required=False, choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple
+        label=gettext_lazy("Scopes"), required=False, choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple
     )
 
     def prepare(self) -> None:
@@ -69,9 +76,12 @@ class ObjectScopesForm(ConsoleForm):
 
 
 class OwnerForm(ConsoleForm):
-    intro = "The owner cannot decide on requests of the agent, unless a rule says exclude: []."
+    intro = gettext_lazy("The owner cannot decide on requests of the agent, unless a rule says exclude: [].")
     owner = forms.CharField(
-        label="Owner", max_length=63, required=False, help_text="The name of a person; empty for nobody."
+        label=gettext_lazy("Owner"),
+        max_length=63,
+        required=False,
+        help_text=gettext_lazy("The name of a person; empty for nobody."),
     )
 
     def prepare(self) -> None:
@@ -79,11 +89,11 @@ class OwnerForm(ConsoleForm):
 
 
 class InviteAgainForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "Creates a new link; the previous one is invalid at once. Until another steward confirms the account, it "
         "depends on you."
     )
-    email = forms.EmailField(label="Mail address", max_length=254, required=False)
+    email = forms.EmailField(label=gettext_lazy("Mail address"), max_length=254, required=False)
 
     def prepare(self) -> None:
         link = unused_link(self.row.user, LinkPurpose.INVITATION, tenant_id=self.ctx.tenant_id)
@@ -91,7 +101,7 @@ class InviteAgainForm(ConsoleForm):
 
 
 class ResetForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "For a person without a confirmed mail address. A second, independent steward must publish this change and "
         "then sees a link once, here on this page. The account depends on both of you until it is confirmed. The "
         "person's sessions end when the link is used."
@@ -99,11 +109,11 @@ class ResetForm(ConsoleForm):
 
 
 class ResetFactorsForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "For a person who has lost all second factors and recovery codes. A second, independent steward must publish "
         "this change. The person's sessions end, and the account depends on both of you until it is confirmed."
     )
 
 
 class ShowLinkForm(ConsoleForm):
-    intro = "The link is shown once. Give it to the person over a channel that you trust."
+    intro = gettext_lazy("The link is shown once. Give it to the person over a channel that you trust.")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext_lazy
 
 from telemetry.models import AccountEvent, Receipt
 from threada_site.admin import html
+from threada_site.admin.words import word
 from threada_site.identity.departure.preview import ends_with_membership
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
@@ -22,16 +25,25 @@ type Line = tuple[str, SafeString | str]
 def life_of(row: Membership, *, ctx: ActingContext) -> list[Line]:
     """Return lines with labels about the person of a membership. For stewards and the person."""
     return [
-        ("Joined", _joined(row, ctx=ctx)),
-        ("Signs in by", _methods(row.user, ctx=ctx)),
-        ("Last sign-in", html.when(_last_sign_in(row.user, ctx=ctx)) or "never in this tenant"),
+        (_("Joined"), _joined(row, ctx=ctx)),
+        (_("Signs in by"), _methods(row.user, ctx=ctx)),
+        (_("Last sign-in"), html.when(_last_sign_in(row.user, ctx=ctx)) or _("never in this tenant")),
     ]
 
 
 def ends_in_words(person: User, *, ctx: ActingContext) -> list[str]:
     """Return what ends when the membership ends, one sentence each."""
     counted = ends_with_membership(person, ctx=ctx)
-    return [f"{count} {noun}{'' if count == 1 else 's'}" for noun, count in counted.items() if count]
+    said = {
+        "session": ngettext_lazy("{number} session", "{number} sessions", "number"),
+        "token": ngettext_lazy("{number} token", "{number} tokens", "number"),
+        "identity provider account": ngettext_lazy(
+            "{number} account at an identity provider", "{number} accounts at identity providers", "number"
+        ),
+        "open link": ngettext_lazy("{number} open link", "{number} open links", "number"),
+        "open change set": ngettext_lazy("{number} open change set", "{number} open change sets", "number"),
+    }
+    return [said[noun].format(number=count) for noun, count in counted.items() if count]
 
 
 def _joined(row: Membership, *, ctx: ActingContext) -> SafeString:
@@ -42,23 +54,27 @@ def _joined(row: Membership, *, ctx: ActingContext) -> SafeString:
     )
     invitation = invitations.order_by("-used_at").first()
     if grant is not None and grant.source:
-        how: SafeString | str = format_html("by {}", grant.source)
+        how: SafeString | str = format_html(_("by {}"), grant.source)
     elif row.added_by is None:
-        how = "added by the operator"
+        how = _("added by the operator")
     else:
-        how = format_html("invited by {}", _name(grant.granted_by if grant else row.added_by))
+        how = format_html(_("invited by {}"), _name(grant.granted_by if grant else row.added_by))
     confirmed = ""
     if grant is not None and grant.confirmed_by is not None:
-        confirmed = format_html(", confirmed by {}", _name(grant.confirmed_by))
-    accepted = format_html(", accepted {}", html.when(invitation.used_at)) if invitation else ""
-    return format_html("{} {}{}{}", html.when(row.created_at), how, confirmed, accepted)
+        confirmed = format_html(_("confirmed by {}"), _name(grant.confirmed_by))
+    accepted = format_html(_("accepted {}"), html.when(invitation.used_at)) if invitation else ""
+    said = [format_html("{} {}", html.when(row.created_at), how), *filter(None, (confirmed, accepted))]
+    return format_html_join(", ", "{}", ((one,) for one in said))
 
 
 def _methods(person: User, *, ctx: ActingContext) -> str:
     """Return the ways in which the person can sign in here."""
     links = IdentityLink.objects.select_related("provider").filter(tenant_id=ctx.tenant_id, user=person, ended_at=None)
-    named = [f"{link.provider}{' (suspended)' if link.suspended_at else ''}" for link in links.order_by("id")]
-    return ", ".join([*(["password"] if person.has_usable_password() else []), *named]) or "nothing yet"
+    named = [
+        f"{link.provider} ({word('suspended')})" if link.suspended_at else str(link.provider)
+        for link in links.order_by("id")
+    ]
+    return ", ".join([*([word("password")] if person.has_usable_password() else []), *named]) or _("nothing yet")
 
 
 def _last_sign_in(person: User, *, ctx: ActingContext) -> datetime | None:
@@ -70,5 +86,5 @@ def _last_sign_in(person: User, *, ctx: ActingContext) -> datetime | None:
 
 def _name(principal_id: uuid.UUID | None) -> str:
     if principal_id is None:
-        return "the operator"
-    return User.objects.filter(id=principal_id).values_list("username", flat=True).first() or "somebody"
+        return _("the operator")
+    return User.objects.filter(id=principal_id).values_list("username", flat=True).first() or _("somebody")

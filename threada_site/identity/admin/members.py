@@ -11,12 +11,14 @@ from django.db.models import Prefetch, QuerySet
 from django.http import Http404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.words import word
 from threada_site.identity import selectors
 from threada_site.identity.account_links import unused_link
 from threada_site.identity.admin.account_links import link_shown, purpose_to_show
@@ -61,18 +63,18 @@ def _state_of(member: Membership) -> str:
 
 @admin.register(Membership)
 class MembershipAdmin(TenantAdmin):
-    heading = "Members"
+    heading = gettext_lazy("Members")
     id_prefix = ids.PRINCIPAL
     key = "user__username"
     columns = (
-        Column("Name", lambda member: member.user.username),
-        Column("Kind", lambda member: member.user.kind),
-        Column("Roles", lambda member: html.tags(roles_of(member)) or "none", is_wide=True),
-        Column("State", lambda member: html.badge(_state_of(member))),
-        Column("Member since", lambda member: html.when(member.created_at)),
+        Column(gettext_lazy("Name"), lambda member: member.user.username),
+        Column(gettext_lazy("Kind"), lambda member: member.user.kind),
+        Column(gettext_lazy("Roles"), lambda member: html.tags(roles_of(member)) or "none", is_wide=True),
+        Column(gettext_lazy("State"), lambda member: html.badge(_state_of(member))),
+        Column(gettext_lazy("Member since"), lambda member: html.when(member.created_at)),
     )
-    search_hint = "name begins with"
-    about = "People, services and agents that act in this tenant. Only votes of people count."
+    search_hint = gettext_lazy("name begins with")
+    about = gettext_lazy("People, services and agents that act in this tenant. Only votes of people count.")
     page_template = "identity/member.html"
     shows_edits = True
 
@@ -137,7 +139,12 @@ class MembershipAdmin(TenantAdmin):
     def notices(self, ctx: ActingContext) -> list[SafeString]:
         return steward_notices(ctx)
 
-    @form_page("Add a principal", form=MemberForm, scope=Scope.WORKFLOW_MANAGE, submit="Add principal")
+    @form_page(
+        gettext_lazy("Add a member"),
+        form=MemberForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit=gettext_lazy("Add member"),
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
         principal = add_principal(
@@ -151,50 +158,82 @@ class MembershipAdmin(TenantAdmin):
         )
         page = html.page_url("tenancy.membership", principal.public_id)
         return link_shown(call, principal, LinkPurpose.INVITATION, page=page) or Done(
-            f"{principal.username} is now a member of the tenant.", page
+            gettext("{username} is now a member of the tenant.").format(username=principal.username), page
         )
 
-    @form_page("Change roles", form=RolesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    @form_page(gettext_lazy("Change roles"), form=RolesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_roles(self, call: Call, form: ConsoleForm) -> Done:
         set_roles(form.row.user, form.cleaned_data["roles"], ctx=call.ctx)
-        return Done("The roles are changed.")
+        return Done(gettext("The roles are changed."))
 
-    @form_page("Change scopes on an object", form=ObjectScopesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    @form_page(
+        gettext_lazy("Change scopes on an object"), form=ObjectScopesForm, scope=Scope.WORKFLOW_MANAGE, of_row=True
+    )
     def change_object_scopes(self, call: Call, form: ConsoleForm) -> Done:
         kind, _, slug = form.cleaned_data["on"].partition(":")
         target = object_named(kind, slug, ctx=call.ctx)
         set_object_scopes(form.row.user, target, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
-        return Done(f"The scopes on the {kind} {slug} are changed.")
+        return Done(gettext("The scopes on the {kind} {slug} are changed.").format(kind=kind, slug=slug))
 
-    @form_page("Change owner", form=OwnerForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    @form_page(gettext_lazy("Change owner"), form=OwnerForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_owner(self, call: Call, form: ConsoleForm) -> Done:
         set_owner(form.row.user, form.cleaned_data["owner"], ctx=call.ctx)
-        return Done("The owner is changed.")
+        return Done(gettext("The owner is changed."))
 
-    @form_page("Invite again", form=InviteAgainForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Create link")
+    @form_page(
+        gettext_lazy("Invite again"),
+        form=InviteAgainForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Create link"),
+    )
     def invite_again(self, call: Call, form: ConsoleForm) -> Done:
         person = form.row.user
         invite_again(person, form.cleaned_data["email"], ctx=call.ctx)
         page = self.url_of(form.row)
-        return link_shown(call, person, LinkPurpose.INVITATION, page=page) or Done("The invitation is on its way.")
-
-    @form_page("Reset password", form=ResetForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Propose reset")
-    def reset_password(self, call: Call, form: ConsoleForm) -> Done:
-        start_reset(form.row.user, ctx=call.ctx)
-        return Done("The reset link can be shown.")
+        return link_shown(call, person, LinkPurpose.INVITATION, page=page) or Done(
+            gettext("The invitation is on its way.")
+        )
 
     @form_page(
-        "Reset second factors", form=ResetFactorsForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Propose reset"
+        gettext_lazy("Reset password"),
+        form=ResetForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Propose reset"),
+    )
+    def reset_password(self, call: Call, form: ConsoleForm) -> Done:
+        start_reset(form.row.user, ctx=call.ctx)
+        return Done(gettext("The reset link can be shown."))
+
+    @form_page(
+        gettext_lazy("Reset second factors"),
+        form=ResetFactorsForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Propose reset"),
     )
     def reset_second_factors(self, call: Call, form: ConsoleForm) -> Done:
         reset_factors(form.row.user, ctx=call.ctx)
-        return Done("The second factors are reset.")
+        return Done(gettext("The second factors are reset."))
 
-    @form_page("Show reset link", form=ShowLinkForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Show link")
+    @form_page(
+        gettext_lazy("Show reset link"),
+        form=ShowLinkForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Show link"),
+    )
     def show_reset_link(self, call: Call, form: ConsoleForm) -> Done:
         return self._show_link(call, form.row, LinkPurpose.RESET)
 
-    @form_page("Show invitation link", form=ShowLinkForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Show link")
+    @form_page(
+        gettext_lazy("Show invitation link"),
+        form=ShowLinkForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Show link"),
+    )
     def show_invitation_link(self, call: Call, form: ConsoleForm) -> Done:
         return self._show_link(call, form.row, LinkPurpose.INVITATION)
 
@@ -208,21 +247,27 @@ class MembershipAdmin(TenantAdmin):
     def withdraw_invitation(self, call: Call) -> Done:
         """Withdraw an invitation that was not accepted."""
         withdraw_invitation(self.find(call.key, ctx=call.ctx).user, ctx=call.ctx)
-        return Done("The invitation is withdrawn. Its link is not valid any more.")
+        return Done(gettext("The invitation is withdrawn. Its link is not valid any more."))
 
     @action(Scope.WORKFLOW_MANAGE)
     def confirm(self, call: Call) -> Done:
         """Confirm that the person alone controls the account."""
         person = self.find(call.key, ctx=call.ctx).user
         confirm_account(person, ctx=call.ctx)
-        return Done(f"The account of {person.username} is confirmed and depends on nobody.")
+        return Done(
+            gettext("The account of {username} is confirmed and depends on nobody.").format(username=person.username)
+        )
 
     @action(Scope.WORKFLOW_MANAGE)
     def end_sessions(self, call: Call) -> Done:
         """End all console sessions of a person."""
         person = self.find(call.key, ctx=call.ctx).user
         ended = end_sessions_of(person, ctx=call.ctx)
-        return Done(f"{ended} session{'' if ended == 1 else 's'} of {person.username} ended.")
+        return Done(
+            ngettext("{number} session of {username} ended.", "{number} sessions of {username} ended.", ended).format(
+                number=ended, username=person.username
+            )
+        )
 
     @action(Scope.WORKFLOW_MANAGE)
     def remove(self, call: Call) -> Done:
@@ -243,7 +288,7 @@ def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
     return {
         "dependences": [(one.depends_on, one.get_reason_display(), one.created_at) for one in dependences],
         "confirmation": ended if not dependences else None,
-        "confirmed_by": confirmer or (ended.ended_how.replace("_", " ") if ended else ""),
+        "confirmed_by": confirmer or (word(ended.ended_how) if ended else ""),
         "is_added_by_operator": row.added_by is None,
         "may_confirm": bool(dependences)
         and is_steward(ctx)
@@ -263,9 +308,11 @@ def steward_notices(ctx: ActingContext) -> list[SafeString]:
         return []
     return [
         format_html(
-            "This tenant has no two independent stewards. One person can change roles and members alone, and rules "
-            "that require two people cannot be met by people whom you invited, until another steward, an identity "
-            "provider or the operator ({}) confirms their accounts.",
+            gettext(
+                "This tenant has no two independent stewards. One person can change roles and members alone, and rules "
+                "that require two people cannot be met by people whom you invited, until another steward, an identity "
+                "provider or the operator ({}) confirms their accounts."
+            ),
             html.code("manage.py confirm_account"),
         )
     ]

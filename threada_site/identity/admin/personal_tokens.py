@@ -10,6 +10,8 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -26,23 +28,25 @@ from threada_site.tenancy.models import PersonalToken, User
 
 
 class TokenForm(ConsoleForm):
-    intro = "A token acts in your name through the API. It is shown once. Only you can create it."
-    label = forms.CharField(label="Name", max_length=200, help_text="Purpose of the token.")
-    scopes = forms.MultipleChoiceField(label="Scopes", widget=forms.CheckboxSelectMultiple)
-    days = forms.IntegerField(label="Valid for days", min_value=1)
+    intro = gettext_lazy("A token acts in your name through the API. It is shown once. Only you can create it.")
+    label = forms.CharField(label=gettext_lazy("Name"), max_length=200, help_text=gettext_lazy("Purpose of the token."))
+    scopes = forms.MultipleChoiceField(label=gettext_lazy("Scopes"), widget=forms.CheckboxSelectMultiple)
+    days = forms.IntegerField(label=gettext_lazy("Valid for days"), min_value=1)
 
     def prepare(self) -> None:
         permissions = selectors.permissions_of_principal(self.ctx.principal_id, tenant_id=self.ctx.tenant_id)
         held = selectors.scopes_somewhere(permissions)
         self.fields["scopes"].choices = [(scope.value, scope.value) for scope in sorted(held)]  # type: ignore[attr-defined]
         most = personal_token_days(self.ctx.tenant_id)
-        self.fields["days"].help_text = f"At most {most}."
+        self.fields["days"].help_text = _("At most {most}.").format(most=most)
         self.initial = {"days": min(30, most)}
 
 
 class LongestLifeForm(ConsoleForm):
-    intro = "Tokens that exist keep their expiry."
-    days = forms.IntegerField(label="Longest life of personal tokens in days", min_value=1, max_value=3660)
+    intro = gettext_lazy("Tokens that exist keep their expiry.")
+    days = forms.IntegerField(
+        label=gettext_lazy("Longest life of personal tokens in days"), min_value=1, max_value=3660
+    )
 
     def prepare(self) -> None:
         self.initial = {"days": personal_token_days(self.ctx.tenant_id)}
@@ -50,19 +54,21 @@ class LongestLifeForm(ConsoleForm):
 
 @admin.register(PersonalToken)
 class PersonalTokenAdmin(TenantAdmin):
-    heading = "Personal tokens"
+    heading = gettext_lazy("Personal tokens")
     id_prefix = ids.CREDENTIAL
     key = "-id"
     columns = (
-        Column("Token", lambda row: html.code(f"{row.hint}…")),
-        Column("Name", lambda row: row.label or html.NOTHING, is_wide=True),
-        Column("State", lambda row: html.badge(state_of(row))),
-        Column("Issued by", issuer_of),
-        Column("Expires", lambda row: html.when(row.expires_at) or "never"),
-        Column("Last used", lambda row: html.when(row.last_used_at) or "never"),
+        Column(gettext_lazy("Token"), lambda row: html.code(f"{row.hint}…")),
+        Column(gettext_lazy("Name"), lambda row: row.label or html.NOTHING, is_wide=True),
+        Column(gettext_lazy("State"), lambda row: html.badge(state_of(row))),
+        Column(gettext_lazy("Issued by"), issuer_of),
+        Column(gettext_lazy("Expires"), lambda row: html.when(row.expires_at) or "never"),
+        Column(gettext_lazy("Last used"), lambda row: html.when(row.last_used_at) or "never"),
     )
-    about = "Your tokens in this tenant. Revoke every token that you do not know. Stewards can see and revoke them too."
-    nothing_yet = "You have no tokens."
+    about = gettext_lazy(
+        "Your tokens in this tenant. Revoke every token that you do not know. Stewards can see and revoke them too."
+    )
+    nothing_yet = gettext_lazy("You have no tokens.")
     page_template = "identity/credential.html"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
@@ -73,7 +79,7 @@ class PersonalTokenAdmin(TenantAdmin):
         return selectors.personal_tokens(ctx)
 
     def page_title(self, row: PersonalToken) -> str:
-        return f"personal token {row.label or row.hint}"
+        return _("personal token {hint}").format(hint=row.label or row.hint)
 
     def page(self, row: PersonalToken, *, ctx: ActingContext) -> dict[str, Any]:
         revoke_url = reverse("admin:tenancy_personaltoken_revoke", args=[row.public_id])
@@ -83,7 +89,13 @@ class PersonalTokenAdmin(TenantAdmin):
             "revoke_url": revoke_url if row.revoked_at is None else None,
         }
 
-    @form_page("Create a personal token", form=TokenForm, scope=None, submit="Create token", step_up=True)
+    @form_page(
+        gettext_lazy("Create a personal token"),
+        form=TokenForm,
+        scope=None,
+        submit=gettext_lazy("Create token"),
+        step_up=True,
+    )
     def create(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data
         issued = issue_credential(
@@ -95,15 +107,15 @@ class PersonalTokenAdmin(TenantAdmin):
         )
         shows = {
             "secret": issued.token,
-            "advice": "Send it as Authorization: Bearer … Everything done with it is done in your name.",
+            "advice": _("Send it as Authorization: Bearer … Everything done with it is done in your name."),
             "onward": self.url_of(issued.credential),
         }
-        return Done("The token is created", shows=shows)
+        return Done(_("The token is created"), shows=shows)
 
-    @form_page("Change longest life", form=LongestLifeForm, scope=Scope.WORKFLOW_MANAGE)
+    @form_page(gettext_lazy("Change longest life"), form=LongestLifeForm, scope=Scope.WORKFLOW_MANAGE)
     def longest_life(self, call: Call, form: ConsoleForm) -> Done:
         set_personal_token_days(form.cleaned_data["days"], ctx=call.ctx)
-        return Done("The longest life of personal tokens is changed.")
+        return Done(_("The longest life of personal tokens is changed."))
 
     @action(None)
     def revoke(self, call: Call) -> Done:
@@ -112,4 +124,4 @@ class PersonalTokenAdmin(TenantAdmin):
         if token is None:
             raise errors.NotFound
         revoke_credential(token, ctx=call.ctx)
-        return Done("The token is revoked. Requests with it are refused from now on.")
+        return Done(_("The token is revoked. Requests with it are refused from now on."))

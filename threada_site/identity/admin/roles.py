@@ -7,6 +7,8 @@ from typing import Any, Final
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
@@ -21,23 +23,23 @@ from threada_site.kernel.context import ActingContext, Scope, Visibility
 from threada_site.tenancy.models import Role
 
 _SEES = {
-    Visibility.TENANT.value: "all work items of the tenant",
-    Visibility.OWN.value: "their own work items, and those that name them",
+    Visibility.TENANT.value: gettext_lazy("all work items of the tenant"),
+    Visibility.OWN.value: gettext_lazy("their own work items, and those that name them"),
 }
 _VALUES: Final[dict[str, bool | None]] = {"default": None, "required": True, "optional": False}
 _REQUIRES: Final = {
-    "default": "required if the role can decide",
+    "default": gettext_lazy("required if the role can decide"),
     "required": "required",
-    "optional": "not required by this role",
+    "optional": gettext_lazy("not required by this role"),
 }
 SCOPE_CHOICES = [(scope.value, scope.value) for scope in Scope]
 
 
 class RoleForm(ConsoleForm):
-    intro = "Members with the role immediately get these scopes on the whole tenant."
-    slug = forms.CharField(label="Id", max_length=63, help_text="a to z, 0 to 9, - and _")
+    intro = gettext_lazy("Members with the role immediately get these scopes on the whole tenant.")
+    slug = forms.CharField(label=gettext_lazy("Id"), max_length=63, help_text=gettext_lazy("a to z, 0 to 9, - and _"))
     scopes = forms.MultipleChoiceField(
-        label="Scopes", required=False, choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple
+        label=gettext_lazy("Scopes"), required=False, choices=SCOPE_CHOICES, widget=forms.CheckboxSelectMultiple
     )
 
     def prepare(self) -> None:
@@ -48,19 +50,21 @@ class RoleForm(ConsoleForm):
 
 
 class VisibilityForm(ConsoleForm):
-    intro = "Members see what the widest of their roles shows. Object grants on workflows add the cases of these."
-    visibility = forms.ChoiceField(label="Members see", choices=list(_SEES.items()))
+    intro = gettext_lazy(
+        "Members see what the widest of their roles shows. Object grants on workflows add the cases of these."
+    )
+    visibility = forms.ChoiceField(label=gettext_lazy("Members see"), choices=list(_SEES.items()))
 
     def prepare(self) -> None:
         self.initial = {"visibility": self.row.visibility}
 
 
 class SecondFactorForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "Applies where the tenant requires second factors, which the operator of the instance sets. People with the "
         "role who have none then reach nothing but the enrolment."
     )
-    require_mfa = forms.ChoiceField(label="Second factor", choices=list(_REQUIRES.items()))
+    require_mfa = forms.ChoiceField(label=gettext_lazy("Second factor"), choices=list(_REQUIRES.items()))
 
     def prepare(self) -> None:
         self.initial = {"require_mfa": {value: key for key, value in _VALUES.items()}[self.row.require_mfa]}
@@ -69,12 +73,12 @@ class SecondFactorForm(ConsoleForm):
 @admin.register(Role)
 class RoleAdmin(TenantAdmin):
     columns = (
-        Column("Role", lambda role: role.slug),
-        Column("Members see", lambda role: _SEES[role.visibility]),
-        Column("Scopes", lambda role: html.tags(role_scope_names(role)) or "none", is_wide=True),
+        Column(gettext_lazy("Role"), lambda role: role.slug),
+        Column(gettext_lazy("Members see"), lambda role: _SEES[role.visibility]),
+        Column(gettext_lazy("Scopes"), lambda role: html.tags(role_scope_names(role)) or "none", is_wide=True),
     )
-    about = (
-        "Named sets of scopes. Approval rules can name roles. Credentials never exceed the roles of their principal."
+    about = gettext_lazy(
+        "Named sets of scopes. Approval rules can name roles. Credentials never exceed the roles of their holder."
     )
     page_template = "identity/role.html"
     shows_edits = True
@@ -93,28 +97,28 @@ class RoleAdmin(TenantAdmin):
             "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) else [],
         }
 
-    @form_page("New role", form=RoleForm, scope=Scope.WORKFLOW_MANAGE, submit="Create role")
+    @form_page(gettext_lazy("New role"), form=RoleForm, scope=Scope.WORKFLOW_MANAGE, submit=gettext_lazy("Create role"))
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = form.cleaned_data["slug"]
         if Role.objects.filter(tenant_id=call.ctx.tenant_id, slug=slug).exists():
             raise errors.Conflict(f"The role {slug} already exists. Open it to change it.")
         define_role(slug, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
-        return Done(f"The role {slug} was created.", html.page_url("tenancy.role", slug))
+        return Done(_("The role {slug} was created.").format(slug=slug), html.page_url("tenancy.role", slug))
 
-    @form_page("Change scopes", form=RoleForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    @form_page(gettext_lazy("Change scopes"), form=RoleForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_scopes(self, call: Call, form: ConsoleForm) -> Done:
         define_role(call.key, frozenset(map(Scope, form.cleaned_data["scopes"])), ctx=call.ctx)
-        return Done("The scopes are changed.")
+        return Done(_("The scopes are changed."))
 
-    @form_page("Change visibility", form=VisibilityForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    @form_page(gettext_lazy("Change visibility"), form=VisibilityForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_visibility(self, call: Call, form: ConsoleForm) -> Done:
         set_role_visibility(call.key, Visibility(form.cleaned_data["visibility"]), ctx=call.ctx)
-        return Done("The visibility is changed.")
+        return Done(_("The visibility is changed."))
 
-    @form_page("Change second factor", form=SecondFactorForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
+    @form_page(gettext_lazy("Change second factor"), form=SecondFactorForm, scope=Scope.WORKFLOW_MANAGE, of_row=True)
     def change_second_factor(self, call: Call, form: ConsoleForm) -> Done:
         set_role_require_mfa(call.key, _VALUES[form.cleaned_data["require_mfa"]], ctx=call.ctx)
-        return Done("The requirement is changed.")
+        return Done(_("The requirement is changed."))
 
 
 def role_scope_names(role: Role) -> list[str]:

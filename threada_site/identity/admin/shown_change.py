@@ -7,9 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
 from threada_site.admin.documents import as_yaml
 from threada_site.admin.html import row_link
 from threada_site.admin.text_diff import Row, diff_rows
+from threada_site.admin.words import Text
 from threada_site.kernel import ids
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 
@@ -19,17 +23,17 @@ _ENVELOPE: Final = frozenset({"state", "replay"})
 _PLAN: Final = frozenset({"plan", "states", "replay"})
 _NOT_COMPARED: Final = frozenset({"document_sha256", "applies_to_open"})
 """Keys of a published document's state that are no part of the document."""
-_PAGES: Final = {
-    "principal": ("tenancy.membership", "member"),
-    "role": ("tenancy.role", "role"),
-    "group": ("tenancy.peoplegroup", "group"),
-    "policy_version_id": ("policies.policyversion", "policy version"),
-    "list": ("policies.list", "list"),
-    "workflow": ("policies.workflow", "workflow"),
-    "channel": ("policies.channel", "channel"),
-    "integration": ("integrations.integration", "integration"),
-    "legal_hold_id": ("workitems.legalhold", "legal hold"),
-    "decision_step_id": ("workitems.decisionstep", "decision step"),
+_PAGES: Final[dict[str, tuple[str, Text]]] = {
+    "principal": ("tenancy.membership", gettext_lazy("member")),
+    "role": ("tenancy.role", gettext_lazy("role")),
+    "group": ("tenancy.peoplegroup", gettext_lazy("group")),
+    "policy_version_id": ("policies.policyversion", gettext_lazy("policy version")),
+    "list": ("policies.list", gettext_lazy("list")),
+    "workflow": ("policies.workflow", gettext_lazy("workflow")),
+    "channel": ("policies.channel", gettext_lazy("channel")),
+    "integration": ("integrations.integration", gettext_lazy("integration")),
+    "legal_hold_id": ("workitems.legalhold", gettext_lazy("legal hold")),
+    "decision_step_id": ("workitems.decisionstep", gettext_lazy("decision step")),
 }
 """Argument of an operation → model and noun of the page about the changed object."""
 
@@ -50,7 +54,7 @@ def shown_change(change_set: ChangeSet) -> ShownChange:
     is_published = change_set.status == ChangeSetStatus.PUBLISHED
     if isinstance(after, Mapping) and set(after) == _PLAN:
         pairs = list(zip(before["states"], after["states"], strict=True))
-        facts: list[Fact] = [("Documents", _planned(after["plan"]))]
+        facts: list[Fact] = [(_("Documents"), _planned(after["plan"]))]
     else:
         pairs, facts = [(before, after)], _facts(after)
     states = [(_state(old), _state(new)) for old, new in pairs]
@@ -69,17 +73,22 @@ def _facts(after: Any) -> list[Fact]:
     if not isinstance(after, Mapping) or set(after) != _ENVELOPE:
         return []
     state, replay = after["state"], after["replay"]
-    facts: list[Fact] = [("Replay", _replay(replay))] if isinstance(replay, Mapping) else []
+    facts: list[Fact] = [(_("Replay"), _replay(replay))] if isinstance(replay, Mapping) else []
     if isinstance(state, Mapping) and "applies_to_open" in state:
-        facts.append(("Applies to open work items", "yes" if state["applies_to_open"] else "no"))
+        facts.append((_("Applies to open work items"), _("yes") if state["applies_to_open"] else _("no")))
     return facts
 
 
 def _replay(replay: Mapping[str, Any]) -> Any:
     """Return a link to the report of a replay, with its counts."""
-    counts = f"{replay.get('replayed')} replayed, {replay.get('flipped')} different, "
     return row_link(
-        "policies.policyreplay", replay.get("replay"), f"{counts}{replay.get('not_replayable')} not replayable"
+        "policies.policyreplay",
+        replay.get("replay"),
+        _("{replayed} replayed, {flipped} different, {not_replayable} not replayable").format(
+            replayed=replay.get("replayed"),
+            flipped=replay.get("flipped"),
+            not_replayable=replay.get("not_replayable"),
+        ),
     )
 
 
@@ -107,7 +116,7 @@ def _subject(arguments: Mapping[str, Any]) -> Any:
     for argument, (model, noun) in _PAGES.items():
         if isinstance(key := arguments.get(argument), str):
             key = ids.public_id(ids.POLICY_VERSION, uuid.UUID(key)) if argument == "policy_version_id" else key
-            return row_link(model, key, f"Open the {noun}")
+            return row_link(model, key, _("Open the {noun}").format(noun=noun))
     return ""
 
 

@@ -9,6 +9,9 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.text import format_lazy
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
@@ -35,7 +38,7 @@ from threada_site.tenancy.models import User
 from threada_site.tenancy.trusted_issuer_models import TrustedIssuer, keys_source
 from threada_site.tenancy.upsert import UpsertResult
 
-_INTRO = (
+_INTRO = gettext_lazy(
     "Services and agents authenticate with tokens of this issuer. Everybody to whom the issuer gives a token with the "
     "audience and the claims of a mapping acts as the service or agent of that mapping, so conditions must name claims "
     "that only you control, such as the repository and the branch."
@@ -58,7 +61,7 @@ class NewTrustedIssuerForm(NewDocumentForm):
 
 
 class TrustedIssuerForm(SpecForm):
-    intro = f"{_INTRO} A change is effective for the next request."
+    intro = format_lazy("{} {}", _INTRO, gettext_lazy("A change is effective for the next request."))
     schema = TRUSTED_ISSUER_SCHEMA.spec
 
 
@@ -69,8 +72,8 @@ class TrustedIssuerDocumentForm(DocumentForm):
 
 
 class WithdrawTrustedIssuerForm(WithdrawForm):
-    intro = "Its tokens are refused from the next request on. Services, agents and receipts stay."
-    is_meant = forms.BooleanField(label="Accept no more tokens of this issuer")
+    intro = gettext_lazy("Its tokens are refused from the next request on. Services, agents and receipts stay.")
+    is_meant = forms.BooleanField(label=gettext_lazy("Accept no more tokens of this issuer"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,17 +96,17 @@ class TrustedIssuerAdmin(StewardDocumentAdmin):
     schema = TRUSTED_ISSUER_SCHEMA.spec
     argument = "trusted_issuer"
     operations = ("put_trusted_issuer", "withdraw_trusted_issuer")
-    heading = "Trusted issuers"
+    heading = gettext_lazy("Trusted issuers")
     columns = (
-        Column("Trusted issuer", lambda row: row.slug),
-        Column("Issuer", lambda row: row.current_version.spec["issuer"], is_wide=True),
-        Column("Acts as", lambda row: html.tags(principals_of(row.current_version.spec))),
-        Column("Keys", lambda row: html.badge(state_of_keys(row))),
-        Column("Changed", lambda row: html.when(row.current_version.created_at)),
-        Column("By", author_of),
+        Column(gettext_lazy("Trusted issuer"), lambda row: row.slug),
+        Column(gettext_lazy("Issuer"), lambda row: row.current_version.spec["issuer"], is_wide=True),
+        Column(gettext_lazy("Acts as"), lambda row: html.tags(principals_of(row.current_version.spec))),
+        Column(gettext_lazy("Keys"), lambda row: html.badge(state_of_keys(row))),
+        Column(gettext_lazy("Changed"), lambda row: html.when(row.current_version.created_at)),
+        Column(gettext_lazy("By"), author_of),
     )
-    about = "Issuers whose signed tokens authenticate services and agents, without a stored credential."
-    nothing_yet = "No issuer is trusted. Add one here, or apply a document of kind: TrustedIssuer."
+    about = gettext_lazy("Issuers whose signed tokens authenticate services and agents, without a stored credential.")
+    nothing_yet = gettext_lazy("No issuer is trusted. Add one here, or apply a document of kind: TrustedIssuer.")
     page_template = "identity/trusted_issuer.html"
 
     def documents(self, tenant_id: uuid.UUID) -> QuerySet[Any]:
@@ -126,30 +129,45 @@ class TrustedIssuerAdmin(StewardDocumentAdmin):
             "keys": len(found["keys"]) if found else 0,
         }
 
-    @form_page("New trusted issuer", form=NewTrustedIssuerForm, scope=Scope.WORKFLOW_MANAGE, submit="Trust this issuer")
+    @form_page(
+        gettext_lazy("New trusted issuer"),
+        form=NewTrustedIssuerForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit=gettext_lazy("Trust this issuer"),
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         return self.create(call, form)
 
-    @form_page("Change issuer", form=TrustedIssuerForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Save version")
+    @form_page(
+        gettext_lazy("Change issuer"),
+        form=TrustedIssuerForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Save version"),
+    )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         return self.save(call, form, call.key)
 
     @form_page(
-        "Edit as document",
+        gettext_lazy("Edit as document"),
         form=TrustedIssuerDocumentForm,
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
-        submit="Save version",
+        submit=gettext_lazy("Save version"),
     )
     def edit_document(self, call: Call, form: ConsoleForm) -> Done:
         return self.save_document(call, form)
 
     @form_page(
-        "Withdraw", form=WithdrawTrustedIssuerForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Withdraw issuer"
+        gettext_lazy("Withdraw"),
+        form=WithdrawTrustedIssuerForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Withdraw issuer"),
     )
     def withdraw(self, call: Call, form: ConsoleForm) -> Done:
         withdraw_trusted_issuer(call.key, ctx=call.ctx)
-        return Done(f"The trusted issuer {call.key} is withdrawn.", self.list_url())
+        return Done(_("The trusted issuer {key} is withdrawn.").format(key=call.key), self.list_url())
 
 
 def principals_of(spec: dict[str, Any]) -> list[str]:
@@ -166,7 +184,7 @@ def state_of_keys(row: TrustedIssuer) -> str:
         return "inline"
     if row.keys_problem:
         return "failing"
-    return "ready" if row.keys_source == source and row.keys_fetched_at is not None else "not fetched yet"
+    return "ready" if row.keys_source == source and row.keys_fetched_at is not None else _("not fetched yet")
 
 
 def shown_mappings(mappings: list[dict[str, Any]], *, tenant_id: uuid.UUID) -> list[ShownMapping]:

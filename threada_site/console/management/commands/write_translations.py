@@ -23,11 +23,11 @@ class Command(ProductCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--check", action="store_true", help="Write nothing; fail if the files are not up to date.")
 
-    def run_command(self, *, check: bool, **_options: Any) -> None:
+    def run_command(self, **options: Any) -> None:
         for language in (code for code, _ in settings.LANGUAGES if code != settings.LANGUAGE_CODE):
             catalog = updated_catalog(language)
             texts = missing(catalog)
-            if not check:
+            if not options["check"]:
                 path = po_path(language)
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(po_text(catalog))
@@ -35,5 +35,5 @@ class Command(ProductCommand):
                 self.stdout.write(str(path))
             for text in texts:
                 self.stdout.write(f"{language}: no translation of {text!r}")
-            if check and (texts or stored_texts(language) != texts_of(catalog)):
+            if options["check"] and (texts or stored_texts(language) != texts_of(catalog)):
                 raise CommandError(f"The {language} translation is not complete. Run manage.py write_translations.")
