@@ -44,8 +44,8 @@ spec:
     - {given: {item: {confidence: 0.3}}, expect: {effect: review, reason: LOW_CONFIDENCE}}
 """
 _AUTHENTICATIONS: Final = [
-    ("any", gettext_lazy(gettext_lazy("with any authentication"))),
-    ("session", gettext_lazy(gettext_lazy("in a session"))),
+    ("any", gettext_lazy("with any authentication")),
+    ("session", gettext_lazy("in a session")),
     ("step_up", gettext_lazy("in a session, with the password again")),
 ]
 _EFFECTS: Final = [(effect.value, effect.value.replace("_", " ")) for effect in Effect]
