@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
-from integrations.transport.client import FRAMING_HEADERS, is_header_name, is_header_value
+from integrations.transport.client import FRAMING_HEADERS, is_header_name
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
+from threada_site.kernel.templates import is_header_value
 
 PLACEHOLDER: Final = "${secret}"
 DEFAULT_HEADERS: Final = {"Authorization": f"Bearer {PLACEHOLDER}"}

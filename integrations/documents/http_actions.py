@@ -9,9 +9,10 @@ from integrations.documents.grammar import Destination, read_secrets
 from integrations.documents.model import Authentication, HttpCall
 from integrations.documents.schema import BASE_URL, HEADERS, SECRET, filled_text, integration_schema
 from integrations.documents.templates import Parts, Place, Template, climbs
-from integrations.transport.client import FRAMING_HEADERS, is_header_name, is_header_value
+from integrations.transport.client import FRAMING_HEADERS, is_header_name
 from integrations.transport.urls import Target, UnusableUrl, read_url
 from threada_site.kernel.documents.structure import closed_object
+from threada_site.kernel.templates import is_header_value
 
 METHODS: Final = ["DELETE", "GET", "PATCH", "POST", "PUT"]
 OWN_HEADERS: Final = FRAMING_HEADERS | {

@@ -4,7 +4,6 @@ from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.transport.client import (
     OutboundAnswer,
     OutboundRequest,
-    is_header_value,
     reach,
     send,
     verifying_context,
@@ -12,6 +11,7 @@ from integrations.transport.client import (
 from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, SystemNetwork
 from integrations.transport.urls import Target, UnusableUrl, read_url
+from threada_site.kernel.templates import is_header_value
 
 __all__ = [
     "Deadline",

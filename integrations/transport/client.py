@@ -21,6 +21,7 @@ from integrations.transport.egress import EgressPolicy
 from integrations.transport.network import Deadline, Network, PinnedBackend, SystemNetwork, UnusableAnswer
 from integrations.transport.pinning import checked_addresses
 from integrations.transport.urls import Target
+from threada_site.kernel.templates import is_header_value
 
 type Headers = tuple[tuple[str, str], ...]
 
@@ -71,13 +72,6 @@ class OutboundAnswer:
 def is_header_name(name: str) -> bool:
     """Return True if `name` is an RFC 9110 token."""
     return bool(name) and _TOKEN.issuperset(name)
-
-
-def is_header_value(value: str) -> bool:
-    """Return True for valid header values: Latin-1, no control character except tab, no white space at either end."""
-    return value == value.strip(" \t") and all(
-        (" " <= character <= "ÿ" and not "\x7f" <= character < "\xa0") or character == "\t" for character in value
-    )
 
 
 def send(
