@@ -14,6 +14,7 @@ on_reject: end                  # effect of a rejected or expired action approva
 title: "Pay ${item.payload.vendor}"  # one line that names a work item; see title_template
 summary: [/vendor, /amount_minor]    # the payload's fields that people see first, in this order
 related_by: [/vendor]                # work items with equal values there are shown as related
+request: {action: pay, integration: int_bank}   # what a request in the console executes; see workflow_request
 """
 
 from __future__ import annotations
@@ -25,6 +26,12 @@ from typing import Any, Final
 from policies.documents.payload_schema import check_schema
 from policies.documents.policy_schema import REASON_PATTERN
 from policies.documents.title_template import MAX_TEMPLATE, TitleError, parse_title
+from policies.documents.workflow_request import (
+    REQUEST_SCHEMA,
+    RequestDeclaration,
+    declaration_errors,
+    declaration_in,
+)
 from threada_site.kernel.documents.kind_schema import KindSchema
 from threada_site.kernel.documents.structure import SLUG, closed_object, text, whole_number
 from threada_site.kernel.errors import FieldError
@@ -143,6 +150,7 @@ WORKFLOW_SCHEMA: Final = KindSchema(
                 "description": "JSON pointers into the payload. Work items with equal values are shown as related.",
                 "examples": [["/vendor"]],
             },
+            "request": REQUEST_SCHEMA,
         },
         description="A kind of work.",
         errorMessage="A workflow is an object. Write {payload_schema: {type: object}}.",
@@ -169,6 +177,7 @@ class WorkflowDocument:
     title: str = ""
     summary: tuple[str, ...] = ()
     related_by: tuple[str, ...] = ()
+    request: RequestDeclaration | None = None
 
     def as_spec(self) -> dict[str, Any]:
         """Return the spec that a version stores: all fields except id and name.
@@ -188,12 +197,13 @@ class WorkflowDocument:
             "reject_reasons": list(self.reject_reasons),
             "on_reject": self.on_reject,
             **{name: list(value) if name in _LISTS else value for name, value in optional.items() if value},
+            **({"request": self.request.as_spec()} if self.request else {}),
         }
 
 
 def workflow_from_spec(spec: Mapping[str, Any]) -> WorkflowDocument:
     """Return the workflow that `as_spec` serialized. Not for documents; see `parse_workflow`."""
-    return WorkflowDocument(**{**spec, **_lists(spec)})
+    return WorkflowDocument(**{**spec, **_lists(spec), "request": declaration_in(spec)})
 
 
 def parse_workflow(value: Any) -> WorkflowDocument:
@@ -206,8 +216,10 @@ def parse_workflow(value: Any) -> WorkflowDocument:
         errors.extend(check_schema(spec["payload_schema"], pointer=pointer_to(base, "payload_schema")))
     if spec.get("title") and errors.is_clean(pointer_to(base, "title")):
         errors.extend(_title_errors(spec["title"], pointer_to(base, "title")))
+    errors.extend(declaration_errors(spec, base, errors))
     errors.raise_any(value=value)
-    return WorkflowDocument(**{"payload_schema": {"type": "object"}, **spec, **_lists(spec), "id": identifier})
+    given = {**spec, **_lists(spec), "request": declaration_in(spec)}
+    return WorkflowDocument(**{"payload_schema": {"type": "object"}, **given, "id": identifier})
 
 
 def _lists(spec: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
