@@ -104,7 +104,22 @@ def build_action_envelope(
 
     Secrets are contained by reference only. Raises `ExpressionFailed`.
     """
-    facts = build_facts(
+    facts = action_facts(
+        item, action=execution.action, integration=execution.integration, actor=actor, input_=execution.input
+    ) | {"undoes": undone_facts(execution)}
+    request = connector_named(configured.document.connector).build_request(
+        configured.document, configured.action, facts
+    )
+    return build_request_envelope(
+        item, execution, pins, request, action=configured.action, connector=configured.document.connector
+    )
+
+
+def action_facts(
+    item: WorkItem, *, action: str, integration: str, actor: Actor, input_: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the facts that templates of an action read."""
+    return build_facts(
         point=Point.EXECUTE,
         now=clock.now(),
         item_id=item.public_id,
@@ -117,18 +132,12 @@ def build_action_envelope(
         requester_groups=requester_groups(item.requester_id, tenant_id=item.tenant_id),
         data_class=item.data_class,
         version=item.version,
-        action=execution.action,
-        integration=execution.integration,
+        action=action,
+        integration=integration,
         actor=actor.id,
         actor_kind=actor.kind,
         roles=actor.roles,
-        input=execution.input,
-    ) | {"undoes": undone_facts(execution)}
-    request = connector_named(configured.document.connector).build_request(
-        configured.document, configured.action, facts
-    )
-    return build_request_envelope(
-        item, execution, pins, request, action=configured.action, connector=configured.document.connector
+        input=input_,
     )
 
 

@@ -47,6 +47,8 @@ class ActionRequest:
     input: dict[str, Any] = field(default_factory=dict)
     idempotency_key: str | None = None
     undoes: uuid.UUID | None = None
+    declared: bool = False
+    """True if the workflow's `request` permits it, instead of `actions:execute`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,13 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
     `IdempotencyInFlight` means that a concurrent request has used the key.
     """
     require_unit_of_work(ctx.tenant_id)
-    configured = _permitted_action(item, request, ctx=ctx)
+    return execute_configured(item, request, _permitted_action(item, request, ctx=ctx), ctx=ctx)
+
+
+def execute_configured(
+    item: WorkItem, request: ActionRequest, configured: Configured, *, ctx: ActingContext
+) -> ActionStarted:
+    """Request the execution of an action that the caller was permitted to execute, like `execute_action`."""
     undone = execution_to_undo(item, request.integration, request.action, named=request.undoes)
     check_same_reality(undone, is_simulated=configured.is_simulated)
     check_executable(item, ctx=ctx, undoes=undone is not None)
@@ -92,7 +100,7 @@ def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext
         raise errors.PolicyDenied(
             "A policy denies this action. See reasons.", reasons=refusal_reasons(decision), keeps_changes=True
         )
-    return start_decided(item, execution, decision, configured, ctx=ctx)
+    return start_decided(item, execution, decision, configured, ctx=ctx, declared=request.declared)
 
 
 def start_decided(
@@ -102,6 +110,7 @@ def start_decided(
     configured: Configured,
     *,
     ctx: ActingContext,
+    declared: bool = False,
 ) -> ActionStarted:
     """Build the envelope of an allowed action, then dispatch the execution or open its approval step."""
     pins = pinned_versions(decision)
@@ -130,6 +139,7 @@ def start_decided(
                 "envelope_sha256": envelope.sha256,
                 "input_commitment": input_commitment(item, execution.input),
                 "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
+                **({"permitted_by": "workflow.request"} if declared else {}),
                 **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
             },
             policy={"policy_decision_id": decision.public_id},
