@@ -4,9 +4,14 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from workitems.portal.short_addresses import to_home, to_request_form
+
 urlpatterns = [
     path("console", RedirectView.as_view(url="/console/")),
     path("console/", admin.site.urls),
+    path("", to_home),
+    path("request/<str:slug>", to_request_form),
+    path("request/<str:slug>/", to_request_form),
     path("", include("threada_site.api.urls")),
     path("", include("threada_site.identity.api.urls")),
     path("", include("workitems.api.urls")),

@@ -20,6 +20,7 @@ from threada_site.tenancy.models import DataSubject, TenantRow, User
 from workitems.desk.models import PendingApproverKey, SavedView, StepView
 from workitems.items.models import CaseReading, Evidence, Participant, Party
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
+from workitems.portal.models import RequestDraft
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 from workitems.search.models import SearchChange, SearchDocument
 
@@ -34,6 +35,7 @@ __all__ = [
     "Participant",
     "Party",
     "PendingApproverKey",
+    "RequestDraft",
     "RetentionRule",
     "RetentionRuleVersion",
     "RetentionRun",
@@ -110,9 +112,7 @@ class WorkItem(TenantRow):
                 condition=models.Q(policy_version_id__isnull=False),
             ),
             models.Index(
-                fields=["tenant", "id"],
-                name="workitem_nobody_idx",
-                condition=models.Q(nobody_can_decide=True),
+                fields=["tenant", "id"], name="workitem_nobody_idx", condition=models.Q(nobody_can_decide=True)
             ),
             models.Index(
                 fields=["tenant", "subject", "id"],

@@ -145,6 +145,5 @@ def test_a_requester_finds_and_counts_its_own_items(demo: Demo, busy_demo: Busy,
     assert [address.split("/")[-3] for address, _ in listed.context["rows"]] == [own]
     found = browser.get("/console/workitems/workitem/", {"q": busy_demo.item})
     assert found.context["rows"] == []
-    dashboard = browser.get("/console/")
-    assert {metric.label: metric.value for metric in dashboard.context["metrics"]}["new"] == "1"
-    assert {metric.value for metric in dashboard.context["metrics"] if metric.label != "new"} == {"0"}
+    assert [row.id for row in browser.get("/console/").context["latest"]] == [own]
+    assert [row.id for row in browser.get("/console/requests/").context["requests"]] == [own]

@@ -13,9 +13,17 @@ from django.utils.translation import gettext_lazy
 from threada_site.admin.words import Text
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel.context import ActingContext, Scope
+from workitems.portal.pages import is_requester_only
 
 _READ: Final = Scope.WORKITEMS_READ
 _GROUPS: Final = (
+    (
+        gettext_lazy("Requests"),
+        (
+            (gettext_lazy("Make a request"), "assignment", "catalogue", Scope.WORKITEMS_WRITE),
+            (gettext_lazy("My requests"), "outbox", "own_requests", Scope.WORKITEMS_WRITE),
+        ),
+    ),
     (
         gettext_lazy("Work"),
         (
@@ -86,6 +94,8 @@ _GROUPS: Final = (
     ),
 )
 _PAGES: Final = (
+    "catalogue",
+    "own_requests",
     "integrations_execution_operations",
     "workitems_decisionstep_desk",
     "workitems_decisionstep_decision_statistics",
@@ -105,9 +115,11 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
     ctx = getattr(request, "acting_context", None)
     if ctx is None:
         return []
-    home = {"title": _("Dashboard"), "icon": "dashboard", "link": reverse("admin:index")}
+    only_requests = is_requester_only(ctx)
+    title = _("Requests") if only_requests else _("Dashboard")
+    home = {"title": title, "icon": "dashboard", "link": reverse("admin:index")}
     shown: list[dict[str, Any]] = [{"title": None, "separator": False, "items": [home]}]
-    for title, links in _GROUPS:
+    for title, links in _GROUPS[:1] if only_requests else _GROUPS:
         items = [_item(request, *link[:3]) for link in links if _may(ctx, *link[2:4]) and _is_on(link[2])]
         if items:
             shown.append({"title": title, "separator": False, "items": items})

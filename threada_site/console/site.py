@@ -50,6 +50,8 @@ from threada_site.sign_in.views import (
     service_provider_metadata,
     start_sign_in,
 )
+from workitems.portal.pages import home_context
+from workitems.portal.urls import portal_urls
 
 EMERGENCIES_SHOWN: Final = 5
 
@@ -91,6 +93,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("mail-address/<str:token>/", self.mail_address_link, name="mail_address_link"),
             path("leave/", self.admin_view(self.leave), name="leave"),
             *passkey_urls(self),
+            *portal_urls(self),
             path("step-up/provider", self.admin_view(self.provider_step_up), name="provider_step_up"),
             path("sign-in-methods/", self.admin_view(self.sign_in_methods), name="sign_in_methods"),
             path("second-step/", self.second_step, name="second_step"),
@@ -132,13 +135,12 @@ class ConsoleSite(UnfoldAdminSite):
         return {**super().each_context(request), "emergencies": emergencies}
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        context = {
-            **self.each_context(request),
-            "title": self.index_title,
-            **dashboard(request.acting_context),  # type: ignore[attr-defined]
-            **(extra_context or {}),
-        }
-        return TemplateResponse(request, "console/dashboard.html", context)
+        ctx = request.acting_context  # type: ignore[attr-defined]
+        home = home_context(ctx)
+        context = {**self.each_context(request), **home, "title": self.index_title, **(extra_context or {})}
+        if home["requests_only"]:
+            return TemplateResponse(request, "workitems/portal/home.html", {**context, "title": _("Requests")})
+        return TemplateResponse(request, "console/dashboard.html", {**context, **dashboard(ctx)})
 
     def summary(self, request: HttpRequest) -> TemplateResponse:
         """Page of reports on governed work."""

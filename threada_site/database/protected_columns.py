@@ -83,6 +83,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "workitems_decisionstep": ("execution_id", "kind", "opened_at", "work_item_id"),
     "workitems_delegation": ("created_by", "delegate_id", "delegator_id"),
     "workitems_legalhold": ("set_at", "set_by", "work_item_id"),
+    "workitems_requestdraft": ("membership_id", "workflow"),
     "workitems_workitem": (
         "channel", "created_at", "requester_id", "submitted_by_id", "subject_id", "workflow", "workflow_version_id",
     ),

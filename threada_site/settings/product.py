@@ -80,6 +80,7 @@ THREADA_QUOTA_ROWS = {
 THREADA_STORED_COLUMNS = {
     "workitems.WorkItem": "payload",
     "workitems.Evidence": "content",
+    "workitems.RequestDraft": "entered",
     "integrations.Envelope": "body",
     "integrations.IntegrationVersion": "spec",
     "policies.WorkflowVersion": "spec",

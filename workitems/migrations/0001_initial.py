@@ -54,6 +54,41 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="RequestDraft",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "membership",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=CASCADE,
+                        related_name="+",
+                        to="tenancy.membership",
+                    ),
+                ),
+                ("workflow", models.CharField(max_length=63)),
+                ("workflow_version_id", models.UUIDField()),
+                (
+                    "entered",
+                    models.JSONField(default=dict, help_text="Typed texts by pointer, and the rows of lists."),
+                ),
+                ("saved_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "membership", "id"], name="requestdraft_member_idx"),
+                    models.Index(fields=["saved_at"], name="requestdraft_saved_idx"),
+                ],
+                "constraints": [
+                    RowLevelSecurity(name="requestdraft_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="requestdraft_tenant_id_key"),
+                    TenantForeignKey(field="membership", name="requestdraft_membership_fk"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="NotificationPreference",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
