@@ -94,13 +94,13 @@ def pages(scene: Scene) -> dict[str, str]:
         "dashboard": "/console/",
         "desk": f"{step}desk/",
         "view": f"{step}desk/?due=week&risk=flagged",
-        "decision": f"{step}{scene.changed}/change/",
-        "hidden": f"{step}{scene.hidden}/change/",
+        "decision": f"{step}{scene.changed}/",
+        "hidden": f"{step}{scene.hidden}/",
         "batch": f"{step}batch/?{chosen}",
         "changing": f"{step}{scene.changed}/change-input/",
         "reassign": f"{step}{scene.plain[0]}/reassign/",
         "escalate": f"{step}{scene.plain[0]}/escalate/",
-        "item": f"/console/workitems/workitem/{scene.item}/change/",
+        "item": f"/console/workitems/workitem/{scene.item}/",
         "queue": "/console/workitems/workitem/",
         "out_of_office": "/console/workitems/delegation/",
         "out_of_office_form": "/console/workitems/delegation/new/",
@@ -165,16 +165,16 @@ def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, theme
         "summary": "/console/summary/",
         "usage": "/console/usage/",
         "retention": "/console/workitems/retentionrun/",
-        "run": f"/console/workitems/retentionrun/{run.public_id}/change/",
+        "run": f"/console/workitems/retentionrun/{run.public_id}/",
         "holds": "/console/workitems/legalhold/",
         "receipts": "/console/telemetry/receipt/",
-        "receipt": f"/console/telemetry/receipt/{receipt.public_id}/change/",
+        "receipt": f"/console/telemetry/receipt/{receipt.public_id}/",
         "checkpoints": "/console/telemetry/checkpoint/",
-        "checkpoint": f"/console/telemetry/checkpoint/{checkpoint.public_id}/change/",
+        "checkpoint": f"/console/telemetry/checkpoint/{checkpoint.public_id}/",
         "instance-log": "/console/telemetry/checkpoint/instance/",
         "exports": "/console/telemetry/telemetryexport/",
         "deliveries": "/console/telemetry/delivery/",
-        "delivery": "/console/telemetry/delivery/siem/change/",
+        "delivery": "/console/telemetry/delivery/siem/",
     }
     assert look_over(watched, kept, look) == {}
 
@@ -202,13 +202,13 @@ def test_nothing_serious_is_wrong_with_who_signs_in(
     watched.sign_in("admin", PASSWORD)
     shown = {
         "providers": "/console/tenancy/identityprovider/",
-        "provider": "/console/tenancy/identityprovider/corp/change/",
+        "provider": "/console/tenancy/identityprovider/corp/",
         "provider_form": "/console/tenancy/identityprovider/corp/new-version/",
         "provider_document": "/console/tenancy/identityprovider/corp/edit-document/",
         "provider_links": "/console/tenancy/identityprovider/corp/confirm-links/",
         "provider_withdrawal": "/console/tenancy/identityprovider/corp/withdraw/",
         "issuers": "/console/tenancy/trustedissuer/",
-        "issuer": "/console/tenancy/trustedissuer/github/change/",
+        "issuer": "/console/tenancy/trustedissuer/github/",
         "issuer_form": "/console/tenancy/trustedissuer/new/",
     }
     assert look_over(watched, shown, look) == {}

@@ -56,7 +56,7 @@ def test_two_people_approve_a_payment(demo: Demo, page: Watched) -> None:
 def test_rejecting_asks_for_a_reason(demo: Demo, page: Watched) -> None:
     busy = busy_tenant(demo)
     page.sign_in("finance-1", PASSWORD)
-    page.page.goto(f"/console/workitems/decisionstep/{busy.step}/change/")
+    page.page.goto(f"/console/workitems/decisionstep/{busy.step}/")
     page.page.get_by_role("button", name="Reject").click()
     assert demo.item(busy.item)["status"] == "awaiting_approval"  # the browser requires the reason first
     page.page.get_by_label("Reason").select_option("WRONG_VENDOR")

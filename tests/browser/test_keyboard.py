@@ -65,7 +65,7 @@ def test_from_the_queue_to_an_approval(demo: Demo, scene: Scene, keyboard: Page)
     press(page, "j", "j", "k")
     assert "R-1042" in focused(page)
     press(page, "Enter")
-    page.wait_for_url(f"**/{scene.plain[1]}/change/")
+    page.wait_for_url(f"**/{scene.plain[1]}/")
     press(page, "a")
     assert focused(page).endswith("Approve")
     assert demo.step_of_id(scene.plain[1])["votes"] == []
@@ -80,7 +80,7 @@ def test_rejecting_with_a_reason_and_a_comment(demo: Demo, scene: Scene, keyboar
     page = keyboard
     page.goto("/console/workitems/decisionstep/desk/")
     press(page, "j", "j", "r")
-    page.wait_for_url(f"**/{scene.plain[0]}/change/#reject")
+    page.wait_for_url(f"**/{scene.plain[0]}/#reject")
     page.keyboard.type("DUP")
     press(page, "Tab")
     page.keyboard.type("Paid in march; a, j and r are letters here.")
@@ -122,7 +122,7 @@ def test_the_help_opens_and_closes_and_keys_can_be_switched_off(keyboard: Page) 
 
 def test_whatever_can_be_pressed_can_be_reached_and_seen_by_tab(scene: Scene, keyboard: Page) -> None:
     page = keyboard
-    for address in ("desk/", f"{scene.changed}/change/"):
+    for address in ("desk/", f"{scene.changed}/"):
         page.goto(f"/console/workitems/decisionstep/{address}")
         wanted = page.evaluate(
             "[...document.querySelectorAll('.t-page :is(a[href], button, input, select, textarea, summary)')]"
@@ -148,10 +148,10 @@ def test_what_is_cut_cannot_be_approved_by_keys_either(demo: Demo, keyboard: Pag
     demo.wait()
     assert demo.execute(item).status_code == 202
     step = demo.step_of(item)["decision_step_id"]
-    page.goto(f"/console/workitems/decisionstep/{step}/change/")
+    page.goto(f"/console/workitems/decisionstep/{step}/")
     press(page, "a", "Enter")
     expect(page.get_by_role("button", name="Approve", exact=True)).to_be_disabled()
     assert demo.step_of_id(step)["votes"] == []
-    page.goto(f"/console/workitems/decisionstep/{step}/change/?whole=1")
+    page.goto(f"/console/workitems/decisionstep/{step}/?whole=1")
     press(page, "a", "Enter")
     expect(page.get_by_text("Your approval is recorded.")).to_be_visible()

@@ -127,7 +127,7 @@ def test_a_passkey_is_second_step_and_step_up_on_a_decision(demo: Demo, themed: 
     page.get_by_role("button", name="Use a passkey").click()
     page.wait_for_url("**/console/")
     make_proof_old(page)
-    page.goto(f"/console/workitems/decisionstep/{step}/change/")
+    page.goto(f"/console/workitems/decisionstep/{step}/")
     look(watched, f"passkeys-step-up-{name}")
     page.get_by_role("button", name="Use a passkey").first.click()
     page.get_by_text("Your passkey was accepted. You can go on.").first.wait_for()

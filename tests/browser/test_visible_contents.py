@@ -135,7 +135,7 @@ def test_everything_sealed_is_visible_and_nothing_imitates_a_label(demo: Demo, p
     demo.wait()
     step = demo.step_of(item)
     page.sign_in("finance-1", PASSWORD)
-    page.page.goto(f"/console/workitems/decisionstep/{step['decision_step_id']}/change/?whole=1")
+    page.page.goto(f"/console/workitems/decisionstep/{step['decision_step_id']}/?whole=1")
     expect(page.page.get_by_role("heading", name="Pay EUR 67,936.61")).to_be_visible()
     seen = page.page.locator("#request").evaluate(LEAVES)
     assert seen["problems"] == []

@@ -24,25 +24,25 @@ def test_a_button_proposes_and_another_person_publishes(demo: Demo, console: Con
     require_four_eyes(demo)
     admin, second = console("admin"), console("second-admin")
     overlays = admin.get("/console/policies/overlay/").content.decode()
-    (page, *_) = re.findall(r'href="(/console/policies/overlay/ov_\w+)/change/"', overlays)
+    (page, *_) = re.findall(r'href="(/console/policies/overlay/ov_\w+)/"', overlays)
     answer = admin.post(f"{page}/remove/", follow=True).content.decode()
     assert "A second person must publish this change: " in answer
-    assert admin.get(f"{page}/change/").status_code == 200
-    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
-    own = admin.get(f"{address}/change/").content.decode()
+    assert admin.get(f"{page}/").status_code == 200
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
+    own = admin.get(f"{address}/").content.decode()
     assert "You have a part in this change" in own
     assert "Withdraw change set" in own
     assert "change set waits" not in admin.get("/console/").content.decode()
     assert "1 change set waits for a second person." in second.get("/console/").content.decode()
     assert "Remove the overlay of" in second.get(LIST).content.decode()
-    shown = second.get(f"{address}/change/").content.decode()
+    shown = second.get(f"{address}/").content.decode()
     (digest,) = re.findall(r'name="digest" value="(\w{64})"', shown)
     refused = admin.post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
     assert "second_person_required" in refused
     assert "change_set_stale" in second.post(f"{address}/publish/", {"digest": ""}, follow=True).content.decode()
     published = second.post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
     assert "Published: Remove the overlay of" in published
-    assert admin.get(f"{page}/change/").status_code == 404
+    assert admin.get(f"{page}/").status_code == 404
 
 
 def test_a_form_proposes_and_another_person_rejects(demo: Demo, console: Console) -> None:
@@ -56,7 +56,7 @@ def test_a_form_proposes_and_another_person_rejects(demo: Demo, console: Console
     }
     answer = admin.post("/console/policies/overlay/new/", sent, follow=True).content.decode()
     assert "A second person must publish this change: " in answer
-    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
     rejected = second.post(f"{address}/reject/", {"reason": "Too wide."}, follow=True).content.decode()
     assert "Rejected: Bind policy_review_rules to channel agent_desk." in rejected
     assert "Too wide." in rejected
@@ -67,10 +67,10 @@ def test_a_viewer_sees_no_change_sets_of_others(demo: Demo, console: Console) ->
     make_principal(demo.tenant, "vera", roles=["viewer"])
     admin = console("admin")
     overlays = admin.get("/console/policies/overlay/").content.decode()
-    (page, *_) = re.findall(r'href="(/console/policies/overlay/ov_\w+)/change/"', overlays)
+    (page, *_) = re.findall(r'href="(/console/policies/overlay/ov_\w+)/"', overlays)
     answer = admin.post(f"{page}/remove/", follow=True).content.decode()
-    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
-    assert console("vera").get(f"{address}/change/").status_code == 404
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
+    assert console("vera").get(f"{address}/").status_code == 404
 
 
 def test_a_change_set_shows_names_and_links_instead_of_raw_json(demo: Demo, console: Console) -> None:
@@ -78,8 +78,8 @@ def test_a_change_set_shows_names_and_links_instead_of_raw_json(demo: Demo, cons
     admin, second = console("admin"), console("second-admin")
     sent = {"slug": "treasury", "name": "Treasury", "members": "finance-1"}
     answer = admin.post("/console/tenancy/peoplegroup/new/", sent, follow=True).content.decode()
-    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
-    shown = second.get(f"{address}/change/").content.decode()
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
+    shown = second.get(f"{address}/").content.decode()
     difference = shown[shown.index("<h2>Difference") : shown.index("<h2>Input")]
     assert "finance-1" in difference
     assert "pr_" not in difference
@@ -89,8 +89,8 @@ def test_a_change_set_shows_names_and_links_instead_of_raw_json(demo: Demo, cons
     assert "Open the group" in published
     items = {"items": "Initech\nHydra"}
     answer = admin.post("/console/policies/list/sanctioned_vendors/change-items/", items, follow=True).content.decode()
-    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
-    shown = second.get(f"{address}/change/").content.decode()
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
+    shown = second.get(f"{address}/").content.decode()
     assert "replay" not in shown[shown.index("<h2>Difference") : shown.index("<h2>Input")]
 
 
@@ -99,16 +99,16 @@ def test_the_publisher_of_an_invitation_finds_its_link(demo: Demo, console: Cons
     admin, second = console("admin"), console("second-admin")
     sent = {"name": "hugo", "kind": "human", "roles": ["approver"]}
     answer = admin.post("/console/tenancy/membership/new/", sent, follow=True).content.decode()
-    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/change/"', answer))
-    shown = second.get(f"{address}/change/").content.decode()
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
+    shown = second.get(f"{address}/").content.decode()
     published = second.post(f"{address}/publish/", {"digest": _digest(shown)}, follow=True).content.decode()
-    (member,) = re.findall(r't-primary" href="(/console/tenancy/membership/pr_\w+/)change/"', published)
-    assert "One-time link" not in admin.get(f"{address}/change/").content.decode()
-    assert "show-invitation-link" not in admin.get(f"{member}change/").content.decode()
+    (member,) = re.findall(r't-primary" href="(/console/tenancy/membership/pr_\w+/)"', published)
+    assert "One-time link" not in admin.get(f"{address}/").content.decode()
+    assert "show-invitation-link" not in admin.get(f"{member}").content.decode()
     assert admin.post(f"{member}show-invitation-link/").status_code == 404
-    assert "show-invitation-link" in second.get(f"{member}change/").content.decode()
+    assert "show-invitation-link" in second.get(f"{member}").content.decode()
     assert "/console/invitations/" in second.post(f"{member}show-invitation-link/").content.decode()
-    assert "One-time link" not in second.get(f"{address}/change/").content.decode()
+    assert "One-time link" not in second.get(f"{address}/").content.decode()
 
 
 def _digest(page: str) -> str:

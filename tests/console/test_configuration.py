@@ -42,15 +42,15 @@ def test_a_policy_is_drafted_edited_published_and_retired(demo: Demo, console: C
     shown = browser.get(version)
     assert shown.context["row"].status == "draft"
     digest = shown.context["row"].document_sha256
-    edited = browser.post(version.replace("change/", "edit/"), {"document": DRAFT.replace("CLOSED", "SHUT")})
+    edited = browser.post(version + "edit/", {"document": DRAFT.replace("CLOSED", "SHUT")})
     assert edited["Location"] == version
-    stale = browser.post(version.replace("change/", "publish/"), {"document_sha256": digest})
+    stale = browser.post(version + "publish/", {"document_sha256": digest})
     assert "precondition_failed" in str(list(get_messages(stale.wsgi_request))[-1])
     digest = browser.get(version).context["row"].document_sha256
-    browser.post(version.replace("change/", "publish/"), {"document_sha256": digest})
+    browser.post(version + "publish/", {"document_sha256": digest})
     with unit_of_work(demo.tenant.id):
         assert Policy.objects.select_related("in_force").get(slug="payments").in_force.number == 2
-    browser.post(version.replace("change/", "retire/"))
+    browser.post(version + "retire/")
     assert kinds(demo)[-5:] == [
         "policy.version_drafted", "policy.version_edited", "request.refused", "policy.published", "policy.retired",
     ]  # fmt: skip
@@ -91,7 +91,7 @@ def test_overlays_channels_lists_and_integrations_are_created_and_changed(
     browser.post("/console/policies/channel/fax/rename/", {"name": "Telefax"})
     overlay = browser.post("/console/policies/overlay/new/", {"policy": "policy_review_rules", "scope": "channel/fax"})
     assert overlay.status_code == 302
-    assert browser.post(overlay["Location"].replace("change/", "remove/")).status_code == 302
+    assert browser.post(overlay["Location"] + "remove/").status_code == 302
     assert browser.get(overlay["Location"]).status_code == 404
     listed = browser.post("/console/policies/list/sanctioned_vendors/change-items/", {"items": "Initech\nHooli"})
     assert listed.status_code == 302
@@ -125,7 +125,7 @@ def test_a_credential_of_a_service_is_shown_once_and_can_be_revoked(demo: Demo, 
     assert token not in browser.get(address).content.decode()
     assert browser.get(address).context["issuer"] == "admin"
     assert token not in str(dict(browser.session))
-    browser.post(address.replace("change/", "revoke/"))
+    browser.post(address + "revoke/")
     assert Api(token).get("/me").status_code == 401
     entries = str(list(LogEntry.objects.filter(additional_data__tenant=str(demo.tenant.id)).values("changes")))
     assert "token_sha256" not in entries
@@ -147,11 +147,11 @@ def test_members_are_invited_and_roles_granted(demo: Demo, console: Console) -> 
     assert added.status_code == 200, added.content
     assert not User.objects.get(username="nora").has_usable_password()
     page = added.context["onward"]
-    browser.post(page.replace("change/", "change-roles/"), {"roles": ["auditor", "approver"]})
+    browser.post(page + "change-roles/", {"roles": ["auditor", "approver"]})
     assert browser.get(page).context["roles"] == ["approver", "auditor"]
     role = browser.post("/console/tenancy/role/new/", {"slug": "clerk", "scopes": ["workitems:read"]})
     assert browser.get(role["Location"]).context["scopes"] == ["workitems:read"]
-    browser.post(page.replace("change/", "remove/"))
+    browser.post(page + "remove/")
     assert browser.get(page).status_code == 404
     make_principal(demo.tenant, "mallory", roles=["operator"])
     refused = console("mallory").post("/console/tenancy/membership/new/", {**person, "name": "eve"})
@@ -171,7 +171,7 @@ def test_groups_and_owners_are_set_by_form(demo: Demo, console: Console) -> None
         "the group board already exists"
         in browser.post("/console/tenancy/peoplegroup/new/", asked).content.decode().lower()
     )
-    change = made["Location"].replace("change/", "change-members/")
+    change = made["Location"] + "change-members/"
     assert "finance-2" in browser.get(change).content.decode()
     refused = browser.post(change, {"name": "", "members": "finance-1 nobody"})
     assert "&#x27;nobody&#x27; does not belong to this tenant" in refused.content.decode()
@@ -179,7 +179,7 @@ def test_groups_and_owners_are_set_by_form(demo: Demo, console: Console) -> None
     assert [person.username for person in browser.get(made["Location"]).context["members"]] == ["finance-1"]
     people = {row[1][0][1]: row[0] for row in browser.get("/console/tenancy/membership/").context["rows"]}
     assert browser.get(people["finance-1"]).context["groups"] == ["board"]
-    own = people["crawler"].replace("change/", "change-owner/")
+    own = people["crawler"] + "change-owner/"
     assert browser.post(own, {"owner": "finance-2"}).status_code == 302
     assert browser.get(people["crawler"]).context["owner"].username == "finance-2"
     assert "finance-2" in browser.get(own).content.decode()
@@ -204,7 +204,7 @@ def test_exports_can_be_downloaded(demo: Demo, busy_demo: Busy, console: Console
     )
     assert made.status_code == 302
     (url, _), *_ = browser.get("/console/telemetry/telemetryexport/").context["rows"]
-    answer = browser.get(url.replace("change/", "download/"))
+    answer = browser.get(url + "download/")
     assert answer["Content-Type"] == "application/x-ndjson"
     assert b"".join(answer.streaming_content) == b""
     too_long = {"created_after": "2026-01-01", "created_before": "2026-12-15"}
@@ -246,7 +246,7 @@ def test_an_integration_is_tested_by_button(demo: Demo, console: Console, settin
     settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
     page = reverse("admin:integrations_integration_change", args=["int_bank"])
     browser = console("admin")
-    assert browser.post(page.replace("change/", "test/"))["Location"] == page
+    assert browser.post(page + "test/")["Location"] == page
     waiting = browser.get(page).content.decode()
     assert 'http-equiv="refresh"' in waiting
     assert "Waiting for a worker." in waiting

@@ -140,7 +140,7 @@ def test_page_links_to_the_next_decision(demo: Demo, console: Console) -> None:
     first, second = ask(demo), ask(demo)
     browser = console("finance-1")
     for behind, leads_to in (("", first), (first["decision_step_id"], second), (second["decision_step_id"], first)):
-        assert browser.get(f"{NEXT}?behind={behind}")["Location"].endswith(f"/{leads_to['decision_step_id']}/change/")
+        assert browser.get(f"{NEXT}?behind={behind}")["Location"].endswith(f"/{leads_to['decision_step_id']}/")
     demo.vote("finance-1", first)
     assert browser.get(f"{NEXT}?behind={second['decision_step_id']}")["Location"] == DESK
 

@@ -50,7 +50,7 @@ def drafted(demo: Demo, console: Console) -> str:
 
 
 def sha256_of(browser: Any, page: str) -> str:
-    return str(browser.get(f"{page}change/").context["row"].document_sha256)
+    return str(browser.get(f"{page}").context["row"].document_sha256)
 
 
 def test_what_is_wrong_is_said_with_its_place_and_nothing_is_saved(demo: Demo, console: Console) -> None:
@@ -198,20 +198,20 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
     page = drafted(demo, console)
     demo.join("pat", roles=("policy_publisher",))
     browser = console("pat")
-    assert "A replay of the draft is required" in browser.get(f"{page}change/").content.decode()
+    assert "A replay of the draft is required" in browser.get(f"{page}").content.decode()
     sent = {"document_sha256": sha256_of(browser, page)}
     refused = browser.post(f"{page}publish/", sent, follow=True)
     assert "(replay_report_required)" in refused.content.decode()
     assert demo.api("admin").post("/policies/payments/versions/2/replay", {}).status_code == 202
     run_jobs()
-    shown = browser.get(f"{page}change/").content.decode()
+    shown = browser.get(f"{page}").content.decode()
     assert "would differ" in shown
     assert ">Propose version 2<" in shown
     proposed = browser.post(f"{page}publish/", sent, follow=True).content.decode()
     assert "A second person must publish this change: " in proposed
-    (address,) = set(re.findall(r'href="(/console/tenancy/changeset/chg_\w+)/change/"', proposed))
+    (address,) = set(re.findall(r'href="(/console/tenancy/changeset/chg_\w+)/"', proposed))
     demo.join("pia", roles=("policy_publisher",))
-    shown = console("pia").get(f"{address}/change/").content.decode()
+    shown = console("pia").get(f"{address}/").content.decode()
     (digest,) = re.findall(r'name="digest" value="(\w{64})"', shown)
     assert "replayed, " in shown
     author = console("admin").post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
@@ -245,7 +245,7 @@ def test_an_emergency_is_shown_until_a_second_person_confirms_it(
     demo.join("pat", roles=("policy_publisher",))
     pat = console("pat")
     for browser in (admin, pat):
-        for address in ("/console/", "/console/policies/policy/", f"{page}change/"):
+        for address in ("/console/", "/console/policies/policy/", f"{page}"):
             said = browser.get(address).content.decode()
             assert "published in an emergency by one person" in said, address
             assert "The bank answers twice." in said

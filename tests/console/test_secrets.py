@@ -20,7 +20,7 @@ def test_a_secret_is_stored_changed_and_forgotten(demo: Demo, console: Console) 
     pages = [browser.post(f"{LIST}new/", {**sent, "origins": "bank.example"})]
     assert pages[0].status_code == 422
     made = browser.post(f"{LIST}new/", sent)
-    assert made["Location"] == f"{LIST}bank_token/change/"
+    assert made["Location"] == f"{LIST}bank_token/"
     assert reveal("bank_token", tenant_id=demo.tenant.id, sent_to="https://api.bank.example").reveal() == CANARY
     pages += [browser.get(LIST), browser.get(made["Location"]), browser.get(f"{LIST}bank_token/new-value/")]
     pages.append(browser.post(f"{LIST}new/", sent))

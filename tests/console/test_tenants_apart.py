@@ -43,7 +43,10 @@ def pages_of(model: Any, demo: Demo) -> list[str]:
         assert row is not None, model
         key = admin.key_of(row)
     name = f"{model._meta.app_label}_{model._meta.model_name}"
-    names = [pattern.name for pattern in admin.get_urls() if "<str:key>" in str(pattern.pattern)]
+    patterns = [
+        pattern for pattern in admin.urls if pattern.name and str(pattern.pattern).startswith(("<str:key>", "^"))
+    ]
+    names = list(dict.fromkeys(str(pattern.name) for pattern in patterns))
     assert f"{name}_change" in names
     return [reverse(f"admin:{pattern}", args=[key]) for pattern in names]
 
@@ -57,7 +60,7 @@ def test_strangers_find_nothing(demo: Demo, busy_demo: Busy, stranger: Client, c
     admin = console("admin")
     for model in MODELS:
         for address in pages_of(model, demo):
-            if address.endswith("/change/"):
+            if address.count("/") == len(["console", "app", "model", "key", ""]):
                 assert admin.get(address).status_code == 200, address
                 assert stranger.get(address).status_code == 404, address
             elif stranger.get(address).status_code == 405:
@@ -140,9 +143,9 @@ def test_lists_leave_out_cases_of_others(model: Any, demo: Demo, busy_demo: Busy
 def test_a_requester_finds_and_counts_its_own_items(demo: Demo, busy_demo: Busy, console: Console) -> None:
     own = demo.hand_in(SMALL, by=demo.join("rob"))
     browser = console("rob")
-    assert browser.get(f"/console/workitems/workitem/{own}/change/").status_code == 200
+    assert browser.get(f"/console/workitems/workitem/{own}/").status_code == 200
     listed = browser.get("/console/workitems/workitem/")
-    assert [address.split("/")[-3] for address, _ in listed.context["rows"]] == [own]
+    assert [address.split("/")[-2] for address, _ in listed.context["rows"]] == [own]
     found = browser.get("/console/workitems/workitem/", {"q": busy_demo.item})
     assert found.context["rows"] == []
     assert [row.id for row in browser.get("/console/").context["latest"]] == [own]

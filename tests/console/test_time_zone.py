@@ -29,7 +29,7 @@ def busy(demo: Demo, busy_demo: Busy) -> Busy:
 
 
 def page(browser: Client, busy: Busy) -> str:
-    return browser.get(f"/console/workitems/decisionstep/{busy.step}/change/").content.decode()
+    return browser.get(f"/console/workitems/decisionstep/{busy.step}/").content.decode()
 
 
 def test_first_the_one_chosen_then_the_browsers_then_utc(demo: Demo, busy: Busy, console: Console) -> None:

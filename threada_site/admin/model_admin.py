@@ -6,6 +6,7 @@ way to change anything.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any, ClassVar
@@ -15,11 +16,12 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path, re_path, reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
+from django.views.generic import RedirectView
 from unfold.admin import ModelAdmin
 
 from threada_site.admin.actions import OWN_UNIT_OF_WORK, ActionSpec, Call, Done, press
@@ -114,7 +116,7 @@ class TenantAdmin(ModelAdmin):
     # URLs
 
     def get_urls(self) -> list[URLPattern]:
-        """Return the URLs of the list, row pages, buttons and forms. The first two have Django's names."""
+        """Return the URLs of the list, buttons and forms."""
         name = f"{self.opts.app_label}_{self.opts.model_name}"
         found = [path("", self._wrap(require_safe(self.list_view)), name=f"{name}_changelist")]
         for method in self._marked(FORM_SPEC):
@@ -131,7 +133,26 @@ class TenantAdmin(ModelAdmin):
                     name=f"{name}_{spec.slug.replace('-', '_')}",
                 )
             )
-        return [*found, path("<str:key>/change/", self._wrap(require_safe(self.row_view)), name=f"{name}_change")]
+        return found
+
+    @property
+    def urls(self) -> list[URLPattern]:
+        """Return the URLs of `get_urls` with those of row pages, which have no suffix.
+
+        A row named like a page of the list, such as `new`, has its page at `new/page/`. `change/` is an old address.
+        """
+        found = self.get_urls()
+        name = f"{self.opts.app_label}_{self.opts.model_name}_change"
+        page = self._wrap(require_safe(self.row_view))
+        moved = RedirectView.as_view(pattern_name=f"admin:{name}", permanent=True, query_string=True)
+        of_list = {str(url.pattern).split("/")[0] for url in found if not str(url.pattern).startswith("<")}
+        taken = "|".join(map(re.escape, sorted(of_list - {""})))
+        return [
+            *found,
+            path("<str:key>/change/", moved),
+            path("<str:key>/page/", page, name=name),
+            re_path(rf"^(?!(?:{taken})/$)(?P<key>[^/]+)/$", page, name=name),
+        ]
 
     def url_of(self, row: Any) -> str:
         """Return the URL of a row's page."""

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from threada_site.admin.words import Text
+from threada_site.console.menus import daily_pages
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel.context import ActingContext, Scope
 from workitems.portal.pages import is_requester_only
@@ -110,14 +111,35 @@ _SETTINGS: Final = {"telemetry_checkpoint_instance": "THREADA_INSTANCE_LOG"}
 _ALSO: Final = {"policies_policy": ("policies/policyversion/", "policies/policydecision/")}
 
 
+def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
+    """Return the groups of links for unfold: the pages that the reader uses daily, and one link to all others."""
+    ctx = getattr(request, "acting_context", None)
+    if ctx is None:
+        return []
+    daily = daily_pages(ctx)
+    shown: list[dict[str, Any]] = []
+    hidden: list[dict[str, Any]] = []
+    for group in groups(request):
+        items = [item for item in group["items"] if item["page"] in daily or not item["page"]]
+        hidden += [item for item in group["items"] if item not in items]
+        if items:
+            shown.append({**group, "items": items})
+    if hidden:
+        address = reverse("admin:more")
+        is_active = request.path == address or any(item["active"] for item in hidden)
+        more = {"title": _("More"), "icon": "apps", "link": address, "active": is_active, "page": ""}
+        shown.append({"title": None, "separator": False, "items": [more]})
+    return shown
+
+
 def groups(request: HttpRequest) -> list[dict[str, Any]]:
-    """Return the groups of links for unfold, limited to what the reader may see."""
+    """Return the groups of links to all pages that the reader may see."""
     ctx = getattr(request, "acting_context", None)
     if ctx is None:
         return []
     only_requests = is_requester_only(ctx)
-    title = _("Requests") if only_requests else _("Dashboard")
-    home = {"title": title, "icon": "dashboard", "link": reverse("admin:index")}
+    name = _("Requests") if only_requests else _("Dashboard")
+    home = {"title": name, "icon": "dashboard", "link": reverse("admin:index"), "page": ""}
     shown: list[dict[str, Any]] = [{"title": None, "separator": False, "items": [home]}]
     for title, links in _GROUPS[:1] if only_requests else _GROUPS:
         items = [_item(request, *link[:3]) for link in links if _may(ctx, *link[2:4]) and _is_on(link[2])]
@@ -142,7 +164,7 @@ def _item(request: HttpRequest, title: Text, icon: str, model: str) -> dict[str,
     address = reverse(f"admin:{model}" if model in _PAGES else f"admin:{model}_changelist")
     below = (address, *(reverse("admin:index") + path for path in _ALSO.get(model, ())))
     is_active = request.path.startswith(below) and not request.path.startswith(_elsewhere(model))
-    return {"title": title, "icon": icon, "link": address, "active": is_active}
+    return {"title": title, "icon": icon, "link": address, "active": is_active, "page": model}
 
 
 def _elsewhere(model: str) -> tuple[str, ...]:

@@ -26,6 +26,7 @@ from threada_site.console.factors.page import second_factors_page
 from threada_site.console.factors.second_step import confirm_page, second_step_page
 from threada_site.console.leaving import leaving_page
 from threada_site.console.mail_address import confirm_address_page, mail_address_page
+from threada_site.console.navigation import groups
 from threada_site.console.notifications import notifications_page
 from threada_site.console.palette.views import find_page, suggest
 from threada_site.console.passkeys.registration import has_passkeys_here
@@ -79,6 +80,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("tenant/", choose_tenant, name=CHOOSE_TENANT),
             path("summary/", self.admin_view(require_safe(self.summary)), name="summary"),
             path("usage/", self.admin_view(require_safe(self.usage)), name="usage"),
+            path("more/", self.admin_view(require_safe(self.more)), name="more"),
             path("time-zone/", self.admin_view(self.time_zone), name="time_zone"),
             path("notifications/", self.admin_view(self.notifications), name="notifications"),
             path("company-sign-in/", self.company_sign_in, name="company_sign_in"),
@@ -149,6 +151,15 @@ class ConsoleSite(UnfoldAdminSite):
             raise PermissionDenied
         context = {**self.each_context(request), "title": _("Reports"), **summary_page(request, ctx)}
         return TemplateResponse(request, "console/summary.html", context)
+
+    def more(self, request: HttpRequest) -> TemplateResponse:
+        """Page with links to all pages that the reader may see."""
+        context = {
+            **self.each_context(request),
+            "title": _("All pages"),
+            "groups": [(group["title"], group["items"]) for group in groups(request)],
+        }
+        return TemplateResponse(request, "console/more.html", context)
 
     def usage(self, request: HttpRequest) -> TemplateResponse:
         """Page of the tenant's quotas and what it uses of them."""

@@ -49,7 +49,7 @@ UNFOLD = {
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": False,
-        "navigation": "threada_site.console.navigation.groups",
+        "navigation": "threada_site.console.navigation.sidebar",
     },
     "COLORS": {
         "primary": {

@@ -88,7 +88,7 @@ class TestIdentityProviders:
         }  # fmt: skip
         made = browser.post(f"{PROVIDERS}new/", sent)
         assert made.status_code == 302, (made.context["form"].errors, made.context["problems"])
-        assert made["Location"] == f"{PROVIDERS}corp/change/"
+        assert made["Location"] == f"{PROVIDERS}corp/"
         assert provider(demo).current_version.spec == {
             "protocol": "oidc",
             "name": "Corp",
@@ -151,13 +151,13 @@ class TestIdentityProviders:
         other = browser.post(f"{PROVIDERS}corp/edit-document/", {"document": renamed.replace("id: corp", "id: other")})
         assert other.status_code == 422
         assert browser.post(f"{PROVIDERS}corp/edit-document/", {"document": renamed}).status_code == 302
-        page = text_of(browser.get(f"{PROVIDERS}corp/change/"))
+        page = text_of(browser.get(f"{PROVIDERS}corp/"))
         assert provider(demo).current_version.spec["name"] == "Group"
         assert "What changed" in page
 
     def test_members_of_a_spec_that_the_page_does_not_know_are_shown(self, demo: Demo, console: Console) -> None:
         add_provider(demo, max_age=60, acr_values=["gold"])
-        page = text_of(console("admin").get(f"{PROVIDERS}corp/change/"))
+        page = text_of(console("admin").get(f"{PROVIDERS}corp/"))
         assert "<dt>Max age</dt><dd>60 <span" in page
         assert "<dt>ACR values</dt><dd>gold <span" in page
 
@@ -168,7 +168,7 @@ class TestIdentityProviders:
             entity_id = {} if metadata == METADATA else {"entity_id": "https://id.example.com/saml"}
             upsert_provider("corp", {**spec, **entity_id}, ctx=acting_system(demo.tenant))
         browser, before = console("admin"), provider(demo).current_version_id
-        page = text_of(browser.get(f"{PROVIDERS}corp/change/"))
+        page = text_of(browser.get(f"{PROVIDERS}corp/"))
         for part in ("SAML 2.0", "NameID", "Assertion consumer service", "/console/login/demo/corp/metadata"):
             assert part in page
         assert "SAML 2.0" in text_of(browser.get(PROVIDERS))
@@ -183,7 +183,7 @@ class TestIdentityProviders:
         sent = form_of(browser, f"{PROVIDERS}corp/new-version/")
         answer = browser.post(f"{PROVIDERS}corp/new-version/", {**sent, "name": "Group"}, follow=True)
         assert "A second person must publish this change" in text_of(answer)
-        page = text_of(browser.get(f"{PROVIDERS}corp/change/"))
+        page = text_of(browser.get(f"{PROVIDERS}corp/"))
         assert "A change waits for a second steward" in page
         assert provider(demo).name == "Corp"
         with unit_of_work(demo.tenant.id):
@@ -203,14 +203,14 @@ class TestIdentityProviders:
         browser = console("admin")
         listed = text_of(browser.get(PROVIDERS))
         assert all(part in listed for part in ("Corp", "OpenID Connect", "https://id.example.com", "example.com"))
-        page = text_of(browser.get(f"{PROVIDERS}corp/change/"))
+        page = text_of(browser.get(f"{PROVIDERS}corp/"))
         assert "1 link is suspended" in page
         assert "finance-1 (0a1b)" in text_of(browser.get(f"{PROVIDERS}corp/confirm-links/"))
         assert browser.post(f"{PROVIDERS}corp/confirm-links/", {}).status_code == 422
         browser.post(f"{PROVIDERS}corp/confirm-links/", {"is_meant": "on"})
         with unit_of_work(demo.tenant.id):
             assert IdentityLink.objects.get().suspended_at is None
-        assert "Confirm links" not in text_of(browser.get(f"{PROVIDERS}corp/change/"))
+        assert "Confirm links" not in text_of(browser.get(f"{PROVIDERS}corp/"))
 
     def test_a_withdrawal_is_meant(self, demo: Demo, console: Console) -> None:
         add_provider(demo)
@@ -219,7 +219,7 @@ class TestIdentityProviders:
         assert provider(demo).current_version is not None
         browser.post(f"{PROVIDERS}corp/withdraw/", {"is_meant": "on"})
         assert provider(demo).current_version is None
-        assert browser.get(f"{PROVIDERS}corp/change/").status_code == 404
+        assert browser.get(f"{PROVIDERS}corp/").status_code == 404
 
 
 class TestTrustedIssuers:
@@ -235,7 +235,7 @@ class TestTrustedIssuers:
         assert wrong.status_code == 422
         assert "line 1, column" in wrong.context["form"].errors["mappings"][0]
         sent |= {"slug": "github", "issuer": GITHUB["issuer"], "mappings": mappings}
-        assert browser.post(f"{ISSUERS}new/", sent)["Location"] == f"{ISSUERS}github/change/"
+        assert browser.post(f"{ISSUERS}new/", sent)["Location"] == f"{ISSUERS}github/"
         with unit_of_work(demo.tenant.id):
             version = TrustedIssuer.objects.select_related("current_version").get().current_version
             assert version is not None
@@ -249,14 +249,14 @@ class TestTrustedIssuers:
     def test_the_page_says_who_acts_and_where_keys_come_from(self, demo: Demo, console: Console) -> None:
         add_issuer(demo)
         browser = console("admin")
-        page = text_of(browser.get(f"{ISSUERS}github/change/"))
+        page = text_of(browser.get(f"{ISSUERS}github/"))
         assert "no such member" in page
         assert "not fetched yet" in page
         assert "https://threada.example/demo" in page
         demo.join("deployer", kind="service", roles=("requester",))
         with unit_of_work(demo.tenant.id):
             TrustedIssuer.objects.update(keys_problem="The address answered 503.", keys_tried_at=clock.now())
-        page = text_of(browser.get(f"{ISSUERS}github/change/"))
+        page = text_of(browser.get(f"{ISSUERS}github/"))
         assert "no such member" not in page
         assert "The address answered 503." in page
         assert "failing" in text_of(browser.get(ISSUERS))
@@ -279,7 +279,7 @@ def test_only_stewards_see_the_pages(address: str, name: str, demo: Demo, consol
     browser = console(name)
     slug = "corp" if address == PROVIDERS else "github"
     assert browser.get(address).status_code == 403
-    assert browser.get(f"{address}{slug}/change/").status_code == 403
+    assert browser.get(f"{address}{slug}/").status_code == 403
     for form in ("new", f"{slug}/new-version", f"{slug}/withdraw"):
         assert browser.get(f"{address}{form}/").status_code in (403, 404)
     assert browser.post(f"{address}{slug}/withdraw/", {"is_meant": "on"}).status_code in (403, 404, 422)

@@ -185,13 +185,13 @@ def test_the_console_shows_and_resumes(tenant: Tenant) -> None:
         delivery, status="paused", failure="timeout", detail="No complete answer within 15 s.", paused_at=clock.now()
     )
     browser = sign_in(office.people["ada"])
-    page = browser.get("/console/telemetry/delivery/archive/change/").content.decode()
+    page = browser.get("/console/telemetry/delivery/archive/").content.decode()
     assert "It was paused automatically" in page
     assert "No complete answer within 15 s. (timeout)" in page
     assert browser.post("/console/telemetry/delivery/archive/resume/").status_code == 302
     assert again(delivery).status == "active"
     office.join("olga", roles=("auditor",))
     reader = sign_in(office.people["olga"])
-    assert "Remove" not in reader.get("/console/telemetry/delivery/archive/change/").content.decode()
+    assert "Remove" not in reader.get("/console/telemetry/delivery/archive/").content.decode()
     reader.post("/console/telemetry/delivery/archive/pause/")
     assert again(delivery).status == "active"

@@ -260,7 +260,7 @@ def test_configuring(tenant: Tenant) -> None:
     assert (changed.status_code, changed.json()["headers"], changed.json()["secret"]) == (200, {}, None)
     assert api.post(PATH, {**body, "target": "webhook", "headers": None}).status_code == 422
     assert api.post(PATH, {"delivery_id": "siem", "target": "file"}).json()["reason_code"] == "conflict"
-    page = sign_in(office.people["ada"]).get("/console/telemetry/delivery/siem/change/").content.decode()
+    page = sign_in(office.people["ada"]).get("/console/telemetry/delivery/siem/").content.decode()
     assert "http://127.0.0.1:4318/v1/logs" in page
 
 

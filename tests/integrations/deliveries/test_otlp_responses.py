@@ -149,7 +149,7 @@ def test_rejected_records_are_counted_said_once_and_not_sent_again(
     assert again(delivery).rejected == 3
     assert seal_queued(tenant) == more
     assert metrics()["threada_delivery_rejected_receipts", (("status", "active"),)] == 3
-    page = browser.get("/console/telemetry/delivery/siem/change/").content.decode()
+    page = browser.get("/console/telemetry/delivery/siem/").content.decode()
     assert "The collector rejected receipts of the last batch; they are not sent again: too old" in page
     collector.behave()
     tell(tenant, "taken")

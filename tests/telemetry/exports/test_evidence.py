@@ -170,7 +170,7 @@ def test_the_console_hands_out_evidence_and_verifier_and_verifies_by_button(
     made = api.post("/telemetry/exports", {}).json()["export_id"]
     sealing_setup.seal()
     browser = sign_in(office.people["ada"])
-    page = browser.get(f"/console/telemetry/telemetryexport/{made}/change/").content.decode()
+    page = browser.get(f"/console/telemetry/telemetryexport/{made}/").content.decode()
     for name in (f"{made}/evidence/", "verifier/"):
         address = f"/console/telemetry/telemetryexport/{name}"
         assert address in page
@@ -178,7 +178,7 @@ def test_the_console_hands_out_evidence_and_verifier_and_verifies_by_button(
         assert answer.status_code == 200
         assert "attachment" in answer.headers["Content-Disposition"]
     assert browser.get("/console/telemetry/telemetryexport/verifier/").content == VERIFIER.read_bytes()
-    shown = browser.get(f"/console/workitems/workitem/{item}/change/").content.decode()
+    shown = browser.get(f"/console/workitems/workitem/{item}/").content.decode()
     with unit_of_work(office.tenant.id):
         receipt = Receipt.objects.get(work_item_id=item.id)
         place = list(Receipt.objects.order_by("id").values_list("id", flat=True)).index(receipt.id) + 1

@@ -91,10 +91,10 @@ def test_stewards_see_the_history_of_members_and_others_do_not(alice: User, demo
     address = f"{OWN}{alice.public_id}/"
     try_password(PASSWORD)
     assert "Signed in" in events(console("admin"), address)[0]
-    assert address in console("admin").get(f"/console/tenancy/membership/{alice.public_id}/change/").content.decode()
+    assert address in console("admin").get(f"/console/tenancy/membership/{alice.public_id}/").content.decode()
     assert console("finance-1").get(address).status_code == 404
     assert "security-history/pr_" not in (
-        console("finance-1").get(f"/console/tenancy/membership/{alice.public_id}/change/").content.decode()
+        console("finance-1").get(f"/console/tenancy/membership/{alice.public_id}/").content.decode()
     )
     assert console("admin").get(f"{OWN}nobody/").status_code == 404
 

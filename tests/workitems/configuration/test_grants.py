@@ -148,7 +148,7 @@ class TestIntegrations:
         assert requester.get("/integrations/bank/health").status_code == 403
         browser = sign_in(office.people["rita"])
         assert ">bank<" not in browser.get("/console/integrations/integration/").content.decode()
-        assert browser.get("/console/integrations/integration/bank/change/").status_code == 404
+        assert browser.get("/console/integrations/integration/bank/").status_code == 404
         assert "/integration/bank/" not in browser.get("/console/integrations/execution/operations/").content.decode()
         assert (
             "/integration/bank/"

@@ -280,7 +280,7 @@ def test_console_form_amends_the_input(office: Office, bank: Receiver) -> None:
     new = office.pending_step(item)
     assert (answer.status_code, answer["Location"]) == (
         302,
-        f"/console/workitems/decisionstep/{new.public_id}/change/",
+        f"/console/workitems/decisionstep/{new.public_id}/",
     )
     assert "second" in browser.get(answer["Location"]).content.decode()
     assert [body["actor"]["entry_point"] for body in office.bodies("decision_step.changed")] == ["console"]

@@ -106,7 +106,7 @@ def test_its_page_names_only_executions_that_the_reader_may_read(office: Office,
     execution = office.execute(office.decided()).execution
     run_jobs()
     assert office.execution(execution).blocked_by_freeze_id == row.id
-    page = f"/console/integrations/freeze/{row.public_id}/change/"
+    page = f"/console/integrations/freeze/{row.public_id}/"
     assert execution.public_id in sign_in(office.people["wim"]).get(page).content.decode()
     assert execution.public_id not in sign_in(office.people["reader"]).get(page).content.decode()
 

@@ -88,7 +88,7 @@ def test_reading_the_facts_of_a_decision_leaves_a_receipt(secret: Office) -> Non
 def test_pages_with_contents_leave_a_receipt(secret: Office) -> None:
     execution, step = only(secret, "/executions"), only(secret, "/decision-steps")
     for by, page in (
-        ("wim", f"/console/policies/policydecision/{execution['policy_decision_id']}/change/"),
+        ("wim", f"/console/policies/policydecision/{execution['policy_decision_id']}/"),
         ("fay", f"/console/workitems/decisionstep/{step['decision_step_id']}/change-input/"),
     ):
         answer = sign_in(secret.people[by]).get(page)

@@ -83,7 +83,7 @@ def test_text_and_headers_of_a_mail(office: Office, mail_server: MailServer, set
     text, html = (mail.get_body((kind,)) for kind in ("plain", "html"))
     assert text is not None
     assert html is not None
-    page = f"https://threada.example.org/console/workitems/decisionstep/{step.public_id}/change/"
+    page = f"https://threada.example.org/console/workitems/decisionstep/{step.public_id}/"
     assert text.get_content().splitlines() == [
         "Hello Fay Wray,",
         "",

@@ -164,7 +164,7 @@ def test_preferences_are_honoured(office: Office, mail_server: MailServer, recei
     assert [address for address, _ in mail_server.taken] == ["finn@home.example"]
     (request,) = receiver.requests()
     text = json.loads(request["body"])["text"]
-    page = f"http://localhost:8000/console/workitems/decisionstep/{step.public_id}/change/"
+    page = f"http://localhost:8000/console/workitems/decisionstep/{step.public_id}/"
     assert text.splitlines()[0] == "[acme] Decision requested: pay for payments"
     assert urls_in(text) == [page]
     assert "9876543210" not in request["body"]

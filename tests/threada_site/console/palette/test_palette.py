@@ -33,10 +33,10 @@ def suggested(browser: Client, text: str) -> dict[str, list[str]]:
 
 def test_work_items_pages_and_actions_are_found(demo: Demo, item: str, console: Console) -> None:
     browser = console("admin")
-    assert suggested(browser, "INV-2026-0008")["Work items"] == [f"/console/workitems/workitem/{item}/change/"]
+    assert suggested(browser, "INV-2026-0008")["Work items"] == [f"/console/workitems/workitem/{item}/"]
     assert suggested(browser, "inv 0008") == suggested(browser, "INV-2026-0008")
     assert suggested(browser, "queue")["Pages"] == ["/console/workitems/workitem/"]
-    assert suggested(browser, item)["Go to"] == [f"/console/workitems/workitem/{item}/change/"]
+    assert suggested(browser, item)["Go to"] == [f"/console/workitems/workitem/{item}/"]
     assert any("freeze" in url for url in suggested(browser, "freeze")["Actions"])
     assert "Pages" in suggested(browser, "")
     assert suggested(browser, "zzzz") == {}
@@ -82,4 +82,4 @@ def test_a_keystroke_takes_three_statements_besides_the_session(demo: Demo, item
 
 def test_the_page_works_without_a_script(demo: Demo, item: str, console: Console) -> None:
     page: Any = console("admin").get("/console/find/?q=hooli").content.decode()
-    assert f'href="/console/workitems/workitem/{item}/change/"' in page
+    assert f'href="/console/workitems/workitem/{item}/"' in page
