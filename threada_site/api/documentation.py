@@ -17,7 +17,7 @@ from threada_site.api.reason_codes import reasons_by_category
 
 # Swagger UI sets style attributes by script and loads its icons from data: URLs.
 _POLICY: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; font-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
 
@@ -46,13 +46,13 @@ def openapi_document(request: HttpRequest) -> HttpResponse:
 @_page
 def api_page(request: HttpRequest) -> HttpResponse:
     """Return `/docs`: Swagger UI."""
-    return render(request, "docs/api.html")
+    return render(request, "docs/api.html", {"page": "api"})
 
 
 @_page
 def reason_codes_page(request: HttpRequest) -> HttpResponse:
     """Return `/docs/reason-codes`, the target of a problem's `type`."""
-    return render(request, "docs/reason_codes.html", {"categories": reasons_by_category()})
+    return render(request, "docs/reason_codes.html", {"page": "reasons", "categories": reasons_by_category()})
 
 
 def openapi_schema() -> dict[str, Any]:

@@ -1,3 +1,8 @@
+const dark = window.matchMedia("(prefers-color-scheme: dark)");
+const follow = () => document.documentElement.classList.toggle("dark-mode", dark.matches);
+follow();
+dark.addEventListener("change", follow);
+
 window.addEventListener("load", () => {
   window.SwaggerUIBundle({
     url: "/openapi.json",
