@@ -47,6 +47,7 @@ _TENANTLESS: Final = frozenset(
         "password_reset_link",
         "company_sign_in",
         "second_step",
+        "service_worker",
         "tenant_sign_in",
         "provider_sign_in",
         "provider_callback",
@@ -56,6 +57,7 @@ _TENANTLESS: Final = frozenset(
 # Views that a session without a required second factor reaches.
 _TO_SECOND_FACTOR: Final = frozenset(
     {
+        "service_worker",
         "passkey_registration",
         "passkey_step_up",
         "passkey_step_up_options",

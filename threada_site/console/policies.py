@@ -14,7 +14,8 @@ API_POLICY: Final = "default-src 'none'; frame-ancestors 'none'"
 # unfold uses Alpine expressions, which need 'unsafe-eval', and inline styles. The console has no inline scripts.
 CONSOLE_POLICY: Final = (
     "default-src 'none'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
-    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    "font-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
+    "manifest-src 'self'; worker-src 'self'"
 )
 
 

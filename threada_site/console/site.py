@@ -33,6 +33,7 @@ from threada_site.console.passkeys.registration import has_passkeys_here
 from threada_site.console.passkeys.urls import passkey_urls
 from threada_site.console.password import password_page
 from threada_site.console.security_history import security_history_page
+from threada_site.console.service_worker import service_worker
 from threada_site.console.sessions import sessions_page
 from threada_site.console.signing_in import SignInForm, sign_in
 from threada_site.console.summary import may_see, summary_page
@@ -80,6 +81,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("tenant/", choose_tenant, name=CHOOSE_TENANT),
             path("summary/", self.admin_view(require_safe(self.summary)), name="summary"),
             path("usage/", self.admin_view(require_safe(self.usage)), name="usage"),
+            path("service-worker.js", require_safe(service_worker), name="service_worker"),
             path("more/", self.admin_view(require_safe(self.more)), name="more"),
             path("time-zone/", self.admin_view(self.time_zone), name="time_zone"),
             path("notifications/", self.admin_view(self.notifications), name="notifications"),

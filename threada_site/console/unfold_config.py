@@ -14,6 +14,18 @@ def logo(_request: HttpRequest | None = None) -> str:
     return static("console/logo.svg")
 
 
+def icon(_request: HttpRequest | None = None) -> str:
+    return static("console/icon-192.png")
+
+
+def manifest(_request: HttpRequest | None = None) -> str:
+    return static("console/manifest.webmanifest")
+
+
+def install_script(_request: HttpRequest | None = None) -> str:
+    return static("console/install.js")
+
+
 def stylesheet(_request: HttpRequest | None = None) -> str:
     return static("console/console.css")
 

@@ -38,7 +38,12 @@ UNFOLD = {
     "SITE_HEADER": "Threada",
     "SITE_URL": None,
     "SITE_ICON": "threada_site.console.unfold_config.logo",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "threada_site.console.unfold_config.logo"}],
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": "threada_site.console.unfold_config.logo"},
+        {"rel": "apple-touch-icon", "sizes": "192x192", "href": "threada_site.console.unfold_config.icon"},
+        {"rel": "manifest", "href": "threada_site.console.unfold_config.manifest"},
+    ],
+    "SCRIPTS": ["threada_site.console.unfold_config.install_script"],
     "STYLES": ["threada_site.console.unfold_config.stylesheet"],
     "SITE_DROPDOWN": None,
     "SHOW_HISTORY": False,
