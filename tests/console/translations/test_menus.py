@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pytest
 
 from tests.console.sign_in import sign_in
@@ -11,7 +9,6 @@ from tests.factories import make_principal
 from tests.journeys.demo import Demo
 from threada_site.identity.default_roles import DEFAULT_ROLES
 
-SIDEBAR = re.compile(r'<nav[^>]*id="nav-sidebar".*?</nav>|id="nav-sidebar-apps".*?</ol>\s*</div>', re.DOTALL)
 OF_ROLE = {
     "approver": {"Dashboard", "Decision desk", "Queue", "Decisions", "Out of office", "More"},
     "auditor": {"Receipts", "Checkpoints", "Exports", "Reports", "Legal holds"},

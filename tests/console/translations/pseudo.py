@@ -1,0 +1,106 @@
+"""Pseudo-locale: every marked text in brackets, so that a page shows which texts are not marked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from typing import Any
+
+from django.apps import apps
+from django.utils.translation import trans_real
+
+SKIPPED = {"script", "style", "code", "pre", "kbd", "time", "textarea", "svg", "template"}
+NO_TEXT = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"}
+SHOWN_ATTRIBUTES = ("aria-label", "placeholder", "title", "alt", "data-title")
+DATA = re.compile(
+    r"\b[a-z]{2,3}_[0-9a-z]{26}\b|\b[0-9a-f]{8,}\b|\b\d{4}-\d\d-\d\d[\d:.TZ+-]*|\bv\d+\b|https?://\S+|\S+@\S+|\S+://\S*"
+    r"|\b[A-Z]{2,}[A-Z0-9_-]*\b|\{[^}]*\}|\b\w+_\w+\b|\b[\w-]+\.[\w.-]+\b|\b\w+:\w+\b|&\w+;"
+)
+WORD = re.compile(r"[A-Za-z]{3,}")
+
+
+class Pseudo:
+    """Translation that puts every text into brackets."""
+
+    def gettext(self, message: str) -> str:
+        return f"⟦{message.rsplit(chr(4), maxsplit=1)[-1]}⟧"
+
+    def ngettext(self, one: str, many: str, number: int) -> str:
+        return self.gettext(one if number == 1 else many)
+
+    def to_language(self) -> str:
+        return "de"
+
+
+def put_in_place(monkeypatch: Any) -> None:
+    """Answer requests for German in the pseudo-locale."""
+    monkeypatch.setitem(trans_real._translations, "de", Pseudo())
+
+
+class _Texts(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.open: list[tuple[str, bool]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        named = dict(attrs)
+        is_icon = "material-symbols" in (named.get("class") or "")
+        is_hidden = tag in SKIPPED or is_icon or named.get("translate") == "no"
+        if not any(hidden for _, hidden in self.open) and not is_hidden:
+            self.found += [named[name] or "" for name in SHOWN_ATTRIBUTES if named.get(name)]
+        if tag not in NO_TEXT:
+            self.open.append((tag, is_hidden))
+
+    def handle_endtag(self, tag: str) -> None:
+        while self.open and tag in [one for one, _ in self.open]:
+            if self.open.pop()[0] == tag:
+                break
+
+    def handle_data(self, data: str) -> None:
+        if not any(hidden for _, hidden in self.open):
+            self.found.append(data)
+
+
+def unmarked(page: str, data: re.Pattern[str]) -> list[str]:
+    """Return the texts of a page that are neither in brackets nor data."""
+    body = page[page.index("<body") :] if "<body" in page else page
+    reader = _Texts()
+    reader.feed(body)
+    text = "\n".join(reader.found)
+    before = ""
+    while before != text:
+        before, text = text, re.sub(r"⟦[^⟦⟧]*⟧", "", text)
+    found = []
+    for line in text.splitlines():
+        rest = DATA.sub(" ", data.sub(" ", line))
+        if WORD.search(rest):
+            found.append(" ".join(line.split()))
+    return found
+
+
+def data_of_tables(*also: str) -> re.Pattern[str]:
+    """Return a pattern of all texts in the database, which are data and not texts of the console."""
+    found: set[str] = set(also)
+    for model in apps.get_models():
+        if not model._meta.managed:
+            continue
+        for row in model._base_manager.all()[:500].values():
+            for value in row.values():
+                found.update(_strings(value))
+    texts = sorted((text for text in found if len(text) > 2 and WORD.search(text)), key=len, reverse=True)
+    return re.compile("|".join(r"(?<!\w)" + re.escape(text) + r"(?!\w)" for text in texts))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+        yield from value.splitlines()
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield str(key)
+            yield from _strings(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _strings(part)
