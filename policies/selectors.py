@@ -7,10 +7,10 @@ import uuid
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Case, Model, OuterRef, Q, QuerySet, Value, When
+from django.db.models import Case, Model, OuterRef, Q, QuerySet, Subquery, Value, When
 
 from policies.deciding.effective_rules import Binding
 from policies.deciding.stored_decision import stored_facts
@@ -40,8 +40,12 @@ from threada_site.database.case_visibility import Names
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope, Visibility
+from threada_site.kernel.documents.key_order import in_order_of
+from threada_site.kernel.documents.reader import load_documents
+from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.models import PeopleGroup
+from threada_site.tenancy.versioned_documents import DocumentSource
 
 __all__ = ["WorkflowDocument", "WorkflowInForce"]
 
@@ -82,10 +86,27 @@ def workflow_document(version_id: uuid.UUID, *, ctx: ActingContext) -> WorkflowD
     """Return the document of a workflow version. Versions are immutable, so each process reads one once."""
     document = _workflow_documents.get(version_id)
     if document is None:
-        spec = WorkflowVersion.objects.values_list("spec", flat=True).get(tenant_id=ctx.tenant_id, id=version_id)
-        document = workflow_from_spec(spec)
+        written = DocumentSource.objects.filter(
+            tenant_id=OuterRef("tenant_id"),
+            kind="Workflow",
+            name=OuterRef("workflow__slug"),
+            spec_sha256=OuterRef("spec_sha256"),
+        )
+        rows = WorkflowVersion.objects.annotate(text=Subquery(written.values("text")))
+        spec, text = rows.values_list("spec", "text").get(tenant_id=ctx.tenant_id, id=version_id)
+        document = workflow_from_spec(in_order_of(spec, _spec_in(text)))
         _workflow_documents.put(version_id, document, weight=len(json.dumps(spec)) + _OWN_WEIGHT)
     return document
+
+
+def _spec_in(text: str | None) -> Any:
+    """Return the spec in the text of a document, for the order of its keys; None if there is none."""
+    try:
+        documents = load_documents(text or "", source="document")
+    except DocumentInvalid:
+        return None
+    value = documents[0].value if documents else None
+    return value.get("spec", value) if isinstance(value, dict) else None
 
 
 def all_workflows(ctx: ActingContext) -> QuerySet[Workflow]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -26,6 +27,7 @@ from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.versioned_documents import written_text
 
 _VERSIONS_SHOWN = 50
 _NEW_INTEGRATION = """\
@@ -148,7 +150,8 @@ def _put(call: Call, form: ConsoleForm, *, slug: str | None) -> str:
             raise errors.Conflict(f"There is an integration {named} already. Open it to change it.")
         _require(call.ctx, existing)
         name = value.get("name", "")
-        upsert_integration(named, value["spec"], ctx=call.ctx, name=name if isinstance(name, str) else "")
+        ctx = replace(call.ctx, source=document.written)
+        upsert_integration(named, value["spec"], ctx=ctx, name=name if isinstance(name, str) else "")
     return named
 
 
@@ -160,4 +163,7 @@ def _require(ctx: ActingContext, integration: Integration | None) -> None:
 def _document_text(row: Integration) -> str:
     assert row.current_version is not None  # noqa: S101 - rows() leaves out those without one
     head = {"kind": "Integration", "id": row.slug, **({"name": row.name} if row.name else {})}
-    return as_yaml({**head, "spec": row.current_version.spec})
+    document = {**head, "spec": row.current_version.spec}
+    sha256 = row.current_version.spec_sha256
+    text = written_text("Integration", row.slug, document, tenant_id=row.tenant_id, spec_sha256=sha256)
+    return text or as_yaml(document)

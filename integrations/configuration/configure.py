@@ -31,9 +31,10 @@ from threada_site.kernel.errors import (
     InUse,
     NotFound,
 )
+from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
-from threada_site.tenancy.versioned_documents import put_version, says_already
+from threada_site.tenancy.versioned_documents import put_version, says_already, store_source
 
 _MOST_NAMED: Final = 10
 RE_EVALUATE_FOR_INTEGRATIONS: Final = "workitems.re_evaluate_for_integrations"
@@ -60,12 +61,15 @@ def upsert_integration(
     if before != document.connector and not _may_replace(before, document.connector):
         raise Conflict(f"The integration {slug} has the connector {before}; it cannot be changed.")
     if says_already(integration, spec):
-        return UpsertResult(integration, _rename(integration, name, ctx=ctx))
+        change = _rename(integration, name, ctx=ctx)
+        store_source("Integration", slug, canonical_sha256(spec), ctx.source, ctx=ctx)
+        return UpsertResult(integration, change)
     _confirm(integration, name or integration.name, spec, ctx=ctx)
     if before != document.connector:
         integration.connector = document.connector
         integration.save(update_fields=["connector"])
     put = put_version(integration, spec, ctx=ctx, name=name or integration.name)
+    store_source("Integration", slug, put.version.spec_sha256, ctx.source, ctx=ctx)
     Action.objects.bulk_create(
         Action(
             tenant_id=ctx.tenant_id, integration_version_id=put.version.id, slug=action, spec=spec["actions"][action]

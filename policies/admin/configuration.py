@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django import forms
@@ -11,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from policies import selectors
+from policies.admin.texts import workflow_text
 from policies.configuration.channels import upsert_channel
 from policies.configuration.lists import upsert_list
 from policies.configuration.workflows import upsert_workflow
@@ -20,7 +22,7 @@ from policies.models import Channel, List, ListVersion, Workflow
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
-from threada_site.admin.documents import as_yaml, one_document, with_lines
+from threada_site.admin.documents import one_document, with_lines
 from threada_site.admin.forms import CodeArea, ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -100,8 +102,7 @@ class WorkflowForm(ConsoleForm):
         if self.row is None:
             self.initial = {"document": _NEW_WORKFLOW}
         else:
-            spec = {"name": self.row.name, **self.row.current_version.spec}
-            self.initial = {"document": as_yaml({"kind": "Workflow", "id": self.row.slug, "spec": spec})}
+            self.initial = {"document": workflow_text(self.row)}
 
 
 _NEW_WORKFLOW = """\
@@ -143,7 +144,7 @@ class WorkflowAdmin(TenantAdmin):
         assert row.current_version is not None  # noqa: S101 - selectors leave out workflows without one
         return {
             "version": row.current_version,
-            "document": as_yaml({"kind": "Workflow", "id": row.slug, "spec": row.current_version.spec}),
+            "document": workflow_text(row),
             "versions": selectors.workflow_versions(row).defer("spec").order_by("-number")[:_VERSIONS_SHOWN],
             "overlays": selectors.applying(selectors.overlays(ctx), workflow=row.slug)[:50],
         }
@@ -163,7 +164,7 @@ class WorkflowAdmin(TenantAdmin):
             call.subject = Subject(workflow=parsed.id)
             if selectors.all_workflows(call.ctx).filter(slug=parsed.id).exists():
                 raise errors.Conflict(f"The workflow {parsed.id} already exists. Open it to change it.")
-            result = upsert_workflow(parsed.id, parsed, ctx=call.ctx)
+            result = upsert_workflow(parsed.id, parsed, ctx=replace(call.ctx, source=document.written))
         return Done(_("The workflow {id} was created.").format(id=parsed.id), self.url_of(result.row))
 
     @form_page(
@@ -180,7 +181,7 @@ class WorkflowAdmin(TenantAdmin):
             parsed = parse_workflow(document.value)
             if parsed.id not in (None, call.key):
                 raise errors.DocumentInvalid(f"This document is of the workflow {parsed.id}, not of {call.key}.")
-            result = upsert_workflow(call.key, parsed, ctx=call.ctx)
+            result = upsert_workflow(call.key, parsed, ctx=replace(call.ctx, source=document.written))
         return Done(
             _("The document is unchanged.") if result.change == "unchanged" else _("The new version is in use.")
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib import admin
@@ -126,7 +127,7 @@ class PolicyAdmin(TenantAdmin):
 
 def _drafted(slug: str, document: Any, call: Call) -> Done:
     with with_lines(document):
-        result = draft_policy_version(slug, document.value, ctx=call.ctx)
+        result = draft_policy_version(slug, document.value, ctx=replace(call.ctx, source=document.written))
     said = (
         _("A version with these contents already exists.")
         if result.change == "unchanged"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from django.conf import settings
@@ -108,7 +109,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
                 "The draft was changed by another user. Copy your text and edit the draft again."
             )
         with with_lines(document):
-            edit_draft(draft, document.value, ctx=call.ctx)
+            edit_draft(draft, document.value, ctx=replace(call.ctx, source=document.written))
         return Done(_("Draft saved."))
 
     @action(Scope.POLICIES_WRITE)

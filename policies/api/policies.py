@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from rest_framework.response import Response
@@ -72,7 +73,7 @@ class Policies(TenantView):
             missing = FieldError("/policy_id", "is required unless the document contains its id", "required")
             raise errors.InvalidRequest("Name the policy.", errors=[missing])
         with sent.located():
-            result = draft_policy_version(slug, sent.value, ctx=request.auth)
+            result = draft_policy_version(slug, sent.value, ctx=replace(request.auth, source=sent.written))
         if not result.is_new or result.row.number != 1:
             raise errors.Conflict(f"The policy {slug} exists. Add a version to it, or choose another id.")
         return answer_version(result.row, status=201, location=True)
@@ -120,7 +121,7 @@ class PolicyVersions(TenantView):
         sent = sent_policy(SEND_DOCUMENT.check(request.data))
         policy = _policy(request, policy_id)
         with sent.located():
-            result = draft_policy_version(policy.slug, sent.value, ctx=request.auth)
+            result = draft_policy_version(policy.slug, sent.value, ctx=replace(request.auth, source=sent.written))
         return answer_version(result.row, status=201 if result.is_new else 200, location=result.is_new)
 
 
@@ -156,7 +157,7 @@ class PolicyVersionDetail(TenantView):
         draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
         check_if_match(request, _etag(draft), required=True)
         with sent.located():
-            result = edit_draft(draft, sent.value, ctx=request.auth)
+            result = edit_draft(draft, sent.value, ctx=replace(request.auth, source=sent.written))
         return answer_version(result.row)
 
 

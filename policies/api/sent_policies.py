@@ -28,6 +28,11 @@ class SentPolicy:
     text: Document | None = None
 
     @property
+    def written(self) -> str:
+        """Return the text that was sent; empty if it was JSON."""
+        return self.text.written if self.text else ""
+
+    @property
     def named_id(self) -> str | None:
         """Return the id in a whole document, else None."""
         name = self.value.get("id") if isinstance(self.value, Mapping) else None

@@ -13,9 +13,10 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
-from threada_site.tenancy.versioned_documents import put_version, says_already
+from threada_site.tenancy.versioned_documents import put_version, says_already, store_source
 
 
 def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> UpsertResult[List]:
@@ -28,6 +29,7 @@ def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Ups
     row, _ = locked_by_slug(List, slug, ctx=ctx)
     items = list(document.items)
     if says_already(row, items):
+        store_source("List", slug, canonical_sha256(items), ctx.source, ctx=ctx)
         return UpsertResult(row, Change.UNCHANGED)
     current = row.current_version.spec if row.current_version else []
     check_list_growth(slug, before=len(current), after=len(items), ctx=ctx)
@@ -40,6 +42,7 @@ def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Ups
         ctx=ctx,
     )
     put = put_version(row, items, ctx=ctx)
+    store_source("List", slug, put.version.spec_sha256, ctx.source, ctx=ctx)
     record(
         Entry(
             kind="list.version_added",

@@ -14,9 +14,10 @@ from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents.writer import write_document
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
-from threada_site.tenancy.versioned_documents import put_version, says_already
+from threada_site.tenancy.versioned_documents import put_version, says_already, store_source
 
 
 def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -> UpsertResult[Workflow]:
@@ -29,7 +30,9 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
     workflow, _ = locked_by_slug(Workflow, slug, ctx=ctx)
     spec = document.as_spec()
     if says_already(workflow, spec):
-        return _rename(workflow, document.name, ctx=ctx)
+        result = _rename(workflow, document.name, ctx=ctx)
+        _keep_source(workflow, ctx.source, ctx=ctx)
+        return result
     current = workflow.current_version
     check_payload_growth(slug, before=current.spec if current else None, after=spec, ctx=ctx)
     _confirm(workflow, document.name, spec, ctx=ctx)
@@ -43,7 +46,14 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
         ),
         ctx=ctx,
     )
+    text = ctx.source or write_document({"kind": "Workflow", "id": slug, "spec": {"name": document.name, **spec}})
+    _keep_source(workflow, text, ctx=ctx)
     return UpsertResult(workflow, put.change)
+
+
+def _keep_source(workflow: Workflow, text: str, *, ctx: ActingContext) -> None:
+    assert workflow.current_version is not None  # noqa: S101 - what was put has one
+    store_source("Workflow", workflow.slug, workflow.current_version.spec_sha256, text, ctx=ctx)
 
 
 def _rename(workflow: Workflow, name: str, *, ctx: ActingContext) -> UpsertResult[Workflow]:
@@ -62,7 +72,12 @@ def _confirm(workflow: Workflow, name: str, spec: Mapping[str, Any], *, ctx: Act
     require_policy_confirmation(
         "workflow.put",
         f"Change the workflow {workflow.slug}" if current else f"Create the workflow {workflow.slug}",
-        arguments={"workflow": workflow.slug, "name": name, "spec": spec},
+        arguments={
+            "workflow": workflow.slug,
+            "name": name,
+            "spec": spec,
+            **({"source": ctx.source} if ctx.source else {}),
+        },
         before={"workflow": workflow.slug, "name": workflow.name, "spec": current.spec} if current else None,
         after={"workflow": workflow.slug, "name": name, "spec": spec},
         ctx=ctx,
@@ -72,4 +87,4 @@ def _confirm(workflow: Workflow, name: str, spec: Mapping[str, Any], *, ctx: Act
 @operation("workflow.put", scope=Scope.WORKFLOW_MANAGE)
 def _put(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
     document = replace(workflow_from_spec(arguments["spec"]), name=arguments["name"])
-    upsert_workflow(arguments["workflow"], document, ctx=ctx)
+    upsert_workflow(arguments["workflow"], document, ctx=replace(ctx, source=arguments.get("source", "")))

@@ -232,3 +232,14 @@ def _title_errors(template: str, pointer: str) -> list[FieldError]:
     except TitleError as error:
         return [FieldError(pointer, str(error))]
     return []
+
+
+def whole_workflow(slug: str, name: str, spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a stored workflow as a document."""
+    return {"kind": "Workflow", "id": slug, "spec": {**({"name": name} if name else {}), **spec}}
+
+
+def normalized_workflow(value: Any) -> dict[str, Any]:
+    """Return a workflow document with all defaults, as `whole_workflow` does. Raises `DocumentInvalid`."""
+    document = parse_workflow(value)
+    return whole_workflow(document.id or "", document.name, document.as_spec())

@@ -23,6 +23,7 @@ from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.quotas.kinds import Quota
 from threada_site.tenancy.quotas.require import require_quota
 from threada_site.tenancy.upsert import Change, UpsertResult
+from threada_site.tenancy.versioned_documents import store_source
 
 RESERVED: Final = frozenset({"effective"})
 """Ids that are not allowed, because `/policies/effective` is an endpoint."""
@@ -47,6 +48,7 @@ def draft_policy_version(
     same = versions.filter(document_sha256=spec_sha256).select_related("policy").order_by("number")
     alive = [row for row in same if row.id == policy.in_force_id or row.status == PolicyVersionStatus.DRAFT]
     if alive:
+        _keep_source(alive[0], ctx=ctx)
         return UpsertResult(alive[0], Change.UNCHANGED)
     if stays_draft:
         require_quota(Quota.POLICY_DRAFTS, ctx=ctx)
@@ -61,6 +63,7 @@ def draft_policy_version(
         created_by=None if ctx.is_system else ctx.principal_id,
         written_by=[] if ctx.is_system else [ctx.principal_id],
     )
+    _keep_source(version, ctx=ctx)
     record(version_entry("policy.version_drafted", version), ctx=ctx)
     return UpsertResult(version, Change.CREATED)
 
@@ -79,6 +82,7 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
     check_is_draft(draft)
     check_overrides(spec, slug=draft.policy.slug, ctx=ctx, pointer=_base(document))
     if draft.document_sha256 == spec_sha256:
+        _keep_source(draft, ctx=ctx)
         return UpsertResult(draft, Change.UNCHANGED)
     _check_what_it_says(spec, policy=draft.policy, ctx=ctx, pointer=_base(document))
     draft.document = spec
@@ -87,8 +91,13 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
     if not ctx.is_system and ctx.principal_id not in draft.written_by:
         draft.written_by = [*draft.written_by, ctx.principal_id]
     draft.save(update_fields=["document", "document_sha256", "created_by", "written_by"])
+    _keep_source(draft, ctx=ctx)
     record(version_entry("policy.version_edited", draft), ctx=ctx)
     return UpsertResult(draft, Change.CHANGED)
+
+
+def _keep_source(version: PolicyVersion, *, ctx: ActingContext) -> None:
+    store_source("Policy", version.policy.slug, version.document_sha256, ctx.source, ctx=ctx)
 
 
 def policy_spec(document: Any, *, slug: str) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
@@ -11,7 +12,9 @@ from django.db import models
 from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
-from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.kernel.documents.reader import load_documents
+from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.json.canonical import canonical_bytes, canonical_sha256
 from threada_site.tenancy.models import SlugColumn, TenantRow
 from threada_site.tenancy.upsert import Change, next_number
 
@@ -82,6 +85,67 @@ class DocumentVersion(NumberedVersion):
 
     class Meta:
         abstract = True
+
+
+class DocumentSource(TenantRow):
+    """Text of a document as it was written, with its comments and the order of its keys.
+
+    It never decides: what is in force is the spec of the version. A text is used only while it says the same.
+    """
+
+    kind = models.CharField(max_length=63)
+    name = models.CharField(max_length=200)
+    spec_sha256 = models.CharField(max_length=64)
+    text = models.TextField()
+    updated_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("documentsource"),
+            models.UniqueConstraint(fields=["tenant", "kind", "name", "spec_sha256"], name="documentsource_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def store_source(kind: str, name: str, spec_sha256: str, text: str, *, ctx: ActingContext) -> None:
+    """Store the text of a document whose spec has this digest. Nothing for an empty text."""
+    if text:
+        DocumentSource.objects.update_or_create(
+            tenant_id=ctx.tenant_id,
+            kind=kind,
+            name=name,
+            spec_sha256=spec_sha256,
+            defaults={"text": text, "updated_at": clock.now()},
+        )
+
+
+def written_text(
+    kind: str,
+    name: str,
+    document: Any,
+    *,
+    tenant_id: uuid.UUID,
+    spec_sha256: str = "",
+    normalized: Callable[[Any], Any] = lambda value: value,
+) -> str:
+    """Return the stored text of a document if it says the same as `document`; otherwise an empty text.
+
+    `normalized` returns the value of a text in the form of `document`; it may raise `DocumentInvalid`.
+    """
+    rows = DocumentSource.objects.filter(tenant_id=tenant_id, kind=kind, name=name, spec_sha256=spec_sha256)
+    text = rows.values_list("text", flat=True).first() or ""
+    return text if says(text, document, normalized=normalized) else ""
+
+
+def says(text: str, document: Any, *, normalized: Callable[[Any], Any] = lambda value: value) -> bool:
+    """Return True if `text` contains exactly this document."""
+    try:
+        found = load_documents(text, source="document") if text else []
+        return len(found) == 1 and canonical_bytes(normalized(found[0].value)) == canonical_bytes(document)
+    except ThreadaError:
+        return False
 
 
 def document_constraints(table: str, *, current: str = "current_version") -> list[models.BaseConstraint]:

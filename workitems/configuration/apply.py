@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-import orjson
 from django.db import transaction
 
 from telemetry.receipts.format import Entry
@@ -18,6 +17,7 @@ from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidRequest, ThreadaError
 from threada_site.tenancy.change_sets import operation
 from threada_site.tenancy.upsert import Change
+from threada_site.tenancy.versioned_documents import store_source
 from workitems.configuration.collected_changes import CollectedChanges
 from workitems.configuration.kinds import KINDS, Applied, in_force
 from workitems.configuration.pack_contents import (
@@ -33,6 +33,8 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 MAX_REVISION: Final = 100
 _MOST_RECORDED: Final = 1000
 _MOST_NAMED: Final = 3
+_STORE_THEIR_SOURCE: Final = ("Integration", "List", "Policy", "Workflow")
+"""Kinds whose services store the text beside the version."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,12 @@ def _confirm(
     collected.confirm(
         "apply",
         f"Apply documents: {', '.join(names[:_MOST_NAMED])}{more}",
-        arguments={"documents": [document.value for document in documents], "prune": prune, "revision": revision},
+        arguments={
+            "documents": [document.value for document in documents],
+            "written": [document.written for document in documents],
+            "prune": prune,
+            "revision": revision,
+        },
         plan=plan,
         is_rule_change=any(entry["kind"] == "Pack" for entry in plan),
     )
@@ -154,8 +161,8 @@ def _confirm(
 def _apply(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
     documents = [
         document
-        for number, value in enumerate(arguments["documents"], start=1)
-        for document in load_documents(orjson.dumps(value).decode(), source=f"document {number}")
+        for number, text in enumerate(arguments["written"], start=1)
+        for document in load_documents(text, source=f"document {number}")
     ]
     apply_documents(documents, ctx=ctx, prune=arguments["prune"], revision=arguments["revision"])
 
@@ -178,7 +185,10 @@ def _apply_all(documents: Iterable[Placed], *, ctx: ActingContext) -> tuple[list
                 raise DocumentInvalid(errors=[FieldError("/kind", f"Use one of {', '.join(KINDS)}.", "unknown")])
             _check_unique(document, kind, seen)
             with transaction.atomic():
-                applied.append(KINDS[kind].apply(document.value, ctx))
+                done = KINDS[kind].apply(document.value, replace(ctx, source=document.written))
+                if kind not in _STORE_THEIR_SOURCE:
+                    store_source(kind, done.name, "", document.written, ctx=ctx)
+                applied.append(done)
         except ThreadaError as error:
             problems += _located(document, error)
     return applied, problems

@@ -5,19 +5,22 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from policies import selectors
+from policies.documents.workflow import normalized_workflow
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.documents.writer import write_document
 from threada_site.kernel.errors import InvalidRequest
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.versioned_documents import DocumentSource, says
 from workitems.configuration.apply import document_files
 from workitems.configuration.kinds import Stored, in_force
 
 _FOLDERS: Final = {"Policy": "policies", "Retention": "retention"}
 _NAMED: Final = 10
+_TEXTS_TRIED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,33 @@ def configuration_files(ctx: ActingContext) -> dict[Path, str]:
     Secrets are contained by reference only. Unchanged documents of a pack are contained in the pack only.
     """
     require_unit_of_work(ctx.tenant_id)
+    written = _written(ctx)
     packed = {(row.kind, row.name): row.document_sha256 for row in selectors.pack_members(ctx)}
     return {
-        _path(kind, stored): write_document(stored.document)
+        _path(kind, stored): _text(kind, stored, written.get((kind, stored.name), []))
         for kind, stored in in_force(ctx)
         if packed.get((kind, stored.name)) != canonical_sha256(stored.document)
     }
+
+
+def _written(ctx: ActingContext) -> dict[tuple[str, str], list[str]]:
+    """Return the stored texts of each document, newest first."""
+    found: dict[tuple[str, str], list[str]] = {}
+    rows = DocumentSource.objects.filter(tenant_id=ctx.tenant_id).order_by("-updated_at", "-id")
+    for kind, name, text in rows.values_list("kind", "name", "text"):
+        found.setdefault((kind, name), []).append(text)
+    return found
+
+
+def _text(kind: str, stored: Stored, written: list[str]) -> str:
+    """Return the text of a document as it was written, if it still says the same; otherwise a generated one."""
+    normalized = normalized_workflow if kind == "Workflow" else _unchanged
+    same = (text for text in written[:_TEXTS_TRIED] if says(text, stored.document, normalized=normalized))
+    return next(same, "") or write_document(stored.document)
+
+
+def _unchanged(value: Any) -> Any:
+    return value
 
 
 def write_configuration(files: dict[Path, str], folder: Path, *, prune: bool = False) -> Exported:

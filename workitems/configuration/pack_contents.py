@@ -11,6 +11,7 @@ from policies.configuration.packs import note_installed
 from policies.documents.pack import member_name, parse_pack
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.documents.reader import Document, Place
+from threada_site.kernel.documents.writer import write_document
 from threada_site.kernel.errors import DocumentInvalid, FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
 from workitems.configuration.kinds import Applied, in_force
@@ -27,6 +28,9 @@ class Placed(Protocol):
 
     @property
     def source(self) -> str: ...
+
+    @property
+    def written(self) -> str: ...
 
     def place_of(self, pointer: str) -> Place: ...
 
@@ -45,6 +49,10 @@ class Packed:
     @property
     def source(self) -> str:
         return self.parent.source
+
+    @property
+    def written(self) -> str:
+        return write_document(self.value)
 
     def place_of(self, pointer: str) -> Place:
         return self.parent.place_of(self.pointer + pointer)

@@ -50,6 +50,8 @@ class Document:
 
     value: Any
     source: str
+    written: str = field(repr=False, compare=False)
+    """The lines of the document, with comments, as they were written."""
     _lines: array[int] = field(repr=False, compare=False)
     """The line of every node, a parent before its children; of a member, its key's."""
     _columns: array[int] = field(repr=False, compare=False)
@@ -180,6 +182,8 @@ class _Reader:
 
     def __init__(self, text: str, source: str) -> None:
         self._source = source
+        self._written = _LINE_BREAK.split(text.removeprefix("\ufeff"))
+        self._first_line = 0
         self._disguise = _Disguise(text.removeprefix("\ufeff"))
         self._begin(1)
 
@@ -188,10 +192,12 @@ class _Reader:
         try:
             for event in yaml.parse(text, Loader=yaml.CSafeLoader):
                 if isinstance(event, yaml.DocumentEndEvent):
+                    written = self._written_until(event.end_mark.line)
                     if not self._is_empty:
                         yield Document(
                             self._root,
                             self._source,
+                            written,
                             self._lines,
                             self._columns,
                             self._value_lines,
@@ -211,6 +217,13 @@ class _Reader:
             )
         except UnicodeEncodeError as error:
             self._refuse("A lone surrogate is no Unicode text.", text.count("\n", 0, error.start) + 1)
+
+    def _written_until(self, line: int) -> str:
+        """Return the lines since the last document, without those that only separate documents."""
+        end = line if line > self._first_line else line + 1
+        lines = [text for text in self._written[self._first_line : end] if text.rstrip() not in ("---", "...")]
+        self._first_line = end
+        return "\n".join(lines).strip("\n") + "\n"
 
     def _begin(self, line: int) -> None:
         self._root: Any = None

@@ -1277,4 +1277,25 @@ class Migration(migrations.Migration):
             model_name="trustedissuer",
             constraint=models.UniqueConstraint(fields=("issuer", "audience"), name="trustedissuer_pair_once"),
         ),
+        migrations.CreateModel(
+            name="DocumentSource",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("kind", models.CharField(max_length=63)),
+                ("name", models.CharField(max_length=200)),
+                ("spec_sha256", models.CharField(max_length=64)),
+                ("text", models.TextField()),
+                ("updated_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="documentsource_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="documentsource_tenant_id_key"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "kind", "name", "spec_sha256"), name="documentsource_once"
+                    ),
+                ]
+            },
+        ),
     ]
