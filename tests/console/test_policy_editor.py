@@ -111,7 +111,7 @@ def test_a_rule_template_is_inserted_into_the_text(demo: Demo, console: Console)
     page = browser.post(NEW_DRAFT, {"document": text, "add_rule": "", **RULE})
     assert page.status_code == 200
     written = text_in(page)
-    assert "- id: half-a-million\n    when: item.payload.amount_minor > 500000\n" in written
+    assert "- id: half-a-million\n      when: item.payload.amount_minor > 500000\n" in written
     assert "Rule half-a-million was inserted before the first rule." in page.content.decode()
     assert len(demo.api("admin").get("/policies/payments/versions").json()["data"]) == 1
     assert browser.post(NEW_DRAFT, {"document": written}).status_code == 302

@@ -117,8 +117,8 @@ def literal(word: str) -> SafeString:
 
 
 def number_text(value: float) -> str:
-    """Return a number as canonical JSON writes it."""
-    return canonical_bytes(value).decode()
+    """Return a number as canonical JSON writes it; integers that it excludes as all their digits."""
+    return str(value) if isinstance(value, int) else canonical_bytes(value).decode()
 
 
 def _lines(value: Any) -> Iterator[Line]:

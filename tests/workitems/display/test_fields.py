@@ -135,7 +135,7 @@ def test_a_summary_is_the_fields_that_a_workflow_names() -> None:
             "ctx.action == 'pay' && item.payload.amount_minor > 1000000",
             "because the action is pay and “Amount” is more than EUR 10,000.00 (here EUR 67,936.61).",
         ),
-        ("item.payload.vendor in lists.sanctioned_vendors", "because “Vendor” is one of the list sanctioned_vendors (here Hooli)."),
+        ("item.payload.vendor in lists.sanctioned_vendors", "because “Vendor” is one of the list sanctioned_vendors."),
         ("item.payload.vendor == 'a && b'", "because “Vendor” is a && b."),
         ("a || b && c", "because “a || b && c” is true."),
         ("", "asks for an approval."),
@@ -150,7 +150,7 @@ def test_a_rule_is_one_sentence(condition: str, said: str) -> None:
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.sampled_from(["vendor", "amount_minor", "lines"]), inner, max_size=4),
 )  # fmt: skip
 
