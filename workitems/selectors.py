@@ -6,14 +6,14 @@ import uuid
 from collections.abc import Collection
 from typing import Final
 
-from django.db.models import Exists, F, OuterRef, Prefetch, Q, QuerySet
+from django.db.models import F, Prefetch, Q, QuerySet
 
 from integrations.models import Execution, Freeze
 from threada_site.database.case_visibility import KEYSET
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
-from workitems.approvers.active_members import approver_keys_of
+from threada_site.kernel.context import ActingContext, Scope, Visibility
+from workitems.approvers.can_vote import can_vote
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import (
     DecisionStep,
@@ -21,7 +21,6 @@ from workitems.models import (
     Evidence,
     NoticeMessage,
     Party,
-    PendingApproverKey,
     SavedView,
     Vote,
     WorkItem,
@@ -274,22 +273,12 @@ def freezes(ctx: ActingContext) -> QuerySet[Freeze]:
 
 
 def steps_pending_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
-    """Return the pending steps of `steps` on which the vote of the acting principal counts and was not cast.
+    """Return the pending steps of `steps` on which the acting principal can vote now, see `can_vote`.
 
-    Runs three statements: the delegations and grants of the principal, then an index lookup (`PendingApproverKey`),
-    independent of the number of pending steps.
+    Runs three statements, one more while delegations are in force: independent of the number of pending steps.
     """
-    if ctx.principal_kind is not PrincipalKind.HUMAN:
-        return steps.none()
-    keys = approver_keys_of(ctx)
-    wanted = PendingApproverKey.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"))
-    required = Q(Exists(wanted.filter(key__in=sorted(keys.always))))
-    for key, since in keys.late:
-        required |= Q(Exists(wanted.filter(key=key)), grants_as_of__gt=since)
-    voted = Vote.objects.filter(tenant_id=ctx.tenant_id, step_id=OuterRef("id"), voter_id=ctx.principal_id)
-    return steps.filter(required, ~Exists(voted), status=StepStatus.PENDING).exclude(
-        excluded_ids__overlap=sorted(keys.excluding)
-    )
+    condition = can_vote(ctx)
+    return steps.none() if condition is None else steps.filter(condition, status=StepStatus.PENDING)
 
 
 def subject_of_case(work_item_id: uuid.UUID) -> uuid.UUID | None:

@@ -147,7 +147,7 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
     is_pending = step.status == StepStatus.PENDING
     result = votes.result if is_pending else None
     standing = votes.eligibility_of(ctx)
-    has_voted = ctx.principal_id in votes.voters
+    has_voted = ctx.principal_id in votes.voters or votes.is_represented(ctx.principal_id)
     may_decide = is_pending and ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id)
     counts = standing is count_votes.Eligibility.COUNTS
     only_rejects = may_decide and not has_voted and standing is count_votes.Eligibility.NOT_INDEPENDENT
@@ -190,7 +190,7 @@ def _could_decide(votes: StepVotes) -> str:
     """Return the first names of the people who may still vote; empty in a large tenant."""
     if len(votes.active_members.members) > _MOST_PEOPLE:
         return ""
-    counting = votes.eligible_ids() - votes.voters
+    counting = votes.can_vote_ids()
     names = [member.username for member in votes.active_members if member.id in counting]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
@@ -262,7 +262,7 @@ def need_in_words(need: count_votes.Need) -> str:
 def why_not(standing: count_votes.Eligibility, *, may_decide: bool, has_voted: bool) -> str:
     """Return the reason why the reader cannot vote; empty if the reader can."""
     if has_voted:
-        return "You have already voted on this step. Each person has one vote."
+        return "You or somebody in your place has already voted on this step. Each person has one vote."
     if not may_decide:
         return "You may read this step. Voting needs the scope decisions:decide on the workflow."
     if standing is count_votes.Eligibility.EXCLUDED:

@@ -41,7 +41,7 @@ class ReassignForm(ConsoleForm):
     def prepare(self) -> None:
         step = self.row
         votes = read_step_votes(step, workflow_id=step.work_item.workflow_version.workflow_id)
-        counting = votes.eligible_ids() - votes.voters - {step.assignee_id, self.ctx.principal_id}
+        counting = votes.can_vote_ids() - {step.assignee_id, self.ctx.principal_id}
         names = [member.username for member in votes.active_members if member.id in counting]
         if len(names) > MOST_CHOICES:
             self.fields["to"] = forms.CharField(label="Assign to", max_length=150, help_text="A person's name.")

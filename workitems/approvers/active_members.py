@@ -107,23 +107,43 @@ def approvers_matching(targets: Iterable[Leaf], people: Iterable[Approver]) -> l
 
 
 @dataclass(frozen=True, slots=True)
-class ApproverKeys:
-    """Keys by which steps find the acting principal, including those of delegators who may decide.
+class IdentityKeys:
+    """Keys by which steps find one person, with the time from which each counts; None: on every step."""
 
-    `late` are keys of unconfirmed grants with the time from which they count: on steps whose `grants_as_of` is later.
-    `excluding` are the members whose exclusion also excludes the principal.
+    times: tuple[tuple[str, datetime | None], ...]
+
+    @property
+    def always(self) -> frozenset[str]:
+        return frozenset(key for key, since in self.times if since is None)
+
+    @property
+    def late(self) -> tuple[tuple[str, datetime], ...]:
+        """Keys of unconfirmed grants: they count on steps whose `grants_as_of` is later."""
+        return tuple((key, since) for key, since in self.times if since is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class ApproverKeys:
+    """Keys by which steps find the acting principal: its own, and those of delegators who may decide.
+
+    `identities` are the principal and these delegators, `standing_for` all delegators. `excluding` are the members
+    whose exclusion also excludes the principal by a delegation.
     """
 
-    always: frozenset[str]
-    late: tuple[tuple[str, datetime], ...]
+    own: IdentityKeys
+    delegators: tuple[IdentityKeys, ...]
+    identities: frozenset[uuid.UUID]
+    standing_for: frozenset[uuid.UUID]
     excluding: frozenset[uuid.UUID]
 
 
 def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> ApproverKeys:
-    """Return the keys of the acting principal. Runs two statements, one more for a delegate."""
+    """Return the keys of the acting principal. Runs two statements, one more while delegations are in force."""
     standing = stands_for(ctx.tenant_id, now=now or clock.now())
     delegators = standing.get(ctx.principal_id, frozenset())
     times = read_grant_times(ctx.tenant_id, [ctx.principal_id, *delegators])
+    known = members(ctx.tenant_id, among={ctx.principal_id, *delegators}, humans_only=True) if standing else []
+    deciding = [one for one in known if one.id in delegators and one.is_accepted and one.decides_somewhere]
     own = approver_keys(
         name=ctx.principal_name,
         roles=ctx.roles,
@@ -131,25 +151,29 @@ def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> Appr
         scopes=(scope.value for scope in ctx.scopes),
         workflow_scopes=_on_workflows(ctx.grants.workflows),
     )
-    held = [(own, times[ctx.principal_id])]
-    for member in members(ctx.tenant_id, among=delegators, humans_only=True) if delegators else ():
-        if member.decides_somewhere:
-            keys = approver_keys(
-                name=member.username,
-                roles=member.permissions.roles,
-                groups=member.permissions.groups,
-                scopes=(scope.value for scope in member.permissions.scopes),
-                workflow_scopes=_on_workflows(member.permissions.grants.workflows),
-            )
-            held.append((keys, times[member.id]))
-    known = {ctx.principal_id, *standing, *(who for others in standing.values() for who in others)}
-    counting = [(key, since) for keys, since_of in held for key, since in key_times(keys, since_of).items()]
+    identities = frozenset({ctx.principal_id, *(one.id for one in deciding)})
+    controllers = identities.union(*(one.controlled_by for one in known if one.id in identities))
+    everybody = {*controllers, *standing, *(who for others in standing.values() for who in others)}
     return ApproverKeys(
-        always=frozenset(key for key, since in counting if since is None),
-        late=tuple((key, since) for key, since in counting if since is not None),
-        excluding=frozenset(
-            who for who in known if ctx.principal_id in count_votes.excluded_transitively([who], standing)
+        own=IdentityKeys(tuple(key_times(own, times[ctx.principal_id]).items())),
+        delegators=tuple(
+            IdentityKeys(tuple(key_times(_keys_of_member(one), times[one.id]).items())) for one in deciding
         ),
+        identities=identities,
+        standing_for=delegators,
+        excluding=frozenset(
+            who for who in everybody if not controllers.isdisjoint(count_votes.excluded_transitively([who], standing))
+        ),
+    )
+
+
+def _keys_of_member(member: Member) -> frozenset[str]:
+    return approver_keys(
+        name=member.username,
+        roles=member.permissions.roles,
+        groups=member.permissions.groups,
+        scopes=(scope.value for scope in member.permissions.scopes),
+        workflow_scopes=_on_workflows(member.permissions.grants.workflows),
     )
 
 

@@ -150,6 +150,17 @@ class StepVotes:
         """Return the ids of the members whose vote counts."""
         return {one.id for one in self._approvers.values() if self._eligibility(one) is Eligibility.COUNTS}
 
+    def can_vote_ids(self) -> set[uuid.UUID]:
+        """Return the ids of the members who can vote now: their vote counts, and nobody has cast theirs."""
+        return {who for who in self.eligible_ids() - self.voters if not self.is_represented(who)}
+
+    def is_represented(self, approver_id: uuid.UUID) -> bool:
+        """Return True if a delegate or a delegator of a member has voted: they count once together."""
+        delegators = self.active_members.stands_for.get(approver_id, ())
+        return any(
+            vote.counted and (approver_id in vote.stands_for or vote.voter_id in delegators) for vote in self.votes
+        )
+
     @cached_property
     def _approvers(self) -> dict[uuid.UUID, Approver]:
         """The members who hold `decisions:decide` on the workflow. Nobody stands in for others: they have no seat.

@@ -78,7 +78,7 @@ def _who_is_waited_for(step: DecisionStep) -> set[uuid.UUID]:
     if step.status != StepStatus.PENDING:
         return set()
     votes = read_step_votes(step, workflow_id=step.work_item.workflow_version.workflow_id)
-    return votes.eligible_ids() - votes.voters
+    return votes.can_vote_ids()
 
 
 def _who_was_asked(notice: Notice) -> set[uuid.UUID]:

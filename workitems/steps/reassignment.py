@@ -35,7 +35,7 @@ def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str =
     votes = read_step_votes(step, workflow_id=workflow_id)
     if not ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id):
         check_eligible(votes, ctx=ctx)
-    if to.id not in votes.eligible_ids() - votes.voters:
+    if to.id not in votes.can_vote_ids():
         raise errors.AssigneeNotEligible(
             f"{to.username} does not count on this step, has a part in the case, or has voted.",
             errors=[FieldError("/to", "may not decide this step", "not_eligible")],
