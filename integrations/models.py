@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Coalesce
 
-from integrations.freezes.models import Freeze
+from integrations.freezes.models import Freeze, FreezeBlock
 from integrations.limits.models import IntegrationGauge
 from integrations.probes.models import IntegrationTest
 from integrations.secrets.models import StoredSecret
@@ -29,6 +29,7 @@ __all__ = [
     "Envelope",
     "Execution",
     "Freeze",
+    "FreezeBlock",
     "Integration",
     "IntegrationGauge",
     "IntegrationTest",

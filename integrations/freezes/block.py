@@ -16,7 +16,8 @@ from django.db.models import Q, QuerySet
 
 from integrations.freezes.scope import FreezeScope
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Execution, Freeze
+from integrations.models import Execution, Freeze, FreezeBlock
+from threada_site.database.batched_writes import insert_rows
 from threada_site.database.prepared_reads import PreparedRead
 
 _AT_ONCE: Final = 1000
@@ -64,12 +65,18 @@ def freeze_on(freezes: Iterable[Freeze], *, workflow: str, integration: str = ""
 
 
 def block_by_freeze(execution: Execution, freeze: Freeze, *, now: datetime) -> bool:
-    """Note on a locked execution which freeze blocks it. Return False if it was noted already."""
+    """Note on a locked execution which freeze blocks it, and list it at the freeze. Return False if it was noted
+    already."""
     is_new = execution.blocked_by_freeze_id != freeze.id
     execution.blocked_by_freeze = freeze
     execution.blocked_at = execution.blocked_at or now
     execution.dispatched_at = None
     execution.save(update_fields=["blocked_by_freeze", "blocked_at", "dispatched_at"])
+    if is_new:
+        block = FreezeBlock(
+            tenant_id=execution.tenant_id, freeze_id=freeze.id, execution_id=execution.id, blocked_at=now
+        )
+        insert_rows(block, ignore_conflicts=True)
     return is_new
 
 

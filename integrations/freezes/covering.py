@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from typing import Final
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
-
-BLOCKED_STATE: Final = "blocked by freeze"
-"""Displayed state of executions and work items that a freeze keeps from being sent."""
 
 
 def is_covered(tenant_id: uuid.UUID) -> Exists:

@@ -44,3 +44,25 @@ class Freeze(TenantRow):
     @property
     def scope(self) -> FreezeScope:
         return FreezeScope(self.workflow, self.integration, self.action)
+
+
+class FreezeBlock(TenantRow):
+    """An execution that a freeze kept from being sent. The row remains after the freeze is lifted."""
+
+    freeze = models.ForeignKey(
+        Freeze, on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="blocks"
+    )
+    execution = models.ForeignKey(
+        "integrations.Execution", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
+    blocked_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("freezeblock", references=("freeze", "execution")),
+            models.UniqueConstraint(fields=["tenant", "freeze", "execution"], name="freezeblock_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "execution"], name="freezeblock_execution_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.execution_id} by {self.freeze_id}"

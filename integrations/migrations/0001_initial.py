@@ -457,6 +457,44 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="FreezeBlock",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "freeze",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="blocks",
+                        to="integrations.freeze",
+                    ),
+                ),
+                (
+                    "execution",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="integrations.execution",
+                    ),
+                ),
+                ("blocked_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "execution"], name="freezeblock_execution_idx")],
+                "constraints": [
+                    RowLevelSecurity(name="freezeblock_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="freezeblock_tenant_id_key"),
+                    TenantForeignKey(field="freeze", name="freezeblock_freeze_fk"),
+                    TenantForeignKey(field="execution", name="freezeblock_execution_fk"),
+                    models.UniqueConstraint(fields=("tenant", "freeze", "execution"), name="freezeblock_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Attempt",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),

@@ -16,12 +16,15 @@ from threada_site.kernel import clock
 
 NOTHING: Final = "–"  # noqa: RUF001
 """Text of an empty cell."""
+BLOCKED_BY_FREEZE: Final = "blocked_by_freeze"
+"""Displayed state of executions and work items that a freeze keeps from being sent."""
 _TONES: Final = {
     "good": {"approved", "succeeded", "resolved", "published", "live", "allow", "approve", "active", "ready",
         "confirmed", "in force", "well", "finished", "sent", "sealed", "lifted"},
     "bad": {
         "failed", "refused", "rejected", "expired", "deny", "reject", "revoked", "outcome_unknown", "policy_denied",
         "worker_lost", "stale", "inactive", "suspended", "nobody can decide", "resting", "frozen", "unknown",
+        "blocked_by_freeze",
     },
     "busy": {"executing", "started", "running", "new", "draft", "planned", "probing", "due", "sending"},
     "waiting": {
@@ -41,6 +44,11 @@ def badge(state: str) -> SafeString:
     icon = _ICONS.get(tone)
     sign = format_html('<span class="material-symbols-outlined" aria-hidden="true">{}</span>', icon) if icon else ""
     return format_html('<span class="t-badge t-{}">{}{}</span>', tone, sign, word(state))
+
+
+def status(row: Any) -> SafeString:
+    """Return the status of a row as a badge, or that a freeze keeps the row from being sent (`is_frozen`)."""
+    return badge(BLOCKED_BY_FREEZE if getattr(row, "is_frozen", False) else row.status)
 
 
 def when(instant: datetime | None) -> SafeString:

@@ -25,7 +25,14 @@ from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, is_four_eyes_requir
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.api.freezes import FreezeFilters
-from workitems.executions.freezes import check_may_lift, executions_blocked_by, in_flight, lift_freeze, set_freeze
+from workitems.executions.freeze_states import with_frozen_executions
+from workitems.executions.freezes import (
+    check_may_lift,
+    executions_kept_by,
+    in_flight,
+    lift_freeze,
+    set_freeze,
+)
 
 _MOST = 300
 
@@ -74,9 +81,9 @@ class EndFourEyesForm(ConsoleForm):
 
 
 def _readable(rows: list[Execution], *, ctx: ActingContext) -> list[Execution]:
-    """Return those of `rows` that the context may read."""
-    readable = set(selectors.executions(ctx).filter(id__in=[row.id for row in rows]).values_list("id", flat=True))
-    return [row for row in rows if row.id in readable]
+    """Return those of `rows` that the context may read, with their displayed state."""
+    readable = with_frozen_executions(selectors.executions(ctx), ctx=ctx).filter(id__in=[row.id for row in rows])
+    return list(readable.defer("input", "result", "failure_detail").order_by("id"))
 
 
 @admin.register(Freeze)
@@ -117,7 +124,7 @@ class FreezeAdmin(TenantAdmin):
             "may_lift": may_lift,
             "needs_another": is_permitted and not may_lift,
             "in_flight": [] if row.lifted_at else _readable(in_flight(row), ctx=ctx),
-            "held": _readable(executions_blocked_by(row), ctx=ctx),
+            "held": _readable(executions_kept_by(row), ctx=ctx),
             "set_by": _name(row.set_by),
             "lifted_by": _name(row.lifted_by),
         }

@@ -17,7 +17,7 @@ from integrations.executions.dispatch import dispatch_waiting
 from integrations.freezes.block import executions_in, freeze_on, freezes_in_force, lock_leases_out, release_lifted
 from integrations.freezes.scope import FreezeScope, frozen_since, moved
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Execution, Freeze
+from integrations.models import Execution, Freeze, FreezeBlock
 from policies import selectors as policy_selectors
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
@@ -121,11 +121,22 @@ def in_flight(freeze: Freeze) -> list[Execution]:
 
 
 def executions_blocked_by(freeze: Freeze) -> list[Execution]:
-    """Return the oldest executions that a freeze blocks, at most 200."""
+    """Return the oldest executions that a worker found blocked by a freeze in force, at most 200."""
     blocked = Execution.objects.filter(
         tenant_id=freeze.tenant_id, blocked_by_freeze=freeze, status=ExecutionStatus.STARTED
     )
     return list(blocked.order_by("id")[:MOST_NAMED])
+
+
+def executions_kept_by(freeze: Freeze) -> list[Execution]:
+    """Return the oldest executions that a freeze keeps from being sent, or had blocked when it was lifted; at most
+    200."""
+    if freeze.lifted_at is None:
+        started = executions_in(freeze.scope, tenant_id=freeze.tenant_id, status=ExecutionStatus.STARTED)
+        return list(started[:MOST_NAMED])
+    blocks = FreezeBlock.objects.filter(tenant_id=freeze.tenant_id, freeze=freeze).order_by("execution_id")
+    named = list(blocks.values_list("execution_id", flat=True)[:MOST_NAMED])
+    return list(Execution.objects.filter(tenant_id=freeze.tenant_id, id__in=named).order_by("id"))
 
 
 def _move_deadlines(freeze: Freeze, *, ctx: ActingContext) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from integrations import selectors as integration_selectors
+from integrations.freezes.block import freeze_on, freezes_in_force
 from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
 from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
 from policies.models import PolicyDecision
@@ -31,6 +33,15 @@ from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 
 
+def _is_frozen(execution: Execution) -> bool:
+    """Return True if a freeze in force keeps an execution from being sent."""
+    if execution.status != ExecutionStatus.STARTED:
+        return False
+    freezes = freezes_in_force(execution.tenant_id)
+    place = {"workflow": execution.workflow, "integration": execution.integration, "action": execution.action}
+    return freeze_on(freezes, **place) is not None
+
+
 def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
     """Return the explanation of a work item for the caller."""
     workflow_id = item.workflow_version.workflow_id
@@ -52,7 +63,7 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
                 integration=execution.integration,
                 failure=execution.failure,
                 next_at=execution.next_try_at,
-                frozen=execution.blocked_by_freeze_id is not None,
+                frozen=_is_frozen(execution),
                 undoes=execution.undoes_id is not None,
                 repeatable=execution.is_repeatable,
                 simulated=execution.is_simulated,

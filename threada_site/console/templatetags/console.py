@@ -14,6 +14,7 @@ register = template.Library()
 
 register.filter("badge", html.badge)
 register.filter("word", words.word)
+register.filter("status", html.status)
 register.filter("when", html.when)
 register.filter("left", html.left)
 register.filter("code", html.code)
