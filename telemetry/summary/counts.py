@@ -18,7 +18,7 @@ from django.db.models import Model
 
 from telemetry import selectors
 from telemetry.models import LogLeaf, Receipt, SummaryCount, SummaryPosition
-from telemetry.summary.measures import amount, measures
+from telemetry.summary.measures import Measure, amount, measures
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
@@ -78,19 +78,25 @@ def _cells(receipts: Iterable[Receipt]) -> Counter[_Cell]:
             found = orjson.loads(body).get("outcome")
             return found if isinstance(found, dict) else {}
 
-        for measure, label in measures(receipt.kind, receipt.reason_codes, outcome):
-            cells[
-                _Cell(
-                    receipt.occurred_at.astimezone(UTC).date(),
-                    receipt.workflow,
-                    receipt.channel,
-                    receipt.integration,
-                    receipt.policy_version_id,
-                    measure.value,
-                    label,
-                )
-            ] += amount(receipt.kind, outcome)
+        for measure, label in measures(receipt.kind, receipt.reason_codes, outcome, receipt.status):
+            cells[_cell(receipt, measure, label)] += amount(receipt.kind, outcome)
     return cells
+
+
+def _cell(receipt: Receipt, measure: Measure, label: str) -> _Cell:
+    """Return the cell of a receipt. Questions to people are counted where the receipt of the submission was."""
+    if measure is Measure.ASKED and receipt.work_item_id is not None:
+        day = ids.instant_of(receipt.work_item_id).astimezone(UTC).date()
+        return _Cell(day, receipt.workflow, receipt.channel, "", None, measure.value, label)
+    return _Cell(
+        receipt.occurred_at.astimezone(UTC).date(),
+        receipt.workflow,
+        receipt.channel,
+        receipt.integration,
+        receipt.policy_version_id,
+        measure.value,
+        label,
+    )
 
 
 def _add(tenant_id: uuid.UUID, cells: Counter[_Cell]) -> None:

@@ -15,6 +15,16 @@ _STEP_ENDS: Final = frozenset({"approved", "rejected", "expired", "cancelled", "
 _DECIDED_BY_PEOPLE: Final = frozenset({"approved", "rejected"})
 EXECUTION_ENDS: Final = frozenset({"succeeded", "failed", "outcome_unknown", "cancelled", "rejected", "expired"})
 _LONGEST_LABEL: Final = 64
+_ENDINGS: Final[dict[str, tuple[str, ...]]] = {
+    "policy.decided": ("refused",),
+    "decision_step.rejected": ("rejected",),
+    "decision_step.expired": ("expired",),
+    "work_item.cancelled": ("cancelled",),
+    "work_item.resolved": ("resolved",),
+    "execution.succeeded": ("resolved",),
+    "execution.reconciled": ("resolved",),
+}
+"""Receipts of the event that ends a work item, with the final statuses. A work item ends once."""
 
 
 class Measure(StrEnum):
@@ -38,15 +48,31 @@ class Measure(StrEnum):
     """Executions that failed or have an unknown outcome, by class of failure."""
     REQUEST_REFUSED = "request_refused"
     """Refused requests by reason code."""
+    ASKED = "asked"
+    """Work items for which people were asked to decide, at their first decision step. Counted on the day on which the
+    work item was submitted."""
+    OUTCOME = "outcome"
+    """Work items that ended, by final status."""
+    DEADLINE = "deadline"
+    """Steps with a deadline that people decided before it (`met`), or that people decided or nobody decided after it
+    (`missed`)."""
 
 
 def measures(
-    kind: str, reason_codes: Sequence[str], outcome: Callable[[], dict[str, Any]]
+    kind: str, reason_codes: Sequence[str], outcome: Callable[[], dict[str, Any]], status: str = ""
 ) -> Iterator[tuple[Measure, str]]:
     """Yield every (measure, label) that a receipt of `kind` adds to.
 
-    `outcome` returns the outcome block when needed.
+    `outcome` returns the outcome block when needed. `status` is that of the work item.
     """
+    yield from _of_kind(kind, reason_codes, outcome)
+    if status in _ENDINGS.get(kind, ()) and not (kind.startswith("execution.") and outcome().get("undoes")):
+        yield Measure.OUTCOME, status
+
+
+def _of_kind(
+    kind: str, reason_codes: Sequence[str], outcome: Callable[[], dict[str, Any]]
+) -> Iterator[tuple[Measure, str]]:
     noun, _, participle = kind.partition(".")
     match noun:
         case "work_item" if participle == "created":
@@ -56,11 +82,8 @@ def measures(
             yield Measure.DECIDED, effect
             if effect == "deny":
                 yield from ((Measure.REFUSED, code[:_LONGEST_LABEL]) for code in dict.fromkeys(reason_codes))
-        case "decision_step" if participle in _STEP_ENDS:
-            yield Measure.STEP, participle
-            seconds = outcome().get("open_for_s")
-            if participle in _DECIDED_BY_PEOPLE and isinstance(seconds, int | float):
-                yield Measure.DECISION_TIME, str(bucket_of(seconds))
+        case "decision_step" if participle in _STEP_ENDS or participle == "opened":
+            yield from _of_step(participle, outcome())
         case "execution":
             yield from _of_execution(participle, outcome)
         case "request" | "requests" if participle == "refused":
@@ -77,6 +100,19 @@ def _of_execution(participle: str, outcome: Callable[[], dict[str, Any]]) -> Ite
     yield Measure.EXECUTION, status
     if participle in ("failed", "outcome_unknown"):
         yield Measure.FAILURE, str(outcome().get("failure", ""))[:_LONGEST_LABEL]
+
+
+def _of_step(participle: str, outcome: dict[str, Any]) -> Iterator[tuple[Measure, str]]:
+    if participle == "opened":
+        if outcome.get("is_first"):
+            yield Measure.ASKED, ""
+        return
+    yield Measure.STEP, participle
+    seconds = outcome.get("open_for_s")
+    if participle in _DECIDED_BY_PEOPLE and isinstance(seconds, int | float):
+        yield Measure.DECISION_TIME, str(bucket_of(seconds))
+    if isinstance(in_time := outcome.get("in_time"), bool):
+        yield Measure.DEADLINE, "met" if in_time else "missed"
 
 
 def amount(kind: str, outcome: Callable[[], dict[str, Any]]) -> int:

@@ -13,6 +13,8 @@ from telemetry.summary.quantiles import quantile
 DIMENSIONS: Final = ("day", "workflow", "channel", "policy_version", "integration")
 EFFECTS: Final = ("allow", "review", "require_approval", "deny")
 STEP_ENDS: Final = ("approved", "rejected", "expired", "cancelled", "superseded")
+ITEM_ENDS: Final = ("resolved", "refused", "rejected", "expired", "cancelled")
+DEADLINES: Final = ("met", "missed")
 EXECUTION_ENDS: Final = ("succeeded", "failed", "outcome_unknown", "rejected", "expired", "cancelled")
 
 
@@ -32,15 +34,18 @@ class SummaryMetrics:
 
     @property
     def automation_rate(self) -> float | None:
-        """Return the share of decisions without a person, or None without decisions.
+        """Return the share of submitted work items for which no person has been asked to decide, or None without any.
 
-        The share is the number of policy decisions that allowed or denied, divided by those plus the steps that people
-        approved or rejected.
+        Both numbers are of the work items submitted in the period, so one that waits for people lowers the share.
         """
-        decided, steps = self.counts[Measure.DECIDED], self.counts[Measure.STEP]
-        alone = decided["allow"] + decided["deny"]
-        people = steps["approved"] + steps["rejected"]
-        return alone / (alone + people) if alone + people else None
+        asked = self.counts[Measure.ASKED][""]
+        return max(0.0, 1 - asked / self.received) if self.received else None
+
+    @property
+    def deadlines_met(self) -> float | None:
+        """Return the share of steps that people decided before their deadline, or None if none had one."""
+        found = self.counts[Measure.DEADLINE]
+        return found["met"] / found.total() if found.total() else None
 
     def decision_time(self, q: float) -> float | None:
         """Return the quantile `q` of the seconds that steps decided by people were open, with an error of at most 2

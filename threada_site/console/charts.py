@@ -53,6 +53,15 @@ class Chart:
     is_empty: bool
 
     @property
+    def rows(self) -> list[tuple[str, list[str]]]:
+        """Return the data as a table: day, and the value of each entry of the legend."""
+        names = [label for label, *_ in self.legend]
+        return [
+            (bar.day, [next((_number(part.value) for part in bar.parts if part.label == name), "0") for name in names])
+            for bar in self.bars
+        ]
+
+    @property
     def width(self) -> int:
         return DAY_WIDTH * len(self.bars)
 
@@ -139,7 +148,7 @@ def stacked(
 
 def ranked(counts: Sequence[tuple[str, int]], *, most: int = 10) -> tuple[Ranked, ...]:
     """Return the first `most` entries of the sorted `counts`."""
-    longest = max((count for _, count in counts), default=0)
+    longest = max((count for _, count in counts), default=0) or 1
     return tuple(Ranked(label, count, round(100 * count / longest, 1)) for label, count in counts[:most])
 
 

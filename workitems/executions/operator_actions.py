@@ -8,7 +8,7 @@ from integrations.executions.dispatch import dispatch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.kernel import errors
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment
 from workitems.executions.close_item import cancel_waiting
@@ -97,7 +97,11 @@ def reconcile_execution(
         ctx=ctx,
         execution=execution,
         inputs={"reason_commitment": commitment(bytes(item.payload_salt), reason)},
-        outcome={"status": execution.status, "work_item_status": item.status},
+        outcome={
+            "status": execution.status,
+            "work_item_status": item.status,
+            **({"undoes": ids.public_id(ids.EXECUTION, execution.undoes_id)} if execution.undoes_id else {}),
+        },
     )
 
 

@@ -18,7 +18,7 @@ from integrations.limits.gauges import note_outcome
 from integrations.models import Attempt, Execution
 from policies.language.approvals import REVIEW_DEFAULT, from_json
 from threada_site.database.batched_writes import batched_writes, update_row
-from threada_site.kernel import clock
+from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
 from workitems.items.receipts import record_item
@@ -216,6 +216,7 @@ def _record(kind: str, item: WorkItem, execution: Execution, *, ctx: ActingConte
         outcome={
             "status": execution.status,
             "work_item_status": item.status,
+            **({"undoes": ids.public_id(ids.EXECUTION, execution.undoes_id)} if execution.undoes_id else {}),
             **({"failure": execution.failure} if execution.failure else {}),
         },
         reason_codes=(execution.failure,) if execution.failure else (),

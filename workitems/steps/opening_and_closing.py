@@ -91,10 +91,11 @@ def open_step(
         grants_as_of=item.first_step_opened_at or now,
         opened_at=now,
     )
+    is_first = item.first_step_opened_at is None
     with batched_writes():
         if own_envelope is not None:
             insert_rows(own_envelope)
-        if item.first_step_opened_at is None:
+        if is_first:
             item.first_step_opened_at = now
             update_row(item, "first_step_opened_at")
         insert_rows(step)
@@ -107,7 +108,7 @@ def open_step(
             ctx=ctx,
             execution=execution,
             **step_blocks(step),
-            outcome={"status": step.status},
+            outcome={"status": step.status, "is_first": is_first},
         )
     re_evaluate_if_outdated(step, execution)
     return step
@@ -152,9 +153,21 @@ def close_step(
         ctx=ctx,
         execution=execution,
         **step_blocks(step),
-        outcome={"status": step.status, "open_for_s": round((step.closed_at - step.opened_at).total_seconds(), 3)},
+        outcome={
+            "status": step.status,
+            "open_for_s": round((step.closed_at - step.opened_at).total_seconds(), 3),
+            **_punctuality(step),
+        },
         reason_codes=reason_codes,
     )
+
+
+def _punctuality(step: DecisionStep) -> dict[str, bool]:
+    """Return `in_time` of a decided step with a deadline: True if people decided it before `urgent_at`."""
+    deadline = min((due for due in (step.respond_by, step.expires_at) if due is not None), default=None)
+    if deadline is None or step.closed_at is None or step.status not in _DECIDED:
+        return {}
+    return {"in_time": step.status != StepStatus.EXPIRED and step.closed_at <= deadline}
 
 
 def close_pending_step(

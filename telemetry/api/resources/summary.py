@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from telemetry.summary.measures import Measure
-from telemetry.summary.metrics import DIMENSIONS, EFFECTS, EXECUTION_ENDS, STEP_ENDS, SummaryMetrics
+from telemetry.summary.metrics import (
+    DEADLINES,
+    DIMENSIONS,
+    EFFECTS,
+    EXECUTION_ENDS,
+    ITEM_ENDS,
+    STEP_ENDS,
+    SummaryMetrics,
+)
 from threada_site.api.resources.field_types import (
     COUNT,
     INSTANT,
@@ -71,6 +79,7 @@ METRICS: Final = Resource(
         inline(
             field("count", COUNT, "decided_by_people"),
             field("p50", MAYBE_FLOAT, _quantile(0.5)),
+            field("p90", MAYBE_FLOAT, _quantile(0.9)),
             field("p95", MAYBE_FLOAT, _quantile(0.95)),
         ),
         lambda metrics: metrics,
@@ -80,8 +89,10 @@ METRICS: Final = Resource(
         "automation_rate",
         MAYBE_FLOAT,
         lambda metrics: _rounded(metrics.automation_rate, 4),
-        description="Policy decisions that allowed or denied, as a share of those and the steps people decided.",
+        description="Share of the work items submitted in the period for which no person has been asked to decide.",
     ),
+    _counts("outcomes", Measure.OUTCOME, ITEM_ENDS, "Work items that ended, by final status."),
+    _counts("deadlines", Measure.DEADLINE, DEADLINES, "Steps with a deadline, by whether people decided before it."),
     _counts("executions", Measure.EXECUTION, EXECUTION_ENDS, "By how they ended; a retried one counts again."),
     _counts(
         "simulated_executions",
