@@ -22,6 +22,7 @@ from threada_site.console.after_response import attach_work
 from threada_site.console.factors.step_up import use_sent_code
 from threada_site.console.failures import too_large
 from threada_site.console.policies import CONSOLE
+from threada_site.console.pulse import PULSE, signed_out
 from threada_site.console.session_engine import ConsoleSessionMiddleware
 from threada_site.console.tenant_choice import CHOOSE_TENANT, console_context_of, lacks_second_factor
 from threada_site.console.time_zone import zone_of
@@ -84,6 +85,7 @@ _READ_FROM_REPLICA: Final = frozenset(
         "workitems_decisionstep_desk",
         "workitems_decisionstep_decision_statistics",
         "integrations_execution_operations",
+        PULSE,
     }
 )
 # U+202A to U+202E and U+2066 to U+2069, as UTF-8: they display text in a different order than the envelope.
@@ -121,6 +123,8 @@ class ConsoleMiddleware:
         if refused is not None:
             return refused
         name = getattr(request.resolver_match, "url_name", None)
+        if name == PULSE and (request.acting_context is None or lacks_second_factor(request)):  # type: ignore[attr-defined]
+            return signed_out()
         if lacks_second_factor(request) and name not in _TO_SECOND_FACTOR:
             return _to_second_factor(request)
         delayed = use_sent_code(request)

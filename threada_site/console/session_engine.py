@@ -15,6 +15,7 @@ from django.contrib.sessions.middleware import SessionMiddleware
 from django.db import DatabaseError, IntegrityError, transaction
 from django.http import HttpRequest
 
+from threada_site.admin.background import is_in_background
 from threada_site.identity.console_sessions.limits import expire_sessions, open_sessions
 from threada_site.identity.console_sessions.provider_sessions import LINK_KEY
 from threada_site.kernel import clock
@@ -39,6 +40,7 @@ class SessionStore(SessionBase):
         super().__init__(session_key)
         self.source = source
         self.row_id: uuid.UUID | None = None
+        self.is_in_background = False
 
     @property
     def key_salt(self) -> str:
@@ -56,7 +58,7 @@ class SessionStore(SessionBase):
             self._session_key = None
             return {}
         self.row_id, data, last_used_at = found
-        if now - last_used_at >= NOTED_EVERY:
+        if not self.is_in_background and now - last_used_at >= NOTED_EVERY:
             self._note_use(self.row_id, now)
         return dict(self.decode(data))
 
@@ -116,7 +118,12 @@ class SessionStore(SessionBase):
                 raise
 
     def _last_use(self, now: datetime) -> dict[str, Any]:
-        """Return the columns of a use at `now`; without a request, the source is unknown and stays."""
+        """Return the columns of a use at `now`; without a request, the source is unknown and stays.
+
+        Requests that a page sends by itself are no use of the session.
+        """
+        if self.is_in_background:
+            return {}
         source = (
             {}
             if self.source is None
@@ -133,6 +140,7 @@ class ConsoleSessionMiddleware(SessionMiddleware):
         request.session.source = source_of(  # type: ignore[attr-defined]
             request.META, is_behind_proxy=settings.THREADA_TRUSTED_PROXY
         )
+        request.session.is_in_background = is_in_background(request)  # type: ignore[attr-defined]
 
 
 def sign_in_time(data: Any) -> datetime | None:

@@ -17,6 +17,7 @@ from unfold.sites import UnfoldAdminSite
 
 from policies.selectors import unconfirmed_emergencies
 from threada_site.admin.actions import OWN_UNIT_OF_WORK
+from threada_site.admin.background import pulse_of
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.usage import usage_page
 from threada_site.console.account_links import invitation_page, new_password_page, reset_page
@@ -32,6 +33,7 @@ from threada_site.console.palette.views import find_page, suggest
 from threada_site.console.passkeys.registration import has_passkeys_here
 from threada_site.console.passkeys.urls import passkey_urls
 from threada_site.console.password import password_page
+from threada_site.console.pulse import PULSE, pulse_view
 from threada_site.console.security_history import security_history_page
 from threada_site.console.service_worker import service_worker
 from threada_site.console.sessions import sessions_page
@@ -110,6 +112,7 @@ class ConsoleSite(UnfoldAdminSite):
                 self.admin_view(require_safe(self.security_history)),
                 name="security_history_of",
             ),
+            path("pulse", require_safe(pulse_view), name=PULSE),
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
             path(
                 "documents/complete/", self.admin_view(require_POST(self.complete_document)), name="complete_document"
@@ -144,7 +147,9 @@ class ConsoleSite(UnfoldAdminSite):
         context = {**self.each_context(request), **home, "title": self.index_title, **(extra_context or {})}
         if home["requests_only"]:
             return TemplateResponse(request, "workitems/portal/home.html", {**context, "title": _("Requests")})
-        return TemplateResponse(request, "console/dashboard.html", {**context, **dashboard(ctx)})
+        return TemplateResponse(
+            request, "console/dashboard.html", {**context, **dashboard(ctx), "pulse": pulse_of("dashboard")}
+        )
 
     def summary(self, request: HttpRequest) -> TemplateResponse:
         """Page of reports on governed work."""

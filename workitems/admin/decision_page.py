@@ -36,6 +36,7 @@ from workitems.approvers.timely_grants import late_in_words
 from workitems.display.fields import readable
 from workitems.display.formats import locale_named
 from workitems.display.rule_sentences import rule_sentence
+from workitems.executions.freeze_states import freeze_notices, freezes_of_step
 from workitems.explain.history import history_of
 from workitems.explain.wording import excluded_in_words
 from workitems.items.erasable_fields import erased_by
@@ -78,6 +79,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "envelope_bytes": len(envelope),
         "rule": rule,
         "is_pending": is_pending,
+        "freezes": freeze_notices(freezes_of_step(step)) if is_pending else [],
         "previous": previous,
         "escalated_to": [f"the {leaf.kind} {leaf.name}" for leaf in escalation_leaves(step.escalated_to)],
         "history": history_of(step),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -12,6 +12,8 @@ from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 from django.urls import reverse
 
+from integrations.freezes.block import freeze_on, freezes_in_force
+from integrations.models import Freeze
 from policies.models import PolicyDecision
 from threada_site.admin.lists import ShownFilter
 from threada_site.kernel import clock, ids
@@ -20,11 +22,13 @@ from workitems import selectors
 from workitems.admin.filters import workflow_choices
 from workitems.admin.preview import previews_of
 from workitems.desk.models import NAME_LENGTH
+from workitems.executions.freeze_states import freeze_notices
 from workitems.items.questions import question_of
 from workitems.lifecycle import StepKind
 from workitems.models import NEVER, DecisionStep, Vote
 from workitems.steps.batch_limits import RiskLevel
 from workitems.steps.batch_voting import cap_of, riskiest_of
+from workitems.steps.frozen_steps import place_of
 
 PER_PAGE: Final = 50
 _AFTER: Final = "after"
@@ -43,6 +47,7 @@ class DeskRow:
     is_overdue: bool
     has_deadline: bool
     claimed_by_other: str
+    is_frozen: bool
 
     @property
     def choice(self) -> str:
@@ -95,10 +100,12 @@ def desk_page(query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
         rows = _FILTERS[name](rows, value, ctx)
     steps = waiting_most_urgent_first(rows, ctx=ctx, after=query.get(_AFTER, ""), most=PER_PAGE + 1)
     shown = steps[:PER_PAGE]
+    freezes = freezes_in_force(ctx.tenant_id)
     views = selectors.saved_views(ctx)
     further = _cursor(shown[-1]) if len(steps) > PER_PAGE else ""
     return {
-        "groups": _groups(shown, ctx=ctx),
+        "groups": _groups(shown, freezes, ctx=ctx),
+        "freezes": freeze_notices(freezes),
         "proposed_delegations": list(selectors.delegations_to_consent_to(ctx).order_by("id")[:PER_PAGE]),
         "is_empty": not shown,
         "filters": [
@@ -139,7 +146,7 @@ def next_step(ctx: ActingContext, *, behind: uuid.UUID | None) -> DecisionStep |
     return waiting[(place + 1) % len(waiting)] if waiting and waiting[(place + 1) % len(waiting)].id != behind else None
 
 
-def _groups(steps: list[DecisionStep], *, ctx: ActingContext) -> list[DeskGroup]:
+def _groups(steps: list[DecisionStep], freezes: Sequence[Freeze], *, ctx: ActingContext) -> list[DeskGroup]:
     """Return groups ordered by their most urgent step. A step without a key is its own group."""
     together: dict[str, list[DecisionStep]] = {}
     for step in steps:
@@ -158,7 +165,7 @@ def _groups(steps: list[DecisionStep], *, ctx: ActingContext) -> list[DeskGroup]
                 question=question_of(first),
                 rules=rules.get(first.policy_decision_id, []),
                 reasons=first.reason_codes,
-                rows=[_row(step, previews, approvals, now=now, ctx=ctx) for step in members],
+                rows=[_row(step, previews, approvals, freezes, now=now, ctx=ctx) for step in members],
                 caps=[(level.value, cap_of(level)) for level in RiskLevel if level in levels],
             )
         )
@@ -169,6 +176,7 @@ def _row(
     step: DecisionStep,
     previews: Mapping[uuid.UUID, list[tuple[str, str]]],
     approvals: Mapping[uuid.UUID, int],
+    freezes: Sequence[Freeze],
     *,
     now: datetime,
     ctx: ActingContext,
@@ -182,6 +190,7 @@ def _row(
         is_overdue=step.urgent_at <= now,
         has_deadline=step.urgent_at < NEVER,
         claimed_by_other=str(step.claimed_by) if is_claimed else "",
+        is_frozen=freeze_on(freezes, **place_of(step)) is not None,
     )
 
 

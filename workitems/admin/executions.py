@@ -19,13 +19,15 @@ from django.views.decorators.http import require_safe
 from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass
 from integrations.executions.receiver_key import receiver_key
+from integrations.freezes.block import freeze_on, freezes_in_force
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Attempt, Execution, IntegrationGauge
+from integrations.models import Attempt, Execution, Freeze, IntegrationGauge
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.background import pulse_of
 from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window, words
-from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.admin.notices import visibility_notices
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
@@ -37,6 +39,7 @@ from workitems.admin.operations import operations_page
 from workitems.api.filters import ExecutionFilters
 from workitems.api.shapes import RECONCILE_EXECUTION
 from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, named, only_dead_letters, retry_dead_letters
+from workitems.executions.freeze_states import with_frozen_executions
 from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
 from workitems.executions.request_action import ActionRequest, execute_action
 from workitems.executions.undo import undo_of, undoing_of
@@ -87,7 +90,7 @@ class RetryForm(ConsoleForm):
 
 
 def _status(run: Execution) -> SafeString:
-    return format_html("{} {}", html.badge(run.status), html.tags([_("simulated")] if run.is_simulated else []))
+    return format_html("{} {}", html.status(run), html.tags([_("simulated")] if run.is_simulated else []))
 
 
 @admin.register(Execution)
@@ -128,10 +131,13 @@ class ExecutionAdmin(TenantAdmin):
         return TemplateResponse(request, "workitems/operations.html", {**frame, **operations_page(ctx)})
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        return selectors.executions(ctx).select_related("envelope", "integration_version__integration")
+        rows = with_frozen_executions(selectors.executions(ctx), ctx=ctx)
+        return rows.select_related("envelope", "integration_version__integration")
 
     def get_queryset(self, request: Any) -> QuerySet[Any]:
-        return selectors.executions(request.acting_context).defer("input", "result", "failure_detail")
+        ctx = context_of(request)
+        rows = with_frozen_executions(selectors.executions(ctx), ctx=ctx)
+        return rows.defer("input", "result", "failure_detail")
 
     def notices(self, ctx: ActingContext) -> list[SafeString]:
         return visibility_notices(ctx)
@@ -146,6 +152,7 @@ class ExecutionAdmin(TenantAdmin):
         status = ExecutionStatus(row.status)
         may_execute = item is not None and ctx.allows(Scope.ACTIONS_EXECUTE, workflow=item.workflow_version.workflow_id)
         return {
+            "pulse": pulse_of("execution", row.public_id, status=row.status),
             "item": item,
             "envelope_fields": orjson.loads(bytes(row.envelope.body)),
             "envelope_text": bytes(row.envelope.body).decode(),
@@ -159,9 +166,7 @@ class ExecutionAdmin(TenantAdmin):
             and not integration_selectors.may_have_acted(row),
             "may_retry": may_execute and only_dead_letters(Execution.objects.filter(id=row.id)).exists(),
             "gauge": _gauge(row),
-            "held_by": row.blocked_by_freeze
-            if row.blocked_by_freeze and row.blocked_by_freeze.lifted_at is None
-            else None,
+            "held_by": _freeze_of(row),
             "undo": undo_of(row) if may_execute else None,
             "undoes": ids.public_id(ids.EXECUTION, row.undoes_id) if row.undoes_id else "",
             "undoing": undoing_of(row),
@@ -230,6 +235,14 @@ class ExecutionAdmin(TenantAdmin):
         item, execution = locked_execution(parsed, ctx=call.ctx)
         call.subject = subject_of(item, execution=execution)
         return item, execution
+
+
+def _freeze_of(row: Execution) -> Freeze | None:
+    """Return the freeze in force that keeps an execution from being sent, or would after its approval."""
+    if row.status not in (ExecutionStatus.STARTED, ExecutionStatus.AWAITING_APPROVAL):
+        return None
+    freezes = freezes_in_force(row.tenant_id)
+    return freeze_on(freezes, workflow=row.workflow, integration=row.integration, action=row.action)
 
 
 def _gauge(row: Execution) -> IntegrationGauge | None:

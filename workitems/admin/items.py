@@ -17,6 +17,7 @@ from policies.models import PolicyDecision
 from telemetry import selectors as receipt_selectors
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.background import pulse_of
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.notices import visibility_notices
@@ -29,6 +30,12 @@ from workitems.admin.filters import CHANNEL, POLICY_VERSION, WORKFLOW
 from workitems.api.filters import WorkItemFilters
 from workitems.api.shapes import CLOSE_WORK_ITEM, EXECUTE_ACTION
 from workitems.executions.close_item import cancel_work_item, resolve_work_item
+from workitems.executions.freeze_states import (
+    freeze_notices,
+    freezes_of_item,
+    with_frozen_executions,
+    with_frozen_items,
+)
 from workitems.executions.request_action import ActionRequest, execute_action
 from workitems.explain.gather import explain_work_item
 from workitems.items.erasable_fields import erased_by
@@ -50,7 +57,7 @@ class WorkItemAdmin(TenantAdmin):
     key = "-id"
     columns = (
         Column("Work item", lambda item: html.titled(listed_title(item), item.public_id), is_wide=True),
-        Column("Status", lambda item: html.badge(item.status) + _stuck(item)),
+        Column("Status", lambda item: html.status(item) + _stuck(item)),
         Column("Workflow", lambda item: item.workflow),
         Column("Channel", lambda item: item.channel or html.NOTHING),
         Column("Requester", lambda item: item.requester),
@@ -70,7 +77,8 @@ class WorkItemAdmin(TenantAdmin):
     page_template = "workitems/item.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        return selectors.work_items(ctx).select_related("requester").defer("payload", "payload_salt")
+        rows = with_frozen_items(selectors.work_items(ctx), ctx=ctx)
+        return rows.select_related("requester").defer("payload", "payload_salt")
 
     def find(self, key: str, *, ctx: ActingContext) -> WorkItem:
         parsed = ids.parse_public_id(ids.WORK_ITEM, key)
@@ -93,16 +101,20 @@ class WorkItemAdmin(TenantAdmin):
         mine = {"tenant_id": row.tenant_id, "work_item_id": row.id}
         timeline = list(receipt_selectors.receipts_of(row.id, ctx=ctx).defer("body").order_by("-id")[:TIMELINE_SHOWN])
         sealed = receipt_selectors.sealed_among(timeline)
+        executions = with_frozen_executions(Execution.objects.filter(**mine), ctx=ctx)
+        shown = list(executions.defer("input", "result").order_by("-id")[:_LISTED])
+        row.is_frozen = any(run.is_frozen for run in shown)  # type: ignore[attr-defined]
         decisions = PolicyDecision.objects.filter(**mine).defer("facts", "trace")
-        executions = list(Execution.objects.filter(**mine).defer("input", "result").order_by("-id")[:_LISTED])
         return {
+            "pulse": pulse_of("item", row.public_id, status=row.status),
             "contents": contents_of(row, row.payload, ctx=ctx),
             "erased_by": erased_by(row),
             **related_to(row, ctx=ctx),
             "explanation": explain_work_item(row, ctx=ctx),
             "steps": DecisionStep.objects.filter(**mine).defer("rule").order_by("-id")[:_LISTED],
-            "executions": executions,
-            "simulated": {execution.id for execution in executions if execution.is_simulated},
+            "executions": shown,
+            "simulated": {execution.id for execution in shown if execution.is_simulated},
+            "freezes": freeze_notices(freezes_of_item(row, shown)) if WORK_ITEM.is_open(status) else [],
             "decisions": decisions.order_by("-id")[:_LISTED],
             "timeline": [(receipt, receipt.id in sealed) for receipt in timeline],
             "links_receipts": ctx.has_scope_anywhere(Scope.TELEMETRY_READ),

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from threada_site.admin import html
 from threada_site.admin.actions import ActionSpec, Call, Done, action, press, sentences
+from threada_site.admin.background import is_in_background, pulse_of
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.admin.notices import visibility_notices
@@ -115,7 +116,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
     def desk_view(self, request: HttpRequest) -> HttpResponse:
         """Show the pending steps of the reader."""
         ctx = self._require_view(request)
-        frame = {**self.admin_site.each_context(request), "title": DESK}
+        frame = {**self.admin_site.each_context(request), "title": DESK, "pulse": pulse_of("desk")}
         return TemplateResponse(request, "workitems/desk.html", {**frame, **desk_page(request.GET, ctx=ctx)})
 
     def next_view(self, request: HttpRequest) -> HttpResponse:
@@ -157,7 +158,8 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         return response
 
     def page_asked(self, row: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
-        page = decision_page(row, query, ctx=ctx)
+        pulse = pulse_of("step", row.public_id, status=row.status, envelope_sha256=row.envelope_sha256)
+        page = {**decision_page(row, query, ctx=ctx), "pulse": pulse}
         if not ctx.has_scope_anywhere(Scope.DECISIONS_DECIDE):
             return {"next_url": "", **page}
         onward = f"{reverse('admin:workitems_decisionstep_next')}?behind={row.public_id}"
@@ -205,5 +207,6 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
 
 
 def is_looked_at(request: HttpRequest) -> bool:
-    """Return True for a GET request of a page, unless the browser prefetches it."""
-    return request.method == "GET" and not request.headers.get("Sec-Purpose", "").startswith("prefetch")
+    """Return True for a GET request of a page, unless the browser prefetches it or a script updates an open page."""
+    is_prefetched = request.headers.get("Sec-Purpose", "").startswith("prefetch")
+    return request.method == "GET" and not is_prefetched and not is_in_background(request)
