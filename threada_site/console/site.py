@@ -21,7 +21,7 @@ from threada_site.admin.background import pulse_of
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.usage import usage_page
 from threada_site.console.account_links import invitation_page, new_password_page, reset_page
-from threada_site.console.dashboard import dashboard
+from threada_site.console.dashboards.dashboard import dashboard
 from threada_site.console.editors.documents import check, complete
 from threada_site.console.factors.page import second_factors_page
 from threada_site.console.factors.second_step import confirm_page, second_step_page
@@ -34,11 +34,11 @@ from threada_site.console.passkeys.registration import has_passkeys_here
 from threada_site.console.passkeys.urls import passkey_urls
 from threada_site.console.password import password_page
 from threada_site.console.pulse import PULSE, pulse_view
+from threada_site.console.reports.summary import may_see, summary_page
 from threada_site.console.security_history import security_history_page
 from threada_site.console.service_worker import service_worker
 from threada_site.console.sessions import sessions_page
 from threada_site.console.signing_in import SignInForm, sign_in
-from threada_site.console.summary import may_see, summary_page
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
 from threada_site.identity.sign_in.onward import onward_of

@@ -61,11 +61,6 @@ def freeze_notices(freezes: Sequence[Freeze]) -> list[SafeString]:
     return lines
 
 
-def notices_in_force(ctx: ActingContext) -> list[SafeString]:
-    """Return the notices of all freezes in force, in one statement."""
-    return freeze_notices(freezes_in_force(ctx.tenant_id))
-
-
 def _line(freeze: Freeze) -> SafeString:
     link: Any = html.row_link("integrations.freeze", freeze.public_id, _("Frozen: %(scope)s") % {"scope": freeze.scope})
     said = _("since %(time)s. Nothing in this scope is sent; votes are accepted. Reason:")

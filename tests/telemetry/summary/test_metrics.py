@@ -29,7 +29,15 @@ from telemetry.summary.quantiles import RELATIVE_ERROR, SHORTEST_S, bucket_of, q
         ("decision_step.approved", [], {"open_for_s": 1.0}, [("step", "approved"), ("decision_time", "0")]),
         ("decision_step.rejected", [], {"open_for_s": 0}, [("step", "rejected"), ("decision_time", str(bucket_of(0)))]),
         ("decision_step.expired", [], {"open_for_s": 1.0}, [("step", "expired")]),
-        ("decision_step.opened", [], {}, []),
+        ("decision_step.opened", [], {"is_first": False}, []),
+        ("decision_step.opened", [], {"is_first": True}, [("asked", "")]),
+        (
+            "decision_step.approved",
+            [],
+            {"open_for_s": 1.0, "in_time": False},
+            [("step", "approved"), ("decision_time", "0"), ("deadline", "missed")],
+        ),
+        ("decision_step.expired", [], {"in_time": False}, [("step", "expired"), ("deadline", "missed")]),
         ("decision_step.claimed", [], {}, []),
         ("execution.succeeded", [], {}, [("execution", "succeeded")]),
         ("execution.succeeded", [], {"simulated": True}, [("simulated", "succeeded")]),
@@ -54,6 +62,26 @@ def test_measures_of_a_receipt(
     kind: str, reasons: list[str], outcome: dict[str, Any], counted: list[tuple[str, str]]
 ) -> None:
     assert list(measures(kind, reasons, lambda: outcome)) == counted
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome", "status", "ended"),
+    [
+        ("policy.decided", {"effect": "deny"}, "refused", ["refused"]),
+        ("policy.decided", {"effect": "allow"}, "ready", []),
+        ("decision_step.rejected", {}, "rejected", ["rejected"]),
+        ("decision_step.rejected", {}, "ready", []),
+        ("decision_step.superseded", {}, "rejected", []),
+        ("execution.rejected", {}, "rejected", []),
+        ("execution.succeeded", {}, "resolved", ["resolved"]),
+        ("execution.succeeded", {"undoes": "ex_1"}, "resolved", []),
+        ("execution.failed", {}, "failed", []),
+        ("work_item.cancelled", {}, "cancelled", ["cancelled"]),
+    ],
+)
+def test_an_item_ends_once(kind: str, outcome: dict[str, Any], status: str, ended: list[str]) -> None:
+    found = measures(kind, [], lambda: outcome, status)
+    assert [label for measure, label in found if measure is Measure.OUTCOME] == ended
 
 
 @given(st.floats(min_value=SHORTEST_S, max_value=3e8))
@@ -91,12 +119,18 @@ def test_metrics_of_groups_add_up_to_the_total() -> None:
         ("a", "decision_time", "0", 3),
         ("b", "refused", "X", 1),
         ("a", "refused", "Y", 4),
+        ("a", "received", "", 9),
+        ("b", "received", "", 1),
+        ("a", "asked", "", 3),
+        ("a", "deadline", "met", 3),
+        ("a", "deadline", "missed", 1),
     ]
     random.Random(7).shuffle(rows)
     total, groups = total_of(rows)
     assert total.automation_rate == 7 / 10
-    assert groups["a"].automation_rate == 6 / 7
-    assert groups["b"].automation_rate == 1 / 3
+    assert groups["a"].automation_rate == 1 - 3 / 9
+    assert groups["b"].automation_rate == 1
+    assert (total.deadlines_met, groups["b"].deadlines_met) == (3 / 4, None)
     assert total.ranked(Measure.REFUSED) == [("Y", 4), ("X", 1)]
     assert total.decided_by_people == 3
     assert total.decision_time(0.5) == pytest.approx(1.0, rel=RELATIVE_ERROR * 1.001)

@@ -28,7 +28,7 @@ from telemetry.tasks import count
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.telemetry.sealed import SealingSetup
-from tests.workitems.office import Office, open_office
+from tests.workitems.office import RULES, Office, open_office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.tenancy.models import Tenant
@@ -121,8 +121,7 @@ def test_api_returns_the_metrics(worked: Office) -> None:
     assert metrics["decision_steps"] == {"approved": 1, "rejected": 1, "expired": 0, "cancelled": 0, "superseded": 0}
     assert metrics["policy_decisions"]["deny"] == 0
     assert metrics["decision_seconds"]["count"] == 2
-    alone = metrics["policy_decisions"]["allow"]
-    assert metrics["automation_rate"] == round(alone / (alone + 2), 4)
+    assert metrics["automation_rate"] == round(1 - 2 / 3, 4)
     assert [group["key"] for group in summary["groups"]] == ["payments"]
     assert summary["groups"][0]["figures"]["work_items_received"] == 3
     assert summary["uncounted_receipts"] == 0
@@ -134,6 +133,43 @@ def test_api_returns_the_metrics(worked: Office) -> None:
     with CaptureQueriesContext(connection) as captured:
         api.get("/telemetry/summary", {"group_by": "channel"})
     assert len([q for q in captured if "telemetry_" in q["sql"]]) == 2
+
+
+def test_an_item_that_waits_for_people_is_not_automated(office: Office) -> None:
+    """Constructed: one item is decided alone, one waits, one is denied, one is approved in time, one expired."""
+    office.decided(5)
+    office.awaiting(500)
+    office.decided(666)
+    in_time, late = office.awaiting(501)[1], office.awaiting(502)[1]
+    office.set_step(in_time, respond_by=clock.now() + timedelta(hours=1))
+    for name in ("fay", "finn"):
+        office.vote(in_time, name)
+    office.set_step(late, respond_by=clock.now() - timedelta(hours=1))
+    office.vote(late, "fay", "reject")
+    seal_all(office.tenant)
+    while counted(office.tenant, batch=2000):
+        pass
+    found = totals(office.tenant)
+    api = Api(make_token(office.tenant, office.people["ada"]))
+    total = api.get("/telemetry/summary").json()["total"]
+    assert total["automation_rate"] == round(1 - found["asked", ""] / found["received", ""], 4) == round(2 / 5, 4)
+    assert total["deadlines"] == {"met": 1, "missed": 1}
+    assert total["outcomes"] == {"resolved": 0, "refused": 1, "rejected": 1, "expired": 0, "cancelled": 0}
+
+
+def test_an_item_counts_as_asked_once_and_on_the_day_of_its_submission(office: Office) -> None:
+    item = office.decided(5, confidence=0.5)
+    for name in ("fay",):
+        office.vote(office.pending_step(item), name)
+    office.put_rules(RULES[1] | {"when": "ctx.action == 'pay'"}, *RULES[2:])
+    assert office.execute(item).step is not None
+    seal_all(office.tenant)
+    while counted(office.tenant, batch=2000):
+        pass
+    with unit_of_work(office.tenant.id):
+        asked = SummaryCount.objects.filter(measure="asked")
+        day = ids.instant_of(item.id).date()
+        assert list(asked.values_list("day", "count", "integration", "policy_version_id")) == [(day, 1, "", None)]
 
 
 @pytest.mark.parametrize(

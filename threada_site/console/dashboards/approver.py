@@ -9,7 +9,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from threada_site.admin import html
-from threada_site.console.dashboards.parts import CAP, LISTED, Figure, Line, Part, figure, shown
+from threada_site.console.dashboards.parts import CAP, LISTED, DashboardMetric, Line, Part, metric, shown
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
@@ -35,10 +35,10 @@ def approver_part(ctx: ActingContext) -> Part | None:
     return Part(
         key="approver",
         title=_("Your pending decisions"),
-        figures=(
-            figure(_("waiting for you"), len(due), desk),
-            figure(_("overdue"), overdue, f"{desk}?due=overdue", is_bad=True),
-            Figure(_("due within a day"), shown(today), f"{desk}?due=day"),
+        metrics=(
+            metric(_("waiting for you"), len(due), desk),
+            metric(_("overdue"), overdue, f"{desk}?due=overdue", is_bad=True),
+            DashboardMetric(_("due within a day"), shown(today), f"{desk}?due=day"),
         ),
         lines=tuple(_line(step, now) for step in steps) if urgent else (),
         nothing=_("No decisions are pending for you."),

@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from telemetry import selectors
 from telemetry.models import TelemetryExport
 from threada_site.admin import html
-from threada_site.console.dashboards.parts import Figure, Line, Part
+from threada_site.console.dashboards.parts import DashboardMetric, Line, Part
 from threada_site.kernel.context import ActingContext, Scope
 
 _EXPORTS = 5
@@ -24,14 +24,14 @@ def auditor_part(ctx: ActingContext, alarms: list[str]) -> Part | None:
     return Part(
         key="auditor",
         title=_("Evidence"),
-        figures=(
-            Figure(_("receipts in the log"), f"{checkpoint.size:,}" if checkpoint else "0", checkpoints),
-            Figure(
+        metrics=(
+            DashboardMetric(_("receipts in the log"), f"{checkpoint.size:,}" if checkpoint else "0", checkpoints),
+            DashboardMetric(
                 _("last checkpoint"),
                 html.left(checkpoint.signed_at) if checkpoint else _("none"),
                 checkpoints,
             ),
-            Figure(_("alarms"), str(len(alarms)), checkpoints, "bad" if alarms else "plain"),
+            DashboardMetric(_("alarms"), str(len(alarms)), checkpoints, "bad" if alarms else "plain"),
         ),
         lines=tuple(map(_line, exports)),
         nothing=_("There are no exports."),

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from policies import selectors
 from policies.models import PolicyReplay, PolicyVersion
 from threada_site.admin import html
-from threada_site.console.dashboards.parts import CAP, LISTED, Line, Part, figure
+from threada_site.console.dashboards.parts import CAP, LISTED, Line, Part, metric
 from threada_site.database.router import read_connection
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope, Visibility
@@ -58,9 +58,9 @@ def author_part(ctx: ActingContext) -> Part | None:
     return Part(
         key="author",
         title=_("Policies"),
-        figures=(
-            figure(_("drafts"), len(drafts), html.list_url("policies.policy")),
-            figure(_("rules that decide nothing"), len(idle), html.list_url("policies.policy")),
+        metrics=(
+            metric(_("drafts"), len(drafts), html.list_url("policies.policy")),
+            metric(_("rules that decide nothing"), len(idle), html.list_url("policies.policy")),
         ),
         lines=(
             *map(_draft_line, drafts[:_DRAFTS]),

@@ -18,9 +18,9 @@ from telemetry.summary.filters import SummaryFilters
 from telemetry.summary.summarize import summarize
 from threada_site.admin.html import list_url
 from threada_site.admin.words import word
-from threada_site.console.charts import Chart, Series, ranked, stacked
-from threada_site.console.dashboards.parts import CAP, Figure, capped_counts, figure, shown
-from threada_site.console.report_charts import ListsBehind, ReportCharts, duration
+from threada_site.console.dashboards.parts import CAP, DashboardMetric, capped_counts, metric, shown
+from threada_site.console.reports.charts import Chart, Series, ranked, stacked
+from threada_site.console.reports.report_charts import ListsBehind, ReportCharts, duration
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
@@ -39,7 +39,7 @@ _AGES: Final = (
 
 
 def case_counts(ctx: ActingContext) -> dict[str, QuerySet[Any]]:
-    """Return the rows that `case_figures` and `ages_of` count."""
+    """Return the rows that `case_metrics` and `ages_of` count."""
     items = selectors.work_items(ctx)
     unknown = selectors.executions(ctx).filter(status=ExecutionStatus.OUTCOME_UNKNOWN)
     return {
@@ -50,17 +50,17 @@ def case_counts(ctx: ActingContext) -> dict[str, QuerySet[Any]]:
     }
 
 
-def case_figures(counted: Mapping[str, int]) -> list[Figure]:
+def case_metrics(counted: Mapping[str, int]) -> list[DashboardMetric]:
     """Return the open work items by status, and unknown outcomes."""
     items = list_url("workitems.workitem")
     found = [
-        figure(word(status), counted[status], f"{items}?status={status}", is_bad=status is WorkItemStatus.FAILED)
+        metric(word(status), counted[status], f"{items}?status={status}", is_bad=status is WorkItemStatus.FAILED)
         for status in _OPEN
     ]
     executions = f"{list_url('integrations.execution')}?status=outcome_unknown"
-    found.append(figure(word("outcome_unknown"), counted["unknown"], executions, is_bad=True))
+    found.append(metric(word("outcome_unknown"), counted["unknown"], executions, is_bad=True))
     if counted[STUCK]:
-        found.append(figure(word(STUCK), counted[STUCK], f"{items}?{STUCK}=true", is_bad=True))
+        found.append(metric(word(STUCK), counted[STUCK], f"{items}?{STUCK}=true", is_bad=True))
     return found
 
 
@@ -82,10 +82,10 @@ def case_charts(ctx: ActingContext) -> dict[str, Any]:
     reports = reverse("admin:summary")
     return {
         "shares": [
-            Figure(_("decided without people"), _percent(total.automation_rate), reports),
-            Figure(_("median until people decided"), _duration(total.decision_time(0.5)), reports),
-            Figure(_("90th percentile"), _duration(total.decision_time(0.9)), reports),
-            Figure(_("deadlines met"), _percent(total.deadlines_met), reports),
+            DashboardMetric(_("decided without people"), _percent(total.automation_rate), reports),
+            DashboardMetric(_("median until people decided"), _duration(total.decision_time(0.5)), reports),
+            DashboardMetric(_("90th percentile"), _duration(total.decision_time(0.9)), reports),
+            DashboardMetric(_("deadlines met"), _percent(total.deadlines_met), reports),
         ],
         "charts": [charts.received(), charts.outcomes(), charts.decision_times(), charts.deadlines()],
     }

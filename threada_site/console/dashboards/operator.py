@@ -15,7 +15,7 @@ from integrations import selectors as integration_selectors
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Freeze, IntegrationGauge
 from threada_site.admin import html
-from threada_site.console.dashboards.parts import CAP, LISTED, Figure, Line, Part, figure
+from threada_site.console.dashboards.parts import CAP, LISTED, DashboardMetric, Line, Part, metric
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
@@ -45,12 +45,12 @@ def operator_part(ctx: ActingContext, counted: Mapping[str, int], freezes: list[
     return Part(
         key="operator",
         title=_("Operations"),
-        figures=(
-            figure(_("outcome unknown"), counted["unknown"], f"{executions}?status=outcome_unknown", is_bad=True),
-            figure(_("freezes in force"), len(freezes), frozen_url, is_bad=True),
-            figure(_("blocked by freeze"), counted["blocked"], f"{executions}?status=started", is_bad=True),
-            figure(_("running"), counted["running"], f"{executions}?status=running"),
-            Figure(_("oldest queued"), _queue_age(ctx), f"{executions}?status=started"),
+        metrics=(
+            metric(_("outcome unknown"), counted["unknown"], f"{executions}?status=outcome_unknown", is_bad=True),
+            metric(_("freezes in force"), len(freezes), frozen_url, is_bad=True),
+            metric(_("blocked by freeze"), counted["blocked"], f"{executions}?status=started", is_bad=True),
+            metric(_("running"), counted["running"], f"{executions}?status=running"),
+            DashboardMetric(_("oldest queued"), _queue_age(ctx), f"{executions}?status=started"),
         ),
         lines=tuple(map(_line, failing)),
         nothing=_("No integration is failing."),

@@ -17,7 +17,7 @@ LISTED: Final = 8
 
 
 @dataclass(frozen=True)
-class Figure:
+class DashboardMetric:
     """Number with a label and the list behind it. `tone` is `bad` or `plain`."""
 
     label: str
@@ -42,7 +42,7 @@ class Part:
 
     key: str
     title: str
-    figures: tuple[Figure, ...] = ()
+    metrics: tuple[DashboardMetric, ...] = ()
     lines: tuple[Line, ...] = ()
     nothing: str = ""
     more: str = ""
@@ -50,9 +50,9 @@ class Part:
     newest: str = ""
 
 
-def figure(label: str, count: int, url: str = "", *, is_bad: bool = False) -> Figure:
-    """Return a figure of a count that was read up to `CAP` + 1."""
-    return Figure(label, shown(count), url, "bad" if is_bad and count else "plain")
+def metric(label: str, count: int, url: str = "", *, is_bad: bool = False) -> DashboardMetric:
+    """Return a metric of a count that was read up to `CAP` + 1."""
+    return DashboardMetric(label, shown(count), url, "bad" if is_bad and count else "plain")
 
 
 def shown(count: int) -> str:

@@ -10,7 +10,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from threada_site.admin import html
-from threada_site.console.dashboards.parts import LISTED, Line, Part, figure
+from threada_site.console.dashboards.parts import LISTED, Line, Part, metric
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
@@ -42,11 +42,11 @@ def steward_part(ctx: ActingContext, counted: Mapping[str, int]) -> Part | None:
     return Part(
         key="steward",
         title=_("People"),
-        figures=(
-            figure(_("people"), counted["people"], members),
-            figure(_("open invitations"), counted["invited"], invitations),
-            figure(_("expired invitations"), counted["expired"], invitations, is_bad=True),
-            figure(_("unconfirmed accounts"), counted["unconfirmed"], members, is_bad=True),
+        metrics=(
+            metric(_("people"), counted["people"], members),
+            metric(_("open invitations"), counted["invited"], invitations),
+            metric(_("expired invitations"), counted["expired"], invitations, is_bad=True),
+            metric(_("unconfirmed accounts"), counted["unconfirmed"], members, is_bad=True),
         ),
         lines=tuple(_line(link, is_expired=link.expires_at <= now) for link in links),
         nothing=_("There are no open invitations."),

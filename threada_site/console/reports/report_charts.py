@@ -14,7 +14,7 @@ from telemetry.summary.metrics import EFFECTS, EXECUTION_ENDS, ITEM_ENDS, Summar
 from telemetry.summary.summarize import Summary
 from threada_site.admin.html import list_url
 from threada_site.admin.words import word
-from threada_site.console.charts import Chart, Series, stacked
+from threada_site.console.reports.charts import Chart, Series, stacked
 
 _TONES: Final = {
     "allow": "good",

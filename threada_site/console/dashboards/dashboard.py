@@ -15,7 +15,7 @@ from threada_site.admin.notices import policy_notices, second_factor_notices, vi
 from threada_site.console.dashboards.approver import approver_part
 from threada_site.console.dashboards.auditor import auditor_part
 from threada_site.console.dashboards.author import author_part
-from threada_site.console.dashboards.cases import ages_of, case_charts, case_counts, case_figures
+from threada_site.console.dashboards.cases import ages_of, case_charts, case_counts, case_metrics
 from threada_site.console.dashboards.operator import operator_counts, operator_part
 from threada_site.console.dashboards.parts import capped_counts
 from threada_site.console.dashboards.steward import steward_counts, steward_part
@@ -47,7 +47,7 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
             *policy_notices(ctx),
             *visibility_notices(ctx),
         ],
-        "metrics": case_figures(counted),
+        "metrics": case_metrics(counted),
         "ages": ages_of(counted),
         "parts": [part for part in parts if part is not None],
         **case_charts(ctx),

@@ -15,8 +15,8 @@ from tests.console.sign_in import Console
 from tests.console.test_desk import ask
 from tests.factories import acting, make_principal
 from tests.journeys.demo import SMALL, Demo
-from threada_site.console.dashboard import dashboard
 from threada_site.console.dashboards.author import FEWEST, idle_rules
+from threada_site.console.dashboards.dashboard import dashboard
 from threada_site.database.unit_of_work import unit_of_work
 
 STATEMENTS = 14
@@ -32,8 +32,8 @@ def part(browser: Client, key: str) -> Any:
     return next(part for part in browser.get("/console/").context["parts"] if part.key == key)
 
 
-def figures(part: Any) -> dict[str, str]:
-    return {figure.label: figure.value for figure in part.figures}
+def metrics(part: Any) -> dict[str, str]:
+    return {metric.label: metric.value for metric in part.metrics}
 
 
 @pytest.mark.parametrize(("role", "parts"), PARTS.items())
@@ -52,12 +52,12 @@ def test_each_role_has_its_part(role: str, parts: list[str], demo: Demo, busy_de
 
 def test_an_approver_sees_what_waits_and_what_is_overdue(demo: Demo, console: Console) -> None:
     step = ask(demo)
-    assert figures(part(console("finance-1"), "approver")) == {
+    assert metrics(part(console("finance-1"), "approver")) == {
         "waiting for you": "1", "overdue": "0", "due within a day": "1"
     }  # fmt: skip
     demo.vote("finance-1", step)
-    assert figures(part(console("finance-1"), "approver"))["waiting for you"] == "0"
-    assert figures(part(console("finance-2"), "approver"))["waiting for you"] == "1"
+    assert metrics(part(console("finance-1"), "approver"))["waiting for you"] == "0"
+    assert metrics(part(console("finance-2"), "approver"))["waiting for you"] == "1"
 
 
 def test_rules_that_decide_nothing_are_named_once_enough_was_decided(demo: Demo, console: Console) -> None:
@@ -81,6 +81,6 @@ def test_rules_that_decide_nothing_are_named_once_enough_was_decided(demo: Demo,
 def test_a_requester_sees_no_numbers_of_others(demo: Demo, busy_demo: Busy, console: Console) -> None:
     make_principal(demo.tenant, "olga", roles=["requester"])
     page = console("olga").get("/console/")
-    assert {figure.value for figure in page.context["metrics"]} == {"0"}
+    assert {metric.value for metric in page.context["metrics"]} == {"0"}
     assert {count for _label, count, _share in page.context["ages"]} == {"0"}
     assert [chart.is_empty for chart in page.context["charts"]] == [True]

@@ -13,8 +13,8 @@ from telemetry.summary.filters import SummaryFilters
 from telemetry.summary.measures import Measure
 from telemetry.summary.metrics import SummaryMetrics
 from telemetry.summary.summarize import summarize
-from threada_site.console.charts import ranked
-from threada_site.console.report_charts import ListsBehind, ReportCharts, duration
+from threada_site.console.reports.charts import ranked
+from threada_site.console.reports.report_charts import ListsBehind, ReportCharts, duration
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 

@@ -1,0 +1,1 @@
+"""Reports of governed work: charts over days and tables."""
