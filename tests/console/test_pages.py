@@ -28,7 +28,7 @@ LISTS = sorted(f"{model._meta.app_label}_{model._meta.model_name}" for model in 
 BIG = ("workitems_workitem", "workitems_decisionstep", "integrations_execution", "telemetry_receipt")
 LIST_STATEMENTS = 15
 ROW_STATEMENTS = 25
-DASHBOARD_STATEMENTS = 16
+DASHBOARD_STATEMENTS = 18
 
 
 def statements(browser: Client, address: str) -> list[str]:
@@ -46,14 +46,18 @@ def test_dashboard_shows_counts_and_links(demo: Demo, busy_demo: Busy, console: 
     asked = statements(browser, "/console/")
     assert len(asked) <= DASHBOARD_STATEMENTS, "\n".join(asked)
     page = browser.get("/console/")
-    assert [question for _, question, _ in page.context["waiting"]] == ["Should pay be executed on int_bank?"]
+    (part,) = page.context["parts"]
+    assert [line.text.startswith("Payment run") for line in part.lines] == [True]
+    assert "Should pay be executed on int_bank?" in page.content.decode()
     assert {metric.label: metric.value for metric in page.context["metrics"]} == {
         "new": "0", "in review": "0", "awaiting approval": "1", "ready": "1", "executing": "0", "failed": "0",
         "outcome unknown": "0",
     }  # fmt: skip
-    assert [bar.count for bar in page.context["chart"]["bars"]] == [0] * 13 + [2]
-    for bar in page.context["chart"]["bars"]:
-        assert len(browser.get(bar.url).context["rows"]) == bar.count
+    (chart,) = page.context["charts"]
+    assert [sum(part.value for part in bar.parts) for bar in chart.bars] == [0] * 13 + [2]
+    assert [values for _day, values in chart.rows] == [["0"]] * 13 + [["2"]]
+    for bar, (_day, (count,)) in zip(chart.bars, chart.rows, strict=True):
+        assert len(browser.get(bar.url).context["rows"]) == int(count)
 
 
 def test_an_empty_tenant_says_what_to_do(demo: Demo) -> None:

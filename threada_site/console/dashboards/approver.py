@@ -57,7 +57,8 @@ def _line(step: DecisionStep, now: Any) -> Line:
 
 
 def _remark(step: DecisionStep) -> Any:
-    opened = format_html("{} · {} {}", step.workflow, _("opened"), html.when(step.opened_at))
+    asked = question_of(step) if step.work_item.title else step.workflow
+    opened = format_html("{} · {} {}", asked, _("opened"), html.when(step.opened_at))
     if step.urgent_at >= NEVER:
         return opened
     return format_html("{} · {} {}", opened, _("decide until"), html.when(step.urgent_at))

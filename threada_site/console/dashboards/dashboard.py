@@ -22,6 +22,7 @@ from threada_site.console.dashboards.steward import steward_counts, steward_part
 from threada_site.identity.change_sets.permissions import waiting_for
 from threada_site.kernel.context import ActingContext, Scope
 from workitems.executions.freeze_states import freeze_notices
+from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 
 
 def dashboard(ctx: ActingContext) -> dict[str, Any]:
@@ -49,6 +50,7 @@ def dashboard(ctx: ActingContext) -> dict[str, Any]:
         ],
         "metrics": case_metrics(counted),
         "ages": ages_of(counted),
+        "is_empty": not any(counted[status.value] for status in WorkItemStatus if WORK_ITEM.is_open(status)),
         "parts": [part for part in parts if part is not None],
         **case_charts(ctx),
     }

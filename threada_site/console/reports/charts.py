@@ -1,4 +1,4 @@
-"""Charts as coordinates for SVG: bars over days, and ranked bars. Pure; templates draw them.
+"""Charts as coordinates for SVG: bars over days, and ranked bars. Templates draw them.
 
 A chart is 100 units high; its width depends on the number of days. Each bar has a title, and a table has the same
 data.
