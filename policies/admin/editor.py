@@ -159,6 +159,7 @@ class DraftForm(ConsoleForm):
             "facts": self._facts().values(),
             "fields": [self.rule[name] for name in self.rule.fields],
             "check": check_policy_text(self._text(), policy=self.policy, ctx=self.ctx),
+            "preview_url": reverse("admin:policies_policy_preview", args=[slug]) if slug else "",
             "check_url": reverse("admin:policies_policy_check") + (f"?policy={slug}" if slug else ""),
         }
 

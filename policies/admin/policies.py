@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from policies import selectors
 from policies.admin.comparing import comparison
 from policies.admin.editor import DraftForm, check_answer
+from policies.admin.preview import preview_answer
 from policies.admin.texts import document_text
 from policies.drafts.edit import draft_policy_version
 from policies.models import Policy
@@ -64,6 +65,7 @@ class PolicyAdmin(TenantAdmin):
     def get_urls(self) -> list[URLPattern]:
         found = [
             path("check/", self._wrap(require_POST(self.check_text)), name="policies_policy_check"),
+            path("<str:key>/preview/", self._wrap(require_POST(self.preview)), name="policies_policy_preview"),
             path("<str:key>/compare/", self._wrap(require_safe(self.compare)), name="policies_policy_compare"),
         ]
         return [*found, *super().get_urls()]
@@ -80,6 +82,13 @@ class PolicyAdmin(TenantAdmin):
         if not ctx.allows(Scope.POLICIES_WRITE):
             raise PermissionDenied
         return check_answer(request, ctx)
+
+    def preview(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Replay some decisions with a text during editing. Saves nothing."""
+        ctx = context_of(request)
+        if not ctx.allows(Scope.POLICIES_WRITE):
+            raise PermissionDenied
+        return preview_answer(request, key, ctx)
 
     def compare(self, request: HttpRequest, key: str) -> HttpResponse:
         """Show the text diff of two versions."""

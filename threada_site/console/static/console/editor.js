@@ -8,6 +8,13 @@
   const area = form.querySelector("textarea");
   const panel = form.querySelector("[data-panel]");
   const cursor = form.querySelector("[data-cursor]");
+  const preview = {
+    card: form.querySelector("[data-preview-card]"),
+    text: form.querySelector("[data-preview-text]"),
+    more: form.querySelector("[data-preview-more]"),
+    stop: null,
+    last: null,
+  };
   let timer = 0;
   let asked = 0;
   let saved = area.value;
@@ -24,6 +31,47 @@
     area.setAttribute("aria-invalid", String(isWrong));
     form.dataset.state = isWrong ? "wrong" : "right";
     area.editor?.mark(answer.marks);
+    if (!isWrong) replay(2000, null);
+  }
+
+  const rest = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds));
+
+  // Ask for short steps until all decisions are compared, or until a newer text aborts them.
+  async function replay(most, from) {
+    if (!form.dataset.preview) return;
+    preview.stop?.abort();
+    const stop = (preview.stop = new AbortController());
+    const token = form.querySelector("input[name=csrfmiddlewaretoken]").value;
+    let step = from;
+    preview.card.hidden = false;
+    preview.card.dataset.state = "running";
+    preview.more.hidden = true;
+    try {
+      for (;;) {
+        const sent = { document: area.value, most, cursor: step?.cursor || "", ...step?.counts };
+        const options = { method: "POST", body: new URLSearchParams(sent), headers: { "X-CSRFToken": token } };
+        const answer = await fetch(form.dataset.preview, { ...options, signal: stop.signal });
+        if (!answer.ok) throw new Error(String(answer.status));
+        const found = await answer.json();
+        if (stop.signal.aborted) return;
+        if (found.state === "busy") {
+          await rest(found.retry_ms);
+          if (stop.signal.aborted) return;
+          continue;
+        }
+        preview.text.textContent = found.text;
+        preview.card.dataset.state = found.state;
+        preview.card.hidden = found.state === "invalid";
+        if (found.state !== "running") {
+          preview.more.hidden = !found.has_more;
+          preview.last = found;
+          return;
+        }
+        step = found;
+      }
+    } catch {
+      if (!stop.signal.aborted) preview.card.dataset.state = "unknown";
+    }
   }
 
   async function check() {
@@ -42,6 +90,8 @@
 
   function later() {
     form.dataset.state = "checking";
+    preview.stop?.abort();
+    if (preview.card) preview.card.dataset.state = "stale";
     clearTimeout(timer);
     timer = setTimeout(check, WAIT);
   }
@@ -58,6 +108,7 @@
   }
 
   area.addEventListener("input", later);
+  preview.more?.addEventListener("click", () => replay(10000, preview.last));
   area.editor?.onCursor(tell);
   panel.addEventListener("click", (event) => {
     const place = event.target.closest(".t-place");
