@@ -15,6 +15,7 @@ from integrations.configuration.secrets import remove_secret, upsert_secret, use
 from integrations.models import StoredSecret
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -46,6 +47,20 @@ class NewSecretForm(_ValueForm):
 
 class NewValueForm(_ValueForm):
     pass
+
+
+def _removing(admin: Any, call: Call) -> Effects:
+    secret = admin.find(call.key, ctx=call.ctx)
+    named = ", ".join(used_by(secret.slug, ctx=call.ctx))
+    return Effects(
+        [
+            _("The value of the secret %(name)s is deleted and cannot be restored.") % {"name": secret.slug},
+            _("Used by: %(names)s.") % {"names": named} if named else _("No integration uses it."),
+        ]
+    )
+
+
+REMOVE = Confirmation(gettext_lazy("Delete secret"), _removing)
 
 
 @admin.register(StoredSecret)
@@ -97,7 +112,7 @@ class StoredSecretAdmin(TenantAdmin):
         _put(call, form, call.key)
         return Done(_("Calls use the new value now."))
 
-    @action(Scope.INTEGRATIONS_MANAGE)
+    @action(Scope.INTEGRATIONS_MANAGE, confirm=REMOVE)
     def remove(self, call: Call) -> Done:
         """Delete the secret."""
         found = ids.is_slug(call.key) and self.rows(call.ctx).select_for_update().filter(slug=call.key).first()

@@ -14,6 +14,7 @@ from django.utils.translation import gettext, gettext_lazy
 from django.views.decorators.http import require_safe
 
 from policies import selectors
+from policies.admin.consequences import REMOVE_OVERLAY
 from policies.admin.effective import asked_effective
 from policies.configuration.overlays import remove_overlay, upsert_overlay
 from policies.documents.overlay import OverlayScope
@@ -140,7 +141,7 @@ class OverlayAdmin(TenantAdmin):
         result = upsert_overlay(form.cleaned_data["policy"], OverlayScope(kind, slug), window=window, ctx=call.ctx)
         return Done(str(_SAID[result.change]), self.url_of(result.row))
 
-    @action(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH, confirm=REMOVE_OVERLAY)
     def remove(self, call: Call) -> Done:
         parsed = ids.parse_public_id(ids.OVERLAY, call.key)
         overlay = self.rows(call.ctx).filter(id=parsed).first() if parsed else None

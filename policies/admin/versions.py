@@ -12,6 +12,7 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from policies.admin.consequences import END_EMERGENCY, PUBLISH, RETIRE
 from policies.admin.editor import DraftForm
 from policies.admin.texts import document_text
 from policies.admin.trying import TryingPages
@@ -125,7 +126,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             + warned
         )
 
-    @action(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH, confirm=PUBLISH)
     def publish(self, call: Call) -> Done:
         """Publish exactly the draft that was shown."""
         draft = self._draft_shown(call)
@@ -158,7 +159,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         confirmed = confirm_emergency(self._emergency(call), ctx=call.ctx)
         return Done(_("Version {number} is confirmed and stays in force.").format(number=confirmed.version.number))
 
-    @action(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH, confirm=END_EMERGENCY)
     def end_emergency(self, call: Call) -> Done:
         """End an emergency publication before its time box."""
         ended = end_emergency(self._emergency(call), ctx=call.ctx)
@@ -172,7 +173,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             )
         )
 
-    @action(Scope.POLICIES_PUBLISH)
+    @action(Scope.POLICIES_PUBLISH, confirm=RETIRE)
     def retire(self, call: Call) -> Done:
         version = self._version(call)
         retire_policy_version(version, ctx=call.ctx)

@@ -15,11 +15,25 @@ from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Delivery
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
+
+
+def _removing(admin: Any, call: Call) -> Effects:
+    delivery = admin.find(call.key, ctx=call.ctx)
+    return Effects(
+        [
+            _("Nothing more is sent by the delivery %(name)s.") % {"name": delivery.slug},
+            _("Its position is deleted: a new delivery does not continue where it ended."),
+        ]
+    )
+
+
+REMOVE = Confirmation(gettext_lazy("Remove delivery"), _removing)
 
 
 @admin.register(Delivery)
@@ -65,7 +79,7 @@ class DeliveryAdmin(TenantAdmin):
         resume_delivery(self._locked(call), ctx=call.ctx)
         return Done(_("The delivery is resumed."))
 
-    @action(Scope.INTEGRATIONS_MANAGE)
+    @action(Scope.INTEGRATIONS_MANAGE, confirm=REMOVE)
     def remove(self, call: Call) -> Done:
         """Remove the delivery permanently."""
         remove_delivery(self._locked(call), ctx=call.ctx)

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from telemetry import selectors
 from telemetry.exports.request import bounded_window
-from telemetry.models import Receipt
+from telemetry.models import Receipt, ReceiptReason
 from telemetry.receipts.filters import ReceiptFilters
 from telemetry.verification.single_receipt import verify_receipt
 from threada_site.admin import html
@@ -87,6 +87,7 @@ class ReceiptAdmin(TenantAdmin):
             "subject": body.get("subject") or {},
             "raw": raw.decode(),
             "size": len(raw),
+            "given_reason": ReceiptReason.objects.filter(tenant_id=ctx.tenant_id, receipt_id=row.id).first(),
             "actor": User.objects.filter(id=row.actor_id).first() if row.actor_id else _("the instance"),
         }
 

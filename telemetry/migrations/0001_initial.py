@@ -8,6 +8,7 @@ import telemetry.lifecycle
 from threada_site.database.constraints import AppendOnly, InstanceRows, RowLevelSecurity
 from threada_site.database.partitioning import PartitionByMonth
 from threada_site.kernel import clock, ids
+from threada_site.kernel.json.canonical import new_salt
 from threada_site.tenancy.models import SlugColumn
 
 SQL = Path(__file__).resolve().parent.parent / "sql"
@@ -518,6 +519,23 @@ class Migration(migrations.Migration):
                 "constraints": [
                     RowLevelSecurity(name="accountevent_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="accountevent_tenant_id_key"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ReceiptReason",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("receipt_id", models.UUIDField()),
+                ("reason", models.CharField(max_length=1000)),
+                ("salt", models.BinaryField(default=new_salt, max_length=16)),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "receipt_id"], name="receiptreason_of_receipt")],
+                "constraints": [
+                    RowLevelSecurity(name="receiptreason_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="receiptreason_tenant_id_key"),
                 ],
             },
         ),

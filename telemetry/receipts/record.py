@@ -6,7 +6,7 @@ import uuid
 from dataclasses import replace
 from typing import Final
 
-from telemetry.models import AccountEvent, Receipt, SealQueueEntry
+from telemetry.models import AccountEvent, Receipt, ReceiptReason, SealQueueEntry
 from telemetry.receipts.format import Entry, body_bytes
 from threada_site.database.batched_writes import insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -35,11 +35,16 @@ ACCOUNT_KINDS: Final = (
 """Beginnings of the kinds of receipts about accounts of principals."""
 
 
-def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry | AccountEvent]:
+def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry | AccountEvent | ReceiptReason]:
     """Return the unsaved rows of a receipt, for services that insert all rows in one statement."""
     require_unit_of_work(ctx.tenant_id, reads_cases=False)
     receipt_id = ids.new_uuid()
     occurred_at = ids.instant_of(receipt_id)
+    reasons: list[ReceiptReason] = []
+    if ctx.reason:
+        reasons.append(ReceiptReason(tenant_id=ctx.tenant_id, receipt_id=receipt_id, reason=ctx.reason))
+        committed = commitment(bytes(reasons[0].salt), ctx.reason)
+        entry = replace(entry, inputs={**entry.inputs, "given_reason_commitment": committed})
     body = body_bytes(entry, ctx, receipt_id=receipt_id, occurred_at=occurred_at)
     if ctx.recorded_receipts is not None:
         ctx.recorded_receipts.append((ids.public_id(ids.RECEIPT, receipt_id), body))
@@ -68,6 +73,7 @@ def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQue
             AccountEvent(tenant_id=ctx.tenant_id, principal_id=principal, receipt_id=receipt_id)
             for principal in _accounts_of(entry)
         ),
+        *reasons,
     ]
 
 

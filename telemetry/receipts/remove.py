@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from django.db.models import QuerySet
 
-from telemetry.models import AccountEvent, LogLeaf, Receipt, RemovedReceipt
+from telemetry.models import AccountEvent, LogLeaf, Receipt, ReceiptReason, RemovedReceipt
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.hashing import leaf_hash
 from threada_site.database.bulk_delete import delete_rows
@@ -54,9 +54,11 @@ def remove_receipts(receipt_ids: Sequence[uuid.UUID], *, batch_id: uuid.UUID, ct
         ],
         batch_size=1000,
     )
-    delete_rows(AccountEvent.objects.filter(tenant_id=ctx.tenant_id, receipt_id__in=[row_id for row_id, _ in removed]))
+    receipt_ids = [receipt_id for receipt_id, _ in removed]
+    delete_rows(AccountEvent.objects.filter(tenant_id=ctx.tenant_id, receipt_id__in=receipt_ids))
+    delete_rows(ReceiptReason.objects.filter(tenant_id=ctx.tenant_id, receipt_id__in=receipt_ids))
     with platform_role():
-        delete_rows(Receipt.objects.filter(tenant_id=ctx.tenant_id, id__in=[receipt_id for receipt_id, _ in removed]))
+        delete_rows(Receipt.objects.filter(tenant_id=ctx.tenant_id, id__in=receipt_ids))
     return removal_sha256(removed)
 
 

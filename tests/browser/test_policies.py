@@ -95,6 +95,11 @@ def test_a_draft_is_written_replayed_and_published_by_a_second_person(two_people
     assert not page.overflows()
     browser.goto(draft)
     browser.get_by_role("button", name="Propose version 2", exact=True).click()
+    expect(browser.get_by_text("It replaces version 1.")).to_be_visible()
+    expect(browser.locator("ins").first).to_have_text("500000")
+    assert not page.overflows()
+    browser.get_by_label("Reason").fill("The limit follows the audit of May.")
+    browser.get_by_role("button", name="Publish version").click()
     expect(browser.get_by_text("A second person must publish this change:")).to_be_visible()
     browser.get_by_role("link", name="Publish version 2 of payments").click()
     change_set = browser.url

@@ -8,6 +8,9 @@ from django.test import Client
 
 from threada_site.tenancy.models import User
 
+CONFIRMED = {"confirmed": "yes", "given_reason": "No longer needed."}
+"""Fields that the page of confirmation adds to those of the button."""
+
 type Console = Callable[[str], Client]
 
 

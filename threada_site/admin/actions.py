@@ -65,13 +65,19 @@ class ActionSpec:
     slug: str
     scope: Scope | None
     step_up: bool = False
+    confirmation: Any = None
 
 
-def action(scope: Scope | None, *, step_up: bool = False) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
-    """Make a method `(self, call) -> Done` of a ModelAdmin a button at `<row>/<method name>/`, by POST only."""
+def action(
+    scope: Scope | None, *, step_up: bool = False, confirm: Any = None
+) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
+    """Make a method `(self, call) -> Done` of a ModelAdmin a button at `<row>/<method name>/`, by POST only.
+
+    With `confirm`, a `Confirmation`, the button shows a page first that says what changes and takes a reason.
+    """
 
     def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
-        method.action_spec = ActionSpec(method.__name__.replace("_", "-"), scope, step_up)  # type: ignore[attr-defined]
+        method.action_spec = ActionSpec(method.__name__.replace("_", "-"), scope, step_up, confirm)  # type: ignore[attr-defined]
         return method
 
     return decorate
@@ -120,12 +126,21 @@ def require_scope(ctx: ActingContext, scope: Scope | None) -> None:
         raise errors.ScopeMissing(f"This needs the scope {scope.value}, which your roles do not have.")
 
 
+def is_step_up_due(call: Call, spec: ActionSpec) -> bool:
+    is_asked = needs_step_up(spec.scope, step_up=spec.step_up, ctx=call.ctx)
+    return is_asked and not call.ctx.recently_reauthenticated(clock.now())
+
+
+def step_up_first(call: Call, *, back: str) -> HttpResponse:
+    """Redirect to the page that asks for a step-up, and from there to the page of the button."""
+    messages.info(call.request, _("Confirm that it is you, then press the button again."))
+    return HttpResponseRedirect(f"{reverse('admin:second_factor_confirm')}?{urlencode({'next': back})}")
+
+
 def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpResponse:
     """Run a button's action and redirect with its result, or first to the page that asks for a step-up."""
-    is_asked = needs_step_up(spec.scope, step_up=spec.step_up, ctx=call.ctx)
-    if is_asked and not call.ctx.recently_reauthenticated(clock.now()):
-        messages.info(call.request, _("Confirm that it is you, then press the button again."))
-        return HttpResponseRedirect(f"{reverse('admin:second_factor_confirm')}?{urlencode({'next': back})}")
+    if is_step_up_due(call, spec):
+        return step_up_first(call, back=back)
     outcome = carry_out(call, spec.scope, handler, step_up=spec.step_up)
     if isinstance(outcome, Done):
         if outcome.message:

@@ -24,11 +24,13 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.generic import RedirectView
 from unfold.admin import ModelAdmin
 
-from threada_site.admin.actions import OWN_UNIT_OF_WORK, ActionSpec, Call, Done, press
+from threada_site.admin.actions import OWN_UNIT_OF_WORK, ActionSpec, Call, Done, is_step_up_due, press, step_up_first
+from threada_site.admin.confirmation import confirmation_page, is_confirmed, with_reason
 from threada_site.admin.edits import edits_of
 from threada_site.admin.forms import FORM_SPEC, FormSpec, form_view
 from threada_site.admin.lists import Column, ListFilter, by_start_of, list_page
 from threada_site.admin.words import Text, word
+from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 
@@ -220,9 +222,24 @@ class TenantAdmin(ModelAdmin):
         def view(request: HttpRequest, key: str) -> HttpResponse:
             name = f"admin:{self.opts.app_label}_{self.opts.model_name}_change"
             call = Call(request, context_of(request), key)
-            return press(call, spec, method, back=reverse(name, args=[key]))
+            back = reverse(name, args=[key])
+            if spec.confirmation is None:
+                return press(call, spec, method, back=back)
+            if is_confirmed(call):
+                return press(call, spec, with_reason(method), back=back)
+            return self._ask(call, spec, back=back)
 
         return view
+
+    def _ask(self, call: Call, spec: ActionSpec, *, back: str) -> HttpResponse:
+        """Show the page that asks for confirmation, or the refusal of a caller who may not press the button."""
+        if spec.scope is not None and not call.ctx.has_scope_anywhere(spec.scope):
+            return press(call, spec, lambda _: Done(""), back=back)
+        if is_step_up_due(call, spec):
+            return step_up_first(call, back=back)
+        with unit_of_work(call.ctx.tenant_id, actor=call.ctx):
+            self.find(call.key, ctx=call.ctx)
+            return confirmation_page(self, call, spec, back=back)
 
     def _require_view(self, request: HttpRequest) -> ActingContext:
         if not self.has_view_permission(request):

@@ -164,8 +164,9 @@ class ActingContext:
     need a second person describe its change instead of carrying it out. `collected_changes` collects these descriptions
     while the operations are carried out, for a plan that is rolled back; None collects nothing. `revision` names the
     state of the files that configuration is applied from; versions keep it. `source` is the text of the document that
-    is put, which is stored for people. `recorded_receipts` collects the public id and the bytes of every receipt that
-    is written with this context; None collects nothing.
+    is put, which is stored for people. `reason` is the reason that the person gave for this change; its receipts
+    contain a commitment to it. `recorded_receipts` collects the public id and the bytes of every receipt that is
+    written with this context; None collects nothing.
     """
 
     tenant_id: uuid.UUID
@@ -190,6 +191,7 @@ class ActingContext:
     collected_changes: list[Any] | None = field(default=None, compare=False, repr=False)
     revision: str = ""
     source: str = field(default="", compare=False, repr=False)
+    reason: str = field(default="", compare=False, repr=False)
     recorded_receipts: list[tuple[str, bytes]] | None = field(default=None, compare=False, repr=False)
 
     def recently_reauthenticated(self, now: datetime) -> bool:

@@ -7,11 +7,14 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from policies import selectors
 from policies.models import Pack
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.documents import as_yaml, one_document
 from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
@@ -50,6 +53,20 @@ class PackForm(ConsoleForm):
         self.initial = {"document": _text(self.row) if self.row else _NEW}
 
 
+def _removing(admin: Any, call: Call) -> Effects:
+    pack = admin.find(call.key, ctx=call.ctx)
+    members = [f"{member.kind} {member.name}" for member in pack.members.order_by("kind", "name")[:_SHOWN]]
+    return Effects(
+        [
+            _("The pack %(name)s is removed.") % {"name": pack.slug},
+            *[_("Removed with it, unless something still uses it: %(name)s.") % {"name": member} for member in members],
+        ]
+    )
+
+
+REMOVE = Confirmation(gettext_lazy("Remove pack"), _removing)
+
+
 @admin.register(Pack)
 class PackAdmin(TenantAdmin):
     columns = (
@@ -86,7 +103,7 @@ class PackAdmin(TenantAdmin):
     def upgrade(self, call: Call, form: ConsoleForm) -> Done:
         return self._install(call, form)
 
-    @action(Scope.WORKFLOW_MANAGE)
+    @action(Scope.WORKFLOW_MANAGE, confirm=REMOVE)
     def remove(self, call: Call) -> Done:
         gone = remove_pack(call.key, ctx=call.ctx)
         return Done(f"The pack {call.key} is removed, with {len(gone)} of its documents.", self.list_url())

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -60,6 +61,20 @@ def issuer_of(row: Credential) -> str:
     if row.issued_by is None:
         return "operator"
     return "self" if row.issued_by == row.user_id else getattr(row, "issuer", None) or _("somebody")
+
+
+def _revoking(admin: Any, call: Call) -> Effects:
+    credential = admin.find(call.key, ctx=call.ctx)
+    return Effects(
+        [
+            _("Requests with %(name)s are refused from now on.") % {"name": credential.label or credential.hint},
+            _("It belongs to %(name)s.") % {"name": credential.user.username},
+            _("A revoked credential cannot be used again. Issue another one instead."),
+        ]
+    )
+
+
+REVOKE = Confirmation(gettext_lazy("Revoke credential"), _revoking)
 
 
 @admin.register(Credential)
@@ -122,7 +137,7 @@ class CredentialAdmin(TenantAdmin):
         }
         return Done(_("The credential is issued"), shows=shows)
 
-    @action(None)
+    @action(None, confirm=REVOKE)
     def revoke(self, call: Call) -> Done:
         parsed = ids.parse_public_id(ids.CREDENTIAL, call.key)
         credential = self.rows(call.ctx).filter(id=parsed).first() if parsed else None

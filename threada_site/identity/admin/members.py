@@ -23,6 +23,7 @@ from threada_site.identity import selectors
 from threada_site.identity.account_links import unused_link
 from threada_site.identity.admin.account_links import link_shown, purpose_to_show
 from threada_site.identity.admin.credentials import issuer_of
+from threada_site.identity.admin.member_consequences import END_SESSIONS, REMOVE, WITHDRAW_INVITATION
 from threada_site.identity.admin.member_forms import (
     InviteAgainForm,
     MemberForm,
@@ -243,7 +244,7 @@ class MembershipAdmin(TenantAdmin):
             raise errors.NotFound
         return shown
 
-    @action(Scope.WORKFLOW_MANAGE)
+    @action(Scope.WORKFLOW_MANAGE, confirm=WITHDRAW_INVITATION)
     def withdraw_invitation(self, call: Call) -> Done:
         """Withdraw an invitation that was not accepted."""
         withdraw_invitation(self.find(call.key, ctx=call.ctx).user, ctx=call.ctx)
@@ -258,7 +259,7 @@ class MembershipAdmin(TenantAdmin):
             gettext("The account of {username} is confirmed and depends on nobody.").format(username=person.username)
         )
 
-    @action(Scope.WORKFLOW_MANAGE)
+    @action(Scope.WORKFLOW_MANAGE, confirm=END_SESSIONS)
     def end_sessions(self, call: Call) -> Done:
         """End all console sessions of a person."""
         person = self.find(call.key, ctx=call.ctx).user
@@ -269,7 +270,7 @@ class MembershipAdmin(TenantAdmin):
             )
         )
 
-    @action(Scope.WORKFLOW_MANAGE)
+    @action(Scope.WORKFLOW_MANAGE, confirm=REMOVE)
     def remove(self, call: Call) -> Done:
         """Remove the membership with everything that it justified."""
         member = self.find(call.key, ctx=call.ctx)

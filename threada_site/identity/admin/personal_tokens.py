@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -50,6 +51,20 @@ class LongestLifeForm(ConsoleForm):
 
     def prepare(self) -> None:
         self.initial = {"days": personal_token_days(self.ctx.tenant_id)}
+
+
+def _revoking(admin: Any, call: Call) -> Effects:
+    credential = admin.find(call.key, ctx=call.ctx)
+    return Effects(
+        [
+            _("Requests with %(name)s are refused from now on.") % {"name": credential.label or credential.hint},
+            _("It belongs to %(name)s.") % {"name": credential.user.username},
+            _("A revoked token cannot be used again. Create another one instead."),
+        ]
+    )
+
+
+REVOKE = Confirmation(gettext_lazy("Revoke token"), _revoking)
 
 
 @admin.register(PersonalToken)
@@ -117,7 +132,7 @@ class PersonalTokenAdmin(TenantAdmin):
         set_personal_token_days(form.cleaned_data["days"], ctx=call.ctx)
         return Done(_("The longest life of personal tokens is changed."))
 
-    @action(None)
+    @action(None, confirm=REVOKE)
     def revoke(self, call: Call) -> Done:
         parsed = ids.parse_public_id(ids.CREDENTIAL, call.key)
         token = self.rows(call.ctx).filter(id=parsed).first() if parsed else None

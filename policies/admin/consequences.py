@@ -1,0 +1,95 @@
+"""What publishing and removing rules changes, shown before it is confirmed."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+
+from policies import selectors
+from policies.admin.texts import document_text
+from policies.models import Overlay, Policy, PolicyVersion
+from threada_site.admin.actions import Call
+from threada_site.admin.confirmation import Confirmation, Effects
+from threada_site.admin.text_diff import diff_rows
+from threada_site.kernel.context import ActingContext
+
+_SCOPES_NAMED: Final = 20
+
+
+def _publishing(admin: Any, call: Call) -> Effects:
+    draft: PolicyVersion = admin.find(call.key, ctx=call.ctx)
+    policy = draft.policy
+    replaced = policy.in_force
+    sentences = [
+        _("Version %(number)s of %(policy)s comes into force for the next decision.")
+        % {"number": draft.number, "policy": policy.slug},
+        _("It replaces version %(number)s.") % {"number": replaced.number}
+        if replaced
+        else _("No version is in force today, so the policy denies where it applies."),
+        _where(policy, ctx=call.ctx),
+    ]
+    if call.sent("applies_to_open") == "on":
+        sentences.append(_("Decisions that wait for people are evaluated again with this version."))
+    before = document_text(replaced) if replaced else ""
+    return Effects(sentences, diff_rows(before, document_text(draft)))
+
+
+def _retiring(admin: Any, call: Call) -> Effects:
+    version: PolicyVersion = admin.find(call.key, ctx=call.ctx)
+    policy = version.policy
+    if policy.in_force_id != version.id:
+        return Effects([_("This version is not in force. It cannot come into force again.")])
+    return Effects(
+        [
+            _("Version %(number)s of %(policy)s is in force. Without a version in force the policy denies.")
+            % {"number": version.number, "policy": policy.slug},
+            _where(policy, ctx=call.ctx),
+            _("Decisions that wait for people are evaluated again."),
+        ]
+    )
+
+
+def _ending(admin: Any, call: Call) -> Effects:
+    version: PolicyVersion = admin.find(call.key, ctx=call.ctx)
+    return Effects(
+        [
+            _("The emergency publication of version %(number)s of %(policy)s ends now.")
+            % {"number": version.number, "policy": version.policy.slug},
+            _("The version that was in force before it decides again."),
+        ]
+    )
+
+
+def _removing_overlay(admin: Any, call: Call) -> Effects:
+    overlay: Overlay = admin.find(call.key, ctx=call.ctx)
+    scope = f"{overlay.scope_kind} {overlay.scope_slug}".strip()
+    others = selectors.overlays(call.ctx).filter(scope_kind=overlay.scope_kind, scope_slug=overlay.scope_slug)
+    count = others.exclude(id=overlay.id).count()
+    return Effects(
+        [
+            _("%(policy)s no longer applies to %(scope)s, from the next decision on.")
+            % {"policy": overlay.policy.slug, "scope": scope},
+            ngettext(
+                "%(count)s other policy still applies there.", "%(count)s other policies still apply there.", count
+            )
+            % {"count": count},
+            _("Requests to which no policy applies are denied."),
+        ]
+    )
+
+
+def _where(policy: Policy, *, ctx: ActingContext) -> str:
+    """Return the scopes in which the policy applies, as a sentence."""
+    bound = selectors.overlays(ctx).filter(policy=policy).order_by("scope_kind", "scope_slug")
+    scopes = [f"{kind} {slug}".strip() for kind, slug in bound.values_list("scope_kind", "scope_slug")[:_SCOPES_NAMED]]
+    if not scopes:
+        return _("No overlay binds the policy, so it applies nowhere.")
+    return _("It applies to: %(scopes)s.") % {"scopes": ", ".join(scopes)}
+
+
+PUBLISH: Final = Confirmation(gettext_lazy("Publish version"), _publishing)
+RETIRE: Final = Confirmation(gettext_lazy("Retire version"), _retiring)
+END_EMERGENCY: Final = Confirmation(gettext_lazy("End emergency publication"), _ending)
+REMOVE_OVERLAY: Final = Confirmation(gettext_lazy("Remove overlay"), _removing_overlay)
