@@ -35,7 +35,7 @@ class Effects:
 
 @dataclass(frozen=True)
 class Confirmation:
-    """Title of the page and text of its button. `effects` is a method `(self, call) -> Effects` of the ModelAdmin; it changes nothing."""
+    """Title of the page and text of its button, and a function of ModelAdmin and call that changes nothing."""
 
     title: str | Promise
     effects: Callable[[Any, Call], Effects]
