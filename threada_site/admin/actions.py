@@ -153,10 +153,25 @@ def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpR
 
 def sentences(refusal: ThreadaError) -> list[str]:
     """Return a refusal as sentences: detail, field errors, and reasons of the tenant's policies."""
-    found = [f"{refusal.detail} ({refusal.reason_code})"]
-    found += [f"{entry.pointer}: {entry.detail}".removeprefix(": ") for entry in refusal.errors[:20]]
+    found = [f"{detail_of(refusal)} ({refusal.reason_code})"]
+    found += [f"{entry.pointer}: {_(entry.detail)}".removeprefix(": ") for entry in refusal.errors[:20] if entry.detail]
     found += [
         f"{reason['reason']}" + (f" (policy {reason['policy']}, rule {reason['rule']})" if "policy" in reason else "")
         for reason in refusal.reasons
     ]
     return found
+
+
+def detail_of(refusal: ThreadaError) -> str:
+    """Return the detail of a refusal in the language of the reader.
+
+    A detail with values in it has no translation. Title and advice of its class then come first.
+    """
+    general = f"{refusal.title}. {refusal.advice}"
+    translated = f"{_(refusal.title)}. {_(refusal.advice)}"
+    if refusal.detail == general or not refusal.detail:
+        return translated
+    exact = _(refusal.detail)
+    if exact != refusal.detail or translated == general:
+        return exact
+    return f"{translated} ({refusal.detail})"

@@ -12,6 +12,9 @@ import structlog
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
+from django.utils import translation
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import note_mail_failure, take_token_for_mail
@@ -27,57 +30,75 @@ from workitems.notices.rules import SendFailure, Wishes
 from workitems.notices.words import time_in_zone
 
 _SUBJECTS: Final = {
-    "credential_issued": "A token was issued in your name",
-    "role_granted": "You have received a role",
-    "delegation_received": "You are named as a delegate",
-    "delegation_proposed": "A delegation asks for your consent",
-    "delegation_confirmed": "Your delegation was confirmed by a second person",
-    "sign_in_linked": "An account at an identity provider signs you in",
-    "sign_in_unlinked": "An account at an identity provider does not sign you in any more",
-    "factor_enrolled": "A second factor was enrolled for your account",
-    "factor_removed": "A second factor of your account was removed",
-    "factors_reset": "The second factors of your account were reset",
-    "passkey_cloned": "A passkey of yours may have been copied",
-    "recovery_codes_created": "New recovery codes were created for your account",
-    "recovery_code_used": "A recovery code of your account was used",
-    "policy_emergency": "Emergency publication of a policy",
-    "membership_ended": "Your membership has ended",
-    "member_left": "A membership has ended",
-    "steps_stuck": "Nobody can decide",
-    "address_change_asked": "A new mail address for your account",
+    "credential_issued": gettext_noop("A token was issued in your name"),
+    "role_granted": gettext_noop("You have received a role"),
+    "delegation_received": gettext_noop("You are named as a delegate"),
+    "delegation_proposed": gettext_noop("A delegation asks for your consent"),
+    "delegation_confirmed": gettext_noop("Your delegation was confirmed by a second person"),
+    "sign_in_linked": gettext_noop("An account at an identity provider signs you in"),
+    "sign_in_unlinked": gettext_noop("An account at an identity provider does not sign you in any more"),
+    "factor_enrolled": gettext_noop("A second factor was enrolled for your account"),
+    "factor_removed": gettext_noop("A second factor of your account was removed"),
+    "factors_reset": gettext_noop("The second factors of your account were reset"),
+    "passkey_cloned": gettext_noop("A passkey of yours may have been copied"),
+    "recovery_codes_created": gettext_noop("New recovery codes were created for your account"),
+    "recovery_code_used": gettext_noop("A recovery code of your account was used"),
+    "policy_emergency": gettext_noop("Emergency publication of a policy"),
+    "membership_ended": gettext_noop("You are no longer a member"),
+    "member_left": gettext_noop("A member has left"),
+    "steps_stuck": gettext_noop("Nobody can decide"),
+    "address_change_asked": gettext_noop("A new mail address for your account"),
 }
 _SENTENCES: Final = {
-    "credential_issued": "{by} issued the token {what!r} in your name.",
-    "role_granted": "{by} gave you the role {what}.",
-    "delegation_received": "{by} named you as the delegate of {what}.",
-    "delegation_proposed": "{by} proposed {what} as your delegate. Open Out of office to consent or to end it.",
-    "delegation_confirmed": "{by} confirmed {what} as your delegate. You can end this under Out of office.",
-    "sign_in_linked": "{by} linked an account at {what}, which now signs in as you.",
-    "sign_in_unlinked": "{by} unlinked the account at {what}. It does not sign in as you any more.",
-    "factor_enrolled": "{by} enrolled the second factor {what!r}. If this was not you, tell a tenant administrator.",
-    "factor_removed": "{by} removed the second factor {what!r}. If this was not you, tell a tenant administrator.",
-    "factors_reset": "{by} removed all second factors and recovery codes of your account.",
-    "passkey_cloned": "A copy of your passkey {what!r} was used, and refused. Remove it and register a new one.",
-    "recovery_codes_created": "{by} created new recovery codes. The earlier ones are not valid any more.",
-    "recovery_code_used": "{by} signed in with a recovery code. If this was not you, change your password.",
-    "policy_emergency": "{by} publishes the policy {what} alone, in an emergency.",
-    "membership_ended": "{what} Sessions, tokens and delegations of yours in this tenant have ended.",
+    "credential_issued": gettext_noop("{by} issued the token {what!r} in your name."),
+    "role_granted": gettext_noop("{by} gave you the role {what}."),
+    "delegation_received": gettext_noop("{by} named you as the delegate of {what}."),
+    "delegation_proposed": gettext_noop(
+        "{by} proposed {what} as your delegate. Open Out of office to consent or to end it."
+    ),
+    "delegation_confirmed": gettext_noop(
+        "{by} confirmed {what} as your delegate. You can end this under Out of office."
+    ),
+    "sign_in_linked": gettext_noop("{by} linked an account at {what}, which now signs in as you."),
+    "sign_in_unlinked": gettext_noop("{by} unlinked the account at {what}. It does not sign in as you any more."),
+    "factor_enrolled": gettext_noop(
+        "{by} enrolled the second factor {what!r}. If this was not you, tell a tenant administrator."
+    ),
+    "factor_removed": gettext_noop(
+        "{by} removed the second factor {what!r}. If this was not you, tell a tenant administrator."
+    ),
+    "factors_reset": gettext_noop("{by} removed all second factors and recovery codes of your account."),
+    "passkey_cloned": gettext_noop(
+        "A copy of your passkey {what!r} was used, and refused. Remove it and register a new one."
+    ),
+    "recovery_codes_created": gettext_noop("{by} created new recovery codes. The earlier ones are not valid any more."),
+    "recovery_code_used": gettext_noop(
+        "{by} signed in with a recovery code. If this was not you, change your password."
+    ),
+    "policy_emergency": gettext_noop("{by} publishes the policy {what} alone, in an emergency."),
+    "membership_ended": gettext_noop("{what} Sessions, tokens and delegations of yours in this tenant have ended."),
     "member_left": "{what}",
-    "address_change_asked": "A new mail address was entered for your account. It is used once a link that was mailed "
-    "there is opened. If this was not you, change your password: somebody knows it.",
-    "steps_stuck": "No member can complete {what} any more. Assign the required role, escalate the steps, or cancel "
-    "their work items.",
+    "address_change_asked": gettext_noop(
+        "A new mail address was entered for your account. It is used once a link that "
+        "was mailed "
+        "there is opened. If this was not you, change your password: somebody knows it."
+    ),
+    "steps_stuck": gettext_noop(
+        "No member can complete {what} any more. Assign the required role, escalate the "
+        "steps, or cancel "
+        "their work items."
+    ),
 }
 _LINKS: Final = {
-    LinkPurpose.INVITATION: ("Invitation to {tenant}", "admin:invitation"),
-    LinkPurpose.RESET: ("Reset of your password", "admin:password_reset_link"),
-    LinkPurpose.ADDRESS: ("Confirm your new mail address", "admin:mail_address_link"),
+    LinkPurpose.INVITATION: (gettext_noop("Invitation to {tenant}"), "admin:invitation"),
+    LinkPurpose.RESET: (gettext_noop("Reset of your password"), "admin:password_reset_link"),
+    LinkPurpose.ADDRESS: (gettext_noop("Confirm your new mail address"), "admin:mail_address_link"),
 }
 """Purpose of a link → subject of its mail, and name of its page."""
-_TOKENS: Final = ("Your tokens", "admin:tenancy_personaltoken_changelist")
-_DELEGATIONS: Final = ("Out of office", "admin:workitems_delegation_changelist")
-_SIGN_IN: Final = ("Sign-in methods", "admin:sign_in_methods")
-_FACTORS: Final = ("Second factors", "admin:second_factors")
+_TOKENS: Final = (gettext_noop("Your tokens"), "admin:tenancy_personaltoken_changelist")
+_DELEGATIONS: Final = (gettext_noop("Out of office"), "admin:workitems_delegation_changelist")
+_SIGN_IN: Final = (gettext_noop("Sign-in methods"), "admin:sign_in_methods")
+_FACTORS: Final = (gettext_noop("Second factors"), "admin:second_factors")
 _PAGES: Final = {
     "sign_in_linked": _SIGN_IN,
     "sign_in_unlinked": _SIGN_IN,
@@ -90,11 +111,11 @@ _PAGES: Final = {
     "delegation_received": _DELEGATIONS,
     "delegation_proposed": _DELEGATIONS,
     "delegation_confirmed": _DELEGATIONS,
-    "policy_emergency": ("Policies", "admin:policies_policy_changelist"),
-    "membership_ended": ("Sign-in", "admin:index"),
-    "member_left": ("Members", "admin:tenancy_membership_changelist"),
-    "address_change_asked": ("Change password", "admin:password_change"),
-    "steps_stuck": ("Work items", "admin:workitems_workitem_changelist"),
+    "policy_emergency": (gettext_noop("Policies"), "admin:policies_policy_changelist"),
+    "membership_ended": (gettext_noop("Sign-in"), "admin:index"),
+    "member_left": (gettext_noop("Members"), "admin:tenancy_membership_changelist"),
+    "address_change_asked": (gettext_noop("Change password"), "admin:password_change"),
+    "steps_stuck": (gettext_noop("Work items"), "admin:workitems_workitem_changelist"),
 }
 """Kind of a notice → title and name of the page that it links to; others link to the person's tokens."""
 
@@ -135,8 +156,9 @@ def tell_previous_address(link_id: uuid.UUID, *, ctx: ActingContext) -> None:
     if link is None or not mail_is_set_up():
         return
     context = {"name": link.user.username, "tenant": ctx.tenant_slug}
-    text = render_to_string("notices/previous_address.txt", context)
-    subject = f"[{ctx.tenant_slug}] Your mail address was changed"
+    with translation.override(link.user.language or settings.LANGUAGE_CODE):
+        text = render_to_string("notices/previous_address.txt", context)
+        subject = f"[{ctx.tenant_slug}] {_('Your mail address was changed')}"
     mail = EmailMultiAlternatives(subject, text, settings.DEFAULT_FROM_EMAIL, [link.previous_address])
     try:
         send_mail(mail, before=lambda: None)
@@ -162,16 +184,17 @@ def send_personal_notice(person_id: uuid.UUID, kind: str, *, what: str, by: str,
             chat = chat_address_of(person_id, tenant_id=ctx.tenant_id)
         except Undecryptable:
             chat = None
-    subject = f"[{ctx.tenant_slug}] {_SUBJECTS[kind]}"
     page, address = _PAGES.get(kind, _TOKENS)
-    context = {
-        "name": person.display_name or person.username,
-        "sentence": _SENTENCES[kind].format(what=what, by=by),
-        "tenant": ctx.tenant_slug,
-        "page": page,
-        "url": console_link(address),
-    }
-    text = render_to_string("notices/personal.txt", context)
+    with translation.override(person.language or settings.LANGUAGE_CODE):
+        subject = f"[{ctx.tenant_slug}] {_(_SUBJECTS[kind])}"
+        context = {
+            "name": person.display_name or person.username,
+            "sentence": _(_SENTENCES[kind]).format(what=what, by=by),
+            "tenant": ctx.tenant_slug,
+            "page": _(page),
+            "url": console_link(address),
+        }
+        text = render_to_string("notices/personal.txt", context)
     addresses = {person.email, wishes.mail_address} - {""} if mail_is_set_up() else set()
     failures = []
     for address in sorted(addresses):
@@ -204,6 +227,7 @@ def _mail_of_link(link: AccountLink, token: str, *, zone: str, ctx: ActingContex
         "until": time_in_zone(link.expires_at, zone),
         "url": console_link(page, token),
     }
-    subject = subject.format(tenant=tenant.name)
-    text = render_to_string("notices/account_link.txt", context)
+    with translation.override(link.user.language or settings.LANGUAGE_CODE):
+        subject = _(subject).format(tenant=tenant.name)
+        text = render_to_string("notices/account_link.txt", context)
     return EmailMultiAlternatives(f"[{tenant.slug}] {subject}", text, settings.DEFAULT_FROM_EMAIL, [link.address])

@@ -6,6 +6,7 @@ finds. The `.mo` files are part of the repository, so that an installation compi
 
 from __future__ import annotations
 
+import ast
 import io
 import re
 from collections.abc import Iterator
@@ -32,6 +33,7 @@ _KEYWORDS: Final[dict[str, Any]] = {
     "npgettext": ((1, "c"), 2, 3),
     "npgettext_lazy": ((1, "c"), 2, 3),
 }
+_ERRORS: Final = "threada_site/kernel/errors/"
 _UNICODE_PREFIX: Final = re.compile(r"\bu(?=[\"'])")
 _LEFT_OUT: Final = (b'"POT-', b'"PO-Rev', b'"Generated', b'"Report-', b'"Last-', b'"Language-Team', b'"Project-Id')
 _HEADER: Final = (
@@ -121,6 +123,18 @@ def _found() -> Iterator[tuple[str, Any, list[str], str | None]]:
         stream = io.BytesIO(source.encode())
         for _, message, comments, context in extract("python", stream, _KEYWORDS, ["Translators:"]):
             yield str(path.relative_to(root)), message, comments, context
+        if _ERRORS in str(path.relative_to(root)):
+            for message in _texts_of_errors(source):
+                yield str(path.relative_to(root)), message, [], None
+
+
+def _texts_of_errors(source: str) -> Iterator[str]:
+    """Yield title and advice of each class of errors. They are not marked, because the API sends them in English."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            names = {target.id for target in node.targets if isinstance(target, ast.Name)}
+            if names & {"title", "advice"} and node.value.value:
+                yield node.value.value
 
 
 def _as_calls(source: str, name: str) -> str:
@@ -146,4 +160,4 @@ def _is_translated(message: Any) -> bool:
 
 
 def _placeholders(text: str) -> list[str]:
-    return sorted(re.findall(r"%\(\w+\)[sd]|\{\w*\}|%[sd]", text))
+    return sorted(re.findall(r"%\(\w+\)[sd]|\{[^}]*\}|%[sd]", text))
