@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import reduce
@@ -52,7 +52,7 @@ class ShownFilter:
     label: Text
     kind: str
     value: str
-    choices: list[tuple[str, str]]
+    choices: Sequence[tuple[str, Text]]
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,8 @@ from typing import Any, ClassVar
 
 import orjson
 from django import forms
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import CodeArea, ConsoleForm, form_page
@@ -24,14 +26,18 @@ from workitems.models import DecisionStep
 class AmendmentForm(ConsoleForm):
     """Current input and payload as JSON."""
 
-    intro = (
+    intro = gettext_lazy(
         "The votes cast so far are cleared, the policies are evaluated again, and all approvers, including you, decide "
         "on the changed envelope. This form approves nothing."
     )
     row: DecisionStep
     envelope_sha256 = forms.CharField(widget=forms.HiddenInput)
-    input = forms.CharField(label="Input of the action, a JSON object", widget=CodeArea(8), required=False, strip=True)
-    payload = forms.CharField(label="Payload, a JSON object", widget=CodeArea(16), required=False, strip=True)
+    input = forms.CharField(
+        label=gettext_lazy("Input of the action, a JSON object"), widget=CodeArea(8), required=False, strip=True
+    )
+    payload = forms.CharField(
+        label=gettext_lazy("Payload, a JSON object"), widget=CodeArea(16), required=False, strip=True
+    )
 
     def prepare(self) -> None:
         step = self.row
@@ -50,10 +56,10 @@ class AmendmentPages:
     url_of: ClassVar[Any]
 
     @form_page(
-        "Approve with changes",
+        gettext_lazy("Approve with changes"),
         form=AmendmentForm,
         scope=Scope.DECISIONS_DECIDE,
-        submit="Change the request",
+        submit=gettext_lazy("Change the request"),
         of_row=True,
     )
     def change_input(self, call: Call, form: ConsoleForm) -> Done:
@@ -68,7 +74,7 @@ class AmendmentPages:
         count = len(changed.difference.changes) + changed.difference.omitted
         places = "1 place" if count == 1 else f"{count} places"
         return Done(
-            f"The envelope has changed in {places}. Read it below. You may vote on it.",
+            _("The envelope has changed in {places}. Read it below. You may vote on it.").format(places=places),
             self.url_of(changed.step),
         )
 

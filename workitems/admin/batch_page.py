@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from django.db.models import Prefetch
 from django.urls import reverse
+from django.utils.translation import gettext, ngettext
 
 from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
@@ -121,10 +122,13 @@ def decide_batch(call: Call) -> Done:
         call.subject = next((subject_of(item) for item, step in steps if step.id == named), None)
         raise
     closed = sum(entry.step.status != "pending" for entry in cast)
-    verb = "approved" if ballot.decision == "approve" else "rejected"
-    said = f"You have {verb} {len(cast)} {'decision' if len(cast) == 1 else 'decisions'}."
+    if ballot.decision == "approve":
+        said = ngettext("You have approved {number} decision.", "You have approved {number} decisions.", len(cast))
+    else:
+        said = ngettext("You have rejected {number} decision.", "You have rejected {number} decisions.", len(cast))
+    said = said.format(number=len(cast))
     if closed < len(cast):
-        said += f" {len(cast) - closed} still need votes of others."
+        said += " " + gettext("{number} still need votes of others.").format(number=len(cast) - closed)
     return Done(said, url=reverse("admin:workitems_decisionstep_desk"))
 
 

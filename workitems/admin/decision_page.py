@@ -12,6 +12,7 @@ from typing import Any, Final
 import orjson
 from django.http import QueryDict
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from policies import selectors as policy_selectors
 from policies.deciding.stored_decision import conditions_in
@@ -251,12 +252,12 @@ def _rules(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
 
 def need_in_words(need: count_votes.Need) -> str:
     """Return the missing votes of one part of the rule in words."""
-    people = "1 more person" if need.missing == 1 else f"{need.missing} more people"
+    people = _("1 more person") if need.missing == 1 else _("{missing} more people").format(missing=need.missing)
     named = {
-        "role": f"{people} with the role {need.leaf.name}",
-        "group": f"{people} of the group {need.leaf.name}",
+        "role": _("{people} with the role {name}").format(people=people, name=need.leaf.name),
+        "group": _("{people} of the group {name}").format(people=people, name=need.leaf.name),
         "user": need.leaf.name,
-        "scope": f"{people} with {need.leaf.name} on this workflow",
+        "scope": _("{people} with {name} on this workflow").format(people=people, name=need.leaf.name),
     }
     return named[need.leaf.kind]
 
@@ -264,20 +265,20 @@ def need_in_words(need: count_votes.Need) -> str:
 def why_not(standing: count_votes.Eligibility, *, may_decide: bool, has_voted: bool) -> str:
     """Return the reason why the reader cannot vote; empty if the reader can."""
     if has_voted:
-        return "You or somebody in your place has already voted on this step. Each person has one vote."
+        return _("You or somebody in your place has already voted on this step. Each person has one vote.")
     if not may_decide:
-        return "You may read this step. Voting needs the scope decisions:decide on the workflow."
+        return _("You may read this step. Voting needs the scope decisions:decide on the workflow.")
     if standing is count_votes.Eligibility.EXCLUDED:
-        return "You take part in this case, so another person must decide."
+        return _("You take part in this case, so another person must decide.")
     if standing is count_votes.Eligibility.DEPENDENT_ON_EXCLUDED:
-        return (
-            "Your account and that of a person who takes part in this case depend on each other or on one person, so "
-            f"another person must decide. {ENDS_DEPENDENCE}"
-        )
+        return _(
+            "Your account and that of a person who takes part in this case depend on each other or on "
+            "one person, so another person must decide. {_DEPENDENCE}"
+        ).format(_DEPENDENCE=ENDS_DEPENDENCE)
     if standing is count_votes.Eligibility.NOT_ACCEPTED:
-        return "You have not accepted your invitation to this tenant."
+        return _("You have not accepted your invitation to this tenant.")
     if standing is count_votes.Eligibility.NOT_ELIGIBLE:
-        return "The approval rule names none of your roles or groups."
+        return _("The approval rule names none of your roles or groups.")
     if standing is count_votes.Eligibility.NOT_YET:
-        return "An earlier stage is not complete. You can vote when it is."
+        return _("An earlier stage is not complete. You can vote when it is.")
     return ""

@@ -9,6 +9,8 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from threada_site.admin.lists import ShownFilter
@@ -25,7 +27,7 @@ from workitems.desk.decision_statistics import (
 )
 
 PERIODS: Final = [("7", "7 days"), ("31", "31 days"), ("90", "90 days")]
-TOO_FEW: Final = "too few"
+TOO_FEW: Final = gettext_lazy("too few")
 
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ class DecisionStatisticsPages(_Base):
         ctx = context_of(request)
         if not may_see(ctx):
             raise PermissionDenied
-        frame = {**self.admin_site.each_context(request), "title": "Decision statistics"}
+        frame = {**self.admin_site.each_context(request), "title": _("Decision statistics")}
         return TemplateResponse(
             request, "workitems/decision_statistics.html", {**frame, **decision_statistics_page(request, ctx=ctx)}
         )
@@ -65,7 +67,7 @@ def decision_statistics_page(request: HttpRequest, *, ctx: ActingContext) -> dic
     return {
         "days": days,
         "periods": PERIODS,
-        "filters": [ShownFilter("workflow_id", "Workflow", "select", workflow, workflows)],
+        "filters": [ShownFilter("workflow_id", _("Workflow"), "select", workflow, workflows)],
         "approvers": [_row(approver) for approver in approvers],
         "min_decisions": MIN_DECISIONS,
         "is_cut": len(approvers) == MAX_APPROVERS,

@@ -8,6 +8,8 @@ from typing import Any, Final
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -49,16 +51,18 @@ class InstantInput(forms.DateTimeInput):
 class OutOfOfficeForm(ConsoleForm):
     """Delegator, delegate and period of a delegation."""
 
-    intro = (
+    intro = gettext_lazy(
         "The delegate may vote in place of the delegator. Both together count once, and an exclusion of one excludes "
         "the other. Permissions are not transferred: the delegate needs the permission to decide. A delegation for "
         "another person is in force once that person consents, or a second person confirms it."
     )
-    delegator = forms.ChoiceField(label="Delegator")
-    delegate = forms.ChoiceField(label="Delegate")
-    starts_at = forms.DateTimeField(label="From", required=False, widget=InstantInput(), help_text="Empty: now.")
-    ends_at = forms.DateTimeField(label="Until", widget=InstantInput())
-    reason = forms.CharField(label="Reason", required=False, max_length=500)
+    delegator = forms.ChoiceField(label=gettext_lazy("Delegator"))
+    delegate = forms.ChoiceField(label=gettext_lazy("Delegate"))
+    starts_at = forms.DateTimeField(
+        label=gettext_lazy("From"), required=False, widget=InstantInput(), help_text=gettext_lazy("Empty: now.")
+    )
+    ends_at = forms.DateTimeField(label=gettext_lazy("Until"), widget=InstantInput())
+    reason = forms.CharField(label=gettext_lazy("Reason"), required=False, max_length=500)
 
     def prepare(self) -> None:
         people = list(active_members_of(self.ctx.tenant_id))
@@ -75,7 +79,7 @@ class OutOfOfficeForm(ConsoleForm):
     def _offer(self, name: str, names: list[str], *, initial: str = "") -> None:
         label = self.fields[name].label
         if len(names) > MOST_CHOICES:
-            self.fields[name] = forms.CharField(label=label, max_length=150, help_text="A person's name.")
+            self.fields[name] = forms.CharField(label=label, max_length=150, help_text=_("A person's name."))
         else:
             self.fields[name].choices = [("", "choose…"), *((one, one) for one in names)]  # type: ignore[attr-defined]
         self.fields[name].initial = initial
@@ -83,27 +87,31 @@ class OutOfOfficeForm(ConsoleForm):
 
 @admin.register(Delegation)
 class DelegationAdmin(TenantAdmin):
-    heading = "Out of office"
+    heading = gettext_lazy("Out of office")
     id_prefix = ids.DELEGATION
     key = "-id"
     columns = (
-        Column("Delegator", lambda row: row.delegator),
-        Column("Delegate", lambda row: row.delegate),
-        Column("From", lambda row: html.when(row.starts_at)),
-        Column("Until", lambda row: html.when(row.ends_at)),
-        Column("Now", lambda row: html.badge(phase_of(row))),
+        Column(gettext_lazy("Delegator"), lambda row: row.delegator),
+        Column(gettext_lazy("Delegate"), lambda row: row.delegate),
+        Column(gettext_lazy("From"), lambda row: html.when(row.starts_at)),
+        Column(gettext_lazy("Until"), lambda row: html.when(row.ends_at)),
+        Column(gettext_lazy("Now"), lambda row: html.badge(phase_of(row))),
     )
-    filters = (ListFilter("active", "In force", choices=lambda _ctx: [("true", "now"), ("false", "not now")]),)
+    filters = (
+        ListFilter(
+            "active", gettext_lazy("In force"), choices=lambda _ctx: [("true", _("now")), ("false", _("not now"))]
+        ),
+    )
     filterset = DelegationFilters
-    about = "While a person is out of office, a delegate votes in their place. Both together count once."
-    nothing_yet = "Nobody is out of office. Enter a period and a delegate who votes in your place."
+    about = gettext_lazy("While a person is out of office, a delegate votes in their place. Both together count once.")
+    nothing_yet = gettext_lazy("Nobody is out of office. Enter a period and a delegate who votes in your place.")
     page_template = "workitems/delegation.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return selectors.delegations(ctx)
 
     def page_title(self, row: Delegation) -> str:
-        return f"{row.delegate} stands in for {row.delegator}"
+        return _("{delegate} stands in for {delegator}").format(delegate=row.delegate, delegator=row.delegator)
 
     def page(self, row: Delegation, *, ctx: ActingContext) -> dict[str, Any]:
         is_theirs = ctx.principal_id in (row.delegator_id, row.delegate_id)
@@ -121,7 +129,12 @@ class DelegationAdmin(TenantAdmin):
             "may_confirm": is_proposed and ctx.principal_id != row.delegator_id and may_confirm(row, ctx=ctx),
         }
 
-    @form_page("Set out of office", form=OutOfOfficeForm, scope=Scope.DECISIONS_DECIDE, submit="Set out of office")
+    @form_page(
+        gettext_lazy("Set out of office"),
+        form=OutOfOfficeForm,
+        scope=Scope.DECISIONS_DECIDE,
+        submit=gettext_lazy("Set out of office"),
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         sent = form.cleaned_data
         row = delegate(
@@ -134,25 +147,27 @@ class DelegationAdmin(TenantAdmin):
             ),
             ctx=call.ctx,
         )
-        said = f"{row.delegate.username} stands in for {row.delegator.username}"
         if row.consented_at is None:
-            said += f" once {row.delegator.username} consents or a second person confirms it"
-        return Done(f"{said}.", self.url_of(row))
+            said = _("{delegate} stands in for {delegator} once {delegator} consents or a second person confirms it.")
+        else:
+            said = _("{delegate} stands in for {delegator}.")
+        named = {"delegate": row.delegate.username, "delegator": row.delegator.username}
+        return Done(said.format(**named), self.url_of(row))
 
     @action(Scope.DECISIONS_DECIDE)
     def consent(self, call: Call) -> Done:
         consent_to_delegation(_locked(call), ctx=call.ctx)
-        return Done("You have consented. The delegation is in force.")
+        return Done(_("You have consented. The delegation is in force."))
 
     @action(Scope.WORKFLOW_MANAGE)
     def confirm(self, call: Call) -> Done:
         confirm_delegation(_locked(call), ctx=call.ctx)
-        return Done("The delegation is confirmed and in force.")
+        return Done(_("The delegation is confirmed and in force."))
 
     @action(Scope.DECISIONS_DECIDE)
     def end(self, call: Call) -> Done:
         end_delegation(_locked(call), ctx=call.ctx)
-        return Done("The delegation has ended. Decisions of the delegate remain valid.")
+        return Done(_("The delegation has ended. Decisions of the delegate remain valid."))
 
 
 def phase_of(row: Delegation) -> str:
@@ -173,7 +188,7 @@ def _locked(call: Call) -> Delegation:
 
 
 def _name(principal_id: uuid.UUID | None) -> Any:
-    return (principal_id and User.objects.filter(id=principal_id).first()) or "the instance"
+    return (principal_id and User.objects.filter(id=principal_id).first()) or _("the instance")
 
 
 def _person(name: str, field: str, *, ctx: ActingContext) -> User:

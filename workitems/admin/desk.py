@@ -11,6 +11,7 @@ from typing import Any, Final
 from django.db.models import Count, Q, QuerySet
 from django.http import QueryDict
 from django.urls import reverse
+from django.utils.translation import gettext, gettext_lazy
 
 from integrations.freezes.block import freeze_on, freezes_in_force
 from integrations.models import Freeze
@@ -109,7 +110,9 @@ def desk_page(query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
         "proposed_delegations": list(selectors.delegations_to_consent_to(ctx).order_by("id")[:PER_PAGE]),
         "is_empty": not shown,
         "filters": [
-            ShownFilter("workflow_id", "Workflow", "select", sent.get("workflow_id", ""), workflow_choices(ctx)),
+            ShownFilter(
+                "workflow_id", gettext("Workflow"), "select", sent.get("workflow_id", ""), workflow_choices(ctx)
+            ),
             *(ShownFilter(name, label, "select", sent.get(name, ""), choices) for name, label, choices in _CHOICES),
         ],
         "together": sent.get("together", ""),
@@ -233,10 +236,19 @@ _FILTERS: Final[Mapping[str, Narrow]] = {
     "together": lambda rows, value, _ctx: rows.filter(batch_key=value),
 }
 _CHOICES: Final = (
-    ("kind", "Kind", [(kind.value, kind.value) for kind in StepKind]),
-    ("due", "Due", [("overdue", "overdue"), ("day", "in 24 hours"), ("week", "in 7 days"), ("none", "no deadline")]),
-    ("risk", "Risk", [("flagged", "with risk flags"), ("plain", "without")]),
-    ("claimed", "Claimed", [("me", "by me"), ("free", "by nobody")]),
+    ("kind", gettext_lazy("Kind"), [(kind.value, kind.value) for kind in StepKind]),
+    (
+        "due",
+        gettext_lazy("Due"),
+        [
+            ("overdue", gettext_lazy("overdue")),
+            ("day", gettext_lazy("in 24 hours")),
+            ("week", gettext_lazy("in 7 days")),
+            ("none", gettext_lazy("no deadline")),
+        ],
+    ),
+    ("risk", gettext_lazy("Risk"), [("flagged", gettext_lazy("with risk flags")), ("plain", gettext_lazy("without"))]),
+    ("claimed", gettext_lazy("Claimed"), [("me", gettext_lazy("by me")), ("free", gettext_lazy("by nobody"))]),
 )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
+from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from threada_site.admin.actions import ActionSpec, Call, Done, Handler, press
@@ -38,14 +39,14 @@ class DeskViewPages(_Base):
 
         def save(call: Call) -> Done:
             view = save_view(call.sent("name"), filters, ctx=call.ctx)
-            return Done(f"View saved as “{view.name}”.")
+            return Done(_("View saved as “{name}”.").format(name=view.name))
 
         return self._press(request, "save-view", save, back=view_url(filters))
 
     def delete_view_view(self, request: HttpRequest) -> HttpResponse:
         def delete(call: Call) -> Done:
             delete_view(call.sent("name"), ctx=call.ctx)
-            return Done("The view is deleted.")
+            return Done(_("The view is deleted."))
 
         return self._press(request, "delete-view", delete, back=reverse(f"admin:{_NAME}_desk"))
 

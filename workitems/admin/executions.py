@@ -14,6 +14,7 @@ from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from integrations import selectors as integration_selectors
@@ -29,6 +30,7 @@ from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.admin.notices import visibility_notices
+from threada_site.admin.words import word
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import REASONS
@@ -51,11 +53,11 @@ from workitems.models import DecisionStep, WorkItem
 
 
 class UndoForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "This executes the undo action. Policies and approvals apply as to any action. The status of a closed work "
         "item does not change."
     )
-    input = forms.JSONField(label="Input (JSON)", required=False, widget=DocumentArea(rows=6))
+    input = forms.JSONField(label=gettext_lazy("Input (JSON)"), required=False, widget=DocumentArea(rows=6))
 
     def prepare(self) -> None:
         self.initial = {"input": {}}
@@ -63,19 +65,19 @@ class UndoForm(ConsoleForm):
     def clean_input(self) -> dict[str, Any]:
         value = self.cleaned_data["input"]
         if not isinstance(value or {}, dict):
-            raise forms.ValidationError("Enter a JSON object.")
+            raise forms.ValidationError(_("Enter a JSON object."))
         return value or {}
 
 
 class RetryForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "The oldest dead letters of this kind are retried. Each keeps its envelope and its approval. The policies "
         "in force are evaluated again right before the call."
     )
     workflow = forms.ChoiceField(required=False)
     integration = forms.ChoiceField(required=False)
     failure = forms.ChoiceField(required=False)
-    limit = forms.IntegerField(label="At most", min_value=1, max_value=MOST_AT_ONCE, initial=MOST_AT_ONCE)
+    limit = forms.IntegerField(label=gettext_lazy("At most"), min_value=1, max_value=MOST_AT_ONCE, initial=MOST_AT_ONCE)
 
     def prepare(self) -> None:
         for name, known in (("workflow", WORKFLOW), ("integration", INTEGRATION)):
@@ -98,26 +100,33 @@ class ExecutionAdmin(TenantAdmin):
     id_prefix = ids.EXECUTION
     key = "-id"
     columns = (
-        Column("Execution", lambda run: html.code(run.public_id)),
-        Column("Status", _status),
-        Column("Action", lambda run: f"{run.action} on {run.integration}"),
-        Column("Workflow", lambda run: run.workflow),
-        Column("Attempts", lambda run: run.attempts_made),
-        Column("Failure", lambda run: run.failure.replace("_", " ") or html.NOTHING),
-        Column("Requested", lambda run: html.when(run.created_at)),
+        Column(gettext_lazy("Execution"), lambda run: html.code(run.public_id)),
+        Column(gettext_lazy("Status"), _status),
+        Column(
+            gettext_lazy("Action"),
+            lambda run: _("{action} on {integration}").format(action=run.action, integration=run.integration),
+        ),
+        Column(gettext_lazy("Workflow"), lambda run: run.workflow),
+        Column(gettext_lazy("Attempts"), lambda run: run.attempts_made),
+        Column(gettext_lazy("Failure"), lambda run: word(run.failure) if run.failure else html.NOTHING),
+        Column(gettext_lazy("Requested"), lambda run: html.when(run.created_at)),
     )
     filters = (
-        ListFilter("status", "Status", choices=words(ExecutionStatus)),
+        ListFilter("status", gettext_lazy("Status"), choices=words(ExecutionStatus)),
         WORKFLOW,
         CHANNEL,
         INTEGRATION,
         POLICY_VERSION,
-        ListFilter("failure", "Failure", choices=words(FailureClass)),
-        ListFilter("dead_letter", "Dead letters", choices=lambda _ctx: [("true", "only dead letters")]),
+        ListFilter("failure", gettext_lazy("Failure"), choices=words(FailureClass)),
+        ListFilter(
+            "dead_letter", gettext_lazy("Dead letters"), choices=lambda _ctx: [("true", _("only dead letters"))]
+        ),
         *created_window(),
     )
     filterset = ExecutionFilters
-    nothing_yet = "No action has been executed. Open a work item with the status ready in the queue to execute one."
+    nothing_yet = gettext_lazy(
+        "No action has been executed. Open a work item with the status ready in the queue to execute one."
+    )
     page_template = "workitems/execution.html"
 
     def get_urls(self) -> list[URLPattern]:
@@ -127,7 +136,7 @@ class ExecutionAdmin(TenantAdmin):
     def operations_view(self, request: HttpRequest) -> HttpResponse:
         """Show the queue, the integrations, and the executions that need an operator."""
         ctx = self._require_view(request)
-        frame = {**self.admin_site.each_context(request), "title": "Operations"}
+        frame = {**self.admin_site.each_context(request), "title": _("Operations")}
         return TemplateResponse(request, "workitems/operations.html", {**frame, **operations_page(ctx)})
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -143,7 +152,7 @@ class ExecutionAdmin(TenantAdmin):
         return visibility_notices(ctx)
 
     def page_title(self, row: Execution) -> str:
-        return f"execution of {row.action} on {row.integration}"
+        return _("execution of {action} on {integration}").format(action=row.action, integration=row.integration)
 
     def page(self, row: Execution, *, ctx: ActingContext) -> dict[str, Any]:
         item = selectors.work_item(row.work_item_id, ctx=ctx)
@@ -181,16 +190,20 @@ class ExecutionAdmin(TenantAdmin):
     def cancel(self, call: Call) -> Done:
         item, execution = self._locked(call)
         cancel_execution(item, execution, ctx=call.ctx)
-        return Done("The execution is cancelled.")
+        return Done(_("The execution is cancelled."))
 
     @action(Scope.ACTIONS_EXECUTE)
     def retry(self, call: Call) -> Done:
         item, execution = self._locked(call)
         retry_execution(item, execution, ctx=call.ctx)
-        return Done("The execution is retried with its envelope and its approval.")
+        return Done(_("The execution is retried with its envelope and its approval."))
 
     @form_page(
-        "Undo the action", form=UndoForm, scope=Scope.ACTIONS_EXECUTE, of_row=True, submit="Execute the undo action"
+        gettext_lazy("Undo the action"),
+        form=UndoForm,
+        scope=Scope.ACTIONS_EXECUTE,
+        of_row=True,
+        submit=gettext_lazy("Execute the undo action"),
     )
     def undo(self, call: Call, form: ConsoleForm) -> Done:
         """Execute the undo action of the execution."""
@@ -202,20 +215,31 @@ class ExecutionAdmin(TenantAdmin):
             integration=execution.integration, action=action, input=form.cleaned_data["input"], undoes=execution.id
         )
         started = execute_action(item, asked, ctx=call.ctx)
-        said = "The undo action waits for an approval." if started.step else "The undo action is executed."
+        said = _("The undo action waits for an approval.") if started.step else _("The undo action is executed.")
         return Done(said, html.page_url("integrations.execution", started.execution.public_id))
 
-    @form_page("Retry dead letters", form=RetryForm, scope=Scope.ACTIONS_EXECUTE, submit="Retry dead letters")
+    @form_page(
+        gettext_lazy("Retry dead letters"),
+        form=RetryForm,
+        scope=Scope.ACTIONS_EXECUTE,
+        submit=gettext_lazy("Retry dead letters"),
+    )
     def replay(self, call: Call, form: ConsoleForm) -> Done:
         """Retry the oldest dead letters that match the form."""
         criteria = Criteria(**{name: form.cleaned_data[name] for name in ("workflow", "integration", "failure")})
         done = retry_dead_letters(criteria, limit=form.cleaned_data["limit"], ctx=call.ctx)
-        said = [f"{len(done.retried)} dead letters are retried with their envelopes and approvals."]
+        said = [
+            _("{number} dead letters are retried with their envelopes and approvals.").format(number=len(done.retried))
+        ]
         if done.refused:
             first = done.refused[0]
-            said.append(f"{len(done.refused)} were not retried. First refusal, {named(first)}: {first.refusal.detail}")
+            said.append(
+                _("{number} were not retried. First refusal, {named}: {detail}").format(
+                    len=len(done.refused), named=named(first), detail=first.refusal.detail
+                )
+            )
         if done.has_more:
-            said.append("There are more.")
+            said.append(_("There are more."))
         return Done(" ".join(said), f"{self.list_url()}?dead_letter=true")
 
     @action(Scope.ACTIONS_EXECUTE)
@@ -226,7 +250,7 @@ class ExecutionAdmin(TenantAdmin):
         reconcile_execution(
             item, execution, succeeded=body["outcome"] == "succeeded", reason=body["reason"], ctx=call.ctx
         )
-        return Done(f"The execution is {execution.status}.")
+        return Done(_("The execution is {status}.").format(status=execution.status))
 
     def _locked(self, call: Call) -> tuple[WorkItem, Execution]:
         parsed = ids.parse_public_id(ids.EXECUTION, call.key)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.utils.translation import gettext_lazy
+
 from integrations import selectors as integration_selectors
 from policies import selectors as policy_selectors
 from policies.models import PolicyVersion
@@ -35,7 +37,7 @@ def policy_version_choices(ctx: ActingContext) -> list[tuple[str, str]]:
     return [(row.public_id, f"{row.policy.slug} v{row.number}") for row in rows]
 
 
-WORKFLOW: Final = ListFilter("workflow_id", "Workflow", choices=workflow_choices)
-CHANNEL: Final = ListFilter("channel_id", "Channel", choices=channel_choices)
-INTEGRATION: Final = ListFilter("integration_id", "Integration", choices=integration_choices)
-POLICY_VERSION: Final = ListFilter("policy_version_id", "Policy version", choices=policy_version_choices)
+WORKFLOW: Final = ListFilter("workflow_id", gettext_lazy("Workflow"), choices=workflow_choices)
+CHANNEL: Final = ListFilter("channel_id", gettext_lazy("Channel"), choices=channel_choices)
+INTEGRATION: Final = ListFilter("integration_id", gettext_lazy("Integration"), choices=integration_choices)
+POLICY_VERSION: Final = ListFilter("policy_version_id", gettext_lazy("Policy version"), choices=policy_version_choices)

@@ -7,6 +7,8 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from integrations import selectors as integration_selectors
 from integrations.freezes.scope import FreezeScope
@@ -38,43 +40,45 @@ _MOST = 300
 
 
 class FreezeForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "From now on no call in this scope is sent. Calls that were sent already are listed afterwards; they cannot be "
         "recalled. Votes are still accepted. Deadlines are extended by the length of the freeze."
     )
-    scope = forms.ChoiceField(label="Scope")
-    reason = forms.CharField(label="Reason", max_length=1000, widget=forms.Textarea({"rows": 2}))
+    scope = forms.ChoiceField(label=gettext_lazy("Scope"))
+    reason = forms.CharField(label=gettext_lazy("Reason"), max_length=1000, widget=forms.Textarea({"rows": 2}))
 
     def prepare(self) -> None:
-        choices = [("//", "everything in the tenant")]
+        choices = [("//", _("everything in the tenant"))]
         slugs = policy_selectors.workflows(self.ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
-        choices += [(f"{slug}//", f"the workflow {slug}") for slug in slugs]
+        choices += [(f"{slug}//", _("the workflow {slug}").format(slug=slug)) for slug in slugs]
         for row in (
             integration_selectors.readable_integrations(self.ctx)
             .filter(current_version__isnull=False)
             .order_by("slug")[:_MOST]
         ):
             assert row.current_version is not None  # noqa: S101
-            choices.append((f"/{row.slug}/", f"the integration {row.slug}"))
+            choices.append((f"/{row.slug}/", _("the integration {slug}").format(slug=row.slug)))
             actions = sorted(row.current_version.spec["actions"])
             choices += [(f"/{row.slug}/{action}", f"{action} on {row.slug}") for action in actions]
         self.fields["scope"].choices = choices  # type: ignore[attr-defined]
 
 
 class LiftForm(ConsoleForm):
-    intro = "Blocked executions run, and deadlines are extended by the length of the freeze."
-    reason = forms.CharField(label="Reason", required=False, max_length=1000, widget=forms.Textarea({"rows": 2}))
+    intro = gettext_lazy("Blocked executions run, and deadlines are extended by the length of the freeze.")
+    reason = forms.CharField(
+        label=gettext_lazy("Reason"), required=False, max_length=1000, widget=forms.Textarea({"rows": 2})
+    )
 
 
 class FourEyesForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "From now on a freeze must be lifted by a person who is independent of the one who set it. One tenant "
         "administrator can require four eyes; two are needed to end the requirement."
     )
 
 
 class EndFourEyesForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "Afterwards the person who set a freeze may lift it. One tenant administrator requests the end; another one "
         "must confirm it within seven days."
     )
@@ -90,30 +94,34 @@ def _readable(rows: list[Execution], *, ctx: ActingContext) -> list[Execution]:
 class FreezeAdmin(TenantAdmin):
     id_prefix = ids.FREEZE
     key = "-id"
-    heading = "Freezes"
+    heading = gettext_lazy("Freezes")
     columns = (
-        Column("Freeze", lambda row: html.code(row.public_id)),
-        Column("State", lambda row: html.badge("lifted" if row.lifted_at else "frozen")),
-        Column("Scope", str),
-        Column("Why", lambda row: row.reason, is_wide=True),
-        Column("Since", lambda row: html.when(row.set_at)),
-        Column("Lifted", lambda row: html.when(row.lifted_at) or html.NOTHING),
+        Column(gettext_lazy("Freeze"), lambda row: html.code(row.public_id)),
+        Column(gettext_lazy("State"), lambda row: html.badge("lifted" if row.lifted_at else "frozen")),
+        Column(gettext_lazy("Scope"), str),
+        Column(gettext_lazy("Why"), lambda row: row.reason, is_wide=True),
+        Column(gettext_lazy("Since"), lambda row: html.when(row.set_at)),
+        Column(gettext_lazy("Lifted"), lambda row: html.when(row.lifted_at) or html.NOTHING),
     )
     filters = (
         ListFilter(
-            "in_force", "State", choices=lambda _ctx: [("true", "only what is frozen now"), ("false", "only lifted")]
+            "in_force",
+            gettext_lazy("State"),
+            choices=lambda _ctx: [("true", _("only what is frozen now")), ("false", _("only lifted"))],
         ),
     )
     filterset = FreezeFilters
-    about = "While a freeze is in force, no call in its scope is sent. Freezes are checked right before every call."
-    nothing_yet = "No freeze has been set."
+    about = gettext_lazy(
+        "While a freeze is in force, no call in its scope is sent. Freezes are checked right before every call."
+    )
+    nothing_yet = gettext_lazy("No freeze has been set.")
     page_template = "workitems/freeze.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return selectors.freezes(ctx)
 
     def page_title(self, row: Freeze) -> str:
-        return f"freeze of {row.scope}"
+        return _("freeze of {scope}").format(scope=row.scope)
 
     def page(self, row: Freeze, *, ctx: ActingContext) -> dict[str, Any]:
         is_permitted = ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE) and row.lifted_at is None
@@ -129,37 +137,57 @@ class FreezeAdmin(TenantAdmin):
             "lifted_by": _name(row.lifted_by),
         }
 
-    @form_page("Freeze", form=FreezeForm, scope=Scope.ACTIONS_FREEZE, submit="Set freeze")
+    @form_page(gettext_lazy("Freeze"), form=FreezeForm, scope=Scope.ACTIONS_FREEZE, submit=gettext_lazy("Set freeze"))
     def new(self, call: Call, form: ConsoleForm) -> Done:
         workflow, integration, action = form.cleaned_data["scope"].split("/")
         scope = FreezeScope(workflow, integration, action)
         call.subject = Subject(workflow=workflow, integration=integration)
         stopped = set_freeze(scope, reason=form.cleaned_data["reason"], ctx=call.ctx)
-        said = f"The freeze is in force for {scope}."
+        said = _("The freeze is in force for {scope}.").format(scope=scope)
         if stopped.in_flight:
-            said += f" {len(stopped.in_flight)} calls were sent before and are listed below."
+            said += " " + _("{number} calls were sent before and are listed below.").format(
+                number=len(stopped.in_flight)
+            )
         return Done(said, self.url_of(stopped.freeze))
 
-    @form_page("Require four eyes", form=FourEyesForm, scope=Scope.WORKFLOW_MANAGE, submit="Require four eyes")
+    @form_page(
+        gettext_lazy("Require four eyes"),
+        form=FourEyesForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit=gettext_lazy("Require four eyes"),
+    )
     def four_eyes(self, call: Call, _form: ConsoleForm) -> Done:
         turn_on_four_eyes(FREEZE_FOUR_EYES, ctx=call.ctx)
-        return Done("A freeze must now be lifted by another person than the one who set it.", self.list_url())
+        return Done(_("A freeze must now be lifted by another person than the one who set it."), self.list_url())
 
-    @form_page("End four eyes", form=EndFourEyesForm, scope=Scope.WORKFLOW_MANAGE, submit="End four eyes")
+    @form_page(
+        gettext_lazy("End four eyes"),
+        form=EndFourEyesForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit=gettext_lazy("End four eyes"),
+    )
     def end_four_eyes(self, call: Call, _form: ConsoleForm) -> Done:
         rule = end_four_eyes(FREEZE_FOUR_EYES, ctx=call.ctx)
         said = (
-            "Another tenant administrator must confirm it." if rule.is_required else "Four eyes are no longer required."
+            _("Another tenant administrator must confirm it.")
+            if rule.is_required
+            else _("Four eyes are no longer required.")
         )
         return Done(said, self.list_url())
 
-    @form_page("Lift freeze", form=LiftForm, scope=Scope.INTEGRATIONS_MANAGE, of_row=True, submit="Lift freeze")
+    @form_page(
+        gettext_lazy("Lift freeze"),
+        form=LiftForm,
+        scope=Scope.INTEGRATIONS_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Lift freeze"),
+    )
     def lift(self, call: Call, form: ConsoleForm) -> Done:
         parsed = ids.parse_public_id(ids.FREEZE, call.key)
         if parsed is None:
             raise errors.NotFound
         freeze = lift_freeze(parsed, reason=form.cleaned_data["reason"], ctx=call.ctx)
-        return Done(f"The freeze of {freeze.scope} is lifted.")
+        return Done(_("The freeze of {scope} is lifted.").format(scope=freeze.scope))
 
 
 def _may_lift(freeze: Freeze, *, four_eyes: bool, ctx: ActingContext) -> bool:
@@ -171,4 +199,4 @@ def _may_lift(freeze: Freeze, *, four_eyes: bool, ctx: ActingContext) -> bool:
 
 
 def _name(principal_id: Any) -> Any:
-    return (principal_id and User.objects.filter(id=principal_id).first()) or "an operator of the instance"
+    return (principal_id and User.objects.filter(id=principal_id).first()) or _("an operator of the instance")

@@ -12,6 +12,8 @@ from django.contrib.postgres.expressions import ArraySubquery
 from django.db import models
 from django.db.models import Func, OuterRef, QuerySet
 from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
@@ -35,7 +37,7 @@ from threada_site.tenancy.models import IdentityLink, IdentityProvider
 from threada_site.tenancy.upsert import UpsertResult
 from workitems.configuration.kinds.identity_providers import put_identity_provider
 
-_INTRO: Final = (
+_INTRO: Final = gettext_lazy(
     "Members of this tenant sign in here. Whoever administers the provider can sign in as everybody whom it signs in, "
     "so a second steward confirms changes while identity_four_eyes is on. Another issuer, client or claim of the "
     "subject suspends all links until another steward confirms them."
@@ -67,19 +69,19 @@ class ProviderDocumentForm(DocumentForm):
 
 
 class WithdrawProviderForm(WithdrawForm):
-    intro = (
+    intro = gettext_lazy(
         "Nobody can sign in by it any more, and the sessions that it opened end at once. Accounts, links and roles "
         "stay. People without a password cannot sign in until you add the provider again."
     )
-    is_meant = forms.BooleanField(label="End these sessions and accept no sign-in by this provider")
+    is_meant = forms.BooleanField(label=gettext_lazy("End these sessions and accept no sign-in by this provider"))
 
 
 class ConfirmLinksForm(WithdrawForm):
-    intro = (
+    intro = gettext_lazy(
         "Issuer, client or claim of the subject changed, so the same subject may name somebody else now. Links are "
         "suspended until a steward who did not make the change confirms that they still name the same people."
     )
-    is_meant = forms.BooleanField(label="Every suspended link still names the same person")
+    is_meant = forms.BooleanField(label=gettext_lazy("Every suspended link still names the same person"))
 
     def prepare(self) -> None:
         waiting = _links(self.row).exclude(suspended_at=None).values_list("user__username", "subject")
@@ -92,20 +94,26 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
     schema = SCHEMA.spec
     argument = "provider"
     operations = ("put_identity_provider", "withdraw_identity_provider")
-    heading = "Identity providers"
+    heading = gettext_lazy("Identity providers")
     columns = (
-        Column("Provider", lambda row: row.slug),
-        Column("Name", lambda row: row.name),
-        Column("Protocol", lambda row: protocol_of(row.current_version.spec)),
-        Column("Issuer", lambda row: issuer_of(row.current_version.spec), is_wide=True),
-        Column("Domains", lambda row: html.tags(row.current_version.spec.get("domains", [])) or html.NOTHING),
-        Column("People", lambda row: up_to(row.people)),
-        Column("Suspended", lambda row: up_to(row.suspended) if row.suspended else html.NOTHING),
-        Column("Changed", lambda row: html.when(row.current_version.created_at)),
-        Column("By", author_of),
+        Column(gettext_lazy("Provider"), lambda row: row.slug),
+        Column(gettext_lazy("Name"), lambda row: row.name),
+        Column(gettext_lazy("Protocol"), lambda row: protocol_of(row.current_version.spec)),
+        Column(gettext_lazy("Issuer"), lambda row: issuer_of(row.current_version.spec), is_wide=True),
+        Column(
+            gettext_lazy("Domains"), lambda row: html.tags(row.current_version.spec.get("domains", [])) or html.NOTHING
+        ),
+        Column(gettext_lazy("People"), lambda row: up_to(row.people)),
+        Column(gettext_lazy("Suspended"), lambda row: up_to(row.suspended) if row.suspended else html.NOTHING),
+        Column(gettext_lazy("Changed"), lambda row: html.when(row.current_version.created_at)),
+        Column(gettext_lazy("By"), author_of),
     )
-    about = "Where members sign in with the account of their company, and which roles their groups there give them."
-    nothing_yet = "There is no identity provider. Add one here, or apply a document of kind: IdentityProvider."
+    about = gettext_lazy(
+        "Where members sign in with the account of their company, and which roles their groups there give them."
+    )
+    nothing_yet = gettext_lazy(
+        "There is no identity provider. Add one here, or apply a document of kind: IdentityProvider."
+    )
     page_template = "workitems/identity_provider.html"
 
     def documents(self, tenant_id: uuid.UUID) -> QuerySet[Any]:
@@ -120,7 +128,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         return super().rows(ctx).annotate(people=_number(links), suspended=_number(suspended))
 
     def page_title(self, row: IdentityProvider) -> str:
-        return f"Identity provider {row.name or row.slug}"
+        return _("Identity provider {slug}").format(slug=row.name or row.slug)
 
     def page(self, row: Any, *, ctx: ActingContext) -> dict[str, Any]:
         spec = row.current_version.spec
@@ -147,34 +155,64 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
             "are_more": row.people > _SHOWN,
         }
 
-    @form_page("New identity provider", form=NewProviderForm, scope=Scope.WORKFLOW_MANAGE, submit="Add provider")
+    @form_page(
+        gettext_lazy("New identity provider"),
+        form=NewProviderForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit=gettext_lazy("Add provider"),
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         return self.create(call, form)
 
-    @form_page("Change provider", form=ProviderForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Save version")
+    @form_page(
+        gettext_lazy("Change provider"),
+        form=ProviderForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Save version"),
+    )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         return self.save(call, form, call.key)
 
     @form_page(
-        "Edit as document", form=ProviderDocumentForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Save version"
+        gettext_lazy("Edit as document"),
+        form=ProviderDocumentForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Save version"),
     )
     def edit_document(self, call: Call, form: ConsoleForm) -> Done:
         return self.save_document(call, form)
 
-    @form_page("Confirm links", form=ConfirmLinksForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Confirm links")
+    @form_page(
+        gettext_lazy("Confirm links"),
+        form=ConfirmLinksForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Confirm links"),
+    )
     def confirm_links(self, call: Call, form: ConsoleForm) -> Done:
         confirmed = confirm_links(call.key, ctx=call.ctx)
-        return Done(f"{confirmed} link{'' if confirmed == 1 else 's'} confirmed. These people can sign in again.")
+        said = ngettext(
+            "{number} link confirmed. This person can sign in again.",
+            "{number} links confirmed. These people can sign in again.",
+            confirmed,
+        )
+        return Done(said.format(number=confirmed))
 
     @form_page(
-        "Withdraw", form=WithdrawProviderForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Withdraw provider"
+        gettext_lazy("Withdraw"),
+        form=WithdrawProviderForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Withdraw provider"),
     )
     def withdraw(self, call: Call, form: ConsoleForm) -> Done:
         withdraw_provider(call.key, ctx=call.ctx)
-        return Done(f"The identity provider {call.key} is withdrawn.", self.list_url())
+        return Done(_("The identity provider {key} is withdrawn.").format(key=call.key), self.list_url())
 
 
-_CONFIRM: Final = "Confirm links"
+_CONFIRM: Final = gettext_lazy("Confirm links")
 
 
 def protocol_of(spec: dict[str, Any]) -> str:
@@ -188,9 +226,12 @@ def issuer_of(spec: dict[str, Any]) -> str:
 
 def addresses_of(row: IdentityProvider, spec: dict[str, Any], *, tenant: str) -> list[tuple[str, str]]:
     """Return the addresses that the provider must know, with their names there."""
-    names = {"provider_callback": "Redirect URI"}
+    names = {"provider_callback": _("Redirect URI")}
     if spec["protocol"] == SAML:
-        names = {"provider_callback": "Assertion consumer service (ACS)", "provider_metadata": "Entity id and metadata"}
+        names = {
+            "provider_callback": _("Assertion consumer service (ACS)"),
+            "provider_metadata": _("Entity id and metadata"),
+        }
     base = settings.THREADA_PUBLIC_URL.rstrip("/")
     return [(label, base + reverse(f"admin:{name}", args=[tenant, row.slug])) for name, label in names.items()]
 
@@ -207,7 +248,7 @@ def _others(spec: dict[str, Any]) -> list[tuple[str, Any, str]]:
 
 def up_to(number: int) -> str:
     """Return a number of links that were counted up to a limit."""
-    return f"{_COUNTED} or more" if number >= _COUNTED else str(number)
+    return _("{number} or more").format(number=_COUNTED) if number >= _COUNTED else str(number)
 
 
 def _number(links: QuerySet[IdentityLink]) -> Func:

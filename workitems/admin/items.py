@@ -8,6 +8,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext, gettext_lazy
 
 from integrations import selectors as integration_selectors
 from integrations.configuration.parsed_documents import document_of
@@ -52,28 +53,30 @@ _LISTED = 50
 
 @admin.register(WorkItem)
 class WorkItemAdmin(TenantAdmin):
-    heading = "Work queue"
+    heading = gettext_lazy("Work queue")
     id_prefix = ids.WORK_ITEM
     key = "-id"
     columns = (
-        Column("Work item", lambda item: html.titled(listed_title(item), item.public_id), is_wide=True),
-        Column("Status", lambda item: html.status(item) + _stuck(item)),
-        Column("Workflow", lambda item: item.workflow),
-        Column("Channel", lambda item: item.channel or html.NOTHING),
-        Column("Requester", lambda item: item.requester),
-        Column("Risk", lambda item: html.tags(item.risk_flags) or html.NOTHING),
-        Column("Received", lambda item: html.when(item.created_at)),
+        Column(gettext_lazy("Work item"), lambda item: html.titled(listed_title(item), item.public_id), is_wide=True),
+        Column(gettext_lazy("Status"), lambda item: html.status(item) + _stuck(item)),
+        Column(gettext_lazy("Workflow"), lambda item: item.workflow),
+        Column(gettext_lazy("Channel"), lambda item: item.channel or html.NOTHING),
+        Column(gettext_lazy("Requester"), lambda item: item.requester),
+        Column(gettext_lazy("Risk"), lambda item: html.tags(item.risk_flags) or html.NOTHING),
+        Column(gettext_lazy("Received"), lambda item: html.when(item.created_at)),
     )
     filters = (
-        ListFilter("status", "Status", choices=words(WorkItemStatus)),
+        ListFilter("status", gettext_lazy("Status"), choices=words(WorkItemStatus)),
         WORKFLOW,
         CHANNEL,
         POLICY_VERSION,
-        ListFilter("nobody_can_decide", "Stuck", choices=lambda _ctx: [("true", "nobody can decide")]),
+        ListFilter(
+            "nobody_can_decide", gettext_lazy("Stuck"), choices=lambda _ctx: [("true", gettext("nobody can decide"))]
+        ),
         *created_window(),
     )
     filterset = WorkItemFilters
-    nothing_yet = "There are no work items. Create one with POST /work-items; see /docs."
+    nothing_yet = gettext_lazy("There are no work items. Create one with POST /work-items; see /docs.")
     page_template = "workitems/item.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -140,18 +143,22 @@ class WorkItemAdmin(TenantAdmin):
             item, ActionRequest(integration=integration, action=action, input=body.get("input", {})), ctx=call.ctx
         )
         if started.step is not None:
-            return Done(f"{action} on {integration} waits for an approval.")
-        return Done(f"{action} on {integration} has started.")
+            return Done(
+                gettext("{action} on {integration} waits for an approval.").format(
+                    action=action, integration=integration
+                )
+            )
+        return Done(gettext("{action} on {integration} has started.").format(action=action, integration=integration))
 
     @action(Scope.WORKITEMS_WRITE)
     def cancel(self, call: Call) -> Done:
         cancel_work_item(self._locked(call), ctx=call.ctx, reason=_reason(call))
-        return Done("The work item is cancelled.")
+        return Done(gettext("The work item is cancelled."))
 
     @action(Scope.WORKITEMS_WRITE)
     def resolve(self, call: Call) -> Done:
         resolve_work_item(self._locked(call), ctx=call.ctx, reason=_reason(call))
-        return Done("The work item is resolved.")
+        return Done(gettext("The work item is resolved."))
 
     def _locked(self, call: Call) -> WorkItem:
         parsed = ids.parse_public_id(ids.WORK_ITEM, call.key)

@@ -6,6 +6,8 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -23,27 +25,29 @@ from workitems.notices.rules import Channel, Event, MessageStatus
 
 @admin.register(NoticeMessage)
 class NoticeMessageAdmin(TenantAdmin):
-    heading = "Messages"
+    heading = gettext_lazy("Messages")
     scope = Scope.TELEMETRY_READ
     id_prefix = ids.MESSAGE
     key = "-id"
     columns = (
-        Column("Event", lambda row: row.notice.kind),
-        Column("To", lambda row: row.recipient),
-        Column("By", lambda row: row.channel),
-        Column("Status", lambda row: html.badge(row.status)),
-        Column("Reason", lambda row: why(row) or html.NOTHING, is_wide=True),
-        Column("Created", lambda row: html.when(row.created_at)),
+        Column(gettext_lazy("Event"), lambda row: row.notice.kind),
+        Column(gettext_lazy("To"), lambda row: row.recipient),
+        Column(gettext_lazy("By"), lambda row: row.channel),
+        Column(gettext_lazy("Status"), lambda row: html.badge(row.status)),
+        Column(gettext_lazy("Reason"), lambda row: why(row) or html.NOTHING, is_wide=True),
+        Column(gettext_lazy("Created"), lambda row: html.when(row.created_at)),
     )
     filters = (
-        ListFilter("status", "Status", choices=words(MessageStatus)),
-        ListFilter("channel", "By", choices=words(Channel)),
-        ListFilter("event", "Event", choices=words(Event)),
+        ListFilter("status", gettext_lazy("Status"), choices=words(MessageStatus)),
+        ListFilter("channel", gettext_lazy("By"), choices=words(Channel)),
+        ListFilter("event", gettext_lazy("Event"), choices=words(Event)),
         *created_window(),
     )
     filterset = NoticeMessageFilters
-    about = "Each person gets one message per event, by mail or chat. Messages contain no contents of cases."
-    nothing_yet = "No messages have been sent."
+    about = gettext_lazy(
+        "Each person gets one message per event, by mail or chat. Messages contain no contents of cases."
+    )
+    nothing_yet = gettext_lazy("No messages have been sent.")
     page_template = "workitems/message.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -68,7 +72,7 @@ class NoticeMessageAdmin(TenantAdmin):
         if parsed is None:
             raise errors.NotFound
         send_again(parsed, now=clock.now(), ctx=call.ctx)
-        return Done("The message is sent again.")
+        return Done(_("The message is sent again."))
 
 
 def why(row: NoticeMessage) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Q, QuerySet
+from django.utils.translation import gettext as _
 
 from integrations import selectors as integration_selectors
 from integrations.configuration.health import MOST, health_of
@@ -35,15 +36,17 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
         "now": now,
         "metrics": [
             _dashboard_metric("queued", due, f"{executions}?status=started"),
-            ("seconds the oldest has been queued", age, executions, "plain"),
+            (_("seconds the oldest has been queued"), age, executions, "plain"),
             _dashboard_metric("running", runs.filter(status=ExecutionStatus.RUNNING), f"{executions}?status=running"),
-            _dashboard_metric("waiting to retry", started.filter(ready_at__gt=now), f"{executions}?status=started"),
+            _dashboard_metric(_("waiting to retry"), started.filter(ready_at__gt=now), f"{executions}?status=started"),
             _dashboard_metric(
-                "blocked by a freeze", started.filter(blocked_by_freeze__isnull=False), f"{executions}?status=started"
+                _("blocked by a freeze"),
+                started.filter(blocked_by_freeze__isnull=False),
+                f"{executions}?status=started",
             ),
-            _dashboard_metric("outcome unknown", unknown, f"{executions}?status=outcome_unknown", is_bad=True),
-            _dashboard_metric("dead letters", dead, f"{executions}?dead_letter=true", is_bad=True),
-            _dashboard_metric("freezes in force", freezes, f"{of_freezes}?in_force=true", is_bad=True),
+            _dashboard_metric(_("outcome unknown"), unknown, f"{executions}?status=outcome_unknown", is_bad=True),
+            _dashboard_metric(_("dead letters"), dead, f"{executions}?dead_letter=true", is_bad=True),
+            _dashboard_metric(_("freezes in force"), freezes, f"{of_freezes}?in_force=true", is_bad=True),
         ],
         "freezes": freezes[:_SHOWN],
         "health": health_of(

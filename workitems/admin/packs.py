@@ -43,11 +43,11 @@ _SHOWN = 50
 
 
 class PackForm(ConsoleForm):
-    intro = (
+    intro = gettext_lazy(
         "All documents take effect together, or none does. Documents that only the previous version contained are "
         "removed unless something still uses them."
     )
-    document = forms.CharField(label="Document (YAML or JSON)", strip=False, widget=DocumentArea("Pack"))
+    document = forms.CharField(label=gettext_lazy("Document (YAML or JSON)"), strip=False, widget=DocumentArea("Pack"))
 
     def prepare(self) -> None:
         self.initial = {"document": _text(self.row) if self.row else _NEW}
@@ -70,13 +70,15 @@ REMOVE = Confirmation(gettext_lazy("Remove pack"), _removing)
 @admin.register(Pack)
 class PackAdmin(TenantAdmin):
     columns = (
-        Column("Pack", lambda pack: pack.slug),
-        Column("Name", lambda pack: pack.name or html.NOTHING, is_wide=True),
-        Column("Version", lambda pack: pack.current_version.label),
-        Column("Installed", lambda pack: html.when(pack.current_version.created_at)),
+        Column(gettext_lazy("Pack"), lambda pack: pack.slug),
+        Column(gettext_lazy("Name"), lambda pack: pack.name or html.NOTHING, is_wide=True),
+        Column(gettext_lazy("Version"), lambda pack: pack.current_version.label),
+        Column(gettext_lazy("Installed"), lambda pack: html.when(pack.current_version.created_at)),
     )
-    about = "Bundles of workflows, channels, lists, integrations, policies and overlays for one kind of case."
-    nothing_yet = "No pack is installed. Install one here, or with manage.py pack install."
+    about = gettext_lazy(
+        "Bundles of workflows, channels, lists, integrations, policies and overlays for one kind of case."
+    )
+    nothing_yet = gettext_lazy("No pack is installed. Install one here, or with manage.py pack install.")
     page_template = "workitems/pack.html"
     shows_edits = True
 
@@ -93,12 +95,18 @@ class PackAdmin(TenantAdmin):
             "may_remove": ctx.allows(Scope.WORKFLOW_MANAGE),
         }
 
-    @form_page("Install a pack", form=PackForm, scope=Scope.WORKFLOW_MANAGE, submit="Install pack")
+    @form_page(
+        gettext_lazy("Install a pack"), form=PackForm, scope=Scope.WORKFLOW_MANAGE, submit=gettext_lazy("Install pack")
+    )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         return self._install(call, form)
 
     @form_page(
-        "Install another version", form=PackForm, scope=Scope.WORKFLOW_MANAGE, of_row=True, submit="Install pack"
+        gettext_lazy("Install another version"),
+        form=PackForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Install pack"),
     )
     def upgrade(self, call: Call, form: ConsoleForm) -> Done:
         return self._install(call, form)
@@ -106,14 +114,17 @@ class PackAdmin(TenantAdmin):
     @action(Scope.WORKFLOW_MANAGE, confirm=REMOVE)
     def remove(self, call: Call) -> Done:
         gone = remove_pack(call.key, ctx=call.ctx)
-        return Done(f"The pack {call.key} is removed, with {len(gone)} of its documents.", self.list_url())
+        return Done(
+            _("The pack {key} is removed, with {number} of its documents.").format(key=call.key, number=len(gone)),
+            self.list_url(),
+        )
 
     def _install(self, call: Call, form: ConsoleForm) -> Done:
         document = one_document(form.cleaned_data["document"])
         done = install_pack(document, ctx=call.ctx)
         changed = sum(entry.change != "unchanged" for entry in done.applied) + len(done.removed)
         pack = selectors.pack_by_slug(document.value["id"], ctx=call.ctx)
-        return Done(f"The pack is installed: {changed} changes.", self.url_of(pack))
+        return Done(_("The pack is installed: {changed} changes.").format(changed=changed), self.url_of(pack))
 
 
 def _text(pack: Pack) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, cast
 
 from django import forms
+from django.utils.translation import gettext, gettext_lazy
 
 from policies.language.approvals import Leaf, LeafKind, from_json
 from threada_site.admin.actions import Call, Done
@@ -30,13 +31,13 @@ _BY_RULE: Final = "rule"
 class ReassignForm(ConsoleForm):
     """New assignee, chosen from the people who could decide the step now."""
 
-    intro = (
+    intro = gettext_lazy(
         "The step is assigned to this person, who is notified. Nobody loses the right to decide. To decide it "
         "yourself, claim it instead."
     )
     row: DecisionStep
-    to = forms.ChoiceField(label="Assign to")
-    reason = forms.CharField(label="Reason", required=False, max_length=1000, strip=True)
+    to = forms.ChoiceField(label=gettext_lazy("Assign to"))
+    reason = forms.CharField(label=gettext_lazy("Reason"), required=False, max_length=1000, strip=True)
 
     def prepare(self) -> None:
         step = self.row
@@ -44,23 +45,25 @@ class ReassignForm(ConsoleForm):
         counting = votes.can_vote_ids() - {step.assignee_id, self.ctx.principal_id}
         names = [member.username for member in votes.active_members if member.id in counting]
         if len(names) > MOST_CHOICES:
-            self.fields["to"] = forms.CharField(label="Assign to", max_length=150, help_text="A person's name.")
+            self.fields["to"] = forms.CharField(
+                label=gettext("Assign to"), max_length=150, help_text=gettext("A person's name.")
+            )
             return
         self.fields["to"].choices = [("", "choose…"), *((name, name) for name in names)]  # type: ignore[attr-defined]
         if not names:
-            self.fields["to"].help_text = "No other person can decide this step now."
+            self.fields["to"].help_text = gettext("No other person can decide this step now.")
 
 
 class EscalateForm(ConsoleForm):
     """Approvers whom the rule names. Managers of the workflow may name others."""
 
-    intro = (
+    intro = gettext_lazy(
         "These people may decide the step too and are notified. Nobody loses the right to decide. An escalation to "
         "people whom the rule does not name takes effect when an independent person confirms it. It cannot name you."
     )
     row: DecisionStep
-    to = forms.ChoiceField(label="Escalate to")
-    reason = forms.CharField(label="Reason", required=False, max_length=1000, strip=True)
+    to = forms.ChoiceField(label=gettext_lazy("Escalate to"))
+    reason = forms.CharField(label=gettext_lazy("Reason"), required=False, max_length=1000, strip=True)
 
     def prepare(self) -> None:
         step = self.row
@@ -68,7 +71,7 @@ class EscalateForm(ConsoleForm):
         choices: list[Any] = [("", "choose…")]
         if named:
             words = ", ".join(f"the {leaf.kind} {leaf.name}" for leaf in named)
-            choices.append((_BY_RULE, f"named by the rule: {words}"))
+            choices.append((_BY_RULE, gettext("named by the rule: {words}").format(words=words)))
         workflow_id = step.work_item.workflow_version.workflow_id
         if self.ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id):
             for kind, rows in (
@@ -80,16 +83,22 @@ class EscalateForm(ConsoleForm):
             members = active_members_of(step.tenant_id)
             people = [member.username for member in members if member.id != self.ctx.principal_id]
             if len(people) <= MOST_CHOICES:
-                choices.append(("a person", [(f"user/{name}", name) for name in people]))
+                choices.append((gettext("a person"), [(f"user/{name}", name) for name in people]))
         self.fields["to"].choices = choices  # type: ignore[attr-defined]
         if len(choices) == 1:
-            self.fields["to"].help_text = "The rule names nobody. A manager of the workflow may name somebody."
+            self.fields["to"].help_text = gettext("The rule names nobody. A manager of the workflow may name somebody.")
 
 
 class ReassignmentPages:
     """Form pages for reassignment and escalation; mixed into the admin of decision steps."""
 
-    @form_page("Reassign", form=ReassignForm, scope=Scope.DECISIONS_DECIDE, submit="Reassign step", of_row=True)
+    @form_page(
+        gettext_lazy("Reassign"),
+        form=ReassignForm,
+        scope=Scope.DECISIONS_DECIDE,
+        submit=gettext_lazy("Reassign step"),
+        of_row=True,
+    )
     def reassign(self, call: Call, form: ConsoleForm) -> Done:
         item, step = _locked(call)
         body = REASSIGN_STEP.check(_filled(form, to=form.cleaned_data["to"]))
@@ -100,16 +109,22 @@ class ReassignmentPages:
                 errors=[FieldError("/to", "is not a person of this tenant", "unknown")],
             )
         reassign_step(item, step, to, reason=body.get("reason", ""), ctx=call.ctx)
-        return Done(f"The step is assigned to {to.username}.")
+        return Done(gettext("The step is assigned to {username}.").format(username=to.username))
 
-    @form_page("Escalate", form=EscalateForm, scope=Scope.DECISIONS_DECIDE, submit="Escalate step", of_row=True)
+    @form_page(
+        gettext_lazy("Escalate"),
+        form=EscalateForm,
+        scope=Scope.DECISIONS_DECIDE,
+        submit=gettext_lazy("Escalate step"),
+        of_row=True,
+    )
     def escalate(self, call: Call, form: ConsoleForm) -> Done:
         item, step = _locked(call)
         kind, _, name = form.cleaned_data["to"].partition("/")
         body = ESCALATE_STEP.check(_filled(form, **({} if kind == _BY_RULE else {"to": {kind: name}})))
         to = None if kind == _BY_RULE else Leaf(cast("LeafKind", kind), name)
         escalate_step(item, step, to=to, reason=body.get("reason", ""), ctx=call.ctx)
-        return Done("The step is escalated. More people may decide it now.")
+        return Done(gettext("The step is escalated. More people may decide it now."))
 
 
 def _filled(form: ConsoleForm, **fields: Any) -> dict[str, Any]:

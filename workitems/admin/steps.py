@@ -11,15 +11,18 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from threada_site.admin import html
 from threada_site.admin.actions import ActionSpec, Call, Done, action, press, sentences
 from threada_site.admin.background import is_in_background, pulse_of
 from threada_site.admin.lists import Column, ListFilter, created_window, words
-from threada_site.admin.model_admin import TenantAdmin, context_of
+from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.notices import visibility_notices
 from threada_site.admin.reauthentication import reauthenticate
+from threada_site.admin.words import context_of, word
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
@@ -44,32 +47,34 @@ from workitems.models import DecisionStep, WorkItem
 from workitems.steps.claims import claim_step, release_step
 from workitems.steps.voting import Ballot, cast_vote
 
-DESK: Final = "Decision desk"
+DESK: Final = gettext_lazy("Decision desk")
 
 
 @admin.register(DecisionStep)
 class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, DecisionStatisticsPages, TenantAdmin):
-    heading = "Decisions"
+    heading = gettext_lazy("Decisions")
     id_prefix = ids.DECISION_STEP
     key = "-id"
     columns = (
-        Column("Title", lambda step: listed_title(step.work_item), is_wide=True),
-        Column("Decision", question_of, is_wide=True),
-        Column("Status", lambda step: html.badge(step.status)),
-        Column("Workflow", lambda step: step.workflow),
-        Column("Opened", lambda step: html.when(step.opened_at)),
-        Column("Until", lambda step: html.when(step.expires_at) or "no deadline"),
+        Column(gettext_lazy("Title"), lambda step: listed_title(step.work_item), is_wide=True),
+        Column(gettext_lazy("Decision"), question_of, is_wide=True),
+        Column(gettext_lazy("Status"), lambda step: html.badge(step.status)),
+        Column(gettext_lazy("Workflow"), lambda step: step.workflow),
+        Column(gettext_lazy("Opened"), lambda step: html.when(step.opened_at)),
+        Column(gettext_lazy("Until"), lambda step: html.when(step.expires_at) or _("no deadline")),
     )
     filters = (
-        ListFilter("mine", "Pending for", choices=lambda _ctx: [("true", "me")]),
-        ListFilter("status", "Status", choices=words(StepStatus)),
-        ListFilter("kind", "Kind", choices=words(StepKind)),
+        ListFilter("mine", gettext_lazy("Pending for"), choices=lambda _ctx: [("true", _("me"))]),
+        ListFilter("status", gettext_lazy("Status"), choices=words(StepStatus)),
+        ListFilter("kind", gettext_lazy("Kind"), choices=words(StepKind)),
         WORKFLOW,
         *created_window(),
     )
     filterset = DecisionStepFilters
-    about = "Reviews and approvals that policies or actions require."
-    nothing_yet = "There are no decisions. Policies with the effect review or require_approval create them."
+    about = gettext_lazy("Reviews and approvals that policies or actions require.")
+    nothing_yet = gettext_lazy(
+        "There are no decisions. Policies with the effect review or require_approval create them."
+    )
     page_template = "workitems/step.html"
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
@@ -123,7 +128,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         """Redirect to the reader's most urgent step after the one in the query."""
         step = next_step(self._require_view(request), behind=step_id_in(request.GET.get("behind", "")))
         if step is None:
-            messages.info(request, "No other decision is pending for you.")
+            messages.info(request, _("No other decision is pending for you."))
             return HttpResponseRedirect(reverse("admin:workitems_decisionstep_desk"))
         return HttpResponseRedirect(self.url_of(step))
 
@@ -139,7 +144,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
             return HttpResponseRedirect(desk)
         if is_looked_at(request):
             record_page_views((row.step for row in page["rows"]), ctx=ctx)
-        frame = {**self.admin_site.each_context(request), "title": "Decide together", "desk_url": desk}
+        frame = {**self.admin_site.each_context(request), "title": _("Decide together"), "desk_url": desk}
         return TemplateResponse(request, "workitems/batch.html", {**frame, **page})
 
     def batch_vote_view(self, request: HttpRequest) -> HttpResponse:
@@ -178,13 +183,13 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
     def claim(self, call: Call) -> Done:
         item, step = self._locked(call)
         claim_step(item, step, ctx=call.ctx)
-        return Done("The step is claimed by you for half an hour.")
+        return Done(_("The step is claimed by you for half an hour."))
 
     @action(Scope.DECISIONS_DECIDE)
     def release(self, call: Call) -> Done:
         item, step = self._locked(call)
         release_step(item, step, ctx=call.ctx)
-        return Done("The step is released.")
+        return Done(_("The step is released."))
 
     def _vote(self, call: Call, decision: Literal["approve", "reject"]) -> Done:
         ctx = reauthenticate(call.request, call.ctx)
@@ -192,10 +197,13 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         sent = {name: call.sent(name) for name in ("envelope_sha256", "reason_code", "comment")}
         body = CAST_VOTE.check({"decision": decision, **{name: text for name, text in sent.items() if text}})
         cast_vote(item, step, Ballot(**body), ctx=ctx)
-        said = "Your approval is recorded" if decision == "approve" else "Your rejection is recorded"
+        said = _("Your approval is recorded.") if decision == "approve" else _("Your rejection is recorded.")
         if step.status == StepStatus.PENDING:
-            return Done(f"{said}. Other votes are still needed.")
-        return Done(f"{said}. The {step.kind} is {step.status}; the work item is {item.status.replace('_', ' ')}.")
+            return Done(f"{said} {_('Other votes are still needed.')}")
+        result = _("The {kind} is {status}; the work item is {item_status}.").format(
+            kind=word(step.kind), status=word(step.status), item_status=word(item.status)
+        )
+        return Done(f"{said} {result}")
 
     def _locked(self, call: Call) -> tuple[WorkItem, DecisionStep]:
         parsed = ids.parse_public_id(ids.DECISION_STEP, call.key)

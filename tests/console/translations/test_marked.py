@@ -45,7 +45,7 @@ def addresses(browser: Client) -> Iterator[str]:
         listed = reverse(f"{name}_changelist")
         yield listed
         rows = browser.get(listed).context["rows"]
-        yield from [url for url, _ in rows[:2]]
+        yield from [url for url, _ in rows[:1]]
         for method in model_admin._marked(FORM_SPEC):  # type: ignore[attr-defined]
             form = getattr(method, FORM_SPEC)
             if not form.of_row:
@@ -55,6 +55,7 @@ def addresses(browser: Client) -> Iterator[str]:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_every_page_is_marked(demo: Demo, busy_demo: Busy, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
     browser = console("admin")
     pages = sorted(set(addresses(browser)))
