@@ -19,10 +19,10 @@ from threada_site.admin import html
 from threada_site.admin.actions import ActionSpec, Call, Done, action, press, sentences
 from threada_site.admin.background import is_in_background, pulse_of
 from threada_site.admin.lists import Column, ListFilter, created_window, words
-from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.admin.notices import visibility_notices
 from threada_site.admin.reauthentication import reauthenticate
-from threada_site.admin.words import context_of, word
+from threada_site.admin.words import word
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
