@@ -199,6 +199,7 @@ def tidy() -> None:
     """Delete finished jobs and expired answers, enqueue retention and complete the search, every ten minutes."""
     sweeps.delete_finished_jobs()
     keeping.delete_expired_answers(now=clock.now())
+    keeping.delete_old_drafts(now=clock.now())
     keeping.enqueue_due_retention()
     index_missing(now=clock.now())
 

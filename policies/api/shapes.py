@@ -37,6 +37,21 @@ WORKFLOW_SPEC: Final[dict[str, Any]] = {
         "data_class": {**SLUG, "default": DEFAULT_DATA_CLASS},
         "reject_reasons": {"type": "array", "items": {"type": "string"}, "minItems": 1},
         "on_reject": {"enum": list(ON_REJECT), "default": "end"},
+        "request": {
+            "type": "object",
+            "properties": {
+                "action": SLUG,
+                "integration": SLUG,
+                "channel": {**SLUG, "description": "Channel of the new work item."},
+                "input": {
+                    "type": "object",
+                    "description": "Input of the action. Templates read item, ctx.",
+                },
+            },
+            "required": ["action", "integration"],
+            "additionalProperties": False,
+            "description": "Action that a request in the console executes.",
+        },
     },
     "additionalProperties": False,
 }

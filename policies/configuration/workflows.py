@@ -13,8 +13,10 @@ from policies.models import Workflow
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.documents.writer import write_document
+from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
 from threada_site.tenancy.versioned_documents import put_version, says_already, store_source
@@ -34,6 +36,7 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
         _keep_source(workflow, ctx.source, ctx=ctx)
         return result
     current = workflow.current_version
+    _require_right_to_declare(workflow, spec, ctx=ctx)
     check_payload_growth(slug, before=current.spec if current else None, after=spec, ctx=ctx)
     _confirm(workflow, document.name, spec, ctx=ctx)
     put = put_version(workflow, spec, ctx=ctx, name=document.name)
@@ -54,6 +57,21 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
 def _keep_source(workflow: Workflow, text: str, *, ctx: ActingContext) -> None:
     assert workflow.current_version is not None  # noqa: S101 - what was put has one
     store_source("Workflow", workflow.slug, workflow.current_version.spec_sha256, text, ctx=ctx)
+
+
+def _require_right_to_declare(workflow: Workflow, spec: Mapping[str, Any], *, ctx: ActingContext) -> None:
+    """Raise `PermissionDenied` if a new declaration of requests would give what the acting principal does not hold.
+
+    `request` lets everybody who may create work items of the workflow execute its action.
+    """
+    current = workflow.current_version
+    declared = spec.get("request")
+    before = current.spec.get("request") if current else None
+    if declared and declared != before and not ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow.id):
+        raise errors.PermissionDenied(
+            f"Declaring what a request of {workflow.slug} executes needs actions:execute on the workflow.",
+            errors=[FieldError("/spec/request", "needs actions:execute", "not_allowed")],
+        )
 
 
 def _rename(workflow: Workflow, name: str, *, ctx: ActingContext) -> UpsertResult[Workflow]:

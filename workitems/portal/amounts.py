@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final
 
-from babel.numbers import get_currency_precision, is_currency
+from babel.numbers import get_currency_precision
 
 _AMOUNT: Final = re.compile(r"(-?)([0-9]{1,15})(?:[.,]([0-9]{1,4}))?")
-
-
-def is_known_currency(code: Any) -> bool:
-    """Return True for a currency code of ISO 4217 in capitals."""
-    return isinstance(code, str) and len(code) == 3 and code.isascii() and code.isupper() and is_currency(code)
 
 
 def places_of(currency: str) -> int:

@@ -92,7 +92,8 @@ class Form:
             while place and place not in nodes:
                 place = place.rpartition("/")[0]
             node = nodes[place]
-            if node.unreadable or error.detail in node.errors:
+            is_partial = node.kind == "list" and any(row.unreadable for row in node.children)
+            if node.unreadable or is_partial or error.detail in node.errors:
                 continue
             if node is self.root and node.kind == "group":
                 self.errors.append(error.detail)

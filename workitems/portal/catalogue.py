@@ -11,6 +11,7 @@ from django.db.models.fields.json import KeyTextTransform
 from policies import selectors as policy_selectors
 from policies.documents.workflow import WorkflowDocument
 from policies.documents.workflow_request import RequestDeclaration
+from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 from workitems.portal.schema_parts import cut
 
@@ -63,7 +64,7 @@ def catalogue(ctx: ActingContext, *, sought: str = "") -> list[Entry]:
 
 def requestable(slug: str, *, ctx: ActingContext) -> Requestable | None:
     """Return a workflow that the acting person may request, or None."""
-    if not ctx.is_person:
+    if not ctx.is_person or not ids.is_slug(slug):
         return None
     found = policy_selectors.all_workflows(ctx).filter(slug=slug).defer("current_version__spec").first()
     if found is None or found.current_version is None or not ctx.allows(Scope.WORKITEMS_WRITE, workflow=found.id):

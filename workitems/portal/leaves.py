@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
+from policies.documents.annotations import KEYWORD, is_known_currency
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.strict import MAX_INTEGER, check_strings, parse_json
-from workitems.portal.amounts import is_known_currency, major_units, minor_units
+from workitems.portal.amounts import major_units, minor_units
 from workitems.portal.nodes import MISSING
 from workitems.portal.schema_parts import Schema, choices_of
 
@@ -79,7 +80,7 @@ def choices_leaf(choices: tuple[tuple[str, str], ...], *, required: bool) -> Lea
 
 def is_money(schema: Schema) -> bool:
     """Return True if a schema annotates an amount of money in minor units."""
-    annotation = schema.get("x-threada")
+    annotation = schema.get(KEYWORD)
     return isinstance(annotation, Mapping) and annotation.get("format") == "money"
 
 
@@ -90,7 +91,7 @@ def _leaf(schema: Schema, kind: str, *, required: bool, zone: tzinfo, currency: 
     if kind == "boolean":
         return _boolean(schema, required=required)
     if kind == "integer" and is_money(schema):
-        return _money(schema["x-threada"].get("currency"), currency)
+        return _money(schema[KEYWORD].get("currency"), currency)
     if kind in ("integer", "number"):
         return _number(schema, kind)
     return _text(schema, zone)
@@ -113,7 +114,7 @@ def _number(schema: Schema, kind: str) -> Leaf:
 
 def _money(named: Any, currency_of: Callable[[Any], Any]) -> Leaf:
     code = currency_of(named)
-    is_known = is_known_currency(code)
+    is_known = isinstance(code, str) and is_known_currency(code)
 
     def read(text: str) -> Any:
         if not is_known:

@@ -24,6 +24,7 @@ from workitems.explain.gather import explain_work_item
 from workitems.items.erasable_fields import erased_by
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import record_reading
+from workitems.items.titles import title_of
 from workitems.models import RequestDraft
 from workitems.portal.catalogue import catalogue
 from workitems.portal.drafts import delete_draft, drafts
@@ -38,7 +39,6 @@ from workitems.portal.requests import (
     own_requests,
     rows_of,
     start_request,
-    title_of,
     tone_of,
     words_of,
 )
@@ -109,6 +109,9 @@ def requests_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
 def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> HttpResponse:
     """Show one request of the reader."""
     ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
+    # Pages of models register themselves at the site, which imports this module.
+    from workitems.admin.contents import contents_of
+
     item = own_request(key, ctx=ctx)
     if item is None:
         raise Http404(_("You have no such request."))
@@ -116,6 +119,7 @@ def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> H
     context = {
         **frame,
         "title": title_of(item),
+        "contents": contents_of(item, item.payload, ctx=ctx),
         "item": item,
         "workflow_name": item.workflow_version.workflow.name or item.workflow,
         "status": words_of(item),

@@ -20,6 +20,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.executions.declared_request import execute_declared, may_execute_declared
+from workitems.items.titles import listed_title
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, PendingApproverKey, WorkItem
 
@@ -128,7 +129,7 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
     return [
         RequestRow(
             id=item.public_id,
-            title=title_of(item),
+            title=listed_title(item),
             workflow=names.get(item.workflow) or item.workflow,
             status=words_of(item),
             tone=_TONES.get(WorkItemStatus(item.status), "plain"),
@@ -141,11 +142,6 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
         )
         for item in items
     ]
-
-
-def title_of(item: WorkItem) -> str:
-    """Return the title of a request, or its id."""
-    return getattr(item, "title", "") or item.public_id
 
 
 def words_of(item: WorkItem) -> str:

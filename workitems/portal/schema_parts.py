@@ -14,6 +14,7 @@ from urllib.parse import unquote
 
 from policies.documents import payload_schema as payloads
 from threada_site.kernel.errors import DocumentInvalid, JsonNotInteroperable
+from workitems.display.fields import readable
 
 MAX_CHOICES: Final = 500
 MAX_LABEL: Final = 200
@@ -170,7 +171,7 @@ def label_of_choice(value: Any) -> str:
 
 def label_in(schema: Schema, key: str) -> str:
     """Return the label of a member: its title, or its name in words."""
-    return cut(schema.get("title"), MAX_LABEL) or cut(_in_words(key), MAX_LABEL) or key[:MAX_LABEL]
+    return cut(schema.get("title"), MAX_LABEL) or cut(readable(key), MAX_LABEL) or key[:MAX_LABEL]
 
 
 def help_in(schema: Schema) -> str:
@@ -185,18 +186,13 @@ def cut(text: Any, most: int) -> str:
     return stripped if len(stripped) <= most else f"{stripped[: most - 1]}…"
 
 
-def _in_words(key: str) -> str:
-    words = key.replace("_", " ").replace("-", " ").strip()
-    return words[:1].upper() + words[1:]
-
-
 def _implied(schema: Schema) -> str:
     """Return the type of a schema without `type`."""
     if "properties" in schema:
         return "object"
     if isinstance(schema.get("items"), Mapping):
         return "array"
-    if choices_of(schema):
+    if choices_of(schema) or all(isinstance(value, str) for value in schema.get("enum", (None,))):
         return "string"
     raise InexpressibleError
 

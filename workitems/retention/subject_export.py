@@ -20,7 +20,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.personal_data import subject_keys as keyring
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.models import Credential, DataSubject, IdentityLink, Membership, User
-from workitems.models import Delegation, NoticeMessage, NotificationPreference, Vote, WorkItem
+from workitems.models import Delegation, NoticeMessage, NotificationPreference, RequestDraft, Vote, WorkItem
 from workitems.retention.case_tables import rows_of, tables_with_contents
 from workitems.retention.reason_columns import REASONS
 
@@ -132,6 +132,9 @@ def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, A
             ],
             **({"reason": item.ended_reason} if is_theirs else {}),
         }
+    for draft in RequestDraft.objects.filter(**mine, membership__user=principal).order_by("id"):
+        entered = {"entered": draft.entered, "saved_at": draft.saved_at}
+        yield {"table": "requestdraft", "draft_id": draft.public_id, "workflow_id": draft.workflow, **entered}
     for vote in Vote.objects.filter(**mine, voter=principal).order_by("id"):
         yield {
             "table": "vote",

@@ -1,13 +1,17 @@
-"""Sweeps of retention and of expired idempotency answers."""
+"""Sweeps of retention, of expired idempotency answers and of drafts that nobody continues."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from threada_site.api.models import IdempotencyRecord
 from threada_site.database.roles import platform_role
 from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, enqueue, live_jobs
-from workitems.models import RetentionRule
+from workitems.models import RequestDraft, RetentionRule
+
+DRAFTS_KEPT: Final = timedelta(days=90)
+"""Time since the last saving after which a draft of a request is deleted."""
 
 
 def enqueue_due_retention() -> int:
@@ -26,3 +30,10 @@ def delete_expired_answers(*, now: datetime) -> None:
     with platform_role():
         expired = IdempotencyRecord.objects.filter(expires_at__lt=now).order_by("expires_at").values("id")[:5000]
         IdempotencyRecord.objects.filter(id__in=list(expired.values_list("id", flat=True))).delete()
+
+
+def delete_old_drafts(*, now: datetime) -> None:
+    """Delete drafts of requests that were not saved for `DRAFTS_KEPT`."""
+    with platform_role():
+        old = RequestDraft.objects.filter(saved_at__lt=now - DRAFTS_KEPT).order_by("saved_at")
+        RequestDraft.objects.filter(id__in=list(old.values_list("id", flat=True)[:5000])).delete()
