@@ -1,4 +1,4 @@
-"""Tables of cases: work items, evidence, decision steps, votes and delegations."""
+"""Tables of cases: work items, evidence, decision steps and votes."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from threada_site.kernel import clock, ids
 from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON, ContentText
 from threada_site.personal_data.subject_keys import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
+from workitems.approvers.models import Delegation, MembershipSnapshot
+from workitems.conversation.models import Comment, CommentVersion, RequesterQuestion, Watch
 from workitems.desk.models import PendingApproverKey, SavedView, StepView
 from workitems.items.models import CaseReading, Evidence, Participant, Party
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
@@ -26,9 +28,13 @@ from workitems.search.models import SearchChange, SearchDocument
 
 __all__ = [
     "CaseReading",
+    "Comment",
+    "CommentVersion",
     "DecisionStep",
+    "Delegation",
     "Evidence",
     "LegalHold",
+    "MembershipSnapshot",
     "Notice",
     "NoticeMessage",
     "NotificationPreference",
@@ -36,6 +42,7 @@ __all__ = [
     "Party",
     "PendingApproverKey",
     "RequestDraft",
+    "RequesterQuestion",
     "RetentionRule",
     "RetentionRuleVersion",
     "RetentionRun",
@@ -44,6 +51,7 @@ __all__ = [
     "SearchDocument",
     "StepView",
     "Vote",
+    "Watch",
     "WorkItem",
 ]
 
@@ -84,6 +92,9 @@ class WorkItem(TenantRow):
     nobody_can_decide = models.BooleanField(
         default=False, db_default=False, help_text="No member can complete its pending step."
     )
+    open_questions = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Open questions to the requester."
+    )
     correlation_id = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     updated_at = models.DateTimeField(default=clock.now, editable=False)
@@ -113,6 +124,11 @@ class WorkItem(TenantRow):
             ),
             models.Index(
                 fields=["tenant", "id"], name="workitem_nobody_idx", condition=models.Q(nobody_can_decide=True)
+            ),
+            models.Index(
+                fields=["tenant", "id"],
+                name="workitem_questioned_idx",
+                condition=models.Q(open_questions__gt=0),
             ),
             models.Index(
                 fields=["tenant", "subject", "id"],
@@ -146,7 +162,8 @@ class DecisionStep(TenantRow):
     """A point where people must decide. Its envelope contains what the votes are about; a claim is no status.
 
     `remind_at` and `escalate_at` are emptied when they were processed. `next_due_at` is the earliest due time, but
-    not before `sweep_after`, which delays a retry after a failed sweep. `urgent_at` is the time by which people must
+    not before `sweep_after`, which delays a retry after a failed sweep; while a question to the requester pauses the
+    deadlines, it is the latest end of the pause. `urgent_at` is the time by which people must
     answer; it orders the queue.
     """
 
@@ -183,10 +200,15 @@ class DecisionStep(TenantRow):
     grants_as_of = models.DateTimeField(default=clock.now, help_text="Opening of the item's first step.")
     escalated_to = models.JSONField(default=list, help_text="Leaves whose people may take any position.")
     extended_at = models.DateTimeField(null=True, help_text="Time at which its deadline passed and was extended.")
+    paused_at = models.DateTimeField(null=True, help_text="Time since which a question pauses its deadlines.")
+    pause_ends_at = models.DateTimeField(null=True, help_text="Latest end of the pause.")
+    resumed_at = models.DateTimeField(null=True, help_text="End of the last pause.")
+    paused_s = models.PositiveIntegerField(default=0, db_default=0, help_text="Seconds of all pauses that ended.")
     sweep_after = models.DateTimeField(null=True)
     sweep_failures = models.PositiveSmallIntegerField(default=0, db_default=0)
     next_due_at = models.GeneratedField(
         expression=models.Case(
+            models.When(paused_at__isnull=False, then=Greatest("pause_ends_at", "sweep_after")),
             models.When(
                 remind_at__isnull=True,
                 escalate_at__isnull=True,
@@ -306,60 +328,3 @@ class Vote(TenantRow):
     @property
     def public_id(self) -> str:
         return ids.public_id(ids.VOTE, self.id)
-
-
-class MembershipSnapshot(TenantRow):
-    """Fingerprint of the members for whom the pending steps of the tenant were checked last."""
-
-    fingerprint = models.CharField(max_length=64)
-    checked_at = models.DateTimeField()
-
-    class Meta:
-        constraints = [
-            *tenant_constraints("membershipsnapshot"),
-            models.UniqueConstraint(fields=["tenant"], name="membershipsnapshot_once"),
-        ]
-
-    def __str__(self) -> str:
-        return self.fingerprint
-
-
-class Delegation(TenantRow):
-    """Out-of-office delegation: one person decides in place of another. Kept after its end.
-
-    A delegation that somebody else than the delegator created is not in force until `consented_at`: the delegator
-    consents, or a second person confirms it (`consented_by`).
-    """
-
-    delegator = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
-    delegate = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")
-    starts_at = models.DateTimeField()
-    ends_at = models.DateTimeField(help_text="Planned or actual end.")
-    reason = models.CharField(max_length=500, blank=True)
-    created_by = models.UUIDField(null=True)
-    created_at = models.DateTimeField(default=clock.now, editable=False)
-    consented_by = models.UUIDField(null=True, editable=False, help_text="The delegator, or a second person.")
-    consented_at = models.DateTimeField(null=True, editable=False, help_text="Empty: not in force yet.")
-    ended_at = models.DateTimeField(null=True, help_text="Time at which it was ended early.")
-
-    class Meta:
-        constraints = [
-            *tenant_constraints("delegation"),
-            models.CheckConstraint(
-                name="delegation_not_to_oneself", condition=~models.Q(delegator=models.F("delegate"))
-            ),
-            models.CheckConstraint(
-                name="delegation_ends_after_start", condition=models.Q(ends_at__gte=models.F("starts_at"))
-            ),
-        ]
-        indexes = [
-            models.Index(fields=["tenant", "ends_at"], name="delegation_ends_idx"),
-            models.Index(fields=["tenant", "delegator", "id"], name="delegation_delegator_idx"),
-        ]
-
-    def __str__(self) -> str:
-        return self.public_id
-
-    @property
-    def public_id(self) -> str:
-        return ids.public_id(ids.DELEGATION, self.id)

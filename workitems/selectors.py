@@ -252,8 +252,8 @@ def notice_messages(ctx: ActingContext) -> QuerySet[NoticeMessage]:
     rows = NoticeMessage.objects.filter(tenant_id=ctx.tenant_id)
     granted = ctx.workflows_with(Scope.TELEMETRY_READ)
     if granted is not None:
-        rows = rows.filter(notice__step__work_item__workflow_version__workflow_id__in=granted)
-    return rows.select_related("notice__step", "recipient")
+        rows = rows.filter(notice__work_item__workflow_version__workflow_id__in=granted)
+    return rows.select_related("notice__step", "notice__work_item", "recipient")
 
 
 def executions(ctx: ActingContext) -> QuerySet[Execution]:

@@ -30,6 +30,8 @@ from threada_site.kernel import clock
 from threada_site.kernel.errors.retention import RetentionStandsStill
 from threada_site.tenancy.models import Tenant
 from workitems import selectors, sweeps
+from workitems.conversation.erase import ERASE, erase_comment, sweep_removed
+from workitems.conversation.sweep import sweep_questions
 from workitems.executions import run_execution as run
 from workitems.executions.re_evaluate import re_evaluate_step
 from workitems.lifecycle import StepStatus
@@ -192,6 +194,21 @@ def index_changed_items() -> None:
 def notices() -> None:
     """Enqueue notices and messages whose job was lost, every ten seconds."""
     enqueue_due_notices(now=clock.now())
+
+
+@periodic("workitems.conversation", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
+def conversation() -> None:
+    """Expire overdue questions, and erase texts of removed comments, every ten seconds."""
+    sweep_questions(now=clock.now())
+    sweep_removed()
+
+
+@task(ERASE, queue=MAINTENANCE_QUEUE)
+def erase_removed_comment(tenant_id: str, comment_id: str) -> None:
+    """Erase the texts of a removed comment."""
+    tenant = tenant_of_job(tenant_id)
+    with unit_of_work(tenant.id):
+        erase_comment(uuid.UUID(comment_id), tenant_id=tenant.id)
 
 
 @periodic("workitems.tidy", queue=MAINTENANCE_QUEUE, cron="*/10 * * * *")

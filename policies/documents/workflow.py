@@ -11,6 +11,7 @@ data_class: internal            # a fact that rules can read
 reject_reasons: [OTHER]         # allowed codes of a reject
 subject: /customer_no           # data subject in the payload; encrypts the contents of the case
 on_reject: end                  # effect of a rejected or expired action approval on the item: end or ready
+questions: {pause: deadlines, at_most: P7D}  # effect of a question to the requester, and how long it stays open
 title: "Pay ${item.payload.vendor}"  # one line that names a work item; see title_template
 summary: [/vendor, /amount_minor]    # the payload's fields that people see first, in this order
 related_by: [/vendor]                # work items with equal values there are shown as related
@@ -20,7 +21,8 @@ request: {action: pay, integration: int_bank}   # what a request in the console 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import Any, Final
 
 from policies.documents.payload_schema import check_schema
@@ -32,6 +34,7 @@ from policies.documents.workflow_request import (
     declaration_errors,
     declaration_in,
 )
+from policies.language.durations import parse_duration
 from threada_site.kernel.documents.kind_schema import KindSchema
 from threada_site.kernel.documents.structure import SLUG, closed_object, text, whole_number
 from threada_site.kernel.errors import FieldError
@@ -42,6 +45,9 @@ MOST_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
 DEFAULT_DATA_CLASS: Final = "internal"
 DEFAULT_REJECT_REASONS: Final = ("INSUFFICIENT_EVIDENCE", "INCORRECT_REQUEST", "AGAINST_POLICY", "DUPLICATE", "OTHER")
 ON_REJECT: Final = ("end", "ready")
+PAUSES: Final = ("deadlines", "nothing")
+DEFAULT_QUESTION_TIME: Final = "P7D"
+LONGEST_QUESTION_TIME: Final = timedelta(days=90)
 MAX_ENTRIES: Final = 200
 MAX_NAME: Final = 200
 MAX_DESCRIPTION: Final = 4000
@@ -118,6 +124,24 @@ WORKFLOW_SCHEMA: Final = KindSchema(
                 "default": "end",
                 "description": "Effect of a rejected or expired approval of an action on the work item.",
             },
+            "questions": closed_object(
+                {
+                    "pause": {
+                        "enum": list(PAUSES),
+                        "default": "deadlines",
+                        "description": "What stops while a question to the requester is open.",
+                    },
+                    "at_most": {
+                        "type": "string",
+                        "maxLength": 32,
+                        "default": DEFAULT_QUESTION_TIME,
+                        "description": "Time after which a question expires, and longest pause of one work item; 90 "
+                        "days at most.",
+                        "examples": ["P7D"],
+                    },
+                },
+                description="Questions to the requester.",
+            ),
             "subject": {
                 "type": "string",
                 "pattern": "^(/([^~/]|~[01])+){0,8}$",
@@ -178,6 +202,17 @@ class WorkflowDocument:
     summary: tuple[str, ...] = ()
     related_by: tuple[str, ...] = ()
     request: RequestDeclaration | None = None
+    questions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def questions_pause(self) -> bool:
+        """Return True if an open question to the requester pauses the deadlines."""
+        return self.questions.get("pause", "deadlines") == "deadlines"
+
+    @property
+    def question_time(self) -> timedelta:
+        """Return the time after which a question expires, and the longest pause of one work item."""
+        return parse_duration(self.questions.get("at_most", DEFAULT_QUESTION_TIME))
 
     def as_spec(self) -> dict[str, Any]:
         """Return the spec that a version stores: all fields except id and name.
@@ -198,6 +233,7 @@ class WorkflowDocument:
             "on_reject": self.on_reject,
             **{name: list(value) if name in _LISTS else value for name, value in optional.items() if value},
             **({"request": self.request.as_spec()} if self.request else {}),
+            **({"questions": dict(self.questions)} if self.questions else {}),
         }
 
 
@@ -214,6 +250,8 @@ def parse_workflow(value: Any) -> WorkflowDocument:
     identifier, spec, base, errors = WORKFLOW_SCHEMA.parse(value)
     if "payload_schema" in spec:
         errors.extend(check_schema(spec["payload_schema"], pointer=pointer_to(base, "payload_schema")))
+    if "at_most" in spec.get("questions", {}) and errors.is_clean(pointer_to(base, "questions")):
+        errors.extend(_check_question_time(spec["questions"]["at_most"], pointer=f"{base}/questions/at_most"))
     if spec.get("title") and errors.is_clean(pointer_to(base, "title")):
         errors.extend(_title_errors(spec["title"], pointer_to(base, "title")))
     errors.extend(declaration_errors(spec, base, errors))
@@ -243,3 +281,13 @@ def normalized_workflow(value: Any) -> dict[str, Any]:
     """Return a workflow document with all defaults, as `whole_workflow` does. Raises `DocumentInvalid`."""
     document = parse_workflow(value)
     return whole_workflow(document.id or "", document.name, document.as_spec())
+
+
+def _check_question_time(text: str, *, pointer: str) -> list[FieldError]:
+    try:
+        duration = parse_duration(text)
+    except ValueError as error:
+        return [FieldError(pointer, str(error))]
+    return (
+        [] if duration <= LONGEST_QUESTION_TIME else [FieldError(pointer, "is longer than 90 days; write P90D or less")]
+    )

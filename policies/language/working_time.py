@@ -83,6 +83,16 @@ def add_working_time(calendar: WorkingCalendar, start: datetime, duration: timed
     return limit
 
 
+def working_time_between(calendar: WorkingCalendar, start: datetime, end: datetime) -> timedelta:
+    """Return the working time between two instants; zero if `end` is not after `start`.
+
+    `add_working_time` of the result from `start` is the last working instant that is not after `end`.
+    """
+    start, end = start.astimezone(UTC), end.astimezone(UTC)
+    pieces = ((max(opens, start), min(closes, end)) for opens, closes in _intervals(calendar, start, end))
+    return sum((until - since for since, until in pieces if until > since), timedelta())
+
+
 def _between(start: datetime, end: datetime, zone: ZoneInfo) -> list[tuple[datetime, datetime]]:
     """Return the intervals (UTC) in which local clocks show at least `start` and less than `end`.
 

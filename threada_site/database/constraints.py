@@ -116,6 +116,23 @@ class CaseVisibility(_SchemaConstraint):
         return (self.name, self.item, tuple(self.parties))
 
 
+class AudienceVisibility(_SchemaConstraint):
+    """Rows are hidden from the principals in the column `hidden_from`, in transactions that see own cases only.
+
+    Queries hide them from these principals in other transactions too. The policy is restrictive; writes are not
+    limited.
+    """
+
+    def create_sql(self, model: Any, schema_editor: Any) -> Any:
+        return Statement(
+            f"CREATE POLICY audience_rows ON {schema_editor.quote_name(model._meta.db_table)} AS RESTRICTIVE "
+            f"FOR SELECT USING ({SEES_ALL} OR NOT COALESCE({SEES_OWN_OF} = ANY(hidden_from), true))"
+        )
+
+    def remove_sql(self, model: Any, schema_editor: Any) -> Any:
+        return Statement(f"DROP POLICY audience_rows ON {schema_editor.quote_name(model._meta.db_table)}")
+
+
 class InstanceRows(_RowPolicies):
     """Rows of the instance, not of a tenant, which only the platform writes.
 

@@ -27,6 +27,7 @@ _SEALED: Final = "threada:sealed"
 _MARKERS: Final = (_ERASED, _PLAIN, _SEALED)
 BY_RETENTION: Final = "retention"
 BY_SUBJECT: Final = "subject"
+BY_AUTHOR: Final = "author"
 
 
 class Erased:

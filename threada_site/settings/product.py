@@ -80,6 +80,8 @@ THREADA_QUOTA_ROWS = {
 THREADA_STORED_COLUMNS = {
     "workitems.WorkItem": "payload",
     "workitems.Evidence": "content",
+    "workitems.CommentVersion": "text",
+    "workitems.RequesterQuestion": "text",
     "workitems.RequestDraft": "entered",
     "integrations.Envelope": "body",
     "integrations.IntegrationVersion": "spec",

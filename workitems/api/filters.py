@@ -12,7 +12,7 @@ from integrations.lifecycle import ExecutionStatus
 from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter
 from threada_site.kernel import clock, ids
 from workitems.executions.dead_letters import only_dead_letters
-from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
+from workitems.lifecycle import WORK_ITEM, StepKind, StepStatus, WorkItemStatus
 from workitems.notices.rules import Channel, Event, MessageStatus
 from workitems.search.query import LONGEST
 
@@ -26,6 +26,11 @@ class WorkItemFilters(CreatedWindow):
     status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in WorkItemStatus])
     policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)
     nobody_can_decide = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_stuck")
+    waits_for_requester = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_questioned")
+
+    def filter_questioned(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
+        """Return open work items with an open question to the requester. A partial index serves the query."""
+        return queryset.filter(open_questions__gt=0).exclude(status__in=WORK_ITEM.ends)
 
     def leave(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
         """Return all rows: the view searches."""

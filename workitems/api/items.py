@@ -21,6 +21,7 @@ from workitems import selectors
 from workitems.api.filters import WorkItemFilters
 from workitems.api.resources.work_items import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
 from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM
+from workitems.conversation.selectors import timeline
 from workitems.executions.close_item import cancel_work_item, edit_payload, resolve_work_item
 from workitems.explain.gather import explain_work_item
 from workitems.items.intake import IntakeRequest, create_work_item
@@ -172,7 +173,11 @@ class WorkItemTimeline(TenantView):
     )
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
-        rows = apply_filters(NoFilters, receipt_selectors.receipts_of(item.id, ctx=request.auth), request)
+        rows = apply_filters(
+            NoFilters,
+            timeline(receipt_selectors.receipts_of(item.id, ctx=request.auth), item, ctx=request.auth),
+            request,
+        )
         return Response(paginate(rows, request, represent=EVENT.represent))
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from threada_site.api.shapes import SLUG, id_schema, shape
 from threada_site.kernel import ids
+from workitems.conversation.models import Audience
 from workitems.steps.batch_limits import MOST_IN_A_BATCH
 
 _TEXT: Final[dict[str, Any]] = {"type": "string", "minLength": 1, "maxLength": 4000}
@@ -71,6 +72,37 @@ EDIT_WORK_ITEM: Final = shape(
     required=("payload",),
     example={"payload": {"question": "May we share the shortened vendor list?", "department": "procurement"}},
 )
+
+_MARKDOWN: Final[dict[str, Any]] = {
+    "type": "string",
+    "minLength": 1,
+    "description": "Markdown: emphasis, code, lists, quotes, links to http, https and mailto. At most 4000 characters. "
+    "`@name` mentions a member.",
+}
+ADD_COMMENT: Final = shape(
+    {
+        "text": _MARKDOWN,
+        "audience": {
+            "enum": [audience.value for audience in Audience],
+            "default": Audience.EVERYONE.value,
+            "description": "`deciders`: hidden from the requester, the submitter and the owners of agents among them.",
+        },
+    },
+    required=("text",),
+    example={"text": "The contract is *signed*. @fay please check the amount."},
+)
+EDIT_COMMENT: Final = shape(
+    {"text": _MARKDOWN}, required=("text",), example={"text": "The contract is signed since Monday."}
+)
+_QUESTION: Final[dict[str, Any]] = {
+    "type": "string",
+    "minLength": 1,
+    "description": "Text, in the Markdown of comments. At most 4000 characters.",
+}
+ASK_QUESTION: Final = shape(
+    {"text": _QUESTION}, required=("text",), example={"text": "Which purchase order does this invoice belong to?"}
+)
+ANSWER_QUESTION: Final = shape({"text": _QUESTION}, required=("text",), example={"text": "PO 4711, of 3 March."})
 
 CLOSE_WORK_ITEM: Final = shape({"reason": _TEXT}, example={"reason": "Duplicate request."})
 

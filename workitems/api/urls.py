@@ -6,6 +6,7 @@ from workitems.api import (
     batches,
     bulk_retries,
     callbacks,
+    comments,
     delegations,
     document_schemas,
     freezes,
@@ -13,9 +14,11 @@ from workitems.api import (
     items,
     notifications,
     packs,
+    questions,
     reassignment,
     steps,
     undo,
+    watching,
 )
 
 urlpatterns = [
@@ -26,6 +29,12 @@ urlpatterns = [
     path("work-items/<str:work_item_id>/resolve", items.ResolveWorkItem.as_view()),
     path("work-items/<str:work_item_id>/timeline", items.WorkItemTimeline.as_view()),
     path("work-items/<str:work_item_id>/explain", items.ExplainWorkItem.as_view()),
+    path("work-items/<str:work_item_id>/comments", comments.Comments.as_view()),
+    path("work-items/<str:work_item_id>/comments/<str:comment_id>", comments.CommentDetail.as_view()),
+    path("work-items/<str:work_item_id>/questions", questions.Questions.as_view()),
+    path("work-items/<str:work_item_id>/questions/<str:question_id>/answer", questions.AnswerQuestion.as_view()),
+    path("work-items/<str:work_item_id>/questions/<str:question_id>/withdraw", questions.WithdrawQuestion.as_view()),
+    path("work-items/<str:work_item_id>/watch", watching.WatchWorkItem.as_view()),
     path("decision-steps", steps.DecisionSteps.as_view()),
     path("decision-steps/batch-votes", batches.BatchVotes.as_view()),
     path("decision-steps/<str:decision_step_id>", steps.DecisionStepDetail.as_view()),

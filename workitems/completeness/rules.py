@@ -7,7 +7,7 @@ missing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 ENDED_STEPS: Final = frozenset({"approved", "rejected", "expired", "cancelled", "superseded"})
@@ -27,7 +27,10 @@ class CaseEvent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CaseRows:
-    """Rows of one case, by public id. `attempts` contains (execution, number) of attempts with an outcome."""
+    """Rows of one case, by public id. `attempts` contains (execution, number) of attempts with an outcome.
+
+    `comments` contains (comment, number) of all versions.
+    """
 
     work_item_id: str
     status: str
@@ -36,6 +39,9 @@ class CaseRows:
     steps: Mapping[str, str]
     votes: Iterable[str]
     decisions: Iterable[str]
+    comments: Iterable[tuple[str, int]] = ()
+    removed_comments: Iterable[str] = ()
+    questions: Mapping[str, str] = field(default_factory=dict)
 
 
 def missing_receipts(case: CaseRows, receipts: Iterable[Mapping[str, Any]]) -> Iterator[CaseEvent]:
@@ -53,6 +59,10 @@ def missing_receipts(case: CaseRows, receipts: Iterable[Mapping[str, Any]]) -> I
             expected.append(CaseEvent(status, step))
     expected += [CaseEvent("cast", vote) for vote in case.votes]
     expected += [CaseEvent("taken", decision) for decision in case.decisions]
+    expected += [CaseEvent(f"written (version {number})", comment) for comment, number in case.comments]
+    expected += [CaseEvent("removed", comment) for comment in case.removed_comments]
+    for question, status in case.questions.items():
+        expected += [CaseEvent("open", question), CaseEvent(status, question)]
     for event in dict.fromkeys(expected):
         if event not in recorded:
             yield event
@@ -74,6 +84,12 @@ def _recorded_events(body: Mapping[str, Any]) -> Iterator[CaseEvent]:
             yield CaseEvent(f"tried (attempt {inputs['attempt']})", execution)
     if noun == "decision_step" and "decision_step_id" in inputs:
         yield CaseEvent("opened" if verb == "opened" else str(outcome.get("status", "")), inputs["decision_step_id"])
+    if "comment_id" in inputs:
+        yield CaseEvent(
+            "removed" if verb == "removed" else f"written (version {inputs['version']})", inputs["comment_id"]
+        )
+    if "question_id" in inputs:
+        yield CaseEvent(str(outcome.get("question_status", "")), inputs["question_id"])
     if "vote_id" in inputs:
         yield CaseEvent("cast", inputs["vote_id"])
     if body["kind"] == "policy.decided":

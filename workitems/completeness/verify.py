@@ -19,7 +19,7 @@ from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 from workitems.completeness.rules import CaseRows, missing_receipts
-from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.models import Comment, CommentVersion, DecisionStep, RequesterQuestion, Vote, WorkItem
 
 AT_ONCE: Final = 500
 _CHUNK: Final = 2000
@@ -73,6 +73,17 @@ def _cases(tenant_id: uuid.UUID, items: Sequence[WorkItem]) -> tuple[list[CaseRo
     decisions: dict[uuid.UUID, list[str]] = defaultdict(list)
     for row_id, item_id in PolicyDecision.objects.filter(**mine).values_list("id", "work_item_id"):
         decisions[item_id].append(ids.public_id(ids.POLICY_DECISION, row_id))
+    comments: dict[uuid.UUID, list[tuple[str, int]]] = defaultdict(list)
+    versions = CommentVersion.objects.filter(**mine)
+    for row_id, item_id, number in versions.values_list("comment_id", "work_item_id", "number"):
+        comments[item_id].append((ids.public_id(ids.COMMENT, row_id), number))
+    removed: dict[uuid.UUID, list[str]] = defaultdict(list)
+    gone = Comment.objects.filter(**mine, removed_at__isnull=False)
+    for row_id, item_id in gone.values_list("id", "work_item_id"):
+        removed[item_id].append(ids.public_id(ids.COMMENT, row_id))
+    questions: dict[uuid.UUID, dict[str, str]] = defaultdict(dict)
+    for row_id, item_id, status in RequesterQuestion.objects.filter(**mine).values_list("id", "work_item_id", "status"):
+        questions[item_id][ids.public_id(ids.REQUESTER_QUESTION, row_id)] = status
     cases = [
         CaseRows(
             work_item_id=item.public_id,
@@ -82,6 +93,9 @@ def _cases(tenant_id: uuid.UUID, items: Sequence[WorkItem]) -> tuple[list[CaseRo
             steps=steps[item.id],
             votes=votes[item.id],
             decisions=decisions[item.id],
+            comments=comments[item.id],
+            removed_comments=removed[item.id],
+            questions=questions[item.id],
         )
         for item in items
     ]

@@ -14,6 +14,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment, sha256_hex
 from workitems.items.intake import checked_payload, enqueue_intake_decision
 from workitems.items.receipts import payload_inputs, record_item
+from workitems.items.requester_questions import close_questions
 from workitems.items.subjects import check_same_subject
 from workitems.items.titles import DERIVED, derive_from_payload
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
@@ -70,6 +71,8 @@ def resolve_work_item(item: WorkItem, *, ctx: ActingContext, reason: str = "") -
 def _end(item: WorkItem, status: WorkItemStatus, kind: str, *, ctx: ActingContext, reason: str) -> None:
     _check_may_change(item, status, ctx=ctx)
     _free(item, StepStatus.CANCELLED, ctx=ctx)
+    if item.open_questions:
+        close_questions(item, ctx=ctx)
     item.ended_by_id = ctx.principal_id
     item.ended_reason = reason
     transition_item(item, status, "ended_by", "ended_reason")

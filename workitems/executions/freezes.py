@@ -35,6 +35,7 @@ from workitems.items.receipts import record_item, step_blocks
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
 from workitems.steps.frozen_steps import place_of
+from workitems.steps.pauses import is_pause_over, resume_step
 
 MOST_NAMED: Final = 200
 _DEADLINES: Final = ("respond_by", "remind_at", "escalate_at", "expires_at")
@@ -153,7 +154,13 @@ def _move_deadlines(freeze: Freeze, *, ctx: ActingContext) -> int:
         place = place_of(step)
         if not freeze.scope.covers(**place) or freeze_on(others, **place) is not None:
             continue
+        if step.paused_at is not None:
+            if not is_pause_over(step, now=now):
+                continue
+            resume_step(step.work_item, step, now=now, ctx=ctx)
         since = frozen_since(_periods(lifted, place), now)
+        if step.resumed_at is not None:
+            since = max(since, step.resumed_at)
         if _move(step, since=since, until=now):
             moved.append(step)
     for together in batched(moved, _AT_ONCE):

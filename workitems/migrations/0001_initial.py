@@ -9,7 +9,13 @@ from django.db import migrations, models
 from django.db.models import CASCADE, DO_NOTHING, PROTECT
 from django.db.models.functions import Coalesce, Greatest, Least
 
-from threada_site.database.constraints import AppendOnly, CaseVisibility, RowLevelSecurity, TenantForeignKey
+from threada_site.database.constraints import (
+    AppendOnly,
+    AudienceVisibility,
+    CaseVisibility,
+    RowLevelSecurity,
+    TenantForeignKey,
+)
 from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import new_salt
 from threada_site.tenancy.models import SlugColumn
@@ -310,6 +316,12 @@ class Migration(migrations.Migration):
                         db_default=False, default=False, help_text="No member can complete its pending step."
                     ),
                 ),
+                (
+                    "open_questions",
+                    models.PositiveSmallIntegerField(
+                        db_default=0, default=0, help_text="Open questions to the requester."
+                    ),
+                ),
                 ("correlation_id", models.CharField(max_length=128)),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("updated_at", models.DateTimeField(default=clock.now, editable=False)),
@@ -340,6 +352,11 @@ class Migration(migrations.Migration):
                         condition=models.Q(("nobody_can_decide", True)),
                         fields=["tenant", "id"],
                         name="workitem_nobody_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("open_questions__gt", 0)),
+                        fields=["tenant", "id"],
+                        name="workitem_questioned_idx",
                     ),
                     models.Index(
                         condition=models.Q(("subject__isnull", False)),
@@ -614,6 +631,16 @@ class Migration(migrations.Migration):
                     "extended_at",
                     models.DateTimeField(help_text="Time at which its deadline passed and was extended.", null=True),
                 ),
+                (
+                    "paused_at",
+                    models.DateTimeField(help_text="Time since which a question pauses its deadlines.", null=True),
+                ),
+                ("pause_ends_at", models.DateTimeField(help_text="Latest end of the pause.", null=True)),
+                ("resumed_at", models.DateTimeField(help_text="End of the last pause.", null=True)),
+                (
+                    "paused_s",
+                    models.PositiveIntegerField(db_default=0, default=0, help_text="Seconds of all pauses that ended."),
+                ),
                 ("sweep_after", models.DateTimeField(null=True)),
                 ("sweep_failures", models.PositiveSmallIntegerField(db_default=0, default=0)),
                 (
@@ -621,6 +648,7 @@ class Migration(migrations.Migration):
                     models.GeneratedField(
                         db_persist=True,
                         expression=models.Case(
+                            models.When(paused_at__isnull=False, then=Greatest("pause_ends_at", "sweep_after")),
                             models.When(
                                 escalate_at__isnull=True,
                                 expires_at__isnull=True,
@@ -750,10 +778,21 @@ class Migration(migrations.Migration):
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
                 ("tenant", models.ForeignKey(**TENANT)),
                 (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="workitems.workitem",
+                    ),
+                ),
+                (
                     "step",
                     models.ForeignKey(
                         db_constraint=False,
                         db_index=False,
+                        null=True,
                         on_delete=PROTECT,
                         related_name="notices",
                         to="workitems.decisionstep",
@@ -786,10 +825,29 @@ class Migration(migrations.Migration):
                 "constraints": [
                     RowLevelSecurity(name="notice_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="notice_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="notice_work_item_fk"),
                     TenantForeignKey(field="step", name="notice_step_fk"),
-                    models.UniqueConstraint(fields=("tenant", "step", "kind", "occurrence"), name="notice_once"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "work_item", "step", "kind", "occurrence"),
+                        name="notice_once",
+                        nulls_distinct=False,
+                    ),
                     models.CheckConstraint(
-                        condition=models.Q(("kind__in", ["assigned", "reminder", "escalated", "decided"])),
+                        condition=models.Q(
+                            (
+                                "kind__in",
+                                [
+                                    "assigned",
+                                    "reminder",
+                                    "escalated",
+                                    "decided",
+                                    "commented",
+                                    "mentioned",
+                                    "question",
+                                    "answer",
+                                ],
+                            )
+                        ),
                         name="notice_kind_known",
                     ),
                 ],
@@ -1089,5 +1147,218 @@ class Migration(migrations.Migration):
                 fields=("tenant", "workflow", "data_class"),
                 name="retentionrule_scope_once",
             ),
+        ),
+        migrations.CreateModel(
+            name="Comment",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="comments",
+                        to="workitems.workitem",
+                    ),
+                ),
+                (
+                    "author",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                ("author_kind", models.CharField(max_length=8)),
+                ("audience", models.CharField(max_length=8)),
+                ("hidden_from", ArrayField(base_field=models.UUIDField(), default=list)),
+                ("version", models.PositiveIntegerField(default=1)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("edited_at", models.DateTimeField(null=True)),
+                ("removed_at", models.DateTimeField(null=True)),
+                ("removed_by", models.UUIDField(null=True)),
+                ("erased_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "work_item", "id"], name="comment_item_idx"),
+                    models.Index(fields=["tenant", "author", "id"], name="comment_author_idx"),
+                    models.Index(
+                        condition=models.Q(("erased_at__isnull", True), ("removed_at__isnull", False)),
+                        fields=["removed_at"],
+                        name="comment_unerased_idx",
+                    ),
+                ],
+                "constraints": [
+                    RowLevelSecurity(name="comment_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="comment_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="comment_work_item_fk"),
+                    CaseVisibility(item="work_item_id", name="comment_visibility"),
+                    AudienceVisibility(name="comment_audience"),
+                    models.CheckConstraint(
+                        condition=models.Q(("audience__in", ["everyone", "deciders"])), name="comment_audience_known"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="CommentVersion",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "comment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="versions",
+                        to="workitems.comment",
+                    ),
+                ),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="workitems.workitem",
+                    ),
+                ),
+                ("number", models.PositiveIntegerField()),
+                ("text", models.TextField()),
+                ("text_salt", models.BinaryField(default=new_salt, max_length=16)),
+                (
+                    "mentioned_ids",
+                    ArrayField(
+                        base_field=models.UUIDField(), default=list, help_text="Mentioned people who were notified."
+                    ),
+                ),
+                (
+                    "hidden_from",
+                    ArrayField(base_field=models.UUIDField(), default=list, help_text="As in the comment."),
+                ),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "work_item", "id"], name="commentversion_item_idx")],
+                "constraints": [
+                    RowLevelSecurity(name="commentversion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="commentversion_tenant_id_key"),
+                    TenantForeignKey(field="comment", name="commentversion_comment_fk"),
+                    TenantForeignKey(field="work_item", name="commentversion_work_item_fk"),
+                    CaseVisibility(item="work_item_id", name="commentversion_visibility"),
+                    AudienceVisibility(name="commentversion_audience"),
+                    models.UniqueConstraint(fields=("tenant", "comment", "number"), name="commentversion_once"),
+                    AppendOnly(emptied=("text", "text_salt"), name="commentversion_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="RequesterQuestion",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="questions",
+                        to="workitems.workitem",
+                    ),
+                ),
+                (
+                    "step",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="workitems.decisionstep",
+                    ),
+                ),
+                (
+                    "asked_by",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                ("text", models.TextField()),
+                ("text_salt", models.BinaryField(default=new_salt, max_length=16)),
+                ("status", models.CharField(default="open", max_length=10)),
+                ("pauses", models.BooleanField(default=False)),
+                ("asked_version", models.PositiveIntegerField()),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("expires_at", models.DateTimeField()),
+                ("answer", models.TextField(blank=True)),
+                ("answer_salt", models.BinaryField(max_length=16, null=True)),
+                (
+                    "answered_by",
+                    models.ForeignKey(
+                        db_index=False, null=True, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL
+                    ),
+                ),
+                ("answered_version", models.PositiveIntegerField(null=True)),
+                ("ended_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "work_item", "id"], name="requesterquestion_item_idx"),
+                    models.Index(
+                        condition=models.Q(("status", "open")), fields=["expires_at"], name="requesterquestion_open_idx"
+                    ),
+                ],
+                "constraints": [
+                    RowLevelSecurity(name="requesterquestion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="requesterquestion_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="requesterquestion_work_item_fk"),
+                    TenantForeignKey(field="step", name="requesterquestion_step_fk"),
+                    CaseVisibility(item="work_item_id", name="requesterquestion_visibility"),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["open", "answered", "withdrawn", "expired", "closed"])),
+                        name="requesterquestion_status_known",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("ended_at__isnull", True), ("status", "open")),
+                            models.Q(models.Q(("status", "open"), _negated=True), ("ended_at__isnull", False)),
+                            _connector="OR",
+                        ),
+                        name="requesterquestion_ended_unless_open",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Watch",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="watches",
+                        to="workitems.workitem",
+                    ),
+                ),
+                (
+                    "principal",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+            options={
+                "verbose_name_plural": "watches",
+                "constraints": [
+                    RowLevelSecurity(name="watch_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="watch_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="watch_work_item_fk"),
+                    CaseVisibility(item="work_item_id", name="watch_visibility"),
+                    models.UniqueConstraint(fields=("tenant", "work_item", "principal"), name="watch_once"),
+                ],
+            },
         ),
     ]

@@ -1,8 +1,8 @@
 """Addressing of notices: find the recipients, and create one message per recipient and channel.
 
 Recipients are computed when the notice is addressed, so that people who joined a role after the event are included
-and no request waits for the computation. Recipients who see only their own work items see this one from then on. Nobody
-is notified about their own actions.
+and no request waits for the computation. Recipients of a step who see only their own work items see this one from then
+on; a conversation shows it to nobody. Nobody is notified about their own actions.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from workitems.approvers.participants import add_participants
 from workitems.approvers.step_votes import read_step_votes, votes_on
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Notice, NoticeMessage
+from workitems.notices.conversation import concerned_by_conversation, end_watches, readers_of_notice, watchers_of
 from workitems.notices.preferences import is_set_up, wishes_of
 from workitems.notices.rules import Channel, Event, MessageStatus, Wishes, channels_of, is_stale, reason_to_skip
 
@@ -37,7 +38,7 @@ def address_notice(notice_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
     notice = (
         Notice.objects.select_for_update(of=("self",))
         .filter(tenant_id=ctx.tenant_id, id=notice_id, addressed_at=None)
-        .select_related("step__work_item__workflow_version", "step__execution")
+        .select_related("work_item__workflow_version", "step__work_item__workflow_version", "step__execution")
         .first()
     )
     if notice is None:
@@ -63,10 +64,12 @@ def enqueue_sending(message: NoticeMessage, *, run_at: datetime | None = None) -
 
 def _concerned(notice: Notice) -> set[uuid.UUID]:
     step = notice.step
+    if step is None:
+        return concerned_by_conversation(notice)
     if notice.recipient_ids is not None:
         found = set(notice.recipient_ids)
     elif notice.kind == Event.DECIDED:
-        found = _who_took_part(step)
+        found = _who_took_part(step) | watchers_of(notice.work_item)
     else:
         found = _who_is_waited_for(step) - _who_was_asked(notice)
     actor = ids.parse_public_id(ids.PRINCIPAL, str(notice.facts.get("actor", "")))
@@ -106,8 +109,12 @@ def _who_took_part(step: DecisionStep) -> set[uuid.UUID]:
 def _messages(notice: Notice, concerned: Iterable[uuid.UUID], *, now: datetime) -> list[NoticeMessage]:
     people = set(User.objects.filter(id__in=concerned, kind="human").values_list("id", flat=True))
     present = members(notice.tenant_id, among=people, humans_only=True) if people else []
-    if notice.kind != Event.DECIDED:
-        add_participants(notice.step.work_item, present)
+    if notice.step is None:
+        end_watches(notice.work_item, people, present)
+        present = readers_of_notice(notice, present)
+        people = {member.id for member in present}
+    elif notice.kind != Event.DECIDED:
+        add_participants(notice.work_item, present)
     here = {member.id for member in present}
     wishes = wishes_of(here, tenant_id=notice.tenant_id)
     found = []

@@ -1,4 +1,4 @@
-"""Notices about a step, recorded once in the transaction of the event, together with their job.
+"""Notices about a step or a conversation, recorded once in the transaction of the event, together with their job.
 
 Recipients are found and messages are sent by jobs after the commit.
 """
@@ -6,16 +6,17 @@ Recipients are found and messages are sent by jobs after the commit.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, Final, Literal
 
 from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue
 from threada_site.kernel.context import ActingContext
-from workitems.models import DecisionStep, Notice
+from workitems.models import DecisionStep, Notice, WorkItem
 
 type NoticeKind = Literal["assigned", "reminder", "escalated", "decided"]
+type ConversationKind = Literal["commented", "mentioned", "question", "answer"]
 
 ADDRESS: Final = "workitems.address_notice"
 """Name of the task that addresses a notice; its argument is `notice_id`."""
@@ -36,9 +37,40 @@ def notice(
     values about the event (actor, reason), never the payload.
     """
     require_unit_of_work(ctx.tenant_id)
+    where = {"work_item_id": step.work_item_id, "step_id": step.id}
+    _insert(kind, where, recipients, ctx, occurrence=occurrence, facts=facts)
+
+
+def conversation_notice(
+    kind: ConversationKind,
+    item: WorkItem,
+    recipients: Collection[uuid.UUID] | None,
+    ctx: ActingContext,
+    *,
+    occurrence: str,
+    **facts: Any,
+) -> None:
+    """Record that `recipients` (None: watchers and participants) must be notified of an event of the conversation.
+
+    Only those who may read the item, and whom the fact `hidden_from` does not name, get a message. `facts` are JSON
+    values, never texts.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    _insert(kind, {"work_item_id": item.id}, recipients, ctx, occurrence=occurrence, facts=facts)
+
+
+def _insert(
+    kind: str,
+    where: Mapping[str, uuid.UUID],
+    recipients: Collection[uuid.UUID] | None,
+    ctx: ActingContext,
+    *,
+    occurrence: str,
+    facts: Mapping[str, Any],
+) -> None:
     row = Notice(
-        tenant_id=step.tenant_id,
-        step_id=step.id,
+        tenant_id=ctx.tenant_id,
+        **where,
         kind=kind,
         occurrence=occurrence,
         recipient_ids=None if recipients is None else sorted(recipients),

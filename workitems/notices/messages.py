@@ -23,6 +23,7 @@ from workitems import selectors
 from workitems.lifecycle import StepStatus
 from workitems.models import NoticeMessage, Vote
 from workitems.notices.addressing import enqueue_sending
+from workitems.notices.conversation import is_overtaken_conversation, readers_of_notice
 from workitems.notices.preferences import is_set_up, wishes_of
 from workitems.notices.rules import (
     LEASE,
@@ -62,7 +63,7 @@ def take_message(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) ->
     message = (
         NoticeMessage.objects.select_for_update(of=("self",))
         .filter(tenant_id=ctx.tenant_id, id=message_id, status__in=[status.value for status in OPEN], due_at__lte=now)
-        .select_related("notice__step__work_item", "notice__step__execution", "recipient")
+        .select_related("notice__work_item__workflow_version", "notice__step__execution", "recipient")
         .first()
     )
     if message is None:
@@ -156,11 +157,16 @@ def send_again(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> N
 def _reason_to_skip(message: NoticeMessage, wishes: Wishes, *, now: datetime) -> str:
     notice = message.notice
     step, event, channel = notice.step, Event(notice.kind), Channel(message.channel)
-    if not members(message.tenant_id, among=[message.recipient_id], humans_only=True):
+    found = members(message.tenant_id, among=[message.recipient_id], humans_only=True)
+    if not found or (step is None and not readers_of_notice(notice, found)):
         return "notice_recipient_gone"
-    has_voted = Vote.objects.filter(tenant_id=message.tenant_id, step=step, voter=message.recipient_id).exists()
-    if is_overtaken(event, is_pending=step.status == StepStatus.PENDING, has_voted=has_voted):
-        return "notice_overtaken"
+    if step is None:
+        if is_overtaken_conversation(notice):
+            return "notice_overtaken"
+    else:
+        has_voted = Vote.objects.filter(tenant_id=message.tenant_id, step=step, voter=message.recipient_id).exists()
+        if is_overtaken(event, is_pending=step.status == StepStatus.PENDING, has_voted=has_voted):
+            return "notice_overtaken"
     if is_stale(notice.created_at, now=now):
         return "notice_outdated"
     return reason_to_skip(event, channel, wishes, is_set_up=is_set_up(channel))

@@ -12,10 +12,21 @@ from workitems.notices.rules import OPEN, Channel, Event, MessageStatus
 
 
 class Notice(TenantRow):
-    """Event of a step that must be notified once. Its recipients are chosen when the notice is addressed."""
+    """Event of a work item that must be notified once. Its recipients are chosen when the notice is addressed.
 
+    `step` is None for an event of the conversation.
+    """
+
+    work_item = models.ForeignKey(
+        "workitems.WorkItem", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="+"
+    )
     step = models.ForeignKey(
-        "workitems.DecisionStep", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="notices"
+        "workitems.DecisionStep",
+        on_delete=models.PROTECT,
+        null=True,
+        db_constraint=False,
+        db_index=False,
+        related_name="notices",
     )
     kind = models.CharField(max_length=16)
     occurrence = models.CharField(max_length=64, blank=True, help_text="Distinguishes events of the same kind.")
@@ -27,8 +38,10 @@ class Notice(TenantRow):
 
     class Meta:
         constraints = [
-            *tenant_constraints("notice", references=("step",)),
-            models.UniqueConstraint(fields=["tenant", "step", "kind", "occurrence"], name="notice_once"),
+            *tenant_constraints("notice", references=("work_item", "step")),
+            models.UniqueConstraint(
+                fields=["tenant", "work_item", "step", "kind", "occurrence"], name="notice_once", nulls_distinct=False
+            ),
             models.CheckConstraint(
                 name="notice_kind_known", condition=models.Q(kind__in=[event.value for event in Event])
             ),

@@ -33,9 +33,14 @@ class Letter:
     """Short text for chat."""
 
 
-def letter_of(message: NoticeMessage, *, tenant: str, zone: str) -> Letter:
-    """Return the text of `message` in the recipient's time zone `zone`. All relations must be loaded."""
+def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = "") -> Letter:
+    """Return the text of `message` in the recipient's time zone `zone`. All relations must be loaded.
+
+    `actor` is the name of the person who wrote, for events of a conversation.
+    """
     step, event = message.notice.step, Event(message.notice.kind)
+    if step is None:
+        return _letter_of_conversation(message, tenant=tenant, actor=actor)
     execution = step.execution
     news = News(
         event=event,
@@ -51,19 +56,42 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str) -> Letter:
         times.append(("Decided", step.closed_at))
     else:
         times += [("Answer by", step.respond_by), ("Deadline", step.expires_at)]
-    context = {
-        "name": message.recipient.display_name or message.recipient.username,
-        "sentence": sentence_of_news(news),
-        "question": question_of_news(news),
-        "facts": [
+    return _letter(
+        message,
+        news,
+        facts=[
             ("Tenant", tenant),
             ("Workflow", step.workflow),
             ("Work item", ids.public_id(ids.WORK_ITEM, step.work_item_id)),
             ("Decision", step.public_id),
             *((label, time_in_zone(instant, zone)) for label, instant in times if instant is not None),
         ],
-        "url": link("admin:workitems_decisionstep_change", step.public_id),
-        "verb": "Read decision" if event is Event.DECIDED else "Open decision",
+        url=link("admin:workitems_decisionstep_change", step.public_id),
+        verb="Read decision" if event is Event.DECIDED else "Open decision",
+    )
+
+
+def _letter_of_conversation(message: NoticeMessage, *, tenant: str, actor: str) -> Letter:
+    """Return the text of a message about a conversation: who wrote, and where, never what."""
+    item = message.notice.work_item
+    news = News(event=Event(message.notice.kind), tenant=tenant, workflow=item.workflow, actor=actor)
+    return _letter(
+        message,
+        news,
+        facts=[("Tenant", tenant), ("Workflow", item.workflow), ("Work item", item.public_id)],
+        url=f"{link('admin:workitems_workitem_change', item.public_id)}#conversation",
+        verb="Answer question" if news.event is Event.QUESTION else "Open work item",
+    )
+
+
+def _letter(message: NoticeMessage, news: News, *, facts: list[tuple[str, str]], url: str, verb: str) -> Letter:
+    context = {
+        "name": message.recipient.display_name or message.recipient.username,
+        "sentence": sentence_of_news(news),
+        "question": question_of_news(news),
+        "facts": facts,
+        "url": url,
+        "verb": verb,
         "subject": subject_of_news(news),
         "preferences": link("admin:notifications"),
     }
@@ -78,7 +106,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str) -> Letter:
 def mail_of(message: NoticeMessage, letter: Letter, *, address: str) -> EmailMultiAlternatives:
     """Return the mail to one address. Its Message-ID is derived from the message id, to identify duplicates."""
     host = urlsplit(link("admin:index")).hostname or "localhost"
-    step = message.notice.step.public_id
+    about = message.notice.step or message.notice.work_item
     mail = EmailMultiAlternatives(
         subject=letter.subject,
         body=letter.text,
@@ -86,7 +114,7 @@ def mail_of(message: NoticeMessage, letter: Letter, *, address: str) -> EmailMul
         to=[address],
         headers={
             "Message-ID": f"<{message.public_id}@{host}>",
-            "References": f"<{step}@{host}>",  # mail programs group the mails about one step
+            "References": f"<{about.public_id}@{host}>",  # mail programs group the mails about one step or item
             "Auto-Submitted": "auto-generated",
             "X-Auto-Response-Suppress": "All",
         },

@@ -14,6 +14,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.keyring import Undecryptable
 from workitems.notices.chat import send_chat
+from workitems.notices.conversation import actor_of
 from workitems.notices.mail import send_mail
 from workitems.notices.messages import Taken, mark_handed_over, settle_failed, settle_sent, take_message
 from workitems.notices.preferences import chat_address_of, zone_of
@@ -29,9 +30,13 @@ class _TakenOver(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Reader:
-    """Time zone and chat address (service, address) of a recipient. `chat` is None if it cannot be decrypted."""
+    """Time zone and chat address (service, address) of a recipient, and the name of the person who wrote.
+
+    `chat` is None if it cannot be decrypted.
+    """
 
     zone: str
+    actor: str
     chat: tuple[str, str] | None
 
 
@@ -58,7 +63,7 @@ def send_message(message_id: uuid.UUID, *, ctx: ActingContext, rng: random.Rando
 
 
 def _send(taken: Taken, reader: _Reader, *, ctx: ActingContext) -> None:
-    letter = letter_of(taken.message, tenant=ctx.tenant_slug, zone=reader.zone)
+    letter = letter_of(taken.message, tenant=ctx.tenant_slug, zone=reader.zone, actor=reader.actor)
     hand_over = _handing_over(taken, ctx=ctx)
     if taken.channel is Channel.MAIL:
         send_mail(mail_of(taken.message, letter, address=taken.wishes.mail_address), before=hand_over)
@@ -87,4 +92,4 @@ def _reader(taken: Taken, *, ctx: ActingContext) -> _Reader:
             chat = chat_address_of(person.id, tenant_id=ctx.tenant_id)
         except Undecryptable:
             chat = None
-    return _Reader(zone_of(person, tenant_id=ctx.tenant_id), chat)
+    return _Reader(zone_of(person, tenant_id=ctx.tenant_id), actor_of(taken.message.notice), chat)

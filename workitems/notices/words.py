@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from workitems.notices.rules import Event
+from workitems.notices.rules import CONVERSATION, Event
 
 _RESULTS: Final = {
     "approved": "was approved",
@@ -22,7 +22,10 @@ _RESULTS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class News:
-    """Facts of a message. `action` is empty for a decision on the request itself; `status` is set once decided."""
+    """Facts of a message. `action` is empty for a decision on the request itself; `status` is set once decided.
+
+    `actor` is the name of the person who wrote, for events of a conversation.
+    """
 
     event: Event
     tenant: str
@@ -31,6 +34,7 @@ class News:
     integration: str = ""
     is_review: bool = False
     status: str = ""
+    actor: str = ""
 
 
 def subject_of_news(news: News) -> str:
@@ -41,12 +45,18 @@ def subject_of_news(news: News) -> str:
         Event.REMINDER: f"Still waiting for your decision: {thing}",
         Event.ESCALATED: f"Escalated to you: {thing}",
         Event.DECIDED: f"Decided: {thing} {_RESULTS.get(news.status, '')}".rstrip(),
+        Event.COMMENTED: f"New comment: {thing}",
+        Event.MENTIONED: f"You were mentioned: {thing}",
+        Event.QUESTION: f"Question about your request: {thing}",
+        Event.ANSWER: f"Question answered: {thing}",
     }[news.event]
     return f"[{news.tenant}] {said}"
 
 
 def question_of_news(news: News) -> str:
-    """Return the question of the decision in one sentence."""
+    """Return the question of the decision in one sentence; empty for a conversation."""
+    if news.event in CONVERSATION:
+        return ""
     if news.action:
         return f"Should {news.action} be executed on {news.integration}?"
     if news.is_review:
@@ -56,11 +66,16 @@ def question_of_news(news: News) -> str:
 
 def sentence_of_news(news: News) -> str:
     """Return the reason for the message in one sentence."""
+    actor = news.actor or "Somebody"
     return {
         Event.ASSIGNED: "A decision is pending for you or for somebody with your role.",
         Event.REMINDER: "A decision is still pending for you or for somebody with your role.",
         Event.ESCALATED: "A decision was escalated to you. You may decide it now.",
         Event.DECIDED: f"A case that you took part in {_RESULTS.get(news.status, 'was decided')}.",
+        Event.COMMENTED: f"{actor} commented on a work item that you watch or take part in.",
+        Event.MENTIONED: f"{actor} mentioned you in a comment on a work item.",
+        Event.QUESTION: f"{actor} asks you a question about your request. The request waits for your answer.",
+        Event.ANSWER: f"{actor} answered a question about a work item that you watch or take part in.",
     }[news.event]
 
 

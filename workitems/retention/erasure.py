@@ -27,7 +27,16 @@ from threada_site.kernel.context import ActingContext
 from threada_site.personal_data import subject_keys as keyring
 from threada_site.personal_data.erasable_fields import BY_SUBJECT, ErasedText
 from threada_site.tenancy.models import ChangeSet, DataSubject, User
-from workitems.models import DecisionStep, Delegation, LegalHold, Vote, WorkItem
+from workitems.models import (
+    Comment,
+    CommentVersion,
+    DecisionStep,
+    Delegation,
+    LegalHold,
+    RequesterQuestion,
+    Vote,
+    WorkItem,
+)
 from workitems.retention.case_tables import emptied, forget_words
 from workitems.retention.due import ENDED, items_under_legal_hold
 from workitems.retention.legal_holds import LIFT
@@ -83,8 +92,12 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
     lock_retention(ctx.tenant_id)
     under_hold = items_under_legal_hold(ctx.tenant_id)
     theirs = Exists(Vote.objects.filter(step__work_item_id=OuterRef("id"), voter=principal))
+    said = Exists(Comment.objects.filter(work_item_id=OuterRef("id"), author=principal))
+    said |= Exists(
+        RequesterQuestion.objects.filter(Q(asked_by=principal) | Q(answered_by=principal), work_item_id=OuterRef("id"))
+    )
     _require_no_legal_hold(
-        under_hold.filter(Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs)
+        under_hold.filter(Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs | said)
     )
     if LegalHold.objects.filter(tenant_id=ctx.tenant_id, requester=principal, lifted_at=None).exists():
         raise errors.UnderLegalHold("A legal hold names this principal as requester. Lift it first.")
@@ -112,11 +125,27 @@ def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
     _empty_proposed_lifts(principal, ctx=ctx)
     with platform_role():
         return (
-            votes.update(comment=emptied(Vote._meta.get_field("comment"), by=BY_SUBJECT))
+            _empty_conversation(principal, ctx=ctx)
+            + votes.update(comment=emptied(Vote._meta.get_field("comment"), by=BY_SUBJECT))
             + ended.update(ended_reason=emptied(WorkItem._meta.get_field("ended_reason"), by=BY_SUBJECT))
             + delegations.filter(Q(delegator=principal) | Q(created_by=principal.id)).update(reason="")
             + sum(_empty_reasons(principal, *written, ctx=ctx) for written in REASONS)
         )
+
+
+def _empty_conversation(principal: User, *, ctx: ActingContext) -> int:
+    """Empty the comments, questions and answers of a principal, with the salts of their commitments in receipts."""
+    mine: dict[str, Any] = {"tenant_id": ctx.tenant_id}
+    questions = RequesterQuestion.objects.filter(**mine)
+    written = (
+        (CommentVersion.objects.filter(**mine, comment__author=principal), ("text", "text_salt")),
+        (questions.filter(asked_by=principal), ("text", "text_salt")),
+        (questions.filter(answered_by=principal), ("answer", "answer_salt")),
+    )
+    return sum(
+        rows.update(**{name: emptied(rows.model._meta.get_field(name), by=BY_SUBJECT) for name in names})
+        for rows, names in written
+    )
 
 
 def _empty_proposed_lifts(principal: User, *, ctx: ActingContext) -> None:

@@ -20,7 +20,17 @@ from threada_site.kernel.context import ActingContext
 from threada_site.personal_data import subject_keys as keyring
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.models import Credential, DataSubject, IdentityLink, Membership, User
-from workitems.models import Delegation, NoticeMessage, NotificationPreference, RequestDraft, Vote, WorkItem
+from workitems.models import (
+    CommentVersion,
+    Delegation,
+    NoticeMessage,
+    NotificationPreference,
+    RequestDraft,
+    RequesterQuestion,
+    Vote,
+    Watch,
+    WorkItem,
+)
 from workitems.retention.case_tables import rows_of, tables_with_contents
 from workitems.retention.reason_columns import REASONS
 
@@ -141,6 +151,7 @@ def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, A
             "decision_step_id": ids.public_id(ids.DECISION_STEP, vote.step_id),
             **{name: getattr(vote, name) for name in ("decision", "reason_code", "comment", "created_at")},
         }
+    yield from _conversation_of(principal, tenant_id)
     for out_of_office in Delegation.objects.filter(Q(delegator=principal) | Q(delegate=principal), **mine).order_by(
         "id"
     ):
@@ -156,9 +167,31 @@ def _of_principal(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, A
         yield {"table": "notificationpreference", **{name: getattr(chosen, name) for name in wishes}}
     for message in NoticeMessage.objects.filter(**mine, recipient=principal).select_related("notice").order_by("id"):
         fields = {"message_id": message.public_id, "event": message.notice.kind, "channel": message.channel}
-        step_id = ids.public_id(ids.DECISION_STEP, message.notice.step_id)
-        sent = {"decision_step_id": step_id, "status": message.status, "created_at": message.created_at}
+        step_id = message.notice.step_id
+        about = {"work_item_id": ids.public_id(ids.WORK_ITEM, message.notice.work_item_id)}
+        if step_id is not None:
+            about["decision_step_id"] = ids.public_id(ids.DECISION_STEP, step_id)
+        sent = {**about, "status": message.status, "created_at": message.created_at}
         yield {"table": "noticemessage", **fields, **sent}
+
+
+def _conversation_of(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str, Any]]:
+    """Yield comments, questions, answers and watches of a principal."""
+    mine: dict[str, Any] = {"tenant_id": tenant_id}
+    for version in CommentVersion.objects.filter(**mine, comment__author=principal).order_by("id"):
+        about = {"comment_id": ids.public_id(ids.COMMENT, version.comment_id), "number": version.number}
+        yield {"table": "commentversion", **about, "text": version.text, "created_at": version.created_at}
+    theirs = Q(asked_by=principal) | Q(answered_by=principal)
+    for question in RequesterQuestion.objects.filter(theirs, **mine).order_by("id"):
+        asked = (
+            {"text": question.text, "created_at": question.created_at} if question.asked_by_id == principal.id else {}
+        )
+        answered = question.answered_by_id == principal.id
+        said = {"answer": question.answer, "ended_at": question.ended_at} if answered else {}
+        yield {"table": "requesterquestion", "question_id": question.public_id, **asked, **said}
+    for watch in Watch.objects.filter(**mine, principal=principal).order_by("id"):
+        item_id = ids.public_id(ids.WORK_ITEM, watch.work_item_id)
+        yield {"table": "watch", "work_item_id": item_id, "created_at": watch.created_at}
 
 
 def _columns(row: Any) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from workitems.steps.due_dates import due_dates
 from workitems.steps.escalation import apply_escalation
 from workitems.steps.frozen_steps import is_frozen
 from workitems.steps.opening_and_closing import close_step
+from workitems.steps.pauses import has_expired, is_pause_over, resume_step
 from workitems.steps.voting import expire_item
 
 
@@ -24,6 +25,10 @@ def act_on_deadlines(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: 
     """Apply the passed deadlines of a locked step. Repeated calls and decided steps change nothing."""
     if step.status != StepStatus.PENDING or is_frozen(step):
         return
+    if step.paused_at is not None:
+        if not is_pause_over(step, now=now):
+            return
+        resume_step(item, step, now=now, ctx=ctx)
     if step.expires_at is not None and step.expires_at <= now:
         expire_step(item, step, now=now, ctx=ctx)
         return
@@ -39,7 +44,7 @@ def expire_step(item: WorkItem, step: DecisionStep, *, now: datetime, ctx: Actin
     With `on_expiry: escalate` the first expiry extends the deadline once by the same length and escalates the step
     instead.
     """
-    if step.status != StepStatus.PENDING or step.expires_at is None or step.expires_at > now:
+    if step.status != StepStatus.PENDING or step.expires_at is None or not has_expired(step, now=now):
         return
     rule = from_json(step.rule)
     if rule.on_expiry == "escalate" and step.extended_at is None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from policies.language.approvals import ApprovalRule
-from policies.language.working_time import WorkingCalendar, add_working_time
+from policies.language.working_time import WorkingCalendar, add_working_time, working_time_between
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +42,29 @@ def due_dates(rule: ApprovalRule, start: datetime, calendar: WorkingCalendar) ->
         escalate_at=after("escalate_after"),
         expires_at=after("expires_after"),
     )
+
+
+_RULES: Final = {
+    "respond_by": ("respond_within",),
+    "remind_at": ("remind_after", "respond_within"),
+    "escalate_at": ("escalate_after",),
+    "expires_at": ("expires_after",),
+}
+"""Members of a rule that a deadline follows: the first that the rule has."""
+DEADLINES: Final = tuple(_RULES)
+
+
+def after_pause(
+    name: str, deadline: datetime, rule: ApprovalRule, calendar: WorkingCalendar, *, since: datetime, until: datetime
+) -> datetime:
+    """Return the deadline `name` of a step that was paused from `since` to `until`: as much time is left as before.
+
+    A deadline that the rule states in working time only has the same working time left. Others move by the pause.
+    """
+    working_time = dict(rule.working_time)
+    member = next((name for name in _RULES[name] if name in working_time or getattr(rule, name) is not None), "")
+    if member in working_time and getattr(rule, member) is None:
+        left = working_time_between(calendar, since, deadline)
+        if left:
+            return add_working_time(calendar, until, left)
+    return deadline + (until - since)

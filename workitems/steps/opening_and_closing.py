@@ -18,6 +18,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import sha256_hex
 from workitems import selectors
 from workitems.items.receipts import record_item, step_blocks
+from workitems.items.requester_questions import close_questions
 from workitems.items.transitions import transition_step
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep, Vote, WorkItem
@@ -25,6 +26,7 @@ from workitems.notices.enqueue import notice
 from workitems.steps.batch_limits import batch_key
 from workitems.steps.due_dates import due_dates
 from workitems.steps.exclusions import controllers_when_opened, excluded_principals
+from workitems.steps.pauses import end_pause, pause_new_step
 from workitems.steps.pending_approvers import clear_pending_approvers, insert_pending_approvers
 from workitems.steps.pins import re_evaluate_if_outdated
 
@@ -91,6 +93,8 @@ def open_step(
         grants_as_of=item.first_step_opened_at or now,
         opened_at=now,
     )
+    if item.open_questions:
+        pause_new_step(item, step, now=now, ctx=ctx)
     is_first = item.first_step_opened_at is None
     with batched_writes():
         if own_envelope is not None:
@@ -144,6 +148,10 @@ def close_step(
     """Close a locked step, remove its pending approvers, and write a receipt with the time it was open."""
     transition_step(step, status)
     assert step.closed_at is not None  # noqa: S101  (`transition_step` has set it)
+    if step.paused_at is not None:
+        end_pause(step, now=step.closed_at)
+    if item.open_questions and status is not StepStatus.SUPERSEDED:
+        close_questions(item, ctx=ctx)
     clear_pending_approvers(step, item=item)
     if status in _DECIDED:
         notice("decided", step, None, ctx, status=status.value)

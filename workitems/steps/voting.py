@@ -30,6 +30,7 @@ from workitems.steps.eligible_voter import check_eligible
 from workitems.steps.envelope_check import require_current_envelope
 from workitems.steps.frozen_steps import is_frozen
 from workitems.steps.opening_and_closing import close_step
+from workitems.steps.pauses import has_expired
 from workitems.steps.pending_approvers import refresh_pending_approvers
 from workitems.steps.pins import require_current_pins
 from workitems.steps.stages import notify_opened_stages
@@ -201,7 +202,7 @@ def check_open(step: DecisionStep, execution: Execution | None) -> None:
     """Raise `StepClosed` if the step is closed or expired, or if one of its pins has changed."""
     if not DECISION_STEP.is_open(StepStatus(step.status)):
         raise errors.StepClosed(f"This step is {step.status}. Nothing more can be decided on it.")
-    if step.expires_at is not None and step.expires_at <= clock.now() and not is_frozen(step):
+    if has_expired(step, now=clock.now()) and not is_frozen(step):
         raise errors.StepClosed("This step has expired.")
     require_current_pins(step, execution)
 

@@ -15,6 +15,7 @@ from threada_site.tenancy.models import Tenant, TenantRow, User
 # Values required by check constraints that the field itself does not declare.
 _CONSTRAINED: dict[str, Any] = {
     "checkpoint.verifier_keys": [],
+    "comment.audience": "everyone",
     "evidence.kind": "fallback",
     "vote.decision": "approve",
     "vote.voter_kind": "human",

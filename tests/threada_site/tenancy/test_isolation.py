@@ -166,6 +166,8 @@ def _unlike_the_first(model: type[models.Model], values: dict[str, object], *, b
         others["name"] = "another"
     if model.__name__ == "PolicyShadow":
         others["ended_at"] = clock.now()
+    if model.__name__ == "RequesterQuestion":
+        others |= {"status": "closed", "ended_at": clock.now()}
     if model.__name__ == "EmergencyPublication":
         others["status"] = "ended"
         if but != "version":

@@ -108,6 +108,27 @@ class CommentTooLong(PolicyRefusal):
     advice = "Shorten it to 4000 characters."
 
 
+class CommentRemoved(PolicyRefusal):
+    reason_code = "comment_removed"
+    status = 409
+    title = "The comment was removed"
+    advice = "Write another comment."
+
+
+class ConversationLimit(PolicyRefusal):
+    reason_code = "conversation_limit"
+    status = 409
+    title = "A limit of comments, mentions or questions is reached"
+    advice = "See detail for the limit."
+
+
+class QuestionClosed(PolicyRefusal):
+    reason_code = "question_closed"
+    status = 409
+    title = "The question is no longer open"
+    advice = "See the question's status. Write a comment instead."
+
+
 class StepClaimed(PolicyRefusal):
     reason_code = "step_claimed"
     status = 409

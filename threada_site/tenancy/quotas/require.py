@@ -69,6 +69,12 @@ def require_open_item_quota(*, ctx: ActingContext) -> None:
             found.fresh_until = min(found.fresh_until, time.monotonic() + found.near_s)
 
 
+def require_stored_bytes(*, ctx: ActingContext) -> None:
+    """Raise `QuotaExceeded` unless the tenant may store more bytes. Their number is as old as for open work items."""
+    found = _counts.get(ctx.tenant_id)
+    _check_stored((found if found is not None and time.monotonic() < found.fresh_until else _count(ctx)).stored)
+
+
 def forget_counts() -> None:
     """Count the open work items again with the next request."""
     _counts.clear()

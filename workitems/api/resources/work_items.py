@@ -26,6 +26,7 @@ from threada_site.api.resources.field_types import (
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
 from workitems.items.erasable_fields import erased_by
+from workitems.items.requester_questions import waits_for_requester
 from workitems.items.sensitive import omits_contents
 from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import WorkItemStatus
@@ -62,6 +63,12 @@ WORK_ITEM: Final = Resource(
     field("ended_by", maybe(public_id(ids.PRINCIPAL)), "ended_by_id"),
     field("ended_reason", MAYBE_TEXT),
     field("nobody_can_decide", BOOLEAN, description="The current members cannot complete the pending step."),
+    field(
+        "waits_for_requester",
+        BOOLEAN,
+        waits_for_requester,
+        description="A question to the requester is open; see its questions.",
+    ),
     field("contents_erased", choice(("retention", "subject"), or_null=True), erased_by),
     field(
         "subject_id",
@@ -92,6 +99,7 @@ WORK_ITEM: Final = Resource(
         "ended_by": None,
         "ended_reason": None,
         "nobody_can_decide": False,
+        "waits_for_requester": False,
         "contents_erased": None,
         "subject_id": None,
         "version": 1,

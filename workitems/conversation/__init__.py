@@ -1,0 +1,1 @@
+"""Conversation about work items: comments, questions to the requester, and watching."""

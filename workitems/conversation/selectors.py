@@ -1,0 +1,111 @@
+"""Selectors of conversations: comments and questions that the caller may read, with what an approver has seen."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import F, Prefetch, Q, QuerySet
+
+from telemetry.models import Receipt
+from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import User
+from workitems.conversation.audience import may_read_all
+from workitems.conversation.models import Audience
+from workitems.models import Comment, CommentVersion, RequesterQuestion, Vote, Watch, WorkItem
+
+_INTERNAL: str = "internal_comment."
+
+
+def comments(item: WorkItem, *, ctx: ActingContext) -> QuerySet[Comment]:
+    """Return the comments on `item`, which the caller may read, with authors; with comments for deciders if allowed."""
+    rows = Comment.objects.filter(tenant_id=item.tenant_id, work_item=item).select_related("author")
+    return rows if may_read_all(item, ctx=ctx) else rows.filter(audience=Audience.EVERYONE)
+
+
+def with_text(rows: QuerySet[Comment]) -> QuerySet[Comment]:
+    """Return comments with their newest versions, as `newest_versions`, in one more statement."""
+    newest = CommentVersion.objects.filter(number=F("comment__version"))
+    return rows.prefetch_related(Prefetch("versions", queryset=newest, to_attr="newest_versions"))
+
+
+def comment_of(item: WorkItem, comment_id: uuid.UUID, *, ctx: ActingContext) -> Comment | None:
+    """Return a comment on `item` that the caller may read, with its newest version."""
+    return with_text(comments(item, ctx=ctx).filter(id=comment_id)).first()
+
+
+def shown_text(comment: Comment) -> str | None:
+    """Return the newest text of a comment of `with_text`; None if it was removed."""
+    newest: Sequence[CommentVersion] = comment.newest_versions  # type: ignore[attr-defined]
+    return None if comment.removed_at is not None else str(newest[0].text)
+
+
+def people_mentioned(rows: Iterable[Comment]) -> dict[uuid.UUID, str]:
+    """Return the usernames of the people whom the newest versions of comments of `with_text` mention, by id."""
+    named = {who for comment in rows for version in comment.newest_versions for who in version.mentioned_ids}  # type: ignore[attr-defined]
+    return dict(User.objects.filter(id__in=named).values_list("id", "username")) if named else {}
+
+
+@dataclass(frozen=True, slots=True)
+class ShownVersion:
+    """Version of a comment with the period in which it was shown, and the votes cast meanwhile."""
+
+    version: CommentVersion
+    until: datetime | None
+    votes: tuple[Vote, ...]
+
+
+def history_of(comment: Comment, *, ctx: ActingContext) -> list[ShownVersion]:
+    """Return the versions of a comment, the oldest first, with the votes that were cast while each was shown.
+
+    Empty for a removed comment.
+    """
+    if comment.removed_at is not None:
+        return []
+    versions = list(CommentVersion.objects.filter(tenant_id=ctx.tenant_id, comment=comment).order_by("number"))
+    ends: list[datetime | None] = [*(version.created_at for version in versions[1:]), None]
+    votes = list(
+        Vote.objects.filter(
+            tenant_id=ctx.tenant_id,
+            step__work_item_id=comment.work_item_id,
+            created_at__gte=comment.created_at,
+            carried_from=None,
+        )
+        .select_related("voter")
+        .order_by("id")
+    )
+    return [
+        ShownVersion(
+            version,
+            end,
+            tuple(
+                vote
+                for vote in votes
+                if vote.created_at >= version.created_at and (end is None or vote.created_at < end)
+            ),
+        )
+        for version, end in zip(versions, ends, strict=True)
+    ]
+
+
+def questions(item: WorkItem) -> QuerySet[RequesterQuestion]:
+    """Return the questions to the requester of `item`, which the caller may read."""
+    rows = RequesterQuestion.objects.filter(tenant_id=item.tenant_id, work_item=item)
+    return rows.select_related("asked_by", "answered_by")
+
+
+def watches(item: WorkItem) -> QuerySet[Watch]:
+    """Return the watches of `item`, including those of people who may no longer read it."""
+    return Watch.objects.filter(tenant_id=item.tenant_id, work_item=item)
+
+
+def is_watching(item: WorkItem, *, ctx: ActingContext) -> bool:
+    """Return True if the caller watches `item`."""
+    return watches(item).filter(principal_id=ctx.principal_id).exists()
+
+
+def timeline(rows: QuerySet[Receipt], item: WorkItem, *, ctx: ActingContext) -> QuerySet[Receipt]:
+    """Return the receipts of a timeline that the caller may read: without those of comments for deciders, if hidden."""
+    return rows if may_read_all(item, ctx=ctx) else rows.filter(~Q(kind__startswith=_INTERNAL))
