@@ -16,6 +16,7 @@ from workitems import selectors
 from workitems.approvers.active_members import escalation_leaves
 from workitems.approvers.count_votes import VoteResult
 from workitems.approvers.step_votes import read_step_votes
+from workitems.conversation.questions import may_answer
 from workitems.explain.history import history_of
 from workitems.explain.wording import (
     DecisionFacts,
@@ -29,8 +30,10 @@ from workitems.explain.wording import (
 )
 from workitems.items.erasable_fields import erased_by
 from workitems.items.participants import had_no_part
+from workitems.items.requester_questions import open_questions, waits_for_requester
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.steps.pauses import is_paused
 
 
 def _is_frozen(execution: Execution) -> bool:
@@ -74,7 +77,10 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
             ended_by=ended_by,
             ended_reason=ended_reason,
             contents_erased=erased_by(item),
+            asked_by=_asked_by(item),
+            paused_until=step.pause_ends_at if step and is_paused(step, now=clock.now()) else None,
             reader=Reader(
+                may_answer=waits_for_requester(item) and may_answer(item, ctx=ctx),
                 may_write=ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id),
                 may_execute=ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id),
                 may_reconcile=execution is not None
@@ -89,6 +95,14 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
             ),
         )
     )
+
+
+def _asked_by(item: WorkItem) -> tuple[str, ...]:
+    """Return the names of people whose questions to the requester are open. Runs no statement if there are none."""
+    if not waits_for_requester(item):
+        return ()
+    names = open_questions(item).values_list("asked_by__username", flat=True)
+    return tuple(dict.fromkeys(names))
 
 
 def _end_of(item: WorkItem) -> tuple[str, str]:

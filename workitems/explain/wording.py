@@ -91,7 +91,8 @@ class Reader:
     """Effective permissions of the reader on the workflow, and eligibility on the pending step.
 
     `may_decide`: has `decisions:decide`; `manages`: has `workflow:manage`; `has_claimed`: claimed the step.
-    `may_reconcile`: may state the outcome of the execution; requesters and owners of agents may not.
+    `may_reconcile`: may state the outcome of the execution; requesters and owners of agents may not. `may_answer`: is
+    one of those whom questions to the requester ask.
     """
 
     may_write: bool = False
@@ -102,11 +103,16 @@ class Reader:
     eligibility: Eligibility | None = None
     has_voted: bool = False
     has_claimed: bool = False
+    may_answer: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExplainInput:
-    """Facts of one explanation. `ended_by` and `ended_reason` tell who closed the item and the stated reason."""
+    """Facts of one explanation. `ended_by` and `ended_reason` tell who closed the item and the stated reason.
+
+    `asked_by` are the names of people whose questions to the requester are open; `paused_until` is the latest end of
+    the pause of the deadlines.
+    """
 
     status: WorkItemStatus
     decision: DecisionFacts | None = None
@@ -115,6 +121,8 @@ class ExplainInput:
     ended_by: str = ""
     ended_reason: str = ""
     contents_erased: str = ""
+    asked_by: tuple[str, ...] = ()
+    paused_until: datetime | None = None
     reader: Reader = field(default_factory=Reader)
 
 
@@ -137,6 +145,7 @@ def explain(case: ExplainInput) -> Explanation:
     """Return the explanation of one case."""
     return Explanation(
         why=[
+            *_asked(case),
             *_why(case),
             *_simulation(case),
             *_handed_on(case),
@@ -163,6 +172,16 @@ def _simulation(case: ExplainInput) -> list[str]:
     if case.execution.status in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED, ExecutionStatus.RUNNING):
         return [f"{_run(case.execution)} is simulated: nothing is sent."]
     return [f"{_run(case.execution)} was simulated: nothing was sent."]
+
+
+def _asked(case: ExplainInput) -> list[str]:
+    if not case.asked_by:
+        return []
+    names = " and ".join(case.asked_by)
+    sentences = [f"{names} asked the requester a question that is not answered yet."]
+    if case.paused_until:
+        sentences.append(f"The deadlines are paused until the answer, at most until {rfc3339(case.paused_until)}.")
+    return sentences
 
 
 def _handed_on(case: ExplainInput) -> list[str]:
@@ -278,6 +297,11 @@ def _ended(sentence: str, case: ExplainInput) -> str:
 
 
 def _waiting_for(case: ExplainInput) -> list[str]:
+    asked = ["the requester, who was asked a question"] if case.asked_by else []
+    return [*asked, *_waiting_for_others(case)]
+
+
+def _waiting_for_others(case: ExplainInput) -> list[str]:
     if case.step:
         others = excluded_in_words(case.step.exclude)
         return [_need(need) + (f", other than {others}" if others else "") for need in case.step.needs]
@@ -308,6 +332,8 @@ def _need(need: Need) -> str:
 
 
 def _until(case: ExplainInput) -> datetime | None:
+    if case.paused_until:
+        return case.paused_until
     if case.step:
         return case.step.expires_at or case.step.respond_by
     return case.execution.next_at if case.execution and WORK_ITEM.is_open(case.status) else None
@@ -318,7 +344,7 @@ def _next(case: ExplainInput) -> list[str]:
         case WorkItemStatus.NEW:
             return ["The policies in force decide, usually within seconds."]
         case WorkItemStatus.IN_REVIEW | WorkItemStatus.AWAITING_APPROVAL:
-            return _next_of_step(case.step, case.execution)
+            return _next_of_step(case.step, case.execution, paused=case.paused_until is not None)
         case WorkItemStatus.READY:
             return ["An action of its workflow can be executed, or it can be resolved."]
         case WorkItemStatus.EXECUTING:
@@ -338,13 +364,15 @@ def _next(case: ExplainInput) -> list[str]:
             return [f"Nothing: {case.status} is final."]
 
 
-def _next_of_step(step: StepFacts | None, execution: ExecutionFacts | None) -> list[str]:
+def _next_of_step(step: StepFacts | None, execution: ExecutionFacts | None, *, paused: bool) -> list[str]:
     if step is None:
         return []
     waiting = execution if execution and execution.status is ExecutionStatus.AWAITING_APPROVAL else None
     sentences = [f"With the last vote {_run(waiting)} starts." if waiting else "With the last vote it becomes ready."]
     if step.nobody_can_decide:
         sentences = [f"Somebody needs the required role or group, or the {step.kind} cannot be completed."]
+    if paused:
+        return [*sentences, "The deadlines continue with the answer."]
     if step.remind_at:
         sentences.append(f"At {rfc3339(step.remind_at)} pending approvers are reminded.")
     if step.escalate_at and step.escalate_to:
@@ -365,6 +393,7 @@ def _you_may(case: ExplainInput) -> list[str]:
     decides = counts and not reader.has_voted
     claimed = bool(step and step.claimed_by)
     possible = (
+        (reader.may_answer and bool(case.asked_by), "answer the question, or change the payload"),
         (decides, "approve or reject it"),
         (
             bool(step) and reader.eligibility is Eligibility.NOT_INDEPENDENT and not reader.has_voted,

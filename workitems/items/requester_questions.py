@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db.models import QuerySet
+
 from threada_site.database.batched_writes import update_row
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
@@ -17,10 +19,15 @@ def waits_for_requester(item: WorkItem) -> bool:
     return item.open_questions > 0 and WORK_ITEM.is_open(WorkItemStatus(item.status))
 
 
+def open_questions(item: WorkItem) -> QuerySet[RequesterQuestion]:
+    """Return the open questions to the requester of an item, the oldest first."""
+    rows = RequesterQuestion.objects.filter(tenant_id=item.tenant_id, work_item=item, status="open")
+    return rows.order_by("id")
+
+
 def close_questions(item: WorkItem, *, ctx: ActingContext) -> None:
     """Close the open questions of a locked item whose step was decided, or that ended. Receipt `question.closed`."""
-    rows = RequesterQuestion.objects.filter(tenant_id=item.tenant_id, work_item=item, status="open")
-    for question in rows.select_for_update().order_by("id"):
+    for question in open_questions(item).select_for_update():
         end_question(item, question, "closed", ctx=ctx)
 
 

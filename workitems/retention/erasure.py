@@ -93,11 +93,10 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
     under_hold = items_under_legal_hold(ctx.tenant_id)
     theirs = Exists(Vote.objects.filter(step__work_item_id=OuterRef("id"), voter=principal))
     said = Exists(Comment.objects.filter(work_item_id=OuterRef("id"), author=principal))
-    said |= Exists(
-        RequesterQuestion.objects.filter(Q(asked_by=principal) | Q(answered_by=principal), work_item_id=OuterRef("id"))
-    )
+    asked = Q(asked_by=principal) | Q(answered_by=principal)
+    talked = Exists(RequesterQuestion.objects.filter(asked, work_item_id=OuterRef("id")))
     _require_no_legal_hold(
-        under_hold.filter(Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs | said)
+        under_hold.filter(Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs | said | talked)
     )
     if LegalHold.objects.filter(tenant_id=ctx.tenant_id, requester=principal, lifted_at=None).exists():
         raise errors.UnderLegalHold("A legal hold names this principal as requester. Lift it first.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db.models import Max, Sum
+from django.db.models import Max, QuerySet, Sum
 
 from integrations.freezes.block import freezes_in_force
 from integrations.freezes.scope import moved
@@ -19,6 +19,7 @@ from policies.language.approvals import from_json
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from workitems.items.receipts import record_item, step_blocks
+from workitems.items.requester_questions import open_questions
 from workitems.models import DecisionStep, RequesterQuestion, WorkItem
 from workitems.steps.due_dates import DEADLINES, after_pause
 from workitems.steps.frozen_steps import place_of
@@ -106,9 +107,9 @@ def has_expired(step: DecisionStep, *, now: datetime) -> bool:
     return step.expires_at + paused <= now
 
 
-def open_pausing(item: WorkItem):  # type: ignore[no-untyped-def]
+def open_pausing(item: WorkItem) -> QuerySet[RequesterQuestion]:
     """Return the open questions of an item that pause deadlines."""
-    return RequesterQuestion.objects.filter(tenant_id=item.tenant_id, work_item=item, status="open", pauses=True)
+    return open_questions(item).filter(pauses=True)
 
 
 def _note_end(step: DecisionStep, *, until: datetime) -> None:
