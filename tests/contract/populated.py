@@ -39,6 +39,8 @@ def populate(demo: Demo) -> Populated:
     rule = {"id": "never", "when": "false", "effect": "deny", "reason": "NEVER"}
     draft = made(admin.post("/policies/payments/versions", {"document": {"rules": [rule]}}))
     made(admin.post("/telemetry/exports", {}))
+    commented = f"/work-items/{demo.secrets.work_item_id}/comments"
+    made(admin.post(commented, {"text": "Fine."}))
     steps = _listed(admin, "/decision-steps")
     executions = _listed(admin, "/executions")
     versions = [version for version in _listed(admin, "/policies/payments/versions") if version != draft]
@@ -46,6 +48,9 @@ def populate(demo: Demo) -> Populated:
         token,
         {
             "work_item_id": _column(_listed(admin, "/work-items"), "work_item_id"),
+            "comment_id": _column(_listed(admin, commented), "comment_id"),
+            "text": ["Is it *signed*? @admin", "x"],
+            "audience": ["everyone", "deciders"],
             "decision_step_id": _column(steps, "decision_step_id"),
             "execution_id": _column(executions, "execution_id"),
             "policy_decision_id": [name for name in _column(executions, "policy_decision_id") if name],

@@ -103,7 +103,9 @@ def stock(slug: str) -> Stock:
     trusted = {**offline_spec(), "issuer": f"https://{slug}.example"}
     with override_settings(THREADA_PUBLIC_URL="https://threada.example"):
         made(admin.post("/trusted-issuers", {"trusted_issuer_id": f"{slug}-ci", "spec": trusted}))
-    make_principal(tenant, f"{slug}-deputy", roles=("approver",))
+    deputy = Api(make_token(tenant, make_principal(tenant, f"{slug}-deputy", roles=("approver",))))
+    comment = made(admin.post(f"/work-items/{item['work_item_id']}/comments", {"text": "Fine."}))
+    question = made(deputy.post(f"/work-items/{item['work_item_id']}/questions", {"text": "Why?"}))
     away = {"delegate": f"{slug}-deputy", "ends_at": rfc3339(clock.now() + timedelta(days=1))}
     delegation = made(admin.post("/delegations", away))
     return Stock(
@@ -112,6 +114,8 @@ def stock(slug: str) -> Stock:
         {
             "change_set_id": propose_removal(tenant, overlay),
             "work_item_id": item["work_item_id"],
+            "comment_id": comment["comment_id"],
+            "question_id": question["question_id"],
             "decision_step_id": started["decision_steps"][0]["decision_step_id"],
             "execution_id": execution["execution_id"],
             "policy_decision_id": execution["policy_decision_id"],

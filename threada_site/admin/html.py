@@ -28,6 +28,7 @@ _TONES: Final = {
     },
     "busy": {"executing", "started", "running", "new", "draft", "planned", "probing", "due", "sending"},
     "waiting": {
+        "waits for the requester",
         "open", "pending", "paused", "requested", "in_review", "awaiting_approval", "review", "require_approval",
         "failing", "not sealed yet", "not fetched yet", "proposed", "announced",
     },

@@ -218,6 +218,7 @@ WORDS: Final = frozenset(
         gettext_noop("used"),
         gettext_noop("version unreadable"),
         gettext_noop("waiting"),
+        gettext_noop("waits for the requester"),
         gettext_noop("webhook"),
         gettext_noop("well"),
         gettext_noop("withdrawn"),

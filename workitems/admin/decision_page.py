@@ -19,6 +19,7 @@ from policies.deciding.stored_decision import conditions_in
 from policies.language.approvals import from_json
 from policies.models import PolicyDecision, PolicyVersion
 from policies.replay.report_view import people_sentence
+from threada_site.admin.html import page_url
 from threada_site.admin.reauthentication import proof_asked
 from threada_site.kernel import clock, ids
 from threada_site.kernel.characters import code_point, name_of, turns_text, unseen_in
@@ -27,6 +28,7 @@ from threada_site.kernel.json.truncate import shorten
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
 from workitems.admin.contents import contents_of, related_to
+from workitems.admin.conversation import conversation_of
 from workitems.admin.envelope_differences import differences_to
 from workitems.admin.preview import previews_of
 from workitems.admin.sent import is_simulated_request, what_is_sent
@@ -95,6 +97,12 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         **related_to(step.work_item, ctx=ctx),
         "workflow_name": readable(step.workflow),
         "erased_by": erased_by(step.work_item),
+        **conversation_of(
+            step.work_item,
+            ctx=ctx,
+            back=page_url("workitems.decisionstep", step.public_id),
+            whole=query.get("conversation") == "all",
+        ),
         **_people(step, ctx=ctx),
         **_votes(step, query),
         **_rules(step, ctx=ctx),

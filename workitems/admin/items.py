@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404
+from django.http import Http404, QueryDict
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
 
@@ -27,9 +27,11 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.strict import parse_json
 from workitems import selectors
 from workitems.admin.contents import contents_of, related_to
+from workitems.admin.conversation import ConversationButtons, conversation_of
 from workitems.admin.filters import CHANNEL, POLICY_VERSION, WORKFLOW
 from workitems.api.filters import WorkItemFilters
 from workitems.api.shapes import CLOSE_WORK_ITEM, EXECUTE_ACTION
+from workitems.conversation.selectors import timeline as readable_timeline
 from workitems.executions.close_item import cancel_work_item, resolve_work_item
 from workitems.executions.freeze_states import (
     freeze_notices,
@@ -42,6 +44,7 @@ from workitems.explain.gather import explain_work_item
 from workitems.items.erasable_fields import erased_by
 from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
+from workitems.items.requester_questions import waits_for_requester
 from workitems.items.sensitive import record_reading
 from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
@@ -52,13 +55,13 @@ _LISTED = 50
 
 
 @admin.register(WorkItem)
-class WorkItemAdmin(TenantAdmin):
+class WorkItemAdmin(ConversationButtons, TenantAdmin):
     heading = gettext_lazy("Work queue")
     id_prefix = ids.WORK_ITEM
     key = "-id"
     columns = (
         Column(gettext_lazy("Work item"), lambda item: html.titled(listed_title(item), item.public_id), is_wide=True),
-        Column(gettext_lazy("Status"), lambda item: html.status(item) + _stuck(item)),
+        Column(gettext_lazy("Status"), lambda item: html.status(item) + _stuck(item) + _asked(item)),
         Column(gettext_lazy("Workflow"), lambda item: item.workflow),
         Column(gettext_lazy("Channel"), lambda item: item.channel or html.NOTHING),
         Column(gettext_lazy("Requester"), lambda item: item.requester),
@@ -72,6 +75,11 @@ class WorkItemAdmin(TenantAdmin):
         POLICY_VERSION,
         ListFilter(
             "nobody_can_decide", gettext_lazy("Stuck"), choices=lambda _ctx: [("true", gettext("nobody can decide"))]
+        ),
+        ListFilter(
+            "waits_for_requester",
+            gettext_lazy("Asked"),
+            choices=lambda _ctx: [("true", gettext("waits for the requester"))],
         ),
         *created_window(),
     )
@@ -96,13 +104,18 @@ class WorkItemAdmin(TenantAdmin):
     def page_title(self, row: WorkItem) -> str:
         return title_of(row)
 
+    def page_asked(self, row: WorkItem, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
+        whole = query.get("conversation") == "all"
+        return {**self.page(row, ctx=ctx), **conversation_of(row, ctx=ctx, back=self.url_of(row), whole=whole)}
+
     def page(self, row: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:
         record_reading(row, ctx=ctx)
         workflow_id = row.workflow_version.workflow_id
         status = WorkItemStatus(row.status)
         may_write = ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id)
         mine = {"tenant_id": row.tenant_id, "work_item_id": row.id}
-        timeline = list(receipt_selectors.receipts_of(row.id, ctx=ctx).defer("body").order_by("-id")[:TIMELINE_SHOWN])
+        receipts = readable_timeline(receipt_selectors.receipts_of(row.id, ctx=ctx), row, ctx=ctx)
+        timeline = list(receipts.defer("body").order_by("-id")[:TIMELINE_SHOWN])
         sealed = receipt_selectors.sealed_among(timeline)
         executions = with_frozen_executions(Execution.objects.filter(**mine), ctx=ctx)
         shown = list(executions.defer("input", "result").order_by("-id")[:_LISTED])
@@ -189,6 +202,10 @@ class WorkItemAdmin(TenantAdmin):
                 for action in sorted(allowed.intersection(document.actions))
             ]
         return found
+
+
+def _asked(item: WorkItem) -> SafeString:
+    return html.badge("waits for the requester") if waits_for_requester(item) else SafeString("")
 
 
 def _stuck(item: WorkItem) -> SafeString:

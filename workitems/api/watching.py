@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from threada_site.api.operations import operation
+from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView
 from threada_site.kernel.context import Scope
 from workitems.api.items import found_item
@@ -27,11 +28,13 @@ class WatchWorkItem(TenantView):
         "watchWorkItem",
         "Watch a work item",
         tag="Conversation",
+        body=EMPTY,
         answers={200: WATCH},
         reasons=("person_required",),
     )
     def put(self, request: Any, work_item_id: str) -> Response:
         """Notify the caller of comments, answers and decisions. It ends when the caller may not read the item."""
+        EMPTY.check(request.data)
         item = found_item(self, request, work_item_id)
         watch_item(item, ctx=request.auth)
         return Response(WATCH.represent(None, work_item_id=item.id, watching=True))

@@ -7,6 +7,7 @@ owners of agents and services among them. Row-level security hides them from rea
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
@@ -15,11 +16,17 @@ from workitems.items.erasable_fields import require_contents
 from workitems.items.participants import owners_of, requesters_of
 from workitems.models import WorkItem
 
+_HIDDEN: Final = "comments_hidden_from"
+
 
 def hidden_from(item: WorkItem) -> frozenset[uuid.UUID]:
-    """Return the principals from whom comments for deciders on `item` are hidden. Runs one statement."""
-    requesters = requesters_of(item)
-    return requesters | owners_of(requesters, tenant_id=item.tenant_id)
+    """Return the principals from whom comments for deciders on `item` are hidden. One statement per instance."""
+    found: frozenset[uuid.UUID] | None = getattr(item, _HIDDEN, None)
+    if found is None:
+        requesters = requesters_of(item)
+        found = requesters | owners_of(requesters, tenant_id=item.tenant_id)
+        setattr(item, _HIDDEN, found)
+    return found
 
 
 def may_read_all(item: WorkItem, *, ctx: ActingContext) -> bool:

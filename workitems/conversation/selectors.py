@@ -58,36 +58,40 @@ class ShownVersion:
 
 
 def history_of(comment: Comment, *, ctx: ActingContext) -> list[ShownVersion]:
-    """Return the versions of a comment, the oldest first, with the votes that were cast while each was shown.
+    """Return the versions of a comment, the oldest first. Empty for a removed comment."""
+    return [] if comment.removed_at is not None else histories_of([comment], ctx=ctx)[comment.id]
 
-    Empty for a removed comment.
+
+def histories_of(rows: Sequence[Comment], *, ctx: ActingContext) -> dict[uuid.UUID, list[ShownVersion]]:
+    """Return the versions of comments on one work item, with the votes that were cast while each was shown.
+
+    Runs two statements, none without comments.
     """
-    if comment.removed_at is not None:
-        return []
-    versions = list(CommentVersion.objects.filter(tenant_id=ctx.tenant_id, comment=comment).order_by("number"))
-    ends: list[datetime | None] = [*(version.created_at for version in versions[1:]), None]
-    votes = list(
-        Vote.objects.filter(
-            tenant_id=ctx.tenant_id,
-            step__work_item_id=comment.work_item_id,
-            created_at__gte=comment.created_at,
-            carried_from=None,
-        )
-        .select_related("voter")
-        .order_by("id")
+    if not rows:
+        return {}
+    mine = {"tenant_id": ctx.tenant_id}
+    versions = CommentVersion.objects.filter(**mine, comment__in=[row.id for row in rows]).order_by("number")
+    since = min(row.created_at for row in rows)
+    cast = Vote.objects.filter(
+        **mine, step__work_item_id=rows[0].work_item_id, created_at__gte=since, carried_from=None
     )
+    votes = list(cast.select_related("voter").order_by("id"))
+    found: dict[uuid.UUID, list[CommentVersion]] = {row.id: [] for row in rows}
+    for version in versions:
+        found[version.comment_id].append(version)
+    return {comment_id: _shown(history, votes) for comment_id, history in found.items()}
+
+
+def _shown(versions: Sequence[CommentVersion], votes: Sequence[Vote]) -> list[ShownVersion]:
+    ends: list[datetime | None] = [*(version.created_at for version in versions[1:]), None]
     return [
-        ShownVersion(
-            version,
-            end,
-            tuple(
-                vote
-                for vote in votes
-                if vote.created_at >= version.created_at and (end is None or vote.created_at < end)
-            ),
-        )
-        for version, end in zip(versions, ends, strict=True)
+        ShownVersion(version, end, tuple(vote for vote in votes if _was_cast(vote, version.created_at, end)))
+        for version, end in zip(versions, ends, strict=False)
     ]
+
+
+def _was_cast(vote: Vote, since: datetime, until: datetime | None) -> bool:
+    return vote.created_at >= since and (until is None or vote.created_at < until)
 
 
 def questions(item: WorkItem) -> QuerySet[RequesterQuestion]:

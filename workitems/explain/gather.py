@@ -17,8 +17,7 @@ from workitems.approvers.active_members import escalation_leaves
 from workitems.approvers.count_votes import VoteResult
 from workitems.approvers.step_votes import read_step_votes
 from workitems.conversation.questions import may_answer
-from workitems.explain.history import history_of
-from workitems.explain.wording import (
+from workitems.explain.facts import (
     DecisionFacts,
     ExecutionFacts,
     ExplainInput,
@@ -26,8 +25,9 @@ from workitems.explain.wording import (
     MatchedRule,
     Reader,
     StepFacts,
-    explain,
 )
+from workitems.explain.history import history_of
+from workitems.explain.wording import explain
 from workitems.items.erasable_fields import erased_by
 from workitems.items.participants import had_no_part
 from workitems.items.requester_questions import open_questions, waits_for_requester

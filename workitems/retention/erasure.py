@@ -96,7 +96,9 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
     asked = Q(asked_by=principal) | Q(answered_by=principal)
     talked = Exists(RequesterQuestion.objects.filter(asked, work_item_id=OuterRef("id")))
     _require_no_legal_hold(
-        under_hold.filter(Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs | said | talked)
+        under_hold.filter(
+            Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs | said | talked
+        )
     )
     if LegalHold.objects.filter(tenant_id=ctx.tenant_id, requester=principal, lifted_at=None).exists():
         raise errors.UnderLegalHold("A legal hold names this principal as requester. Lift it first.")

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from integrations.lifecycle import ExecutionStatus
 from policies.language.approvals import Leaf
 from workitems.approvers.count_votes import Eligibility, Need
-from workitems.explain.wording import (
+from workitems.explain.facts import (
     DecisionFacts,
     ExecutionFacts,
     ExplainInput,
@@ -16,8 +16,8 @@ from workitems.explain.wording import (
     MatchedRule,
     Reader,
     StepFacts,
-    explain,
 )
+from workitems.explain.wording import explain
 from workitems.lifecycle import StepKind, WorkItemStatus
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
