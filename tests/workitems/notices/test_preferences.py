@@ -31,7 +31,7 @@ __all__ = ["mail_server"]
 
 pytestmark = pytest.mark.django_db
 PATH = "/me/notification-preferences"
-EVENTS = ["assigned", "reminder", "escalated", "decided"]
+EVENTS = ["assigned", "reminder", "escalated", "decided", "commented", "mentioned", "question", "answer"]
 TOKEN = "3ccdd113474722377935511fc85d3dd4"
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
 
