@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from tests.console.sign_in import sign_in
 from tests.workitems.office import Office, open_office
@@ -15,7 +16,7 @@ from threada_site.tenancy.models import Tenant
 from workitems.conversation.comments import add_comment, edit_comment
 from workitems.conversation.models import Audience
 from workitems.conversation.questions import ask_question
-from workitems.models import Comment, RequesterQuestion, Watch, WorkItem
+from workitems.models import Comment, DecisionStep, RequesterQuestion, Watch, WorkItem
 
 pytestmark = pytest.mark.django_db
 
@@ -36,19 +37,27 @@ def browse(office: Office) -> Any:
 
 
 def item_page(item: WorkItem) -> str:
-    return f"/console/workitems/workitem/{item.public_id}/change/"
+    return reverse("admin:workitems_workitem_change", args=[item.public_id])
+
+
+def step_page(step: DecisionStep) -> str:
+    return reverse("admin:workitems_decisionstep_change", args=[step.public_id])
+
+
+def button_of(item: WorkItem, button: str) -> str:
+    return reverse(f"admin:workitems_workitem_{button.replace('-', '_')}", args=[item.public_id])
 
 
 def press(client: Client, item: WorkItem, button: str, **fields: str) -> Any:
-    return client.post(f"/console/workitems/workitem/{item.public_id}/{button}/", fields, follow=True)
+    return client.post(button_of(item, button), fields, follow=True)
 
 
 def test_a_comment_is_written_edited_and_removed(office: Office, browse: Any) -> None:
     item, step, _ = office.awaiting()
     fay = browse("fay")
-    back = f"/console/workitems/decisionstep/{step.public_id}/change/"
+    back = step_page(step)
     page = press(fay, item, "comment", text="Is it **signed**? @finn", back=back)
-    assert page.redirect_chain[-1][0].endswith("/change/#conversation")
+    assert page.redirect_chain[-1][0].endswith(f"{back}#conversation")
     html = page.content.decode()
     assert "<strong>signed</strong>" in html
     assert '<span class="t-mention">@finn</span>' in html
@@ -67,7 +76,7 @@ def test_hostile_comments_stay_text(office: Office, browse: Any) -> None:
     text = "<script>alert(1)</script> [x](javascript:alert(1)) <img src=x onerror=alert(1)>"
     office.on_item(item, lambda locked, ctx: add_comment(locked, text, ctx=ctx), by="fay")
     office.on_item(item, lambda locked, ctx: ask_question(locked, text, ctx=ctx), by="fay")
-    for path in (item_page(item), f"/console/workitems/decisionstep/{step.public_id}/change/"):
+    for path in (item_page(item), step_page(step)):
         html = browse("finn").get(path).content.decode()
         assert "&lt;script&gt;alert(1)" in html
         assert "<script>alert" not in html
@@ -130,7 +139,7 @@ def test_a_get_changes_nothing(office: Office, browse: Any) -> None:
     item = office.decided()
     for button in ("comment", "ask", "answer", "watch", "change-payload", "remove-comment", "withdraw-question"):
         for method in ("get", "head"):
-            answer = getattr(browse("fay"), method)(f"/console/workitems/workitem/{item.public_id}/{button}/")
+            answer = getattr(browse("fay"), method)(button_of(item, button))
             assert answer.status_code == 405
     assert office.count(Comment) == 0
 
@@ -138,9 +147,7 @@ def test_a_get_changes_nothing(office: Office, browse: Any) -> None:
 def test_a_foreign_page_to_return_to_is_ignored(office: Office, browse: Any) -> None:
     item = office.decided()
     for back in ("https://evil.example/console/", "//evil.example", "/console/../evil", "javascript:alert(1)"):
-        answer = browse("fay").post(
-            f"/console/workitems/workitem/{item.public_id}/comment/", {"text": "x", "back": back}
-        )
+        answer = browse("fay").post(button_of(item, "comment"), {"text": "x", "back": back})
         assert answer.headers["Location"].startswith("/console/")
         assert "evil.example" not in answer.headers["Location"]
 
