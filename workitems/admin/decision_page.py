@@ -176,7 +176,7 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
         "may_vote": (may_decide and counts and not has_voted) or only_rejects,
         "only_rejects": only_rejects,
         "dependent_voter": votes.name_of(dependent.voter_id) if dependent else "",
-        "ends_dependence": ENDS_DEPENDENCE,
+        "ends_dependence": _(ENDS_DEPENDENCE),
         "why_not": _why_not(votes, standing, may_decide=may_decide, has_voted=has_voted, ctx=ctx) if is_pending else "",
         "claimed_by": step.claimed_by if claimant else None,
         "may_claim": may_decide and counts and not has_voted and claimant is None,
@@ -281,8 +281,8 @@ def why_not(standing: count_votes.Eligibility, *, may_decide: bool, has_voted: b
     if standing is count_votes.Eligibility.DEPENDENT_ON_EXCLUDED:
         return _(
             "Your account and that of a person who takes part in this case depend on each other or on "
-            "one person, so another person must decide. {_DEPENDENCE}"
-        ).format(_DEPENDENCE=ENDS_DEPENDENCE)
+            "one person, so another person must decide. {advice}"
+        ).format(advice=_(ENDS_DEPENDENCE))
     if standing is count_votes.Eligibility.NOT_ACCEPTED:
         return _("You have not accepted your invitation to this tenant.")
     if standing is count_votes.Eligibility.NOT_ELIGIBLE:

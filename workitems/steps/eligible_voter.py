@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import Final
 
+from django.utils.translation import gettext_noop
+
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from workitems.approvers.count_votes import Eligibility
 from workitems.approvers.step_votes import StepVotes
 from workitems.approvers.timely_grants import late_in_words
 
-ENDS_DEPENDENCE: Final = (
+ENDS_DEPENDENCE: Final = gettext_noop(
     "The dependence ends when an independent steward, the identity provider or the operator confirms the account."
 )
 
