@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy, gettext_noop
 
 from policies import selectors
 from policies.admin.texts import workflow_text
+from policies.admin.workflow_builder import WorkflowBuilderForm
 from policies.configuration.channels import upsert_channel
 from policies.configuration.lists import upsert_list
 from policies.configuration.workflows import upsert_workflow
@@ -22,7 +23,7 @@ from policies.models import Channel, List, ListVersion, Workflow
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
-from threada_site.admin.documents import one_document, with_lines
+from threada_site.admin.documents import as_yaml, one_document, with_lines
 from threada_site.admin.forms import CodeArea, ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
@@ -184,6 +185,39 @@ class WorkflowAdmin(TenantAdmin):
             result = upsert_workflow(call.key, parsed, ctx=replace(call.ctx, source=document.written))
         return Done(
             _("The document is unchanged.") if result.change == "unchanged" else _("The new version is in use.")
+        )
+
+    @form_page(
+        gettext_lazy("Build a workflow"),
+        form=WorkflowBuilderForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        submit=gettext_lazy("Create workflow"),
+    )
+    def build(self, call: Call, form: ConsoleForm) -> Done:
+        return self._built(call, form)
+
+    @form_page(
+        gettext_lazy("Change in a form"),
+        form=WorkflowBuilderForm,
+        scope=Scope.WORKFLOW_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Create version"),
+    )
+    def rebuild(self, call: Call, form: ConsoleForm) -> Done:
+        return self._built(call, form)
+
+    def _built(self, call: Call, form: ConsoleForm) -> Done:
+        assert isinstance(form, WorkflowBuilderForm)  # noqa: S101 - declared by the form pages
+        value = form.document()
+        parsed = parse_workflow(value)
+        slug = call.key or str(parsed.id)
+        call.subject = Subject(workflow=slug)
+        if not call.key and selectors.all_workflows(call.ctx).filter(slug=slug).exists():
+            raise errors.Conflict(f"The workflow {slug} already exists. Open it to change it.")
+        result = upsert_workflow(slug, parsed, ctx=replace(call.ctx, source=as_yaml(value)))
+        return Done(
+            _("The document is unchanged.") if result.change == "unchanged" else _("The new version is in use."),
+            self.url_of(result.row),
         )
 
 
