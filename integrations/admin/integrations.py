@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from integrations import selectors
+from integrations.admin.from_curl import CurlForm, create_from_curl
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
 from integrations.configuration.parsed_documents import document_of
@@ -107,6 +108,19 @@ class IntegrationAdmin(TenantAdmin):
     )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         slug = _put(call, form, slug=None)
+        return Done(
+            _("The integration {slug} was created.").format(slug=slug), html.page_url("integrations.integration", slug)
+        )
+
+    @form_page(
+        gettext_lazy("From a curl command"),
+        form=CurlForm,
+        scope=Scope.INTEGRATIONS_MANAGE,
+        submit=gettext_lazy("Create integration"),
+    )
+    def from_curl(self, call: Call, form: ConsoleForm) -> Done:
+        assert isinstance(form, CurlForm)  # noqa: S101 - declared by the form page
+        slug = create_from_curl(call, form)
         return Done(
             _("The integration {slug} was created.").format(slug=slug), html.page_url("integrations.integration", slug)
         )

@@ -1,0 +1,51 @@
+"""An integration from a pasted command: the secret is stored apart, and appears on no page and in no receipt."""
+
+from __future__ import annotations
+
+from integrations.models import Integration
+from integrations.secrets.vault import reveal
+from telemetry.models import Receipt
+from tests.console.sign_in import Console
+from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
+
+PAGE = "/console/integrations/integration/from-curl/"
+CANARY = "canary-71aa-value"
+SENT = {
+    "command": f"curl -X POST https://api.bank.example/pay -H 'Authorization: Bearer {CANARY}' -d '{{\"a\": 1}}'",
+    "slug": "int_new",
+    "name": "New bank",
+    "action": "pay",
+    "secret_id": "",
+}
+
+
+def test_the_integration_refers_to_its_secret(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    assert browser.get(PAGE).status_code == 200
+    shown = browser.post(PAGE, {**SENT, "show": ""})
+    assert shown.status_code == 200
+    assert CANARY not in shown.context["document"]
+    with unit_of_work(demo.tenant.id):
+        assert not Integration.objects.filter(slug="int_new").exists()
+    done = browser.post(PAGE, SENT)
+    assert done.status_code == 302, done.content.decode()
+    assert reveal("int_new_secret", tenant_id=demo.tenant.id, sent_to="https://api.bank.example").reveal() == CANARY
+    page = browser.get(done["Location"]).content.decode()
+    assert "int_new_secret" in page
+    assert CANARY not in page
+    with unit_of_work(demo.tenant.id):
+        assert all(CANARY.encode() not in bytes(receipt.body) for receipt in Receipt.objects.all())
+    again = browser.post(PAGE, SENT)
+    assert (again.status_code, "already" in again.content.decode()) == (422, True)
+    taken = browser.post(PAGE, {**SENT, "slug": "int_other", "secret_id": "int_new_secret"})
+    assert "There is a secret int_new_secret already." in taken.content.decode()
+
+
+def test_refusals_create_nothing(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    for wrong in ({"command": "curl -k https://a.example"}, {"slug": "A B"}, {"command": "curl file:///etc/passwd"}):
+        assert browser.post(PAGE, {**SENT, **wrong}).status_code == 422
+    assert console("finance-1").get(PAGE).status_code == 403
+    with unit_of_work(demo.tenant.id):
+        assert not Integration.objects.filter(slug="int_new").exists()
