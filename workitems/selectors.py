@@ -243,8 +243,20 @@ def delegations_to_consent_to(ctx: ActingContext) -> QuerySet[Delegation]:
 
 
 def saved_views(ctx: ActingContext) -> QuerySet[SavedView]:
-    """Return the saved views of the caller."""
-    return SavedView.objects.filter(tenant_id=ctx.tenant_id, membership__user_id=ctx.principal_id).order_by("name")
+    """Return the caller's own saved views of the desk."""
+    return own_views(ctx, SavedView.DESK)
+
+
+def own_views(ctx: ActingContext, page: str) -> QuerySet[SavedView]:
+    """Return the caller's own saved views of a page."""
+    rows = SavedView.objects.filter(tenant_id=ctx.tenant_id, membership__user_id=ctx.principal_id, page=page)
+    return rows.order_by("name")
+
+
+def views_of_page(ctx: ActingContext, page: str) -> QuerySet[SavedView]:
+    """Return the caller's own saved views of a page, and those that are shared."""
+    rows = SavedView.objects.filter(tenant_id=ctx.tenant_id, page=page).select_related("membership")
+    return rows.filter(Q(membership__user_id=ctx.principal_id) | Q(is_shared=True)).order_by("name", "id")
 
 
 def notice_messages(ctx: ActingContext) -> QuerySet[NoticeMessage]:

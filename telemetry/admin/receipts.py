@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from telemetry import selectors
+from telemetry.admin.list_csv import CsvDownload
 from telemetry.exports.request import bounded_window
 from telemetry.models import Receipt, ReceiptReason
 from telemetry.receipts.filters import ReceiptFilters
@@ -39,17 +40,19 @@ class ReceiptListFilters(CreatedWindow, ReceiptFilters):
 
 
 @admin.register(Receipt)
-class ReceiptAdmin(TenantAdmin):
+class ReceiptAdmin(CsvDownload, TenantAdmin):
     scope = Scope.TELEMETRY_READ
     id_prefix = ids.RECEIPT
     key = "-id"
     columns = (
-        Column(gettext_lazy("Receipt"), lambda receipt: receipt.kind),
-        Column(gettext_lazy("Status"), lambda receipt: html.badge(receipt.status) or html.NOTHING),
-        Column(gettext_lazy("Reasons"), lambda receipt: html.tags(receipt.reason_codes) or html.NOTHING),
-        Column(gettext_lazy("Workflow"), lambda receipt: receipt.workflow or html.NOTHING),
-        Column(gettext_lazy("Integration"), lambda receipt: receipt.integration or html.NOTHING),
-        Column(gettext_lazy("At"), lambda receipt: html.when(receipt.occurred_at)),
+        Column(gettext_lazy("Receipt"), lambda receipt: receipt.kind, name="kind"),
+        Column(gettext_lazy("Status"), lambda receipt: html.badge(receipt.status) or html.NOTHING, name="status"),
+        Column(
+            gettext_lazy("Reasons"), lambda receipt: html.tags(receipt.reason_codes) or html.NOTHING, name="reasons"
+        ),
+        Column(gettext_lazy("Workflow"), lambda receipt: receipt.workflow or html.NOTHING, name="workflow"),
+        Column(gettext_lazy("Integration"), lambda receipt: receipt.integration or html.NOTHING, name="integration"),
+        Column(gettext_lazy("At"), lambda receipt: html.when(receipt.occurred_at), name="at"),
     )
     filters = (
         ListFilter("kind", gettext_lazy("Kind"), "text"),

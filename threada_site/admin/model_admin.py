@@ -7,9 +7,10 @@ way to change anything.
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable
-from functools import update_wrapper
-from typing import Any, ClassVar
+from functools import partial, update_wrapper
+from typing import Any, ClassVar, Final
 
 import django_filters
 from django.core.exceptions import PermissionDenied
@@ -28,11 +29,21 @@ from threada_site.admin.actions import OWN_UNIT_OF_WORK, ActionSpec, Call, Done,
 from threada_site.admin.confirmation import confirmation_page, is_confirmed, with_reason
 from threada_site.admin.edits import edits_of
 from threada_site.admin.forms import FORM_SPEC, FormSpec, form_view
-from threada_site.admin.lists import Column, ListFilter, by_start_of, list_page
+from threada_site.admin.lists import Column, ListFilter, ListPage, ShownRow, by_start_of, list_page
 from threada_site.admin.words import Text, word
+from threada_site.api.pagination import Search
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
+
+type ListContext = Callable[[type[Any], ListPage, ActingContext], dict[str, Any]]
+
+_further: Final[defaultdict[type[Any], list[ListContext]]] = defaultdict(list)
+
+
+def add_list_context(model: type[Any], source: ListContext) -> None:
+    """Add context to the list of a model of a lower layer, for example saved views."""
+    _further[model].append(source)
 
 
 class TenantAdmin(ModelAdmin):
@@ -81,6 +92,18 @@ class TenantAdmin(ModelAdmin):
             return by_start_of("slug")(rows, text)
         parsed = ids.parse_public_id(self.id_prefix, text)
         return rows.filter(id=parsed) if parsed else rows.none()
+
+    def searched(self, rows: QuerySet[Any], text: str, *, ctx: ActingContext) -> QuerySet[Any]:
+        """Return the rows that match the search box, for searches that need the context."""
+        return self.search(rows, text)
+
+    def finder(self, query: QueryDict, *, ctx: ActingContext) -> Callable[[str], Search] | None:
+        """Return the search of a text by ids, newest first; None if `searched` narrows the rows."""
+        return None
+
+    def list_context(self, page: ListPage, *, ctx: ActingContext) -> dict[str, Any]:
+        """Return further context of the list: saved views, downloads, actions on several rows."""
+        return {}
 
     # Permissions: never user.has_perm, because Django's permissions have no tenant
 
@@ -181,9 +204,12 @@ class TenantAdmin(ModelAdmin):
             ctx=ctx,
             filters=self.filters,
             filterset=self.filterset,
-            search=self.search,
+            search=partial(self.searched, ctx=ctx),
             key=self.key,
+            columns=self.columns,
+            finder=self.finder(request.GET, ctx=ctx),
         )
+        columns = page.columns
         context = {
             **self.admin_site.each_context(request),
             "title": self.list_title,
@@ -192,9 +218,16 @@ class TenantAdmin(ModelAdmin):
             "notices": self.notices(ctx),
             "nothing_yet": self.nothing_yet,
             "search_hint": self.search_hint or (f"{self.id_prefix}_…" if self.id_prefix else _("id begins with")),
-            "columns": self.columns,
-            "rows": [(self.url_of(row), [(column, column.value(row)) for column in self.columns]) for row in page.rows],
+            "columns": columns,
+            "selectable": [(column, column in columns) for column in self.columns[1:] if column.name],
+            "sorts": self.key == "-id",
+            "rows": [
+                ShownRow(self.url_of(row), [(column, column.value(row)) for column in columns], key=self.key_of(row))
+                for row in page.rows
+            ],
             "forms": self.list_forms(ctx),
+            **self.list_context(page, ctx=ctx),
+            **{name: value for of in _further[self.model] for name, value in of(self.model, page, ctx).items()},
         }
         return TemplateResponse(request, "console/list.html", context)
 
@@ -279,4 +312,4 @@ def context_of(request: HttpRequest) -> ActingContext:
     return ctx
 
 
-__all__ = ["TenantAdmin", "context_of"]
+__all__ = ["TenantAdmin", "add_list_context", "context_of"]

@@ -23,9 +23,11 @@ from integrations.executions.receiver_key import receiver_key
 from integrations.freezes.block import freeze_on, freezes_in_force
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution, Freeze, IntegrationGauge
+from telemetry.admin.list_csv import CsvDownload
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.background import pulse_of
+from threada_site.admin.bulk import BulkAction, BulkActions
 from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin, context_of
@@ -50,6 +52,7 @@ from workitems.items.participants import had_no_part
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import record_reading
 from workitems.models import DecisionStep, WorkItem
+from workitems.search.find import search_items
 
 
 class UndoForm(ConsoleForm):
@@ -95,21 +98,33 @@ def _status(run: Execution) -> SafeString:
     return format_html("{} {}", html.status(run), html.tags([_("simulated")] if run.is_simulated else []))
 
 
+def _item(run: Execution) -> SafeString:
+    return html.row_link("workitems.workitem", ids.public_id(ids.WORK_ITEM, run.work_item_id))
+
+
 @admin.register(Execution)
-class ExecutionAdmin(TenantAdmin):
+class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
     id_prefix = ids.EXECUTION
     key = "-id"
     columns = (
-        Column(gettext_lazy("Execution"), lambda run: html.code(run.public_id)),
-        Column(gettext_lazy("Status"), _status),
+        Column(gettext_lazy("Execution"), lambda run: html.code(run.public_id), name="execution"),
+        Column(gettext_lazy("Status"), _status, name="status"),
         Column(
             gettext_lazy("Action"),
             lambda run: _("{action} on {integration}").format(action=run.action, integration=run.integration),
+            name="action",
         ),
-        Column(gettext_lazy("Workflow"), lambda run: run.workflow),
-        Column(gettext_lazy("Attempts"), lambda run: run.attempts_made),
-        Column(gettext_lazy("Failure"), lambda run: word(run.failure) if run.failure else html.NOTHING),
-        Column(gettext_lazy("Requested"), lambda run: html.when(run.created_at)),
+        Column(gettext_lazy("Workflow"), lambda run: run.workflow, name="workflow"),
+        Column(gettext_lazy("Attempts"), lambda run: run.attempts_made, name="attempts"),
+        Column(gettext_lazy("Failure"), lambda run: word(run.failure) if run.failure else html.NOTHING, name="failure"),
+        Column(gettext_lazy("Requested"), lambda run: html.when(run.created_at), name="requested"),
+        Column(gettext_lazy("Work item"), _item, is_extra=True, name="item"),
+        Column(gettext_lazy("Channel"), lambda run: run.channel or html.NOTHING, is_extra=True, name="channel"),
+        Column(gettext_lazy("Finished"), lambda run: html.when(run.finished_at), is_extra=True, name="finished"),
+    )
+    bulk_actions = (
+        BulkAction("cancel", gettext_lazy("Cancel selected")),
+        BulkAction("retry", gettext_lazy("Retry selected")),
     )
     filters = (
         ListFilter("status", gettext_lazy("Status"), choices=words(ExecutionStatus)),
@@ -147,6 +162,11 @@ class ExecutionAdmin(TenantAdmin):
         ctx = context_of(request)
         rows = with_frozen_executions(selectors.executions(ctx), ctx=ctx)
         return rows.defer("input", "result", "failure_detail")
+
+    def searched(self, rows: QuerySet[Any], text: str, *, ctx: ActingContext) -> QuerySet[Any]:
+        """Return the execution with this id, or the executions on the newest work items that match."""
+        parsed = ids.parse_public_id(ids.EXECUTION, text)
+        return rows.filter(id=parsed) if parsed else rows.filter(work_item_id__in=search_items(text, ctx=ctx))
 
     def notices(self, ctx: ActingContext) -> list[SafeString]:
         return visibility_notices(ctx)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404, QueryDict
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy
+from django.views.decorators.http import require_POST
 
 from integrations import selectors as integration_selectors
 from integrations.configuration.parsed_documents import document_of
@@ -16,12 +20,15 @@ from integrations.models import Execution
 from policies import selectors as policy_selectors
 from policies.models import PolicyDecision
 from telemetry import selectors as receipt_selectors
+from telemetry.admin.list_csv import CsvDownload
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.background import pulse_of
+from threada_site.admin.bulk import BulkAction, BulkActions
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.notices import visibility_notices
+from threada_site.api.pagination import Search
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.strict import parse_json
@@ -29,6 +36,7 @@ from workitems import selectors
 from workitems.admin.contents import contents_of, related_to
 from workitems.admin.conversation import ConversationButtons, conversation_of
 from workitems.admin.filters import CHANNEL, POLICY_VERSION, WORKFLOW
+from workitems.admin.list_views import delete_list_view, save_list_view
 from workitems.api.filters import WorkItemFilters
 from workitems.api.shapes import CLOSE_WORK_ITEM, EXECUTE_ACTION
 from workitems.conversation.selectors import timeline as readable_timeline
@@ -45,29 +53,51 @@ from workitems.items.erasable_fields import erased_by
 from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
 from workitems.items.requester_questions import waits_for_requester
-from workitems.items.sensitive import record_reading
+from workitems.items.sensitive import is_sensitive, record_reading
 from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.search.find import search_items
 
 TIMELINE_SHOWN = 50
 _LISTED = 50
 
 
+def _reference(item: WorkItem) -> str:
+    return "" if is_sensitive(item.data_class) else item.external_ref
+
+
 @admin.register(WorkItem)
-class WorkItemAdmin(ConversationButtons, TenantAdmin):
+class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
     heading = gettext_lazy("Work queue")
     id_prefix = ids.WORK_ITEM
     key = "-id"
     columns = (
-        Column(gettext_lazy("Work item"), lambda item: html.titled(listed_title(item), item.public_id), is_wide=True),
-        Column(gettext_lazy("Status"), lambda item: html.status(item) + _stuck(item) + _asked(item)),
-        Column(gettext_lazy("Workflow"), lambda item: item.workflow),
-        Column(gettext_lazy("Channel"), lambda item: item.channel or html.NOTHING),
-        Column(gettext_lazy("Requester"), lambda item: item.requester),
-        Column(gettext_lazy("Risk"), lambda item: html.tags(item.risk_flags) or html.NOTHING),
-        Column(gettext_lazy("Received"), lambda item: html.when(item.created_at)),
+        Column(
+            gettext_lazy("Work item"),
+            lambda item: html.titled(listed_title(item), item.public_id),
+            is_wide=True,
+            name="item",
+        ),
+        Column(gettext_lazy("Status"), lambda item: html.status(item) + _stuck(item) + _asked(item), name="status"),
+        Column(gettext_lazy("Workflow"), lambda item: item.workflow, name="workflow"),
+        Column(gettext_lazy("Requester"), lambda item: item.requester, name="requester"),
+        Column(gettext_lazy("Risk"), lambda item: html.tags(item.risk_flags) or html.NOTHING, name="risk"),
+        Column(gettext_lazy("Received"), lambda item: html.when(item.created_at), name="received"),
+        Column(gettext_lazy("Id"), lambda item: html.code(item.public_id), is_extra=True, name="id"),
+        Column(gettext_lazy("Channel"), lambda item: item.channel or html.NOTHING, is_extra=True, name="channel"),
+        Column(
+            gettext_lazy("Reference"), lambda item: _reference(item) or html.NOTHING, is_extra=True, name="reference"
+        ),
+        Column(gettext_lazy("Assignee"), lambda item: item.assignee or html.NOTHING, is_extra=True, name="assignee"),
+        Column(gettext_lazy("Confidence"), lambda item: item.confidence, is_extra=True, name="confidence"),
+        Column(
+            gettext_lazy("Data class"), lambda item: item.data_class or html.NOTHING, is_extra=True, name="data_class"
+        ),
+        Column(gettext_lazy("Changed"), lambda item: html.when(item.updated_at), is_extra=True, name="changed"),
     )
+    bulk_actions = (BulkAction("cancel", gettext_lazy("Cancel selected"), takes_reason=True),)
+    search_hint = gettext_lazy("Title, text, reference, person or id")
     filters = (
         ListFilter("status", gettext_lazy("Status"), choices=words(WorkItemStatus)),
         WORKFLOW,
@@ -89,7 +119,26 @@ class WorkItemAdmin(ConversationButtons, TenantAdmin):
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         rows = with_frozen_items(selectors.work_items(ctx), ctx=ctx)
-        return rows.select_related("requester").defer("payload", "payload_salt")
+        return rows.select_related("requester", "assignee").defer("payload", "payload_salt")
+
+    def finder(self, query: QueryDict, *, ctx: ActingContext) -> Callable[[str], Search]:
+        workflow = query.get("workflow_id", "")
+        return lambda text: partial(search_items, text, ctx=ctx, workflow=workflow)
+
+    def get_urls(self) -> list[URLPattern]:
+        """Add the buttons of saved views, which are those of all lists."""
+        views = {"save": save_list_view, "delete": delete_list_view}
+        return [
+            *(
+                path(
+                    f"views/<str:page>/{verb}/",
+                    self._own(require_POST(view)),
+                    name=f"workitems_workitem_{verb}_list_view",
+                )
+                for verb, view in views.items()
+            ),
+            *super().get_urls(),
+        ]
 
     def find(self, key: str, *, ctx: ActingContext) -> WorkItem:
         parsed = ids.parse_public_id(ids.WORK_ITEM, key)

@@ -14,19 +14,28 @@ NAME_LENGTH: Final = 60
 
 
 class SavedView(TenantRow):
-    """Filters of the desk, saved by a member under a name. Deleted with the membership."""
+    """Query of the desk or of a list, saved by a member under a name. Deleted with the membership.
+
+    A shared view is offered to all members. It is a query only: each reader sees what the reader may see.
+    """
+
+    DESK: Final = "desk"
 
     membership = models.ForeignKey(
         Membership, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="+"
     )
+    page = models.CharField(
+        max_length=40, default="desk", db_default="desk", help_text="The desk, or the name of a list."
+    )
     name = models.CharField(max_length=NAME_LENGTH)
-    filters = models.JSONField(default=dict, help_text="Query parameters of the desk.")
+    filters = models.JSONField(default=dict, help_text="Query parameters of the page.")
+    is_shared = models.BooleanField(default=False, db_default=False)
     saved_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
         constraints = [
             *tenant_constraints("savedview", references=("membership",)),
-            models.UniqueConstraint(fields=["tenant", "membership", "name"], name="savedview_name_once"),
+            models.UniqueConstraint(fields=["tenant", "membership", "page", "name"], name="savedview_name_once"),
         ]
 
     def __str__(self) -> str:

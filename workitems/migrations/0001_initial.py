@@ -46,8 +46,18 @@ class Migration(migrations.Migration):
                         to="tenancy.membership",
                     ),
                 ),
+                (
+                    "page",
+                    models.CharField(
+                        db_default="desk",
+                        default="desk",
+                        help_text="The desk, or the name of a list.",
+                        max_length=40,
+                    ),
+                ),
                 ("name", models.CharField(max_length=60)),
-                ("filters", models.JSONField(default=dict, help_text="Query parameters of the desk.")),
+                ("filters", models.JSONField(default=dict, help_text="Query parameters of the page.")),
+                ("is_shared", models.BooleanField(db_default=False, default=False)),
                 ("saved_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={
@@ -55,7 +65,9 @@ class Migration(migrations.Migration):
                     RowLevelSecurity(name="savedview_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="savedview_tenant_id_key"),
                     TenantForeignKey(field="membership", name="savedview_membership_fk"),
-                    models.UniqueConstraint(fields=("tenant", "membership", "name"), name="savedview_name_once"),
+                    models.UniqueConstraint(
+                        fields=("tenant", "membership", "page", "name"), name="savedview_name_once"
+                    ),
                 ]
             },
         ),

@@ -1,0 +1,120 @@
+"""Download of a list as CSV: the selected columns of the rows that it shows, read page by page.
+
+Each download leaves the receipt `list.downloaded` with the name of the list, its columns and a digest of its filters.
+"""
+
+from __future__ import annotations
+
+import csv
+import html
+import io
+import re
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from django.http import HttpRequest, HttpResponseBase, QueryDict, StreamingHttpResponse
+from django.urls import URLPattern, path, reverse
+from django.utils import timezone, translation
+from django.utils.html import strip_tags
+from django.views.decorators.http import require_POST
+
+from telemetry.exports.formats.csv_rows import neutralize_formula
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
+from threada_site.admin.lists import ListPage, list_page
+from threada_site.admin.model_admin import TenantAdmin, context_of
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import clock
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
+
+MOST_ROWS: Final = 10_000
+_PER_READ: Final = 500
+_ICON: Final = re.compile(r'<span class="material-symbols-outlined"[^>]*>[^<]*</span>')
+_EMPTY: Final = "–"  # noqa: RUF001
+
+if TYPE_CHECKING:
+    _Base = TenantAdmin
+else:
+    _Base = object
+
+
+class CsvDownload(_Base):
+    """Adds a button to a list that downloads it."""
+
+    def get_urls(self) -> list[URLPattern]:
+        return [path("csv/", self._own(require_POST(self.csv_view)), name=self._csv_name), *super().get_urls()]
+
+    @property
+    def _csv_name(self) -> str:
+        return f"{self.opts.app_label}_{self.opts.model_name}_csv"
+
+    def list_context(self, page: ListPage, *, ctx: ActingContext) -> dict[str, Any]:
+        further = {"csv_url": reverse(f"admin:{self._csv_name}"), "csv_most": MOST_ROWS}
+        return {**super().list_context(page, ctx=ctx), **further}
+
+    def csv_view(self, request: HttpRequest) -> HttpResponseBase:
+        """Answer with the rows of the list that the form describes, in its order."""
+        ctx = context_of(request)
+        self._require_view(request)
+        with unit_of_work(ctx.tenant_id, actor=ctx):
+            first = self._read(request, request.POST)
+        with unit_of_work(ctx.tenant_id):
+            _record(str(self.opts.model_name), first, ctx=ctx)
+        lines = self._lines(request, first, language=translation.get_language())
+        answer = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8; header=present")
+        name = f"{self.opts.model_name}-{clock.now():%Y%m%d-%H%M}.csv"
+        answer["Content-Disposition"] = f'attachment; filename="{name}"'
+        return answer
+
+    def _read(self, request: HttpRequest, query: QueryDict) -> ListPage:
+        ctx = context_of(request)
+        return list_page(
+            self.get_queryset(request),
+            query,
+            ctx=ctx,
+            filters=self.filters,
+            filterset=self.filterset,
+            search=partial(self.searched, ctx=ctx),
+            key=self.key,
+            columns=self.columns,
+            finder=self.finder(query, ctx=ctx),
+            most=_PER_READ,
+        )
+
+    def _lines(self, request: HttpRequest, page: ListPage, *, language: str | None) -> Iterator[bytes]:
+        """Yield the header and the rows. Each page is read in its own unit of work, as the reader."""
+        ctx, zone = context_of(request), timezone.get_current_timezone()
+        with translation.override(language):
+            yield _written([[str(column.title) for column in page.columns]])
+        for _ in range(MOST_ROWS // _PER_READ):
+            with translation.override(language), timezone.override(zone):
+                with unit_of_work(ctx.tenant_id, actor=ctx):
+                    chunk = _written([[_text(column.value(row)) for column in page.columns] for row in page.rows])
+                yield chunk
+                if not page.older:
+                    return
+                with unit_of_work(ctx.tenant_id, actor=ctx):
+                    page = self._read(request, QueryDict(page.older.removeprefix("?")))
+
+
+def _record(name: str, page: ListPage, *, ctx: ActingContext) -> None:
+    inputs = {
+        "list": name,
+        "columns": [column.name for column in page.columns],
+        "filters_sha256": sha256_hex(canonical_bytes(page.kept)),
+    }
+    record(Entry(kind="list.downloaded", inputs=inputs, outcome={"most_rows": MOST_ROWS}), ctx=ctx)
+
+
+def _text(value: Any) -> str:
+    """Return the text of a cell, in a form that no spreadsheet evaluates."""
+    text = " ".join(html.unescape(strip_tags(_ICON.sub("", str(value)))).split())
+    return "" if text == _EMPTY else neutralize_formula(text)
+
+
+def _written(lines: list[list[str]]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerows(lines)
+    return text.getvalue().encode()
