@@ -27,7 +27,17 @@ def main() -> None:
                     print(f"{name}:", flush=True)
                     figures += processes.submit(measured, name, options).result()
         finally:
-            for world in ("intake", "lists", "exports", "effects", "months", "provisioning", "scale", "workers"):
+            for world in (
+                "intake",
+                "lists",
+                "exports",
+                "effects",
+                "months",
+                "provisioning",
+                "scale",
+                "search",
+                "workers",
+            ):
                 postgres.stop(options.root / world)
             print("", table(figures), sep="\n", flush=True)
 

@@ -25,6 +25,7 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.authentication import tokens
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.finding import search
 from tests.benchmarks.people import provisioning
 from tests.benchmarks.web_servers import comparison
 from tests.benchmarks.world import World, make_world
@@ -45,10 +46,12 @@ NAMES = (
     "summary",
     "effects",
 )
-LONG: Final = ("months", "scale", "workers")
+LONG: Final = ("months", "scale", "search", "workers")
 """Many minutes: only where they are named."""
 
-_WORLDS: Final = {name: name for name in ("lists", "exports", "effects", "months", "provisioning", "scale", "workers")}
+_WORLDS: Final = {
+    name: name for name in ("lists", "exports", "effects", "months", "provisioning", "scale", "search", "workers")
+}
 """Instances that hold rows of their own; the others share one."""
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "intake": intake.measure,
@@ -57,6 +60,7 @@ _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "workers": workers.measure,
 }
 _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
+    "search": search.measure,
     "statements": statements.measure,
     "decisions": decisions.measure,
     "lists": lists.measure,

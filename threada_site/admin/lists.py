@@ -117,12 +117,13 @@ def list_page(
     key: str,
     columns: tuple[Column, ...] = (),
     finder: Callable[[str], Search] | None = None,
-    most: int = PER_PAGE,
+    most: int | None = None,
 ) -> ListPage:
     """Return the page of `rows` that `query` requests, ordered by `key` (`-id` or a unique column).
 
     With `finder`, a text is searched for by ids; otherwise `search` narrows the rows.
     """
+    most = most or PER_PAGE
     problems: list[str] = []
     sent = {entry.name: query.get(entry.name, "").strip() for entry in filters}
     sought = query.get(_SEARCH, "").strip()[:_LONGEST_SEARCH]

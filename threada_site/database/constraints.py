@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 from django.db import models
 from django.db.backends.ddl_references import Statement
 
-from threada_site.database.roles import OWNER, PLATFORM
+from threada_site.database.roles import APP, OWNER, PLATFORM
 
 CURRENT_TENANT: Final = "(SELECT NULLIF(current_setting('app.tenant', true), '')::uuid)"
 
@@ -87,17 +87,23 @@ class CaseVisibility(_SchemaConstraint):
     The policy is restrictive: it only takes rows away from those that `RowLevelSecurity` shows. Writes are not limited.
     `item` is the column with the id of the work item. `parties` are columns with principals whose own the row is; they
     are compared before `threada_names` is called, which costs a look-up for each row.
+
+    `spares_owner`: the policy does not apply to the owner, which sees all rows anyway. A function of the owner can then
+    use indexes of operators that are not leakproof, such as `@@`.
     """
 
-    def __init__(self, *, name: str, item: str = "work_item_id", parties: tuple[str, ...] = ()) -> None:
-        self.item, self.parties = item, parties
+    def __init__(
+        self, *, name: str, item: str = "work_item_id", parties: tuple[str, ...] = (), spares_owner: bool = False
+    ) -> None:
+        self.item, self.parties, self.spares_owner = item, parties, spares_owner
         super().__init__(name=name)
 
     def create_sql(self, model: Any, schema_editor: Any) -> Any:
         quote = schema_editor.quote_name
         is_own = "".join(f"{quote(column)} = {SEES_OWN_OF} OR " for column in self.parties)
+        logins = f"TO {APP} " if self.spares_owner else ""
         return Statement(
-            f"CREATE POLICY visible_rows ON {quote(model._meta.db_table)} AS RESTRICTIVE FOR SELECT "
+            f"CREATE POLICY visible_rows ON {quote(model._meta.db_table)} AS RESTRICTIVE FOR SELECT {logins}"
             f"USING ({SEES_ALL} OR {is_own}threada_names({quote(self.item)}, {SEES_OWN_OF}))"
         )
 
@@ -109,11 +115,16 @@ class CaseVisibility(_SchemaConstraint):
         return (
             path,
             tuple(args),
-            {**kwargs, "item": self.item, **({"parties": tuple(self.parties)} if self.parties else {})},
+            {
+                **kwargs,
+                "item": self.item,
+                **({"parties": tuple(self.parties)} if self.parties else {}),
+                **({"spares_owner": True} if self.spares_owner else {}),
+            },
         )
 
     def _identity(self) -> tuple[Any, ...]:
-        return (self.name, self.item, tuple(self.parties))
+        return (self.name, self.item, tuple(self.parties), self.spares_owner)
 
 
 class AudienceVisibility(_SchemaConstraint):

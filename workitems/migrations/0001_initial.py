@@ -491,7 +491,7 @@ class Migration(migrations.Migration):
                     RowLevelSecurity(name="searchdocument_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="searchdocument_tenant_id_key"),
                     TenantForeignKey(field="work_item", name="searchdocument_work_item_fk"),
-                    CaseVisibility(name="searchdocument_visibility"),
+                    CaseVisibility(name="searchdocument_visibility", spares_owner=True),
                 ],
             },
         ),

@@ -26,7 +26,7 @@ class SearchDocument(TenantRow):
     class Meta:
         constraints = [
             *tenant_constraints("searchdocument", references=("work_item",)),
-            CaseVisibility(name="searchdocument_visibility"),
+            CaseVisibility(name="searchdocument_visibility", spares_owner=True),
         ]
         indexes = [GinIndex(fields=["words"], name="searchdocument_words_idx", gin_pending_list_limit=512)]
 

@@ -1,10 +1,11 @@
 -- Ids of the newest 200 work items that match a query, above and below the given ids, newest first. Tenant, visibility and
--- principal are those of the transaction; without them, nothing is found. NULL as query: all work items.
+-- principal are those of the transaction; without them, nothing is found. NULL as query: all work items
+-- between the ids, also those without a document.
 --
 -- Row-level security keeps PostgreSQL from using the index of words, so the function runs as the owner and limits the rows
 -- itself. Its caller reads the work items again, under row-level security.
 --
--- A word that many items contain is found among the newest. Only what is not is looked up in the index of words, whose
+-- A word that many items contain is found among the newest 4,000. Only what is not is looked up in the index of words, whose
 -- lexemes begin with a key of the tenant. Those of a principal's own items are limited by the lexeme of the principal.
 CREATE OR REPLACE FUNCTION threada_search(p_query tsquery, p_above uuid, p_below uuid) RETURNS SETOF uuid
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp SET enable_seqscan = off
@@ -14,21 +15,34 @@ DECLARE
     principal CONSTANT uuid := NULLIF(current_setting('app.principal', true), '')::uuid;
     sees CONSTANT text := coalesce(current_setting('app.visibility', true), '');
     most CONSTANT integer := 200;
-    newest CONSTANT integer := 10000;
+    newest CONSTANT integer := 4000;
     own tsquery;
     found uuid[];
+    looked_at uuid[];
 BEGIN
     IF tenant IS NULL OR sees NOT IN ('tenant', 'own') OR (sees = 'own' AND principal IS NULL) THEN
         RETURN;
     END IF;
-    IF sees = 'tenant' THEN
+    IF p_query IS NULL THEN
+        IF sees = 'tenant' THEN
+            found := ARRAY(
+                SELECT w.id FROM workitems_workitem w
+                 WHERE w.tenant_id = tenant AND w.id > p_above AND w.id < p_below ORDER BY w.id DESC LIMIT most);
+        ELSE
+            found := ARRAY(
+                SELECT p.work_item_id FROM workitems_party p
+                 WHERE p.tenant_id = tenant AND p.principal_id = principal
+                   AND p.work_item_id > p_above AND p.work_item_id < p_below
+                 ORDER BY p.work_item_id DESC LIMIT most);
+        END IF;
+    ELSIF sees = 'tenant' THEN
         found := ARRAY(
             SELECT n.id FROM (
                 SELECT d.id, d.words FROM workitems_searchdocument d
                  WHERE d.tenant_id = tenant AND d.id > p_above AND d.id < p_below
                  ORDER BY d.id DESC LIMIT newest) n
-             WHERE p_query IS NULL OR n.words @@ p_query LIMIT most);
-        IF cardinality(found) < most AND p_query IS NOT NULL THEN
+             WHERE n.words @@ p_query LIMIT most);
+        IF cardinality(found) < most THEN
             found := ARRAY(
                 WITH hits AS MATERIALIZED (
                     SELECT d.id, d.tenant_id FROM workitems_searchdocument d WHERE d.words @@ p_query)
@@ -36,16 +50,16 @@ BEGIN
                  WHERE h.tenant_id = tenant AND h.id > p_above AND h.id < p_below ORDER BY h.id DESC LIMIT most);
         END IF;
     ELSE
+        looked_at := ARRAY(
+            SELECT p.work_item_id FROM workitems_party p
+             WHERE p.tenant_id = tenant AND p.principal_id = principal
+               AND p.work_item_id > p_above AND p.work_item_id < p_below
+             ORDER BY p.work_item_id DESC LIMIT newest);
         found := ARRAY(
-            SELECT d.id FROM (
-                SELECT p.work_item_id FROM workitems_party p
-                 WHERE p.tenant_id = tenant AND p.principal_id = principal
-                   AND p.work_item_id > p_above AND p.work_item_id < p_below
-                 ORDER BY p.work_item_id DESC LIMIT newest) mine
-              JOIN workitems_searchdocument d ON d.id = mine.work_item_id AND d.tenant_id = tenant
-             WHERE p_query IS NULL OR d.words @@ p_query
+            SELECT d.id FROM workitems_searchdocument d
+             WHERE d.id = ANY (looked_at) AND d.tenant_id = tenant AND d.words @@ p_query
              ORDER BY d.id DESC LIMIT most);
-        IF cardinality(found) < most AND p_query IS NOT NULL THEN
+        IF cardinality(found) < most AND cardinality(looked_at) = newest THEN
             own := quote_literal(left(md5(tenant::text), 6) || '=' || principal::text)::tsquery && p_query;
             found := ARRAY(
                 WITH hits AS MATERIALIZED (
