@@ -44,7 +44,7 @@ def items(demo: Demo) -> list[str]:
 def ids_on(browser: Client, query: str, address: str = QUEUE) -> list[str]:
     page = browser.get(address + query)
     assert page.status_code == 200
-    return [url.split("/")[-3] for url, _ in page.context["rows"]]
+    return [url.split("/")[-2] for url, _ in page.context["rows"]]
 
 
 def columns_on(browser: Client, query: str, address: str = QUEUE) -> list[str]:
