@@ -25,6 +25,8 @@ from threada_site.console.dashboards.dashboard import dashboard
 from threada_site.console.editors.documents import check, complete
 from threada_site.console.factors.page import second_factors_page
 from threada_site.console.factors.second_step import confirm_page, second_step_page
+from threada_site.console.first_steps.hiding import hide_view
+from threada_site.console.first_steps.steps import first_steps
 from threada_site.console.leaving import leaving_page
 from threada_site.console.mail_address import confirm_address_page, mail_address_page
 from threada_site.console.navigation import groups
@@ -113,6 +115,7 @@ class ConsoleSite(UnfoldAdminSite):
                 name="security_history_of",
             ),
             path("pulse", require_safe(pulse_view), name=PULSE),
+            path("first-steps/hide/", self.admin_view(hide_view), name="hide_first_steps"),
             path("find/", self.admin_view(require_safe(self.find)), name="find"),
             path(
                 "documents/complete/", self.admin_view(require_POST(self.complete_document)), name="complete_document"
@@ -147,9 +150,8 @@ class ConsoleSite(UnfoldAdminSite):
         context = {**self.each_context(request), **home, "title": self.index_title, **(extra_context or {})}
         if home["requests_only"]:
             return TemplateResponse(request, "workitems/portal/home.html", {**context, "title": _("Requests")})
-        return TemplateResponse(
-            request, "console/dashboard.html", {**context, **dashboard(ctx), "pulse": pulse_of("dashboard")}
-        )
+        context |= {**dashboard(ctx), "pulse": pulse_of("dashboard"), "first_steps": first_steps(ctx)}
+        return TemplateResponse(request, "console/dashboard.html", context)
 
     def summary(self, request: HttpRequest) -> TemplateResponse:
         """Page of reports on governed work."""

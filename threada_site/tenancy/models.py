@@ -83,6 +83,9 @@ class Tenant(models.Model):
     require_mfa = models.BooleanField(
         default=True, editable=False, help_text="Require a second factor of roles that can decide, or say so."
     )
+    first_steps_hidden_at = models.DateTimeField(
+        null=True, editable=False, help_text="Time when a steward hid the checklist of first steps."
+    )
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:

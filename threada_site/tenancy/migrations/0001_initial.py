@@ -106,6 +106,12 @@ class Migration(migrations.Migration):
                         help_text="Require a second factor of roles that can decide, or say so.",
                     ),
                 ),
+                (
+                    "first_steps_hidden_at",
+                    models.DateTimeField(
+                        editable=False, help_text="Time when a steward hid the checklist of first steps.", null=True
+                    ),
+                ),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
             ],
             options={

@@ -1,0 +1,1 @@
+"""Checklist of stewards in a new tenant, on the dashboard."""
