@@ -59,16 +59,20 @@ def make_world(data_dir: Path, *, port: int) -> World:
     from tests.factories import acting_system, make_principal, make_tenant, make_token
     from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel.context import EntryPoint
-    from threada_site.runtime.prepare import DEMO_DOCUMENTS
+    from threada_site.runtime.prepare import DEMO_DOCUMENTS, DEMO_PACK
     from threada_site.tenancy.models import Tenant
     from workitems.configuration.apply import apply_documents, read_documents
+    from workitems.gallery.catalogue import gallery_pack
+    from workitems.gallery.installation import install_from_gallery
 
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
     token = data_dir / "benchmark-token"
     tenant = Tenant.objects.filter(slug=TENANT).first() or make_tenant(TENANT)
     if not token.exists():
         with unit_of_work(tenant.id):
-            apply_documents(read_documents(DEMO_DOCUMENTS), ctx=acting_system(tenant, EntryPoint.COMMAND))
+            ctx = acting_system(tenant, EntryPoint.COMMAND)
+            apply_documents(read_documents(DEMO_DOCUMENTS), ctx=ctx)
+            install_from_gallery(gallery_pack(DEMO_PACK), ctx=ctx)
         client = make_principal(tenant, "client", kind="service", roles=("tenant_admin",))
         token.write_text(make_token(tenant, client))
     return World(data_dir, port, str(tenant.id), token.read_text())

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.browser.watched import Watched
 from tests.factories import PASSWORD, acting_system
 from tests.jobs import run_jobs
-from tests.journeys.demo import Demo
+from tests.journeys.demo import Demo, put_real_bank
 from tests.ports import free_port
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.passwords import set_password
@@ -52,6 +52,7 @@ def demo(transactional_db: None) -> Demo:
     """Create the tenant `demo`, visible to other processes; all people have the same password."""
     secrets = seed_demo()
     demo = Demo(Tenant.objects.get(slug="demo"), secrets)
+    put_real_bank(demo.tenant)
     with unit_of_work(demo.tenant.id):
         for name in DEMO_PEOPLE:
             set_password(User.objects.get(username=name), PASSWORD, ctx=acting_system(demo.tenant))

@@ -22,6 +22,27 @@ from threada_site.runtime.prepare import DEMO_CLIENT, DemoSecrets, seed_demo
 from threada_site.tenancy.models import Tenant, User
 
 BANK_TOKEN = "s3cret-of-the-bank"
+BANK: dict[str, Any] = {
+    "connector": "http",
+    "base_url": "http://127.0.0.1:9901",
+    "idempotent": True,
+    "timeout": "PT10S",
+    "retry": {"attempts": 5, "backoff": 2, "max_backoff": "PT5M"},
+    "auth": {"scheme": "bearer", "secret": {"env": "BANK_TOKEN"}},
+    "actions": {
+        "pay": {
+            "method": "POST",
+            "path": "/payments",
+            "body": {
+                "vendor": "${item.payload.vendor}",
+                "amount_minor": "${item.payload.amount_minor}",
+                "reference": "${item.id}",
+            },
+            "resolves": True,
+        }
+    },
+}
+"""A real bank in the place of the simulated one that `manage.py up` installs."""
 LARGE = {"vendor": "Hooli", "amount_minor": 2_000_000}
 SMALL = {"vendor": "Hooli", "amount_minor": 900}
 
@@ -94,10 +115,10 @@ class Demo:
         """Set the URL of int_bank, like the instance's operator."""
         from integrations.models import Integration
 
-        ctx = acting_system(self.tenant, EntryPoint.COMMAND)
         with unit_of_work(self.tenant.id):
             current = Integration.objects.select_related("current_version").get(slug="int_bank").current_version
-            upsert_integration("int_bank", {**current.spec, "base_url": url, **changes}, ctx=ctx)
+        base = current.spec if current.spec["connector"] == "http" else BANK
+        put_real_bank(self.tenant, **{**base, "base_url": url, **changes})
 
     def put_rules(self, *first: dict[str, Any], policy: str = "payments", only: bool = False) -> None:
         """Publish a version of a policy with `first` before its rules (or instead of them)."""
@@ -132,7 +153,15 @@ __all__ = ["BANK_TOKEN", "DEMO_CLIENT", "LARGE", "SMALL", "Demo", "envelope_byte
 
 
 def seeded_demo() -> Demo:
-    """Seed the tenant `demo` as `manage.py up` does, and run its jobs."""
+    """Seed the tenant `demo` as `manage.py up` does, with a real bank, and run its jobs."""
     secrets = seed_demo()
+    tenant = Tenant.objects.get(slug="demo")
+    put_real_bank(tenant)
     run_jobs()
-    return Demo(Tenant.objects.get(slug="demo"), secrets)
+    return Demo(tenant, secrets)
+
+
+def put_real_bank(tenant: Tenant, **changes: Any) -> None:
+    """Replace the simulated bank of the pack by a real one, like the instance's operator."""
+    with unit_of_work(tenant.id):
+        upsert_integration("int_bank", {**BANK, **changes}, ctx=acting_system(tenant, EntryPoint.COMMAND))

@@ -36,10 +36,13 @@ from threada_site.runtime.startup import (
 from threada_site.tenancy.instance_membership import SETTINGS, accept_facts, differing_facts
 from threada_site.tenancy.models import Tenant, User
 from workitems.configuration.apply import apply_documents, read_documents
+from workitems.gallery.catalogue import gallery_pack
+from workitems.gallery.installation import install_from_gallery
 from workitems.items.intake import IntakeRequest, create_work_item
 
 DEMO: Final = "demo"
 DEMO_DOCUMENTS: Final = Path(__file__).parent / "demo"
+DEMO_PACK: Final = "payments"
 DEMO_PEOPLE: Final = {
     "admin": ("tenant_admin",),
     "finance-1": ("approver", "finance"),
@@ -97,12 +100,16 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
 
 
 def seed_demo() -> DemoSecrets:
-    """Create the tenant `demo` with its documents, its members and a service with a token, in one transaction."""
+    """Create the tenant `demo` with documents, the payment pack, members and a service with a token.
+
+    All in one transaction.
+    """
     ctx = founding_context(DEMO)
     passwords: dict[str, str] = {}
     with unit_of_work(ctx.tenant_id):
         create_tenant(DEMO, "Demo", require_mfa=False, ctx=ctx)
         apply_documents(read_documents(DEMO_DOCUMENTS), ctx=ctx)
+        install_from_gallery(gallery_pack(DEMO_PACK), ctx=ctx)
         for name, roles in DEMO_PEOPLE.items():
             person = _member(name, PrincipalKind.HUMAN, roles, ctx=ctx)
             passwords[name] = secrets.token_urlsafe(12)

@@ -20,6 +20,7 @@ from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel.context import ActingContext, Scope
+from workitems.admin.gallery import GalleryPages
 from workitems.configuration.packs import install_pack, remove_pack
 
 _NEW = """\
@@ -68,7 +69,7 @@ REMOVE = Confirmation(gettext_lazy("Remove pack"), _removing)
 
 
 @admin.register(Pack)
-class PackAdmin(TenantAdmin):
+class PackAdmin(GalleryPages, TenantAdmin):
     columns = (
         Column(gettext_lazy("Pack"), lambda pack: pack.slug),
         Column(gettext_lazy("Name"), lambda pack: pack.name or html.NOTHING, is_wide=True),
@@ -78,7 +79,7 @@ class PackAdmin(TenantAdmin):
     about = gettext_lazy(
         "Bundles of workflows, channels, lists, integrations, policies and overlays for one kind of case."
     )
-    nothing_yet = gettext_lazy("No pack is installed. Install one here, or with manage.py pack install.")
+    nothing_yet = gettext_lazy("No pack is installed. Choose one in the gallery, or install your own.")
     page_template = "workitems/pack.html"
     shows_edits = True
 

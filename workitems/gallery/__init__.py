@@ -1,0 +1,1 @@
+"""The gallery: packs that come with the product, their installation, and sample requests."""
