@@ -127,6 +127,7 @@ def _pages(pack: GalleryPack) -> list[tuple[str, str]]:
     """Return titles and URLs of the pages of an installed pack."""
     policy = next(value["id"] for value in pack.contents if value["kind"] == "Policy")
     return [
+        (_("Request form"), reverse("admin:request_form", args=[pack.workflow])),
         (_("Workflow"), html.page_url("policies.workflow", pack.workflow)),
         (_("Policy"), html.page_url("policies.policy", policy)),
         (_("Integration"), html.page_url("integrations.integration", pack.integration)),

@@ -1,8 +1,8 @@
 """Packs of the gallery, read from `packs/*.yaml`.
 
-The first document of a file describes the pack: `{id, name, version, about, requests, samples}`. `requests` names the
-workflow, channel, integration and action of a request; a sample has a title, the expected `outcome` and a payload. The
-documents of `kind: Role` are roles that the pack needs; all others are the contents of the pack.
+The first document of a file describes the pack: `{id, name, version, about, workflow, samples}`. A sample is a request
+of the workflow: a title, the expected `outcome` and a payload. The documents of `kind: Role` are roles that the pack
+needs; all others are the contents of the pack.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ class Sample:
 
     title: str
     outcome: ExpectedOutcome
-    action: str
     payload: Mapping[str, Any]
     confidence: float
 
@@ -42,8 +41,6 @@ class GalleryPack:
     version: str
     about: str
     workflow: str
-    channel: str
-    integration: str
     samples: tuple[Sample, ...]
     roles: tuple[Mapping[str, Any], ...]
     contents: tuple[Mapping[str, Any], ...]
@@ -58,6 +55,15 @@ class GalleryPack:
     def payload_schema(self) -> Mapping[str, Any]:
         """Return the JSON Schema of the payload of its requests."""
         return self._spec("Workflow", self.workflow)["payload_schema"]  # type: ignore[no-any-return]
+
+    @property
+    def request(self) -> Mapping[str, str]:
+        """Return the channel, the integration and the action of its requests."""
+        return self._spec("Workflow", self.workflow)["request"]  # type: ignore[no-any-return]
+
+    @property
+    def integration(self) -> str:
+        return self.request["integration"]
 
     @property
     def rules(self) -> list[Mapping[str, Any]]:
@@ -99,20 +105,16 @@ def as_documents(pack: GalleryPack, *, without_roles: frozenset[str] = frozenset
 
 def _read(file: Path) -> GalleryPack:
     head, *values = [document.value for document in load_documents(file.read_text("utf-8"), source=file.name)]
-    requests = head["requests"]
     return GalleryPack(
         id=head["id"],
         name=head["name"],
         version=head["version"],
         about=head["about"],
-        workflow=requests["workflow"],
-        channel=requests["channel"],
-        integration=requests["integration"],
+        workflow=head["workflow"],
         samples=tuple(
             Sample(
                 title=sample["title"],
                 outcome=sample["outcome"],
-                action=sample.get("action", requests["action"]),
                 payload=sample["payload"],
                 confidence=sample.get("confidence", 1.0),
             )

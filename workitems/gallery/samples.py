@@ -8,7 +8,7 @@ from integrations.models import Execution
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import NotFound, PolicyDenied, ReviewPending
-from workitems.executions.request_action import ActionRequest, execute_action
+from workitems.executions.declared_request import execute_declared
 from workitems.gallery.catalogue import GalleryPack
 from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.models import WorkItem
@@ -23,9 +23,9 @@ class SampleRequested:
 
 
 def request_sample(pack: GalleryPack, number: int, *, ctx: ActingContext) -> SampleRequested:
-    """Create a work item from the sample at `number` (from 0) and execute its action, in one unit of work.
+    """Create a work item from the sample at `number` (from 0) and execute the action that its workflow declares.
 
-    Raise `NotFound` and the errors of `create_work_item` and `execute_action`, except that a denial and a review are
+    Raise `NotFound` and the errors of `create_work_item` and `execute_declared`, except that a denial and a review are
     results here.
     """
     require_unit_of_work(ctx.tenant_id)
@@ -33,11 +33,14 @@ def request_sample(pack: GalleryPack, number: int, *, ctx: ActingContext) -> Sam
         raise NotFound("The pack has no such sample.")
     sample = pack.samples[number]
     asked = IntakeRequest(
-        workflow=pack.workflow, channel=pack.channel, payload=dict(sample.payload), confidence=sample.confidence
+        workflow=pack.workflow,
+        channel=pack.request["channel"],
+        payload=dict(sample.payload),
+        confidence=sample.confidence,
     )
     item = create_work_item(asked, ctx=ctx)
     try:
-        started = execute_action(item, ActionRequest(integration=pack.integration, action=sample.action), ctx=ctx)
+        started = execute_declared(item, ctx=ctx)
     except (PolicyDenied, ReviewPending):
         return SampleRequested(item, None)
     return SampleRequested(item, started.execution)

@@ -117,7 +117,9 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
     for step_id, key in keys.order_by("key").values_list("step_id", "key"):
         waiting[step_id].append(key)
     executed: dict[uuid.UUID, list[str]] = defaultdict(list)
-    runs = Execution.objects.filter(**named).order_by("id").only("id", "work_item_id", "action", "status")
+    runs = (
+        Execution.objects.filter(**named).order_by("id").only("id", "work_item_id", "action", "status", "is_simulated")
+    )
     for run in runs:
         executed[run.work_item_id].append(_executed(run))
     names = dict(
@@ -198,7 +200,10 @@ def denial_in_words(refusal: errors.ThreadaError, *, ctx: ActingContext) -> list
 
 def _executed(run: Execution) -> str:
     action = run.action.replace("_", " ").capitalize()
-    return f"{action}: {_(_DONE[ExecutionStatus(run.status)])}"
+    status = _(_DONE[ExecutionStatus(run.status)])
+    if run.is_simulated:
+        return _("%(action)s: %(status)s (simulated, nothing is sent)") % {"action": action, "status": status}
+    return f"{action}: {status}"
 
 
 def _until(step: DecisionStep | None) -> datetime | None:

@@ -94,6 +94,7 @@ def test_a_steward_hides_it_for_the_tenant(tenant: Tenant, other_tenant: Tenant,
 
 
 def test_number_of_statements(tenant: Tenant, ada: User) -> None:
+    ctx = acting(tenant, ada)
     with unit_of_work(tenant.id), CaptureQueriesContext(connection) as queries:
-        first_steps(acting(tenant, ada))
+        first_steps(ctx)
     assert len(queries) == 5

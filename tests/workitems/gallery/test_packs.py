@@ -16,7 +16,7 @@ from tests.jobs import run_jobs
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.models import Tenant, User
-from workitems.executions.request_action import ActionRequest, execute_action
+from workitems.executions.declared_request import execute_declared
 from workitems.gallery.catalogue import GalleryPack, gallery
 from workitems.gallery.installation import install_from_gallery
 from workitems.gallery.samples import request_sample
@@ -99,10 +99,7 @@ class TestPack:
             if sample.outcome == "review":
                 assert item.status == "ready", sample.title
                 with unit_of_work(tenant.id):
-                    asked_again = ActionRequest(integration=pack.integration, action=sample.action)
-                    execute_action(
-                        locked_item(item.id, ctx=acting_system(tenant)), asked_again, ctx=acting(tenant, rita)
-                    )
+                    execute_declared(locked_item(item.id, ctx=acting_system(tenant)), ctx=acting(tenant, rita))
                 _decide(tenant, item, people)
                 run_jobs()
             with unit_of_work(tenant.id):
