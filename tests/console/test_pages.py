@@ -47,7 +47,7 @@ def test_dashboard_shows_counts_and_links(demo: Demo, busy_demo: Busy, console: 
     assert len(asked) <= DASHBOARD_STATEMENTS, "\n".join(asked)
     page = browser.get("/console/")
     (part,) = page.context["parts"]
-    assert [line.text.startswith("Payment run") for line in part.lines] == [True]
+    assert [line.text.startswith("Pay Hooli") for line in part.lines] == [True]
     assert "Should pay be executed on int_bank?" in page.content.decode()
     assert {metric.label: metric.value for metric in page.context["metrics"]} == {
         "new": "0", "in review": "0", "awaiting approval": "1", "ready": "1", "executing": "0", "failed": "0",
