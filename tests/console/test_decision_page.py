@@ -125,7 +125,7 @@ def test_earlier_decisions_by_the_same_rule_are_shown(demo: Demo, console: Conso
     demo.vote("finance-2", steps[6])
     browser = console("finance-1")
     alike = page_of(browser, steps[7]["decision_step_id"]).context["alike"]
-    assert [(one.status, dict(preview)["vendor"]) for one, preview in alike] == [
+    assert [(one.status, dict(preview)["Vendor"]) for one, preview in alike] == [
         ("approved", "Vendor 6"),
         *(("rejected", f"Vendor {place}") for place in (5, 4, 3, 2)),
     ]

@@ -83,7 +83,7 @@ def test_the_most_urgent_come_first_in_groups_of_rule_and_action(demo: Demo, con
     ]  # fmt: skip
     assert [row.is_overdue for row in page["groups"][0].rows] == [True, False, False]
     assert page["groups"][1].rows[1].has_deadline is False
-    assert dict(page["groups"][0].rows[0].preview) == {"vendor": "Hooli", "amount_minor": "2000000"}
+    assert dict(page["groups"][0].rows[0].preview) == {"Vendor": "Hooli", "Amount minor": "2000000"}
 
 
 def test_only_what_this_person_can_decide(demo: Demo, console: Console) -> None:
@@ -216,5 +216,5 @@ def test_the_desk_links_a_sensitive_case_without_its_contents(demo: Demo, consol
     demo.hand_in(payload, workflow="vendor_security_review")
     demo.wait()
     page = console("security-1").get(DESK).content.decode()
-    assert "Open decision" in page
+    assert "Vendor security review" in page
     assert "Acme Secret" not in page

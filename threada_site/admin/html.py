@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_timedelta
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext as _
+from django.utils.translation import get_language
 
 from threada_site.admin.words import word
 from threada_site.kernel import clock
@@ -64,19 +66,20 @@ def when(instant: datetime | None) -> SafeString:
     return format_html('<time datetime="{}" title="{}">{} {}</time>', exact, exact, f"{local:%Y-%m-%d %H:%M:%S}", zone)
 
 
-def left(instant: datetime | None) -> str:
-    """Return the distance to an instant in one unit: `in 4 h`, `2 days ago`."""
+def left(instant: datetime | None) -> SafeString:
+    """Return the distance to an instant in the reader's language, `in 4 hours`, with the exact time as title."""
     if instant is None:
-        return ""
-    seconds = (instant - clock.now()).total_seconds()
-    minutes = abs(seconds) / 60
-    if minutes < 90:
-        distance = _("{number} min").format(number=f"{minutes:.0f}")
-    elif minutes < 36 * 60:
-        distance = _("{number} h").format(number=f"{minutes / 60:.0f}")
-    else:
-        distance = _("{number} days").format(number=f"{minutes / 60 / 24:.0f}")
-    return (_("in {distance}") if seconds >= 0 else _("{distance} ago")).format(distance=distance)
+        return SafeString("")
+    distance = format_timedelta(instant - clock.now(), add_direction=True, locale=_locale())
+    exact = f"{timezone.localtime(instant):%Y-%m-%d %H:%M:%S %Z}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', clock.rfc3339(instant), exact, distance)
+
+
+def _locale() -> Locale:
+    try:
+        return Locale.parse((get_language() or "en").replace("-", "_"))
+    except (ValueError, UnknownLocaleError):
+        return Locale("en")
 
 
 def code(text: Any) -> SafeString:

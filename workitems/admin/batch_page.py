@@ -28,6 +28,7 @@ from workitems.api.shapes import CAST_BATCH_VOTES
 from workitems.items.questions import question_of
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import record_reading
+from workitems.items.titles import title_of
 from workitems.models import DecisionStep, Evidence
 from workitems.steps.batch_limits import MOST_IN_A_BATCH
 from workitems.steps.batch_voting import Chosen, cast_votes, check_together, locked_batch, step_refused
@@ -43,6 +44,10 @@ class BatchRow:
     step: DecisionStep
     differs: list[tuple[str, str]]
     has_unseen: bool
+
+    @property
+    def title(self) -> str:
+        return title_of(self.step.work_item)
 
     @property
     def choice(self) -> str:

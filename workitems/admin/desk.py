@@ -25,6 +25,7 @@ from workitems.admin.preview import previews_of
 from workitems.desk.models import NAME_LENGTH
 from workitems.executions.freeze_states import freeze_notices
 from workitems.items.questions import question_of
+from workitems.items.titles import listed_title
 from workitems.lifecycle import StepKind
 from workitems.models import NEVER, DecisionStep, Vote
 from workitems.steps.batch_limits import RiskLevel
@@ -42,6 +43,7 @@ class DeskRow:
     """One step as the desk shows it."""
 
     step: DecisionStep
+    title: str
     url: str
     preview: list[tuple[str, str]]
     approvals: int
@@ -187,6 +189,7 @@ def _row(
     is_claimed = step.claimant_at(now) not in (None, ctx.principal_id)
     return DeskRow(
         step=step,
+        title=listed_title(step.work_item),
         url=reverse("admin:workitems_decisionstep_change", args=[step.public_id]),
         preview=previews.get(step.work_item_id, []),
         approvals=approvals.get(step.id, 0),

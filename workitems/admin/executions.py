@@ -51,6 +51,7 @@ from workitems.items.locks import locked_execution
 from workitems.items.participants import had_no_part
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import record_reading
+from workitems.items.titles import title_of, title_of_execution, with_titles
 from workitems.models import DecisionStep, WorkItem
 from workitems.search.find import search_items
 
@@ -107,7 +108,12 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
     id_prefix = ids.EXECUTION
     key = "-id"
     columns = (
-        Column(gettext_lazy("Execution"), lambda run: html.code(run.public_id), name="execution"),
+        Column(
+            gettext_lazy("Execution"),
+            lambda run: html.titled(title_of_execution(run), run.public_id),
+            is_wide=True,
+            name="execution",
+        ),
         Column(gettext_lazy("Status"), _status, name="status"),
         Column(
             gettext_lazy("Action"),
@@ -155,12 +161,12 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
         return TemplateResponse(request, "workitems/operations.html", {**frame, **operations_page(ctx)})
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        rows = with_frozen_executions(selectors.executions(ctx), ctx=ctx)
+        rows = with_titles(with_frozen_executions(selectors.executions(ctx), ctx=ctx))
         return rows.select_related("envelope", "integration_version__integration")
 
     def get_queryset(self, request: Any) -> QuerySet[Any]:
         ctx = context_of(request)
-        rows = with_frozen_executions(selectors.executions(ctx), ctx=ctx)
+        rows = with_titles(with_frozen_executions(selectors.executions(ctx), ctx=ctx))
         return rows.defer("input", "result", "failure_detail")
 
     def searched(self, rows: QuerySet[Any], text: str, *, ctx: ActingContext) -> QuerySet[Any]:
@@ -183,6 +189,7 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
         return {
             "pulse": pulse_of("execution", row.public_id, status=row.status),
             "item": item,
+            "item_title": title_of(item) if item else "",
             "envelope_fields": orjson.loads(bytes(row.envelope.body)),
             "envelope_text": bytes(row.envelope.body).decode(),
             "attempts": Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-number"),

@@ -8,9 +8,15 @@ from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import F, Func, IntegerField
+from django.utils import timezone
+from django.utils.translation import get_language
 
+from policies.documents.workflow import WorkflowDocument
+from policies.selectors import workflow_document
 from threada_site.admin.fields import plainly
 from threada_site.kernel.context import ActingContext
+from workitems.display.fields import fields, summary
+from workitems.display.formats import locale_named
 from workitems.models import WorkItem
 
 _PARTS: Final = 4
@@ -18,8 +24,12 @@ _TEXT: Final = 60
 _LARGEST: Final = 16_384
 
 
-def preview_of(payload: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the first scalar values of a payload, shortened."""
+def preview_of(payload: Mapping[str, Any], document: WorkflowDocument) -> list[tuple[str, str]]:
+    """Return label and value of the fields that the workflow names first, shortened; else of the first scalars."""
+    rows = fields(document.payload_schema, payload, locale_named(get_language()), timezone.get_current_timezone())
+    first = [row for row in summary(rows, document.summary) if not row.rows][:_PARTS]
+    if first:
+        return [(row.label or row.name, _short(row.text or plainly(row.value))) for row in first]
     plain = ((name, value) for name, value in payload.items() if not isinstance(value, dict | list))
     return [(name, _short(plainly(value))) for name, value in list(plain)[:_PARTS]]
 
@@ -29,8 +39,10 @@ def previews_of(items: Collection[uuid.UUID], *, ctx: ActingContext) -> dict[uui
     stored = Func(F("payload"), function="pg_column_size", output_field=IntegerField())
     rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=items).annotate(stored=stored)
     rows = rows.exclude(data_class__in=settings.THREADA_SENSITIVE_DATA_CLASSES)
-    small = rows.filter(stored__lt=_LARGEST).values_list("id", "payload")
-    return {item_id: preview_of(payload) for item_id, payload in small}
+    small = rows.filter(stored__lt=_LARGEST).values_list("id", "workflow_version_id", "payload")
+    return {
+        item_id: preview_of(payload, workflow_document(version_id, ctx=ctx)) for item_id, version_id, payload in small
+    }
 
 
 def _short(text: str) -> str:

@@ -20,7 +20,7 @@ from workitems.display.formats import formatted, value_at
 from workitems.display.schema_view import SchemaView
 
 _WORD_END: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|[_\-.\s]+")
-_ENDINGS: Final = (" minor",)
+_MINOR: Final = " minor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,14 +67,15 @@ class _Reader:
 
     def _row(self, name: str, value: Any, view: SchemaView, base: str, *, is_element: bool) -> Row:
         pointer = pointer_to(base, name)
-        label = "" if is_element or not view.is_described else view.label or readable(name)
+        text = self._text(value, view)
+        label = "" if is_element or not view.is_described else view.label or _label_of(name, view, text)
         return Row(
             name=name,
             label=label,
             description=view.description,
             pointer=pointer,
             value=value,
-            text=self._text(value, view),
+            text=text,
             is_described=view.is_described,
             is_element=is_element,
             rows=self.rows(value, view, pointer),
@@ -137,6 +138,12 @@ def people_in(schema: Any, value: Any) -> set[str]:
     return found
 
 
+def _label_of(name: str, view: SchemaView, text: str) -> str:
+    """Return the label of a field without a title: `amount_minor` is `Amount` only if its value is shown as money."""
+    words = readable(name)
+    return words.removesuffix(_MINOR) if text and view.annotation.get("format") == "money" else words
+
+
 def label_at(schema: Any, pointer: str) -> str:
     """Return the label of the value at a pointer."""
     view = SchemaView.of(schema)
@@ -147,10 +154,8 @@ def label_at(schema: Any, pointer: str) -> str:
 
 
 def readable(name: str) -> str:
-    """Return a name of a schema as words: `amountMinor` and `amount_minor` become `Amount`."""
+    """Return a name of a schema as words: `dueDate` and `due_date` become `Due date`."""
     words = " ".join(word.lower() if not word.isupper() else word for word in _WORD_END.split(name) if word)
-    for ending in _ENDINGS:
-        words = words.removesuffix(ending) or words
     return words[:1].upper() + words[1:] if words else name
 
 

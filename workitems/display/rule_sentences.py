@@ -72,7 +72,10 @@ def _clause(clause: str, *, schema: Any, payload: Any, locale: Locale) -> str:
 def _name(path: str, schema: Any) -> str:
     if path.startswith(_PAYLOAD):
         view, _ = _place(path, schema)
-        return f"“{view.label or readable(path.rpartition('.')[2])}”"
+        words = readable(path.rpartition(".")[2])
+        if view.annotation.get("format") == "money":
+            words = words.removesuffix(" minor")
+        return f"“{view.label or words}”"
     return f"the {readable(path.partition('.')[2]).lower()}"
 
 

@@ -34,6 +34,11 @@ def default_title(workflow: str, item_id: uuid.UUID, *, name: str = "") -> str:
     return f"{_cut(label, MAX_TITLE - _SHORT - 1)} {short}"
 
 
+def is_default_title(title: str, item_id: uuid.UUID) -> bool:
+    """Return True if a title has the form of `default_title`."""
+    return title.endswith(f" {ids.public_id(ids.WORK_ITEM, item_id)[-_SHORT:]}")
+
+
 def title_from(template: str, payload: Any, *, item_id: uuid.UUID, workflow: str, external_ref: str = "") -> str:
     """Return the title of an item by the template of its workflow version; empty if no placeholder has a value.
 

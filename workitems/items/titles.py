@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.db.models import OuterRef, QuerySet, Subquery
+
+from integrations.models import Execution
 from policies.documents.workflow import WorkflowDocument
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems.display.formats import value_at
 from workitems.display.titles import default_title, title_from
-from workitems.items.sensitive import is_sensitive
+from workitems.items.sensitive import is_sensitive, with_data_class
 from workitems.models import WorkItem
 
 DERIVED: Final = ("title", "related_key")
@@ -51,3 +54,17 @@ def title_of(item: WorkItem) -> str:
 def listed_title(item: WorkItem) -> str:
     """Return the title of an item for lists and messages: the default title for sensitive data classes."""
     return default_title(item.workflow, item.id) if is_sensitive(item.data_class) else title_of(item)
+
+
+def with_titles(executions: QuerySet[Execution]) -> QuerySet[Any]:
+    """Annotate executions with title and data class of their work items, for `title_of_execution`."""
+    items = WorkItem.objects.filter(tenant_id=OuterRef("tenant_id"), id=OuterRef("work_item_id"))
+    return with_data_class(executions).annotate(item_title=Subquery(items.values("title")))
+
+
+def title_of_execution(execution: Any) -> str:
+    """Return the title of the work item of an execution of `with_titles`, for lists."""
+    title = execution.item_title
+    if not title or is_erased(title) or is_sensitive(execution.data_class):
+        return default_title(execution.workflow, execution.work_item_id)
+    return str(title)

@@ -13,8 +13,10 @@ from django.template.loader import render_to_string
 from django.urls import reverse
 
 from threada_site.kernel import ids
+from threada_site.personal_data.erasable_fields import is_erased
+from workitems.display.titles import is_default_title
 from workitems.lifecycle import StepKind
-from workitems.models import NoticeMessage
+from workitems.models import NoticeMessage, WorkItem
 from workitems.notices.rules import Event
 from workitems.notices.words import News, question_of_news, sentence_of_news, subject_of_news, time_in_zone
 
@@ -42,6 +44,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = ""
     if step is None:
         return _letter_of_conversation(message, tenant=tenant, actor=actor)
     execution = step.execution
+    title = _title_of(step.work_item)
     news = News(
         event=event,
         tenant=tenant,
@@ -50,6 +53,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = ""
         integration=execution.integration if execution else "",
         is_review=step.kind == StepKind.REVIEW,
         status=str(message.notice.facts.get("status", "")),
+        title=title,
     )
     times: list[tuple[str, datetime | None]] = [("Asked", step.opened_at)]
     if event is Event.DECIDED:
@@ -60,6 +64,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = ""
         message,
         news,
         facts=[
+            *((("Title", title),) if title else ()),
             ("Tenant", tenant),
             ("Workflow", step.workflow),
             ("Work item", ids.public_id(ids.WORK_ITEM, step.work_item_id)),
@@ -132,3 +137,14 @@ def test_mail(address: str) -> EmailMultiAlternatives:
 def link(name: str, *keys: Any) -> str:
     """Return the public URL of a console page."""
     return f"{settings.THREADA_PUBLIC_URL.rstrip('/') or LOCAL}{reverse(name, args=keys)}"
+
+
+def _title_of(item: WorkItem) -> str:
+    """Return the title that the workflow declares, for mail and chat.
+
+    Empty for sensitive data classes, for cases about a person, whose contents are encrypted, and after an erasure.
+    """
+    is_omitted = item.data_class in settings.THREADA_SENSITIVE_DATA_CLASSES or item.subject_id is not None
+    if is_omitted or is_erased(item.title) or is_default_title(str(item.title), item.id):
+        return ""
+    return str(item.title)

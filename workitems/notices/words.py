@@ -1,7 +1,9 @@
-"""Sentences of a message. Pure, and free of contents: no payload value, no comment, no custom question.
+"""Sentences of a message. Pure.
 
 Mail servers, chat services and lock screens are outside of the tenant's control. A message therefore contains only
-the workflow, the action and its integration, ids and times; the console page behind the link shows the contents.
+the title that the workflow declares, the workflow, the action and its integration, ids and times: no other payload
+value, no comment, no custom question. The console page behind the link shows the contents. Cases about a person and
+sensitive data classes have no title in messages.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ class News:
     """Facts of a message. `action` is empty for a decision on the request itself; `status` is set once decided.
 
     `actor` is the name of the person who wrote, for events of a conversation.
+    `title` is empty unless messages may contain it.
     """
 
     event: Event
@@ -35,11 +38,12 @@ class News:
     is_review: bool = False
     status: str = ""
     actor: str = ""
+    title: str = ""
 
 
 def subject_of_news(news: News) -> str:
     """Return the subject line."""
-    thing = f"{news.action} for {news.workflow}" if news.action else news.workflow
+    thing = news.title or (f"{news.action} for {news.workflow}" if news.action else news.workflow)
     said = {
         Event.ASSIGNED: f"Decision requested: {thing}",
         Event.REMINDER: f"Still waiting for your decision: {thing}",

@@ -198,8 +198,8 @@ def _take_contents(
 ) -> Batch:
     item_ids = [item.id for item in items]
     empty_contents(item_ids, by=BY_RETENTION, ctx=ctx)
-    items = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids)
-    items.update(contents_removed_at=now, external_ref="", related_key="")
+    emptied_items = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=item_ids)
+    emptied_items.update(contents_removed_at=now, external_ref="", related_key="")
     batch = Batch(contents=len(items))
     _applied(run, batch, kept, now=now, ctx=ctx)
     return batch

@@ -123,8 +123,10 @@ def test_a_summary_is_the_fields_that_a_workflow_names() -> None:
     assert label_at(SCHEMA, "/vendor") == "Vendor"
     assert people_in({"properties": {"p": {"x-threada": {"format": "person"}}}}, {"p": "ada", "q": "bob"}) == {"ada"}
     assert (readable("amount_minor"), readable("dueDate"), readable("IBAN"), readable("minor")) == (
-        "Amount", "Due date", "IBAN", "Minor",
+        "Amount minor", "Due date", "IBAN", "Minor",
     )  # fmt: skip
+    (unformatted,) = fields({"properties": {"amount_minor": {}}}, {"amount_minor": 2_000_000})
+    assert (unformatted.label, unformatted.text) == ("Amount minor", "")
 
 
 @pytest.mark.parametrize(

@@ -359,3 +359,23 @@ def test_a_rolled_back_event_is_not_notified(office: Office, mail_server: MailSe
     assert (office.count(Notice), queued_jobs(telling=True)) == (0, [])
     run_jobs()
     assert mail_server.taken == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "subject"),
+    [
+        ({}, "[acme] Decision requested: Pay EUR 5.00 to Hooli"),
+        ({"data_class": "health"}, "[acme] Decision requested: pay for payments"),
+        ({"subject": "/vendor"}, "[acme] Decision requested: pay for payments"),
+    ],
+)
+def test_a_title_is_omitted_for_sensitive_and_encrypted_cases(
+    office: Office, mail_server: MailServer, settings: Settings, changes: dict[str, Any], subject: str
+) -> None:
+    settings.THREADA_SENSITIVE_DATA_CLASSES = ["health"]
+    title = "Pay ${money(item.payload.amount, 'EUR')} to ${item.payload.vendor}"
+    office.upsert_workflow(title=title, **changes)
+    office.awaiting(payload={"amount": 500, "vendor": "Hooli"})
+    run_jobs()
+    assert {said for _, said in told(mail_server)} == {subject}
+    assert all(("Hooli" in mail.as_string()) is ("Hooli" in subject) for _, mail in mail_server.taken)

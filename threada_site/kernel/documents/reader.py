@@ -192,7 +192,7 @@ class _Reader:
         try:
             for event in yaml.parse(text, Loader=yaml.CSafeLoader):
                 if isinstance(event, yaml.DocumentEndEvent):
-                    written = self._written_until(event.end_mark.line)
+                    written = self._written_until(event.end_mark.line if event.end_mark else self._line)
                     if not self._is_empty:
                         yield Document(
                             self._root,
