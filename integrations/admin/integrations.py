@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 
 from integrations import selectors
 from integrations.admin.from_curl import CurlForm, create_from_curl
+from integrations.admin.from_openapi import OpenApiForm, create_from_openapi
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
 from integrations.configuration.parsed_documents import document_of
@@ -121,6 +122,19 @@ class IntegrationAdmin(TenantAdmin):
     def from_curl(self, call: Call, form: ConsoleForm) -> Done:
         assert isinstance(form, CurlForm)  # noqa: S101 - declared by the form page
         slug = create_from_curl(call, form)
+        return Done(
+            _("The integration {slug} was created.").format(slug=slug), html.page_url("integrations.integration", slug)
+        )
+
+    @form_page(
+        gettext_lazy("From an OpenAPI document"),
+        form=OpenApiForm,
+        scope=Scope.INTEGRATIONS_MANAGE,
+        submit=gettext_lazy("Create integration"),
+    )
+    def from_openapi(self, call: Call, form: ConsoleForm) -> Done:
+        assert isinstance(form, OpenApiForm)  # noqa: S101 - declared by the form page
+        slug = create_from_openapi(call, form)
         return Done(
             _("The integration {slug} was created.").format(slug=slug), html.page_url("integrations.integration", slug)
         )

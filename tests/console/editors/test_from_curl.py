@@ -6,6 +6,7 @@ from integrations.models import Integration
 from integrations.secrets.vault import reveal
 from telemetry.models import Receipt
 from tests.console.sign_in import Console
+from tests.integrations.documents.test_openapi import DOCUMENT
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
 
@@ -49,3 +50,19 @@ def test_refusals_create_nothing(demo: Demo, console: Console) -> None:
     assert console("finance-1").get(PAGE).status_code == 403
     with unit_of_work(demo.tenant.id):
         assert not Integration.objects.filter(slug="int_new").exists()
+
+
+def test_an_integration_is_made_from_chosen_operations(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    page = "/console/integrations/integration/from-openapi/"
+    shown = browser.post(page, {"openapi": DOCUMENT, "show": ""}).content.decode()
+    assert 'value="create_payment"' in shown
+    assert "Pay &lt;b&gt;somebody&lt;/b&gt;" in shown
+    sent = {"openapi": DOCUMENT, "slug": "int_open", "name": "", "base_url": "", "token": CANARY}
+    assert browser.post(page, sent).status_code == 422
+    done = browser.post(page, {**sent, "operation": ["create_payment"]})
+    assert done.status_code == 302, done.content.decode()
+    shown = browser.get(done["Location"]).content.decode()
+    assert "create_payment" in shown
+    assert CANARY not in shown
+    assert reveal("int_open_secret", tenant_id=demo.tenant.id, sent_to="https://api.bank.example/v1").reveal() == CANARY
