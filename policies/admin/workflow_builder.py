@@ -135,7 +135,7 @@ class WorkflowBuilderForm(ConsoleForm):
 
     def rework(self) -> bool:
         if "more" in self.data:
-            sent = self.data.copy()
+            sent: Any = self.data.copy()  # type: ignore[attr-defined]
             count = sent.get("rows-TOTAL_FORMS", "")
             sent["rows-TOTAL_FORMS"] = str(min(int(count) + _EMPTY_ROWS, MOST_ROWS)) if count.isdecimal() else "3"
             self.data = sent
