@@ -7,9 +7,12 @@ class WorkitemsConfig(AppConfig):
     def ready(self) -> None:
         from integrations.connectors import register, register_packages
         from threada_site.personal_data.subject_keys import register_case_lookup
+        from workitems.conversation.searchable import conversation_texts
         from workitems.executions.workflow_connector import WorkflowConnector
+        from workitems.search.documents import register_texts
         from workitems.selectors import subject_of_case
 
         register(WorkflowConnector())
         register_packages()
         register_case_lookup(subject_of_case)
+        register_texts(conversation_texts)

@@ -28,6 +28,7 @@ from workitems.items.erasable_fields import require_contents
 from workitems.items.receipts import record_item
 from workitems.models import Comment, CommentVersion, WorkItem
 from workitems.notices.enqueue import conversation_notice
+from workitems.search.changes import note_change
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,7 @@ def remove_comment(item: WorkItem, comment_id: uuid.UUID, *, ctx: ActingContext)
     comment.removed_at = clock.now()
     comment.removed_by = ctx.principal_id
     comment.save(update_fields=["removed_at", "removed_by"])
+    note_change(item.id, tenant_id=item.tenant_id)
     forget_answers_with(comment, ctx=ctx)
     _record("removed", item, comment, {"version": comment.version}, ctx=ctx)
     erase_removed(comment)
@@ -150,6 +152,7 @@ def _write(
             comment.version, comment.edited_at = number, version.created_at
             update_row(comment, "version", "edited_at")
         insert_rows(version)
+        note_change(item.id, tenant_id=item.tenant_id)
         inputs = {
             "version": number,
             "text_commitment": commitment(bytes(version.text_salt), text),

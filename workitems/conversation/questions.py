@@ -28,6 +28,7 @@ from workitems.items.requester_questions import end_question
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep, RequesterQuestion, WorkItem
 from workitems.notices.enqueue import conversation_notice
+from workitems.search.changes import note_change
 from workitems.steps.pauses import open_pausing, pause_left, pause_step, resume_step
 
 
@@ -63,6 +64,7 @@ def ask_question(item: WorkItem, text: str, *, ctx: ActingContext) -> RequesterQ
     item.open_questions += 1
     with batched_writes():
         insert_rows(question)
+        note_change(item.id, tenant_id=item.tenant_id)
         update_row(item, "open_questions")
         if step is not None and left and pauses:
             pause_step(step, until=expires_at, left=left, now=now)
@@ -99,6 +101,7 @@ def answer_question(item: WorkItem, question_id: uuid.UUID, text: str, *, ctx: A
     question.answer, question.answer_salt = text, secrets.token_bytes(16)
     question.answered_by_id = ctx.principal_id
     question.answered_version = item.version
+    note_change(item.id, tenant_id=item.tenant_id)
     _end(item, question, "answered", ctx=ctx, text=text)
     conversation_notice("answer", item, None, ctx, occurrence=question.public_id)
     return question

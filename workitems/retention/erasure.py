@@ -138,6 +138,10 @@ def _empty_conversation(principal: User, *, ctx: ActingContext) -> int:
     """Empty the comments, questions and answers of a principal, with the salts of their commitments in receipts."""
     mine: dict[str, Any] = {"tenant_id": ctx.tenant_id}
     questions = RequesterQuestion.objects.filter(**mine)
+    by_principal = Q(asked_by=principal) | Q(answered_by=principal)
+    about = set(questions.filter(by_principal).values_list("work_item_id", flat=True))
+    about.update(Comment.objects.filter(**mine, author=principal).values_list("work_item_id", flat=True))
+    forget_words(sorted(about), tenant_id=ctx.tenant_id)
     written = (
         (CommentVersion.objects.filter(**mine, comment__author=principal), ("text", "text_salt")),
         (questions.filter(asked_by=principal), ("text", "text_salt")),

@@ -19,9 +19,11 @@ from threada_site.identity.roles import define_role
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.models import User
+from workitems.conversation.comments import add_comment, remove_comment
+from workitems.conversation.models import Audience
 from workitems.executions.close_item import edit_payload
 from workitems.models import Participant, SearchChange, SearchDocument, WorkItem
-from workitems.retention.erasure import erase_subject
+from workitems.retention.erasure import erase_principal, erase_subject
 from workitems.retention.run import empty_contents
 from workitems.search.documents import _sources, register_texts
 from workitems.search.find import search_items
@@ -256,6 +258,30 @@ class TestUpkeep:
         index()
         assert found(office, "acme") == found(office, "inv-2026-0008") == []
         assert found(office, "rita") == [paid.public_id]
+
+    def test_comments_for_everyone_are_found_and_those_for_deciders_are_not(
+        self, office: Office, paid: WorkItem
+    ) -> None:
+        said = office.on_item(paid, add_comment, by="ada", text="Please expedite")
+        office.on_item(paid, add_comment, by="ada", text="Looks fraudulent", audience=Audience.DECIDERS)
+        index()
+        assert found(office, "expedite", by="rita") == found(office, "expedite") == [paid.public_id]
+        assert found(office, "fraudulent", by="rita") == found(office, "fraudulent") == []
+        office.on_item(paid, remove_comment, by="ada", comment_id=said.comment.id)
+        index()
+        assert found(office, "expedite") == []
+        assert "expedite" not in stored(paid)
+
+    def test_comments_of_an_erased_person_are_forgotten_at_once(self, office: Office, paid: WorkItem) -> None:
+        office.on_item(paid, add_comment, by="vera", text="Please expedite")
+        index()
+        assert "expedite" in stored(paid)
+        with unit_of_work(office.tenant.id):
+            erase_principal(office.people["vera"], ctx=office.ctx("ada"))
+        assert stored(paid) == ""
+        index()
+        assert found(office, "expedite") == []
+        assert found(office, "acme") == [paid.public_id]
 
     def test_contents_about_a_data_subject_are_not_stored(self, office: Office) -> None:
         office.upsert_workflow("people", payload_schema={"type": "object"}, subject="/person")
