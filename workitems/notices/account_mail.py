@@ -224,10 +224,10 @@ def _mail_of_link(link: AccountLink, token: str, *, zone: str, ctx: ActingContex
         "tenant": tenant.name,
         "inviter": inviter,
         "purpose": link.purpose,
-        "until": time_in_zone(link.expires_at, zone),
         "url": console_link(page, token),
     }
     with translation.override(link.user.language or settings.LANGUAGE_CODE):
+        context["until"] = time_in_zone(link.expires_at, zone)
         subject = _(subject).format(tenant=tenant.name)
         text = render_to_string("notices/account_link.txt", context)
     return EmailMultiAlternatives(f"[{tenant.slug}] {subject}", text, settings.DEFAULT_FROM_EMAIL, [link.address])

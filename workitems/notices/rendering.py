@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 from django.template.loader import render_to_string
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from threada_site.kernel import ids
 from threada_site.personal_data.erasable_fields import is_erased
@@ -55,24 +56,24 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = ""
         status=str(message.notice.facts.get("status", "")),
         title=title,
     )
-    times: list[tuple[str, datetime | None]] = [("Asked", step.opened_at)]
+    times: list[tuple[str, datetime | None]] = [(_("Asked"), step.opened_at)]
     if event is Event.DECIDED:
-        times.append(("Decided", step.closed_at))
+        times.append((_("Decided"), step.closed_at))
     else:
-        times += [("Answer by", step.respond_by), ("Deadline", step.expires_at)]
+        times += [(_("Answer by"), step.respond_by), (_("Deadline"), step.expires_at)]
     return _letter(
         message,
         news,
         facts=[
-            *((("Title", title),) if title else ()),
-            ("Tenant", tenant),
-            ("Workflow", step.workflow),
-            ("Work item", ids.public_id(ids.WORK_ITEM, step.work_item_id)),
-            ("Decision", step.public_id),
+            *(((_("Title"), title),) if title else ()),
+            (_("Tenant"), tenant),
+            (_("Workflow"), step.workflow),
+            (_("Work item"), ids.public_id(ids.WORK_ITEM, step.work_item_id)),
+            (_("Decision"), step.public_id),
             *((label, time_in_zone(instant, zone)) for label, instant in times if instant is not None),
         ],
         url=link("admin:workitems_decisionstep_change", step.public_id),
-        verb="Read decision" if event is Event.DECIDED else "Open decision",
+        verb=_("Read decision") if event is Event.DECIDED else _("Open decision"),
     )
 
 
@@ -83,9 +84,9 @@ def _letter_of_conversation(message: NoticeMessage, *, tenant: str, actor: str) 
     return _letter(
         message,
         news,
-        facts=[("Tenant", tenant), ("Workflow", item.workflow), ("Work item", item.public_id)],
+        facts=[(_("Tenant"), tenant), (_("Workflow"), item.workflow), (_("Work item"), item.public_id)],
         url=f"{link('admin:workitems_workitem_change', item.public_id)}#conversation",
-        verb="Answer question" if news.event is Event.QUESTION else "Open work item",
+        verb=_("Answer question") if news.event is Event.QUESTION else _("Open work item"),
     )
 
 

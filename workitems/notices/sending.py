@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
+from django.conf import settings
+from django.utils import translation
 
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
@@ -63,7 +65,8 @@ def send_message(message_id: uuid.UUID, *, ctx: ActingContext, rng: random.Rando
 
 
 def _send(taken: Taken, reader: _Reader, *, ctx: ActingContext) -> None:
-    letter = letter_of(taken.message, tenant=ctx.tenant_slug, zone=reader.zone, actor=reader.actor)
+    with translation.override(taken.message.recipient.language or settings.LANGUAGE_CODE):
+        letter = letter_of(taken.message, tenant=ctx.tenant_slug, zone=reader.zone, actor=reader.actor)
     hand_over = _handing_over(taken, ctx=ctx)
     if taken.channel is Channel.MAIL:
         send_mail(mail_of(taken.message, letter, address=taken.wishes.mail_address), before=hand_over)

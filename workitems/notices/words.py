@@ -1,4 +1,4 @@
-"""Sentences of a message. Pure.
+"""Sentences of a message.
 
 Mail servers, chat services and lock screens are outside of the tenant's control. A message therefore contains only
 the title that the workflow declares, the workflow, the action and its integration, ids and times: no other payload
@@ -13,12 +13,23 @@ from datetime import datetime
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from django.utils import dateformat
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from workitems.notices.rules import CONVERSATION, Event
 
+_DECIDED: Final = {
+    "approved": gettext_noop("Decided: {thing} was approved"),
+    "rejected": gettext_noop("Decided: {thing} was rejected"),
+    "expired": gettext_noop("Decided: {thing} ended without a decision"),
+    "": gettext_noop("Decided: {thing}"),
+}
 _RESULTS: Final = {
-    "approved": "was approved",
-    "rejected": "was rejected",
-    "expired": "ended without a decision",
+    "approved": gettext_noop("A case that you took part in was approved."),
+    "rejected": gettext_noop("A case that you took part in was rejected."),
+    "expired": gettext_noop("A case that you took part in ended without a decision."),
+    "": gettext_noop("A case that you took part in was decided."),
 }
 
 
@@ -43,18 +54,20 @@ class News:
 
 def subject_of_news(news: News) -> str:
     """Return the subject line."""
-    thing = news.title or (f"{news.action} for {news.workflow}" if news.action else news.workflow)
+    thing = news.title or news.workflow
+    if news.action and not news.title:
+        thing = _("{action} for {workflow}").format(action=news.action, workflow=news.workflow)
     said = {
-        Event.ASSIGNED: f"Decision requested: {thing}",
-        Event.REMINDER: f"Still waiting for your decision: {thing}",
-        Event.ESCALATED: f"Escalated to you: {thing}",
-        Event.DECIDED: f"Decided: {thing} {_RESULTS.get(news.status, '')}".rstrip(),
-        Event.COMMENTED: f"New comment: {thing}",
-        Event.MENTIONED: f"You were mentioned: {thing}",
-        Event.QUESTION: f"Question about your request: {thing}",
-        Event.ANSWER: f"Question answered: {thing}",
+        Event.ASSIGNED: _("Decision requested: {thing}"),
+        Event.REMINDER: _("Still waiting for your decision: {thing}"),
+        Event.ESCALATED: _("Escalated to you: {thing}"),
+        Event.DECIDED: _(_DECIDED.get(news.status, _DECIDED[""])),
+        Event.COMMENTED: _("New comment: {thing}"),
+        Event.MENTIONED: _("You were mentioned: {thing}"),
+        Event.QUESTION: _("Question about your request: {thing}"),
+        Event.ANSWER: _("Question answered: {thing}"),
     }[news.event]
-    return f"[{news.tenant}] {said}"
+    return f"[{news.tenant}] {said.format(thing=thing)}"
 
 
 def question_of_news(news: News) -> str:
@@ -62,29 +75,32 @@ def question_of_news(news: News) -> str:
     if news.event in CONVERSATION:
         return ""
     if news.action:
-        return f"Should {news.action} be executed on {news.integration}?"
+        return _("Should {action} be executed on {integration}?").format(
+            action=news.action, integration=news.integration
+        )
     if news.is_review:
-        return f"Is this {news.workflow} request in order?"
-    return f"Should this {news.workflow} request go ahead?"
+        return _("Is this {workflow} request in order?").format(workflow=news.workflow)
+    return _("Should this {workflow} request go ahead?").format(workflow=news.workflow)
 
 
 def sentence_of_news(news: News) -> str:
     """Return the reason for the message in one sentence."""
-    actor = news.actor or "Somebody"
+    actor = news.actor or _("Somebody")
     return {
-        Event.ASSIGNED: "A decision is pending for you or for somebody with your role.",
-        Event.REMINDER: "A decision is still pending for you or for somebody with your role.",
-        Event.ESCALATED: "A decision was escalated to you. You may decide it now.",
-        Event.DECIDED: f"A case that you took part in {_RESULTS.get(news.status, 'was decided')}.",
-        Event.COMMENTED: f"{actor} commented on a work item that you watch or take part in.",
-        Event.MENTIONED: f"{actor} mentioned you in a comment on a work item.",
-        Event.QUESTION: f"{actor} asks you a question about your request. The request waits for your answer.",
-        Event.ANSWER: f"{actor} answered a question about a work item that you watch or take part in.",
-    }[news.event]
+        Event.ASSIGNED: _("A decision is pending for you or for somebody with your role."),
+        Event.REMINDER: _("A decision is still pending for you or for somebody with your role."),
+        Event.ESCALATED: _("A decision was escalated to you. You may decide it now."),
+        Event.DECIDED: _(_RESULTS.get(news.status, _RESULTS[""])),
+        Event.COMMENTED: _("{actor} commented on a work item that you watch or take part in."),
+        Event.MENTIONED: _("{actor} mentioned you in a comment on a work item."),
+        Event.QUESTION: _("{actor} asks you a question about your request. The request waits for your answer."),
+        Event.ANSWER: _("{actor} answered a question about a work item that you watch or take part in."),
+    }[news.event].format(actor=actor)
 
 
 def time_in_zone(instant: datetime, zone: str) -> str:
     """Return for example `25 November 2026, 16:30 (Europe/Berlin, UTC+01:00)`."""
     local = instant.astimezone(ZoneInfo(zone))
     offset = local.strftime("%z")
-    return f"{local.day} {local:%B %Y, %H:%M} ({zone}, UTC{offset[:3]}:{offset[3:5]})".replace(", UTC+00:00", "")
+    said = dateformat.format(local, _("j F Y, H:i"))
+    return f"{said} ({zone}, UTC{offset[:3]}:{offset[3:5]})".replace(", UTC+00:00", "")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from django.conf import settings
 from django.test import Client
@@ -71,3 +73,15 @@ def test_stored_catalogs_agree(language: str) -> None:
 def test_every_marked_text_can_be_extracted(language: str) -> None:
     marked = {message.id for message in updated_catalog(language) if message.id}
     assert {"Language and time zone", "browser's time zone"} <= marked
+
+
+def test_mails_are_in_the_language_of_the_recipient(demo: Demo) -> None:
+    from django.utils import translation
+
+    from workitems.notices.words import Event, News, subject_of_news, time_in_zone
+
+    news = News(event=Event.ASSIGNED, tenant="acme", workflow="payments", action="pay", integration="bank")
+    assert subject_of_news(news) == "[acme] Decision requested: pay for payments"
+    with translation.override("de"):
+        assert subject_of_news(news) == "[acme] Entscheidung gebraucht: pay für payments"
+        assert time_in_zone(datetime(2026, 5, 3, 7, 5, tzinfo=UTC), "UTC") == "3. Mai 2026, 07:05 (UTC)"
