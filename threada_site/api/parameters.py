@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import django_filters
 
+from threada_site.api.descriptions import FIELDS
 from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter, WholeNumberFilter
 from threada_site.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from threada_site.api.shapes import SLUG, id_schema
@@ -55,30 +56,49 @@ RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string"},
     },
 }
-_PUBLIC_IDS: Final = {
-    "work_item_id": ids.WORK_ITEM,
-    "decision_step_id": ids.DECISION_STEP,
-    "execution_id": ids.EXECUTION,
-    "policy_decision_id": ids.POLICY_DECISION,
-    "policy_replay_id": ids.POLICY_REPLAY,
-    "policy_shadow_id": ids.POLICY_SHADOW,
-    "overlay_id": ids.OVERLAY,
-    "receipt_id": ids.RECEIPT,
-    "export_id": ids.EXPORT,
-    "integration_test_id": ids.INTEGRATION_TEST,
-    "change_set_id": ids.CHANGE_SET,
+_NUMBER_OR_ID: Final = f"^([0-9]{{1,9}}|{ids.POLICY_VERSION}_{ids.SUFFIX_PATTERN})$"
+_PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
+    "work_item_id": (id_schema(ids.WORK_ITEM), "Id of the work item."),
+    "decision_step_id": (id_schema(ids.DECISION_STEP), "Id of the decision step."),
+    "execution_id": (id_schema(ids.EXECUTION), "Id of the execution."),
+    "policy_decision_id": (id_schema(ids.POLICY_DECISION), "Id of the policy decision."),
+    "policy_replay_id": (id_schema(ids.POLICY_REPLAY), "Id of the replay."),
+    "policy_shadow_id": (id_schema(ids.POLICY_SHADOW), "Id of the shadow."),
+    "overlay_id": (id_schema(ids.OVERLAY), "Id of the overlay."),
+    "receipt_id": (id_schema(ids.RECEIPT), "Id of the receipt."),
+    "export_id": (id_schema(ids.EXPORT), "Id of the export."),
+    "integration_test_id": (id_schema(ids.INTEGRATION_TEST), "Id of the test call."),
+    "change_set_id": (id_schema(ids.CHANGE_SET), "Id of the change set."),
+    "delegation_id": (id_schema(ids.DELEGATION), "Id of the delegation."),
+    "freeze_id": (id_schema(ids.FREEZE), "Id of the freeze."),
+    "callback_id": (
+        {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}\\.[A-Za-z0-9_-]{1,64}$"},
+        "Signed id from the callback URL that the receiver got.",
+    ),
+    "version": ({"type": "string", "pattern": _NUMBER_OR_ID}, "Number or id of the version."),
+    "kind": ({"type": "string", "pattern": "^[A-Za-z]{1,64}$"}, "Kind of document, e.g. `Workflow`."),
+    "workflow_id": (SLUG, "Id of the workflow."),
+    "channel_id": (SLUG, "Id of the channel."),
+    "pack_id": (SLUG, "Id of the pack."),
+    "policy_id": (SLUG, "Id of the policy."),
+    "integration_id": (SLUG, "Id of the integration."),
+    "secret_id": (SLUG, "Id of the secret."),
+    "delivery_id": (SLUG, "Id of the delivery."),
+    "identity_provider_id": (SLUG, "Id of the identity provider."),
+    "trusted_issuer_id": (SLUG, "Id of the trusted issuer."),
+    "principal": (SLUG, "Name of the person, service or agent."),
 }
 
 
 def path_parameter(name: str) -> dict[str, Any]:
-    """Return a path parameter: a public id with its prefix, or a slug."""
-    schema = id_schema(_PUBLIC_IDS[name]) if name in _PUBLIC_IDS else SLUG
-    return {"in": "path", "name": name, "required": True, "schema": schema}
+    """Return a path parameter with the pattern of its values."""
+    schema, description = _PATHS.get(name, (SLUG, ""))
+    return _parameter("path", name, schema, description, required=True)
 
 
 def filter_parameters(filterset: type[django_filters.FilterSet]) -> list[dict[str, Any]]:
     """Return the query parameters of a filter set."""
-    return [_query(name, _filter_schema(field)) for name, field in filterset.base_filters.items()]
+    return [_query(name, _filter_schema(field), FIELDS.get(name, "")) for name, field in filterset.base_filters.items()]
 
 
 def page_parameters() -> list[dict[str, Any]]:
@@ -86,17 +106,17 @@ def page_parameters() -> list[dict[str, Any]]:
     limit = {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": DEFAULT_LIMIT}
     return [
         _query("cursor", {"type": "string"}, "`next_cursor` of the previous page, with the same filters."),
-        _query("limit", limit),
+        _query("limit", limit, "Most entries of a page."),
     ]
 
 
-def _query(name: str, schema: dict[str, Any], description: str = "") -> dict[str, Any]:
-    return {
-        "in": "query",
-        "name": name,
-        "schema": schema,
-        **({"description": description} if description else {}),
-    }
+def _query(name: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return _parameter("query", name, schema, description)
+
+
+def _parameter(place: str, name: str, schema: dict[str, Any], description: str, **more: Any) -> dict[str, Any]:
+    found = {"in": place, "name": name, **more, "schema": schema}
+    return {**found, "description": description} if description else found
 
 
 def _filter_schema(field: django_filters.Filter) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from typing import Any, Final
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentIdentity, ComponentRegistry, ResolvedComponent
 
+from threada_site.api.descriptions import described
 from threada_site.api.operations import ATTRIBUTE, Operation, RefusalForm
 from threada_site.api.parameters import HEADERS, RESPONSE_HEADERS, filter_parameters, page_parameters, path_parameter
 from threada_site.api.problems import CONTENT_TYPE, PROBLEM
+from threada_site.api.published_schemas import published
 from threada_site.api.resources.proposals import PROPOSED_CHANGE
 from threada_site.api.resources.resource import Representation
 from threada_site.api.shapes import Shape
@@ -36,6 +38,8 @@ _IN_TENANTS: Final = (
     "role_not_held",
     "rate_limited",
 )
+_BINARY: Final = "application/octet-stream"
+_BYTES: Final = {"type": "string", "format": "binary"}
 _RATE_LIMITS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
 _WITH_SCOPE: Final = ("scope_missing", "permission_denied")
 _WITH_BODY: Final = (
@@ -134,6 +138,8 @@ class ThreadaSchema(AutoSchema):
             if answer.example is not None:
                 content["example"] = answer.example
             response["content"] = {answer.media_type: content}
+            if answer.is_download:
+                response["content"][_BINARY] = {"schema": _BYTES}
         return response
 
     def _proposal(self) -> dict[str, Any]:
@@ -243,6 +249,8 @@ class ThreadaSchema(AutoSchema):
         return [self._resolved(value) for value in node] if isinstance(node, list) else node
 
     def _component(self, name: str, kind: str, content: dict[str, Any]) -> dict[str, Any]:
+        if kind == ResolvedComponent.SCHEMA:
+            content = described(published(content))
         component = ResolvedComponent(name, kind, content, ComponentIdentity(name))
         self.registry.register_on_missing(component)
         if self.registry[component].schema != content:

@@ -25,6 +25,24 @@ SPECTACULAR_SETTINGS = {
     "LICENSE": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
     "SORT_OPERATIONS": False,
     "POSTPROCESSING_HOOKS": [],
+    "SERVERS": [{"url": "/", "description": "The instance that serves this document."}],
+    "TAGS": [
+        {"name": "Work items", "description": "Requests for work: create, change, find, explain, end."},
+        {"name": "Decisions", "description": "Decision steps and votes of people; delegations."},
+        {"name": "Executions", "description": "Approved actions that run against integrations; freezes and callbacks."},
+        {"name": "Workflows", "description": "Kinds of work with their payload schemas."},
+        {"name": "Channels", "description": "Ways in which requests arrive."},
+        {"name": "Packs", "description": "Bundles of workflows, channels and policies."},
+        {"name": "Policies", "description": "Versioned rules: drafts, tests, replays, shadows, publication, overlays."},
+        {"name": "Integrations", "description": "External systems, their actions, secrets and test calls."},
+        {"name": "Telemetry", "description": "Receipts, proofs, checkpoints, events, figures, exports and deliveries."},
+        {"name": "Change sets", "description": "Proposed changes that an independent person publishes."},
+        {"name": "Grants", "description": "Scopes of a person, service or agent on one object."},
+        {"name": "Identity providers", "description": "Providers at which people sign in."},
+        {"name": "Trusted issuers", "description": "Issuers whose tokens authenticate services and agents."},
+        {"name": "Notifications", "description": "Messages that a person gets."},
+        {"name": "System", "description": "The instance: health, metrics, documentation, the caller."},
+    ],
     "APPEND_COMPONENTS": {
         "securitySchemes": {
             "bearer": {

@@ -65,6 +65,7 @@ DOWNLOAD: Final = Representation(
         "application/cloudevents-batch+json, and gzip as application/gzip.",
     },
     media_type="application/x-ndjson",
+    is_download=True,
 )
 EVIDENCE: Final = Representation(
     "Evidence",
@@ -74,6 +75,7 @@ EVIDENCE: Final = Representation(
         "(c2sp.org/tlog-tiles), and instance.tlog-proof if the checkpoint is in the instance log.",
     },
     media_type="application/zip",
+    is_download=True,
 )
 VERIFIER: Final = Representation(
     "Verifier", {"type": "string", "description": "The source of threada_verify.py."}, media_type="text/x-python"

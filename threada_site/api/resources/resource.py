@@ -12,15 +12,25 @@ type Reader = Callable[[Any, Mapping[str, Any]], dict[str, Any]]
 
 
 class Representation:
-    """JSON Schema of an answer, published under `name`. The schema may contain other representations."""
+    """JSON Schema of an answer, published under `name`. The schema may contain other representations.
+
+    `is_download`: the body is a file, which clients may treat as bytes.
+    """
 
     def __init__(
-        self, name: str, schema: dict[str, Any], *, example: Any = None, media_type: str = "application/json"
+        self,
+        name: str,
+        schema: dict[str, Any],
+        *,
+        example: Any = None,
+        media_type: str = "application/json",
+        is_download: bool = False,
     ) -> None:
         self.name = name
         self.schema = schema
         self.example = example
         self.media_type = media_type
+        self.is_download = is_download
 
 
 @dataclass(frozen=True, slots=True)
