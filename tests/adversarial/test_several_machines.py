@@ -180,6 +180,7 @@ def test_disconnected_web_host_recovers(site: Site) -> None:
     assert site.number("SELECT count(*) FROM workitems_workitem") == before + len(keys)
 
 
+@pytest.mark.quiet  # HAProxy takes a machine out whose check is late
 @pytest.mark.skipif(shutil.which("haproxy") is None, reason="HAProxy is not installed (apt-get install haproxy)")
 def test_rolling_restart_fails_no_request(site: Site, tmp_path: Path) -> None:
     with balanced(site, tmp_path):
