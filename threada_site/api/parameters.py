@@ -71,6 +71,8 @@ _PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "change_set_id": (id_schema(ids.CHANGE_SET), "Id of the change set."),
     "delegation_id": (id_schema(ids.DELEGATION), "Id of the delegation."),
     "freeze_id": (id_schema(ids.FREEZE), "Id of the freeze."),
+    "comment_id": (id_schema(ids.COMMENT), "Id of the comment."),
+    "question_id": (id_schema(ids.REQUESTER_QUESTION), "Id of the question."),
     "callback_id": (
         {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}\\.[A-Za-z0-9_-]{1,64}$"},
         "Signed id from the callback URL that the receiver got.",
