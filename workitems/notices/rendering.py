@@ -45,7 +45,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = ""
     if step is None:
         return _letter_of_conversation(message, tenant=tenant, actor=actor)
     execution = step.execution
-    title = _title_of(step.work_item)
+    title = _title_of(message.notice.work_item)
     news = News(
         event=event,
         tenant=tenant,

@@ -12,6 +12,7 @@ from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case, found_in_tables
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
+from workitems import selectors
 from workitems.executions.close_item import edit_payload
 from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.items.titles import listed_title, title_of
@@ -71,3 +72,27 @@ def test_lists_omit_titles_of_sensitive_data_classes(office: Office, settings: S
     item = office.create(7)
     assert title_of(item) == "Diagnosis 7"
     assert listed_title(item) == f"Payments {item.public_id[-6:]}"
+
+
+def test_related_items_are_those_that_the_reader_may_read(office: Office) -> None:
+    put(office, related_by=["/vendor", "/amount"], title="Pay ${item.payload.vendor}")
+    office.join("rolf", roles=("requester",))
+    first = office.create(payload={"amount": 5, "vendor": "Hooli"})
+    of_another = office.create(payload={"vendor": "Hooli", "amount": 5}, by="rolf")
+    office.create(payload={"amount": 6, "vendor": "Hooli"})
+    without = office.create(payload={"amount": 5})
+    item = office.create(payload={"amount": 5, "vendor": "Hooli"})
+    assert without.related_key == ""
+
+    def related_for(name: str) -> list[Any]:
+        ctx = office.ctx(name)
+        with unit_of_work(office.tenant.id, actor=ctx):
+            return [one.id for one in selectors.related_items(item, ctx=ctx, most=5)]
+
+    assert related_for("ada") == [of_another.id, first.id]
+    assert related_for("rita") == [first.id]
+
+
+def test_a_case_about_a_person_has_no_related_key(office: Office) -> None:
+    put(office, related_by=["/vendor"], subject="/vendor")
+    assert office.create(payload={"amount": 5, "vendor": "Hooli"}).related_key == ""
