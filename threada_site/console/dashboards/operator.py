@@ -30,7 +30,9 @@ def operator_counts(ctx: ActingContext) -> dict[str, QuerySet[Any]]:
     runs = selectors.executions(ctx)
     return {
         "unknown": runs.filter(status=ExecutionStatus.OUTCOME_UNKNOWN),
-        "blocked": runs.filter(status=ExecutionStatus.STARTED, blocked_by_freeze__isnull=False),
+        "blocked": runs.filter(status=ExecutionStatus.STARTED, blocked_by_freeze__isnull=False).order_by(
+            "blocked_by_freeze_id", "id"
+        ),
         "running": runs.filter(status=ExecutionStatus.RUNNING),
     }
 

@@ -60,11 +60,16 @@ def shown(count: int) -> str:
 
 
 def capped_counts(wanted: Mapping[str, QuerySet[Any]], *, most: int = CAP) -> dict[str, int]:
-    """Return the number of rows of each query, up to `most` + 1, in one statement."""
+    """Return the number of rows of each query, up to `most` + 1, in one statement.
+
+    Rows are read by an index in their order, newest first unless the query has another one. Without an order the planner
+    reads the table, which is long if few rows match.
+    """
     parts: list[str] = []
     parameters: list[Any] = []
     for name, rows in wanted.items():
-        some, values = rows.values("id")[: most + 1].query.sql_with_params()
+        in_order = rows if rows.query.order_by else rows.order_by("-id")
+        some, values = in_order.values("id")[: most + 1].query.sql_with_params()
         parts.append(f"SELECT %s, (SELECT count(*) FROM ({some}) AS found)")
         parameters += [name, *values]
     with read_connection().cursor() as cursor:
