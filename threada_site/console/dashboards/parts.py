@@ -62,8 +62,8 @@ def shown(count: int) -> str:
 def capped_counts(wanted: Mapping[str, QuerySet[Any]], *, most: int = CAP) -> dict[str, int]:
     """Return the number of rows of each query, up to `most` + 1, in one statement.
 
-    Rows are read by an index in their order, newest first unless the query has another one. Without an order the planner
-    reads the table, which is long if few rows match.
+    Rows are read by an index in their order, newest first unless the query has another one. Without an order the
+    planner reads the table, which is long if few rows match.
     """
     parts: list[str] = []
     parameters: list[Any] = []
