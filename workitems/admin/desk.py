@@ -193,7 +193,7 @@ def _row(
         url=reverse("admin:workitems_decisionstep_change", args=[step.public_id]),
         preview=previews.get(step.work_item_id, []),
         approvals=approvals.get(step.id, 0),
-        is_overdue=step.urgent_at <= now,
+        is_overdue=step.urgent_at <= now and step.paused_at is None,
         has_deadline=step.urgent_at < NEVER,
         claimed_by_other=str(step.claimed_by) if is_claimed else "",
         is_frozen=freeze_on(freezes, **place_of(step)) is not None,

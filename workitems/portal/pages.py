@@ -111,6 +111,7 @@ def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> H
     ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
     # Pages of models register themselves at the site, which imports this module.
     from workitems.admin.contents import contents_of
+    from workitems.admin.conversation import conversation_of
 
     item = own_request(key, ctx=ctx)
     if item is None:
@@ -129,6 +130,12 @@ def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> H
         "erased_by": erased_by(item),
         "may_withdraw": may_withdraw(item, ctx=ctx),
         "may_start": may_start(item, ctx=ctx),
+        **conversation_of(
+            item,
+            ctx=ctx,
+            back=reverse("admin:own_request", args=[key]),
+            whole=request.GET.get("conversation") == "all",
+        ),
     }
     return HttpResponse(render_to_string("workitems/portal/request.html", context, request))
 

@@ -20,6 +20,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
 from workitems import selectors
 from workitems.executions.declared_request import execute_declared, may_execute_declared
+from workitems.items.requester_questions import waits_for_requester
 from workitems.items.titles import listed_title
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, PendingApproverKey, WorkItem
@@ -147,10 +148,14 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
 
 
 def words_of(item: WorkItem) -> str:
+    if waits_for_requester(item):
+        return _("Waiting for your answer")
     return _(_WORDS[WorkItemStatus(item.status)])
 
 
 def tone_of(item: WorkItem) -> str:
+    if waits_for_requester(item):
+        return "waiting"
     return _TONES.get(WorkItemStatus(item.status), "plain")
 
 
