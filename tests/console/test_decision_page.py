@@ -19,7 +19,7 @@ from threada_site.kernel import ids
 from threada_site.tenancy.models import User
 from workitems.models import DecisionStep, Vote
 
-STATEMENTS = 26
+STATEMENTS = 27
 """What a decision page takes at most, session and sign-in included; without an earlier version two fewer, and one fewer
 where nothing like it was decided before."""
 APPROVE = re.compile(r"<button[^>]*data-key-approve[^>]*>")
