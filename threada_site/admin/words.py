@@ -19,6 +19,11 @@ def word(value: Any) -> str:
 
 WORDS: Final = frozenset(
     {
+        # Of unfold, which has no German catalog.
+        gettext_noop("Welcome back to"),
+        gettext_noop("Light"),
+        gettext_noop("Dark"),
+        gettext_noop("System"),
         gettext_noop("action"),
         gettext_noop("active"),
         gettext_noop("agent"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext as _
+
 from workitems.lifecycle import StepKind
 from workitems.models import DecisionStep
 
@@ -11,7 +13,9 @@ def question_of(step: DecisionStep) -> str:
     if step.question:
         return str(step.question)
     if step.execution is not None:
-        return f"Should {step.execution.action} be executed on {step.execution.integration}?"
+        return _("Should {action} be executed on {integration}?").format(
+            action=step.execution.action, integration=step.execution.integration
+        )
     if step.kind == StepKind.REVIEW:
-        return f"Is this {step.workflow} request in order?"
-    return f"Should this {step.workflow} request go ahead?"
+        return _("Is this {workflow} request in order?").format(workflow=step.workflow)
+    return _("Should this {workflow} request go ahead?").format(workflow=step.workflow)

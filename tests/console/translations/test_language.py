@@ -11,7 +11,14 @@ from django.test import Client
 from telemetry.models import Receipt
 from tests.console.sign_in import Console
 from tests.journeys.demo import Demo
-from threada_site.console.translations.catalogs import faults, read_catalog, stored_texts, texts_of, updated_catalog
+from threada_site.console.translations.catalogs import (
+    faults,
+    missing,
+    read_catalog,
+    stored_texts,
+    texts_of,
+    updated_catalog,
+)
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import User
 
@@ -67,6 +74,14 @@ def test_stored_catalogs_agree(language: str) -> None:
     catalog = read_catalog(language)
     assert stored_texts(language) == {key: text for key, text in texts_of(catalog).items() if any(text)}
     assert faults(catalog) == []
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_every_text_has_a_translation(language: str) -> None:
+    """If this fails, run `manage.py write_translations` and translate the empty `msgstr` lines."""
+    catalog = updated_catalog(language)
+    assert missing(catalog) == []
+    assert set(texts_of(catalog)) == set(texts_of(read_catalog(language)))
 
 
 @pytest.mark.parametrize("language", OTHERS)
