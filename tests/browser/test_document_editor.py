@@ -6,7 +6,7 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.test_accessibility import RULES
 from tests.browser.watched import Watched
@@ -69,12 +69,9 @@ def test_the_keyboard_enters_and_leaves(demo: Demo, page: Watched) -> None:
     page.sign_in("admin", PASSWORD)
     browser.goto(WORKFLOW)
     expect(browser.locator(".t-code-editor")).to_have_attribute("data-state", "right")
-    for _ in range(80):
-        browser.keyboard.press("Tab")
-        if browser.evaluate("document.activeElement.ariaLabel?.startsWith('Editor content')"):
-            break
-    else:
-        pytest.fail("the editor is not reached by Tab")
+    content = browser.get_by_role("group", name="Editor content")
+    expect(content).to_have_attribute("tabindex", "0")
+    content.focus()
     browser.keyboard.press("Enter")
     expect(browser.locator(".ace_text-input").first).to_be_focused()
     browser.keyboard.press("Tab")  # indents
@@ -97,13 +94,17 @@ def test_axe_finds_nothing_serious(demo: Demo, page: Watched, address: str) -> N
         browser.evaluate("document.documentElement.classList.toggle('dark')")
 
 
-def test_it_is_a_text_area_where_the_editor_cannot_be_loaded(demo: Demo, page: Watched) -> None:
-    browser = page.page
+def test_it_is_a_text_area_where_the_editor_cannot_be_loaded(demo: Demo, chromium: Browser, server: str) -> None:
+    # the service worker would answer before the route does
+    context = chromium.new_context(base_url=server, service_workers="block")
+    watched = Watched(context.new_page())
+    browser = watched.page
     browser.route("**/django_ace/**/*.js", lambda route: route.fulfill(status=200, body=""))
-    page.sign_in("admin", PASSWORD)
+    watched.sign_in("admin", PASSWORD)
     browser.goto(WORKFLOW)
     area = browser.locator("#id_document")
     expect(area).to_be_visible()
     area.fill(area.input_value().rstrip("\n") + "\n  subject: /vendor\n")
     browser.get_by_role("button", name="Create version").click()
     expect(browser.get_by_text("The new version is in use.")).to_be_visible()
+    context.close()
