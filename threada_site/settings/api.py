@@ -6,7 +6,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["threada_site.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["threada_site.api.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "threada_site.api.negotiation.JSONNegotiation",
-    "DEFAULT_SCHEMA_CLASS": "threada_site.api.schema.ThreadaSchema",
+    "DEFAULT_SCHEMA_CLASS": "threada_site.api.openapi.schema.ThreadaSchema",
     "EXCEPTION_HANDLER": "threada_site.api.problems.handle_exception",
     "UNAUTHENTICATED_USER": None,
     "UNAUTHENTICATED_TOKEN": None,

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import django_filters
 
-from threada_site.api.descriptions import FIELDS
 from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter, WholeNumberFilter
+from threada_site.api.openapi.descriptions import FIELDS
 from threada_site.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from threada_site.api.shapes import SLUG, id_schema
 from threada_site.kernel import ids

@@ -7,8 +7,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from threada_site.api.descriptions import described
-from threada_site.api.published_schemas import published
+from threada_site.api.openapi.descriptions import described
+from threada_site.api.openapi.published_schemas import published
 
 TEXT = {"type": "string"}
 

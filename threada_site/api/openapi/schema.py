@@ -10,11 +10,17 @@ from typing import Any, Final
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.plumbing import ComponentIdentity, ComponentRegistry, ResolvedComponent
 
-from threada_site.api.descriptions import described
+from threada_site.api.openapi.descriptions import described
+from threada_site.api.openapi.parameters import (
+    HEADERS,
+    RESPONSE_HEADERS,
+    filter_parameters,
+    page_parameters,
+    path_parameter,
+)
+from threada_site.api.openapi.published_schemas import published
 from threada_site.api.operations import ATTRIBUTE, Operation, RefusalForm
-from threada_site.api.parameters import HEADERS, RESPONSE_HEADERS, filter_parameters, page_parameters, path_parameter
 from threada_site.api.problems import CONTENT_TYPE, PROBLEM
-from threada_site.api.published_schemas import published
 from threada_site.api.resources.proposals import PROPOSED_CHANGE
 from threada_site.api.resources.resource import Representation
 from threada_site.api.shapes import Shape

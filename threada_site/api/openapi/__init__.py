@@ -1,0 +1,1 @@
+"""OpenAPI document: operations, parameters, descriptions, and schemas in their published form."""
