@@ -121,6 +121,7 @@ def build_form(
     except _TooLargeError:
         builder = _Builder(schema, entered, assert_format=assert_format, zone=zone)
         root = builder.field_of(json_leaf(_JSON_ROWS), schema, _Place(given=given))
+    builder.mark_currencies(root)
     return Form(root=root, changes=builder.changes)
 
 
@@ -131,6 +132,7 @@ class _Builder:
         self._zone = zone
         self._work = 0
         self._top: Mapping[str, Any] = {}
+        self._currencies: set[str] = set()
         self.changes = False
 
     def node(self, schema: Any, at: _Place) -> Node:
@@ -180,6 +182,12 @@ class _Builder:
             node.unreadable = True
             node.errors.append(str(error))
         return node
+
+    def mark_currencies(self, root: Node) -> None:
+        """Mark the fields with currencies: amounts are read and shown by them."""
+        for node in root.walk():
+            if node.pointer in self._currencies and node.is_field:
+                node.changes_form = self.changes = True
 
     def _leaf(self, schema: Schema, kind: str, at: _Place, *, nullable: bool) -> Leaf:
         return leaf_of(schema, kind, required=at.required, nullable=nullable, zone=self._zone, currency=self._currency)
@@ -253,6 +261,7 @@ class _Builder:
         if not isinstance(named, Mapping):
             return named
         pointer = str(named.get("pointer", ""))
+        self._currencies.add(pointer)
         if self._entered.was_shown(pointer):
             return self._entered.text(pointer).strip().strip('"')
         schema: Any = self._top

@@ -123,17 +123,13 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
     )
     for run in runs:
         executed[run.work_item_id].append(_executed(run))
-    names = dict(
-        policy_selectors.all_workflows(ctx)
-        .filter(slug__in={item.workflow for item in items})
-        .values_list("slug", "name")
-    )
+    names = workflow_names({item.workflow for item in items}, ctx=ctx)
     people = _names({key for found in waiting.values() for key in found})
     return [
         RequestRow(
             id=item.public_id,
             title=listed_title(item),
-            workflow=names.get(item.workflow) or item.workflow,
+            workflow=names[item.workflow],
             status=words_of(item),
             tone=_TONES.get(WorkItemStatus(item.status), "plain"),
             requested_at=item.created_at,
@@ -145,6 +141,12 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
         )
         for item in items
     ]
+
+
+def workflow_names(slugs: set[str], *, ctx: ActingContext) -> dict[str, str]:
+    """Return the names of workflows, or their ids."""
+    found = policy_selectors.all_workflows(ctx).filter(slug__in=slugs).values_list("slug", "name")
+    return {slug: slug for slug in slugs} | {slug: name or slug for slug, name in found}
 
 
 def words_of(item: WorkItem) -> str:
