@@ -141,7 +141,8 @@ def groups(request: HttpRequest) -> list[dict[str, Any]]:
     name = _("Requests") if only_requests else _("Dashboard")
     home = {"title": name, "icon": "dashboard", "link": reverse("admin:index"), "page": ""}
     shown: list[dict[str, Any]] = [{"title": None, "separator": False, "items": [home]}]
-    for title, links in _GROUPS[:1] if only_requests else _GROUPS:
+    of_requesters = ((None, _GROUPS[0][1][1:]),)  # the first page is the catalogue
+    for title, links in of_requesters if only_requests else _GROUPS:
         items = [_item(request, *link[:3]) for link in links if _may(ctx, *link[2:4]) and _is_on(link[2])]
         if items:
             shown.append({"title": title, "separator": False, "items": items})

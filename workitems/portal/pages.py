@@ -123,6 +123,12 @@ def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> H
         **frame,
         "title": title_of(item),
         "contents": contents_of(item, item.payload, ctx=ctx),
+        **conversation_of(
+            item,
+            ctx=ctx,
+            back=reverse("admin:own_request", args=[item.public_id]),
+            whole=request.GET.get("conversation") == "all",
+        ),
         "item": item,
         "workflow_name": item.workflow_version.workflow.name or item.workflow,
         "status": words_of(item),
