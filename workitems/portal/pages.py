@@ -39,9 +39,9 @@ from workitems.portal.requests import (
     own_requests,
     rows_of,
     start_request,
-    workflow_names,
     tone_of,
     words_of,
+    workflow_names,
 )
 
 LATEST: Final = 5
