@@ -47,6 +47,18 @@ def put_workflow(demo: Demo, slug: str = "payment_run", **changes: Any) -> None:
         upsert_workflow(slug, document, ctx=acting_system(demo.tenant))
 
 
+def plain_payments(demo: Demo) -> None:
+    """Give the payment run a schema without annotations, and requests by the channel `web_main`."""
+    members = {"vendor": {"type": "string", "minLength": 1}, "amount_minor": {"type": "integer", "minimum": 1}}
+    schema = {
+        "type": "object",
+        "required": ["vendor", "amount_minor"],
+        "properties": {**members, "invoice": {"type": "string", "maxLength": 100}},
+    }
+    declared = {"action": "pay", "integration": "int_bank", "channel": "web_main"}
+    put_workflow(demo, payload_schema=schema, request=declared, title=None, summary=None, related_by=None)
+
+
 def stored(demo: Demo) -> tuple[int, int]:
     """Return the numbers of work items and executions."""
     with unit_of_work(demo.tenant.id):

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.test import Client
 
-from tests.console.portal.forms import FORM, REQUESTS, put_workflow, send, stored
+from tests.console.portal.forms import FORM, REQUESTS, plain_payments, put_workflow, send, stored
 from tests.console.sign_in import Console
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
@@ -23,6 +23,7 @@ from workitems.retention.sweep import DRAFTS_KEPT, delete_old_drafts
 @pytest.fixture
 def rita(demo: Demo, console: Console) -> Client:
     demo.join("rita")
+    plain_payments(demo)
     return console("rita")
 
 

@@ -13,7 +13,7 @@ from pytest_django import DjangoAssertNumQueries
 from integrations.models import Execution
 from policies.models import Workflow
 from telemetry.models import Receipt
-from tests.console.portal.forms import FORM, REQUESTS, put_workflow, send, stored, token_of
+from tests.console.portal.forms import FORM, REQUESTS, plain_payments, put_workflow, send, stored, token_of
 from tests.console.sign_in import Console
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
@@ -31,6 +31,7 @@ SMALL = {"vendor": "Hooli", "amount_minor": "900"}
 def rita(demo: Demo, console: Console) -> Client:
     """Sign in a person with the role of a requester."""
     demo.join("rita")
+    plain_payments(demo)
     return console("rita")
 
 
@@ -273,6 +274,7 @@ def test_forms_of_other_sites_are_refused(demo: Demo) -> None:
 
 def test_declaring_needs_the_right_to_execute(demo: Demo) -> None:
     ctx = acting_system(demo.tenant)
+    plain_payments(demo)
     with unit_of_work(demo.tenant.id):
         define_role("author", frozenset({Scope.WORKFLOW_MANAGE, Scope.WORKITEMS_READ}), ctx=ctx)
         workflow = Workflow.objects.select_related("current_version").get(slug="payment_run")
