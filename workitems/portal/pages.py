@@ -138,12 +138,6 @@ def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> H
         "erased_by": erased_by(item),
         "may_withdraw": may_withdraw(item, ctx=ctx),
         "may_start": may_start(item, ctx=ctx),
-        **conversation_of(
-            item,
-            ctx=ctx,
-            back=reverse("admin:own_request", args=[key]),
-            whole=request.GET.get("conversation") == "all",
-        ),
     }
     return HttpResponse(render_to_string("workitems/portal/request.html", context, request))
 
