@@ -122,14 +122,14 @@ def test_required_members_that_may_be_null_are_null() -> None:
 def test_titles_descriptions_order_and_defaults_are_shown() -> None:
     schema = object_of(
         zone={"type": "string", "title": "Zone", "description": "Where.", "default": "north"},
-        amount_minor={"type": "integer", "default": 5},
+        amount={"type": "integer", "default": 5},
     )
     form = build_form(schema)
     assert [(node.label, node.help, node.text) for node in form.root.children] == [
         ("Zone", "Where.", "north"),
         ("Amount", "", "5"),
     ]
-    assert build_form(schema, typed(zone="", amount_minor="")).payload == {}
+    assert build_form(schema, typed(zone="", amount="")).payload == {}
 
 
 def test_optional_groups_are_left_out_unless_something_is_entered() -> None:
