@@ -264,7 +264,7 @@ def test_who_left_is_not_written_to(office: Office, mail_server: MailServer) -> 
     with unit_of_work(office.tenant.id):
         remove_member(office.people["fay"], ctx=office.system)
     run_jobs()
-    about_the_decision = [name for name, subject in told(mail_server) if "ended" not in subject]
+    about_the_decision = [name for name, subject in told(mail_server) if "member" not in subject]
     assert about_the_decision == ["rita"]
     assert messages(office, notice__kind="decided")[0] == ("decided", "fay", "notice_recipient_gone")
 
