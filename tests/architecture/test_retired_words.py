@@ -23,6 +23,7 @@ WORD = re.compile(r"[A-Za-z]+")
 PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 TEMPLATE_CODE = re.compile(r"{[{%].*?[%}]}", re.DOTALL)
+TEXT_IN_CODE = re.compile(r'"[^"]*"')
 
 type Place = tuple[str, int, str]
 """A file's path from the root, a line number, and the line."""
@@ -56,7 +57,7 @@ def identifiers(path: str, text: str) -> Iterator[tuple[int, str]]:
     elif path.endswith(".html"):
         for code in TEMPLATE_CODE.finditer(text):
             number = text.count("\n", 0, code.start()) + 1
-            yield from ((number, name) for name in IDENTIFIER.findall(code.group()))
+            yield from ((number, name) for name in IDENTIFIER.findall(TEXT_IN_CODE.sub("", code.group())))
     elif path.endswith((".sql", ".js")):
         for number, line in enumerate(text.splitlines(), 1):
             code_of_line = re.split(r"--|//", line, maxsplit=1)[0]
