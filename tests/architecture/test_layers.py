@@ -19,7 +19,7 @@ DJANGO = {
 }  # fmt: skip
 PACKAGES = ("threada_site", "workitems", "policies", "integrations", "telemetry")
 TOP_LEVEL = {
-    "locale", "manage.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "docs", "templates", "tests", *PACKAGES,
+    "manage.py", "pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md", "docs", "templates", "tests", *PACKAGES,
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ WHITENOISE_MAX_AGE = 600
 # The language of texts in the code, of the API and of logs. Pages of the console are translated.
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English"), ("de", "Deutsch")]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [BASE_DIR / "threada_site" / "locale"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"
