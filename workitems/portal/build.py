@@ -23,6 +23,7 @@ from workitems.portal.schema_parts import (
     Members,
     Schema,
     SchemaReader,
+    TooLargeError,
     choices_of,
     help_in,
     kind_of,
@@ -34,6 +35,8 @@ MAX_ROWS: Final = 50
 MAX_DEPTH: Final = 6
 _MAX_WORK: Final = 4_000
 """Nodes that are built for one form, also those that are built again because a condition changed."""
+MAX_CHARACTERS: Final = 1_000_000
+"""Characters of labels, help, choices and given values in one form. References can repeat long ones."""
 _MAX_ROUNDS: Final = 4
 _JSON_ROWS: Final = 12
 
@@ -51,10 +54,6 @@ class _Place:
     given: Any = MISSING
     depth: int = 0
     references: tuple[str, ...] = ()
-
-
-class _TooLargeError(Exception):
-    """The form would have too many fields."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -117,8 +116,8 @@ def build_form(
     try:
         root = builder.node(schema, _Place(given=given))
         if sum(1 for node in root.walk() if node.is_field) > MAX_FIELDS:
-            raise _TooLargeError
-    except _TooLargeError:
+            raise TooLargeError
+    except TooLargeError:
         builder = _Builder(schema, entered, assert_format=assert_format, zone=zone)
         root = builder.field_of(json_leaf(_JSON_ROWS), schema, _Place(given=given))
     builder.mark_currencies(root)
@@ -131,6 +130,7 @@ class _Builder:
         self._entered = entered
         self._zone = zone
         self._work = 0
+        self._characters = 0
         self._top: Mapping[str, Any] = {}
         self._currencies: set[str] = set()
         self.changes = False
@@ -139,7 +139,7 @@ class _Builder:
         """Return the part of the form for a schema at a place."""
         self._work += 1
         if self._work > _MAX_WORK:
-            raise _TooLargeError
+            raise TooLargeError
         own: Schema = schema if isinstance(schema, Mapping) else {}
         try:
             own, followed = self._reader.resolved(schema)
@@ -166,6 +166,8 @@ class _Builder:
         texts = self._entered.texts_at(at.pointer)
         if not self._entered.was_shown(at.pointer):
             texts = () if at.given is MISSING else leaf.write(at.given)
+            self._weigh(*texts)
+        self._weigh(help_in(schema), *(part for choice in leaf.choices for part in choice))
         node = Node(
             pointer=at.pointer,
             kind=leaf.kind,
@@ -189,6 +191,12 @@ class _Builder:
             if node.pointer in self._currencies and node.is_field:
                 node.changes_form = self.changes = True
 
+    def _weigh(self, *texts: str) -> None:
+        """Count the characters of texts that the form shows. Raise `TooLargeError` beyond `MAX_CHARACTERS`."""
+        self._characters += sum(map(len, texts))
+        if self._characters > MAX_CHARACTERS:
+            raise TooLargeError
+
     def _leaf(self, schema: Schema, kind: str, at: _Place, *, nullable: bool) -> Leaf:
         return leaf_of(schema, kind, required=at.required, nullable=nullable, zone=self._zone, currency=self._currency)
 
@@ -198,6 +206,8 @@ class _Builder:
         if not at.required:
             either = {**{name: part for name, part in schema.items() if name != "const"}, "enum": [fixed]}
             return self.field_of(self._leaf(either, "string", at, nullable=False), schema, at)
+        texts = (fixed,) if isinstance(fixed, str) else json_leaf().write(fixed)
+        self._weigh(help_in(schema), *texts)
         return Node(
             pointer=at.pointer,
             kind="constant",
@@ -205,7 +215,7 @@ class _Builder:
             help=help_in(schema),
             required=True,
             value=fixed,
-            texts=(fixed,) if isinstance(fixed, str) else json_leaf().write(fixed),
+            texts=texts,
         )
 
     def _group(self, schema: Schema, at: _Place) -> Node:
@@ -217,7 +227,8 @@ class _Builder:
             if before is not None and (members.properties, members.required) == (before.properties, before.required):
                 break
             if len(members.properties) > MAX_FIELDS:
-                raise _TooLargeError
+                raise TooLargeError
+            self._weigh(help_in(schema))
             before = members
             children = self._children(members, at)
             value = {key_of(child): child.value for child in children if child.value is not MISSING}

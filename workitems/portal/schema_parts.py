@@ -19,7 +19,13 @@ from workitems.display.fields import readable
 MAX_CHOICES: Final = 500
 MAX_LABEL: Final = 200
 MAX_HELP: Final = 2_000
+MAX_WORK: Final = 200_000
+"""Keywords that are read for one form, in all of its parts; checking a condition costs more."""
 _MOST_REFERENCES: Final = 20
+_DEEPEST: Final = 100
+"""Levels of `allOf` and references within each other."""
+_COST_OF_CONDITION: Final = 50
+_BYTES_PER_COST: Final = 20
 _ELSEWHERE: Final = ("patternProperties", "dependentSchemas", "dependencies", "not")
 
 type Schema = Mapping[str, Any]
@@ -27,6 +33,10 @@ type Schema = Mapping[str, Any]
 
 class InexpressibleError(Exception):
     """A part of a schema that a form cannot show."""
+
+
+class TooLargeError(Exception):
+    """The form would be too large, or take too long to make."""
 
 
 @dataclass(slots=True)
@@ -40,12 +50,13 @@ class Members:
 
 
 class SchemaReader:
-    """Reads the parts of one payload schema."""
+    """Reads the parts of one payload schema. Raises `TooLargeError` if this takes more work than `MAX_WORK`."""
 
     def __init__(self, root: Schema, *, assert_format: bool = False) -> None:
         self._root = root
         self._assert_format = assert_format
-        self._definitions = {name: root[name] for name in ("$schema", "$defs", "definitions") if name in root}
+        self._work = 0
+        self._conditions: dict[int, tuple[Schema, int]] = {}
 
     def resolved(self, schema: Any) -> tuple[Schema, tuple[str, ...]]:
         """Return a schema with its references followed, and these references. Its own keywords win.
@@ -63,8 +74,10 @@ class SchemaReader:
             if not isinstance(target, Mapping):
                 raise InexpressibleError
             schema = {**target, **rest}
+            self._spend(len(schema))
         if not isinstance(schema, Mapping):
             raise InexpressibleError
+        self._spend(1 + len(schema.get("enum", ())))
         return schema, tuple(followed)
 
     def members(self, schema: Schema, value: Any) -> Members:
@@ -85,10 +98,13 @@ class SchemaReader:
             raise InexpressibleError
         return found
 
-    def _add(self, found: Members, schema: Any) -> None:
+    def _add(self, found: Members, schema: Any, *, depth: int = 0) -> None:
+        if depth > _DEEPEST:
+            raise InexpressibleError
         part, _ = self.resolved(schema)
         if any(keyword in part for keyword in _ELSEWHERE if keyword != "not"):
             raise InexpressibleError
+        self._spend(len(part.get("properties", ())) + len(part.get("required", ())))
         for name, property_schema in part.get("properties", {}).items():
             found.properties[name] = _both(found.properties.get(name, True), property_schema)
         found.required.update(part.get("required", ()))
@@ -96,7 +112,7 @@ class SchemaReader:
             for branch in part.get(combination, ()):
                 self._require_known(branch, part.get("properties", {}))
         for branch in part.get("allOf", ()):
-            self._add(found, branch)
+            self._add(found, branch, depth=depth + 1)
         if "if" in part:
             found.conditions.append(part)
             found.deciding |= set(_names_in(self.resolved(part["if"])[0]))
@@ -111,11 +127,29 @@ class SchemaReader:
         """Return True if a value meets a condition, by the validator of the API."""
         if isinstance(condition, bool):
             return condition
+        schema, cost = self._completed(condition)
+        self._spend(cost)
         try:
-            schema = {**self._definitions, **condition}
             return not payloads.validate(schema, value, assert_format=self._assert_format)
         except (DocumentInvalid, JsonNotInteroperable):
             raise InexpressibleError from None
+
+    def _completed(self, condition: Schema) -> tuple[Schema, int]:
+        """Return a condition as a schema of its own, with the definitions that it refers to, and its cost."""
+        known = self._conditions.get(id(condition))
+        if known is None:
+            text = json.dumps(condition)
+            names = ("$schema", "$defs", "definitions") if '"$ref"' in text else ("$schema",)
+            added = {name: self._root[name] for name in names if name in self._root}
+            size = len(text) + (len(json.dumps(added)) if "$ref" in text else 0)
+            known = ({**added, **condition}, _COST_OF_CONDITION + size // _BYTES_PER_COST)
+            self._conditions[id(condition)] = known
+        return known
+
+    def _spend(self, work: int) -> None:
+        self._work += work
+        if self._work > MAX_WORK:
+            raise TooLargeError
 
     def _target(self, reference: str) -> Any:
         if not isinstance(reference, str) or not reference.startswith("#"):
@@ -149,6 +183,8 @@ def kind_of(schema: Schema) -> tuple[str, bool]:
 def choices_of(schema: Schema) -> tuple[tuple[str, str], ...]:
     """Return the choices of a field as pairs of JSON text and label; empty if there are none, or too many."""
     values: list[tuple[Any, str]] = []
+    if any(len(schema.get(keyword, ())) > MAX_CHOICES for keyword in ("enum", "oneOf", "anyOf")):
+        return ()
     if "enum" in schema:
         values = [(value, label_of_choice(value)) for value in schema["enum"]]
     for combination in ("oneOf", "anyOf"):
@@ -158,7 +194,7 @@ def choices_of(schema: Schema) -> tuple[tuple[str, str], ...]:
                 (branch["const"], cut(branch.get("title"), MAX_LABEL) or label_of_choice(branch["const"]))
                 for branch in branches
             ]
-    if len(values) > MAX_CHOICES or any(isinstance(value, dict | list) for value, _ in values):
+    if any(isinstance(value, dict | list) for value, _ in values):
         return ()
     return tuple((json.dumps(value, ensure_ascii=False), label) for value, label in values)
 

@@ -276,3 +276,52 @@ def test_hostile_labels_are_texts_and_short() -> None:
     assert form.payload == {"a/b~c": "x"}
     assert first.id != second.id
     assert second.value is not MISSING
+
+
+_LONG = "x" * 500_000
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        pytest.param({"type": "string", "default": _LONG}, id="long default"),
+        pytest.param({"const": _LONG}, id="long constant"),
+        pytest.param({"enum": [f"{place}{'y' * 1800}" for place in range(300)]}, id="long choices"),
+        pytest.param({"enum": [f"v{place}" for place in range(50_000)]}, id="many choices"),
+    ],
+)
+def test_references_do_not_multiply_what_a_form_shows(schema: dict[str, Any]) -> None:
+    """A form of 1 MB of schema would have 170 MB and take 20 seconds without a limit."""
+    members = {f"a{place}": {"$ref": "#/$defs/big"} for place in range(100)}
+    form = build_form({**object_of(tuple(members), **members), "$defs": {"big": schema}})
+    assert form.root.kind == "json"
+    assert form.errors == []
+
+
+def test_many_conditions_are_not_checked_against_large_definitions() -> None:
+    """A thousand conditions took minutes, because each was read together with all definitions."""
+    conditions = [
+        {"if": {"properties": {"a": {"$ref": f"#/$defs/big{place}"}}}, "then": {"required": ["a"]}}
+        for place in range(200)
+    ]
+    choices = {f"big{place}": {"enum": [f"{place}-{each}" for each in range(500)]} for place in range(200)}
+    form = build_form({**object_of(a={"type": "string"}), "$defs": choices, "allOf": conditions})
+    assert form.root.kind == "json"
+
+
+def test_conditions_without_references_are_checked_without_the_definitions() -> None:
+    conditions = [
+        {"if": {"properties": {"a": {"const": str(place)}}, "required": ["a"]}, "then": {"required": ["b"]}}
+        for place in range(100)
+    ]
+    schema = object_of(a={"type": "string"}, b={"type": "string"})
+    schema |= {"$defs": {"big": {"enum": [f"v{each}" for each in range(50_000)]}}, "allOf": conditions}
+    assert kinds(build_form(schema)) == {"/a": "input", "/b": "input"}
+
+
+def test_long_chains_of_references_are_edited_as_json() -> None:
+    chain: dict[str, Any] = {f"l{place}": {"allOf": [{"$ref": f"#/$defs/l{place + 1}"}]} for place in range(3000)}
+    chain["l3000"] = {"properties": {"z": {"type": "string"}}}
+    schema = {**object_of(a={"type": "string"}), "$defs": chain, "allOf": [{"$ref": "#/$defs/l0"}]}
+    assert payloads.check_schema(schema) == []
+    assert build_form(schema).root.kind == "json"
