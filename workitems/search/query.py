@@ -78,7 +78,7 @@ def parse_search(text: str) -> SearchText:
         terms.append(Term(words, bool(part["no"]), is_phrase, (part["phrase"] or bare).strip()[:80].lower()))
     if len(terms) > MOST_TERMS:
         raise _refused(f"has more than {MOST_TERMS} words and phrases")
-    if terms and not has_id and all(term.is_excluded for term in terms):
+    if terms and all(term.is_excluded for term in terms):
         raise _refused("only excludes words. Add a word to search for")
     return SearchText(tuple(terms), low, high, has_id)
 

@@ -71,6 +71,7 @@ def test_the_beginning_of_an_id_bounds_the_ids(length: int) -> None:
         ("a\x00b", "NUL"),
         (" ".join(["word"] * 13), "more than 12 words"),
         ("-a -b", "only excludes"),
+        ("wi_7 -a", "only excludes"),
         ('"' + "w " * 13 + '"', "phrase of more than 12 words"),
     ],
 )
