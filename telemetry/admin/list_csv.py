@@ -17,6 +17,7 @@ from django.http import HttpRequest, HttpResponseBase, QueryDict, StreamingHttpR
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone, translation
 from django.utils.html import strip_tags
+from django.utils.safestring import SafeData
 from django.views.decorators.http import require_POST
 
 from telemetry.exports.formats.csv_rows import neutralize_formula
@@ -109,8 +110,11 @@ def _record(name: str, page: ListPage, *, ctx: ActingContext) -> None:
 
 
 def _text(value: Any) -> str:
-    """Return the text of a cell, in a form that no spreadsheet evaluates."""
-    text = " ".join(html.unescape(strip_tags(_ICON.sub("", str(value)))).split())
+    """Return the text of a cell, in a form that no spreadsheet evaluates. Only HTML loses its tags."""
+    text = str(value)
+    if isinstance(value, SafeData):
+        text = html.unescape(strip_tags(_ICON.sub("", text)))
+    text = " ".join(text.split())
     return "" if text == _EMPTY else neutralize_formula(text)
 
 

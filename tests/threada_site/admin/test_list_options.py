@@ -153,6 +153,13 @@ class TestDownload:
         _, *rows = self.download(console("admin"), "workitems_workitem", columns="reference")
         assert [row[1] for row in rows if "HYPERLINK" in row[1]] == ['\'=HYPERLINK("evil")']
 
+    def test_only_html_loses_its_tags(self, demo: Demo, items: list[str], console: Console) -> None:
+        written = ("Acme <1,000,000 EUR>", "<<<b>b>b>" * 20 + " &amp; <b", "a &lt; b")
+        for place, reference in enumerate(written):
+            demo.hand_in({"vendor": "<i>Hooli", "amount_minor": 900, "invoice": f"T-{place}"}, external_ref=reference)
+        _, *rows = self.download(console("admin"), "workitems_workitem", columns="reference", sort="reversed")
+        assert tuple(row[1] for row in rows)[-3:] == written
+
     def test_it_leaves_a_receipt_without_texts(self, demo: Demo, items: list[str], console: Console) -> None:
         self.download(console("admin"), "workitems_workitem", q="hooli", columns="reference")
         with unit_of_work(demo.tenant.id):
