@@ -136,7 +136,7 @@ class WorkflowBuilderForm(ConsoleForm):
     def rework(self) -> bool:
         if "more" in self.data:
             sent: Any = self.data.copy()  # type: ignore[attr-defined]
-            count = sent.get("rows-TOTAL_FORMS", "")
+            count = sent.get("rows-TOTAL_FORMS", "")[:4]
             sent["rows-TOTAL_FORMS"] = str(min(int(count) + _EMPTY_ROWS, MOST_ROWS)) if count.isdecimal() else "3"
             self.data = sent
             return True

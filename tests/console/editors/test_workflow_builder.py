@@ -27,6 +27,12 @@ def spec_of(demo: Demo, slug: str) -> dict[str, Any]:
         return dict(version.spec)
 
 
+def test_an_invented_number_of_rows_is_limited(demo: Demo, console: Console) -> None:
+    for count in ("9" * 5000, "-1", "x", ""):
+        page = console("admin").post(NEW, {"rows-TOTAL_FORMS": count, "rows-INITIAL_FORMS": "0", "more": ""})
+        assert page.status_code == 200
+
+
 def test_a_workflow_is_built(demo: Demo, console: Console) -> None:
     browser = console("admin")
     assert browser.get(NEW).status_code == 200
