@@ -10,6 +10,7 @@ from functools import reduce
 from typing import Any, Final, Literal, Self
 
 import django_filters
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext as _
@@ -17,6 +18,7 @@ from django.utils.translation import gettext as _
 from threada_site.admin.words import Text, word
 from threada_site.api.pagination import Search, found_rows
 from threada_site.database.case_visibility import keyset_column
+from threada_site.database.router import read_alias
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 
@@ -193,9 +195,13 @@ def kept_in(query: QueryDict, filters: tuple[ListFilter, ...], columns: tuple[Co
 def _searched(
     rows: QuerySet[Any], query: QueryDict, search: Search, problems: list[str], most: int
 ) -> tuple[list[Any], str]:
-    """Return the rows that a search finds, and the bound of the next page. A refusal is added to `problems`."""
+    """Return the rows that a search finds, and the bound of the next page. A refusal is added to `problems`.
+
+    A savepoint keeps the unit of work usable for the rest of the page after a search that took too long.
+    """
     try:
-        taken, further = found_rows(rows, search, below=_bound(query.get(_OLDER, ""), "id"), most=most)
+        with transaction.atomic(using=read_alias()):
+            taken, further = found_rows(rows, search, below=_bound(query.get(_OLDER, ""), "id"), most=most)
     except ThreadaError as refusal:
         problems.append(refusal.detail)
         return [], ""

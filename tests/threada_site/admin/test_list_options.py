@@ -69,6 +69,18 @@ def test_the_queue_is_searched_sorted_and_filtered(demo: Demo, items: list[str],
     assert browser.get(f"{QUEUE}?q={'x' * 10_000}").status_code == 200
 
 
+@pytest.mark.parametrize("address", [f"{QUEUE}?q=hooli", "/console/find/?q=hooli", "/console/find/suggest/?q=hooli"])
+def test_a_search_that_takes_too_long_is_a_message(
+    demo: Demo, items: list[str], console: Console, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    browser = console("admin")
+    monkeypatch.setattr("workitems.search.find._TIME_LIMIT", "20ms")
+    monkeypatch.setattr("workitems.search.find._FIND", "SELECT pg_sleep(5), %s::text, %s::uuid, %s::uuid, %s::text")
+    answer = browser.get(address)
+    assert answer.status_code == 200
+    assert "longer than five seconds" in answer.content.decode()
+
+
 def test_columns_are_selected(demo: Demo, items: list[str], console: Console) -> None:
     browser = console("admin")
     assert columns_on(browser, "") == ["item", "status", "workflow", "requester", "risk", "received"]

@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
+from django.db import transaction
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.utils.translation import gettext as _
 
 from threada_site.console.palette.entries import sections
 from threada_site.console.public_id_urls import url_for_public_id
+from threada_site.database.router import read_alias
 from threada_site.kernel.errors import ThreadaError
 from workitems.search.query import LONGEST
 
@@ -35,7 +37,9 @@ def suggest(request: HttpRequest) -> JsonResponse:
 
 
 def _found(request: HttpRequest, text: str, **limits: int) -> tuple[list[Any], str]:
+    """Return the sections and the refusal of the search, after which the unit of work can be used further."""
     try:
-        return sections(request, text, **limits), ""
+        with transaction.atomic(using=read_alias()):
+            return sections(request, text, **limits), ""
     except ThreadaError as refusal:
         return [], refusal.detail
