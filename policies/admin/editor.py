@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from policies import selectors
+from policies.admin.preview import may_preview
 from policies.admin.texts import document_text
 from policies.documents.policy import REASON_PATTERN
 from policies.documents.rule_templates import COMPARISONS, Fact, RuleTemplate, facts_of, rule_from, with_rule
@@ -159,7 +160,9 @@ class DraftForm(ConsoleForm):
             "facts": self._facts().values(),
             "fields": [self.rule[name] for name in self.rule.fields],
             "check": check_policy_text(self._text(), policy=self.policy, ctx=self.ctx),
-            "preview_url": reverse("admin:policies_policy_preview", args=[slug]) if slug else "",
+            "preview_url": reverse("admin:policies_policy_preview", args=[slug])
+            if slug and may_preview(self.ctx)
+            else "",
             "check_url": reverse("admin:policies_policy_check") + (f"?policy={slug}" if slug else ""),
         }
 

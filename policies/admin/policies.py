@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from policies import selectors
 from policies.admin.comparing import comparison
 from policies.admin.editor import DraftForm, check_answer
-from policies.admin.preview import preview_answer
+from policies.admin.preview import may_preview, preview_answer
 from policies.admin.texts import document_text
 from policies.drafts.edit import draft_policy_version
 from policies.models import Policy
@@ -84,9 +84,12 @@ class PolicyAdmin(TenantAdmin):
         return check_answer(request, ctx)
 
     def preview(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Replay some decisions with a text during editing. Saves nothing."""
+        """Replay some decisions with a text during editing. Saves nothing.
+
+        The counts tell about cases: the caller must hold the scope that reads reports of replays, too.
+        """
         ctx = context_of(request)
-        if not ctx.allows(Scope.POLICIES_WRITE):
+        if not may_preview(ctx):
             raise PermissionDenied
         return preview_answer(request, key, ctx)
 

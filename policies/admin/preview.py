@@ -13,11 +13,16 @@ from policies import selectors
 from policies.replay.preview import FIRST, MOST, PreviewCounts, PreviewStep, preview_step
 from threada_site.admin.documents import one_document
 from threada_site.kernel import ids
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import EvaluatorBusy, EvaluatorFailed, ThreadaError
 
 MOST_CHARACTERS: Final = 200_000
 _RETRY_MS: Final = 400
+
+
+def may_preview(ctx: ActingContext) -> bool:
+    """Return True for writers of policies who may read reports of replays."""
+    return ctx.allows(Scope.POLICIES_WRITE) and ctx.allows(Scope.WORKITEMS_READ)
 
 
 def preview_answer(request: HttpRequest, key: str, ctx: ActingContext) -> HttpResponse:

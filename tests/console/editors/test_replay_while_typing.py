@@ -11,8 +11,11 @@ from policies.models import PolicyDecision, PolicyReplay
 from policies.replay.preview import share
 from telemetry.models import Receipt
 from tests.console.sign_in import Console
+from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.roles import define_role
+from threada_site.kernel.context import Scope
 
 EDITOR = "/console/policies/policy/payments/new-draft/"
 DENYING = """
@@ -93,6 +96,15 @@ def test_only_writers_of_the_tenant_may_ask(decided: Demo, console: Console) -> 
     assert console("finance-1").post(PREVIEW, {"document": "x"}).status_code == 403
     assert console("admin").get(PREVIEW).status_code == 405
     assert console("admin").post(PREVIEW.replace("payments", "nothing"), {"document": "x"}).status_code == 404
+
+
+def test_who_may_not_read_cases_learns_nothing_of_them(decided: Demo, console: Console) -> None:
+    with unit_of_work(decided.tenant.id):
+        define_role("writer", frozenset({Scope.POLICIES_WRITE}), ctx=acting_system(decided.tenant))
+    make_principal(decided.tenant, "will", roles=("writer",))
+    browser = console("will")
+    assert "data-preview" not in browser.get(EDITOR).content.decode()
+    assert browser.post(PREVIEW, {"document": DENYING}).status_code == 403
 
 
 @pytest.mark.parametrize(
