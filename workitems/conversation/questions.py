@@ -29,15 +29,17 @@ from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 from workitems.models import DecisionStep, RequesterQuestion, WorkItem
 from workitems.notices.enqueue import conversation_notice
 from workitems.search.changes import note_change
-from workitems.steps.pauses import open_pausing, pause_left, pause_step, resume_step
+from workitems.steps.frozen_steps import is_frozen
+from workitems.steps.pauses import has_expired, open_pausing, pause_left, pause_step, resume_step
 
 
 def ask_question(item: WorkItem, text: str, *, ctx: ActingContext) -> RequesterQuestion:
     """Ask the requester of a locked, open work item. Receipt `question.asked`.
 
-    The question pauses the deadlines of the pending step if the workflow says so, if the caller may still vote on the
-    step, and if the pauses of the item have not used up their time. Raises `PersonRequired`, `PermissionDenied`,
-    `TransitionNotAllowed`, `ContentsRemoved`, `InvalidRequest`, `CommentTooLong`, `ConversationLimit`, `RateLimited`.
+    The question pauses the deadlines of the pending step if the workflow says so, if the step has not expired, if the
+    caller may still vote on it, and if the pauses of the item have not used up their time. Raises `PersonRequired`,
+    `PermissionDenied`, `TransitionNotAllowed`, `ContentsRemoved`, `InvalidRequest`, `CommentTooLong`,
+    `ConversationLimit`, `RateLimited`.
     """
     require_unit_of_work(ctx.tenant_id)
     _check_may_ask(item, ctx=ctx)
@@ -48,7 +50,8 @@ def ask_question(item: WorkItem, text: str, *, ctx: ActingContext) -> RequesterQ
     document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)
     expires_at = now + document.question_time
     step = selectors.pending_step_of(item)
-    left = pause_left(item, at_most=document.question_time) if step and document.questions_pause else None
+    may_pause = step is not None and document.questions_pause and not _is_over(step, now=now)
+    left = pause_left(item, at_most=document.question_time) if may_pause else None
     pauses = step is not None and bool(left) and _may_vote(item, step, ctx=ctx)
     question = RequesterQuestion(
         tenant_id=item.tenant_id,
@@ -166,6 +169,11 @@ def _check_may_ask(item: WorkItem, *, ctx: ActingContext) -> None:
     if not WORK_ITEM.is_open(WorkItemStatus(item.status)):
         raise errors.TransitionNotAllowed(f"The work item is {item.status}. Write a comment instead.")
     require_contents(item)
+
+
+def _is_over(step: DecisionStep, *, now: datetime) -> bool:
+    """Return True if the last deadline of a pending step has passed, and the sweep has not closed the step yet."""
+    return has_expired(step, now=now) and not is_frozen(step)
 
 
 def _may_vote(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> bool:

@@ -218,6 +218,15 @@ class TestPauses:
         office.vote(step, "fay")
         assert office.step(step).status == "pending"
 
+    def test_an_expired_step_is_not_reopened_before_the_sweep(self, office: Office, now: Any) -> None:
+        item, step = asked_with_deadlines(office, expires_after="P1D")
+        now.at += DAY + HOUR
+        assert not ask(office, item).pauses
+        with pytest.raises(errors.StepClosed):
+            office.vote(step, "finn")
+        sweep_deadlines(now=now.at)
+        assert office.step(step).status == "expired"
+
     def test_a_pause_ends_with_the_question_time(self, office: Office, now: Any) -> None:
         item, step = asked_with_deadlines(office, expires_after="P1D")
         ask(office, item)
