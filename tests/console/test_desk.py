@@ -83,7 +83,7 @@ def test_the_most_urgent_come_first_in_groups_of_rule_and_action(demo: Demo, con
     ]  # fmt: skip
     assert [row.is_overdue for row in page["groups"][0].rows] == [True, False, False]
     assert page["groups"][1].rows[1].has_deadline is False
-    assert dict(page["groups"][0].rows[0].preview) == {"Vendor": "Hooli", "Amount minor": "2000000"}
+    assert dict(page["groups"][0].rows[0].preview) == {"Vendor": "Hooli", "Amount": "EUR 20,000.00"}
 
 
 def test_only_what_this_person_can_decide(demo: Demo, console: Console) -> None:
