@@ -80,8 +80,7 @@ class RequestRow:
 
 def own_requests(ctx: ActingContext) -> QuerySet[WorkItem]:
     """Return the work items whose requester is the acting person. Others are never among them."""
-    rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, requester_id=ctx.principal_id)
-    return rows.defer("payload", "payload_salt", "ended_reason")
+    return _requested_by(ctx).defer("payload", "payload_salt", "ended_reason")
 
 
 def own_request(public_id: str, *, ctx: ActingContext) -> WorkItem | None:
@@ -89,8 +88,17 @@ def own_request(public_id: str, *, ctx: ActingContext) -> WorkItem | None:
     parsed = ids.parse_public_id(ids.WORK_ITEM, public_id)
     if parsed is None:
         return None
-    rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, requester_id=ctx.principal_id, id=parsed)
+    rows = _requested_by(ctx).filter(id=parsed)
     return rows.select_related("workflow_version__workflow", "requester", "ended_by").first()
+
+
+def _requested_by(ctx: ActingContext) -> QuerySet[WorkItem]:
+    """Return the requests of the acting person in workflows where the person may still create or read work items."""
+    rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, requester_id=ctx.principal_id)
+    reads, writes = ctx.workflows_with(Scope.WORKITEMS_READ), ctx.workflows_with(Scope.WORKITEMS_WRITE)
+    if reads is None or writes is None:
+        return rows
+    return rows.filter(workflow_version__workflow_id__in=reads | writes)
 
 
 def locked_request(public_id: str, *, ctx: ActingContext) -> WorkItem:

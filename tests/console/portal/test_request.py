@@ -18,7 +18,7 @@ from tests.console.sign_in import Console
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.roles import define_role, grant_role
+from threada_site.identity.roles import define_role, grant_role, set_roles
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.models import User
 from workitems.models import DecisionStep, WorkItem
@@ -248,6 +248,20 @@ def test_strangers_and_colleagues_see_nothing(demo: Demo, rita: Client, console:
     stranger = Client()
     for address in (FORM, REQUESTS, where, "/console/request/"):
         assert stranger.get(address)["Location"].startswith("/console/login/")
+
+
+def test_who_lost_the_rights_sees_the_own_requests_no_longer(demo: Demo, rita: Client, console: Console) -> None:
+    where = send(rita, **LARGE)["Location"]
+    with unit_of_work(demo.tenant.id):
+        define_role("counts", frozenset({Scope.TELEMETRY_READ}), ctx=acting_system(demo.tenant))
+        set_roles(User.objects.get(username="rita"), ["counts"], ctx=acting_system(demo.tenant))
+    browser = console("rita")
+    assert browser.get(where).status_code == 404
+    assert browser.post(f"{where}withdraw/").status_code == 404
+    assert browser.post(f"{where}start/").status_code == 404
+    for address in (REQUESTS, "/console/"):
+        assert where not in browser.get(address).content.decode(), address
+    assert newest(demo).status == "awaiting_approval"
 
 
 def test_people_without_the_right_find_no_form(demo: Demo, console: Console) -> None:
