@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from typing import Any
 
 from django.test import Client
 
@@ -12,6 +14,12 @@ CONFIRMED = {"confirmed": "yes", "given_reason": "No longer needed."}
 """Fields that the page of confirmation adds to those of the button."""
 
 type Console = Callable[[str], Client]
+
+
+def confirm(browser: Client, address: str, sent: dict[str, Any] | None = None, **options: Any) -> Any:
+    """Press a button and confirm on the page that it shows."""
+    shown = re.findall(r'name="shown" value="(\w+)"', browser.post(address, sent).content.decode())
+    return browser.post(address, {**CONFIRMED, **(sent or {}), "shown": "".join(shown)}, **options)
 
 
 def sign_in(user: User) -> Client:

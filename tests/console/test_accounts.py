@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from tests.client import Api
-from tests.console.sign_in import CONFIRMED, Console, sign_in
+from tests.console.sign_in import Console, confirm, sign_in
 from tests.factories import PASSWORD, acting_system, make_principal
 from tests.jobs import queued_jobs
 from tests.journeys.demo import Demo
@@ -63,7 +63,7 @@ def test_an_invitation_is_made_again_and_withdrawn(demo: Demo, console: Console)
     again = path_in(browser.post(page + "invite-again/", {"email": ""}).content.decode())
     assert Client().get(first).status_code == 404
     assert Client().get(again).status_code == 200
-    browser.post(page + "withdraw-invitation/", CONFIRMED)
+    confirm(browser, page + "withdraw-invitation/")
     assert Client().get(again).status_code == 404
     assert Client().post(again, {"new_password": PASSWORD, "again": PASSWORD}).status_code == 404
 
@@ -131,7 +131,7 @@ def test_everybody_creates_and_revokes_own_tokens(demo: Demo, console: Console) 
     assert console("finance-2").get(f"/console/tenancy/personaltoken/{key}/").status_code == 404
     assert console("finance-2").post(f"/console/tenancy/personaltoken/{key}/revoke/").status_code == 404
     assert Api(token).get("/me").status_code == 200
-    console("admin").post(stewards_page + "revoke/", CONFIRMED)
+    confirm(console("admin"), stewards_page + "revoke/")
     assert Api(token).get("/me").status_code == 401
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from tests.console.sign_in import CONFIRMED, Console
+from tests.console.sign_in import Console, confirm
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -25,7 +25,7 @@ def test_a_button_proposes_and_another_person_publishes(demo: Demo, console: Con
     admin, second = console("admin"), console("second-admin")
     overlays = admin.get("/console/policies/overlay/").content.decode()
     (page, *_) = re.findall(r'href="(/console/policies/overlay/ov_\w+)/"', overlays)
-    answer = admin.post(f"{page}/remove/", CONFIRMED, follow=True).content.decode()
+    answer = confirm(admin, f"{page}/remove/", follow=True).content.decode()
     assert "A second person must publish this change: " in answer
     assert admin.get(f"{page}/").status_code == 200
     (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
@@ -68,7 +68,7 @@ def test_a_viewer_sees_no_change_sets_of_others(demo: Demo, console: Console) ->
     admin = console("admin")
     overlays = admin.get("/console/policies/overlay/").content.decode()
     (page, *_) = re.findall(r'href="(/console/policies/overlay/ov_\w+)/"', overlays)
-    answer = admin.post(f"{page}/remove/", CONFIRMED, follow=True).content.decode()
+    answer = confirm(admin, f"{page}/remove/", follow=True).content.decode()
     (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
     assert console("vera").get(f"{address}/").status_code == 404
 

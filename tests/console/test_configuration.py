@@ -14,7 +14,7 @@ from policies.models import Policy
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.console.busy import Busy
-from tests.console.sign_in import CONFIRMED, Console
+from tests.console.sign_in import Console, confirm
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -44,13 +44,13 @@ def test_a_policy_is_drafted_edited_published_and_retired(demo: Demo, console: C
     digest = shown.context["row"].document_sha256
     edited = browser.post(version + "edit/", {"document": DRAFT.replace("CLOSED", "SHUT")})
     assert edited["Location"] == version
-    stale = browser.post(version + "publish/", {"document_sha256": digest, **CONFIRMED})
+    stale = confirm(browser, version + "publish/", {"document_sha256": digest})
     assert "precondition_failed" in str(list(get_messages(stale.wsgi_request))[-1])
     digest = browser.get(version).context["row"].document_sha256
-    browser.post(version + "publish/", {"document_sha256": digest, **CONFIRMED})
+    confirm(browser, version + "publish/", {"document_sha256": digest})
     with unit_of_work(demo.tenant.id):
         assert Policy.objects.select_related("in_force").get(slug="payments").in_force.number == 2
-    browser.post(version + "retire/", CONFIRMED)
+    confirm(browser, version + "retire/")
     assert kinds(demo)[-5:] == [
         "policy.version_drafted", "policy.version_edited", "request.refused", "policy.published", "policy.retired",
     ]  # fmt: skip
@@ -91,7 +91,7 @@ def test_overlays_channels_lists_and_integrations_are_created_and_changed(
     browser.post("/console/policies/channel/fax/rename/", {"name": "Telefax"})
     overlay = browser.post("/console/policies/overlay/new/", {"policy": "policy_review_rules", "scope": "channel/fax"})
     assert overlay.status_code == 302
-    assert browser.post(overlay["Location"] + "remove/", CONFIRMED).status_code == 302
+    assert confirm(browser, overlay["Location"] + "remove/").status_code == 302
     assert browser.get(overlay["Location"]).status_code == 404
     listed = browser.post("/console/policies/list/sanctioned_vendors/change-items/", {"items": "Initech\nHooli"})
     assert listed.status_code == 302
@@ -125,7 +125,7 @@ def test_a_credential_of_a_service_is_shown_once_and_can_be_revoked(demo: Demo, 
     assert token not in browser.get(address).content.decode()
     assert browser.get(address).context["issuer"] == "admin"
     assert token not in str(dict(browser.session))
-    browser.post(address + "revoke/", CONFIRMED)
+    confirm(browser, address + "revoke/")
     assert Api(token).get("/me").status_code == 401
     entries = str(list(LogEntry.objects.filter(additional_data__tenant=str(demo.tenant.id)).values("changes")))
     assert "token_sha256" not in entries
@@ -151,7 +151,7 @@ def test_members_are_invited_and_roles_granted(demo: Demo, console: Console) -> 
     assert browser.get(page).context["roles"] == ["approver", "auditor"]
     role = browser.post("/console/tenancy/role/new/", {"slug": "clerk", "scopes": ["workitems:read"]})
     assert browser.get(role["Location"]).context["scopes"] == ["workitems:read"]
-    browser.post(page + "remove/", CONFIRMED)
+    confirm(browser, page + "remove/")
     assert browser.get(page).status_code == 404
     make_principal(demo.tenant, "mallory", roles=["operator"])
     refused = console("mallory").post("/console/tenancy/membership/new/", {**person, "name": "eve"})

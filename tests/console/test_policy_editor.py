@@ -8,7 +8,7 @@ from typing import Any
 from pytest_django import Settings
 
 from policies.models import EmergencyPublication, PolicyVersion, Workflow
-from tests.console.sign_in import CONFIRMED, Console
+from tests.console.sign_in import Console, confirm
 from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
@@ -199,15 +199,15 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
     demo.join("pat", roles=("policy_publisher",))
     browser = console("pat")
     assert "A replay of the draft is required" in browser.get(f"{page}").content.decode()
-    sent = {"document_sha256": sha256_of(browser, page), **CONFIRMED}
-    refused = browser.post(f"{page}publish/", sent, follow=True)
+    sent = {"document_sha256": sha256_of(browser, page)}
+    refused = confirm(browser, f"{page}publish/", sent, follow=True)
     assert "(replay_report_required)" in refused.content.decode()
     assert demo.api("admin").post("/policies/payments/versions/2/replay", {}).status_code == 202
     run_jobs()
     shown = browser.get(f"{page}").content.decode()
     assert "would differ" in shown
     assert ">Propose version 2<" in shown
-    proposed = browser.post(f"{page}publish/", sent, follow=True).content.decode()
+    proposed = confirm(browser, f"{page}publish/", sent, follow=True).content.decode()
     assert "A second person must publish this change: " in proposed
     (address,) = set(re.findall(r'href="(/console/tenancy/changeset/chg_\w+)/"', proposed))
     demo.join("pia", roles=("policy_publisher",))
@@ -255,7 +255,7 @@ def test_an_emergency_is_shown_until_a_second_person_confirms_it(
     confirmed = pat.post(f"{page}confirm-emergency/", follow=True).content.decode()
     assert "is confirmed and stays in force." in confirmed
     assert "published in an emergency by one person" not in pat.get("/console/").content.decode()
-    late = pat.post(f"{page}end-emergency/", CONFIRMED, follow=True).content.decode()
+    late = confirm(pat, f"{page}end-emergency/", follow=True).content.decode()
     assert "(transition_not_allowed)" in late
     with unit_of_work(demo.tenant.id):
         assert EmergencyPublication.objects.get().status == "confirmed"

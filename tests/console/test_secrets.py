@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from integrations.models import StoredSecret
 from integrations.secrets.vault import reveal
-from tests.console.sign_in import CONFIRMED, Console
+from tests.console.sign_in import Console, confirm
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -28,7 +28,7 @@ def test_a_secret_is_stored_changed_and_forgotten(demo: Demo, console: Console) 
     assert all(CANARY not in page.content.decode() for page in pages)
     browser.post(f"{LIST}bank_token/new-value/", {"value": "second", "origins": "https://bank.example"})
     assert reveal("bank_token", tenant_id=demo.tenant.id, sent_to="https://bank.example").reveal() == "second"
-    browser.post(f"{LIST}bank_token/remove/", CONFIRMED)
+    confirm(browser, f"{LIST}bank_token/remove/")
     with unit_of_work(demo.tenant.id):
         assert list(StoredSecret.objects.all()) == []
 

@@ -259,7 +259,7 @@ class TenantAdmin(ModelAdmin):
             if spec.confirmation is None:
                 return press(call, spec, method, back=back)
             if is_confirmed(call):
-                return press(call, spec, with_reason(method), back=back)
+                return press(call, spec, with_reason(self, spec, method), back=back)
             return self._ask(call, spec, back=back)
 
         return view

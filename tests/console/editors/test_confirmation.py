@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from telemetry.models import Receipt, ReceiptReason
-from tests.console.sign_in import CONFIRMED, Console
+from tests.console.sign_in import CONFIRMED, Console, confirm
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -44,7 +44,7 @@ def test_the_button_asks_first_and_the_reason_is_kept_with_the_receipt(demo: Dem
     assert browser.post(f"{page}/remove/", {"given_reason": "A reason alone does not confirm."}).status_code == 200
     assert browser.get(f"{page}/").status_code == 200
     assert len(receipts(demo, "overlay.removed")) == before
-    done = browser.post(f"{page}/remove/", {"confirmed": "yes", "given_reason": "Replaced by <b>payments</b>."})
+    done = confirm(browser, f"{page}/remove/", {"given_reason": "Replaced by <b>payments</b>."})
     assert done.status_code == 302
     assert browser.get(f"{page}/").status_code == 404
     receipt = receipts(demo, "overlay.removed")[0]
@@ -71,11 +71,29 @@ def test_publishing_shows_the_difference(demo: Demo, console: Console) -> None:
     assert f'name="document_sha256" value="{digest}"' in asked
     assert "Decisions that wait for people are evaluated again" in asked
     assert browser.get(version).context["row"].status == "draft"
-    browser.post(publish, {"document_sha256": digest, **CONFIRMED})
+    confirm(browser, publish, {"document_sha256": digest})
     assert browser.get(version).context["row"].status == "published"
     retire = f"{version}retire/"
     assert "Without a version in force the policy denies." in browser.post(retire).content.decode()
     assert browser.get(version).context["row"].status == "published"
+
+
+def test_only_what_was_shown_is_confirmed(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    text = str(browser.get(EDITOR).context["form"]["document"].value())
+    second, third = (
+        browser.post(EDITOR, {"document": text.replace("1000000", limit)})["Location"] for limit in ("500000", "900000")
+    )
+    sent = {"document_sha256": browser.get(third).context["row"].document_sha256}
+    asked = browser.post(f"{third}publish/", sent).content.decode()
+    (shown,) = re.findall(r'name="shown" value="(\w{64})"', asked)
+    confirm(browser, f"{second}publish/", {"document_sha256": browser.get(second).context["row"].document_sha256})
+    for digest in (shown, "", "0" * 64):
+        stale = browser.post(f"{third}publish/", {**sent, **CONFIRMED, "shown": digest}, follow=True)
+        assert "has changed since it was shown" in stale.content.decode()
+        assert browser.get(third).context["row"].status == "draft"
+    confirm(browser, f"{third}publish/", sent)
+    assert browser.get(third).context["row"].status == "published"
 
 
 def test_who_may_not_press_the_button_learns_nothing(demo: Demo, console: Console) -> None:

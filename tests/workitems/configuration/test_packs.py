@@ -15,7 +15,7 @@ from policies.documents.pack import parse_pack
 from policies.models import Channel, Overlay, Pack, PackMember, PackVersion, Policy, Workflow
 from telemetry.models import Receipt
 from tests.client import Api
-from tests.console.sign_in import CONFIRMED, sign_in
+from tests.console.sign_in import confirm, sign_in
 from tests.factories import acting, make_principal, make_token
 from tests.policies.rulebooks import asking, rule, spec
 from threada_site.database.unit_of_work import unit_of_work
@@ -300,7 +300,7 @@ def test_console_installs_upgrades_and_removes_a_pack(tenant: Tenant, admin: Api
     upgraded = pack("1.1.0", WORKFLOW, POLICY, OVERLAY)
     browser.post("/console/policies/pack/payments/upgrade/", {"document": orjson.dumps(upgraded).decode()})
     assert "1.1.0" in browser.get("/console/policies/pack/").content.decode()
-    browser.post("/console/policies/pack/payments/remove/", CONFIRMED)
+    confirm(browser, "/console/policies/pack/payments/remove/")
     assert there(tenant) == NOTHING
 
 
