@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from integrations.freezes.scope import FreezeScope
 from integrations.models import Execution, IntegrationGauge
 from tests.console.sign_in import sign_in
 from tests.jobs import run_jobs
@@ -16,6 +19,8 @@ from tests.workitems.conftest import bank, office
 from tests.workitems.office import BANK, WORKFLOW, Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
+from workitems.executions.freezes import set_freeze
+from workitems.executions.queue_age import oldest_due
 
 __all__ = ["bank", "office", "receiver"]
 
@@ -140,3 +145,27 @@ def test_an_action_is_undone_by_form(office: Office, bank: Receiver, admin: Clie
     run_jobs()
     assert [call["path"] for call in bank.requests()] == ["/payments", "/refunds"]
     assert bank.requests()[1]["body"] == f'"{execution.public_id}"'
+
+
+def test_the_age_of_the_queue_reads_an_index_and_skips_what_a_freeze_blocks(office: Office, bank: Receiver) -> None:
+    office.put_bank(base_url=bank.url)
+    blocked, *waiting = (office.execute(office.decided()).execution for _ in range(3))
+    with unit_of_work(office.tenant.id):
+        freeze = set_freeze(FreezeScope(), reason="Test", ctx=office.system).freeze
+        now = clock.now()
+        Execution.objects.filter(id=blocked.id).update(blocked_by_freeze=freeze, next_try_at=now - timedelta(hours=3))
+        for hours, execution in enumerate(waiting, 1):
+            sent_at = now if hours == 2 else None
+            Execution.objects.filter(id=execution.id).update(
+                next_try_at=now - timedelta(hours=hours), dispatched_at=sent_at
+            )
+        assert oldest_due(office.system, now=now) == now - timedelta(hours=2)
+        with CaptureQueriesContext(connection) as captured:
+            assert oldest_due(office.system, now=now - timedelta(hours=4)) is None
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            cursor.execute(f"EXPLAIN {captured.captured_queries[-1]['sql']}")
+            plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "execution_waiting_idx" in plan
+    assert "execution_dispatched_idx" in plan
+    assert "Sort" not in plan

@@ -16,6 +16,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from workitems import selectors
 from workitems.executions.dead_letters import only_dead_letters
+from workitems.executions.queue_age import oldest_due
 
 _SHOWN = 10
 
@@ -26,8 +27,7 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
     runs = selectors.executions(ctx)
     started = runs.filter(status=ExecutionStatus.STARTED)
     due = started.filter(blocked_by_freeze__isnull=True, ready_at__lte=now)
-    oldest = due.order_by("ready_at").values_list("ready_at", flat=True).first()
-    age = f"{(now - oldest).total_seconds():.0f}" if oldest else "0"
+    age = f"{(now - ready_at).total_seconds():.0f}" if (ready_at := oldest_due(ctx, now=now)) else "0"
     unknown = runs.filter(status=ExecutionStatus.OUTCOME_UNKNOWN)
     dead = only_dead_letters(runs)
     freezes = Freeze.objects.filter(tenant_id=ctx.tenant_id, lifted_at__isnull=True).order_by("id")

@@ -15,10 +15,11 @@ from integrations import selectors as integration_selectors
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Freeze, IntegrationGauge
 from threada_site.admin import html
-from threada_site.console.dashboards.parts import CAP, LISTED, DashboardMetric, Line, Part, metric
+from threada_site.console.dashboards.parts import LISTED, DashboardMetric, Line, Part, metric
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
+from workitems.executions.queue_age import oldest_due
 
 _OPERATES = (Scope.ACTIONS_FREEZE, Scope.INTEGRATIONS_MANAGE)
 
@@ -84,9 +85,6 @@ def _line(gauge: IntegrationGauge) -> Line:
 
 
 def _queue_age(ctx: ActingContext) -> str:
-    """Return how long the oldest execution has been due, among the oldest that are not sent yet."""
-    started = selectors.executions(ctx).filter(status=ExecutionStatus.STARTED).order_by("id")
-    now = clock.now()
-    rows = started.values_list("ready_at", "blocked_by_freeze_id")[:CAP]
-    due = [ready_at for ready_at, freeze in rows if freeze is None and ready_at <= now]
-    return html.left(min(due)).removesuffix(" ago") if due else _("empty")
+    """Return how long the oldest execution has been due."""
+    since = oldest_due(ctx, now=clock.now())
+    return html.left(since).removesuffix(" ago") if since is not None else _("empty")
