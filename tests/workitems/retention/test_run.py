@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -14,7 +15,7 @@ from django.db.utils import IntegrityError, ProgrammingError
 
 from integrations.models import Envelope, Execution
 from policies.models import PolicyDecision
-from telemetry.models import Receipt, RemovedReceipt
+from telemetry.models import Receipt, ReceiptReason, RemovedReceipt
 from telemetry.receipts.remove import removal_sha256
 from telemetry.tasks import months
 from tests.by_month import add_past_months, id_in_month, month_before, parts, value
@@ -27,6 +28,8 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.personal_data.erasable_fields import ErasedJSON, is_erased
+from workitems.executions.close_item import cancel_work_item
+from workitems.items.locks import locked_item
 from workitems.models import DecisionStep, Evidence, LegalHold, RetentionRun, Vote, WorkItem
 from workitems.retention import sweep as keeping
 from workitems.retention.case_tables import case_tables
@@ -137,6 +140,33 @@ def test_cases_go_whole_and_their_receipts_leave_a_trace(office: Office) -> None
     assert (applied["outcome"]["cases"], applied["outcome"]["receipts"]) == (1, len(mine))
     assert office.bodies("retention.run_finished")[-1]["policy"]["rules"][0]["number"] == 1
     assert office.api("fay").get(f"/work-items/{old.public_id}").status_code == 404
+
+
+def cancelled_with_reason(office: Office) -> WorkItem:
+    """Cancel a work item with a reason in the context, as the console's page of confirmation does."""
+    item = office.decided(5)
+    with unit_of_work(office.tenant.id):
+        ctx = replace(office.ctx("rita"), reason="Ordered twice.")
+        cancel_work_item(locked_item(item.id, ctx=office.system), reason="Twice", ctx=ctx)
+    return office.item(item)
+
+
+def test_reasons_go_with_their_receipts(office: Office) -> None:
+    old, young = (cancelled_with_reason(office) for _ in range(2))
+    aged(office, old, days=400)
+    put_rule(office, keep_payload="P90D", keep_receipts="P1Y")
+    with unit_of_work(office.tenant.id):
+        kept = {
+            item.id: set(Receipt.objects.filter(work_item_id=item.id).values_list("id", flat=True))
+            for item in (old, young)
+        }
+        given = set(ReceiptReason.objects.values_list("receipt_id", flat=True))
+    assert all(given & receipts for receipts in kept.values())
+    dry_run(office)
+    seal_all(office)
+    run(office)
+    with unit_of_work(office.tenant.id):
+        assert set(ReceiptReason.objects.values_list("receipt_id", flat=True)) == given - kept[old.id]
 
 
 def test_months_that_it_empties_are_dropped(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
