@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from integrations.configuration.simulation import is_enabled
+from integrations.selectors import configured_integrations
 from policies import selectors
 from policies.language.approvals import parse_approvals, to_json
 from policies.replay.report_view import people_sentence
@@ -73,7 +74,7 @@ class GalleryPages(_Base):
             "fields": list(_fields(pack.payload_schema)),
             "rules": [(rule, _people(rule)) for rule in pack.rules],
             "obstacle": _obstacle(pack, plan, ctx=ctx),
-            "pages": _pages(pack) if plan.installed else [],
+            "pages": _pages(pack, ctx=ctx) if plan.installed else [],
             "may_try": ctx.has_scope_anywhere(Scope.WORKITEMS_WRITE) and ctx.has_scope_anywhere(Scope.ACTIONS_EXECUTE),
         }
         return self._page(request, "workitems/gallery_pack.html", pack.name, context)
@@ -123,16 +124,19 @@ def _page_of(pack: GalleryPack) -> str:
     return reverse(f"admin:{_NAME}_in_gallery", args=[pack.id])
 
 
-def _pages(pack: GalleryPack) -> list[tuple[str, str]]:
-    """Return titles and URLs of the pages of an installed pack."""
+def _pages(pack: GalleryPack, *, ctx: ActingContext) -> list[tuple[str, str]]:
+    """Return titles and URLs of the pages of an installed pack that the reader may open."""
     policy = next(value["id"] for value in pack.contents if value["kind"] == "Policy")
-    return [
-        (_("Request form"), reverse("admin:request_form", args=[pack.workflow])),
+    found = [
         (_("Workflow"), html.page_url("policies.workflow", pack.workflow)),
         (_("Policy"), html.page_url("policies.policy", policy)),
-        (_("Integration"), html.page_url("integrations.integration", pack.integration)),
         (_("Pack"), html.page_url("policies.pack", pack.id)),
     ]
+    if configured_integrations(ctx).filter(slug=pack.integration).exists():
+        found.insert(2, (_("Integration"), html.page_url("integrations.integration", pack.integration)))
+    if ctx.is_person and ctx.has_scope_anywhere(Scope.WORKITEMS_WRITE):
+        found.insert(0, (_("Request form"), reverse("admin:request_form", args=[pack.workflow])))
+    return found
 
 
 def _obstacle(pack: GalleryPack, plan: Plan, *, ctx: ActingContext) -> str:
