@@ -14,6 +14,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
 from workitems.items.questions import question_of
+from workitems.items.titles import listed_title
 from workitems.models import NEVER, DecisionStep
 
 _DAY_S: Final = 24 * 3600
@@ -49,16 +50,17 @@ def approver_part(ctx: ActingContext) -> Part | None:
 
 def _line(step: DecisionStep, now: Any) -> Line:
     return Line(
-        text=step.work_item.title or question_of(step),
+        text=listed_title(step.work_item),
         url=html.page_url("workitems.decisionstep", step.public_id),
-        badge=html.badge("overdue") if step.urgent_at <= now else html.badge(""),
+        badge=html.badge("overdue" if step.urgent_at <= now and step.paused_at is None else ""),
         remark=_remark(step),
     )
 
 
 def _remark(step: DecisionStep) -> Any:
-    asked = question_of(step) if step.work_item.title else step.workflow
-    opened = format_html("{} · {} {}", asked, _("opened"), html.when(step.opened_at))
+    opened = format_html("{} · {} {}", question_of(step), _("opened"), html.when(step.opened_at))
+    if step.paused_at is not None:
+        return format_html("{} · {}", opened, _("deadlines are paused"))
     if step.urgent_at >= NEVER:
         return opened
     return format_html("{} · {} {}", opened, _("decide until"), html.when(step.urgent_at))
