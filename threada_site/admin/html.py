@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_timedelta
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
@@ -35,6 +36,7 @@ _TONES: Final = {
         "failing", "not sealed yet", "not fetched yet", "proposed", "announced",
     },
 }  # fmt: skip
+_INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
 _TONE_OF: Final = {word: tone for tone, words in _TONES.items() for word in words}
 _ICONS: Final = {"good": "check_circle", "bad": "error", "busy": "autorenew", "waiting": "hourglass_top"}
 
@@ -64,6 +66,13 @@ def when(instant: datetime | None) -> SafeString:
     named = local.tzname() or ""
     zone = named if named.isalpha() else f"UTC{offset[:3]}:{offset[3:]}"
     return format_html('<time datetime="{}" title="{}">{} {}</time>', exact, exact, f"{local:%Y-%m-%d %H:%M:%S}", zone)
+
+
+def dated(sentence: str) -> SafeString:
+    """Return a sentence with its RFC 3339 instants in the reader's time zone."""
+    pieces = _INSTANT.split(sentence)
+    shown = (when(datetime.fromisoformat(piece)) if place % 2 else escape(piece) for place, piece in enumerate(pieces))
+    return format_html_join("", "{}", ((piece,) for piece in shown))
 
 
 def left(instant: datetime | None) -> SafeString:

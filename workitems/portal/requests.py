@@ -118,7 +118,7 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
     steps = {
         step.work_item_id: step
         for step in DecisionStep.objects.filter(**named, status=StepStatus.PENDING).only(
-            "id", "work_item_id", "respond_by", "expires_at"
+            "id", "work_item_id", "respond_by", "expires_at", "paused_at", "pause_ends_at"
         )
     }
     waiting: dict[uuid.UUID, list[str]] = defaultdict(list)
@@ -141,9 +141,7 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
             status=words_of(item),
             tone=_TONES.get(WorkItemStatus(item.status), "plain"),
             requested_at=item.created_at,
-            waits_for=tuple(dict.fromkeys(people[key] for key in waiting[steps[item.id].id]))
-            if item.id in steps
-            else (),
+            waits_for=_waits_for(item, [people[key] for key in waiting[steps[item.id].id]] if item.id in steps else []),
             until=_until(steps.get(item.id)),
             executed=tuple(executed[item.id]),
         )
@@ -221,9 +219,15 @@ def _executed(run: Execution) -> str:
     return f"{action}: {status}"
 
 
+def _waits_for(item: WorkItem, approvers: list[str]) -> tuple[str, ...]:
+    return (_("you"),) if waits_for_requester(item) else tuple(dict.fromkeys(approvers))
+
+
 def _until(step: DecisionStep | None) -> datetime | None:
     if step is None:
         return None
+    if step.paused_at is not None:
+        return step.pause_ends_at
     return min((at for at in (step.respond_by, step.expires_at) if at is not None), default=None)
 
 
