@@ -85,6 +85,7 @@ class CommentDetail(TenantView):
         """Return a comment with all versions, and for each the votes that were cast while it was shown."""
         item = found_item(self, request, work_item_id)
         comment = _found(item, comment_id, ctx=request.auth)
+        record_reading(item, ctx=request.auth)
         versions = selectors.history_of(comment, ctx=request.auth)
         return Response(COMMENT_WITH_HISTORY.represent(comment, versions=versions))
 

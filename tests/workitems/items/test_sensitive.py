@@ -60,6 +60,14 @@ def test_ordinary_classes_are_shown_and_leave_no_receipt(office: Office) -> None
     assert recorded_reads(office) == 0
 
 
+def test_reading_one_comment_leaves_a_receipt(secret: Office) -> None:
+    path = f"/work-items/{only(secret, '/work-items')['work_item_id']}/comments"
+    comment = secret.api("fay").post(path, {"text": "The patient is well."}).json()
+    before = recorded_reads(secret)
+    assert secret.api("wim").get(f"{path}/{comment['comment_id']}").json()["text"] == "The patient is well."
+    assert recorded_reads(secret) == before + 1
+
+
 @pytest.mark.parametrize("path", ["/work-items", "/executions", "/decision-steps"])
 def test_reading_leaves_one_receipt_per_principal_case_and_hour(secret: Office, path: str) -> None:
     row = only(secret, path)
