@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
+from django.utils.translation import gettext as _
 from rest_framework.response import Response
 
 from threada_site.api.idempotency import KeyReservation
@@ -42,7 +43,8 @@ def submit_request(
     `key` identifies the form: a repeated submission returns the first work item. If the intake decision asks people,
     the action is executed later (`execute_declared`). Every refusal changes nothing, also one by a policy; the draft of
     the form is deleted on success. Raise the errors of `create_work_item` and `execute_declared`,
-    `IdempotencyInFlight`, and `IdempotencyKeyReused` if the form was sent with another payload.
+    `Conflict` if the workflow has changed since `workflow` was read, `IdempotencyInFlight`, and `IdempotencyKeyReused`
+    if the form was sent with another payload.
     """
     require_unit_of_work(ctx.tenant_id, reads_cases=False)
     reservation = KeyReservation(ctx, f"/console/request/{workflow.slug}", key, canonical_sha256(payload))
@@ -51,6 +53,8 @@ def submit_request(
         return Submitted(_item_in(bytes(earlier.response)), is_repeated=True)
     channel = workflow.declared.channel or None
     item = create_work_item(IntakeRequest(workflow=workflow.slug, channel=channel, payload=payload), ctx=ctx)
+    if item.workflow_version_id != workflow.version_id:
+        raise errors.Conflict(_("The workflow changed while you filled in the form. Check it and send it again."))
     try:
         execute_declared(item, key=key, ctx=ctx)
     except (errors.ReviewPending, errors.ApprovalPending):

@@ -15,13 +15,16 @@ from policies.models import Workflow
 from telemetry.models import Receipt
 from tests.console.portal.forms import FORM, REQUESTS, plain_payments, put_workflow, send, stored, token_of
 from tests.console.sign_in import Console
-from tests.factories import acting_system, make_principal
+from tests.factories import acting, acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.roles import define_role, grant_role, set_roles
-from threada_site.kernel.context import Scope
+from threada_site.kernel import errors
+from threada_site.kernel.context import EntryPoint, Scope
 from threada_site.tenancy.models import User
 from workitems.models import DecisionStep, WorkItem
+from workitems.portal.catalogue import requestable
+from workitems.portal.submit import submit_request
 
 LARGE = {"vendor": "Hooli", "amount_minor": "2000000"}
 SMALL = {"vendor": "Hooli", "amount_minor": "900"}
@@ -222,6 +225,17 @@ def test_tokens_of_others_forged_old_and_outdated_ones_send_nothing(
     monkeypatch.setattr("workitems.portal.tokens._MARGIN", timedelta(hours=24, seconds=1))
     assert "open for too long" in problems_in(send(rita, token=now, **SMALL))
     assert stored(demo) == (1, 0)
+
+
+def test_a_workflow_that_changes_at_the_last_moment_sends_nothing(demo: Demo, rita: Client) -> None:
+    ctx = acting(demo.tenant, User.objects.get(username="rita"), entry_point=EntryPoint.CONSOLE)
+    with unit_of_work(demo.tenant.id):
+        seen = requestable("payment_run", ctx=ctx)
+    assert seen is not None
+    put_workflow(demo, description="Pays something else.")
+    with pytest.raises(errors.Conflict, match="changed"), unit_of_work(demo.tenant.id):
+        submit_request(seen, {"vendor": "Hooli", "amount_minor": 5}, key="k1", ctx=ctx)
+    assert stored(demo) == (1, 0)  # the item of the demo
 
 
 def test_a_request_is_withdrawn_by_its_requester(demo: Demo, rita: Client) -> None:
