@@ -18,6 +18,7 @@ from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
+from threada_site.api.models import IdempotencyRecord
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.forgetting import forget_account
@@ -82,8 +83,9 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
 def erase_principal(principal: User, *, ctx: ActingContext) -> int:
     """Erase name, address, comments and reasons of a principal. Return the number of emptied texts.
 
-    The id and the actions remain. The account is erased with its last tenant. Receipts `principal.erased` and
-    `member.removed`. Raise `PermissionDenied`, `Conflict` (oneself), `UnderLegalHold`.
+    Stored idempotency answers that contain such texts are deleted. The id and the actions remain. The account is erased
+    with its last tenant. Receipts `principal.erased` and `member.removed`. Raise `PermissionDenied`, `Conflict`
+    (oneself), `UnderLegalHold`.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -93,8 +95,8 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
     under_hold = items_under_legal_hold(ctx.tenant_id)
     theirs = Exists(Vote.objects.filter(step__work_item_id=OuterRef("id"), voter=principal))
     said = Exists(Comment.objects.filter(work_item_id=OuterRef("id"), author=principal))
-    asked = Q(asked_by=principal) | Q(answered_by=principal)
-    talked = Exists(RequesterQuestion.objects.filter(asked, work_item_id=OuterRef("id")))
+    by_principal = Q(asked_by=principal) | Q(answered_by=principal)
+    talked = Exists(RequesterQuestion.objects.filter(by_principal, work_item_id=OuterRef("id")))
     _require_no_legal_hold(
         under_hold.filter(
             Q(requester=principal) | Q(submitted_by=principal) | Q(ended_by=principal) | theirs | said | talked
@@ -103,6 +105,9 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
     if LegalHold.objects.filter(tenant_id=ctx.tenant_id, requester=principal, lifted_at=None).exists():
         raise errors.UnderLegalHold("A legal hold names this principal as requester. Lift it first.")
     sentences = _empty_sentences(principal, ctx=ctx)
+    asked = RequesterQuestion.objects.filter(tenant_id=ctx.tenant_id, asked_by=principal)
+    _forget_answers([question.public_id for question in asked.only("id")], ctx=ctx)
+    IdempotencyRecord.objects.filter(tenant_id=ctx.tenant_id, principal_id=principal.id).delete()
     is_forgotten = forget_account(principal, ctx=ctx)
     _record(
         "principal.erased",

@@ -9,6 +9,7 @@ from telemetry.models import Receipt
 from tests.workitems.conversation.test_comments import say
 from tests.workitems.conversation.test_questions import answer, ask
 from tests.workitems.office import Office
+from threada_site.api.models import IdempotencyRecord
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
@@ -38,6 +39,23 @@ def test_erasing_a_person_erases_what_the_person_wrote(office: Office) -> None:
     assert "by finn" in texts.values()
     assert is_erased(question.text)
     assert question.answer == "answered by rita"
+
+
+def test_erasing_a_person_deletes_the_stored_answers_with_the_texts(office: Office) -> None:
+    item, _, _ = office.awaiting()
+    path = f"/work-items/{item.public_id}"
+    key = {"Idempotency-Key": "k1"}
+    said = office.api("fay").post(f"{path}/comments", {"text": "said by fay"}, headers=key)
+    asked = office.api("fay").post(f"{path}/questions", {"text": "asked by fay"}, headers=key)
+    assert (said.status_code, asked.status_code) == (201, 201), (said.content, asked.content)
+    where = f"{path}/questions/{asked.json()['question_id']}/answer"
+    answered = office.api("rita").post(where, {"text": "answered by rita"}, headers=key)
+    assert answered.status_code == 200, answered.content
+    with unit_of_work(office.tenant.id):
+        stored = [bytes(row.response) for row in IdempotencyRecord.objects.all()]
+        assert sum(b"by fay" in answer for answer in stored) == 3
+        erase_principal(office.people["fay"], ctx=office.system)
+        assert not any(b"by fay" in bytes(row.response) for row in IdempotencyRecord.objects.all())
 
 
 def test_a_legal_hold_on_a_commented_item_keeps_the_author(office: Office) -> None:
