@@ -17,7 +17,7 @@ MOST_VERSIONS: Final = 50
 MOST_COMMENTS: Final = 1000
 """Comments on one work item, removed ones included."""
 MOST_PER_HOUR: Final = 60
-"""Comments and edits of one principal in a tenant."""
+"""Comments and edits of one principal in a tenant; as many questions."""
 MOST_OPEN_QUESTIONS: Final = 5
 MOST_QUESTIONS: Final = 100
 """Questions about one work item."""
@@ -61,8 +61,19 @@ def check_comments(item: WorkItem) -> None:
         raise errors.ConversationLimit(f"This work item has {MOST_COMMENTS} comments, which is the limit.")
 
 
-def check_questions(item: WorkItem) -> None:
-    """Raise `ConversationLimit` if a locked work item has as many questions as it may have."""
+def check_questions(item: WorkItem, *, ctx: ActingContext) -> None:
+    """Raise an error if a locked work item or the caller has asked as many questions as allowed.
+
+    Raises `ConversationLimit` for the item, `RateLimited` for the caller.
+    """
+    recent = RequesterQuestion.objects.filter(
+        tenant_id=ctx.tenant_id, asked_by=ctx.principal_id, created_at__gt=clock.now() - _HOUR
+    )
+    if recent[:MOST_PER_HOUR].count() >= MOST_PER_HOUR:
+        raise errors.RateLimited(
+            f"You have asked {MOST_PER_HOUR} questions within an hour. Wait before you ask more.",
+            headers={"Retry-After": "600"},
+        )
     if item.open_questions >= MOST_OPEN_QUESTIONS:
         raise errors.ConversationLimit(
             f"{MOST_OPEN_QUESTIONS} questions are open already. Wait for an answer, or comment instead."

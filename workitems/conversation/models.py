@@ -158,6 +158,7 @@ class RequesterQuestion(TenantRow):
         ]
         indexes = [
             models.Index(fields=["tenant", "work_item", "id"], name="requesterquestion_item_idx"),
+            models.Index(fields=["tenant", "asked_by", "id"], name="requesterquestion_asker_idx"),
             models.Index(fields=["expires_at"], name="requesterquestion_open_idx", condition=models.Q(status="open")),
         ]
 

@@ -45,7 +45,7 @@ def ask_question(item: WorkItem, text: str, *, ctx: ActingContext) -> RequesterQ
     _check_may_ask(item, ctx=ctx)
     text = limits.checked_text(text)
     limits.check_rate(ctx=ctx)
-    limits.check_questions(item)
+    limits.check_questions(item, ctx=ctx)
     now = clock.now()
     document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)
     expires_at = now + document.question_time

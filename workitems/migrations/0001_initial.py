@@ -1316,6 +1316,7 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [
                     models.Index(fields=["tenant", "work_item", "id"], name="requesterquestion_item_idx"),
+                    models.Index(fields=["tenant", "asked_by", "id"], name="requesterquestion_asker_idx"),
                     models.Index(
                         condition=models.Q(("status", "open")), fields=["expires_at"], name="requesterquestion_open_idx"
                     ),

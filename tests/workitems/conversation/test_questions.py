@@ -13,6 +13,7 @@ from tests.jobs import run_jobs
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
+from workitems.conversation import limits
 from workitems.conversation.questions import answer_question, ask_question, withdraw_question
 from workitems.conversation.sweep import sweep_questions
 from workitems.executions.close_item import cancel_work_item, edit_payload
@@ -190,6 +191,16 @@ class TestAnswering:
         assert withdraw(office, item, question).status == "withdrawn"
         other = ask(office, item)
         assert withdraw(office, item, other, by="ada").status == "withdrawn"
+
+
+def test_questions_of_one_person_are_limited(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MOST_PER_HOUR", 2)
+    items = [office.decided() for _ in range(3)]
+    for item in items[:2]:
+        withdraw(office, item, ask(office, item))
+    with pytest.raises(errors.RateLimited):
+        ask(office, items[2])
+    ask(office, items[2], by="finn")
 
 
 class TestPauses:
