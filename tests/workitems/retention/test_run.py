@@ -30,6 +30,7 @@ from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.personal_data.erasable_fields import ErasedJSON, is_erased
 from workitems.executions.close_item import cancel_work_item
 from workitems.items.locks import locked_item
+from workitems.items.titles import title_of
 from workitems.models import DecisionStep, Evidence, LegalHold, RetentionRun, Vote, WorkItem
 from workitems.retention import sweep as keeping
 from workitems.retention.case_tables import case_tables
@@ -61,6 +62,26 @@ def contents(office: Office, item: WorkItem) -> list[Any]:
 def set_a_legal_hold(office: Office, **criteria: Any) -> Any:
     with unit_of_work(office.tenant.id):
         return set_legal_hold(LegalHoldRequest(reason="The auditor asked.", **criteria), ctx=office.ctx("ada"))
+
+
+def test_what_follows_from_the_payload_goes_with_it(office: Office) -> None:
+    office.upsert_workflow(title="Pay ${item.payload.vendor}", related_by=["/vendor"])
+    old = ended(office, days=91, payload={"amount": 500, "vendor": "Alice Example"})
+    young = ended(office, days=89, payload={"amount": 500, "vendor": "Alice Example"})
+    stored = office.item(old)
+    assert (stored.title, len(stored.related_key)) == ("Pay Alice Example", 64)
+    put_rule(office, keep_payload="P90D")
+    dry_run(office)
+    assert run(office) == 1
+    left = office.item(old)
+    assert is_erased(left.title)
+    assert left.related_key == ""
+    assert title_of(left).endswith(left.public_id[-6:])
+    kept = office.item(young)
+    assert (kept.title, kept.related_key) == (stored.title, stored.related_key)
+    with connection.cursor() as cursor, unit_of_work(office.tenant.id):
+        cursor.execute("SELECT count(*) FROM workitems_workitem item WHERE item::text LIKE '%%Alice%%'")
+        assert cursor.fetchone() == (1,)
 
 
 def test_contents_go_and_everything_that_proves_stays(office: Office) -> None:
