@@ -81,6 +81,32 @@ def test_the_keyboard_enters_and_leaves(demo: Demo, page: Watched) -> None:
 
 
 @pytest.mark.parametrize("address", [WORKFLOW, POLICY])
+def test_tab_reaches_every_control(demo: Demo, page: Watched, address: str) -> None:
+    browser = page.page
+    page.sign_in("admin", PASSWORD)
+    browser.goto(address)
+    expect(browser.get_by_role("group", name="Editor content")).to_have_attribute("tabindex", "0")
+    wanted = browser.evaluate(
+        """() => {
+            const controls = [...document.querySelectorAll("main button, main input, main select, main .ace_content")];
+            const visible = controls.filter((one) => one.checkVisibility() && !one.disabled && one.tabIndex >= 0);
+            visible.forEach((one, place) => { one.dataset.tab = place; });
+            return visible.length;
+        }"""
+    )
+    reached = set()
+    for _ in range(200):
+        browser.keyboard.press("Tab")
+        reached.add(browser.evaluate("document.activeElement.dataset.tab"))
+    missing = browser.evaluate(
+        "reached => [...document.querySelectorAll('[data-tab]')].filter(e => !reached.includes(e.dataset.tab))"
+        ".map(e => e.outerHTML.slice(0, 200))",
+        list(reached),
+    )
+    assert (wanted > 0, missing) == (True, [])
+
+
+@pytest.mark.parametrize("address", [WORKFLOW, POLICY])
 def test_axe_finds_nothing_serious(demo: Demo, page: Watched, address: str) -> None:
     browser = page.page
     page.sign_in("admin", PASSWORD)

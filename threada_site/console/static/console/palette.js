@@ -126,10 +126,14 @@
       open();
     });
   }
-  document.querySelector("#find")?.addEventListener("focus", (event) => {
-    event.target.blur();
-    open(event.target.value);
-  });
+  // Focus alone opens nothing: Tab must go on to the page behind the field.
+  for (const kind of ["click", "input"]) {
+    document.querySelector("#find")?.addEventListener(kind, (event) => {
+      const text = event.target.value;
+      event.target.value = "";
+      open(text);
+    });
+  }
   dialog.querySelector("[data-close-palette]").addEventListener("click", () => dialog.close());
   dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
   dialog.addEventListener("close", () => asking?.abort());
