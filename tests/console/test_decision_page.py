@@ -106,9 +106,9 @@ def test_changes_since_the_last_version_are_shown(demo: Demo, console: Console) 
     browser = console("finance-1")
     changes = page_of(browser, step["decision_step_id"]).context["changes"]
     assert [(change.place, change.before, change.after) for change in changes] == [
-        ("payload / amount_minor", "2000000", "2500000"),
-        ("payload / invoice", "H-1", ""),
-        ("payload / vendor", "Hooli", "Hooli Ltd"),
+        ("Amount", "EUR 20,000.00 (2000000)", "EUR 25,000.00 (2500000)"),
+        ("Invoice", "H-1", ""),
+        ("Vendor", "Hooli", "Hooli Ltd"),
         ("will be sent / body / amount_minor", "2000000", "2500000"),
         ("will be sent / body / vendor", "Hooli", "Hooli Ltd"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -21,7 +22,9 @@ from threada_site.kernel.characters import unseen_in
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.truncate import shorten
+from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
+from workitems.admin.contents import described, formatted_and_exact, labelled
 from workitems.admin.decision_page import COMMENT_LENGTH
 from workitems.admin.sent import what_is_sent
 from workitems.api.shapes import CAST_BATCH_VOTES
@@ -74,7 +77,7 @@ def batch_page(choices: Sequence[str], *, ctx: ActingContext) -> dict[str, Any]:
     for step in steps:
         record_reading(step.work_item, ctx=ctx)
     contents = {step.id: _content(step) for step in steps}
-    flat = {step_id: dict(_flattened("", content)) for step_id, content in contents.items()}
+    flat = {step.id: _lines(step, contents[step.id], ctx=ctx) for step in steps}
     shared = _shared(list(flat.values()))
     first = steps[0]
     rule = from_json(first.rule)
@@ -154,6 +157,19 @@ def _content(step: DecisionStep) -> dict[str, Any]:
         "risk flags": list(item.risk_flags),
         "confidence": item.confidence,
         "evidence": [part.content for part in item.evidence.all()],
+    }
+
+
+def _lines(step: DecisionStep, content: dict[str, Any], *, ctx: ActingContext) -> dict[str, str]:
+    """Return names and values of the contents. The payload has the labels of its schema where they are unique."""
+    schema = policy_selectors.workflow_document(step.work_item.workflow_version_id, ctx=ctx).payload_schema
+    rows = [] if is_erased(step.work_item.payload) else list(labelled(described(schema, content["payload"], ctx=ctx)))
+    lines = dict(_flattened("", content))
+    times = Counter(label for _row, label, _exact in rows)
+    named = {exact: (row, label) for row, label, exact in rows if times[label] == 1 and label not in lines}
+    return {
+        named[name][1] if name in named else name: formatted_and_exact(named[name][0], text) if name in named else text
+        for name, text in lines.items()
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,6 +60,28 @@ def described(schema: Mapping[str, Any], value: Any, *, ctx: ActingContext) -> S
     named = people_in(schema, value)
     people = _names_of(named, ctx=ctx) if named else {}
     return fields(schema, value, locale_named(get_language()), timezone.get_current_timezone(), people=people)
+
+
+def labelled(
+    rows: Sequence[Row], names: tuple[str, ...] = (), raw: tuple[str, ...] = ()
+) -> Iterator[tuple[Row, str, str]]:
+    """Yield each row, members after their object, with its labels and its exact names.
+
+    Exact names begin with `payload`, and replace labels that the schema lacks: no name of a requester looks like one.
+    """
+    for row in rows:
+        exact = (*raw, str(int(row.name) + 1) if row.is_element else row.name)
+        label = exact[-1] if row.is_element else row.label
+        is_known = row.is_described and len(names) == len(raw)
+        shown = (*names, label) if is_known else ()
+        place = " / ".join(("payload", *exact))
+        yield row, " / ".join(shown) or place, place
+        yield from labelled(row.rows, shown, exact)
+
+
+def formatted_and_exact(row: Row, exact: str) -> str:
+    """Return a formatted value with its exact one, because different values can have the same format."""
+    return f"{row.text} ({exact})" if row.text and row.text != exact else exact
 
 
 def _names_of(named: set[str], *, ctx: ActingContext) -> dict[str, str]:

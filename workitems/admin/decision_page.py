@@ -7,6 +7,7 @@ with few columns; the votes shown are read page by page.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import orjson
@@ -27,7 +28,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.truncate import shorten
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
-from workitems.admin.contents import contents_of, related_to
+from workitems.admin.contents import contents_of, described, related_to
 from workitems.admin.conversation import conversation_of
 from workitems.admin.envelope_differences import differences_to
 from workitems.admin.preview import previews_of
@@ -110,7 +111,11 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
     whole = query.get("whole") == "1"
     content = _content(step, envelope_fields, envelope, whole=whole)
     contents = contents_of(step.work_item, content["payload"], ctx=ctx)
-    changes = differences_to(previous, envelope_fields, step.work_item.payload, whole=whole) if previous else None
+    changes = None
+    if previous:
+        document = policy_selectors.workflow_document(step.work_item.workflow_version_id, ctx=ctx)
+        describe = partial(described, document.payload_schema, ctx=ctx)
+        changes = differences_to(previous, envelope_fields, step.work_item.payload, describe=describe, whole=whole)
     return {
         **page,
         **content,

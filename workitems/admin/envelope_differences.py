@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,8 +13,12 @@ from threada_site.admin.fields import plainly
 from threada_site.kernel.json.canonical import canonical_bytes
 from threada_site.kernel.json.differences import difference
 from threada_site.kernel.json.truncate import shorten
+from workitems.admin.contents import formatted_and_exact, labelled
 from workitems.admin.sent import what_is_sent
+from workitems.display.fields import Row
 from workitems.models import DecisionStep
+
+type Describe = Callable[[Any], Sequence[Row]]
 
 MOST_SHOWN: Final = 20
 _MOST_WHOLE: Final = 5_000
@@ -38,16 +43,19 @@ class ShownDifferences:
     is_cut: bool
 
 
-def differences_to(previous: DecisionStep, envelope: dict[str, Any], payload: Any, *, whole: bool) -> ShownDifferences:
+def differences_to(
+    previous: DecisionStep, envelope: dict[str, Any], payload: Any, *, describe: Describe, whole: bool
+) -> ShownDifferences:
     """Return the differences between the envelope of `previous` and `envelope`, and between their payloads.
 
-    Ids, versions and digests that follow from other values are ignored.
+    Ids, versions and digests that follow from other values are ignored. `describe` returns the rows of a payload.
     """
     earlier = orjson.loads(bytes(previous.envelope.body))
     before, now = _compared(earlier), _compared(envelope)
     was_handed_in = _payload_of(previous)
     if was_handed_in is not None:
         before["payload"], now["payload"] = was_handed_in, payload
+    labels = [_by_pointer(describe(value)) if value else {} for value in (was_handed_in, payload)]
     found = difference(before, now, most=_MOST_WHOLE if whole else MOST_SHOWN)
     is_cut = found.omitted > 0
     shown = []
@@ -58,10 +66,23 @@ def differences_to(previous: DecisionStep, envelope: dict[str, Any], payload: An
             for name, value in (("from", change.before), ("to", change.after))
         )
         is_cut = is_cut or before_cut or after_cut
-        place = " / ".join(part.replace("~1", "/").replace("~0", "~") for part in change.pointer.split("/")[1:])
+        if not before_cut and change.pointer in labels[0]:
+            before_text = formatted_and_exact(labels[0][change.pointer][0], before_text)
+        if not after_cut and change.pointer in labels[1]:
+            after_text = formatted_and_exact(labels[1][change.pointer][0], after_text)
+        known = labels[1].get(change.pointer) or labels[0].get(change.pointer)
+        place = (
+            known[1]
+            if known
+            else " / ".join(part.replace("~1", "/").replace("~0", "~") for part in change.pointer.split("/")[1:])
+        )
         absent = ("from" not in as_json, "to" not in as_json)
         shown.append(ShownDifference(place, before_text, after_text, *absent))
     return ShownDifferences(shown, is_cut)
+
+
+def _by_pointer(rows: Sequence[Row]) -> dict[str, tuple[Row, str]]:
+    return {f"/payload{row.pointer}": (row, label) for row, label, _exact in labelled(rows)}
 
 
 def _compared(envelope: dict[str, Any]) -> dict[str, Any]:
