@@ -34,6 +34,8 @@ _FLAGS: Final = {
     "--compressed": "", "--http1.1": "", "--http2": "", "-g": "", "--globoff": "",
 }  # fmt: skip
 _SECRET_NAME: Final = re.compile(r"auth|cookie|key|passw|secret|session|sig|token|credential", re.IGNORECASE)
+_SECRET_VALUE: Final = re.compile(r"(?:basic|bearer|token|apikey)\s", re.IGNORECASE)
+_TOKEN_LIKE: Final = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[A-Za-z0-9_.~-]{20,}")
 _DROPPED: Final = frozenset({"accept", "content-length", "host", "user-agent", "connection", "accept-encoding"})
 
 
@@ -80,6 +82,8 @@ def import_curl(text: str) -> CurlImport:
     shown_host = f"[{host}]" if ":" in host else host
     base_url = f"{parts.scheme}://{shown_host}{f':{port}' if port else ''}"
     found = CurlImport(base_url, {"method": _method(command), "path": parts.path or "/"})
+    if any(_TOKEN_LIKE.fullmatch(part) for part in parts.path.split("/")):
+        found.notes.append("A part of the path looks like a secret. The path is part of the document, which many read.")
     _authenticate(found, command, userinfo=(parts.username, parts.password))
     query = [*parse_qsl(parts.query, keep_blank_values=True)]
     if command.is_get:
@@ -207,7 +211,7 @@ def _headers(found: CurlImport, command: _Command) -> None:
         lower = name.lower()
         if lower in _DROPPED or lower in ("authorization", "content-type"):
             continue
-        if lower in OWN_HEADERS or _SECRET_NAME.search(name):
+        if lower in OWN_HEADERS or _SECRET_NAME.search(name) or _SECRET_VALUE.match(value):
             found.notes.append(f"The header {name[:60]} was left out: it is set by Threada, or looks like a secret.")
         else:
             kept[name] = value

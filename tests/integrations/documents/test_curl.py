@@ -38,6 +38,15 @@ def test_a_command_becomes_a_document_without_its_secrets() -> None:
     read_integration(document["spec"])
 
 
+def test_secrets_in_unusual_places_are_left_out_or_noted() -> None:
+    found = import_curl(f"curl -H 'X-Upstream: Bearer {CANARY}' https://a.example/v1/payments")
+    assert CANARY not in str(found.document("a", name="", action="b", secret="c"))
+    assert ["X-Upstream" in note for note in found.notes] == [True]
+    hook = import_curl("curl -d '{}' https://hooks.chat.example/services/T0001/B0002/" + "aB3" * 8)
+    assert ["path looks like a secret" in note for note in hook.notes] == [True]
+    assert import_curl("curl https://a.example/v1/payments/pending-approvals-of-everybody/12").notes == []
+
+
 @pytest.mark.parametrize(
     ("command", "username"),
     [
