@@ -14,6 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from telemetry.models import Receipt
+from tests.console.sign_in import confirm
 from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant
 from threada_site.admin.html import page_url
 from threada_site.console.session_engine import SessionStore
@@ -237,7 +238,7 @@ class TestStewards:
         browsers = [sign_in(), sign_in()]
         member = page_url("tenancy.membership", alice.public_id)
         assert "End all sessions" in steward.get(member).content.decode()
-        page = steward.post(reverse("admin:tenancy_membership_end_sessions", args=[alice.public_id]), follow=True)
+        page = confirm(steward, reverse("admin:tenancy_membership_end_sessions", args=[alice.public_id]), follow=True)
         assert "2 sessions of alice ended." in page.content.decode()
         assert not any(map(is_signed_in, browsers))
         (receipt,) = ended(tenant)

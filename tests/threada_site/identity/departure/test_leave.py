@@ -8,6 +8,7 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from tests.console.sign_in import confirm
 from tests.factories import PASSWORD, acting, acting_system, make_principal, make_token
 from tests.threada_site.identity.departure.test_end import bodies, depart, signed_in, with_password
 from tests.threada_site.identity.test_accounts import one_steward_is_enough
@@ -131,5 +132,5 @@ def test_the_page_of_a_member_tells_the_life_of_the_person(alice: User, steward:
     assert "never in this tenant" not in page
     colleague = make_principal(tenant, "colleague", roles=["viewer"])
     assert "Last sign-in" not in signed_in(colleague).get(member).content.decode()
-    gone = signed_in(steward).post(reverse("admin:tenancy_membership_remove", args=[alice.public_id]), follow=True)
+    gone = confirm(signed_in(steward), reverse("admin:tenancy_membership_remove", args=[alice.public_id]), follow=True)
     assert "alice is no longer a member of the tenant." in gone.content.decode()
