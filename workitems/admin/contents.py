@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from django.utils import timezone
@@ -13,6 +13,7 @@ from django.utils.translation import get_language
 from policies import selectors as policy_selectors
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.truncate import shorten
 from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.models import Membership, User
 from workitems import selectors
@@ -27,10 +28,14 @@ RELATED_SHOWN: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """A payload for a page. `summary` are label and value of the fields that people see first."""
+    """A payload for a page. `summary` are label and value of the fields that people see first.
+
+    `is_cut` is True if the payload was shortened.
+    """
 
     whole: SafeString
     summary: list[tuple[SafeString, SafeString]]
+    is_cut: bool = False
 
 
 def contents_of(item: WorkItem, payload: Any, *, ctx: ActingContext) -> Contents:
@@ -41,6 +46,14 @@ def contents_of(item: WorkItem, payload: Any, *, ctx: ActingContext) -> Contents
     rows = described(document.payload_schema, payload, ctx=ctx)
     first = summary(rows, document.summary)
     return Contents(rows_html(rows), [(label_html(row), value_html(row)) for row in first])
+
+
+def payload_of(item: WorkItem, *, whole: bool, ctx: ActingContext) -> Contents:
+    """Return the payload of `item` as HTML, shortened to the size of a page unless `whole` is set."""
+    if whole or is_erased(item.payload):
+        return contents_of(item, item.payload, ctx=ctx)
+    shortened = shorten(item.payload)
+    return replace(contents_of(item, shortened.value, ctx=ctx), is_cut=shortened.is_cut)
 
 
 def related_to(item: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.strict import parse_json
 from workitems import selectors
-from workitems.admin.contents import contents_of, related_to
+from workitems.admin.contents import payload_of, related_to
 from workitems.admin.conversation import ConversationButtons, conversation_of
 from workitems.admin.filters import CHANNEL, POLICY_VERSION, WORKFLOW
 from workitems.admin.list_views import delete_list_view, save_list_view
@@ -154,8 +154,11 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
         return title_of(row)
 
     def page_asked(self, row: WorkItem, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
-        whole = query.get("conversation") == "all"
-        return {**self.page(row, ctx=ctx), **conversation_of(row, ctx=ctx, back=self.url_of(row), whole=whole)}
+        return {
+            **self.page(row, ctx=ctx),
+            "contents": payload_of(row, whole=query.get("whole") == "1", ctx=ctx),
+            **conversation_of(row, ctx=ctx, back=self.url_of(row), whole=query.get("conversation") == "all"),
+        }
 
     def page(self, row: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:
         record_reading(row, ctx=ctx)
@@ -172,7 +175,6 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
         decisions = PolicyDecision.objects.filter(**mine).defer("facts", "trace")
         return {
             "pulse": pulse_of("item", row.public_id, status=row.status),
-            "contents": contents_of(row, row.payload, ctx=ctx),
             "erased_by": erased_by(row),
             **related_to(row, ctx=ctx),
             "explanation": explain_work_item(row, ctx=ctx),

@@ -112,7 +112,7 @@ def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> H
     """Show one request of the reader."""
     ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
     # Pages of models register themselves at the site, which imports this module.
-    from workitems.admin.contents import contents_of
+    from workitems.admin.contents import payload_of
     from workitems.admin.conversation import conversation_of
 
     item = own_request(key, ctx=ctx)
@@ -122,7 +122,7 @@ def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> H
     context = {
         **frame,
         "title": title_of(item),
-        "contents": contents_of(item, item.payload, ctx=ctx),
+        "contents": payload_of(item, whole=request.GET.get("whole") == "1", ctx=ctx),
         **conversation_of(
             item,
             ctx=ctx,

@@ -335,3 +335,18 @@ def test_addresses_at_the_root_lead_to_the_console(demo: Demo) -> None:
         answer = Client(headers=headers).get("/")
         assert (answer.status_code, answer["Content-Type"]) == (404, "application/problem+json")
     assert browser.post("/").status_code == 404
+
+
+def test_a_large_payload_is_shortened_on_pages(demo: Demo, rita: Client, console: Console) -> None:
+    """80,000 empty objects are 240 KB, and were 10 MB of page, made in several seconds, for everyone who opened it."""
+    put_workflow(demo, payload_schema={"type": "object"})
+    own = demo.hand_in({"many": [{} for _ in range(60_000)], "last": "end"}, by=demo.api("rita"))
+    for browser, address in ((rita, f"{REQUESTS}{own}/"), (console("admin"), f"/console/workitems/workitem/{own}/")):
+        page = browser.get(address)
+        assert page.status_code == 200, address
+        rows = page.content.decode().partition("As JSON")[0]
+        assert "Shortened" in rows
+        assert len(rows) < 500_000
+    whole = rita.get(f"{REQUESTS}{own}/?whole=1").content.decode()
+    assert "Shortened" not in whole
+    assert len(whole) > 2_000_000
