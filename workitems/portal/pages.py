@@ -23,6 +23,7 @@ from workitems.executions.close_item import cancel_work_item
 from workitems.explain.gather import explain_work_item
 from workitems.items.erasable_fields import erased_by
 from workitems.items.receipts import subject_of
+from workitems.items.requester_questions import waits_for_requester
 from workitems.items.sensitive import record_reading
 from workitems.items.titles import title_of
 from workitems.models import RequestDraft
@@ -68,11 +69,17 @@ def is_requester_only(ctx: ActingContext) -> bool:
 
 
 def home_context(ctx: ActingContext) -> dict[str, Any]:
-    """Return the context of the catalogue on the first page: workflows, and the latest own requests."""
+    """Return the context of the catalogue on the first page: workflows, and the latest own requests.
+
+    Requests that wait for an answer of the reader come first.
+    """
     entries = catalogue(ctx)
     if not entries:
         return {"catalogue": (), "latest": (), "requests_only": is_requester_only(ctx)}
-    latest = list(own_requests(ctx).order_by("-id")[:LATEST])
+    newest = own_requests(ctx).order_by("-id")
+    asked = [item for item in newest.filter(open_questions__gt=0)[:LATEST] if waits_for_requester(item)]
+    others = [item for item in newest[:LATEST] if item not in asked]
+    latest = [*asked, *others][:LATEST]
     return {
         "catalogue": entries,
         "latest": rows_of(latest, ctx=ctx) if latest else (),
