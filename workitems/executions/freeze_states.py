@@ -62,7 +62,9 @@ def freeze_notices(freezes: Sequence[Freeze]) -> list[SafeString]:
 
 
 def _line(freeze: Freeze) -> SafeString:
-    link: Any = html.row_link("integrations.freeze", freeze.public_id, _("Frozen: %(scope)s") % {"scope": freeze.scope})
+    is_limited = freeze.workflow or freeze.integration
+    scope = freeze.scope if is_limited else _("everything in the tenant")
+    link: Any = html.row_link("integrations.freeze", freeze.public_id, _("Frozen: %(scope)s") % {"scope": scope})
     said = _("since %(time)s. Nothing in this scope is sent; votes are accepted. Reason:")
     before, _mark, after = said.partition("%(time)s")
     return format_html("{} {}{}{} {}", link, before, html.when(freeze.set_at), after, freeze.reason)
