@@ -144,7 +144,16 @@ def test_a_review_at_intake_comes_first(demo: Demo, rita: Client) -> None:
     item = newest(demo)
     assert demo.vote("finance-1", demo.step_of(item.public_id)).status_code == 201
     assert "Send request on" in rita.get(where).content.decode()
+    with unit_of_work(demo.tenant.id):
+        define_role("reads", frozenset({Scope.WORKITEMS_READ}), ctx=acting_system(demo.tenant))
+        set_roles(User.objects.get(username="rita"), ["reads"], ctx=acting_system(demo.tenant))
+    assert "Send request on" not in rita.get(where).content.decode()
     rita.post(f"{where}start/")
+    assert stored(demo)[1] == 0
+    with unit_of_work(demo.tenant.id):
+        set_roles(User.objects.get(username="rita"), ["requester"], ctx=acting_system(demo.tenant))
+    for _ in range(2):
+        rita.post(f"{where}start/")
     assert stored(demo)[1] == 1
 
 
