@@ -132,6 +132,7 @@ def write_everything(world: World) -> None:
     made(fay.post("/decision-steps/batch-votes", {"decision": "reject", "reason_code": "OTHER", "steps": [chosen]}))
     changed = {"envelope_sha256": third["envelope_sha256"], "payload": {"of": "another"}}
     made(fay.post(f"/decision-steps/{third['decision_step_id']}/changes", changed))
+    made(admin.post(f"/work-items/{names['work_item_id']}/comments", {"text": "Fine."}))
     made(admin.post("/executions/replays", {}))
     made(admin.post(f"/integrations/{names['integration_id']}/test", {}))
     rule = {"id": "never", "when": "false", "effect": "deny", "reason": "NEVER"}
