@@ -10,7 +10,10 @@ from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
+from integrations.configuration.parsed_documents import action_of
+from integrations.models import Execution
 from policies import selectors as policy_selectors
+from threada_site.admin.fields import fields as json_fields
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.truncate import shorten
@@ -73,6 +76,12 @@ def described(schema: Mapping[str, Any], value: Any, *, ctx: ActingContext) -> S
     named = people_in(schema, value)
     people = _names_of(named, ctx=ctx) if named else {}
     return fields(schema, value, locale_named(get_language()), timezone.get_current_timezone(), people=people)
+
+
+def input_of(execution: Execution, *, ctx: ActingContext) -> SafeString:
+    """Return the input of an execution as HTML, with the labels of the action's input schema if it has one."""
+    schema = action_of(execution).input_schema if execution.input and not is_erased(execution.input) else None
+    return rows_html(described(schema, execution.input, ctx=ctx)) if schema else json_fields(execution.input)
 
 
 def labelled(

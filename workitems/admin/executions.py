@@ -38,6 +38,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import REASONS
 from threada_site.tenancy.models import User
 from workitems import selectors
+from workitems.admin.contents import input_of
 from workitems.admin.filters import CHANNEL, INTEGRATION, POLICY_VERSION, WORKFLOW
 from workitems.admin.operations import operations_page
 from workitems.api.filters import ExecutionFilters
@@ -192,6 +193,7 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
             "item_title": title_of(item) if item else "",
             "envelope_fields": orjson.loads(bytes(row.envelope.body)),
             "envelope_text": bytes(row.envelope.body).decode(),
+            "input": input_of(row, ctx=ctx),
             "attempts": Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-number"),
             "steps": DecisionStep.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-id"),
             "requested_by": User.objects.filter(id=row.requested_by).first(),
