@@ -197,6 +197,8 @@ def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
 def _why_not(
     votes: StepVotes, standing: count_votes.Eligibility, *, may_decide: bool, has_voted: bool, ctx: ActingContext
 ) -> str:
+    if ctx.principal_id in votes.voters:
+        return _("You have voted on this step.")
     if standing is count_votes.Eligibility.LATE and may_decide and not has_voted:
         return late_in_words(votes.late_grants_of(ctx), as_of=votes.step.grants_as_of)
     return why_not(standing, may_decide=may_decide, has_voted=has_voted)
