@@ -48,17 +48,17 @@ def test_a_freeze_is_shown_wherever_it_matters(demo: Demo, console: Console, sco
     for url in (
         "/console/",
         "/console/workitems/decisionstep/desk/",
-        f"/console/workitems/decisionstep/{step['decision_step_id']}/change/",
-        f"/console/workitems/workitem/{item}/change/",
-        f"/console/integrations/execution/{execution}/change/",
+        f"/console/workitems/decisionstep/{step['decision_step_id']}/",
+        f"/console/workitems/workitem/{item}/",
+        f"/console/integrations/execution/{execution}/",
     ):
-        assert f"/console/integrations/freeze/{freeze_id}/change/" in text(browser, url), url
+        assert f"/console/integrations/freeze/{freeze_id}/" in text(browser, url), url
     for url in (
         "/console/workitems/workitem/",
         "/console/integrations/execution/",
-        f"/console/workitems/workitem/{item}/change/",
-        f"/console/integrations/execution/{execution}/change/",
-        f"/console/integrations/freeze/{freeze_id}/change/",
+        f"/console/workitems/workitem/{item}/",
+        f"/console/integrations/execution/{execution}/",
+        f"/console/integrations/freeze/{freeze_id}/",
     ):
         assert BLOCKED in text(browser, url), url
     rows = console("finance-1").get("/console/workitems/decisionstep/desk/").context["groups"][0].rows
@@ -73,8 +73,8 @@ def test_a_freeze_elsewhere_blocks_nothing_here(demo: Demo, console: Console) ->
     for url in (
         "/console/workitems/workitem/",
         "/console/integrations/execution/",
-        f"/console/workitems/workitem/{item}/change/",
-        f"/console/workitems/decisionstep/{step['decision_step_id']}/change/",
+        f"/console/workitems/workitem/{item}/",
+        f"/console/workitems/decisionstep/{step['decision_step_id']}/",
     ):
         page = text(browser, url)
         assert (BLOCKED in page, REASON in page) == (False, False), url
@@ -89,7 +89,7 @@ def test_what_was_blocked_stays_listed_after_lifting(demo: Demo, console: Consol
         run_jobs()
     browser = console("admin")
     for freeze_id in (first, second):
-        page = text(browser, f"/console/integrations/freeze/{freeze_id}/change/")
+        page = text(browser, f"/console/integrations/freeze/{freeze_id}/")
         assert (execution in page, BLOCKED in page) == (True, False)
     with unit_of_work(demo.tenant.id):
         assert FreezeBlock.objects.count() == 2
@@ -100,5 +100,5 @@ def test_others_see_no_blocked_execution_of_a_requester(demo: Demo, console: Con
     freeze_id = freeze(demo)
     _, execution = blocked_payment(demo)
     make_principal(demo.tenant, "olga", roles=["requester"])
-    assert execution not in text(console("olga"), f"/console/integrations/freeze/{freeze_id}/change/")
-    assert execution in text(console("admin"), f"/console/integrations/freeze/{freeze_id}/change/")
+    assert execution not in text(console("olga"), f"/console/integrations/freeze/{freeze_id}/")
+    assert execution in text(console("admin"), f"/console/integrations/freeze/{freeze_id}/")

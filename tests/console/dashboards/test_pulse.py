@@ -159,7 +159,7 @@ def test_a_removed_grant_ends_what_is_named(demo: Demo, console: Console) -> Non
 
 def test_a_page_that_updates_itself_is_no_page_view(demo: Demo, console: Console) -> None:
     step = ask(demo)["decision_step_id"]
-    address = f"/console/workitems/decisionstep/{step}/change/"
+    address = f"/console/workitems/decisionstep/{step}/"
     browser = console("finance-1")
     browser.get(address, headers={HEADER: "1"})
     with unit_of_work(demo.tenant.id):

@@ -15,7 +15,7 @@ from django.urls import reverse
 from policies.documents.policy import parse_policy
 from policies.language.lifted_exclusions import lifted_exclusions
 from policies.models import PolicyVersion
-from tests.console.sign_in import sign_in
+from tests.console.sign_in import confirm, sign_in
 from tests.workitems.office import RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 
@@ -80,7 +80,7 @@ def test_the_console_warns_at_validation_and_publication(office: Office) -> None
     browser = sign_in(office.people["ada"])
 
     def press(button: str, **sent: str) -> str:
-        answer = browser.post(reverse(f"admin:policies_policyversion_{button}", args=[key]), sent)
+        answer = confirm(browser, reverse(f"admin:policies_policyversion_{button}", args=[key]), sent)
         said = [str(message) for message in get_messages(answer.wsgi_request)]
         browser.get("/console/")  # shows and so forgets the message
         return said[0]

@@ -101,7 +101,7 @@ def test_reading_decides_nothing(
     assert titles == subjects
     addresses = set(addresses_of(mail_server, receiver))
     assert {urlsplit(address).netloc for address in addresses} == {"threada.example.org"}
-    assert {address.rstrip("/").rsplit("/", 1)[1] for address in addresses} == {"change", "notifications"}
+    assert {urlsplit(address).path.split("/")[-3] for address in addresses} == {"decisionstep", "console"}
     assert len(addresses) == 3  # two steps and the preferences
 
     people = [sign_in(office.people[name]) for name in ("fay", "rita", "ada")]
@@ -117,7 +117,7 @@ def test_reading_decides_nothing(
             browser.options(path)
         assert office.api("fay").get(path, AS_IF_TO_DECIDE).status_code == 302  # a token opens no page: to the sign-in
         for action in ("approve", "reject", "claim", "release"):
-            assert people[0].get(path + f"{action}/").status_code in (200, 405)
+            assert people[0].get(path + f"{action}/").status_code in (200, 404, 405)
     for step in {address.split("/")[-2] for address in addresses if "/decisionstep/" in address}:
         assert office.api("fay").get(f"/decision-steps/{step}", headers={"Accept": "*/*"}).status_code == 200
         for action in ("votes", "claim", "release", "reassign", "escalate"):
