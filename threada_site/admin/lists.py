@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.admin.words import Text, word
 from threada_site.api.pagination import Search, found_rows
@@ -103,8 +104,8 @@ def words(enumeration: Any) -> Choices:
 
 
 def created_window() -> tuple[ListFilter, ListFilter]:
-    return ListFilter("created_after", _("From day (UTC)"), "day"), ListFilter(
-        "created_before", _("To day (UTC)"), "day"
+    return ListFilter("created_after", gettext_lazy("From day (UTC)"), "day"), ListFilter(
+        "created_before", gettext_lazy("To day (UTC)"), "day"
     )
 
 
