@@ -26,7 +26,7 @@ PAGES = [
 def test_two_people_approve_a_payment(demo: Demo, page: Watched) -> None:
     busy = busy_tenant(demo)
     page.sign_in("finance-1", PASSWORD)
-    waiting = page.page.get_by_role("link", name="Should pay be executed on int_bank?")
+    waiting = page.page.get_by_role("link", name=demo.item(busy.item)["title"]).first
     expect(waiting).to_be_visible()
     page.page.goto("/console/workitems/workitem/")
     page.page.get_by_role("link", name=busy.item).click()
