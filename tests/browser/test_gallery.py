@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -40,6 +42,7 @@ def test_pack_from_the_gallery_to_the_simulated_effect(demo: Demo, page: Watched
         page.page.get_by_role("link", name="Open decision").click()
         expect(page.page.get_by_text("Simulated: nothing is sent if you approve.")).to_be_visible()
         page.page.get_by_role("button", name="Approve").click()
+        expect(page.page.get_by_text(re.compile("Your approval is recorded|The approval is approved"))).to_be_visible()
         page.sign_out()
     run_jobs()
     page.sign_in("admin", PASSWORD)

@@ -44,7 +44,13 @@ def front(request: pytest.FixtureRequest, demo: Demo, tmp_path: Path) -> Iterato
 def test_cookies_are_bound_to_the_host_and_forms_work(front: str, chromium: Browser) -> None:
     browser = chromium.browser_type.launch(
         executable_path=os.environ.get("THREADA_TEST_CHROMIUM") or shutil.which("chromium"),
-        args=["--headless", "--no-sandbox", "--disable-gpu", f"--host-resolver-rules=MAP {HOST} 127.0.0.1"],
+        args=[
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--ignore-certificate-errors",  # also for the service worker
+            f"--host-resolver-rules=MAP {HOST} 127.0.0.1",
+        ],
     )
     try:
         context = browser.new_context(base_url=front, ignore_https_errors=True)

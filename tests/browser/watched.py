@@ -24,6 +24,7 @@ class Watched:
         self.page.wait_for_url("**/console/")
 
     def sign_out(self) -> None:
+        self.page.goto("about:blank")  # so that no script of the page asks without a session
         self.page.context.clear_cookies()
 
     def overflows(self) -> bool:
