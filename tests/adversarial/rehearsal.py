@@ -194,6 +194,9 @@ def _founded(machine: Machine, folder: Path, receiver: Receiver) -> tuple[str, d
     documents.mkdir()
     for document in (REPOSITORY / "threada_site" / "runtime" / "demo").glob("*.yaml"):
         (documents / document.name).write_text(document.read_text())
+    _, *payments = (REPOSITORY / "workitems" / "gallery" / "packs" / "payments.yaml").read_text().split("\n---\n")
+    real = [document for document in payments if not re.search("kind: (Integration|Role)", document)]
+    (documents / "8-payments.yaml").write_text("\n---\n".join(real))
     (documents / "9-banks.yaml").write_text(bank_documents(receiver.url))
     machine.manage("apply", str(documents), "--tenant", TENANT)
     token = _credential(
