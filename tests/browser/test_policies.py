@@ -68,7 +68,7 @@ def test_a_draft_is_written_replayed_and_published_by_a_second_person(two_people
     column = text.split("\n")[line - 1].index("amount_minr") + 1
     browser.get_by_role("button", name=f"{line}:{column}").click()
     expect(browser.locator("[data-cursor]")).to_have_text(f"line {line}, column {column}")
-    expect(browser.locator(".ace_text-input")).to_be_focused()
+    expect(browser.locator(".ace_text-input").first).to_be_focused()
     assert not page.overflows()
 
     replace_in_text(page, "amount_minr", "amount_minor")
@@ -144,7 +144,7 @@ def test_the_editor_is_used_by_keyboard_alone(demo: Demo, page: Watched) -> None
     expect(browser.locator("[data-editor]")).to_have_attribute("data-state", "right")
     browser.get_by_role("group", name="Editor content").focus()
     browser.keyboard.press("Enter")
-    expect(browser.locator(".ace_text-input")).to_be_focused()
+    expect(browser.locator(".ace_text-input").first).to_be_focused()
     browser.keyboard.press("Control+Home")
     browser.keyboard.press("Enter")
     browser.keyboard.type("kinds: x")
@@ -155,7 +155,7 @@ def test_the_editor_is_used_by_keyboard_alone(demo: Demo, page: Watched) -> None
     place = browser.locator("[data-panel] .t-place").first
     expect(place).to_be_focused()
     browser.keyboard.press("Enter")
-    expect(browser.locator(".ace_text-input")).to_be_focused()
+    expect(browser.locator(".ace_text-input").first).to_be_focused()
     browser.keyboard.press("Control+Z")
     dark = browser.evaluate("document.documentElement.classList.toggle('dark')")
     assert dark in (True, False)
