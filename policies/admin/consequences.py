@@ -1,4 +1,4 @@
-"""What publishing and removing rules changes, shown before it is confirmed."""
+"""Effects of publishing and removing rules, shown before the confirmation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an approver sees on the page of a decision is what is sealed, for hostile payloads too."""
+"""The page of a decision shows exactly what is sealed, also for hostile payloads."""
 
 from __future__ import annotations
 

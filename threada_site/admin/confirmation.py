@@ -31,7 +31,7 @@ _OWN: Final = frozenset({"csrfmiddlewaretoken", CONFIRMED, REASON, SHOWN})
 
 @dataclass(frozen=True)
 class Effects:
-    """What an action changes: sentences, and the text diff of a document."""
+    """Changes by an action: sentences, and the text diff of a document."""
 
     sentences: Sequence[Any] = ()
     difference: Sequence[Row] = field(default=())

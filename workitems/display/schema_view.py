@@ -1,4 +1,4 @@
-"""What a payload schema says about each value: label, description, order of members, format. Pure.
+"""Labels, descriptions, order and formats of values by their payload schema. Pure.
 
 Schemas that apply to the same value are read together: `$ref` into the same document, `allOf`, `anyOf`, `oneOf`, `if`,
 `then`, `else` and `dependentSchemas`. A requester controls the payload, never the schema.

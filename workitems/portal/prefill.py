@@ -23,7 +23,7 @@ _MOST_ROUNDS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Prefilled:
-    """What a link has put into a form: the entered values, their pointers, and names that the form does not have."""
+    """Values that a link put into a form, their pointers, and names that the form does not have."""
 
     entered: Entered
     pointers: frozenset[str]

@@ -20,7 +20,7 @@ from threada_site.console.dashboards.dashboard import dashboard
 from threada_site.database.unit_of_work import unit_of_work
 
 STATEMENTS = 14
-"""What the dashboard of one role takes at most, without session and sign-in."""
+"""Most statements of the dashboard of one role, without session and sign-in."""
 PARTS = {
     "approver": ["approver"], "operator": ["approver", "operator", "auditor"], "policy_author": ["author"],
     "policy_publisher": ["author"], "integration_manager": ["operator"], "auditor": ["auditor"], "viewer": [],

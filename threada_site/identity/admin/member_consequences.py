@@ -1,4 +1,4 @@
-"""What removing people and ending their sessions changes, shown before it is confirmed."""
+"""Effects of removing people and ending their sessions, shown before the confirmation."""
 
 from __future__ import annotations
 
