@@ -70,10 +70,11 @@ class Sealer:
         self.instance = self._instance_sealer() if with_instance_log else None
         self._key_endorser = None if promise_key is None else self._new_key_endorser(promise_key)
 
-    def round(self, *, seconds: float = 1.0) -> int:
+    def round(self, *, seconds: float = 1.0, waits: bool = False) -> int:
         """Seal queued receipts for at most `seconds`, and sign grown logs and logs whose heartbeat is due.
 
-        Returns the number of sealed receipts. Without a usable key nothing is sealed.
+        Skips logs that another sealer is working on, unless `waits` is set. Returns the number of sealed receipts.
+        Without a usable key nothing is sealed.
         """
         try:
             self._key_file.keys()
@@ -89,21 +90,21 @@ class Sealer:
         while waiting:
             full = []
             for tenant_id in waiting:
-                taken = self.seal(tenant_id)
+                taken = self.seal(tenant_id, waits=waits)
                 sealed += taken
                 if taken:
                     to_sign.add(tenant_id)
                 if taken == self._batch:
                     full.append(tenant_id)
             waiting = full if time.monotonic() < ends_at else []
-        signed = [self.sign(tenant_id) for tenant_id in to_sign]
+        signed = [self.sign(tenant_id, waits=waits) for tenant_id in to_sign]
         if self.instance:
             self.instance.round(has_new=any(signed))
         return sealed
 
-    def seal(self, tenant_id: uuid.UUID) -> int:
+    def seal(self, tenant_id: uuid.UUID, *, waits: bool = False) -> int:
         """Append at most one batch of queued receipts to the tenant's log. Return their number."""
-        with self._store.locked(tenant_id) as is_mine:
+        with self._store.locked(tenant_id, waits=waits) as is_mine:
             tree = self._check_tree(tenant_id) if is_mine else None
             if tree is None:
                 return 0
@@ -111,11 +112,11 @@ class Sealer:
             self._store.store_nodes(tenant_id, [node for value in hashes for node in tree.append(value)])
         return len(hashes)
 
-    def sign(self, tenant_id: uuid.UUID, *, always: bool = False) -> SignedCheckpoint | None:
+    def sign(self, tenant_id: uuid.UUID, *, always: bool = False, waits: bool = False) -> SignedCheckpoint | None:
         """Sign a checkpoint if the log grew, if the last checkpoint is older than the heartbeat, or if `always` is
         set."""
         tenant = ids.public_id(ids.TENANT, tenant_id)
-        with self._store.locked(tenant_id, waits=always) as is_mine:
+        with self._store.locked(tenant_id, waits=always or waits) as is_mine:
             tree = self._check_tree(tenant_id) if is_mine else None
             if tree is None or tree.size == 0:
                 return None

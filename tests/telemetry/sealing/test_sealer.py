@@ -181,6 +181,28 @@ def test_two_sealers_at_once_are_harmless(tenant: Tenant, other_tenant: Tenant, 
     assert_verifies(other_tenant)
 
 
+def test_round_that_waits_seals_the_log_of_which_another_sealer_had_the_lock(
+    tenant: Tenant, sealing_setup: SealingSetup
+) -> None:
+    write_receipts(tenant, 3)
+    waiting = queued()
+    has_lock, may_go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with own_connection() as own, LogStore(own).locked(tenant.id):
+            has_lock.set()
+            may_go_on.wait(30)
+
+    holder = threading.Thread(target=hold)
+    holder.start()
+    assert has_lock.wait(30)
+    with sealing_setup.sealer() as sealer:
+        assert sealer.round() == 0
+        threading.Timer(0.3, may_go_on.set).start()
+        assert sealer.round(waits=True) == waiting
+    holder.join(30)
+
+
 def test_consistency_holds_from_every_checkpoint_to_the_next(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     for _ in range(4):
         write_receipts(tenant, 3)

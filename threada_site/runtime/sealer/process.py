@@ -143,7 +143,7 @@ class SealerProcess:
         while not self._stop.is_set():
             begun = time.monotonic()
             self._compare_keys(store)
-            sealed = sealer.round(seconds=interval_s)
+            sealed = sealer.round(seconds=interval_s, waits=once)
             publication.save_states(store)
             if self._is_lost:
                 self._log("info", "sealing_resumed")
