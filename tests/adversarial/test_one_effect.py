@@ -22,6 +22,7 @@ from tests.fax_package import FAX, install
 pytestmark = [pytest.mark.adversarial, pytest.mark.slow, pytest.mark.timeout(600)]
 
 AT_ONCE = 200
+NO_ANSWER = 0  # above the limit of connections one may be closed before its answer is read
 WITHIN_S = 120
 DEATHS = 10
 POISON = "poison"
@@ -84,8 +85,8 @@ def test_two_hundred_posts_with_one_key_create_one_execution(payments: Payments)
     statuses = Counter(answer.status for answer in answers)
     print(f"\n{AT_ONCE} posts with one key: {dict(statuses)}")
     assert sum(statuses.values()) == AT_ONCE
-    assert set(statuses) <= {202, 409, 429}
-    reasons = {answer.json()["reason_code"] for answer in answers if answer.status != 202}
+    assert set(statuses) <= {NO_ANSWER, 202, 409, 429}
+    reasons = {answer.json()["reason_code"] for answer in answers if answer.status in (409, 429)}
     assert reasons <= {"idempotency_in_flight", "too_many_connections"}
     (execution,) = {answer.json()["execution_id"] for answer in answers if answer.status == 202}
     again = payments.post("/actions/execute", body, key="the-only-key")
