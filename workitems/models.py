@@ -192,7 +192,7 @@ class DecisionStep(TenantRow):
     policy_version_ids = ArrayField(models.UUIDField(), default=list)
     excluded_ids = ArrayField(models.UUIDField(), default=list)
     excluded_controllers = models.JSONField(default=dict, help_text="Who controlled them when the step opened.")
-    respond_by = models.DateTimeField(null=True)
+    respond_due_at = models.DateTimeField(null=True)
     expires_at = models.DateTimeField(null=True)
     remind_at = models.DateTimeField(null=True)
     escalate_at = models.DateTimeField(null=True)
@@ -224,7 +224,7 @@ class DecisionStep(TenantRow):
         default=True, db_default=True, help_text="True if its reachability must be checked."
     )
     urgent_at = models.GeneratedField(
-        expression=Coalesce(Least("respond_by", "expires_at"), models.Value(NEVER)),
+        expression=Coalesce(Least("respond_due_at", "expires_at"), models.Value(NEVER)),
         output_field=models.DateTimeField(),
         db_persist=True,
     )

@@ -27,7 +27,6 @@ from threada_site.api.resources.field_types import (
 )
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
-from threada_site.kernel.clock import rfc3339
 
 
 def _actions(integration: Any) -> list[str]:
@@ -56,8 +55,9 @@ HEALTH: Final = Resource(
     field("state", choice(("well", "failing", "resting", "probing", "frozen"))),
     field("failures_in_a_row", COUNT),
     field(
+        "next_call_at",
+        MAYBE_INSTANT,
         "waits_until",
-        FieldType(MAYBE_TEXT.schema, rfc3339, is_nullable=True),
         description="The integration is not called before this time.",
     ),
     field("waits_for", choice(("concurrency", "rate", "breaker"), or_null=True)),
@@ -139,7 +139,7 @@ DELIVERY: Final = Resource(
     ),
     field("rejected", COUNT, description="Receipts that a collector accepted and discarded; not sent again."),
     field("attempts", COUNT, description="Failed attempts since the last success."),
-    field("failing_since", MAYBE_INSTANT),
+    field("first_failed_at", MAYBE_INSTANT, "failing_since"),
     field("next_try_at", MAYBE_INSTANT),
     field("paused_at", MAYBE_INSTANT),
     field("delivered_at", MAYBE_INSTANT),

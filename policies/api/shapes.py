@@ -17,7 +17,7 @@ from policies.language.rules import Effect
 from policies.publication.rules import MAX_REASON, MIN_REASON
 from threada_site.api.shapes import SLUG, shape
 
-_INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "maxLength": 40}
+_INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "format": "date-time", "maxLength": 40}
 NAME: Final = {"type": "string", "maxLength": MAX_NAME}
 
 WORKFLOW_SPEC: Final[dict[str, Any]] = {

@@ -14,6 +14,7 @@ from threada_site.kernel.context import Scope
 from threada_site.tenancy.quotas.kinds import Quota
 from threada_site.tenancy.quotas.usage import usage_of
 
+_SOURCES: Final = ("default", "operator")
 USAGE: Final = Resource(
     "Usage",
     field(
@@ -24,7 +25,7 @@ USAGE: Final = Resource(
                 field("used", COUNT),
                 field("limit", COUNT, "most"),
                 field("percent", INTEGER),
-                field("set_by", choice(("default", "operator")), lambda usage: ["default", "operator"][usage.is_own]),
+                field("limit_source", choice(_SOURCES), lambda usage: _SOURCES[usage.is_own]),
                 field("counted_at", MAYBE_INSTANT, description="Null: counted for this answer."),
             )
         ),

@@ -71,7 +71,13 @@ def open_steps(demo: Demo, like: str, count: int) -> None:
         )
         due = "statement_timestamp() + made.n * interval '1 second'"
         _copy(
-            cursor, DecisionStep, "SELECT %s::uuid", step_id, id="made.step", work_item_id="made.item", respond_by=due
+            cursor,
+            DecisionStep,
+            "SELECT %s::uuid",
+            step_id,
+            id="made.step",
+            work_item_id="made.item",
+            respond_due_at=due,
         )
         cursor.execute(
             "INSERT INTO workitems_pendingapproverkey (id, tenant_id, step_id, key) SELECT gen_random_uuid(), a.tenant_id, "

@@ -70,11 +70,11 @@ def test_the_most_urgent_come_first_in_groups_of_rule_and_action(demo: Demo, con
     demo.put_rules(REFUND)
     other, without = ask(demo, "Umbrella"), ask(demo, "Umbrella")
     now = clock.now()
-    put(demo, third, respond_by=now - timedelta(hours=1))
-    put(demo, first, respond_by=now + timedelta(hours=5))
-    put(demo, second, respond_by=None, expires_at=now + timedelta(hours=4))
-    put(demo, other, respond_by=None, expires_at=now + timedelta(hours=4, minutes=30))
-    put(demo, without, respond_by=None, expires_at=None)
+    put(demo, third, respond_due_at=now - timedelta(hours=1))
+    put(demo, first, respond_due_at=now + timedelta(hours=5))
+    put(demo, second, respond_due_at=None, expires_at=now + timedelta(hours=4))
+    put(demo, other, respond_due_at=None, expires_at=now + timedelta(hours=4, minutes=30))
+    put(demo, without, respond_due_at=None, expires_at=None)
     browser = console("finance-1")
     assert shown(browser) == [named(third, second, first), named(other, without)]
     page = browser.get(DESK).context
@@ -113,8 +113,8 @@ def test_only_what_this_person_can_decide(demo: Demo, console: Console) -> None:
 )  # fmt: skip
 def test_filters_narrow_the_desk(query: str, found: int, demo: Demo, console: Console) -> None:
     late, flagged, endless = ask(demo), ask(demo, risk_flags=["new_vendor"]), ask(demo)
-    put(demo, late, respond_by=clock.now() - timedelta(hours=1))
-    put(demo, endless, respond_by=None, expires_at=None)
+    put(demo, late, respond_due_at=clock.now() - timedelta(hours=1))
+    put(demo, endless, respond_due_at=None, expires_at=None)
     demo.api("finance-1").post(f"/decision-steps/{flagged['decision_step_id']}/claim", {})
     browser = console("finance-1")
     assert sum(map(len, shown(browser, f"?{query}"))) == found

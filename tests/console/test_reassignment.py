@@ -86,7 +86,7 @@ def test_a_claim_is_shown_taken_back_and_ends_by_itself(demo: Demo, busy: Busy, 
     assert "has claimed it until" not in page(finn, busy.step).content.decode()
     assert offers(finn, busy.step) == ["claim", "reassign", "change_input"]
     told = demo.client.get(f"/decision-steps/{busy.step}").json()
-    assert (told["claimed_by"], told["claimed_until"]) == (None, None)
+    assert (told["claimed_by"], told["claim_expires_at"]) == (None, None)
     before = len(bodies(demo, "decision_step.released"))
     sent(finn, address("release", busy.step))
     assert len(bodies(demo, "decision_step.released")) == before

@@ -74,14 +74,14 @@ def rows(demo: Demo) -> list[int]:
 def test_it_waits_and_its_callback_ends_it(demo: Demo, bank: Receiver, waiting: str) -> None:
     shown = demo.execution(waiting)
     assert (shown["status"], shown["result"]["status"], shown["attempts_made"]) == ("running", 202, 1)
-    assert shown["waiting_until"] is not None
+    assert shown["callback_due_at"] is not None
     with unit_of_work(demo.tenant.id):
         assert Execution.objects.get(status="running").lease_until is None
     assert enqueue_due_executions(now=clock.now() + timedelta(minutes=90)) == 0
     answer = send(path_in(bank))
     assert (answer.status_code, answer.content) == (204, b"")
     shown = demo.execution(waiting)
-    assert (shown["status"], shown["waiting_until"]) == ("succeeded", None)
+    assert (shown["status"], shown["callback_due_at"]) == ("succeeded", None)
     assert shown["result"] == {"callback": "succeeded", "body": {"payment_id": "p-17"}}
     assert demo.item(shown["work_item_id"])["status"] == "resolved"
     kinds = [kind for kind in demo.kinds(shown["work_item_id"]) if kind.startswith("execution.")]

@@ -66,8 +66,8 @@ class Freezes(TenantView):
         """Block all calls in a scope.
 
         Freezes are checked right before each call. Calls that were sent already are listed in `in_flight`; they
-        cannot be recalled. Blocked executions stay `started` with `held_by`. Votes are still accepted; deadlines are
-        extended.
+        cannot be recalled. Blocked executions stay `started` with `blocked_by_freeze_id`. Votes are still
+        accepted; deadlines are extended.
         """
         body = SET_FREEZE.check(request.data)
         try:

@@ -244,7 +244,12 @@ ESCALATE_STEP: Final = shape(
     example={"reason": "The vendor's offer ends at noon."},
 )
 
-_INSTANT: Final[dict[str, Any]] = {"type": "string", "maxLength": 40, "description": "RFC 3339 with an offset."}
+_INSTANT: Final[dict[str, Any]] = {
+    "type": "string",
+    "format": "date-time",
+    "maxLength": 40,
+    "description": "RFC 3339 with an offset.",
+}
 DELEGATE: Final = shape(
     {
         "delegate": {**_TO, "description": "pr_… or the name of the delegate."},

@@ -38,7 +38,7 @@ from workitems.steps.frozen_steps import place_of
 from workitems.steps.pauses import is_pause_over, resume_step
 
 MOST_NAMED: Final = 200
-_DEADLINES: Final = ("respond_by", "remind_at", "escalate_at", "expires_at")
+_DEADLINES: Final = ("respond_due_at", "remind_at", "escalate_at", "expires_at")
 _AT_ONCE: Final = 100
 
 

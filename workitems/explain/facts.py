@@ -52,7 +52,7 @@ class StepFacts:
     claimed_by: str = ""
     assignee: str = ""
     history: tuple[str, ...] = ()
-    respond_by: datetime | None = None
+    respond_due_at: datetime | None = None
     remind_at: datetime | None = None
     escalate_at: datetime | None = None
     escalate_to: tuple[Leaf, ...] = ()

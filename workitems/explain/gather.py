@@ -140,7 +140,7 @@ def _step_facts(step: DecisionStep, result: VoteResult) -> StepFacts:
         remind_at=step.remind_at,
         escalate_at=step.escalate_at,
         escalate_to=tuple(leaf for leaf in rule.escalate_to if leaf not in escalation_leaves(step.escalated_to)),
-        respond_by=step.respond_by,
+        respond_due_at=step.respond_due_at,
         expires_at=step.expires_at,
         on_expiry=rule.on_expiry,
     )

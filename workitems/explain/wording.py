@@ -212,7 +212,7 @@ def _until(case: ExplainInput) -> datetime | None:
     if case.paused_until:
         return case.paused_until
     if case.step:
-        return case.step.expires_at or case.step.respond_by
+        return case.step.expires_at or case.step.respond_due_at
     return case.execution.next_at if case.execution and WORK_ITEM.is_open(case.status) else None
 
 

@@ -626,7 +626,7 @@ class Migration(migrations.Migration):
                     "excluded_controllers",
                     models.JSONField(default=dict, help_text="Who controlled them when the step opened."),
                 ),
-                ("respond_by", models.DateTimeField(null=True)),
+                ("respond_due_at", models.DateTimeField(null=True)),
                 ("expires_at", models.DateTimeField(null=True)),
                 ("remind_at", models.DateTimeField(null=True)),
                 ("escalate_at", models.DateTimeField(null=True)),
@@ -683,7 +683,8 @@ class Migration(migrations.Migration):
                     models.GeneratedField(
                         db_persist=True,
                         expression=Coalesce(
-                            Least("respond_by", "expires_at"), models.Value(datetime(9999, 12, 31, 0, 0, tzinfo=UTC))
+                            Least("respond_due_at", "expires_at"),
+                            models.Value(datetime(9999, 12, 31, 0, 0, tzinfo=UTC)),
                         ),
                         output_field=models.DateTimeField(),
                     ),

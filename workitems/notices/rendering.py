@@ -60,7 +60,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = ""
     if event is Event.DECIDED:
         times.append((_("Decided"), step.closed_at))
     else:
-        times += [(_("Answer by"), step.respond_by), (_("Deadline"), step.expires_at)]
+        times += [(_("Answer by"), step.respond_due_at), (_("Deadline"), step.expires_at)]
     return _letter(
         message,
         news,

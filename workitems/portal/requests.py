@@ -118,7 +118,7 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
     steps = {
         step.work_item_id: step
         for step in DecisionStep.objects.filter(**named, status=StepStatus.PENDING).only(
-            "id", "work_item_id", "respond_by", "expires_at", "paused_at", "pause_ends_at"
+            "id", "work_item_id", "respond_due_at", "expires_at", "paused_at", "pause_ends_at"
         )
     }
     waiting: dict[uuid.UUID, list[str]] = defaultdict(list)
@@ -228,7 +228,7 @@ def _until(step: DecisionStep | None) -> datetime | None:
         return None
     if step.paused_at is not None:
         return step.pause_ends_at
-    return min((at for at in (step.respond_by, step.expires_at) if at is not None), default=None)
+    return min((at for at in (step.respond_due_at, step.expires_at) if at is not None), default=None)
 
 
 def _names(keys: set[str]) -> dict[str, str]:

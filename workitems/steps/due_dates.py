@@ -12,9 +12,9 @@ from policies.language.working_time import WorkingCalendar, add_working_time, wo
 
 @dataclass(frozen=True, slots=True)
 class DueDates:
-    """Deadlines of a decision step; None means no deadline. `respond_by` is only displayed and sorted by."""
+    """Deadlines of a decision step; None means no deadline. `respond_due_at` is only displayed and sorted by."""
 
-    respond_by: datetime | None
+    respond_due_at: datetime | None
     remind_at: datetime | None
     escalate_at: datetime | None
     expires_at: datetime | None
@@ -23,7 +23,7 @@ class DueDates:
 def due_dates(rule: ApprovalRule, start: datetime, calendar: WorkingCalendar) -> DueDates:
     """Return the deadlines of a step that opens at `start`.
 
-    Without `remind_after` the reminder is due at `respond_by`.
+    Without `remind_after` the reminder is due at `respond_due_at`.
     """
 
     working_time = dict(rule.working_time)
@@ -35,17 +35,17 @@ def due_dates(rule: ApprovalRule, start: datetime, calendar: WorkingCalendar) ->
             instants.append(add_working_time(calendar, start, working_time[name]))
         return min(instants, default=None)
 
-    respond_by = after("respond_within")
+    respond_due_at = after("respond_within")
     return DueDates(
-        respond_by=respond_by,
-        remind_at=after("remind_after") or respond_by,
+        respond_due_at=respond_due_at,
+        remind_at=after("remind_after") or respond_due_at,
         escalate_at=after("escalate_after"),
         expires_at=after("expires_after"),
     )
 
 
 _RULES: Final = {
-    "respond_by": ("respond_within",),
+    "respond_due_at": ("respond_within",),
     "remind_at": ("remind_after", "respond_within"),
     "escalate_at": ("escalate_after",),
     "expires_at": ("expires_after",),

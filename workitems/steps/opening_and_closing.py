@@ -86,7 +86,7 @@ def open_step(
         policy_version_ids=pins,
         excluded_ids=sorted(excluded),
         excluded_controllers=controllers_when_opened(excluded, tenant_id=item.tenant_id),
-        respond_by=due.respond_by,
+        respond_due_at=due.respond_due_at,
         remind_at=due.remind_at,
         escalate_at=due.escalate_at,
         expires_at=due.expires_at,
@@ -172,7 +172,7 @@ def close_step(
 
 def _punctuality(step: DecisionStep) -> dict[str, bool]:
     """Return `in_time` of a decided step with a deadline: True if people decided it before `urgent_at`."""
-    deadline = min((due for due in (step.respond_by, step.expires_at) if due is not None), default=None)
+    deadline = min((due for due in (step.respond_due_at, step.expires_at) if due is not None), default=None)
     if deadline is None or step.closed_at is None or step.status not in _DECIDED:
         return {}
     return {"in_time": step.status != StepStatus.EXPIRED and step.closed_at <= deadline}

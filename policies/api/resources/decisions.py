@@ -68,8 +68,9 @@ _RULE: Final = (
     field("overridable", BOOLEAN, lambda entry: entry.rule.get("overridable") is True),
     field("origin", inline(*_ORIGIN), "binding"),
     field(
-        "overridden_by",
+        "overriding_rules",
         FieldType(OBJECTS.schema, lambda origins: [_overriding(origin) for origin in origins]),
+        "overridden_by",
         description="Narrower rules that override it if both match.",
     ),
     field(

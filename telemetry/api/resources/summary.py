@@ -111,7 +111,7 @@ SUMMARY: Final = Resource(
     "TelemetrySummary",
     field("created_after", INSTANT, "after", description="The window asked for, widened to whole days (UTC)."),
     field("created_before", INSTANT, "before"),
-    field("as_of", MAYBE_INSTANT, description="When the last counted receipt was written."),
+    field("counted_at", MAYBE_INSTANT, "as_of", description="Time of the last counted receipt, or null."),
     field(
         "uncounted_receipts",
         COUNT,

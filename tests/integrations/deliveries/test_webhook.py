@@ -166,7 +166,7 @@ def test_delivery_pauses_itself_and_resumes_at_its_position(receiver: Receiver, 
         "reason_code": "rejected_by_receiver",
         "detail": "The receiver answered 403 (Forbidden).",
     }
-    assert None not in (shown["paused_at"], shown["failing_since"])
+    assert None not in (shown["paused_at"], shown["first_failed_at"])
     (receipt_body,) = office.bodies("telemetry.delivery_paused")
     assert (receipt_body["actor"]["principal"], receipt_body["outcome"]) == (
         "system",

@@ -94,7 +94,7 @@ def test_every_effective_rule_has_its_origin(admin: Api, rulebook: dict[str, str
     assert (during["at"], during["group_ids"]) == ("2026-12-24T00:00:00.000Z", [])
     first, last = during["rules"][0], during["rules"][-1]
     assert (first["rule_id"], first["overridable"], first["origin"]["scope"]) == ("no", True, {"tenant": True})
-    assert [(by["policy_id"], by["rule_id"], by["scope"]) for by in first["overridden_by"]] == [
+    assert [(by["policy_id"], by["rule_id"], by["scope"]) for by in first["overriding_rules"]] == [
         ("narrow", "yes", {"channel": "web_main"})
     ]
     assert (last["rule_id"], last["overrides"], last["origin"]["overlay_id"]) == (
@@ -103,7 +103,7 @@ def test_every_effective_rule_has_its_origin(admin: Api, rulebook: dict[str, str
         made.json()["overlay_id"],
     )
     assert [row["policy_id"] for row in after["policies"]] == ["wide", "payments"]
-    assert after["rules"][0]["overridden_by"] == []
+    assert after["rules"][0]["overriding_rules"] == []
 
 
 def test_effective_rules_include_the_named_groups(admin: Api, rulebook: dict[str, str], tenant: Tenant) -> None:

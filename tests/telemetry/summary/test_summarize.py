@@ -141,10 +141,10 @@ def test_an_item_that_waits_for_people_is_not_automated(office: Office) -> None:
     office.awaiting(500)
     office.decided(666)
     in_time, late = office.awaiting(501)[1], office.awaiting(502)[1]
-    office.set_step(in_time, respond_by=clock.now() + timedelta(hours=1))
+    office.set_step(in_time, respond_due_at=clock.now() + timedelta(hours=1))
     for name in ("fay", "finn"):
         office.vote(in_time, name)
-    office.set_step(late, respond_by=clock.now() - timedelta(hours=1))
+    office.set_step(late, respond_due_at=clock.now() - timedelta(hours=1))
     office.vote(late, "fay", "reject")
     seal_all(office.tenant)
     while counted(office.tenant, batch=2000):

@@ -62,7 +62,7 @@ class TestApi:
         assert (edited.status_code, edited.json()["version"]) == (200, 2)
         versions = office.api("rita").get(one).json()["versions"]
         assert [version["text"] for version in versions] == ["Looks *good*.", "Looks bad."]
-        assert versions[0]["shown_until"] == versions[1]["shown_from"]
+        assert versions[0]["replaced_at"] == versions[1]["created_at"]
         assert fay.delete(one).status_code == 204
         removed = office.api("rita").get(one).json()
         assert (removed["text"], removed["versions"]) == (None, [])

@@ -216,7 +216,7 @@ class TestPauses:
         moved = office.step(step)
         pause = 2 * DAY - HOUR
         assert moved.expires_at == START + 3 * DAY + pause
-        assert moved.respond_by == START + DAY + pause
+        assert moved.respond_due_at == START + DAY + pause
         (receipt,) = office.bodies("decision_step.deadlines_moved")
         assert receipt["inputs"]["paused_s"] == pause.total_seconds()
 

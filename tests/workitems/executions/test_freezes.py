@@ -366,7 +366,9 @@ def test_api_sets_and_lifts_a_freeze(office: Office, bank: Receiver) -> None:
     run_jobs()
     shown = office.api("ada").get(f"/freezes/{made['freeze_id']}").json()
     assert shown["held"] == [execution.public_id]
-    assert office.api("ada").get(f"/executions/{execution.public_id}").json()["held_by"] == made["freeze_id"]
+    assert (
+        office.api("ada").get(f"/executions/{execution.public_id}").json()["blocked_by_freeze_id"] == made["freeze_id"]
+    )
     assert [row["freeze_id"] for row in office.api("ada").get("/freezes?in_force=true").json()["data"]] == [
         made["freeze_id"]
     ]

@@ -48,7 +48,7 @@ def said(
     return {
         "why": list(why),
         "waiting_for": list(waiting_for),
-        "until": until,
+        "wait_ends_at": until,
         "next": following,
         "you_may": you_may,
     }

@@ -83,7 +83,7 @@ def test_in_review() -> None:
             approvals=0,
             needs=(Need(Leaf("scope", "decisions:decide"), 1),),
             exclude={"requester"},
-            respond_by=NOON,
+            respond_due_at=NOON,
         ),
         reader=Reader(eligibility=Eligibility.COUNTS),
     )
@@ -132,7 +132,7 @@ def test_awaiting_approval_with_one_of_two_votes() -> None:
 def test_awaiting_approval_by_several_kinds_of_people() -> None:
     needs = (Need(Leaf("group", "board", 2), 2), Need(Leaf("role", "legal"), 1), Need(Leaf("user", "ann"), 1))
     step = StepFacts(
-        kind=StepKind.APPROVAL, approvals=0, needs=needs, expires_at=NOON, respond_by=NOON, on_expiry="escalate"
+        kind=StepKind.APPROVAL, approvals=0, needs=needs, expires_at=NOON, respond_due_at=NOON, on_expiry="escalate"
     )
     explanation = explain(ExplainInput(status=WorkItemStatus.AWAITING_APPROVAL, decision=LARGE, step=step))
     assert explanation.waiting_for == ["2 more people in group board", "1 more person with role legal", "ann"]

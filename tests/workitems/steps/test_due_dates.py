@@ -26,7 +26,7 @@ def test_the_earlier_of_time_and_working_time_holds() -> None:
         pointer="",
     )
     due = due_dates(rule, FRIDAY, DEFAULT_CALENDAR)
-    assert due.respond_by == datetime(2026, 3, 7, 16, tzinfo=UTC)
+    assert due.respond_due_at == datetime(2026, 3, 7, 16, tzinfo=UTC)
     assert due.remind_at == datetime(2026, 3, 9, 10, tzinfo=UTC)
     assert due.escalate_at is None
     assert due.expires_at == datetime(2026, 3, 9, 16, tzinfo=UTC)

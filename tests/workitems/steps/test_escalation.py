@@ -282,7 +282,7 @@ def test_approvers_are_reminded_once(office: Office) -> None:
 def test_without_a_reminder_of_its_own_it_reminds_when_an_answer_was_promised(office: Office) -> None:
     put_rule(office, respond_within="PT8H")
     _, step, _ = office.awaiting()
-    assert step.remind_at == step.respond_by == step.opened_at + timedelta(hours=8)
+    assert step.remind_at == step.respond_due_at == step.opened_at + timedelta(hours=8)
 
 
 def test_api_escalates_a_step(lea: Office) -> None:

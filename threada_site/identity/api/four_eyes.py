@@ -11,13 +11,12 @@ from rest_framework.response import Response
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.permissions import require
-from threada_site.api.resources.field_types import BOOLEAN, MAYBE_TEXT, maybe_public_id
-from threada_site.api.resources.resource import FieldType, Resource, field, given
+from threada_site.api.resources.field_types import BOOLEAN, MAYBE_INSTANT, maybe_public_id
+from threada_site.api.resources.resource import Resource, field, given
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView
 from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.kernel import errors, ids
-from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.four_eyes import FOUR_EYES as RULES
 from threada_site.tenancy.four_eyes import (
@@ -46,7 +45,6 @@ def _of(name: str, attribute: str) -> Any:
     return lambda rules: getattr(rules[name], attribute, None)
 
 
-_MAYBE_INSTANT: Final = FieldType(MAYBE_TEXT.schema, rfc3339, is_nullable=True)
 FOUR_EYES: Final = Resource(
     "FourEyes",
     field(
@@ -55,14 +53,14 @@ FOUR_EYES: Final = Resource(
         _is_required(POLICY_FOUR_EYES),
         description="True if an independent person must publish every change of the rules in force.",
     ),
-    field("changed_at", _MAYBE_INSTANT, _of(POLICY_FOUR_EYES, "changed_at")),
+    field("changed_at", MAYBE_INSTANT, _of(POLICY_FOUR_EYES, "changed_at")),
     field(
         "end_asked_by",
         maybe_public_id(ids.PRINCIPAL),
         _of(POLICY_FOUR_EYES, "end_asked_by"),
         description="Person who requested the end; another person must confirm it.",
     ),
-    field("end_asked_at", _MAYBE_INSTANT, _of(POLICY_FOUR_EYES, "end_asked_at")),
+    field("end_asked_at", MAYBE_INSTANT, _of(POLICY_FOUR_EYES, "end_asked_at")),
     field(
         FREEZE_FOUR_EYES,
         BOOLEAN,

@@ -34,7 +34,7 @@ def _answer(question: RequesterQuestion) -> str | None:
 _COMMENT_FIELDS: Final = (
     field("comment_id", public_id(ids.COMMENT), "id"),
     field("work_item_id", public_id(ids.WORK_ITEM)),
-    field("author", public_id(ids.PRINCIPAL), "author_id"),
+    field("created_by", public_id(ids.PRINCIPAL), "author_id"),
     field("author_kind", choice(PrincipalKind), description="`service` and `agent`: no person wrote it."),
     field("audience", choice(Audience)),
     field("text", MAYBE_TEXT, shown_text, description="Markdown. Null if the comment was removed."),
@@ -47,7 +47,7 @@ _COMMENT_FIELDS: Final = (
 _COMMENT_EXAMPLE: Final[dict[str, Any]] = {
     "comment_id": "cm_01k9zqa1c7e4st5v6w7x8y9z0a",
     "work_item_id": "wi_01k9zq6w4ve9qtr1n5m2d3c4b5",
-    "author": "pr_01k9zq4m2be5t8v7x6y5z4w3a2",
+    "created_by": "pr_01k9zq4m2be5t8v7x6y5z4w3a2",
     "author_kind": "human",
     "audience": "everyone",
     "text": "The contract is *signed*. @fay please check the amount.",
@@ -74,8 +74,8 @@ COMMENT_WITH_HISTORY: Final = Resource(
             inline(
                 field("number", NUMBER, "version.number"),
                 field("text", TEXT, lambda shown: str(shown.version.text)),
-                field("shown_from", INSTANT, "version.created_at"),
-                field("shown_until", MAYBE_INSTANT, "until", description="Null for the newest version."),
+                field("created_at", INSTANT, "version.created_at"),
+                field("replaced_at", MAYBE_INSTANT, "until", description="Null for the newest version."),
                 field(
                     "votes_meanwhile",
                     array(public_id(ids.VOTE)),
@@ -92,8 +92,8 @@ COMMENT_WITH_HISTORY: Final = Resource(
             {
                 "number": 1,
                 "text": _COMMENT_EXAMPLE["text"],
-                "shown_from": _COMMENT_EXAMPLE["created_at"],
-                "shown_until": None,
+                "created_at": _COMMENT_EXAMPLE["created_at"],
+                "replaced_at": None,
                 "votes_meanwhile": ["vt_01k9zqb2d8f5tv6w7x8y9z0a1b"],
             }
         ],

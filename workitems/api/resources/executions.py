@@ -132,9 +132,9 @@ EXECUTION: Final = Resource(
         choice(("concurrency", "rate", "breaker"), or_null=True),
         description="Limit that delayed the execution.",
     ),
-    field("waiting_until", MAYBE_INSTANT, description="Deadline of the receiver's callback."),
+    field("callback_due_at", MAYBE_INSTANT, "waiting_until", description="Deadline of the receiver's callback."),
     field(
-        "held_by", maybe(public_id(ids.FREEZE)), "blocked_by_freeze_id", description="Freeze that blocks the execution."
+        "blocked_by_freeze_id", maybe(public_id(ids.FREEZE)), description="Freeze that blocks the execution, or null."
     ),
     field("failure", MAYBE_TEXT),
     field("failure_detail", MAYBE_TEXT),

@@ -40,7 +40,7 @@ from workitems.models import DecisionStep, Delegation, Vote, WorkItem
 VOTE: Final = Resource(
     "Vote",
     field("vote_id", public_id(ids.VOTE), "id"),
-    field("voter", public_id(ids.PRINCIPAL), "voter_id"),
+    field("voted_by", public_id(ids.PRINCIPAL), "voter_id"),
     field("voter_kind", choice(PrincipalKind)),
     field("decision", choice(("approve", "reject"))),
     field("reason_code", MAYBE_TEXT),
@@ -122,7 +122,7 @@ def _claimed_by(step: DecisionStep, now: datetime) -> Any:
     return step.claimant_at(now)
 
 
-def _claimed_until(step: DecisionStep, now: datetime) -> datetime | None:
+def _claim_expires_at(step: DecisionStep, now: datetime) -> datetime | None:
     return step.claimed_until if step.claimant_at(now) else None
 
 
@@ -167,11 +167,18 @@ STEP: Final = Resource(
     field("nobody_can_decide", BOOLEAN, _nobody_can_decide),
     field("votes", array(nested(VOTE)), lambda step: step.votes.all()),
     field("claimed_by", maybe(public_id(ids.PRINCIPAL)), _claimed_by),
-    field("claimed_until", MAYBE_INSTANT, _claimed_until),
+    field("claim_expires_at", MAYBE_INSTANT, _claim_expires_at),
     field("assignee", maybe(public_id(ids.PRINCIPAL)), "assignee_id"),
     field("escalated_to", array(OBJECT), description="Approvers added by an escalation."),
     field("escalated_at", MAYBE_INSTANT),
-    field("respond_by", MAYBE_INSTANT),
+    field("respond_due_at", MAYBE_INSTANT),
+    field(
+        "respond_by",
+        MAYBE_INSTANT,
+        "respond_due_at",
+        deprecated=True,
+        description="Older name of `respond_due_at`. Version 0.3 removes it.",
+    ),
     field("remind_at", MAYBE_INSTANT),
     field("escalate_at", MAYBE_INSTANT),
     field("due_at", MAYBE_INSTANT, "expires_at"),

@@ -129,7 +129,7 @@ EXPLANATION: Final = Resource(
     given("status", choice(WorkItemStatus)),
     field("why", TEXTS),
     field("waiting_for", TEXTS),
-    field("until", MAYBE_INSTANT),
+    field("wait_ends_at", MAYBE_INSTANT, "until"),
     field("next", TEXTS),
     field("you_may", TEXTS),
     field(
