@@ -50,7 +50,8 @@ DEFINER_FUNCTIONS: Final = {
     "threada_lease_tokens(text[],double precision[],double precision[],double precision[],text[],bigint[])": _RATES,
     "threada_names(uuid,uuid)": _LOOK_UP,
     "threada_search(tsquery,uuid,uuid)": DefinerFunction(
-        "workitems/sql/search.sql", settings=("enable_seqscan=off", "plan_cache_mode=force_custom_plan")
+        "workitems/sql/search.sql",
+        settings=("enable_seqscan=off", "enable_sort=off", "plan_cache_mode=force_custom_plan"),
     ),
     "threada_tenant_of_link(bytea)": _LOOK_UP,
     "threada_tenants_of(uuid)": _LOOK_UP,
