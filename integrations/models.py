@@ -142,6 +142,17 @@ class Execution(TenantRow):
     next_try_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
     waiting_until = models.DateTimeField(null=True, help_text="Deadline of the receiver's callback.")
+    callback_message = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="SHA-256 of the id of the callback it took.",
+    )
+    callback_status = models.CharField(max_length=9, blank=True, default="", db_default="")
+    callbacks_refused = models.PositiveSmallIntegerField(
+        default=0, db_default=0, help_text="Receipts about callbacks that contradicted the recorded outcome."
+    )
     fencing_token = models.PositiveBigIntegerField(default=0)
     blocked_by_freeze = models.ForeignKey(
         Freeze, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"

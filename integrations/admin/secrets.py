@@ -30,8 +30,10 @@ class _ValueForm(ConsoleForm):
     )
     origins = forms.CharField(
         label=gettext_lazy("Allowed origins"),
+        required=False,
         help_text=gettext_lazy(
-            "https://host[:port][/prefix], separated by blanks; mail servers: smtps:// or smtp+starttls://."
+            "https://host[:port][/prefix], separated by blanks; mail servers: smtps:// or smtp+starttls://. Leave it "
+            "empty for a secret that only verifies callbacks."
         ),
     )
 

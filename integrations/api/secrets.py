@@ -28,13 +28,14 @@ PUT_SECRET: Final = shape(
         "value": {"type": "string", "minLength": 1, "maxLength": 65536, "writeOnly": True},
         "origins": {
             **_ORIGINS,
-            "minItems": 1,
             "maxItems": MOST_ORIGINS,
+            "default": [],
             "description": "Addresses that the secret may be sent to: https://host[:port][/prefix], "
-            "smtps://host[:port] or smtp+starttls://host[:port]. Plain http needs the operator's permission.",
+            "smtps://host[:port] or smtp+starttls://host[:port]. Plain http needs the operator's permission. A secret "
+            "without origins is sent nowhere; it can verify callbacks.",
         },
     },
-    required=("secret_id", "value", "origins"),
+    required=("secret_id", "value"),
     is_secret=True,
     example={"secret_id": "bank_token", "value": "s3cr3t", "origins": ["https://bank.example/api"]},
 )
@@ -73,7 +74,7 @@ class Secrets(TenantView):
         """
         body = PUT_SECRET.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
-        result = upsert_secret(body["secret_id"], body["value"], origins=body["origins"], ctx=request.auth)
+        result = upsert_secret(body["secret_id"], body["value"], origins=body.get("origins", []), ctx=request.auth)
         return Response(
             SECRET.represent(result.row),
             status=201 if result.is_new else 200,

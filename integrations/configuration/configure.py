@@ -17,7 +17,7 @@ from integrations.models import (
     Execution,
     Integration,
 )
-from integrations.secrets.access import check_references
+from integrations.secrets.access import check_references, check_verifying
 from integrations.transport import EgressPolicy
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
@@ -171,7 +171,8 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
     ):
         detail = "completes by callback, which requires THREADA_PUBLIC_URL, the address of this instance"
         raise DocumentInvalid(errors=[FieldError(f"{pointer}/actions", detail, "unreachable")])
-    check_references(document.secret_references, sent_to=document.sent_to, pointer=pointer, ctx=ctx)
+    check_references(document.sent_references, sent_to=document.sent_to, pointer=pointer, ctx=ctx)
+    check_verifying(document.callback_secrets, pointer=f"{pointer}/callback_secrets", ctx=ctx)
     return document
 
 

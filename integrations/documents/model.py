@@ -133,6 +133,11 @@ class IntegrationDocument:
 
     @property
     def secret_references(self) -> tuple[SecretReference, ...]:
-        """Return every secret that calls read, for the check against `THREADA_SECRET_REFS`."""
+        """Return every secret that the document names."""
+        return (*self.sent_references, *self.callback_secrets)
+
+    @property
+    def sent_references(self) -> tuple[SecretReference, ...]:
+        """Return every secret that calls read. Each must be allowed for `sent_to`."""
         own = () if self.auth is None else (self.auth.secret,)
-        return (*own, *self.secrets, *self.callback_secrets)
+        return (*own, *self.secrets)

@@ -334,6 +334,28 @@ class Migration(migrations.Migration):
                 ("next_try_at", models.DateTimeField(null=True)),
                 ("lease_until", models.DateTimeField(null=True)),
                 ("waiting_until", models.DateTimeField(help_text="Deadline of the receiver's callback.", null=True)),
+                (
+                    "callback_message",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="SHA-256 of the id of the callback it took.",
+                        max_length=64,
+                    ),
+                ),
+                (
+                    "callback_status",
+                    models.CharField(blank=True, db_default="", default="", max_length=9),
+                ),
+                (
+                    "callbacks_refused",
+                    models.PositiveSmallIntegerField(
+                        db_default=0,
+                        default=0,
+                        help_text="Receipts about callbacks that contradicted the recorded outcome.",
+                    ),
+                ),
                 ("fencing_token", models.PositiveBigIntegerField(default=0)),
                 (
                     "blocked_by_freeze",

@@ -24,7 +24,11 @@ def probe_integration(document: IntegrationDocument, secrets: SecretAccess) -> d
     """
     checks = [
         _outcome(f"secret {reference}", partial(_readable, reference, document, secrets))
-        for reference in document.secret_references
+        for reference in document.sent_references
+    ]
+    checks += [
+        _outcome(f"secret {reference}", partial(_verifies, reference, secrets))
+        for reference in document.callback_secrets
     ]
     connection_url = document.connection_url
     if connection_url is not None:
@@ -40,6 +44,11 @@ def probe_integration(document: IntegrationDocument, secrets: SecretAccess) -> d
 
 def _readable(reference: SecretReference, document: IntegrationDocument, secrets: SecretAccess) -> str:
     secrets(reference, document.sent_to)
+    return "can be read"
+
+
+def _verifies(reference: SecretReference, secrets: SecretAccess) -> str:
+    secrets.verifying(reference)
     return "can be read"
 
 

@@ -12,7 +12,14 @@ from django.conf import settings
 from integrations.attempts.failures import TransportFailure, origin_refused
 from integrations.models import StoredSecret
 from integrations.secrets.origins import Origin, UnusableOrigin, is_confidential, parse_origin, shown_address
-from integrations.secrets.references import Secret, SecretReference, listed_origins, resolve
+from integrations.secrets.references import (
+    FOR_CALLBACKS,
+    Secret,
+    SecretReference,
+    is_listed_for_callbacks,
+    listed_origins,
+    resolve,
+)
 from integrations.secrets.vault import reveal
 from integrations.transport import EgressPolicy
 from threada_site.kernel.context import ActingContext
@@ -46,6 +53,17 @@ class SecretAccess:
             raise origin_refused(f"THREADA_SECRET_REFS does not list {reference} for {shown_address(sent_to)}.")
         return resolve(reference)
 
+    def verifying(self, reference: SecretReference) -> Secret:
+        """Return a secret that verifies callbacks in this process and is sent nowhere. It needs no origin.
+
+        Raises `TransportFailure` (`secret_origin_refused`, `credential_unavailable`).
+        """
+        if reference.source == "stored":
+            return reveal(reference.name, tenant_id=self.tenant_id, sent_to=None)
+        if not (self.operator_address or _may_verify(reference, self.tenant)):
+            raise origin_refused(f"THREADA_SECRET_REFS does not list {reference}.")
+        return resolve(reference)
+
 
 def require_confidential(sent_to: str) -> None:
     """Raise `TransportFailure` (`secret_origin_refused`) if a secret would be sent to `sent_to` over plain http."""
@@ -68,11 +86,7 @@ def check_references(references: Sequence[SecretReference], *, sent_to: str, poi
         require_confidential(sent_to)
     except TransportFailure as failure:
         raise _refused(pointer, failure.detail) from None
-    names = [reference.name for reference in references if reference.source == "stored"]
-    stored = StoredSecret.objects.filter(tenant_id=ctx.tenant_id, slug__in=names)
-    origins = dict(stored.values_list("slug", "origins")) if names else {}
-    if missing := sorted(set(names) - set(origins)):
-        raise DocumentInvalid(errors=[FieldError(pointer, f"there is no secret {name}", "secret") for name in missing])
+    origins = _stored_origins(references, pointer=pointer, ctx=ctx)
     for reference in references:
         if reference.source == "stored":
             allowed = [parse_origin(text) for text in origins[reference.name]]
@@ -83,8 +97,23 @@ def check_references(references: Sequence[SecretReference], *, sent_to: str, poi
                 errors=[FieldError(pointer, f"{reference} is not listed", "not_allowed")],
             )
         if not any(origin.covers(sent_to) for origin in allowed):
-            known = ", ".join(map(str, allowed))
+            known = ", ".join(map(str, allowed)) or "callbacks only"
             raise _refused(pointer, f"The secret {reference} is for {known}, not for {sent_to}.")
+
+
+def check_verifying(references: Sequence[SecretReference], *, pointer: str, ctx: ActingContext) -> None:
+    """Check, before a document at `pointer` is stored, that its secrets for callbacks exist. They need no origin.
+
+    Raises `DocumentInvalid`, `SecretReferenceNotAllowed`.
+    """
+    _stored_origins(references, pointer=pointer, ctx=ctx)
+    for reference in references:
+        if reference.source != "stored" and not _may_verify(reference, ctx.tenant_slug):
+            raise SecretReferenceNotAllowed(
+                f"The secret {reference} may not be named here. The instance's operator lists references in "
+                f"THREADA_SECRET_REFS, as {ctx.tenant_slug}/{reference}{FOR_CALLBACKS}.",
+                errors=[FieldError(pointer, f"{reference} is not listed", "not_allowed")],
+            )
 
 
 def checked_origin(text: str) -> str:
@@ -109,6 +138,20 @@ def _parsed(texts: tuple[str, ...]) -> tuple[Origin, ...]:
 
 def _listed(reference: SecretReference, tenant: str) -> list[Origin]:
     return listed_origins(reference, settings.THREADA_SECRET_REFS, tenant=tenant)
+
+
+def _may_verify(reference: SecretReference, tenant: str) -> bool:
+    return is_listed_for_callbacks(reference, settings.THREADA_SECRET_REFS, tenant=tenant)
+
+
+def _stored_origins(references: Sequence[SecretReference], *, pointer: str, ctx: ActingContext) -> dict[str, list[str]]:
+    """Return the origins of the stored secrets among `references`, by name. Raises `DocumentInvalid`."""
+    names = {reference.name for reference in references if reference.source == "stored"}
+    stored = StoredSecret.objects.filter(tenant_id=ctx.tenant_id, slug__in=names)
+    origins = dict(stored.values_list("slug", "origins")) if names else {}
+    if missing := sorted(names - set(origins)):
+        raise DocumentInvalid(errors=[FieldError(pointer, f"there is no secret {name}", "secret") for name in missing])
+    return origins
 
 
 def _refused(pointer: str, detail: str) -> SecretOriginRefused:

@@ -21,6 +21,8 @@ from integrations.secrets.origins import Origin, UnusableOrigin, parse_origin
 from threada_site.kernel.ids import is_slug
 
 MAX_SECRET_BYTES: Final = 64 * 1024
+FOR_CALLBACKS: Final = "@callbacks"
+"""End of an entry of `THREADA_SECRET_REFS` for a secret that verifies callbacks and is sent nowhere."""
 _ENTRY: Final = re.compile(r"(?P<reference>.+?)@(?P<origin>[A-Za-z+]+://[^@]*)")
 _VARIABLE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
@@ -98,6 +100,14 @@ def listed_origins(reference: SecretReference, listed: Sequence[str], *, tenant:
     return [origin for name, origin in _entries(listed) if name in names and isinstance(origin, Origin)]
 
 
+def is_listed_for_callbacks(reference: SecretReference, listed: Sequence[str], *, tenant: str) -> bool:
+    """Return True if the instance lists a reference for the tenant: with `@callbacks`, or with any valid origin."""
+    names = (f"{tenant}/{reference}", str(reference))
+    return any(f"{name}{FOR_CALLBACKS}" in listed for name in names) or bool(
+        listed_origins(reference, listed, tenant=tenant)
+    )
+
+
 def entry_problems(listed: Sequence[str]) -> list[str]:
     """Return a sentence for each entry without a valid origin."""
     return [f"{name} {origin}" for name, origin in _entries(listed) if isinstance(origin, str)]
@@ -106,9 +116,11 @@ def entry_problems(listed: Sequence[str]) -> list[str]:
 def _entries(listed: Sequence[str]) -> Iterator[tuple[str, Origin | str]]:
     """Yield each entry's reference, with its origin or what is wrong with it."""
     for entry in listed:
+        if entry.endswith(FOR_CALLBACKS):
+            continue
         match = _ENTRY.fullmatch(entry)
         if match is None:
-            yield entry, "names no origin: write …@https://host"
+            yield entry, f"names no origin: write …@https://host, or …{FOR_CALLBACKS}"
             continue
         try:
             yield match["reference"], parse_origin(match["origin"])

@@ -21,8 +21,10 @@ def encrypt_secret(slug: str, value: str, *, tenant_id: uuid.UUID) -> EncryptedS
     return keyring().encrypt(orjson.dumps({"tenant": str(tenant_id), "slug": slug, "value": value}))
 
 
-def reveal(name: str, *, tenant_id: uuid.UUID, sent_to: str) -> Secret:
-    """Return the secret's value for a call to the address `sent_to`. Opens its own unit of work.
+def reveal(name: str, *, tenant_id: uuid.UUID, sent_to: str | None) -> Secret:
+    """Return the secret's value for a call to the address `sent_to`; None if it leaves this process for no address.
+
+    Opens its own unit of work.
 
     Raises `TransportFailure` (`credential_unavailable`, `secret_origin_refused`).
     """
@@ -30,7 +32,7 @@ def reveal(name: str, *, tenant_id: uuid.UUID, sent_to: str) -> Secret:
         row = StoredSecret.objects.filter(tenant_id=tenant_id, slug=name).first()
     if row is None:
         raise _unavailable(name, "does not exist")
-    if not any(parse_origin(origin).covers(sent_to) for origin in row.origins):
+    if sent_to is not None and not any(parse_origin(origin).covers(sent_to) for origin in row.origins):
         raise origin_refused(f"The secret stored:{name} is not for {shown_address(sent_to)}.")
     try:
         kept = orjson.loads(keyring().decrypt(bytes(row.token)))

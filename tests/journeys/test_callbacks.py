@@ -104,8 +104,33 @@ def test_what_is_sent_again_changes_nothing(demo: Demo, bank: Receiver, waiting:
     send(path)
     before = rows(demo)
     assert send(path).status_code == 204
-    assert send(path, {"status": "failed"}, message="msg_2").status_code == 204
+    assert send(path, message="msg_2").status_code == 204
     assert rows(demo) == before
+    assert demo.execution(waiting)["status"] == "succeeded"
+
+
+def test_a_contradiction_is_refused_and_recorded_a_few_times(demo: Demo, bank: Receiver, waiting: str) -> None:
+    path = path_in(bank)
+    send(path)
+    answers = [send(path, {"status": "failed"}, message=f"msg_{number}") for number in range(5)]
+    assert {answer.status_code for answer in answers} == {409}
+    assert answers[0].json()["reason_code"] == "callback_contradicted"
+    assert "failed" in answers[0].json()["detail"]
+    shown = demo.execution(waiting)
+    assert (shown["status"], shown["result"]["callback"]) == ("succeeded", "succeeded")
+    assert demo.kinds(shown["work_item_id"]).count("execution.callback_refused") == 3
+
+
+def test_a_replayed_failure_does_not_end_the_next_attempt(demo: Demo, bank: Receiver, waiting: str) -> None:
+    path = path_in(bank)
+    assert send(path, {"status": "failed"}).status_code == 204
+    with unit_of_work(demo.tenant.id):
+        Execution.objects.filter(status="failed").update(
+            status="running", waiting_until=clock.now() + timedelta(hours=1)
+        )
+    assert send(path, {"status": "failed"}).status_code == 204
+    assert demo.execution(waiting)["status"] == "running"
+    assert send(path, DONE, message="msg_2").status_code == 204
     assert demo.execution(waiting)["status"] == "succeeded"
 
 
@@ -163,7 +188,7 @@ def test_result_is_unknown_after_the_callback_deadline(demo: Demo, bank: Receive
     demo.wait()
     shown = demo.execution(waiting)
     assert (shown["status"], shown["failure"]) == ("outcome_unknown", "timeout")
-    assert send(path).status_code == 204
+    assert send(path).json()["reason_code"] == "callback_contradicted"
     assert demo.execution(waiting)["status"] == "outcome_unknown"
     assert len(bank.requests()) == 1
 

@@ -35,14 +35,15 @@ class Callback(PublicView):
         tag="Executions",
         body=CALLBACK,
         answers={204: None},
-        reasons=("execution_in_progress",),
+        reasons=("execution_in_progress", "callback_contradicted"),
     )
     def post(self, request: Any, callback_id: str) -> Response:
         """Report the outcome of an execution that waits for a callback.
 
         Signed as in Standard Webhooks (`webhook-id`, `webhook-timestamp`, `webhook-signature`) with one of the
         integration's `callback_secrets`. A wrong signature and an unknown id both answer `not_found`. A repeated
-        callback changes nothing.
+        callback changes nothing. One that contradicts the recorded outcome answers `callback_contradicted` and leaves
+        a receipt.
         """
         if not is_callback_id(callback_id):
             raise NotFound

@@ -2,13 +2,14 @@
 
 The receiver gets a callback URL with the call. The id in the URL identifies the execution and is signed by this
 instance; the callback itself is signed by the receiver (Standard Webhooks). An invalid id and an invalid signature get
-the same answer.
+the same answer. A callback that contradicts the recorded outcome changes nothing; it is refused, with a receipt.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.configuration.parsed_documents import document_of, readable_action_of, secret_access
 from integrations.connectors.standard_webhooks import is_signed, signing_key
-from integrations.lifecycle import ExecutionStatus
+from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Execution
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
@@ -32,9 +33,13 @@ from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.models import Tenant
 from workitems import selectors
 from workitems.executions.settle_attempt import settle_answered
+from workitems.items.receipts import record_item
+from workitems.models import WorkItem
 
 _SIGNER: Final = Signer(salt="threada.callbacks", sep=".")
 LONGEST_ID: Final = 200
+MOST_REFUSALS_RECORDED: Final = 3
+"""Contradicting callbacks of one execution that get a receipt; a receiver could send any number of them."""
 
 log = structlog.get_logger("threada.callbacks")
 
@@ -91,9 +96,20 @@ def named_execution(text: str, headers: Mapping[str, str], body: bytes, *, now: 
 def take_answer(named: Named, answer: Answer, *, message_id: str) -> None:
     """Settle an execution with the outcome that its receiver reported.
 
-    An execution that no longer waits is left unchanged, so a repeated callback is harmless. Raises
-    `ExecutionInProgress` if the call is not settled yet.
+    A callback that repeats the recorded outcome, or has the message id of the one before, changes nothing. Raises
+    `ExecutionInProgress` if the call is not settled yet, and `CallbackContradicted`, after the receipt
+    `execution.callback_refused` is committed, if another outcome is recorded.
     """
+    recorded = _taken(named, answer, message_id=message_id)
+    if recorded is not None:
+        raise errors.CallbackContradicted(
+            f"The callback says {answer.status}, and the execution is recorded as {recorded}."
+        )
+
+
+def _taken(named: Named, answer: Answer, *, message_id: str) -> str | None:
+    """Return None if the answer was taken or repeats what is recorded, otherwise the recorded status."""
+    message = hashlib.sha256(message_id.encode()).hexdigest()
     with unit_of_work(named.tenant.id):
         where = Execution.objects.filter(tenant_id=named.tenant.id, id=named.execution_id)
         item_id = where.values_list("work_item_id", flat=True).first()
@@ -103,14 +119,40 @@ def take_answer(named: Named, answer: Answer, *, message_id: str) -> None:
             raise errors.NotFound
         ctx = _context(named.tenant, execution)
         with bound_contextvars(tenant=named.tenant.slug, execution=execution.public_id):
-            if execution.status != ExecutionStatus.RUNNING:
-                log.info("callback_ignored", status=execution.status, message=message_id)
-                return
+            if execution.callback_message == message and execution.callback_status == answer.status:
+                log.info("callback_repeated", status=execution.status, message=message_id)
+                return None
+            if execution.status in EXECUTION.ends or execution.status == ExecutionStatus.OUTCOME_UNKNOWN:
+                if execution.status == answer.status:
+                    return None
+                _refuse(item, execution, answer, message=message, ctx=ctx)
+                return execution.status
             if execution.waiting_until is None:
                 raise errors.ExecutionInProgress(
                     "The call that this answers is not settled yet. Send it again.", headers={"Retry-After": "1"}
                 )
+            execution.callback_message, execution.callback_status = message, answer.status
+            execution.save(update_fields=["callback_message", "callback_status"])
             settle_answered(item, execution, readable_action_of(execution), _outcome(answer), ctx=ctx)
+    return None
+
+
+def _refuse(item: WorkItem, execution: Execution, answer: Answer, *, message: str, ctx: ActingContext) -> None:
+    """Record a callback that contradicts the recorded outcome. Repeated ones get no receipt of their own."""
+    log.warning("callback_contradicted", status=execution.status, reported=answer.status)
+    if execution.callbacks_refused >= MOST_REFUSALS_RECORDED:
+        return
+    execution.callbacks_refused += 1
+    execution.save(update_fields=["callbacks_refused"])
+    record_item(
+        "execution.callback_refused",
+        item,
+        ctx=ctx,
+        execution=execution,
+        inputs={"attempt": execution.attempts_made, "message_sha256": message},
+        outcome={"status": execution.status, "reported": answer.status},
+        reason_codes=(errors.CallbackContradicted.reason_code,),
+    )
 
 
 def _outcome(answer: Answer) -> Outcome:
@@ -128,7 +170,7 @@ def _keys(execution: Execution, tenant: Tenant) -> list[bytes]:
     secrets = secret_access(execution.integration_version, tenant=tenant.slug)
     for reference in document.callback_secrets:
         try:
-            keys.append(signing_key(secrets(reference, document.sent_to).reveal()))
+            keys.append(signing_key(secrets.verifying(reference).reveal()))
         except (TransportFailure, ValueError):
             log.warning("callback_key_unusable", secret=str(reference))
     return keys

@@ -264,3 +264,32 @@ def test_an_operator_who_writes_no_origin_is_told(
     settings.THREADA_PLAIN_SECRET_ORIGINS = ["in.example"]
     with pytest.raises(NotSafeToRunError, match="THREADA_PLAIN_SECRET_ORIGINS"):
         refuse_unless_safe()
+
+
+def test_a_secret_of_callbacks_needs_no_origin_and_is_sent_nowhere(
+    acme: Tenant, api: Api, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.THREADA_PUBLIC_URL = "https://threada.example"
+    settings.THREADA_SECRET_REFS = [*settings.THREADA_SECRET_REFS, "acme/env:HOOK@callbacks"]
+    monkeypatch.setenv("HOOK", "canary-hook")
+    assert api.post("/secrets", {"secret_id": "hook", "value": "canary-stored"}).json()["origins"] == []
+    stored, listed, unlisted = ({"stored": "hook"}, {"env": "HOOK"}, {"env": "UNBOUND"})
+
+    def put(*, auth: Mapping[str, str] = {"env": "A_TOKEN"}, callbacks: Mapping[str, str] = stored) -> str:
+        pay = {"method": "POST", "path": "/pay", "completes": "callback"}
+        document = {**spec("https://a.example/v1", auth), "callback_secrets": [callbacks], "actions": {"pay": pay}}
+        answer = api.post("/integrations", {"integration_id": "bank", "spec": document})
+        return "" if answer.status_code == 201 else str(answer.json()["reason_code"])
+
+    assert put(callbacks=unlisted) == "secret_reference_not_allowed"
+    assert put(callbacks={"stored": "absent"}) == "document_invalid"
+    assert put(auth=stored) == "secret_origin_refused"
+    assert put(auth=listed) == "secret_reference_not_allowed"
+    assert put(callbacks=listed) == ""
+    access = SecretAccess(acme.id, "acme")
+    assert access.verifying(parse_reference(stored)).reveal() == "canary-stored"
+    assert access.verifying(parse_reference(listed)).reveal() == "canary-hook"
+    assert failure_of(access, parse_reference(stored), "https://a.example/v1/pay") == "secret_origin_refused"
+    assert failure_of(access, parse_reference(listed), "https://a.example/v1/pay") == "secret_origin_refused"
+    with pytest.raises(TransportFailure):
+        access.verifying(parse_reference(unlisted))

@@ -111,7 +111,7 @@ class TestApi:
             ({"value": [CANARY]}, "/value"),
             ({"value": CANARY * 5000}, "/value"),
             ({"secret_id": f"{CANARY} "}, "/secret_id"),
-            ({"origins": []}, "/origins"),
+            ({"origins": ["https://bank.example"] * 11}, "/origins"),
             ({"origins": ["bank.example:443"]}, "/origins/0"),
             ({"origins": ["http://bank.example"]}, "/origins/0"),
             ({"origins": ["https://127.1"]}, "/origins/0"),

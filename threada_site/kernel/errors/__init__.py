@@ -95,6 +95,7 @@ from threada_site.kernel.errors.decisions import (
 from threada_site.kernel.errors.executions import (
     ActionNotAllowed,
     AuditUnavailable,
+    CallbackContradicted,
     ConnectorDisabled,
     ExecutionInProgress,
     ExecutionNotCancellable,

@@ -24,6 +24,13 @@ class ExecutionInProgress(ExecutionRefusal):
     advice = "Wait for the execution, cancel it or reconcile it."
 
 
+class CallbackContradicted(ExecutionRefusal):
+    reason_code = "callback_contradicted"
+    status = 409
+    title = "The callback contradicts the recorded outcome"
+    advice = "Do not send it again. A person compares the recorded outcome with what the receiver did."
+
+
 class ExecutionNotCancellable(ExecutionRefusal):
     reason_code = "execution_not_cancellable"
     status = 409
