@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import Any, Final
 
 from policies.documents.overlay import SCOPE_KINDS
+from policies.documents.title_template import MAX_TEMPLATE
 from policies.documents.workflow import (
     DEFAULT_DATA_CLASS,
     DEFAULT_MAX_PAYLOAD_BYTES,
     MAX_DESCRIPTION,
     MAX_NAME,
+    MAX_RELATED_BY,
+    MAX_SUMMARY,
     MOST_PAYLOAD_BYTES,
     ON_REJECT,
+    PAUSES,
 )
 from policies.language.rules import Effect
 from policies.publication.rules import MAX_REASON, MIN_REASON
@@ -37,6 +41,30 @@ WORKFLOW_SPEC: Final[dict[str, Any]] = {
         "data_class": {**SLUG, "default": DEFAULT_DATA_CLASS},
         "reject_reasons": {"type": "array", "items": {"type": "string"}, "minItems": 1},
         "on_reject": {"enum": list(ON_REJECT), "default": "end"},
+        "questions": {
+            "type": "object",
+            "properties": {"pause": {"enum": list(PAUSES)}, "at_most": {"type": "string", "maxLength": 32}},
+            "additionalProperties": False,
+            "description": "Questions to the requester: what stops meanwhile, and for how long they stay open.",
+        },
+        "subject": {
+            "type": ["string", "null"],
+            "description": "JSON pointer to the data subject in the payload; encrypts the contents of the case. A "
+            "version that follows one with a subject must name it, or end the protection by null.",
+        },
+        "title": {"type": "string", "maxLength": MAX_TEMPLATE, "description": "Template of the title of work items."},
+        "summary": {
+            "type": "array",
+            "items": {"type": "string"},
+            "maxItems": MAX_SUMMARY,
+            "description": "JSON pointers to the fields of the payload that people see first, in order.",
+        },
+        "related_by": {
+            "type": "array",
+            "items": {"type": "string"},
+            "maxItems": MAX_RELATED_BY,
+            "description": "JSON pointers into the payload. Work items with equal values are shown as related.",
+        },
         "request": {
             "type": "object",
             "properties": {

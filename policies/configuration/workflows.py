@@ -9,7 +9,7 @@ from typing import Any
 from policies.documents.workflow import WorkflowDocument, workflow_from_spec
 from policies.drafts.cost_check import check_payload_growth
 from policies.locks import locked_by_slug
-from policies.models import Workflow
+from policies.models import Workflow, WorkflowVersion
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -26,7 +26,8 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
     """Create or update the workflow `slug`, for new work items; existing work items keep their version.
 
     A version is added only if its contents differ from the current one. Receipts: `workflow.version_added`, and
-    `workflow.renamed` if only the name changed. Raises `RulesTooExpensive` if a rule in force would cost too much.
+    `workflow.renamed` if only the name changed. Raises `RulesTooExpensive` if a rule in force would cost too much, and
+    `DocumentInvalid` if the data subject of the current version is left out instead of ended by null.
     """
     require_unit_of_work(ctx.tenant_id)
     workflow, _ = locked_by_slug(Workflow, slug, ctx=ctx)
@@ -37,15 +38,20 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
         return result
     current = workflow.current_version
     _require_right_to_declare(workflow, spec, ctx=ctx)
+    ended_subject = _ended_subject(current, document)
     check_payload_growth(slug, before=current.spec if current else None, after=spec, ctx=ctx)
-    _confirm(workflow, document.name, spec, ctx=ctx)
+    _confirm(workflow, document.name, spec, ends_subject=document.ends_subject, ctx=ctx)
     put = put_version(workflow, spec, ctx=ctx, name=document.name)
     record(
         Entry(
             kind="workflow.version_added",
             subject=Subject(workflow=slug),
             inputs={"spec_sha256": put.version.spec_sha256},
-            outcome={"workflow_version_id": put.version.public_id, **put.as_outcome()},
+            outcome={
+                "workflow_version_id": put.version.public_id,
+                **put.as_outcome(),
+                **({"ended_subject": ended_subject} if ended_subject else {}),
+            },
         ),
         ctx=ctx,
     )
@@ -57,6 +63,23 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
 def _keep_source(workflow: Workflow, text: str, *, ctx: ActingContext) -> None:
     assert workflow.current_version is not None  # noqa: S101 - what was put has one
     store_source("Workflow", workflow.slug, workflow.current_version.spec_sha256, text, ctx=ctx)
+
+
+def _ended_subject(current: WorkflowVersion | None, document: WorkflowDocument) -> str:
+    """Return the pointer to the data subject whose protection this document ends, or an empty text.
+
+    Raise `DocumentInvalid` if the document leaves out what the current version says.
+    """
+    before = str(current.spec.get("subject", "")) if current else ""
+    if not before or document.subject:
+        return ""
+    if not document.ends_subject:
+        detail = f"is missing. Write {before}, or null to end the encryption of contents for new work items"
+        raise errors.DocumentInvalid(
+            "The current version names a data subject, and this document does not.",
+            errors=[FieldError("/spec/subject", detail, "required")],
+        )
+    return before
 
 
 def _require_right_to_declare(workflow: Workflow, spec: Mapping[str, Any], *, ctx: ActingContext) -> None:
@@ -85,7 +108,9 @@ def _rename(workflow: Workflow, name: str, *, ctx: ActingContext) -> UpsertResul
     return UpsertResult(workflow, Change.CHANGED)
 
 
-def _confirm(workflow: Workflow, name: str, spec: Mapping[str, Any], *, ctx: ActingContext) -> None:
+def _confirm(
+    workflow: Workflow, name: str, spec: Mapping[str, Any], *, ends_subject: bool = False, ctx: ActingContext
+) -> None:
     current = workflow.current_version
     require_policy_confirmation(
         "workflow.put",
@@ -95,6 +120,7 @@ def _confirm(workflow: Workflow, name: str, spec: Mapping[str, Any], *, ctx: Act
             "name": name,
             "spec": spec,
             **({"source": ctx.source} if ctx.source else {}),
+            **({"ends_subject": True} if ends_subject else {}),
         },
         before={"workflow": workflow.slug, "name": workflow.name, "spec": current.spec} if current else None,
         after={"workflow": workflow.slug, "name": name, "spec": spec},
@@ -104,5 +130,9 @@ def _confirm(workflow: Workflow, name: str, spec: Mapping[str, Any], *, ctx: Act
 
 @operation("workflow.put", scope=Scope.WORKFLOW_MANAGE)
 def _put(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
-    document = replace(workflow_from_spec(arguments["spec"]), name=arguments["name"])
+    document = replace(
+        workflow_from_spec(arguments["spec"]),
+        name=arguments["name"],
+        ends_subject=arguments.get("ends_subject", False),
+    )
     upsert_workflow(arguments["workflow"], document, ctx=replace(ctx, source=arguments.get("source", "")))

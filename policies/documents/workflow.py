@@ -9,7 +9,7 @@ max_payload_bytes: 262144       # of the payload's canonical JSON
 actions: [pay]                  # actions that may be executed on its work items
 data_class: internal            # a fact that rules can read
 reject_reasons: [OTHER]         # allowed codes of a reject
-subject: /customer_no           # data subject in the payload; encrypts the contents of the case
+subject: /customer_no           # data subject in the payload; encrypts the contents of the case. null ends that
 on_reject: end                  # effect of a rejected or expired action approval on the item: end or ready
 questions: {pause: deadlines, at_most: P7D}  # effect of a question to the requester, and how long it stays open
 title: "Pay ${item.payload.vendor}"  # one line that names a work item; see title_template
@@ -143,10 +143,11 @@ WORKFLOW_SCHEMA: Final = KindSchema(
                 description="Questions to the requester.",
             ),
             "subject": {
-                "type": "string",
+                "type": ["string", "null"],
                 "pattern": "^(/([^~/]|~[01])+){0,8}$",
                 "default": "",
-                "description": "JSON pointer to the data subject in the payload; encrypts the contents of the case.",
+                "description": "JSON pointer to the data subject in the payload; encrypts the contents of the case. A "
+                "version that follows one with a subject must name it, or end the protection by null.",
                 "examples": ["/customer_no"],
                 "errorMessage": "Point at the value in the payload that names the person, e.g. /customer_no.",
             },
@@ -184,7 +185,10 @@ WORKFLOW_SCHEMA: Final = KindSchema(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkflowDocument:
-    """A parsed workflow document with defaults applied. `id` is None for a bare spec."""
+    """A parsed workflow document with defaults applied. `id` is None for a bare spec.
+
+    `ends_subject`: the document says `subject: null`. It is not stored.
+    """
 
     id: str | None = None
     name: str = ""
@@ -198,6 +202,7 @@ class WorkflowDocument:
     reject_reasons: tuple[str, ...] = DEFAULT_REJECT_REASONS
     on_reject: str = "end"
     subject: str = ""
+    ends_subject: bool = False
     title: str = ""
     summary: tuple[str, ...] = ()
     related_by: tuple[str, ...] = ()
@@ -257,6 +262,8 @@ def parse_workflow(value: Any) -> WorkflowDocument:
     errors.extend(declaration_errors(spec, base, errors))
     errors.raise_any(value=value)
     given = {**spec, **_lists(spec), "request": declaration_in(spec)}
+    if given.get("subject", "") is None:
+        given |= {"subject": "", "ends_subject": True}
     return WorkflowDocument(**{"payload_schema": {"type": "object"}, **given, "id": identifier})
 
 

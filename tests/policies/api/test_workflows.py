@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from policies.api.shapes import WORKFLOW_SPEC
+from policies.documents.workflow import WORKFLOW_SCHEMA
 from policies.models import Channel
 from tests.client import Api
 from tests.policies.over_http import pointers, refusal
@@ -31,6 +33,20 @@ def test_a_workflow_is_created_once_and_versioned(admin: Api, tenant: Tenant) ->
     with unit_of_work(tenant.id):
         added = receipts("workflow.version_added")
         assert [entry["actor"]["entry_point"] for entry in added] == ["api", "api"]
+
+
+def test_personal_data_protection_ends_only_when_said(admin: Api, tenant: Tenant) -> None:
+    assert WORKFLOW_SPEC["properties"].keys() == WORKFLOW_SCHEMA.spec["properties"].keys() - {"name"}
+    spec = {"payload_schema": {"type": "object"}, "subject": "/customer_no"}
+    assert admin.post("/workflows", {"workflow_id": "claims", "spec": spec}).status_code == 201
+    lost = admin.post("/workflows/claims/versions", {"spec": {"payload_schema": {"type": "object"}}})
+    assert (refusal(lost), pointers(lost)) == ((422, "document_invalid"), ["/spec/subject"])
+    assert admin.post("/workflows/claims/versions", {"spec": {**spec, "actions": ["pay"]}}).status_code == 201
+    ended = admin.post("/workflows/claims/versions", {"spec": {**spec, "subject": None}})
+    assert (ended.status_code, "subject" in ended.json()["spec"]) == (201, False)
+    with unit_of_work(tenant.id):
+        outcomes = [entry["outcome"].get("ended_subject") for entry in receipts("workflow.version_added")]
+    assert outcomes == [None, None, "/customer_no"]
 
 
 def test_workflow_errors_point_into_the_body(admin: Api) -> None:
