@@ -49,7 +49,7 @@ DEFINER_FUNCTIONS: Final = {
     "threada_is_member_somewhere(uuid)": _LOOK_UP,
     "threada_lease_tokens(text[],double precision[],double precision[],double precision[],text[],bigint[])": _RATES,
     "threada_names(uuid,uuid)": _LOOK_UP,
-    "threada_search(tsquery,uuid,uuid)": DefinerFunction(
+    "threada_search(tsquery[],uuid,uuid)": DefinerFunction(
         "workitems/sql/search.sql",
         settings=("enable_seqscan=off", "enable_sort=off", "plan_cache_mode=force_custom_plan"),
     ),

@@ -1,5 +1,5 @@
 """Marks of work items whose document of words is outdated. Call `note_change` where a title, a payload or a comment
-changes."""
+changes, and where somebody votes."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
 """Documents of words: what of a work item can be searched for, and the writing of it.
 
 Title, texts and numbers of the payload, external reference, workflow, texts of other modules (`register_texts`), and
-the ids of requester, submitter and assignee. Of a work item about a data subject, or with a sensitive data class, only
-workflow and people: its contents are encrypted or omitted from lists, and a search would reveal them.
+the ids of requester, submitter, assignee and voters. Of a work item about a data subject, or with a sensitive data
+class, only workflow and people: its contents are encrypted or omitted from lists, and a search would reveal them.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from django.db import connection
@@ -25,6 +25,14 @@ _WRITE: Final = """
 INSERT INTO workitems_searchdocument AS known (id, tenant_id, work_item_id, words)
 SELECT id, tenant_id, id, words::tsvector FROM unnest(%s::uuid[], %s::uuid[], %s::text[]) AS new(id, tenant_id, words)
 ON CONFLICT (id) DO UPDATE SET words = excluded.words WHERE known.words <> excluded.words
+"""
+
+_VOTERS: Final = """
+SELECT s.work_item_id, array_agg(DISTINCT v.voter_id)
+  FROM workitems_decisionstep s
+  JOIN workitems_vote v ON v.tenant_id = s.tenant_id AND v.step_id = s.id
+ WHERE s.tenant_id = ANY (%s) AND s.work_item_id = ANY (%s)
+ GROUP BY s.work_item_id
 """
 
 
@@ -56,10 +64,12 @@ def _documents(item_ids: Sequence[uuid.UUID]) -> Iterator[tuple[uuid.UUID, uuid.
     rows: list[Any] = []
     rows += _columns(shown, "payload", "external_ref", "title")
     rows += _columns(sorted(omitted))
+    voters = _voters({row["tenant_id"] for row in rows}, item_ids)
     for row in sorted(rows, key=lambda row: row["id"]):
         key = words.tenant_key(row["tenant_id"])
         texts = [*_texts_of(row), *(text for source in further for text in source.get(row["id"], ()))]
-        people = {row["requester_id"], row["submitted_by_id"]}
+        parties = {row["requester_id"], row["submitted_by_id"]}
+        people = {*parties, *voters.get(row["id"], ()), row["assignee_id"]} - {None}
         yield (
             row["id"],
             row["tenant_id"],
@@ -67,8 +77,8 @@ def _documents(item_ids: Sequence[uuid.UUID]) -> Iterator[tuple[uuid.UUID, uuid.
                 key,
                 texts,
                 [
-                    *(words.party_lexeme(key, person) for person in sorted(people)),
-                    *(words.person_lexeme(key, person) for person in sorted({*people, row["assignee_id"]} - {None})),
+                    *(words.party_lexeme(key, person) for person in sorted(parties)),
+                    *(words.person_lexeme(key, person) for person in sorted(people)),
                     words.workflow_lexeme(key, row["workflow"]),
                     words.workflow_lexeme(key, row["workflow_version__workflow_id"]),
                 ],
@@ -91,6 +101,13 @@ def _columns(item_ids: Sequence[uuid.UUID], *contents: str) -> list[dict[str, An
             *contents,
         )
     )
+
+
+def _voters(tenants: Collection[uuid.UUID], item_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[uuid.UUID]]:
+    """Return the principals who voted, by work item."""
+    with connection.cursor() as cursor:
+        cursor.execute(_VOTERS, [list(tenants), list(item_ids)])
+        return dict(cursor.fetchall())
 
 
 def _texts_of(row: Mapping[str, Any]) -> Iterator[str]:

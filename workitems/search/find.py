@@ -12,7 +12,7 @@ from psycopg import errors as database_errors
 from threada_site.database.router import read_connection
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope, Visibility
-from workitems.search.query import SearchText, as_tsquery, parse_search
+from workitems.search.query import SearchText, as_tsqueries, parse_search
 from workitems.search.words import party_lexeme, tenant_key, workflow_lexeme
 
 MOST: Final = 200
@@ -30,7 +30,7 @@ SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s,
         ORDER BY n.number, u.id LIMIT %s)
 """
 _FIND: Final = """
-SELECT ARRAY(SELECT threada_search(%s::tsquery, %s, %s)), set_config('statement_timeout', %s, true)
+SELECT ARRAY(SELECT threada_search(%s::text[]::tsquery[], %s, %s)), set_config('statement_timeout', %s, true)
 """
 
 
@@ -67,10 +67,10 @@ def _found(search: SearchText, below: uuid.UUID, workflow: str, ctx: ActingConte
         for entry in named:
             person, _, number = entry.partition(" ")
             people.setdefault(names[int(number) - 1], []).append(uuid.UUID(person))
-        query = as_tsquery(search, key, people=people, one_of=_readable(key, ctx))
+        terms = as_tsqueries(search, key, people=people, one_of=_readable(key, ctx))
         if workflow:
-            query = " & ".join(filter(None, [query, f"'{workflow_lexeme(key, workflow)}'"]))
-        cursor.execute(_FIND, [query or None, search.above, below, time_limit])
+            terms.append(f"'{workflow_lexeme(key, workflow)}'")
+        cursor.execute(_FIND, [terms, search.above, below, time_limit])
         return list(cursor.fetchone()[0])
 
 

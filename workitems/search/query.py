@@ -83,10 +83,10 @@ def parse_search(text: str) -> SearchText:
     return SearchText(tuple(terms), low, high, has_id)
 
 
-def as_tsquery(
+def as_tsqueries(
     search: SearchText, key: str, *, people: Mapping[str, Sequence[uuid.UUID]], one_of: Sequence[str] = ()
-) -> str:
-    """Return the text form of a `tsquery`; empty if every word matches.
+) -> list[str]:
+    """Return the text forms of the `tsquery` that all must match; an empty list if every word matches.
 
     `people`: the principals that each of `search.names` may mean. `one_of`: lexemes of which one must be present.
     """
@@ -98,7 +98,7 @@ def as_tsquery(
         parts.append(f"!{either}" if term.is_excluded else either)
     if one_of:
         parts.append(f"({' | '.join(f"'{lexeme}'" for lexeme in one_of)})")
-    return " & ".join(parts)
+    return parts
 
 
 def _sequence(term: Term, key: str) -> str:

@@ -54,7 +54,7 @@ def word_lexeme(key: str, word: str) -> str:
 
 
 def person_lexeme(key: str, principal_id: uuid.UUID) -> str:
-    """Return the lexeme of a requester, submitter or assignee. Names are looked up when somebody searches."""
+    """Return the lexeme of a requester, submitter, assignee or voter. Names are looked up when somebody searches."""
     return f"{key}@{principal_id}"
 
 

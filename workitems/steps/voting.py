@@ -26,6 +26,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Vote, WorkItem
+from workitems.search.changes import note_change
 from workitems.steps.eligible_voter import check_eligible
 from workitems.steps.envelope_check import require_current_envelope
 from workitems.steps.frozen_steps import is_frozen
@@ -83,6 +84,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     )
     with batched_writes():
         insert_rows(vote)
+        note_change(item.id, tenant_id=item.tenant_id)
         record_item(
             "vote.recorded",
             item,
