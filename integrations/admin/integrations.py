@@ -23,12 +23,13 @@ from integrations.probes.run import request_test
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
-from threada_site.admin.documents import as_yaml, one_document, with_lines
+from threada_site.admin.documents import one_document, with_lines
 from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents.writer import write_document
 from threada_site.tenancy.versioned_documents import written_text
 
 _VERSIONS_SHOWN = 50
@@ -119,8 +120,7 @@ class IntegrationAdmin(TenantAdmin):
         scope=Scope.INTEGRATIONS_MANAGE,
         submit=gettext_lazy("Create integration"),
     )
-    def from_curl(self, call: Call, form: ConsoleForm) -> Done:
-        assert isinstance(form, CurlForm)  # noqa: S101 - declared by the form page
+    def from_curl(self, call: Call, form: CurlForm) -> Done:
         slug = create_from_curl(call, form)
         return Done(
             _("The integration {slug} was created.").format(slug=slug), html.page_url("integrations.integration", slug)
@@ -132,8 +132,7 @@ class IntegrationAdmin(TenantAdmin):
         scope=Scope.INTEGRATIONS_MANAGE,
         submit=gettext_lazy("Create integration"),
     )
-    def from_openapi(self, call: Call, form: ConsoleForm) -> Done:
-        assert isinstance(form, OpenApiForm)  # noqa: S101 - declared by the form page
+    def from_openapi(self, call: Call, form: OpenApiForm) -> Done:
         slug = create_from_openapi(call, form)
         return Done(
             _("The integration {slug} was created.").format(slug=slug), html.page_url("integrations.integration", slug)
@@ -194,4 +193,4 @@ def _document_text(row: Integration) -> str:
     document = {**head, "spec": row.current_version.spec}
     sha256 = row.current_version.spec_sha256
     text = written_text("Integration", row.slug, document, tenant_id=row.tenant_id, spec_sha256=sha256)
-    return text or as_yaml(document)
+    return text or write_document(document)

@@ -101,21 +101,21 @@ class FormSpec:
     step_up: bool
 
 
-def form_page(
+def form_page[F: ConsoleForm](
     title: Text,
     *,
-    form: type[ConsoleForm],
+    form: type[F],
     scope: Scope | None,
     submit: Text = _SAVE,
     of_row: bool = False,
     step_up: bool = False,
-) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
-    """Make a method `(self, call, form) -> Done` of a ModelAdmin the handler of a valid form.
+) -> Callable[[Callable[[Any, Call, F], Done]], Callable[[Any, Call, F], Done]]:
+    """Make a method `(self, call, form) -> Done` of a ModelAdmin the handler of a valid form, of the class `form`.
 
     `step_up`: it needs a step-up whatever its scope.
     """
 
-    def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
+    def decorate(method: Callable[[Any, Call, F], Done]) -> Callable[[Any, Call, F], Done]:
         spec = FormSpec(method.__name__.replace("_", "-"), title, form, scope, submit, of_row, step_up)
         setattr(method, FORM_SPEC, spec)
         return method
