@@ -38,6 +38,11 @@ _Dumper.add_representer(str, _represent_text)
 _Dumper.add_representer(float, _represent_float)
 
 
-def write_document(value: Any) -> str:
-    """Return one document as YAML, with members in their order. `value` is I-JSON."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=2**31 - 1)
+def write_document(value: Any, *, in_one_line: bool = False) -> str:
+    """Return one document as YAML, with members in their order. `value` is I-JSON.
+
+    `in_one_line` writes an object or list as `{...}` or `[...]`.
+    """
+    options: dict[str, Any] = {"sort_keys": False, "allow_unicode": True, "width": 2**31 - 1}
+    text: str = yaml.dump(value, Dumper=_Dumper, default_flow_style=in_one_line, **options)
+    return text.rstrip("\n") if in_one_line else text
