@@ -34,7 +34,13 @@ from threada_site.kernel.errors import (
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
-from threada_site.tenancy.versioned_documents import put_version, says_already, store_source
+from threada_site.tenancy.versioned_documents import (
+    put_version,
+    says_already,
+    source_argument,
+    store_source,
+    with_source,
+)
 
 _MOST_NAMED: Final = 10
 RE_EVALUATE_FOR_INTEGRATIONS: Final = "workitems.re_evaluate_for_integrations"
@@ -134,7 +140,7 @@ def _confirm(integration: Integration, name: str, spec: Any, *, ctx: ActingConte
     require_policy_confirmation(
         "integration.put",
         f"Change the integration {slug}" if current else f"Create the integration {slug}",
-        arguments={"integration": slug, "name": name, "spec": spec},
+        arguments={"integration": slug, "name": name, "spec": spec, **source_argument(ctx)},
         before=_state(integration, integration.name, current.spec) if current else None,
         after=_state(integration, name, spec),
         ctx=ctx,
@@ -147,7 +153,8 @@ def _state(integration: Integration, name: str, spec: Any) -> dict[str, Any]:
 
 @operation("integration.put", scope=Scope.INTEGRATIONS_MANAGE)
 def _put(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
-    upsert_integration(arguments["integration"], arguments["spec"], name=arguments["name"], ctx=ctx)
+    named = arguments["name"]
+    upsert_integration(arguments["integration"], arguments["spec"], name=named, ctx=with_source(arguments, ctx))
 
 
 @operation("integration.withdraw", scope=Scope.INTEGRATIONS_MANAGE)

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from policies import selectors
-from policies.admin.texts import workflow_text
+from policies.admin.texts import list_text, workflow_text
 from policies.admin.workflow_builder import WorkflowBuilderForm
 from policies.configuration.channels import upsert_channel
 from policies.configuration.lists import upsert_list
@@ -23,12 +23,13 @@ from policies.models import Channel, List, ListVersion, Workflow
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
-from threada_site.admin.documents import as_yaml, one_document, with_lines
+from threada_site.admin.documents import one_document, with_lines
 from threada_site.admin.forms import CodeArea, ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents.patch import patched
 from threada_site.kernel.errors import FieldError
 
 SLUG_RULE = gettext_noop("a to z, 0 to 9, - and _; at most 63 characters. It cannot be changed later.")
@@ -193,7 +194,7 @@ class WorkflowAdmin(TenantAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         submit=gettext_lazy("Create workflow"),
     )
-    def build(self, call: Call, form: ConsoleForm) -> Done:
+    def build(self, call: Call, form: WorkflowBuilderForm) -> Done:
         return self._built(call, form)
 
     @form_page(
@@ -203,18 +204,17 @@ class WorkflowAdmin(TenantAdmin):
         of_row=True,
         submit=gettext_lazy("Create version"),
     )
-    def rebuild(self, call: Call, form: ConsoleForm) -> Done:
+    def rebuild(self, call: Call, form: WorkflowBuilderForm) -> Done:
         return self._built(call, form)
 
-    def _built(self, call: Call, form: ConsoleForm) -> Done:
-        assert isinstance(form, WorkflowBuilderForm)  # noqa: S101 - declared by the form pages
+    def _built(self, call: Call, form: WorkflowBuilderForm) -> Done:
         value = form.document()
         parsed = parse_workflow(value)
         slug = call.key or str(parsed.id)
         call.subject = Subject(workflow=slug)
         if not call.key and selectors.all_workflows(call.ctx).filter(slug=slug).exists():
             raise errors.Conflict(f"The workflow {slug} already exists. Open it to change it.")
-        result = upsert_workflow(slug, parsed, ctx=replace(call.ctx, source=as_yaml(value)))
+        result = upsert_workflow(slug, parsed, ctx=replace(call.ctx, source=form.written()))
         return Done(
             _("The document is unchanged.") if result.change == "unchanged" else _("The new version is in use."),
             self.url_of(result.row),
@@ -275,7 +275,9 @@ class ListAdmin(TenantAdmin):
     )
     def change_items(self, call: Call, form: ConsoleForm) -> Done:
         before = {str(item): item for item in form.row.current_version.spec}
-        upsert_list(call.key, parse_list({"items": [before.get(item, item) for item in _items(form)]}), ctx=call.ctx)
+        items = [before.get(item, item) for item in _items(form)]
+        text = patched(list_text(form.row), {"kind": "List", "id": call.key, "spec": {"items": items}})
+        upsert_list(call.key, parse_list({"items": items}), ctx=replace(call.ctx, source=text))
         return Done(_("The items are in use."))
 
 

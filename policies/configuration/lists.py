@@ -16,7 +16,13 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
-from threada_site.tenancy.versioned_documents import put_version, says_already, store_source
+from threada_site.tenancy.versioned_documents import (
+    put_version,
+    says_already,
+    source_argument,
+    store_source,
+    with_source,
+)
 
 
 def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> UpsertResult[List]:
@@ -36,7 +42,7 @@ def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Ups
     require_policy_confirmation(
         "list.put",
         f"Change the list {slug}" if row.current_version else f"Create the list {slug}",
-        arguments={"list": slug, "items": items},
+        arguments={"list": slug, "items": items, **source_argument(ctx)},
         before={"list": slug, "items": row.current_version.spec} if row.current_version else None,
         after={"list": slug, "items": items},
         ctx=ctx,
@@ -56,4 +62,4 @@ def upsert_list(slug: str, document: ListDocument, *, ctx: ActingContext) -> Ups
 
 @operation("list.put", scope=Scope.POLICIES_PUBLISH)
 def _put(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
-    upsert_list(arguments["list"], parse_list({"items": arguments["items"]}), ctx=ctx)
+    upsert_list(arguments["list"], parse_list({"items": arguments["items"]}), ctx=with_source(arguments, ctx))

@@ -19,7 +19,13 @@ from threada_site.kernel.documents.writer import write_document
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
-from threada_site.tenancy.versioned_documents import put_version, says_already, store_source
+from threada_site.tenancy.versioned_documents import (
+    put_version,
+    says_already,
+    source_argument,
+    store_source,
+    with_source,
+)
 
 
 def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext) -> UpsertResult[Workflow]:
@@ -119,7 +125,7 @@ def _confirm(
             "workflow": workflow.slug,
             "name": name,
             "spec": spec,
-            **({"source": ctx.source} if ctx.source else {}),
+            **source_argument(ctx),
             **({"ends_subject": True} if ends_subject else {}),
         },
         before={"workflow": workflow.slug, "name": workflow.name, "spec": current.spec} if current else None,
@@ -135,4 +141,4 @@ def _put(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
         name=arguments["name"],
         ends_subject=arguments.get("ends_subject", False),
     )
-    upsert_workflow(arguments["workflow"], document, ctx=replace(ctx, source=arguments.get("source", "")))
+    upsert_workflow(arguments["workflow"], document, ctx=with_source(arguments, ctx))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 from django.db import models
@@ -119,6 +119,16 @@ def store_source(kind: str, name: str, spec_sha256: str, text: str, *, ctx: Acti
             spec_sha256=spec_sha256,
             defaults={"text": text, "updated_at": clock.now()},
         )
+
+
+def source_argument(ctx: ActingContext) -> dict[str, str]:
+    """Return the argument of a change set that contains the text of the document, if there is one."""
+    return {"source": ctx.source} if ctx.source else {}
+
+
+def with_source(arguments: Mapping[str, Any], ctx: ActingContext) -> ActingContext:
+    """Return the context of a change set's publication, with the text of the document that was proposed."""
+    return replace(ctx, source=arguments.get("source", ""))
 
 
 def written_text(

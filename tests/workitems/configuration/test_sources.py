@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from policies.admin.texts import document_text, workflow_text
-from policies.models import Policy, Workflow
+from integrations.configuration.configure import upsert_integration
+from policies.admin.texts import document_text, list_text, workflow_text
+from policies.configuration.lists import upsert_list
+from policies.configuration.workflows import upsert_workflow
+from policies.documents.list import parse_list
+from policies.documents.workflow import parse_workflow
+from policies.models import List, Policy, Workflow
 from policies.selectors import workflow_document
-from tests.factories import acting_system
+from tests.factories import acting_system, make_tenant
+from tests.threada_site.identity.change_sets.offices import make_office
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.change_sets.propose import propose
+from threada_site.identity.change_sets.publish import publish
 from threada_site.kernel.context import EntryPoint
 from threada_site.kernel.documents.key_order import in_order_of
+from threada_site.kernel.documents.patch import patched
 from threada_site.kernel.documents.reader import load_documents
+from threada_site.kernel.errors import ConfirmationRequired
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.versioned_documents import DocumentSource
 from workitems.configuration.apply import Outcome, apply_documents
@@ -120,3 +131,40 @@ def test_keys_take_the_order_of_another_value() -> None:
     assert list(ordered["b"]) == ["y", "x"]
     assert list(ordered["c"][0]) == ["q", "p"]
     assert in_order_of({"a": 1}, None) == {"a": 1}
+
+
+LIST = "# Agreed with legal.\nkind: List\nid: blocked\nspec:\n  items: [Hydra]   # since May\n"
+INTEGRATION = (
+    "kind: Integration   # of the desk\nid: desk\nspec:\n  actions: {close: {}}   # one\n  connector: workflow\n"
+)
+
+
+@pytest.mark.parametrize(
+    "text", [WORKFLOW.replace("[pay]", "[close]"), LIST, INTEGRATION], ids=["workflow", "list", "integration"]
+)
+def test_a_text_survives_the_second_person(db: None, text: str) -> None:
+    office = make_office(make_tenant("texts"))
+    office.require()
+    ada, ben = office.context("ada"), office.context("ben")
+    document = load_documents(text, source="x")[0]
+    put = {
+        "Workflow": lambda value, ctx: upsert_workflow("pay", parse_workflow(value), ctx=ctx),
+        "List": lambda value, ctx: upsert_list("blocked", parse_list(value), ctx=ctx),
+        "Integration": lambda value, ctx: upsert_integration("desk", value["spec"], ctx=ctx),
+    }[document.value["kind"]]
+    with pytest.raises(ConfirmationRequired) as refused, unit_of_work(ada.tenant_id):
+        put(document.value, replace(ada, source=document.written))
+    with unit_of_work(ada.tenant_id):
+        change_set = propose(refused.value.change, ctx=ada)
+        assert not DocumentSource.objects.filter(text=text).exists()
+    with unit_of_work(ben.tenant_id):
+        publish(change_set, change_set.digest, ctx=ben)
+        assert DocumentSource.objects.filter(kind=document.value["kind"], text=text).exists()
+
+
+def test_items_that_are_entered_in_a_form_keep_the_comments(tenant: Tenant) -> None:
+    apply(tenant, LIST)
+    with unit_of_work(tenant.id):
+        row = List.objects.select_related("current_version").get(tenant=tenant, slug="blocked")
+        changed = {"kind": "List", "id": "blocked", "spec": {"items": ["Hydra", "Initech"]}}
+        assert patched(list_text(row), changed) == LIST.replace("[Hydra]", "[Hydra, Initech]")
