@@ -1,9 +1,9 @@
-"""Form that builds a workflow: fields of the payload, actions, title. It shows the document that it writes."""
+"""Form that builds a workflow: fields of the payload, actions, title, requests. It shows its document and its form."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from django import forms
@@ -11,76 +11,28 @@ from django.utils.functional import cached_property
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from policies import selectors
+from policies.admin.builder_sources import SOURCES
 from policies.admin.texts import workflow_text
-from policies.documents.payload_fields import CHOICE, MONEY, TYPES, FieldRow, kept_by, rows_of, with_rows
+from policies.admin.workflow_rows import EMPTY_ROWS, MOST_ROWS, RowFormSet, listed
+from policies.documents.payload_fields import FieldRow, kept_by, rows_of, with_rows
+from policies.documents.workflow import parse_workflow
 from threada_site.admin.documents import as_yaml, one_document
-from threada_site.admin.forms import ConsoleForm
+from threada_site.admin.forms import CodeArea, ConsoleForm
+from threada_site.admin.schema_fields import YamlField
 from threada_site.kernel import ids
+from threada_site.kernel.documents.key_order import in_order_of
+from threada_site.kernel.documents.patch import patched
+from threada_site.kernel.documents.writer import write_document
+from threada_site.kernel.errors import DocumentInvalid
 
-MOST_ROWS: Final = 100
-_EMPTY_ROWS: Final = 3
-_KEY: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,62}$"
-_CURRENCY: Final = r"^[A-Z]{3}$"
-_LABELS: Final = {
-    "text": gettext_lazy("text"),
-    CHOICE: gettext_lazy("choice"),
-    "integer": gettext_lazy("whole number"),
-    "number": gettext_lazy("number"),
-    "boolean": gettext_lazy("yes or no"),
-    "date": gettext_lazy("date"),
-    "date-time": gettext_lazy("date and time"),
-    "email": gettext_lazy("mail address"),
-    "uri": gettext_lazy("web address"),
-    MONEY: gettext_lazy("money"),
-    "percent": gettext_lazy("percent"),
-}
-
-
-class RowForm(forms.Form):
-    """One field of the payload. A row without a name is not used."""
-
-    was = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
-    label = forms.CharField(label=gettext_lazy("Label"), required=False, max_length=200)
-    key = forms.RegexField(
-        _KEY,
-        label=gettext_lazy("Name"),
-        required=False,
-        error_messages={"invalid": gettext_lazy("Use letters, digits and _, beginning with a letter.")},
-    )
-    type = forms.ChoiceField(label=gettext_lazy("Type"), choices=[(name, _LABELS[name]) for name in TYPES])
-    is_required = forms.BooleanField(label=gettext_lazy("Required"), required=False)
-    choices = forms.CharField(label=gettext_lazy("Choices, separated by commas"), required=False, max_length=4000)
-    currency = forms.RegexField(_CURRENCY, label=gettext_lazy("Currency"), required=False)
-
-    def clean(self) -> dict[str, Any]:
-        found: dict[str, Any] = self.cleaned_data
-        if found.get("key") and found.get("type") == CHOICE and not _listed(found.get("choices", "")):
-            self.add_error("choices", _("List the choices."))
-        if found.get("key") and found.get("type") == MONEY and not found.get("currency"):
-            self.add_error("currency", _("Enter a currency, for example EUR."))
-        return found
-
-    @property
-    def row(self) -> FieldRow:
-        found = self.cleaned_data
-        return FieldRow(
-            key=found["key"],
-            label=found["label"],
-            type=found["type"],
-            is_required=found["is_required"],
-            choices=tuple(_listed(found["choices"])),
-            currency=found["currency"],
-            was=found["was"],
-        )
-
-
-RowFormSet = forms.formset_factory(
-    RowForm, extra=_EMPTY_ROWS, can_order=True, can_delete=True, max_num=MOST_ROWS, absolute_max=MOST_ROWS
-)
+_MOST_CHANNELS: Final = 500
+_ALWAYS: Final = ("name", "payload_schema", "actions")
+"""Members of a spec that stay although they are empty."""
 
 
 class WorkflowBuilderForm(ConsoleForm):
-    """Form of a workflow. What it cannot express is kept as the document says it."""
+    """Form of a workflow. What it cannot express is kept as the document says it, and so are its comments."""
 
     template = "policies/workflow_builder.html"
     slug = forms.SlugField(label=gettext_lazy("Id"), max_length=63)
@@ -91,28 +43,63 @@ class WorkflowBuilderForm(ConsoleForm):
         max_length=1000,
         help_text=gettext_lazy("For example: Pay ${item.payload.vendor}"),
     )
+    summary = forms.CharField(
+        label=gettext_lazy("Summary"),
+        required=False,
+        help_text=gettext_lazy("Names of the fields that people see first, in this order, separated by commas."),
+    )
+    related_by = forms.CharField(
+        label=gettext_lazy("Related by"),
+        required=False,
+        help_text=gettext_lazy("Names of fields. Work items with the same values there are shown as related."),
+    )
     actions = forms.CharField(
         label=gettext_lazy("Actions"),
         required=False,
         help_text=gettext_lazy("Names of actions of integrations, separated by commas."),
     )
+    request = forms.ChoiceField(
+        label=gettext_lazy("A request executes"),
+        required=False,
+        help_text=gettext_lazy("Without an action, the console offers no form of this workflow."),
+    )
+    channel = forms.ChoiceField(label=gettext_lazy("Channel of requests"), required=False)
+    input = YamlField(
+        label=gettext_lazy("Input of the action"),
+        required=False,
+        widget=CodeArea(4),
+        max_length=20_000,
+        help_text=gettext_lazy("Written as YAML. For example: vendor: ${item.payload.vendor}"),
+    )
 
     def prepare(self) -> None:
+        declared = self.spec.get("request") or {}
+        self._offer(declared)
         if self.row is not None:
             del self.fields["slug"]
             spec = self.spec
             self.initial = {
                 "name": spec.get("name", ""),
                 "title": spec.get("title", ""),
+                "summary": _names(spec.get("summary", [])),
+                "related_by": _names(spec.get("related_by", [])),
                 "actions": ", ".join(spec.get("actions", [])),
+                "request": _pair(declared) if declared else "",
+                "channel": declared.get("channel", ""),
+                "input": as_yaml(declared["input"]) if declared.get("input") else "",
             }
+
+    @cached_property
+    def text(self) -> str:
+        """Return the text of the document that is edited; empty for a new workflow."""
+        return workflow_text(self.row) if self.row is not None else ""
 
     @cached_property
     def spec(self) -> dict[str, Any]:
         """Return the spec of the document that is edited."""
         if self.row is None:
             return {"name": "", "channel_required": False, "payload_schema": {"type": "object"}, "actions": []}
-        return dict(one_document(workflow_text(self.row)).value["spec"])
+        return dict(one_document(self.text).value["spec"])
 
     @cached_property
     def rows(self) -> Any:
@@ -131,37 +118,104 @@ class WorkflowBuilderForm(ConsoleForm):
         return RowFormSet(self.data if self.is_bound else None, initial=shown, prefix="rows")
 
     def is_valid(self) -> bool:
-        return super().is_valid() and self.rows.is_valid() and not self._repeated()
+        return super().is_valid() and self.rows.is_valid() and not self._repeated() and not self._unknown_fields()
+
+    def clean(self) -> dict[str, Any]:
+        found: dict[str, Any] = self.cleaned_data
+        given = found.get("input")
+        if given is not None and not isinstance(given, dict):
+            self.add_error("input", _("Write names and values, for example vendor: ${item.payload.vendor}"))
+        if not found.get("request") and (given or found.get("channel")):
+            self.add_error("request", _("Choose the action that a request executes."))
+        return found
 
     def rework(self) -> bool:
         if "more" in self.data:
             sent: Any = self.data.copy()  # type: ignore[attr-defined]
             count = sent.get("rows-TOTAL_FORMS", "")[:4]
-            sent["rows-TOTAL_FORMS"] = str(min(int(count) + _EMPTY_ROWS, MOST_ROWS)) if count.isdecimal() else "3"
+            sent["rows-TOTAL_FORMS"] = str(min(int(count) + EMPTY_ROWS, MOST_ROWS)) if count.isdecimal() else "3"
             self.data = sent
             return True
         return "show" in self.data
 
     def document(self) -> dict[str, Any]:
         """Return the document that the entered values describe."""
+        chosen = self.cleaned_data
         spec = copy.deepcopy(self.spec)
-        spec["name"] = self.cleaned_data["name"]
-        spec["actions"] = _listed(self.cleaned_data["actions"])
-        if self.cleaned_data["title"]:
-            spec["title"] = self.cleaned_data["title"]
-        else:
-            spec.pop("title", None)
-        spec["payload_schema"] = with_rows(spec.get("payload_schema", {}), list(self._used()))
-        return {"kind": "Workflow", "id": self.row.slug if self.row else self.cleaned_data["slug"], "spec": spec}
+        declared = self._declared(spec.get("request") or {})
+        actions = listed(chosen["actions"])
+        if declared and declared["action"] not in actions:
+            actions.append(declared["action"])
+        changed = {
+            "name": chosen["name"],
+            "title": chosen["title"],
+            "summary": _pointers(chosen["summary"]),
+            "related_by": _pointers(chosen["related_by"]),
+            "payload_schema": with_rows(spec.get("payload_schema", {}), list(self._used())),
+            "actions": actions,
+            "request": declared,
+        }
+        for key, value in changed.items():
+            if value or (key in _ALWAYS and key in spec):
+                spec[key] = value
+            else:
+                spec.pop(key, None)
+        slug = self.row.slug if self.row else chosen["slug"]
+        return {"kind": "Workflow", "id": slug, "spec": spec}
+
+    def written(self) -> str:
+        """Return the text of `document`, with the comments and the order of the text that is edited."""
+        value = self.document()
+        return patched(self.text, value) if self.text else write_document(value)
 
     def shown_with(self) -> dict[str, Any]:
         is_shown = self.is_bound and "more" not in self.data and self.is_valid()
         return {
             "rows": self.rows,
             "kept": kept_by(self.spec.get("payload_schema", {})),
-            "document": as_yaml(self.document()) if is_shown else "",
-            "has_comments": self.row is not None and "#" in workflow_text(self.row),
+            "document": self.written() if is_shown else "",
+            "preview": self._preview(self.document() if is_shown else {"spec": self.spec}) if self._has_form() else "",
         }
+
+    def _has_form(self) -> bool:
+        return self.is_bound or self.row is not None
+
+    def _preview(self, value: Any) -> Any:
+        try:
+            return SOURCES.form_of(parse_workflow(value["spec"]))
+        except DocumentInvalid:
+            return ""
+
+    def _offer(self, declared: Mapping[str, Any]) -> None:
+        """Set the choices of action and channel. What the document says stays a choice."""
+        offered = {
+            f"{one.action} {one.integration}": f"{one.action}: {one.integration_name}"
+            for one in SOURCES.action_choices(self.ctx)
+        }
+        if declared:
+            offered.setdefault(_pair(declared), f"{declared['action']}: {declared['integration']}")
+        channels = dict(selectors.channels(self.ctx).order_by("slug").values_list("slug", "name")[:_MOST_CHANNELS])
+        if declared.get("channel"):
+            channels.setdefault(declared["channel"], "")
+        action, channel = self.fields["request"], self.fields["channel"]
+        assert isinstance(action, forms.ChoiceField) and isinstance(channel, forms.ChoiceField)  # noqa: S101, PT018
+        action.choices = [("", _("nothing")), *offered.items()]
+        channel.choices = [("", _("none")), *((slug, name or slug) for slug, name in channels.items())]
+
+    def _declared(self, before: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the declaration of requests, in the order of the one before."""
+        chosen = self.cleaned_data
+        if not chosen["request"]:
+            return {}
+        action, integration = chosen["request"].split()
+        declared = {
+            "action": action,
+            "integration": integration,
+            "channel": chosen["channel"],
+            "input": chosen["input"],
+        }
+        given: dict[str, Any] = in_order_of({key: value for key, value in declared.items() if value}, before)
+        return given
 
     def _used(self) -> Iterator[FieldRow]:
         """Yield the rows in their order, without empty and deleted ones."""
@@ -183,6 +237,36 @@ class WorkflowBuilderForm(ConsoleForm):
             return True
         return False
 
+    def _unknown_fields(self) -> bool:
+        """Return True if the summary or the related work items name a field that the request does not have."""
+        before = self.spec.get("payload_schema", {})
+        known = with_rows(before, list(self._used()))["properties"]
+        kept = before.get("properties", {}) if isinstance(before, Mapping) else {}
+        is_wrong = False
+        for name in ("summary", "related_by"):
+            beyond = {pointer for pointer in self.spec.get(name, []) if _first(pointer) not in kept}
+            unknown = [
+                one for one in _pointers(self.cleaned_data[name]) if _first(one) not in known and one not in beyond
+            ]
+            if unknown:
+                self.add_error(name, _("There is no field %(name)s.") % {"name": _names(unknown[:1])})
+                is_wrong = True
+        return is_wrong
 
-def _listed(text: str) -> list[str]:
-    return list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+
+def _pair(declared: Mapping[str, Any]) -> str:
+    return f"{declared['action']} {declared['integration']}"
+
+
+def _names(pointers: Iterable[str]) -> str:
+    """Return pointers as a person writes them: fields of the payload by name, others as they are."""
+    return ", ".join(pointer[1:] if "/" not in pointer[1:] else pointer for pointer in pointers)
+
+
+def _pointers(text: str) -> list[str]:
+    return [name if name.startswith("/") else f"/{name}" for name in listed(text)]
+
+
+def _first(pointer: str) -> str:
+    """Return the name of the field of the payload that a pointer, or a name, leads to or through."""
+    return pointer.removeprefix("/").split("/")[0].replace("~1", "/").replace("~0", "~")

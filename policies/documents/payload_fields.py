@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from policies.documents.annotations import KEYWORD
+from threada_site.kernel.documents.key_order import in_order_of
 
 CHOICE: Final = "choice"
 MONEY: Final = "money"
@@ -82,12 +83,16 @@ def with_rows(schema: Mapping[str, Any], rows: Sequence[FieldRow]) -> dict[str, 
     for place, key, node in kept:
         written.insert(min(place, len(written)), (key, node))
     required = {row.key for row in rows if row.is_required} | {key for _, key, _ in kept if key in _required(schema)}
-    return {
+    named = [key for key in _required(schema) if key in required]
+    changed = {
         "type": "object",
         **{key: value for key, value in schema.items() if key not in ("properties", "required")},
-        "required": [key for key, _ in written if key in required],
+        "required": [*named, *(key for key, _ in written if key in required and key not in named)],
         "properties": dict(written),
     }
+    if not changed["required"] and "required" not in schema:
+        del changed["required"]
+    return {key: changed[key] for key in dict.fromkeys([*schema, *changed]) if key in changed}
 
 
 def _written(row: FieldRow, before: Any) -> dict[str, Any]:
@@ -100,7 +105,7 @@ def _written(row: FieldRow, before: Any) -> dict[str, Any]:
         own[KEYWORD] = {"format": "money", "currency": row.currency}
     label = {"title": row.label} if row.label else {}
     others = {key: value for key, value in known.items() if key not in (*_OWN, "title")}
-    return {**label, **own, **others}
+    return in_order_of({**label, **own, **others}, before)
 
 
 def _type_of(node: Any) -> str | None:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+from policies.admin.texts import workflow_text
 from policies.models import Workflow
 from tests.console.sign_in import Console
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
 
 NEW = "/console/policies/workflow/build/"
-CHANGE = "/console/policies/workflow/payment_run/rebuild/"
+WORKFLOW = "/console/policies/workflow/payment_run/"
+CHANGE = f"{WORKFLOW}rebuild/"
 
 
 def rows(*given: dict[str, Any]) -> dict[str, Any]:
@@ -60,21 +63,84 @@ def test_a_workflow_is_built(demo: Demo, console: Console) -> None:
     assert browser.post(NEW, sent).status_code == 422
 
 
-def test_a_change_keeps_what_the_form_cannot_express(demo: Demo, console: Console) -> None:
-    browser = console("admin")
-    page = browser.get(CHANGE)
+def shown_values(page: Any) -> dict[str, Any]:
+    """Return what a browser would send of an unchanged form."""
     form = page.context["form"]
-    sent = {name: form.initial[name] for name in ("name", "title", "actions")}
-    formset = page.context["rows"]
-    given = [{**row.initial, "ORDER": place} for place, row in enumerate(formset.initial_forms)]
+    sent = {name: form.initial.get(name) or "" for name in form.fields}
+    given = [{**row.initial, "ORDER": place} for place, row in enumerate(page.context["rows"].initial_forms)]
     for row in given:
         row["is_required"] = "on" if row["is_required"] else ""
+    return {**sent, **rows(*given)}
+
+
+def test_a_change_keeps_what_the_form_cannot_express(demo: Demo, console: Console) -> None:
+    browser = console("admin")
     before = spec_of(demo, "payment_run")
-    sent |= rows(*given)
+    with unit_of_work(demo.tenant.id):
+        text = workflow_text(Workflow.objects.select_related("current_version").get(slug="payment_run"))
+    commented = "# Agreed with finance.\n" + text.replace("vendor:", "# Who gets it.\n      vendor:", 1)
+    assert browser.post(f"{WORKFLOW}new-version/", {"document": commented}).status_code == 302
+    sent = shown_values(browser.get(CHANGE))
     sent["name"] = "Payments"
     assert browser.post(CHANGE, sent).status_code == 302
     assert spec_of(demo, "payment_run") == before
-    assert ">Payments<" in browser.get("/console/policies/workflow/payment_run/").content.decode()
+    sent |= {"summary": "amount_minor, vendor", "related_by": "invoice", "title": "Pay ${item.payload.vendor}"}
+    assert "There is no field nobody." in browser.post(CHANGE, {**sent, "summary": "nobody"}).content.decode()
+    assert browser.post(CHANGE, sent).status_code == 302
+    after = spec_of(demo, "payment_run")
+    assert (after["summary"], after["related_by"]) == (["/amount_minor", "/vendor"], ["/invoice"])
+    assert after["payload_schema"] == before["payload_schema"]
+    assert after["request"] == before["request"]
+    page = browser.get(WORKFLOW).content.decode()
+    assert ">Payments<" in page
+    with unit_of_work(demo.tenant.id):
+        kept = workflow_text(Workflow.objects.select_related("current_version").get(slug="payment_run"))
+    changed = set(kept.splitlines()) ^ set(commented.splitlines())
+    assert not {
+        line for line in changed if not line.strip().startswith(("name:", "title:", "summary:", "related_by:", "-"))
+    }
+
+
+def test_the_preview_is_the_form_of_the_portal(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    built = browser.get(CHANGE).content.decode()
+    asked = fields_in(browser.get("/console/request/payment_run/").content.decode())
+    assert asked
+    assert fields_in(built) == asked
+
+
+def test_a_request_is_declared_by_choosing_an_action(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    form = browser.get(NEW).context["form"]
+    choices = [value for value, _label in form.fields["request"].choices if value]
+    assert choices
+    action, integration = choices[0].split()
+    sent = {
+        "slug": "asked",
+        "name": "Asked",
+        "request": choices[0],
+        "input": "note: ${item.payload.note}",
+        **rows({"key": "note"}),
+    }
+    for wrong, said in (
+        ({"input": "[1]"}, "Write names and values"),
+        ({"request": ""}, "Choose the action"),
+        ({"request": "x y"}, "valid choice"),
+    ):
+        assert said in browser.post(NEW, {**sent, **wrong}).content.decode()
+    assert browser.post(NEW, sent).status_code == 302
+    spec = spec_of(demo, "asked")
+    assert spec["request"] == {"action": action, "integration": integration, "input": {"note": "${item.payload.note}"}}
+    assert spec["actions"] == [action]
+    shown = browser.get("/console/policies/workflow/asked/rebuild/")
+    assert browser.post("/console/policies/workflow/asked/rebuild/", shown_values(shown)).status_code == 302
+    assert spec_of(demo, "asked") == spec
+
+
+def fields_in(page: str) -> list[tuple[str, str]]:
+    """Return name and type or tag of the fields of a payload, in their order."""
+    fields = re.findall(r"<(input|select|textarea)([^>]*id=\"p_[^>]*)>", page)
+    return [(tag, re.sub(r"\s+", " ", attributes)) for tag, attributes in fields]
 
 
 def test_wrong_rows_are_named_and_nothing_is_saved(demo: Demo, console: Console) -> None:
