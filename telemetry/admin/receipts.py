@@ -52,7 +52,7 @@ class ReceiptAdmin(CsvDownload, TenantAdmin):
         ),
         Column(gettext_lazy("Workflow"), lambda receipt: receipt.workflow or html.NOTHING, name="workflow"),
         Column(gettext_lazy("Integration"), lambda receipt: receipt.integration or html.NOTHING, name="integration"),
-        Column(gettext_lazy("At"), lambda receipt: html.when(receipt.occurred_at), name="at"),
+        Column(gettext_lazy("At"), lambda receipt: html.when(receipt.occurred_at), name="at", sort="id"),
     )
     filters = (
         ListFilter("kind", gettext_lazy("Kind"), "text"),

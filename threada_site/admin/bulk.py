@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from threada_site.admin.actions import ActionSpec, Call, Done, carry_out, sentences
+from threada_site.admin.list_order import SORT
 from threada_site.admin.lists import ListPage, list_page
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.database.unit_of_work import unit_of_work
@@ -112,15 +113,17 @@ class BulkActions(_Base):
         """Return the chosen rows, and True if more match than one request may change."""
         rows = self.get_queryset(request)
         if request.POST.get("all") == "true":
+            query = request.POST.copy()
+            query.pop(SORT, None)
             page = list_page(
                 rows,
-                request.POST,
+                query,
                 ctx=ctx,
                 filters=self.filters,
                 filterset=self.filterset,
                 search=partial(self.searched, ctx=ctx),
                 key=self.key,
-                finder=self.finder(request.POST, ctx=ctx),
+                finder=self.finder(query, ctx=ctx),
                 most=MOST_AT_ONCE,
             )
             return page.rows, bool(page.older)

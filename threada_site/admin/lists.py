@@ -1,4 +1,4 @@
-"""Lists: documented filters, search, selected columns, two orders, keyset pages. Rows are never counted."""
+"""Lists: documented filters, search, selected columns, orders, keyset pages. Rows are never counted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from functools import reduce
 from typing import Any, Final, Literal, Self
 
 import django_filters
@@ -16,6 +15,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from threada_site.admin.list_order import NEWER, OLDER, REVERSED, SORT, Order, keyset_page, order_in
 from threada_site.admin.words import Text, word
 from threada_site.api.pagination import Search, found_rows
 from threada_site.database.case_visibility import keyset_column
@@ -25,7 +25,7 @@ from threada_site.kernel.errors import ThreadaError
 
 PER_PAGE: Final = 50
 COLUMNS: Final = "columns"
-_OLDER, _NEWER, _SEARCH, _SORT, _REVERSED = "older", "newer", "q", "sort", "reversed"
+_SEARCH: Final = "q"
 _LONGEST_SEARCH: Final = 201
 """One more than a search allows, so that a longer one is refused."""
 _MOST_SELECTED: Final = 40
@@ -38,6 +38,7 @@ class Column:
     """Column of a list. `is_wide` columns may wrap; others stay on one line.
 
     `is_extra`: shown only to those who select it. `name` is that in the query; columns without one cannot be selected.
+    `sort`: field by which the list can be sorted. An index has the tenant, this field and the key of the list.
     """
 
     title: Text
@@ -45,6 +46,16 @@ class Column:
     is_wide: bool = False
     is_extra: bool = False
     name: str = ""
+    sort: str = ""
+
+
+@dataclass(frozen=True)
+class Header:
+    """Head of a column. `query` is that of the list sorted by it, or empty; `sorted` as in `aria-sort`."""
+
+    column: Column
+    query: str = ""
+    sorted: Literal["", "ascending", "descending"] = ""
 
 
 @dataclass(frozen=True)
@@ -93,9 +104,11 @@ class ListPage:
     kept: dict[str, str]
     """Parameters of the query that make up the list: filters, search, columns, order."""
     columns: tuple[Column, ...] = ()
-    is_reversed: bool = False
+    headers: tuple[Header, ...] = ()
+    sort: str = ""
+    """Order that the query asks for; empty for the usual one."""
     turned: str = ""
-    """Query of the list in the other order."""
+    """Query of the list in the other order, or in the usual one if it is sorted by a column."""
 
 
 def words(enumeration: Any) -> Choices:
@@ -122,7 +135,7 @@ def list_page(
     finder: Callable[[str], Search] | None = None,
     most: int | None = None,
 ) -> ListPage:
-    """Return the page of `rows` that `query` requests, ordered by `key` (`-id` or a unique column).
+    """Return the page of `rows` that `query` requests, ordered by `key` (see `Order.of`) or by a column.
 
     With `finder`, a text is searched for by ids; otherwise `search` narrows the rows.
     """
@@ -136,25 +149,25 @@ def list_page(
             rows = _filtered(bound, problems)
         else:
             problems += [f"{name}: {' '.join(map(str, said))}" for name, said in bound.errors.items()]
-    is_reversed = query.get(_SORT) == _REVERSED and not (sought and finder)
-    key = _turned(key) if is_reversed else key
+    usual = Order.of(key)
+    sorts = {} if sought and finder else _sorts(rows, columns)
+    order, sort = (usual, "") if sought and finder else order_in(query, usual, sorts)
     chosen = chosen_columns(columns, query)
     kept = kept_in(query, filters, columns)
-    is_filtered = any(name not in (COLUMNS, _SORT) for name in kept)
-    others = {name: value for name, value in kept.items() if name != _SORT}
-    turned = _query(others if is_reversed else {**others, _SORT: _REVERSED})
+    is_filtered = any(name not in (COLUMNS, SORT) for name in kept)
+    others = {name: value for name, value in kept.items() if name != SORT}
     if problems:
         rows = rows.none()
     if sought and finder is not None and not problems:
         taken, further = _searched(rows, query, finder(sought), problems, most)
-        older, newer = _query(kept, _OLDER, further), ("?" if query.get(_OLDER) else "") and _query(kept)
+        older, newer = _query(kept, OLDER, further), ("?" if query.get(OLDER) else "") and _query(kept)
         older = older if further else ""
     else:
         if sought and "\x00" not in sought:
             rows = _narrowed(rows, sought, search, problems)
-        taken, has_older, has_newer = _keyset(rows, query, key, most)
-        older = _query(kept, _OLDER, _edge(taken[-1], key)) if has_older else ""
-        newer = _query(kept, _NEWER, _edge(taken[0], key)) if has_newer else ""
+        taken, has_older, has_newer = keyset_page(rows, query, order, most)
+        older = _query(kept, OLDER, order.edge(taken[-1])) if has_older else ""
+        newer = _query(kept, NEWER, order.edge(taken[0])) if has_newer and taken else ""
     return ListPage(
         rows=taken,
         filters=[
@@ -167,8 +180,9 @@ def list_page(
         is_filtered=is_filtered,
         kept=kept,
         columns=chosen,
-        is_reversed=is_reversed,
-        turned=turned,
+        headers=tuple(_header(column, sorts, order, others, usual) for column in chosen),
+        sort=sort,
+        turned=_query(others if sort else {**others, SORT: REVERSED}),
     )
 
 
@@ -188,8 +202,9 @@ def kept_in(query: QueryDict, filters: tuple[ListFilter, ...], columns: tuple[Co
     chosen = chosen_columns(columns, query)
     if chosen != chosen_columns(columns, QueryDict()):
         kept[COLUMNS] = ",".join(column.name for column in chosen)
-    if query.get(_SORT) == _REVERSED:
-        kept[_SORT] = _REVERSED
+    asked = query.get(SORT, "")
+    if asked == REVERSED or any(column.sort and column.name == asked.removeprefix("-") for column in columns):
+        kept[SORT] = asked
     return {name: value for name, value in kept.items() if value}
 
 
@@ -202,7 +217,7 @@ def _searched(
     """
     try:
         with transaction.atomic(using=read_alias()):
-            taken, further = found_rows(rows, search, below=_bound(query.get(_OLDER, ""), "id"), most=most)
+            taken, further = found_rows(rows, search, below=_bound(query.get(OLDER, "")), most=most)
     except ThreadaError as refusal:
         problems.append(refusal.detail)
         return [], ""
@@ -219,8 +234,21 @@ def _narrowed(
         return rows.none()
 
 
-def _turned(key: str) -> str:
-    return key.removeprefix("-") if key.startswith("-") else f"-{key}"
+def _sorts(rows: QuerySet[Any], columns: tuple[Column, ...]) -> dict[str, str]:
+    """Return the fields by which `rows` can be sorted. Own items of a principal have no index but that of ids."""
+    if keyset_column(rows) != "id":
+        return {column.name: column.sort for column in columns if column.sort == "id"}
+    return {column.name: column.sort for column in columns if column.sort}
+
+
+def _header(column: Column, sorts: Mapping[str, str], order: Order, others: Mapping[str, str], usual: Order) -> Header:
+    if column.name not in sorts:
+        return Header(column)
+    wanted = usual.sorted_by(sorts[column.name], descends=False)
+    if order not in (wanted, wanted.turned):
+        return Header(column, _query(others, SORT, column.name))
+    name = column.name if order.descends else f"-{column.name}"
+    return Header(column, _query(others, SORT, name), "descending" if order.descends else "ascending")
 
 
 def _filtered(bound: django_filters.FilterSet, problems: list[str]) -> QuerySet[Any]:
@@ -232,35 +260,11 @@ def _filtered(bound: django_filters.FilterSet, problems: list[str]) -> QuerySet[
         return bound.queryset.none()
 
 
-def _keyset(rows: QuerySet[Any], query: QueryDict, key: str, most: int = PER_PAGE) -> tuple[list[Any], bool, bool]:
-    """Return a page of rows, and whether later and earlier rows exist."""
-    field, descends = key.removeprefix("-"), key.startswith("-")
-    column = keyset_column(rows, field)
-    beyond, short_of = (f"{column}__lt", f"{column}__gt") if descends else (f"{column}__gt", f"{column}__lt")
-    newer = _bound(query.get(_NEWER, ""), field)
-    if newer is not None:
-        turned = list(rows.filter(**{short_of: newer}).order_by(column if descends else f"-{column}")[: most + 1])
-        return turned[:most][::-1], True, len(turned) > most
-    older = _bound(query.get(_OLDER, ""), field)
-    if older is not None:
-        rows = rows.filter(**{beyond: older})
-    taken = list(rows.order_by(f"-{column}" if descends else column)[: most + 1])
-    return taken[:most], len(taken) > most, older is not None and bool(taken)
-
-
-def _bound(text: str, field: str) -> Any:
-    if not text or "\x00" in text:
-        return None
-    if field != "id":
-        return text[:200]
+def _bound(text: str) -> uuid.UUID | None:
     try:
         return uuid.UUID(text)
     except ValueError:
         return None
-
-
-def _edge(row: Any, key: str) -> str:
-    return str(reduce(getattr, key.removeprefix("-").split("__"), row))
 
 
 def _query(kept: Mapping[str, str], name: str = "", value: str = "") -> str:

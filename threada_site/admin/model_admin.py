@@ -218,7 +218,7 @@ class TenantAdmin(ModelAdmin):
             "notices": self.notices(ctx),
             "nothing_yet": self.nothing_yet,
             "search_hint": self.search_hint or (f"{self.id_prefix}_…" if self.id_prefix else _("id begins with")),
-            "columns": columns,
+            "headers": page.headers,
             "selectable": [(column, column in columns) for column in self.columns[1:] if column.name],
             "sorts": self.key == "-id",
             "rows": [

@@ -115,18 +115,24 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
             is_wide=True,
             name="execution",
         ),
-        Column(gettext_lazy("Status"), _status, name="status"),
+        Column(gettext_lazy("Status"), _status, name="status", sort="status"),
         Column(
             gettext_lazy("Action"),
             lambda run: _("{action} on {integration}").format(action=run.action, integration=run.integration),
             name="action",
         ),
-        Column(gettext_lazy("Workflow"), lambda run: run.workflow, name="workflow"),
+        Column(gettext_lazy("Workflow"), lambda run: run.workflow, name="workflow", sort="workflow"),
         Column(gettext_lazy("Attempts"), lambda run: run.attempts_made, name="attempts"),
         Column(gettext_lazy("Failure"), lambda run: word(run.failure) if run.failure else html.NOTHING, name="failure"),
-        Column(gettext_lazy("Requested"), lambda run: html.when(run.created_at), name="requested"),
+        Column(gettext_lazy("Requested"), lambda run: html.when(run.created_at), name="requested", sort="id"),
         Column(gettext_lazy("Work item"), _item, is_extra=True, name="item"),
-        Column(gettext_lazy("Channel"), lambda run: run.channel or html.NOTHING, is_extra=True, name="channel"),
+        Column(
+            gettext_lazy("Channel"),
+            lambda run: run.channel or html.NOTHING,
+            is_extra=True,
+            name="channel",
+            sort="channel",
+        ),
         Column(gettext_lazy("Finished"), lambda run: html.when(run.finished_at), is_extra=True, name="finished"),
     )
     bulk_actions = (

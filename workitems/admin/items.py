@@ -79,13 +79,24 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
             is_wide=True,
             name="item",
         ),
-        Column(gettext_lazy("Status"), lambda item: html.status(item) + _stuck(item) + _asked(item), name="status"),
-        Column(gettext_lazy("Workflow"), lambda item: item.workflow, name="workflow"),
+        Column(
+            gettext_lazy("Status"),
+            lambda item: html.status(item) + _stuck(item) + _asked(item),
+            name="status",
+            sort="status",
+        ),
+        Column(gettext_lazy("Workflow"), lambda item: item.workflow, name="workflow", sort="workflow"),
         Column(gettext_lazy("Requester"), lambda item: item.requester, name="requester"),
         Column(gettext_lazy("Risk"), lambda item: html.tags(item.risk_flags) or html.NOTHING, name="risk"),
-        Column(gettext_lazy("Received"), lambda item: html.when(item.created_at), name="received"),
+        Column(gettext_lazy("Received"), lambda item: html.when(item.created_at), name="received", sort="id"),
         Column(gettext_lazy("Id"), lambda item: html.code(item.public_id), is_extra=True, name="id"),
-        Column(gettext_lazy("Channel"), lambda item: item.channel or html.NOTHING, is_extra=True, name="channel"),
+        Column(
+            gettext_lazy("Channel"),
+            lambda item: item.channel or html.NOTHING,
+            is_extra=True,
+            name="channel",
+            sort="channel",
+        ),
         Column(
             gettext_lazy("Reference"), lambda item: _reference(item) or html.NOTHING, is_extra=True, name="reference"
         ),

@@ -17,8 +17,9 @@ from tests.console.conftest import console, demo
 from tests.console.sign_in import Console, sign_in
 from tests.factories import make_principal, make_tenant
 from tests.journeys.demo import Demo
+from threada_site.admin import lists
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.kernel import clock
+from threada_site.kernel import clock, ids
 from workitems.models import SavedView, WorkItem
 from workitems.search.sweep import index_changes
 
@@ -48,7 +49,7 @@ def ids_on(browser: Client, query: str, address: str = QUEUE) -> list[str]:
 
 
 def columns_on(browser: Client, query: str, address: str = QUEUE) -> list[str]:
-    return [column.name for column in browser.get(address + query).context["columns"]]
+    return [header.column.name for header in browser.get(address + query).context["headers"]]
 
 
 def post(browser: Client, name: str, *args: str, **sent: Any) -> tuple[str, list[str]]:
@@ -67,6 +68,42 @@ def test_the_queue_is_searched_sorted_and_filtered(demo: Demo, items: list[str],
     assert ids_on(browser, "?sort=reversed") == newest[::-1]
     assert "only excludes" in browser.get(f"{QUEUE}?q=-hooli").content.decode()
     assert browser.get(f"{QUEUE}?q={'x' * 10_000}").status_code == 200
+
+
+def test_a_list_sorted_by_a_column_is_walked_in_both_directions(
+    demo: Demo, items: list[str], console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    browser = console("admin")
+    with unit_of_work(demo.tenant.id):
+        for number, channel in enumerate(["web", "", "b~c"]):
+            item = ids.parse_public_id(ids.WORK_ITEM, items[number])
+            WorkItem.objects.filter(id=item).update(channel=channel, workflow=f"w{number % 2}")
+    monkeypatch.setattr(lists, "PER_PAGE", 2)
+    for column, field in (("status", "status"), ("workflow", "workflow"), ("channel", "channel"), ("received", "id")):
+        with unit_of_work(demo.tenant.id):
+            rows = [row.public_id for row in WorkItem.objects.order_by(field, "id")]
+        for sort, wanted in ((column, rows), (f"-{column}", rows[::-1])):
+            query, pages = f"?columns={column}&sort={sort}", []
+            while query:
+                page = browser.get(QUEUE + query).context["page"]
+                pages.append([row.public_id for row in page.rows])
+                back, query = page.newer, page.older
+            assert [key for shown in pages for key in shown] == wanted
+            assert ids_on(browser, back) == pages[-2]
+            (header,) = [header for header in page.headers if header.sorted]
+            assert (header.column.name, header.sorted[:3]) == (column, "des" if sort[0] == "-" else "asc")
+
+
+def test_only_indexed_columns_are_sorted_by(demo: Demo, items: list[str], console: Console) -> None:
+    browser = console("admin")
+    newest = ids_on(browser, "")
+    for query in ("?sort=requester", "?sort=--status", "?sort=payload", "?sort=status&older=x~y", "?sort=&older=~"):
+        assert set(ids_on(browser, query)) == set(newest)
+    assert ids_on(browser, "?sort=-received") == newest
+    assert ids_on(browser, "?sort=status&q=hooli") == [items[0]]
+    requester = sign_in(make_principal(demo.tenant, "rosa", roles=("requester",)))
+    headers = {header.column.name: header.query for header in requester.get(QUEUE).context["headers"]}
+    assert [name for name, query in headers.items() if query] == ["received"]
 
 
 @pytest.mark.parametrize("address", [f"{QUEUE}?q=hooli", "/console/find/?q=hooli", "/console/find/suggest/?q=hooli"])
