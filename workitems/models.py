@@ -20,7 +20,7 @@ from threada_site.tenancy.models import DataSubject, TenantRow, User
 from workitems.approvers.models import Delegation, MembershipSnapshot
 from workitems.conversation.models import Comment, CommentVersion, RequesterQuestion, Watch
 from workitems.desk.models import PendingApproverKey, SavedView, StepView
-from workitems.items.models import CaseReading, Evidence, Participant, Party
+from workitems.items.models import CaseReading, Evidence, ItemLabel, Participant, Party
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.portal.models import RequestDraft
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
@@ -33,6 +33,7 @@ __all__ = [
     "DecisionStep",
     "Delegation",
     "Evidence",
+    "ItemLabel",
     "LegalHold",
     "MembershipSnapshot",
     "Notice",
@@ -77,6 +78,12 @@ class WorkItem(TenantRow):
     risk_flags = ArrayField(models.CharField(max_length=64), default=list)
     data_class = models.CharField(max_length=63, blank=True)
     external_ref = models.CharField(max_length=255, blank=True)
+    has_unique_ref = models.BooleanField(
+        default=False, db_default=False, help_text="The workflow allows its external_ref once."
+    )
+    metadata = models.JSONField(
+        default=dict, db_default={}, help_text="Texts of the requester's system. Not encrypted."
+    )
     subject = models.ForeignKey(
         DataSubject, on_delete=models.PROTECT, null=True, db_constraint=False, db_index=False, related_name="+"
     )
@@ -106,6 +113,11 @@ class WorkItem(TenantRow):
         constraints = [
             *tenant_constraints("workitem", references=("workflow_version", "subject")),
             CaseVisibility(name="workitem_visibility", item="id", parties=("requester_id", "submitted_by_id")),
+            models.UniqueConstraint(
+                fields=["tenant", "workflow", "external_ref"],
+                condition=models.Q(has_unique_ref=True),
+                name="workitem_external_ref_once",
+            ),
         ]
         indexes = [
             models.Index(fields=["tenant", "requester", "id"], name="workitem_requester_idx"),
@@ -129,6 +141,18 @@ class WorkItem(TenantRow):
                 fields=["tenant", "id"],
                 name="workitem_questioned_idx",
                 condition=models.Q(open_questions__gt=0),
+            ),
+            models.Index(fields=["tenant", "updated_at", "id"], name="workitem_updated_idx"),
+            models.Index(fields=["tenant", "data_class", "id"], name="workitem_data_class_idx"),
+            models.Index(
+                fields=["tenant", "external_ref", "id"],
+                name="workitem_external_ref_idx",
+                condition=~models.Q(external_ref=""),
+            ),
+            models.Index(
+                fields=["tenant", "assignee", "id"],
+                name="workitem_assignee_idx",
+                condition=models.Q(assignee__isnull=False),
             ),
             models.Index(
                 fields=["tenant", "subject", "id"],
@@ -321,6 +345,7 @@ class Vote(TenantRow):
             ),
             AppendOnly(name="vote_append_only", emptied=("comment",)),
         ]
+        indexes = [models.Index(fields=["tenant", "voter", "step"], name="vote_voter_idx")]
 
     def __str__(self) -> str:
         return f"{self.decision} by {self.voter}"

@@ -15,6 +15,7 @@ questions: {pause: deadlines, at_most: P7D}  # effect of a question to the reque
 title: "Pay ${item.payload.vendor}"  # one line that names a work item; see title_template
 summary: [/vendor, /amount_minor]    # the payload's fields that people see first, in this order
 related_by: [/vendor]                # work items with equal values there are shown as related
+unique_external_ref: true       # a second work item with the same external_ref is refused
 request: {action: pay, integration: int_bank}   # what a request in the console executes; see workflow_request
 """
 
@@ -54,7 +55,7 @@ MAX_DESCRIPTION: Final = 4000
 MAX_SUMMARY: Final = 20
 MAX_RELATED_BY: Final = 3
 _LISTS: Final = ("actions", "reject_reasons", "summary", "related_by")
-_OPTIONAL: Final = ("subject", "title", "summary", "related_by")
+_OPTIONAL: Final = ("subject", "title", "summary", "related_by", "unique_external_ref")
 """Fields that a version stores only if they are given."""
 _POINTER: Final = {
     "type": "string",
@@ -175,6 +176,11 @@ WORKFLOW_SCHEMA: Final = KindSchema(
                 "description": "JSON pointers into the payload. Work items with equal values are shown as related.",
                 "examples": [["/vendor"]],
             },
+            "unique_external_ref": {
+                "type": "boolean",
+                "default": False,
+                "description": "A second work item with the same `external_ref` is refused.",
+            },
             "request": REQUEST_SCHEMA,
         },
         description="A kind of work.",
@@ -206,6 +212,7 @@ class WorkflowDocument:
     title: str = ""
     summary: tuple[str, ...] = ()
     related_by: tuple[str, ...] = ()
+    unique_external_ref: bool = False
     request: RequestDeclaration | None = None
     questions: Mapping[str, Any] = field(default_factory=dict)
 

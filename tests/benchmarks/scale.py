@@ -183,12 +183,17 @@ def _pages(world: World) -> dict[str, str]:
 
 def _deep(path: str, filters: dict[str, str], last_id: uuid.UUID, world: World) -> str:
     """Return the address of the page after `last_id`. Paging there would take hours."""
+    from django.http import QueryDict
+
     from threada_site.api import pagination
+    from threada_site.database.keyset import Edge
 
     asked: Any = SimpleNamespace(
-        query_params=filters, path=path, auth=SimpleNamespace(tenant_id=uuid.UUID(world.tenant_id))
+        query_params=QueryDict(urlencode(filters)),
+        path=path,
+        auth=SimpleNamespace(tenant_id=uuid.UUID(world.tenant_id)),
     )
-    cursor = pagination._sealed(last_id, pagination._binding(asked))
+    cursor = pagination._sealed(Edge(last_id), pagination._binding(asked))
     return f"{path}?{urlencode({**filters, 'cursor': cursor})}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,10 +14,13 @@ from django.db.models import QuerySet
 from django.utils.dateparse import parse_datetime
 
 from threada_site.database.case_visibility import keyset_column
+from threada_site.database.keyset import NEWEST_FIRST, Order
 from threada_site.kernel import errors, ids
 from threada_site.kernel.errors import FieldError
 
 PAGE_PARAMETERS = frozenset({"cursor", "limit"})
+MOST_VALUES = 50
+"""Values of one parameter that may be repeated."""
 
 
 class InstantField(forms.Field):
@@ -66,6 +70,59 @@ class PublicIdField(forms.Field):
         return parsed
 
 
+class SeveralField(forms.Field):
+    """Values of a parameter that may be repeated. Each is read by `each`; empty ones are left out."""
+
+    widget = forms.MultipleHiddenInput
+
+    def __init__(self, *, each: forms.Field, **kwargs: Any) -> None:
+        self.each = each
+        super().__init__(**kwargs)
+
+    def to_python(self, value: Any) -> list[Any]:
+        sent = [value] if isinstance(value, str) else list(value or ())
+        if len(sent) > MOST_VALUES:
+            raise forms.ValidationError(f"may be given {MOST_VALUES} times at most")
+        return list(dict.fromkeys(read for text in sent if (read := self.each.clean(text)) not in (None, "")))
+
+
+class AnyOf(django_filters.Filter):
+    """Filter by one of several values. Its parameter may be repeated; `of` is the filter of one value."""
+
+    field_class = SeveralField
+
+    def __init__(self, of: django_filters.Filter) -> None:
+        self.of = of
+        method = of._method if hasattr(of, "_method") else None
+        super().__init__(field_name=of.field_name, method=method, each=of.field)
+
+    def filter(self, qs: QuerySet[Any], value: list[Any]) -> QuerySet[Any]:
+        if not value:
+            return qs
+        one = len(value) == 1
+        return qs.filter(**{self.field_name if one else f"{self.field_name}__in": value[0] if one else value})
+
+
+class SortFilter(django_filters.ChoiceFilter):
+    """Parameter `sort`: the names in `columns`, ascending, or descending with `-`. The view sorts."""
+
+    def __init__(self, columns: Mapping[str, str]) -> None:
+        self.orders = {
+            f"{sign}{name}": Order(column, descends=bool(sign))
+            for name, column in columns.items()
+            for sign in ("-", "")
+        }
+        super().__init__(choices=[(name, name) for name in self.orders])
+
+    def filter(self, qs: QuerySet[Any], value: Any) -> QuerySet[Any]:
+        return qs
+
+
+def order_of(filterset: type[django_filters.FilterSet], request: Any) -> Order:
+    """Return the order that the checked parameter `sort` asks for: newest first without it."""
+    return filterset.base_filters["sort"].orders.get(request.query_params.get("sort", ""), NEWEST_FIRST)
+
+
 class SlugFilter(django_filters.CharFilter):
     """Filter by a slug."""
 
@@ -109,12 +166,12 @@ def apply_filters(filterset: type[django_filters.FilterSet], queryset: QuerySet[
     problems += [
         FieldError(f"?{name}", "is given more than once", "repeated")
         for name in request.query_params
-        if len(request.query_params.getlist(name)) > 1
+        if len(request.query_params.getlist(name)) > 1 and not isinstance(filterset.base_filters.get(name), AnyOf)
     ]
     problems += [
         FieldError(f"?{name}", "contains U+0000", "invalid")
-        for name, value in request.query_params.items()
-        if "\x00" in value
+        for name, values in request.query_params.lists()
+        if any("\x00" in value for value in values)
     ]
     if problems:
         raise errors.InvalidRequest("The query parameters are invalid.", errors=problems)

@@ -1,4 +1,7 @@
-"""Keyset pages over ids, newest first. Cursors are opaque, signed, and bound to tenant, path and filters."""
+"""Keyset pages, newest first unless a list is sorted.
+
+Cursors are opaque, signed, and bound to tenant, path, filters and order.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,14 @@ import hashlib
 import hmac
 import uuid
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from django.conf import settings
 from django.db.models import QuerySet
 
 from threada_site.database.case_visibility import keyset_column
+from threada_site.database.keyset import NEWEST_FIRST, Edge, Order
 from threada_site.kernel import errors
 from threada_site.kernel.errors import FieldError
 
@@ -21,6 +26,8 @@ MAX_LIMIT: Final = 200
 MOST_SEARCHES: Final = 5
 """Searches for one page, if other filters leave few of the rows that each finds."""
 _SIGNATURE_BYTES: Final = 16
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 type Search = Callable[[uuid.UUID | None], Sequence[uuid.UUID]]
@@ -33,24 +40,24 @@ def paginate(
     *,
     represent: Callable[[Any], dict[str, Any]],
     search: Search | None = None,
+    order: Order = NEWEST_FIRST,
 ) -> dict[str, Any]:
     """Return one page `{data, next_cursor, has_more}`, by one statement without COUNT and OFFSET.
 
-    With `search`, the rows whose ids it returns; a page may then be shorter than the limit although more follow.
+    With `search`, the rows whose ids it returns, newest first; a page may then be shorter than the limit although more
+    follow. The column of `order` is the id or an instant.
     """
     limit = read_limit(request)
     binding = _binding(request)
     cursor = request.query_params.get("cursor")
-    column = keyset_column(queryset)
-    last = _opened(cursor, binding) if cursor else None
+    last = _opened(cursor, binding, order) if cursor else None
     if search is not None:
-        page, further = found_rows(queryset, search, below=last, most=limit)
+        page, below = found_rows(queryset, search, below=last.id if last else None, most=limit)
+        further = None if below is None else Edge(below)
     else:
-        if last is not None:
-            queryset = queryset.filter(**{f"{column}__lt": last})
-        rows = list(queryset.order_by(f"-{column}")[: limit + 1])
+        rows = list(order.sort(queryset if last is None else order.beyond(queryset, last))[: limit + 1])
         page = rows[:limit]
-        further = page[-1].id if len(rows) > limit else None
+        further = order.edge_of(page[-1]) if len(rows) > limit else None
     return {
         "data": [represent(row) for row in page],
         "next_cursor": _sealed(further, binding) if further is not None else None,
@@ -87,31 +94,33 @@ def read_limit(request: Any) -> int:
 
 
 def _binding(request: Any) -> bytes:
-    filters = sorted((name, value) for name, value in request.query_params.items() if name not in ("cursor", "limit"))
+    sent = request.query_params.lists()
+    filters = sorted((name, value) for name, values in sent if name not in ("cursor", "limit") for value in values)
     return repr((str(request.auth.tenant_id), request.path, filters)).encode()
 
 
-def _sealed(last_id: uuid.UUID, binding: bytes) -> str:
-    return (
-        base64.urlsafe_b64encode(last_id.bytes + _signature(last_id.bytes, binding, settings.THREADA_CURSOR_KEYS[0]))
-        .rstrip(b"=")
-        .decode()
-    )
+def _sealed(edge: Edge, binding: bytes) -> str:
+    place = edge.id.bytes
+    if edge.value is not None:
+        place += ((edge.value - _EPOCH) // _MICROSECOND).to_bytes(8, signed=True)
+    signed = place + _signature(place, binding, settings.THREADA_CURSOR_KEYS[0])
+    return base64.urlsafe_b64encode(signed).rstrip(b"=").decode()
 
 
-def _opened(cursor: str, binding: bytes) -> uuid.UUID:
+def _opened(cursor: str, binding: bytes, order: Order = NEWEST_FIRST) -> Edge:
     try:
         raw = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4))
     except ValueError:
         raw = b""
-    last_id, signature = raw[:16], raw[16:]
+    place, signature = raw[:-_SIGNATURE_BYTES], raw[-_SIGNATURE_BYTES:]
     is_ours = any(
-        hmac.compare_digest(signature, _signature(last_id, binding, key)) for key in settings.THREADA_CURSOR_KEYS
+        hmac.compare_digest(signature, _signature(place, binding, key)) for key in settings.THREADA_CURSOR_KEYS
     )
-    if len(raw) != 16 + _SIGNATURE_BYTES or not is_ours:
+    if len(place) != (16 if order.is_by_id else 24) or not is_ours:
         raise errors.InvalidCursor("The cursor belongs to another tenant, list or set of filters. Start without one.")
-    return uuid.UUID(bytes=last_id)
+    value = None if order.is_by_id else _EPOCH + int.from_bytes(place[16:], signed=True) * _MICROSECOND
+    return Edge(uuid.UUID(bytes=place[:16]), value)
 
 
-def _signature(last_id: bytes, binding: bytes, key: str) -> bytes:
-    return hmac.new(key.encode(), last_id + binding, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+def _signature(place: bytes, binding: bytes, key: str) -> bytes:
+    return hmac.new(key.encode(), place + binding, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 from integrations.models import Attempt, Execution
 from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collecting_receipts
-from threada_site.api.filters import apply_filters
+from threada_site.api.filters import apply_filters, order_of
 from threada_site.api.idempotency import REPLAYED, KeyReservation, idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
@@ -111,6 +111,7 @@ class Executions(TenantView):
                 with_data_class(rows.select_related("envelope")),
                 request,
                 represent=lambda execution: EXECUTION.represent(listed(execution, execution.data_class)),
+                order=order_of(ExecutionFilters, request),
             )
         )
 

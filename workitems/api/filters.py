@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import django_filters
@@ -9,22 +10,48 @@ from django.db.models import Q, QuerySet
 
 from integrations.attempts.failures import FailureClass
 from integrations.lifecycle import ExecutionStatus
-from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter
-from threada_site.kernel import clock, ids
+from threada_site.api.filters import AnyOf, CreatedWindow, InstantFilter, PublicIdFilter, SlugFilter, SortFilter
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.errors import FieldError
 from workitems.executions.dead_letters import only_dead_letters
+from workitems.items.labels import metadata_label, risk_label, voter_label
 from workitems.lifecycle import WORK_ITEM, StepKind, StepStatus, WorkItemStatus
+from workitems.models import ItemLabel, Vote
 from workitems.notices.rules import Channel, Event, MessageStatus
 from workitems.search.query import LONGEST
 
 
+def _any_word(enumeration: Any, **more: Any) -> AnyOf:
+    """Return the filter by one of several values of an enumeration."""
+    return AnyOf(django_filters.ChoiceFilter(choices=[(word.value, word.value) for word in enumeration], **more))
+
+
+def _any_id(prefix: str, field_name: str) -> AnyOf:
+    """Return the filter by one of several ids."""
+    return AnyOf(PublicIdFilter(field_name=field_name, prefix=prefix))
+
+
 class WorkItemFilters(CreatedWindow):
-    """The documented filters of work items. `q`: words, "phrases", -excluded words and beginnings of ids; all match."""
+    """The documented filters of work items. `q`: words, "phrases", -excluded words and beginnings of ids; all match.
+
+    Parameters with several values may be repeated: one of the values matches. All entries of `metadata` must match.
+    """
 
     q = django_filters.CharFilter(max_length=LONGEST, method="leave")
-    channel_id = SlugFilter(field_name="channel")
-    workflow_id = SlugFilter(field_name="workflow")
-    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in WorkItemStatus])
-    policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)
+    channel_id = AnyOf(SlugFilter(field_name="channel"))
+    workflow_id = AnyOf(SlugFilter(field_name="workflow"))
+    status = _any_word(WorkItemStatus, field_name="status")
+    external_ref = AnyOf(django_filters.CharFilter(field_name="external_ref", max_length=255))
+    requester = _any_id(ids.PRINCIPAL, "requester_id")
+    assignee = _any_id(ids.PRINCIPAL, "assignee_id")
+    decided_by = AnyOf(PublicIdFilter(prefix=ids.PRINCIPAL, method="filter_decided_by"))
+    risk_flag = AnyOf(django_filters.CharFilter(max_length=64, method="filter_risk_flag"))
+    data_class = AnyOf(SlugFilter(field_name="data_class"))
+    metadata = AnyOf(django_filters.CharFilter(max_length=541, method="filter_metadata"))
+    policy_version_id = _any_id(ids.POLICY_VERSION, "policy_version_id")
+    updated_after = InstantFilter(field_name="updated_at", lookup_expr="gte")
+    updated_before = InstantFilter(field_name="updated_at", lookup_expr="lt")
+    sort = SortFilter({"created_at": "id", "updated_at": "updated_at"})
     nobody_can_decide = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_stuck")
     waits_for_requester = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_questioned")
 
@@ -36,19 +63,47 @@ class WorkItemFilters(CreatedWindow):
         """Return all rows: the view searches."""
         return queryset
 
+    def filter_decided_by(self, queryset: QuerySet[Any], _name: str, value: list[Any]) -> QuerySet[Any]:
+        """Return work items with a step on which one of the principals voted."""
+        return _with_label(queryset, *map(voter_label, value))
+
+    def filter_risk_flag(self, queryset: QuerySet[Any], _name: str, value: list[str]) -> QuerySet[Any]:
+        return _with_label(queryset, *map(risk_label, value))
+
+    def filter_metadata(self, queryset: QuerySet[Any], _name: str, value: list[str]) -> QuerySet[Any]:
+        """Return work items with all these entries, each written as `key=value`."""
+        for entry in value:
+            key, equals, text = entry.partition("=")
+            if not equals:
+                problem = FieldError("?metadata", "is an entry of the form key=value, such as order=4711", "invalid")
+                raise errors.InvalidRequest("The query parameters are invalid.", errors=[problem])
+            queryset = _with_label(queryset, metadata_label(key, text))
+        return queryset
+
     def filter_stuck(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
         """Return work items whose pending step the members cannot complete. A partial index serves the query."""
         return queryset.filter(nobody_can_decide=True)
 
 
+def _with_label(rows: QuerySet[Any], *labels: uuid.UUID) -> QuerySet[Any]:
+    """Return the work items with one of `labels`."""
+    return rows.filter(id__in=ItemLabel.objects.filter(label__in=labels).values("work_item_id"))
+
+
 class DecisionStepFilters(CreatedWindow):
     """Filters of decision steps. `mine=true`: pending steps that the caller counts on (narrowed by the view)."""
 
-    work_item_id = PublicIdFilter(field_name="work_item_id", prefix=ids.WORK_ITEM)
-    workflow_id = SlugFilter(field_name="workflow")
-    kind = django_filters.ChoiceFilter(choices=[(kind.value, kind.value) for kind in StepKind])
-    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in StepStatus])
+    work_item_id = _any_id(ids.WORK_ITEM, "work_item_id")
+    workflow_id = AnyOf(SlugFilter(field_name="workflow"))
+    kind = _any_word(StepKind, field_name="kind")
+    status = _any_word(StepStatus, field_name="status")
+    assignee = _any_id(ids.PRINCIPAL, "assignee_id")
+    decided_by = AnyOf(PublicIdFilter(prefix=ids.PRINCIPAL, method="filter_decided_by"))
+    sort = SortFilter({"opened_at": "id", "urgent_at": "urgent_at"})
     mine = django_filters.ChoiceFilter(choices=[("true", "true"), ("false", "false")], method="leave")
+
+    def filter_decided_by(self, queryset: QuerySet[Any], _name: str, value: list[Any]) -> QuerySet[Any]:
+        return queryset.filter(id__in=Vote.objects.filter(voter_id__in=value).values("step_id"))
 
     def leave(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
         return queryset
@@ -80,14 +135,16 @@ class NoticeMessageFilters(CreatedWindow):
 class ExecutionFilters(CreatedWindow):
     """Filters of executions. `dead_letter=true`: executions that failed for good and were not retried."""
 
-    work_item_id = PublicIdFilter(field_name="work_item_id", prefix=ids.WORK_ITEM)
-    channel_id = SlugFilter(field_name="channel")
-    workflow_id = SlugFilter(field_name="workflow")
-    integration_id = SlugFilter(field_name="integration")
-    status = django_filters.ChoiceFilter(choices=[(status.value, status.value) for status in ExecutionStatus])
-    policy_version_id = PublicIdFilter(field_name="policy_version_id", prefix=ids.POLICY_VERSION)
-    action_id = SlugFilter(field_name="action")
-    failure = django_filters.ChoiceFilter(choices=[(failure.value, failure.value) for failure in FailureClass])
+    work_item_id = _any_id(ids.WORK_ITEM, "work_item_id")
+    channel_id = AnyOf(SlugFilter(field_name="channel"))
+    workflow_id = AnyOf(SlugFilter(field_name="workflow"))
+    integration_id = AnyOf(SlugFilter(field_name="integration"))
+    status = _any_word(ExecutionStatus, field_name="status")
+    policy_version_id = _any_id(ids.POLICY_VERSION, "policy_version_id")
+    action_id = AnyOf(SlugFilter(field_name="action"))
+    failure = _any_word(FailureClass, field_name="failure")
+    requested_by = _any_id(ids.PRINCIPAL, "requested_by")
+    sort = SortFilter({"created_at": "id"})
     dead_letter = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_dead_letters")
 
     def filter_dead_letters(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:

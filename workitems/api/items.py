@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from telemetry import selectors as receipt_selectors
 from telemetry.api.resources.log import EVENT
-from threada_site.api.filters import NoFilters, apply_filters
+from threada_site.api.filters import NoFilters, apply_filters, order_of
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import Search, paginate
@@ -17,6 +17,7 @@ from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, check_if_match, etag, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError
 from workitems import selectors
 from workitems.api.filters import WorkItemFilters
 from workitems.api.resources.work_items import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
@@ -51,6 +52,7 @@ class WorkItems(TenantView):
                 request,
                 represent=lambda item: WORK_ITEM.represent(listed(item, item.data_class)),
                 search=_search_in(request),
+                order=order_of(WorkItemFilters, request),
             )
         )
 
@@ -67,6 +69,7 @@ class WorkItems(TenantView):
             "channel_required",
             "unknown_requester",
             "payload_schema_violation",
+            "external_ref_taken",
             "quota_exceeded",
         ),
     )
@@ -83,6 +86,7 @@ class WorkItems(TenantView):
                 risk_flags=tuple(body.get("risk_flags", ())),
                 evidence=body.get("evidence"),
                 external_ref=body.get("external_ref", ""),
+                metadata=body.get("metadata", {}),
             ),
             ctx=request.auth,
         )
@@ -199,8 +203,13 @@ class ExplainWorkItem(TenantView):
 def _search_in(request: Any) -> Search | None:
     """Return the search that the parameter `q` asks for, or None."""
     text = request.query_params.get("q", "").strip()
-    workflow = request.query_params.get("workflow_id", "")
-    return partial(search_items, text, ctx=request.auth, workflow=workflow) if text else None
+    if not text:
+        return None
+    if not order_of(WorkItemFilters, request).is_newest_first:
+        problem = FieldError("?sort", "cannot be used with q: a search lists the newest first", "invalid")
+        raise errors.InvalidRequest("The query parameters are invalid.", errors=[problem])
+    workflows = request.query_params.getlist("workflow_id")
+    return partial(search_items, text, ctx=request.auth, workflow=workflows[0] if len(workflows) == 1 else "")
 
 
 def found_item(view: TenantView, request: Any, work_item_id: str) -> WorkItem:

@@ -23,6 +23,15 @@ _CITATION: Final[dict[str, Any]] = {
 }
 _CITATIONS: Final[dict[str, Any]] = {"type": "array", "items": _CITATION, "maxItems": 200}
 
+METADATA: Final[dict[str, Any]] = {
+    "type": "object",
+    "maxProperties": 50,
+    "propertyNames": {"minLength": 1, "maxLength": 40, "pattern": "^[^=]+$"},
+    "additionalProperties": {"type": "string", "maxLength": 500},
+    "description": "Texts of your own system, by which lists filter: 50 at most. They are not encrypted and are kept "
+    "as long as the work item: put nothing about people here.",
+    "examples": [{"order": "4711"}],
+}
 CREATE_WORK_ITEM: Final = shape(
     {
         "workflow_id": SLUG,
@@ -56,6 +65,7 @@ CREATE_WORK_ITEM: Final = shape(
             ]
         },
         "external_ref": {"type": "string", "maxLength": 255},
+        "metadata": METADATA,
     },
     required=("workflow_id", "payload"),
     example={

@@ -8,15 +8,17 @@ from rest_framework.response import Response
 
 from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collecting_receipts
-from threada_site.api.filters import apply_filters
+from threada_site.api.filters import apply_filters, order_of
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
+from threada_site.database.keyset import Order
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
 from workitems import selectors
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.resources.steps import STEP, VOTE_ANSWER
@@ -56,8 +58,19 @@ class DecisionSteps(TenantView):
                 represent=lambda step: STEP.represent(
                     listed(step, step.work_item.data_class), result=vote_result_of(step, active_members), now=now
                 ),
+                order=_order(request),
             )
         )
+
+
+def _order(request: Any) -> Order:
+    """Return the order of the list. That by urgency is for pending steps: others have no deadline."""
+    order = order_of(DecisionStepFilters, request)
+    query = request.query_params
+    if not order.is_by_id and query.get("mine") != "true" and query.getlist("status") != [StepStatus.PENDING.value]:
+        problem = FieldError("?sort", "by urgent_at needs status=pending or mine=true", "invalid")
+        raise errors.InvalidRequest("The query parameters are invalid.", errors=[problem])
+    return order
 
 
 class DecisionStepDetail(TenantView):

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+from django.db import IntegrityError
 
 from policies import selectors as policy_selectors
 from policies.documents import payload_schema as payloads
@@ -19,6 +23,7 @@ from threada_site.kernel.json.canonical import canonical_bytes, commitment, sha2
 from threada_site.tenancy.models import Membership, User
 from threada_site.tenancy.quotas.require import require_open_item_quota
 from workitems.items.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
+from workitems.items.labels import new_labels
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.subjects import subject_in
 from workitems.items.titles import derive_from_payload
@@ -26,6 +31,7 @@ from workitems.lifecycle import WorkItemStatus
 from workitems.models import Evidence, WorkItem
 
 DECIDE_INTAKE = "workitems.decide_intake"
+_REF_ONCE: Final = "workitem_external_ref_once"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,13 +46,14 @@ class IntakeRequest:
     risk_flags: tuple[str, ...] = ()
     evidence: Any = field(default=None)
     external_ref: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
     """Create a work item with status `new`. One statement writes item, evidence, receipt, queue row and job.
 
     Raises `UnknownWorkflow`, `UnknownChannel`, `ChannelRequired`, `PermissionDenied`, `PayloadTooLarge`,
-    `PayloadSchemaViolation`, `UnknownRequester`, `QuotaExceeded`.
+    `PayloadSchemaViolation`, `UnknownRequester`, `QuotaExceeded`, `ExternalRefTaken`.
     """
     require_unit_of_work(ctx.tenant_id, reads_cases=False)
     workflow = policy_selectors.workflow_in_force(request.workflow, channel=request.channel, ctx=ctx)
@@ -70,6 +77,8 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         status=WorkItemStatus.NEW,
         payload=request.payload,
         external_ref=request.external_ref,
+        has_unique_ref=workflow.document.unique_external_ref and bool(request.external_ref),
+        metadata=dict(request.metadata),
         payload_sha256=sha256_hex(payload_bytes),
         payload_salt=secrets.token_bytes(16),
         confidence=request.confidence,
@@ -82,8 +91,8 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
     )
     derive_from_payload(item, workflow.document, name=workflow.name)
     item.created_at = item.updated_at = ids.instant_of(item.id)
-    with batched_writes():
-        insert_rows(item, *new_evidence(item, parts))
+    with _external_ref_once(item), batched_writes():
+        insert_rows(item, *new_evidence(item, parts), *new_labels(item))
         record_item(
             "work_item.created",
             item,
@@ -94,6 +103,23 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         )
         enqueue_intake_decision(item)
     return item
+
+
+@contextmanager
+def _external_ref_once(item: WorkItem) -> Iterator[None]:
+    """Raise `ExternalRefTaken` if the insertion of `item` violates the constraint on external references.
+
+    The constraint decides, so that it holds for simultaneous requests, and for items that the caller does not see.
+    """
+    try:
+        yield
+    except IntegrityError as error:
+        if not item.has_unique_ref or _REF_ONCE not in str(error):
+            raise
+        raise errors.ExternalRefTaken(
+            f"The workflow {item.workflow} has a work item with this external_ref.",
+            errors=[FieldError("/external_ref", "is taken in this workflow", "taken")],
+        ) from error
 
 
 def enqueue_intake_decision(item: WorkItem) -> None:

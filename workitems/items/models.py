@@ -1,10 +1,13 @@
-"""Evidence and participants of work items, and the view of all principals whose own a work item is or whom it names."""
+"""Evidence, labels and participants of work items.
+
+Also the view of all principals whose own a work item is or whom it names.
+"""
 
 from __future__ import annotations
 
 from django.db import models
 
-from threada_site.database.constraints import AppendOnly, tenant_constraints
+from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
 from threada_site.personal_data.erasable_fields import ContentJSON
 from threada_site.tenancy.models import TenantRow, User
 
@@ -74,6 +77,26 @@ class CaseReading(TenantRow):
 
     def __str__(self) -> str:
         return f"{self.principal_id} of {self.work_item_id}"
+
+
+class ItemLabel(TenantRow):
+    """A risk flag, an entry of the metadata or a voter of a work item, as a digest: the index of filters by them."""
+
+    work_item = models.ForeignKey(
+        "workitems.WorkItem", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="labels"
+    )
+    label = models.UUIDField(help_text="Digest, see `workitems.items.labels`.")
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("itemlabel", references=("work_item",)),
+            CaseVisibility(name="itemlabel_visibility"),
+            models.UniqueConstraint(fields=["tenant", "label", "work_item"], name="itemlabel_once"),
+        ]
+        indexes = [models.Index(fields=["tenant", "work_item"], name="itemlabel_item_idx")]
+
+    def __str__(self) -> str:
+        return f"{self.label} of {self.work_item_id}"
 
 
 class Party(models.Model):

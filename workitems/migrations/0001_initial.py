@@ -279,6 +279,18 @@ class Migration(migrations.Migration):
                 ("data_class", models.CharField(blank=True, max_length=63)),
                 ("external_ref", models.CharField(blank=True, max_length=255)),
                 (
+                    "has_unique_ref",
+                    models.BooleanField(
+                        db_default=False, default=False, help_text="The workflow allows its external_ref once."
+                    ),
+                ),
+                (
+                    "metadata",
+                    models.JSONField(
+                        db_default={}, default=dict, help_text="Texts of the requester's system. Not encrypted."
+                    ),
+                ),
+                (
                     "subject",
                     models.ForeignKey(
                         db_constraint=False,
@@ -370,6 +382,18 @@ class Migration(migrations.Migration):
                         fields=["tenant", "id"],
                         name="workitem_questioned_idx",
                     ),
+                    models.Index(fields=["tenant", "updated_at", "id"], name="workitem_updated_idx"),
+                    models.Index(fields=["tenant", "data_class", "id"], name="workitem_data_class_idx"),
+                    models.Index(
+                        condition=models.Q(("external_ref", ""), _negated=True),
+                        fields=["tenant", "external_ref", "id"],
+                        name="workitem_external_ref_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("assignee__isnull", False)),
+                        fields=["tenant", "assignee", "id"],
+                        name="workitem_assignee_idx",
+                    ),
                     models.Index(
                         condition=models.Q(("subject__isnull", False)),
                         fields=["tenant", "subject", "id"],
@@ -387,6 +411,39 @@ class Migration(migrations.Migration):
                     TenantForeignKey(field="workflow_version", name="workitem_workflow_version_fk"),
                     TenantForeignKey(field="subject", name="workitem_subject_fk"),
                     CaseVisibility(item="id", name="workitem_visibility", parties=("requester_id", "submitted_by_id")),
+                    models.UniqueConstraint(
+                        condition=models.Q(("has_unique_ref", True)),
+                        fields=("tenant", "workflow", "external_ref"),
+                        name="workitem_external_ref_once",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="ItemLabel",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="labels",
+                        to="workitems.workitem",
+                    ),
+                ),
+                ("label", models.UUIDField(help_text="Digest, see `workitems.items.labels`.")),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "work_item"], name="itemlabel_item_idx")],
+                "constraints": [
+                    RowLevelSecurity(name="itemlabel_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="itemlabel_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="itemlabel_work_item_fk"),
+                    CaseVisibility(name="itemlabel_visibility"),
+                    models.UniqueConstraint(fields=("tenant", "label", "work_item"), name="itemlabel_once"),
                 ],
             },
         ),
@@ -985,7 +1042,8 @@ class Migration(migrations.Migration):
                         name="vote_counts_for_people_alone",
                     ),
                     AppendOnly(emptied=("comment",), name="vote_append_only"),
-                ]
+                ],
+                "indexes": [models.Index(fields=["tenant", "voter", "step"], name="vote_voter_idx")],
             },
         ),
         migrations.CreateModel(

@@ -22,6 +22,7 @@ from threada_site.kernel.json.canonical import commitment
 from workitems import selectors
 from workitems.approvers.count_votes import Outcome
 from workitems.approvers.step_votes import StepVotes, read_step_votes
+from workitems.items.labels import new_label, voter_label
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import DECISION_STEP, StepKind, StepStatus, WorkItemStatus
@@ -85,6 +86,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
     with batched_writes():
         insert_rows(vote)
         note_change(item.id, tenant_id=item.tenant_id)
+        insert_rows(new_label(item, voter_label(vote.voter_id)), ignore_conflicts=True)
         record_item(
             "vote.recorded",
             item,

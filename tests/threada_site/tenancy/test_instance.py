@@ -162,9 +162,10 @@ def test_rotate_secrets_records_the_new_key(settings: Settings) -> None:
 
 def test_cursor_signed_with_the_older_key_is_accepted(settings: Settings) -> None:
     from threada_site.api.pagination import _opened, _sealed
+    from threada_site.database.keyset import Edge
     from threada_site.kernel import errors, ids
 
-    place, old = ids.new_uuid(), settings.THREADA_CURSOR_KEYS[0]
+    place, old = Edge(ids.new_uuid()), settings.THREADA_CURSOR_KEYS[0]
     cursor = _sealed(place, b"here")
     settings.THREADA_CURSOR_KEYS = [OTHER, old]
     assert _opened(cursor, b"here") == place

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import django_filters
 
-from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter, WholeNumberFilter
+from threada_site.api.filters import MOST_VALUES, AnyOf, InstantFilter, PublicIdFilter, SlugFilter, WholeNumberFilter
 from threada_site.api.openapi.descriptions import FIELDS
 from threada_site.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from threada_site.api.shapes import SLUG, id_schema
@@ -122,6 +122,8 @@ def _parameter(place: str, name: str, schema: dict[str, Any], description: str, 
 
 
 def _filter_schema(field: django_filters.Filter) -> dict[str, Any]:
+    if isinstance(field, AnyOf):
+        return {"type": "array", "items": _filter_schema(field.of), "maxItems": MOST_VALUES}
     if isinstance(field, InstantFilter):
         return {"type": "string", "format": "date-time"}
     if isinstance(field, WholeNumberFilter):

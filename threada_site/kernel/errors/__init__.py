@@ -153,6 +153,7 @@ from threada_site.kernel.errors.requests import (
     ChannelRequired,
     CheckpointNotSealed,
     Conflict,
+    ExternalRefTaken,
     IdempotencyInFlight,
     IdempotencyKeyReused,
     InvalidCursor,

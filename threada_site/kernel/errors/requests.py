@@ -171,6 +171,13 @@ class UnknownRequester(ValidationRefusal):
     advice = "Name a principal of this tenant."
 
 
+class ExternalRefTaken(ValidationRefusal):
+    reason_code = "external_ref_taken"
+    status = 409
+    title = "The workflow has a work item with this external reference"
+    advice = "Find it by GET /work-items?external_ref=…, or send another external_ref."
+
+
 class TransitionNotAllowed(ValidationRefusal):
     reason_code = "transition_not_allowed"
     status = 409
