@@ -39,6 +39,7 @@ class Operation:
     filters: type[django_filters.FilterSet] | None = None
     is_paged: bool = False
     takes_if_match: bool = False
+    can_wait: bool = False
     may_need_confirmation: bool = False
     reasons: Sequence[str] = ()
     headers: Sequence[str] = ()
@@ -58,6 +59,7 @@ def operation(
     is_paged: bool = False,
     is_read_from_replica: bool = False,
     takes_if_match: bool = False,
+    can_wait: bool = False,
     may_need_confirmation: bool = False,
     reasons: Sequence[str] = (),
     headers: Sequence[str] = (),
@@ -69,7 +71,7 @@ def operation(
     `answers`: representation per success status; None for an empty body. `reasons`: reason codes beyond those that
     follow from scopes, body, path, filters and idempotency. `headers`: response headers such as `Location` and
     `ETag`. `body`: its shape. `may_need_confirmation`: under a four-eyes rule the answer is 202 with a change set. The
-    description defaults to the docstring.
+    description defaults to the docstring. `can_wait`: takes `Prefer: wait=…`.
 
     `refusal_form`: form of the refusals in `reasons`, if they are no problem documents.
 
@@ -87,6 +89,7 @@ def operation(
             filters=filters,
             is_paged=is_paged,
             takes_if_match=takes_if_match,
+            can_wait=can_wait,
             may_need_confirmation=may_need_confirmation,
             reasons=reasons,
             headers=headers,

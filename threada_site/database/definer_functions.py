@@ -53,6 +53,7 @@ DEFINER_FUNCTIONS: Final = {
         "workitems/sql/search.sql",
         settings=("enable_seqscan=off", "enable_sort=off", "plan_cache_mode=force_custom_plan"),
     ),
+    "threada_statuses(text[],uuid[],uuid[])": DefinerFunction("workitems/sql/statuses.sql"),
     "threada_tenant_of_link(bytea)": _LOOK_UP,
     "threada_tenants_of(uuid)": _LOOK_UP,
     "threada_trusted_issuers(text,text[])": _WORKLOADS,

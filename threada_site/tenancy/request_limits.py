@@ -26,6 +26,7 @@ from threada_site.kernel import tokens
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import RateLimited, ThreadaError
 from threada_site.kernel.source import source_of
+from threada_site.kernel.waits import WAITED
 from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.tenancy.rate_leases import Admission, Bucket
 from threada_site.tenancy.rate_limits import (
@@ -51,10 +52,11 @@ _failed: Final[WeightedCache[bytes, bool]] = WeightedCache(max_weight=_CREDENTIA
 def admit(request: Any) -> None:
     """Draw the tokens of a request. Raise `RateLimited` if it must not be run.
 
-    A refused request whose credential is known gets its context, for the receipt.
+    A refused request whose credential is known gets its context, for the receipt. A request that was held is the same
+    request again: it draws no second token.
     """
     digest = _digest(request.META)
-    if digest is None:
+    if digest is None or WAITED in request.META:
         return
     known = _known.get(digest)
     if known is not None:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
+from integrations.lifecycle import EXECUTION as EXECUTION_LIFECYCLE
 from integrations.models import Attempt, Execution
 from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collecting_receipts
@@ -16,10 +17,12 @@ from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
+from threada_site.api.waiting import wait_for_change
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.kernel.waits import Awaited, Watched
 from workitems import selectors
 from workitems.api.filters import ExecutionFilters
 from workitems.api.resources.executions import ACTION_ACCEPTED, EXECUTION, EXECUTION_WITH_ATTEMPTS
@@ -120,10 +123,21 @@ class ExecutionDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
     @operation(
-        "readExecution", "Read an execution with its attempts", tag="Executions", answers={200: EXECUTION_WITH_ATTEMPTS}
+        "readExecution",
+        "Read an execution with its attempts",
+        tag="Executions",
+        answers={200: EXECUTION_WITH_ATTEMPTS},
+        can_wait=True,
     )
     def get(self, request: Any, execution_id: str) -> Response:
-        return Response(shown_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth))
+        found_id = path_id(ids.EXECUTION, execution_id)
+        shown = shown_execution(found_id, ctx=request.auth)
+        waited = wait_for_change(
+            request,
+            Watched(Awaited.EXECUTION, found_id, request.auth.tenant_id, shown["status"]),
+            is_final=shown["status"] in EXECUTION_LIFECYCLE.ends,
+        )
+        return Response(shown, headers=waited)
 
 
 class CancelExecution(TenantView):

@@ -15,16 +15,18 @@ from threada_site.api.operations import operation
 from threada_site.api.pagination import Search, paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, check_if_match, etag, path_id
+from threada_site.api.waiting import wait_for_change
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
-from workitems import selectors
+from threada_site.kernel.waits import Awaited, Watched
+from workitems import lifecycle, selectors
 from workitems.api.filters import WorkItemFilters
 from workitems.api.resources.work_items import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
 from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM
 from workitems.conversation.selectors import timeline
 from workitems.executions.close_item import cancel_work_item, edit_payload, resolve_work_item
-from workitems.explain.gather import explain_work_item
+from workitems.explain.gather import explanation_with_waits
 from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
@@ -97,11 +99,24 @@ class WorkItems(TenantView):
 class WorkItemDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "PATCH": Scope.WORKITEMS_WRITE}
 
-    @operation("readWorkItem", "Read a work item", tag="Work items", answers={200: WHOLE_WORK_ITEM}, headers=("ETag",))
+    @operation(
+        "readWorkItem",
+        "Read a work item",
+        tag="Work items",
+        answers={200: WHOLE_WORK_ITEM},
+        headers=("ETag",),
+        can_wait=True,
+    )
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
         record_reading(item, ctx=request.auth)
-        return Response(WHOLE_WORK_ITEM.represent(item), headers={"ETag": item_etag(item)})
+        waited = wait_for_change(
+            request,
+            Watched(Awaited.WORK_ITEM, item.id, item.tenant_id, item.status),
+            is_final=item.status in lifecycle.WORK_ITEM.ends,
+            etag=item_etag(item),
+        )
+        return Response(WHOLE_WORK_ITEM.represent(item), headers={"ETag": item_etag(item), **waited})
 
     @operation(
         "editWorkItem",
@@ -196,8 +211,8 @@ class ExplainWorkItem(TenantView):
     )
     def get(self, request: Any, work_item_id: str) -> Response:
         item = found_item(self, request, work_item_id)
-        explanation = explain_work_item(item, ctx=request.auth)
-        return Response(EXPLANATION.represent(explanation, work_item_id=item.id, status=item.status))
+        explanation, waits = explanation_with_waits(item, ctx=request.auth)
+        return Response(EXPLANATION.represent(explanation, work_item_id=item.id, status=item.status, waits=waits))
 
 
 def _search_in(request: Any) -> Search | None:

@@ -15,10 +15,12 @@ from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
+from threada_site.api.waiting import wait_for_change
 from threada_site.database.keyset import Order
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.waits import Awaited, Watched
 from workitems import selectors
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.resources.steps import STEP, VOTE_ANSWER
@@ -76,9 +78,22 @@ def _order(request: Any) -> Order:
 class DecisionStepDetail(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
-    @operation("readDecisionStep", "Read a decision step with its exact envelope", tag="Decisions", answers={200: STEP})
+    @operation(
+        "readDecisionStep",
+        "Read a decision step with its exact envelope",
+        tag="Decisions",
+        answers={200: STEP},
+        can_wait=True,
+    )
     def get(self, request: Any, decision_step_id: str) -> Response:
-        return Response(shown_step(path_id(ids.DECISION_STEP, decision_step_id), ctx=request.auth))
+        step_id = path_id(ids.DECISION_STEP, decision_step_id)
+        shown = shown_step(step_id, ctx=request.auth)
+        waited = wait_for_change(
+            request,
+            Watched(Awaited.DECISION_STEP, step_id, request.auth.tenant_id, shown["status"]),
+            is_final=shown["status"] != StepStatus.PENDING,
+        )
+        return Response(shown, headers=waited)
 
 
 class DecisionStepVotes(TenantView):

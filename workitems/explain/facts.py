@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -57,6 +58,7 @@ class StepFacts:
     escalate_at: datetime | None = None
     escalate_to: tuple[Leaf, ...] = ()
     expires_at: datetime | None = None
+    id: uuid.UUID | None = None
     on_expiry: OnExpiry = "reject"
 
 
@@ -66,7 +68,7 @@ class ExecutionFacts:
 
     `failure` is a reason code, `next_at` the next attempt or deadline. `repeatable` is False after an ambiguous outcome
     at a receiver that does not deduplicate. `simulated`: nothing is sent. `detail` tells why an execution waits for
-    another approval.
+    another approval. `callback_due_at`: the receiver has accepted the call and must call back by then.
     """
 
     status: ExecutionStatus
@@ -79,6 +81,8 @@ class ExecutionFacts:
     repeatable: bool = True
     simulated: bool = False
     detail: str = ""
+    id: uuid.UUID | None = None
+    callback_due_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

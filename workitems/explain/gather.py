@@ -27,6 +27,7 @@ from workitems.explain.facts import (
     StepFacts,
 )
 from workitems.explain.history import history_of
+from workitems.explain.waits import Wait, waits_of
 from workitems.explain.wording import explain
 from workitems.items.erasable_fields import erased_by
 from workitems.items.participants import had_no_part
@@ -46,7 +47,18 @@ def _is_frozen(execution: Execution) -> bool:
 
 
 def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
-    """Return the explanation of a work item for the caller."""
+    """Return the explanation of a work item for the caller, in sentences."""
+    return explain(explain_input(item, ctx=ctx))
+
+
+def explanation_with_waits(item: WorkItem, *, ctx: ActingContext) -> tuple[Explanation, tuple[Wait, ...]]:
+    """Return the explanation of a work item for the caller, in sentences and for programs."""
+    case = explain_input(item, ctx=ctx)
+    return explain(case), waits_of(case)
+
+
+def explain_input(item: WorkItem, *, ctx: ActingContext) -> ExplainInput:
+    """Return the facts of an explanation for the caller."""
     workflow_id = item.workflow_version.workflow_id
     pending = DecisionStep.objects.filter(tenant_id=item.tenant_id, work_item=item, status=StepStatus.PENDING)
     step = pending.select_related("claimed_by", "assignee").first()
@@ -55,45 +67,45 @@ def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
     votes = read_step_votes(step, workflow_id=workflow_id) if step else None
     eligibility = votes.eligibility_of(ctx) if votes else None
     ended_by, ended_reason = _end_of(item)
-    return explain(
-        ExplainInput(
-            status=WorkItemStatus(item.status),
-            decision=_decision_facts(decision) if decision else None,
-            step=_step_facts(step, votes.result) if step and votes else None,
-            execution=ExecutionFacts(
-                status=ExecutionStatus(execution.status),
-                action=execution.action,
-                integration=execution.integration,
-                failure=execution.failure,
-                next_at=execution.next_try_at,
-                frozen=_is_frozen(execution),
-                undoes=execution.undoes_id is not None,
-                repeatable=execution.is_repeatable,
-                simulated=execution.is_simulated,
-                detail=execution.failure_detail if execution.status == ExecutionStatus.AWAITING_APPROVAL else "",
-            )
-            if execution
-            else None,
-            ended_by=ended_by,
-            ended_reason=ended_reason,
-            contents_erased=erased_by(item),
-            asked_by=_asked_by(item),
-            paused_until=step.pause_ends_at if step and is_paused(step, now=clock.now()) else None,
-            reader=Reader(
-                may_answer=waits_for_requester(item) and may_answer(item, ctx=ctx),
-                may_write=ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id),
-                may_execute=ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id),
-                may_reconcile=execution is not None
-                and execution.status == ExecutionStatus.OUTCOME_UNKNOWN
-                and ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id)
-                and had_no_part(item, execution, ctx=ctx),
-                may_decide=ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id),
-                manages=ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id),
-                eligibility=eligibility,
-                has_voted=votes is not None and ctx.principal_id in votes.voters,
-                has_claimed=step is not None and step.claimant_at(clock.now()) == ctx.principal_id,
-            ),
+    return ExplainInput(
+        status=WorkItemStatus(item.status),
+        decision=_decision_facts(decision) if decision else None,
+        step=_step_facts(step, votes.result) if step and votes else None,
+        execution=ExecutionFacts(
+            status=ExecutionStatus(execution.status),
+            action=execution.action,
+            integration=execution.integration,
+            failure=execution.failure,
+            next_at=execution.next_try_at,
+            frozen=_is_frozen(execution),
+            undoes=execution.undoes_id is not None,
+            repeatable=execution.is_repeatable,
+            simulated=execution.is_simulated,
+            id=execution.id,
+            callback_due_at=execution.waiting_until,
+            detail=execution.failure_detail if execution.status == ExecutionStatus.AWAITING_APPROVAL else "",
         )
+        if execution
+        else None,
+        ended_by=ended_by,
+        ended_reason=ended_reason,
+        contents_erased=erased_by(item),
+        asked_by=_asked_by(item),
+        paused_until=step.pause_ends_at if step and is_paused(step, now=clock.now()) else None,
+        reader=Reader(
+            may_answer=waits_for_requester(item) and may_answer(item, ctx=ctx),
+            may_write=ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id),
+            may_execute=ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id),
+            may_reconcile=execution is not None
+            and execution.status == ExecutionStatus.OUTCOME_UNKNOWN
+            and ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id)
+            and had_no_part(item, execution, ctx=ctx),
+            may_decide=ctx.allows(Scope.DECISIONS_DECIDE, workflow=workflow_id),
+            manages=ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id),
+            eligibility=eligibility,
+            has_voted=votes is not None and ctx.principal_id in votes.voters,
+            has_claimed=step is not None and step.claimant_at(clock.now()) == ctx.principal_id,
+        ),
     )
 
 
@@ -127,6 +139,7 @@ def _step_facts(step: DecisionStep, result: VoteResult) -> StepFacts:
     rule = from_json(step.rule)
     is_claimed = step.claimed_by is not None and step.claimant_at(clock.now()) is not None
     return StepFacts(
+        id=step.id,
         kind=StepKind(step.kind),
         approvals=len(result.counted),
         needs=result.waiting_for,

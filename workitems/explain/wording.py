@@ -182,6 +182,8 @@ def _waiting_for_others(case: ExplainInput) -> list[str]:
     if case.step:
         others = excluded_in_words(case.step.exclude)
         return [_need(need) + (f", other than {others}" if others else "") for need in case.step.needs]
+    if _awaits_callback(case):
+        return [f"the callback of {case.execution.integration}"] if case.execution else []
     if case.execution and case.execution.status is ExecutionStatus.OUTCOME_UNKNOWN:
         return ["a person other than the requester and the agent's owner, who reconciles the execution"]
     return []
@@ -213,7 +215,17 @@ def _until(case: ExplainInput) -> datetime | None:
         return case.paused_until
     if case.step:
         return case.step.expires_at or case.step.respond_due_at
+    if case.execution and _awaits_callback(case):
+        return case.execution.callback_due_at
     return case.execution.next_at if case.execution and WORK_ITEM.is_open(case.status) else None
+
+
+def _awaits_callback(case: ExplainInput) -> bool:
+    """Return True if the receiver has accepted the call and must call back."""
+    run = case.execution
+    if run is None or run.callback_due_at is None or run.status is not ExecutionStatus.RUNNING:
+        return False
+    return WORK_ITEM.is_open(case.status)
 
 
 def _next(case: ExplainInput) -> list[str]:
@@ -229,6 +241,8 @@ def _next(case: ExplainInput) -> list[str]:
                 return ["It does not change until the execution is reconciled as succeeded or failed."]
             if case.execution and case.execution.frozen:
                 return ["It starts when the freeze is lifted."]
+            if _awaits_callback(case):
+                return ["The outcome is recorded when the receiver calls back, or when the time for it is over."]
             return ["The outcome is recorded when the receiver answers."]
         case WorkItemStatus.FAILED:
             if case.execution and not case.execution.repeatable:

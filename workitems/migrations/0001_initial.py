@@ -1433,4 +1433,5 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.RunSQL((SQL / "statuses.sql").read_text(), "DROP FUNCTION threada_statuses;"),
     ]

@@ -37,6 +37,7 @@ def explained(office: Office, item: WorkItem, by: str = "rita") -> dict[str, Any
     body: dict[str, Any] = answer.json()
     assert body.pop("work_item_id") == item.public_id
     assert body.pop("simulated") is False
+    del body["waits"]
     assert body.pop("status") == office.item(item).status
     return body
 

@@ -34,6 +34,11 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "description": "ETag of the resource that was read; the edit is refused if it has changed.",
         "schema": {"type": "string", "maxLength": 500},
     },
+    "Prefer": {
+        "description": "`wait=30`: answer when `status` changes, or after this many seconds, at most 30 (RFC 7240).",
+        "schema": {"type": "string", "maxLength": 200},
+        "example": "wait=30",
+    },
 }
 RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Threada-Correlation-Id": {
@@ -45,6 +50,10 @@ RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Accept-Ranges": {"description": "`bytes`: range requests are supported.", "schema": {"type": "string"}},
     "Content-Range": {"description": "Range of this part (206).", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait before the next request.", "schema": {"type": "string"}},
+    "Preference-Applied": {
+        "description": "`wait=…`: the preference was followed. Absent: the answer came at once.",
+        "schema": {"type": "string"},
+    },
     "RateLimit-Limit": {
         "description": "Requests of a full bucket: rate times burst seconds, of the tightest limit.",
         "schema": {"type": "string"},

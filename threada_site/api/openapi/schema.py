@@ -120,6 +120,8 @@ class ThreadaSchema(AutoSchema):
             yield self._header_parameter("Idempotency-Key")
         if declared.takes_if_match:
             yield self._header_parameter("If-Match")
+        if declared.can_wait:
+            yield self._header_parameter("Prefer")
         yield self._header_parameter("Threada-Correlation-Id")
 
     def _header_parameter(self, name: str) -> dict[str, Any]:
@@ -137,7 +139,7 @@ class ThreadaSchema(AutoSchema):
     def _answer(self, declared: Operation, answer: Representation | None) -> dict[str, Any]:
         response: dict[str, Any] = {
             "description": "Success.",
-            "headers": self._headers("Threada-Correlation-Id", *self._rate_limits(), *declared.headers),
+            "headers": self._headers("Threada-Correlation-Id", *self._rate_limits(), *_headers_of(declared)),
         }
         if answer is not None:
             content: dict[str, Any] = {"schema": self._reference(answer)}
@@ -283,3 +285,7 @@ def _problem_example(code: str) -> dict[str, Any]:
             "errors": [],
         },
     }
+
+
+def _headers_of(declared: Operation) -> tuple[str, ...]:
+    return (*declared.headers, *(("Preference-Applied",) if declared.can_wait else ()))

@@ -25,10 +25,12 @@ from threada_site.kernel.errors import (
     TooManyConnections,
 )
 from threada_site.kernel.request_threads import MUST_WAIT
+from threada_site.kernel.waits import Offer
 from threada_site.runtime.web.addresses import Addresses, Client, host_of
 from threada_site.runtime.web.bodies import BodyBudget, Reading, UnreadBody, declared_size, read_body
 from threada_site.runtime.web.connections import Connections
 from threada_site.runtime.web.environ import wsgi_environ
+from threada_site.runtime.web.held_requests import HeldRequests, ReadStatuses, again
 from threada_site.runtime.web.limits import Limits
 from threada_site.runtime.web.password_threads import PasswordThreads, Precedence
 from threada_site.runtime.web.refusals import ClientIsGoneError, Headers, refusal_answer
@@ -56,7 +58,8 @@ class Guard:
     `takes_document`: True for requests whose body may have `document_bytes`.
     `refuse`: the refusal of a request that is not worth a thread, or None. `password_precedence`: not None for requests
     that hash passwords, which run on threads of their own. `refusal_page`: page in place of the problem document for
-    people, or None. `closing`: file that the main process creates when this process has to end its connections.
+    people, or None. `read_statuses`: current statuses of rows that requests wait for. `closing`, `stopping`: files that
+    the main process creates when this process has to end its connections, and when it starts to drain.
     """
 
     def __init__(
@@ -67,11 +70,13 @@ class Guard:
         limits: Limits,
         spool_folder: Path,
         closing: Path,
+        stopping: Path | None = None,
         answers_unread: Predicate | None = None,
         takes_document: Predicate | None = None,
         refuse: Refuse | None = None,
         password_precedence: PasswordPrecedence | None = None,
         refusal_page: RefusalPage | None = None,
+        read_statuses: ReadStatuses | None = None,
     ) -> None:
         self._limits = limits
         self._addresses = Addresses(limits)
@@ -86,6 +91,7 @@ class Guard:
         self._refusal_page = refusal_page or (lambda _error, _headers: None)
         self._in_progress: Counter[str] = Counter()
         self._closing = closing
+        self._held = HeldRequests(limits, read_statuses, stopping=stopping or closing)
         self._is_closing = False
 
     def __rsgi_init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -123,7 +129,7 @@ class Guard:
                 environ["wsgi.input"] = unread
             else:
                 environ["wsgi.input"] = io.BytesIO(await self._body(proto, size, reading, is_document=is_document))
-            held = await self._run(proto, environ, client, headers, peer=peer, closes=closes)
+            held = await self._answer(proto, environ, client, headers, peer=peer, closes=closes, may_wait=size == 0)
         except ClientIsGoneError:
             self._connections.cut(peer)
             proto.response_empty(400, [("connection", "close")])
@@ -190,6 +196,31 @@ class Guard:
             self._connections.cut(peer)
         return held
 
+    async def _answer(
+        self, proto: Any, environ: dict[str, Any], client: Client, *rest: Any, may_wait: bool, **more: Any
+    ) -> int:
+        """Run the application, and if it takes the offer to wait, a second time after the wait."""
+        offer = self._held.offer(environ) if may_wait else None
+        if offer is None:
+            return await self._run(proto, environ, client, *rest, **more)
+        before = dict(environ)
+        try:
+            held = await self._run(proto, environ, client, *rest, **more)
+            if offer.is_kept:
+                waited = await self._waited(offer, proto, client)
+                held = await self._run(proto, again(before, waited), client, *rest, **more)
+            return held
+        finally:
+            self._held.release(offer)
+
+    async def _waited(self, offer: Offer, proto: Any, client: Client) -> int:
+        """Hold a request. Meanwhile it does not count as one in progress, because it uses nothing."""
+        self._in_progress[client.key] -= 1
+        try:
+            return await self._held.wait(offer, proto.client_disconnect())
+        finally:
+            self._in_progress[client.key] += 1
+
     def _standing(self, client: Client) -> Standing:
         if self._connections.is_suspect(client.key):
             return Standing.SUSPECT
@@ -207,6 +238,7 @@ class Guard:
                 self._connections.close_idle()
             elif self._closing.exists():
                 self._is_closing = True
+                self._held.interrupt()
             else:
                 self._connections.look()
                 self._spool.remove_sent(self._connections.paths)

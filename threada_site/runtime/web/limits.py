@@ -26,6 +26,8 @@ class Limits:
     connections_per_address: int = 128
     requests_per_connection: int = 10_000
     waiting_requests: int = 1_000
+    waits: int = 400
+    waits_per_tenant: int = 100
     body_bytes: int = 1_048_576
     document_bytes: int = 4_194_304
     held_body_bytes: int = 64 * _MB
@@ -53,6 +55,8 @@ class Limits:
                 "THREADA_REQUESTS_PER_CONNECTION", number("THREADA_REQUESTS_PER_CONNECTION", 10_000)
             ),
             waiting_requests=_positive("THREADA_WAITING_REQUESTS", number("THREADA_WAITING_REQUESTS", 1_000)),
+            waits=number("THREADA_WAITS", 400),
+            waits_per_tenant=number("THREADA_WAITS_PER_TENANT", 100),
             body_bytes=number("THREADA_MAX_BODY_BYTES", 1_048_576),
             document_bytes=number("THREADA_MAX_DOCUMENT_BYTES", 4_194_304),
             held_body_bytes=_MB * _positive("THREADA_HELD_BODY_MB", number("THREADA_HELD_BODY_MB", 64)),

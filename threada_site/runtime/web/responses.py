@@ -20,6 +20,7 @@ from typing import Any, Final
 import structlog
 
 from threada_site.kernel.errors import InternalError, ServerBusy, ThreadaError
+from threada_site.runtime.web.held_requests import keep_back
 from threada_site.runtime.web.limits import Limits
 from threada_site.runtime.web.refusals import Headers, refusal_answer
 from threada_site.runtime.web.spool import Spool
@@ -75,8 +76,9 @@ class Responder:
     def respond(self, proto: Any, environ: dict[str, Any], *, headers: Any, closes: bool) -> tuple[int, bool]:
         """Run the application and give its response to the server.
 
-        Return the bytes that the server now holds, and False if the response is incomplete, so that the connection has
-        to be cut. `headers`: those of the request. `closes`: the connection ends with this response.
+        The response of a request that is to be held is not given. Return the bytes that the server now holds, and False
+        if the response is incomplete, so that the connection has to be cut. `headers`: those of the request. `closes`:
+        the connection ends with this response.
         """
         answer = _Answer(proto, is_head=environ["REQUEST_METHOD"] == "HEAD", closes=closes)
         start = _Start()
@@ -84,6 +86,8 @@ class Responder:
         try:
             environ["wsgi.file_wrapper"] = FileWrapper
             body = self._application(environ, start)
+            if keep_back(environ, start.status):
+                return 0, True
             return self._give(answer, start, body)
         except Exception as error:
             if answer.is_begun:

@@ -127,11 +127,13 @@ def _guard(target: str, *, port: int, limits: Limits, folder: Path) -> Guard:
         limits=limits,
         spool_folder=own,
         closing=folder / "closing",
+        stopping=folder / "stopping",
         answers_unread=getattr(loaded, "answers_unread", None),
         takes_document=getattr(loaded, "takes_document", None),
         refuse=getattr(loaded, "refuse", None),
         password_precedence=getattr(loaded, "password_precedence", None),
         refusal_page=getattr(loaded, "refusal_page", None),
+        read_statuses=getattr(loaded, "read_statuses", None),
     )
 
 

@@ -30,6 +30,7 @@ from threada_site.api.resources.field_types import (
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
 from threada_site.kernel.context import PrincipalKind
+from workitems.api.resources.waits import NEED
 from workitems.api.resources.work_items import PAYLOAD_OMITTED
 from workitems.approvers.count_votes import Need, VoteResult
 from workitems.items.sensitive import omits_contents
@@ -109,11 +110,6 @@ def _needs(_step: DecisionStep, result: VoteResult | None) -> list[Need]:
     return list(result.waiting_for) if result else []
 
 
-def _represent_need(need: Need) -> dict[str, Any]:
-    """Return the votes that a step still needs: `{role|group|user|scope: name, missing}`."""
-    return {need.leaf.kind: need.leaf.name, "missing": need.missing}
-
-
 def _nobody_can_decide(_step: DecisionStep, result: VoteResult | None) -> bool:
     return bool(result and result.nobody_can_decide)
 
@@ -126,9 +122,6 @@ def _claim_expires_at(step: DecisionStep, now: datetime) -> datetime | None:
     return step.claimed_until if step.claimant_at(now) else None
 
 
-_NEED: Final = FieldType(
-    {"type": "object", "properties": {"missing": {"type": "integer"}}, "required": ["missing"]}, _represent_need
-)
 STEP: Final = Resource(
     "DecisionStep",
     field("decision_step_id", public_id(ids.DECISION_STEP), "id"),
@@ -163,7 +156,7 @@ STEP: Final = Resource(
     field("reason_codes", TEXTS),
     field("policy_version_ids", array(public_id(ids.POLICY_VERSION))),
     field("policy_decision_id", maybe(public_id(ids.POLICY_DECISION))),
-    field("waiting_for", array(_NEED), _needs),
+    field("waiting_for", array(NEED), _needs),
     field("nobody_can_decide", BOOLEAN, _nobody_can_decide),
     field("votes", array(nested(VOTE)), lambda step: step.votes.all()),
     field("claimed_by", maybe(public_id(ids.PRINCIPAL)), _claimed_by),

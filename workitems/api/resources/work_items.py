@@ -21,10 +21,12 @@ from threada_site.api.resources.field_types import (
     choice,
     inline,
     maybe,
+    nested,
     public_id,
 )
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
+from workitems.api.resources.waits import WAIT
 from workitems.items.erasable_fields import erased_by
 from workitems.items.requester_questions import waits_for_requester
 from workitems.items.sensitive import omits_contents
@@ -132,6 +134,7 @@ EXPLANATION: Final = Resource(
     field("why", TEXTS),
     field("waiting_for", TEXTS),
     field("wait_ends_at", MAYBE_INSTANT, "until"),
+    given("waits", array(nested(WAIT)), description="The same for programs: what it waits for now."),
     field("next", TEXTS),
     field("you_may", TEXTS),
     field(

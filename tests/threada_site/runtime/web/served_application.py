@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
-from typing import Any
+import uuid
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, Final
 from urllib.parse import parse_qsl
 
+from threada_site.kernel.waits import OFFER, WAITED, Awaited, Watched, preferred_wait
+
 RUNS: list[str] = []
+STATUS: list[str] = ["new"]
+ROW: Final = uuid.UUID(int=1)
 
 
 def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
@@ -15,6 +20,8 @@ def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[
 
     That is: method, path, length of the body, number of requests so far, address of the client, forwarded scheme.
     """
+    if environ["PATH_INFO"].startswith(("/status/", "/wait/")):
+        return [_about_status(environ, start).encode()]
     asked = dict(parse_qsl(environ["QUERY_STRING"]))
     time.sleep(float(asked.get("sleep", 0)))
     body = b"" if "unread" in asked else environ["wsgi.input"].read()
@@ -25,6 +32,21 @@ def application(environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[
     forwarded = environ.get("HTTP_X_FORWARDED_PROTO", "-")
     words = [environ["REQUEST_METHOD"], environ["PATH_INFO"], len(body), len(RUNS), environ["REMOTE_ADDR"], forwarded]
     return [" ".join(map(str, words)).encode()]
+
+
+def _about_status(environ: dict[str, Any], start: Callable[..., Any]) -> str:
+    """Set the status of the row, or read it for a tenant, and wait for its change if the request prefers that."""
+    _, verb, word = environ["PATH_INFO"].split("/")
+    if verb == "status":
+        STATUS[0] = word
+    offer, seconds = environ.get(OFFER), preferred_wait(environ.get("HTTP_PREFER", ""))
+    taken = offer and offer.take(Watched(Awaited.WORK_ITEM, ROW, uuid.UUID(int=int(word)), STATUS[0]), seconds)
+    start("500 Failed" if "fails" in environ["QUERY_STRING"] else "200 OK", [("Content-Type", "text/plain")])
+    return f"{STATUS[0]} {environ.get(WAITED)} {bool(taken)}"
+
+
+def read_statuses(watched: Collection[Watched]) -> dict[uuid.UUID, str]:
+    return {row.id: STATUS[0] for row in watched}
 
 
 def answers_unread(environ: dict[str, Any]) -> bool:

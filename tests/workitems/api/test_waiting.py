@@ -1,0 +1,124 @@
+"""`Prefer: wait` on reads, and what a work item waits for, as programs read it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+
+from tests.jobs import run_jobs
+from tests.receivers.fixtures import Receiver
+from tests.workitems.office import BANK, Office
+from threada_site.kernel import clock, ids
+from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.waits import OFFER, WAITED, Awaited, Offer, Watched
+from threada_site.runtime.web.statuses import read_statuses
+from threada_site.tenancy import request_limits
+from workitems.conversation.questions import ask_question
+from workitems.executions.close_item import cancel_work_item
+
+
+def read(office: Office, path: str, by: str = "rita", *, prefer: str = "wait=900", **environ: Any) -> Any:
+    headers = {**office.api(by).headers, "Prefer": prefer}
+    headers |= {"If-None-Match": environ.pop("etag")} if "etag" in environ else {}
+    return office.api(by).client.generic("GET", path, headers=headers, **environ)
+
+
+def test_a_read_takes_the_offer_to_wait(office: Office) -> None:
+    item, step, execution = office.awaiting()
+    asked: list[uuid.UUID] = []
+    for path, kind, id_, status in (
+        (f"/work-items/{item}", Awaited.WORK_ITEM, item.id, "awaiting_approval"),
+        (f"/decision-steps/{step}", Awaited.DECISION_STEP, step.id, "pending"),
+        (f"/executions/{execution}", Awaited.EXECUTION, execution.id, "awaiting_approval"),
+    ):
+        offer = Offer(lambda tenant: not asked.append(tenant))
+        answer = read(office, path, **{OFFER: offer})
+        assert (answer.status_code, offer.seconds) == (200, 30), answer.json()
+        assert offer.watched == Watched(kind, id_, office.tenant.id, status)
+        assert read_statuses([offer.watched]) == {id_: status}
+        full = Offer(lambda _tenant: False)
+        answers = [
+            read(office, path),  # a server that cannot hold requests
+            read(office, path, **{OFFER: full}),
+            read(office, path, **{WAITED: 0}),  # an interrupted wait
+            read(office, path, prefer="return=minimal", **{OFFER: Offer(lambda _tenant: True)}),
+        ]
+        assert ["Preference-Applied" in answer for answer in answers] == [False] * 4
+        assert read(office, path, **{WAITED: 30})["Preference-Applied"] == "wait=30"
+    assert asked == [office.tenant.id] * 3
+
+    offer = Offer(lambda _tenant: True)
+    assert read(office, f"/work-items/{item}", etag='"older"', **{OFFER: offer})["Preference-Applied"] == "wait=30"
+    assert read(office, f"/work-items/{ids.public_id(ids.WORK_ITEM, step.id)}", **{OFFER: offer}).status_code == 404
+    office.on_item(item, cancel_work_item)
+    for path in (f"/work-items/{item}", f"/decision-steps/{step}", f"/executions/{execution}"):
+        assert read(office, path, **{OFFER: offer})["Preference-Applied"] == "wait=30"
+    assert offer.watched is None
+
+
+def test_a_held_request_draws_one_token(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = office.create()
+    read(office, f"/work-items/{item}")
+    drawn: list[Any] = []
+    monkeypatch.setattr(request_limits.leases, "take", drawn.append)
+    read(office, f"/work-items/{item}", **{WAITED: 30})
+    assert drawn == []
+    read(office, f"/work-items/{item}")
+    assert len(drawn) == 1
+
+
+def test_statuses_need_the_tenant_of_the_row(office: Office) -> None:
+    item = office.create()
+    watched = Watched(Awaited.WORK_ITEM, item.id, office.tenant.id, "new")
+    assert read_statuses([watched]) == {item.id: "new"}
+    assert read_statuses([watched._replace(tenant_id=uuid.uuid4())]) == {item.id: None}
+    assert read_statuses([watched._replace(kind=Awaited.EXECUTION)]) == {item.id: None}
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM workitems_workitem")
+        assert cursor.fetchone() == (0,)
+
+
+def test_explanations_name_what_is_waited_for(office: Office, bank: Receiver) -> None:
+    def waits(item: Any) -> list[dict[str, Any]]:
+        answer = office.api("rita").get(f"/work-items/{item}/explain")
+        found: list[dict[str, Any]] = answer.json()["waits"]
+        return [{name: value for name, value in wait.items() if value not in (None, [])} for wait in found]
+
+    assert waits(office.create()) == [{"waits_for": "policies"}]
+    assert waits(office.decided()) == [{"waits_for": "action"}]
+    assert waits(office.decided(666)) == []
+
+    item, step, execution = office.awaiting()
+    people = {
+        "waits_for": "people",
+        "decision_step_id": step.public_id,
+        "people": [{"role": "finance", "missing": 2}],
+        "execution_id": execution.public_id,
+        "integration_id": "bank",
+        "action_id": "pay",
+    }
+    assert waits(item) == [people]
+    office.on_item(item, ask_question, by="finn", text="Why?")
+    assert [wait["waits_for"] for wait in waits(item)] == ["requester", "people"]
+
+    pay = {**BANK["actions"]["pay"], "completes": "callback"}
+    office.put_bank(base_url=bank.url, callback_secrets=[{"env": "CALLBACK_SECRET"}], actions={"pay": pay})
+    execution = office.execute(office.decided()).execution
+    run_jobs()
+    due = clock.now() + timedelta(hours=1)
+    office.set_execution(execution, waiting_until=due)
+    paid = office.item_of(execution)
+    (wait,) = waits(paid)
+    assert wait == {
+        "waits_for": "callback",
+        "execution_id": execution.public_id,
+        "integration_id": "bank",
+        "action_id": "pay",
+        "ends_at": rfc3339(due),
+    }
+    said = office.api("rita").get(f"/work-items/{paid}/explain").json()
+    assert (said["waiting_for"], said["wait_ends_at"]) == (["the callback of bank"], rfc3339(due))

@@ -1,0 +1,33 @@
+"""`Prefer: wait=…` (RFC 7240): a read whose answer comes when a status has changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from threada_site.kernel.waits import OFFER, WAITED, Offer, Watched, preferred_wait
+
+
+def wait_for_change(request: Any, watched: Watched, *, is_final: bool, etag: str = "") -> dict[str, str]:
+    """Return the headers of the answer to a read of `watched`. The server may hold the request instead of answering.
+
+    Nothing is waited for if the status is final, or if the client names another version of the resource in
+    `If-None-Match` than `etag`. If the server holds too many requests already, the answer comes at once, without
+    `Preference-Applied`.
+    """
+    waited: int | None = request.META.get(WAITED)
+    if waited is not None:
+        return _applied(waited)
+    seconds = preferred_wait(request.META.get("HTTP_PREFER", ""))
+    if not seconds:
+        return {}
+    known = request.META.get("HTTP_IF_NONE_MATCH")
+    if is_final or (known is not None and etag not in [part.strip() for part in known.split(",")]):
+        return _applied(seconds)
+    offer: Offer | None = request.META.get(OFFER)
+    if offer is not None:
+        offer.take(watched, seconds)
+    return {}
+
+
+def _applied(seconds: int) -> dict[str, str]:
+    return {"Preference-Applied": f"wait={seconds}"} if seconds else {}
