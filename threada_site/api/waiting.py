@@ -11,7 +11,7 @@ def wait_for_change(request: Any, watched: Watched, *, is_final: bool, etag: str
     """Return the headers of the answer to a read of `watched`. The server may hold the request instead of answering.
 
     Nothing is waited for if the status is final, or if the client names another version of the resource in
-    `If-None-Match` than `etag`. If the server holds too many requests already, the answer comes at once, without
+    `If-None-Match` than `etag` ("": not known yet). If the server holds too many requests already, the answer comes at once, without
     `Preference-Applied`.
     """
     waited: int | None = request.META.get(WAITED)
@@ -21,7 +21,8 @@ def wait_for_change(request: Any, watched: Watched, *, is_final: bool, etag: str
     if not seconds:
         return {}
     known = request.META.get("HTTP_IF_NONE_MATCH")
-    if is_final or (known is not None and etag not in [part.strip() for part in known.split(",")]):
+    is_outdated = bool(known and etag) and etag not in [part.strip() for part in (known or "").split(",")]
+    if is_final or is_outdated:
         return _applied(seconds)
     offer: Offer | None = request.META.get(OFFER)
     if offer is not None:
