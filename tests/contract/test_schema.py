@@ -270,7 +270,7 @@ def test_an_operation_says_what_it_is(operation: Operation) -> None:
     expected = {"Threada-Correlation-Id"}
     expected |= set() if operation.is_public else {"Threada-Tenant", "Threada-Role"}
     expected |= {"Idempotency-Key"} if operation.method == "POST" and not operation.is_public else set()
-    assert headers - {"If-Match"} == expected
+    assert headers - {"If-Match", "Prefer"} == expected
 
 
 @every_operation

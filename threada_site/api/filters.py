@@ -91,9 +91,8 @@ class AnyOf(django_filters.Filter):
 
     field_class = SeveralField
 
-    def __init__(self, of: django_filters.Filter) -> None:
+    def __init__(self, of: django_filters.Filter, *, method: str | None = None) -> None:
         self.of = of
-        method = of._method if hasattr(of, "_method") else None
         super().__init__(field_name=of.field_name, method=method, each=of.field)
 
     def filter(self, qs: QuerySet[Any], value: list[Any]) -> QuerySet[Any]:
