@@ -11,8 +11,8 @@ def wait_for_change(request: Any, watched: Watched, *, is_final: bool, etag: str
     """Return the headers of the answer to a read of `watched`. The server may hold the request instead of answering.
 
     Nothing is waited for if the status is final, or if the client names another version of the resource in
-    `If-None-Match` than `etag` ("": not known yet). If the server holds too many requests already, the answer comes at once, without
-    `Preference-Applied`.
+    `If-None-Match` than `etag` ("": not known yet). If the server holds too many requests already, the answer comes at
+    once, without `Preference-Applied`.
     """
     waited: int | None = request.META.get(WAITED)
     if waited is not None:
