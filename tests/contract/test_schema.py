@@ -81,6 +81,8 @@ CONTRACT: Final = {
     "POST /change-sets/{change_set_id}/reject": None,
     "GET /packs": "workitems:read",
     "POST /packs": "workflow:manage",
+    "POST /configuration/plan": "configuration:write",
+    "POST /configuration/apply": "configuration:write",
     "GET /packs/{pack_id}": "workitems:read",
     "DELETE /packs/{pack_id}": "workflow:manage",
     "GET /packs/{pack_id}/versions": "workitems:read",

@@ -12,7 +12,9 @@ from threada_site.kernel import tokens
 
 UNDECLARED: Final = "threada.length_undeclared"
 
-_OF_API: Final = re.compile(r"/(workflows|policies)(/[^/]+/versions)?|/integrations(/[^/]+)?")
+_OF_API: Final = re.compile(
+    r"/(workflows|policies)(/[^/]+/versions)?|/integrations(/[^/]+)?|/configuration/(plan|apply)"
+)
 _OF_CONSOLE: Final = re.compile(r"/console/(policies|integrations)/.+")
 _SESSION_COOKIE: Final = "threada_session="
 

@@ -110,6 +110,7 @@ class Scope(StrEnum):
     ACTIONS_FREEZE = "actions:freeze"
     TELEMETRY_READ = "telemetry:read"
     IDENTITY_PROVISION = "identity:provision"
+    CONFIGURATION_WRITE = "configuration:write"
 
     @property
     def codename(self) -> str:

@@ -33,6 +33,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "Executions", "description": "Approved actions that run against integrations; freezes and callbacks."},
         {"name": "Workflows", "description": "Kinds of work with their payload schemas."},
         {"name": "Channels", "description": "Ways in which requests arrive."},
+        {"name": "Configuration", "description": "Configuration documents: plans, and their application."},
         {"name": "Packs", "description": "Bundles of workflows, channels and policies."},
         {"name": "Policies", "description": "Versioned rules: drafts, tests, replays, shadows, publication, overlays."},
         {"name": "Integrations", "description": "External systems, their actions, secrets and test calls."},

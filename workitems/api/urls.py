@@ -7,6 +7,7 @@ from workitems.api import (
     bulk_retries,
     callbacks,
     comments,
+    configuration,
     delegations,
     document_schemas,
     freezes,
@@ -22,6 +23,8 @@ from workitems.api import (
 )
 
 urlpatterns = [
+    path("configuration/plan", configuration.PlanConfiguration.as_view()),
+    path("configuration/apply", configuration.ApplyConfiguration.as_view()),
     path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),
     path("work-items", items.WorkItems.as_view()),
     path("work-items/<str:work_item_id>", items.WorkItemDetail.as_view()),

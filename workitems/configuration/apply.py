@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,19 +13,23 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents.field_errors import suggestion
 from threada_site.kernel.documents.reader import Document, load_documents
-from threada_site.kernel.errors import DocumentInvalid, FieldError, InvalidRequest, ThreadaError
+from threada_site.kernel.errors import ConfirmationRequired, DocumentInvalid, FieldError, InvalidRequest, ThreadaError
 from threada_site.tenancy.change_sets import operation
 from threada_site.tenancy.upsert import Change
 from threada_site.tenancy.versioned_documents import store_source
 from workitems.configuration.collected_changes import CollectedChanges
+from workitems.configuration.failed_documents import FailedDocuments
 from workitems.configuration.kinds import KINDS, Applied, in_force
+from workitems.configuration.order import in_order, kind_of
 from workitems.configuration.pack_contents import (
     PackedBefore,
     Placed,
     note_contents_of_packs,
     with_contents_of_packs,
 )
+from workitems.configuration.probable_mistakes import warnings_about
 
 __all__ = ["Applied", "Outcome", "apply_documents", "read_documents"]
 
@@ -47,11 +51,33 @@ class Named:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Result of applying documents. `left` is in force but in none of them; `removed` was in none of them."""
+    """Result of applying documents. `left` is in force but in none of them; `removed` was in none of them.
+
+    `warnings` name probable mistakes, with their places. `needs_confirmation`: a second person must publish the
+    changes.
+    """
 
     applied: list[Applied]
     removed: list[Named]
     left: list[Named]
+    warnings: list[FieldError] = field(default_factory=list)
+    needs_confirmation: bool = False
+
+    @property
+    def differences(self) -> list[dict[str, str]]:
+        """Return `changes` with the difference of each changed document."""
+        found = {(entry.kind, entry.name): entry.difference for entry in self.applied}
+        return [{**change, "difference": found.get((change["kind"], change["name"]), "")} for change in self.changes]
+
+    @property
+    def changes(self) -> list[dict[str, str]]:
+        """Return kind, name and change of everything that is created, changed or removed."""
+        changed = [
+            {"kind": entry.kind, "name": entry.name, "change": entry.change.value}
+            for entry in self.applied
+            if entry.change is not Change.UNCHANGED
+        ]
+        return changed + [{"kind": entry.kind, "name": entry.name, "change": "removed"} for entry in self.removed]
 
 
 def read_documents(path: Path) -> list[Document]:
@@ -87,6 +113,8 @@ def apply_documents(
     prune: bool = False,
     revision: str = "",
     is_plan: bool = False,
+    is_strict: bool = False,
+    kinds: Collection[str] = tuple(KINDS),
 ) -> Outcome:
     """Put all documents into force, in the order of their references; `prune` removes everything else.
 
@@ -95,7 +123,8 @@ def apply_documents(
     versions store `revision`. Write the receipt `configuration.applied` if anything changes.
 
     If a change among them needs a second person, raise `ConfirmationRequired` with one change for all documents, unless
-    this `is_plan`, which the caller rolls back.
+    this `is_plan`, which the caller rolls back. `is_strict`: warnings are errors. Only objects of
+    `kinds` are removed and listed.
 
     Raise one `DocumentInvalid` that lists the errors of all documents as `file:line:column: pointer: reason`, and
     everything that cannot be removed because it is in use. The caller's unit of work is rolled back then.
@@ -109,7 +138,7 @@ def apply_documents(
     ordered = in_order(with_contents_of_packs(documents))
     packed = PackedBefore.in_tenant(ctx)
     applied, problems = _apply_all(ordered, ctx=ctx)
-    left = [] if problems else _not_named(applied, ctx=ctx)
+    left = [] if problems else [entry for entry in _not_named(applied, ctx=ctx) if entry.kind in kinds]
     removed: list[Named] = []
     if not problems:
         dropped = packed.dropped(applied, ctx=ctx)
@@ -119,28 +148,31 @@ def apply_documents(
     if problems:
         raise DocumentInvalid("The documents are not valid; nothing was changed.", errors=problems)
     note_contents_of_packs(ordered, ctx=ctx)
-    if not is_plan:
-        _confirm(collected, documents, applied, removed, prune=prune, revision=revision)
+    warned = warnings_about(ordered, applied, ctx=ctx)
+    if is_strict and warned:
+        raise DocumentInvalid("The documents have warnings; nothing was changed (strict).", errors=warned)
+    outcome = Outcome(applied, removed, left, warned)
+    try:
+        _confirm(collected, documents, outcome, prune=prune, revision=revision, kinds=kinds)
+    except ConfirmationRequired:
+        if not is_plan:
+            raise
+        outcome = replace(outcome, needs_confirmation=True)
     _record(applied, removed, ctx=ctx)
-    return Outcome(applied, removed, left)
+    return outcome
 
 
 def _confirm(
     collected: CollectedChanges,
     documents: Iterable[Document],
-    applied: Iterable[Applied],
-    removed: Iterable[Named],
+    outcome: Outcome,
     *,
     prune: bool,
     revision: str,
+    kinds: Collection[str],
 ) -> None:
     """Raise `ConfirmationRequired` if a change among those of a plan needs a second person."""
-    plan = [
-        {"kind": entry.kind, "name": entry.name, "change": entry.change.value}
-        for entry in applied
-        if entry.change is not Change.UNCHANGED
-    ]
-    plan += [{"kind": entry.kind, "name": entry.name, "change": "removed"} for entry in removed]
+    plan = outcome.changes
     names = [f"{entry['kind']} {entry['name']}" for entry in plan]
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     collected.confirm(
@@ -151,6 +183,7 @@ def _confirm(
             "written": [document.written for document in documents],
             "prune": prune,
             "revision": revision,
+            "kinds": list(kinds),
         },
         plan=plan,
         is_rule_change=any(entry["kind"] == "Pack" for entry in plan),
@@ -164,25 +197,26 @@ def _apply(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
         for number, text in enumerate(arguments["written"], start=1)
         for document in load_documents(text, source=f"document {number}")
     ]
-    apply_documents(documents, ctx=ctx, prune=arguments["prune"], revision=arguments["revision"])
-
-
-def in_order(documents: Iterable[Placed]) -> list[Placed]:
-    """Return the documents in the order of application: by kind; policies after those whose rules they override."""
-    known = list(documents)
-    depth = _override_depths(known)
-    return sorted(known, key=lambda document: (_rank(document), depth.get(str(_id(document)), 0)))
+    apply_documents(
+        documents,
+        ctx=ctx,
+        prune=arguments["prune"],
+        revision=arguments["revision"],
+        kinds=arguments["kinds"],
+    )
 
 
 def _apply_all(documents: Iterable[Placed], *, ctx: ActingContext) -> tuple[list[Applied], list[FieldError]]:
     problems: list[FieldError] = []
     applied: list[Applied] = []
     seen: dict[tuple[str, str], Placed] = {}
+    documents = list(documents)
+    failed = FailedDocuments(documents)
     for document in documents:
-        kind = _kind(document)
+        kind = kind_of(document)
         try:
             if kind not in KINDS:
-                raise DocumentInvalid(errors=[FieldError("/kind", f"Use one of {', '.join(KINDS)}.", "unknown")])
+                raise DocumentInvalid(errors=[FieldError("/kind", _unknown_kind(kind), "unknown")])
             _check_unique(document, kind, seen)
             with transaction.atomic():
                 done = KINDS[kind].apply(document.value, replace(ctx, source=document.written))
@@ -190,7 +224,10 @@ def _apply_all(documents: Iterable[Placed], *, ctx: ActingContext) -> tuple[list
                     store_source(kind, done.name, "", document.written, ctx=ctx)
                 applied.append(done)
         except ThreadaError as error:
-            problems += _located(document, error)
+            found = failed.without_consequences(document, error)
+            place = failed.place_of(document, error)
+            problems += [entry for entry in _located(*place, found) if entry not in problems]
+            failed.add(document)
     return applied, problems
 
 
@@ -228,45 +265,8 @@ def _record(applied: list[Applied], removed: list[Named], *, ctx: ActingContext)
     )
 
 
-def _kind(document: Placed) -> str:
-    kind = document.value.get("kind") if isinstance(document.value, dict) else None
-    return kind if isinstance(kind, str) else ""
-
-
-def _id(document: Placed) -> object:
-    return document.value.get("id") if isinstance(document.value, dict) else None
-
-
-def _rank(document: Placed) -> int:
-    kind = _kind(document)
-    return list(KINDS).index(kind) if kind in KINDS else len(KINDS)
-
-
-def _override_depths(documents: Iterable[Placed]) -> dict[str, int]:
-    """Return how many policies each policy overrides, in sequence. Cycles are cut here and reported on publishing."""
-    names = {str(_id(document)): _overridden(document) for document in documents if _kind(document) == "Policy"}
-    depths: dict[str, int] = {}
-
-    def depth(slug: str, above: frozenset[str]) -> int:
-        if slug in above or slug not in names:
-            return 0
-        if slug not in depths:
-            depths[slug] = 1 + max((depth(other, above | {slug}) for other in names[slug]), default=-1)
-        return depths[slug]
-
-    for slug in names:
-        depth(slug, frozenset())
-    return depths
-
-
-def _overridden(document: Placed) -> set[str]:
-    spec = document.value.get("spec")
-    rules = spec.get("rules") if isinstance(spec, Mapping) else None
-    found: set[str] = set()
-    for rule in rules if isinstance(rules, list) else []:
-        names = rule.get("overrides") if isinstance(rule, Mapping) else None
-        found |= {str(name).partition("/")[0] for name in names if isinstance(names, list)} if names else set()
-    return found - {str(_id(document))}
+def _unknown_kind(kind: str) -> str:
+    return f"{kind[:40]!r} is no kind of document.{suggestion(kind, KINDS)}"
 
 
 def _check_unique(document: Placed, kind: str, seen: dict[tuple[str, str], Placed]) -> None:
@@ -281,10 +281,10 @@ def _check_unique(document: Placed, kind: str, seen: dict[tuple[str, str], Place
         raise DocumentInvalid(errors=[FieldError("", f"{kind} {name} is already defined at {place}.", "repeated")])
 
 
-def _located(document: Placed, error: ThreadaError) -> list[FieldError]:
-    entries = error.errors or (FieldError("", error.detail, error.reason_code),)
+def _located(document: Placed, prefix: str, entries: Iterable[FieldError]) -> list[FieldError]:
+    """Return `entries` with their places; `prefix` is the pointer of what they are about in `document`."""
     located = []
-    for entry in entries:
+    for entry in (replace(entry, pointer=prefix + entry.pointer) for entry in entries):
         found = document.located(entry)
         said = f"{document.source}:{found.line}:{found.column}: {entry.pointer or 'document'}: {found.detail}"
         located.append(replace(found, detail=said))

@@ -144,7 +144,7 @@ def _unknown_field(problem: ExpressionProblem, name: str, shape: Shape | None, s
         return ExpressionProblem(problem.line, column, problem.message)
     nearest = difflib.get_close_matches(name, shape.fields, n=1)
     advice = f"Did you mean {shape.path}.{nearest[0]}?" if nearest else _known(shape)
-    return ExpressionProblem(problem.line, column, f"{shape.path}.{name} is unknown. {advice}")
+    return ExpressionProblem(problem.line, column, f"{shape.path}.{name} is unknown. {advice}".rstrip())
 
 
 def _known(shape: Shape) -> str:

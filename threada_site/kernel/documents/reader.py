@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from array import array
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final, NamedTuple, NoReturn
@@ -110,7 +110,7 @@ class Document:
 def load_documents(text: str, *, source: str) -> list[Document]:
     """Return the documents of a YAML stream, or the one JSON value, in `text`, without empty documents.
 
-    `source` is the name in errors (`file:line: reason`). Raise `DocumentInvalid`.
+    `source` is the name in errors (`file:line:column: reason`). Raise `DocumentInvalid`.
     """
     return list(_Reader(text, source).documents())
 
@@ -210,7 +210,7 @@ class _Reader:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             place = (mark.line + 1, mark.column + 1) if mark else (self._line, self._column)
-            self._refuse(_in_words(error), *place)
+            self._refuse(_in_words(error, self._written, *place), *place)
         except yaml.reader.ReaderError as error:
             self._refuse(
                 f"The character U+{error.character:04X} is not allowed.", text.count("\n", 0, error.position) + 1
@@ -333,8 +333,8 @@ class _Reader:
         return self._disguise.remove(text, double_quoted=double_quoted)
 
     def _refuse(self, reason: str, line: int | None = None, column: int | None = None) -> NoReturn:
-        detail = f"{self._source}:{line or self._line}: {reason}"
         place = (line, column or 1) if line else (self._line, self._column)
+        detail = f"{self._source}:{place[0]}:{place[1]}: {reason}"
         raise DocumentInvalid(detail, errors=[FieldError(self._pointer(), detail, "invalid", *place)]) from None
 
     def _pointer(self) -> str:
@@ -350,9 +350,29 @@ class _Reader:
         return "".join(f"/{token}" for token in tokens)
 
 
-def _in_words(error: yaml.MarkedYAMLError) -> str:
+def _in_words(error: yaml.MarkedYAMLError, lines: Sequence[str], line: int, column: int) -> str:
+    """Return the cause of a syntax error and what to do, for people who do not know YAML's terms."""
     problem = str(error.problem or error)
     if "invalid Unicode character escape" in problem:
         return "A lone surrogate or an escape beyond U+10FFFF is no Unicode text. Remove it."
+    text = lines[line - 1] if line <= len(lines) else ""
+    at = text[column - 1 : column]
+    if "\t" in (at, text[: len(text) - len(text.lstrip())][-1:]):
+        return "A tab indents this line. YAML allows only spaces there."
+    if "cannot start any token" in problem and at:
+        return f"A value must not begin with {at}. Quote it."
+    for cause, said in _CAUSES:
+        if cause in problem or cause in str(error.context or ""):
+            return said
     context = f", {error.context}" if error.context else ""
     return f"It is neither YAML nor JSON: {problem}{context}."
+
+
+_CAUSES: Final = (
+    ("mapping values are not allowed", "A colon with a blank is not allowed here. Quote text that contains one."),
+    ("unexpected end of stream", "A quotation mark is not closed. Close it."),
+    ("while parsing a flow", "A bracket is not closed, or a comma is missing. Add it."),
+    ("while parsing a block", "The indentation fits no line above. Indent entries of one object or list alike."),
+    ("could not find expected ':'", "A colon with a blank is missing after a key. Add it."),
+)
+"""Parts of the parser's messages, and what they mean."""

@@ -49,6 +49,7 @@ from threada_site.kernel.errors.configuration import (
     EvaluatorFailed,
     InUse,
     PersonRequired,
+    PlanStale,
     PolicyDocumentInvalid,
     PolicyTestsFailed,
     ReplayReportRequired,

@@ -119,6 +119,13 @@ class ConfirmationRequired(AuthorizationRefusal):
         return refusal
 
 
+class PlanStale(ValidationRefusal):
+    reason_code = "plan_stale"
+    status = 409
+    title = "The configuration or the documents changed since the plan"
+    advice = "Plan again, read the changes, and apply with the new digest."
+
+
 class ChangeSetStale(ValidationRefusal):
     reason_code = "change_set_stale"
     status = 409

@@ -128,6 +128,7 @@ class Migration(migrations.Migration):
                     ("actions_freeze", "actions:freeze"),
                     ("telemetry_read", "telemetry:read"),
                     ("identity_provision", "identity:provision"),
+                    ("configuration_write", "configuration:write"),
                 ]
             },
         ),

@@ -1,0 +1,177 @@
+"""`/configuration/plan` and `/configuration/apply`: bound plans, permissions, four eyes. Also `apply --exit-code`."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+
+from policies.models import Channel
+from telemetry.models import Receipt
+from tests.client import Api
+from tests.factories import acting_system, make_principal, make_tenant, make_token
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.four_eyes import turn_on_four_eyes
+from threada_site.identity.roles import define_role
+from threada_site.kernel.context import EntryPoint, Scope
+from threada_site.kernel.documents.reader import load_documents
+from threada_site.tenancy.authority_models import ChangeSet
+from threada_site.tenancy.models import Role, Tenant
+from workitems.configuration.plans import plan_documents
+
+PORTAL = "kind: Channel\nid: portal\nspec: {name: Portal}\n"
+RULES = 'kind: Policy\nid: rules\nspec:\n  rules: [{id: rest, when: "true", effect: allow, reason: REST}]\n'
+ROLE = "kind: Role\nid: king\nspec: {scopes: [workflow:manage]}\n"
+
+
+def files(*texts: str) -> list[dict[str, str]]:
+    return [{"path": f"{number}.yaml", "text": text} for number, text in enumerate(texts)]
+
+
+def service(tenant: Tenant, *scopes: Scope) -> Api:
+    """Return a client of a service whose role has exactly these scopes."""
+    with unit_of_work(tenant.id):
+        define_role("deployer", frozenset(scopes), ctx=acting_system(tenant))
+    return Api(make_token(tenant, make_principal(tenant, "ci", kind="service", roles=("deployer",))))
+
+
+@pytest.fixture
+def steward(tenant: Tenant) -> Api:
+    return Api(make_token(tenant, make_principal(tenant, "stella", roles=("tenant_admin",))))
+
+
+def plan(api: Api, *texts: str, **options: Any) -> Any:
+    return api.post("/configuration/plan", {"files": files(*texts), **options})
+
+
+def apply(api: Api, digest: str, *texts: str, **options: Any) -> Any:
+    return api.post("/configuration/apply", {"files": files(*texts), "digest": digest, **options})
+
+
+def receipts(tenant: Tenant) -> int:
+    with unit_of_work(tenant.id):
+        return Receipt.objects.exclude(kind__startswith="request").count()
+
+
+def test_a_plan_changes_nothing_and_is_applied_as_it_was_shown(steward: Api, tenant: Tenant) -> None:
+    before = receipts(tenant)
+    shown = plan(steward, PORTAL).json()
+    assert (shown["has_changes"], shown["needs_confirmation"], shown["documents"]) == (True, False, 1)
+    assert shown["changes"] == [{"kind": "Channel", "name": "portal", "change": "created", "difference": ""}]
+    assert receipts(tenant) == before
+    other = apply(steward, shown["digest"], PORTAL.replace("Portal", "Other"))
+    assert (other.status_code, other.json()["reason_code"]) == (409, "plan_stale")
+    assert apply(steward, shown["digest"], PORTAL, prune=True).json()["reason_code"] == "plan_stale"
+    done = apply(steward, shown["digest"], PORTAL, revision="4f1c2d3")
+    assert (done.status_code, done.json()["changes"]) == (200, shown["changes"])
+    assert apply(steward, shown["digest"], PORTAL).json()["reason_code"] == "plan_stale"
+    again = plan(steward, PORTAL).json()
+    assert (again["has_changes"], again["changes"]) == (False, [])
+    changed = plan(steward, PORTAL.replace("Portal", "Doors")).json()
+    assert "+name: Doors" in changed["changes"][0]["difference"]
+    steward.post("/channels", {"channel_id": "elsewhere"})
+    late = apply(steward, changed["digest"], PORTAL.replace("Portal", "Doors"))
+    assert late.json()["reason_code"] == "plan_stale"
+    with unit_of_work(tenant.id):
+        assert Channel.objects.get(slug="portal").name == "Portal"
+
+
+def test_nobody_gets_more_than_elsewhere(steward: Api, tenant: Tenant) -> None:
+    without = service(tenant, Scope.WORKFLOW_MANAGE)
+    assert plan(without, PORTAL).json()["reason_code"] == "scope_missing"
+    for scopes, text, is_allowed in (
+        ((), PORTAL, False),
+        ((Scope.WORKFLOW_MANAGE,), PORTAL, True),
+        ((Scope.POLICIES_PUBLISH,), RULES, False),
+        ((Scope.POLICIES_PUBLISH, Scope.POLICIES_WRITE), RULES, True),
+        ((Scope.WORKFLOW_MANAGE,), ROLE, False),
+        ((Scope.WORKFLOW_MANAGE,), _packed(ROLE_DOCUMENT), False),
+    ):
+        tenant_of = make_tenant(f"t{len(text)}-{len(scopes)}-{is_allowed}".lower())
+        api = service(tenant_of, Scope.CONFIGURATION_WRITE, *scopes)
+        for answer in (plan(api, text), apply(api, "0" * 64, text)):
+            refused = answer.status_code == 403
+            assert refused is not is_allowed, (scopes, text, answer.json())
+            if refused:
+                assert answer.json()["reason_code"] == "permission_denied"
+        with unit_of_work(tenant_of.id):
+            assert not Role.objects.filter(slug="king").exists()
+
+
+ROLE_DOCUMENT = {"kind": "Role", "id": "king", "spec": {"scopes": ["workflow:manage"]}}
+
+
+def _packed(document: dict[str, Any]) -> str:
+    return json.dumps({"kind": "Pack", "id": "p", "spec": {"version": "1", "documents": [document]}})
+
+
+def test_pruning_and_names_are_limited_to_kinds_that_one_may_manage(steward: Api, tenant: Tenant) -> None:
+    steward.post("/channels", {"channel_id": "kept"})
+    api = service(tenant, Scope.CONFIGURATION_WRITE, Scope.POLICIES_PUBLISH, Scope.POLICIES_WRITE)
+    assert plan(api, RULES).json()["left"] == []
+    assert [entry["change"] for entry in plan(api, RULES, prune=True).json()["changes"]] == ["created"]
+    assert {entry["name"] for entry in plan(steward, RULES).json()["left"]} >= {"kept"}
+
+
+@pytest.mark.parametrize(("rule", "texts"), [("policy_four_eyes", (PORTAL, RULES)), ("identity_four_eyes", (ROLE,))])
+def test_four_eyes_make_one_change_set(steward: Api, tenant: Tenant, rule: str, texts: tuple[str, ...]) -> None:
+    with unit_of_work(tenant.id):
+        turn_on_four_eyes(rule, ctx=acting_system(tenant))
+    shown = plan(steward, *texts).json()
+    assert shown["needs_confirmation"] is True
+    done = apply(steward, shown["digest"], *texts)
+    assert (done.status_code, done.json()["rule"]) == (202, rule)
+    with unit_of_work(tenant.id):
+        assert not Channel.objects.exists()
+        assert not Role.objects.filter(slug="king").exists()
+        assert ChangeSet.objects.get().operation == "apply"
+    assert steward.post(
+        f"/change-sets/{done.json()['change_set_id']}/publish", {"digest": done.json()["digest"]}
+    ).json()["reason_code"] in ("second_person_required", "person_required")
+
+
+def test_exit_status_and_json_of_the_command(
+    tenant: Tenant, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "a.yaml"
+    file.write_text(PORTAL)
+
+    def run(*options: str) -> tuple[int, str, str]:
+        try:
+            call_command("apply", str(file), "--tenant", tenant.slug, *options)
+            status = 0
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    assert run("--exit-code")[0] == 1
+    status, out, _ = run("--plan", "--exit-code", "--json")
+    assert (status, json.loads(out)["has_changes"]) == (2, True)
+    assert run("--plan")[0] == 0
+    assert json.loads(run("--json")[1])["changes"][0]["change"] == "created"
+    status, out, _ = run("--plan", "--exit-code", "--json")
+    assert (status, json.loads(out)["changes"]) == (0, [])
+    file.write_text(RULES)
+    assert run("--plan", "--strict")[0] == 1
+    status, out, err = run("--plan", "--exit-code", "--json")
+    assert (status, err) == (2, "")
+    assert json.loads(out)["warnings"][0]["code"] == "policy_not_bound"
+    file.write_text("kind: Channel\nid:\tportal\n\tx: 1\n")
+    status, out, err = run("--plan", "--exit-code", "--json")
+    assert status == 1
+    assert err.splitlines() == [json.loads(out)["errors"][0]["detail"]]
+
+
+def test_the_documents_of_the_documentation_are_valid(tenant: Tenant, settings: Any) -> None:
+    settings.THREADA_PUBLIC_URL = "https://threada.example"
+    page = (Path(settings.THREADA_BASE_DIR) / "docs" / "how-to" / "policies-as-code.md").read_text()
+    [text] = (block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if block.startswith("kind: "))
+    make_principal(tenant, "deployer", kind="service", roles=())
+    with unit_of_work(tenant.id):
+        ctx = acting_system(tenant, EntryPoint.COMMAND)
+        assert len(plan_documents(load_documents(text, source="page"), ctx=ctx).outcome.changes) == 2

@@ -1,0 +1,133 @@
+"""Warnings about documents that are valid and probably mistaken: names that nobody and nothing answers to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from integrations import selectors as integration_selectors
+from policies.documents.policy import parse_policy
+from policies.language.approvals import Leaf, leaves_of
+from policies.language.rules import PolicyDocument
+from policies.models import Overlay
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError, ThreadaError
+from threada_site.kernel.json.pointers import pointer_to
+from threada_site.tenancy.members import Member, members
+from threada_site.tenancy.upsert import Change
+from workitems.configuration.kinds import Applied
+from workitems.configuration.order import kind_of
+from workitems.configuration.pack_contents import Placed
+
+NOBODY_HOLDS: Final = "nobody_holds"
+TOO_FEW_APPROVERS: Final = "too_few_approvers"
+NO_SUCH_ACTION: Final = "no_integration_has_action"
+NOT_BOUND: Final = "policy_not_bound"
+LISTED_WARNING: Final = "warning"
+
+
+def warnings_about(documents: Iterable[Placed], applied: Iterable[Applied], *, ctx: ActingContext) -> list[FieldError]:
+    """Return the warnings of documents that were just applied, located in their files.
+
+    Warns of roles and groups that nobody holds, counts above the number of possible approvers, actions that no
+    integration has, and policies without an overlay; also of what applying the documents warned of.
+    """
+    own = list(documents)
+    tenant = _Tenant.of(ctx) if any(kind_of(document) in ("Policy", "Workflow") for document in own) else None
+    found: list[FieldError] = []
+    for document in own:
+        kind = kind_of(document)
+        if tenant is not None and kind == "Policy":
+            found += (document_warning(document, warning) for warning in _of_policy(document.value, tenant))
+        elif tenant is not None and kind == "Workflow":
+            found += (document_warning(document, warning) for warning in _of_workflow(document.value, tenant))
+    places = {(kind_of(document), str(document.value.get("id"))): document for document in own}
+    for entry in applied:
+        if entry.change is not Change.UNCHANGED and (entry.kind, entry.name) in places:
+            document = places[entry.kind, entry.name]
+            found += (document_warning(document, FieldError("", said, LISTED_WARNING)) for said in entry.warnings)
+    return found
+
+
+def document_warning(document: Placed, warning: FieldError) -> FieldError:
+    """Return `warning` as `file:line:column: pointer: sentence`."""
+    found = document.located(warning)
+    place = f"{document.source}:{found.line}:{found.column}"
+    return replace(found, detail=f"{place}: {warning.pointer or 'document'}: {warning.detail}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Tenant:
+    """Members, actions and bindings of a tenant, as the documents leave them."""
+
+    people: tuple[Member, ...]
+    actions: frozenset[str]
+    bound: frozenset[str]
+
+    @classmethod
+    def of(cls, ctx: ActingContext) -> _Tenant:
+        rows = integration_selectors.integrations(ctx).filter(current_version__isnull=False)
+        specs = {row.slug: row.current_version.spec for row in rows if row.current_version}
+        actions = frozenset(name for spec in specs.values() for name in spec.get("actions") or {})
+        overlays = Overlay.objects.filter(tenant_id=ctx.tenant_id).values_list("policy__slug", flat=True)
+        return cls(
+            tuple(members(ctx.tenant_id, humans_only=True)),
+            actions,
+            frozenset(overlays),
+        )
+
+    def number_of(self, leaf: Leaf) -> int:
+        """Return the number of active people whom a leaf of an approval rule names."""
+        return sum(_is_named(member, leaf) for member in self.people)
+
+
+def _is_named(member: Member, leaf: Leaf) -> bool:
+    match leaf.kind:
+        case "role":
+            return leaf.name in member.permissions.roles
+        case "group":
+            return leaf.name in member.permissions.groups
+        case "user":
+            return leaf.name == member.username
+    held = (member.permissions.scopes, *member.permissions.grants.workflows.values())
+    return any(leaf.name in scopes for scopes in held)
+
+
+def _of_policy(value: Mapping[str, Any], tenant: _Tenant) -> Iterator[FieldError]:
+    try:
+        document = parse_policy(value)
+    except ThreadaError:
+        return
+    if document.id not in tenant.bound:
+        said = f"No overlay binds the policy {document.id}: it decides about nothing. Add a document of kind: Overlay."
+        yield FieldError("/id", said, NOT_BOUND)
+    yield from _of_approvals(document, tenant)
+
+
+def _of_approvals(document: PolicyDocument, tenant: _Tenant) -> Iterator[FieldError]:
+    for index, rule in enumerate(document.rules):
+        if rule.approvals is None:
+            continue
+        place = pointer_to("/spec", "rules", index, "approvals")
+        for leaf in dict.fromkeys(leaves_of(rule.approvals.tree)):
+            people = tenant.number_of(leaf)
+            if people == 0 and leaf.kind in ("role", "group"):
+                said = f"Nobody holds the {leaf.kind} {leaf.name}: nobody can approve. Correct it, or add people to it."
+                yield FieldError(place, said, NOBODY_HOLDS)
+            elif people < leaf.count:
+                said = f"count is {leaf.count}, and {_people(people)} {leaf.kind} {leaf.name}. Lower it, or add people."
+                yield FieldError(place, said, TOO_FEW_APPROVERS)
+
+
+def _people(number: int) -> str:
+    return "1 person has the" if number == 1 else f"{number} people have the"
+
+
+def _of_workflow(value: Mapping[str, Any], tenant: _Tenant) -> Iterator[FieldError]:
+    spec = value.get("spec")
+    actions = spec.get("actions") if isinstance(spec, Mapping) else None
+    for index, action in enumerate(actions if isinstance(actions, list) else ()):
+        if action not in tenant.actions:
+            said = f"No integration has the action {action}. Correct it, or add it to an integration."
+            yield FieldError(pointer_to("/spec", "actions", index), said, NO_SUCH_ACTION)
