@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from threada_site.kernel.sentences import Sentence, sentence
+
 
 @dataclass(frozen=True, slots=True)
 class FreezeScope:
@@ -34,11 +36,16 @@ class FreezeScope:
         )
 
     def __str__(self) -> str:
+        return self.sentence
+
+    @property
+    def sentence(self) -> Sentence:
+        """Return the scope in words."""
         if self.action:
-            return f"{self.action} on {self.integration}"
+            return sentence("{action} on {integration}", action=self.action, integration=self.integration)
         if self.integration:
-            return f"integration {self.integration}"
-        return f"workflow {self.workflow}" if self.workflow else "everything"
+            return sentence("integration {name}", name=self.integration)
+        return sentence("workflow {name}", name=self.workflow) if self.workflow else sentence("everything")
 
 
 def frozen_since(periods: Iterable[tuple[datetime, datetime]], until: datetime) -> datetime:

@@ -7,6 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import Http404
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from policies import selectors
@@ -15,6 +16,7 @@ from policies.models import PolicyDecision
 from threada_site.admin import html
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.words import word
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope, Visibility
 
@@ -26,7 +28,7 @@ class PolicyDecisionAdmin(TenantAdmin):
     columns = (
         Column(gettext_lazy("Decision"), lambda decision: html.code(decision.public_id)),
         Column(gettext_lazy("Outcome"), lambda decision: html.badge(decision.outcome)),
-        Column(gettext_lazy("Asked at"), lambda decision: decision.point),
+        Column(gettext_lazy("Asked at"), lambda decision: word(decision.point)),
         Column(gettext_lazy("Reasons"), lambda decision: html.tags(decision.reason_codes)),
         Column(gettext_lazy("At"), lambda decision: html.when(decision.created_at)),
     )
@@ -50,7 +52,7 @@ class PolicyDecisionAdmin(TenantAdmin):
         return self.rows(request.acting_context).defer("facts", "trace")
 
     def page_title(self, row: PolicyDecision) -> str:
-        return f"decision {row.public_id}"
+        return _("decision {id}").format(id=row.public_id)
 
     def page(self, row: PolicyDecision, *, ctx: ActingContext) -> dict[str, Any]:
         record_reading_of_facts(row, ctx=ctx)

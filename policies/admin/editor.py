@@ -23,6 +23,7 @@ from policies.language.approvals.schema import MAX_COUNT
 from policies.language.rules import Effect
 from policies.models import Policy, PolicyVersion
 from threada_site.admin.forms import ConsoleForm, DocumentArea
+from threada_site.admin.words import lazy_word
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import DocumentInvalid
 from threada_site.kernel.ids import SLUG_PATTERN
@@ -49,7 +50,7 @@ _AUTHENTICATIONS: Final = [
     ("session", gettext_lazy("in a session")),
     ("step_up", gettext_lazy("in a session, with the password again")),
 ]
-_EFFECTS: Final = [(effect.value, effect.value.replace("_", " ")) for effect in Effect]
+_EFFECTS: Final = [(effect.value, lazy_word(effect.value)) for effect in Effect]
 
 
 class RuleTemplateForm(forms.Form):
@@ -58,7 +59,9 @@ class RuleTemplateForm(forms.Form):
     prefix = "rule"
 
     fact = forms.CharField(label=gettext_lazy("When"), widget=forms.TextInput({"list": "facts", "autocomplete": "off"}))
-    comparison = forms.ChoiceField(label=gettext_lazy("Comparison"), choices=list(COMPARISONS.items()))
+    comparison = forms.ChoiceField(
+        label=gettext_lazy("Comparison"), choices=[(sign, gettext_lazy(words)) for sign, words in COMPARISONS.items()]
+    )
     value = forms.CharField(label=gettext_lazy("Value"), required=False, max_length=500)
     effect = forms.ChoiceField(label=gettext_lazy("Effect"), choices=_EFFECTS, initial=Effect.REQUIRE_APPROVAL.value)
     reason = forms.RegexField(
@@ -85,7 +88,7 @@ class RuleTemplateForm(forms.Form):
             kwargs["initial"] = {"authentication": "session"}
         super().__init__(*args, **kwargs)
         slugs = Role.objects.filter(tenant_id=ctx.tenant_id).order_by("slug").values_list("slug", flat=True)[:500]
-        self.fields["role"].choices = [("", _(_("nobody named"))), *((slug, slug) for slug in slugs)]  # type: ignore[attr-defined]
+        self.fields["role"].choices = [("", _("nobody named")), *((slug, slug) for slug in slugs)]  # type: ignore[attr-defined]
 
     def clean_authentication(self) -> str:
         return self.cleaned_data["authentication"] or "any"

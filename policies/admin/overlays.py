@@ -25,6 +25,7 @@ from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.words import word
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.documents.field_errors import FieldErrors
@@ -32,6 +33,11 @@ from threada_site.tenancy.models import PeopleGroup, User
 from threada_site.tenancy.upsert import Change
 
 _WINDOW_HELP: Final = gettext_lazy("Start or end of the time window, e.g. 2026-12-24T00:00:00+01:00. Empty: no limit.")
+_PLACES: Final = {
+    "pack": gettext_lazy("the pack"),
+    "workflow": gettext_lazy("the workflow"),
+    "channel": gettext_lazy("the channel"),
+}
 _SAID: Final = {
     Change.CREATED: gettext_lazy("The overlay was created."),
     Change.CHANGED: gettext_lazy("The overlay already existed; its time window was changed."),
@@ -64,7 +70,7 @@ class OverlayForm(ConsoleForm):
         ]
         for kind, rows in bindable:
             named = rows.order_by("slug").values_list("slug", flat=True)[:500]
-            whose = gettext("requests for members of the group") if kind == "group" else f"the {kind}"
+            whose = gettext("requests for members of the group") if kind == "group" else _PLACES[kind]
             scopes += [(f"{kind}/{slug}", f"{whose} {slug}") for slug in named]
         self.fields["scope"].choices = scopes  # type: ignore[attr-defined]
 
@@ -75,7 +81,7 @@ class OverlayAdmin(TenantAdmin):
     key = "-id"
     columns = (
         Column(gettext_lazy("Policy"), lambda overlay: overlay.policy.slug),
-        Column(gettext_lazy("Applies to"), lambda overlay: f"{overlay.scope_kind} {overlay.scope_slug}".strip()),
+        Column(gettext_lazy("Applies to"), lambda overlay: f"{word(overlay.scope_kind)} {overlay.scope_slug}".strip()),
         Column(
             gettext_lazy("In force"),
             lambda overlay: (

@@ -50,7 +50,7 @@ class PolicyAdmin(TenantAdmin):
         ),
         Column(
             gettext_lazy("Published"),
-            lambda policy: html.when(policy.in_force.published_at) if policy.in_force else "never",
+            lambda policy: html.when(policy.in_force.published_at) if policy.in_force else _("never"),
         ),
     )
     about = gettext_lazy(

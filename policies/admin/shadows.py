@@ -55,7 +55,7 @@ class PolicyShadowAdmin(TenantAdmin):
         return self.rows(request.acting_context).defer("document", "summary")
 
     def page_title(self, row: PolicyShadow) -> str:
-        return f"shadow {row.policy_version}"
+        return _("shadow of {version}").format(version=row.policy_version)
 
     def page(self, row: PolicyShadow, *, ctx: ActingContext) -> dict[str, Any]:
         results = ShadowResult.objects.filter(tenant_id=row.tenant_id, shadow=row).order_by("-decision_id")

@@ -18,9 +18,9 @@ from django.views.decorators.http import require_http_methods
 
 from policies import selectors
 from policies.api.resources.trials import SIMULATION
+from policies.deciding.explanation import people_sentence
 from policies.models import PolicyVersion
 from policies.replay.candidate import candidate_version
-from policies.replay.report_view import people_sentence
 from policies.replay.request import Against, ReplayRequest, request_replay
 from policies.replay.shadows import start_shadow
 from policies.replay.simulate import Simulation, simulate
@@ -195,9 +195,9 @@ def _rules(trace: list[dict[str, Any]]) -> list[tuple[str, str, str, str]]:
             elif rule in entry["overridden"]:
                 said = "overridden"
             else:
-                said = "matched" if rule in entry["matched"] else _(_("did not match"))
+                said = "matched" if rule in entry["matched"] else _("did not match")
             found.append((entry["policy"], rule, entry["scope"], said))
-    idle, telling = partition(lambda row: row[3] != _(_("did not match")), found)
+    idle, telling = partition(lambda row: row[3] != _("did not match"), found)
     return [*telling, *idle]
 
 

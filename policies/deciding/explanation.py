@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from policies.deciding.comparison import people_asked
+from threada_site.kernel.sentences import Sentence, marked, sentence, sentence_list, sentence_of_number, stored_sentence
 
 MAX_LISTED: Final = 8
 """Maximum number of rules, and of facts per rule, that are listed."""
@@ -21,23 +22,23 @@ _LONGEST_VALUE: Final = 80
 _STRINGS: Final = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""")
 _PATH: Final = re.compile(r"\b(?:item|ctx|input)(?:\.[A-Za-z_]\w*)+")
 _EFFECTS: Final = {
-    "allow": "It is allowed",
-    "review": "A review is required first",
-    "require_approval": "An approval is required first",
-    "deny": "It is denied",
+    "allow": marked("It is allowed"),
+    "review": marked("A review is required first"),
+    "require_approval": marked("An approval is required first"),
+    "deny": marked("It is denied"),
 }
 _FAILURES: Final = {
-    "policy_missing": "a policy that applies has no version in force",
-    "policy_error": "a rule failed, so the request is denied",
-    "policy_malformed": "a version that applies cannot be parsed",
-    "policy_too_slow": "the rules exceeded the time limit",
-    "no_rule_matched": "no rule matched, so the request is denied",
+    "policy_missing": marked("a policy that applies has no version in force"),
+    "policy_error": marked("a rule failed, so the request is denied"),
+    "policy_malformed": marked("a version that applies cannot be parsed"),
+    "policy_too_slow": marked("the rules exceeded the time limit"),
+    "no_rule_matched": marked("no rule matched, so the request is denied"),
 }
-_EFFECT_VERBS: Final = {
-    "allow": "allows it",
-    "review": "asks for a review",
-    "require_approval": "asks for an approval",
-    "deny": "denies it",
+_RULES: Final = {
+    "allow": marked("Rule {rule} of {version} allows it{because} ({reason})."),
+    "review": marked("Rule {rule} of {version} asks for a review{because} ({reason})."),
+    "require_approval": marked("Rule {rule} of {version} asks for an approval{because} ({reason})."),
+    "deny": marked("Rule {rule} of {version} denies it{because} ({reason})."),
 }
 
 
@@ -71,38 +72,53 @@ def explain_decision(recorded: RecordedAnswer) -> list[str]:
     ]
 
 
+def people_sentence(approvals: Mapping[str, Any] | None) -> str:
+    """Return a sentence with the minimum number of approvers, or "" if no approval is required."""
+    people = people_asked(approvals)
+    if not people:
+        return ""
+    return sentence_of_number("At least {number} person must agree.", "At least {number} people must agree.", people)
+
+
 def _outcome(recorded: RecordedAnswer) -> Iterator[str]:
     reasons = ", ".join(recorded.reason_codes)
     failure = next((_FAILURES[code] for code in recorded.reason_codes if code in _FAILURES), "")
-    yield f"{_EFFECTS.get(recorded.outcome, recorded.outcome)} ({reasons})" + (f": {failure}." if failure else ".")
-    people = people_asked(recorded.approvals)
+    effect = stored_sentence(_EFFECTS.get(recorded.outcome, recorded.outcome))
+    if failure:
+        yield sentence("{effect} ({reasons}): {why}.", effect=effect, reasons=reasons, why=stored_sentence(failure))
+    else:
+        yield sentence("{effect} ({reasons}).", effect=effect, reasons=reasons)
+    people = people_sentence(recorded.approvals)
     if people:
-        yield f"At least {people} {'person' if people == 1 else 'people'} must agree."
+        yield people
 
 
 def _rules(recorded: RecordedAnswer) -> Iterator[str]:
     for rule in recorded.matched[:MAX_LISTED]:
         condition = recorded.conditions.get(rule["version_id"], {}).get(rule["rule"])
-        name = f"Rule {rule['rule']} of {_version(recorded, rule)}"
-        because = f" because {condition} is true" if condition and condition != "true" else ""
-        always = " in every case" if condition == "true" else ""
-        yield f"{name} {_EFFECT_VERBS.get(rule['effect'], rule['effect'])}{always}{because} ({rule['reason']})."
+        because: str = sentence(" because {condition} is true", condition=condition) if condition else ""
+        if condition == "true":
+            because = sentence(" in every case")
+        template = _RULES.get(rule["effect"], _RULES["deny"])
+        version = _version(recorded, rule)
+        yield sentence(template, rule=rule["rule"], version=version, because=because, reason=rule["reason"])
         if condition:
             facts = _facts_read(condition, recorded.facts)
             if facts:
-                yield f"Facts: {'; '.join(facts)}."
+                yield sentence("Facts: {facts}.", facts=sentence_list(facts, "; "))
         if rule.get("message"):
-            yield f"Message of the rule: {rule['message']}"
-    if len(recorded.matched) > MAX_LISTED:
-        yield f"{len(recorded.matched) - MAX_LISTED} more rules say the same."
+            yield sentence("Message of the rule: {message}", message=rule["message"])
+    more = len(recorded.matched) - MAX_LISTED
+    if more > 0:
+        yield sentence_of_number("{number} more rule says the same.", "{number} more rules say the same.", more)
 
 
 def _failures(recorded: RecordedAnswer) -> Iterator[str]:
     for error in recorded.errors[:MAX_LISTED]:
-        where = (
-            f"Rule {error['rule']} of {error['policy']}" if error.get("rule") else error.get("policy") or "The engine"
-        )
-        yield f"{where} failed: {error['message']}"
+        where: str = error.get("policy") or sentence("The engine")
+        if error.get("rule"):
+            where = sentence("Rule {rule} of {version}", rule=error["rule"], version=error["policy"])
+        yield sentence("{where} failed: {message}", where=where, message=error["message"])
 
 
 def _non_deciding_rules(recorded: RecordedAnswer) -> Iterator[str]:
@@ -116,11 +132,11 @@ def _non_deciding_rules(recorded: RecordedAnswer) -> Iterator[str]:
         if (row["policy"], rule) not in deciding and f"{row['policy']}/{rule}" not in overridden
     ]
     if overridden:
-        yield f"Overridden by a narrower rule: {_listed(overridden)}."
+        yield sentence("Overridden by a narrower rule: {rules}.", rules=_listed(overridden))
     if weaker and recorded.matched:
-        yield f"Also matched, with a less strict effect: {_listed(weaker)}."
+        yield sentence("Also matched, with a less strict effect: {rules}.", rules=_listed(weaker))
     elif weaker:
-        yield f"Matched without effect: {_listed(weaker)}."
+        yield sentence("Matched without effect: {rules}.", rules=_listed(weaker))
 
 
 def _policies_evaluated(recorded: RecordedAnswer) -> Iterator[str]:
@@ -128,24 +144,35 @@ def _policies_evaluated(recorded: RecordedAnswer) -> Iterator[str]:
     without = [row["policy"] for row in recorded.versions if not row["version_id"]]
     looked_at = sum(len(row.get("looked_at", ())) for row in recorded.trace)
     item = recorded.facts.get("item", {}) if recorded.facts else {}
-    place = f" of {item['workflow']}" if item.get("workflow") else ""
-    place += f", from {item['channel']}" if item.get("channel") else ""
+    workflow: str = sentence(" of {name}", name=item["workflow"]) if item.get("workflow") else ""
+    channel: str = sentence(", from {name}", name=item["channel"]) if item.get("channel") else ""
+    place = sentence("{point}{workflow}{channel}", point=recorded.point, workflow=workflow, channel=channel)
     if asked:
-        yield f"Evaluated at {recorded.point}{place}: {_listed(asked)}; {looked_at} rules were evaluated."
+        yield sentence_of_number(
+            "Evaluated at {place}: {policies}; {number} rule was evaluated.",
+            "Evaluated at {place}: {policies}; {number} rules were evaluated.",
+            looked_at,
+            place=place,
+            policies=_listed(asked),
+        )
     else:
-        yield f"Evaluated at {recorded.point}{place}: no policy applied."
+        yield sentence("Evaluated at {place}: no policy applied.", place=place)
     if without:
-        yield f"Without a version in force: {_listed(without)}."
+        yield sentence("Without a version in force: {policies}.", policies=_listed(without))
     if recorded.facts is None:
-        yield "Retention has removed the facts."
-    yield f"{recorded.engine} took {recorded.duration_us} µs."
+        yield sentence("Retention has removed the facts.")
+    yield sentence("{engine} took {duration} µs.", engine=recorded.engine, duration=recorded.duration_us)
 
 
-def _version(recorded: RecordedAnswer, row: Mapping[str, Any]) -> str:
+def _version(recorded: RecordedAnswer, row: Mapping[str, Any]) -> Sentence:
     number = recorded.numbers.get(row["version_id"])
     on = ", ".join(row.get("on") or ())
-    scope = f" on {row['scope']} {on}".rstrip() if row.get("scope") else ""
-    return f"{row['policy']}{f' version {number}' if number else ''}{scope}"
+    version: str = sentence(" version {number}", number=number) if number else ""
+    scope: str = ""
+    if row.get("scope"):
+        kind = stored_sentence(row["scope"])
+        scope = sentence(" on {kind} {names}", kind=kind, names=on) if on else sentence(" on {kind}", kind=kind)
+    return sentence("{policy}{version}{scope}", policy=row["policy"], version=version, scope=scope)
 
 
 def _facts_read(condition: str, facts: Mapping[str, Any] | None) -> list[str]:
@@ -153,7 +180,7 @@ def _facts_read(condition: str, facts: Mapping[str, Any] | None) -> list[str]:
     if facts is None:
         return []
     paths = dict.fromkeys(_PATH.findall(_STRINGS.sub("''", condition)))
-    found = []
+    found: list[str] = []
     for path in paths:
         value: Any = facts
         for name in path.split("."):
@@ -162,7 +189,7 @@ def _facts_read(condition: str, facts: Mapping[str, Any] | None) -> list[str]:
             value = value[name]
         else:
             if not isinstance(value, Mapping):
-                found.append(f"{path} is {_short(value)}")
+                found.append(sentence("{path} is {value}", path=path, value=_short(value)))
     return found[:MAX_LISTED]
 
 
@@ -173,4 +200,5 @@ def _short(value: Any) -> str:
 
 def _listed(names: Sequence[str]) -> str:
     more = len(names) - MAX_LISTED
-    return ", ".join(names[:MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
+    listed = sentence_list(names[:MAX_LISTED], ", ")
+    return sentence("{names} and {more} more", names=listed, more=more) if more > 0 else listed

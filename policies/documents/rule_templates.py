@@ -17,17 +17,18 @@ from policies.language.facts import FACTS
 from policies.language.rules import Effect
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid, FieldError, ThreadaError
+from threada_site.kernel.sentences import marked
 
 COMPARISONS: Final[Mapping[str, str]] = {
-    "==": "is",
-    "!=": "is not",
-    ">": "is more than",
-    ">=": "is at least",
-    "<": "is less than",
-    "<=": "is at most",
-    "in": "is one of",
-    "has": "is given",
-    "lacks": "is not given",
+    "==": marked("is"),
+    "!=": marked("is not"),
+    ">": marked("is more than"),
+    ">=": marked("is at least"),
+    "<": marked("is less than"),
+    "<=": marked("is at most"),
+    "in": marked("is one of"),
+    "has": marked("is given"),
+    "lacks": marked("is not given"),
 }
 _PATH: Final = re.compile(r"(item|ctx|input)(\.[A-Za-z_][A-Za-z0-9_]*)+")
 _LIST: Final = re.compile(r"lists\.[A-Za-z_][A-Za-z0-9_]*")

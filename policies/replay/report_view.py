@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from policies.deciding.comparison import people_asked
+from threada_site.kernel.sentences import marked, sentence, sentence_list, sentence_of_number, stored_sentence
 
 WIDTH: Final = 720
 _COLUMN: Final = 14
@@ -20,7 +20,12 @@ _TALL: Final = 260.0
 _GAP: Final = 26.0
 _LEAST: Final = 4.0
 _TONES: Final = {"allow": "good", "review": "busy", "require_approval": "waiting", "deny": "bad"}
-_NAMES: Final = {"allow": "allowed", "review": "reviewed", "require_approval": "approval", "deny": "denied"}
+_NAMES: Final = {
+    "allow": marked("allowed"),
+    "review": marked("reviewed"),
+    "require_approval": marked("approval"),
+    "deny": marked("denied"),
+}
 
 
 @dataclass(frozen=True)
@@ -81,32 +86,47 @@ def sentences(summary: Mapping[str, Any]) -> list[str]:
     replayed, flipped = summary.get("replayed", 0), summary.get("flipped", 0)
     not_replayable = summary.get("not_replayable", 0)
     if not replayed and not not_replayable:
-        return ["The policy applied to no decision in this time window."]
-    lines = []
-    if not replayed:
-        lines.append("No decision in this time window could be replayed.")
-    elif not flipped:
-        lines.append(f"None of {_count(replayed, 'decision')} would be different.")
-    else:
-        lines.append(f"{flipped:,} of {_count(replayed, 'decision')} would be different ({_share(flipped, replayed)}).")
+        return [sentence("The policy applied to no decision in this time window.")]
+    lines = [_flips(flipped, replayed)]
     asking, people = summary.get("approvals", {}), summary.get("people", {})
     if asking.get("appears"):
-        lines.append(f"{_count(asking['appears'], 'case')} would require approval and did not.")
+        one = "{number:,} case would require approval and did not."
+        lines.append(sentence_of_number(one, "{number:,} cases would require approval and did not.", asking["appears"]))
     if asking.get("vanishes"):
-        lines.append(f"{_count(asking['vanishes'], 'case')} would no longer require approval.")
+        one = "{number:,} case would no longer require approval."
+        lines.append(sentence_of_number(one, "{number:,} cases would no longer require approval.", asking["vanishes"]))
     if asking.get("changes"):
-        lines.append(f"{_count(asking['changes'], 'case')} would require other or more approvers.")
+        lines.append(
+            sentence_of_number(
+                "{number:,} case would require other or more approvers.",
+                "{number:,} cases would require other or more approvers.",
+                asking["changes"],
+            )
+        )
     if people.get("more") or people.get("fewer"):
-        lines.append(f"Required approvals in total: {people['more']:,} more, {people['fewer']:,} fewer.")
+        more, fewer = people["more"], people["fewer"]
+        lines.append(sentence("Required approvals in total: {more:,} more, {fewer:,} fewer.", more=more, fewer=fewer))
     if not_replayable:
-        lines.append(f"{_count(not_replayable, 'decision')} cannot be replayed: the record is incomplete.")
+        lines.append(
+            sentence_of_number(
+                "{number:,} decision cannot be replayed: the record is incomplete.",
+                "{number:,} decisions cannot be replayed: the record is incomplete.",
+                not_replayable,
+            )
+        )
     return lines
 
 
-def people_sentence(approvals: Mapping[str, Any] | None) -> str:
-    """Return a sentence with the minimum number of approvers, or "" if no approval is required."""
-    people = people_asked(approvals)
-    return f"At least {people} {'person' if people == 1 else 'people'} must agree." if people else ""
+def _flips(flipped: int, replayed: int) -> str:
+    if not replayed:
+        return sentence("No decision in this time window could be replayed.")
+    decisions = sentence_of_number("{number:,} decision", "{number:,} decisions", replayed)
+    if not flipped:
+        return sentence("None of {decisions} would be different.", decisions=decisions)
+    share = _share(flipped, replayed)
+    return sentence(
+        "{flipped:,} of {decisions} would be different ({share}).", flipped=flipped, decisions=decisions, share=share
+    )
 
 
 def flow_diagram(summary: Mapping[str, Any]) -> FlowDiagram | None:
@@ -122,13 +142,15 @@ def flow_diagram(summary: Mapping[str, Any]) -> FlowDiagram | None:
         return None
     before, height_before = _bars(flows, side=0, total=total)
     after, height_after = _bars(flows, side=1, total=total)
-    lines = [f"{count:,} {_name(a)} would be {_name(b)}" for (a, b), count in sorted(flows.items()) if a != b]
+    changes = sentence_list([_change(a, b, count) for (a, b), count in sorted(flows.items()) if a != b], "; ")
     return FlowDiagram(
         tuple(before.values()),
         tuple(after.values()),
         tuple(_bands(flows, before, after)),
         height=int(max(height_before, height_after)) + 1,
-        aria_label="Answers before and after: " + ("; ".join(lines) or "no effect would be different") + ".",
+        aria_label=sentence(
+            "Answers before and after: {changes}.", changes=changes or sentence("no effect would be different")
+        ),
     )
 
 
@@ -141,7 +163,7 @@ def place_rows(places: Mapping[str, Mapping[str, int]], *, most: int = 50) -> li
 def _place_row(label: str, counts: Mapping[str, int]) -> PlaceRow:
     replayed, flipped = counts.get("replayed", 0), counts.get("flipped", 0)
     return PlaceRow(
-        label or "none",
+        label or sentence("none"),
         replayed=replayed,
         flipped=flipped,
         appears=counts.get("appears", 0),
@@ -179,7 +201,7 @@ def _bands(flows: Mapping[tuple[str, str], int], before: Mapping[str, Bar], afte
             f"V{y1 + h1:.1f}C{middle:.0f} {y1 + h1:.1f} {middle:.0f} {y0 + h0:.1f} {x0} {y0 + h0:.1f}Z"
         )
         a, b = pair
-        title = f"{flows[pair]:,} " + (f"stay {_name(a)}" if a == b else f"{_name(a)} would be {_name(b)}")
+        title = _change(a, b, flows[pair])
         bands.append(Band(title, path, _TONES[b], a != b))
     return bands
 
@@ -202,14 +224,16 @@ def _parts(
     return found
 
 
+def _change(before: str, after: str, count: int) -> str:
+    if before == after:
+        return sentence("{count:,} stay {effect}", count=count, effect=_name(before))
+    return sentence("{count:,} {before} would be {after}", count=count, before=_name(before), after=_name(after))
+
+
 def _name(effect: str) -> str:
-    return _NAMES.get(effect, effect)
-
-
-def _count(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")
+    return stored_sentence(_NAMES.get(effect, effect))
 
 
 def _share(part: int, whole: int) -> str:
     share = 100 * part / whole
-    return "less than 0.1 %" if share < 0.1 else f"{share:.1f} %"
+    return sentence("less than 0.1 %") if share < 0.1 else f"{share:.1f} %"

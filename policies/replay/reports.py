@@ -17,6 +17,7 @@ from policies.replay.report_view import flow_diagram, place_rows, sentences
 from policies.replay.summary import why_sentence
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
+from threada_site.kernel.sentences import sentence
 
 type Kind = Literal["flip", "asking", "not_replayable"]
 
@@ -104,7 +105,7 @@ def found_context(summary: dict[str, Any]) -> dict[str, Any]:
         "flips": summary.get("flips", []),
         "places": [
             (title, place_rows(summary.get(name, {})))
-            for title, name in (("By workflow", "workflows"), ("By channel", "channels"))
+            for title, name in ((sentence("By workflow"), "workflows"), (sentence("By channel"), "channels"))
         ],
         "reasons": [
             (why_sentence(reason), counts["count"], [name for name in counts if name != "count"])

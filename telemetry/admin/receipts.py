@@ -80,7 +80,7 @@ class ReceiptAdmin(CsvDownload, TenantAdmin):
         return self.rows(context_of(request)).defer("body")
 
     def page_title(self, row: Receipt) -> str:
-        return f"receipt {row.kind}"
+        return _("receipt {kind}").format(kind=row.kind)
 
     def page(self, row: Receipt, *, ctx: ActingContext) -> dict[str, Any]:
         raw = bytes(row.body)

@@ -12,6 +12,7 @@ from django.db.models import Model
 from django.utils.translation import gettext as _
 
 from threada_site.admin import html
+from threada_site.admin.words import word
 from threada_site.kernel.context import ActingContext
 
 SHOWN: Final = 20
@@ -44,11 +45,11 @@ def _edit(entry: LogEntry) -> Edit:
     changes: dict[str, Any] = entry.changes or {}
     return Edit(
         at=entry.timestamp,
-        action=_ACTIONS.get(entry.action, str(entry.action)),
+        action=word(_ACTIONS.get(entry.action, entry.action)),
         by=details.get("actor_name", _("the instance")),
-        through=details.get("entry_point", ""),
+        through=word(details.get("entry_point", "")),
         changes=[
-            (name.replace("_", " "), _shown(pair[0]), _shown(pair[1]))
+            (word(name), _shown(pair[0]), _shown(pair[1]))
             for name, pair in changes.items()
             if isinstance(pair, list) and len(pair) == 2 and _shown(pair[0]) != _shown(pair[1])
         ],

@@ -14,7 +14,7 @@ from django.utils.html import escape, format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 
-from threada_site.admin.words import word
+from threada_site.admin.words import said, word
 from threada_site.kernel import clock
 
 NOTHING: Final = "–"  # noqa: RUF001
@@ -69,8 +69,8 @@ def when(instant: datetime | None) -> SafeString:
 
 
 def dated(sentence: str) -> SafeString:
-    """Return a sentence with its RFC 3339 instants in the reader's time zone."""
-    pieces = _INSTANT.split(sentence)
+    """Return a sentence in the reader's language, with its RFC 3339 instants in the reader's time zone."""
+    pieces = _INSTANT.split(said(sentence))
     shown = (when(datetime.fromisoformat(piece)) if place % 2 else escape(piece) for place, piece in enumerate(pieces))
     return format_html_join("", "{}", ((piece,) for piece in shown))
 

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from django import forms
 from django.utils.html import format_html, format_html_join
+from django.utils.translation import gettext
 
 from threada_site.admin import html
 from threada_site.admin.documents import as_yaml, one_document
@@ -91,7 +92,22 @@ def spec_fields(schema: Schema, *, path: tuple[str, ...] = ()) -> Iterator[SpecF
 
 
 def label_of(key: str) -> str:
-    """Return the label of a member of a spec: `client_id` is "Client id"."""
+    """Return the label of a member of a spec in the language of the reader: `client_id` is "Client id"."""
+    return gettext(_english_label(key))
+
+
+def texts_of_schema(schema: Schema, *, has_labels: bool = True) -> Iterator[str]:
+    """Yield labels and descriptions of a spec and of the members in it, which the catalogs contain."""
+    for key, member in schema.get("properties", {}).items():
+        if has_labels:
+            yield _english_label(key)
+        yield _description(member)
+        yield from texts_of_schema(member, has_labels=has_labels)
+    if isinstance(schema.get("items"), dict):
+        yield from texts_of_schema(schema["items"], has_labels=False)
+
+
+def _english_label(key: str) -> str:
     words = [_ABBREVIATIONS.get(word, word) for word in key.split("_")]
     return " ".join([words[0] if words[0] in _ABBREVIATIONS.values() else words[0].capitalize(), *words[1:]])
 
@@ -107,7 +123,7 @@ def _field(path: tuple[str, ...], schema: Schema, *, is_required: bool) -> SpecF
     if "enum" in schema:
         choices = [(value, _ABBREVIATIONS.get(value, value)) for value in map(str, schema["enum"])]
         if not is_required:
-            choices.insert(0, ("", "default"))
+            choices.insert(0, ("", gettext("default")))
         return SpecField(path, schema, forms.ChoiceField(choices=choices, **said), str, lambda entered: entered)
     match kind:
         case "boolean":
@@ -122,7 +138,9 @@ def _field(path: tuple[str, ...], schema: Schema, *, is_required: bool) -> SpecF
         case "array" if _has_choices(schema):
             return _choices(path, schema, said)
         case "array" if schema.get("items", {}).get("type") == "string":
-            area = forms.CharField(widget=_area(3), **{**said, "help_text": f"{said['help_text']} One per line."})
+            area = forms.CharField(
+                widget=_area(3), **{**said, "help_text": f"{said['help_text']} {gettext('One per line.')}"}
+            )
             return SpecField(path, schema, area, "\n".join, _lines)
     widget = CodeArea(14 if kind == "array" else 8 if "additionalProperties" in schema else 3)
     widget.attrs["placeholder"] = as_yaml(schema["examples"][0]) if schema.get("examples") else ""
@@ -185,9 +203,9 @@ def _area(rows: int) -> forms.Textarea:
 def _yaml_help(schema: Schema, said: str) -> str:
     """Return the help of a field with YAML, with the members of the objects in a list."""
     members: dict[str, Any] = schema.get("items", {}).get("properties", {})
-    lines = ((key, member.get("description", "").replace("`", "")) for key, member in members.items())
+    lines = ((key, description_of(member)) for key, member in members.items())
     listed = format_html_join("", "<br>{}: {}", ((html.code(key), text) for key, text in lines))
-    return format_html("{} Written as YAML.{}", said, listed)
+    return format_html("{} {}{}", said, gettext("Written as YAML."), listed)
 
 
 def _lines(text: str) -> list[str]:
@@ -195,11 +213,22 @@ def _lines(text: str) -> list[str]:
 
 
 def _help(schema: Schema) -> str:
-    said = str(schema.get("description", "")).replace("`", "")
+    said = description_of(schema)
     default = schema.get("default")
     if default in _LEFT_OUT or isinstance(default, bool):
         return said
-    return f"{said} Default: {', '.join(map(str, default)) if isinstance(default, list) else default}."
+    shown = ", ".join(map(str, default)) if isinstance(default, list) else default
+    return f"{said} {gettext('Default: {value}.').format(value=shown)}"
+
+
+def description_of(schema: Schema) -> str:
+    """Return the description of a member of a spec in the language of the reader."""
+    text = _description(schema)
+    return gettext(text) if text else ""
+
+
+def _description(schema: Schema) -> str:
+    return str(schema.get("description", "")).replace("`", "")
 
 
 def _has_choices(schema: Schema) -> bool:

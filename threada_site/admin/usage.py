@@ -8,10 +8,12 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest
 from django.template.defaultfilters import filesizeformat
 from django.template.response import TemplateResponse
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
+from threada_site.admin.words import word
 from threada_site.kernel.context import Scope
-from threada_site.tenancy.quotas.kinds import ADVICE, Quota
+from threada_site.tenancy.quotas.kinds import ADVICE, NAMES, Quota
 from threada_site.tenancy.quotas.usage import Usage, usage_of
 
 _NEAR_PERCENT: Final = 80
@@ -29,14 +31,14 @@ def usage_page(request: HttpRequest, frame: dict[str, Any]) -> TemplateResponse:
 def _row(usage: Usage) -> dict[str, Any]:
     is_full = usage.used >= usage.most
     return {
-        "name": usage.name,
+        "name": capfirst(_(NAMES[usage.kind])),
         "used": _amount(usage, usage.used),
         "most": _amount(usage, usage.most),
         "percent": usage.percent,
         "tone": "bad" if is_full else "waiting" if usage.percent >= _NEAR_PERCENT else "",
         "state": _("At the quota") if is_full else _("Near the quota") if usage.percent >= _NEAR_PERCENT else "",
-        "advice": ADVICE[usage.kind] if is_full else "",
-        "set_by": "operator" if usage.is_own else "default",
+        "advice": _(ADVICE[usage.kind]) if is_full else "",
+        "set_by": word("operator") if usage.is_own else _("default"),
         "counted_at": usage.counted_at,
         "is_counted_by_job": usage.kind is Quota.STORED_BYTES,
     }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, overload
 
-from django.utils.functional import Promise
+from django.utils import translation
+from django.utils.functional import Promise, lazy
 from django.utils.translation import gettext, gettext_noop
+
+from threada_site.kernel.sentences import in_language
 
 type Text = str | Promise
 """A text, or a marked text that is translated when it is shown."""
@@ -17,6 +20,24 @@ def word(value: Any) -> str:
     return gettext(text) if text in WORDS else text
 
 
+lazy_word = lazy(word, str)
+
+
+@overload
+def said(sentence: str) -> str: ...
+
+
+@overload
+def said(sentence: list[str]) -> list[str]: ...
+
+
+def said(sentence: str | list[str]) -> str | list[str]:
+    """Return a sentence, or each of a list, in the language of the reader."""
+    if isinstance(sentence, list):
+        return [in_language(one, translation) for one in sentence]
+    return in_language(sentence, translation)
+
+
 WORDS: Final = frozenset(
     {
         # Of unfold, which has no German catalog.
@@ -26,19 +47,26 @@ WORDS: Final = frozenset(
         gettext_noop("System"),
         gettext_noop("action"),
         gettext_noop("active"),
+        gettext_noop("actor"),
         gettext_noop("agent"),
         gettext_noop("allow"),
         gettext_noop("announced"),
+        gettext_noop("answered"),
+        gettext_noop("any"),
         gettext_noop("api"),
         gettext_noop("approval"),
+        gettext_noop("approval missing"),
         gettext_noop("approve"),
         gettext_noop("approved"),
         gettext_noop("archived"),
+        gettext_noop("array"),
+        gettext_noop("asked"),
         gettext_noop("assigned"),
         gettext_noop("awaiting approval"),
         gettext_noop("bad response"),
         gettext_noop("blocked address"),
         gettext_noop("blocked by freeze"),
+        gettext_noop("boolean"),
         gettext_noop("breaker"),
         gettext_noop("calendar"),
         gettext_noop("cancelled"),
@@ -52,14 +80,17 @@ WORDS: Final = frozenset(
         gettext_noop("checkpoints"),
         gettext_noop("closed"),
         gettext_noop("command"),
+        gettext_noop("commented"),
         gettext_noop("concurrency"),
         gettext_noop("confirmed"),
         gettext_noop("connection refused"),
+        gettext_noop("connector disabled"),
         gettext_noop("console"),
         gettext_noop("created"),
         gettext_noop("credential"),
         gettext_noop("credential unavailable"),
         gettext_noop("credentials"),
+        gettext_noop("current version"),
         gettext_noop("deadline passed"),
         gettext_noop("decided"),
         gettext_noop("decision step"),
@@ -71,6 +102,7 @@ WORDS: Final = frozenset(
         gettext_noop("delivery"),
         gettext_noop("deny"),
         gettext_noop("deprovisioned"),
+        gettext_noop("document sha256"),
         gettext_noop("draft"),
         gettext_noop("due"),
         gettext_noop("elevated"),
@@ -79,6 +111,7 @@ WORDS: Final = frozenset(
         gettext_noop("erased"),
         gettext_noop("escalated"),
         gettext_noop("evaluation failed"),
+        gettext_noop("evidence"),
         gettext_noop("execute"),
         gettext_noop("executing"),
         gettext_noop("execution"),
@@ -95,6 +128,7 @@ WORDS: Final = frozenset(
         gettext_noop("freeze"),
         gettext_noop("freezes"),
         gettext_noop("frozen"),
+        gettext_noop("gone"),
         gettext_noop("group"),
         gettext_noop("groups"),
         gettext_noop("high"),
@@ -104,7 +138,9 @@ WORDS: Final = frozenset(
         gettext_noop("in force"),
         gettext_noop("in review"),
         gettext_noop("inactive"),
+        gettext_noop("inputs"),
         gettext_noop("intake"),
+        gettext_noop("integer"),
         gettext_noop("integration"),
         gettext_noop("integrations"),
         gettext_noop("invitation"),
@@ -122,7 +158,9 @@ WORDS: Final = frozenset(
         gettext_noop("live"),
         gettext_noop("low"),
         gettext_noop("mail"),
+        gettext_noop("matched"),
         gettext_noop("member"),
+        gettext_noop("mentioned"),
         gettext_noop("message"),
         gettext_noop("messages"),
         gettext_noop("new"),
@@ -133,22 +171,29 @@ WORDS: Final = frozenset(
         gettext_noop("not sealed yet"),
         gettext_noop("nothing: it denies"),
         gettext_noop("now"),
+        gettext_noop("number"),
+        gettext_noop("object"),
         gettext_noop("open"),
         gettext_noop("operator"),
+        gettext_noop("outcome"),
         gettext_noop("outcome unknown"),
         gettext_noop("overlay"),
         gettext_noop("overlays"),
+        gettext_noop("overridden"),
         gettext_noop("own"),
         gettext_noop("pack"),
         gettext_noop("packs"),
         gettext_noop("passed"),
         gettext_noop("passkey"),
         gettext_noop("password"),
+        gettext_noop("password reset"),
+        gettext_noop("new mail address"),
         gettext_noop("past"),
         gettext_noop("paused"),
         gettext_noop("pending"),
         gettext_noop("personal token"),
         gettext_noop("personal tokens"),
+        gettext_noop("phishing resistant"),
         gettext_noop("planned"),
         gettext_noop("policies"),
         gettext_noop("policy"),
@@ -194,6 +239,7 @@ WORDS: Final = frozenset(
         gettext_noop("roles"),
         gettext_noop("running"),
         gettext_noop("scope not recorded"),
+        gettext_noop("scope slug"),
         gettext_noop("sealed"),
         gettext_noop("secret"),
         gettext_noop("secret origin refused"),
@@ -205,6 +251,7 @@ WORDS: Final = frozenset(
         gettext_noop("skipped"),
         gettext_noop("stale"),
         gettext_noop("started"),
+        gettext_noop("string"),
         gettext_noop("succeeded"),
         gettext_noop("superseded"),
         gettext_noop("suspended"),

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from threada_site.admin.html import when
+from threada_site.admin.words import word
 from threada_site.identity.account.security_history import SecurityEvent, security_history
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import EntryPoint, Scope
@@ -31,6 +32,7 @@ _TITLES: Final = {
     "credential.issued": gettext_lazy("Credential issued"),
     "credential.shortened": gettext_lazy("Credential shortened"),
     "credential.revoked": gettext_lazy("Credential revoked"),
+    "principal.created": gettext_lazy("Account created"),
     "principal.password_set": gettext_lazy("Password changed"),
     "principal.password_reset": gettext_lazy("Password reset"),
     "password_reset.sent": gettext_lazy("Link for a new password sent"),
@@ -78,7 +80,7 @@ def security_history_page(request: HttpRequest, key: str | None, frame: dict[str
     before = ids.parse_public_id(ids.RECEIPT, request.GET.get("before", ""))
     try:
         if principal_id is None:
-            raise errors.NotFound("There is no such principal in this tenant.")
+            raise errors.NotFound("There is no such account in this tenant.")
         history = security_history(principal_id, before=before, ctx=ctx)
     except errors.NotFound as refusal:
         raise Http404(refusal.detail) from None
@@ -106,7 +108,7 @@ def _line(event: SecurityEvent) -> dict[str, Any]:
     """Return the cells of an event."""
     title = _TITLES.get(event.kind) or event.kind.replace(".", " ").replace("_", " ").capitalize()
     return {
-        "title": title if event.count == 1 else f"{title} ({event.count} times)",
+        "title": title if event.count == 1 else _("{title} ({count} times)").format(title=title, count=event.count),
         "is_bad": event.kind in _BAD,
         "details": [_detail(name, value) for name, value in sorted(event.details.items())],
         "actor": _actor(event),
@@ -117,11 +119,13 @@ def _line(event: SecurityEvent) -> dict[str, Any]:
 def _detail(name: str, value: str) -> SafeString:
     """Return a detail with its name; an instant in the reader's time zone."""
     shown = when(datetime.fromisoformat(value)) if _INSTANT.fullmatch(value) else value
-    return format_html("{}: {}", name.replace("_", " "), shown)
+    return format_html("{}: {}", word(name), shown)
 
 
 def _actor(event: SecurityEvent) -> str:
     """Return who acted: a name, the operator, or nobody who is known."""
     if event.kind == "session.sign_in_failed":
-        return "unknown"
-    return "operator" if event.actor == "system" and event.entry_point == EntryPoint.COMMAND else event.actor
+        return word("unknown")
+    if event.actor == "system":
+        return word("operator" if event.entry_point == EntryPoint.COMMAND else "system")
+    return event.actor

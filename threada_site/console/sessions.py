@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.http import require_http_methods
 
-from threada_site.admin.words import Text
+from threada_site.admin.words import Text, said
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account.provider_limits import may_change_account
 from threada_site.identity.console_sessions.ending import end_own_sessions
@@ -56,13 +56,13 @@ def sessions_page(request: HttpRequest, frame: dict[str, Any]) -> HttpResponse:
         chosen = others if asked == OTHERS else [one for one in others if one == named]
         ended = end_own_sessions(chosen, store.source, ctx=ctx) if chosen else 0
         if ended:
-            said = ngettext("{number} session ended.", "{number} sessions ended.", ended)
-            messages.success(request, said.format(number=ended))
+            text = ngettext("{number} session ended.", "{number} sessions ended.", ended)
+            messages.success(request, text.format(number=ended))
         else:
             messages.warning(request, _("There was no other session to end."))
         return HttpResponseRedirect(reverse("admin:sessions"))
     lines = [
-        (session, device_of(session.user_agent), session.id == store.row_id, _how(session, providers))
+        (session, said(device_of(session.user_agent)), session.id == store.row_id, _how(session, providers))
         for session in sessions
     ]
     context = {

@@ -48,6 +48,7 @@ class SignInForm(AuthenticationForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.fields["username"].label = _("Username")
         self.fields["username"].widget.attrs["autocomplete"] = "username webauthn"  # suggests passkeys too
 
     def confirm_login_allowed(self, user: Any) -> None:

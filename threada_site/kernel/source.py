@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any, Final
 
+from threada_site.kernel.sentences import sentence
+
 _PREFIXES: Final = {4: 24, 6: 48}
 
 
@@ -44,9 +46,9 @@ _SYSTEMS: Final = {
 
 def device_of(user_agent: str) -> str:
     """Return browser and system that a user agent names, such as `Firefox on Linux`; the client may have lied."""
-    browser = next((name for mark, name in _BROWSERS.items() if mark in user_agent), "Unknown browser")
+    browser = next((name for mark, name in _BROWSERS.items() if mark in user_agent), sentence("Unknown browser"))
     system = next((name for mark, name in _SYSTEMS.items() if mark in user_agent), "")
-    return f"{browser} on {system}" if system else browser
+    return sentence("{browser} on {system}", browser=browser, system=system) if system else browser
 
 
 def source_of(meta: Mapping[str, Any], *, is_behind_proxy: bool) -> Source:

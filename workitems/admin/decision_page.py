@@ -16,10 +16,10 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from policies import selectors as policy_selectors
+from policies.deciding.explanation import people_sentence
 from policies.deciding.stored_decision import conditions_in
 from policies.language.approvals import from_json
 from policies.models import PolicyDecision, PolicyVersion
-from policies.replay.report_view import people_sentence
 from threada_site.admin.html import page_url
 from threada_site.admin.reauthentication import proof_asked
 from threada_site.kernel import clock, ids

@@ -26,7 +26,7 @@ from workitems.desk.decision_statistics import (
     may_see,
 )
 
-PERIODS: Final = [("7", "7 days"), ("31", "31 days"), ("90", "90 days")]
+PERIODS: Final = [("7", gettext_lazy("7 days")), ("31", gettext_lazy("31 days")), ("90", gettext_lazy("90 days"))]
 TOO_FEW: Final = gettext_lazy("too few")
 
 

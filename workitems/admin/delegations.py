@@ -81,7 +81,7 @@ class OutOfOfficeForm(ConsoleForm):
         if len(names) > MOST_CHOICES:
             self.fields[name] = forms.CharField(label=label, max_length=150, help_text=_("A person's name."))
         else:
-            self.fields[name].choices = [("", "choose…"), *((one, one) for one in names)]  # type: ignore[attr-defined]
+            self.fields[name].choices = [("", _("choose…")), *((one, one) for one in names)]  # type: ignore[attr-defined]
         self.fields[name].initial = initial
 
 

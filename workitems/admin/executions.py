@@ -81,7 +81,7 @@ class RetryForm(ConsoleForm):
     )
     workflow = forms.ChoiceField(required=False)
     integration = forms.ChoiceField(required=False)
-    failure = forms.ChoiceField(required=False)
+    failure = forms.ChoiceField(label=gettext_lazy("Failure"), required=False)
     limit = forms.IntegerField(label=gettext_lazy("At most"), min_value=1, max_value=MOST_AT_ONCE, initial=MOST_AT_ONCE)
 
     def prepare(self) -> None:
@@ -93,7 +93,7 @@ class RetryForm(ConsoleForm):
     def _choose(self, name: str, choices: list[tuple[str, str]]) -> None:
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)  # noqa: S101
-        field.choices = [("", "any"), *choices]
+        field.choices = [("", _("any")), *choices]
 
 
 def _status(run: Execution) -> SafeString:

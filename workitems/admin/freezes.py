@@ -20,6 +20,7 @@ from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.words import said
 from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
@@ -98,7 +99,7 @@ class FreezeAdmin(TenantAdmin):
     columns = (
         Column(gettext_lazy("Freeze"), lambda row: html.code(row.public_id)),
         Column(gettext_lazy("State"), lambda row: html.badge("lifted" if row.lifted_at else "frozen")),
-        Column(gettext_lazy("Scope"), str),
+        Column(gettext_lazy("Scope"), lambda freeze: said(freeze.scope.sentence)),
         Column(gettext_lazy("Why"), lambda row: row.reason, is_wide=True),
         Column(gettext_lazy("Since"), lambda row: html.when(row.set_at)),
         Column(gettext_lazy("Lifted"), lambda row: html.when(row.lifted_at) or html.NOTHING),
@@ -121,7 +122,7 @@ class FreezeAdmin(TenantAdmin):
         return selectors.freezes(ctx)
 
     def page_title(self, row: Freeze) -> str:
-        return _("freeze of {scope}").format(scope=row.scope)
+        return _("freeze of {scope}").format(scope=said(row.scope.sentence))
 
     def page(self, row: Freeze, *, ctx: ActingContext) -> dict[str, Any]:
         is_permitted = ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE) and row.lifted_at is None
@@ -143,12 +144,12 @@ class FreezeAdmin(TenantAdmin):
         scope = FreezeScope(workflow, integration, action)
         call.subject = Subject(workflow=workflow, integration=integration)
         stopped = set_freeze(scope, reason=form.cleaned_data["reason"], ctx=call.ctx)
-        said = _("The freeze is in force for {scope}.").format(scope=scope)
+        text = _("The freeze is in force for {scope}.").format(scope=said(scope.sentence))
         if stopped.in_flight:
-            said += " " + _("{number} calls were sent before and are listed below.").format(
+            text += " " + _("{number} calls were sent before and are listed below.").format(
                 number=len(stopped.in_flight)
             )
-        return Done(said, self.url_of(stopped.freeze))
+        return Done(text, self.url_of(stopped.freeze))
 
     @form_page(
         gettext_lazy("Require four eyes"),
@@ -187,7 +188,7 @@ class FreezeAdmin(TenantAdmin):
         if parsed is None:
             raise errors.NotFound
         freeze = lift_freeze(parsed, reason=form.cleaned_data["reason"], ctx=call.ctx)
-        return Done(_("The freeze of {scope} is lifted.").format(scope=freeze.scope))
+        return Done(_("The freeze of {scope} is lifted.").format(scope=said(freeze.scope.sentence)))
 
 
 def _may_lift(freeze: Freeze, *, four_eyes: bool, ctx: ActingContext) -> bool:

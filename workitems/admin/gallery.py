@@ -14,8 +14,8 @@ from django.views.decorators.http import require_POST, require_safe
 from integrations.configuration.simulation import is_enabled
 from integrations.selectors import configured_integrations
 from policies import selectors
+from policies.deciding.explanation import people_sentence
 from policies.language.approvals import parse_approvals, to_json
-from policies.replay.report_view import people_sentence
 from threada_site.admin import html
 from threada_site.admin.actions import ActionSpec, Call, Done, Handler, press
 from threada_site.admin.model_admin import TenantAdmin, context_of

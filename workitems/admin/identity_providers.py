@@ -20,7 +20,7 @@ from threada_site.admin.actions import Call, Done
 from threada_site.admin.documents import as_yaml
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
-from threada_site.admin.schema_fields import label_of
+from threada_site.admin.schema_fields import description_of, label_of
 from threada_site.admin.spec_forms import SpecForm
 from threada_site.identity.admin.documents import (
     DocumentForm,
@@ -240,7 +240,7 @@ def _others(spec: dict[str, Any]) -> list[tuple[str, Any, str]]:
     """Return label, value and description of the members of a spec that have no line of their own."""
     known = SCHEMA.spec["properties"]
     return [
-        (label_of(key), value, known.get(key, {}).get("description", "").replace("`", ""))
+        (label_of(key), value, description_of(known.get(key, {})))
         for key, value in spec.items()
         if key not in _OWN_LINES
     ]

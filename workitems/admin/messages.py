@@ -13,6 +13,7 @@ from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.words import word
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import REASONS
@@ -30,9 +31,9 @@ class NoticeMessageAdmin(TenantAdmin):
     id_prefix = ids.MESSAGE
     key = "-id"
     columns = (
-        Column(gettext_lazy("Event"), lambda row: row.notice.kind),
+        Column(gettext_lazy("Event"), lambda row: word(row.notice.kind)),
         Column(gettext_lazy("To"), lambda row: row.recipient),
-        Column(gettext_lazy("By"), lambda row: row.channel),
+        Column(gettext_lazy("By"), lambda row: word(row.channel)),
         Column(gettext_lazy("Status"), lambda row: html.badge(row.status)),
         Column(gettext_lazy("Reason"), lambda row: why(row) or html.NOTHING, is_wide=True),
         Column(gettext_lazy("Created"), lambda row: html.when(row.created_at)),
@@ -54,14 +55,14 @@ class NoticeMessageAdmin(TenantAdmin):
         return selectors.notice_messages(ctx)
 
     def page_title(self, row: NoticeMessage) -> str:
-        return f"message {row.public_id}"
+        return _("message {id}").format(id=row.public_id)
 
     def page(self, row: NoticeMessage, *, ctx: ActingContext) -> dict[str, Any]:
         reason = REASONS.get(row.reason)
         return {
             "step": row.notice.step,
             "why": why(row),
-            "advice": reason.advice if reason and not row.detail else "",
+            "advice": _(reason.advice) if reason and not row.detail else "",
             "may_retry": row.status == MessageStatus.FAILED and ctx.has_scope_anywhere(Scope.WORKFLOW_MANAGE),
         }
 
@@ -78,4 +79,4 @@ class NoticeMessageAdmin(TenantAdmin):
 def why(row: NoticeMessage) -> str:
     """Return the reason why the message was not sent, in words."""
     reason = REASONS.get(row.reason)
-    return reason.title if reason else row.reason
+    return _(reason.title) if reason else row.reason

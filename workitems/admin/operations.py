@@ -35,9 +35,11 @@ def operations_page(ctx: ActingContext) -> dict[str, Any]:
     return {
         "now": now,
         "metrics": [
-            _dashboard_metric("queued", due, f"{executions}?status=started"),
+            _dashboard_metric(_("queued"), due, f"{executions}?status=started"),
             (_("seconds the oldest has been queued"), age, executions, "plain"),
-            _dashboard_metric("running", runs.filter(status=ExecutionStatus.RUNNING), f"{executions}?status=running"),
+            _dashboard_metric(
+                _("running"), runs.filter(status=ExecutionStatus.RUNNING), f"{executions}?status=running"
+            ),
             _dashboard_metric(_("waiting to retry"), started.filter(ready_at__gt=now), f"{executions}?status=started"),
             _dashboard_metric(
                 _("blocked by a freeze"),

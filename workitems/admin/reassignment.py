@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 from django import forms
 from django.utils.translation import gettext, gettext_lazy
+from django.utils.translation import gettext as _
 
 from policies.language.approvals import Leaf, LeafKind, from_json
 from threada_site.admin.actions import Call, Done
@@ -49,7 +50,7 @@ class ReassignForm(ConsoleForm):
                 label=gettext("Assign to"), max_length=150, help_text=gettext("A person's name.")
             )
             return
-        self.fields["to"].choices = [("", "choose…"), *((name, name) for name in names)]  # type: ignore[attr-defined]
+        self.fields["to"].choices = [("", _("choose…")), *((name, name) for name in names)]  # type: ignore[attr-defined]
         if not names:
             self.fields["to"].help_text = gettext("No other person can decide this step now.")
 
@@ -68,7 +69,7 @@ class EscalateForm(ConsoleForm):
     def prepare(self) -> None:
         step = self.row
         named = from_json(step.rule).escalate_to
-        choices: list[Any] = [("", "choose…")]
+        choices: list[Any] = [("", _("choose…"))]
         if named:
             words = ", ".join(f"the {leaf.kind} {leaf.name}" for leaf in named)
             choices.append((_BY_RULE, gettext("named by the rule: {words}").format(words=words)))

@@ -22,7 +22,11 @@ from threada_site.tenancy.models import User
 from workitems.models import LegalHold, RetentionRule, RetentionRun
 from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 
-_FOR_EVER = "forever"
+_FOR_EVER = gettext_lazy("forever")
+
+
+def _removed(contents: int, cases: int) -> str:
+    return _("{contents:,} contents, {cases:,} cases").format(contents=contents, cases=cases)
 
 
 @admin.register(RetentionRun)
@@ -37,12 +41,12 @@ class RetentionRunAdmin(TenantAdmin):
         Column(gettext_lazy("Due at"), lambda run: html.when(run.as_of)),
         Column(
             gettext_lazy("Shown"),
-            lambda run: f"{run.planned_contents:,} contents, {run.planned_cases:,} cases",
+            lambda run: _removed(run.planned_contents, run.planned_cases),
             is_wide=True,
         ),
         Column(
             gettext_lazy("Removed"),
-            lambda run: f"{run.contents_removed:,} contents, {run.cases_removed:,} cases",
+            lambda run: _removed(run.contents_removed, run.cases_removed),
             is_wide=True,
         ),
         Column(gettext_lazy("Failure"), lambda run: run.failure or html.NOTHING),

@@ -14,6 +14,7 @@ import orjson
 from babel import Locale
 
 from policies.documents.rule_templates import COMPARISONS
+from threada_site.kernel.sentences import marked, sentence, sentence_list, stored_sentence
 from workitems.display.amounts import NEUTRAL
 from workitems.display.fields import readable
 from workitems.display.formats import formatted, value_at
@@ -25,10 +26,10 @@ _CLAUSE: Final = re.compile(
     r"(?P<literal>'[^'\\]*'|\"[^\"\\]*\"|-?[0-9]+(?:\.[0-9]+)?|true|false|lists\.[A-Za-z_]\w*)"
 )
 _EFFECTS: Final = {
-    "allow": "allows it",
-    "review": "asks for a review",
-    "require_approval": "asks for an approval",
-    "deny": "denies it",
+    "allow": marked("The rule {rule} of {policy} allows it{because}."),
+    "review": marked("The rule {rule} of {policy} asks for a review{because}."),
+    "require_approval": marked("The rule {rule} of {policy} asks for an approval{because}."),
+    "deny": marked("The rule {rule} of {policy} denies it{because}."),
 }
 _PAYLOAD: Final = "item.payload."
 _LONGEST: Final = 300
@@ -39,34 +40,43 @@ def rule_sentence(
     rule: Mapping[str, Any], condition: str, *, schema: Any, payload: Any, locale: Locale = NEUTRAL
 ) -> str:
     """Return one sentence about a matched rule. `condition` is its CEL text; empty if it is unknown."""
-    head = f"The rule {rule['rule']} of {rule['policy']} {_EFFECTS.get(rule['effect'], rule['effect'])}"
+    template = _EFFECTS.get(rule["effect"], _EFFECTS["deny"])
     if condition in ("", "true"):
-        return f"{head} in every case." if condition else f"{head}."
-    clauses = _conjuncts(condition)
-    said = [_clause(clause, schema=schema, payload=payload, locale=locale) for clause in clauses[:_MOST_CLAUSES]]
-    more = f" and {len(clauses) - _MOST_CLAUSES} more conditions hold" if len(clauses) > _MOST_CLAUSES else ""
-    return f"{head}, because {' and '.join(said)}{more}."
+        because: str = sentence(" in every case") if condition else ""
+    else:
+        clauses = _conjuncts(condition)
+        said: list[str] = [
+            _clause(clause, schema=schema, payload=payload, locale=locale) for clause in clauses[:_MOST_CLAUSES]
+        ]
+        if len(clauses) > _MOST_CLAUSES:
+            said.append(sentence("{number} more conditions hold", number=len(clauses) - _MOST_CLAUSES))
+        because = sentence(", because {clauses}", clauses=sentence_list(said, " and "))
+    return sentence(template, rule=rule["rule"], policy=rule["policy"], because=because)
 
 
 def _clause(clause: str, *, schema: Any, payload: Any, locale: Locale) -> str:
     found = _CLAUSE.fullmatch(clause)
     if found is None:
-        return f"“{_cut(clause)}” is true"
+        return sentence("“{condition}” is true", condition=_cut(clause))
     path, sign, literal = found.group("path", "sign", "literal")
-    words = COMPARISONS[sign]
+    name, words = _name(path, schema), stored_sentence(COMPARISONS[sign])
     if literal.startswith("lists."):
-        return f"{_name(path, schema)} {words} the list {literal.removeprefix('lists.')}"
+        listed = literal.removeprefix("lists.")
+        return sentence("{name} {comparison} the list {list}", name=name, comparison=words, list=listed)
     limit: Any = literal[1:-1] if literal[0] in "'\"" else orjson.loads(literal)
     if not path.startswith(_PAYLOAD):
-        return f"{_name(path, schema)} {words} {_cut(_plain(limit))}"
+        return sentence("{name} {comparison} {value}", name=name, comparison=words, value=_cut(_plain(limit)))
     view, pointer = _place(path, schema)
     shown = {
-        name: formatted(value, view.annotation, view.format, root=payload, people={}, locale=locale, zone=UTC)
+        key: formatted(value, view.annotation, view.format, root=payload, people={}, locale=locale, zone=UTC)
         or _plain(value)
-        for name, value in (("limit", limit), ("given", value_at(payload, pointer)))
+        for key, value in (("limit", limit), ("given", value_at(payload, pointer)))
     }
-    here = f" (here {_cut(shown['given'])})" if sign != "==" and shown["given"] else ""
-    return f"{_name(path, schema)} {words} {_cut(shown['limit'])}{here}"
+    limit = _cut(shown["limit"])
+    if sign == "==" or not shown["given"]:
+        return sentence("{name} {comparison} {value}", name=name, comparison=words, value=limit)
+    given = _cut(shown["given"])
+    return sentence("{name} {comparison} {value} (here {given})", name=name, comparison=words, value=limit, given=given)
 
 
 def _name(path: str, schema: Any) -> str:
@@ -76,7 +86,7 @@ def _name(path: str, schema: Any) -> str:
         if view.annotation.get("format") == "money":
             words = words.removesuffix(" minor")
         return f"“{view.label or words}”"
-    return f"the {readable(path.partition('.')[2]).lower()}"
+    return sentence("the {fact}", fact=stored_sentence(readable(path.partition(".")[2]).lower()))
 
 
 def _place(path: str, schema: Any) -> tuple[SchemaView, str]:
@@ -89,7 +99,7 @@ def _place(path: str, schema: Any) -> tuple[SchemaView, str]:
 
 def _plain(value: Any) -> str:
     if isinstance(value, bool):
-        return "yes" if value else "no"
+        return sentence("yes") if value else sentence("no")
     return "" if value is None or isinstance(value, dict | list) else str(value)
 
 

@@ -15,6 +15,7 @@ from policies.language.approvals import REVIEW_DEFAULT, ApprovalRule
 from policies.language.evaluation import Verdict
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.sentences import marked
 from workitems.executions.open_envelope import GivenApprovals
 from workitems.executions.recount import Recount, recount
 from workitems.executions.request_action import asked_of
@@ -26,7 +27,7 @@ from workitems.models import Vote, WorkItem
 from workitems.steps.opening_and_closing import open_step
 from workitems.steps.policy_decision import approval_rule, decision_request, record_decision
 
-DETAIL: Final = "The approvals given do not satisfy the policies in force, or no longer count."
+DETAIL: Final = marked("The approvals given do not satisfy the policies in force, or no longer count.")
 
 
 def missing_approval(item: WorkItem, execution: Execution, verdict: Verdict, given: GivenApprovals) -> Recount | None:

@@ -11,6 +11,7 @@ from policies.language.approvals import from_json
 from policies.models import PolicyDecision
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.sentences import sentence_list
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
 from workitems.approvers.active_members import escalation_leaves
@@ -123,7 +124,7 @@ def _end_of(item: WorkItem) -> tuple[str, str]:
         who = item.ended_by.username if item.ended_by else ""
         return who, "" if is_erased(item.ended_reason) else item.ended_reason
     votes = selectors.rejections_of(item)
-    names = " and ".join(vote.voter.username for vote in votes)
+    names = sentence_list([vote.voter.username for vote in votes], " and ")
     return names, ", ".join(dict.fromkeys(vote.reason_code for vote in votes if vote.reason_code))
 
 

@@ -11,6 +11,7 @@ import orjson
 
 from telemetry.models import Receipt
 from threada_site.kernel import ids
+from threada_site.kernel.sentences import sentence, sentence_list, stored_sentence
 from threada_site.tenancy.models import User
 from workitems.models import DecisionStep
 
@@ -40,18 +41,29 @@ def history_of(step: DecisionStep) -> list[StepEvent]:
 def _sentence(step_kind: str, body: Mapping[str, Any], names: Mapping[str, str]) -> str:
     inputs = body["inputs"]
     actor = names.get(body["actor"]["principal"], "Threada")
+    kind, somebody = stored_sentence(step_kind), sentence("somebody")
     if body["kind"] == "decision_step.reassigned":
-        return f"{actor} assigned the {step_kind} to {names.get(inputs['assignee'], 'somebody')}"
-    targets = ", ".join(
-        names.get(name, "somebody") if kind == "user" else f"the {kind} {name}"
+        assignee = names.get(inputs["assignee"], somebody)
+        return sentence("{actor} assigned the {kind} to {assignee}", actor=actor, kind=kind, assignee=assignee)
+    found = (
+        names.get(name, somebody)
+        if leaf_kind == "user"
+        else sentence("the {kind} {name}", kind=stored_sentence(leaf_kind), name=name)
         for leaf in inputs["escalated_to"]
-        for kind, name in leaf.items()
+        for leaf_kind, name in leaf.items()
     )
+    targets = sentence_list(found, ", ")
     if not inputs["by_hand"]:
-        return f"The {step_kind} was escalated to {targets} after a deadline"
+        return sentence("The {kind} was escalated to {targets} after a deadline", kind=kind, targets=targets)
     if proposer := inputs.get("proposed_by"):
-        return f"{names.get(proposer, 'Somebody')} escalated the {step_kind} to {targets}, confirmed by {actor}"
-    return f"{actor} escalated the {step_kind} to {targets}"
+        return sentence(
+            "{proposer} escalated the {kind} to {targets}, confirmed by {actor}",
+            proposer=names.get(proposer, sentence("Somebody")),
+            kind=kind,
+            targets=targets,
+            actor=actor,
+        )
+    return sentence("{actor} escalated the {kind} to {targets}", actor=actor, kind=kind, targets=targets)
 
 
 def _names(bodies: Iterable[Mapping[str, Any]]) -> dict[str, str]:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import cache
 from html.parser import HTMLParser
 from typing import Any
 
+import orjson
 from django.apps import apps
 from django.utils.translation import trans_real
 
@@ -15,7 +18,7 @@ NO_TEXT = {"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "
 SHOWN_ATTRIBUTES = ("aria-label", "placeholder", "title", "alt", "data-title")
 DATA = re.compile(
     r"\b[a-z]{2,3}_[0-9a-z]{26}\b|\b[0-9a-f]{8,}\b|\b\d{4}-\d\d-\d\d[\d:.TZ+-]*|\bv\d+\b|https?://\S+|\S+@\S+|\S+://\S*"
-    r"|\b[A-Z]{2,}[A-Z0-9_-]*\b|\{[^}]*\}|\b\w+_\w+\b|\b[\w-]+\.[\w.-]+\b|\b\w+:\w+\b|&\w+;"
+    r"|\b[A-Z]{2,}[A-Z0-9_-]*\b|\{[^}]*\}|\b\w+_\w+\b|\b[\w-]+\.[\w.-]+\b|\b\w+:\w+\b|&\w+;|\b\w+_…|/\w+/\S+"
 )
 WORD = re.compile(r"[A-Za-z]{3,}")
 
@@ -72,12 +75,15 @@ def unmarked(page: str, data: re.Pattern[str]) -> list[str]:
     before = ""
     while before != text:
         before, text = text, re.sub(r"⟦[^⟦⟧]*⟧", "", text)
-    found = []
-    for line in text.splitlines():
-        rest = DATA.sub(" ", data.sub(" ", line))
-        if WORD.search(rest):
-            found.append(" ".join(line.split()))
-    return found
+    return [" ".join(line.split()) for line in text.splitlines() if _has_words(line.strip(), data)]
+
+
+@cache
+def _has_words(line: str, data: re.Pattern[str]) -> bool:
+    """Return True if a line has words that are not data. Looking for data takes longest, so it comes last."""
+    if not WORD.search(line) or not WORD.search(DATA.sub(" ", line)):
+        return False
+    return WORD.search(DATA.sub(" ", data.sub(" ", line))) is not None
 
 
 def data_of_tables(*also: str) -> re.Pattern[str]:
@@ -89,12 +95,27 @@ def data_of_tables(*also: str) -> re.Pattern[str]:
         for row in model._base_manager.all()[:500].values():
             for value in row.values():
                 found.update(_strings(value))
+    found |= {text[:1].upper() + text[1:] for text in found}
     texts = sorted((text for text in found if len(text) > 2 and WORD.search(text)), key=len, reverse=True)
-    return re.compile("|".join(r"(?<!\w)" + re.escape(text) + r"(?!\w)" for text in texts))
+    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, texts)) + r")(?!\w)")
+
+
+def examples_of(*schemas: Any) -> set[str]:
+    """Return the texts in examples, defaults and choices of JSON Schemas, which are data."""
+    found: set[str] = set()
+    for schema in schemas:
+        parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+        found |= examples_of(*parts)
+        if isinstance(schema, dict):
+            found |= {text for key in ("examples", "default", "enum") for text in _strings(schema.get(key))}
+    return found
 
 
 def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
+    if isinstance(value, bytes | memoryview):
+        with suppress(orjson.JSONDecodeError):
+            yield from _strings(orjson.loads(bytes(value)))
+    elif isinstance(value, str):
         yield value
         yield from value.splitlines()
     elif isinstance(value, dict):

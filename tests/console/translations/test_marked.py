@@ -5,21 +5,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from zoneinfo import available_timezones
 
 import pytest
 from django.conf import settings
 from django.contrib.admin import site
 from django.template.loader import get_template
 from django.test import Client
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 
 from tests.console.busy import Busy
 from tests.console.sign_in import Console
-from tests.console.translations.pseudo import data_of_tables, put_in_place, unmarked
-from tests.examples import CHOSEN
+from tests.console.translations.pseudo import data_of_tables, examples_of, put_in_place, unmarked
 from tests.journeys.demo import Demo
 from threada_site.admin.forms import FORM_SPEC
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.providers.documents import SCHEMA
+from threada_site.identity.trusted_issuers.document import TRUSTED_ISSUER_SCHEMA
 
 TEMPLATES = Path(settings.BASE_DIR) / "templates"
 ENGLISH_ONLY = ("docs/", "unfold/helpers/command.html")
@@ -33,59 +36,68 @@ PAGES = (
 )  # fmt: skip
 PUBLIC = ("login", "company_sign_in", "password_reset")
 GERMAN = {"Accept-Language": "de"}
-PARTS = 6
-"""Number of tests that share the pages, so that each ends in time on a slow machine."""
+OTHER_DATA = (
+    "Threada",
+    "Deutsch",
+    "English",
+    "OpenID Connect",
+    "EdDSA",
+    "gzip",
+    "kind: IdentityProvider",
+    "kind: TrustedIssuer",
+    "additionalProperties: false",
+)
+"""Names that are the same in every language."""
 
 
-def addresses(browser: Client) -> Iterator[str]:
-    """Yield the addresses of every list, of its first row, of their forms, and of all other pages."""
+def pages(browser: Client) -> Iterator[tuple[str, Any]]:
+    """Yield address and answer of every list, of its first row, of their forms, and of all other pages."""
     for name in PAGES:
-        try:
-            yield reverse(f"admin:{name}")
-        except NoReverseMatch:
-            continue
+        yield asked(browser, reverse(f"admin:{name}"))
     for model, model_admin in site._registry.items():
         name = f"admin:{model._meta.app_label}_{model._meta.model_name}"
-        listed = reverse(f"{name}_changelist")
-        yield listed
-        rows = browser.get(listed).context["rows"]
-        yield from [url for url, _ in rows[:1]]
+        listed, answer = asked(browser, reverse(f"{name}_changelist"))
+        yield listed, answer
+        rows = answer.context["rows"]
+        for url, _ in rows[:1]:
+            yield asked(browser, url)
         for method in model_admin._marked(FORM_SPEC):  # type: ignore[attr-defined]
             form = getattr(method, FORM_SPEC)
             if not form.of_row:
-                yield f"{listed}{form.slug}/"
+                yield asked(browser, f"{listed}{form.slug}/")
             elif rows:
-                yield f"{rows[0][0]}{form.slug}/"
+                yield asked(browser, f"{rows[0][0]}{form.slug}/")
+
+
+def asked(browser: Client, address: str) -> tuple[str, Any]:
+    return address, browser.get(address, headers=GERMAN)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
-@pytest.mark.skipif(CHOSEN != "many", reason="takes minutes; part of the nightly run")
-@pytest.mark.xfail(reason="Texts of document schemas and explanations of decisions are not marked yet.", strict=False)
-@pytest.mark.parametrize("part", range(PARTS))
-def test_every_page_is_marked(
-    part: int, demo: Demo, busy_demo: Busy, console: Console, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.timeout(600)
+def test_every_page_is_marked(demo: Demo, busy_demo: Busy, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All pages once, in the pseudo-locale. Texts are in brackets, or data. Pages use no words of the code."""
     browser = console("admin")
-    pages = sorted(set(addresses(browser)))
-    assert len(pages) > 100
-    pages = pages[part::PARTS]
     with unit_of_work(demo.tenant.id):
-        data = data_of_tables("Threada", "Deutsch", "English")
+        data = data_of_tables(
+            *OTHER_DATA, *available_timezones(), *examples_of(SCHEMA.spec, TRUSTED_ISSUER_SCHEMA.spec)
+        )
     put_in_place(monkeypatch)
-    found: dict[str, set[str]] = {}
-    for reader, wanted in ((browser, pages), (Client(), [reverse(f"admin:{name}") for name in PUBLIC])):
-        for address in wanted:
-            answer = reader.get(address, headers=GERMAN)
-            if answer.status_code != 200 or answer.streaming:
-                assert answer.status_code in (200, 302, 403, 404), (address, answer.status_code)
-                continue
-            page = answer.content.decode()
-            assert "/change/" not in page, address
-            for text in unmarked(page, data):
-                found.setdefault(text, set()).add(address)
+    found: dict[str, str] = {}
+    rendered = 0
+    public = (asked(Client(), reverse(f"admin:{name}")) for name in PUBLIC)
+    for address, answer in (*pages(browser), *public):
+        if answer.status_code != 200 or answer.streaming:
+            assert answer.status_code in (200, 302, 403, 404), (address, answer.status_code)
+            continue
+        rendered += 1
+        page = answer.content.decode()
+        assert "/change/" not in page, address
+        code_words = [text for text in re.findall(r"⟦[^⟦⟧]*⟧", page) if FORBIDDEN.search(text)]
+        found |= dict.fromkeys([*unmarked(page, data), *code_words], address)
+    assert rendered > 100
     if found:
-        pytest.fail("\n".join(f"{text}: {min(where)}" for text, where in sorted(found.items())))
+        pytest.fail("\n".join(f"{text}: {address}" for text, address in sorted(found.items())))
 
 
 def templates() -> list[Path]:

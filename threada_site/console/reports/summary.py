@@ -18,7 +18,7 @@ from threada_site.console.reports.report_charts import ListsBehind, ReportCharts
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 
-PERIODS: Final = (("7", "7 days"), ("31", "31 days"), ("90", "90 days"))
+PERIODS: Final = (("7", gettext_lazy("7 days")), ("31", gettext_lazy("31 days")), ("90", gettext_lazy("90 days")))
 GROUPS: Final = (
     ("workflow", gettext_lazy("Workflow")),
     ("channel", gettext_lazy("Channel")),

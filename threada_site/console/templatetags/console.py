@@ -14,6 +14,7 @@ register = template.Library()
 
 register.filter("badge", html.badge)
 register.filter("word", words.word)
+register.filter("said", words.said)
 register.filter("status", html.status)
 register.filter("when", html.when)
 register.filter("dated", html.dated)

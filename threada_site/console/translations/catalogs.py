@@ -6,7 +6,6 @@ finds. The `.mo` files are part of the repository, so that an installation compi
 
 from __future__ import annotations
 
-import ast
 import io
 import re
 from collections.abc import Iterator
@@ -20,6 +19,11 @@ from babel.messages.pofile import read_po, write_po
 from django.conf import settings
 from django.utils.translation.template import templatize
 
+from threada_site.admin.schema_fields import texts_of_schema
+from threada_site.identity.providers.documents import SCHEMA
+from threada_site.identity.trusted_issuers.document import TRUSTED_ISSUER_SCHEMA
+from threada_site.kernel.errors import REASONS
+
 _PACKAGES: Final = ("threada_site", "workitems", "policies", "integrations", "telemetry", "templates")
 _KEYWORDS: Final[dict[str, Any]] = {
     "_": None,
@@ -32,8 +36,12 @@ _KEYWORDS: Final[dict[str, Any]] = {
     "pgettext_lazy": ((1, "c"), 2),
     "npgettext": ((1, "c"), 2, 3),
     "npgettext_lazy": ((1, "c"), 2, 3),
+    "marked": None,
+    "sentence": None,
+    "sentence_list": (2,),
+    "sentence_of_number": (1, 2),
 }
-_ERRORS: Final = "threada_site/kernel/errors/"
+_SCHEMAS_OF_FORMS: Final = (SCHEMA, TRUSTED_ISSUER_SCHEMA)
 _UNICODE_PREFIX: Final = re.compile(r"\bu(?=[\"'])")
 _LEFT_OUT: Final = (b'"POT-', b'"PO-Rev', b'"Generated', b'"Report-', b'"Last-', b'"Language-Team', b'"Project-Id')
 _HEADER: Final = (
@@ -123,18 +131,19 @@ def _found() -> Iterator[tuple[str, Any, list[str], str | None]]:
         stream = io.BytesIO(source.encode())
         for _, message, comments, context in extract("python", stream, _KEYWORDS, ["Translators:"]):
             yield str(path.relative_to(root)), message, comments, context
-        if _ERRORS in str(path.relative_to(root)):
-            for message in _texts_of_errors(source):
-                yield str(path.relative_to(root)), message, [], None
+    for place, message in _unmarked():
+        if message:
+            yield place, message, [], None
 
 
-def _texts_of_errors(source: str) -> Iterator[str]:
-    """Yield title and advice of each class of errors. They are not marked, because the API sends them in English."""
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            names = {target.id for target in node.targets if isinstance(target, ast.Name)}
-            if names & {"title", "advice"} and node.value.value:
-                yield node.value.value
+def _unmarked() -> Iterator[tuple[str, str]]:
+    """Yield the texts that pages translate and that are not marked, because the API sends them in English."""
+    for reason in REASONS.values():
+        yield "threada_site/kernel/errors/", reason.title
+        yield "threada_site/kernel/errors/", reason.advice
+    for schema in _SCHEMAS_OF_FORMS:
+        for text in texts_of_schema(schema.spec):
+            yield "threada_site/identity/", text
 
 
 def _as_calls(source: str, name: str) -> str:

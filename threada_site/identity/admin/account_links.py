@@ -15,6 +15,7 @@ from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.words import word
 from threada_site.identity.account_links import show_link, unused_link
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import clock, ids
@@ -57,7 +58,7 @@ def _sent(link: AccountLink) -> str:
             if link.is_mailed
             else _("waiting for the mail to {address}").format(address=link.address)
         )
-    return "shown" if link.token_sha256 is not None else _("not shown yet")
+    return _("shown") if link.token_sha256 is not None else _("not shown yet")
 
 
 def state_of_link(link: AccountLink) -> str:
@@ -76,7 +77,7 @@ class AccountLinkAdmin(TenantAdmin):
     key = "-id"
     columns = (
         Column(gettext_lazy("Person"), lambda link: link.user.username),
-        Column(gettext_lazy("Purpose"), lambda link: link.get_purpose_display()),
+        Column(gettext_lazy("Purpose"), lambda link: word(link.get_purpose_display())),
         Column(gettext_lazy("State"), lambda link: html.badge(state_of_link(link))),
         Column(gettext_lazy("Sent"), _sent, is_wide=True),
         Column(gettext_lazy("Created"), lambda link: html.when(link.created_at)),
@@ -95,6 +96,9 @@ class AccountLinkAdmin(TenantAdmin):
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         rows = AccountLink.objects.filter(tenant_id=ctx.tenant_id).select_related("user")
         return rows if is_steward(ctx) else rows.none()
+
+    def page_title(self, row: AccountLink) -> str:
+        return _("{purpose} of {username}").format(purpose=word(row.get_purpose_display()), username=row.user.username)
 
     def page(self, row: AccountLink, *, ctx: ActingContext) -> dict[str, Any]:
         maker = User.objects.filter(id=row.created_by).first() if row.created_by else None

@@ -87,8 +87,8 @@ class CredentialAdmin(TenantAdmin):
         Column(gettext_lazy("Member"), lambda row: row.user.username),
         Column(gettext_lazy("Issued by"), issuer_of),
         Column(gettext_lazy("Label"), lambda row: row.label or html.NOTHING, is_wide=True),
-        Column(gettext_lazy("Expires"), lambda row: html.when(row.expires_at) or "never"),
-        Column(gettext_lazy("Last used"), lambda row: html.when(row.last_used_at) or "never"),
+        Column(gettext_lazy("Expires"), lambda row: html.when(row.expires_at) or _("never")),
+        Column(gettext_lazy("Last used"), lambda row: html.when(row.last_used_at) or _("never")),
     )
     about = gettext_lazy(
         "Tokens of this tenant, shown by their first characters. The tokens themselves are not stored."

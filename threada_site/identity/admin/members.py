@@ -12,6 +12,7 @@ from django.http import Http404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext, gettext_lazy, ngettext
+from django.utils.translation import gettext as _
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -69,8 +70,8 @@ class MembershipAdmin(TenantAdmin):
     key = "user__username"
     columns = (
         Column(gettext_lazy("Name"), lambda member: member.user.username),
-        Column(gettext_lazy("Kind"), lambda member: member.user.kind),
-        Column(gettext_lazy("Roles"), lambda member: html.tags(roles_of(member)) or "none", is_wide=True),
+        Column(gettext_lazy("Kind"), lambda member: word(member.user.kind)),
+        Column(gettext_lazy("Roles"), lambda member: html.tags(roles_of(member)) or _("none"), is_wide=True),
         Column(gettext_lazy("State"), lambda member: html.badge(_state_of(member))),
         Column(gettext_lazy("Member since"), lambda member: html.when(member.created_at)),
     )
@@ -88,7 +89,8 @@ class MembershipAdmin(TenantAdmin):
         return rows.filter(user__username__startswith=text)
 
     def page_title(self, row: Membership) -> str:
-        return f"{'person' if row.user.kind == PrincipalKind.HUMAN else row.user.kind} {row.user.username}"
+        kind = _("person") if row.user.kind == PrincipalKind.HUMAN else word(row.user.kind)
+        return f"{kind} {row.user.username}"
 
     def key_of(self, row: Membership) -> str:
         return row.user.public_id

@@ -77,8 +77,8 @@ class PersonalTokenAdmin(TenantAdmin):
         Column(gettext_lazy("Name"), lambda row: row.label or html.NOTHING, is_wide=True),
         Column(gettext_lazy("State"), lambda row: html.badge(state_of(row))),
         Column(gettext_lazy("Issued by"), issuer_of),
-        Column(gettext_lazy("Expires"), lambda row: html.when(row.expires_at) or "never"),
-        Column(gettext_lazy("Last used"), lambda row: html.when(row.last_used_at) or "never"),
+        Column(gettext_lazy("Expires"), lambda row: html.when(row.expires_at) or _("never")),
+        Column(gettext_lazy("Last used"), lambda row: html.when(row.last_used_at) or _("never")),
     )
     about = gettext_lazy(
         "Your tokens in this tenant. Revoke every token that you do not know. Stewards can see and revoke them too."

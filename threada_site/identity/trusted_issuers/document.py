@@ -54,19 +54,19 @@ _MAPPING: Final = closed_object(
         "principal": {**SLUG, "description": "Name of the service or agent that acts.", "examples": ["deployer"]},
         "principal_from": {
             **text(_CONDITION_LENGTH),
-            "description": "CEL over `claims` that gives the name of the service or agent, instead of `principal`.",
+            "description": "CEL over `claims` that gives the name of the service or agent, if the name is not fixed.",
             "examples": ["claims.azp"],
         },
         "roles": {
             **_ROLES,
-            "description": "Roles that the token acts with, of those that the principal has. Default: all, and grants "
-            "on single objects. A principal that is created gets these roles.",
+            "description": "Roles that the token acts with, of those that the account has. Default: all, and grants "
+            "on single objects. An account that is created gets these roles.",
             "examples": [["requester"]],
         },
         "scopes": {
             "type": "array",
             "items": {"enum": sorted(scope.value for scope in Scope), "title": "scope"},
-            "description": "Scopes that the token may use, of those that the principal has.",
+            "description": "Scopes that the token may use, of those that the account has.",
             "examples": [["workitems:read", "workitems:write"]],
         },
         "lifetime_minutes": whole_number(
@@ -77,11 +77,11 @@ _MAPPING: Final = closed_object(
         ),
         "create": closed_object(
             {
-                "kind": {"enum": ["service", "agent"], "description": "Kind of the principal that is created."},
+                "kind": {"enum": ["service", "agent"], "description": "Kind of the account that is created."},
                 "owner": {**SLUG, "description": "Person who answers for it.", "examples": ["ann"]},
             },
             required=("kind", "owner"),
-            description="Create the principal on first use, if it does not exist.",
+            description="Create the account on first use, if it does not exist.",
             errorMessage="Write {kind: service, owner: NAME}.",
         ),
     },

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
+from threada_site.kernel.sentences import marked
+
 
 class Quota(StrEnum):
     """Kinds of things that a quota limits."""
@@ -22,26 +24,26 @@ class Quota(StrEnum):
 
 
 NAMES: Final = {
-    Quota.OPEN_WORK_ITEMS: "open work items",
-    Quota.POLICY_DRAFTS: "policy drafts",
-    Quota.EXPORTS: "exports",
-    Quota.DELIVERIES: "deliveries",
-    Quota.RUNNING_REPLAYS: "running replays",
-    Quota.TRUSTED_ISSUERS: "trusted issuers",
-    Quota.EXCHANGED_TOKENS: "live exchanged tokens",
-    Quota.PROVISIONED_PEOPLE: "provisioned people",
-    Quota.PROVISIONED_GROUPS: "provisioned groups",
-    Quota.STORED_BYTES: "stored bytes",
+    Quota.OPEN_WORK_ITEMS: marked("open work items"),
+    Quota.POLICY_DRAFTS: marked("policy drafts"),
+    Quota.EXPORTS: marked("exports"),
+    Quota.DELIVERIES: marked("deliveries"),
+    Quota.RUNNING_REPLAYS: marked("running replays"),
+    Quota.TRUSTED_ISSUERS: marked("trusted issuers"),
+    Quota.EXCHANGED_TOKENS: marked("live exchanged tokens"),
+    Quota.PROVISIONED_PEOPLE: marked("provisioned people"),
+    Quota.PROVISIONED_GROUPS: marked("provisioned groups"),
+    Quota.STORED_BYTES: marked("stored bytes"),
 }
 ADVICE: Final = {
-    Quota.OPEN_WORK_ITEMS: "End open work items, for example cancel those that nobody needs",
-    Quota.POLICY_DRAFTS: "Publish drafts, or edit one instead of adding another",
-    Quota.EXPORTS: "Cancel exports that nobody needs; others expire by themselves",
-    Quota.DELIVERIES: "Remove a delivery",
-    Quota.RUNNING_REPLAYS: "Wait for a replay to finish, or cancel one",
-    Quota.TRUSTED_ISSUERS: "Withdraw a trusted issuer that nobody needs",
-    Quota.EXCHANGED_TOKENS: "Use a token until it expires instead of exchanging another",
-    Quota.PROVISIONED_PEOPLE: "Delete people at the provisioning client",
-    Quota.PROVISIONED_GROUPS: "Delete groups at the provisioning client",
-    Quota.STORED_BYTES: "Remove ended cases with a retention rule",
+    Quota.OPEN_WORK_ITEMS: marked("End open work items, for example cancel those that nobody needs"),
+    Quota.POLICY_DRAFTS: marked("Publish drafts, or edit one instead of adding another"),
+    Quota.EXPORTS: marked("Cancel exports that nobody needs; others expire by themselves"),
+    Quota.DELIVERIES: marked("Remove a delivery"),
+    Quota.RUNNING_REPLAYS: marked("Wait for a replay to finish, or cancel one"),
+    Quota.TRUSTED_ISSUERS: marked("Withdraw a trusted issuer that nobody needs"),
+    Quota.EXCHANGED_TOKENS: marked("Use a token until it expires instead of exchanging another"),
+    Quota.PROVISIONED_PEOPLE: marked("Delete people at the provisioning client"),
+    Quota.PROVISIONED_GROUPS: marked("Delete groups at the provisioning client"),
+    Quota.STORED_BYTES: marked("Remove ended cases with a retention rule"),
 }
