@@ -50,7 +50,7 @@ def ensure_principal(
     require_slug(name, naming="principal")
     member = principal_of_tenant(ctx.tenant_id, name)
     if member is not None and member.kind != kind:
-        raise errors.Conflict(f"The principal {name!r} is of kind {member.kind}, not {kind.value}.")
+        raise errors.Conflict(f"The account {name!r} is of kind {member.kind}, not {kind.value}.")
     principal, is_new = User.objects.get_or_create(
         username=name,
         home_tenant_id=None if kind is PrincipalKind.HUMAN else ctx.tenant_id,
@@ -62,7 +62,7 @@ def ensure_principal(
         },
     )
     if principal.kind != kind:
-        raise errors.Conflict(f"The principal {name!r} is of kind {principal.kind}, not {kind.value}.")
+        raise errors.Conflict(f"The account {name!r} is of kind {principal.kind}, not {kind.value}.")
     if is_new or (kind is PrincipalKind.HUMAN and member is None):
         record(Entry(kind="principal.created", inputs={"principal": principal.public_id, "kind": kind.value}), ctx=ctx)
         if kind is PrincipalKind.HUMAN and ctx.change_set_id is None:
@@ -80,7 +80,7 @@ def add_member(principal: User, *, address: str = "", ctx: ActingContext) -> Mem
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     if principal.home_tenant_id not in (None, ctx.tenant_id):
-        raise errors.NotFound("There is no such principal in this tenant.")
+        raise errors.NotFound("There is no such account in this tenant.")
     found = Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).first()
     if found is not None:
         if ctx.is_system and found.accepted_at is None:

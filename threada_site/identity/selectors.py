@@ -139,7 +139,7 @@ def member_with_id(public_id: str, *, tenant_id: uuid.UUID) -> User:
     principal_id = ids.parse_public_id(ids.PRINCIPAL, public_id)
     found = principals_of_tenant(tenant_id).filter(id=principal_id).first() if principal_id else None
     if found is None:
-        raise errors.NotFound("There is no such principal in this tenant.")
+        raise errors.NotFound("There is no such account in this tenant.")
     return found
 
 

@@ -25,4 +25,4 @@ def require_steward(ctx: ActingContext) -> None:
 def require_steward_or_self(ctx: ActingContext, principal_id: uuid.UUID) -> None:
     """Raise `PermissionDenied` if `ctx` acts on another principal without being a steward."""
     if ctx.principal_id != principal_id and not is_steward(ctx):
-        raise errors.PermissionDenied("Only a tenant_admin can manage credentials of other principals.")
+        raise errors.PermissionDenied("Only a tenant_admin can manage credentials of others.")

@@ -103,7 +103,7 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
         )
     )
     if LegalHold.objects.filter(tenant_id=ctx.tenant_id, requester=principal, lifted_at=None).exists():
-        raise errors.UnderLegalHold("A legal hold names this principal as requester. Lift it first.")
+        raise errors.UnderLegalHold("A legal hold names this person as requester. Lift it first.")
     sentences = _empty_sentences(principal, ctx=ctx)
     asked = RequesterQuestion.objects.filter(tenant_id=ctx.tenant_id, asked_by=principal)
     _forget_answers([question.public_id for question in asked.only("id")], ctx=ctx)

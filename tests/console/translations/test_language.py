@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -22,6 +23,7 @@ from threada_site.console.translations.catalogs import (
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import User
 
+FORBIDDEN = re.compile(r"\b(staff|principals?|memberships?)\b", re.IGNORECASE)
 PAGE = "/console/time-zone/"
 OTHERS = [code for code, _ in settings.LANGUAGES if code != "en"]
 
@@ -82,6 +84,13 @@ def test_every_text_has_a_translation(language: str) -> None:
     catalog = updated_catalog(language)
     assert missing(catalog) == []
     assert set(texts_of(catalog)) == set(texts_of(read_catalog(language)))
+
+
+@pytest.mark.parametrize("language", OTHERS)
+def test_no_text_uses_a_word_of_the_code(language: str) -> None:
+    """People read about people, accounts and members."""
+    marked = [text for _, texts in texts_of(updated_catalog(language)) for text in texts]
+    assert [text for text in marked if FORBIDDEN.search(text)] == []
 
 
 @pytest.mark.parametrize("language", OTHERS)

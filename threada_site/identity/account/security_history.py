@@ -53,10 +53,10 @@ def security_history(principal_id: uuid.UUID, *, before: uuid.UUID | None, ctx: 
     Raise `NotFound` for a principal of no membership here, and to members who are not stewards for others.
     """
     if principal_id != ctx.principal_id and not is_steward(ctx):
-        raise errors.NotFound("There is no such principal in this tenant.")
+        raise errors.NotFound("There is no such account in this tenant.")
     principal = principals_of_tenant(ctx.tenant_id).filter(id=principal_id).first()
     if principal is None:
-        raise errors.NotFound("There is no such principal in this tenant.")
+        raise errors.NotFound("There is no such account in this tenant.")
     rows = AccountEvent.objects.filter(tenant_id=ctx.tenant_id, principal_id=principal_id)
     rows = rows if before is None else rows.filter(receipt_id__lt=before)
     found = list(rows.order_by("-receipt_id")[: PAGE + 1])

@@ -120,7 +120,7 @@ class CredentialAdmin(TenantAdmin):
         said = form.cleaned_data
         principal = selectors.principal_of_tenant(call.ctx.tenant_id, said["principal"])
         if principal is None:
-            raise errors.InvalidRequest("There is no such principal in this tenant.")
+            raise errors.InvalidRequest("There is no such account in this tenant.")
         issued = issue_credential(
             principal=principal,
             scopes=said["scopes"],

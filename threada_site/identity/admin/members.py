@@ -99,7 +99,7 @@ class MembershipAdmin(TenantAdmin):
         parsed = ids.parse_public_id(ids.PRINCIPAL, key)
         member: Membership | None = self.rows(ctx).filter(user_id=parsed).first() if parsed else None
         if member is None:
-            raise Http404("There is no such principal in this tenant.")
+            raise Http404("There is no such account in this tenant.")
         return member
 
     def page(self, row: Membership, *, ctx: ActingContext) -> dict[str, Any]:

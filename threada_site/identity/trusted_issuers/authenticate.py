@@ -119,7 +119,7 @@ def _enter(found: FoundIssuer, mapped: Mapped, roles: list[str] | None, *, corre
         _create(found, mapped, correlation_id=correlation_id)
         row = _entered(found, mapped, roles)
     if row is None:
-        raise errors.WorkloadNotMapped(f"There is no principal {mapped.principal} in the tenant {found.tenant_slug}.")
+        raise errors.WorkloadNotMapped(f"There is no account {mapped.principal} in the tenant {found.tenant_slug}.")
     return row
 
 

@@ -152,7 +152,7 @@ def _principal(mapping: Mapping[str, Any], facts: BoundFacts) -> str:
         except ExpressionError:
             principal = None
     if not isinstance(principal, str) or not is_slug(principal):
-        raise errors.WorkloadNotMapped("The mapping that applies does not give the name of a principal.")
+        raise errors.WorkloadNotMapped("The mapping that applies does not give the name of an account.")
     return principal
 
 

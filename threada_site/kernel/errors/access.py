@@ -72,7 +72,7 @@ class WorkloadTokenUntrusted(AuthorizationRefusal):
 class WorkloadNotMapped(AuthorizationRefusal):
     reason_code = "workload_not_mapped"
     status = 401
-    title = "The claims of the token do not name one principal"
+    title = "The claims of the token do not name one account"
     advice = "Correct the mappings of the trusted issuer: exactly one must apply, to a service or an agent."
 
 
@@ -108,7 +108,7 @@ class TokenScopeInvalid(AuthorizationRefusal):
     reason_code = "token_scope_invalid"
     status = 400
     title = "The token cannot have the requested scopes"
-    advice = "Request scopes of the mapping that the roles of the principal hold."
+    advice = "Request scopes of the mapping that the roles of the account hold."
 
 
 class TokenTargetInvalid(AuthorizationRefusal):
@@ -121,7 +121,7 @@ class TokenTargetInvalid(AuthorizationRefusal):
 class PrincipalInactive(AuthorizationRefusal):
     reason_code = "principal_inactive"
     status = 403
-    title = "The principal is inactive"
+    title = "The account is inactive"
     advice = "Ask a tenant administrator to activate it."
 
 

@@ -168,7 +168,7 @@ class UnknownRequester(ValidationRefusal):
     reason_code = "unknown_requester"
     status = 422
     title = "There is no such requester"
-    advice = "Name a principal of this tenant."
+    advice = "Name a person, service or agent of this tenant."
 
 
 class ExternalRefTaken(ValidationRefusal):

@@ -27,6 +27,6 @@ class Command(TenantCommand):
         with unit_of_work(ctx.tenant_id):
             principal = principal_of_tenant(ctx.tenant_id, options["principal"])
             if principal is None:
-                self.refuse("There is no such principal in this tenant.")
+                self.refuse("There is no such account in this tenant.")
             departure = end_membership(principal, reason=DepartureReason.REMOVED, ctx=ctx)
         self.stdout.write(orjson.dumps(departure.as_outcome(), option=orjson.OPT_INDENT_2).decode())
