@@ -6,10 +6,10 @@ import uuid
 from typing import Final
 
 from django.conf import settings
-from django.db import connection
 from django.db.models import Q, QuerySet
 from django.utils.module_loading import import_string
 
+from integrations.lifecycle import ExecutionStatus
 from integrations.models import (
     OPEN_EXECUTION_STATUSES,
     Action,
@@ -137,6 +137,21 @@ def open_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execu
     )
 
 
+def executions_before(work_item_id: uuid.UUID, integration: str, *, tenant_id: uuid.UUID) -> list[Execution]:
+    """Return the open executions of a locked item, and its succeeded ones of `integration`, the newest first."""
+    return _executions_before(tenant_id, work_item_id, integration)
+
+
+_executions_before: Final = PreparedRead(
+    lambda tenant, item, integration: (
+        Execution.objects.filter(tenant_id=tenant, work_item_id=item)
+        .filter(Q(status__in=OPEN_EXECUTION_STATUSES) | Q(status=ExecutionStatus.SUCCEEDED, integration=integration))
+        .select_related("integration_version")
+        .order_by("-id")
+    )
+)
+
+
 def last_execution_of(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
     return Execution.objects.filter(tenant_id=tenant_id, work_item_id=work_item_id).order_by("-id").first()
 
@@ -151,20 +166,3 @@ def may_have_acted(execution: Execution) -> bool:
     return Attempt.objects.filter(
         tenant_id=execution.tenant_id, execution=execution, ambiguous=True, number__gt=execution.attempts_before
     ).exists()
-
-
-def lock_configuration(integration_version_id: uuid.UUID, *, tenant_id: uuid.UUID) -> bool:
-    """Return True if this version is the current one of its integration, which is then locked until the transaction
-    ends.
-
-    Activating another version waits for this lock; later calls return False.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT i.current_version_id = %s FROM integrations_integration i "
-            "JOIN integrations_integrationversion v ON v.tenant_id = i.tenant_id AND v.integration_id = i.id "
-            "WHERE v.tenant_id = %s AND v.id = %s FOR SHARE OF i",
-            [integration_version_id, tenant_id, integration_version_id],
-        )
-        row = cursor.fetchone()
-    return bool(row and row[0])

@@ -18,11 +18,19 @@ from typing import Final
 from django.conf import settings
 from django.db import connection
 
+from integrations.models import Execution
+from threada_site.database.batched_writes import update_row
 from threada_site.jobs.enqueue import EXECUTION_QUEUE, FIRST_QUEUE, enqueue
 from threada_site.kernel import clock
 
 RUN_EXECUTION: Final = "workitems.run_execution"
 
+_IN_QUEUE: Final = """
+    SELECT count(*) FROM (
+        SELECT 1 FROM integrations_execution
+         WHERE tenant_id = $1::uuid AND dispatched_at IS NOT NULL AND status IN ('started', 'running')
+           AND ready_at <= $2::timestamptz LIMIT $3::int) o
+"""
 _DISPATCH: Final = """
     WITH there AS (
         SELECT count(*) FILTER (WHERE ready_at <= $2::timestamptz) AS due, count(*) AS whole
@@ -76,6 +84,18 @@ def dispatch(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, run_at: datetime 
         row = cursor.fetchone()
     if row is not None:
         _enqueue_run(tenant_id, execution_id, ahead=row[0], run_at=run_at)
+
+
+def dispatch_in_batch(execution: Execution) -> None:
+    """Like `dispatch`, for an execution that becomes `started` in the caller's block of `batched_writes`."""
+    now = clock.now()
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(_IN_QUEUE, [execution.tenant_id, now, settings.THREADA_TENANT_QUOTA])
+        (ahead,) = cursor.fetchone()
+    if ahead < settings.THREADA_TENANT_QUOTA:
+        execution.dispatched_at = now
+        update_row(execution, "dispatched_at")
+        _enqueue_run(execution.tenant_id, execution.id, ahead=ahead)
 
 
 def dispatch_waiting(tenant_id: uuid.UUID, *, now: datetime) -> int:

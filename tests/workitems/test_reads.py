@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 
 import pytest
+from django.core.exceptions import FieldDoesNotExist
 from django.db import DatabaseError, connection
 from django.test.utils import CaptureQueriesContext
 
@@ -88,11 +89,30 @@ def test_what_is_written_in_one_block_is_one_statement(office: Office) -> None:
         assert Channel.objects.get(slug="written-together").id == channel.id
 
 
-def test_a_row_is_changed_once_in_a_block_and_a_block_that_raises_writes_nothing(office: Office) -> None:
+def test_changes_of_one_row_become_one_change_of_its_last_values(office: Office) -> None:
+    execution = office.execute(office.decided()).execution
+    channel = Channel(tenant_id=office.tenant.id, slug="written-together")
+    with unit_of_work(office.tenant.id):
+        with CaptureQueriesContext(connection) as queries, batched_writes():
+            insert_rows(channel)
+            channel.name, channel.slug = "Changed", "not-written"
+            update_row(channel, "name")
+            for failure, trace in (("timeout", "first"), ("connection", "last")):
+                execution.failure, execution.traceparent = failure, trace
+                update_row(execution, "failure")
+                update_row(execution, "traceparent")
+        assert len(queries) == 1
+        assert Channel.objects.get(id=channel.id).slug == "written-together"
+        assert Channel.objects.get(id=channel.id).name == "Changed"
+        found = Execution.objects.get(id=execution.id)
+    assert (found.failure, found.traceparent) == ("connection", "last")
+
+
+def test_a_block_that_raises_writes_nothing(office: Office) -> None:
     execution = office.execute(office.decided()).execution
     with unit_of_work(office.tenant.id), CaptureQueriesContext(connection) as queries:
-        with pytest.raises(ValueError, match="is changed twice by one statement"):
-            _change_together((execution, "failure"), (execution, "failure_detail"))
+        with pytest.raises(FieldDoesNotExist):
+            _change_together((execution, "failure"), (execution, "no_field"))
         _change_together()
         assert len(queries) == 0
 

@@ -18,7 +18,7 @@ from threada_site.database.router import refuse_while_reading
 
 
 class Statement(NamedTuple):
-    """SQL that returns at least one row, with its parameters, to run in the same round trip."""
+    """SQL with a result (`SELECT` or `RETURNING`) and its parameters, to run in the same round trip."""
 
     sql: str
     params: tuple[Any, ...]
@@ -38,7 +38,7 @@ def insert_rows(*rows: models.Model, ignore_conflicts: bool = False) -> None:
 
 
 def run_statement(statement: Statement) -> None:
-    """Run a statement that returns at least one row, together with the other writes of the block."""
+    """Run a statement together with the other writes of the block."""
     refuse_while_reading("a statement")
     with batched_writes() as writes:
         writes.add(statement)
@@ -60,8 +60,8 @@ def batched_writes() -> Iterator[_Writes]:
     """Collect the writes of `insert_rows`, `update_row` and `run_statement` inside the block and run them at its end,
     in one statement. A block inside another one joins it.
 
-    For blocks that only write: a read inside returns the state before the block. A row may be changed once in a block.
-    A block that raises writes nothing.
+    A read inside returns the state before the block. Changes of one row become one change: the statuses between them
+    are not written. A block that raises writes nothing.
     """
     database = connections[DEFAULT_DB_ALIAS]  # not the proxy, which looks it up at every use
     if database.open_batch is not None:  # type: ignore[attr-defined]
@@ -75,52 +75,72 @@ def batched_writes() -> Iterator[_Writes]:
     writes.run()
 
 
+class _Insert(NamedTuple):
+    row: models.Model
+    values: list[Any]
+    """Values of `_columns`, in their order."""
+    ignore_conflicts: bool
+
+
+class _Change(NamedTuple):
+    row: models.Model
+    values: dict[models.Field[Any, Any], Any]
+
+
 class _Writes:
-    """Writes of one statement. Values are taken from the rows when they are added."""
+    """Writes of one statement. Values are taken from the rows when they are added; those added last are written."""
 
     def __init__(self, database: Any) -> None:
         self._database = database
-        self._inserted: list[tuple[models.Model, bool]] = []
-        self._changed: list[tuple[models.Model, tuple[str, ...]]] = []
-        self._also: list[str] = []
-        self._params: tuple[list[Any], list[Any], list[Any]] = ([], [], [])
+        self._inserts: list[_Insert] = []
+        self._changes: list[_Change] = []
+        self._also: list[Statement] = []
 
     def insert(self, rows: Sequence[models.Model], *, ignore_conflicts: bool) -> None:
         for row in rows:
-            self._inserted.append((row, ignore_conflicts))
-            self._params[0].extend(
+            values = [
                 field.get_db_prep_save(field.pre_save(row, True), self._database) for field in _columns(type(row))
-            )
+            ]
+            self._inserts.append(_Insert(row, values, ignore_conflicts))
 
     def change(self, row: models.Model, fields: tuple[str, ...]) -> None:
-        if any(row == other for other, _ in self._changed):
-            raise ValueError(f"{type(row).__name__} {row.pk} is changed twice by one statement.")
-        self._changed.append((row, fields))
-        self._params[1].extend(
-            field.get_db_prep_save(field.pre_save(row, False), self._database)
+        values = {
+            field: field.get_db_prep_save(field.pre_save(row, False), self._database)
             for field in _columns_named(type(row), fields)
-        )
-        self._params[1].append(row.pk)
+        }
+        inserted = next((one for one in self._inserts if one.row == row), None)
+        changed = next((one for one in self._changes if one.row == row), None)
+        if inserted is not None:
+            columns = _columns(type(row))
+            for field, value in values.items():
+                inserted.values[columns.index(field)] = value
+        elif changed is not None:
+            changed.values.update(values)
+        else:
+            self._changes.append(_Change(row, values))
 
     def add(self, statement: Statement) -> None:
-        self._also.append(statement.sql)
-        self._params[2].extend(statement.params)
+        self._also.append(statement)
 
     def run(self) -> None:
-        if not (self._inserted or self._changed or self._also):
+        if not (self._inserts or self._changes or self._also):
             return
         sql = _together(
-            tuple((type(row), ignore_conflicts) for row, ignore_conflicts in self._inserted),
-            tuple((type(row), fields) for row, fields in self._changed),
-            tuple(self._also),
+            tuple((type(row), ignore_conflicts) for row, _, ignore_conflicts in self._inserts),
+            tuple((type(row), tuple(field.name for field in values)) for row, values in self._changes),
+            tuple(statement.sql for statement in self._also),
         )
+        params = [value for insert in self._inserts for value in insert.values]
+        for row, values in self._changes:
+            params += [*values.values(), row.pk]
+        params += [value for statement in self._also for value in statement.params]
         with self._database.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-            cursor.execute(sql, [value for values in self._params for value in values])
+            cursor.execute(sql, params)
             found = cursor.fetchone()
-        for row, _ in self._inserted:
+        for row, _, _ in self._inserts:
             row._state.adding = False
             row._state.db = DEFAULT_DB_ALIAS
-        for (row, _), count in zip(self._changed, found, strict=False):
+        for (row, _), count in zip(self._changes, found, strict=False):
             if count != 1:
                 raise DatabaseError(f"{type(row).__name__} {row.pk} is not there to be changed.")
             for field in row._meta.local_concrete_fields:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,9 +15,11 @@ from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.executions.envelope import BuiltEnvelope, build_envelope
 from integrations.executions.receiver_key import receiver_key
 from integrations.models import Execution, Integration, IntegrationVersion
+from policies.deciding.stored_decision import stored_facts
 from policies.documents import payload_schema as payloads
 from policies.language.facts import Point, build_facts
-from policies.selectors import requester_groups, workflow_document
+from policies.models import PolicyDecision
+from policies.selectors import workflow_document
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
@@ -25,7 +27,7 @@ from threada_site.kernel.json.canonical import canonical_sha256
 from workitems.executions.undo import undone_facts
 from workitems.items.actors import Actor
 from workitems.models import WorkItem
-from workitems.steps.opening_and_closing import envelope_evidence, envelope_salt
+from workitems.steps.opening_and_closing import envelope_evidence, envelope_salt, pinned_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,25 +100,37 @@ def check_input(configured: Configured, value: object) -> None:
 
 
 def build_action_envelope(
-    item: WorkItem, execution: Execution, pins: Iterable[uuid.UUID], configured: Configured, *, actor: Actor
+    item: WorkItem, execution: Execution, decision: PolicyDecision, configured: Configured, *, actor: Actor
 ) -> BuiltEnvelope:
-    """Return the envelope of an action, with the exact request that its connector builds.
+    """Return the envelope of an action that `decision` permits, with the exact request that its connector builds.
 
     Secrets are contained by reference only. Raises `ExpressionFailed`.
     """
     facts = action_facts(
-        item, action=execution.action, integration=execution.integration, actor=actor, input_=execution.input
+        item,
+        action=execution.action,
+        integration=execution.integration,
+        actor=actor,
+        input_=execution.input,
+        requester_groups=stored_facts(decision)["item"]["requester_groups"],
     ) | {"undoes": undone_facts(execution)}
     request = connector_named(configured.document.connector).build_request(
         configured.document, configured.action, facts
     )
+    pins = pinned_versions(decision)
     return build_request_envelope(
         item, execution, pins, request, action=configured.action, connector=configured.document.connector
     )
 
 
 def action_facts(
-    item: WorkItem, *, action: str, integration: str, actor: Actor, input_: Mapping[str, Any]
+    item: WorkItem,
+    *,
+    action: str,
+    integration: str,
+    actor: Actor,
+    input_: Mapping[str, Any],
+    requester_groups: Sequence[str],
 ) -> dict[str, Any]:
     """Return the facts that templates of an action read."""
     return build_facts(
@@ -129,7 +143,7 @@ def action_facts(
         confidence=item.confidence,
         risk_flags=item.risk_flags,
         requester=ids.public_id(ids.PRINCIPAL, item.requester_id),
-        requester_groups=requester_groups(item.requester_id, tenant_id=item.tenant_id),
+        requester_groups=requester_groups,
         data_class=item.data_class,
         version=item.version,
         action=action,

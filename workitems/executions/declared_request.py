@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from integrations import selectors as integration_selectors
 from policies.documents.workflow_request import RequestDeclaration
-from policies.selectors import workflow_document
+from policies.selectors import requester_groups, workflow_document
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
@@ -31,7 +31,14 @@ def execute_declared(item: WorkItem, *, key: str | None = None, ctx: ActingConte
     declared = _permitted_declaration(item, ctx=ctx)
     integration = integration_selectors.integration_by_slug(declared.integration, ctx=ctx)
     configured = configured_action(item, integration, named=declared.integration, action=declared.action, ctx=ctx)
-    facts = action_facts(item, action=declared.action, integration=declared.integration, actor=actor_in(ctx), input_={})
+    facts = action_facts(
+        item,
+        action=declared.action,
+        integration=declared.integration,
+        actor=actor_in(ctx),
+        input_={},
+        requester_groups=requester_groups(item.requester_id, tenant_id=item.tenant_id),
+    )
     request = ActionRequest(
         integration=declared.integration,
         action=declared.action,

@@ -26,7 +26,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.steps.opening_and_closing import close_step, new_envelope, open_step, pinned_versions
+from workitems.steps.opening_and_closing import close_step, new_envelope, open_step
 from workitems.steps.policy_decision import (
     approval_rule,
     decision_request,
@@ -108,7 +108,7 @@ def rebuild_envelope(item: WorkItem, execution: Execution, decision: PolicyDecis
     check_same_reality(undone_execution(execution), is_simulated=configured.is_simulated)
     execution.integration_version = configured.version
     execution.is_simulated = configured.is_simulated
-    built = build_action_envelope(item, execution, pinned_versions(decision), configured, actor=actor)
+    built = build_action_envelope(item, execution, decision, configured, actor=actor)
     execution.envelope = new_envelope(item, built)
     insert_rows(execution.envelope)
 

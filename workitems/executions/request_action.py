@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import secrets
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from integrations import selectors as integration_selectors
-from integrations.executions.dispatch import dispatch
-from integrations.lifecycle import ExecutionStatus
+from integrations.executions.dispatch import dispatch_in_batch
+from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Execution
 from policies.deciding.decide import decide
 from policies.models import PolicyDecision
@@ -27,7 +28,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
-from workitems.steps.opening_and_closing import new_envelope, open_step, pinned_versions
+from workitems.steps.opening_and_closing import new_envelope, open_step
 from workitems.steps.policy_decision import (
     ActionAsked,
     approval_rule,
@@ -73,9 +74,10 @@ def execute_configured(
     item: WorkItem, request: ActionRequest, configured: Configured, *, ctx: ActingContext
 ) -> ActionStarted:
     """Request the execution of an action that the caller was permitted to execute, like `execute_action`."""
-    undone = execution_to_undo(item, request.integration, request.action, named=request.undoes)
+    earlier = integration_selectors.executions_before(item.id, request.integration, tenant_id=item.tenant_id)
+    undone = execution_to_undo(earlier, request.action, named=request.undoes)
     check_same_reality(undone, is_simulated=configured.is_simulated)
-    check_executable(item, ctx=ctx, undoes=undone is not None)
+    check_executable(item, earlier, ctx=ctx, undoes=undone is not None)
     check_input(configured, request.input)
     execution = Execution(
         tenant_id=ctx.tenant_id,
@@ -94,13 +96,14 @@ def execute_configured(
         correlation_id=ctx.correlation_id,
         traceparent=traceparent() or "",
     )
-    decision = decide(decision_request(item, actor=actor_in(ctx), asked=asked_of(execution)), ctx=ctx)
-    if decision.outcome not in ("allow", "require_approval"):
+    with key_conflicts_as_in_flight(), batched_writes():
+        decision = decide(decision_request(item, actor=actor_in(ctx), asked=asked_of(execution)), ctx=ctx)
+        if decision.outcome in ("allow", "require_approval"):
+            return start_decided(item, execution, decision, configured, ctx=ctx, declared=request.declared)
         record_decision(item, decision, ctx=ctx)
-        raise errors.PolicyDenied(
-            "A policy denies this action. See reasons.", reasons=refusal_reasons(decision), keeps_changes=True
-        )
-    return start_decided(item, execution, decision, configured, ctx=ctx, declared=request.declared)
+    raise errors.PolicyDenied(
+        "A policy denies this action. See reasons.", reasons=refusal_reasons(decision), keeps_changes=True
+    )
 
 
 def start_decided(
@@ -112,9 +115,11 @@ def start_decided(
     ctx: ActingContext,
     declared: bool = False,
 ) -> ActionStarted:
-    """Build the envelope of an allowed action, then dispatch the execution or open its approval step."""
-    pins = pinned_versions(decision)
-    envelope = new_envelope(item, build_action_envelope(item, execution, pins, configured, actor=actor_in(ctx)))
+    """Build the envelope of an allowed action, then dispatch the execution or open its approval step.
+
+    Runs in a block of `batched_writes`.
+    """
+    envelope = new_envelope(item, build_action_envelope(item, execution, decision, configured, actor=actor_in(ctx)))
     execution.envelope_id = envelope.id
     execution.policy_decision_id = decision.id
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id
@@ -127,24 +132,23 @@ def start_decided(
         "policy_version_id",
     )
     record_decision(item, decision, ctx=ctx, execution=execution)
-    with key_conflicts_as_in_flight(), batched_writes():
-        insert_rows(envelope, execution)
-        record_item(
-            "execution.proposed",
-            item,
-            ctx=ctx,
-            execution=execution,
-            inputs={
-                "action": execution.action,
-                "envelope_sha256": envelope.sha256,
-                "input_commitment": input_commitment(item, execution.input),
-                "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
-                **({"permitted_by": "workflow.request"} if declared else {}),
-                **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
-            },
-            policy={"policy_decision_id": decision.public_id},
-            outcome={"status": execution.status},
-        )
+    insert_rows(envelope, execution)
+    record_item(
+        "execution.proposed",
+        item,
+        ctx=ctx,
+        execution=execution,
+        inputs={
+            "action": execution.action,
+            "envelope_sha256": envelope.sha256,
+            "input_commitment": input_commitment(item, execution.input),
+            "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
+            **({"permitted_by": "workflow.request"} if declared else {}),
+            **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
+        },
+        policy={"policy_decision_id": decision.public_id},
+        outcome={"status": execution.status},
+    )
     if needs_approval:
         step = open_step(
             item,
@@ -157,7 +161,7 @@ def start_decided(
             asked_by=execution.requested_by,
         )
         return ActionStarted(execution, step)
-    dispatch(item.tenant_id, execution.id)
+    dispatch_in_batch(execution)
     return ActionStarted(execution, None)
 
 
@@ -170,13 +174,16 @@ def _permitted_action(item: WorkItem, request: ActionRequest, *, ctx: ActingCont
     return configured_action(item, integration, named=request.integration, action=request.action, ctx=ctx)
 
 
-def check_executable(item: WorkItem, *, ctx: ActingContext, undoes: bool = False) -> None:
+def check_executable(
+    item: WorkItem, executions: Iterable[Execution], *, ctx: ActingContext, undoes: bool = False
+) -> None:
     """Raise unless an action may be requested on the item now. Decides first about an item that is `new`.
 
-    On an ended item only an action that undoes another one (`undoes`) is allowed.
+    `executions` contains all open ones of the item. On an ended item only an action that undoes another one
+    (`undoes`) is allowed.
     """
     require_contents(item)
-    if integration_selectors.open_execution_of(item.id, tenant_id=item.tenant_id) is not None:
+    if any(EXECUTION.is_open(ExecutionStatus(execution.status)) for execution in executions):
         raise errors.ExecutionInProgress(
             "An execution is open on this work item. Wait for the execution, cancel it or reconcile it."
         )

@@ -152,8 +152,8 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
             require_missing_approval(item, execution, missing, ctx=ctx)
             dispatch_waiting(tenant.id, now=now)
             return None
-        lease = acquire_lease(execution, now=now)
         with batched_writes():
+            lease = acquire_lease(execution, now=now)
             _record_recheck(item, execution, verdict, ctx=ctx)
             record_item(
                 "execution.executed",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from integrations.configuration.parsed_documents import readable_action_of
@@ -10,7 +11,6 @@ from integrations.executions.receiver_key import receiver_key
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution
 from threada_site.kernel import errors
-from workitems.models import WorkItem
 
 _UNDOES_ALREADY = [*OPEN_EXECUTION_STATUSES, ExecutionStatus.SUCCEEDED]
 
@@ -33,21 +33,13 @@ def undoing_of(execution: Execution) -> Execution | None:
 
 
 def execution_to_undo(
-    item: WorkItem, integration: str, action: str, *, named: uuid.UUID | None = None
+    executions: Iterable[Execution], action: str, *, named: uuid.UUID | None = None
 ) -> Execution | None:
-    """Return the newest execution on a locked item that `action` undoes. None if it undoes nothing.
+    """Return the first of `executions` that `action` undoes. None if it undoes nothing.
 
     With `named`, return that execution or raise `ExecutionNotUndoable`.
     """
-    candidates = (
-        Execution.objects.filter(
-            tenant_id=item.tenant_id, work_item_id=item.id, integration=integration, status=ExecutionStatus.SUCCEEDED
-        )
-        .select_related("integration_version")
-        .order_by("-id")
-    )
-    if named is not None:
-        candidates = candidates.filter(id=named)
+    candidates = (execution for execution in executions if named in (None, execution.id))
     found = next((execution for execution in candidates if undo_of(execution) == action), None)
     if found is None and named is not None:
         raise errors.ExecutionNotUndoable

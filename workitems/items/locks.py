@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 from integrations import selectors as integration_selectors
 from integrations.models import Execution
@@ -11,12 +12,13 @@ from threada_site.kernel.context import ActingContext
 from workitems import selectors
 from workitems.models import DecisionStep, WorkItem
 
+_READ: Final = ("workflow_version", "requester")
+
 
 def locked_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem:
     """Return the item, locked. Raises `NotFound` if the context may not read it."""
-    if not selectors.work_items(ctx).filter(id=work_item_id).exists():
-        raise errors.NotFound
-    item = selectors.work_item_for_update(work_item_id, tenant_id=ctx.tenant_id)
+    items = selectors.work_items(ctx).filter(id=work_item_id)
+    item = items.select_for_update(of=("self",)).select_related(*_READ).first()
     if item is None:
         raise errors.NotFound
     return item
@@ -24,17 +26,18 @@ def locked_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem:
 
 def locked_step(step_id: uuid.UUID, *, ctx: ActingContext) -> tuple[WorkItem, DecisionStep]:
     """Return the step and its item, locked. Raises `NotFound` if the context may not read it."""
-    found = selectors.decision_steps(ctx).filter(id=step_id).values_list("work_item_id", flat=True).first()
-    if found is None:
+    readable = selectors.decision_steps(ctx).filter(id=step_id).values("work_item_id")
+    items = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=readable)
+    item = items.select_for_update(of=("self",)).select_related(*_READ).first()
+    if item is None:
         raise errors.NotFound
-    item = selectors.work_item_for_update(found, tenant_id=ctx.tenant_id)
     step = (
         DecisionStep.objects.select_for_update(of=("self",))
         .filter(tenant_id=ctx.tenant_id, id=step_id)
         .select_related("envelope")
         .first()
     )
-    if item is None or step is None:
+    if step is None:
         raise errors.NotFound
     return item, step
 

@@ -50,4 +50,4 @@ def transition_step(step: DecisionStep, status: StepStatus) -> None:
     DECISION_STEP.check_transition(StepStatus(step.status), status)
     step.status = status
     step.closed_at = clock.now()
-    step.save(update_fields=["status", "closed_at"])
+    update_row(step, "status", "closed_at")

@@ -16,6 +16,7 @@ from integrations.freezes.block import freezes_in_force
 from integrations.freezes.scope import moved
 from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
+from threada_site.database.batched_writes import update_row
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from workitems.items.receipts import record_item, step_blocks
@@ -86,7 +87,7 @@ def end_pause(step: DecisionStep, *, now: datetime) -> None:
     """End the pause of a step that was closed. Its deadlines no longer matter; the time counts for the item."""
     if step.paused_at is not None and step.pause_ends_at is not None:
         _note_end(step, until=min(now, step.pause_ends_at))
-        step.save(update_fields=[*_STATE])
+        update_row(step, *_STATE)
 
 
 def is_pause_over(step: DecisionStep, *, now: datetime) -> bool:

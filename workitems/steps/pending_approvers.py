@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable
+from typing import Final
 
 from policies.language.approvals import ApprovalRule, Leaf, Opened, from_json, tracks
-from threada_site.database.batched_writes import insert_rows
+from threada_site.database.batched_writes import Statement, insert_rows, run_statement, update_row
 from workitems.approvers.active_members import escalation_leaves
 from workitems.approvers.approver_keys import keys_of_leaves
 from workitems.approvers.count_votes import asked_leaves
 from workitems.models import DecisionStep, PendingApproverKey, WorkItem
+
+_CLEAR: Final = "DELETE FROM workitems_pendingapproverkey WHERE tenant_id = %s::uuid AND step_id = %s::uuid RETURNING 1"
 
 
 def insert_pending_approvers(step: DecisionStep, rule: ApprovalRule, *, workflow_id: uuid.UUID) -> None:
@@ -36,10 +39,10 @@ def add_pending_approvers(step: DecisionStep, added: Iterable[Leaf], *, workflow
 
 def clear_pending_approvers(step: DecisionStep, *, item: WorkItem) -> None:
     """Delete the pending approvers of a closed step, and reset `nobody_can_decide` of its item."""
-    PendingApproverKey.objects.filter(tenant_id=step.tenant_id, step_id=step.id).delete()
+    run_statement(Statement(_CLEAR, (step.tenant_id, step.id)))
     if item.nobody_can_decide:
         item.nobody_can_decide = False
-        item.save(update_fields=["nobody_can_decide"])
+        update_row(item, "nobody_can_decide")
 
 
 def _rows(step: DecisionStep, leaves: Iterable[Leaf], *, workflow_id: uuid.UUID) -> list[PendingApproverKey]:

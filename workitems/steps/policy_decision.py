@@ -10,6 +10,7 @@ from integrations.models import Execution
 from policies.deciding.decide import DecisionRequest, decide
 from policies.language.approvals import REVIEW_DEFAULT, ApprovalRule, from_json
 from policies.models import PolicyDecision
+from threada_site.database.batched_writes import batched_writes
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from workitems.items.actors import Actor, payload_author
@@ -65,21 +66,22 @@ def take_intake_decision(item: WorkItem, *, ctx: ActingContext) -> PolicyDecisio
     """
     if item.status != WorkItemStatus.NEW:
         return None
-    decision = decide(decision_request(item, actor=payload_author(item)), ctx=ctx)
-    item.policy_version_id = decision.policy_version_id
-    match decision.outcome:
-        case "deny":
-            _decided(item, decision, WorkItemStatus.REFUSED, ctx=ctx)
-        case "review" if not was_reviewed(item):
-            _decided(item, decision, WorkItemStatus.IN_REVIEW, ctx=ctx)
-            open_step(item, kind=StepKind.REVIEW, rule=approval_rule(decision), decision=decision, ctx=ctx)
-        case "require_approval":
-            _decided(item, decision, WorkItemStatus.AWAITING_APPROVAL, ctx=ctx)
-            open_step(item, kind=StepKind.APPROVAL, rule=approval_rule(decision), decision=decision, ctx=ctx)
-        case "allow" | "review":
-            _decided(item, decision, WorkItemStatus.READY, ctx=ctx)
-        case _:
-            raise AssertionError(decision.outcome)
+    with batched_writes():
+        decision = decide(decision_request(item, actor=payload_author(item)), ctx=ctx)
+        item.policy_version_id = decision.policy_version_id
+        match decision.outcome:
+            case "deny":
+                _decided(item, decision, WorkItemStatus.REFUSED, ctx=ctx)
+            case "review" if not was_reviewed(item):
+                _decided(item, decision, WorkItemStatus.IN_REVIEW, ctx=ctx)
+                open_step(item, kind=StepKind.REVIEW, rule=approval_rule(decision), decision=decision, ctx=ctx)
+            case "require_approval":
+                _decided(item, decision, WorkItemStatus.AWAITING_APPROVAL, ctx=ctx)
+                open_step(item, kind=StepKind.APPROVAL, rule=approval_rule(decision), decision=decision, ctx=ctx)
+            case "allow" | "review":
+                _decided(item, decision, WorkItemStatus.READY, ctx=ctx)
+            case _:
+                raise AssertionError(decision.outcome)
     return decision
 
 

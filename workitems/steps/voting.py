@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from integrations import selectors as integration_selectors
-from integrations.executions.dispatch import dispatch
+from integrations.executions.dispatch import dispatch_in_batch
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from policies.selectors import workflow_document
-from threada_site.database.batched_writes import batched_writes, insert_rows
+from threada_site.database.batched_writes import batched_writes, insert_rows, update_row
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
@@ -103,10 +103,10 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
             outcome={"decision": ballot.decision, "counted": vote.counted},
             reason_codes=(ballot.reason_code,) if ballot.reason_code else (),
         )
-    if vote.counted:
-        counted = votes.with_vote(vote)
-        _settle(item, counted, execution, ctx=ctx)
-        notify_opened_stages(item, votes, counted, ctx=ctx)
+        if vote.counted:
+            counted = votes.with_vote(vote)
+            _settle(item, counted, execution, ctx=ctx)
+            notify_opened_stages(item, votes, counted, ctx=ctx)
     return vote
 
 
@@ -163,7 +163,7 @@ def _settle(item: WorkItem, votes: StepVotes, execution: Execution | None, *, ct
     step, result = votes.step, votes.result
     if result.outcome is Outcome.WAITING:
         step.reachability_check_due = True
-        step.save(update_fields=["reachability_check_due"])
+        update_row(step, "reachability_check_due")
         if result.stages > 1:
             refresh_pending_approvers(step, result.opened, workflow_id=votes.workflow_id)
         return
@@ -177,7 +177,7 @@ def _settle(item: WorkItem, votes: StepVotes, execution: Execution | None, *, ct
         transition_execution(execution, ExecutionStatus.STARTED)
         transition_unless_undo(item, execution, WorkItemStatus.EXECUTING)
         close_step(step, StepStatus.APPROVED, item=item, ctx=ctx, execution=execution)
-        dispatch(item.tenant_id, execution.id)
+        dispatch_in_batch(execution)
     if execution is not None:
         record_item(
             f"execution.{'approved' if result.outcome is Outcome.APPROVED else 'rejected'}",
