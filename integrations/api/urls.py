@@ -5,6 +5,7 @@ from integrations.api import deliveries, integration_tests, secrets, views
 urlpatterns = [
     path("integrations", views.Integrations.as_view()),
     path("integrations/<str:integration_id>", views.IntegrationDetail.as_view()),
+    path("integrations/<str:integration_id>/source", views.IntegrationSource.as_view()),
     path("integrations/<str:integration_id>/health", views.HealthOfIntegration.as_view()),
     path("integrations/<str:integration_id>/test", integration_tests.TestIntegration.as_view()),
     path(

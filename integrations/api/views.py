@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from django.http import HttpResponse
 from rest_framework.response import Response
 
 from integrations import selectors
@@ -11,9 +12,12 @@ from integrations.api.resources import HEALTH, INTEGRATION
 from integrations.api.shapes import PUT_INTEGRATION
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
-from integrations.models import Integration
+from integrations.configuration.texts import integration_version_text
+from integrations.models import Integration, IntegrationVersion
+from threada_site.api.document_sources import DOCUMENT_SOURCE, SourceVersion, source_answer, version_asked
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
+from threada_site.api.negotiation import AnyNegotiation
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
@@ -72,6 +76,29 @@ class IntegrationDetail(TenantView):
     @operation("readIntegration", "Read an integration", tag="Integrations", answers={200: INTEGRATION})
     def get(self, request: Any, integration_id: str) -> Response:
         return Response(_represented(_found(request, integration_id), request))
+
+
+class IntegrationSource(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+    content_negotiation_class = AnyNegotiation
+
+    @operation(
+        "readIntegrationSource",
+        "Read an integration as it was written",
+        tag="Integrations",
+        answers={200: DOCUMENT_SOURCE},
+        filters=SourceVersion,
+    )
+    def get(self, request: Any, integration_id: str) -> HttpResponse:
+        """Return the text of a version with its comments. If none is stored, it is written from the version."""
+        integration = _found(request, integration_id)
+        if not selectors.shows_configuration(integration, ctx=request.auth):
+            raise errors.PermissionDenied(
+                "Reading the document needs workitems:read on all cases, or a scope on the integration."
+            )
+        rows = IntegrationVersion.objects.filter(tenant_id=request.auth.tenant_id, integration=integration)
+        version = version_asked(rows, integration.current_version_id, request)
+        return source_answer(integration_version_text(version, integration))
 
 
 class HealthOfIntegration(TenantView):

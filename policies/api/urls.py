@@ -1,11 +1,13 @@
 from django.urls import path
 
-from policies.api import emergencies, overlays, policies, replays, shadows, simulations, workflows
+from policies.api import emergencies, overlays, policies, replays, shadows, simulations, sources, workflows
 
 urlpatterns = [
     path("workflows", workflows.Workflows.as_view()),
     path("workflows/<str:workflow_id>", workflows.WorkflowDetail.as_view()),
     path("workflows/<str:workflow_id>/versions", workflows.WorkflowVersions.as_view()),
+    path("workflows/<str:workflow_id>/source", sources.WorkflowSource.as_view()),
+    path("lists/<str:list_id>/source", sources.ListSource.as_view()),
     path("channels", workflows.Channels.as_view()),
     path("channels/<str:channel_id>", workflows.ChannelDetail.as_view()),
     path("policies", policies.Policies.as_view()),
@@ -13,6 +15,7 @@ urlpatterns = [
     path("policies/<str:policy_id>", policies.PolicyDetail.as_view()),
     path("policies/<str:policy_id>/versions", policies.PolicyVersions.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>", policies.PolicyVersionDetail.as_view()),
+    path("policies/<str:policy_id>/versions/<str:version>/source", sources.PolicyVersionSource.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/validate", policies.ValidatePolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/publish", policies.PublishPolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/confirm-emergency", emergencies.ConfirmEmergency.as_view()),

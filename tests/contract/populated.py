@@ -60,6 +60,7 @@ def populate(demo: Demo) -> Populated:
             "receipt_id": _column(_listed(admin, "/telemetry/events"), "receipt_id"),
             "export_id": [made(admin.post("/telemetry/exports", {}))["export_id"]],
             "workflow_id": _column(_listed(admin, "/workflows"), "workflow_id"),
+            "list_id": ["sanctioned_vendors"],
             "channel_id": _column(_listed(admin, "/channels"), "channel_id"),
             "policy_id": ["payments", "policy_review_rules"],
             "integration_id": ["int_workflow", "int_bank"],

@@ -10,6 +10,8 @@ from typing import Any, Final
 from django.db import connection
 from django.test import override_settings
 
+from policies.configuration.lists import upsert_list
+from policies.documents.list import parse_list
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
@@ -69,6 +71,8 @@ def stock(slug: str) -> Stock:
     admin = Api(make_token(tenant, make_principal(tenant, f"{slug}-admin", roles=("tenant_admin",))))
     flow, channel, policy, system = (f"{slug}-{name}" for name in ("flow", "channel", "policy", "system"))
     made(admin.post("/channels", {"channel_id": channel}))
+    with unit_of_work(tenant.id):
+        upsert_list(f"{slug}-list", parse_list({"items": [slug]}), ctx=acting_system(tenant))
     made(
         admin.post(
             "/integrations", {"integration_id": system, "spec": {"connector": "workflow", "actions": _WORKFLOW_ACTIONS}}
@@ -133,6 +137,7 @@ def stock(slug: str) -> Stock:
             "principal": f"{slug}-deputy",
             "workflow_id": flow,
             "channel_id": channel,
+            "list_id": f"{slug}-list",
             "pack_id": f"{slug}-pack",
             "policy_id": policy,
             "version": version,

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from integrations.configuration.configure import upsert_integration
-from policies.admin.texts import document_text, list_text, workflow_text
 from policies.configuration.lists import upsert_list
+from policies.configuration.texts import document_text, list_text, workflow_text
 from policies.configuration.workflows import upsert_workflow
 from policies.documents.list import parse_list
 from policies.documents.workflow import parse_workflow

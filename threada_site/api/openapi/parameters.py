@@ -89,6 +89,7 @@ _PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "version": ({"type": "string", "pattern": _NUMBER_OR_ID}, "Number or id of the version."),
     "kind": ({"type": "string", "pattern": "^[A-Za-z]{1,64}$"}, "Kind of document, e.g. `Workflow`."),
     "workflow_id": (SLUG, "Id of the workflow."),
+    "list_id": (SLUG, "Id of the list."),
     "channel_id": (SLUG, "Id of the channel."),
     "pack_id": (SLUG, "Id of the pack."),
     "policy_id": (SLUG, "Id of the policy."),
