@@ -82,13 +82,15 @@ def check_typed(
     """Return the errors of `source` for payloads that match this JSON Schema, in source order.
 
     `facts` contains the other facts. Without `input_schema` the input is dynamic, without `lists` every list name
-    passes. `is_condition` requires that the expression returns true or false.
+    passes. Conditions cannot name a list whose name is no identifier. `is_condition` requires that the expression
+    returns true or false.
     """
     try:
         expression = compile_expression(source, variables=variables)
     except ExpressionError as error:
         return [ExpressionProblem(error.line or 1, error.column or 1, error.message)]
-    workflow = _workflow(facts, payload_schema, input_schema, None if lists is None else tuple(sorted(lists)))
+    named = None if lists is None else tuple(sorted(filter(str.isidentifier, lists)))
+    workflow = _workflow(facts, payload_schema, input_schema, named)
     try:
         program = workflow.environment(variables).compile(source)
     except RuntimeError as error:
