@@ -29,10 +29,9 @@ def deliver(tenant_id: str, delivery_id: str) -> None:
 
 @task(RUN_TEST, queue=DELIVERY_QUEUE)
 def run_integration_test(tenant_id: str, test_id: str) -> None:
-    """Check the configuration of an integration."""
+    """Check the configuration of an integration, or make a test call."""
     tenant = tenant_of_job(tenant_id)
-    job_context(tenant)
-    run_test(tenant, uuid.UUID(test_id))
+    run_test(tenant, uuid.UUID(test_id), ctx=job_context(tenant))
 
 
 @task(FETCH_KEYS, queue=ISSUER_QUEUE)

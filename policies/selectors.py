@@ -128,6 +128,13 @@ def readable_actions(ctx: ActingContext) -> frozenset[str]:
     return frozenset(action for spec in specs if spec for action in spec.get("actions", ()))
 
 
+def allowed_actions(tenant_id: uuid.UUID) -> frozenset[str]:
+    """Return the names of all actions that a workflow of the tenant allows, whoever asks."""
+    rows = Workflow.objects.filter(tenant_id=tenant_id, current_version__isnull=False)
+    specs = rows.values_list("current_version__spec__actions", flat=True)
+    return frozenset(action for actions in specs for action in actions or ())
+
+
 def workflow_by_slug(slug: str, *, ctx: ActingContext) -> Workflow | None:
     """Return one of `workflows`, or None."""
     return workflows(ctx).filter(slug=slug).first()

@@ -14,23 +14,26 @@ from django.utils.translation import gettext_lazy
 from integrations import selectors
 from integrations.admin.from_curl import CurlForm, create_from_curl
 from integrations.admin.from_openapi import OpenApiForm, create_from_openapi
+from integrations.admin.test_calls import SEND, TestCallForm
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
 from integrations.configuration.parsed_documents import document_of
 from integrations.configuration.simulation import is_simulated
+from integrations.configuration.texts import integration_text
+from integrations.documents import read_integration
 from integrations.models import Integration, IntegrationVersion
-from integrations.probes.run import request_test
+from integrations.probes.run import request_test, request_test_call
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
-from threada_site.admin.documents import one_document, with_lines
+from threada_site.admin.confirmation import Effects, FormConfirmation
+from threada_site.admin.documents import as_yaml, one_document, with_lines
 from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.text_diff import diff_rows
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.documents.writer import write_document
-from threada_site.tenancy.versioned_documents import written_text
 
 _VERSIONS_SHOWN = 50
 _NEW_INTEGRATION = """\
@@ -61,7 +64,19 @@ class IntegrationForm(ConsoleForm):
     )
 
     def prepare(self) -> None:
-        self.initial = {"document": _document_text(self.row) if self.row else _NEW_INTEGRATION}
+        self.initial = {"document": integration_text(self.row) if self.row else _NEW_INTEGRATION}
+
+
+def _replacing(_admin: Any, form: ConsoleForm) -> Effects:
+    """Return the difference of two versions. A document that cannot be parsed is refused here."""
+    document = one_document(form.cleaned_data["document"])
+    with with_lines(document):
+        read_integration(_document_in(document.value, form.row.slug)["spec"])
+    sentences = [
+        _("New executions get the new version. Envelopes that were built keep theirs."),
+        _("Executions that wait for an approval get a new envelope and must be approved again."),
+    ]
+    return Effects(sentences, diff_rows(integration_text(form.row), document.written))
 
 
 @admin.register(Integration)
@@ -91,7 +106,7 @@ class IntegrationAdmin(TenantAdmin):
         versions = IntegrationVersion.objects.filter(tenant_id=row.tenant_id, integration=row).defer("spec")
         return {
             "version": row.current_version,
-            "document": _document_text(row),
+            "document": integration_text(row),
             "actions": sorted(row.current_version.spec["actions"].items()),
             "secrets": [str(reference) for reference in document.secret_references],
             "versions": versions.order_by("-number")[:_VERSIONS_SHOWN],
@@ -99,7 +114,7 @@ class IntegrationAdmin(TenantAdmin):
             if row.connector == "workflow"
             else next(iter(health_of([row], now=clock.now(), ctx=ctx)), None),
             "may_test": may_test,
-            "test": selectors.integration_tests(row).first() if may_test else None,
+            **(_last_test(row) if may_test else {}),
         }
 
     @form_page(
@@ -144,10 +159,24 @@ class IntegrationAdmin(TenantAdmin):
         scope=Scope.INTEGRATIONS_MANAGE,
         of_row=True,
         submit=gettext_lazy("Create version"),
+        confirm=FormConfirmation(_replacing),
     )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         _put(call, form, slug=call.key)
         return Done(_("The new version is in force."))
+
+    @form_page(
+        gettext_lazy("Test call"),
+        form=TestCallForm,
+        scope=Scope.INTEGRATIONS_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Send test call"),
+        confirm=SEND,
+    )
+    def test_call(self, call: Call, form: TestCallForm) -> Done:
+        call.subject = Subject(integration=call.key)
+        request_test_call(form.row, form.asked, ctx=call.ctx)
+        return Done(_("The call is being made. This page shows its request and response."))
 
     @action(Scope.INTEGRATIONS_MANAGE)
     def test(self, call: Call) -> Done:
@@ -161,16 +190,20 @@ class IntegrationAdmin(TenantAdmin):
         return Done(_("The integration is being tested. This page shows the result."))
 
 
+def _last_test(row: Integration) -> dict[str, Any]:
+    """Return the last test with request and response as text. A receiver can answer anything."""
+    test = selectors.integration_tests(row).first()
+    if test is None or not test.action:
+        return {"test": test}
+    return {"test": test, "sent": as_yaml(test.request), "answered": as_yaml(test.response or {})}
+
+
 def _put(call: Call, form: ConsoleForm, *, slug: str | None) -> str:
     """Create an integration (without `slug`) or change it as the document says. Return its slug."""
     document = one_document(form.cleaned_data["document"])
     with with_lines(document):
-        value = document.value
-        if not isinstance(value, dict) or not isinstance(value.get("spec"), dict) or value.get("kind") != "Integration":
-            raise errors.DocumentInvalid("Write kind: Integration, id and spec.")
-        named = value.get("id")
-        if not isinstance(named, str) or not ids.is_slug(named) or slug not in (None, named):
-            raise errors.DocumentInvalid(f"Name the integration: id: {slug or 'int_example'}.")
+        value = _document_in(document.value, slug)
+        named = value["id"]
         call.subject = Subject(integration=named)
         existing = selectors.integration_by_slug(named, ctx=call.ctx)
         if slug is None and existing is not None:
@@ -182,15 +215,16 @@ def _put(call: Call, form: ConsoleForm, *, slug: str | None) -> str:
     return named
 
 
+def _document_in(value: Any, slug: str | None) -> dict[str, Any]:
+    """Return the document of an integration, named `slug` unless that is None. Raise `DocumentInvalid`."""
+    if not isinstance(value, dict) or not isinstance(value.get("spec"), dict) or value.get("kind") != "Integration":
+        raise errors.DocumentInvalid("Write kind: Integration, id and spec.")
+    named = value.get("id")
+    if not isinstance(named, str) or not ids.is_slug(named) or slug not in (None, named):
+        raise errors.DocumentInvalid(f"Name the integration: id: {slug or 'int_example'}.")
+    return value
+
+
 def _require(ctx: ActingContext, integration: Integration | None) -> None:
     if not ctx.allows(Scope.INTEGRATIONS_MANAGE, integration=integration.id if integration else None):
         raise errors.PermissionDenied("You do not hold integrations:manage here.")
-
-
-def _document_text(row: Integration) -> str:
-    assert row.current_version is not None  # noqa: S101 - rows() leaves out those without one
-    head = {"kind": "Integration", "id": row.slug, **({"name": row.name} if row.name else {})}
-    document = {**head, "spec": row.current_version.spec}
-    sha256 = row.current_version.spec_sha256
-    text = written_text("Integration", row.slug, document, tenant_id=row.tenant_id, spec_sha256=sha256)
-    return text or write_document(document)

@@ -591,6 +591,22 @@ class Migration(migrations.Migration):
                 ),
                 ("failure_detail", models.CharField(blank=True, max_length=500)),
                 ("checks", models.JSONField(default=list, help_text="[{check, ok, failure, detail}]")),
+                (
+                    "action",
+                    models.CharField(
+                        blank=True, help_text="Action of a test call; empty for checks alone.", max_length=63
+                    ),
+                ),
+                (
+                    "request",
+                    models.JSONField(help_text="Exact request of a test call, with secrets by reference.", null=True),
+                ),
+                (
+                    "response",
+                    models.JSONField(
+                        help_text="Recorded response of a test call, bounded and without secrets.", null=True
+                    ),
+                ),
                 ("requested_by", models.UUIDField()),
                 ("lease_until", models.DateTimeField(null=True)),
                 ("created_at", models.DateTimeField(default=clock.now)),

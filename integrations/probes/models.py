@@ -13,7 +13,7 @@ OPEN_TESTS = [IntegrationTestStatus.QUEUED.value, IntegrationTestStatus.RUNNING.
 
 
 class IntegrationTest(TenantRow):
-    """One check of an integration's configuration: secrets, address, connection. At most one is open at a time.
+    """One check of an integration's configuration, or one test call of an action. At most one is open at a time.
 
     A test runs once, so its status is the fence: a worker whose lease expired finds it ended.
     """
@@ -33,6 +33,9 @@ class IntegrationTest(TenantRow):
     failure = models.CharField(max_length=32, blank=True, help_text="Reason code of the first check that failed.")
     failure_detail = models.CharField(max_length=500, blank=True)
     checks = models.JSONField(default=list, help_text="[{check, ok, failure, detail}]")
+    action = models.CharField(max_length=63, blank=True, help_text="Action of a test call; empty for checks alone.")
+    request = models.JSONField(null=True, help_text="Exact request of a test call, with secrets by reference.")
+    response = models.JSONField(null=True, help_text="Recorded response of a test call, bounded and without secrets.")
     requested_by = models.UUIDField()
     lease_until = models.DateTimeField(null=True)
     created_at = models.DateTimeField(default=clock.now)

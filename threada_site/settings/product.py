@@ -109,6 +109,7 @@ THREADA_CHANGE_SET_HANDLER = "threada_site.identity.change_sets.propose.propose"
 THREADA_DEPARTURE_HANDLER = "workitems.steps.departures.end_work_of"
 # Function that returns the actions of the workflows that a context may read, because integrations do not know policies.
 THREADA_READABLE_ACTIONS = "policies.selectors.readable_actions"
+THREADA_ALLOWED_ACTIONS = "policies.selectors.allowed_actions"
 # Function that records who reads a work item of a sensitive data class, because policies do not know work items.
 THREADA_CASE_READING_HANDLER = "workitems.items.sensitive.record_reading_of"
 # Function that authenticates by a token of a trusted issuer, by name, because identity is above the API layer.

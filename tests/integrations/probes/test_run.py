@@ -171,7 +171,7 @@ def test_a_late_worker_changes_nothing(
 
     def slowly(*arguments: Any, **options: Any) -> dict[str, Any]:
         change(acme, lease_until=clock.now() - timedelta(seconds=1))
-        probes.run_test(acme, test.id)  # another worker finds the lease expired
+        probes.run_test(acme, test.id, ctx=acting_system(acme))  # another worker finds the lease expired
         return {"ok": True, "checks": []}
 
     monkeypatch.setattr(probes, "probe_integration", slowly)
@@ -186,7 +186,7 @@ def test_a_job_that_runs_twice_checks_once(acme: Tenant, api: Api, receiver: Rec
     api.post(PATH, {})
     run_jobs()
     (before,) = rows_of(acme)
-    probes.run_test(acme, before.id)
+    probes.run_test(acme, before.id, ctx=acting_system(acme))
     (after,) = rows_of(acme)
     assert (after.started_at, after.finished_at) == (before.started_at, before.finished_at)
 
