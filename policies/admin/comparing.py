@@ -8,7 +8,7 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from policies import selectors
-from policies.admin.texts import document_text
+from policies.configuration.texts import document_text
 from policies.models import Policy, PolicyVersion
 from threada_site.admin.text_diff import diff_rows
 

@@ -12,10 +12,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from policies import selectors
-from policies.admin.texts import list_text, workflow_text
+from policies.admin.consequences import NEW_ITEMS, NEW_WORKFLOW_VERSION
 from policies.admin.workflow_builder import WorkflowBuilderForm
 from policies.configuration.channels import upsert_channel
 from policies.configuration.lists import upsert_list
+from policies.configuration.texts import list_text, workflow_text
 from policies.configuration.workflows import upsert_workflow
 from policies.documents.list import parse_list
 from policies.documents.workflow import parse_workflow
@@ -175,6 +176,7 @@ class WorkflowAdmin(TenantAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
         submit=gettext_lazy("Create version"),
+        confirm=NEW_WORKFLOW_VERSION,
     )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         call.subject = Subject(workflow=call.key)
@@ -203,6 +205,7 @@ class WorkflowAdmin(TenantAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
         submit=gettext_lazy("Create version"),
+        confirm=NEW_WORKFLOW_VERSION,
     )
     def rebuild(self, call: Call, form: WorkflowBuilderForm) -> Done:
         return self._built(call, form)
@@ -272,6 +275,7 @@ class ListAdmin(TenantAdmin):
         scope=Scope.POLICIES_PUBLISH,
         of_row=True,
         submit=gettext_lazy("Save items"),
+        confirm=NEW_ITEMS,
     )
     def change_items(self, call: Call, form: ConsoleForm) -> Done:
         before = {str(item): item for item in form.row.current_version.spec}

@@ -8,10 +8,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from policies import selectors
-from policies.admin.texts import document_text
-from policies.models import Overlay, Policy, PolicyVersion
+from policies.admin.workflow_builder import WorkflowBuilderForm
+from policies.configuration.texts import document_text, workflow_text
+from policies.documents.workflow import parse_workflow
+from policies.models import Overlay, Policy, PolicyShadow, PolicyVersion
 from threada_site.admin.actions import Call
-from threada_site.admin.confirmation import Confirmation, Effects
+from threada_site.admin.confirmation import Confirmation, Effects, FormConfirmation
+from threada_site.admin.documents import one_document, with_lines
 from threada_site.admin.text_diff import diff_rows
 from threada_site.kernel.context import ActingContext
 
@@ -89,6 +92,42 @@ def _where(policy: Policy, *, ctx: ActingContext) -> str:
     return _("It applies to: %(scopes)s.") % {"scopes": ", ".join(scopes)}
 
 
+def _replacing_workflow(_admin: Any, form: Any) -> Effects:
+    """Return the difference of two versions. A document that cannot be parsed is refused here."""
+    text = form.written() if isinstance(form, WorkflowBuilderForm) else form.cleaned_data["document"]
+    document = one_document(text)
+    with with_lines(document):
+        parse_workflow(document.value)
+    sentence = _("New work items get the new version. Existing ones keep theirs.")
+    return Effects([sentence], diff_rows(workflow_text(form.row), document.written))
+
+
+def _replacing_items(_admin: Any, form: Any) -> Effects:
+    before = "\n".join(map(str, form.row.current_version.spec))
+    after = "\n".join(line.strip() for line in form.cleaned_data["items"].splitlines() if line.strip())
+    return Effects([_("Decisions read the new items from now on.")], diff_rows(before, after))
+
+
+def _ending_shadow(admin: Any, call: Call) -> Effects:
+    shadow: PolicyShadow = admin.find(call.key, ctx=call.ctx)
+    return Effects(
+        [
+            _("%(version)s is no longer compared with live decisions. No decision changes.")
+            % {"version": shadow.policy_version},
+            _("Its results stay. It cannot be continued."),
+        ]
+    )
+
+
+def _cancelling_replay(admin: Any, call: Call) -> Effects:
+    admin.find(call.key, ctx=call.ctx)
+    return Effects([_("The replay stops. What it has compared stays, and it can be resumed.")])
+
+
+NEW_WORKFLOW_VERSION: Final = FormConfirmation(_replacing_workflow)
+NEW_ITEMS: Final = FormConfirmation(_replacing_items)
+END_SHADOW: Final = Confirmation(gettext_lazy("End shadow"), _ending_shadow)
+CANCEL_REPLAY: Final = Confirmation(gettext_lazy("Cancel replay"), _cancelling_replay)
 PUBLISH: Final = Confirmation(gettext_lazy("Publish version"), _publishing)
 RETIRE: Final = Confirmation(gettext_lazy("Retire version"), _retiring)
 END_EMERGENCY: Final = Confirmation(gettext_lazy("End emergency publication"), _ending)

@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from policies import selectors
 from policies.admin.preview import may_preview
-from policies.admin.texts import document_text
+from policies.configuration.texts import document_text
 from policies.documents.policy import REASON_PATTERN
 from policies.documents.rule_templates import COMPARISONS, Fact, RuleTemplate, facts_of, rule_from, with_rule
 from policies.drafts.text_check import TextCheck, check_policy_text

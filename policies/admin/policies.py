@@ -20,7 +20,7 @@ from policies import selectors
 from policies.admin.comparing import comparison
 from policies.admin.editor import DraftForm, check_answer
 from policies.admin.preview import may_preview, preview_answer
-from policies.admin.texts import document_text
+from policies.configuration.texts import document_text
 from policies.drafts.edit import draft_policy_version
 from policies.models import Policy
 from threada_site.admin import html

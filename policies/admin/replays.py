@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from policies import selectors
+from policies.admin.consequences import CANCEL_REPLAY
 from policies.api.replays import report_of
 from policies.lifecycle import REPLAY, ReplayStatus
 from policies.models import PolicyReplay
@@ -85,7 +86,7 @@ class PolicyReplayAdmin(TenantAdmin):
         replay = self.find(key, ctx=self._require_view(request))
         return report_of(replay, "json" if request.GET.get("format") == "json" else "html")
 
-    @action(Scope.POLICIES_WRITE)
+    @action(Scope.POLICIES_WRITE, confirm=CANCEL_REPLAY)
     def cancel(self, call: Call) -> Done:
         """Cancel the replay."""
         cancel_replay(self._locked(call), ctx=call.ctx)

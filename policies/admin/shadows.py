@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from policies import selectors
+from policies.admin.consequences import END_SHADOW
 from policies.lifecycle import ShadowStatus
 from policies.models import PolicyShadow, ShadowResult
 from policies.replay.reports import found_context, represent_finding
@@ -67,7 +68,7 @@ class PolicyShadowAdmin(TenantAdmin):
             "unanswered": list(map(represent_finding, results.filter(kind="not_replayable")[:_SHOWN])),
         }
 
-    @action(Scope.POLICIES_WRITE)
+    @action(Scope.POLICIES_WRITE, confirm=END_SHADOW)
     def end(self, call: Call) -> Done:
         """End the shadow now."""
         parsed = ids.parse_public_id(ids.POLICY_SHADOW, call.key)

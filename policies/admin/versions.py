@@ -14,8 +14,8 @@ from django.utils.translation import gettext_lazy
 
 from policies.admin.consequences import END_EMERGENCY, PUBLISH, RETIRE
 from policies.admin.editor import DraftForm
-from policies.admin.texts import document_text
 from policies.admin.trying import TryingPages
+from policies.configuration.texts import document_text
 from policies.documents.policy import parse_policy
 from policies.drafts.edit import edit_draft
 from policies.drafts.validation import validate_policy

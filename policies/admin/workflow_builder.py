@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 
 from policies import selectors
 from policies.admin.builder_sources import SOURCES
-from policies.admin.texts import workflow_text
 from policies.admin.workflow_rows import EMPTY_ROWS, MOST_ROWS, RowFormSet, listed
+from policies.configuration.texts import workflow_text
 from policies.documents.payload_fields import FieldRow, kept_by, rows_of, with_rows
 from policies.documents.workflow import parse_workflow
 from threada_site.admin.documents import as_yaml, one_document

@@ -61,6 +61,9 @@ def test_what_is_typed_is_what_is_saved(demo: Demo, page: Watched) -> None:
     browser.keyboard.press("Escape")
     expect(browser.locator(".t-code-editor")).to_have_attribute("data-state", "right")
     browser.get_by_role("button", name="Create version").click()
+    expect(browser.locator("ins").first).to_be_visible()
+    browser.get_by_label("Reason").fill("Protects the vendor.")
+    browser.get_by_role("button", name="Create version").click()
     expect(browser.get_by_text("The new version is in use.")).to_be_visible()
 
 
@@ -131,6 +134,9 @@ def test_it_is_a_text_area_where_the_editor_cannot_be_loaded(demo: Demo, chromiu
     area = browser.locator("#id_document")
     expect(area).to_be_visible()
     area.fill(area.input_value().rstrip("\n") + "\n  subject: /vendor\n")
+    browser.get_by_role("button", name="Create version").click()
+    expect(browser.locator("ins").first).to_be_visible()
+    browser.get_by_label("Reason").fill("Protects the vendor.")
     browser.get_by_role("button", name="Create version").click()
     expect(browser.get_by_text("The new version is in use.")).to_be_visible()
     context.close()

@@ -111,6 +111,9 @@ def test_a_draft_is_written_replayed_and_published_by_a_second_person(two_people
     expect(browser.locator("ins").first).to_be_visible()
     assert not page.overflows()
     browser.get_by_role("button", name="Publish change set").click()
+    browser.get_by_label("Reason").fill("Read and understood.")
+    assert not page.overflows()
+    browser.get_by_role("button", name="Publish change set").click()
     expect(browser.get_by_text("Published: Publish version 2 of payments.")).to_be_visible()
     second = demo.api("admin").get("/policies/payments").json()["policy_version_id"]
     assert second != first

@@ -104,9 +104,9 @@ def test_two_stewards_reset_a_password_and_sessions_end(demo: Demo, console: Con
         change_set = ChangeSet.objects.get()
         assert AccountLink.objects.count() == 0
     publish = f"/console/tenancy/changeset/{change_set.public_id}/publish/"
-    first.post(publish, {"digest": change_set.digest})
+    confirm(first, publish, {"digest": change_set.digest})
     assert second.post(f"{page}show-reset-link/").status_code == 404
-    second.post(publish, {"digest": change_set.digest})
+    confirm(second, publish, {"digest": change_set.digest})
     assert first.post(f"{page}show-reset-link/").status_code == 404
     path = path_in(second.post(f"{page}show-reset-link/").content.decode())
     assert second.post(f"{page}show-reset-link/").status_code in (404, 422)

@@ -12,7 +12,7 @@ from django.urls import reverse
 
 from telemetry.models import Receipt
 from tests.console.busy import Busy
-from tests.console.sign_in import Console
+from tests.console.sign_in import Console, confirm
 from tests.factories import make_principal
 from tests.journeys.demo import LARGE, SMALL, Demo
 from tests.receivers.fixtures import Receiver, receiver
@@ -30,8 +30,11 @@ def busy(busy_demo: Busy) -> Busy:
 
 
 def press(browser: Client, model: str, button: str, key: str, /, **sent: str) -> list[str]:
-    """Press a button. Return the messages of the next page."""
-    answer = browser.post(reverse(f"admin:{model}_{button}", args=[key]), sent)
+    """Press a button and confirm where it asks. Return the messages of the next page."""
+    address = reverse(f"admin:{model}_{button}", args=[key])
+    answer = browser.post(address, sent)
+    if answer.status_code == 200:
+        answer = confirm(browser, address, sent)
     assert answer.status_code == 302, answer.content
     said = [str(message) for message in get_messages(answer.wsgi_request)]
     browser.get("/console/")  # showing the messages removes them
@@ -172,7 +175,7 @@ def test_execute_cancel_and_resolve_by_button(demo: Demo, busy: Busy, console: C
     assert demo.item(busy.item)["status"] == "ready"
     said = press(admin, ITEM, "execute", busy.item, action="int_bank/pay")
     assert said == ["pay on int_bank waits for an approval."]
-    assert press(admin, ITEM, "cancel", busy.item, reason="Duplicate request.") == ["The work item is cancelled."]
+    assert press(admin, ITEM, "cancel", busy.item, given_reason="Duplicate request.") == ["The work item is cancelled."]
     assert "(transition_not_allowed)" in press(admin, ITEM, "cancel", busy.item)[0]
     other = demo.hand_in(SMALL)
     demo.wait()

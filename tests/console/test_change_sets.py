@@ -37,10 +37,10 @@ def test_a_button_proposes_and_another_person_publishes(demo: Demo, console: Con
     assert "Remove the overlay of" in second.get(LIST).content.decode()
     shown = second.get(f"{address}/").content.decode()
     (digest,) = re.findall(r'name="digest" value="(\w{64})"', shown)
-    refused = admin.post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
+    refused = confirm(admin, f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
     assert "second_person_required" in refused
-    assert "change_set_stale" in second.post(f"{address}/publish/", {"digest": ""}, follow=True).content.decode()
-    published = second.post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
+    assert "change_set_stale" in confirm(second, f"{address}/publish/", {"digest": ""}, follow=True).content.decode()
+    published = confirm(second, f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
     assert "Published: Remove the overlay of" in published
     assert admin.get(f"{page}/").status_code == 404
 
@@ -57,7 +57,7 @@ def test_a_form_proposes_and_another_person_rejects(demo: Demo, console: Console
     answer = admin.post("/console/policies/overlay/new/", sent, follow=True).content.decode()
     assert "A second person must publish this change: " in answer
     (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
-    rejected = second.post(f"{address}/reject/", {"reason": "Too wide."}, follow=True).content.decode()
+    rejected = confirm(second, f"{address}/reject/", {"given_reason": "Too wide."}, follow=True).content.decode()
     assert "Rejected: Bind policy_review_rules to channel agent_desk." in rejected
     assert "Too wide." in rejected
 
@@ -85,10 +85,12 @@ def test_a_change_set_shows_names_and_links_instead_of_raw_json(demo: Demo, cons
     assert "pr_" not in difference
     assert "Open the group" not in shown, "it does not exist yet"
     assert "admin" in re.findall(r'data-title="Proposed by"><div>([^<]*)', second.get(LIST).content.decode())
-    published = second.post(f"{address}/publish/", {"digest": _digest(shown)}, follow=True).content.decode()
+    published = confirm(second, f"{address}/publish/", {"digest": _digest(shown)}, follow=True).content.decode()
     assert "Open the group" in published
     items = {"items": "Initech\nHydra"}
-    answer = admin.post("/console/policies/list/sanctioned_vendors/change-items/", items, follow=True).content.decode()
+    answer = confirm(
+        admin, "/console/policies/list/sanctioned_vendors/change-items/", items, follow=True
+    ).content.decode()
     (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
     shown = second.get(f"{address}/").content.decode()
     assert "replay" not in shown[shown.index("<h2>Difference") : shown.index("<h2>Input")]
@@ -101,7 +103,7 @@ def test_the_publisher_of_an_invitation_finds_its_link(demo: Demo, console: Cons
     answer = admin.post("/console/tenancy/membership/new/", sent, follow=True).content.decode()
     (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
     shown = second.get(f"{address}/").content.decode()
-    published = second.post(f"{address}/publish/", {"digest": _digest(shown)}, follow=True).content.decode()
+    published = confirm(second, f"{address}/publish/", {"digest": _digest(shown)}, follow=True).content.decode()
     (member,) = re.findall(r't-primary" href="(/console/tenancy/membership/pr_\w+/)"', published)
     assert "One-time link" not in admin.get(f"{address}/").content.decode()
     assert "show-invitation-link" not in admin.get(f"{member}").content.decode()

@@ -93,7 +93,7 @@ def test_overlays_channels_lists_and_integrations_are_created_and_changed(
     assert overlay.status_code == 302
     assert confirm(browser, overlay["Location"] + "remove/").status_code == 302
     assert browser.get(overlay["Location"]).status_code == 404
-    listed = browser.post("/console/policies/list/sanctioned_vendors/change-items/", {"items": "Initech\nHooli"})
+    listed = confirm(browser, "/console/policies/list/sanctioned_vendors/change-items/", {"items": "Initech\nHooli"})
     assert listed.status_code == 302
     document = (
         "kind: Integration\nid: int_tickets\nname: Tickets\nspec:\n  connector: http\n"
@@ -108,7 +108,7 @@ def test_overlays_channels_lists_and_integrations_are_created_and_changed(
         ["env:PATH"],
     ):
         settings.THREADA_SECRET_REFS = listed_for
-        refused = browser.post("/console/integrations/integration/int_tickets/new-version/", {"document": secret})
+        refused = confirm(browser, "/console/integrations/integration/int_tickets/new-version/", {"document": secret})
         assert "(secret_reference_not_allowed)" in refused.content.decode()
     assert [edit.action for edit in browser.get(made["Location"]).context["edits"]] == ["changed"]
 

@@ -215,9 +215,9 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
     shown = console("pia").get(f"{address}/").content.decode()
     (digest,) = re.findall(r'name="digest" value="(\w{64})"', shown)
     assert "replayed, " in shown
-    author = console("admin").post(f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
+    author = confirm(console("admin"), f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
     assert "second_person_required" in author
-    console("pia").post(f"{address}/publish/", {"digest": digest})
+    confirm(console("pia"), f"{address}/publish/", {"digest": digest})
     assert demo.client.get("/policies/payments").json()["version"] == 2
 
 

@@ -11,7 +11,7 @@ from django.contrib.messages import get_messages
 
 from policies.models import PolicyReplay, PolicyVersion
 from policies.sweeps import enqueue_due_shadows
-from tests.console.sign_in import Console
+from tests.console.sign_in import Console, confirm
 from tests.journeys.demo import LARGE, SMALL, Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
@@ -95,7 +95,7 @@ def test_a_draft_is_replayed_and_the_report_is_read(demo: Demo, console: Console
 def test_a_replay_is_stopped_and_goes_on(demo: Demo, console: Console) -> None:
     browser, version = console("admin"), drafted(demo, console)
     sent = browser.post(version + "replay/", {"after": "2020-01-01", "before": "2020-01-02", "against": "recorded"})
-    stopped = browser.post(sent["Location"] + "cancel/")
+    stopped = confirm(browser, sent["Location"] + "cancel/")
     assert "cancelled" in str(list(get_messages(stopped.wsgi_request))[-1])
     demo.wait()
     assert "Cancelled at" in browser.get(sent["Location"]).content.decode()
@@ -103,7 +103,7 @@ def test_a_replay_is_stopped_and_goes_on(demo: Demo, console: Console) -> None:
     demo.wait()
     text = browser.get(sent["Location"]).content.decode()
     assert "The policy applied to no decision in this time window." in text
-    again = browser.post(sent["Location"] + "cancel/")
+    again = confirm(browser, sent["Location"] + "cancel/")
     assert "transition_not_allowed" in str(list(get_messages(again.wsgi_request))[-1])
 
 
@@ -134,6 +134,6 @@ def test_a_version_is_compared_with_live_decisions(demo: Demo, console: Console)
     demo.wait()
     shown = browser.get(page)
     assert shown.context["sentences"] == ["1 of 1 decision would be different (100.0 %)."]
-    ended = browser.post(page + "end/")
+    ended = confirm(browser, page + "end/")
     assert "ended" in str(list(get_messages(ended.wsgi_request))[-1])
     assert "Not enforced." in browser.get(page).content.decode()

@@ -15,7 +15,8 @@ from django.template.loader import render_to_string
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 
-from threada_site.admin.actions import ActionSpec, Call, Done, Handler
+from threada_site.admin.actions import Call, Done, Handler
+from threada_site.admin.reauthentication import PROOF_FIELDS
 from threada_site.admin.text_diff import Row
 from threada_site.kernel.errors import PreconditionFailed
 from threada_site.kernel.json.canonical import sha256_hex
@@ -26,7 +27,7 @@ SHOWN: Final = "shown"
 """Field with the digest of the effects that the page showed."""
 SHORTEST_REASON: Final = 3
 LONGEST_REASON: Final = 1000
-_OWN: Final = frozenset({"csrfmiddlewaretoken", CONFIRMED, REASON, SHOWN})
+_OWN: Final = frozenset({"csrfmiddlewaretoken", CONFIRMED, REASON, SHOWN, *PROOF_FIELDS})
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,16 @@ class Confirmation:
     effects: Callable[[Any, Call], Effects]
 
 
+@dataclass(frozen=True)
+class FormConfirmation:
+    """Function of ModelAdmin and valid form that returns the effects of the form, and changes nothing.
+
+    It may raise refusals, which the page of the form shows.
+    """
+
+    effects: Callable[[Any, Any], Effects]
+
+
 def is_confirmed(call: Call) -> bool:
     return call.sent(CONFIRMED) == "yes" and reason_problem(call.sent(REASON)) == ""
 
@@ -62,7 +73,7 @@ def reason_problem(reason: str) -> str:
     return ""
 
 
-def with_reason(admin: Any, spec: ActionSpec, handler: Handler) -> Handler:
+def with_reason(effects_now: Callable[[Call], Effects], handler: Handler) -> Handler:
     """Return `handler` with the given reason in the context, so that its receipts contain a commitment to it.
 
     It raises `PreconditionFailed` if the effects are not those that the page showed.
@@ -70,33 +81,33 @@ def with_reason(admin: Any, spec: ActionSpec, handler: Handler) -> Handler:
 
     def handle(call: Call) -> Done:
         call.ctx = replace(call.ctx, reason=call.sent(REASON))
-        if _effects_sha256(admin, spec, call) not in (call.sent(SHOWN), None):
+        if _sha256(effects_now, call) not in (call.sent(SHOWN), None):
             raise PreconditionFailed("What this changes has changed since it was shown. Press the button again.")
         return handler(call)
 
     return handle
 
 
-def _effects_sha256(admin: Any, spec: ActionSpec, call: Call) -> str | None:
+def _sha256(effects_now: Callable[[Call], Effects], call: Call) -> str | None:
     """Return the digest of the effects now; None for a row that does not exist, which the handler refuses."""
     try:
-        effects: Effects = spec.confirmation.effects(admin, call)
+        return effects_now(call).sha256
     except Http404:
         return None
-    return effects.sha256
 
 
-def confirmation_page(admin: Any, call: Call, spec: ActionSpec, *, back: str) -> HttpResponse:
+def confirmation_page(
+    admin: Any, call: Call, title: Any, effects: Effects, *, back: str, asks_proof: str = ""
+) -> HttpResponse:
     """Return the page that asks for confirmation. Runs inside a unit of work."""
-    confirmation: Confirmation = spec.confirmation
     is_sent = call.sent(CONFIRMED) == "yes"
     sent = call.request.POST
-    effects = confirmation.effects(admin, call)
     fields = [(name, value) for name in sent if name not in _OWN for value in sent.getlist(name)]
     context = {
         **admin.admin_site.each_context(call.request),
-        "title": confirmation.title,
-        "submit": confirmation.title,
+        "title": title,
+        "submit": title,
+        "asks_proof": asks_proof,
         "effects": effects,
         "fields": fields,
         "reason": call.sent(REASON),

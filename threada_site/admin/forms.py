@@ -16,11 +16,13 @@ from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from threada_site.admin.actions import Call, Done, carry_out, sentences
+from threada_site.admin.actions import Call, Done, Handler, carry_out, sentences
+from threada_site.admin.confirmation import Effects, FormConfirmation, confirmation_page, is_confirmed, with_reason
 from threada_site.admin.reauthentication import needs_step_up, proof_asked
 from threada_site.admin.words import Text
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import ThreadaError
 
 FORM_SPEC: Final = "form_spec"
 _SAVE: Final = _("Save")
@@ -99,6 +101,7 @@ class FormSpec:
     submit: Text
     of_row: bool
     step_up: bool
+    confirmation: FormConfirmation | None
 
 
 def form_page[F: ConsoleForm](
@@ -109,14 +112,15 @@ def form_page[F: ConsoleForm](
     submit: Text = _SAVE,
     of_row: bool = False,
     step_up: bool = False,
+    confirm: FormConfirmation | None = None,
 ) -> Callable[[Callable[[Any, Call, F], Done]], Callable[[Any, Call, F], Done]]:
     """Make a method `(self, call, form) -> Done` of a ModelAdmin the handler of a valid form, of the class `form`.
 
-    `step_up`: it needs a step-up whatever its scope.
+    `step_up`: it needs a step-up whatever its scope. `confirm`: a page shows what the form changes and takes a reason.
     """
 
     def decorate(method: Callable[[Any, Call, F], Done]) -> Callable[[Any, Call, F], Done]:
-        spec = FormSpec(method.__name__.replace("_", "-"), title, form, scope, submit, of_row, step_up)
+        spec = FormSpec(method.__name__.replace("_", "-"), title, form, scope, submit, of_row, step_up, confirm)
         setattr(method, FORM_SPEC, spec)
         return method
 
@@ -141,8 +145,12 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
             form = spec.form(request.POST if is_sent else None, ctx=ctx, row=row)
             is_reworked = is_sent and form.rework()
             is_valid = is_sent and not is_reworked and form.is_valid()
+            if spec.confirmation is not None and not is_sent and not form.fields:
+                return _asked(admin, spec, call, spec.confirmation.effects(admin, form))
         if is_valid:
-            outcome = carry_out(call, spec.scope, lambda call: method(call, form), step_up=spec.step_up)
+            outcome = _saved(admin, spec, call, form, lambda call: method(call, form))
+            if isinstance(outcome, HttpResponse):
+                return outcome
             if isinstance(outcome, Done) and outcome.shows is not None:
                 return _shown_once(request, admin, spec, outcome)
             if isinstance(outcome, Done):
@@ -156,9 +164,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
                 "title": spec.title,
                 "form": form,
                 "problems": problems,
-                "asks_proof": proof_asked(
-                    call.ctx, is_required=needs_step_up(spec.scope, step_up=spec.step_up, ctx=call.ctx)
-                ),
+                "asks_proof": "" if spec.confirmation else _proof_asked(spec, call),
                 "submit": spec.submit,
                 "row": row,
                 "list_title": admin.list_title,
@@ -171,6 +177,33 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
         return HttpResponse(page, status=422 if is_sent and not is_reworked else 200)
 
     return view
+
+
+def _saved(
+    admin: Any, spec: FormSpec, call: Call, form: ConsoleForm, handler: Handler
+) -> Done | ThreadaError | HttpResponse:
+    """Run the handler of a valid form, or return the page that asks for its confirmation."""
+    confirmation = spec.confirmation
+    if confirmation is not None:
+        try:
+            with unit_of_work(call.ctx.tenant_id, actor=call.ctx):
+                effects = confirmation.effects(admin, form)
+                if not is_confirmed(call):
+                    return _asked(admin, spec, call, effects)
+        except ThreadaError as refusal:
+            return refusal
+        handler = with_reason(lambda _: confirmation.effects(admin, form), handler)
+    return carry_out(call, spec.scope, handler, step_up=spec.step_up)
+
+
+def _asked(admin: Any, spec: FormSpec, call: Call, effects: Effects) -> HttpResponse:
+    """Return the page that asks for confirmation. Runs inside a unit of work."""
+    back = admin.url_of(admin.find(call.key, ctx=call.ctx)) if spec.of_row else admin.list_url()
+    return confirmation_page(admin, call, spec.submit, effects, back=back, asks_proof=_proof_asked(spec, call))
+
+
+def _proof_asked(spec: FormSpec, call: Call) -> str:
+    return proof_asked(call.ctx, is_required=needs_step_up(spec.scope, step_up=spec.step_up, ctx=call.ctx))
 
 
 def _refused(request: HttpRequest, admin: Any, spec: FormSpec, call: Call) -> HttpResponse:

@@ -259,7 +259,7 @@ class TenantAdmin(ModelAdmin):
             if spec.confirmation is None:
                 return press(call, spec, method, back=back)
             if is_confirmed(call):
-                return press(call, spec, with_reason(self, spec, method), back=back)
+                return press(call, spec, with_reason(partial(spec.confirmation.effects, self), method), back=back)
             return self._ask(call, spec, back=back)
 
         return view
@@ -272,7 +272,8 @@ class TenantAdmin(ModelAdmin):
             return step_up_first(call, back=back)
         with unit_of_work(call.ctx.tenant_id, actor=call.ctx):
             self.find(call.key, ctx=call.ctx)
-            return confirmation_page(self, call, spec, back=back)
+            confirmation = spec.confirmation
+            return confirmation_page(self, call, confirmation.title, confirmation.effects(self, call), back=back)
 
     def _require_view(self, request: HttpRequest) -> ActingContext:
         if not self.has_view_permission(request):

@@ -22,6 +22,7 @@ from threada_site.tenancy.models import EnrolledFactor, User
 
 PASSWORD_FIELD: Final = "password"  # noqa: S105 (the name of a form's field)
 CODE_FIELD: Final = "step_up_code"
+PROOF_FIELDS: Final = frozenset({PASSWORD_FIELD, CODE_FIELD})
 MOST_WRONG: Final = 5
 """Number of wrong proofs that ends the session, so that an open session cannot be used to guess them."""
 STEWARD_SCOPES: Final = frozenset(

@@ -8,11 +8,14 @@ from typing import Any, Final
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter
 from threada_site.admin.model_admin import TenantAdmin
@@ -85,6 +88,24 @@ class OutOfOfficeForm(ConsoleForm):
         self.fields[name].initial = initial
 
 
+def _in_force(admin: Any, call: Call) -> Effects:
+    row: Delegation = admin.find(call.key, ctx=call.ctx)
+    until = date_format(timezone.localtime(row.ends_at), "DATETIME_FORMAT")
+    said = _("{delegate} votes in place of {delegator} until {until}. Both together count once.")
+    return Effects([said.format(delegate=row.delegate, delegator=row.delegator, until=until)])
+
+
+def _ending(admin: Any, call: Call) -> Effects:
+    row: Delegation = admin.find(call.key, ctx=call.ctx)
+    said = _("{delegate} no longer votes in place of {delegator}. Earlier votes remain valid.")
+    return Effects([said.format(delegate=row.delegate, delegator=row.delegator)])
+
+
+CONSENT: Final = Confirmation(gettext_lazy("Consent"), _in_force)
+CONFIRM: Final = Confirmation(gettext_lazy("Confirm delegation"), _in_force)
+END: Final = Confirmation(gettext_lazy("End delegation"), _ending)
+
+
 @admin.register(Delegation)
 class DelegationAdmin(TenantAdmin):
     heading = gettext_lazy("Out of office")
@@ -154,17 +175,17 @@ class DelegationAdmin(TenantAdmin):
         named = {"delegate": row.delegate.username, "delegator": row.delegator.username}
         return Done(said.format(**named), self.url_of(row))
 
-    @action(Scope.DECISIONS_DECIDE)
+    @action(Scope.DECISIONS_DECIDE, confirm=CONSENT)
     def consent(self, call: Call) -> Done:
         consent_to_delegation(_locked(call), ctx=call.ctx)
         return Done(_("You have consented. The delegation is in force."))
 
-    @action(Scope.WORKFLOW_MANAGE)
+    @action(Scope.WORKFLOW_MANAGE, confirm=CONFIRM)
     def confirm(self, call: Call) -> Done:
         confirm_delegation(_locked(call), ctx=call.ctx)
         return Done(_("The delegation is confirmed and in force."))
 
-    @action(Scope.DECISIONS_DECIDE)
+    @action(Scope.DECISIONS_DECIDE, confirm=END)
     def end(self, call: Call) -> Done:
         end_delegation(_locked(call), ctx=call.ctx)
         return Done(_("The delegation has ended. Decisions of the delegate remain valid."))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import orjson
 from django import forms
@@ -28,6 +28,7 @@ from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.background import pulse_of
 from threada_site.admin.bulk import BulkAction, BulkActions
+from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin, context_of
@@ -102,6 +103,15 @@ def _status(run: Execution) -> SafeString:
 
 def _item(run: Execution) -> SafeString:
     return html.row_link("workitems.workitem", ids.public_id(ids.WORK_ITEM, run.work_item_id))
+
+
+def _cancelling(admin: Any, call: Call) -> Effects:
+    row: Execution = admin.find(call.key, ctx=call.ctx)
+    said = _("{action} on {integration} is not sent. The approval that it waits for is closed.")
+    return Effects([said.format(action=row.action, integration=row.integration)])
+
+
+CANCEL: Final = Confirmation(gettext_lazy("Cancel execution"), _cancelling)
 
 
 @admin.register(Execution)
@@ -221,7 +231,7 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
             "needs_new_execution": status is ExecutionStatus.FAILED and not row.is_repeatable,
         }
 
-    @action(Scope.ACTIONS_EXECUTE)
+    @action(Scope.ACTIONS_EXECUTE, confirm=CANCEL)
     def cancel(self, call: Call) -> Done:
         item, execution = self._locked(call)
         cancel_execution(item, execution, ctx=call.ctx)
@@ -270,7 +280,7 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
             first = done.refused[0]
             said.append(
                 _("{number} were not retried. First refusal, {named}: {detail}").format(
-                    len=len(done.refused), named=named(first), detail=first.refusal.detail
+                    number=len(done.refused), named=named(first), detail=first.refusal.detail
                 )
             )
         if done.has_more:

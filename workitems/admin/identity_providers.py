@@ -5,7 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any, Final
 
-from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.postgres.expressions import ArraySubquery
@@ -17,12 +16,15 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
+from threada_site.admin.confirmation import Effects, FormConfirmation
 from threada_site.admin.documents import as_yaml
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.schema_fields import description_of, label_of
 from threada_site.admin.spec_forms import SpecForm
 from threada_site.identity.admin.documents import (
+    REPLACE,
+    WITHDRAW,
     DocumentForm,
     NewDocumentForm,
     StewardDocumentAdmin,
@@ -73,7 +75,6 @@ class WithdrawProviderForm(WithdrawForm):
         "Nobody can sign in by it any more, and the sessions that it opened end at once. Accounts, links and roles "
         "stay. People without a password cannot sign in until you add the provider again."
     )
-    is_meant = forms.BooleanField(label=gettext_lazy("End these sessions and accept no sign-in by this provider"))
 
 
 class ConfirmLinksForm(WithdrawForm):
@@ -81,11 +82,13 @@ class ConfirmLinksForm(WithdrawForm):
         "Issuer, client or claim of the subject changed, so the same subject may name somebody else now. Links are "
         "suspended until a steward who did not make the change confirms that they still name the same people."
     )
-    is_meant = forms.BooleanField(label=gettext_lazy("Every suspended link still names the same person"))
 
-    def prepare(self) -> None:
-        waiting = _links(self.row).exclude(suspended_at=None).values_list("user__username", "subject")
-        self.fields["is_meant"].help_text = ", ".join(f"{name} ({subject})" for name, subject in waiting[:_SHOWN])
+
+def _confirming(_admin: Any, form: ConsoleForm) -> Effects:
+    """Return the sentence of the form and the people whose links are suspended."""
+    waiting = _links(form.row).exclude(suspended_at=None).order_by("user__username")
+    named = waiting.values_list("user__username", "subject")[:_SHOWN]
+    return Effects([form.intro, *(f"{name} ({subject})" for name, subject in named)])
 
 
 @admin.register(IdentityProvider)
@@ -170,6 +173,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
         submit=gettext_lazy("Save version"),
+        confirm=REPLACE,
     )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         return self.save(call, form, call.key)
@@ -180,6 +184,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
         submit=gettext_lazy("Save version"),
+        confirm=REPLACE,
     )
     def edit_document(self, call: Call, form: ConsoleForm) -> Done:
         return self.save_document(call, form)
@@ -190,6 +195,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
         submit=gettext_lazy("Confirm links"),
+        confirm=FormConfirmation(_confirming),
     )
     def confirm_links(self, call: Call, form: ConsoleForm) -> Done:
         confirmed = confirm_links(call.key, ctx=call.ctx)
@@ -206,6 +212,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
         submit=gettext_lazy("Withdraw provider"),
+        confirm=WITHDRAW,
     )
     def withdraw(self, call: Call, form: ConsoleForm) -> Done:
         withdraw_provider(call.key, ctx=call.ctx)

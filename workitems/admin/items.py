@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -25,6 +25,7 @@ from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.background import pulse_of
 from threada_site.admin.bulk import BulkAction, BulkActions
+from threada_site.admin.confirmation import REASON, Confirmation, Effects
 from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.notices import visibility_notices
@@ -65,6 +66,21 @@ _LISTED = 50
 
 def _reference(item: WorkItem) -> str:
     return "" if is_sensitive(item.data_class) else item.external_ref
+
+
+def _cancelling(admin: Any, call: Call) -> Effects:
+    item: WorkItem = admin.find(call.key, ctx=call.ctx)
+    said = gettext("{title} ends. What was executed stays; decisions and executions that are open end with it.")
+    return Effects([said.format(title=title_of(item))])
+
+
+def _resolving(admin: Any, call: Call) -> Effects:
+    item: WorkItem = admin.find(call.key, ctx=call.ctx)
+    return Effects([gettext("{title} ends as resolved, without an execution.").format(title=title_of(item))])
+
+
+CANCEL: Final = Confirmation(gettext_lazy("Cancel the work item"), _cancelling)
+RESOLVE: Final = Confirmation(gettext_lazy("Resolve work item"), _resolving)
 
 
 @admin.register(WorkItem)
@@ -225,12 +241,12 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
             )
         return Done(gettext("{action} on {integration} has started.").format(action=action, integration=integration))
 
-    @action(Scope.WORKITEMS_WRITE)
+    @action(Scope.WORKITEMS_WRITE, confirm=CANCEL)
     def cancel(self, call: Call) -> Done:
         cancel_work_item(self._locked(call), ctx=call.ctx, reason=_reason(call))
         return Done(gettext("The work item is cancelled."))
 
-    @action(Scope.WORKITEMS_WRITE)
+    @action(Scope.WORKITEMS_WRITE, confirm=RESOLVE)
     def resolve(self, call: Call) -> Done:
         resolve_work_item(self._locked(call), ctx=call.ctx, reason=_reason(call))
         return Done(gettext("The work item is resolved."))
@@ -275,6 +291,6 @@ def _stuck(item: WorkItem) -> SafeString:
 
 
 def _reason(call: Call) -> str:
-    text = call.sent("reason")
+    text = call.sent(REASON)
     body: dict[str, str] = CLOSE_WORK_ITEM.check({"reason": text} if text else {})
     return body.get("reason", "")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from policies.admin.texts import workflow_text
+from policies.configuration.texts import workflow_text
 from policies.models import Workflow
-from tests.console.sign_in import Console
+from tests.console.sign_in import Console, confirm
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
 
@@ -79,14 +79,14 @@ def test_a_change_keeps_what_the_form_cannot_express(demo: Demo, console: Consol
     with unit_of_work(demo.tenant.id):
         text = workflow_text(Workflow.objects.select_related("current_version").get(slug="payment_run"))
     commented = "# Agreed with finance.\n" + text.replace("vendor:", "# Who gets it.\n      vendor:", 1)
-    assert browser.post(f"{WORKFLOW}new-version/", {"document": commented}).status_code == 302
+    assert confirm(browser, f"{WORKFLOW}new-version/", {"document": commented}).status_code == 302
     sent = shown_values(browser.get(CHANGE))
     sent["name"] = "Payments"
-    assert browser.post(CHANGE, sent).status_code == 302
+    assert confirm(browser, CHANGE, sent).status_code == 302
     assert spec_of(demo, "payment_run") == before
     sent |= {"summary": "amount_minor, vendor", "related_by": "invoice", "title": "Pay ${item.payload.vendor}"}
-    assert "There is no field nobody." in browser.post(CHANGE, {**sent, "summary": "nobody"}).content.decode()
-    assert browser.post(CHANGE, sent).status_code == 302
+    assert "There is no field nobody." in confirm(browser, CHANGE, {**sent, "summary": "nobody"}).content.decode()
+    assert confirm(browser, CHANGE, sent).status_code == 302
     after = spec_of(demo, "payment_run")
     assert (after["summary"], after["related_by"]) == (["/amount_minor", "/vendor"], ["/invoice"])
     assert after["payload_schema"] == before["payload_schema"]
@@ -133,7 +133,7 @@ def test_a_request_is_declared_by_choosing_an_action(demo: Demo, console: Consol
     assert spec["request"] == {"action": action, "integration": integration, "input": {"note": "${item.payload.note}"}}
     assert spec["actions"] == [action]
     shown = browser.get("/console/policies/workflow/asked/rebuild/")
-    assert browser.post("/console/policies/workflow/asked/rebuild/", shown_values(shown)).status_code == 302
+    assert confirm(browser, "/console/policies/workflow/asked/rebuild/", shown_values(shown)).status_code == 302
     assert spec_of(demo, "asked") == spec
 
 

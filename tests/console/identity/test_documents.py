@@ -10,7 +10,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from telemetry.models import Receipt
-from tests.console.sign_in import Console
+from tests.console.sign_in import Console, confirm
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
 from tests.receivers.saml_provider import metadata_of
@@ -109,7 +109,7 @@ class TestIdentityProviders:
     def test_an_unchanged_form_changes_nothing(self, demo: Demo, console: Console) -> None:
         add_provider(demo, enforce=False, scopes=["openid", "groups"], claims={"subject": "oid"}, max_age=60)
         browser, before = console("admin"), provider(demo).current_version_id
-        answer = browser.post(f"{PROVIDERS}corp/new-version/", form_of(browser, f"{PROVIDERS}corp/new-version/"))
+        answer = confirm(browser, f"{PROVIDERS}corp/new-version/", form_of(browser, f"{PROVIDERS}corp/new-version/"))
         assert answer.status_code == 302
         assert provider(demo).current_version_id == before
 
@@ -117,7 +117,7 @@ class TestIdentityProviders:
         add_provider(demo, enforce=False, claims={"subject": "oid"})
         browser, before = console("admin"), provider(demo).current_version
         sent = form_of(browser, f"{PROVIDERS}corp/new-version/")
-        browser.post(f"{PROVIDERS}corp/new-version/", {**sent, "name": "Corporation", "domains": ""})
+        confirm(browser, f"{PROVIDERS}corp/new-version/", {**sent, "name": "Corporation", "domains": ""})
         spec = {key: value for key, value in before.spec.items() if key != "domains"}
         assert provider(demo).current_version.spec == {**spec, "name": "Corporation"}
 
@@ -126,12 +126,12 @@ class TestIdentityProviders:
         browser, before = console("admin"), provider(demo).current_version_id
         sent = form_of(browser, f"{PROVIDERS}corp/new-version/")
         wrong = {"issuer": "id.example.com", "roles": "finance-team: approver\n", "domains": "Example.com"}
-        page = browser.post(f"{PROVIDERS}corp/new-version/", {**sent, **wrong})
+        page = confirm(browser, f"{PROVIDERS}corp/new-version/", {**sent, **wrong})
         assert page.status_code == 422
         found = {name: list(said) for name, said in page.context["form"].errors.items()}
         assert set(found) == {"issuer", "roles", "domains"}
         assert found["roles"][0].startswith("line 1, column")
-        broken = browser.post(f"{PROVIDERS}corp/new-version/", {**sent, "roles": "a: [b"})
+        broken = confirm(browser, f"{PROVIDERS}corp/new-version/", {**sent, "roles": "a: [b"})
         assert broken.status_code == 422
         assert set(broken.context["form"].errors) == {"roles"}
         assert provider(demo).current_version_id == before
@@ -148,9 +148,11 @@ class TestIdentityProviders:
             "  name: Corp",
         ]
         renamed = document.replace("name: Corp", "name: Group")
-        other = browser.post(f"{PROVIDERS}corp/edit-document/", {"document": renamed.replace("id: corp", "id: other")})
+        other = confirm(
+            browser, f"{PROVIDERS}corp/edit-document/", {"document": renamed.replace("id: corp", "id: other")}
+        )
         assert other.status_code == 422
-        assert browser.post(f"{PROVIDERS}corp/edit-document/", {"document": renamed}).status_code == 302
+        assert confirm(browser, f"{PROVIDERS}corp/edit-document/", {"document": renamed}).status_code == 302
         page = text_of(browser.get(f"{PROVIDERS}corp/"))
         assert provider(demo).current_version.spec["name"] == "Group"
         assert "What changed" in page
@@ -172,7 +174,7 @@ class TestIdentityProviders:
         for part in ("SAML 2.0", "NameID", "Assertion consumer service", "/console/login/demo/corp/metadata"):
             assert part in page
         assert "SAML 2.0" in text_of(browser.get(PROVIDERS))
-        answer = browser.post(f"{PROVIDERS}corp/new-version/", form_of(browser, f"{PROVIDERS}corp/new-version/"))
+        answer = confirm(browser, f"{PROVIDERS}corp/new-version/", form_of(browser, f"{PROVIDERS}corp/new-version/"))
         assert answer.status_code == 302
         assert provider(demo).current_version_id == before
 
@@ -181,7 +183,7 @@ class TestIdentityProviders:
         make_principal(demo.tenant, "second", roles=("tenant_admin",))
         browser = console("admin")
         sent = form_of(browser, f"{PROVIDERS}corp/new-version/")
-        answer = browser.post(f"{PROVIDERS}corp/new-version/", {**sent, "name": "Group"}, follow=True)
+        answer = confirm(browser, f"{PROVIDERS}corp/new-version/", {**sent, "name": "Group"}, follow=True)
         assert "A second person must publish this change" in text_of(answer)
         page = text_of(browser.get(f"{PROVIDERS}corp/"))
         assert "A change waits for a second steward" in page
@@ -206,8 +208,8 @@ class TestIdentityProviders:
         page = text_of(browser.get(f"{PROVIDERS}corp/"))
         assert "1 link is suspended" in page
         assert "finance-1 (0a1b)" in text_of(browser.get(f"{PROVIDERS}corp/confirm-links/"))
-        assert browser.post(f"{PROVIDERS}corp/confirm-links/", {}).status_code == 422
-        browser.post(f"{PROVIDERS}corp/confirm-links/", {"is_meant": "on"})
+        assert browser.post(f"{PROVIDERS}corp/confirm-links/", {"confirmed": "yes"}).status_code == 422
+        confirm(browser, f"{PROVIDERS}corp/confirm-links/")
         with unit_of_work(demo.tenant.id):
             assert IdentityLink.objects.get().suspended_at is None
         assert "Confirm links" not in text_of(browser.get(f"{PROVIDERS}corp/"))
@@ -215,9 +217,10 @@ class TestIdentityProviders:
     def test_a_withdrawal_is_meant(self, demo: Demo, console: Console) -> None:
         add_provider(demo)
         browser = console("admin")
-        assert browser.post(f"{PROVIDERS}corp/withdraw/", {}).status_code == 422
+        assert "Reason" in text_of(browser.get(f"{PROVIDERS}corp/withdraw/"))
+        assert browser.post(f"{PROVIDERS}corp/withdraw/", {"confirmed": "yes"}).status_code == 422
         assert provider(demo).current_version is not None
-        browser.post(f"{PROVIDERS}corp/withdraw/", {"is_meant": "on"})
+        confirm(browser, f"{PROVIDERS}corp/withdraw/")
         assert provider(demo).current_version is None
         assert browser.get(f"{PROVIDERS}corp/").status_code == 404
 
@@ -264,7 +267,7 @@ class TestTrustedIssuers:
     def test_an_issuer_is_withdrawn(self, demo: Demo, console: Console) -> None:
         add_issuer(demo)
         browser = console("admin")
-        browser.post(f"{ISSUERS}github/withdraw/", {"is_meant": "on"})
+        confirm(browser, f"{ISSUERS}github/withdraw/")
         assert "No issuer is trusted" in text_of(browser.get(ISSUERS))
         with unit_of_work(demo.tenant.id):
             assert Receipt.objects.order_by("-id")[0].kind == "trusted_issuer.withdrawn"
@@ -282,7 +285,7 @@ def test_only_stewards_see_the_pages(address: str, name: str, demo: Demo, consol
     assert browser.get(f"{address}{slug}/").status_code == 403
     for form in ("new", f"{slug}/new-version", f"{slug}/withdraw"):
         assert browser.get(f"{address}{form}/").status_code in (403, 404)
-    assert browser.post(f"{address}{slug}/withdraw/", {"is_meant": "on"}).status_code in (403, 404, 422)
+    assert confirm(browser, f"{address}{slug}/withdraw/").status_code in (403, 404, 422)
     with unit_of_work(demo.tenant.id):
         assert IdentityProvider.objects.get().current_version is not None
         assert TrustedIssuer.objects.get().current_version is not None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import OuterRef, QuerySet, Subquery
@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.confirmation import REASON, Confirmation, Effects
 from threada_site.admin.documents import as_yaml
 from threada_site.admin.lists import Column, ListFilter, words
 from threada_site.admin.model_admin import TenantAdmin
@@ -19,7 +20,7 @@ from threada_site.identity.admin.account_links import purpose_to_show
 from threada_site.identity.admin.shown_change import shown_change
 from threada_site.identity.api.change_sets import ChangeSetFilters
 from threada_site.identity.change_sets.permissions import change_sets, require_independent, require_reviewer
-from threada_site.identity.change_sets.publish import MAX_REASON, change_set_with_id, publish, reject
+from threada_site.identity.change_sets.publish import change_set_with_id, publish, reject
 from threada_site.identity.passwords import RESET_OPERATION
 from threada_site.identity.selectors import principals_of_tenant
 from threada_site.kernel import ids
@@ -29,6 +30,26 @@ from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.models import User
 
 OPERATOR = "operator"
+
+
+def _publishing(admin: Any, call: Call) -> Effects:
+    row: ChangeSet = admin.find(call.key, ctx=call.ctx)
+    change = shown_change(row)
+    lines = [line for lines in change.differences for line in lines]
+    proposer = getattr(row, "proposer", None) or OPERATOR
+    said = _("{title}, proposed by {proposer}, takes effect exactly as shown.").format(
+        title=row.title, proposer=proposer
+    )
+    return Effects([said], lines)
+
+
+def _rejecting(admin: Any, call: Call) -> Effects:
+    row: ChangeSet = admin.find(call.key, ctx=call.ctx)
+    return Effects([_("{title} does not take effect. It can be proposed again.").format(title=row.title)])
+
+
+PUBLISH: Final = Confirmation(gettext_lazy("Publish change set"), _publishing)
+REJECT: Final = Confirmation(gettext_lazy("Reject change set"), _rejecting)
 
 
 @admin.register(ChangeSet)
@@ -74,19 +95,18 @@ class ChangeSetAdmin(TenantAdmin):
             "is_own": is_own,
             "why_not": why_not,
             "may_reject": is_open and (is_own or not why_not),
-            "longest_reason": MAX_REASON,
         }
 
-    @action(None, step_up=True)
+    @action(None, step_up=True, confirm=PUBLISH)
     def publish(self, call: Call) -> Done:
         """Publish exactly the change set that was shown."""
         published = publish(_found(call), call.sent("digest"), ctx=call.ctx)
         return Done(_("Published: {title}.").format(title=published.title))
 
-    @action(None)
+    @action(None, confirm=REJECT)
     def reject(self, call: Call) -> Done:
         """Reject the change set, or withdraw an own one."""
-        rejected = reject(_found(call), call.sent("reason"), ctx=call.ctx)
+        rejected = reject(_found(call), call.sent(REASON), ctx=call.ctx)
         return Done(_("Rejected: {title}.").format(title=rejected.title))
 
 

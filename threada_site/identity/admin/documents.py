@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from threada_site.admin.actions import Call, Done
+from threada_site.admin.confirmation import Effects, FormConfirmation
 from threada_site.admin.documents import as_yaml, one_document, with_lines
 from threada_site.admin.forms import ConsoleForm, DocumentArea
 from threada_site.admin.model_admin import TenantAdmin
@@ -51,9 +52,7 @@ class NewDocumentForm(SpecForm):
 
 
 class WithdrawForm(ConsoleForm):
-    """Form that confirms a withdrawal."""
-
-    is_meant = forms.BooleanField(label=gettext_lazy("Withdraw it"))
+    """Form without fields: its page says in the words of `intro` what happens, and takes a reason."""
 
 
 class DocumentForm(ConsoleForm):
@@ -134,11 +133,38 @@ class StewardDocumentAdmin(TenantAdmin):
         """Put the entered document in force."""
         document = one_document(form.cleaned_data["document"])
         with with_lines(document):
-            value = document.value
-            if not isinstance(value, dict) or value.get("kind") != self.kind or value.get("id") != call.key:
-                raise errors.DocumentInvalid(f"Write kind: {self.kind}, id: {call.key} and spec.")
+            value = entered_document(document.value, self.kind, call.key)
             result = self.put(call.key, value, ctx=call.ctx)
         return saved(result.change, self.url_of(result.row))
+
+
+def _withdrawing(_admin: Any, form: ConsoleForm) -> Effects:
+    return Effects([form.intro])
+
+
+def _replacing(admin: StewardDocumentAdmin, form: ConsoleForm) -> Effects:
+    """Return the difference between the document in force and the one that was entered."""
+    row, kind, schema = form.row, admin.kind, admin.schema
+    if isinstance(form, SpecForm):
+        spec: Any = form.spec()
+    else:
+        document = one_document(form.cleaned_data["document"])
+        spec = entered_document(document.value, kind, row.slug)["spec"]
+    after = as_yaml({"kind": kind, "id": row.slug, "spec": in_order(spec, schema)})
+    sentence = _("The new version is in force from the next sign-in or token on.")
+    return Effects([sentence], diff_rows(whole_document(kind, row, schema), after))
+
+
+def entered_document(value: Any, kind: str, slug: str) -> dict[str, Any]:
+    """Return an entered document. Raise `DocumentInvalid` if it is of another kind or name."""
+    is_whole = isinstance(value, dict) and isinstance(value.get("spec"), dict)
+    if not is_whole or value.get("kind") != kind or value.get("id") != slug:
+        raise errors.DocumentInvalid(f"Write kind: {kind}, id: {slug} and spec.")
+    return dict(value)
+
+
+WITHDRAW: Final = FormConfirmation(_withdrawing)
+REPLACE: Final = FormConfirmation(_replacing)
 
 
 def saved(change: str, url: str) -> Done:

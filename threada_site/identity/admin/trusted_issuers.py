@@ -6,7 +6,6 @@ import uuid
 from dataclasses import dataclass
 from typing import Any
 
-from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.utils.text import format_lazy
@@ -19,6 +18,8 @@ from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.spec_forms import SpecForm
 from threada_site.identity.admin.documents import (
+    REPLACE,
+    WITHDRAW,
     DocumentForm,
     NewDocumentForm,
     StewardDocumentAdmin,
@@ -73,7 +74,6 @@ class TrustedIssuerDocumentForm(DocumentForm):
 
 class WithdrawTrustedIssuerForm(WithdrawForm):
     intro = gettext_lazy("Its tokens are refused from the next request on. Services, agents and receipts stay.")
-    is_meant = forms.BooleanField(label=gettext_lazy("Accept no more tokens of this issuer"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,7 @@ class TrustedIssuerAdmin(StewardDocumentAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
         submit=gettext_lazy("Save version"),
+        confirm=REPLACE,
     )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         return self.save(call, form, call.key)
@@ -154,6 +155,7 @@ class TrustedIssuerAdmin(StewardDocumentAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
         submit=gettext_lazy("Save version"),
+        confirm=REPLACE,
     )
     def edit_document(self, call: Call, form: ConsoleForm) -> Done:
         return self.save_document(call, form)
@@ -164,6 +166,7 @@ class TrustedIssuerAdmin(StewardDocumentAdmin):
         scope=Scope.WORKFLOW_MANAGE,
         of_row=True,
         submit=gettext_lazy("Withdraw issuer"),
+        confirm=WITHDRAW,
     )
     def withdraw(self, call: Call, form: ConsoleForm) -> Done:
         withdraw_trusted_issuer(call.key, ctx=call.ctx)

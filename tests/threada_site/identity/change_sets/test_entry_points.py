@@ -12,7 +12,7 @@ import pytest
 from policies import selectors
 from policies.configuration.lists import upsert_list
 from policies.documents.list import parse_list
-from tests.console.sign_in import sign_in
+from tests.console.sign_in import confirm, sign_in
 from tests.contract.world import made
 from tests.factories import acting_system
 from tests.threada_site.identity.change_sets.offices import Office, make_office, publish
@@ -89,7 +89,7 @@ def test_a_pack_cannot_empty_a_list_by_the_console(office: Office) -> None:
     text = browser.post("/console/policies/pack/new/", {"document": json.dumps(LENIENT_PACK)}, follow=True)
     assert "A second person must publish this change: " in text.content.decode()
     assert (sanctions(office), policies_bound(office)) == (["Initech"], ["strict"])
-    listed = browser.post("/console/policies/list/sanctions/change-items/", {"items": ""}, follow=True)
+    listed = confirm(browser, "/console/policies/list/sanctions/change-items/", {"items": ""}, follow=True)
     assert "A second person must publish this change: " in listed.content.decode()
     assert sanctions(office) == ["Initech"]
 
