@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import subprocess
 import sys
@@ -39,6 +40,19 @@ def test_imports_go_down_only() -> None:
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stdout
+
+
+def test_client_and_server_do_not_import_each_other() -> None:
+    """The contracts of the Python client; those of the server forbid the other direction."""
+    client = ROOT / "integrations" / "clients" / "python"
+    run = subprocess.run(
+        [str(Path(sys.executable).with_name("lint-imports")), "--no-cache", "--config", str(client / "pyproject.toml")],
+        cwd=client / "src", env={**os.environ, "PYTHONPATH": str(client / "src")},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stdout + run.stderr
+    paths = [file for file in source_files() if client not in file.parents]
+    assert [str(file) for file in paths if "threada_client" in file.read_text()] == []
 
 
 def test_architecture_page_lists_the_layers_of_the_contracts() -> None:

@@ -1,0 +1,1 @@
+../../../../../telemetry/verifier/threada_verify.py
