@@ -1,0 +1,40 @@
+"""Create the people and programs of the scenarios in a running instance. Print their tokens and the log's keys as JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from typing import Any, Final
+
+import django
+
+CREDENTIALS: Final = {
+    "finance-1": ("human", "finance", "workitems:read decisions:decide"),
+    "finance-2": ("human", "finance", "workitems:read decisions:decide"),
+}
+
+
+def printed(command: str, *arguments: str) -> str:
+    """Return what a command prints."""
+    from django.core.management import call_command
+
+    output = io.StringIO()
+    call_command(command, *arguments, stdout=output)
+    return output.getvalue()
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "threada_site.settings")
+    django.setup()
+    tokens: dict[str, Any] = {}
+    for name, (kind, role, scopes) in CREDENTIALS.items():
+        words = ("--principal", name, "--kind", kind, "--role", role, "--scopes", scopes)
+        text = printed("create_credential", "--tenant", "demo", *words)
+        tokens[name] = next(word for word in text.split() if word.startswith("thr_"))
+    keys = [line for line in printed("sealing_keys", "--tenant", "demo").splitlines() if "+" in line]
+    print(json.dumps({"tokens": tokens, "keys": keys}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""Clients against a running instance: twenty steps with each of ours, a short scenario with generated ones."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from tests.adversarial.server import REPOSITORY, Server, running_server
+from tests.clients.compilation import SCENARIOS, Compilation
+from tests.clients.conftest import SOURCES
+from threada_site.api.documentation import openapi_schema
+
+pytestmark = pytest.mark.slow
+OPERATIONS: Final = {"get", "put", "post", "delete", "patch"}
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    return openapi_schema()
+
+
+@pytest.fixture(scope="module")
+def compilation(
+    installed: Path, document: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Compilation]:
+    """Begin to generate and compile, while the server starts."""
+    folder = tmp_path_factory.mktemp("clients")
+    path = folder / "openapi.json"
+    path.write_text(json.dumps(document))
+    compilation = Compilation(installed, folder, path)
+    compilation.begin()
+    yield compilation
+    compilation.end()
+
+
+@pytest.fixture(scope="module")
+def server(compilation: Compilation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def environment(server: Server) -> dict[str, str]:
+    """Return the variables that scenarios read: address, tokens, and the public keys of the log."""
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.clients.prepare"],
+        cwd=REPOSITORY, env=server.environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    prepared = json.loads(ran.stdout)
+    return {
+        "PATH": os.environ["PATH"],
+        "THREADA_URL": f"http://127.0.0.1:{server.port}",
+        "THREADA_TOKEN": server.token,
+        "TOKENS": json.dumps(prepared["tokens"]),
+        "KEYS": json.dumps(prepared["keys"]),
+    }
+
+
+def run(*command: str | Path, env: dict[str, str], cwd: Path | None = None, stdin: str = "", expect: int = 0) -> str:
+    """Run a program without the repository's packages. Return its output."""
+    ran = subprocess.run(
+        command, env=env, cwd=cwd, input=stdin, capture_output=True, text=True, check=False, timeout=240
+    )
+    assert ran.returncode == expect, (ran.returncode, ran.stdout, ran.stderr)
+    return ran.stdout + ran.stderr if expect else ran.stdout
+
+
+def test_python_client_does_twenty_steps(compilation: Compilation, environment: dict[str, str]) -> None:
+    """The wheel is installed in an environment that contains nothing else."""
+    compilation.done("client")
+    python = compilation.installed / "python" / "bin" / "python"
+    assert run(python, "-I", SCENARIOS / "twenty_steps.py", env=environment) == "done\n"
+    assert run(python, "-I", SCENARIOS / "asynchronous.py", env=environment) == "done\n"
+
+
+def test_examples_of_the_readme_run(installed: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    python = installed / "python" / "bin" / "python"
+    (tmp_path / "keys.txt").write_text("\n".join(json.loads(environment["KEYS"])))
+    examples = re.findall(r"```python\n(.*?)```", (SOURCES / "python" / "README.md").read_text(), re.DOTALL)
+    assert len(examples) == 4
+    printed = [run(python, "-I", "-c", example, env=environment, cwd=tmp_path) for example in examples]
+    assert printed[0].startswith("succeeded\nShould work item wi_")
+    assert printed[1].startswith("[")
+    assert printed[2] == ""
+    assert printed[3].startswith("True ")
+
+
+def test_command_line(installed: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """Login, submit, explain, decide, wait, export and verify, with their exit codes."""
+    threada = installed / "python" / "bin" / "threada"
+    url, token, tokens = environment["THREADA_URL"], environment["THREADA_TOKEN"], json.loads(environment["TOKENS"])
+    home = {"PATH": environment["PATH"], "HOME": str(tmp_path)}
+    assert "threada login" in run(threada, "me", env=home, expect=2)
+    assert "credential_invalid" in run(threada, "login", url, "--token-stdin", env=home, stdin="thr_wrong\n", expect=4)
+    assert "plain" not in run(threada, "login", url, "--token-stdin", env=home, stdin=f"{token}\n")
+    stored = tmp_path / ".config" / "threada" / "credentials.json"
+    assert stat.S_IMODE(stored.stat().st_mode) == 0o600
+    stored.chmod(0o640)
+    assert "chmod 600" in run(threada, "me", env=home, expect=2)
+    stored.chmod(0o600)
+    assert json.loads(run(threada, "me", "--json", env=home))["tenant"] == "demo"
+
+    payload = json.dumps({"vendor": "Hooli\x1b[31m", "amount_minor": 2_000_000})
+    words = ("submit", "payment_run", "-", "--channel", "payment_form", "--idempotency-key", "from-cli", "--json")
+    made = json.loads(run(threada, *words, env=home, stdin=payload))["work_item"]
+    item = made["work_item_id"]
+    run(threada, "wait", item, "--until", "ready", "--timeout", "60", env=home)
+    words = (*words[:-1], "--action", "pay", "--integration", "int_bank", "--json")
+    both = json.loads(run(threada, *words, env=home, stdin=payload))
+    assert both["work_item"]["work_item_id"] == item
+    assert "\x1b" not in run(threada, *words[:-1], env=home, stdin=payload)
+    execution = both["execution"]["execution_id"]
+    assert "is awaiting_approval" in run(threada, "wait", execution, "--timeout", "0.2", env=home, expect=7)
+    assert "waiting_for" in run(threada, "explain", item, env=home)
+    step = both["execution"]["decision_steps"][0]["decision_step_id"]
+    for person in ("finance-1", "finance-2"):
+        own = {**home, "THREADA_URL": url, "THREADA_TOKEN": tokens[person]}
+        assert step in run(threada, "decide", env=own)
+        assert "nobody is at the terminal" in run(threada, "decide", step, "approve", env=own, expect=2)
+        envelope = json.loads(run(threada, "decide", step, "--json", env=own))["envelope_sha256"]
+        assert "Read it" in run(threada, "decide", step, "approve", "--envelope", "0" * 64, env=own, expect=2)
+        run(threada, "decide", step, "approve", "--envelope", envelope, env=own)
+    assert "step_closed" in run(threada, "decide", step, "approve", "--envelope", envelope, env=own, expect=5)
+    assert "succeeded" in run(threada, "wait", execution, "--timeout", "60", env=home)
+    invalid = run(threada, "submit", "payment_run", "{}", "--channel", "payment_form", env=home, expect=3)
+    assert "payload_schema_violation" in invalid
+    assert "Correlation id" in invalid
+
+    evidence = tmp_path / "evidence.zip"
+    run(threada, "export", str(evidence), "--work-item", item, "--evidence", env=home)
+    (key,) = json.loads(environment["KEYS"])
+    assert "VERIFIED" in run(threada, "verify", "--key", key, str(evidence), env={"PATH": home["PATH"]})
+    evidence.write_bytes(evidence.read_bytes()[:-400])
+    assert "NOT VERIFIED" in run(threada, "verify", "--key", key, str(evidence), env=home, expect=1)
+    for shell in ("bash", "zsh", "fish"):
+        assert "_THREADA_COMPLETE" in run(threada, "completion", shell, env=home)
+    completed = {**home, "_THREADA_COMPLETE": "bash_complete", "COMP_WORDS": "threada ver", "COMP_CWORD": "1"}
+    assert run(threada, env=completed) == "plain,verify\n"
+    run(threada, "logout", env=home)
+    assert not stored.exists()
+
+
+def test_typescript_client_does_twenty_steps(compilation: Compilation, environment: dict[str, str]) -> None:
+    compilation.done("typescript")
+    scenario = compilation.typescript / "out" / "scenarios" / "twenty_steps.js"
+    assert run("node", scenario, env=environment, cwd=compilation.typescript) == "done\n"
+
+
+def test_generated_clients_work(compilation: Compilation, environment: dict[str, str]) -> None:
+    compilation.done("python")
+    python = compilation.installed / "generators" / "bin" / "python"
+    env = {**environment, "PYTHONPATH": str(compilation.folder)}
+    assert run(python, SCENARIOS / "generated_python.py", env=env) == "done\n"
+    compilation.done("typescript")
+    scenario = compilation.typescript / "out" / "scenarios" / "generated_typescript.js"
+    assert run("node", scenario, env=environment) == "done\n"
+
+
+@pytest.mark.parametrize("linter", ["redocly", "spectral"])
+def test_linters_report_nothing(compilation: Compilation, linter: str) -> None:
+    compilation.done(linter)
+
+
+def test_generators_make_every_operation(compilation: Compilation, document: dict[str, Any]) -> None:
+    names = {
+        operation["operationId"]
+        for path in document["paths"].values()
+        for method, operation in path.items()
+        if method in OPERATIONS
+    }
+    compilation.done("python")
+    modules = {path.stem for path in (compilation.folder / "threada_generated" / "api").glob("*/*.py")}
+    assert {re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower() for name in names} == modules - {"__init__"}
+    compilation.done("typescript")
+    sdk = (compilation.typescript / "scenarios" / "hey" / "sdk.gen.ts").read_text()
+    assert set(re.findall(r"^export const (\w+) =", sdk, re.MULTILINE)) == names
+    schema = (compilation.typescript / "src" / "schema.ts").read_text()
+    listed = schema.partition("export interface operations {")[2]
+    assert names <= set(re.findall(r"^    (\w+): \{$", listed, re.MULTILINE))
