@@ -51,6 +51,7 @@ class WorkItem(TypedDict):
     requester: str
     assignee: str | None
     external_ref: str | None
+    metadata: dict[str, Any]
     policy_version_id: str | None
     ended_by: str | None
     ended_reason: str | None
@@ -94,8 +95,8 @@ class Execution(TypedDict):
     attempts_made: int
     next_try_at: str | None
     waits_for: Literal["concurrency", "rate", "breaker"] | None
-    waiting_until: str | None
-    held_by: str | None
+    callback_due_at: str | None
+    blocked_by_freeze_id: str | None
     failure: str | None
     failure_detail: str | None
     result: dict[str, Any] | None
@@ -134,10 +135,11 @@ class DecisionStep(TypedDict):
     nobody_can_decide: bool
     votes: list[dict[str, Any]]
     claimed_by: str | None
-    claimed_until: str | None
+    claim_expires_at: str | None
     assignee: str | None
     escalated_to: list[dict[str, Any]]
     escalated_at: str | None
+    respond_due_at: str | None
     respond_by: str | None
     remind_at: str | None
     escalate_at: str | None
@@ -162,7 +164,7 @@ class VoteAnswer(TypedDict):
     """Resource `VoteAnswer` of the API."""
 
     vote_id: str
-    voter: str
+    voted_by: str
     voter_kind: Literal["human", "service", "agent"]
     decision: Literal["approve", "reject"]
     reason_code: str | None
@@ -187,7 +189,8 @@ class Explanation(TypedDict):
     status: WorkItemStatus
     why: list[str]
     waiting_for: list[str]
-    until: str | None
+    wait_ends_at: str | None
+    waits: list[dict[str, Any]]
     next: list[str]
     you_may: list[str]
     simulated: bool
