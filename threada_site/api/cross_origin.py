@@ -19,7 +19,8 @@ REQUEST_HEADERS: Final = (
 )
 RESPONSE_HEADERS: Final = (
     "Content-Disposition, Content-Range, Deprecation, ETag, Idempotent-Replayed, Location, Preference-Applied, "
-    "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Sunset, Threada-Correlation-Id, Threada-Version"
+    "RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, Sunset, Threada-Correlation-Id, "
+    "Threada-Version"
 )
 _PREFLIGHT_KEPT_S: Final = "600"
 

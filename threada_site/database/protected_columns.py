@@ -74,7 +74,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_provisionedperson": ("created_at", "user_id"),
     "tenancy_recoverycode": ("code_sha256", "created_at", "user_id"),
     "tenancy_rolescoperecord": ("role", "scope"),
-    "tenancy_tenant": ("created_at", "is_active", "require_mfa", "slug"),
+    "tenancy_tenant": ("browser_origins", "created_at", "is_active", "require_mfa", "slug"),
     "tenancy_trustedissuer": (
         "created_at", "keys", "keys_due_at", "keys_failures", "keys_fetched_at", "keys_problem", "keys_source",
         "keys_tried_at", "keys_tried_source",

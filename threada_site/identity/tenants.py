@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from django.conf import settings
@@ -19,6 +19,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.browser_origins import MOST_ORIGINS, browser_origins, is_browser_origin
 from threada_site.tenancy.change_sets import ProposedChange, operation, require_confirmation
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import Tenant, TenantQuota
@@ -120,6 +121,30 @@ def set_require_mfa(required: bool, *, ctx: ActingContext) -> None:  # noqa: FBT
         return
     Tenant.objects.filter(id=ctx.tenant_id).update(require_mfa=required)
     record(Entry(kind="tenant.require_mfa_set", inputs={"is_required": required}), ctx=ctx)
+
+
+def set_browser_origins(origins: Collection[str], *, ctx: ActingContext) -> None:
+    """Set the origins whose pages may call the API of the tenant, as the operator. Receipt
+    `tenant.browser_origins_set`.
+
+    Nothing happens if they do not change. Web processes follow within ten seconds. Raise `PermissionDenied` for
+    anybody else, `InvalidRequest` for what is no origin, and for more than 20.
+    """
+    require_unit_of_work(ctx.tenant_id)
+    if not ctx.is_system:
+        raise errors.PermissionDenied("Browser origins are set by the instance's operator.")
+    wanted = sorted(set(origins))
+    wrong = [origin for origin in wanted if not is_browser_origin(origin)]
+    if wrong or len(wanted) > MOST_ORIGINS:
+        raise errors.InvalidRequest(
+            f"{wrong[0]!r} is no origin such as https://app.example:8443, in lower case and without a path."
+            if wrong
+            else f"A tenant lists at most {MOST_ORIGINS} origins."
+        )
+    if wanted == browser_origins(ctx.tenant_id):
+        return
+    Tenant.objects.filter(id=ctx.tenant_id).update(browser_origins=wanted)
+    record(Entry(kind="tenant.browser_origins_set", inputs={"origins": wanted}), ctx=ctx)
 
 
 def set_quota(kind: Quota, most: int | None, *, ctx: ActingContext) -> None:

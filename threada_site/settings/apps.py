@@ -33,6 +33,7 @@ MIDDLEWARE = [
     "threada_site.api.middleware.correlation",
     "threada_site.console.policies.response_policies",
     "threada_site.api.middleware.known_host",
+    "threada_site.api.cross_origin.cross_origin",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "threada_site.console.middleware.ConsoleMiddleware",

@@ -62,7 +62,9 @@ def browser_origins(tenant_id: uuid.UUID) -> list[str]:
 def _tenants_by_origin() -> dict[str, frozenset[uuid.UUID]]:
     found: dict[str, set[uuid.UUID]] = {}
     try:
-        rows = list(Tenant.objects.filter(is_active=True).exclude(browser_origins=[]).values_list("id", "browser_origins"))
+        rows = list(
+            Tenant.objects.filter(is_active=True).exclude(browser_origins=[]).values_list("id", "browser_origins")
+        )
     except Error:  # without a database no page of another origin may call
         rows = []
     for tenant_id, origins in rows:

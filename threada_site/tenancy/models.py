@@ -83,6 +83,9 @@ class Tenant(models.Model):
     require_mfa = models.BooleanField(
         default=True, editable=False, help_text="Require a second factor of roles that can decide, or say so."
     )
+    browser_origins = models.JSONField(
+        default=list, editable=False, help_text="Origins of web pages that may call the API from a browser."
+    )
     first_steps_hidden_at = models.DateTimeField(
         null=True, editable=False, help_text="Time when a steward hid the checklist of first steps."
     )

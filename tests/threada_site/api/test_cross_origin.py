@@ -7,7 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
-from django.core.management import CommandError, call_command
+from django.core.management import call_command
 from django.test import Client
 
 from telemetry.models import Receipt
@@ -38,7 +38,11 @@ def command(*words: str, tenant: Tenant) -> str:
 
 
 def preflight(path: str, origin: str) -> Any:
-    headers = {"Origin": origin, "Access-Control-Request-Method": "PATCH", "Access-Control-Request-Headers": "authorization"}
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "PATCH",
+        "Access-Control-Request-Headers": "authorization",
+    }
     return Client().options(path, headers=headers)
 
 
@@ -82,7 +86,10 @@ def test_a_list_holds_for_its_tenant_alone(tenant: Tenant, client: Api) -> None:
     assert allowed(preflight("/me", PAGE)) is None
 
 
-@pytest.mark.parametrize("path", ["/console/", "/console/login/", "/healthz", "/openapi.json", "/docs", "/nothing", "/token", "/scim/v2/acme/Users"])
+@pytest.mark.parametrize(
+    "path",
+    ["/console/", "/console/login/", "/healthz", "/openapi.json", "/docs", "/nothing", "/token", "/scim/v2/acme/Users"],
+)
 def test_console_and_public_pages_are_never_readable_elsewhere(path: str, tenant: Tenant) -> None:
     command("add", PAGE, tenant=tenant)
     assert allowed(preflight(path, PAGE)) is None
@@ -95,7 +102,7 @@ def test_the_operator_alone_changes_the_list(tenant: Tenant, requester: User) ->
     with unit_of_work(tenant.id):
         (receipt,) = Receipt.objects.filter(kind="tenant.browser_origins_set")
     assert PAGE.encode() in bytes(receipt.body)
-    with pytest.raises(CommandError, match="no origin"):
+    with pytest.raises(SystemExit):
         command("add", f"{PAGE}/", tenant=tenant)
     with unit_of_work(tenant.id), pytest.raises(errors.PermissionDenied):
         set_browser_origins([OTHER], ctx=acting(tenant, requester))
@@ -103,7 +110,16 @@ def test_the_operator_alone_changes_the_list(tenant: Tenant, requester: User) ->
 
 @pytest.mark.parametrize(
     "text",
-    ["*", "null", "https://*.example", "https://app.example/", "http://app.example", "https://a@b", "https://a\n", "HTTPS://a"],
+    [
+        "*",
+        "null",
+        "https://*.example",
+        "https://app.example/",
+        "http://app.example",
+        "https://a@b",
+        "https://a\n",
+        "HTTPS://a",
+    ],
 )
 def test_what_no_browser_sends_is_no_origin(text: str) -> None:
     assert not is_browser_origin(text)

@@ -107,6 +107,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "browser_origins",
+                    models.JSONField(
+                        default=list,
+                        editable=False,
+                        help_text="Origins of web pages that may call the API from a browser.",
+                    ),
+                ),
+                (
                     "first_steps_hidden_at",
                     models.DateTimeField(
                         editable=False, help_text="Time when a steward hid the checklist of first steps.", null=True
