@@ -10,6 +10,7 @@ from typing import Any, Final
 import django
 
 CREDENTIALS: Final = {
+    "ci": ("service", "tenant_admin", "configuration:write workflow:manage"),
     "finance-1": ("human", "finance", "workitems:read decisions:decide"),
     "finance-2": ("human", "finance", "workitems:read decisions:decide"),
 }

@@ -142,6 +142,18 @@ def test_command_line(installed: Path, environment: dict[str, str], tmp_path: Pa
     assert "VERIFIED" in run(threada, "verify", "--key", key, str(evidence), env={"PATH": home["PATH"]})
     other = key.replace("+", "x+", 1)
     assert "the key says id" in run(threada, "verify", "--key", other, str(evidence), env=home, expect=2)
+    documents = tmp_path / "documents"
+    documents.mkdir()
+    (documents / "channel.yaml").write_text("kind: Channel\nid: from_cli\nspec: {name: Command line}\n")
+    own = {**home, "THREADA_URL": url, "THREADA_TOKEN": tokens["ci"]}
+    assert "+ Channel from_cli" in run(threada, "plan", documents, env=own)
+    shown = json.loads(run(threada, "plan", documents, "--exit-code", "--json", env=own, expect=8))
+    stale = run(threada, "apply", documents, "--digest", "0" * 64, env=own, expect=3)
+    assert "plan_stale" in stale
+    assert "1 changed" in run(threada, "apply", documents, "--digest", shown["digest"], env=own)
+    assert "0 would be changed" in run(threada, "plan", documents, "--exit-code", env=own)
+    (documents / "channel.yaml").write_text("kind: Channel\n\tid: x\n")
+    assert "document_invalid" in run(threada, "apply", documents, env=own, expect=3)
     for shell in ("bash", "zsh", "fish"):
         assert "_THREADA_COMPLETE" in run(threada, "completion", shell, env=home)
     completed = {**home, "_THREADA_COMPLETE": "bash_complete", "COMP_WORDS": "threada ver", "COMP_CWORD": "1"}

@@ -23,6 +23,9 @@ RESOURCES: Final = (
     "Event",
     "TelemetryExport",
     "Checkpoint",
+    "ConfigurationApplied",
+    "ConfigurationPlan",
+    "ProposedChange",
     "Me",
 )
 _LONG: Final = 60

@@ -86,7 +86,7 @@ check((late.resource as { status: string }).status === "awaiting_approval", 11);
 check((await requester.explain(id)).waiting_for.length > 0, 12);
 // 13. The step, as an approver finds it.
 const steps = [];
-for await (const entry of first.decisionSteps({ work_item_id: id })) steps.push(entry);
+for await (const entry of first.decisionSteps({ work_item_id: [id] })) steps.push(entry);
 const step = await first.decisionStep(steps[0]?.decision_step_id ?? "");
 check(step.envelope !== null && steps.length === 1, 13);
 // 14. A vote on another envelope.

@@ -269,10 +269,15 @@ async function wait<T extends { status: string }>(
   options: Patience,
 ): Promise<T> {
   const deadline = Date.now() + (options.timeoutMs ?? 300_000);
+  let known: Record<string, string> = {};
+  let resource: T | undefined;
   for (let polls = 0; ; polls += 1) {
     const held = Math.floor(Math.min(HELD_S, (deadline - Date.now()) / 1000));
-    const answer = await read(polls > 0 && held > 0 ? { Prefer: `wait=${held}` } : {});
-    const resource = result(answer);
+    const answer = await read(polls > 0 && held > 0 ? { Prefer: `wait=${held}`, ...known } : {});
+    resource = answer.response.status === 304 && resource !== undefined ? resource : result(answer);
+    const etag = answer.response.headers.get("ETag");
+    // The server holds the answer only if the resource is still the one that was read.
+    known = etag === null ? {} : { "If-None-Match": etag };
     if (hasEnded(resource.status)) return resource;
     const left = deadline - Date.now();
     if (left <= 0) throw new WaitTimedOut(`It is still ${resource.status}.`, resource);

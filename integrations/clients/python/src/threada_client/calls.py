@@ -39,12 +39,17 @@ def wait_until(path: str, has_ended: Callable[[str], bool], timeout: float) -> S
     """Read a resource until its status has ended. The server holds the answer if it can."""
     deadline = time.monotonic() + timeout
     polls = 0
+    resource: Any = None
+    known: dict[str, str] = {}
     while True:
         left = deadline - time.monotonic()
         held = int(max(0, min(HELD_S, left)))
-        headers = {"Prefer": f"wait={held}"} if held and polls else {}
+        headers = {"Prefer": f"wait={held}", **known} if held and polls else {}
         answer = yield from answered(Request("GET", path, headers=headers))
-        resource = answer.json()
+        if answer.status != 304:
+            resource = answer.json()
+        # The server holds the answer only if the resource is still the one that was read.
+        known = {"If-None-Match": answer.headers["etag"]} if "etag" in answer.headers else {}
         if has_ended(resource["status"]):
             return resource
         if time.monotonic() >= deadline:

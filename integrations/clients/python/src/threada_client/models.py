@@ -251,6 +251,33 @@ class Checkpoint(TypedDict):
     verifier_keys: list[str]
 
 
+class ConfigurationApplied(TypedDict):
+    """Resource `ConfigurationApplied` of the API."""
+
+    documents: int
+    changes: list[dict[str, Any]]
+    warnings: list[dict[str, Any]]
+
+
+class ConfigurationPlan(ConfigurationApplied):
+    """Resource `ConfigurationPlan` of the API."""
+
+    digest: str
+    has_changes: bool
+    needs_confirmation: bool
+    left: list[dict[str, Any]]
+
+
+class ProposedChange(TypedDict):
+    """Resource `ProposedChange` of the API."""
+
+    change_set_id: str
+    status: Literal["proposed"]
+    digest: str
+    title: str
+    rule: str
+
+
 class Me(TypedDict):
     """Resource `Me` of the API."""
 
@@ -274,6 +301,7 @@ class Me(TypedDict):
             "actions:freeze",
             "telemetry:read",
             "identity:provision",
+            "configuration:write",
         ]
     ]
     credential_id: str | None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -14,18 +14,21 @@ from threada_client.exchange import Pause, Request, Steps, answered
 from threada_client.models import (
     ActionAccepted,
     Checkpoint,
+    ConfigurationApplied,
+    ConfigurationPlan,
     DecisionStep,
     Event,
     Execution,
     ExecutionWithAttempts,
     Explanation,
     Me,
+    ProposedChange,
     TelemetryExport,
     VoteAnswer,
     WorkItem,
     WorkItemWithEvidence,
 )
-from threada_client.steps import Listing, listing, operation
+from threada_client.steps import Filter, Listing, listing, operation
 
 OPEN_EXECUTIONS: Final = frozenset({"awaiting_approval", "started", "running"})
 OPEN_STEPS: Final = frozenset({"pending"})
@@ -53,6 +56,7 @@ class Operations:
         confidence: float | None = None,
         risk_flags: Collection[str] | None = None,
         external_ref: str | None = None,
+        metadata: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
     ) -> Steps[WorkItem]:
         """Create a work item. A repeated call with the same idempotency key returns the first one."""
@@ -65,6 +69,7 @@ class Operations:
             "confidence": confidence,
             "risk_flags": None if risk_flags is None else list(risk_flags),
             "external_ref": external_ref,
+            "metadata": metadata,
         }
         return (yield from post("/work-items", body, idempotency_key))
 
@@ -74,7 +79,7 @@ class Operations:
         return (yield from get(path_of("work-items", work_item_id)))
 
     @listing
-    def work_items(self, /, **filters: str | int) -> Listing[WorkItem]:
+    def work_items(self, /, **filters: Filter) -> Listing[WorkItem]:
         """Iterate over work items, newest first; `filters` are query parameters of `GET /work-items`."""
         return Listing("/work-items", filters)
 
@@ -120,7 +125,7 @@ class Operations:
         return (yield from get(path_of("executions", execution_id)))
 
     @listing
-    def executions(self, /, **filters: str | int) -> Listing[Execution]:
+    def executions(self, /, **filters: Filter) -> Listing[Execution]:
         """Iterate over executions; `filters` are query parameters of `GET /executions`."""
         return Listing("/executions", filters)
 
@@ -130,7 +135,7 @@ class Operations:
         return (yield from get(path_of("decision-steps", decision_step_id)))
 
     @listing
-    def decision_steps(self, /, **filters: str | int) -> Listing[DecisionStep]:
+    def decision_steps(self, /, **filters: Filter) -> Listing[DecisionStep]:
         """Iterate over decision steps; `filters` are query parameters of `GET /decision-steps`."""
         return Listing("/decision-steps", filters)
 
@@ -249,18 +254,37 @@ class Operations:
         return answer.body.decode()
 
     @operation
-    def plan_configuration(self, documents: Iterable[Mapping[str, Any]], /, **options: Any) -> Steps[dict[str, Any]]:
-        """Return the changes that `apply_configuration` would make."""
-        body = {"documents": list(documents), **options}
-        return (yield from post("/configuration/plan", body, None))
+    def plan_configuration(
+        self, files: Mapping[str, str], *, prune: bool = False, strict: bool = False
+    ) -> Steps[ConfigurationPlan]:
+        """Return the changes that documents would make. `files`: their texts by path."""
+        return (yield from post("/configuration/plan", _documents(files, prune=prune, strict=strict), None))
 
     @operation
     def apply_configuration(
-        self, documents: Iterable[Mapping[str, Any]], /, *, idempotency_key: str | None = None, **options: Any
-    ) -> Steps[dict[str, Any]]:
-        """Put documents in force, or propose them where an independent person must publish them."""
-        body = {"documents": list(documents), **options}
+        self,
+        files: Mapping[str, str],
+        digest: str,
+        *,
+        prune: bool = False,
+        strict: bool = False,
+        revision: str = "",
+        idempotency_key: str | None = None,
+    ) -> Steps[ConfigurationApplied | ProposedChange]:
+        """Put documents in force, if that is still the plan with `digest`: all of them or none.
+
+        Where an independent person must publish the change, the result is the change set.
+        """
+        body = {**_documents(files, prune=prune, strict=strict), "digest": digest, "revision": revision}
         return (yield from post("/configuration/apply", body, idempotency_key))
+
+
+def _documents(files: Mapping[str, str], *, prune: bool, strict: bool) -> dict[str, Any]:
+    return {
+        "files": [{"path": path, "text": text} for path, text in files.items()],
+        "prune": prune,
+        "strict": strict,
+    }
 
 
 def _has_ended(status: str) -> bool:

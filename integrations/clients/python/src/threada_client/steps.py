@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial, update_wrapper
 from typing import Any, Concatenate, Protocol, cast, overload
 
 from threada_client.exchange import Request, Steps, answered
+
+type Filter = str | int | Sequence[str]
+"""A query parameter; several texts are alternatives."""
 
 
 class RunsSteps(Protocol):
@@ -37,7 +40,7 @@ class Listing[T]:
     """A list that is read page by page. `T` is the type of its entries."""
 
     path: str
-    query: Mapping[str, str | int]
+    query: Mapping[str, Filter]
 
     def page(self) -> Steps[Page[T]]:
         """Read the first page."""

@@ -16,7 +16,7 @@ from threada_client.errors import ThreadaError
     commands=[login, logout, me, submit, wait, decide, explain, plan, apply, export, verify, completion],
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong use, 3 invalid, 4 not authorized, 5 refused by policy, "
-    "6 unavailable, 7 timed out.",
+    "6 unavailable, 7 timed out, 8 a plan has changes.",
 )
 @click.version_option(package_name="threada-client")
 def threada() -> None:

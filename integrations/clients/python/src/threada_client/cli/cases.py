@@ -17,7 +17,16 @@ from threada_client.models import DecisionStep
 _GOOD: Final = frozenset({"approved", "ready", "resolved", "succeeded"})
 _ITEM: Final = ("work_item_id", "title", "status", "workflow_id", "requester", "external_ref")
 _EXECUTION: Final = ("execution_id", "status", "action_id", "integration_id", "failure", "failure_detail")
-_STEP: Final = ("decision_step_id", "kind", "status", "title", "question", "due_at", "envelope_sha256")
+_STEP: Final = (
+    "decision_step_id",
+    "kind",
+    "status",
+    "title",
+    "question",
+    "respond_due_at",
+    "due_at",
+    "envelope_sha256",
+)
 as_json = click.option("--json", "is_json", is_flag=True, help="Print JSON.")
 
 
@@ -131,7 +140,7 @@ def explain(work_item_id: str, is_json: bool) -> None:
     if is_json:
         show_json(found)
         return
-    show_fields(found, ("work_item_id", "status", "until"))
+    show_fields(found, ("work_item_id", "status", "wait_ends_at"))
     for head in ("why", "waiting_for", "next", "you_may"):
         sentences: Any = found.get(head) or ()
         for sentence in sentences:

@@ -18,12 +18,14 @@ from threada_client.errors import (
 )
 
 NEGATIVE: Final = 1
-"""The answer is no: not verified, rejected, failed, or a plan with changes under `--exit-code`."""
+"""The answer is no: not verified, rejected or failed."""
 INVALID: Final = 3
 NOT_AUTHORIZED: Final = 4
 BY_POLICY: Final = 5
 UNAVAILABLE: Final = 6
 TIMED_OUT: Final = 7
+CHANGES: Final = 8
+"""A plan has changes, under `--exit-code`."""
 
 
 def exit_code(error: ThreadaError) -> int:
