@@ -11,7 +11,7 @@ from tests.architecture.test_layers import PACKAGES, ROOT, source_files
 
 FOUND_BY_NAME = re.compile(r"urlpatterns|application|handler\d{3}|Command|\w+Config|\w+Admin|_views|SessionStore")
 """Names that Django looks up."""
-FOR_TESTS = {"clear_cached_page", "clear_endorsement_cache", "forget_counts", "forget_replicas"}
+FOR_TESTS = {"clear_cached_page", "clear_endorsement_cache", "forget_counts", "forget_origins", "forget_replicas"}
 """Functions that clear caches of a process between tests."""
 WITHOUT_A_WAY_IN = {"withdraw_role"}
 """Services that neither API, console nor command calls."""
