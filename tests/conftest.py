@@ -117,6 +117,15 @@ def folder_of_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def folder_of_attachments(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Store attachments in a folder that pytest removes, also in processes that tests start."""
+    folder = tmp_path_factory.mktemp("attachments")
+    attachments = {**settings.STORAGES["attachments"], "OPTIONS": {"location": folder}}
+    settings.STORAGES = {**settings.STORAGES, "attachments": attachments}
+    os.environ["THREADA_ATTACHMENT_DIR"] = str(folder)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def rights_of_the_web() -> None:
     """Run requests with the rights of the web's login; tests themselves use the login of all other processes."""
     request_started.connect(_become_web, dispatch_uid="rights_of_the_web")

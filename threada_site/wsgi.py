@@ -6,7 +6,7 @@ import os
 from django.core.wsgi import get_wsgi_application
 from django.urls import get_resolver
 
-from threada_site.api.bodies import reading_undeclared, takes_document  # noqa: F401 - the latter for the web server
+from threada_site.api.bodies import body_limit, reading_undeclared  # noqa: F401 - the former for the web server
 
 os.environ["THREADA_PROCESS"] = "web"
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "threada_site.settings")

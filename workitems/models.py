@@ -18,6 +18,7 @@ from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON
 from threada_site.personal_data.subject_keys import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
 from workitems.approvers.models import Delegation, MembershipSnapshot
+from workitems.attachments.models import Attachment, StoredFile
 from workitems.conversation.models import Comment, CommentVersion, RequesterQuestion, Watch
 from workitems.desk.models import PendingApproverKey, SavedView, StepView
 from workitems.items.models import CaseReading, Evidence, ItemLabel, Participant, Party
@@ -27,6 +28,7 @@ from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVe
 from workitems.search.models import SearchChange, SearchDocument
 
 __all__ = [
+    "Attachment",
     "CaseReading",
     "Comment",
     "CommentVersion",
@@ -51,6 +53,7 @@ __all__ = [
     "SearchChange",
     "SearchDocument",
     "StepView",
+    "StoredFile",
     "Vote",
     "Watch",
     "WorkItem",

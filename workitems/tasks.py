@@ -30,6 +30,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.errors.retention import RetentionStandsStill
 from threada_site.tenancy.models import Tenant
 from workitems import selectors, sweeps
+from workitems.attachments.sweep import sweep_files
 from workitems.conversation.erase import ERASE, erase_comment, sweep_removed
 from workitems.conversation.sweep import sweep_questions
 from workitems.executions import run_execution as run
@@ -219,6 +220,12 @@ def tidy() -> None:
     keeping.delete_old_drafts(now=clock.now())
     keeping.enqueue_due_retention()
     index_missing(now=clock.now())
+
+
+@periodic("workitems.files", queue=MAINTENANCE_QUEUE, cron="*/10 * * * *")
+def files() -> None:
+    """Delete files that nobody used, and files that nobody can read any more, every ten minutes."""
+    sweep_files(now=clock.now())
 
 
 @task("workitems.apply_retention", queue=MAINTENANCE_QUEUE)

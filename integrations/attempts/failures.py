@@ -16,6 +16,8 @@ class FailureClass(StrEnum):
     BLOCKED_ADDRESS = "blocked_address"
     CREDENTIAL_UNAVAILABLE = "credential_unavailable"
     SECRET_ORIGIN_REFUSED = "secret_origin_refused"  # noqa: S105 - a reason code
+    ATTACHMENT_MISMATCH = "attachment_mismatch"
+    ATTACHMENT_UNAVAILABLE = "attachment_unavailable"
     ENVELOPE_MISMATCH = "envelope_mismatch"
     POLICY_DENIED = "policy_denied"
     WORKER_LOST = "worker_lost"

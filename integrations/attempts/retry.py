@@ -19,6 +19,7 @@ MAX_WAIT_S: Final = 3600.0
 _TRIED_AGAIN_IF_IDEMPOTENT: Final = frozenset(
     {
         FailureClass.TIMEOUT,
+        FailureClass.ATTACHMENT_UNAVAILABLE,
         FailureClass.CONNECTION_REFUSED,
         FailureClass.RECEIVER_RATE_LIMITED,
         FailureClass.BAD_RESPONSE,
@@ -26,7 +27,12 @@ _TRIED_AGAIN_IF_IDEMPOTENT: Final = frozenset(
     }
 )
 _TRIED_AGAIN_IF_NOTHING_WAS_SENT: Final = frozenset(
-    {FailureClass.CONNECTION_REFUSED, FailureClass.TIMEOUT, FailureClass.WORKER_LOST}
+    {
+        FailureClass.ATTACHMENT_UNAVAILABLE,
+        FailureClass.CONNECTION_REFUSED,
+        FailureClass.TIMEOUT,
+        FailureClass.WORKER_LOST,
+    }
 )
 
 

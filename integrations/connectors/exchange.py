@@ -12,7 +12,7 @@ from integrations.connectors.protocol import CallTerms
 from integrations.connectors.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.documents import IntegrationDocument
 from integrations.documents.templates import Template, render
-from integrations.transport import OutboundRequest, UnusableUrl, read_url, send
+from integrations.transport import OutboundRequest, StreamedBody, UnusableUrl, read_url, send
 from threada_site.kernel.errors import ExpressionFailed
 from threada_site.kernel.json.canonical import canonical_bytes
 
@@ -53,7 +53,7 @@ def exchange(outbound: OutboundRequest, terms: CallTerms, *, secrets: Sequence[s
 
 
 def outbound_request(
-    request: Mapping[str, Any], body: bytes, terms: CallTerms, own_headers: Mapping[str, str]
+    request: Mapping[str, Any], body: bytes | StreamedBody, terms: CallTerms, own_headers: Mapping[str, str]
 ) -> OutboundRequest:
     """Return the envelope's `{method, url, headers}` with the headers of every call.
 

@@ -1,13 +1,16 @@
 """The `http` connector: one request built from the action's templates, one response classified by its status.
 
-The request in the envelope is `{method, url, headers, auth}` and optionally `body`:
+The request in the envelope is `{method, url, headers, auth}` and optionally `body`, `file` or `multipart`:
 
     headers    an object, names as written in the document
     body       any JSON value, sent as its canonical bytes (RFC 8785)
+    file       {attachment_id, name, media_type, size, sha256}: its bytes are the body
+    multipart  a list of {name, value} and {name, file}, sent as multipart/form-data
     auth       null, {scheme: bearer, secret} or {scheme: basic, username, secret}, the secret by reference
 
-In addition, a call sends Authorization, Idempotency-Key, User-Agent, traceparent (if there is one), and, unless the
-action sets them, Accept and (with a body) Content-Type, both application/json.
+Files are read and checked as a whole before anything is sent. In addition, a call sends Authorization, Idempotency-Key,
+User-Agent, traceparent (if there is one), and, unless the action sets them, Accept and (with a JSON body) Content-Type,
+both application/json.
 """
 
 from __future__ import annotations
@@ -19,11 +22,13 @@ from urllib.parse import quote
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
+from integrations.connectors.attached_files import form_body, render_file, render_parts
 from integrations.connectors.exchange import exchange, outbound_request, query_value, url_of
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, HttpCall, IntegrationDocument
 from integrations.documents.templates import render
 from integrations.secrets.references import parse_reference
+from integrations.transport import StreamedBody
 from threada_site.kernel.json.canonical import canonical_bytes
 
 
@@ -46,18 +51,35 @@ class HttpConnector:
             "headers": {name: render(value, facts) for name, value in call.headers},
             "auth": None if integration.auth is None else integration.auth.as_json(),
         }
+        if call.file is not None:
+            return {**request, "file": render_file(call.file, facts)}
+        if call.multipart:
+            return {**request, "multipart": render_parts(call.multipart, facts)}
         return request if call.body is None else {**request, "body": render(call.body, facts)}
 
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
         """Send the request, see `OutboundConnector.call`."""
         secrets: list[str] = []
-        body = canonical_bytes(request["body"]) if "body" in request else b""
         try:
+            body, typed = _body(request, terms)
             own = {} if request["auth"] is None else {"Authorization": _authorization(request, terms, secrets)}
+            own |= typed
             outbound = outbound_request(request, body, terms, own)
         except TransportFailure as failure:
             return Outcome.of_failure(failure)
         return exchange(outbound, terms, secrets=secrets)
+
+
+def _body(request: Mapping[str, Any], terms: CallTerms) -> tuple[bytes | StreamedBody, dict[str, str]]:
+    """Return the body, and the header of its type if it is a file or form. Raises `TransportFailure`."""
+    if "file" in request:
+        file = terms.file(request["file"])
+        has_type = any(name.lower() == "content-type" for name in request["headers"])
+        return StreamedBody(file.size, file.blocks), {} if has_type else {"Content-Type": request["file"]["media_type"]}
+    if "multipart" in request:
+        body, media_type = form_body(request["multipart"], terms)
+        return body, {"Content-Type": media_type}
+    return canonical_bytes(request["body"]) if "body" in request else b"", {}
 
 
 def _authorization(request: Mapping[str, Any], terms: CallTerms, secrets: list[str]) -> str:

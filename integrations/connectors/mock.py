@@ -1,6 +1,7 @@
 """The `mock` connector: a simulated system that answers from the integration's document. Nothing is sent.
 
-The request in the envelope is `{simulated: true, request, answer, fails, delay_s}`. A call returns the `answer` of the
+The request in the envelope is `{simulated: true, request, answer, fails, delay_s}` and optionally `files`, whose bytes
+a call reads and checks. A call returns the `answer` of the
 envelope, so that every attempt has the same result.
 """
 
@@ -10,8 +11,9 @@ import time
 from collections.abc import Mapping
 from typing import Any, Final
 
-from integrations.attempts.failures import FailureClass
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
+from integrations.connectors.attached_files import render_file
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.mock_actions import FAILURE_ADVICE, MOCK, SIMULATED_FAILURES, MockCall
@@ -36,7 +38,9 @@ class MockConnector:
         fails = render(call.fails, facts)
         if fails and fails not in SIMULATED_FAILURES:
             raise ExpressionFailed(f"fails is {fails[:60]!r}. {FAILURE_ADVICE}")
+        files = {"files": [render_file(file, facts) for file in call.files]} if call.files else {}
         return {
+            **files,
             "simulated": True,
             "request": render(call.request, facts),
             "answer": render(call.answer, facts),
@@ -46,12 +50,18 @@ class MockConnector:
 
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
         """Simulate the call, see `OutboundConnector.call`."""
+        files = {"files": list(request["files"])} if "files" in request else {}
+        try:
+            for about in request.get("files", ()):
+                terms.file(about)
+        except TransportFailure as refused:
+            return Outcome.of_failure(refused)
         time.sleep(min(request["delay_s"], terms.timeout_s))
         fails = request["fails"]
         if request["delay_s"] >= terms.timeout_s:
             fails = FailureClass.TIMEOUT
         if fails is None:
-            return Outcome(response={"simulated": True, "answer": request["answer"]})
+            return Outcome(response={"simulated": True, "answer": request["answer"], **files})
         failure = FailureClass(fails)
         return Outcome(
             failure=failure,

@@ -10,10 +10,10 @@ any transaction, through `integrations.transport` only. A connector whose action
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, runtime_checkable
+from typing import IO, Any, Protocol, runtime_checkable
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
@@ -23,6 +23,16 @@ from integrations.transport import EgressPolicy, Network, SystemNetwork
 from threada_site.kernel import clock
 
 
+class OpenFile(Protocol):
+    """Copy of a file with the size and digest of its description."""
+
+    @property
+    def size(self) -> int: ...
+    @property
+    def file(self) -> IO[bytes]: ...
+    def blocks(self) -> Iterable[bytes]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallTerms:
     """Parameters of one attempt, in addition to the request in the envelope.
@@ -30,7 +40,8 @@ class CallTerms:
     `idempotency_key` is derived from the execution and is the same for every attempt. `timeout_s` limits the whole
     attempt. `user_agent` is `Threada/<version>`. `traceparent` (W3C) is sent if given. `now` is the current time, for
     Retry-After dates. `tls` is None for public certificate authorities only. `secrets` returns the secret of a
-    reference for a call to an address (`integrations.secrets.access.SecretAccess`). `callback_url` is the address where
+    reference for a call to an address (`integrations.secrets.access.SecretAccess`), `files` the checked copy of a file
+    in the request. `callback_url` is the address where
     a receiver reports the result later.
     """
 
@@ -43,6 +54,7 @@ class CallTerms:
     network: Network = field(default_factory=SystemNetwork)
     tls: ssl.SSLContext | None = None
     secrets: Callable[[SecretReference, str], Secret] | None = field(default=None, repr=False)
+    files: Callable[[Mapping[str, Any]], OpenFile] | None = field(default=None, repr=False)
     now: datetime = field(default_factory=clock.now)
 
     def secret(self, reference: SecretReference, *, sent_to: str) -> Secret:
@@ -54,6 +66,16 @@ class CallTerms:
         if self.secrets is None:
             raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, f"The call has no secret {reference}.")
         return self.secrets(reference, sent_to)
+
+    def file(self, about: Mapping[str, Any]) -> OpenFile:
+        """Return a copy of a file of the request whose digest and size were checked.
+
+        Raises `TransportFailure`: `attachment_mismatch` if it is not the file in the envelope, `attachment_unavailable`
+        if the storage does not answer. Open all files of a request before sending anything.
+        """
+        if self.files is None:
+            raise TransportFailure(FailureClass.ATTACHMENT_MISMATCH, "The call has no files.")
+        return self.files(about)
 
 
 class Connector(Protocol):

@@ -6,7 +6,7 @@ from typing import Final
 
 from integrations.documents.fields import Fields
 from integrations.documents.grammar import Destination, read_secrets
-from integrations.documents.model import Authentication, HttpCall
+from integrations.documents.model import Authentication, HttpCall, HttpPart
 from integrations.documents.schema import BASE_URL, HEADERS, SECRET, filled_text, integration_schema
 from integrations.documents.templates import Parts, Place, Template, climbs
 from integrations.transport.client import FRAMING_HEADERS, is_header_name
@@ -59,6 +59,18 @@ _AUTH: Final = closed_object(
     description="Authentication of calls.",
     examples=[{"scheme": "bearer", "secret": {"stored": "bank_token"}}],
 )
+_PART: Final = closed_object(
+    {
+        "name": filled_text("Name of the part.", pattern='^[^"\\x00-\\x1f]{1,100}$'),
+        "value": {
+            "type": ["string", "number", "boolean"],
+            "description": "Text of the part; can contain ${ … }.",
+        },
+        "file": filled_text("An attachment of the payload, as one ${ … }."),
+    },
+    required=("name",),
+    description="One part of a form.",
+)
 _ACTION: Final = {
     "properties": {
         "method": {"enum": METHODS, "title": "method", "description": "HTTP method."},
@@ -75,11 +87,23 @@ _ACTION: Final = {
         },
         "headers": HEADERS,
         "body": {"description": "JSON body; strings of the form ${ … } are expressions."},
+        "file": filled_text(
+            "Instead of body: an attachment of the payload, sent as it is.", examples=["${item.payload.invoice}"]
+        ),
+        "multipart": {
+            "type": "array",
+            "minItems": 1,
+            "maxItems": 50,
+            "items": _PART,
+            "description": "Instead of body: the parts of a form (multipart/form-data), texts and attachments.",
+            "examples": [[{"name": "invoice", "file": "${item.payload.invoice}"}]],
+        },
     },
     "if": {"properties": {"method": {"const": "GET"}}, "required": ["method"]},
     "then": {
         "properties": {
-            "body": {"not": {}, "errorMessage": "A body is not sent with GET. Use query, or another method."}
+            name: {"not": {}, "errorMessage": "A body is not sent with GET. Use query, or another method."}
+            for name in ("body", "file", "multipart")
         }
     },
 }
@@ -100,13 +124,36 @@ class HttpGrammar:
         return Destination(base_url=base_url, origin=origin, auth=_read_auth(spec.object("auth")))
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> HttpCall:
+        bodies = [name for name in ("body", "file", "multipart") if name in action]
+        for name in bodies[1:]:
+            action.refuse(f"Write {bodies[0]} or {name}, not both.", name)
+        if "multipart" in bodies and "content-type" in {name.lower() for name in action.object("headers").names()}:
+            action.refuse("The type of a form is set by Threada itself. Remove Content-Type.", "headers")
         return HttpCall(
             method=action.value("method", "POST"),
             path=read_path(action, destination.base_url),
             query=_read_query(action),
             headers=read_headers(action),
             body=action.template("body") if "body" in action else None,
+            file=action.template("file") if "file" in action else None,
+            multipart=_read_parts(action),
         )
+
+
+def _read_parts(action: Fields) -> tuple[HttpPart, ...]:
+    parts = []
+    for place, written in enumerate(action.value("multipart", [])):
+        part = Fields(written, action.pointer("multipart", place), action.errors)
+        if ("value" in part) == ("file" in part):
+            part.refuse("Write value or file.", "value")
+        parts.append(
+            HttpPart(
+                name=part.value("name", ""),
+                value=part.template("value") if "value" in part else None,
+                file=part.template("file") if "file" in part else None,
+            )
+        )
+    return tuple(parts)
 
 
 def read_base_url(spec: Fields) -> tuple[str | None, Target | None]:

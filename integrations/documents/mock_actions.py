@@ -5,6 +5,7 @@ actions:
   pay:
     request: {vendor: "${item.payload.vendor}"}    # what a real system would get; shown to approvers
     answer: {payment_id: "${item.id}"}              # what the simulated system answers
+    files: ["${item.payload.invoice}"]              # attachments, whose bytes are checked as if they were sent
     delay: PT2S                                    # at most 10 s; default: none
     fails: "${input.simulate}"                     # a class of failure, or empty text: it succeeds
 """
@@ -41,6 +42,7 @@ class MockCall:
     """Request, answer and failure of a simulated action, as templates."""
 
     request: Template
+    files: tuple[Template, ...]
     answer: Template
     fails: Template
     delay_s: float
@@ -51,6 +53,13 @@ class MockGrammar:
         {},
         action={
             "request": {**_VALUE, "description": "What a real system would get; can contain ${ … }."},
+            "files": {
+                "type": "array",
+                "maxItems": 20,
+                "items": {"type": "string", "description": "An attachment of the payload, as one ${ … }."},
+                "description": "Attachments whose bytes are read and checked, as if they were sent.",
+                "examples": [["${item.payload.invoice}"]],
+            },
             "answer": {**_VALUE, "description": "What the simulated system answers; can contain ${ … }."},
             "fails": {
                 "type": "string",
@@ -71,6 +80,10 @@ class MockGrammar:
             action.refuse(FAILURE_ADVICE, "fails")
         return MockCall(
             request=action.template("request", default={}),
+            files=tuple(
+                Fields({"file": file}, action.pointer("files", place), action.errors).template("file")
+                for place, file in enumerate(action.value("files", []))
+            ),
             answer=action.template("answer", default={}),
             fails=action.template("fails", Place.TEXT, default=""),
             delay_s=action.seconds("delay", LONGEST_DELAY_S, highest=LONGEST_DELAY_S) if "delay" in action else 0.0,

@@ -51,11 +51,20 @@ class Authentication:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpPart:
+    """One part of a form: a text, or a file of the payload."""
+
+    name: str
+    value: Template | None = None
+    file: Template | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HttpCall:
     """The request of an `http` action, as templates.
 
     `path` is appended to the integration's `base_url`. Query and headers are sorted by name. `body` is None if there is
-    none; a body of `null` is a template.
+    none; a body of `null` is a template. Instead of a body there can be a file, or the parts of a form.
     """
 
     method: str
@@ -63,6 +72,8 @@ class HttpCall:
     query: tuple[tuple[str, Template], ...] = ()
     headers: tuple[tuple[str, Template], ...] = ()
     body: Template | None = None
+    file: Template | None = None
+    multipart: tuple[HttpPart, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

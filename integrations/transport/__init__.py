@@ -4,6 +4,7 @@ from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.transport.client import (
     OutboundAnswer,
     OutboundRequest,
+    StreamedBody,
     reach,
     send,
     verifying_context,
@@ -20,6 +21,7 @@ __all__ = [
     "Network",
     "OutboundAnswer",
     "OutboundRequest",
+    "StreamedBody",
     "SystemNetwork",
     "Target",
     "TransportFailure",

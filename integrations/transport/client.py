@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final
@@ -34,6 +35,14 @@ _SYSTEM: Final = SystemNetwork()
 
 
 @dataclass(frozen=True, slots=True)
+class StreamedBody:
+    """Body that is read while it is sent: exactly `size` bytes in blocks."""
+
+    size: int
+    blocks: Callable[[], Iterable[bytes]]
+
+
+@dataclass(frozen=True, slots=True)
 class OutboundRequest:
     """One request, sent byte for byte. Only `Host` and `Content-Length` are added.
 
@@ -43,7 +52,7 @@ class OutboundRequest:
     method: str
     url: str = field(repr=False)
     headers: Headers = field(default=(), repr=False)
-    body: bytes = field(default=b"", repr=False)
+    body: bytes | StreamedBody = field(default=b"", repr=False)
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
@@ -148,11 +157,13 @@ def verifying_context(ca_file: str | None = None) -> ssl.SSLContext:
 
 def _as_httpcore(request: OutboundRequest, target: Target) -> httpcore.Request:
     headers = [("Host", target.authority), *request.headers]
-    if request.body or request.method in ("POST", "PUT", "PATCH"):
-        headers.append(("Content-Length", str(len(request.body))))
+    body = request.body
+    size = body.size if isinstance(body, StreamedBody) else len(body)
+    if size or request.method in ("POST", "PUT", "PATCH"):
+        headers.append(("Content-Length", str(size)))
     return httpcore.Request(
         request.method,
         httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path),
         headers=[(name.encode("ascii"), value.encode("latin-1")) for name, value in headers],
-        content=request.body,
+        content=body.blocks() if isinstance(body, StreamedBody) else body,
     )

@@ -80,7 +80,9 @@ class SchemaGraph:
                 return
             self._schemas[place] = self._read(place, schema) if isinstance(schema, dict) else _Schema()
             if isinstance(schema, dict) and KEYWORD in schema:
-                self.errors.extend(annotation_errors(schema[KEYWORD], pointer_to(place, KEYWORD)))
+                self.errors.extend(
+                    annotation_errors(schema[KEYWORD], pointer_to(place, KEYWORD), of=schema.get("type"))
+                )
 
     def evaluations(self) -> tuple[int, ...]:
         """Return the maximum number of evaluations on one path into a value, by nesting depth (0 for a scalar).

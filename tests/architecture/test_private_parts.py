@@ -20,7 +20,7 @@ from threada_site.runtime.web.limits import Limits
 from threada_site.runtime.web.listening import BACKLOG, listening_socket
 from workitems.models import Vote, WorkItem
 
-DOCUMENTED = {"_meta", "_state", "_default_manager", "_exit", "_fields", "_replace"}
+DOCUMENTED = {"_meta", "_state", "_default_manager", "_exit", "_fields", "_replace", "_save"}
 """Names of Django, os and NamedTuple with an underscore that their documentation describes."""
 EXCEPTIONS = {
     ("threada_site/api/authentication.py", "_request"),

@@ -31,12 +31,16 @@ OWN_UNIT_OF_WORK: Final = "opens_own_unit_of_work"
 
 @dataclass
 class Call:
-    """One submission of a button or form. `subject` is the subject of a refusal's receipt, once it is known."""
+    """One submission of a button or form. `subject` is the subject of a refusal's receipt, once it is known.
+
+    `prepared` is what the action's `prepare` has returned.
+    """
 
     request: HttpRequest
     ctx: ActingContext
     key: str
     subject: Any = None
+    prepared: Any = None
 
     def sent(self, name: str) -> str:
         """Return a field of the form without surrounding white space."""
@@ -60,24 +64,33 @@ type Handler = Callable[[Call], Done]
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """Button. Its scope is checked before anything is looked up. `step_up`: it needs a step-up whatever its scope."""
+    """Button. Its scope is checked before anything is looked up. `step_up`: it needs a step-up whatever its scope.
+
+    `prepare` is called before the unit of work of the action, outside of any transaction.
+    """
 
     slug: str
     scope: Scope | None
     step_up: bool = False
     confirmation: Any = None
+    prepare: Callable[[Call], Any] | None = None
 
 
 def action(
-    scope: Scope | None, *, step_up: bool = False, confirm: Any = None
+    scope: Scope | None,
+    *,
+    step_up: bool = False,
+    confirm: Any = None,
+    prepare: Callable[[Call], Any] | None = None,
 ) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
     """Make a method `(self, call) -> Done` of a ModelAdmin a button at `<row>/<method name>/`, by POST only.
 
-    With `confirm`, a `Confirmation`, the button shows a page first that says what changes and takes a reason.
+    With `confirm`, a `Confirmation`, the button shows a page first that says what changes and takes a reason. `prepare`
+    does what must not happen inside of a transaction; the method reads the result at `call.prepared`.
     """
 
     def decorate(method: Callable[..., Done]) -> Callable[..., Done]:
-        method.action_spec = ActionSpec(method.__name__.replace("_", "-"), scope, step_up, confirm)  # type: ignore[attr-defined]
+        method.action_spec = ActionSpec(method.__name__.replace("_", "-"), scope, step_up, confirm, prepare)  # type: ignore[attr-defined]
         return method
 
     return decorate
@@ -141,7 +154,7 @@ def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpR
     """Run a button's action and redirect with its result, or first to the page that asks for a step-up."""
     if is_step_up_due(call, spec):
         return step_up_first(call, back=back)
-    outcome = carry_out(call, spec.scope, handler, step_up=spec.step_up)
+    outcome = _refused_preparation(call, spec) or carry_out(call, spec.scope, handler, step_up=spec.step_up)
     if isinstance(outcome, Done):
         if outcome.message:
             messages.success(call.request, outcome.message)
@@ -149,6 +162,19 @@ def press(call: Call, spec: ActionSpec, handler: Handler, *, back: str) -> HttpR
     for sentence in sentences(outcome):
         messages.error(call.request, sentence)
     return HttpResponseRedirect(back)
+
+
+def _refused_preparation(call: Call, spec: ActionSpec) -> ThreadaError | None:
+    """Prepare the action. Return a refusal after its receipt, or None."""
+    if spec.prepare is None:
+        return None
+    try:
+        require_scope(call.ctx, spec.scope)
+        call.prepared = spec.prepare(call)
+    except ThreadaError as refusal:
+        record_refusal(refusal, ctx=call.ctx, request=call.request, subject=call.subject)
+        return refusal
+    return None
 
 
 def sentences(refusal: ThreadaError) -> list[str]:

@@ -1,4 +1,4 @@
-"""Sizes of bodies: those without a declared length, and documents, which may be larger than others."""
+"""Sizes of bodies: those without a declared length, and documents and files, which may be larger than others."""
 
 from __future__ import annotations
 
@@ -16,6 +16,12 @@ _OF_API: Final = re.compile(
     r"/(workflows|policies)(/[^/]+/versions)?|/integrations(/[^/]+)?|/configuration/(plan|apply)"
 )
 _OF_CONSOLE: Final = re.compile(r"/console/(policies|integrations)/.+")
+_FILE_OF_API: Final = "/attachments"
+_FILES_OF_CONSOLE: Final = re.compile(r"/console/(request/[^/]+/?|workitems/workitem/[^/]+/comment/)")
+_OVERHEAD: Final = 65_536
+"""Bytes of a form with one file that are not the file."""
+_FILES_AT_ONCE: Final = 2
+"""Largest files that one form of the console can carry together."""
 _SESSION_COOKIE: Final = "threada_session="
 
 type Application = Callable[[dict[str, Any], Any], Iterable[bytes]]
@@ -41,7 +47,22 @@ def reading_undeclared(application: Application) -> Application:
 def body_limit(environ: Mapping[str, Any]) -> int:
     """Return the largest size of the body of this request in bytes."""
     limit: int = settings.THREADA_MAX_BODY_BYTES
+    files = settings.THREADA_MAX_ATTACHMENT_BYTES * largest_files(environ)
+    if files:
+        return max(limit, files + _OVERHEAD)
     return max(limit, settings.THREADA_MAX_DOCUMENT_BYTES) if takes_document(environ) else limit
+
+
+def largest_files(environ: Mapping[str, Any]) -> int:
+    """Return how many files of the largest size this request may carry.
+
+    Like a document, only a request that names a session or a well-formed token carries files.
+    """
+    path = str(environ.get("PATH_INFO", ""))
+    if path == _FILE_OF_API:
+        return int(names_token(environ))
+    is_form = _FILES_OF_CONSOLE.fullmatch(path) and _SESSION_COOKIE in environ.get("HTTP_COOKIE", "")
+    return _FILES_AT_ONCE if is_form else 0
 
 
 def takes_document(environ: Mapping[str, Any]) -> bool:

@@ -80,6 +80,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "keys_tried_at", "keys_tried_source",
     ),
     "tenancy_user": ("created_at", "home_tenant_id", "is_superuser", "kind", "username"),
+    "workitems_attachment": ("created_at", "media_type", "sha256", "size", "uploaded_by_id"),
     "workitems_comment": ("audience", "author_id", "author_kind", "created_at", "hidden_from", "work_item_id"),
     "workitems_decisionstep": ("execution_id", "kind", "opened_at", "work_item_id"),
     "workitems_delegation": ("created_by", "delegate_id", "delegator_id"),
@@ -89,6 +90,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "asked_by_id", "asked_version", "created_at", "expires_at", "pauses", "step_id", "text", "text_salt",
         "work_item_id",
     ),
+    "workitems_storedfile": ("created_at", "path", "size"),
     "workitems_watch": ("created_at", "principal_id", "work_item_id"),
     "workitems_workitem": (
         "channel", "created_at", "requester_id", "submitted_by_id", "subject_id", "workflow", "workflow_version_id",

@@ -197,12 +197,15 @@ class ContentBytes(ContentField, models.BinaryField):
 def whom_it_is_about(row: models.Model) -> uuid.UUID | None:
     """Return the data subject of the case of `row`, if its workflow names one.
 
-    A row has `work_item_id`, or names its parent row in `content_parent`; the case itself has `subject_id`.
+    A row has `work_item_id`, or names its parent row in `content_parent`; the case itself has `subject_id`. A row whose
+    model allows an empty `work_item_id` belongs to no case yet.
     """
     if hasattr(row, "subject_id"):
         keyring.note_case(row.pk, row.subject_id)
         return row.subject_id
     case = getattr(row, "work_item_id", None)
+    if case is None and hasattr(row, "work_item_id") and row._meta.get_field("work_item").null:
+        return None
     while case is None:
         row = getattr(row, row.content_parent)  # type: ignore[attr-defined]
         case = getattr(row, "work_item_id", None)

@@ -10,7 +10,7 @@ group of web and worker, the fifth the group of all three. Files of the data dir
 | `keys/*` | root, web and worker | 0640 |
 | `keys/promise_key` | sealer, web and worker | 0640 |
 | `keys/sealing_key`, `checkpoints/` | sealer | 0600, 0700 |
-| `exports/` | worker, web and worker | 2770 |
+| `exports/`, `attachments/` | worker, web and worker | 2770 |
 | `deliveries/`, `archiving/` | worker | 0700 |
 """
 
@@ -101,7 +101,8 @@ def hand_over(data_dir: Path, accounts: Accounts) -> None:
             _set(path, 0, accounts.shared, 0o640)
     _set(keys, 0, accounts.everybody, 0o710)
     _folder(data_dir / "checkpoints", sealer, sealer, 0o700, 0o600)
-    _folder(data_dir / "exports", worker, accounts.shared, 0o2770, 0o640)
+    for shared in ("exports", "attachments"):
+        _folder(data_dir / shared, worker, accounts.shared, 0o2770, 0o640)
     _folder(data_dir / "deliveries", worker, worker, 0o700, 0o600)
     _folder(data_dir / "archiving", worker, worker, 0o700, 0o600)
 

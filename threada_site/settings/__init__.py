@@ -5,6 +5,7 @@ from threada_site.settings.api import *  # noqa: F403  (Django reads one flat mo
 from threada_site.settings.apps import *  # noqa: F403
 from threada_site.settings.console import *  # noqa: F403
 from threada_site.settings.database import *  # noqa: F403
+from threada_site.settings.files import *  # noqa: F403
 from threada_site.settings.logging import *  # noqa: F403
 from threada_site.settings.mail import *  # noqa: F403
 from threada_site.settings.product import *  # noqa: F403

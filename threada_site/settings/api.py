@@ -30,6 +30,7 @@ SPECTACULAR_SETTINGS = {
         {"name": "Work items", "description": "Requests for work: create, change, find, explain, end."},
         {"name": "Decisions", "description": "Decision steps and votes of people; delegations."},
         {"name": "Conversation", "description": "Comments on work items, questions to the requester, watching."},
+        {"name": "Attachments", "description": "Files of payloads and comments: upload, description, download."},
         {"name": "Executions", "description": "Approved actions that run against integrations; freezes and callbacks."},
         {"name": "Workflows", "description": "Kinds of work with their payload schemas."},
         {"name": "Channels", "description": "Ways in which requests arrive."},

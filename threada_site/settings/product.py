@@ -32,6 +32,9 @@ THREADA_MAX_BODY_BYTES = number("THREADA_MAX_BODY_BYTES", 1_048_576)
 # Django for forms, of which the console's editors send documents.
 THREADA_MAX_DOCUMENT_BYTES = number("THREADA_MAX_DOCUMENT_BYTES", 4_194_304)
 DATA_UPLOAD_MAX_MEMORY_SIZE = max(THREADA_MAX_BODY_BYTES, THREADA_MAX_DOCUMENT_BYTES)
+# Attachments: the largest file in bytes, and the media types that are accepted (default: all known ones).
+THREADA_MAX_ATTACHMENT_BYTES = number("THREADA_MAX_ATTACHMENT_BYTES", 10_485_760)
+THREADA_ATTACHMENT_TYPES = words("THREADA_ATTACHMENT_TYPES")
 # Requests per second of one credential, of one account in the console and of one tenant, and failed authentications per
 # second of one address; 0: no limit, `off`: none at all. A bucket holds the requests of so many seconds.
 _rate_limits = {"credential": 100, "account": 20, "tenant": 200, "address": 10}
@@ -89,7 +92,7 @@ THREADA_STORED_COLUMNS = {
     "policies.ListVersion": "spec",
     "policies.PolicyVersion": "document",
 }
-THREADA_STORED_FILES = "telemetry.selectors.export_bytes"
+THREADA_STORED_FILES = ["telemetry.selectors.export_bytes", "workitems.attachments.selectors.stored_bytes"]
 # Concurrent executions of one worker.
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
 # Engine that runs jobs: `procrastinate`, inside PostgreSQL, or `celery`, with the RabbitMQ of the URL. Instances that

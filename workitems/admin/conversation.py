@@ -14,31 +14,37 @@ from typing import Any, Final
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from threada_site.admin.actions import Call, Done, action
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.strict import parse_json
+from threada_site.kernel.media_types import endings_of
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems.api.shapes import EDIT_WORK_ITEM
+from workitems.attachments.upload import accepted_types, check_upload, receive
 from workitems.conversation import limits, selectors
 from workitems.conversation.audience import may_read_all, may_write_in
 from workitems.conversation.comments import Posted, add_comment, edit_comment, remove_comment
+from workitems.conversation.files import MOST_FILES
 from workitems.conversation.markdown import as_html
 from workitems.conversation.models import Audience
 from workitems.conversation.questions import answer_question, ask_question, may_answer, may_ask, withdraw_question
 from workitems.conversation.selectors import ShownVersion
 from workitems.conversation.watching import unwatch_item, watch_item
+from workitems.display.file_values import described
+from workitems.display.formats import locale_named
+from workitems.display.html import file_link
 from workitems.executions.close_item import edit_payload
 from workitems.items.erasable_fields import erased_by
 from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
 from workitems.items.requester_questions import waits_for_requester
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
-from workitems.models import Comment, RequesterQuestion, WorkItem
+from workitems.models import Attachment, Comment, RequesterQuestion, WorkItem
 
 SHOWN: Final = 50
 ANCHOR: Final = "#conversation"
@@ -56,6 +62,7 @@ class ShownComment:
     history: list[tuple[ShownVersion, SafeString]]
     may_edit: bool
     may_remove: bool
+    files: list[tuple[Attachment, SafeString]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +109,7 @@ def conversation_of(item: WorkItem, *, ctx: ActingContext, back: str, whole: boo
             "may_watch": ctx.is_person,
             "watching": selectors.is_watching(item, ctx=ctx),
             "longest": limits.MOST_CHARACTERS,
+            "accept": endings_of(accepted_types()),
         }
     }
 
@@ -127,9 +135,16 @@ def _comments(rows: list[Comment], item: WorkItem, *, ctx: ActingContext) -> lis
                 history=[(shown, as_html(str(shown.version.text))) for shown in histories.get(row.id, ())],
                 may_edit=is_own and writes and not is_gone,
                 may_remove=(is_own or manages) and row.removed_at is None,
+                files=[] if is_gone else [(file, _file(file)) for file in row.attachments.all()],
             )
         )
     return found
+
+
+def _file(file: Attachment) -> SafeString:
+    """Return name and size of a file as a link to its download."""
+    locale = locale_named(get_language())
+    return file_link(file.public_id, described(str(file.name), file.size, locale))
 
 
 def _question(row: RequesterQuestion, item: WorkItem, *, answers: bool, ctx: ActingContext) -> ShownQuestion:
@@ -145,14 +160,28 @@ def _question(row: RequesterQuestion, item: WorkItem, *, answers: bool, ctx: Act
     )
 
 
+def _received_files(call: Call) -> list[str]:
+    """Store the files of a comment. Return their ids."""
+    sent = call.request.FILES.getlist("files")
+    if len(sent) > MOST_FILES:
+        raise errors.InvalidRequest(_("A comment has at most %(most)d files.") % {"most": MOST_FILES})
+    checked = [check_upload(file, name=file.name or "", declared=file.content_type or "") for file in sent]
+    return [receive(upload, ctx=call.ctx).public_id for upload in checked]
+
+
 class ConversationButtons:
     """Buttons of the conversation, for the admin of work items."""
 
-    @action(Scope.WORKITEMS_READ)
+    @action(Scope.WORKITEMS_READ, prepare=_received_files)
     def comment(self, call: Call) -> Done:
-        """Add a comment."""
+        """Add a comment, with the files that the form sent."""
         audience = Audience.DECIDERS if call.sent("audience") == Audience.DECIDERS else Audience.EVERYONE
-        return _posted(call, add_comment(_item(call), call.sent("text"), audience=audience, ctx=call.ctx))
+        return _posted(
+            call,
+            add_comment(
+                _item(call), call.sent("text"), audience=audience, attachments=call.prepared or (), ctx=call.ctx
+            ),
+        )
 
     @action(Scope.WORKITEMS_READ)
     def edit_comment(self, call: Call) -> Done:

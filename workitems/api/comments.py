@@ -50,7 +50,14 @@ class Comments(TenantView):
         body=ADD_COMMENT,
         answers={201: POSTED_COMMENT},
         headers=("Location",),
-        reasons=("permission_denied", "comment_too_long", "conversation_limit", "contents_removed", "quota_exceeded"),
+        reasons=(
+            "permission_denied",
+            "comment_too_long",
+            "conversation_limit",
+            "contents_removed",
+            "quota_exceeded",
+            "attachment_not_usable",
+        ),
     )
     @idempotent
     def post(self, request: Any, work_item_id: str) -> Response:
@@ -63,7 +70,9 @@ class Comments(TenantView):
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
         audience = Audience(body.get("audience", Audience.EVERYONE))
-        posted = add_comment(item, body["text"], audience=audience, ctx=request.auth)
+        posted = add_comment(
+            item, body["text"], audience=audience, attachments=body.get("attachments", ()), ctx=request.auth
+        )
         headers = {"Location": f"/work-items/{item.public_id}/comments/{posted.comment.public_id}"}
         return Response(_posted(posted), status=201, headers=headers)
 

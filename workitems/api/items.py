@@ -72,6 +72,7 @@ class WorkItems(TenantView):
             "unknown_requester",
             "payload_schema_violation",
             "external_ref_taken",
+            "attachment_not_usable",
             "quota_exceeded",
         ),
     )
@@ -126,7 +127,12 @@ class WorkItemDetail(TenantView):
         answers={200: WORK_ITEM},
         takes_if_match=True,
         headers=("ETag",),
-        reasons=("transition_not_allowed", "execution_in_progress", "payload_schema_violation"),
+        reasons=(
+            "transition_not_allowed",
+            "execution_in_progress",
+            "payload_schema_violation",
+            "attachment_not_usable",
+        ),
     )
     def patch(self, request: Any, work_item_id: str) -> Response:
         body = EDIT_WORK_ITEM.check(request.data)

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from threada_site.api.shapes import SLUG, id_schema, shape
 from threada_site.kernel import ids
+from workitems.conversation.files import MOST_FILES
 from workitems.conversation.models import Audience
 from workitems.steps.batch_limits import MOST_IN_A_BATCH
 
@@ -97,9 +98,26 @@ ADD_COMMENT: Final = shape(
             "default": Audience.EVERYONE.value,
             "description": "`deciders`: hidden from the requester, the submitter and the owners of agents among them.",
         },
+        "attachments": {
+            "type": "array",
+            "items": id_schema(ids.ATTACHMENT),
+            "maxItems": MOST_FILES,
+            "uniqueItems": True,
+            "description": "Files that the caller has uploaded and not used.",
+        },
     },
     required=("text",),
     example={"text": "The contract is *signed*. @fay please check the amount."},
+)
+UPLOAD_ATTACHMENT: Final = shape(
+    {
+        "file": {
+            "type": "string",
+            "format": "binary",
+            "description": "The file, with its name. Nothing else is in the form.",
+        }
+    },
+    required=("file",),
 )
 EDIT_COMMENT: Final = shape(
     {"text": _MARKDOWN}, required=("text",), example={"text": "The contract is signed since Monday."}

@@ -3,6 +3,7 @@ from django.urls import path
 from workitems.api import (
     actions,
     amendments,
+    attachments,
     batches,
     bulk_retries,
     callbacks,
@@ -23,6 +24,9 @@ from workitems.api import (
 )
 
 urlpatterns = [
+    path("attachments", attachments.Attachments.as_view()),
+    path("attachments/<str:attachment_id>", attachments.AttachmentDetail.as_view()),
+    path("attachments/<str:attachment_id>/content", attachments.AttachmentContent.as_view()),
     path("configuration/plan", configuration.PlanConfiguration.as_view()),
     path("configuration/apply", configuration.ApplyConfiguration.as_view()),
     path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),

@@ -19,14 +19,16 @@ from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.members import Member, members
 from threada_site.tenancy.models import Membership
 from workitems.approvers.readers import readers_among
+from workitems.attachments.payload_files import as_json as file_json
 from workitems.conversation import limits
 from workitems.conversation.audience import check_may_write, hidden_from, may_read_all
 from workitems.conversation.erase import erase_removed, forget_answers_with
+from workitems.conversation.files import usable_files, use_in_comment
 from workitems.conversation.markdown import mentions_in
 from workitems.conversation.models import Audience
 from workitems.items.erasable_fields import require_contents
 from workitems.items.receipts import record_item
-from workitems.models import Comment, CommentVersion, WorkItem
+from workitems.models import Attachment, Comment, CommentVersion, WorkItem
 from workitems.notices.enqueue import conversation_notice
 from workitems.search.changes import note_change
 
@@ -45,17 +47,25 @@ class Posted:
     unnotified: tuple[str, ...]
 
 
-def add_comment(item: WorkItem, text: str, *, audience: Audience = Audience.EVERYONE, ctx: ActingContext) -> Posted:
+def add_comment(
+    item: WorkItem,
+    text: str,
+    *,
+    audience: Audience = Audience.EVERYONE,
+    attachments: Sequence[str] = (),
+    ctx: ActingContext,
+) -> Posted:
     """Add a comment to a locked work item. Receipt `comment.added`, for deciders `internal_comment.added`.
 
-    Raises `PermissionDenied`, `ContentsRemoved`, `InvalidRequest`, `CommentTooLong`, `ConversationLimit`,
-    `RateLimited`, `QuotaExceeded`.
+    `attachments` are ids of files that the caller uploaded. Raises `PermissionDenied`, `ContentsRemoved`,
+    `InvalidRequest`, `CommentTooLong`, `ConversationLimit`, `RateLimited`, `QuotaExceeded`, `AttachmentNotUsable`.
     """
     require_unit_of_work(ctx.tenant_id)
     check_may_write(item, audience, ctx=ctx)
     text = limits.checked_text(text)
     limits.check_rate(ctx=ctx)
     limits.check_comments(item)
+    files = usable_files(attachments, ctx=ctx)
     hidden = sorted(hidden_from(item)) if audience is Audience.DECIDERS else []
     comment = Comment(
         tenant_id=ctx.tenant_id,
@@ -66,7 +76,9 @@ def add_comment(item: WorkItem, text: str, *, audience: Audience = Audience.EVER
         hidden_from=hidden,
         created_at=clock.now(),
     )
-    return _write(item, comment, text, number=1, ctx=ctx)
+    posted = _write(item, comment, text, number=1, files=files, ctx=ctx)
+    use_in_comment(files, comment)
+    return posted
 
 
 def edit_comment(item: WorkItem, comment_id: uuid.UUID, text: str, *, ctx: ActingContext) -> Posted:
@@ -125,6 +137,7 @@ def _write(
     *,
     number: int,
     before: Collection[uuid.UUID] = (),
+    files: Sequence[Attachment] = (),
     ctx: ActingContext,
 ) -> Posted:
     """Store a version, its receipt and its notices. `before`: people who were mentioned by the previous version."""
@@ -158,6 +171,9 @@ def _write(
             "text_commitment": commitment(bytes(version.text_salt), text),
             "mentioned": [ids.public_id(ids.PRINCIPAL, person) for person in to_notify],
         }
+        if files:
+            listed = [file_json(file) for file in files]
+            inputs["attachments_commitment"] = commitment(bytes(version.text_salt), listed)
         _record("added" if number == 1 else "edited", item, comment, inputs, ctx=ctx)
         newly = sorted(set(to_notify) - set(before))
         occurrence = f"{comment.public_id}.{number}"

@@ -1,4 +1,4 @@
-"""Erasure of the texts of removed comments: at once, or after the end of a legal hold."""
+"""Erasure of the texts and files of removed comments: at once, or after the end of a legal hold."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, enqueue
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
-from threada_site.personal_data.erasable_fields import BY_AUTHOR
-from workitems.models import Comment, CommentVersion
+from threada_site.personal_data.erasable_fields import BY_AUTHOR, contents_of
+from workitems.models import Attachment, Comment, CommentVersion
 from workitems.retention.case_tables import emptied
 from workitems.retention.due import items_under_legal_hold
 
@@ -29,7 +29,10 @@ def erase_removed(comment: Comment) -> None:
 
 
 def erase_comment(comment_id: uuid.UUID, *, tenant_id: uuid.UUID) -> bool:
-    """Erase the texts of a removed comment. Return False if there is nothing to erase, or a legal hold keeps it."""
+    """Erase the texts and files of a removed comment.
+
+    Return False if there is nothing to erase, or a legal hold keeps it.
+    """
     comment = (
         Comment.objects.select_for_update()
         .filter(tenant_id=tenant_id, id=comment_id, removed_at__isnull=False, erased_at=None)
@@ -41,6 +44,8 @@ def erase_comment(comment_id: uuid.UUID, *, tenant_id: uuid.UUID) -> bool:
     with platform_role():
         versions = CommentVersion.objects.filter(tenant_id=tenant_id, comment=comment)
         versions.update(**{name: emptied(field, by=BY_AUTHOR) for name, field in fields.items()})
+        files = Attachment.objects.filter(tenant_id=tenant_id, comment=comment)
+        files.update(**{field.attname: emptied(field, by=BY_AUTHOR) for field in contents_of(Attachment)})
     comment.erased_at = clock.now()
     comment.save(update_fields=["erased_at"])
     return True

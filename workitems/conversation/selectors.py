@@ -14,7 +14,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import User
 from workitems.conversation.audience import may_read_all
 from workitems.conversation.models import Audience
-from workitems.models import Comment, CommentVersion, RequesterQuestion, Vote, Watch, WorkItem
+from workitems.models import Attachment, Comment, CommentVersion, RequesterQuestion, Vote, Watch, WorkItem
 
 _INTERNAL: str = "internal_comment."
 
@@ -26,9 +26,10 @@ def comments(item: WorkItem, *, ctx: ActingContext) -> QuerySet[Comment]:
 
 
 def with_text(rows: QuerySet[Comment]) -> QuerySet[Comment]:
-    """Return comments with their newest versions, as `newest_versions`, in one more statement."""
+    """Return comments with their newest versions, as `newest_versions`, and files, in two more statements."""
     newest = CommentVersion.objects.filter(number=F("comment__version"))
-    return rows.prefetch_related(Prefetch("versions", queryset=newest, to_attr="newest_versions"))
+    files = Prefetch("attachments", queryset=Attachment.objects.order_by("id"))
+    return rows.prefetch_related(Prefetch("versions", queryset=newest, to_attr="newest_versions"), files)
 
 
 def comment_of(item: WorkItem, comment_id: uuid.UUID, *, ctx: ActingContext) -> Comment | None:

@@ -16,6 +16,7 @@ from babel import Locale
 
 from threada_site.kernel.json.pointers import pointer_to
 from workitems.display.amounts import NEUTRAL
+from workitems.display.file_values import FILE_SCHEMA, attachment_in, described
 from workitems.display.formats import formatted, value_at
 from workitems.display.schema_view import SchemaView
 
@@ -41,6 +42,8 @@ class Row:
     is_described: bool
     is_element: bool
     rows: tuple[Row, ...]
+    attachment_id: str = ""
+    """Id of the file, for a value of the format `file`."""
 
     @property
     def has_rows(self) -> bool:
@@ -67,7 +70,10 @@ class _Reader:
 
     def _row(self, name: str, value: Any, view: SchemaView, base: str, *, is_element: bool) -> Row:
         pointer = pointer_to(base, name)
+        attachment_id = attachment_in(value) if view.annotation.get("format") == "file" else ""
         text = self._text(value, view)
+        if attachment_id:
+            view, text = view.with_members(FILE_SCHEMA), described(value["name"], value["size"], self.locale)
         label = "" if is_element or not view.is_described else view.label or _label_of(name, view, text)
         return Row(
             name=name,
@@ -79,6 +85,7 @@ class _Reader:
             is_described=view.is_described,
             is_element=is_element,
             rows=self.rows(value, view, pointer),
+            attachment_id=attachment_id,
         )
 
     def _text(self, value: Any, view: SchemaView) -> str:

@@ -123,6 +123,11 @@ def _bytes(value: Any, locale: Locale) -> str | None:
     return str(format_unit(count, "digital-byte", locale=locale))
 
 
+def size_in_words(size: int, locale: Locale) -> str:
+    """Return a number of bytes in the largest fitting unit."""
+    return _bytes(size, locale) or str(size)
+
+
 def _instant(value: Any, json_format: str, locale: Locale, zone: tzinfo) -> str | None:
     if not isinstance(value, str) or len(value) > 40 or json_format not in ("date", "date-time"):
         return None

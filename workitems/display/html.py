@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.urls import reverse
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
@@ -19,8 +20,16 @@ def rows_html(rows: Sequence[Row]) -> SafeString:
 
 
 def value_html(row: Row) -> SafeString:
-    """Return the value of one row: formatted with the exact value, or nested."""
+    """Return the value of one row: formatted with the exact value, nested, or a file as a link to its download."""
+    if row.attachment_id:
+        return file_link(row.attachment_id, row.text)
     return rows_html(row.rows) if row.rows else _scalar(row)
+
+
+def file_link(attachment_id: str, text: str) -> SafeString:
+    """Return the link that downloads an attachment."""
+    address = reverse("admin:attachment", args=[attachment_id])
+    return mark_safe(f'<a class="t-link" href="{address}" download>{visible(text)}</a>')  # noqa: S308 (both are escaped)
 
 
 def label_html(row: Row) -> SafeString:
@@ -35,8 +44,9 @@ def label_html(row: Row) -> SafeString:
 
 
 def _line(row: Row) -> Line:
+    file = [Line(escape(_("Download")), file_link(row.attachment_id, row.text))] if row.attachment_id else []
     return (
-        Line(label_html(row), lines=[_line(inner) for inner in row.rows])
+        Line(label_html(row), lines=[*file, *(_line(inner) for inner in row.rows)])
         if row.rows
         else Line(label_html(row), _scalar(row))
     )

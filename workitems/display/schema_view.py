@@ -76,6 +76,10 @@ class SchemaView:
                 found += _applying(self.root, {} if child is True else child)
         return SchemaView(self.root, tuple(found))
 
+    def with_members(self, schema: Mapping[str, Any]) -> SchemaView:
+        """Return a view that also describes the members that `schema` has, before those of the schema."""
+        return SchemaView(self.root, (schema, *self.schemas))
+
     def element(self, place: int) -> SchemaView:
         """Return the view of an element of a list."""
         found: list[Mapping[str, Any]] = []

@@ -72,12 +72,12 @@ def amend_input(item: WorkItem, step: DecisionStep, amendment: Amendment, *, ctx
     if edits_input and execution is None:
         unused = FieldError("/input", "this step is about no action, so there is no input", "not_allowed")
         raise errors.InvalidRequest("This step is about the work item itself. Change its payload.", errors=[unused])
-    payload_bytes = checked_new_payload(item, amendment.payload, ctx=ctx) if edits_payload else b""
+    new_payload = checked_new_payload(item, amendment.payload, ctx=ctx) if edits_payload else None
     close_step(step, StepStatus.SUPERSEDED, item=item, ctx=ctx, execution=execution)
     if execution is not None and edits_input:
         _replace_input(item, execution, amendment.input or {}, ctx=ctx)
-    if edits_payload:
-        replace_payload(item, amendment.payload, payload_bytes, ctx=ctx)
+    if new_payload is not None:
+        replace_payload(item, new_payload, ctx=ctx)
     following = _re_evaluate(item, step, execution, new_payload=edits_payload, ctx=ctx)
     amended = Amended(
         following, difference(parse_json(bytes(step.envelope.body)), parse_json(bytes(following.envelope.body)))

@@ -24,6 +24,7 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
+from workitems.attachments.access import check_request_files
 from workitems.executions.undo import undone_facts
 from workitems.items.actors import Actor
 from workitems.models import WorkItem
@@ -117,6 +118,7 @@ def build_action_envelope(
     request = connector_named(configured.document.connector).build_request(
         configured.document, configured.action, facts
     )
+    check_request_files(item, request)
     pins = pinned_versions(decision)
     return build_request_envelope(
         item, execution, pins, request, action=configured.action, connector=configured.document.connector

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from integrations import selectors as integration_selectors
@@ -12,6 +14,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment, sha256_hex
+from workitems.attachments.payload_files import complete_files, use_files
 from workitems.items.intake import checked_payload, enqueue_intake_decision
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.requester_questions import close_questions
@@ -19,7 +22,7 @@ from workitems.items.subjects import check_same_subject
 from workitems.items.titles import DERIVED, derive_from_payload
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
-from workitems.models import WorkItem
+from workitems.models import Attachment, WorkItem
 from workitems.search.changes import note_change
 from workitems.steps.opening_and_closing import close_pending_step
 
@@ -30,25 +33,36 @@ def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
     Pending steps are superseded, and an execution that has not started is cancelled.
     """
     _check_may_change(item, WorkItemStatus.NEW, ctx=ctx)
-    payload_bytes = checked_new_payload(item, payload, ctx=ctx)
+    checked = checked_new_payload(item, payload, ctx=ctx)
     _free(item, StepStatus.SUPERSEDED, ctx=ctx)
-    replace_payload(item, payload, payload_bytes, ctx=ctx)
+    replace_payload(item, checked, ctx=ctx)
     enqueue_intake_decision(item)
 
 
-def checked_new_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> bytes:
-    """Return the canonical bytes of a new payload for `item`. Raise an error if its workflow rejects it."""
+@dataclass(frozen=True, slots=True)
+class NewPayload:
+    """Payload that the workflow of an item accepts, its canonical bytes, and the files that it adds."""
+
+    value: Any
+    canonical: bytes
+    files: Sequence[Attachment]
+
+
+def checked_new_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> NewPayload:
+    """Return a new payload for `item`, with complete files. Raise an error if its workflow rejects it."""
     document = workflow_document(item.workflow_version_id, ctx=ctx)
-    payload_bytes = checked_payload(payload, document)
-    check_same_subject(item, payload, document)
-    return payload_bytes
+    completed, files = complete_files(payload, document.payload_schema, item=item, ctx=ctx)
+    payload_bytes = checked_payload(completed, document)
+    check_same_subject(item, completed, document)
+    return NewPayload(completed, payload_bytes, files)
 
 
-def replace_payload(item: WorkItem, payload: Any, payload_bytes: bytes, *, ctx: ActingContext) -> None:
+def replace_payload(item: WorkItem, new: NewPayload, *, ctx: ActingContext) -> None:
     """Replace the payload of an open, locked item by a checked one; increments the version."""
-    item.payload = payload
+    item.payload = new.value
+    use_files(new.files, item)
     derive_from_payload(item, workflow_document(item.workflow_version_id, ctx=ctx))
-    item.payload_sha256 = sha256_hex(payload_bytes)
+    item.payload_sha256 = sha256_hex(new.canonical)
     item.version += 1
     item.edited_by_id = ctx.principal_id
     item.correlation_id = ctx.correlation_id

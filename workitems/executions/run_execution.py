@@ -41,6 +41,7 @@ from threada_site.kernel import clock, ids, tracing
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.models import Tenant
 from workitems import selectors
+from workitems.attachments.access import FileAccess
 from workitems.executions.callbacks import callback_id
 from workitems.executions.lease_renewal import renewed_lease
 from workitems.executions.missing_approval import missing_approval, require_missing_approval
@@ -70,6 +71,7 @@ class ExecutionPlan:
     request: dict[str, Any]
     action: ActionDocument
     secrets: SecretAccess
+    files: FileAccess
     target: str
     correlation_id: str
     traceparent: str
@@ -169,6 +171,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
             envelope_fields["request"],
             action,
             secrets=secret_access(execution.integration_version, tenant=tenant.slug),
+            files=FileAccess(tenant.id, item.id),
             target=f"{execution.integration}.{execution.action}",
             correlation_id=ctx.correlation_id,
             traceparent=execution.traceparent,
@@ -266,6 +269,7 @@ def _terms(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> Call
         traceparent=tracing.traceparent(),
         callback_url=_callback_url(tenant, execution_id, plan),
         secrets=plan.secrets,
+        files=plan.files,
     )
 
 

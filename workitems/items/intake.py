@@ -22,6 +22,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_bytes, commitment, sha256_hex
 from threada_site.tenancy.models import Membership, User
 from threada_site.tenancy.quotas.require import require_open_item_quota
+from workitems.attachments.payload_files import complete_files, use_files
 from workitems.items.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
 from workitems.items.labels import new_labels
 from workitems.items.receipts import payload_inputs, record_item
@@ -53,7 +54,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
     """Create a work item with status `new`. One statement writes item, evidence, receipt, queue row and job.
 
     Raises `UnknownWorkflow`, `UnknownChannel`, `ChannelRequired`, `PermissionDenied`, `PayloadTooLarge`,
-    `PayloadSchemaViolation`, `UnknownRequester`, `QuotaExceeded`, `ExternalRefTaken`.
+    `PayloadSchemaViolation`, `AttachmentNotUsable`, `UnknownRequester`, `QuotaExceeded`, `ExternalRefTaken`.
     """
     require_unit_of_work(ctx.tenant_id, reads_cases=False)
     workflow = policy_selectors.workflow_in_force(request.workflow, channel=request.channel, ctx=ctx)
@@ -66,8 +67,9 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         raise errors.PermissionDenied(f"You do not hold workitems:write on the workflow {request.workflow}.")
     require_open_item_quota(ctx=ctx)
     _check_channel(request, workflow)
-    payload_bytes = checked_payload(request.payload, workflow.document)
-    subject_id = subject_in(request.payload, workflow.document)
+    payload, files = complete_files(request.payload, workflow.document.payload_schema, ctx=ctx)
+    payload_bytes = checked_payload(payload, workflow.document)
+    subject_id = subject_in(payload, workflow.document)
     parts = normalize_evidence(request.evidence)
     item = WorkItem(
         tenant_id=ctx.tenant_id,
@@ -75,7 +77,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
         workflow=request.workflow,
         channel=request.channel or "",
         status=WorkItemStatus.NEW,
-        payload=request.payload,
+        payload=payload,
         external_ref=request.external_ref,
         has_unique_ref=workflow.document.unique_external_ref and bool(request.external_ref),
         metadata=dict(request.metadata),
@@ -102,6 +104,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
             outcome={"status": item.status},
         )
         enqueue_intake_decision(item)
+    use_files(files, item)
     return item
 
 

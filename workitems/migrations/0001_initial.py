@@ -1325,6 +1325,102 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Attachment",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "work_item",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=PROTECT,
+                        related_name="attachments",
+                        to="workitems.workitem",
+                    ),
+                ),
+                (
+                    "comment",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        null=True,
+                        on_delete=PROTECT,
+                        related_name="attachments",
+                        to="workitems.comment",
+                    ),
+                ),
+                (
+                    "uploaded_by",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                ("hidden_from", ArrayField(base_field=models.UUIDField(), default=list)),
+                ("name", models.TextField()),
+                ("file_key", models.BinaryField(max_length=32)),
+                ("media_type", models.CharField(max_length=100)),
+                ("size", models.BigIntegerField()),
+                ("sha256", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                (
+                    "stored_at",
+                    models.DateTimeField(help_text="Time at which the whole file was in the storage.", null=True),
+                ),
+                (
+                    "used_at",
+                    models.DateTimeField(help_text="Time since which it belongs to its work item.", null=True),
+                ),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("work_item__isnull", False)),
+                        fields=["tenant", "work_item", "id"],
+                        name="attachment_item_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("comment__isnull", False)),
+                        fields=["tenant", "comment"],
+                        name="attachment_comment_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("work_item__isnull", True)),
+                        fields=["tenant", "uploaded_by", "id"],
+                        name="attachment_unused_idx",
+                    ),
+                ],
+                "constraints": [
+                    RowLevelSecurity(name="attachment_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="attachment_tenant_id_key"),
+                    TenantForeignKey(field="work_item", name="attachment_work_item_fk"),
+                    TenantForeignKey(field="comment", name="attachment_comment_fk"),
+                    CaseVisibility(item="work_item_id", name="attachment_visibility", parties=("uploaded_by_id",)),
+                    AudienceVisibility(name="attachment_audience"),
+                    models.CheckConstraint(
+                        condition=models.Q(("comment__isnull", True), ("work_item__isnull", False), _connector="OR"),
+                        name="attachment_comment_of_item",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="StoredFile",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("path", models.CharField(help_text="Random name in the storage.", max_length=200)),
+                ("size", models.BigIntegerField()),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="storedfile_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="storedfile_tenant_id_key"),
+                    models.UniqueConstraint(fields=("path",), name="storedfile_path_key"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="RequesterQuestion",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),

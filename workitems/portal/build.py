@@ -16,7 +16,15 @@ from django.utils.translation import gettext as _
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
 from workitems.portal.entered import Entered
-from workitems.portal.leaves import Leaf, UnreadableError, choices_leaf, json_leaf, leaf_of
+from workitems.portal.leaves import (
+    Leaf,
+    UnreadableError,
+    annotated_file,
+    choices_leaf,
+    file_leaf,
+    json_leaf,
+    leaf_of,
+)
 from workitems.portal.nodes import MISSING, Node, key_of
 from workitems.portal.schema_parts import (
     InexpressibleError,
@@ -78,6 +86,10 @@ class Form:
     def fields(self) -> dict[str, Node]:
         """Return the fields that a person can fill in, by pointer."""
         return {node.pointer: node for node in self.root.walk() if node.is_field}
+
+    @property
+    def has_files(self) -> bool:
+        return any(node.kind == "file" for node in self.root.walk())
 
     @property
     def with_errors(self) -> list[Node]:
@@ -150,6 +162,9 @@ class _Builder:
             kind, nullable = kind_of(own)
             if at.depth > MAX_DEPTH or (kind == "object" and set(followed) & set(at.references)):
                 raise InexpressibleError
+            annotation = annotated_file(own) if kind == "object" else None
+            if annotation is not None:
+                return self.field_of(file_leaf(annotation), own, at)
             if kind == "object":
                 return self._group(own, replace(at, references=(*at.references, *followed)))
             if kind == "array":

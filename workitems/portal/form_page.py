@@ -28,6 +28,7 @@ from workitems.portal.build import MAX_ROWS, Form, build_form
 from workitems.portal.catalogue import Requestable, requestable
 from workitems.portal.drafts import draft_named, save_draft
 from workitems.portal.entered import Entered, entered_from, entered_from_json
+from workitems.portal.files import WITHOUT, receive_files, show_files, with_files
 from workitems.portal.prefill import Prefilled, prefilled
 from workitems.portal.requests import denial_in_words
 from workitems.portal.submit import Submitted, submit_request, submitted_under
@@ -53,6 +54,7 @@ class _Page:
     problems: list[str] = field(default_factory=list)
     earlier: str = ""
     status: int = 200
+    refused_files: dict[str, str] = field(default_factory=dict)
     validates: bool = False
     asks_to_confirm: bool = False
 
@@ -65,6 +67,9 @@ def request_page(request: HttpRequest, slug: str, frame: dict[str, Any]) -> Http
         page = _opened(request, slug, ctx=ctx)
     done: str | None = None
     if request.method == "POST":
+        if request.FILES or WITHOUT in request.POST:
+            form = _form(page.workflow, page.entered)
+            page.entered, page.refused_files = receive_files(request, form, page.entered, ctx=ctx)
         done = _acted(request, page, ctx=ctx)
     if done is not None:
         return HttpResponseRedirect(done)
@@ -143,7 +148,7 @@ def _sent(request: HttpRequest, page: _Page, *, ctx: ActingContext) -> str | Non
     elif _unseen(form, page.entered):
         page.validates = False
         page.problems.append(_("The form has other fields after your entries. Check them and send it again."))
-    elif _errors_in(form, page.workflow):
+    elif _errors_in(form, page.workflow, ctx=ctx) or page.refused_files:
         return None
     elif _unconfirmed(page, form) and "_confirmed" not in request.POST:
         page.asks_to_confirm = True
@@ -197,7 +202,10 @@ def _refused(page: _Page, refusal: ThreadaError, token: FormToken, *, ctx: Actin
 def _rendered(request: HttpRequest, page: _Page, frame: dict[str, Any], *, ctx: ActingContext) -> str:
     form = _form(page.workflow, page.entered)
     if page.validates:
-        _errors_in(form, page.workflow)
+        _errors_in(form, page.workflow, ctx=ctx)
+    show_files(form, ctx=ctx)
+    for pointer, said in page.refused_files.items():
+        form.fields[pointer].errors[:] = [said]
     marked = _unconfirmed(page, form)
     for pointer in marked:
         form.fields[pointer].prefilled = True
@@ -229,12 +237,16 @@ def _form(workflow: Requestable, entered: Entered) -> Form:
     )
 
 
-def _errors_in(form: Form, workflow: Requestable) -> bool:
+def _errors_in(form: Form, workflow: Requestable, *, ctx: ActingContext) -> bool:
     """Place the errors of the payload at their fields. Return True if there are any."""
     document = workflow.document
     try:
         canonical_bytes(form.payload)
-        found = payloads.validate(document.payload_schema, form.payload, assert_format=document.assert_format)
+        payload = with_files(form.payload, document.payload_schema, ctx=ctx)
+        found = payloads.validate(document.payload_schema, payload, assert_format=document.assert_format)
+    except errors.AttachmentNotUsable as refusal:
+        form.place_errors(list(refusal.errors))
+        return True
     except ThreadaError as refusal:
         form.errors.append(refusal.detail)
         return True

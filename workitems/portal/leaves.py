@@ -18,6 +18,7 @@ from policies.documents.annotations import KEYWORD, is_known_currency
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.strict import MAX_INTEGER, check_strings, parse_json
+from threada_site.kernel.media_types import KNOWN, endings_of
 from workitems.portal.amounts import major_units, minor_units
 from workitems.portal.nodes import MISSING
 from workitems.portal.schema_parts import Schema, choices_of
@@ -63,6 +64,28 @@ def leaf_of(
 def json_leaf(rows: int = 4) -> Leaf:
     """Return the editor of a JSON value."""
     return Leaf("json", _read_json, _write_json, {"rows": rows})
+
+
+def file_leaf(annotation: Mapping[str, Any]) -> Leaf:
+    """Return the field of an attachment. Its text is the id of a file that was uploaded with the form."""
+
+    def read(texts: tuple[str, ...]) -> Any:
+        text = next((text for text in reversed(texts) if text.strip()), "")
+        return {"attachment_id": text} if text else MISSING
+
+    def write(value: Any) -> tuple[str, ...]:
+        named = value.get("attachment_id") if isinstance(value, Mapping) else None
+        return (named,) if isinstance(named, str) else ()
+
+    types = tuple(annotation.get("types", ()))
+    attributes = {"types": types, "most": annotation.get("max_bytes"), "accept": endings_of(types or KNOWN)}
+    return Leaf("file", read, write, attributes)
+
+
+def annotated_file(schema: Schema) -> Mapping[str, Any] | None:
+    """Return the annotation of a field of the format `file`, or None."""
+    annotation = schema.get(KEYWORD)
+    return annotation if isinstance(annotation, Mapping) and annotation.get("format") == "file" else None
 
 
 def choices_leaf(choices: tuple[tuple[str, str], ...], *, required: bool) -> Leaf:

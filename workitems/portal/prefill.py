@@ -67,7 +67,7 @@ def _places(name: str) -> Iterable[str]:
 
 def _written(node: Node, text: str) -> str | None:
     """Return the text that the field's element holds for a value in a link; None if it is no choice of the field."""
-    if "\x00" in text:
+    if "\x00" in text or node.kind == "file":
         return None
     if node.kind == "check":
         return "on" if text.casefold() in ("true", "yes", "on", "1") else None

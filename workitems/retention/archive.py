@@ -9,6 +9,7 @@ machines: `archive_ahead`.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
 import uuid
@@ -26,7 +27,9 @@ from telemetry.selectors import newest_checkpoint
 from threada_site.kernel import errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
-from workitems.models import RetentionRun, WorkItem
+from threada_site.personal_data.erasable_fields import is_erased
+from workitems.file_storage.stored_files import read_stored
+from workitems.models import Attachment, RetentionRun, StoredFile, WorkItem
 from workitems.retention.case_tables import case_tables, rows_of
 from workitems.retention.due import Phase
 
@@ -109,9 +112,12 @@ def write_parts(
 
 
 def parts_of(phase: Phase, items: Sequence[WorkItem], *, ctx: ActingContext) -> dict[str, Iterator[bytes]]:
-    """Return the lines of each part: the rows of the cases, and their receipts if the cases are removed."""
+    """Return the lines of each part: rows of the cases, their files if there are any, receipts if cases are removed."""
     item_ids = [item.id for item in items]
     parts = {"rows": _rows(item_ids, ctx=ctx)}
+    files = _files_of(item_ids, ctx=ctx)
+    if files:
+        parts["attachments"] = _files(files)
     return parts | ({RECEIPTS: _receipts(item_ids, ctx=ctx)} if phase == "remove_case" else {})
 
 
@@ -189,6 +195,29 @@ def _rows(item_ids: Sequence[uuid.UUID], *, ctx: ActingContext) -> Iterator[byte
             cursor.execute(sql, parameters)
             for (row,) in cursor:
                 yield b'{"table":"%s","row":%s}\n' % (table.encode(), row.encode())
+
+
+def _files_of(item_ids: Sequence[uuid.UUID], *, ctx: ActingContext) -> list[StoredFile]:
+    """Return the stored files of the cases whose contents were not removed."""
+    rows = Attachment.objects.filter(tenant_id=ctx.tenant_id, work_item_id__in=item_ids)
+    kept = [row.id for row in rows if not is_erased(row.file_key)]
+    return list(StoredFile.objects.filter(tenant_id=ctx.tenant_id, id__in=kept).order_by("id"))
+
+
+def _files(files: Sequence[StoredFile]) -> Iterator[bytes]:
+    """Yield one line `{"attachment_id": …, "content": …}` per file: base64 of the file as stored, encrypted.
+
+    The key is in the row of the attachment. The content of a file that no longer exists is null.
+    """
+    for file in files:
+        try:
+            content: str | None = base64.b64encode(read_stored(file.path)).decode()
+        except FileNotFoundError:
+            content = None
+        except Exception as failure:
+            raise OSError(f"the storage of attachments does not answer: {failure}") from failure
+        line = {"attachment_id": ids.public_id(ids.ATTACHMENT, file.id), "content": content}
+        yield orjson.dumps(line) + b"\n"
 
 
 def _receipts(item_ids: Sequence[uuid.UUID], *, ctx: ActingContext) -> Iterator[bytes]:

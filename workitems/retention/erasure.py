@@ -29,6 +29,7 @@ from threada_site.personal_data import subject_keys as keyring
 from threada_site.personal_data.erasable_fields import BY_SUBJECT, ErasedText
 from threada_site.tenancy.models import ChangeSet, DataSubject, User
 from workitems.models import (
+    Attachment,
     Comment,
     CommentVersion,
     DecisionStep,
@@ -140,7 +141,10 @@ def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
 
 
 def _empty_conversation(principal: User, *, ctx: ActingContext) -> int:
-    """Empty the comments, questions and answers of a principal, with the salts of their commitments in receipts."""
+    """Empty the comments, questions and answers of a principal, with their files and salts of commitments in receipts.
+
+    Files that the principal has not used yet are deleted.
+    """
     mine: dict[str, Any] = {"tenant_id": ctx.tenant_id}
     questions = RequesterQuestion.objects.filter(**mine)
     by_principal = Q(asked_by=principal) | Q(answered_by=principal)
@@ -151,7 +155,9 @@ def _empty_conversation(principal: User, *, ctx: ActingContext) -> int:
         (CommentVersion.objects.filter(**mine, comment__author=principal), ("text", "text_salt")),
         (questions.filter(asked_by=principal), ("text", "text_salt")),
         (questions.filter(answered_by=principal), ("answer", "answer_salt")),
+        (Attachment.objects.filter(**mine, comment__author=principal), ("name", "file_key")),
     )
+    Attachment.objects.filter(**mine, work_item=None, uploaded_by=principal).delete()
     return sum(
         rows.update(**{name: emptied(rows.model._meta.get_field(name), by=BY_SUBJECT) for name in names})
         for rows, names in written

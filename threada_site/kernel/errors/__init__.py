@@ -121,6 +121,8 @@ from threada_site.kernel.errors.executions import (
     TooManyTests,
 )
 from threada_site.kernel.errors.exports import (
+    AttachmentErased,
+    AttachmentUnavailable,
     ExportGone,
     ExportNotReady,
     ExportNotVerifiable,
@@ -150,6 +152,9 @@ from threada_site.kernel.errors.provisioning import (
 )
 from threada_site.kernel.errors.reason import Category, Reason
 from threada_site.kernel.errors.requests import (
+    AttachmentNotUsable,
+    AttachmentTooLarge,
+    AttachmentTypeRefused,
     BadRequest,
     ChannelRequired,
     CheckpointNotSealed,

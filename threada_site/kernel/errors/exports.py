@@ -1,4 +1,4 @@
-"""Refusals of exports and of optional parts."""
+"""Refusals of exports, of stored files and of optional parts."""
 
 from threada_site.kernel.errors.base import ExecutionRefusal, ValidationRefusal
 
@@ -29,6 +29,20 @@ class ExportTargetUnavailable(ExecutionRefusal):
     status = 503
     title = "The folder for exports cannot be used"
     advice = "Fix THREADA_EXPORT_DIR (free space, permissions, the shared folder), then retry the export."
+
+
+class AttachmentUnavailable(ExecutionRefusal):
+    reason_code = "attachment_unavailable"
+    status = 503
+    title = "The file of the attachment cannot be read or written"
+    advice = "Ask the operator of the instance to check the storage of attachments."
+
+
+class AttachmentErased(ExecutionRefusal):
+    reason_code = "attachment_erased"
+    status = 410
+    title = "The file of the attachment was erased"
+    advice = "Nothing needs to be done. Its digest, size and type are kept."
 
 
 class OptionalPackageMissing(ExecutionRefusal):

@@ -47,6 +47,11 @@ OUTCOME_REASONS: Final = (
             "The secret of the integration cannot be read",
             "Set the named variable or file.",
         ),
+        (
+            "attachment_mismatch",
+            "A file differs from what was approved, or no longer exists",
+            "Start a new execution, with the file uploaded again.",
+        ),
         ("envelope_mismatch", "The execution differs from what was approved", "Start a new execution."),
         (
             "approval_missing",

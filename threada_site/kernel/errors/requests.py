@@ -59,6 +59,27 @@ class PayloadTooLarge(ValidationRefusal):
     advice = "Send a smaller body, or link to the document."
 
 
+class AttachmentTooLarge(ValidationRefusal):
+    reason_code = "attachment_too_large"
+    status = 413
+    title = "The file is too large"
+    advice = "Send a smaller file, or link to the document."
+
+
+class AttachmentTypeRefused(ValidationRefusal):
+    reason_code = "attachment_type_refused"
+    status = 422
+    title = "The file has a type that is not accepted"
+    advice = "Send a file of an accepted type whose name and contents agree with it."
+
+
+class AttachmentNotUsable(ValidationRefusal):
+    reason_code = "attachment_not_usable"
+    status = 422
+    title = "The attachment cannot be used here"
+    advice = "Upload the file again, and use its new id once."
+
+
 class RequestTimeout(ValidationRefusal):
     reason_code = "request_timeout"
     status = 408

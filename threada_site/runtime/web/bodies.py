@@ -103,13 +103,12 @@ async def read_body(
     reading: Reading,
     budget: BodyBudget,
     limits: Limits,
-    is_document: bool = False,
+    most: int,
 ) -> bytes:
-    """Return the whole body. `size`: declared size, None for a chunked body. `is_document`: it may be larger.
+    """Return the whole body. `size`: declared size, None for a chunked body. `most`: the largest size allowed.
 
     Raise `PayloadTooLarge`, `RequestTimeout`, `ServerBusy`, or `ClientIsGoneError` for a body that ends too early.
     """
-    most = max(limits.body_bytes, limits.document_bytes) if is_document else limits.body_bytes
     if size is not None and size > most:
         raise PayloadTooLarge(f"The body has {size} bytes; {most} are allowed.")
     task = cast("asyncio.Task[None]", asyncio.current_task())

@@ -47,6 +47,7 @@ _LOOKING_SHARE: Final = 20
 """Looking at the connections takes at most one part in this many of the event loop's time."""
 
 type Predicate = Callable[[dict[str, Any]], bool]
+type BodyLimit = Callable[[dict[str, Any]], int]
 type PasswordPrecedence = Callable[[dict[str, Any]], Precedence | None]
 type Refuse = Callable[[dict[str, Any]], ThreadaError | None]
 type RefusalPage = Callable[[ThreadaError, Any], tuple[int, Headers, bytes] | None]
@@ -55,7 +56,7 @@ type RefusalPage = Callable[[ThreadaError, Any], tuple[int, Headers, bytes] | No
 class Guard:
     """RSGI application of one process. `answers_unread`: True for requests to refuse without reading their body.
 
-    `takes_document`: True for requests whose body may have `document_bytes`.
+    `body_limit`: the largest size of the body of a request; by default `body_bytes`.
     `refuse`: the refusal of a request that is not worth a thread, or None. `password_precedence`: not None for requests
     that hash passwords, which run on threads of their own. `refusal_page`: page in place of the problem document for
     people, or None. `read_statuses`: current statuses of rows that requests wait for. `closing`, `stopping`: files that
@@ -72,7 +73,7 @@ class Guard:
         closing: Path,
         stopping: Path | None = None,
         answers_unread: Predicate | None = None,
-        takes_document: Predicate | None = None,
+        body_limit: BodyLimit | None = None,
         refuse: Refuse | None = None,
         password_precedence: PasswordPrecedence | None = None,
         refusal_page: RefusalPage | None = None,
@@ -85,7 +86,7 @@ class Guard:
         self._responder = Responder(application, limits=limits, spool=self._spool)
         self._budget = BodyBudget(limits.held_body_bytes)
         self._answers_unread = answers_unread or (lambda _environ: False)
-        self._takes_document = takes_document or (lambda _environ: False)
+        self._body_limit = body_limit or (lambda _environ: limits.body_bytes)
         self._refuse = refuse or (lambda _environ: None)
         self._password_precedence = password_precedence or (lambda _environ: None)
         self._refusal_page = refusal_page or (lambda _error, _headers: None)
@@ -120,15 +121,15 @@ class Guard:
             if refusal is not None:
                 raise refusal
             size = declared_size(headers)
-            is_document = self._takes_document(environ)
+            most = self._body_limit(environ)
             unread = None
             if size == 0:
                 environ["wsgi.input"] = io.BytesIO()
             elif environ["REQUEST_METHOD"] in ("GET", "HEAD") or self._answers_unread(environ):
-                unread = UnreadBody(lambda: self._body(proto, size, reading, is_document=is_document), self._loop)
+                unread = UnreadBody(lambda: self._body(proto, size, reading, most=most), self._loop)
                 environ["wsgi.input"] = unread
             else:
-                environ["wsgi.input"] = io.BytesIO(await self._body(proto, size, reading, is_document=is_document))
+                environ["wsgi.input"] = io.BytesIO(await self._body(proto, size, reading, most=most))
             held = await self._answer(proto, environ, client, headers, peer=peer, closes=closes, may_wait=size == 0)
         except ClientIsGoneError:
             self._connections.cut(peer)
@@ -144,7 +145,7 @@ class Guard:
                 del self._in_progress[client.key]
             self._connections.end(peer, size=held)
 
-    async def _body(self, proto: Any, size: int | None, reading: Reading, *, is_document: bool) -> bytes:
+    async def _body(self, proto: Any, size: int | None, reading: Reading, *, most: int) -> bytes:
         try:
             return await read_body(
                 proto,
@@ -152,7 +153,7 @@ class Guard:
                 reading=reading,
                 budget=self._budget,
                 limits=self._limits,
-                is_document=is_document,
+                most=most,
             )
         except ServerBusy:
             if self._is_closing:

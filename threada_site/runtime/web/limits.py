@@ -29,7 +29,6 @@ class Limits:
     waits: int = 400
     waits_per_tenant: int = 100
     body_bytes: int = 1_048_576
-    document_bytes: int = 4_194_304
     held_body_bytes: int = 64 * _MB
     held_response_bytes: int = 64 * _MB
     spool_bytes: int = 1_024 * _MB
@@ -58,7 +57,6 @@ class Limits:
             waits=number("THREADA_WAITS", 400),
             waits_per_tenant=number("THREADA_WAITS_PER_TENANT", 100),
             body_bytes=number("THREADA_MAX_BODY_BYTES", 1_048_576),
-            document_bytes=number("THREADA_MAX_DOCUMENT_BYTES", 4_194_304),
             held_body_bytes=_MB * _positive("THREADA_HELD_BODY_MB", number("THREADA_HELD_BODY_MB", 64)),
             held_response_bytes=_MB * _positive("THREADA_HELD_RESPONSE_MB", number("THREADA_HELD_RESPONSE_MB", 64)),
             spool_bytes=_MB * _positive("THREADA_SPOOL_MB", number("THREADA_SPOOL_MB", 1_024)),

@@ -129,7 +129,7 @@ def _guard(target: str, *, port: int, limits: Limits, folder: Path) -> Guard:
         closing=folder / "closing",
         stopping=folder / "stopping",
         answers_unread=getattr(loaded, "answers_unread", None),
-        takes_document=getattr(loaded, "takes_document", None),
+        body_limit=getattr(loaded, "body_limit", None),
         refuse=getattr(loaded, "refuse", None),
         password_precedence=getattr(loaded, "password_precedence", None),
         refusal_page=getattr(loaded, "refusal_page", None),

@@ -68,7 +68,7 @@ def _stored_bytes(tenant_id: uuid.UUID, before: TenantQuota | None, *, now: date
         is_whole = is_whole and count < ROWS_AT_ONCE
     progress["after"] = after
     progress["is_whole"] = progress["is_whole"] or is_whole
-    found = progress["bytes"] + import_string(settings.THREADA_STORED_FILES)(tenant_id)
+    found = progress["bytes"] + sum(import_string(name)(tenant_id) for name in settings.THREADA_STORED_FILES)
     if not progress["is_whole"] and before is not None:  # until then, what the pass before found
         found = max(found, before.used)
     return found, progress

@@ -22,6 +22,7 @@ from threada_site.api.resources.resource import Resource, field, given
 from threada_site.kernel import ids
 from threada_site.kernel.context import PrincipalKind
 from threada_site.personal_data.erasable_fields import is_erased
+from workitems.api.resources.attachments import FILE_FIELDS
 from workitems.conversation.models import Audience, QuestionStatus
 from workitems.conversation.selectors import shown_text
 from workitems.models import RequesterQuestion
@@ -38,6 +39,12 @@ _COMMENT_FIELDS: Final = (
     field("author_kind", choice(PrincipalKind), description="`service` and `agent`: no person wrote it."),
     field("audience", choice(Audience)),
     field("text", MAYBE_TEXT, shown_text, description="Markdown. Null if the comment was removed."),
+    field(
+        "attachments",
+        array(inline(*FILE_FIELDS)),
+        lambda comment: [] if comment.removed_at is not None else list(comment.attachments.all()),
+        description="Files of the comment. Read their bytes at `/attachments/{attachment_id}/content`.",
+    ),
     field("version", NUMBER),
     field("created_at", INSTANT),
     field("edited_at", MAYBE_INSTANT, description="Time of the last edit."),
@@ -51,6 +58,7 @@ _COMMENT_EXAMPLE: Final[dict[str, Any]] = {
     "author_kind": "human",
     "audience": "everyone",
     "text": "The contract is *signed*. @fay please check the amount.",
+    "attachments": [],
     "version": 1,
     "created_at": "2026-01-31T09:30:00.000Z",
     "edited_at": None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable
@@ -53,5 +54,6 @@ def answers_unread(environ: dict[str, Any]) -> bool:
     return environ["PATH_INFO"] == "/refused"
 
 
-def takes_document(environ: dict[str, Any]) -> bool:
-    return environ["PATH_INFO"] == "/documents"
+def body_limit(environ: dict[str, Any]) -> int:
+    name = "THREADA_MAX_DOCUMENT_BYTES" if environ["PATH_INFO"] == "/documents" else "THREADA_MAX_BODY_BYTES"
+    return int(os.environ[name])

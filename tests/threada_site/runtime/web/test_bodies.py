@@ -21,7 +21,7 @@ def read(
     size: int | None,
     *,
     budget: BodyBudget | None = None,
-    is_document: bool = False,
+    most: int = 1_048_576,
     **limits: Any,
 ) -> bytes:
     return asyncio.run(
@@ -31,7 +31,7 @@ def read(
             reading=Reading("client"),
             budget=budget or BodyBudget(10 * KB * KB),
             limits=Limits(**limits),
-            is_document=is_document,
+            most=most,
         )
     )
 
@@ -73,16 +73,7 @@ def test_body_that_is_shorter_than_declared_is_refused() -> None:
 @pytest.mark.parametrize("size", [2_001, None])
 def test_body_beyond_the_limit_is_refused(size: int | None) -> None:
     with pytest.raises(PayloadTooLarge):
-        read(Protocol([b"a" * 500] * 5), size, body_bytes=2_000)
-
-
-@pytest.mark.parametrize("size", [2_500, None])
-def test_document_may_be_larger_than_other_bodies(size: int | None) -> None:
-    limits = {"body_bytes": 1_000, "document_bytes": 2_500}
-    assert len(read(Protocol([b"a" * 500] * 5), size, is_document=True, **limits)) == 2_500
-    with pytest.raises(PayloadTooLarge):
-        read(Protocol([b"a" * 500] * 6), size and 3_000, is_document=True, **limits)
-    assert len(read(Protocol([b"a" * 500] * 5), size, is_document=True, body_bytes=5_000, document_bytes=1)) == 2_500
+        read(Protocol([b"a" * 500] * 5), size, most=2_000)
 
 
 @pytest.mark.parametrize("size", [40, 40 * KB, None])

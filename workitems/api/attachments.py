@@ -1,0 +1,155 @@
+"""`/attachments`: upload of files, their description and their bytes."""
+
+from __future__ import annotations
+
+from typing import IO, Any, ClassVar, cast
+
+from django.core.exceptions import SuspiciousOperation
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
+from django.http import HttpResponse, StreamingHttpResponse
+from django.http.multipartparser import MultiPartParser, MultiPartParserError
+from django.http.response import HttpResponseBase
+from rest_framework.parsers import BaseParser
+from rest_framework.response import Response
+
+from threada_site.api.bodies import UNDECLARED, body_limit
+from threada_site.api.idempotency import idempotent
+from threada_site.api.models import IdempotencyRecord
+from threada_site.api.negotiation import AnyNegotiation
+from threada_site.api.operations import operation
+from threada_site.api.views import TenantView, path_id
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError, ThreadaError
+from workitems.api.resources.attachments import ATTACHMENT, ATTACHMENT_CONTENT
+from workitems.api.shapes import UPLOAD_ATTACHMENT
+from workitems.attachments.download import download_headers
+from workitems.attachments.upload import Upload, announce, check_upload, store
+from workitems.conversation.files import ReadableAttachment, attachment_named, open_attachment
+from workitems.items.receipts import subject_of
+from workitems.models import Attachment
+
+
+class UploadParser(BaseParser):
+    """Parser of forms with one file, `file`. Its data is what is known of the file; the file is `request.upload`."""
+
+    media_type = "multipart/form-data"
+
+    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+        request = (parser_context or {})["request"]
+        limit = body_limit(request.META)
+        declared = "" if UNDECLARED in request.META else request.META.get("CONTENT_LENGTH", "")
+        if declared.isdigit() and int(declared) > limit:
+            raise errors.PayloadTooLarge(f"The body has {declared} bytes; {limit} are allowed.")
+        handlers = [MemoryFileUploadHandler(request), TemporaryFileUploadHandler(request)]
+        try:
+            fields, files = MultiPartParser(
+                {**request.META, "CONTENT_TYPE": media_type}, cast("Any", stream), handlers
+            ).parse()
+        except (MultiPartParserError, SuspiciousOperation) as error:
+            raise errors.BadRequest(f"The form cannot be read: {error}") from None
+        unknown = [name for name in (*fields, *files) if name != "file"]
+        if unknown or len(files.getlist("file")) != 1:
+            raise errors.InvalidRequest(
+                "Send a form with one file under the name file.",
+                errors=[FieldError("/file", "is required, once and alone", "required")],
+            )
+        sent = cast("UploadedFile", files["file"])
+        request.upload = check_upload(sent, name=sent.name or "", declared=sent.content_type or "")
+        return request.upload.as_json()
+
+
+class Attachments(TenantView):
+    scopes: ClassVar = {"POST": Scope.WORKITEMS_READ}
+    parser_classes = [UploadParser]
+    announced: Attachment | None = None
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Write the file after the transaction that announces it, and before the answer."""
+        self.announced = None
+        response = super().dispatch(request, *args, **kwargs)
+        if self.announced is None or response.status_code != 201:
+            return response
+        ctx = request.acting_context
+        try:
+            store(self.announced, self.request.upload, ctx=ctx)
+        except ThreadaError as refusal:
+            self._forget_answer()
+            return self._refused(refusal)
+        return response
+
+    @operation(
+        "uploadAttachment",
+        "Upload a file",
+        tag="Attachments",
+        body=UPLOAD_ATTACHMENT,
+        body_media_type=UploadParser.media_type,
+        answers={201: ATTACHMENT},
+        headers=("Location",),
+        reasons=("attachment_too_large", "attachment_type_refused", "attachment_unavailable", "quota_exceeded"),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """Store a file for a payload or a comment. Only its uploader uses it, once; it is deleted if unused for a day.
+
+        Needs `workitems:write` or `decisions:decide` on any workflow.
+
+        The type follows from the ending of the name, and must agree with the bytes.
+        """
+        request.data  # noqa: B018  (parses the body)
+        upload: Upload = request.upload
+        self.announced = announce(upload, ctx=request.auth)
+        location = f"/attachments/{self.announced.public_id}"
+        return Response(ATTACHMENT.represent(self.announced), status=201, headers={"Location": location})
+
+    def _forget_answer(self) -> None:
+        """Delete the stored answer of an upload whose file could not be written."""
+        reservation, self.key_reservation = self.key_reservation, None
+        if reservation is not None:
+            ctx = reservation.context
+            with unit_of_work(ctx.tenant_id, actor=ctx):
+                IdempotencyRecord.objects.filter(
+                    tenant_id=ctx.tenant_id, principal_id=ctx.principal_id, path=reservation.path, key=reservation.key
+                ).delete()
+
+
+class AttachmentDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation("readAttachment", "Read what is known of a file", tag="Attachments", answers={200: ATTACHMENT})
+    def get(self, request: Any, attachment_id: str) -> Response:
+        """Return a file's name, size, type and digest. Readers are those of its work item or comment."""
+        return Response(ATTACHMENT.represent(_found(self, request, attachment_id).row))
+
+
+class AttachmentContent(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+    content_negotiation_class = AnyNegotiation
+
+    @operation(
+        "downloadAttachment",
+        "Download a file",
+        tag="Attachments",
+        answers={200: ATTACHMENT_CONTENT},
+        headers=("ETag",),
+        reasons=("attachment_erased", "attachment_unavailable"),
+    )
+    def get(self, request: Any, attachment_id: str) -> HttpResponseBase:
+        """Return the bytes that were uploaded, after checking their digest. Never shown inside of a page."""
+        found = _found(self, request, attachment_id)
+        file = open_attachment(found, ctx=request.auth)
+        headers = download_headers(found.row)
+        if request.method == "HEAD":
+            return HttpResponse(headers=headers)
+        return StreamingHttpResponse(file.blocks(), headers=headers)
+
+
+def _found(view: TenantView, request: Any, attachment_id: str) -> ReadableAttachment:
+    found = attachment_named(path_id(ids.ATTACHMENT, attachment_id), ctx=request.auth)
+    if found is None:
+        raise errors.NotFound
+    if found.item is not None:
+        view.subject = subject_of(found.item)
+    return found

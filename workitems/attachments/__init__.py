@@ -1,0 +1,1 @@
+"""Attachments: files of payloads and comments, their upload, storage, use and removal."""

@@ -1,0 +1,168 @@
+"""Files in payloads: values of the format `file` name attachments, and contain what is sealed about them.
+
+A client sends `{attachment_id}`. The server completes it to `{attachment_id, name, media_type, size, sha256}`, so that
+the digest of the payload, and with it every envelope, fixes the file.
+"""
+
+from __future__ import annotations
+
+import copy
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from django.utils.translation import gettext as _
+
+from policies.documents.annotations import KEYWORD
+from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.pointers import pointer_to
+from threada_site.kernel.media_types import KNOWN, endings_of
+from threada_site.kernel.weighted_cache import WeightedCache
+from threada_site.personal_data.erasable_fields import is_erased
+from workitems.display.schema_view import SchemaView
+from workitems.models import Attachment, WorkItem
+
+FORMAT: Final = "file"
+MOST_FILES: Final = 20
+"""Files in one payload."""
+MEMBERS: Final = ("attachment_id", "name", "media_type", "size", "sha256")
+
+type Place = tuple[str, Any, str | int, Mapping[str, Any]]
+"""Pointer, object or list that contains the value, its key there, and the annotation."""
+
+
+def has_files(schema: Any) -> bool:
+    """Return True if a payload schema has the format `file` anywhere. Cached by the identity of the schema."""
+    known = _known.get(id(schema))
+    if known is None or known[0] is not schema:
+        known = (schema, _annotates_file(schema))
+        _known.put(id(schema), known, weight=1)
+    return known[1]
+
+
+def complete_files(
+    payload: Any, schema: Any, *, item: WorkItem | None = None, ctx: ActingContext
+) -> tuple[Any, Sequence[Attachment]]:
+    """Return the payload with complete files, and the attachments that it uses for the first time, locked.
+
+    A file must have been uploaded by the caller and not be used, or belong to the payload of `item`. Raise
+    `AttachmentNotUsable` with every such field.
+    """
+    if not has_files(schema):
+        return payload, ()
+    require_unit_of_work(ctx.tenant_id)
+    completed = copy.deepcopy(payload)
+    places = list(file_places(schema, completed))
+    rows = _locked(places, ctx=ctx)
+    found: list[FieldError] = []
+    if len(places) > MOST_FILES:
+        found.append(FieldError("/payload", f"has more than the {MOST_FILES} files allowed", "too_many"))
+    for pointer, container, key, annotation in places:
+        value = container[key]
+        row = rows.get(_id_in(value))
+        error = _error_of(value, row, annotation, item=item, ctx=ctx)
+        if row is None or error is not None:
+            found.append(FieldError(f"/payload{pointer}", error or "", "attachment_not_usable"))
+        else:
+            container[key] = as_json(row)
+    if found:
+        raise errors.AttachmentNotUsable(errors=found)
+    return completed, [row for row in rows.values() if row.work_item_id is None]
+
+
+def use_files(attachments: Sequence[Attachment], item: WorkItem) -> None:
+    """Give locked attachments to a stored item. Contents of cases about a data subject are encrypted from then on."""
+    for attachment in attachments:
+        attachment.work_item_id = item.id
+        attachment.used_at = clock.now()
+        attachment.save(update_fields=["work_item", "used_at", "name", "file_key"])
+
+
+def as_json(attachment: Attachment) -> dict[str, Any]:
+    """Return an attachment as payloads and envelopes contain it."""
+    return {
+        "attachment_id": attachment.public_id,
+        "name": str(attachment.name),
+        "media_type": attachment.media_type,
+        "size": attachment.size,
+        "sha256": attachment.sha256,
+    }
+
+
+def file_places(schema: Any, payload: Any) -> Iterator[Place]:
+    """Yield the places of values of the format `file`. Null is no file."""
+    pending: list[tuple[str, Any, SchemaView]] = [("", payload, SchemaView.of(schema))]
+    while pending:
+        base, value, view = pending.pop(0)
+        parts: list[tuple[Any, Any, SchemaView]] = []
+        if isinstance(value, dict):
+            parts = [(name, part, view.member(name)) for name, part in value.items()]
+        elif isinstance(value, list):
+            parts = [(place, part, view.element(place)) for place, part in enumerate(value)]
+        for key, part, inner in parts:
+            pointer = pointer_to(base, key)
+            annotation = file_annotation(inner)
+            if annotation is None:
+                pending.append((pointer, part, inner))
+            elif part is not None:
+                yield pointer, value, key, annotation
+
+
+def file_annotation(view: SchemaView) -> Mapping[str, Any] | None:
+    """Return the annotation of a value of the format `file`; None for other values."""
+    found = view.annotation
+    return found if found.get("format") == FORMAT else None
+
+
+def _error_of(
+    value: Any, row: Attachment | None, annotation: Mapping[str, Any], *, item: WorkItem | None, ctx: ActingContext
+) -> str | None:
+    is_own = row is not None and row.work_item_id is None and row.uploaded_by_id == ctx.principal_id
+    is_of_item = row is not None and item is not None and row.work_item_id == item.id and row.comment_id is None
+    if row is None or not (is_own or is_of_item):
+        return _("is no file that you uploaded, or it was used before")
+    if row.stored_at is None or is_erased(row.file_key):
+        return _("is a file that was not stored completely; upload it again")
+    known = as_json(row)
+    if any(name not in known or known[name] != part for name, part in value.items()):
+        return _("contains something that is not so of the uploaded file; send only its attachment_id")
+    types = annotation.get("types") or KNOWN
+    if row.media_type not in types:
+        return _("must be a file of these types: %(endings)s") % {"endings": endings_of(types)}
+    most = annotation.get("max_bytes")
+    if most is not None and row.size > most:
+        return _("must have at most %(most)d bytes") % {"most": most}
+    return None
+
+
+def _locked(places: Sequence[Place], *, ctx: ActingContext) -> dict[uuid.UUID | None, Attachment]:
+    parsed = [_id_in(container[key]) for _pointer, container, key, _annotation in places[:MOST_FILES]]
+    named = [key for key in parsed if key is not None]
+    rows = Attachment.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id__in=named).order_by("id")
+    return {row.id: row for row in rows} if named else {}
+
+
+def _id_in(value: Any) -> uuid.UUID | None:
+    named = value.get("attachment_id") if isinstance(value, dict) else None
+    return ids.parse_public_id(ids.ATTACHMENT, named) if isinstance(named, str) else None
+
+
+def _annotates_file(schema: Any) -> bool:
+    pending = [schema]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Mapping):
+            annotation = node.get(KEYWORD)
+            if isinstance(annotation, Mapping) and annotation.get("format") == FORMAT:
+                return True
+            pending += node.values()
+        elif isinstance(node, list | tuple):
+            pending += node
+    return False
+
+
+_known: Final = WeightedCache[int, tuple[Any, bool]](max_weight=1_000)
+"""The schema is part of the entry, so that its identity is not used for another object."""

@@ -1,0 +1,1 @@
+"""Storage of files: Django storages, encryption with a key per file, checked reading."""
