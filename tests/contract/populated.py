@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.client import Api
-from tests.contract.world import made
+from tests.contract.world import made, upload
 from tests.factories import make_principal, make_token
 from tests.jobs import run_jobs
 from tests.journeys.demo import LARGE, SMALL, Demo
@@ -48,6 +48,7 @@ def populate(demo: Demo) -> Populated:
         token,
         {
             "work_item_id": _column(_listed(admin, "/work-items"), "work_item_id"),
+            "attachment_id": [upload(admin)["attachment_id"]],
             "comment_id": _column(_listed(admin, commented), "comment_id"),
             "text": ["Is it *signed*? @admin", "x"],
             "audience": ["everyone", "deciders"],

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import cache
 from typing import Any, Final
 
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import override_settings
 
@@ -108,6 +109,7 @@ def stock(slug: str) -> Stock:
     with override_settings(THREADA_PUBLIC_URL="https://threada.example"):
         made(admin.post("/trusted-issuers", {"trusted_issuer_id": f"{slug}-ci", "spec": trusted}))
     deputy = Api(make_token(tenant, make_principal(tenant, f"{slug}-deputy", roles=("approver",))))
+    attachment = upload(admin)
     comment = made(admin.post(f"/work-items/{item['work_item_id']}/comments", {"text": "Fine."}))
     question = made(deputy.post(f"/work-items/{item['work_item_id']}/questions", {"text": "Why?"}))
     away = {"delegate": f"{slug}-deputy", "ends_at": rfc3339(clock.now() + timedelta(days=1))}
@@ -118,6 +120,7 @@ def stock(slug: str) -> Stock:
         {
             "change_set_id": propose_removal(tenant, overlay),
             "work_item_id": item["work_item_id"],
+            "attachment_id": attachment["attachment_id"],
             "comment_id": comment["comment_id"],
             "question_id": question["question_id"],
             "decision_step_id": started["decision_steps"][0]["decision_step_id"],
@@ -157,6 +160,14 @@ def propose_removal(tenant: Tenant, overlay_id: str) -> str:
     )
     with unit_of_work(tenant.id):
         return propose(change, ctx=acting_system(tenant)).public_id
+
+
+def upload(admin: Api) -> dict[str, Any]:
+    """Upload a file. Return what is known of it."""
+    file = SimpleUploadedFile("invoice.pdf", b"%PDF-1.7", content_type="application/pdf")
+    answer = admin.client.post("/attachments", {"file": file}, format="multipart", headers=admin.headers)
+    found: dict[str, Any] = made(answer)
+    return found
 
 
 def made(answer: Any) -> Any:

@@ -98,7 +98,8 @@ class Attachments(TenantView):
 
         The type follows from the ending of the name, and must agree with the bytes.
         """
-        request.data  # noqa: B018  (parses the body)
+        if not request.data:  # there is no body, so nothing was parsed
+            raise errors.InvalidRequest(errors=[FieldError("/file", "is required", "required")])
         upload: Upload = request.upload
         self.announced = announce(upload, ctx=request.auth)
         location = f"/attachments/{self.announced.public_id}"

@@ -20,6 +20,7 @@ FIELDS: Final = {
     "asked_by": "Person who asked.",
     "assignee": "Person to whom it is assigned, or null.",
     "at": "Time for which the answer holds.",
+    "attachment_id": "Id of the file.",
     "attempt_id": "Id of the attempt.",
     "attempts": "Attempts, oldest first.",
     "attempts_made": "Attempts so far.",

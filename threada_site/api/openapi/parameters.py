@@ -80,6 +80,7 @@ _PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "change_set_id": (id_schema(ids.CHANGE_SET), "Id of the change set."),
     "delegation_id": (id_schema(ids.DELEGATION), "Id of the delegation."),
     "freeze_id": (id_schema(ids.FREEZE), "Id of the freeze."),
+    "attachment_id": (id_schema(ids.ATTACHMENT), "Id of the file."),
     "comment_id": (id_schema(ids.COMMENT), "Id of the comment."),
     "question_id": (id_schema(ids.REQUESTER_QUESTION), "Id of the question."),
     "callback_id": (

@@ -27,7 +27,7 @@ FILE_EXAMPLE: Final[dict[str, Any]] = {
 ATTACHMENT: Final = Resource(
     "Attachment",
     *FILE_FIELDS,
-    field("uploaded_by", public_id(ids.PRINCIPAL), "uploaded_by_id"),
+    field("uploaded_by", public_id(ids.PRINCIPAL), "uploaded_by_id", description="Person or program that sent it."),
     field("created_at", INSTANT),
     field("work_item_id", maybe(public_id(ids.WORK_ITEM)), description="Null until a payload or a comment uses it."),
     field("comment_id", maybe(public_id(ids.COMMENT)), description="Null for a file of a payload."),

@@ -140,12 +140,12 @@ def test_evicted_reading_is_refused_and_its_bytes_are_released() -> None:
         budget = BodyBudget(50 * KB)
         slow = Protocol([b"a" * 30 * KB, b"a"], pause_s=0.01)
         slow_task = asyncio.create_task(
-            read_body(slow, size=40 * KB, reading=Reading("a"), budget=budget, limits=Limits())
+            read_body(slow, size=40 * KB, most=KB * KB, reading=Reading("a"), budget=budget, limits=Limits())
         )
         slow.pieces = [slow.pieces[0], *[b"a"] * 500]
         await asyncio.sleep(0.1)
         other = Protocol([b"a" * 15 * KB] * 2)
-        await read_body(other, size=30 * KB, reading=Reading("b"), budget=budget, limits=Limits())
+        await read_body(other, size=30 * KB, most=KB * KB, reading=Reading("b"), budget=budget, limits=Limits())
         return budget, (await asyncio.gather(slow_task, return_exceptions=True))[0]
 
     budget, result = asyncio.run(main())
