@@ -118,6 +118,7 @@ UPLOAD_ATTACHMENT: Final = shape(
         }
     },
     required=("file",),
+    example={"file": "(the bytes of invoice.pdf)"},
 )
 EDIT_COMMENT: Final = shape(
     {"text": _MARKDOWN}, required=("text",), example={"text": "The contract is signed since Monday."}
