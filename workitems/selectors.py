@@ -242,11 +242,6 @@ def delegations_to_consent_to(ctx: ActingContext) -> QuerySet[Delegation]:
     )
 
 
-def saved_views(ctx: ActingContext) -> QuerySet[SavedView]:
-    """Return the caller's own saved views of the desk."""
-    return own_views(ctx, SavedView.DESK)
-
-
 def own_views(ctx: ActingContext, page: str) -> QuerySet[SavedView]:
     """Return the caller's own saved views of a page."""
     rows = SavedView.objects.filter(tenant_id=ctx.tenant_id, membership__user_id=ctx.principal_id, page=page)

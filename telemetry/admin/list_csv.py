@@ -9,7 +9,7 @@ import csv
 import html
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -31,8 +31,10 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
 
 MOST_ROWS: Final = 10_000
-_PER_READ: Final = 500
+ROWS_PER_READ: Final = 500
 _ICON: Final = re.compile(r'<span class="material-symbols-outlined"[^>]*>[^<]*</span>')
+type Read = Callable[[QueryDict], ListPage]
+
 _EMPTY: Final = "–"  # noqa: RUF001
 
 if TYPE_CHECKING:
@@ -57,17 +59,8 @@ class CsvDownload(_Base):
 
     def csv_view(self, request: HttpRequest) -> HttpResponseBase:
         """Answer with the rows of the list that the form describes, in its order."""
-        ctx = context_of(request)
         self._require_view(request)
-        with unit_of_work(ctx.tenant_id, actor=ctx):
-            first = self._read(request, request.POST)
-        with unit_of_work(ctx.tenant_id):
-            _record(str(self.opts.model_name), first, ctx=ctx)
-        lines = self._lines(request, first, language=translation.get_language())
-        answer = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8; header=present")
-        name = f"{self.opts.model_name}-{clock.now():%Y%m%d-%H%M}.csv"
-        answer["Content-Disposition"] = f'attachment; filename="{name}"'
-        return answer
+        return download(str(self.opts.model_name), partial(self._read, request), request)
 
     def _read(self, request: HttpRequest, query: QueryDict) -> ListPage:
         ctx = context_of(request)
@@ -81,23 +74,37 @@ class CsvDownload(_Base):
             key=self.key,
             columns=self.columns,
             finder=self.finder(query, ctx=ctx),
-            most=_PER_READ,
+            most=ROWS_PER_READ,
         )
 
-    def _lines(self, request: HttpRequest, page: ListPage, *, language: str | None) -> Iterator[bytes]:
-        """Yield the header and the rows. Each page is read in its own unit of work, as the reader."""
-        ctx, zone = context_of(request), timezone.get_current_timezone()
-        with translation.override(language):
-            yield _written([[str(column.title) for column in page.columns]])
-        for _ in range(MOST_ROWS // _PER_READ):
-            with translation.override(language), timezone.override(zone):
-                with unit_of_work(ctx.tenant_id, actor=ctx):
-                    chunk = _written([[_text(column.value(row)) for column in page.columns] for row in page.rows])
-                yield chunk
-                if not page.older:
-                    return
-                with unit_of_work(ctx.tenant_id, actor=ctx):
-                    page = self._read(request, QueryDict(page.older.removeprefix("?")))
+
+def download(name: str, read: Read, request: HttpRequest) -> StreamingHttpResponse:
+    """Answer with the rows of the list `name` that the form of `request` describes. `read` returns one page of it."""
+    ctx = context_of(request)
+    with unit_of_work(ctx.tenant_id, actor=ctx):
+        first = read(request.POST)
+    with unit_of_work(ctx.tenant_id):
+        _record(name, first, ctx=ctx)
+    lines = _lines(first, read, ctx=ctx, language=translation.get_language())
+    answer = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8; header=present")
+    answer["Content-Disposition"] = f'attachment; filename="{name}-{clock.now():%Y%m%d-%H%M}.csv"'
+    return answer
+
+
+def _lines(page: ListPage, read: Read, *, ctx: ActingContext, language: str | None) -> Iterator[bytes]:
+    """Yield the header and the rows. Each page is read in its own unit of work, as the reader."""
+    zone = timezone.get_current_timezone()
+    with translation.override(language):
+        yield _written([[str(column.title) for column in page.columns]])
+    for _ in range(MOST_ROWS // ROWS_PER_READ):
+        with translation.override(language), timezone.override(zone):
+            with unit_of_work(ctx.tenant_id, actor=ctx):
+                chunk = _written([[_text(column.value(row)) for column in page.columns] for row in page.rows])
+            yield chunk
+            if not page.older:
+                return
+            with unit_of_work(ctx.tenant_id, actor=ctx):
+                page = read(QueryDict(page.older.removeprefix("?")))
 
 
 def _record(name: str, page: ListPage, *, ctx: ActingContext) -> None:

@@ -94,7 +94,10 @@ def test_several_together(demo: Demo, scene: Scene, keyboard: Page) -> None:
     page = keyboard
     page.goto("/console/workitems/decisionstep/desk/")
     press(page, "j", "j", "x", "j", "x")
-    assert page.locator("input[name=step]:checked").count() == 2
+    page.reload()
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    assert page.locator("input[name=row]:checked").count() == 2
+    press(page, "j")
     tab_to(page, "document.activeElement.textContent.includes('Decide selected steps')", "Shift+Tab")
     press(page, "Enter")
     expect(page.get_by_role("heading", name="Question, 2 times")).to_be_visible()

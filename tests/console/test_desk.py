@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+import orjson
 import pytest
 from django.contrib.messages import get_messages
 from django.test import Client
 from pytest_django import Settings
 
+from telemetry.models import Receipt
 from tests.console.sign_in import Console
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
@@ -108,7 +111,7 @@ def test_only_what_this_person_can_decide(demo: Demo, console: Console) -> None:
     [
         ("workflow_id=payment_run", 3), ("workflow_id=policy_review", 0), ("kind=approval", 3), ("kind=review", 0),
         ("due=overdue", 1), ("due=day", 2), ("due=none", 1), ("due=nonsense", 0), ("risk=flagged", 1), ("risk=plain", 2),
-        ("claimed=me", 1), ("claimed=free", 2), ("after=rubbish", 3), ("together=0", 0),
+        ("claimed=me", 1), ("claimed=free", 2), ("older=rubbish", 3), ("together=0", 0),
     ],
 )  # fmt: skip
 def test_filters_narrow_the_desk(query: str, found: int, demo: Demo, console: Console) -> None:
@@ -121,19 +124,101 @@ def test_filters_narrow_the_desk(query: str, found: int, demo: Demo, console: Co
 
 
 def test_pages_follow_each_other(demo: Demo, console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
-    from workitems.admin import desk
+    from workitems.admin.desk import rows as desk_rows
 
-    monkeypatch.setattr(desk, "PER_PAGE", 2)
+    monkeypatch.setattr(desk_rows, "PER_PAGE", 2)
     steps = [ask(demo) for _ in range(5)]
+    put(demo, steps[4], respond_due_at=clock.now())
     browser = console("finance-1")
-    seen, query = [], ""
-    while True:
-        page = browser.get(DESK + query).context
-        seen += [row.step.public_id for group in page["groups"] for row in group.rows]
-        query = page["further"]
-        if not query:
-            break
-    assert seen == named(*steps)
+
+    def walked(query: str) -> list[str]:
+        seen, first = [], query
+        while query or not seen:
+            page = browser.get(DESK + query).context
+            seen += [row.step.public_id for group in page["groups"] for row in group.rows]
+            back, query = page["page"].newer, page["page"].older
+        assert {step for group in shown(browser, back) for step in group} == set(seen[2:4])
+        assert first in back
+        return seen
+
+    assert walked("") == named(steps[4], *steps[:4])
+    assert walked("?sort=opened") == named(*steps)
+    assert walked("?sort=-opened") == named(*steps[::-1])
+
+
+def test_columns_are_selected_and_downloaded(demo: Demo, console: Console) -> None:
+    steps = [ask(demo), ask(demo, vendor="=Umbrella")]
+    browser = console("finance-1")
+    body = browser.get(f"{DESK}?columns=id&columns=kind").content.decode()
+    assert (steps[0]["decision_step_id"] in body, "of agent" in body, "opened" in body.split("t-rows")[1]) == (
+        True, False, False,
+    )  # fmt: skip
+    lines = b"".join(browser.post(f"{DESK}csv/", {"columns": "id,contents", "sort": "-opened"})).decode().splitlines()  # type: ignore[call-overload]
+    assert lines[0] == '"Title","Contents","Id"'
+    assert [line.split(",")[-1].strip('"') for line in lines[1:]] == named(*steps[::-1])
+    assert '"=' not in "".join(lines)
+    others = b"".join(console("security-1").post(f"{DESK}csv/", {})).decode()  # type: ignore[call-overload]
+    assert len(others.splitlines()) == 1
+    with unit_of_work(demo.tenant.id):
+        kinds = Receipt.objects.filter(kind="list.downloaded")
+        assert [orjson.loads(bytes(row.body))["inputs"]["list"] for row in kinds] == ["desk", "desk"]
+
+
+def test_selected_steps_are_assigned_one_by_one(demo: Demo, console: Console) -> None:
+    """Also those of other pages, and by the queue. The service of a single reassignment decides on each."""
+    first, second, late = ask(demo), ask(demo), ask(demo)
+    browser = console("finance-1")
+    bulk = "/console/workitems/decisionstep/bulk/"
+    sent = {"do": "assign", "origin": "desk", "row": choices(first, second)}
+    asked = browser.post(bulk, sent)
+    assert [key for key, _, _ in asked.context["rows"]] == named(second, first)
+    assert "finance-2" in asked.context["people"]
+    assert (asked.context["list_url"], Counter(assigned(demo).values())) == (DESK, Counter({None: 3}))
+    demo.api("finance-2").post(f"/decision-steps/{second['decision_step_id']}/votes", {
+        "decision": "approve", "envelope_sha256": second["envelope_sha256"],
+    })  # fmt: skip
+    keys = [key for key, _, _ in asked.context["rows"]]
+    done = browser.post(bulk, {**sent, "row": keys, "confirmed": "true", "to": "finance-2", "reason": "Away"})
+    outcomes = {answer.key: (answer.is_done, answer.text) for answer in done.context["answers"]}
+    assert outcomes[first["decision_step_id"]] == (True, "The step is assigned to finance-2.")
+    assert "(assignee_not_eligible)" in outcomes[second["decision_step_id"]][1]
+    assert assigned(demo) == {
+        first["decision_step_id"]: "finance-2",
+        second["decision_step_id"]: None,
+        late["decision_step_id"]: None,
+    }
+    for to in ("nobody", "finance-1", ""):
+        refused = browser.post(bulk, {**sent, "row": named(late), "confirmed": "true", "to": to})
+        assert refused.context["done"] == 0
+    assert (
+        console("security-1")
+        .post(bulk, {**sent, "row": named(late), "confirmed": "true", "to": "finance-2"})
+        .context["done"]
+        == 0
+    )
+    queue = "/console/workitems/workitem/bulk/"
+    by_item = browser.post(
+        queue, {"do": "assign", "row": [late["work_item_id"]], "confirmed": "true", "to": "finance-2"}
+    )
+    assert [answer.is_done for answer in by_item.context["answers"]] == [True]
+    assert assigned(demo)[late["decision_step_id"]] == "finance-2"
+    idle = demo.hand_in({"vendor": "Hooli", "amount_minor": 1})
+    nothing = browser.post(queue, {"do": "assign", "row": [idle], "confirmed": "true", "to": "finance-2"})
+    assert "(step_closed)" in nothing.context["answers"][0].text
+
+
+def test_selected_steps_are_decided_on_their_page(demo: Demo, console: Console) -> None:
+    steps = [ask(demo), ask(demo)]
+    browser = console("finance-1")
+    answer = browser.post(f"{DESK}decide/", {"row": choices(*steps)})
+    assert answer["Location"] == f"{BATCH}?{urlencode([('step', choice) for choice in choices(*steps)])}"
+    assert browser.get(answer["Location"]).status_code == 200
+    assert browser.get(f"{DESK}decide/").status_code == 405
+
+
+def assigned(demo: Demo) -> dict[str, str | None]:
+    with unit_of_work(demo.tenant.id):
+        return {row.public_id: row.assignee and row.assignee.username for row in DecisionStep.objects.all()}
 
 
 def test_page_links_to_the_next_decision(demo: Demo, console: Console) -> None:
@@ -199,7 +284,7 @@ def test_what_does_not_belong_together_is_not_shown_together(demo: Demo, console
     settings.THREADA_BATCH_CAPS = {"low": 1, "elevated": 1, "high": 1}
     too_many = browser.get(f"{BATCH}?{urlencode([('step', choice) for choice in choices(first, ask(demo))])}")
     assert "(batch_too_large)" in str(list(get_messages(too_many.wsgi_request))[-1])
-    assert "t-choose" not in browser.get(DESK).content.decode()
+    assert "t-cap" not in browser.get(DESK).content.decode()
 
 
 @pytest.mark.parametrize("query", ["", "?step=x", "?step=ds_00000000000000000000000000:0"])

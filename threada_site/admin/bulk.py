@@ -35,11 +35,15 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class BulkAction:
-    """Button of a row that can be pressed for several. `name` is the method of the page."""
+    """Button of a row that can be pressed for several. `name` is the method of the page.
+
+    `person_label`: label of the field `to`, if the action takes a person.
+    """
 
     name: str
     title: Any
     takes_reason: bool = False
+    person_label: Any = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +91,10 @@ class BulkActions(_Base):
             rows, is_cut = self._chosen(request, ctx)
             shown = [(self.key_of(row), self.bulk_label(row), self.url_of(row)) for row in rows]
             frame = self.admin_site.each_context(request)
+            is_confirmed = request.POST.get("confirmed") == "true"
+            people = self.bulk_people(bulk, ctx) if bulk.person_label and not is_confirmed else []
         answers = []
-        if request.POST.get("confirmed") == "true":
+        if is_confirmed:
             answers = [self._answer(request, bulk, *one) for one in shown]
         context = {
             **frame,
@@ -99,8 +105,8 @@ class BulkActions(_Base):
             "done": sum(answer.is_done for answer in answers),
             "is_cut": is_cut,
             "most": MOST_AT_ONCE,
-            "list_title": self.list_title,
-            "list_url": self.list_url(),
+            "people": people,
+            **self.bulk_origin(request),
             "form_url": reverse(f"admin:{self._bulk_name}"),
         }
         return TemplateResponse(request, "console/bulk.html", context)
@@ -108,6 +114,14 @@ class BulkActions(_Base):
     def bulk_label(self, row: Any) -> Any:
         """Return the text of a row on the page of the action."""
         return self.columns[0].value(row)
+
+    def bulk_origin(self, request: HttpRequest) -> dict[str, Any]:
+        """Return title and URL of the list that the rows were chosen on."""
+        return {"list_title": self.list_title, "list_url": self.list_url()}
+
+    def bulk_people(self, bulk: BulkAction, ctx: ActingContext) -> list[str]:
+        """Return the names that the field of the action suggests."""
+        return []
 
     def _chosen(self, request: HttpRequest, ctx: ActingContext) -> tuple[list[Any], bool]:
         """Return the chosen rows, and True if more match than one request may change."""
@@ -128,7 +142,8 @@ class BulkActions(_Base):
             )
             return page.rows, bool(page.older)
         sent = dict.fromkeys(request.POST.getlist(ROW))
-        parsed = [found for key in sent if (found := ids.parse_public_id(self.id_prefix, key[:80])) is not None]
+        keys = [key[:160].partition(":")[0] for key in sent]
+        parsed = [found for key in keys if (found := ids.parse_public_id(self.id_prefix, key)) is not None]
         return list(rows.filter(id__in=parsed[:MOST_AT_ONCE]).order_by("-id")), len(parsed) > MOST_AT_ONCE
 
     def _answer(self, request: HttpRequest, bulk: BulkAction, key: str, label: Any, url: str) -> Answer:

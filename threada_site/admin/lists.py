@@ -128,7 +128,7 @@ def list_page(
     *,
     ctx: ActingContext,
     filters: tuple[ListFilter, ...],
-    filterset: type[django_filters.FilterSet] | None,
+    filterset: Callable[..., django_filters.FilterSet] | None,
     search: Callable[[QuerySet[Any], str], QuerySet[Any]],
     key: str,
     columns: tuple[Column, ...] = (),

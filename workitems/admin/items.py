@@ -34,6 +34,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.strict import parse_json
 from workitems import selectors
+from workitems.admin.assignment import ASSIGN, assign_to_sent, people_to_assign
 from workitems.admin.contents import payload_of, related_to
 from workitems.admin.conversation import ConversationButtons, conversation_of
 from workitems.admin.filters import CHANNEL, POLICY_VERSION, WORKFLOW
@@ -123,7 +124,7 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
         ),
         Column(gettext_lazy("Changed"), lambda item: html.when(item.updated_at), is_extra=True, name="changed"),
     )
-    bulk_actions = (BulkAction("cancel", gettext_lazy("Cancel selected"), takes_reason=True),)
+    bulk_actions = (BulkAction("cancel", gettext_lazy("Cancel selected"), takes_reason=True), ASSIGN)
     search_hint = gettext_lazy("Title, text, reference, person or id")
     filters = (
         ListFilter("status", gettext_lazy("Status"), choices=words(WorkItemStatus)),
@@ -250,6 +251,18 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
     def resolve(self, call: Call) -> Done:
         resolve_work_item(self._locked(call), ctx=call.ctx, reason=_reason(call))
         return Done(gettext("The work item is resolved."))
+
+    @action(Scope.DECISIONS_DECIDE)
+    def assign(self, call: Call) -> Done:
+        """Assign the pending decision about the work item."""
+        item = self._locked(call)
+        step = selectors.pending_step_of(item)
+        if step is None:
+            raise errors.StepClosed("No decision about this work item is pending.")
+        return assign_to_sent(item, step, call)
+
+    def bulk_people(self, bulk: BulkAction, ctx: ActingContext) -> list[str]:
+        return people_to_assign(ctx)
 
     def _locked(self, call: Call) -> WorkItem:
         parsed = ids.parse_public_id(ids.WORK_ITEM, call.key)

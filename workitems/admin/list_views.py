@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final, Protocol
 
 from django.contrib import admin
 from django.http import Http404, HttpRequest, HttpResponse, QueryDict
@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from integrations.models import Execution
 from telemetry.models import Receipt
 from threada_site.admin.actions import ActionSpec, Call, Done, press
-from threada_site.admin.lists import ListPage, kept_in
-from threada_site.admin.model_admin import TenantAdmin, add_list_context, context_of
+from threada_site.admin.lists import Column, ListFilter, ListPage, kept_in
+from threada_site.admin.model_admin import add_list_context, context_of
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
@@ -23,8 +23,21 @@ from workitems.desk.models import NAME_LENGTH
 from workitems.desk.saved_views import delete_view_of_page, may_delete, may_share, save_view
 from workitems.models import WorkItem
 
-_LISTS: Final = {"queue": WorkItem, "executions": Execution, "receipts": Receipt}
+_LISTS: Final[dict[str, type[Any]]] = {"queue": WorkItem, "executions": Execution, "receipts": Receipt}
 _PAGES: Final = {model: page for page, model in _LISTS.items()}
+
+
+class Listed(Protocol):
+    """List that has saved views: the page of a model, or the desk."""
+
+    scope: ClassVar[Scope]
+    filters: ClassVar[tuple[ListFilter, ...]]
+    columns: ClassVar[tuple[Column, ...]]
+
+    def list_url(self) -> str: ...
+
+
+_others: Final[dict[str, Listed]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +54,19 @@ class ListView:
 
 def list_views(model: type[Any], page: ListPage, ctx: ActingContext) -> dict[str, Any]:
     """Return the template context of the saved views of a list."""
-    return {"views": _views(_PAGES[model], page, ctx)}
+    return {"views": views_of(_PAGES[model], page, ctx)}
 
 
 for _model in _PAGES:
     add_list_context(_model, list_views)
 
 
-def _views(name: str, page: ListPage, ctx: ActingContext) -> dict[str, Any]:
+def register_list(name: str, listed: Listed) -> None:
+    """Add a list that is not that of a model."""
+    _others[name] = listed
+
+
+def views_of(name: str, page: ListPage, ctx: ActingContext) -> dict[str, Any]:
     return {
         "saved": [
             ListView(
@@ -70,21 +88,21 @@ def _views(name: str, page: ListPage, ctx: ActingContext) -> dict[str, Any]:
 
 def save_list_view(request: HttpRequest, page: str) -> HttpResponse:
     """Save the parameters of the form that make up a list. A refusal leads back to it."""
-    model_admin = _admin_of(page)
-    kept = kept_in(request.POST, model_admin.filters, model_admin.columns)
+    listed = _list_of(page)
+    kept = kept_in(request.POST, listed.filters, listed.columns)
 
     def save(call: Call) -> Done:
         is_shared = call.sent("is_shared") == "true"
         view = save_view(call.sent("view_name"), kept, ctx=call.ctx, page=page, is_shared=is_shared)
         return Done(_("View saved as “{name}”.").format(name=view.name))
 
-    spec = ActionSpec("save-list-view", model_admin.scope)
-    back = model_admin.list_url() + _query(kept)
+    spec = ActionSpec("save-list-view", listed.scope)
+    back = listed.list_url() + _query(kept)
     return press(Call(request, context_of(request), ""), spec, save, back=back)
 
 
 def delete_list_view(request: HttpRequest, page: str) -> HttpResponse:
-    model_admin = _admin_of(page)
+    listed = _list_of(page)
 
     def delete(call: Call) -> Done:
         try:
@@ -94,11 +112,13 @@ def delete_list_view(request: HttpRequest, page: str) -> HttpResponse:
         delete_view_of_page(view_id, ctx=call.ctx)
         return Done(_("The view is deleted."))
 
-    spec = ActionSpec("delete-list-view", Scope.WORKITEMS_READ if page != "receipts" else model_admin.scope)
-    return press(Call(request, context_of(request), ""), spec, delete, back=model_admin.list_url())
+    spec = ActionSpec("delete-list-view", listed.scope)
+    return press(Call(request, context_of(request), ""), spec, delete, back=listed.list_url())
 
 
-def _admin_of(page: str) -> TenantAdmin:
+def _list_of(page: str) -> Listed:
+    if page in _others:
+        return _others[page]
     if page not in _LISTS:
         raise Http404("There is no such list.")
     found: Any = admin.site.get_model_admin(_LISTS[page])

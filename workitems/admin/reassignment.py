@@ -14,18 +14,15 @@ from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.identity.selectors import groups_of_tenant, roles_of_tenant
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
-from threada_site.kernel.errors import FieldError
-from workitems.api.shapes import ESCALATE_STEP, REASSIGN_STEP
+from workitems.admin.assignment import MOST_CHOICES, assign_to_sent
+from workitems.api.shapes import ESCALATE_STEP
 from workitems.approvers.active_members import active_members_of
 from workitems.approvers.step_votes import read_step_votes
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.escalation import escalate_step
-from workitems.steps.reassignment import named_principal, reassign_step
 
-MOST_CHOICES: Final = 300
-"""Above this number of people, the form has a text field instead of a list."""
 _BY_RULE: Final = "rule"
 
 
@@ -101,16 +98,8 @@ class ReassignmentPages:
         of_row=True,
     )
     def reassign(self, call: Call, form: ConsoleForm) -> Done:
-        item, step = _locked(call)
-        body = REASSIGN_STEP.check(_filled(form, to=form.cleaned_data["to"]))
-        to = named_principal(body["to"], ctx=call.ctx)
-        if to is None:
-            raise errors.AssigneeNotEligible(
-                "There is no such person in this tenant.",
-                errors=[FieldError("/to", "is not a person of this tenant", "unknown")],
-            )
-        reassign_step(item, step, to, reason=body.get("reason", ""), ctx=call.ctx)
-        return Done(gettext("The step is assigned to {username}.").format(username=to.username))
+        item, step = locked_step_of(call)
+        return assign_to_sent(item, step, call)
 
     @form_page(
         gettext_lazy("Escalate"),
@@ -120,7 +109,7 @@ class ReassignmentPages:
         of_row=True,
     )
     def escalate(self, call: Call, form: ConsoleForm) -> Done:
-        item, step = _locked(call)
+        item, step = locked_step_of(call)
         kind, _, name = form.cleaned_data["to"].partition("/")
         body = ESCALATE_STEP.check(_filled(form, **({} if kind == _BY_RULE else {"to": {kind: name}})))
         to = None if kind == _BY_RULE else Leaf(cast("LeafKind", kind), name)
@@ -133,7 +122,8 @@ def _filled(form: ConsoleForm, **fields: Any) -> dict[str, Any]:
     return {**fields, **({"reason": reason} if reason else {})}
 
 
-def _locked(call: Call) -> tuple[WorkItem, DecisionStep]:
+def locked_step_of(call: Call) -> tuple[WorkItem, DecisionStep]:
+    """Return the locked step that a button is about, with its locked item. Raise `NotFound`."""
     parsed = ids.parse_public_id(ids.DECISION_STEP, call.key)
     if parsed is None:
         raise errors.NotFound

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
+from telemetry.admin.list_csv import CsvDownload
 from threada_site.admin import html
 from threada_site.admin.actions import ActionSpec, Call, Done, action, press, sentences
 from threada_site.admin.background import is_in_background, pulse_of
@@ -23,7 +24,7 @@ from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.admin.notices import visibility_notices
 from threada_site.admin.reauthentication import reauthenticate
 from threada_site.admin.words import word
-from threada_site.kernel import errors, ids
+from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import ThreadaError
 from workitems import selectors
@@ -31,37 +32,38 @@ from workitems.admin.amendments import AmendmentPages
 from workitems.admin.batch_page import CHOICE, batch_page, decide_batch
 from workitems.admin.decision_page import decision_page
 from workitems.admin.decision_statistics import DecisionStatisticsPages
-from workitems.admin.desk import desk_page, next_step, step_id_in
-from workitems.admin.desk_views import DeskViewPages
+from workitems.admin.desk.page import next_step, step_id_in
+from workitems.admin.desk.pages import TITLE, DeskPages
 from workitems.admin.filters import WORKFLOW
-from workitems.admin.reassignment import ReassignmentPages
+from workitems.admin.reassignment import ReassignmentPages, locked_step_of
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.shapes import CAST_VOTE
 from workitems.desk.page_views import record_page_views
-from workitems.items.locks import locked_step
 from workitems.items.questions import question_of
-from workitems.items.receipts import subject_of
 from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import StepKind, StepStatus
-from workitems.models import DecisionStep, WorkItem
+from workitems.models import DecisionStep
 from workitems.steps.claims import claim_step, release_step
 from workitems.steps.voting import Ballot, cast_vote
 
-DESK: Final = gettext_lazy("Decision desk")
-
 
 @admin.register(DecisionStep)
-class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, DecisionStatisticsPages, TenantAdmin):
+class DecisionStepAdmin(
+    AmendmentPages, ReassignmentPages, DeskPages, DecisionStatisticsPages, CsvDownload, TenantAdmin
+):
     heading = gettext_lazy("Decisions")
     id_prefix = ids.DECISION_STEP
     key = "-id"
     columns = (
-        Column(gettext_lazy("Title"), lambda step: listed_title(step.work_item), is_wide=True),
-        Column(gettext_lazy("Decision"), question_of, is_wide=True),
-        Column(gettext_lazy("Status"), lambda step: html.badge(step.status)),
-        Column(gettext_lazy("Workflow"), lambda step: step.workflow),
-        Column(gettext_lazy("Opened"), lambda step: html.when(step.opened_at)),
-        Column(gettext_lazy("Until"), lambda step: html.when(step.expires_at) or _("no deadline")),
+        Column(gettext_lazy("Title"), lambda step: listed_title(step.work_item), is_wide=True, name="title"),
+        Column(gettext_lazy("Decision"), question_of, is_wide=True, name="decision"),
+        Column(gettext_lazy("Status"), lambda step: html.badge(step.status), name="status", sort="status"),
+        Column(gettext_lazy("Workflow"), lambda step: step.workflow, name="workflow"),
+        Column(gettext_lazy("Opened"), lambda step: html.when(step.opened_at), name="opened", sort="id"),
+        Column(gettext_lazy("Until"), lambda step: html.when(step.expires_at) or _("no deadline"), name="until"),
+        Column(gettext_lazy("Kind"), lambda step: step.kind, is_extra=True, name="kind"),
+        Column(gettext_lazy("Assignee"), lambda step: step.assignee or html.NOTHING, is_extra=True, name="assignee"),
+        Column(gettext_lazy("Id"), lambda step: html.code(step.public_id), is_extra=True, name="id"),
     )
     filters = (
         ListFilter("mine", gettext_lazy("Pending for"), choices=lambda _ctx: [("true", _("me"))]),
@@ -83,9 +85,11 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         ctx = context_of(request)
         rows = selectors.decision_steps(ctx)
-        if request.GET.get("mine") == "true":
+        if (request.POST or request.GET).get("mine") == "true":
             rows = selectors.steps_pending_for(ctx, rows)
-        return rows.select_related("execution", "work_item").defer("work_item__payload", "work_item__payload_salt")
+        return rows.select_related("execution", "assignee", "work_item").defer(
+            "work_item__payload", "work_item__payload_salt"
+        )
 
     def find(self, key: str, *, ctx: ActingContext) -> DecisionStep:
         parsed = ids.parse_public_id(ids.DECISION_STEP, key)
@@ -111,18 +115,11 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
     def get_urls(self) -> list[URLPattern]:
         name = "workitems_decisionstep"
         return [
-            path("desk/", self._wrap(require_safe(self.desk_view)), name=f"{name}_desk"),
             path("next/", self._wrap(require_safe(self.next_view)), name=f"{name}_next"),
             path("batch/", self._wrap(require_safe(self.batch_view)), name=f"{name}_batch"),
             path("batch/vote/", self._own(require_POST(self.batch_vote_view)), name=f"{name}_batch_vote"),
             *super().get_urls(),
         ]
-
-    def desk_view(self, request: HttpRequest) -> HttpResponse:
-        """Show the pending steps of the reader."""
-        ctx = self._require_view(request)
-        frame = {**self.admin_site.each_context(request), "title": DESK, "pulse": pulse_of("desk")}
-        return TemplateResponse(request, "workitems/desk.html", {**frame, **desk_page(request.GET, ctx=ctx)})
 
     def next_view(self, request: HttpRequest) -> HttpResponse:
         """Redirect to the reader's most urgent step after the one in the query."""
@@ -168,7 +165,7 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
         if not ctx.has_scope_anywhere(Scope.DECISIONS_DECIDE):
             return {"next_url": "", **page}
         onward = f"{reverse('admin:workitems_decisionstep_next')}?behind={row.public_id}"
-        back = {"list_title": DESK, "list_url": reverse("admin:workitems_decisionstep_desk")}
+        back = {"list_title": TITLE, "list_url": reverse("admin:workitems_decisionstep_desk")}
         return {"next_url": onward, **back, **page}
 
     @action(Scope.DECISIONS_DECIDE)
@@ -181,19 +178,19 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
 
     @action(Scope.DECISIONS_DECIDE)
     def claim(self, call: Call) -> Done:
-        item, step = self._locked(call)
+        item, step = locked_step_of(call)
         claim_step(item, step, ctx=call.ctx)
         return Done(_("The step is claimed by you for half an hour."))
 
     @action(Scope.DECISIONS_DECIDE)
     def release(self, call: Call) -> Done:
-        item, step = self._locked(call)
+        item, step = locked_step_of(call)
         release_step(item, step, ctx=call.ctx)
         return Done(_("The step is released."))
 
     def _vote(self, call: Call, decision: Literal["approve", "reject"]) -> Done:
         ctx = reauthenticate(call.request, call.ctx)
-        item, step = self._locked(call)
+        item, step = locked_step_of(call)
         sent = {name: call.sent(name) for name in ("envelope_sha256", "reason_code", "comment")}
         body = CAST_VOTE.check({"decision": decision, **{name: text for name, text in sent.items() if text}})
         cast_vote(item, step, Ballot(**body), ctx=ctx)
@@ -204,14 +201,6 @@ class DecisionStepAdmin(AmendmentPages, ReassignmentPages, DeskViewPages, Decisi
             kind=word(step.kind), status=word(step.status), item_status=word(item.status)
         )
         return Done(f"{said} {result}")
-
-    def _locked(self, call: Call) -> tuple[WorkItem, DecisionStep]:
-        parsed = ids.parse_public_id(ids.DECISION_STEP, call.key)
-        if parsed is None:
-            raise errors.NotFound
-        item, step = locked_step(parsed, ctx=call.ctx)
-        call.subject = subject_of(item)
-        return item, step
 
 
 def is_looked_at(request: HttpRequest) -> bool:

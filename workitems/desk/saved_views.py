@@ -67,11 +67,3 @@ def delete_view_of_page(view_id: uuid.UUID, *, ctx: ActingContext) -> SavedView:
 
 def may_delete(view: SavedView, *, ctx: ActingContext) -> bool:
     return view.membership.user_id == ctx.principal_id or (view.is_shared and may_share(ctx))
-
-
-def delete_view(name: str, *, ctx: ActingContext) -> None:
-    """Delete a saved view of the acting principal. Raise `NotFound`."""
-    require_unit_of_work(ctx.tenant_id)
-    deleted, _ = selectors.saved_views(ctx).filter(name=name).delete()
-    if not deleted:
-        raise errors.NotFound("You have no saved view with this name.")

@@ -179,7 +179,7 @@ class TestViews:
         post(console("finance-1"), "workitems_workitem_save_list_view", "queue", view_name="Mine", status="new")
         assert console("admin").get(QUEUE).context["views"]["saved"] == []
 
-    @pytest.mark.parametrize("page", ["nothing", "desk"])
+    @pytest.mark.parametrize("page", ["nothing", "decisions"])
     def test_unknown_lists_have_no_views(self, demo: Demo, console: Console, page: str) -> None:
         address = reverse("admin:workitems_workitem_save_list_view", args=[page])
         assert console("admin").post(address, {"view_name": "x", "status": "new"}).status_code == 404
@@ -227,7 +227,7 @@ class TestDownload:
     def test_pages_are_read_one_after_the_other(
         self, demo: Demo, items: list[str], console: Console, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("telemetry.admin.list_csv._PER_READ", 2)
+        monkeypatch.setattr("telemetry.admin.list_csv.ROWS_PER_READ", 2)
         _, *rows = self.download(console("admin"), "workitems_workitem", columns="id", sort="reversed")
         assert [row[1] for row in rows if row[1] in items] == items
         assert len(self.download(console("admin"), "telemetry_receipt")) > 3
