@@ -29,6 +29,14 @@ class Api:
     def patch(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         return self.send("PATCH", path, body, headers=headers)
 
+    def edit(self, path: str, body: Any) -> Any:
+        """Send PATCH with the ETag of the resource as it is now."""
+        return self.patch(path, body, headers={"If-Match": self.get(path)["ETag"]})
+
+    def replace(self, path: str, body: Any) -> Any:
+        """Send PUT with the ETag of the resource as it is now."""
+        return self.put(path, body, headers={"If-Match": self.get(path)["ETag"]})
+
     def put(self, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Any:
         return self.send("PUT", path, body, headers=headers)
 

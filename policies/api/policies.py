@@ -21,6 +21,7 @@ from policies.publication.publish import publish_policy_version, retire_policy_v
 from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collecting_receipts
 from telemetry.receipts.format import Subject
+from threada_site.api.conditional import check_if_match, etag
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -28,7 +29,7 @@ from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
 from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
-from threada_site.api.views import TenantView, check_if_match, etag, path_slug
+from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
@@ -146,7 +147,7 @@ class PolicyVersionDetail(TenantView):
         tag="Policies",
         body=SEND_DOCUMENT,
         answers={200: POLICY_VERSION},
-        takes_if_match=True,
+        needs_if_match=True,
         reasons=(*_DOCUMENT_REFUSALS, "version_not_draft", "precondition_required"),
         headers=("ETag",),
     )
@@ -155,7 +156,7 @@ class PolicyVersionDetail(TenantView):
         """Edit a draft. `If-Match` is required, to prevent lost updates."""
         sent = sent_policy(SEND_DOCUMENT.check(request.data))
         draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
-        check_if_match(request, _etag(draft), required=True)
+        check_if_match(request, _etag(draft))
         with sent.located():
             result = edit_draft(draft, sent.value, ctx=replace(request.auth, source=sent.written))
         return answer_version(result.row)
@@ -217,7 +218,7 @@ class PublishPolicyVersion(TenantView):
         found = version_asked(self, request, policy_id, version)
         locked_policy_of(found, ctx=request.auth)
         draft = locked_version(found, ctx=request.auth)
-        check_if_match(request, _etag(draft))
+        check_if_match(request, _etag(draft), required=False)
         ctx = collecting_receipts(request.auth)
         published = publish_policy_version(
             draft, ctx=ctx, applies_to_open=body.get("applies_to_open", False), emergency=sent_emergency(body)

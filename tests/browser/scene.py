@@ -80,7 +80,7 @@ def morning(demo: Demo) -> Scene:
     )
     _asked(demo, item)
     payload = {"vendor": "Hooli Ltd", "amount_minor": 2_450_000, "invoice": "R-2040"}
-    assert demo.client.patch(f"/work-items/{item}", {"payload": payload}).status_code == 200
+    assert demo.client.edit(f"/work-items/{item}", {"payload": payload}).status_code == 200
     demo.wait()
     changed = _asked(demo, item)
     step = demo.step_of(item)

@@ -33,7 +33,7 @@ def test_a_changed_envelope_is_announced_and_the_button_says_so(demo: Demo, page
     page.sign_in("finance-1", PASSWORD)
     page.page.goto(f"/console/workitems/decisionstep/{step}/change/")
     page.page.locator("#decide textarea").first.fill("The order is right.")
-    demo.client.patch(f"/work-items/{item}", {"payload": {"vendor": "Hooli", "amount_minor": 3_000_000}})
+    demo.client.edit(f"/work-items/{item}", {"payload": {"vendor": "Hooli", "amount_minor": 3_000_000}})
     demo.wait()
     button = page.page.locator("#decide button[type=submit]").first
     expect(button).to_be_disabled(timeout=WITHIN_MS)

@@ -99,7 +99,7 @@ def test_changes_since_the_last_version_are_shown(demo: Demo, console: Console) 
     demo.execute(item)
     old = demo.step_of(item)
     changed = {"vendor": "Hooli Ltd", "amount_minor": 2_500_000}
-    assert demo.client.patch(f"/work-items/{item}", {"payload": changed}).status_code == 200
+    assert demo.client.edit(f"/work-items/{item}", {"payload": changed}).status_code == 200
     demo.wait()
     demo.execute(item)
     step = demo.step_of(item)

@@ -92,7 +92,7 @@ def test_other_media_types_are_refused(world: World, media_type: str) -> None:
 def test_large_payloads_are_refused(world: World) -> None:
     payload = {"text": "a" * 270_000}
     created = world.home.admin.post("/work-items", {"workflow_id": "home-flow", "payload": payload})
-    edited = world.home.admin.patch(f"/work-items/{world.home.ids['work_item_id']}", {"payload": payload})
+    edited = world.home.admin.edit(f"/work-items/{world.home.ids['work_item_id']}", {"payload": payload})
     for answer in (created, edited):
         check_problem(answer, 413, "payload_too_large")
 

@@ -279,7 +279,13 @@ def test_an_operation_says_what_it_is(operation: Operation) -> None:
     expected = {"Threada-Correlation-Id"}
     expected |= set() if operation.is_public else {"Threada-Tenant", "Threada-Role"}
     expected |= {"Idempotency-Key"} if operation.method == "POST" and not operation.is_public else set()
-    assert headers - {"If-Match", "Prefer"} == expected
+    assert headers - {"If-Match", "If-None-Match", "Prefer"} == expected
+    assert ("If-Match" in headers) >= (operation.method in ("PUT", "PATCH") and str(operation) != "watchWorkItem")
+    is_json = any("application/json" in answer.get("content", {}) for answer in raw["responses"].values())
+    is_download = any(BINARY in answer.get("content", {}) for answer in raw["responses"].values())
+    is_tagged = operation.method == "GET" and not operation.is_public and is_json and not is_download
+    assert is_tagged == ("304" in raw["responses"])
+    assert ("If-None-Match" in headers) >= is_tagged
 
 
 @every_operation
@@ -296,7 +302,7 @@ def test_an_operation_documents_its_answers(operation: Operation) -> None:
         assert "Threada-Correlation-Id" in answer["headers"], status
         if status < "400":
             names = answer.get("content", {}).keys()
-            assert len(names - {BINARY} or names) == (0 if status == "204" else 1), status
+            assert len(names - {BINARY} or names) == (0 if status in ("204", "304") else 1), status
             continue
         if str(operation) == "exchangeToken" and "application/json" in answer["content"]:  # RFC 6749
             continue
@@ -315,7 +321,9 @@ def test_only_post_put_and_patch_take_a_body() -> None:
 def test_bodies_have_examples_that_are_valid(operation: Operation) -> None:
     content = operation.raw.get("requestBody", {}).get("content", {})
     forms = {"exchangeToken": "application/x-www-form-urlencoded", "uploadAttachment": "multipart/form-data"}
-    (media_type,) = content
+    assert ("application/merge-patch+json" in content) == (operation.method == "PATCH")
+    media_type = next(iter(content))
+    assert len(content) == (2 if operation.method == "PATCH" else 1)
     assert media_type == forms.get(str(operation), "application/json")
     schema = resolved(content[media_type]["schema"])
     if schema["properties"]:

@@ -46,7 +46,7 @@ def test_an_edit_voids_votes_and_restarts_intake(demo: Demo, bank: Receiver) -> 
     demo.vote("finance-1", step)
 
     smaller = {**LARGE, "amount_minor": 1_500_000}
-    edited = demo.client.patch(f"/work-items/{item}", {"payload": smaller})
+    edited = demo.client.edit(f"/work-items/{item}", {"payload": smaller})
     assert edited.status_code == 200, edited.content
     assert (edited.json()["status"], edited.json()["version"]) == ("new", 2)
     assert demo.execution(execution)["status"] == "cancelled"
@@ -95,11 +95,11 @@ def test_a_review_approved_for_the_same_payload_is_not_asked_again(demo: Demo) -
     item = demo.hand_in(SMALL, confidence=0.4)
     demo.wait()
     demo.vote("finance-1", demo.step_of(item))
-    demo.client.patch(f"/work-items/{item}", {"payload": LARGE})
+    demo.client.edit(f"/work-items/{item}", {"payload": LARGE})
     demo.wait()
     assert demo.item(item)["status"] == "in_review"
     demo.vote("finance-1", demo.step_of(item))
-    demo.client.patch(f"/work-items/{item}", {"payload": SMALL})
+    demo.client.edit(f"/work-items/{item}", {"payload": SMALL})
     demo.wait()
     assert demo.item(item)["status"] == "ready"
 

@@ -98,7 +98,7 @@ def test_what_may_not_be_repeated_is_called_once_and_reconciled(demo: Demo, bank
         (demo.client.post(f"/executions/{execution}/cancel", {}), "execution_not_cancellable"),
         (demo.client.post(f"/work-items/{item}/cancel", {}), "execution_in_progress"),
         (demo.client.post(f"/work-items/{item}/resolve", {}), "execution_in_progress"),
-        (demo.client.patch(f"/work-items/{item}", {"payload": SMALL}), "execution_in_progress"),
+        (demo.client.edit(f"/work-items/{item}", {"payload": SMALL}), "execution_in_progress"),
         (demo.execute(item), "execution_in_progress"),
     ):
         assert (refused.status_code, refused.json()["reason_code"]) == (409, reason)
@@ -198,7 +198,7 @@ def test_what_may_have_been_acted_upon_is_not_cancelled(demo: Demo, bank: Receiv
         (demo.client.post(f"/executions/{execution}/cancel", {}), "execution_not_cancellable"),
         (demo.client.post(f"/work-items/{item}/cancel", {}), "execution_in_progress"),
         (demo.client.post(f"/work-items/{item}/resolve", {}), "execution_in_progress"),
-        (demo.client.patch(f"/work-items/{item}", {"payload": SMALL}), "execution_in_progress"),
+        (demo.client.edit(f"/work-items/{item}", {"payload": SMALL}), "execution_in_progress"),
     ):
         assert (refused.status_code, refused.json()["reason_code"]) == (409, reason)
     assert demo.item(item)["status"] == "executing"

@@ -9,6 +9,7 @@ import structlog
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
+from threada_site.api import version
 from threada_site.api.correlation import HEADER, correlation_id_for
 from threada_site.api.handlers import bad_request
 from threada_site.kernel import tracing
@@ -19,7 +20,7 @@ _WITHOUT_BODY: Final = frozenset({204, 304})
 
 
 def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
-    """Return middleware that sets `request.correlation_id` and the response headers for id and length."""
+    """Return middleware that sets `request.correlation_id` and the response headers for id, API version and length."""
 
     def middleware(request: HttpRequest) -> HttpResponse:
         correlation_id = correlation_id_for(
@@ -35,6 +36,7 @@ def correlation(get_response: Callable[[HttpRequest], HttpResponse]) -> Callable
             response = get_response(request)
             _name(span, request, response)
         response.headers[HEADER] = correlation_id
+        response.headers[version.HEADER] = version.API_VERSION
         if not response.streaming and response.status_code not in _WITHOUT_BODY:
             response.headers.setdefault("Content-Length", str(len(response.content)))
         return response

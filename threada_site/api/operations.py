@@ -11,6 +11,7 @@ import django_filters
 
 from threada_site.api.resources.resource import Representation
 from threada_site.api.shapes import Shape
+from threada_site.api.version import Deprecation
 from threada_site.database.replica_reads import read
 from threada_site.kernel.errors import Reason
 
@@ -40,6 +41,9 @@ class Operation:
     is_paged: bool = False
     takes_if_match: bool = False
     can_wait: bool = False
+    needs_if_match: bool = False
+    may_create: bool = False
+    deprecation: Deprecation | None = None
     may_need_confirmation: bool = False
     reasons: Sequence[str] = ()
     headers: Sequence[str] = ()
@@ -60,6 +64,9 @@ def operation(
     is_read_from_replica: bool = False,
     takes_if_match: bool = False,
     can_wait: bool = False,
+    needs_if_match: bool = False,
+    may_create: bool = False,
+    deprecation: Deprecation | None = None,
     may_need_confirmation: bool = False,
     reasons: Sequence[str] = (),
     headers: Sequence[str] = (),
@@ -69,9 +76,11 @@ def operation(
     """Declare a handler (`get`, `post`, …) of a view.
 
     `answers`: representation per success status; None for an empty body. `reasons`: reason codes beyond those that
-    follow from scopes, body, path, filters and idempotency. `headers`: response headers such as `Location` and
-    `ETag`. `body`: its shape. `may_need_confirmation`: under a four-eyes rule the answer is 202 with a change set. The
-    description defaults to the docstring. `can_wait`: takes `Prefer: wait=…`.
+    follow from scopes, body, path, filters, idempotency and preconditions. `headers`: response headers such as
+    `Location` and `ETag`. `body`: its shape. `takes_if_match`: the header is optional; `needs_if_match`: a request
+    without it is refused. `may_create`: a PUT with `If-None-Match: *` creates the resource. `deprecation`: the end of
+    the operation. `may_need_confirmation`: under a four-eyes rule the answer is 202 with a change set. The description
+    defaults to the docstring. `can_wait`: takes `Prefer: wait=…`.
 
     `refusal_form`: form of the refusals in `reasons`, if they are no problem documents.
 
@@ -90,6 +99,9 @@ def operation(
             is_paged=is_paged,
             takes_if_match=takes_if_match,
             can_wait=can_wait,
+            needs_if_match=needs_if_match,
+            may_create=may_create,
+            deprecation=deprecation,
             may_need_confirmation=may_need_confirmation,
             reasons=reasons,
             headers=headers,

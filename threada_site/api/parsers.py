@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from rest_framework.parsers import BaseParser
 
 from threada_site.api.bodies import UNDECLARED, body_limit
 from threada_site.kernel.errors import PayloadTooLarge
 from threada_site.kernel.json.strict import parse_json
+
+MERGE_PATCH: Final = "application/merge-patch+json"
 
 
 class StrictJSONParser(BaseParser):
@@ -29,3 +31,9 @@ class StrictJSONParser(BaseParser):
         # No length declared and no data: no body. An empty chunked body may be an aborted one.
         is_absent = not raw and UNDECLARED in meta and "HTTP_TRANSFER_ENCODING" not in meta
         return {} if is_absent else parse_json(raw)
+
+
+class MergePatchParser(StrictJSONParser):
+    """Parser of JSON Merge Patch (RFC 7396). The body is JSON; the view merges it."""
+
+    media_type = MERGE_PATCH

@@ -11,7 +11,10 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from threada_site.api.conditional import tagged
 from threada_site.api.idempotency import KeyReservation, replay
+from threada_site.api.operations import ATTRIBUTE
+from threada_site.api.parsers import MergePatchParser
 from threada_site.api.problems import problem_response
 from threada_site.api.refusals import as_threada_error, record_refusal, result_or_refusal
 from threada_site.api.resources.proposals import proposed_response
@@ -71,11 +74,26 @@ class TenantView(APIView):
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Remove reference cycles between request, view and response, which would keep large bodies in memory."""
         finalized: Any = super().finalize_response(request, response, *args, **kwargs)
+        for name, value in self._ending_headers().items():
+            finalized.headers[name] = value
+        if request.method in ("GET", "HEAD") and finalized.status_code == 200 and isinstance(finalized, Response):
+            finalized = tagged(request, finalized)
         request.parser_context = {}
         if isinstance(finalized, Response):
             finalized.renderer_context = {}  # type: ignore[attr-defined]
         vars(self).pop("head", None)  # Django's alias, a bound method
         return finalized
+
+    def get_parsers(self) -> list[Any]:
+        """Return the parsers of bodies; PATCH also takes JSON Merge Patch under its media type."""
+        parsers = [*super().get_parsers()]
+        return [*parsers, MergePatchParser()] if getattr(self.request, "method", "") == "PATCH" else parsers
+
+    def _ending_headers(self) -> dict[str, str]:
+        """Return the headers that announce the end of a deprecated operation."""
+        method = (self._http_request.method or "").lower()
+        declared = getattr(getattr(self, method, None), ATTRIBUTE, None)
+        return declared.deprecation.headers if declared is not None and declared.deprecation else {}
 
     def _remember_kept(self, refusal: ThreadaError) -> None:
         """Store the answer of a refusal that keeps its changes, together with them."""
@@ -147,21 +165,3 @@ def path_slug(text: str) -> str:
     if not ids.is_slug(text):
         raise errors.NotFound
     return text
-
-
-def etag(*parts: Any) -> str:
-    """Return a strong entity tag of a state."""
-    return '"' + ".".join(str(part) for part in parts) + '"'
-
-
-def check_if_match(request: Any, current: str, *, required: bool = False) -> None:
-    """Refuse an edit of a changed resource (412), or one without `If-Match` if it is required (428)."""
-    sent = request.META.get("HTTP_IF_MATCH")
-    if sent is None:
-        if required:
-            raise errors.PreconditionRequired("Read the resource and send its ETag as If-Match.")
-        return
-    if sent.strip() != "*" and current not in [part.strip() for part in sent.split(",")]:
-        raise errors.PreconditionFailed(
-            "The resource has changed since you read it. Read it again, then repeat your change."
-        )

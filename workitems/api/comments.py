@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
+from threada_site.api.conditional import check_if_match, etag
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -49,7 +50,7 @@ class Comments(TenantView):
         tag="Conversation",
         body=ADD_COMMENT,
         answers={201: POSTED_COMMENT},
-        headers=("Location",),
+        headers=("Location", "ETag"),
         reasons=(
             "permission_denied",
             "comment_too_long",
@@ -73,7 +74,8 @@ class Comments(TenantView):
         posted = add_comment(
             item, body["text"], audience=audience, attachments=body.get("attachments", ()), ctx=request.auth
         )
-        headers = {"Location": f"/work-items/{item.public_id}/comments/{posted.comment.public_id}"}
+        location = f"/work-items/{item.public_id}/comments/{posted.comment.public_id}"
+        headers = {"Location": location, "ETag": _tag(posted.comment)}
         return Response(_posted(posted), status=201, headers=headers)
 
 
@@ -96,7 +98,8 @@ class CommentDetail(TenantView):
         comment = _found(item, comment_id, ctx=request.auth)
         record_reading(item, ctx=request.auth)
         versions = selectors.history_of(comment, ctx=request.auth)
-        return Response(COMMENT_WITH_HISTORY.represent(comment, versions=versions))
+        body = COMMENT_WITH_HISTORY.represent(comment, versions=versions)
+        return Response(body, headers={"ETag": _tag(comment)})
 
     @operation(
         "editComment",
@@ -104,6 +107,8 @@ class CommentDetail(TenantView):
         tag="Conversation",
         body=EDIT_COMMENT,
         answers={200: POSTED_COMMENT},
+        needs_if_match=True,
+        headers=("ETag",),
         reasons=(
             "permission_denied",
             "comment_removed",
@@ -118,8 +123,10 @@ class CommentDetail(TenantView):
         body = EDIT_COMMENT.check(request.data)
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
-        posted = edit_comment(item, path_id(ids.COMMENT, comment_id), body["text"], ctx=request.auth)
-        return Response(_posted(posted))
+        comment = _found(item, comment_id, ctx=request.auth)
+        check_if_match(request, _tag(comment))
+        posted = edit_comment(item, comment.id, body["text"], ctx=request.auth)
+        return Response(_posted(posted), headers={"ETag": _tag(posted.comment)})
 
     @operation(
         "removeComment",
@@ -141,6 +148,10 @@ def _found(item: WorkItem, comment_id: str, *, ctx: ActingContext) -> Comment:
     if comment is None:
         raise errors.NotFound
     return comment
+
+
+def _tag(comment: Comment) -> str:
+    return etag("comment", comment.version, "removed" if comment.removed_at else "shown")
 
 
 def _posted(posted: Posted) -> dict[str, Any]:

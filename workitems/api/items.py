@@ -9,16 +9,18 @@ from rest_framework.response import Response
 
 from telemetry import selectors as receipt_selectors
 from telemetry.api.resources.log import EVENT
+from threada_site.api.conditional import check_if_match, etag
 from threada_site.api.filters import NoFilters, apply_filters, order_of
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import Search, paginate
 from threada_site.api.resources.resource import page_of
-from threada_site.api.views import TenantView, check_if_match, etag, path_id
+from threada_site.api.views import TenantView, path_id
 from threada_site.api.waiting import wait_for_change
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.merge_patch import merge_patch
 from threada_site.kernel.waits import Awaited, Watched
 from workitems import lifecycle, selectors
 from workitems.api.filters import WorkItemFilters
@@ -121,11 +123,11 @@ class WorkItemDetail(TenantView):
 
     @operation(
         "editWorkItem",
-        "Replace the payload and evaluate the policies again",
+        "Change the payload and evaluate the policies again",
         tag="Work items",
         body=EDIT_WORK_ITEM,
         answers={200: WORK_ITEM},
-        takes_if_match=True,
+        needs_if_match=True,
         headers=("ETag",),
         reasons=(
             "transition_not_allowed",
@@ -135,11 +137,15 @@ class WorkItemDetail(TenantView):
         ),
     )
     def patch(self, request: Any, work_item_id: str) -> Response:
+        """Merge the members that are sent into the payload (RFC 7396): null removes a member, arrays are replaced.
+
+        If the payload changes, the policies are evaluated again, and approvals of the old payload no longer apply.
+        """
         body = EDIT_WORK_ITEM.check(request.data)
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
         check_if_match(request, item_etag(item))
-        edit_payload(item, body["payload"], ctx=request.auth)
+        edit_payload(item, merge_patch(item.payload, body["payload"]), ctx=request.auth)
         return Response(WORK_ITEM.represent(item), headers={"ETag": item_etag(item)})
 
 

@@ -8,11 +8,12 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
+from threada_site.api.conditional import check_if_match, etag
 from threada_site.api.operations import operation
 from threada_site.api.resources.field_types import BOOLEAN, MAYBE_INSTANT, MAYBE_TEXT, TEXT, inline
 from threada_site.api.resources.resource import FieldType, Resource, field
 from threada_site.api.shapes import shape
-from threada_site.api.views import TenantView, check_if_match, etag
+from threada_site.api.views import TenantView
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import User
 from workitems.models import NotificationPreference
@@ -118,7 +119,7 @@ class NotificationPreferences(TenantView):
         tag="Notifications",
         body=CHANGE,
         answers={200: PREFERENCES},
-        takes_if_match=True,
+        needs_if_match=True,
         headers=("ETag",),
         reasons=("permission_denied", "scope_missing"),
     )

@@ -79,7 +79,12 @@ CREATE_WORK_ITEM: Final = shape(
 )
 
 EDIT_WORK_ITEM: Final = shape(
-    {"payload": {"type": "object", "description": "Replaces the payload; the policies are evaluated again."}},
+    {
+        "payload": {
+            "type": "object",
+            "description": "Merged into the payload: null removes a member. The policies are evaluated again.",
+        }
+    },
     required=("payload",),
     example={"payload": {"question": "May we share the shortened vendor list?", "department": "procurement"}},
 )

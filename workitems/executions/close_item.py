@@ -30,10 +30,13 @@ from workitems.steps.opening_and_closing import close_pending_step
 def edit_payload(item: WorkItem, payload: Any, *, ctx: ActingContext) -> None:
     """Replace the payload of an open, locked item, and restart its intake with status `new`.
 
-    Pending steps are superseded, and an execution that has not started is cancelled.
+    Pending steps are superseded, and an execution that has not started is cancelled. Nothing happens if the payload
+    stays the same.
     """
     _check_may_change(item, WorkItemStatus.NEW, ctx=ctx)
     checked = checked_new_payload(item, payload, ctx=ctx)
+    if sha256_hex(checked.canonical) == item.payload_sha256:
+        return
     _free(item, StepStatus.SUPERSEDED, ctx=ctx)
     replace_payload(item, checked, ctx=ctx)
     enqueue_intake_decision(item)

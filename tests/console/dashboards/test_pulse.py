@@ -94,7 +94,7 @@ def test_a_new_envelope_is_named_on_the_page_of_the_old_one(demo: Demo, console:
     item = demo.hand_in({"vendor": "Hooli", "amount_minor": 2_000_000})
     demo.execute(item)
     old = demo.step_of(item)["decision_step_id"]
-    assert demo.client.patch(f"/work-items/{item}", {"payload": {"vendor": "X", "amount_minor": 3_000_000}}).status_code
+    assert demo.client.edit(f"/work-items/{item}", {"payload": {"vendor": "X", "amount_minor": 3_000_000}}).status_code
     demo.wait()
     demo.execute(item)
     new = demo.step_of(item)["decision_step_id"]

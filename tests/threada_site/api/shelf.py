@@ -9,12 +9,13 @@ from django.urls import include, path
 from rest_framework.response import Response
 
 from policies.models import Channel, Workflow
+from threada_site.api.conditional import check_if_match, etag
 from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
 from threada_site.api.shapes import SLUG, shape
-from threada_site.api.views import TenantView, check_if_match, etag, path_slug
+from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 
@@ -71,7 +72,7 @@ class ChannelDetail(TenantView):
         return Response({"slug": channel.slug}, headers={"ETag": etag(channel.slug, 1)})
 
     def patch(self, request: Any, slug: str) -> Response:
-        check_if_match(request, etag(slug, 1), required=True)
+        check_if_match(request, etag(slug, 1))
         return Response({"slug": slug})
 
 

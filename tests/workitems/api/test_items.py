@@ -85,7 +85,7 @@ def test_answers_have_the_published_shapes(office: Office) -> None:
     fits(EXECUTION_WITH_ATTEMPTS, rita.get(f"/executions/{execution}").json())
     fits(EXECUTION, rita.get("/executions").json()["data"][0])
     fits(EXECUTION_WITH_ATTEMPTS, rita.post(f"/executions/{execution}/cancel", {}).json())
-    fits(WORK_ITEM, rita.patch(f"/work-items/{item}", {"payload": {"amount": 6}}).json())
+    fits(WORK_ITEM, rita.edit(f"/work-items/{item}", {"payload": {"amount": 6}}).json())
     fits(WORK_ITEM, rita.get("/work-items").json()["data"][0])
     fits(WORK_ITEM, rita.post(f"/work-items/{item}/cancel", {"reason": "done"}).json())
 

@@ -34,14 +34,15 @@ class TestApi:
         ada = office.api("ada")
         body = {"scopes": ["decisions:decide", "workitems:read"]}
         answer = {"principal": "wim", "kind": "workflow", "object_id": "payments", "scopes": body["scopes"]}
-        assert ada.put(PAYMENTS, body).json() == answer
+        assert ada.replace(PAYMENTS, body).json() == answer
         assert ada.get(PAYMENTS).json() == answer
+        assert ada.put(PAYMENTS, body).json()["reason_code"] == "precondition_required"
         listed = ada.get("/grants").json()["data"]
         assert {(row["principal"], row["kind"], row["object_id"], row["scope"]) for row in listed} == {
             ("wim", "workflow", "payments", scope) for scope in body["scopes"]
         }
         assert {row["granted_by"] for row in listed} == {office.people["ada"].public_id}
-        assert ada.put(PAYMENTS, {"scopes": ["workitems:read"]}).json()["scopes"] == ["workitems:read"]
+        assert ada.replace(PAYMENTS, {"scopes": ["workitems:read"]}).json()["scopes"] == ["workitems:read"]
         assert ada.delete(PAYMENTS).status_code == 204
         assert (held(office), ada.get("/grants").json()["data"]) == (set(), [])
 
@@ -57,10 +58,11 @@ class TestApi:
         ],
     )
     def test_what_does_not_apply_is_refused(self, office: Office, path: str, body: dict[str, Any], reason: str) -> None:
-        assert office.api("ada").put(path, body).json()["reason_code"] == reason
+        answer = office.api("ada").put(path, body, headers={"If-Match": "*"})
+        assert answer.json()["reason_code"] == reason
 
     def test_strangers_find_nothing(self, office: Office, other_tenant: Tenant) -> None:
-        office.api("ada").put(PAYMENTS, {"scopes": ["workitems:read"]})
+        office.api("ada").replace(PAYMENTS, {"scopes": ["workitems:read"]})
         eve = Api(make_token(other_tenant, make_principal(other_tenant, "eve", roles=["tenant_admin"])))
         assert eve.get(PAYMENTS).status_code == 404
         assert eve.put(PAYMENTS, {"scopes": []}).status_code == 404
@@ -68,7 +70,7 @@ class TestApi:
 
     def test_only_stewards_grant(self, office: Office) -> None:
         office.join("manager", roles=())
-        office.api("ada").put("/workflows/payments/grants/manager", {"scopes": ["workitems:read"]})
+        office.api("ada").replace("/workflows/payments/grants/manager", {"scopes": ["workitems:read"]})
         for name in ("rita", "fay", "wim"):
             for path, send in ((PAYMENTS, "put"), (PAYMENTS, "get"), ("/grants", "get")):
                 sent = getattr(office.api(name), send)(path, *([{"scopes": []}] if send == "put" else []))
@@ -76,7 +78,7 @@ class TestApi:
 
     def test_a_second_steward_confirms(self, office: Office) -> None:
         office.join("amy", roles=("tenant_admin",))
-        answer = office.api("ada").put(PAYMENTS, {"scopes": ["decisions:decide"]})
+        answer = office.api("ada").replace(PAYMENTS, {"scopes": ["decisions:decide"]})
         assert (answer.status_code, held(office)) == (202, set())
         with unit_of_work(office.tenant.id):
             digest = ChangeSet.objects.get().digest
@@ -93,7 +95,7 @@ class TestApi:
     def test_a_second_account_of_the_same_person_confirms_nothing(self, office: Office) -> None:
         office.join("amy", roles=("tenant_admin",))
         office.depend("amy", "ada")
-        answer = office.api("ada").put(PAYMENTS, {"scopes": ["decisions:decide"]})
+        answer = office.api("ada").replace(PAYMENTS, {"scopes": ["decisions:decide"]})
         with unit_of_work(office.tenant.id):
             digest = ChangeSet.objects.get().digest
         publish = f"/change-sets/{answer.json()['change_set_id']}/publish"
@@ -121,7 +123,7 @@ class TestIntegrations:
         office.put_bank()
         for kind, slug, scope in grants:
             path = f"/{kind}s/{slug}/grants/reader"
-            assert office.api("ada").put(path, {"scopes": [scope.value]}).status_code == 200
+            assert office.api("ada").replace(path, {"scopes": [scope.value]}).status_code == 200
         return office.api("reader")
 
     def test_a_reader_of_the_tenant_sees_all(self, office: Office) -> None:

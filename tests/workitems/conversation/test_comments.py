@@ -58,7 +58,7 @@ class TestApi:
         assert answer.headers["Location"] == f"{path}/{comment['comment_id']}"
         assert (comment["author_kind"], comment["audience"], comment["version"]) == ("human", "everyone", 1)
         one = f"{path}/{comment['comment_id']}"
-        edited = fay.patch(one, {"text": "Looks bad."})
+        edited = fay.edit(one, {"text": "Looks bad."})
         assert (edited.status_code, edited.json()["version"]) == (200, 2)
         versions = office.api("rita").get(one).json()["versions"]
         assert [version["text"] for version in versions] == ["Looks *good*.", "Looks bad."]
@@ -67,7 +67,7 @@ class TestApi:
         removed = office.api("rita").get(one).json()
         assert (removed["text"], removed["versions"]) == (None, [])
         assert removed["removed_at"] is not None
-        assert fay.patch(one, {"text": "Again"}).json()["reason_code"] == "comment_removed"
+        assert fay.edit(one, {"text": "Again"}).json()["reason_code"] == "comment_removed"
 
     def test_pages_have_cursors(self, office: Office) -> None:
         item = office.decided()

@@ -150,7 +150,7 @@ class TestAnswering:
         item, step, _ = office.awaiting()
         question = ask(office, item)
         path = f"/work-items/{item.public_id}"
-        assert office.api("rita").patch(path, {"payload": {"amount": 7}}).status_code == 200
+        assert office.api("rita").edit(path, {"payload": {"amount": 7}}).status_code == 200
         assert office.step(step).status == "superseded"
         with unit_of_work(office.tenant.id):
             assert RequesterQuestion.objects.get().status == "open"

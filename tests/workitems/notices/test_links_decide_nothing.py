@@ -67,9 +67,8 @@ def told(office: Office, mail_server: MailServer, receiver: Receiver, settings: 
         User.objects.filter(id=person.id).update(email=f"{name}@example.org")
         if name in ("fay", "rita", "ada"):
             hook = f"json://127.0.0.1:{receiver.port}/of/{name}"
-            assert (
-                office.api(name).patch("/me/notification-preferences", {"chat": {"address": hook}}).status_code == 200
-            )
+            edited = office.api(name).edit("/me/notification-preferences", {"chat": {"address": hook}})
+            assert edited.status_code == 200
     rule = {**ASKS_TWO, "remind_after": "PT1H", "escalate_after": "PT1H", "escalate_to": [{"user": "ada"}]}
     office.put_rules({**RULES[1], "approvals": rule}, *RULES[2:])
     _, done, _ = office.awaiting(500)

@@ -10,6 +10,7 @@ from threada_site.api.filters import MOST_VALUES, AnyOf, InstantFilter, PublicId
 from threada_site.api.openapi.descriptions import FIELDS
 from threada_site.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from threada_site.api.shapes import SLUG, id_schema
+from threada_site.api.version import API_VERSION
 from threada_site.kernel import ids
 
 HEADERS: Final[dict[str, dict[str, Any]]] = {
@@ -39,14 +40,32 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "maxLength": 200},
         "example": "wait=30",
     },
+    "If-None-Match": {
+        "description": "GET: ETag of an earlier answer; without a change the answer is 304, without a body. "
+        "PUT: `*` creates the resource, and is refused if it exists.",
+        "schema": {"type": "string", "maxLength": 500},
+    },
 }
 RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     "Threada-Correlation-Id": {
         "description": "Id of this request in logs and receipts.",
         "schema": {"type": "string"},
     },
+    "Threada-Version": {
+        "description": "Version of the API.",
+        "schema": {"type": "string"},
+        "example": API_VERSION,
+    },
+    "Deprecation": {
+        "description": "Time since which the operation is deprecated (RFC 9745).",
+        "schema": {"type": "string"},
+    },
+    "Sunset": {
+        "description": "Time at which the operation is removed (RFC 8594).",
+        "schema": {"type": "string"},
+    },
     "Location": {"description": "Address of the new resource.", "schema": {"type": "string"}},
-    "ETag": {"description": "Version of the resource, for If-Match.", "schema": {"type": "string"}},
+    "ETag": {"description": "Version of the resource, for If-Match and If-None-Match.", "schema": {"type": "string"}},
     "Accept-Ranges": {"description": "`bytes`: range requests are supported.", "schema": {"type": "string"}},
     "Content-Range": {"description": "Range of this part (206).", "schema": {"type": "string"}},
     "Retry-After": {"description": "Seconds to wait before the next request.", "schema": {"type": "string"}},

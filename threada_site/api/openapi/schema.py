@@ -19,7 +19,9 @@ from threada_site.api.openapi.parameters import (
     path_parameter,
 )
 from threada_site.api.openapi.published_schemas import published
+from threada_site.api.openapi.reasons import EVERYWHERE, reason_codes
 from threada_site.api.operations import ATTRIBUTE, Operation, RefusalForm
+from threada_site.api.parsers import MERGE_PATCH
 from threada_site.api.problems import CONTENT_TYPE, PROBLEM
 from threada_site.api.resources.proposals import PROPOSED_CHANGE
 from threada_site.api.resources.resource import Representation
@@ -27,37 +29,11 @@ from threada_site.api.shapes import Shape
 from threada_site.kernel.errors import REASONS
 
 _ANY_ANSWER: Final = Representation("Answer", {"type": "object"})
-_EVERYWHERE: Final = (
-    "bad_request",
-    "not_acceptable",
-    "too_many_connections",
-    "internal_error",
-    "service_unavailable",
-)
-_IN_TENANTS: Final = (
-    "credential_missing",
-    "credential_invalid",
-    "credential_expired",
-    "credential_revoked",
-    "principal_inactive",
-    "tenant_mismatch",
-    "role_not_held",
-    "rate_limited",
-)
 _BINARY: Final = "application/octet-stream"
 _BYTES: Final = {"type": "string", "format": "binary"}
+_ALWAYS: Final = ("Threada-Correlation-Id", "Threada-Version")
 _RATE_LIMITS: Final = ("RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset")
-_WITH_SCOPE: Final = ("scope_missing", "permission_denied")
-_WITH_BODY: Final = (
-    "malformed_json",
-    "json_not_interoperable",
-    "payload_too_large",
-    "unsupported_media_type",
-    "invalid_request",
-)
-_WHEN_WRITING: Final = ("audit_unavailable",)
 _CORRELATION_ID: Final = "0190a6c1b2d47f6c8a3e5d7c9b1f2e3d"
-_WITH_KEY: Final = ("invalid_request", "idempotency_in_flight", "idempotency_key_reused")
 
 
 class ThreadaSchema(AutoSchema):
@@ -79,12 +55,14 @@ class ThreadaSchema(AutoSchema):
             ),
             "tags": [declared.tag],
             "parameters": list(self._parameters(declared, path, handler)),
+            "deprecated": declared.deprecation is not None,
             "security": [{"bearer": [scope.value] if scope else []}]
             if self._is_in_tenant
             else getattr(self.view, "security", []),
             "responses": {
                 **{str(status): self._answer(declared, answer) for status, answer in declared.answers.items()},
                 **({"202": self._proposal()} if declared.may_need_confirmation else {}),
+                **({"304": self._unchanged()} if self._is_tagged(declared) else {}),
                 **self._refusals(declared, path, handler),
             },
         }
@@ -95,6 +73,21 @@ class ThreadaSchema(AutoSchema):
     @property
     def _is_in_tenant(self) -> bool:
         return hasattr(self.view, "scopes")
+
+    def _is_tagged(self, declared: Operation) -> bool:
+        """Return True if answers have an entity tag and may be 304."""
+        answer = declared.answers.get(200)
+        is_json = answer is not None and answer.media_type == "application/json" and not answer.is_download
+        return self.method == "GET" and self._is_in_tenant and is_json
+
+    def _headers_of(self, declared: Operation) -> tuple[str, ...]:
+        ending = ("Deprecation", "Sunset") if declared.deprecation else ()
+        tag = ("ETag",) if self._is_tagged(declared) else ()
+        waited = ("Preference-Applied",) if declared.can_wait else ()
+        return tuple(dict.fromkeys((*declared.headers, *tag, *ending, *waited)))
+
+    def _unchanged(self) -> dict[str, Any]:
+        return {"description": "Not changed since the ETag was read.", "headers": self._headers("ETag")}
 
     def _undeclared(self, path: str, handler: Any) -> Operation:
         """Return a default declaration for a handler without one."""
@@ -118,10 +111,12 @@ class ThreadaSchema(AutoSchema):
             yield self._header_parameter("Threada-Role")
         if getattr(handler, "is_idempotent", False):
             yield self._header_parameter("Idempotency-Key")
-        if declared.takes_if_match:
+        if declared.takes_if_match or declared.needs_if_match:
             yield self._header_parameter("If-Match")
         if declared.can_wait:
             yield self._header_parameter("Prefer")
+        if declared.may_create or self._is_tagged(declared):
+            yield self._header_parameter("If-None-Match")
         yield self._header_parameter("Threada-Correlation-Id")
 
     def _header_parameter(self, name: str) -> dict[str, Any]:
@@ -134,12 +129,13 @@ class ThreadaSchema(AutoSchema):
         content: dict[str, Any] = {"schema": self._component(name, ResolvedComponent.SCHEMA, body.schema)}
         if body.example is not None:
             content["example"] = body.example
-        return {"required": bool(body.schema.get("required")), "content": {declared.body_media_type: content}}
+        types = [declared.body_media_type, *([MERGE_PATCH] if self.method == "PATCH" else [])]
+        return {"required": bool(body.schema.get("required")), "content": dict.fromkeys(types, content)}
 
     def _answer(self, declared: Operation, answer: Representation | None) -> dict[str, Any]:
         response: dict[str, Any] = {
             "description": "Success.",
-            "headers": self._headers("Threada-Correlation-Id", *self._rate_limits(), *_headers_of(declared)),
+            "headers": self._headers(*self._rate_limits(), *self._headers_of(declared)),
         }
         if answer is not None:
             content: dict[str, Any] = {"schema": self._reference(answer)}
@@ -153,7 +149,7 @@ class ThreadaSchema(AutoSchema):
     def _proposal(self) -> dict[str, Any]:
         return {
             "description": "Nothing is changed yet: an independent person must publish the change set.",
-            "headers": self._headers("Threada-Correlation-Id", *self._rate_limits(), "Location"),
+            "headers": self._headers(*self._rate_limits(), "Location"),
             "content": {
                 PROPOSED_CHANGE.media_type: {
                     "schema": self._reference(PROPOSED_CHANGE),
@@ -169,8 +165,8 @@ class ThreadaSchema(AutoSchema):
     def _other_refusals(self, declared: Operation, form: RefusalForm) -> dict[str, Any]:
         """Return the refusals of an operation with a form of its own, and those that never reach its view."""
         found = {
-            str(status): self._problem(status, [code for code in _EVERYWHERE if REASONS[code].status == status])
-            for status in {REASONS[code].status for code in _EVERYWHERE}
+            str(status): self._problem(status, [code for code in EVERYWHERE if REASONS[code].status == status])
+            for status in {REASONS[code].status for code in EVERYWHERE}
             if status is not None
         }
         by_status: dict[int, list[str]] = defaultdict(list)
@@ -193,7 +189,9 @@ class ThreadaSchema(AutoSchema):
 
     def _problems(self, declared: Operation, path: str, handler: Any) -> dict[str, Any]:
         by_status: dict[int, list[str]] = defaultdict(list)
-        for code in dict.fromkeys(self._reason_codes(declared, path, handler)):
+        for code in dict.fromkeys(
+            reason_codes(declared, handler, self.method, self.view, has_variables=any(_variables(path)))
+        ):
             status = REASONS[code].status
             assert status is not None, f"{declared.operation_id}: {code} is no HTTP problem"  # noqa: S101
             by_status[status].append(code)
@@ -201,28 +199,6 @@ class ThreadaSchema(AutoSchema):
 
     def _rate_limits(self) -> tuple[str, ...]:
         return _RATE_LIMITS if self._is_in_tenant else ()
-
-    def _reason_codes(self, declared: Operation, path: str, handler: Any) -> Iterator[str]:
-        yield from _EVERYWHERE
-        if self._is_in_tenant:
-            yield from _IN_TENANTS
-            if getattr(self.view, "scopes", {}).get(self.method):
-                yield from _WITH_SCOPE
-        if any(_variables(path)):
-            yield "not_found"
-        if declared.filters is not None:
-            yield "invalid_request"
-        if declared.is_paged:
-            yield from ("invalid_cursor", "invalid_request")
-        if declared.body is not None or self.method in ("POST", "PUT", "PATCH"):
-            yield from _WITH_BODY
-        if self.method != "GET":
-            yield from _WHEN_WRITING
-        if getattr(handler, "is_idempotent", False):
-            yield from _WITH_KEY
-        if declared.takes_if_match:
-            yield "precondition_failed"
-        yield from declared.reasons
 
     def _problem(self, status: int, codes: list[str]) -> dict[str, Any]:
         examples = {code: self._component(code, ResolvedComponent.EXAMPLE, _problem_example(code)) for code in codes}
@@ -236,14 +212,14 @@ class ThreadaSchema(AutoSchema):
         retry = ("Retry-After",) if status == 429 else ()
         return {
             "description": "; ".join(f"`{code}`: {REASONS[code].title}" for code in codes) + ".",
-            "headers": self._headers("Threada-Correlation-Id", *self._rate_limits(), *retry),
+            "headers": self._headers(*self._rate_limits(), *retry),
             "content": {},
         }
 
     def _headers(self, *names: str) -> dict[str, Any]:
         return {
             name: self._component(name.replace("-", ""), ResolvedComponent.HEADER, RESPONSE_HEADERS[name])
-            for name in names
+            for name in (*_ALWAYS, *names)
         }
 
     def _reference(self, answer: Representation) -> dict[str, Any]:
@@ -285,7 +261,3 @@ def _problem_example(code: str) -> dict[str, Any]:
             "errors": [],
         },
     }
-
-
-def _headers_of(declared: Operation) -> tuple[str, ...]:
-    return (*declared.headers, *(("Preference-Applied",) if declared.can_wait else ()))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
+from threada_site.api.conditional import check_if_match, etag
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
@@ -35,6 +36,7 @@ from threada_site.identity.selectors import principal_of_tenant
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
+from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.tenancy.authority_models import GrantRecord
 from threada_site.tenancy.models import TenantRow, User
 
@@ -113,6 +115,8 @@ def _grants_on(kind: str) -> type[TenantView]:
             tag="Grants",
             body=SET_OBJECT_SCOPES,
             answers={200: OBJECT_SCOPES},
+            needs_if_match=True,
+            headers=("ETag",),
             reasons=("permission_denied",),
             may_need_confirmation=True,
         )
@@ -121,6 +125,7 @@ def _grants_on(kind: str) -> type[TenantView]:
             wanted = frozenset(map(Scope, SET_OBJECT_SCOPES.check(request.data)["scopes"]))
             require_steward(request.auth)
             user, target = _found(request, kind, path[f"{kind}_id"], principal)
+            check_if_match(request, _tag(object_scopes(user, target)))
             set_object_scopes(user, target, wanted, ctx=request.auth)
             return _answer(request, kind, path[f"{kind}_id"], principal)
 
@@ -156,7 +161,12 @@ def _answer(request: Any, kind: str, object_id: str, principal: str) -> Response
     require_steward(request.auth)
     user, target = _found(request, kind, object_id, principal)
     named = {"principal": principal, "kind": kind, "object_id": object_id}
-    return Response(OBJECT_SCOPES.represent(object_scopes(user, target), **named))
+    scopes = object_scopes(user, target)
+    return Response(OBJECT_SCOPES.represent(scopes, **named), headers={"ETag": _tag(scopes)})
+
+
+def _tag(scopes: Iterable[Scope]) -> str:
+    return etag("scopes", sha256_hex(" ".join(sorted(scopes)).encode())[:16])
 
 
 def _represented(row: GrantRecord, slugs: Mapping[Any, tuple[str, str]]) -> dict[str, Any]:
