@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from django.http import HttpResponse
 from rest_framework.response import Response
 
 from integrations import selectors
 from integrations.api.resources import HEALTH, INTEGRATION
-from integrations.api.shapes import PUT_INTEGRATION
-from integrations.configuration.configure import upsert_integration
+from integrations.api.shapes import PUT_INTEGRATION, REPLACE_INTEGRATION
+from integrations.configuration.configure import upsert_integration, withdraw_integration
 from integrations.configuration.health import health_of
 from integrations.configuration.texts import integration_version_text
 from integrations.models import Integration, IntegrationVersion
+from threada_site.api.conditional import etag, short_digest
 from threada_site.api.document_sources import DOCUMENT_SOURCE, SourceVersion, source_answer, version_asked
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
@@ -25,6 +26,9 @@ from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope
+from threada_site.kernel.errors import FieldError
+
+_REFUSALS: Final = ("document_invalid", "secret_reference_not_allowed", "secret_origin_refused", "conflict")
 
 
 class Integrations(TenantView):
@@ -55,7 +59,8 @@ class Integrations(TenantView):
         body=PUT_INTEGRATION,
         answers={200: INTEGRATION, 201: INTEGRATION},
         may_need_confirmation=True,
-        reasons=("document_invalid", "secret_reference_not_allowed", "secret_origin_refused", "conflict"),
+        reasons=_REFUSALS,
+        headers=("Location", "ETag"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
@@ -67,15 +72,89 @@ class Integrations(TenantView):
         existing = selectors.integration_by_slug(body["integration_id"], ctx=request.auth)
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=existing.id if existing else None)
         result = upsert_integration(body["integration_id"], body["spec"], ctx=request.auth, name=body.get("name", ""))
-        return Response(INTEGRATION.represent(result.row), status=201 if result.is_new else 200)
+        return _answer(result.row, request, status=201 if result.is_new else 200)
 
 
 class IntegrationDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+    scopes: ClassVar = {
+        "GET": Scope.WORKITEMS_READ,
+        "PUT": Scope.INTEGRATIONS_MANAGE,
+        "PATCH": Scope.INTEGRATIONS_MANAGE,
+        "DELETE": Scope.INTEGRATIONS_MANAGE,
+    }
 
-    @operation("readIntegration", "Read an integration", tag="Integrations", answers={200: INTEGRATION})
+    @operation(
+        "readIntegration", "Read an integration", tag="Integrations", answers={200: INTEGRATION}, headers=("ETag",)
+    )
     def get(self, request: Any, integration_id: str) -> Response:
-        return Response(_represented(_found(request, integration_id), request))
+        return _answer(_found(request, integration_id), request)
+
+    @operation(
+        "replaceIntegration",
+        "Create or replace an integration",
+        tag="Integrations",
+        body=REPLACE_INTEGRATION.body,
+        answers={200: INTEGRATION, 201: INTEGRATION},
+        may_need_confirmation=True,
+        needs_if_match=True,
+        may_create=True,
+        reasons=_REFUSALS,
+        headers=("ETag", "Location"),
+    )
+    def put(self, request: Any, integration_id: str) -> Response:
+        """Take what `GET` returns. Changes of `spec` add a version, for which waiting executions are approved again."""
+        return self._put(request, path_slug(integration_id))
+
+    @operation(
+        "editIntegration",
+        "Change members of an integration",
+        tag="Integrations",
+        body=REPLACE_INTEGRATION.patch,
+        answers={200: INTEGRATION},
+        may_need_confirmation=True,
+        needs_if_match=True,
+        reasons=_REFUSALS,
+        headers=("ETag",),
+    )
+    def patch(self, request: Any, integration_id: str) -> Response:
+        """Merge the members that are sent (RFC 7396): null removes a member, arrays are replaced."""
+        return self._put(request, path_slug(integration_id))
+
+    @operation(
+        "withdrawIntegration",
+        "Withdraw an integration",
+        tag="Integrations",
+        answers={204: None},
+        may_need_confirmation=True,
+        reasons=("in_use",),
+    )
+    def delete(self, request: Any, integration_id: str) -> Response:
+        """Accept no new executions on it. Its versions stay; a new version restores it."""
+        integration = _locked(request, path_slug(integration_id))
+        if integration is None:
+            raise errors.NotFound
+        require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id)
+        withdraw_integration(integration.slug, ctx=request.auth)
+        return Response(status=204)
+
+    def _put(self, request: Any, slug: str) -> Response:
+        integration = _locked(request, slug)
+        if integration is None and request.method == "PATCH":
+            raise errors.NotFound
+        require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id if integration else None)
+        if integration is None:
+            sent = REPLACE_INTEGRATION.created(request, slug)
+        else:
+            if not selectors.shows_configuration(integration, ctx=request.auth):
+                raise errors.PermissionDenied("Changing the configuration needs the right to read it.")
+            current = INTEGRATION.represent(integration)
+            sent = REPLACE_INTEGRATION.replaced(request, current, tag=_tag(integration))
+            if integration.name and not sent.get("name"):
+                kept = FieldError("/name", f"is missing; write {integration.name}, or another name", "required")
+                raise errors.InvalidRequest("The name of an integration cannot be removed.", errors=[kept])
+        name = sent.get("name") or ""
+        row = upsert_integration(slug, sent["spec"], ctx=request.auth, name=name).row
+        return _answer(row, request, status=201 if integration is None else 200)
 
 
 class IntegrationSource(TenantView):
@@ -121,6 +200,22 @@ def _found(request: Any, integration_id: str) -> Integration:
     if integration is None or integration.current_version is None:
         raise errors.NotFound
     return integration
+
+
+def _locked(request: Any, slug: str) -> Integration | None:
+    rows = selectors.integrations(request.auth).filter(slug=slug, current_version__isnull=False)
+    return rows.select_for_update(of=("self",), no_key=True).first()
+
+
+def _tag(integration: Integration) -> str:
+    assert integration.current_version is not None  # noqa: S101 - withdrawn integrations are not found
+    return etag(integration.current_version.public_id, short_digest(integration.name))
+
+
+def _answer(integration: Integration, request: Any, *, status: int = 200) -> Response:
+    location = {"Location": f"/integrations/{integration.slug}"} if status == 201 else {}
+    headers = {"ETag": _tag(integration), **location}
+    return Response(_represented(integration, request), status=status, headers=headers)
 
 
 def _represented(integration: Integration, request: Any) -> dict[str, Any]:

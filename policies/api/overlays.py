@@ -8,12 +8,15 @@ from rest_framework.response import Response
 
 from policies import selectors
 from policies.api.filters import EffectiveFilters, OverlayFilters, groups_named
+from policies.api.replaceable import REPLACE_OVERLAY
 from policies.api.resources.decisions import EFFECTIVE, POLICY_DECISION
 from policies.api.resources.policies import OVERLAY
 from policies.api.shapes import ADD_OVERLAY
 from policies.configuration.overlays import remove_overlay, upsert_overlay
 from policies.deciding.stored_decision import record_reading_of_facts
 from policies.documents.overlay import parse_overlay
+from policies.models import Overlay
+from threada_site.api.conditional import etag, short_digest
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -60,6 +63,7 @@ class Overlays(TenantView):
             "unknown_pack",
             "policy_document_invalid",
         ),
+        headers=("Location", "ETag"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
@@ -72,19 +76,79 @@ class Overlays(TenantView):
         window = {name: body[name] for name in ("starts_at", "ends_at") if name in body}
         document = parse_overlay({"policy": body["policy_id"], "scope": body["scope"], **window})
         result = upsert_overlay(document.policy, document.scope, window=document.window, ctx=request.auth)
-        return Response(OVERLAY.represent(result.row), status=201 if result.is_new else 200)
+        return _answer(result.row, status=201 if result.is_new else 200)
 
 
 class OverlayDetail(TenantView):
-    scopes: ClassVar = {"DELETE": Scope.POLICIES_PUBLISH}
+    scopes: ClassVar = {
+        "GET": Scope.WORKITEMS_READ,
+        "PUT": Scope.POLICIES_PUBLISH,
+        "PATCH": Scope.POLICIES_PUBLISH,
+        "DELETE": Scope.POLICIES_PUBLISH,
+    }
+
+    @operation("readOverlay", "Read an overlay", tag="Policies", answers={200: OVERLAY}, headers=("ETag",))
+    def get(self, request: Any, overlay_id: str) -> Response:
+        require(request.auth, Scope.WORKITEMS_READ)
+        return _answer(_found(request, overlay_id))
+
+    @operation(
+        "replaceOverlay",
+        "Replace the time window of an overlay",
+        tag="Policies",
+        body=REPLACE_OVERLAY.body,
+        answers={200: OVERLAY},
+        may_need_confirmation=True,
+        needs_if_match=True,
+        reasons=("document_invalid",),
+        headers=("ETag",),
+    )
+    def put(self, request: Any, overlay_id: str) -> Response:
+        """Take what `GET` returns. Policy and scope of an overlay do not change."""
+        return self._put(request, overlay_id)
+
+    @operation(
+        "editOverlay",
+        "Change the time window of an overlay",
+        tag="Policies",
+        body=REPLACE_OVERLAY.patch,
+        answers={200: OVERLAY},
+        may_need_confirmation=True,
+        needs_if_match=True,
+        reasons=("document_invalid",),
+        headers=("ETag",),
+    )
+    def patch(self, request: Any, overlay_id: str) -> Response:
+        """Merge the members that are sent (RFC 7396): null removes a bound."""
+        return self._put(request, overlay_id)
 
     @operation("removeOverlay", "Remove an overlay", tag="Policies", answers={204: None}, may_need_confirmation=True)
     def delete(self, request: Any, overlay_id: str) -> Response:
-        overlay = selectors.overlays(request.auth).filter(id=path_id(ids.OVERLAY, overlay_id)).first()
-        if overlay is None:
-            raise errors.NotFound
-        remove_overlay(overlay, ctx=request.auth)
+        remove_overlay(_found(request, overlay_id), ctx=request.auth)
         return Response(status=204)
+
+    def _put(self, request: Any, overlay_id: str) -> Response:
+        overlay = _found(request, overlay_id)
+        sent = REPLACE_OVERLAY.replaced(request, OVERLAY.represent(overlay), tag=_tag(overlay))
+        document = parse_overlay({"policy": overlay.policy.slug, "scope": overlay.scope.as_json(), **sent})
+        result = upsert_overlay(document.policy, document.scope, window=document.window, ctx=request.auth)
+        return _answer(result.row)
+
+
+def _found(request: Any, overlay_id: str) -> Overlay:
+    overlay = selectors.overlays(request.auth).filter(id=path_id(ids.OVERLAY, overlay_id)).first()
+    if overlay is None:
+        raise errors.NotFound
+    return overlay
+
+
+def _tag(overlay: Overlay) -> str:
+    return etag(overlay.public_id, short_digest(str(overlay.window.as_json())))
+
+
+def _answer(overlay: Overlay, *, status: int = 200) -> Response:
+    location = {"Location": f"/overlays/{overlay.public_id}"} if status == 201 else {}
+    return Response(OVERLAY.represent(overlay), status=status, headers={"ETag": _tag(overlay), **location})
 
 
 class EffectivePolicies(TenantView):

@@ -10,25 +10,22 @@ from rest_framework.response import Response
 from policies import selectors
 from policies.api.filters import PolicyVersionFilters
 from policies.api.one_at_a_time import EVALUATOR_REFUSALS, one_at_a_time
-from policies.api.resources.policies import POLICY, POLICY_VERSION, PUBLISHED_VERSION, VALIDATION
-from policies.api.sent_policies import sent_emergency, sent_policy
-from policies.api.shapes import CREATE_POLICY, PUBLISH_VERSION, SEND_DOCUMENT
+from policies.api.replaceable import REPLACE_DRAFT
+from policies.api.resources.policies import POLICY, POLICY_VERSION
+from policies.api.sent_policies import sent_policy
+from policies.api.shapes import CREATE_POLICY, SEND_DOCUMENT
+from policies.configuration.removal import withdraw_policy
 from policies.drafts.edit import draft_policy_version, edit_draft
-from policies.drafts.validation import validate_policy
-from policies.locks import locked_policy_of, locked_version
+from policies.locks import locked_version
 from policies.models import Policy, PolicyVersion
-from policies.publication.publish import publish_policy_version, retire_policy_version
-from telemetry.api.promises import receipt_promise
-from telemetry.receipts.collection import collecting_receipts
 from telemetry.receipts.format import Subject
-from threada_site.api.conditional import check_if_match, etag
+from threada_site.api.conditional import etag
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
 from threada_site.api.resources.resource import page_of
-from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
@@ -81,12 +78,25 @@ class Policies(TenantView):
 
 
 class PolicyDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "DELETE": Scope.POLICIES_PUBLISH}
 
     @operation("readPolicy", "Read a policy", tag="Policies", answers={200: POLICY})
     def get(self, request: Any, policy_id: str) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
         return Response(POLICY.represent(_policy(request, policy_id)))
+
+    @operation(
+        "withdrawPolicy",
+        "Withdraw a policy",
+        tag="Policies",
+        answers={204: None},
+        may_need_confirmation=True,
+        reasons=("in_use",),
+    )
+    def delete(self, request: Any, policy_id: str) -> Response:
+        """Retire the version in force of a policy that no overlay binds. Its versions stay."""
+        withdraw_policy(_policy(request, policy_id).slug, ctx=request.auth)
+        return Response(status=204)
 
 
 class PolicyVersions(TenantView):
@@ -127,7 +137,7 @@ class PolicyVersions(TenantView):
 
 
 class PolicyVersionDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "PATCH": Scope.POLICIES_WRITE}
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "PUT": Scope.POLICIES_WRITE, "PATCH": Scope.POLICIES_WRITE}
 
     @operation(
         "readPolicyVersion",
@@ -142,111 +152,49 @@ class PolicyVersionDetail(TenantView):
         return answer_version(version_asked(self, request, policy_id, version))
 
     @operation(
+        "replacePolicyDraft",
+        "Replace a draft",
+        tag="Policies",
+        body=REPLACE_DRAFT.body,
+        answers={200: POLICY_VERSION},
+        needs_if_match=True,
+        reasons=(*_DOCUMENT_REFUSALS, "version_not_draft"),
+        headers=("ETag",),
+    )
+    @one_at_a_time
+    def put(self, request: Any, policy_id: str, version: str) -> Response:
+        """Take what `GET` returns, or `source`: the policy as YAML or JSON text."""
+        return self._edit(request, policy_id, version)
+
+    @operation(
         "editPolicyDraft",
         "Change a draft",
         tag="Policies",
-        body=SEND_DOCUMENT,
+        body=REPLACE_DRAFT.patch,
         answers={200: POLICY_VERSION},
         needs_if_match=True,
-        reasons=(*_DOCUMENT_REFUSALS, "version_not_draft", "precondition_required"),
+        reasons=(*_DOCUMENT_REFUSALS, "version_not_draft"),
         headers=("ETag",),
     )
     @one_at_a_time
     def patch(self, request: Any, policy_id: str, version: str) -> Response:
-        """Edit a draft. `If-Match` is required, to prevent lost updates."""
-        sent = sent_policy(SEND_DOCUMENT.check(request.data))
+        """Merge `document` into the document of the draft (RFC 7396): null removes a member, arrays are replaced.
+
+        `source` replaces the document by a text.
+        """
+        return self._edit(request, policy_id, version)
+
+    def _edit(self, request: Any, policy_id: str, version: str) -> Response:
         draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
-        check_if_match(request, _etag(draft))
+        body = REPLACE_DRAFT.replaced(request, POLICY_VERSION.represent_whole(draft), tag=version_etag(draft))
+        if "source" in body and "document" not in request.data:
+            body.pop("document", None)
+        sent = sent_policy(body)
+        if sent.text is None and sent.value == draft.document:
+            return answer_version(draft)
         with sent.located():
             result = edit_draft(draft, sent.value, ctx=replace(request.auth, source=sent.written))
         return answer_version(result.row)
-
-
-class ValidatePolicyVersion(TenantView):
-    scopes: ClassVar = {"POST": Scope.POLICIES_WRITE}
-
-    @operation(
-        "validatePolicyVersion",
-        "Dry-run the publication checks on a version",
-        tag="Policies",
-        body=EMPTY,
-        answers={200: VALIDATION},
-        reasons=("policy_document_invalid", *EVALUATOR_REFUSALS),
-    )
-    @one_at_a_time
-    @idempotent
-    def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Check the conditions against the payload schemas of the workflows in scope, and run the tests."""
-        EMPTY.check(request.data)
-        found = version_asked(self, request, policy_id, version)
-        validation = validate_policy(found.document, policy=found.policy, ctx=request.auth)
-        return Response(VALIDATION.represent(validation, version=found))
-
-
-class PublishPolicyVersion(TenantView):
-    scopes: ClassVar = {"POST": Scope.POLICIES_PUBLISH}
-
-    @operation(
-        "publishPolicyVersion",
-        "Publish a draft",
-        tag="Policies",
-        body=PUBLISH_VERSION,
-        answers={200: PUBLISHED_VERSION},
-        may_need_confirmation=True,
-        takes_if_match=True,
-        reasons=(
-            "policy_document_invalid",
-            "policy_tests_failed",
-            "version_not_draft",
-            "person_required",
-            "step_up_required",
-            "replay_report_required",
-            "emergency_pending",
-            "emergency_not_available",
-            *EVALUATOR_REFUSALS,
-        ),
-        headers=("ETag",),
-    )
-    @one_at_a_time
-    @idempotent
-    def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Send `If-Match` to publish exactly what was read. The previous version is not retired: its open steps keep it
-        unless `applies_to_open` re-evaluates them. If the tenant requires four eyes, a finished replay of the draft is
-        required, and the answer is 202: a person who is independent of its writers and of the proposer must publish the
-        change set. `emergency` needs a session with a recent password, so a token is refused."""
-        body = PUBLISH_VERSION.check(request.data)
-        found = version_asked(self, request, policy_id, version)
-        locked_policy_of(found, ctx=request.auth)
-        draft = locked_version(found, ctx=request.auth)
-        check_if_match(request, _etag(draft), required=False)
-        ctx = collecting_receipts(request.auth)
-        published = publish_policy_version(
-            draft, ctx=ctx, applies_to_open=body.get("applies_to_open", False), emergency=sent_emergency(body)
-        )
-        promise = receipt_promise(ctx)
-        body = PUBLISHED_VERSION.represent_whole(published, receipt_promise=promise)
-        return Response(body, headers={"ETag": _etag(published)})
-
-
-class RetirePolicyVersion(TenantView):
-    scopes: ClassVar = {"POST": Scope.POLICIES_PUBLISH}
-
-    @operation(
-        "retirePolicyVersion",
-        "Retire a version",
-        tag="Policies",
-        body=EMPTY,
-        answers={200: POLICY_VERSION},
-        may_need_confirmation=True,
-        reasons=("transition_not_allowed",),
-        headers=("ETag",),
-    )
-    @idempotent
-    def post(self, request: Any, policy_id: str, version: str) -> Response:
-        """Its open steps are re-evaluated. If it was in force, the policy denies until another version is published."""
-        EMPTY.check(request.data)
-        found = version_asked(self, request, policy_id, version)
-        return answer_version(retire_policy_version(found, ctx=request.auth))
 
 
 def _policy(request: Any, policy_id: str) -> Policy:
@@ -264,12 +212,12 @@ def version_asked(view: TenantView, request: Any, policy_id: str, name: str) -> 
     return version
 
 
-def _etag(version: PolicyVersion) -> str:
+def version_etag(version: PolicyVersion) -> str:
     return etag(version.public_id, version.status, version.document_sha256[:16])
 
 
 def answer_version(version: PolicyVersion, *, status: int = 200, location: bool = False) -> Response:
-    headers = {"ETag": _etag(version)}
+    headers = {"ETag": version_etag(version)}
     if location:
         headers["Location"] = f"/policies/{version.policy.slug}/versions/{version.number}"
     return Response(POLICY_VERSION.represent_whole(version), status=status, headers=headers)

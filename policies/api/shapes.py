@@ -83,7 +83,7 @@ WORKFLOW_SPEC: Final[dict[str, Any]] = {
     },
     "additionalProperties": False,
 }
-_PAYMENT_RUN: Final = {
+PAYMENT_RUN: Final = {
     "channel_required": True,
     "payload_schema": {
         "type": "object",
@@ -92,7 +92,7 @@ _PAYMENT_RUN: Final = {
     },
     "actions": ["pay"],
 }
-_PAYMENTS: Final = {
+PAYMENTS: Final = {
     "rules": [
         {
             "id": "large-payment",
@@ -104,7 +104,7 @@ _PAYMENTS: Final = {
         {"id": "within-limits", "when": "true", "effect": Effect.ALLOW.value, "reason": "WITHIN_LIMITS"},
     ]
 }
-_DOCUMENT: Final = {
+POLICY_DOCUMENT: Final = {
     "document": {
         "type": "object",
         "description": "A policy as JSON: whole (`kind: Policy`) or a bare spec.",
@@ -115,18 +115,20 @@ _DOCUMENT: Final = {
 CREATE_WORKFLOW: Final = shape(
     {"workflow_id": SLUG, "name": NAME, "spec": WORKFLOW_SPEC},
     required=("workflow_id", "spec"),
-    example={"workflow_id": "payment_run", "name": "Payment run", "spec": _PAYMENT_RUN},
+    example={"workflow_id": "payment_run", "name": "Payment run", "spec": PAYMENT_RUN},
 )
 ADD_WORKFLOW_VERSION: Final = shape(
-    {"name": NAME, "spec": WORKFLOW_SPEC}, required=("spec",), example={"spec": _PAYMENT_RUN}
+    {"name": NAME, "spec": WORKFLOW_SPEC}, required=("spec",), example={"spec": PAYMENT_RUN}
 )
 CREATE_CHANNEL: Final = shape(
     {"channel_id": SLUG, "name": NAME},
     required=("channel_id",),
     example={"channel_id": "web_main", "name": "Web form"},
 )
-CREATE_POLICY: Final = shape({"policy_id": SLUG, **_DOCUMENT}, example={"policy_id": "payments", "document": _PAYMENTS})
-SEND_DOCUMENT: Final = shape(_DOCUMENT, example={"document": _PAYMENTS})
+CREATE_POLICY: Final = shape(
+    {"policy_id": SLUG, **POLICY_DOCUMENT}, example={"policy_id": "payments", "document": PAYMENTS}
+)
+SEND_DOCUMENT: Final = shape(POLICY_DOCUMENT, example={"document": PAYMENTS})
 PUBLISH_VERSION: Final = shape(
     {
         "applies_to_open": {
@@ -155,13 +157,12 @@ SCOPE: Final[dict[str, Any]] = {
     "maxProperties": 1,
     "description": f"Exactly one of {', '.join(SCOPE_KINDS)}; a group is a group of the requester.",
 }
+WINDOW: Final = {
+    "starts_at": {**_INSTANT, "description": "Start, inclusive, RFC 3339 with offset; absent: no start."},
+    "ends_at": {**_INSTANT, "description": "End, exclusive; absent: no end."},
+}
 ADD_OVERLAY: Final = shape(
-    {
-        "policy_id": SLUG,
-        "scope": SCOPE,
-        "starts_at": {**_INSTANT, "description": "Start, inclusive, RFC 3339 with offset; absent: no start."},
-        "ends_at": {**_INSTANT, "description": "End, exclusive; absent: no end."},
-    },
+    {"policy_id": SLUG, "scope": SCOPE, **WINDOW},
     required=("policy_id", "scope"),
     example={
         "policy_id": "payments",

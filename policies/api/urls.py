@@ -1,6 +1,17 @@
 from django.urls import path
 
-from policies.api import emergencies, overlays, policies, replays, shadows, simulations, sources, workflows
+from policies.api import (
+    channels,
+    emergencies,
+    overlays,
+    policies,
+    publishing,
+    replays,
+    shadows,
+    simulations,
+    sources,
+    workflows,
+)
 
 urlpatterns = [
     path("workflows", workflows.Workflows.as_view()),
@@ -8,19 +19,19 @@ urlpatterns = [
     path("workflows/<str:workflow_id>/versions", workflows.WorkflowVersions.as_view()),
     path("workflows/<str:workflow_id>/source", sources.WorkflowSource.as_view()),
     path("lists/<str:list_id>/source", sources.ListSource.as_view()),
-    path("channels", workflows.Channels.as_view()),
-    path("channels/<str:channel_id>", workflows.ChannelDetail.as_view()),
+    path("channels", channels.Channels.as_view()),
+    path("channels/<str:channel_id>", channels.ChannelDetail.as_view()),
     path("policies", policies.Policies.as_view()),
     path("policies/effective", overlays.EffectivePolicies.as_view()),
     path("policies/<str:policy_id>", policies.PolicyDetail.as_view()),
     path("policies/<str:policy_id>/versions", policies.PolicyVersions.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>", policies.PolicyVersionDetail.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/source", sources.PolicyVersionSource.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/validate", policies.ValidatePolicyVersion.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/publish", policies.PublishPolicyVersion.as_view()),
+    path("policies/<str:policy_id>/versions/<str:version>/validate", publishing.ValidatePolicyVersion.as_view()),
+    path("policies/<str:policy_id>/versions/<str:version>/publish", publishing.PublishPolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/confirm-emergency", emergencies.ConfirmEmergency.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/end-emergency", emergencies.EndEmergency.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/retire", policies.RetirePolicyVersion.as_view()),
+    path("policies/<str:policy_id>/versions/<str:version>/retire", publishing.RetirePolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/simulate", simulations.SimulatePolicyVersion.as_view()),
     path("policies/<str:policy_id>/versions/<str:version>/replay", replays.ReplayPolicyVersion.as_view()),
     path("policy-replays", replays.PolicyReplays.as_view()),

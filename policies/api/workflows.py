@@ -1,19 +1,24 @@
-"""Endpoints `/workflows` and `/channels`."""
+"""Endpoints `/workflows`."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
 from policies import selectors
-from policies.api.resources.workflows import CHANNEL, WORKFLOW, WORKFLOW_VERSION
-from policies.api.shapes import ADD_WORKFLOW_VERSION, CREATE_CHANNEL, CREATE_WORKFLOW
-from policies.configuration.channels import upsert_channel
+from policies.api.replaceable import REPLACE_WORKFLOW
+from policies.api.resources.workflows import WORKFLOW, WORKFLOW_VERSION
+from policies.api.shapes import (
+    ADD_WORKFLOW_VERSION,
+    CREATE_WORKFLOW,
+)
+from policies.configuration.removal import withdraw_workflow
 from policies.configuration.workflows import upsert_workflow
 from policies.documents.workflow import WorkflowDocument, parse_workflow
 from policies.models import Workflow
 from telemetry.receipts.format import Subject
+from threada_site.api.conditional import etag, short_digest
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -23,6 +28,8 @@ from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import DocumentInvalid, FieldError
+
+_REFUSALS: Final = ("document_invalid", "permission_denied")
 
 
 class Workflows(TenantView):
@@ -48,7 +55,7 @@ class Workflows(TenantView):
         answers={201: WORKFLOW},
         may_need_confirmation=True,
         reasons=("document_invalid", "conflict"),
-        headers=("Location",),
+        headers=("Location", "ETag"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
@@ -62,16 +69,83 @@ class Workflows(TenantView):
         result = upsert_workflow(slug, document, ctx=request.auth)
         if not result.is_new:
             raise exists
-        location = {"Location": f"/workflows/{slug}"}
-        return Response(WORKFLOW.represent_whole(result.row), status=201, headers=location)
+        return _answer(result.row, status=201)
 
 
 class WorkflowDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+    scopes: ClassVar = {
+        "GET": Scope.WORKITEMS_READ,
+        "PUT": Scope.WORKFLOW_MANAGE,
+        "PATCH": Scope.WORKFLOW_MANAGE,
+        "DELETE": Scope.WORKFLOW_MANAGE,
+    }
 
-    @operation("readWorkflow", "Read a workflow", tag="Workflows", answers={200: WORKFLOW})
+    @operation("readWorkflow", "Read a workflow", tag="Workflows", answers={200: WORKFLOW}, headers=("ETag",))
     def get(self, request: Any, workflow_id: str) -> Response:
-        return Response(WORKFLOW.represent_whole(_found(request, workflow_id)))
+        return _answer(_found(request, workflow_id))
+
+    @operation(
+        "replaceWorkflow",
+        "Create or replace a workflow",
+        tag="Workflows",
+        body=REPLACE_WORKFLOW.body,
+        answers={200: WORKFLOW, 201: WORKFLOW},
+        may_need_confirmation=True,
+        needs_if_match=True,
+        may_create=True,
+        reasons=_REFUSALS,
+        headers=("ETag", "Location"),
+    )
+    def put(self, request: Any, workflow_id: str) -> Response:
+        """Take what `GET` returns. Changes of `spec` add a version for new work items; others keep theirs."""
+        return self._put(request, path_slug(workflow_id))
+
+    @operation(
+        "editWorkflow",
+        "Change members of a workflow",
+        tag="Workflows",
+        body=REPLACE_WORKFLOW.patch,
+        answers={200: WORKFLOW},
+        may_need_confirmation=True,
+        needs_if_match=True,
+        reasons=_REFUSALS,
+        headers=("ETag",),
+    )
+    def patch(self, request: Any, workflow_id: str) -> Response:
+        """Merge the members that are sent (RFC 7396): null removes a member, arrays are replaced."""
+        return self._put(request, path_slug(workflow_id))
+
+    @operation(
+        "withdrawWorkflow",
+        "Withdraw a workflow",
+        tag="Workflows",
+        answers={204: None},
+        may_need_confirmation=True,
+        reasons=("in_use",),
+    )
+    def delete(self, request: Any, workflow_id: str) -> Response:
+        """Accept no new work items of it. Its versions and work items stay; a new version restores it."""
+        workflow = _locked(request, path_slug(workflow_id))
+        if workflow is None:
+            raise errors.NotFound
+        self.subject = Subject(workflow=workflow.slug)
+        withdraw_workflow(workflow.slug, ctx=request.auth)
+        return Response(status=204)
+
+    def _put(self, request: Any, slug: str) -> Response:
+        workflow = _locked(request, slug)
+        if workflow is None and request.method == "PATCH":
+            raise errors.NotFound
+        self.subject = Subject(workflow=slug)
+        if workflow is None:
+            sent = REPLACE_WORKFLOW.created(request, slug)
+        else:
+            current = WORKFLOW.represent_whole(workflow)
+            sent = REPLACE_WORKFLOW.replaced(request, current, tag=_tag(workflow))
+            _keep_ended_subject(request, sent)
+        document = _document(sent["spec"], name=sent.get("name") or "")
+        row = upsert_workflow(slug, document, ctx=request.auth).row
+        return _answer(row, status=201 if workflow is None else 200)
 
 
 class WorkflowVersions(TenantView):
@@ -98,6 +172,7 @@ class WorkflowVersions(TenantView):
         answers={200: WORKFLOW_VERSION, 201: WORKFLOW_VERSION},
         may_need_confirmation=True,
         reasons=("document_invalid",),
+        headers=("Location",),
     )
     @idempotent
     def post(self, request: Any, workflow_id: str) -> Response:
@@ -112,57 +187,8 @@ class WorkflowVersions(TenantView):
         version = upsert_workflow(workflow.slug, document, ctx=request.auth).row.current_version
         assert version is not None  # noqa: S101 - what was put has one
         status = 200 if version.id == before else 201
-        return Response(WORKFLOW_VERSION.represent_whole(version), status=status)
-
-
-class Channels(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
-
-    @operation(
-        "listChannels",
-        "List channels",
-        tag="Channels",
-        answers={200: page_of(CHANNEL)},
-        filters=CreatedWindow,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(CreatedWindow, selectors.channels(request.auth), request)
-        return Response(paginate(rows, request, represent=CHANNEL.represent))
-
-    @operation(
-        "createChannel",
-        "Create a channel",
-        tag="Channels",
-        body=CREATE_CHANNEL,
-        answers={201: CHANNEL},
-        may_need_confirmation=True,
-        reasons=("conflict",),
-        headers=("Location",),
-    )
-    @idempotent
-    def post(self, request: Any) -> Response:
-        body = CREATE_CHANNEL.check(request.data)
-        slug = body["channel_id"]
-        self.subject = Subject(channel=slug)
-        exists = errors.Conflict(f"The channel {slug} exists. Choose another id.")
-        if selectors.channel_by_slug(slug, ctx=request.auth) is not None:
-            raise exists
-        result = upsert_channel(slug, ctx=request.auth, name=body.get("name", ""))
-        if not result.is_new:
-            raise exists
-        return Response(CHANNEL.represent(result.row), status=201, headers={"Location": f"/channels/{slug}"})
-
-
-class ChannelDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
-    @operation("readChannel", "Read a channel", tag="Channels", answers={200: CHANNEL})
-    def get(self, request: Any, channel_id: str) -> Response:
-        channel = selectors.channel_by_slug(path_slug(channel_id), ctx=request.auth)
-        if channel is None:
-            raise errors.NotFound
-        return Response(CHANNEL.represent(channel))
+        location = {"Location": f"/workflows/{workflow.slug}/versions/{version.number}"}
+        return Response(WORKFLOW_VERSION.represent_whole(version), status=status, headers=location)
 
 
 def _found(request: Any, workflow_id: str) -> Workflow:
@@ -170,6 +196,28 @@ def _found(request: Any, workflow_id: str) -> Workflow:
     if workflow is None:
         raise errors.NotFound
     return workflow
+
+
+def _locked(request: Any, slug: str) -> Workflow | None:
+    rows = selectors.all_workflows(request.auth).select_for_update(of=("self",), no_key=True)
+    return rows.filter(slug=slug).first()
+
+
+def _keep_ended_subject(request: Any, sent: dict[str, Any]) -> None:
+    """Keep the null of a PATCH that ends the protection of personal data, which the merge has removed."""
+    patched = request.data.get("spec") if request.method == "PATCH" else None
+    if isinstance(patched, dict) and patched.get("subject", "") is None:
+        sent["spec"] = {**sent["spec"], "subject": None}
+
+
+def _tag(workflow: Workflow) -> str:
+    assert workflow.current_version is not None  # noqa: S101 - withdrawn workflows are not found
+    return etag(workflow.current_version.public_id, short_digest(workflow.name))
+
+
+def _answer(workflow: Workflow, *, status: int = 200) -> Response:
+    location = {"Location": f"/workflows/{workflow.slug}"} if status == 201 else {}
+    return Response(WORKFLOW.represent_whole(workflow), status=status, headers={"ETag": _tag(workflow), **location})
 
 
 def _document(spec: dict[str, Any], *, name: str) -> WorkflowDocument:

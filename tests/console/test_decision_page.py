@@ -98,7 +98,7 @@ def test_changes_since_the_last_version_are_shown(demo: Demo, console: Console) 
     item = demo.hand_in({"vendor": "Hooli", "amount_minor": 2_000_000, "invoice": "H-1"})
     demo.execute(item)
     old = demo.step_of(item)
-    changed = {"vendor": "Hooli Ltd", "amount_minor": 2_500_000}
+    changed = {"vendor": "Hooli Ltd", "amount_minor": 2_500_000, "invoice": None}
     assert demo.client.edit(f"/work-items/{item}", {"payload": changed}).status_code == 200
     demo.wait()
     demo.execute(item)

@@ -23,6 +23,11 @@ def etag(*parts: Any) -> str:
     return '"' + ".".join(str(part) for part in parts) + '"'
 
 
+def short_digest(text: str) -> str:
+    """Return a part of an entity tag that stands for a text."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def check_if_match(request: Any, current: str, *, required: bool = True) -> None:
     """Refuse an edit of a changed resource (412), or one without `If-Match` if it is required (428)."""
     sent = request.META.get("HTTP_IF_MATCH")

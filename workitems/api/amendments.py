@@ -33,6 +33,7 @@ class AmendDecisionStep(TenantView):
         ),
         body=AMEND_STEP,
         answers={201: STEP_AMENDED},
+        headers=("Location",),
         reasons=(
             "step_closed",
             "voter_excluded",
@@ -59,4 +60,5 @@ class AmendDecisionStep(TenantView):
         changed = amend_input(item, step, Amendment(**body), ctx=request.auth)
         new_step = shown_step(changed.step.id, ctx=request.auth)
         answer = STEP_AMENDED.represent(changed, decision_step=new_step, superseded_decision_step_id=step.id)
-        return Response(answer, status=201)
+        location = {"Location": f"/decision-steps/{changed.step.public_id}"}
+        return Response(answer, status=201, headers=location)

@@ -35,6 +35,7 @@ class BatchVotes(TenantView):
         ),
         body=CAST_BATCH_VOTES,
         answers={201: VOTES_CAST},
+        headers=("Location",),
         reasons=(
             "batch_mixed",
             "batch_too_large",
@@ -72,4 +73,6 @@ class BatchVotes(TenantView):
             named = step_refused(refusal, steps)
             self.subject = next((subject_of(item) for item, step in steps if step.id == named), None)
             raise
-        return Response(VOTES_CAST.represent(cast, receipt_promise=receipt_promise(ctx)), status=201)
+        answer = VOTES_CAST.represent(cast, receipt_promise=receipt_promise(ctx))
+        location = {"Location": f"/decision-steps/{cast[0].step.public_id}"}
+        return Response(answer, status=201, headers=location)

@@ -59,6 +59,7 @@ class Delegations(TenantView):
         "person confirms it.",
         body=DELEGATE,
         answers={201: DELEGATION},
+        headers=("Location",),
         reasons=("delegate_not_eligible", "delegation_overlaps", "person_required"),
     )
     @idempotent
@@ -71,7 +72,9 @@ class Delegations(TenantView):
             ends_at=_instant(body, "ends_at") or clock.now(),
             reason=body.get("reason", ""),
         )
-        return Response(DELEGATION.represent(delegate(out_of_office, ctx=request.auth), now=clock.now()), status=201)
+        created = delegate(out_of_office, ctx=request.auth)
+        location = {"Location": f"/delegations/{created.public_id}"}
+        return Response(DELEGATION.represent(created, now=clock.now()), status=201, headers=location)
 
 
 class DelegationDetail(TenantView):

@@ -9,10 +9,12 @@ from rest_framework.response import Response
 
 from policies import selectors
 from policies.models import Pack
+from threada_site.api.conditional import etag
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.replacing import Replaceable
 from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView, path_slug
@@ -23,6 +25,16 @@ from threada_site.kernel.errors import FieldError
 from workitems.api.resources.packs import PACK, PACK_INSTALLED, PACK_VERSION
 from workitems.configuration.packs import install_pack, remove_pack
 
+_SPEC = {"version": "1.0.0", "documents": [{"kind": "Channel", "id": "finance_portal"}]}
+REPLACE_PACK = Replaceable(
+    resource=PACK,
+    identifier="pack_id",
+    writable={"spec": {"type": "object", "description": "As in a document of `kind: Pack`."}},
+    required=("spec",),
+    patched={},
+    example={"spec": _SPEC},
+    patch_example={},
+)
 INSTALL_PACK = shape(
     {
         "document": {"type": "object", "description": "`kind: Pack` as JSON."},
@@ -33,7 +45,7 @@ INSTALL_PACK = shape(
         "document": {
             "kind": "Pack",
             "id": "payments",
-            "spec": {"version": "1.0.0", "documents": [{"kind": "Channel", "id": "finance_portal"}]},
+            "spec": _SPEC,
         }
     },
 )
@@ -87,11 +99,39 @@ class Packs(TenantView):
 
 
 class PackDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "DELETE": Scope.WORKFLOW_MANAGE}
+    scopes: ClassVar = {
+        "GET": Scope.WORKITEMS_READ,
+        "PUT": Scope.WORKFLOW_MANAGE,
+        "DELETE": Scope.WORKFLOW_MANAGE,
+    }
 
-    @operation("readPack", "Read a pack", tag="Packs", answers={200: PACK})
+    @operation("readPack", "Read a pack", tag="Packs", answers={200: PACK}, headers=("ETag",))
     def get(self, request: Any, pack_id: str) -> Response:
-        return Response(PACK.represent_whole(_found(request, pack_id)))
+        return _answer(_found(request, pack_id))
+
+    @operation(
+        "replacePack",
+        "Install or upgrade a pack",
+        tag="Packs",
+        body=REPLACE_PACK.body,
+        answers={200: PACK, 201: PACK},
+        may_need_confirmation=True,
+        needs_if_match=True,
+        may_create=True,
+        reasons=("document_invalid",),
+        headers=("ETag", "Location"),
+    )
+    def put(self, request: Any, pack_id: str) -> Response:
+        """Take what `GET` returns. All documents of the pack are installed, or none, as by `POST /packs`."""
+        slug = path_slug(pack_id)
+        pack = selectors.pack_by_slug(slug, ctx=request.auth)
+        if pack is None:
+            sent = REPLACE_PACK.created(request, slug)
+        else:
+            sent = REPLACE_PACK.replaced(request, PACK.represent_whole(pack), tag=_tag(pack))
+        install_pack(_sent({"document": {"kind": "Pack", "id": slug, "spec": sent["spec"]}}), ctx=request.auth)
+        installed = _found(request, slug)
+        return _answer(installed, status=201 if pack is None else 200)
 
     @operation(
         "removePack",
@@ -129,6 +169,16 @@ def _found(request: Any, pack_id: str) -> Pack:
     if pack is None:
         raise errors.NotFound
     return pack
+
+
+def _tag(pack: Pack) -> str:
+    assert pack.current_version is not None  # noqa: S101 - removed packs are not found
+    return etag(pack.current_version.public_id)
+
+
+def _answer(pack: Pack, *, status: int = 200) -> Response:
+    location = {"Location": f"/packs/{pack.slug}"} if status == 201 else {}
+    return Response(PACK.represent_whole(pack), status=status, headers={"ETag": _tag(pack), **location})
 
 
 def _sent(body: dict[str, Any]) -> Document:

@@ -13,7 +13,7 @@ from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
-from threada_site.kernel import ids
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from workitems.api.items import found_item
 from workitems.api.resources.conversation import QUESTION
@@ -48,6 +48,7 @@ class Questions(TenantView):
         tag="Conversation",
         body=ASK_QUESTION,
         answers={201: QUESTION},
+        headers=("Location",),
         reasons=(
             "permission_denied",
             "person_required",
@@ -69,7 +70,22 @@ class Questions(TenantView):
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
         question = ask_question(item, body["text"], ctx=request.auth)
-        return Response(QUESTION.represent(question), status=201)
+        location = {"Location": f"/work-items/{item.public_id}/questions/{question.public_id}"}
+        return Response(QUESTION.represent(question), status=201, headers=location)
+
+
+class QuestionDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+
+    @operation("readQuestion", "Read a question to the requester", tag="Conversation", answers={200: QUESTION})
+    def get(self, request: Any, work_item_id: str, question_id: str) -> Response:
+        """Return a question with its answer."""
+        item = found_item(self, request, work_item_id)
+        question = selectors.questions(item).filter(id=path_id(ids.REQUESTER_QUESTION, question_id)).first()
+        if question is None:
+            raise errors.NotFound
+        record_reading(item, ctx=request.auth)
+        return Response(QUESTION.represent(question))
 
 
 class AnswerQuestion(TenantView):

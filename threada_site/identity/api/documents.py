@@ -10,10 +10,12 @@ from typing import Any, ClassVar, Final
 from django.db.models import QuerySet
 from rest_framework.response import Response
 
+from threada_site.api.conditional import etag
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.replacing import Replaceable
 from threada_site.api.resources.resource import Resource, page_of
 from threada_site.api.shapes import Shape
 from threada_site.api.views import TenantView, path_slug
@@ -50,6 +52,35 @@ class DocumentEndpoints:
     def parameter(self) -> str:
         """Return the name of the id in paths and bodies."""
         return f"{self.name.replace(' ', '_')}_id"
+
+    @property
+    def replaceable(self) -> Replaceable:
+        """Return what PUT replaces and PATCH changes."""
+        example = self.body.example["spec"]
+        spec = self.body.schema["properties"]["spec"]
+        return Replaceable(
+            resource=self.resource,
+            identifier=self.parameter,
+            writable={"spec": spec},
+            required=("spec",),
+            patched={"spec": {"type": "object", "description": "Merged into the spec: null removes a member."}},
+            example={"spec": example},
+            patch_example={"spec": example},
+        )
+
+    def put_spec(self, slug: str, spec: Any, ctx: ActingContext) -> UpsertResult[Any]:
+        """Put a document with this spec in force."""
+        return self.put(slug, {"kind": self.kind, "id": slug, "spec": spec}, ctx)
+
+    def tag_of(self, row: Any) -> str:
+        """Return the entity tag of the state of a document."""
+        return etag(row.current_version.public_id)
+
+    def answer(self, row: Any, *, status: int = 200) -> Response:
+        """Return a document as an answer, with its entity tag and, if it is new, its address."""
+        collection = self.plural.replace(" ", "-")
+        location = {"Location": f"/{collection}/{row.slug}"} if status == 201 else {}
+        return Response(self.resource.represent(row), status=status, headers={"ETag": self.tag_of(row), **location})
 
     def found(self, request: Any, path: Mapping[str, str]) -> Any:
         """Return the document that the path names, for a steward. Raise `NotFound`."""
@@ -90,14 +121,14 @@ def list_view(about: DocumentEndpoints) -> type[TenantView]:
             answers={200: resource, 201: resource},
             may_need_confirmation=True,
             reasons=about.put_reasons,
+            headers=("Location", "ETag"),
         )
         @idempotent
         def post(self, request: Any) -> Response:
             body = about.body.check(request.data)
             require_steward(request.auth)
-            slug = body[about.parameter]
-            result = about.put(slug, {"kind": about.kind, "id": slug, "spec": body["spec"]}, request.auth)
-            return Response(resource.represent(result.row), status=201 if result.is_new else 200)
+            result = about.put_spec(body[about.parameter], body["spec"], request.auth)
+            return about.answer(result.row, status=201 if result.is_new else 200)
 
     return Documents
 
@@ -105,19 +136,53 @@ def list_view(about: DocumentEndpoints) -> type[TenantView]:
 def detail_view(about: DocumentEndpoints) -> type[TenantView]:
     """Return the view that reads a document and withdraws it."""
     named: Final = _with_article(about.name)
+    replaceable: Final = about.replaceable
 
     class DocumentDetail(TenantView):
-        scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE, "DELETE": Scope.WORKFLOW_MANAGE}
+        scopes: ClassVar = dict.fromkeys(("GET", "PUT", "PATCH", "DELETE"), Scope.WORKFLOW_MANAGE)
 
         @operation(
             f"read{about.kind}",
             f"Read {named}",
             tag=about.tag,
             answers={200: about.resource},
+            headers=("ETag",),
             reasons=("permission_denied",),
         )
         def get(self, request: Any, **path: str) -> Response:
-            return Response(about.resource.represent(about.found(request, path)))
+            return about.answer(about.found(request, path))
+
+        @operation(
+            f"replace{about.kind}",
+            f"Create or replace {named}",
+            tag=about.tag,
+            description=f"Take what `GET` returns. {about.put_description}",
+            body=replaceable.body,
+            answers={200: about.resource, 201: about.resource},
+            may_need_confirmation=True,
+            needs_if_match=True,
+            may_create=True,
+            headers=("ETag", "Location"),
+            reasons=about.put_reasons,
+        )
+        def put(self, request: Any, **path: str) -> Response:
+            return self._put(request, path)
+
+        @operation(
+            f"edit{about.kind}",
+            f"Change members of {named}",
+            tag=about.tag,
+            description="Merge the members that are sent (RFC 7396): null removes a member, arrays are replaced.\n\n"
+            + about.put_description,
+            body=replaceable.patch,
+            answers={200: about.resource},
+            may_need_confirmation=True,
+            needs_if_match=True,
+            headers=("ETag",),
+            reasons=about.put_reasons,
+        )
+        def patch(self, request: Any, **path: str) -> Response:
+            return self._put(request, path)
 
         @operation(
             f"withdraw{about.kind}",
@@ -131,6 +196,19 @@ def detail_view(about: DocumentEndpoints) -> type[TenantView]:
         def delete(self, request: Any, **path: str) -> Response:
             about.withdraw(about.found(request, path).slug, ctx=request.auth)
             return Response(status=204)
+
+        def _put(self, request: Any, path: Mapping[str, str]) -> Response:
+            require_steward(request.auth)
+            slug = path_slug(path[about.parameter])
+            row = about.rows(request.auth.tenant_id).filter(slug=slug).first()
+            if row is None and request.method == "PATCH":
+                raise errors.NotFound
+            if row is None:
+                sent = replaceable.created(request, slug)
+            else:
+                sent = replaceable.replaced(request, about.resource.represent(row), tag=about.tag_of(row))
+            result = about.put_spec(slug, sent["spec"], request.auth)
+            return about.answer(result.row, status=201 if row is None else 200)
 
     return DocumentDetail
 

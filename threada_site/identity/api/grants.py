@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
-from threada_site.api.conditional import check_if_match, etag
+from threada_site.api.conditional import check_if_match, etag, short_digest
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
@@ -36,7 +36,6 @@ from threada_site.identity.selectors import principal_of_tenant
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
-from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.tenancy.authority_models import GrantRecord
 from threada_site.tenancy.models import TenantRow, User
 
@@ -166,7 +165,7 @@ def _answer(request: Any, kind: str, object_id: str, principal: str) -> Response
 
 
 def _tag(scopes: Iterable[Scope]) -> str:
-    return etag("scopes", sha256_hex(" ".join(sorted(scopes)).encode())[:16])
+    return etag("scopes", short_digest(" ".join(sorted(scopes))))
 
 
 def _represented(row: GrantRecord, slugs: Mapping[Any, tuple[str, str]]) -> dict[str, Any]:

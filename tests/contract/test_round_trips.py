@@ -1,0 +1,131 @@
+"""PUT and PATCH take what GET returns, without a change if nothing differs; what is created has an address and an end."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import pytest
+from pytest_django import Settings
+
+from tests.contract.document import Operation, operations
+from tests.contract.world import MAY_GROW, World, made, rows_of_everything
+
+OPERATIONS: Final = {(one.method, one.path): one for one in operations()}
+EDITED: Final = sorted(
+    {path for method, path in OPERATIONS if method in ("PUT", "PATCH")} - {"/work-items/{work_item_id}/watch"}
+)
+# Members that PATCH of these resources does not take.
+PATCHED: Final = {
+    "/work-items/{work_item_id}": ("payload",),
+    "/work-items/{work_item_id}/comments/{comment_id}": ("text",),
+    "/me/notification-preferences": (),
+}
+# PUT of these takes a part of what GET returns.
+PUT: Final = {"grants": ("scopes",)}
+CREATED: Final = ("workflow", "channel", "integration")
+ENDS: Final = ("cancel", "withdraw", "end", "lift", "remove", "retire", "reject")
+# Records of what happened, and objects that end at another address.
+WITHOUT_END: Final = {
+    "/decision-steps/batch-votes": "votes are records",
+    "/decision-steps/{decision_step_id}/votes": "votes are records",
+    "/decision-steps/{decision_step_id}/changes": "the new step ends like any other",
+    "/workflows/{workflow_id}/versions": "versions are withdrawn with the workflow",
+    "/policies/{policy_id}/versions/{version}/shadow": "ends at /policy-shadows/{policy_shadow_id}/end",
+}
+
+
+@pytest.mark.django_db
+def test_what_is_read_can_be_written_back(world: World, settings: Settings) -> None:
+    settings.THREADA_PUBLIC_URL = "https://threada.example"
+    admin, names = world.home.admin, world.home.ids
+    before = rows_of_everything()
+    for path in EDITED:
+        address = path.format(**names)
+        for method in ("PUT", "PATCH"):
+            if (method, path) not in OPERATIONS:
+                continue
+            read = admin.get(address)
+            body = read.json()
+            members = PATCHED.get(path) if method == "PATCH" else PUT.get(path.split("/")[-2])
+            sent = body if members is None else {name: body[name] for name in members}
+            assert admin.send(method, address, sent).json()["reason_code"] == "precondition_required", (method, path)
+            stale = admin.send(method, address, sent, headers={"If-Match": '"stale"'})
+            assert stale.json()["reason_code"] == "precondition_failed", (method, path)
+            written = admin.send(method, address, sent, headers={"If-Match": read["ETag"]})
+            assert written.status_code == 200, (method, path, written.content)
+            again = admin.get(address)
+            assert (again.json(), again["ETag"]) == (body, read["ETag"]), (method, path)
+            assert admin.get(address, headers={"If-None-Match": read["ETag"]}).status_code == 304
+    after = rows_of_everything(but=MAY_GROW | {"tenancy_documentsource"})  # texts as they were sent
+    assert {table for table in after if after[table] != before[table]} == set()
+
+
+@pytest.mark.django_db
+def test_documents_are_created_changed_and_ended_by_their_address(world: World) -> None:
+    admin, names = world.home.admin, world.home.ids
+    for kind in CREATED:
+        source = made(admin.get(f"/{kind}s/{names[f'{kind}_id']}"))
+        address = f"/{kind}s/{names[f'{kind}_id']}-copy"
+        body = {name: source[name] for name in ("name", "spec") if name in source}
+        assert admin.put(address, body).status_code == 404
+        assert admin.put(address, body, headers={"If-Match": "*"}).status_code == 412
+        created = admin.put(address, body, headers={"If-None-Match": "*"})
+        assert (created.status_code, created["Location"]) == (201, address), created.content
+        assert admin.put(address, body, headers={"If-None-Match": "*"}).status_code == 412
+        renamed = admin.patch(address, {"name": "Copy"}, headers={"If-Match": created["ETag"]})
+        assert renamed.json() == {**created.json(), "name": "Copy"} == admin.get(address).json()
+        refused = admin.edit(address, {"created_at": "2026-01-01T00:00:00Z"})
+        assert [error["code"] for error in refused.json()["errors"]] == ["read_only"]
+        assert admin.delete(address).status_code == 204
+        assert (admin.get(address).status_code, admin.delete(address).status_code) == (404, 404)
+    merged = admin.edit(f"/workflows/{names['workflow_id']}", {"spec": {"title": "Sent", "actions": ["close"]}})
+    assert (merged.json()["spec"]["title"], merged.json()["spec"]["actions"]) == ("Sent", ["close"])
+    removed = admin.edit(f"/workflows/{names['workflow_id']}", {"spec": {"title": None}})
+    assert "title" not in removed.json()["spec"]
+    item = f"/work-items/{names['work_item_id']}"
+    edited = admin.edit(item, {"payload": {"more": {"a": 1, "b": 2}}}).json()["payload"]
+    assert edited == {"of": "home", "more": {"a": 1, "b": 2}}
+    assert admin.edit(item, {"payload": {"of": None, "more": {"a": None}}}).json()["payload"] == {"more": {"b": 2}}
+    made(admin.post("/four-eyes", {"policy_four_eyes": True}))
+    proposed = admin.edit(f"/workflows/{names['workflow_id']}", {"spec": {"title": "Two"}})
+    assert (proposed.status_code, "title" in made(admin.get(f"/workflows/{names['workflow_id']}"))["spec"]) == (
+        202,
+        False,
+    )
+    assert admin.delete(f"/channels/{names['channel_id']}").status_code == 202
+
+
+@pytest.mark.django_db
+def test_the_protection_of_personal_data_ends_by_an_explicit_null(world: World) -> None:
+    admin = world.home.admin
+    spec = {"payload_schema": {"type": "object"}, "subject": "/customer_no"}
+    created = admin.put("/workflows/claims", {"spec": spec}, headers={"If-None-Match": "*"})
+    assert created.status_code == 201
+    lost = admin.replace("/workflows/claims", {"spec": {"payload_schema": {"type": "object"}}})
+    assert [error["pointer"] for error in lost.json()["errors"]] == ["/spec/subject"]
+    kept = admin.edit("/workflows/claims", {"spec": {"description": "Claims"}})
+    assert kept.json()["spec"]["subject"] == "/customer_no"
+    assert "subject" not in admin.edit("/workflows/claims", {"spec": {"subject": None}}).json()["spec"]
+
+
+@pytest.mark.parametrize("operation", [one for one in operations() if "201" in one.raw["responses"]], ids=str)
+def test_what_is_created_has_an_address_and_an_end(operation: Operation) -> None:
+    assert "Location" in operation.raw["responses"]["201"]["headers"]
+    if operation.method == "POST":
+        assert has_end(operation.path) != (operation.path in WITHOUT_END)
+
+
+def has_end(collection: str) -> bool:
+    """Return True if the members of a collection can be deleted, or ended by an operation."""
+    member = re.compile(re.escape(collection) + r"/\{\w+\}")
+    return any(
+        (method == "DELETE" and member.fullmatch(path))
+        or (method == "POST" and any(member.fullmatch(path.removesuffix(f"/{end}")) for end in ENDS))
+        for method, path in OPERATIONS
+    )
+
+
+def test_ends_are_found() -> None:
+    assert has_end("/workflows")
+    assert not has_end("/telemetry")
