@@ -42,5 +42,5 @@ REPLACE_OVERLAY: Final = Replaceable(
     writable=WINDOW,
     patched={},
     example={"starts_at": "2026-12-24T00:00:00+01:00", "ends_at": "2027-01-02T00:00:00+01:00"},
-    patch_example={"ends_at": None},
+    patch_example={"ends_at": "2027-01-02T00:00:00+01:00"},
 )

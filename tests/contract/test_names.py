@@ -64,7 +64,7 @@ def _types(schema: dict[str, Any]) -> list[str]:
 
 def offender(name: str, schema: dict[str, Any]) -> str | None:
     """Return what is wrong with the name of a field, or None."""
-    if schema.get("deprecated"):
+    if schema.get("deprecated") or schema.get("readOnly"):
         return None
     is_time = any(form.get("format") == "date-time" for form in _forms(schema))
     is_principal = any(f"^{ids.PRINCIPAL}_" in form.get("pattern", "") for form in _forms(schema))

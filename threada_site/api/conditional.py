@@ -46,7 +46,7 @@ def check_creation(request: Any) -> None:
     if "HTTP_IF_MATCH" in request.META:
         raise errors.PreconditionFailed("There is no such resource. Send If-None-Match: * to create it.")
     if request.META.get("HTTP_IF_NONE_MATCH", "").strip() != "*":
-        raise errors.NotFound("There is no such resource. Send If-None-Match: * to create it.")
+        raise errors.NotFound
 
 
 def check_replacement(request: Any, current: str) -> None:

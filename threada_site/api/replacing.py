@@ -46,8 +46,9 @@ class Replaceable:
 
         Raise `NotFound` or `PreconditionFailed` if it does not say `If-None-Match: *`.
         """
+        body = self.body.check(request.data)
         check_creation(request)
-        return self._writable(self.body.check(request.data), {self.identifier: name})
+        return self._writable(body, {self.identifier: name})
 
     def replaced(self, request: Any, current: Mapping[str, Any], *, tag: str) -> dict[str, Any]:
         """Return the writable members of a PUT, or those of a resource after a PATCH.
@@ -55,11 +56,12 @@ class Replaceable:
         `current` is the representation of the resource, `tag` the entity tag of its state.
         """
         if request.method == "PATCH":
+            patch = self.patch.check(request.data)
             check_if_match(request, tag)
-            merged = merge_patch(current, self.patch.check(request.data))
-            return self._writable(self.body.check(merged), current)
+            return self._writable(self.body.check(merge_patch(current, patch)), current)
+        body = self.body.check(request.data)
         check_replacement(request, tag)
-        return self._writable(self.body.check(request.data), current)
+        return self._writable(body, current)
 
     def _members(self, writable: Mapping[str, Any]) -> dict[str, Any]:
         names = [entry.name for entry in self.resource.fields]
