@@ -35,7 +35,7 @@ def check_if_match(request: Any, current: str, *, required: bool = True) -> None
         if required:
             raise errors.PreconditionRequired("Read the resource and send its ETag as If-Match.")
         return
-    if sent.strip() != "*" and not any(_is_of_state(tag, current) for tag in _tags(sent)):
+    if sent.strip() != "*" and not names_state(sent, current):
         raise errors.PreconditionFailed(
             "The resource has changed since you read it. Read it again, then repeat your change."
         )
@@ -69,10 +69,10 @@ def tagged(request: Any, answer: Response) -> Response:
     return answer
 
 
+def names_state(header: str, state: str) -> bool:
+    """Return True if a header contains the tag of `state` itself, or of an answer about it."""
+    return any(tag == state or tag.startswith(state[:-1] + "/") for tag in _tags(header))
+
+
 def _tags(header: str) -> Iterator[str]:
     return (part.strip() for part in header.split(","))
-
-
-def _is_of_state(tag: str, state: str) -> bool:
-    """Return True if `tag` is the tag of `state` itself, or of an answer about it."""
-    return tag == state or tag.startswith(state[:-1] + "/")
