@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from integrations.api.resources import INTEGRATION
-from threada_site.api.replacing import Replaceable
+from threada_site.api.conditional_requests.replacing import Replaceable
 from threada_site.api.shapes import SLUG, shape
 
 _BANK: Final = {

@@ -14,7 +14,7 @@ from integrations.configuration.configure import upsert_integration, withdraw_in
 from integrations.configuration.health import health_of
 from integrations.configuration.texts import integration_version_text
 from integrations.models import Integration, IntegrationVersion
-from threada_site.api.conditional import etag, short_digest
+from threada_site.api.conditional_requests.tags import etag, short_digest
 from threada_site.api.document_sources import DOCUMENT_SOURCE, SourceVersion, source_answer, version_asked
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent

@@ -14,7 +14,7 @@ from policies.configuration.channels import upsert_channel
 from policies.configuration.removal import remove_channel
 from policies.models import Channel
 from telemetry.receipts.format import Subject
-from threada_site.api.conditional import etag, short_digest
+from threada_site.api.conditional_requests.tags import etag, short_digest
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation

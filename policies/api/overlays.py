@@ -16,7 +16,7 @@ from policies.configuration.overlays import remove_overlay, upsert_overlay
 from policies.deciding.stored_decision import record_reading_of_facts
 from policies.documents.overlay import parse_overlay
 from policies.models import Overlay
-from threada_site.api.conditional import etag, short_digest
+from threada_site.api.conditional_requests.tags import etag, short_digest
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation

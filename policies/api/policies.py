@@ -19,7 +19,7 @@ from policies.drafts.edit import draft_policy_version, edit_draft
 from policies.locks import locked_version
 from policies.models import Policy, PolicyVersion
 from telemetry.receipts.format import Subject
-from threada_site.api.conditional import etag
+from threada_site.api.conditional_requests.tags import etag
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation

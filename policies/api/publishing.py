@@ -16,7 +16,7 @@ from policies.locks import locked_policy_of, locked_version
 from policies.publication.publish import publish_policy_version, retire_policy_version
 from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collecting_receipts
-from threada_site.api.conditional import check_if_match
+from threada_site.api.conditional_requests.tags import check_if_match
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.shapes import EMPTY

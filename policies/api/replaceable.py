@@ -8,7 +8,7 @@ from policies.api.resources.policies import OVERLAY, POLICY_VERSION
 from policies.api.resources.workflows import CHANNEL, WORKFLOW
 from policies.api.shapes import PAYMENT_RUN, PAYMENTS, POLICY_DOCUMENT, WINDOW, WORKFLOW_SPEC
 from policies.documents.workflow import MAX_NAME
-from threada_site.api.replacing import Replaceable
+from threada_site.api.conditional_requests.replacing import Replaceable
 
 MAYBE_NAME: Final = {"type": ["string", "null"], "maxLength": MAX_NAME, "description": "Name for people."}
 REPLACE_WORKFLOW: Final = Replaceable(

@@ -59,6 +59,11 @@ WORKFLOW_SPEC: Final[dict[str, Any]] = {
             "maxItems": MAX_SUMMARY,
             "description": "JSON pointers to the fields of the payload that people see first, in order.",
         },
+        "unique_external_ref": {
+            "type": "boolean",
+            "default": False,
+            "description": "A second work item with the same `external_ref` is refused.",
+        },
         "related_by": {
             "type": "array",
             "items": {"type": "string"},

@@ -18,7 +18,7 @@ from policies.configuration.workflows import upsert_workflow
 from policies.documents.workflow import WorkflowDocument, parse_workflow
 from policies.models import Workflow
 from telemetry.receipts.format import Subject
-from threada_site.api.conditional import etag, short_digest
+from threada_site.api.conditional_requests.tags import etag, short_digest
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation

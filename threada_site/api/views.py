@@ -11,7 +11,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from threada_site.api.conditional import tagged
+from threada_site.api.conditional_requests.tags import tagged
 from threada_site.api.idempotency import KeyReservation, replay
 from threada_site.api.operations import ATTRIBUTE
 from threada_site.api.parsers import MergePatchParser

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from threada_site.api.conditional import names_state
+from threada_site.api.conditional_requests.tags import names_state
 from threada_site.kernel.waits import OFFER, WAITED, Offer, Watched, preferred_wait
 
 

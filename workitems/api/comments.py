@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from rest_framework.response import Response
 
-from threada_site.api.conditional import check_if_match, etag
+from threada_site.api.conditional_requests.tags import check_if_match, etag
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from telemetry import selectors as receipt_selectors
 from telemetry.api.resources.log import EVENT
-from threada_site.api.conditional import check_if_match, etag
+from threada_site.api.conditional_requests.tags import check_if_match, etag
 from threada_site.api.filters import NoFilters, apply_filters, order_of
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation

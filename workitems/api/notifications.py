@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
-from threada_site.api.conditional import check_if_match, etag
+from threada_site.api.conditional_requests.tags import check_if_match, etag
 from threada_site.api.operations import operation
 from threada_site.api.resources.field_types import BOOLEAN, MAYBE_INSTANT, MAYBE_TEXT, TEXT, inline
 from threada_site.api.resources.resource import FieldType, Resource, field

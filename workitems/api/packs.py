@@ -9,12 +9,12 @@ from rest_framework.response import Response
 
 from policies import selectors
 from policies.models import Pack
-from threada_site.api.conditional import etag
+from threada_site.api.conditional_requests.replacing import Replaceable
+from threada_site.api.conditional_requests.tags import etag
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
-from threada_site.api.replacing import Replaceable
 from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView, path_slug

@@ -9,7 +9,7 @@ from django.urls import include, path
 from rest_framework.response import Response
 
 from policies.models import Channel, Workflow
-from threada_site.api.conditional import check_if_match, etag
+from threada_site.api.conditional_requests.tags import check_if_match, etag
 from threada_site.api.filters import CreatedWindow, PublicIdFilter, SlugFilter, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.pagination import paginate

@@ -102,6 +102,7 @@ def test_list_operation_is_documented(shelf: dict[str, Any]) -> None:
         "limit",
         "ThreadaTenant",
         "ThreadaRole",
+        "IfNoneMatch",
         "ThreadaCorrelationId",
     ]
     assert codes(found, "422") == {"invalid_request"}
@@ -121,7 +122,12 @@ def test_post_operation_is_documented(shelf: dict[str, Any]) -> None:
     }
     assert shelf["components"]["schemas"]["PutChannelRequest"]["required"] == ["slug"]
     limits = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset"}
-    assert set(found["responses"]["201"]["headers"]) == {"Threada-Correlation-Id", *limits, "Location"}
+    assert set(found["responses"]["201"]["headers"]) == {
+        "Threada-Correlation-Id",
+        "Threada-Version",
+        *limits,
+        "Location",
+    }
     assert codes(found, "409") == {"idempotency_in_flight"}
     assert codes(found, "422") == {"invalid_request", "idempotency_key_reused"}
     assert "policy_denied" in codes(found, "403")

@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Final
 from django.db.models import QuerySet
 from rest_framework.response import Response
 
-from threada_site.api.conditional import etag
+from threada_site.api.conditional_requests.replacing import Replaceable
+from threada_site.api.conditional_requests.tags import etag
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
-from threada_site.api.replacing import Replaceable
 from threada_site.api.resources.resource import Resource, page_of
 from threada_site.api.shapes import Shape
 from threada_site.api.views import TenantView, path_slug

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
-from threada_site.api.conditional import check_if_match, etag, short_digest
+from threada_site.api.conditional_requests.tags import check_if_match, etag, short_digest
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate

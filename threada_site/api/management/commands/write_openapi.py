@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 
 from threada_site.api.documentation import openapi_schema
+from threada_site.api.openapi.compatibility import breaking_changes
 from threada_site.api.version import API_VERSION
 from threada_site.tenancy.management.base import ProductCommand
 
@@ -17,10 +18,13 @@ def document_path() -> Path:
 
 
 class Command(ProductCommand):
-    help = "Write the OpenAPI document of this API version to docs/reference, which later versions are compared with."
+    help = "Write the OpenAPI document of this API version to docs/reference, and print what breaks the one before."
 
     def run_command(self, **_options: Any) -> None:
         path = document_path()
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(openapi_schema(), indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+        document = openapi_schema()
+        if path.exists():
+            for found in breaking_changes(json.loads(path.read_text()), document):
+                self.stdout.write(f"breaks {found}")
+        path.write_text(json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
         self.stdout.write(str(path))

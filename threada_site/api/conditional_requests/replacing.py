@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from threada_site.api.conditional import check_creation, check_if_match, check_replacement
+from threada_site.api.conditional_requests.tags import check_creation, check_if_match, check_replacement
 from threada_site.api.resources.resource import Resource
 from threada_site.api.shapes import Shape, shape
 from threada_site.kernel.errors import FieldError, InvalidRequest
