@@ -9,9 +9,9 @@ import structlog
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
 
-from threada_site.api import version
 from threada_site.api.correlation import HEADER, correlation_id_for
 from threada_site.api.handlers import bad_request
+from threada_site.api.openapi import version
 from threada_site.kernel import tracing
 
 # Load balancers request these under any host name; the answers contain nothing to protect.

@@ -9,9 +9,9 @@ from typing import Any
 
 import django_filters
 
+from threada_site.api.openapi.version import Deprecation
 from threada_site.api.resources.resource import Representation
 from threada_site.api.shapes import Shape
-from threada_site.api.version import Deprecation
 from threada_site.database.replica_reads import read
 from threada_site.kernel.errors import Reason
 

@@ -10,6 +10,7 @@ from integrations.lifecycle import EXECUTION as EXECUTION_LIFECYCLE
 from integrations.models import Attempt, Execution
 from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collecting_receipts
+from threada_site.api.conditional_requests.waiting import wait_for_change
 from threada_site.api.filters import apply_filters, order_of
 from threada_site.api.idempotency import REPLAYED, KeyReservation, idempotent
 from threada_site.api.operations import operation
@@ -17,7 +18,6 @@ from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
-from threada_site.api.waiting import wait_for_change
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError

@@ -10,13 +10,13 @@ from rest_framework.response import Response
 from telemetry import selectors as receipt_selectors
 from telemetry.api.resources.log import EVENT
 from threada_site.api.conditional_requests.tags import check_if_match, etag
+from threada_site.api.conditional_requests.waiting import wait_for_change
 from threada_site.api.filters import NoFilters, apply_filters, order_of
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import Search, paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_id
-from threada_site.api.waiting import wait_for_change
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError

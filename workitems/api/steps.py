@@ -8,6 +8,7 @@ from rest_framework.response import Response
 
 from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collecting_receipts
+from threada_site.api.conditional_requests.waiting import wait_for_change
 from threada_site.api.filters import apply_filters, order_of
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -15,7 +16,6 @@ from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
-from threada_site.api.waiting import wait_for_change
 from threada_site.database.keyset import Order
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope

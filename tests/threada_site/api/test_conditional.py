@@ -9,7 +9,7 @@ import pytest
 
 from tests.client import Api
 from tests.threada_site.api.shelf import ChannelDetail
-from threada_site.api.version import Deprecation
+from threada_site.api.openapi.version import Deprecation
 from threada_site.kernel.json.merge_patch import merge_patch
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.threada_site.api.shelf")]

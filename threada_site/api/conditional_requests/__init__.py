@@ -1,1 +1,1 @@
-"""Requests that depend on the state of a resource: entity tags, PUT and PATCH of documents."""
+"""Requests that depend on the state of a resource: entity tags, PUT and PATCH of documents, waiting for a change."""

@@ -8,9 +8,9 @@ import django_filters
 
 from threada_site.api.filters import MOST_VALUES, AnyOf, InstantFilter, PublicIdFilter, SlugFilter, WholeNumberFilter
 from threada_site.api.openapi.descriptions import FIELDS
+from threada_site.api.openapi.version import API_VERSION
 from threada_site.api.pagination import DEFAULT_LIMIT, MAX_LIMIT
 from threada_site.api.shapes import SLUG, id_schema
-from threada_site.api.version import API_VERSION
 from threada_site.kernel import ids
 
 HEADERS: Final[dict[str, dict[str, Any]]] = {
