@@ -27,6 +27,7 @@ CREATED: Final = ("workflow", "channel", "integration")
 ENDS: Final = ("cancel", "withdraw", "end", "lift", "remove", "retire", "reject")
 # Records of what happened, and objects that end at another address.
 WITHOUT_END: Final = {
+    "/attachments": "files that nothing uses are removed by a job, others with their work item",
     "/decision-steps/batch-votes": "votes are records",
     "/decision-steps/{decision_step_id}/votes": "votes are records",
     "/decision-steps/{decision_step_id}/changes": "the new step ends like any other",
