@@ -7,7 +7,6 @@ Steps use the evaluator of the tenant like every untried rule, and leave one eva
 
 from __future__ import annotations
 
-import threading
 import time
 import uuid
 from collections.abc import Iterator, Mapping
@@ -15,17 +14,17 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
-from django.conf import settings
 from django.db import OperationalError, connection, transaction
 
 from policies.deciding.comparison import Asking, Comparison, Unanswerable
 from policies.drafts.edit import policy_spec
-from policies.evaluator.pool import BUSY, note
+from policies.evaluator.pool import BUSY
 from policies.evaluator.runs import EvaluatorRun, evaluator_run
 from policies.language.rules import Effect
 from policies.models import Policy, PolicyDecision
 from policies.replay.candidate import DRAFT, Candidate, candidate_of, candidate_version
 from policies.replay.comparing import Comparer, ComparisonSetup
+from policies.replay.preview_share import PreviewShare
 from policies.replay.recorded_decisions import recorded_decisions
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import EvaluatorBusy
@@ -40,28 +39,7 @@ _SEARCH_MS: Final = 1_500
 _DENY: Final = str(Effect.DENY)
 
 
-class _Share:
-    """Previews of this process at a time: one fewer than it has evaluators, so that other runs find one."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._running = 0
-
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        with self._lock:
-            if self._running >= max(settings.THREADA_EVALUATORS - 1, 1):
-                note("busy")
-                raise EvaluatorBusy(headers=BUSY)
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._running -= 1
-
-
-share: Final = _Share()
+share: Final = PreviewShare()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +103,7 @@ def preview_step(
     if left <= 0:
         return PreviewStep(counts, cursor, is_over=True)
     ends = time.monotonic() + STEP_S
-    with share.taken(), evaluator_run(ctx.tenant_id, wait_ms=0) as run:
+    with share.taken(tenant=ctx.tenant_id, person=ctx.principal_id), evaluator_run(ctx.tenant_id, wait_ms=0) as run:
         spec = policy_spec(document, slug=policy.slug)
         candidate = candidate_of(policy.slug, spec, version_id=DRAFT)
         baseline = candidate_version(policy.in_force) if policy.in_force else None

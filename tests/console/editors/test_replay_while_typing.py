@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
@@ -124,7 +125,9 @@ def test_a_preview_gives_way_to_other_runs(decided: Demo, console: Console, sett
     browser = console("admin")
     text = text_of(browser)
     settings.THREADA_EVALUATORS = 2
-    with share.taken():  # a preview of another tenant: the second evaluator is not for previews
+    with share.taken(
+        tenant=uuid.uuid4(), person=uuid.uuid4()
+    ):  # a preview of another tenant: the second evaluator is not for previews
         assert ask(browser, text)["state"] == "busy"
     with pool.reserved(decided.tenant.id):
         assert ask(browser, text)["state"] == "busy"
