@@ -14,7 +14,6 @@ from threada_site.admin.confirmation import Effects, FormConfirmation
 from threada_site.admin.documents import as_yaml
 from threada_site.admin.forms import CodeArea, ConsoleForm
 from threada_site.admin.schema_fields import YamlField
-from threada_site.admin.text_diff import diff_rows
 
 
 class TestCallForm(ConsoleForm):
@@ -78,7 +77,7 @@ def _calling(_admin: Any, form: TestCallForm) -> Effects:
         said = [_("A real request is sent now, with the real secrets of the integration.")]
     if call.has_effects:
         said.append(_("It may change something at the receiver, and cannot be undone here."))
-    return Effects(said, diff_rows("", as_yaml(call.request)))
+    return Effects(said, request=as_yaml(call.request))
 
 
 SEND: Final = FormConfirmation(_calling)

@@ -32,14 +32,15 @@ _OWN: Final = frozenset({"csrfmiddlewaretoken", CONFIRMED, REASON, SHOWN, *PROOF
 
 @dataclass(frozen=True)
 class Effects:
-    """Changes by an action: sentences, and the text diff of a document."""
+    """Changes by an action: sentences, the text diff of a document, and the exact request that it sends."""
 
     sentences: Sequence[Any] = ()
     difference: Sequence[Row] = field(default=())
+    request: str = ""
 
     @property
     def sha256(self) -> str:
-        return sha256_hex(repr((list(map(str, self.sentences)), list(self.difference))).encode())
+        return sha256_hex(repr((list(map(str, self.sentences)), list(self.difference), self.request)).encode())
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,7 @@ def test_request_and_response_are_shown_and_the_secret_is_not(demo: Demo, system
     browser = console("admin")
     asked = browser.post(CALL, LOOK).content.decode()
     assert "A real request is sent now" in asked
+    assert "Request of the test call" in asked
     assert f"{system.url}/vendors/Hooli" in asked
     run_jobs()
     assert system.requests() == [], "nothing is sent before the confirmation"
