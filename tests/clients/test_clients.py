@@ -5,21 +5,39 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import stat
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 
 from tests.adversarial.server import REPOSITORY, Server, running_server
+from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.clients.compilation import SCENARIOS, Compilation
 from tests.clients.conftest import SOURCES
 from threada_site.api.documentation import openapi_schema
 
 pytestmark = pytest.mark.slow
+PAGE: Final = """<!doctype html><title>Page</title>
+<script type="importmap">{"imports": {"openapi-fetch": "/openapi-fetch.js"}}</script>
+<script type="module">import * as client from "/client/index.js"; Object.assign(window, client);</script>"""
+CREATE: Final = """async ([url, token]) => {
+  const threada = new Threada({ url, token });
+  const item = await threada.createWorkItem({ workflow_id: "policy_review", payload: { question: "May we?" } });
+  const missing = await threada.execution("ex_00000000000000000000000000").catch((error) => error.name);
+  const { response } = await threada.api.GET("/me");
+  return [(await threada.me()).tenant, item.status, missing, response.headers.has("Threada-Correlation-Id")];
+}"""
+READ: Final = """([url, token, path]) =>
+  fetch(url + path, { headers: { Authorization: `Bearer ${token}` } }).then(() => "read", (error) => error.name)"""
 OPERATIONS: Final = {"get", "put", "post", "delete", "patch"}
 
 
@@ -49,11 +67,25 @@ def server(compilation: Compilation, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
-def environment(server: Server) -> dict[str, str]:
+def pages(compilation: Compilation) -> Iterator[int]:
+    """Serve a folder of web pages. Yield the port; `http://127.0.0.1` is listed in the tenant, `localhost` is not."""
+    folder = compilation.folder / "pages"
+    folder.mkdir()
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server.server_address[1]
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def environment(server: Server, pages: int) -> dict[str, str]:
     """Return the variables that scenarios read: address, tokens, and the public keys of the log."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.clients.prepare"],
-        cwd=REPOSITORY, env=server.environment, capture_output=True, text=True, check=False,
+        cwd=REPOSITORY, env={**server.environment, "PAGE_ORIGIN": f"http://127.0.0.1:{pages}"}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     prepared = json.loads(ran.stdout)
@@ -64,6 +96,16 @@ def environment(server: Server) -> dict[str, str]:
         "TOKENS": json.dumps(prepared["tokens"]),
         "KEYS": json.dumps(prepared["keys"]),
     }
+
+
+@pytest.fixture
+def chromium(installed: Path) -> Iterator[Browser]:
+    if not Path(CHROMIUM).exists():
+        pytest.skip("no Chromium is installed (apt-get install chromium)")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield browser
+        browser.close()
 
 
 def run(*command: str | Path, env: dict[str, str], cwd: Path | None = None, stdin: str = "", expect: int = 0) -> str:
@@ -166,6 +208,28 @@ def test_typescript_client_does_twenty_steps(compilation: Compilation, environme
     compilation.done("typescript")
     scenario = compilation.typescript / "out" / "scenarios" / "twenty_steps.js"
     assert run("node", scenario, env=environment, cwd=compilation.typescript) == "done\n"
+
+
+def test_typescript_client_runs_in_a_browser(
+    compilation: Compilation, environment: dict[str, str], pages: int, chromium: Browser
+) -> None:
+    """A page of the listed origin works with the client; a page of another origin reads nothing."""
+    compilation.done("typescript")
+    folder = compilation.folder / "pages"
+    shutil.copytree(compilation.typescript / "out" / "src", folder / "client")
+    fetch = compilation.typescript / "node_modules" / "openapi-fetch" / "dist" / "index.mjs"
+    shutil.copy(fetch, folder / "openapi-fetch.js")
+    (folder / "index.html").write_text(PAGE)
+    call = [environment["THREADA_URL"], environment["THREADA_TOKEN"]]
+    page = chromium.new_page()
+    page.goto(f"http://127.0.0.1:{pages}/")
+    page.wait_for_function("() => window.Threada !== undefined")
+    made = page.evaluate(CREATE, call)
+    assert made == ["demo", "new", "NotFound", True]
+    assert page.evaluate(READ, [*call, "/healthz"]) == "TypeError"
+    page.goto(f"http://localhost:{pages}/")
+    assert page.evaluate(READ, [*call, "/me"]) == "TypeError"
+    page.close()
 
 
 def test_generated_clients_work(compilation: Compilation, environment: dict[str, str]) -> None:
