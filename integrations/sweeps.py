@@ -12,6 +12,8 @@ from integrations.lifecycle import IntegrationTestStatus
 from integrations.models import IntegrationTest
 from integrations.probes.models import OPEN_TESTS
 from integrations.probes.run import RUN_TEST
+from telemetry.deliveries.attempt_list import RUN_ATTEMPT, enqueue_attempt
+from telemetry.models import DeliveryAttempt
 from threada_site.database.roles import platform_role
 from threada_site.jobs.enqueue import DELIVERY_QUEUE, enqueue, live_jobs
 
@@ -37,6 +39,19 @@ def enqueue_due_deliveries(*, now: datetime) -> int:
         missing = [(tenant_id, delivery_id) for tenant_id, delivery_id in due if str(delivery_id) not in live]
         for tenant_id, delivery_id in missing:
             enqueue(DELIVER, tenant_id=tenant_id, queue=DELIVERY_QUEUE, delivery_id=str(delivery_id))
+    return len(missing)
+
+
+def enqueue_due_attempts(*, now: datetime) -> int:
+    """Enqueue requested attempts of deliveries without a live job, and those whose worker was lost. Return their
+    number."""
+    due = Q(status="queued") | Q(status="running", lease_until__lte=now)
+    with platform_role():
+        found = list(DeliveryAttempt.objects.filter(due).order_by("id").values_list("tenant_id", "id")[:BATCH])
+        live = live_jobs(RUN_ATTEMPT, "attempt_id", [str(attempt_id) for _, attempt_id in found])
+        missing = [(tenant_id, attempt_id) for tenant_id, attempt_id in found if str(attempt_id) not in live]
+        for tenant_id, attempt_id in missing:
+            enqueue_attempt(tenant_id, attempt_id)
     return len(missing)
 
 

@@ -8,8 +8,10 @@ import uuid
 
 from integrations import sweeps
 from integrations.deliveries.deliver import run_delivery
+from integrations.deliveries.requested import run_attempt
 from integrations.issuer_keys.fetch import enqueue_due_fetches, fetch_issuer_keys
 from integrations.probes.run import RUN_TEST, run_test
+from telemetry.deliveries.attempt_list import RUN_ATTEMPT
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.context import job_context, tenant_of_job
 from threada_site.jobs.enqueue import DELIVERY_QUEUE, ISSUER_QUEUE, MAINTENANCE_QUEUE, enqueue
@@ -25,6 +27,13 @@ def deliver(tenant_id: str, delivery_id: str) -> None:
     if run_delivery(uuid.UUID(delivery_id), ctx=job_context(tenant), rng=random.SystemRandom()):
         with unit_of_work(tenant.id):
             enqueue(sweeps.DELIVER, tenant_id=tenant.id, queue=DELIVERY_QUEUE, delivery_id=delivery_id)
+
+
+@task(RUN_ATTEMPT, queue=DELIVERY_QUEUE)
+def run_delivery_attempt(tenant_id: str, attempt_id: str) -> None:
+    """Send a test event, or receipts again."""
+    tenant = tenant_of_job(tenant_id)
+    run_attempt(uuid.UUID(attempt_id), ctx=job_context(tenant))
 
 
 @task(RUN_TEST, queue=DELIVERY_QUEUE)
@@ -51,6 +60,7 @@ def sweep_issuer_keys() -> None:
 def sweep() -> None:
     """Enqueue deliveries with undelivered receipts, and open tests without a job. Runs every three seconds."""
     sweeps.enqueue_due_deliveries(now=clock.now())
+    sweeps.enqueue_due_attempts(now=clock.now())
     sweeps.enqueue_due_tests(now=clock.now())
 
 

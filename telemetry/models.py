@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from telemetry.deliveries.models import Delivery
+from telemetry.deliveries.models import Delivery, DeliveryAttempt
 from telemetry.exports.models import TelemetryExport
 from telemetry.inclusion_promises.models import InclusionPromiseKey
 from telemetry.instance_log.models import (
@@ -24,6 +24,7 @@ __all__ = [
     "Checkpoint",
     "CheckpointTarget",
     "Delivery",
+    "DeliveryAttempt",
     "InclusionPromiseKey",
     "InstanceAlarm",
     "InstanceCheckpoint",

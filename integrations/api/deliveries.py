@@ -6,10 +6,11 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
-from integrations.api.resources import DELIVERY
+from integrations.api.resources import DELIVERY, DELIVERY_ATTEMPT
 from integrations.deliveries.deliver import configure_delivery
 from integrations.deliveries.otlp_headers import MAX_HEADERS
 from telemetry import selectors
+from telemetry.deliveries.attempt_list import attempts, request_resend, request_test_event
 from telemetry.deliveries.batches import pause_delivery, remove_delivery, resume_delivery
 from telemetry.deliveries.rules import TARGETS
 from telemetry.models import Delivery
@@ -19,9 +20,9 @@ from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
 from threada_site.api.resources.resource import page_of
-from threada_site.api.shapes import EMPTY, SLUG, shape
+from threada_site.api.shapes import EMPTY, SLUG, id_schema, shape
 from threada_site.api.views import TenantView, path_slug
-from threada_site.kernel import clock, errors
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import Scope
 
 PUT_DELIVERY: Final = shape(
@@ -40,6 +41,20 @@ PUT_DELIVERY: Final = shape(
             "additionalProperties": {"type": "string", "maxLength": 1000},
             "description": "Headers for a collector. Default with a secret: `Authorization: Bearer ${secret}`.",
         },
+        "kinds": {
+            "type": "array",
+            "maxItems": 200,
+            "items": {"type": "string", "maxLength": 64},
+            "default": [],
+            "description": "Kinds of events to send, for example `execution.succeeded`. Empty: all.",
+        },
+        "workflows": {
+            "type": "array",
+            "maxItems": 200,
+            "items": SLUG,
+            "default": [],
+            "description": "Workflows whose events are sent. Empty: all events, also those of no workflow.",
+        },
         "from": {
             "enum": ["now", "beginning"],
             "default": "now",
@@ -48,6 +63,18 @@ PUT_DELIVERY: Final = shape(
     },
     required=("delivery_id", "target"),
     example={"delivery_id": "archive", "target": "file", "from": "beginning"},
+)
+
+
+_INDEX: Final[dict[str, Any]] = {"type": "integer", "minimum": 0, "maximum": 2**53 - 1}
+RESEND: Final = shape(
+    {
+        "receipt_id": {**id_schema(ids.RECEIPT), "description": "The event to send again."},
+        "first_index": {**_INDEX, "description": "First log index (`sequence`) of the range."},
+        "last_index": {**_INDEX, "description": "Last log index of the range; at most 1,000 events."},
+    },
+    oneOf=[{"required": ["receipt_id"]}, {"required": ["first_index", "last_index"]}],
+    example={"first_index": 120, "last_index": 140},
 )
 
 
@@ -100,6 +127,8 @@ class Deliveries(TenantView):
             url=body.get("url", ""),
             secret=body.get("secret"),
             headers=body.get("headers"),
+            kinds=body.get("kinds", ()),
+            workflows=body.get("workflows", ()),
             from_beginning=body.get("from") == "beginning",
             ctx=request.auth,
         )
@@ -152,6 +181,75 @@ class ResumeDelivery(TenantView):
         delivery = _locked(request, delivery_id)
         resume_delivery(delivery, ctx=request.auth)
         return Response(_shown(request, delivery))
+
+
+class TestDelivery(TenantView):
+    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
+
+    @operation(
+        "testDelivery",
+        "Send a test event to a webhook",
+        tag="Telemetry",
+        body=EMPTY,
+        answers={202: DELIVERY_ATTEMPT},
+        reasons=("conflict", "delivery_busy"),
+    )
+    @idempotent
+    def post(self, request: Any, delivery_id: str) -> Response:
+        """Request one event of the type `threada.delivery.test`, signed as all others, without `sequence`.
+
+        A worker sends it. It moves no position. The result is in the list of attempts. Works for paused deliveries,
+        too.
+        """
+        attempt = request_test_event(_locked(request, delivery_id), ctx=request.auth)
+        return Response(DELIVERY_ATTEMPT.represent(attempt), status=202)
+
+
+class ResendDelivery(TenantView):
+    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
+
+    @operation(
+        "resendDelivery",
+        "Send delivered events again",
+        tag="Telemetry",
+        body=RESEND,
+        answers={202: DELIVERY_ATTEMPT},
+        reasons=("conflict", "delivery_busy"),
+    )
+    @idempotent
+    def post(self, request: Any, delivery_id: str) -> Response:
+        """Request one event, or a range of at most 1,000: the same events in messages with new ids.
+
+        A worker sends them. Only events that the delivery selects are sent. One test or resend of a delivery is open at
+        a time; in an hour it takes 60 of them with 10,000 events.
+        """
+        body = RESEND.check(request.data)
+        require(request.auth, Scope.INTEGRATIONS_MANAGE)
+        attempt = request_resend(
+            _found(request, delivery_id, for_update=True),
+            receipt=body.get("receipt_id", ""),
+            first=body.get("first_index"),
+            last=body.get("last_index"),
+            ctx=request.auth,
+        )
+        return Response(DELIVERY_ATTEMPT.represent(attempt), status=202)
+
+
+class DeliveryAttempts(TenantView):
+    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
+
+    @operation(
+        "listDeliveryAttempts",
+        "List attempts of a delivery",
+        tag="Telemetry",
+        answers={200: page_of(DELIVERY_ATTEMPT)},
+        filters=NoFilters,
+        is_paged=True,
+    )
+    def get(self, request: Any, delivery_id: str) -> Response:
+        """List the newest 200 scheduled attempts, and requested ones of 30 days, without events and answers."""
+        rows = apply_filters(NoFilters, attempts(_found(request, delivery_id)), request)
+        return Response(paginate(rows, request, represent=DELIVERY_ATTEMPT.represent))
 
 
 class RemoveDelivery(TenantView):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from integrations.lifecycle import IntegrationTestStatus
-from telemetry.deliveries.rules import TARGETS
+from telemetry.deliveries.rules import ATTEMPT_STATUSES, PURPOSES, TARGETS
 from telemetry.lifecycle import DeliveryStatus
 from threada_site.api.resources.field_types import (
     BOOLEAN,
@@ -128,6 +128,8 @@ DELIVERY: Final = Resource(
         FieldType({"type": "object", "additionalProperties": TEXT.schema}),
         description="Sent to a collector; ${secret} is replaced by the secret.",
     ),
+    field("kinds", TEXTS, description="Kinds of events that are sent. Empty: all."),
+    field("workflows", TEXTS, description="Workflows whose events are sent. Empty: all events."),
     field("status", choice((DeliveryStatus.ACTIVE, DeliveryStatus.PAUSED))),
     field("next_index", COUNT, description="Log index of the first receipt that is not delivered yet."),
     given("log_size", COUNT, description="Number of sealed receipts."),
@@ -144,4 +146,22 @@ DELIVERY: Final = Resource(
     field("paused_at", MAYBE_INSTANT),
     field("delivered_at", MAYBE_INSTANT),
     field("created_at", INSTANT),
+)
+DELIVERY_ATTEMPT: Final = Resource(
+    "DeliveryAttempt",
+    field("delivery_attempt_id", public_id(ids.DELIVERY_ATTEMPT), "id", description="Id of the attempt."),
+    field("purpose", choice(PURPOSES), description="Scheduled, or requested: a test event, or events sent again."),
+    field("status", choice(ATTEMPT_STATUSES), description="Status of the attempt."),
+    field("first_index", MAYBE_INTEGER, description="First log index; null for a test."),
+    field("last_index", MAYBE_INTEGER, description="Last log index; null for a test."),
+    field("events", COUNT, description="Number of events that were sent."),
+    field(
+        "failure",
+        inline(field("reason_code", TEXT, "failure"), field("detail", TEXT), or_null=True, all_required=False),
+        lambda attempt: attempt if attempt.failure else None,
+        description="Reason of the failure.",
+    ),
+    field("requested_by", maybe_public_id(ids.PRINCIPAL), description="Principal who requested it."),
+    field("created_at", INSTANT),
+    field("finished_at", MAYBE_INSTANT, description="Time at which the attempt ended, or null."),
 )

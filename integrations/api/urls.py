@@ -19,5 +19,8 @@ urlpatterns = [
     path("telemetry/deliveries/<str:delivery_id>", deliveries.DeliveryDetail.as_view()),
     path("telemetry/deliveries/<str:delivery_id>/pause", deliveries.PauseDelivery.as_view()),
     path("telemetry/deliveries/<str:delivery_id>/resume", deliveries.ResumeDelivery.as_view()),
+    path("telemetry/deliveries/<str:delivery_id>/test", deliveries.TestDelivery.as_view()),
+    path("telemetry/deliveries/<str:delivery_id>/resend", deliveries.ResendDelivery.as_view()),
+    path("telemetry/deliveries/<str:delivery_id>/attempts", deliveries.DeliveryAttempts.as_view()),
     path("telemetry/deliveries/<str:delivery_id>/remove", deliveries.RemoveDelivery.as_view()),
 ]

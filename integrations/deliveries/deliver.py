@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -26,10 +26,12 @@ from integrations.secrets.references import parse_reference
 from integrations.transport import EgressPolicy, OutboundRequest
 from telemetry.deliveries.batches import Batch, lease_batch, settle_delivered, settle_failed, upsert_delivery
 from telemetry.deliveries.rules import Accepted, DeliveryFailure
-from telemetry.models import Delivery
+from telemetry.models import Delivery, Receipt
+from telemetry.receipts.event_kinds import EVENT_KINDS
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.documents.field_errors import suggestion
 from threada_site.kernel.errors import FieldError, InvalidRequest
 from threada_site.kernel.extras import require_extra
 from threada_site.tenancy.upsert import UpsertResult
@@ -52,6 +54,8 @@ def configure_delivery(
     url: str = "",
     secret: Any = None,
     headers: dict[str, str] | None = None,
+    kinds: Sequence[str] = (),
+    workflows: Sequence[str] = (),
     from_beginning: bool = False,
 ) -> UpsertResult[Delivery]:
     """Create or change the delivery `slug` after validating its target.
@@ -73,8 +77,17 @@ def configure_delivery(
         headers = DEFAULT_HEADERS if secret is not None else {}
     if wrong := header_errors(headers or {}, has_secret=target == "otlp" and secret is not None):
         raise InvalidRequest(errors=wrong)
+    _check_selection(kinds, workflows, ctx=ctx)
     return upsert_delivery(
-        slug, target=target, url=url, secret=secret, headers=headers or {}, from_beginning=from_beginning, ctx=ctx
+        slug,
+        target=target,
+        url=url,
+        secret=secret,
+        headers=headers or {},
+        kinds=kinds,
+        workflows=workflows,
+        from_beginning=from_beginning,
+        ctx=ctx,
     )
 
 
@@ -97,6 +110,21 @@ def _deliver(batch: Batch, *, ctx: ActingContext, rng: random.Random) -> bool:
             return settle_delivered(batch, result, now=clock.now(), ctx=ctx)
         settle_failed(batch, result, now=clock.now(), ctx=ctx, rng=rng)
     return False
+
+
+def _check_selection(kinds: Sequence[str], workflows: Sequence[str], *, ctx: ActingContext) -> None:
+    """Refuse kinds that no receipt has, and workflows that the tenant never had: they would select nothing."""
+    wrong = [
+        FieldError(f"/kinds/{index}", f"{kind[:64]!r} is no kind of event.{suggestion(kind, known)}", "unknown_kind")
+        for index, kind in enumerate(kinds)
+        if kind not in EVENT_KINDS
+        for known in [[name for name in EVENT_KINDS if name.partition(".")[0] == kind.partition(".")[0]] or EVENT_KINDS]
+    ]
+    for index, workflow in enumerate(workflows):
+        if not Receipt.objects.filter(tenant_id=ctx.tenant_id, workflow=workflow).exists():
+            wrong.append(FieldError(f"/workflows/{index}", f"{workflow} names no workflow", "unknown_workflow"))
+    if wrong:
+        raise InvalidRequest(errors=wrong)
 
 
 def _check_reference(secret: Any, url: str, *, ctx: ActingContext) -> None:

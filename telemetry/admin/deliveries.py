@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from telemetry import selectors
+from telemetry.deliveries.attempt_list import attempts, request_resend, request_test_event
 from telemetry.deliveries.batches import pause_delivery, remove_delivery, resume_delivery
 from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import Delivery
@@ -21,6 +22,13 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
+
+SHOWN_ATTEMPTS: Final = 20
+_MOST_DIGITS: Final = 15
+
+
+def _index(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else None
 
 
 def _removing(admin: Any, call: Call) -> Effects:
@@ -64,6 +72,8 @@ class DeliveryAdmin(TenantAdmin):
             "lacks": max(size - row.next_index, 0),
             "created_by": (row.created_by and User.objects.filter(id=row.created_by).first()) or _("the instance"),
             "is_active": row.status == DeliveryStatus.ACTIVE,
+            "shown_attempts": list(attempts(row).order_by("-id")[:SHOWN_ATTEMPTS]),
+            "is_webhook": row.target == "webhook",
             "can_manage": ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE),
         }
 
@@ -78,6 +88,20 @@ class DeliveryAdmin(TenantAdmin):
         """Continue from the position where the delivery stopped."""
         resume_delivery(self._locked(call), ctx=call.ctx)
         return Done(_("The delivery is resumed."))
+
+    @action(Scope.INTEGRATIONS_MANAGE)
+    def test(self, call: Call) -> Done:
+        """Send a test event."""
+        request_test_event(self._locked(call), ctx=call.ctx)
+        return Done(_("A worker sends a test event. The result appears among the attempts."))
+
+    @action(Scope.INTEGRATIONS_MANAGE)
+    def resend(self, call: Call) -> Done:
+        """Send a range of delivered receipts again."""
+        form = call.request.POST
+        first, last = (_index(form.get(name, "")) for name in ("first_index", "last_index"))
+        request_resend(self._locked(call), first=first, last=last, ctx=call.ctx)
+        return Done(_("A worker sends these receipts again. The result appears among the attempts."))
 
     @action(Scope.INTEGRATIONS_MANAGE, confirm=REMOVE)
     def remove(self, call: Call) -> Done:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -15,6 +16,7 @@ from typing import Any, Final
 from django.conf import settings
 from django.db import connection
 
+from telemetry.deliveries.attempt_list import note_attempt
 from telemetry.deliveries.rules import Accepted, DeliveryFailure, retry_delay
 from telemetry.lifecycle import DELIVERY, DeliveryStatus
 from telemetry.models import Delivery
@@ -24,6 +26,7 @@ from telemetry.selectors import log_size
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.quotas.kinds import Quota
 from threada_site.tenancy.quotas.require import require_quota
 from threada_site.tenancy.upsert import Change, UpsertResult
@@ -32,6 +35,18 @@ LEASE: Final = timedelta(seconds=45)
 RECORDS_REJECTED: Final = "records_rejected"
 BATCH_EVENTS: Final = 200
 BATCH_BYTES: Final = 512 * 1024
+_WINDOW: Final = 1000
+_MOST_WINDOWS: Final = 20
+"""Leaves that are read at once, and windows of them, to find selected receipts."""
+_LEAVES: Final = """
+SELECT l.index, l.id, l.hash, CASE WHEN s.is_selected THEN r.body END, s.is_selected
+  FROM telemetry_logleaf l
+  LEFT JOIN telemetry_receipt r ON r.id = l.id AND r.tenant_id = l.tenant_id
+ CROSS JOIN LATERAL (SELECT coalesce(
+           (%(kinds)s::text[] IS NULL OR r.kind = ANY(%(kinds)s::text[]))
+       AND (%(workflows)s::text[] IS NULL OR r.workflow = ANY(%(workflows)s::text[])), FALSE) AS is_selected) s
+ WHERE l.tenant_id = %(tenant)s AND l.index >= %(start)s AND l.index < %(end)s ORDER BY l.index
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +58,30 @@ class SealedReceipt:
     written_at: datetime
     leaf_hash: bytes
     body: bytes | None
+    is_selected: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The receipts of one attempt: consecutive log indexes from `delivery.next_index`."""
+    """The receipts of one attempt, in the order of the log, and the index after the last leaf that was read.
+
+    Without a selection of kinds and workflows, they are all leaves from `delivery.next_index`. `name` replaces the
+    delivery in the message id of a requested attempt.
+    """
 
     delivery: Delivery
     receipts: list[SealedReceipt]
+    end: int
+    name: str = ""
 
     @property
-    def end(self) -> int:
-        return self.receipts[-1].index + 1
+    def message_id(self) -> str:
+        """Return the id by which receivers recognize a repeated message."""
+        if self.name:
+            return f"{self.name}.{self.receipts[0].index}-{self.receipts[-1].index}"
+        chosen = [self.delivery.kinds, self.delivery.workflows]
+        selection = f".{canonical_sha256(chosen)[:8]}" if any(chosen) else ""
+        return f"{self.delivery.public_id}.{self.delivery.next_index}-{self.end - 1}{selection}"
 
 
 def upsert_delivery(
@@ -64,6 +91,8 @@ def upsert_delivery(
     url: str,
     secret: dict[str, str] | None,
     headers: dict[str, str],
+    kinds: Sequence[str],
+    workflows: Sequence[str],
     from_beginning: bool,
     ctx: ActingContext,
 ) -> UpsertResult[Delivery]:
@@ -80,6 +109,8 @@ def upsert_delivery(
         url=url,
         secret=secret,
         headers=headers,
+        kinds=sorted(set(kinds)),
+        workflows=sorted(set(workflows)),
         next_index=0 if from_beginning else log_size(ctx.tenant_id),
         created_by=None if ctx.is_system else ctx.principal_id,
     )
@@ -91,10 +122,12 @@ def upsert_delivery(
         return UpsertResult(found, Change.CREATED)
     if found.target != target:
         raise errors.Conflict(f"The delivery {slug} goes to a {found.target}. Remove it, or choose another id.")
-    if (found.url, found.secret, found.headers) == (url, secret, headers):
+    names = ("url", "secret", "headers", "kinds", "workflows")
+    if all(getattr(found, name) == getattr(made, name) for name in names):
         return UpsertResult(found, Change.UNCHANGED)
-    found.url, found.secret, found.headers = url, secret, headers
-    found.save(update_fields=["url", "secret", "headers"])
+    for name in names:
+        setattr(found, name, getattr(made, name))
+    found.save(update_fields=names)
     _record("telemetry.delivery_configured", found, ctx=ctx, **_place(found))
     return UpsertResult(found, Change.CHANGED)
 
@@ -152,14 +185,44 @@ def lease_batch(delivery_id: uuid.UUID, *, now: datetime, ctx: ActingContext) ->
         or (found.lease_until is not None and found.lease_until > now)
     ):
         return None
-    receipts = sealed_receipts(ctx.tenant_id, start=found.next_index, end=found.batch_end)
+    receipts, end = _next_receipts(found)
     if not receipts:
+        if end > found.next_index:
+            found.next_index, found.batch_end = end, None
+            found.save(update_fields=["next_index", "batch_end"])
         return None
-    found.batch_end = receipts[-1].index + 1
+    found.batch_end = end
     found.lease_until = now + LEASE
     found.fence += 1
-    found.save(update_fields=["batch_end", "lease_until", "fence"])
-    return Batch(found, receipts)
+    found.save(update_fields=["next_index", "batch_end", "lease_until", "fence"])
+    return Batch(found, receipts, end)
+
+
+def _next_receipts(delivery: Delivery) -> tuple[list[SealedReceipt], int]:
+    """Return the next selected receipts and the index after the last leaf read; move over leaves before a batch.
+
+    A batch in progress keeps its end.
+    """
+    if delivery.batch_end is not None:
+        return selected_receipts(delivery, start=delivery.next_index, end=delivery.batch_end), delivery.batch_end
+    end = delivery.next_index
+    for _ in range(_MOST_WINDOWS):
+        size = _WINDOW if delivery.kinds or delivery.workflows else BATCH_EVENTS
+        leaves = sealed_receipts(delivery, start=end, end=end + size)
+        selected = [leaf for leaf in leaves if leaf.is_selected]
+        chosen = fitting(selected)
+        if chosen:
+            delivery.next_index = end
+            return chosen, (leaves if len(chosen) == len(selected) else chosen)[-1].index + 1
+        end += len(leaves)
+        if len(leaves) < size:
+            break
+    return [], end
+
+
+def selected_receipts(delivery: Delivery, *, start: int, end: int) -> list[SealedReceipt]:
+    """Return the leaves of the log from `start` to `end` (exclusive) that the delivery selects."""
+    return [leaf for leaf in sealed_receipts(delivery, start=start, end=end) if leaf.is_selected]
 
 
 def settle_delivered(batch: Batch, taken: Accepted, *, now: datetime, ctx: ActingContext) -> bool:
@@ -179,6 +242,7 @@ def settle_delivered(batch: Batch, taken: Accepted, *, now: datetime, ctx: Actin
     if delivery.status == DeliveryStatus.ACTIVE:
         delivery.failure, delivery.detail = (RECORDS_REJECTED, taken.detail) if taken.rejected else ("", "")
     delivery.save()
+    note_attempt(batch, None, now=now)
     if taken.rejected and not was_rejecting:
         _record(
             "telemetry.delivery_records_rejected",
@@ -209,21 +273,28 @@ def settle_failed(
     wait = retry_delay(failure, attempts=delivery.attempts, most=settings.THREADA_DELIVERY_TRIES, rng=rng)
     delivery.next_try_at = None if wait is None else now + timedelta(seconds=wait)
     delivery.save()
+    note_attempt(batch, failure, now=now)
     if wait is None and delivery.status == DeliveryStatus.ACTIVE:
         pause_delivery(delivery, now=now, ctx=ctx, failure=failure)
 
 
-def sealed_receipts(tenant_id: uuid.UUID, *, start: int, end: int | None) -> list[SealedReceipt]:
-    """Return consecutive leaves of the log from `start` to `end`, or as many as fit into a batch if `end` is None.
+def sealed_receipts(delivery: Delivery, *, start: int, end: int) -> list[SealedReceipt]:
+    """Return consecutive leaves of the log from `start` to `end` (exclusive), or fewer at the end of the log.
 
-    Raises `RuntimeError` if the log has a gap, which means that signed leaves are missing.
+    Leaves that the delivery does not select have no body. Raises `RuntimeError` if the log has a gap, which means that
+    signed leaves are missing.
     """
+    tenant_id = delivery.tenant_id
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT l.index, l.id, l.hash, r.body FROM telemetry_logleaf l "
-            "LEFT JOIN telemetry_receipt r ON r.id = l.id AND r.tenant_id = l.tenant_id "
-            "WHERE l.tenant_id = %s AND l.index >= %s AND l.index < %s ORDER BY l.index",
-            [tenant_id, start, start + BATCH_EVENTS if end is None else end],
+            _LEAVES,
+            {
+                "tenant": tenant_id,
+                "start": start,
+                "end": end,
+                "kinds": delivery.kinds or None,
+                "workflows": delivery.workflows or None,
+            },
         )
         found = [
             SealedReceipt(
@@ -232,21 +303,23 @@ def sealed_receipts(tenant_id: uuid.UUID, *, start: int, end: int | None) -> lis
                 ids.instant_of(leaf_id),
                 bytes(hashed),
                 None if body is None else bytes(body),
+                is_selected,
             )
-            for index, leaf_id, hashed, body in cursor.fetchall()
+            for index, leaf_id, hashed, body, is_selected in cursor.fetchall()
         ]
     if [receipt.index for receipt in found] != list(range(start, start + len(found))):
         raise RuntimeError(f"the log of tenant {tenant_id} has a gap after {start}")
-    return found if end is not None else _within(found)
+    return found
 
 
-def _within(receipts: list[SealedReceipt]) -> list[SealedReceipt]:
+def fitting(receipts: list[SealedReceipt]) -> list[SealedReceipt]:
+    """Return the first receipts, as many as fit into one message."""
     size = 0
-    for count, receipt in enumerate(receipts):
+    for count, receipt in enumerate(receipts[:BATCH_EVENTS]):
         size += len(receipt.body or b"")
         if count and size > BATCH_BYTES:
             return receipts[:count]
-    return receipts
+    return receipts[:BATCH_EVENTS]
 
 
 def _live(tenant_id: uuid.UUID) -> Any:
@@ -271,7 +344,8 @@ def _place(delivery: Delivery) -> dict[str, Any]:
     place: dict[str, Any] = {"target": delivery.target}
     if delivery.target != "file":
         place |= {"url": delivery.url, "secret": delivery.secret}
-    return place | ({"headers": delivery.headers} if delivery.headers else {})
+    names = ("headers", "kinds", "workflows")
+    return place | {name: value for name in names if (value := getattr(delivery, name))}
 
 
 def _record(kind: str, delivery: Delivery, *, ctx: ActingContext, codes: tuple[str, ...] = (), **inputs: Any) -> None:

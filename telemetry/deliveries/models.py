@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.db import models
 
-from telemetry.deliveries.rules import TARGETS
+from telemetry.deliveries.rules import ATTEMPT_STATUSES, OPEN_ATTEMPTS, PURPOSES, TARGETS
 from telemetry.lifecycle import DeliveryStatus
 from threada_site.database.constraints import tenant_constraints
 from threada_site.kernel import clock, ids
@@ -23,6 +23,8 @@ class Delivery(TenantRow):
     target = models.CharField(max_length=16, choices=[(kind, kind) for kind in TARGETS])
     url = models.CharField(max_length=2000, blank=True)
     secret = models.JSONField(null=True, help_text="Reference to the secret: {stored: …}, {env: …} or {file: …}.")
+    kinds = models.JSONField(default=list, help_text="Kinds of receipts that are sent; empty: all.")
+    workflows = models.JSONField(default=list, help_text="Workflows whose receipts are sent; empty: all receipts.")
     headers = models.JSONField(default=dict, help_text="Sent to a collector; ${secret} is replaced by the secret.")
     status = models.CharField(
         max_length=16,
@@ -80,3 +82,50 @@ class Delivery(TenantRow):
     def public_id(self) -> str:
         """Return the id used in messages. Unlike the slug, the id is never reused."""
         return ids.public_id(ids.DELIVERY, self.id)
+
+
+class DeliveryAttempt(TenantRow):
+    """One try to send receipts: of a scheduled batch, a test event, or receipts that are sent again.
+
+    Contains neither what was sent nor what the receiver answered. Indexes are log indexes, both inclusive.
+    """
+
+    delivery = models.ForeignKey(
+        Delivery, on_delete=models.CASCADE, db_constraint=False, db_index=False, related_name="tries"
+    )
+    purpose = models.CharField(max_length=16, choices=[(kind, kind) for kind in PURPOSES])
+    status = models.CharField(max_length=16, choices=[(kind, kind) for kind in ATTEMPT_STATUSES])
+    first_index = models.BigIntegerField(null=True)
+    last_index = models.BigIntegerField(null=True)
+    events = models.IntegerField(default=0, help_text="Number of events that were sent.")
+    failure = models.CharField(max_length=32, blank=True)
+    detail = models.CharField(max_length=500, blank=True)
+    requested_by = models.UUIDField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(default=clock.now)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("deliveryattempt", references=("delivery",)),
+            models.UniqueConstraint(
+                fields=["tenant", "delivery"],
+                condition=models.Q(status__in=OPEN_ATTEMPTS),
+                name="deliveryattempt_one_open",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["tenant", "delivery", "id"], name="deliveryattempt_list_idx"),
+            models.Index(
+                fields=["status", "lease_until"],
+                condition=models.Q(status__in=OPEN_ATTEMPTS),
+                name="deliveryattempt_open_idx",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.public_id
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.DELIVERY_ATTEMPT, self.id)

@@ -9,6 +9,10 @@ from typing import Final
 
 TARGETS: Final = ("webhook", "file", "otlp")
 """Kinds of delivery targets."""
+PURPOSES: Final = ("scheduled", "test", "resend")
+"""Purposes of an attempt. Scheduled ones are in the order of the log; the others were requested."""
+OPEN_ATTEMPTS: Final = ("queued", "running")
+ATTEMPT_STATUSES: Final = (*OPEN_ATTEMPTS, "delivered", "failed")
 PERMANENT_FAILURES: Final = frozenset(
     {"rejected_by_receiver", "blocked_address", "credential_unavailable", "export_target_unavailable"}
 )

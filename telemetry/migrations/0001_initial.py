@@ -2,10 +2,10 @@ from pathlib import Path
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
-from django.db.models import PROTECT
+from django.db.models import CASCADE, PROTECT
 
 import telemetry.lifecycle
-from threada_site.database.constraints import AppendOnly, InstanceRows, RowLevelSecurity
+from threada_site.database.constraints import AppendOnly, InstanceRows, RowLevelSecurity, TenantForeignKey
 from threada_site.database.partitioning import PartitionByMonth
 from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import new_salt
@@ -40,6 +40,11 @@ class Migration(migrations.Migration):
                     models.JSONField(
                         help_text="Reference to the secret: {stored: …}, {env: …} or {file: …}.", null=True
                     ),
+                ),
+                ("kinds", models.JSONField(default=list, help_text="Kinds of receipts that are sent; empty: all.")),
+                (
+                    "workflows",
+                    models.JSONField(default=list, help_text="Workflows whose receipts are sent; empty: all receipts."),
                 ),
                 (
                     "headers",
@@ -121,6 +126,70 @@ class Migration(migrations.Migration):
                             ),
                         ),
                         name="delivery_moves_on",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="DeliveryAttempt",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "delivery",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=CASCADE,
+                        related_name="tries",
+                        to="telemetry.delivery",
+                    ),
+                ),
+                (
+                    "purpose",
+                    models.CharField(
+                        choices=[("scheduled", "scheduled"), ("test", "test"), ("resend", "resend")], max_length=16
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("delivered", "delivered"),
+                            ("failed", "failed"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                ("first_index", models.BigIntegerField(null=True)),
+                ("last_index", models.BigIntegerField(null=True)),
+                ("events", models.IntegerField(default=0, help_text="Number of events that were sent.")),
+                ("failure", models.CharField(blank=True, max_length=32)),
+                ("detail", models.CharField(blank=True, max_length=500)),
+                ("requested_by", models.UUIDField(null=True)),
+                ("lease_until", models.DateTimeField(null=True)),
+                ("created_at", models.DateTimeField(default=clock.now)),
+                ("finished_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(fields=["tenant", "delivery", "id"], name="deliveryattempt_list_idx"),
+                    models.Index(
+                        condition=models.Q(("status__in", ("queued", "running"))),
+                        fields=["status", "lease_until"],
+                        name="deliveryattempt_open_idx",
+                    ),
+                ],
+                "constraints": [
+                    RowLevelSecurity(name="deliveryattempt_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="deliveryattempt_tenant_id_key"),
+                    TenantForeignKey(field="delivery", name="deliveryattempt_delivery_fk"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ("queued", "running"))),
+                        fields=("tenant", "delivery"),
+                        name="deliveryattempt_one_open",
                     ),
                 ],
             },

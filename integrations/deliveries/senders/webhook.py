@@ -27,11 +27,10 @@ def send_to_webhook(batch: Batch) -> Accepted | DeliveryFailure:
 def _sent(batch: Batch) -> Outcome:
     """Send the batch. The message id contains the delivery and the log indexes."""
     body = b"[" + b",".join(event_of(receipt, batch.delivery) for receipt in batch.receipts) + b"]"
-    message_id = f"{batch.delivery.public_id}.{batch.delivery.next_index}-{batch.end - 1}"
     now = clock.now()
     try:
         key = with_secret(batch.delivery, signing_key)
-        headers = signed_headers(body, message_id=message_id, at=now, keys=[key])
+        headers = signed_headers(body, message_id=batch.message_id, at=now, keys=[key])
         answer = post(
             batch.delivery.url,
             (

@@ -24,11 +24,14 @@ from policies.documents.overlay import parse_overlay
 from policies.documents.pack import parse_pack
 from policies.documents.policy import parse_policy
 from policies.documents.workflow import parse_workflow
+from policies.language.facts import FACTS, VARIABLES
 from tests.workitems.configuration.test_export import EVERYTHING
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
+from threada_site.kernel.cel import ExpressionError, check_typed, compile_expression
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.errors import DocumentInvalid, PolicyDocumentInvalid
 from workitems.configuration.kinds import KINDS
+from workitems.configuration.reference_page import CEL_EXAMPLES, CEL_EXCLUDED, documents_markdown
 from workitems.configuration.schemas import published_schema, schema_names
 from workitems.retention.rules import parse_retention
 
@@ -178,3 +181,20 @@ def test_the_reference_lists_every_kind() -> None:
     text = (ROOT / "docs" / "reference-document-kinds.md").read_text()
     listed = re.findall(r"^\| `(\w+)` \|.*`/schemas/(\w+)\.json` \|$", text, re.MULTILINE)
     assert listed == [(kind, kind.lower()) for kind in KINDS]
+
+
+def is_refused(expression: str) -> bool:
+    try:
+        compile_expression(expression, variables=VARIABLES)
+    except ExpressionError:
+        return True
+    return any(check_typed(expression, facts=FACTS, payload_schema=True, lists=(), variables=VARIABLES))
+
+
+def test_the_reference_page_is_current_and_its_expressions_are_what_it_says() -> None:
+    page = ROOT / "docs" / "reference" / "documents.md"
+    assert page.read_text() == documents_markdown(), "run manage.py write_documents"
+    for _, example in CEL_EXAMPLES:
+        assert compile_expression(example, variables=VARIABLES).may_be_truth
+    for _, example in CEL_EXCLUDED:
+        assert is_refused(example), example

@@ -98,6 +98,7 @@ from threada_site.kernel.errors.executions import (
     AuditUnavailable,
     CallbackContradicted,
     ConnectorDisabled,
+    DeliveryBusy,
     ExecutionInProgress,
     ExecutionNotCancellable,
     ExecutionNotReconcilable,

@@ -101,6 +101,13 @@ class SearchTooSlow(ExecutionRefusal):
     advice = "Search for more or longer words, or narrow the list by a filter."
 
 
+class DeliveryBusy(ExecutionRefusal):
+    reason_code = "delivery_busy"
+    status = 429
+    title = "The delivery has too many requested attempts"
+    advice = "Wait until the open test or resend has ended. A delivery takes a limited number of them in an hour."
+
+
 class TooManyTests(ExecutionRefusal):
     reason_code = "too_many_tests"
     status = 429

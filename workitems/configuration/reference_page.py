@@ -1,0 +1,188 @@
+"""The page docs/reference/documents.md: fields of every kind of document, facts, CEL and default roles."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from policies.language.facts import FACTS
+from threada_site.identity.default_roles import DEFAULT_ROLES, OWN_ROLES
+from threada_site.kernel.context import ALL_SCOPES
+from threada_site.kernel.documents.structure import Schema
+from workitems.configuration.kinds import KINDS
+
+_HEAD: Final = """# Documents
+
+All fields of all kinds of documents, from the schemas that check them. `manage.py write_documents` writes this page; a
+test compares it with the schemas. [Kinds of documents](../reference-document-kinds.md) says where the schemas are and
+how editors use them; [typical mistakes](document-mistakes.md) shows the answers to faulty documents.
+
+A document has `kind`, `id` and `spec` (an `Overlay` has its fields at the top). Fields marked with * are required.
+`[]` stands for each element of a list, `{}` for each value of an object.
+"""
+CEL_EXAMPLES: Final = (
+    ("comparisons", "item.payload.amount_minor >= 1000000 && item.data_class != 'public'"),
+    ("arithmetic with numbers", "item.payload.net * 2 + item.payload.tax > 1000"),
+    ("conditional", "item.channel == 'web' ? item.confidence > 0.5 : item.confidence > 0.9"),
+    ("membership", "item.payload.vendor in lists.sanctioned_vendors || 'pii' in item.risk_flags"),
+    ("`has`", "has(item.payload.vendor) && item.payload.vendor != ''"),
+    ("`all`, `exists`, `exists_one`", "item.payload.lines.exists(line, line.amount_minor > 100)"),
+    ("`size`", "size(item.risk_flags) > 0"),
+    ("`startsWith`, `endsWith`, `contains`", "item.payload.vendor.startsWith('ACME')"),
+    ("`int`, `double`, `string`", "double(item.payload.amount_minor) / 100.0 > 9.5"),
+    ("`timestamp`, `duration`", "timestamp(ctx.now) - timestamp(item.payload.due) > duration('48h')"),
+)
+"""What conditions can use, with an example each."""
+CEL_EXCLUDED: Final = (
+    ("`matches`: regular expressions", "item.payload.vendor.matches('^A')"),
+    ("`map` and `filter`", "item.payload.lines.filter(line, line.amount_minor > 1).size() > 0"),
+    ("`+` with texts and lists", "item.channel + item.workflow == 'webpay'"),
+)
+"""Parts of CEL that conditions cannot use, because their time or memory has no limit."""
+_CEL: Final = """
+## Conditions
+
+`when` of a rule is a CEL expression ([cel.dev](https://cel.dev)) over `item`, `ctx`, `input` (the input of the action)
+and `lists` (by name: `lists.sanctioned_vendors`). It returns true or false. `${ … }` in actions is CEL, too, without
+`lists`.
+
+| part of CEL | example |
+|---|---|
+%s
+Left out, because their time or memory has no limit:
+
+| part of CEL | example of what is refused |
+|---|---|
+%s
+Missing keys of the payload are errors, and an error denies: use `has`. Conditions are checked against the payload
+schemas of the workflows that they reach, and have a limited cost.
+"""
+
+
+_ROLES: Final = """
+## Default roles
+
+Every tenant has these roles. A document of kind `Role` changes them; removing it sets them back.
+
+| role | scopes | work items |
+|---|---|---|
+"""
+
+
+def documents_markdown() -> str:
+    """Return the page."""
+    parts = [_HEAD]
+    for kind, of in KINDS.items():
+        schema = of.schema()
+        definitions = schema.get("$defs", {})
+        parts.append(f"\n## {kind}\n\n{_sentence(schema)}\n")
+        properties = schema["properties"]
+        spec = properties.get("spec")
+        top = {
+            **schema,
+            "properties": {name: node for name, node in properties.items() if name not in ("kind", "spec")},
+        }
+        parts.append(_table(_fields(top, "", definitions, ())))
+        if isinstance(spec, Mapping) and spec.get("properties"):
+            parts.append(f"\n`spec`:\n{_table(_fields(dict(spec), '', definitions, ()))}")
+        for name, definition in definitions.items():
+            if kind == "Integration" or _is_object(definition):
+                title = name.removeprefix("integration-")
+                said = f"`spec` with `connector: {title}`" if title != name else f"`{name}`"
+                parts.append(
+                    f"\n{said}: {_sentence(definition)}\n{_table(_fields(definition, '', definitions, (name,)))}"
+                )
+    parts += [_facts(), _cel(), _roles()]
+    return "".join(parts)
+
+
+def _is_object(node: Schema) -> bool:
+    return bool(node.get("properties"))
+
+
+def _fields(node: Schema, path: str, definitions: Schema, seen: tuple[str, ...]) -> Iterator[tuple[str, Schema, bool]]:
+    """Yield path, schema and necessity of the fields of an object. Definitions have tables of their own."""
+    required = node.get("required", ())
+    for name, child in node.get("properties", {}).items():
+        if child.get("not") == {}:
+            continue
+        where = f"{path}.{name}" if path else name
+        yield where, child, name in required
+        yield from _below(child, where, definitions, seen)
+
+
+def _below(node: Schema, path: str, definitions: Schema, seen: tuple[str, ...]) -> Iterator[tuple[str, Schema, bool]]:
+    if "$ref" in node:
+        return
+    if node.get("properties"):
+        yield from _fields(node, path, definitions, seen)
+    for key, mark in (("items", "[]"), ("additionalProperties", "{}")):
+        child = node.get(key)
+        if isinstance(child, dict) and (child.get("properties") or child.get("items")):
+            yield from _below(child, f"{path}{mark}", definitions, seen)
+
+
+def _table(fields: Iterator[tuple[str, Schema, bool]]) -> str:
+    rows = [f"| `{path}`{'*' if needed else ''} | {_type(node)} | {_about(node)} |\n" for path, node, needed in fields]
+    return "\n| field | value | |\n|---|---|---|\n" + "".join(rows) if rows else ""
+
+
+def _type(node: Schema) -> str:
+    if "$ref" in node:
+        return f"`{node['$ref'].rpartition('/')[2]}`"
+    if "const" in node:
+        return f"`{json.dumps(node['const'])}`"
+    if "enum" in node:
+        return ", ".join(f"`{option}`" if isinstance(option, str) else str(option).lower() for option in node["enum"])
+    types = node.get("type", "any")
+    said = " or ".join(types) if isinstance(types, list) else str(types)
+    items = node.get("items")
+    if isinstance(items, dict) and items:
+        said += f" of {_type(items)}"
+    if "minimum" in node and "maximum" in node:
+        said += f", {node['minimum']:g} to {node['maximum']:g}"
+    elif "maxLength" in node:
+        said += f", {node['maxLength']} characters"
+    elif "maxItems" in node:
+        said += f", {node['maxItems']} at most"
+    return said
+
+
+def _about(node: Schema) -> str:
+    said = [_sentence(node)] if node.get("description") else []
+    if "default" in node and node["default"] not in ("", [], {}, None):
+        said.append(f"Default: `{json.dumps(node['default'], ensure_ascii=False)}`.")
+    if node.get("examples"):
+        said.append(f"Example: `{json.dumps(node['examples'][0], ensure_ascii=False)}`.")
+    return " ".join(said).replace("|", "\\|").replace("\n", " ")
+
+
+def _sentence(node: Schema) -> str:
+    said = str(node.get("description", "")).strip()
+    return said if not said or said.endswith((".", ")", "`")) else f"{said}."
+
+
+def _facts() -> str:
+    parts = ["\n## Facts\n\nFacts that conditions read, and that tests of policies give. They are always complete.\n"]
+    for variable, facts in FACTS.items():
+        rows = [f"| `{variable}.{name}` | {_type(dict(of))} | {_about(dict(of))} |\n" for name, of in facts.items()]
+        parts.append("\n| fact | value | |\n|---|---|---|\n" + "".join(rows))
+    return "".join(parts)
+
+
+def _cel() -> str:
+    tables = [
+        "".join(f"| {part} | `{example}` |\n".replace("||", "\\|\\|") for part, example in rows)
+        for rows in (CEL_EXAMPLES, CEL_EXCLUDED)
+    ]
+    return _CEL.replace("%s", tables[0], 1).replace("%s", tables[1], 1)
+
+
+def _roles() -> str:
+    parts = [_ROLES]
+    for role, scopes in DEFAULT_ROLES.items():
+        held = "every scope" if scopes == ALL_SCOPES else ", ".join(f"`{scope}`" for scope in sorted(scopes))
+        sees = "own, and those that name them" if role in OWN_ROLES else "all of the tenant"
+        parts.append(f"| `{role}` | {held} | {sees} |\n")
+    return "".join(parts)
