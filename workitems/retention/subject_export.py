@@ -195,8 +195,8 @@ def _conversation_of(principal: User, tenant_id: uuid.UUID) -> Iterator[dict[str
 
 
 def _columns(row: Any) -> dict[str, Any]:
-    """Return all columns of a row except the tenant, with decrypted contents."""
-    fields = [field for field in row._meta.local_concrete_fields if field.name != "tenant"]
+    """Return all columns of a row except the tenant and keys of files, with decrypted contents."""
+    fields = [field for field in row._meta.local_concrete_fields if field.name not in ("tenant", "file_key")]
     return {field.attname: getattr(row, field.attname) for field in fields}
 
 
