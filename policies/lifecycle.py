@@ -60,7 +60,7 @@ POLICY_VERSION: Final = Lifecycle(
     noun="a policy version",
     transitions=MappingProxyType(
         {
-            _V.DRAFT: frozenset({_V.PUBLISHED}),
+            _V.DRAFT: frozenset({_V.PUBLISHED, _V.RETIRED}),
             _V.PUBLISHED: frozenset({_V.RETIRED}),
             _V.RETIRED: frozenset(),
         }

@@ -15,7 +15,7 @@ from policies.api.resources.policies import POLICY, POLICY_VERSION
 from policies.api.sent_policies import sent_policy
 from policies.api.shapes import CREATE_POLICY, SEND_DOCUMENT
 from policies.configuration.removal import withdraw_policy
-from policies.drafts.edit import draft_policy_version, edit_draft
+from policies.drafts.edit import discard_draft, draft_policy_version, edit_draft
 from policies.locks import locked_version
 from policies.models import Policy, PolicyVersion
 from telemetry.receipts.format import Subject
@@ -137,7 +137,12 @@ class PolicyVersions(TenantView):
 
 
 class PolicyVersionDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "PUT": Scope.POLICIES_WRITE, "PATCH": Scope.POLICIES_WRITE}
+    scopes: ClassVar = {
+        "GET": Scope.WORKITEMS_READ,
+        "PUT": Scope.POLICIES_WRITE,
+        "PATCH": Scope.POLICIES_WRITE,
+        "DELETE": Scope.POLICIES_WRITE,
+    }
 
     @operation(
         "readPolicyVersion",
@@ -183,6 +188,18 @@ class PolicyVersionDetail(TenantView):
         `source` replaces the document by a text.
         """
         return self._edit(request, policy_id, version)
+
+    @operation(
+        "discardPolicyDraft",
+        "Discard a draft",
+        tag="Policies",
+        answers={204: None},
+        reasons=("version_not_draft",),
+    )
+    def delete(self, request: Any, policy_id: str, version: str) -> Response:
+        """Retire a draft that is not to be published. It stays readable and no longer counts as a draft."""
+        discard_draft(version_asked(self, request, policy_id, version), ctx=request.auth)
+        return Response(status=204)
 
     def _edit(self, request: Any, policy_id: str, version: str) -> Response:
         draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)

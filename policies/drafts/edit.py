@@ -17,6 +17,7 @@ from policies.models import Policy, PolicyVersion
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, VersionNotDraft
 from threada_site.kernel.json.canonical import canonical_sha256
@@ -94,6 +95,19 @@ def edit_draft(version: PolicyVersion, document: Any, *, ctx: ActingContext) -> 
     _keep_source(draft, ctx=ctx)
     record(version_entry("policy.version_edited", draft), ctx=ctx)
     return UpsertResult(draft, Change.CHANGED)
+
+
+def discard_draft(version: PolicyVersion, *, ctx: ActingContext) -> PolicyVersion:
+    """Retire a draft that is not to be published. Receipt: `policy.retired`. Raises `VersionNotDraft`."""
+    require_unit_of_work(ctx.tenant_id)
+    draft = locked_version(version, ctx=ctx)
+    check_is_draft(draft)
+    draft.status = PolicyVersionStatus.RETIRED
+    draft.retired_by = None if ctx.is_system else ctx.principal_id
+    draft.retired_at = clock.now()
+    draft.save(update_fields=["status", "retired_by", "retired_at"])
+    record(version_entry("policy.retired", draft, was_in_force=False), ctx=ctx)
+    return draft
 
 
 def _keep_source(version: PolicyVersion, *, ctx: ActingContext) -> None:

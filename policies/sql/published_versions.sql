@@ -1,4 +1,4 @@
--- A policy version moves draft → published → retired; its document can be changed while it is a draft, and never again.
+-- A policy version moves draft → published → retired; a draft may be retired at once. Its document can be changed while it is a draft, and never again.
 CREATE FUNCTION threada_keep_published_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
@@ -18,8 +18,8 @@ BEGIN
             USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     IF (OLD.status, NEW.status) NOT IN (
-        ('draft', 'draft'), ('draft', 'published'), ('published', 'published'), ('published', 'retired'),
-        ('retired', 'retired')
+        ('draft', 'draft'), ('draft', 'published'), ('draft', 'retired'), ('published', 'published'),
+        ('published', 'retired'), ('retired', 'retired')
     ) THEN
         RAISE EXCEPTION 'a policy version does not move from % to %', OLD.status, NEW.status
             USING ERRCODE = 'integrity_constraint_violation';

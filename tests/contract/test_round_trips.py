@@ -10,6 +10,7 @@ from pytest_django import Settings
 
 from tests.contract.document import Operation, operations
 from tests.contract.world import MAY_GROW, World, made, rows_of_everything
+from threada_site.kernel.context import Scope
 
 OPERATIONS: Final = {(one.method, one.path): one for one in operations()}
 EDITED: Final = sorted(
@@ -95,6 +96,13 @@ def test_documents_are_created_changed_and_ended_by_their_address(world: World) 
         False,
     )
     assert admin.delete(f"/channels/{names['channel_id']}").status_code == 202
+
+
+@pytest.mark.django_db
+def test_a_configuration_that_is_hidden_cannot_be_patched(world: World) -> None:
+    address = f"/integrations/{world.home.ids['integration_id']}"
+    answer = world.without(Scope.WORKITEMS_READ).patch(address, {"name": "Mine"}, headers={"If-Match": "*"})
+    assert answer.json()["reason_code"] == "permission_denied"
 
 
 @pytest.mark.django_db

@@ -113,6 +113,7 @@ CONTRACT: Final = {
     "GET /policies/{policy_id}/versions/{version}": "workitems:read",
     "PATCH /policies/{policy_id}/versions/{version}": "policies:write",
     "PUT /policies/{policy_id}/versions/{version}": "policies:write",
+    "DELETE /policies/{policy_id}/versions/{version}": "policies:write",
     "POST /policies/{policy_id}/versions/{version}/validate": "policies:write",
     "POST /policies/{policy_id}/versions/{version}/simulate": "policies:write",
     "POST /policies/{policy_id}/versions/{version}/replay": "policies:write",

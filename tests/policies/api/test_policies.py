@@ -152,6 +152,16 @@ def test_a_draft_that_fails_its_checks_is_not_saved(admin: Api, rulebook: dict[s
     assert len(admin.get("/policies/payments/versions").json()["data"]) == 2
 
 
+def test_a_draft_is_discarded(admin: Api, tenant: Tenant) -> None:
+    path = admin.post("/policies", {"policy_id": "odd", "document": DENY})["Location"]
+    assert admin.delete(path).status_code == 204
+    assert (admin.get(path).json()["status"], admin.get(path).json()["document"]) == ("retired", DENY)
+    assert refusal(admin.delete(path)) == (409, "version_not_draft")
+    assert refusal(admin.post(f"{path}/publish")) == (409, "version_not_draft")
+    with unit_of_work(tenant.id):
+        assert receipts("policy.retired")[0]["outcome"] == {"status": "retired", "was_in_force": False}
+
+
 def test_a_draft_that_no_longer_passes_its_checks_is_not_published(admin: Api, rulebook: dict[str, str]) -> None:
     """The draft covers more workflows than when it was saved."""
     odd = {"policy_id": "odd", "document": spec(rule("odd", "allow", "item.payload.amount > 1"))}
