@@ -25,7 +25,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.errors import NotFound
+from threada_site.kernel.errors import NotFound, TransitionNotAllowed
 from threada_site.tenancy.change_sets import NOT_REPLAYED, operation, require_policy_confirmation
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.upsert import Change, UpsertResult
@@ -90,6 +90,8 @@ def retire_policy_version(version: PolicyVersion, *, ctx: ActingContext) -> Poli
     require_unit_of_work(ctx.tenant_id)
     policy = locked_policy_of(version, ctx=ctx)
     retired = locked_version(version, ctx=ctx)
+    if retired.status == PolicyVersionStatus.DRAFT:
+        raise TransitionNotAllowed("A draft cannot be retired. Publish it, or discard it.")
     POLICY_VERSION.check_transition(PolicyVersionStatus(retired.status), PolicyVersionStatus.RETIRED)
     require_policy_confirmation(
         "policy.retire",
