@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from django.db.models import OuterRef, QuerySet, Subquery, Sum
+from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
 
 from telemetry.alarms import broken_logs_alarm, unsealed_alarm
 from telemetry.lifecycle import DeliveryStatus, ExportStatus
@@ -81,11 +81,10 @@ def checkpoints(ctx: ActingContext) -> QuerySet[Checkpoint]:
     return Checkpoint.objects.filter(tenant_id=ctx.tenant_id)
 
 
-def sealed_among(receipts: Sequence[Receipt]) -> set[uuid.UUID]:
-    """Return the ids of the given receipts (all of one tenant) that are sealed."""
-    tenants = {receipt.tenant_id for receipt in receipts}
-    leaves = LogLeaf.objects.filter(tenant_id__in=tenants, id__in=[receipt.id for receipt in receipts])
-    return set(leaves.values_list("id", flat=True))
+def with_sealed(receipts: QuerySet[Receipt]) -> QuerySet[Any]:
+    """Annotate receipts with `is_sealed`."""
+    leaves = LogLeaf.objects.filter(tenant_id=OuterRef("tenant_id"), id=OuterRef("id"))
+    return receipts.annotate(is_sealed=Exists(leaves))
 
 
 def newest_checkpoint(tenant_id: uuid.UUID) -> Checkpoint | None:

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from threada_site.admin.list_order import NEWER, OLDER, REVERSED, SORT, Order, keyset_page, order_in
+from threada_site.admin.stored_choices import StoredChoices, read_choices
 from threada_site.admin.words import Text, word
 from threada_site.api.pagination import Search, found_rows
 from threada_site.database.case_visibility import keyset_column
@@ -170,9 +171,7 @@ def list_page(
         newer = _query(kept, NEWER, order.edge(taken[0])) if has_newer and taken else ""
     return ListPage(
         rows=taken,
-        filters=[
-            ShownFilter(e.name, e.label, e.kind, sent[e.name], e.choices(ctx) if e.choices else []) for e in filters
-        ],
+        filters=_shown(filters, sent, ctx),
         search=sought,
         problems=problems,
         older=older,
@@ -184,6 +183,20 @@ def list_page(
         sort=sort,
         turned=_query(others if sort else {**others, SORT: REVERSED}),
     )
+
+
+def _shown(filters: tuple[ListFilter, ...], sent: Mapping[str, str], ctx: ActingContext) -> list[ShownFilter]:
+    """Return the filters with their choices; all that are stored are read by one statement."""
+    stored = [entry.choices for entry in filters if isinstance(entry.choices, StoredChoices)]
+    read = iter(read_choices(stored, ctx))
+    found = []
+    for entry in filters:
+        if isinstance(entry.choices, StoredChoices):
+            choices = next(read)
+        else:
+            choices = entry.choices(ctx) if entry.choices else []
+        found.append(ShownFilter(entry.name, entry.label, entry.kind, sent[entry.name], choices))
+    return found
 
 
 def chosen_columns(columns: tuple[Column, ...], query: QueryDict) -> tuple[Column, ...]:

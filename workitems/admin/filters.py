@@ -2,40 +2,30 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Final
 
+from django.db.models import TextField, Value
+from django.db.models.functions import Cast, Concat
 from django.utils.translation import gettext_lazy
 
 from integrations import selectors as integration_selectors
 from policies import selectors as policy_selectors
 from policies.models import PolicyVersion
 from threada_site.admin.lists import ListFilter
-from threada_site.kernel.context import ActingContext
+from threada_site.admin.stored_choices import StoredChoices
+from threada_site.kernel import ids
 
-_MOST: Final = 300
-
-
-def workflow_choices(ctx: ActingContext) -> list[tuple[str, str]]:
-    slugs = policy_selectors.workflows(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
-    return [(slug, slug) for slug in slugs]
-
-
-def channel_choices(ctx: ActingContext) -> list[tuple[str, str]]:
-    slugs = policy_selectors.channels(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
-    return [(slug, slug) for slug in slugs]
-
-
-def integration_choices(ctx: ActingContext) -> list[tuple[str, str]]:
-    slugs = integration_selectors.readable_integrations(ctx).order_by("slug").values_list("slug", flat=True)[:_MOST]
-    return [(slug, slug) for slug in slugs]
-
-
-def policy_version_choices(ctx: ActingContext) -> list[tuple[str, str]]:
-    """Return all versions except drafts, by policy, newest first."""
-    rows = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id).exclude(status="draft").select_related("policy")
-    rows = rows.defer("document").order_by("policy__slug", "-number")[:_MOST]
-    return [(row.public_id, f"{row.policy.slug} v{row.number}") for row in rows]
-
+workflow_choices: Final = StoredChoices(policy_selectors.workflows)
+channel_choices: Final = StoredChoices(policy_selectors.channels)
+integration_choices: Final = StoredChoices(integration_selectors.readable_integrations)
+policy_version_choices: Final = StoredChoices(
+    lambda ctx: PolicyVersion.objects.filter(tenant_id=ctx.tenant_id).exclude(status="draft"),
+    value="id",
+    label=Concat("policy__slug", Value(" v"), Cast("number", TextField()), output_field=TextField()),
+    order=("policy__slug", "-number"),
+    as_value=lambda value: ids.public_id(ids.POLICY_VERSION, uuid.UUID(value)),
+)
 
 WORKFLOW: Final = ListFilter("workflow_id", gettext_lazy("Workflow"), choices=workflow_choices)
 CHANNEL: Final = ListFilter("channel_id", gettext_lazy("Channel"), choices=channel_choices)

@@ -50,14 +50,14 @@ from workitems.executions.freeze_states import (
     with_frozen_items,
 )
 from workitems.executions.request_action import ActionRequest, execute_action
-from workitems.explain.gather import explain_work_item
+from workitems.explain.gather import Newest, explain_work_item
 from workitems.items.erasable_fields import erased_by
 from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
 from workitems.items.requester_questions import waits_for_requester
 from workitems.items.sensitive import is_sensitive, record_reading
 from workitems.items.titles import listed_title, title_of
-from workitems.lifecycle import WORK_ITEM, WorkItemStatus
+from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.search.find import search_items
 
@@ -195,23 +195,29 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
         may_write = ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id)
         mine = {"tenant_id": row.tenant_id, "work_item_id": row.id}
         receipts = readable_timeline(receipt_selectors.receipts_of(row.id, ctx=ctx), row, ctx=ctx)
-        timeline = list(receipts.defer("body").order_by("-id")[:TIMELINE_SHOWN])
-        sealed = receipt_selectors.sealed_among(timeline)
+        timeline = list(receipt_selectors.with_sealed(receipts).defer("body").order_by("-id")[:TIMELINE_SHOWN])
         executions = with_frozen_executions(Execution.objects.filter(**mine), ctx=ctx)
         shown = list(executions.defer("input", "result").order_by("-id")[:_LISTED])
         row.is_frozen = any(run.is_frozen for run in shown)  # type: ignore[attr-defined]
-        decisions = PolicyDecision.objects.filter(**mine).defer("facts", "trace")
+        decisions = list(PolicyDecision.objects.filter(**mine).defer("facts", "trace").order_by("-id")[:_LISTED])
+        asked = DecisionStep.objects.filter(**mine).select_related("claimed_by", "assignee")
+        steps = list(asked.order_by("-id")[:_LISTED])
+        newest = Newest(
+            next((step for step in steps if step.status == StepStatus.PENDING), None),
+            next(iter(shown), None),
+            next(iter(decisions), None),
+        )
         return {
             "pulse": pulse_of("item", row.public_id, status=row.status),
             "erased_by": erased_by(row),
             **related_to(row, ctx=ctx),
-            "explanation": explain_work_item(row, ctx=ctx),
-            "steps": DecisionStep.objects.filter(**mine).defer("rule").order_by("-id")[:_LISTED],
+            "explanation": explain_work_item(row, ctx=ctx, newest=newest),
+            "steps": steps,
             "executions": shown,
             "simulated": {execution.id for execution in shown if execution.is_simulated},
             "freezes": freeze_notices(freezes_of_item(row, shown)) if WORK_ITEM.is_open(status) else [],
-            "decisions": decisions.order_by("-id")[:_LISTED],
-            "timeline": [(receipt, receipt.id in sealed) for receipt in timeline],
+            "decisions": decisions,
+            "timeline": [(receipt, receipt.is_sealed) for receipt in timeline],
             "links_receipts": ctx.has_scope_anywhere(Scope.TELEMETRY_READ),
             "actions": self._actions(row, ctx=ctx) if self._takes_actions(status) else [],
             "may_cancel": may_write and WORK_ITEM.is_open(status),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from integrations import selectors as integration_selectors
 from integrations.freezes.block import freeze_on, freezes_in_force
 from integrations.lifecycle import ExecutionStatus
@@ -47,9 +49,18 @@ def _is_frozen(execution: Execution) -> bool:
     return freeze_on(freezes, **place) is not None
 
 
-def explain_work_item(item: WorkItem, *, ctx: ActingContext) -> Explanation:
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """Rows about a work item that a page has read already: its pending step, newest execution and newest decision."""
+
+    step: DecisionStep | None
+    execution: Execution | None
+    decision: PolicyDecision | None
+
+
+def explain_work_item(item: WorkItem, *, ctx: ActingContext, newest: Newest | None = None) -> Explanation:
     """Return the explanation of a work item for the caller, in sentences."""
-    return explain(explain_input(item, ctx=ctx))
+    return explain(explain_input(item, ctx=ctx, newest=newest))
 
 
 def explanation_with_waits(item: WorkItem, *, ctx: ActingContext) -> tuple[Explanation, tuple[Wait, ...]]:
@@ -58,13 +69,20 @@ def explanation_with_waits(item: WorkItem, *, ctx: ActingContext) -> tuple[Expla
     return explain(case), waits_of(case)
 
 
-def explain_input(item: WorkItem, *, ctx: ActingContext) -> ExplainInput:
+def _newest(item: WorkItem, *, ctx: ActingContext) -> Newest:
+    pending = DecisionStep.objects.filter(tenant_id=item.tenant_id, work_item=item, status=StepStatus.PENDING)
+    return Newest(
+        pending.select_related("claimed_by", "assignee").first(),
+        integration_selectors.last_execution_of(item.id, tenant_id=item.tenant_id),
+        policy_selectors.latest_decision(item.id, ctx=ctx),
+    )
+
+
+def explain_input(item: WorkItem, *, ctx: ActingContext, newest: Newest | None = None) -> ExplainInput:
     """Return the facts of an explanation for the caller."""
     workflow_id = item.workflow_version.workflow_id
-    pending = DecisionStep.objects.filter(tenant_id=item.tenant_id, work_item=item, status=StepStatus.PENDING)
-    step = pending.select_related("claimed_by", "assignee").first()
-    execution = integration_selectors.last_execution_of(item.id, tenant_id=item.tenant_id)
-    decision = policy_selectors.latest_decision(item.id, ctx=ctx)
+    newest = newest or _newest(item, ctx=ctx)
+    step, execution, decision = newest.step, newest.execution, newest.decision
     votes = read_step_votes(step, workflow_id=workflow_id) if step else None
     eligibility = votes.eligibility_of(ctx) if votes else None
     ended_by, ended_reason = _end_of(item)

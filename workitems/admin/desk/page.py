@@ -9,7 +9,6 @@ from typing import Any
 from django.http import QueryDict
 
 from integrations.freezes.block import freezes_in_force
-from policies.models import PolicyDecision
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from workitems import selectors
@@ -45,7 +44,7 @@ def desk_page(query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
     page = desk_list(query, ctx=ctx, freezes=freezes)
     return {
         "page": page,
-        "groups": _groups(page.rows, ctx=ctx),
+        "groups": _groups(page.rows),
         "freezes": freeze_notices(freezes),
         "proposed_delegations": list(selectors.delegations_to_consent_to(ctx).order_by("id")[:PER_PAGE]),
         "is_empty": not page.rows,
@@ -65,12 +64,11 @@ def next_step(ctx: ActingContext, *, behind: uuid.UUID | None) -> DecisionStep |
     return waiting[(place + 1) % len(waiting)] if waiting and waiting[(place + 1) % len(waiting)].id != behind else None
 
 
-def _groups(rows: list[DeskRow], *, ctx: ActingContext) -> list[DeskGroup]:
+def _groups(rows: list[DeskRow]) -> list[DeskGroup]:
     """Return groups ordered by their first step. A step without a key is its own group."""
     together: dict[str, list[DeskRow]] = {}
     for row in rows:
         together.setdefault(row.step.batch_key or row.step.public_id, []).append(row)
-    rules = _rules(rows, ctx=ctx)
     found = []
     for members in together.values():
         first = members[0].step
@@ -79,7 +77,7 @@ def _groups(rows: list[DeskRow], *, ctx: ActingContext) -> list[DeskGroup]:
             DeskGroup(
                 key=first.batch_key,
                 question=question_of(first),
-                rules=rules.get(first.policy_decision_id, []),
+                rules=_rules(first),
                 reasons=first.reason_codes,
                 rows=members,
                 caps=[(level.value, cap_of(level)) for level in RiskLevel if level in levels],
@@ -88,14 +86,8 @@ def _groups(rows: list[DeskRow], *, ctx: ActingContext) -> list[DeskGroup]:
     return found
 
 
-def _rules(rows: list[DeskRow], *, ctx: ActingContext) -> dict[uuid.UUID | None, list[str]]:
-    asked = {row.step.policy_decision_id for row in rows if row.step.policy_decision_id is not None}
-    if not asked:
-        return {}
-    decisions = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id__in=asked).values_list("id", "matched")
-    return {
-        decision_id: [f"{rule['policy']} / {rule['rule']}" for rule in matched] for decision_id, matched in decisions
-    }
+def _rules(step: DecisionStep) -> list[str]:
+    return [f"{rule['policy']} / {rule['rule']}" for rule in step.matched or ()]  # type: ignore[attr-defined]
 
 
 def step_id_in(text: str) -> uuid.UUID | None:

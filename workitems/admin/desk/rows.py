@@ -10,13 +10,15 @@ from functools import partial
 from typing import Any, ClassVar, Final
 
 import django_filters
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 from django.http import QueryDict
 from django.urls import reverse
 from django.utils.translation import gettext, gettext_lazy
 
 from integrations.freezes.block import freeze_on
 from integrations.models import Freeze
+from policies.models import PolicyDecision
 from threada_site.admin import html
 from threada_site.admin.lists import Column, ListFilter, ListPage, list_page
 from threada_site.api.filters import SlugFilter
@@ -151,7 +153,7 @@ register_list("desk", DESK)
 
 def desk_list(query: QueryDict, *, ctx: ActingContext, freezes: Sequence[Freeze], most: int | None = None) -> ListPage:
     """Return the page of `DeskRow`s that `query` requests, most urgent first unless it is sorted otherwise."""
-    mine = selectors.steps_pending_for(ctx, selectors.decision_steps(ctx))
+    mine = _with_approvals_and_rules(selectors.steps_pending_for(ctx, selectors.decision_steps(ctx)))
     page = list_page(
         mine.select_related("execution", "claimed_by", "assignee", "work_item__requester").defer(
             "work_item__payload", "work_item__payload_salt"
@@ -182,15 +184,13 @@ def _rows(steps: list[DecisionStep], freezes: Sequence[Freeze], *, ctx: ActingCo
     if not steps:
         return []
     previews = previews_of([step.work_item_id for step in steps], ctx=ctx)
-    approvals = _approvals(steps, ctx=ctx)
     now = clock.now()
-    return [_row(step, previews, approvals, freezes, now=now, ctx=ctx) for step in steps]
+    return [_row(step, previews, freezes, now=now, ctx=ctx) for step in steps]
 
 
 def _row(
     step: DecisionStep,
     previews: Mapping[uuid.UUID, list[tuple[str, str]]],
-    approvals: Mapping[uuid.UUID, int],
     freezes: Sequence[Freeze],
     *,
     now: datetime,
@@ -202,7 +202,7 @@ def _row(
         title=listed_title(step.work_item),
         url=reverse("admin:workitems_decisionstep_change", args=[step.public_id]),
         preview=previews.get(step.work_item_id, []),
-        approvals=approvals.get(step.id, 0),
+        approvals=step.approvals,  # type: ignore[attr-defined]
         is_overdue=step.urgent_at <= now and step.paused_at is None,
         has_deadline=step.urgent_at < NEVER,
         claimed_by_other=str(step.claimed_by) if is_claimed else "",
@@ -210,7 +210,11 @@ def _row(
     )
 
 
-def _approvals(steps: list[DecisionStep], *, ctx: ActingContext) -> dict[uuid.UUID, int]:
-    votes = Vote.objects.filter(tenant_id=ctx.tenant_id, step_id__in=[step.id for step in steps], counted=True)
-    given = votes.filter(decision="approve").order_by().values("step_id").annotate(given=Count("id"))
-    return dict(given.values_list("step_id", "given"))
+def _with_approvals_and_rules(steps: QuerySet[DecisionStep]) -> QuerySet[DecisionStep]:
+    """Annotate steps with the number of their counted approvals, and with what matched in their policy decision."""
+    given = Vote.objects.filter(tenant_id=OuterRef("tenant_id"), step_id=OuterRef("id"), counted=True)
+    decisions = PolicyDecision.objects.filter(tenant_id=OuterRef("tenant_id"), id=OuterRef("policy_decision_id"))
+    counted = given.filter(decision="approve").order_by().values("step_id").annotate(number=Count("id"))
+    return steps.annotate(
+        approvals=Coalesce(Subquery(counted.values("number")), 0), matched=Subquery(decisions.values("matched")[:1])
+    )
