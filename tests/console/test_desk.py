@@ -178,7 +178,7 @@ def test_selected_steps_are_assigned_one_by_one(demo: Demo, console: Console) ->
         "decision": "approve", "envelope_sha256": second["envelope_sha256"],
     })  # fmt: skip
     keys = [key for key, _, _ in asked.context["rows"]]
-    done = browser.post(bulk, {**sent, "row": keys, "confirmed": "true", "to": "finance-2", "reason": "Away"})
+    done = browser.post(bulk, {**sent, "row": keys, "confirmed": "true", "to": "finance-2", "given_reason": "Away"})
     outcomes = {answer.key: (answer.is_done, answer.text) for answer in done.context["answers"]}
     assert outcomes[first["decision_step_id"]] == (True, "The step is assigned to finance-2.")
     assert "(assignee_not_eligible)" in outcomes[second["decision_step_id"]][1]

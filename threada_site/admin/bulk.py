@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from threada_site.admin.actions import ActionSpec, Call, Done, carry_out, sentences
+from threada_site.admin.confirmation import REASON
 from threada_site.admin.list_order import SORT
 from threada_site.admin.lists import ListPage, list_page
 from threada_site.admin.model_admin import TenantAdmin, context_of
@@ -106,6 +107,7 @@ class BulkActions(_Base):
             "is_cut": is_cut,
             "most": MOST_AT_ONCE,
             "people": people,
+            "reason_field": REASON,
             **self.bulk_origin(request),
             "form_url": reverse(f"admin:{self._bulk_name}"),
         }

@@ -23,9 +23,8 @@ ASSIGN: Final = BulkAction(
 )
 
 
-def assign_to_sent(item: WorkItem, step: DecisionStep, call: Call) -> Done:
+def assign_to_sent(item: WorkItem, step: DecisionStep, call: Call, *, reason: str) -> Done:
     """Assign a locked step to the person in the field `to`. Raise the errors of `reassign_step`."""
-    reason = call.sent("reason")
     body = REASSIGN_STEP.check({"to": call.sent("to"), **({"reason": reason} if reason else {})})
     to = named_principal(body["to"], ctx=call.ctx)
     if to is None:

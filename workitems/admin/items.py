@@ -265,7 +265,7 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
         step = selectors.pending_step_of(item)
         if step is None:
             raise errors.StepClosed("No decision about this work item is pending.")
-        return assign_to_sent(item, step, call)
+        return assign_to_sent(item, step, call, reason=call.sent(REASON))
 
     def bulk_people(self, bulk: BulkAction, ctx: ActingContext) -> list[str]:
         return people_to_assign(ctx)

@@ -99,7 +99,7 @@ class ReassignmentPages:
     )
     def reassign(self, call: Call, form: ConsoleForm) -> Done:
         item, step = locked_step_of(call)
-        return assign_to_sent(item, step, call)
+        return assign_to_sent(item, step, call, reason=form.cleaned_data["reason"])
 
     @form_page(
         gettext_lazy("Escalate"),

@@ -248,7 +248,7 @@ class TestSeveralRows:
         assert "3 selected" in asked.content.decode()
         with unit_of_work(demo.tenant.id):
             assert WorkItem.objects.filter(status="cancelled").count() == 0
-        done = browser.post(self.URL, {**sent, "confirmed": "true", "reason": "Duplicates"})
+        done = browser.post(self.URL, {**sent, "confirmed": "true", "given_reason": "Duplicates"})
         assert [answer.is_done for answer in done.context["answers"]] == [True, False, True]
         assert "transition_not_allowed" in done.context["answers"][1].text
         with unit_of_work(demo.tenant.id):

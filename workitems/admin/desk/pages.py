@@ -16,6 +16,7 @@ from telemetry.admin.list_csv import MOST_ROWS, ROWS_PER_READ, download
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.background import pulse_of
 from threada_site.admin.bulk import ROW, BulkAction, BulkActions
+from threada_site.admin.confirmation import REASON
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.kernel.context import ActingContext, Scope
 from workitems.admin.assignment import ASSIGN, assign_to_sent, people_to_assign
@@ -83,4 +84,4 @@ class DeskPages(BulkActions, _Base):
     @action(Scope.DECISIONS_DECIDE)
     def assign(self, call: Call) -> Done:
         item, step = locked_step_of(call)
-        return assign_to_sent(item, step, call)
+        return assign_to_sent(item, step, call, reason=call.sent(REASON))
