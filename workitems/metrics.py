@@ -11,7 +11,7 @@ from django.db import connection
 from threada_site.kernel import clock
 from threada_site.kernel.metrics import Metric
 from workitems.lifecycle import StepStatus
-from workitems.models import DecisionStep, NoticeMessage, WorkItem
+from workitems.models import ConfigurationBaseline, DecisionStep, NoticeMessage, WorkItem
 from workitems.notices.rules import Channel, MessageStatus
 
 
@@ -21,6 +21,13 @@ def step_metrics() -> Iterator[Metric]:
     yield Metric("threada_decision_steps_pending", "Decision steps that wait for votes.", pending)
     stuck = WorkItem.objects.filter(nobody_can_decide=True).count()
     yield Metric("threada_work_items_nobody_can_decide", "Work items whose pending step no member can complete.", stuck)
+
+
+def drift_metrics() -> Iterator[Metric]:
+    """Yield the number of documents that differ from what was last applied from files."""
+    drifted = sum(len(names) for names in ConfigurationBaseline.objects.values_list("drifted", flat=True))
+    text = "Configuration documents that differ from what was last applied from files."
+    yield Metric("threada_configuration_drifted_documents", text, drifted)
 
 
 def notice_metrics() -> Iterator[Metric]:

@@ -19,6 +19,7 @@ from threada_site.personal_data.subject_keys import note_case
 from threada_site.tenancy.models import DataSubject, TenantRow, User
 from workitems.approvers.models import Delegation, MembershipSnapshot
 from workitems.attachments.models import Attachment, StoredFile
+from workitems.configuration.models import ConfigurationBaseline
 from workitems.conversation.models import Comment, CommentVersion, RequesterQuestion, Watch
 from workitems.desk.models import PendingApproverKey, SavedView, StepView
 from workitems.items.models import CaseReading, Evidence, ItemLabel, Participant, Party
@@ -32,6 +33,7 @@ __all__ = [
     "CaseReading",
     "Comment",
     "CommentVersion",
+    "ConfigurationBaseline",
     "DecisionStep",
     "Delegation",
     "Evidence",

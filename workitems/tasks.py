@@ -31,6 +31,7 @@ from threada_site.kernel.errors.retention import RetentionStandsStill
 from threada_site.tenancy.models import Tenant
 from workitems import selectors, sweeps
 from workitems.attachments.sweep import sweep_files
+from workitems.configuration.drift import check_drift
 from workitems.conversation.erase import ERASE, erase_comment, sweep_removed
 from workitems.conversation.sweep import sweep_questions
 from workitems.executions import run_execution as run
@@ -138,6 +139,12 @@ def delete_exchanged_tokens() -> None:
 def deadlines() -> None:
     """Process due reminders, escalations and expirations, every five seconds."""
     sweep_deadlines(now=clock.now())
+
+
+@periodic("workitems.configuration_drift", queue=MAINTENANCE_QUEUE, cron="* * * * *")
+def configuration_drift() -> None:
+    """Compare, every five minutes for each tenant, the configuration with what was last applied from files."""
+    check_drift(now=clock.now())
 
 
 @periodic("workitems.reachability", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")

@@ -160,6 +160,7 @@ THREADA_METRICS_COLLECTORS = [
     "policies.metrics.emergency_metrics",
     "policies.metrics.evaluator_metrics",
     "workitems.metrics.step_metrics",
+    "workitems.metrics.drift_metrics",
     "workitems.metrics.notice_metrics",
     "threada_site.tenancy.quotas.metrics.quota_metrics",
 ]

@@ -20,6 +20,7 @@ from threada_site.tenancy.change_sets import operation
 from threada_site.tenancy.upsert import Change
 from threada_site.tenancy.versioned_documents import store_source
 from workitems.configuration.collected_changes import CollectedChanges
+from workitems.configuration.drift import note_baseline
 from workitems.configuration.failed_documents import FailedDocuments
 from workitems.configuration.kinds import KINDS, Applied, in_force
 from workitems.configuration.order import in_order, kind_of
@@ -115,6 +116,7 @@ def apply_documents(
     is_plan: bool = False,
     is_strict: bool = False,
     kinds: Collection[str] = tuple(KINDS),
+    is_baseline: bool = False,
 ) -> Outcome:
     """Put all documents into force, in the order of their references; `prune` removes everything else.
 
@@ -124,7 +126,7 @@ def apply_documents(
 
     If a change among them needs a second person, raise `ConfirmationRequired` with one change for all documents, unless
     this `is_plan`, which the caller rolls back. `is_strict`: warnings are errors. Only objects of
-    `kinds` are removed and listed.
+    `kinds` are removed and listed. `is_baseline`: later differences from these documents count as drift.
 
     Raise one `DocumentInvalid` that lists the errors of all documents as `file:line:column: pointer: reason`, and
     everything that cannot be removed because it is in use. The caller's unit of work is rolled back then.
@@ -153,12 +155,14 @@ def apply_documents(
         raise DocumentInvalid("The documents have warnings; nothing was changed (strict).", errors=warned)
     outcome = Outcome(applied, removed, left, warned)
     try:
-        _confirm(collected, documents, outcome, prune=prune, revision=revision, kinds=kinds)
+        _confirm(collected, documents, outcome, prune=prune, revision=revision, kinds=kinds, is_baseline=is_baseline)
     except ConfirmationRequired:
         if not is_plan:
             raise
         outcome = replace(outcome, needs_confirmation=True)
     _record(applied, removed, ctx=ctx)
+    if is_baseline and not is_plan:
+        note_baseline(applied, prunes=prune and set(kinds) >= set(KINDS), ctx=ctx)
     return outcome
 
 
@@ -170,6 +174,7 @@ def _confirm(
     prune: bool,
     revision: str,
     kinds: Collection[str],
+    is_baseline: bool,
 ) -> None:
     """Raise `ConfirmationRequired` if a change among those of a plan needs a second person."""
     plan = outcome.changes
@@ -184,6 +189,7 @@ def _confirm(
             "prune": prune,
             "revision": revision,
             "kinds": list(kinds),
+            "is_baseline": is_baseline,
         },
         plan=plan,
         is_rule_change=any(entry["kind"] == "Pack" for entry in plan),
@@ -203,6 +209,7 @@ def _apply(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
         prune=arguments["prune"],
         revision=arguments["revision"],
         kinds=arguments["kinds"],
+        is_baseline=arguments["is_baseline"],
     )
 
 

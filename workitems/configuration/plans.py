@@ -86,7 +86,13 @@ def apply_plan(
     if plan_documents(documents, ctx=ctx, prune=prune, is_strict=is_strict).digest != digest:
         raise PlanStale
     return apply_documents(
-        documents, ctx=ctx, prune=prune, revision=revision, is_strict=is_strict, kinds=manageable_kinds(ctx)
+        documents,
+        ctx=ctx,
+        prune=prune,
+        revision=revision,
+        is_strict=is_strict,
+        kinds=manageable_kinds(ctx),
+        is_baseline=True,
     )
 
 

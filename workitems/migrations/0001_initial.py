@@ -32,6 +32,30 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="ConfigurationBaseline",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "digests",
+                    models.JSONField(default=dict, help_text="`Kind name` → SHA-256 of the document in force."),
+                ),
+                ("prunes", models.BooleanField(default=False, help_text="Whether other objects count as differing.")),
+                ("revision", models.CharField(blank=True, max_length=100)),
+                ("applied_by", models.UUIDField(null=True)),
+                ("applied_at", models.DateTimeField(default=clock.now)),
+                ("drifted", models.JSONField(default=list, help_text="Names of the documents that differ.")),
+                ("checked_at", models.DateTimeField(default=clock.now)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="configurationbaseline_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="configurationbaseline_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant",), name="configurationbaseline_tenant_once"),
+                ]
+            },
+        ),
+        migrations.CreateModel(
             name="SavedView",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),

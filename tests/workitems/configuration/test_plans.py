@@ -10,18 +10,24 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 
+from policies.configuration.channels import upsert_channel
 from policies.models import Channel
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
+from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.roles import define_role
+from threada_site.kernel import clock
 from threada_site.kernel.context import EntryPoint, Scope
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.tenancy.authority_models import ChangeSet
 from threada_site.tenancy.models import Role, Tenant
+from workitems.configuration.drift import INTERVAL, check_drift
 from workitems.configuration.plans import plan_documents
+from workitems.metrics import drift_metrics
+from workitems.models import ConfigurationBaseline
 
 PORTAL = "kind: Channel\nid: portal\nspec: {name: Portal}\n"
 RULES = 'kind: Policy\nid: rules\nspec:\n  rules: [{id: rest, when: "true", effect: allow, reason: REST}]\n'
@@ -175,3 +181,24 @@ def test_the_documents_of_the_documentation_are_valid(tenant: Tenant, settings: 
     with unit_of_work(tenant.id):
         ctx = acting_system(tenant, EntryPoint.COMMAND)
         assert len(plan_documents(load_documents(text, source="page"), ctx=ctx).outcome.changes) == 2
+
+
+def test_what_changes_after_an_application_from_files_is_drift(steward: Api, tenant: Tenant) -> None:
+    def drifted() -> tuple[int, list[str]]:
+        with platform_role():
+            ConfigurationBaseline.objects.update(checked_at=clock.now() - INTERVAL)
+        check_drift(now=clock.now())
+        with platform_role():
+            (metric,) = drift_metrics()
+            return int(metric.value), ConfigurationBaseline.objects.get().drifted
+
+    apply(steward, plan(steward, PORTAL).json()["digest"], PORTAL)
+    steward.post("/channels", {"channel_id": "other"})
+    assert drifted() == (0, [])
+    with unit_of_work(tenant.id):
+        upsert_channel("portal", name="Doors", ctx=acting_system(tenant))
+    assert drifted() == (1, ["Channel portal"])
+    apply(steward, plan(steward, PORTAL, prune=True).json()["digest"], PORTAL, prune=True)
+    assert drifted() == (0, [])
+    steward.post("/channels", {"channel_id": "third"})
+    assert drifted() == (1, ["Channel third"])

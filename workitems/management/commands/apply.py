@@ -48,7 +48,9 @@ class Command(TenantCommand):
                     done, digest = plan.outcome, plan.digest
                 else:
                     revision = options["revision"].strip()
-                    done = apply_documents(documents, ctx=ctx, prune=prune, revision=revision, is_strict=is_strict)
+                    done = apply_documents(
+                        documents, ctx=ctx, prune=prune, revision=revision, is_strict=is_strict, is_baseline=True
+                    )
         except DocumentInvalid as error:
             self._refuse_documents(error, as_json=options["json"])
         if options["json"]:
