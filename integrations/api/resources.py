@@ -9,6 +9,7 @@ from telemetry.deliveries.rules import ATTEMPT_STATUSES, PURPOSES, TARGETS
 from telemetry.lifecycle import DeliveryStatus
 from threada_site.api.resources.field_types import (
     BOOLEAN,
+    CANONICAL_SHA256,
     COUNT,
     INSTANT,
     INTEGER,
@@ -47,6 +48,16 @@ INTEGRATION: Final = Resource(
         lambda integration: getattr(integration.current_version, "spec", None),
         description="null without workitems:read on the tenant or a scope on the integration.",
     ),
+    field("created_at", INSTANT),
+)
+INTEGRATION_VERSION: Final = Resource(
+    "IntegrationVersion",
+    field("integration_id", SLUG, "integration.slug"),
+    field("integration_version_id", public_id(ids.INTEGRATION_VERSION), "id"),
+    field("version", INTEGER, "number"),
+    field("spec_sha256", CANONICAL_SHA256),
+    field("spec", MAYBE_OBJECT, is_detail=True, description="Omitted in lists. Secrets are references."),
+    field("created_by", maybe_public_id(ids.PRINCIPAL)),
     field("created_at", INSTANT),
 )
 HEALTH: Final = Resource(

@@ -1,11 +1,16 @@
 from django.urls import path
 
-from integrations.api import deliveries, integration_tests, secrets, views
+from integrations.api import deliveries, integration_tests, secrets, versions, views
 
 urlpatterns = [
     path("integrations", views.Integrations.as_view()),
     path("integrations/<str:integration_id>", views.IntegrationDetail.as_view()),
     path("integrations/<str:integration_id>/source", views.IntegrationSource.as_view()),
+    path("integrations/<str:integration_id>/versions", versions.IntegrationVersions.as_view()),
+    path(
+        "integrations/<str:integration_id>/versions/<str:integration_version>",
+        versions.IntegrationVersionDetail.as_view(),
+    ),
     path("integrations/<str:integration_id>/health", views.HealthOfIntegration.as_view()),
     path("integrations/<str:integration_id>/test", integration_tests.TestIntegration.as_view()),
     path(

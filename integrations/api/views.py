@@ -155,6 +155,7 @@ class IntegrationDetail(TenantView):
         name = sent.get("name") or ""
         row = upsert_integration(slug, sent["spec"], ctx=request.auth, name=name).row
         return _answer(row, request, status=201 if integration is None else 200)
+        return Response(_represented(found_integration(request, integration_id), request))
 
 
 class IntegrationSource(TenantView):
@@ -186,7 +187,7 @@ class HealthOfIntegration(TenantView):
     @operation("readIntegrationHealth", "Read the health of an integration", tag="Integrations", answers={200: HEALTH})
     def get(self, request: Any, integration_id: str) -> Response:
         """Return the health, derived from the results of its executions. No call is made."""
-        integration = _found(request, integration_id)
+        integration = found_integration(request, integration_id)
         if not selectors.shows_configuration(integration, ctx=request.auth):
             raise errors.PermissionDenied(
                 "Reading the health needs workitems:read on all cases, or a scope on the integration."
@@ -195,7 +196,8 @@ class HealthOfIntegration(TenantView):
         return Response(HEALTH.represent(health))
 
 
-def _found(request: Any, integration_id: str) -> Integration:
+def found_integration(request: Any, integration_id: str) -> Integration:
+    """Return the integration in the path. Raise `NotFound`."""
     integration = selectors.readable_integrations(request.auth).filter(slug=path_slug(integration_id)).first()
     if integration is None or integration.current_version is None:
         raise errors.NotFound

@@ -108,6 +108,15 @@ def stock(slug: str) -> Stock:
     trusted = {**offline_spec(), "issuer": f"https://{slug}.example"}
     with override_settings(THREADA_PUBLIC_URL="https://threada.example"):
         made(admin.post("/trusted-issuers", {"trusted_issuer_id": f"{slug}-ci", "spec": trusted}))
+    made(admin.post("/roles", {"role_id": f"{slug}-role", "spec": {"scopes": ["workitems:read"]}}))
+    made(admin.post("/groups", {"group_id": f"{slug}-group", "spec": {"members": [f"{slug}-admin"]}}))
+    made(admin.post("/lists", {"list_id": f"{slug}-list", "spec": {"items": ["Initech"]}}))
+    made(admin.post("/retention", {"retention_rule_id": f"{slug}-rule", "spec": {"keep_payload": "P90D"}}))
+    hold = made(admin.post("/legal-holds", {"reason": "A test.", "workflow_id": flow}))
+    made(admin.post("/principals", {"principal": f"{slug}-service", "kind": "service", "roles": ["viewer"]}))
+    asked = {"principal": f"{slug}-service", "scopes": ["workitems:read"], "expires_in_days": 1}
+    credential = made(admin.post("/credentials", asked))
+    (integration_version,) = made(admin.get(f"/integrations/{system}/versions"))["data"]
     deputy = Api(make_token(tenant, make_principal(tenant, f"{slug}-deputy", roles=("approver",))))
     attachment = upload(admin)
     comment = made(admin.post(f"/work-items/{item['work_item_id']}/comments", {"text": "Fine."}))
@@ -138,6 +147,14 @@ def stock(slug: str) -> Stock:
             "trusted_issuer_id": f"{slug}-ci",
             "delegation_id": delegation["delegation_id"],
             "principal": f"{slug}-deputy",
+            "role_id": f"{slug}-role",
+            "group_id": f"{slug}-group",
+            "list_id": f"{slug}-list",
+            "retention_rule_id": f"{slug}-rule",
+            "legal_hold_id": hold["legal_hold_id"],
+            "credential_id": credential["credential_id"],
+            "workflow_version": item["workflow_version_id"],
+            "integration_version": integration_version["integration_version_id"],
             "workflow_id": flow,
             "channel_id": channel,
             "list_id": f"{slug}-list",

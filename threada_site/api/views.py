@@ -160,6 +160,13 @@ def path_id(prefix: str, text: str) -> uuid.UUID:
     return parsed
 
 
+def path_version(prefix: str, text: str) -> dict[str, Any]:
+    """Return the lookup of a version in a path, by number or public id. Raise `NotFound` for anything else."""
+    if text.isascii() and text.isdigit() and len(text) < 10:
+        return {"number": int(text)}
+    return {"id": path_id(prefix, text)}
+
+
 def path_slug(text: str) -> str:
     """Return a slug in a path. Raise `NotFound` for anything else."""
     if not ids.is_slug(text):

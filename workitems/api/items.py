@@ -18,7 +18,7 @@ from threada_site.api.pagination import Search, paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import Scope
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.merge_patch import merge_patch
 from threada_site.kernel.waits import Awaited, Watched
@@ -80,23 +80,7 @@ class WorkItems(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        body = CREATE_WORK_ITEM.check(request.data)
-        item = create_work_item(
-            IntakeRequest(
-                workflow=body["workflow_id"],
-                channel=body.get("channel_id"),
-                payload=body["payload"],
-                requester=body.get("requester"),
-                confidence=body.get("confidence", 1.0),
-                risk_flags=tuple(body.get("risk_flags", ())),
-                evidence=body.get("evidence"),
-                external_ref=body.get("external_ref", ""),
-                metadata=body.get("metadata", {}),
-            ),
-            ctx=request.auth,
-        )
-        headers = {"Location": f"/work-items/{item.public_id}", "ETag": item_etag(item)}
-        return Response(WORK_ITEM.represent(item), status=201, headers=headers)
+        return created_item(request.data, ctx=request.auth)
 
 
 class WorkItemDetail(TenantView):
@@ -237,6 +221,27 @@ def _search_in(request: Any) -> Search | None:
         raise errors.InvalidRequest("The query parameters are invalid.", errors=[problem])
     workflows = request.query_params.getlist("workflow_id")
     return partial(search_items, text, ctx=request.auth, workflow=workflows[0] if len(workflows) == 1 else "")
+
+
+def created_item(sent: Any, *, ctx: ActingContext) -> Response:
+    """Create the work item that a body describes. Return the answer of its request."""
+    body = CREATE_WORK_ITEM.check(sent)
+    item = create_work_item(
+        IntakeRequest(
+            workflow=body["workflow_id"],
+            channel=body.get("channel_id"),
+            payload=body["payload"],
+            requester=body.get("requester"),
+            confidence=body.get("confidence", 1.0),
+            risk_flags=tuple(body.get("risk_flags", ())),
+            evidence=body.get("evidence"),
+            external_ref=body.get("external_ref", ""),
+            metadata=body.get("metadata", {}),
+        ),
+        ctx=ctx,
+    )
+    headers = {"Location": f"/work-items/{item.public_id}", "ETag": item_etag(item)}
+    return Response(WORK_ITEM.represent(item), status=201, headers=headers)
 
 
 def found_item(view: TenantView, request: Any, work_item_id: str) -> WorkItem:

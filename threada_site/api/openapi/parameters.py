@@ -85,6 +85,8 @@ RESPONSE_HEADERS: Final[dict[str, dict[str, Any]]] = {
     },
 }
 _NUMBER_OR_ID: Final = f"^([0-9]{{1,9}}|{ids.POLICY_VERSION}_{ids.SUFFIX_PATTERN})$"
+_WORKFLOW_VERSION: Final = f"^([0-9]{{1,9}}|{ids.WORKFLOW_VERSION}_{ids.SUFFIX_PATTERN})$"
+_INTEGRATION_VERSION: Final = f"^([0-9]{{1,9}}|{ids.INTEGRATION_VERSION}_{ids.SUFFIX_PATTERN})$"
 _PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "work_item_id": (id_schema(ids.WORK_ITEM), "Id of the work item."),
     "decision_step_id": (id_schema(ids.DECISION_STEP), "Id of the decision step."),
@@ -118,6 +120,14 @@ _PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "delivery_id": (SLUG, "Id of the delivery."),
     "identity_provider_id": (SLUG, "Id of the identity provider."),
     "trusted_issuer_id": (SLUG, "Id of the trusted issuer."),
+    "role_id": (SLUG, "Id of the role."),
+    "group_id": (SLUG, "Id of the group."),
+    "list_id": (SLUG, "Id of the list."),
+    "retention_rule_id": (SLUG, "Id of the retention rule."),
+    "legal_hold_id": (id_schema(ids.LEGAL_HOLD), "Id of the legal hold."),
+    "credential_id": (id_schema(ids.CREDENTIAL), "Id of the credential."),
+    "workflow_version": ({"type": "string", "pattern": _WORKFLOW_VERSION}, "Number or id of the version."),
+    "integration_version": ({"type": "string", "pattern": _INTEGRATION_VERSION}, "Number or id of the version."),
     "principal": (SLUG, "Name of the person, service or agent."),
 }
 

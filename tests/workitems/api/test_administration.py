@@ -1,0 +1,169 @@
+"""What stewards administer by the API: the same services, and the same second person, as in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.client import Api
+from tests.factories import make_principal, make_token
+from tests.workitems.office import Office
+from threada_site.api.models import IdempotencyRecord
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.roles import set_roles
+from threada_site.tenancy.account_link_models import AccountLink
+
+DOCUMENTS = (
+    (
+        "/roles",
+        "role_id",
+        {"scopes": ["workitems:read"], "visibility": "tenant"},
+        {"scopes": [], "visibility": "tenant"},
+    ),
+    ("/groups", "group_id", {"members": ["fay"]}, {"members": ["fay", "finn"]}),
+    ("/lists", "list_id", {"items": ["Initech", 5]}, {"items": ["Initech"]}),
+    (
+        "/retention",
+        "retention_rule_id",
+        {"keep_payload": "P90D", "then": "delete"},
+        {"keep_payload": "P10D", "then": "delete"},
+    ),
+)
+
+
+@pytest.fixture
+def steward(office: Office) -> Api:
+    """Return a client of the only steward, whose changes nobody has to confirm."""
+    with unit_of_work(office.tenant.id):
+        set_roles(office.people["ada"], ["viewer"], ctx=office.system)
+    return Api(make_token(office.tenant, make_principal(office.tenant, "stella", roles=("tenant_admin",))))
+
+
+@pytest.mark.parametrize(("path", "name", "spec", "changed"), DOCUMENTS)
+def test_documents_are_put_read_and_withdrawn(
+    office: Office, steward: Api, path: str, name: str, spec: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    made = steward.post(path, {name: "added", "spec": spec})
+    assert (made.status_code, made.headers["Location"]) == (201, f"{path}/added"), made.json()
+    read = steward.get(f"{path}/added").json()
+    assert read == made.json()
+    assert read["spec"] == spec
+    assert steward.post(path, {name: "added", "spec": read["spec"]}).status_code == 200
+    assert steward.post(path, {name: "added", "spec": changed}).json()["spec"] == changed
+    assert "added" in [row[name] for row in steward.get(path).json()["data"]]
+    wrong = steward.post(path, {name: "added", "spec": {"colour": "red"}})
+    assert (wrong.status_code, wrong.json()["reason_code"]) == (422, "document_invalid")
+    for api in (office.api("rita"), office.api("fay")):
+        refusals = [api.post(path, {name: "added", "spec": spec}), api.delete(f"{path}/added")]
+        assert [answer.status_code for answer in refusals] == [403, 403]
+    assert office.api("rita").get(path).status_code == 403  # she sees her own work items only
+    assert steward.delete(f"{path}/added").status_code == 204
+    assert steward.get(f"{path}/added").status_code == steward.delete(f"{path}/added").status_code == 404
+
+
+def test_people_are_invited_and_never_get_a_token_from_others(office: Office, steward: Api) -> None:
+    body = {
+        "principal": "nora",
+        "kind": "human",
+        "display_name": "Nora",
+        "email": "nora@example.org",
+        "roles": ["viewer"],
+    }
+    made = steward.post("/principals", body)
+    assert (made.status_code, made.json()["state"]) == (201, "invited"), made.json()
+    assert "token" not in made.content.decode()
+    with unit_of_work(office.tenant.id):
+        assert AccountLink.objects.filter(user__username="nora").count() == 1
+    assert steward.post("/principals/nora/invite", {"email": "nora@example.org"}).status_code == 200
+    for name in ("nora", "stella", "nobody"):
+        wanted = {"principal": name, "scopes": ["workitems:read"], "expires_in_days": 1}
+        assert steward.post("/credentials", wanted).status_code == 422
+    assert steward.post("/principals/nora/roles", {"roles": ["auditor"]}).json()["roles"] == ["auditor"]
+    assert [row["principal"] for row in steward.get("/principals", {"role_id": "auditor"}).json()["data"]] == ["nora"]
+    assert steward.delete("/principals/nora").status_code == 204
+    assert steward.get("/principals/nora").status_code == 404
+    last = steward.delete("/principals/stella")
+    assert last.json()["reason_code"] == "last_steward", last.json()
+
+
+def test_services_and_agents_get_credentials_once(office: Office, steward: Api) -> None:
+    agent = {"principal": "botty", "kind": "agent", "roles": ["viewer"], "owner": "fay"}
+    assert steward.post("/principals", agent).json()["owner"] == "fay"
+    assert steward.post("/principals/botty/owner", {"owner": None}).json()["owner"] is None
+    wanted = {"principal": "botty", "scopes": ["workitems:read"], "label": "Nightly", "expires_in_days": 1}
+    issued, repeated = (steward.post("/credentials", wanted, {"Idempotency-Key": "once"}) for _ in "ab")
+    token = issued.json()["token"]
+    assert (issued.status_code, repeated.status_code, repeated.json()["token"]) == (201, 201, None)
+    assert repeated.json() == {**issued.json(), "token": None}
+    with unit_of_work(office.tenant.id):
+        assert not any(token.encode() in bytes(record.response) for record in IdempotencyRecord.objects.all())
+    assert Api(token).get("/me").json()["name"] == "botty"
+    shown = steward.get("/credentials", {"principal": "botty"}).json()["data"]
+    assert [row["credential_id"] for row in shown] == [issued.json()["credential_id"]]
+    assert {row["principal"] for row in steward.get("/credentials").json()["data"]} <= {"botty", "agent", "service"}
+    beyond = steward.post("/credentials", {**wanted, "scopes": ["workflow:manage"]})
+    assert beyond.json()["reason_code"] == "scope_not_grantable"
+    assert steward.post(f"/credentials/{shown[0]['credential_id']}/revoke", {}).json()["revoked_at"]
+    assert Api(token).get("/me").json()["reason_code"] == "credential_revoked"
+
+
+def test_a_second_steward_confirms_what_the_console_asks_for(office: Office, steward: Api) -> None:
+    other = Api(make_token(office.tenant, make_principal(office.tenant, "stan", roles=("tenant_admin",))))
+    assert steward.get("/four-eyes").json()["identity_four_eyes"] is True
+    requests = (
+        ("POST", "/principals", {"principal": "nora", "kind": "agent", "roles": ["viewer"]}),
+        ("POST", "/principals/fay/roles", {"roles": ["tenant_admin"]}),
+        ("DELETE", "/principals/fay", None),
+        ("POST", "/roles", {"role_id": "wide", "spec": {"scopes": ["workflow:manage"]}}),
+        ("POST", "/groups", {"group_id": "few", "spec": {"members": ["fay"]}}),
+        ("DELETE", "/roles/finance", None),
+    )
+    proposed = []
+    for method, path, body in requests:
+        answer = steward.send(method, path, body)
+        if path == "/roles/finance":  # members hold it
+            assert answer.json()["reason_code"] == "in_use"
+            continue
+        assert answer.status_code == 202, (path, answer.json())
+        proposed.append(answer.json())
+    assert steward.get("/principals/nora").status_code == steward.get("/roles/wide").status_code == 404
+    published = other.post(f"/change-sets/{proposed[0]['change_set_id']}/publish", {"digest": proposed[0]["digest"]})
+    assert published.status_code in (200, 403), published.json()
+
+
+def test_legal_holds_are_set_by_stewards_and_lifted_by_people(office: Office, steward: Api) -> None:
+    item = office.create()
+    body = {"reason": "A lawsuit.", "work_item_id": item.public_id, "created_before": "2030-01-01T00:00:00Z"}
+    held = steward.post("/legal-holds", body)
+    assert held.status_code == 201, held.json()
+    assert steward.get(held.headers["Location"]).json() == held.json()
+    for wrong in (
+        {"reason": "Nothing is named."},
+        {"reason": "x", "created_after": "yesterday"},
+        {"reason": "x", "requester": office.create().public_id.replace("wi_", "pr_")},
+    ):
+        assert steward.post("/legal-holds", wrong).status_code == 422, wrong
+    assert office.api("fay").get("/legal-holds").status_code == 403
+    run = steward.post("/retention-runs", {})
+    assert (run.status_code, run.json()["status"]) == (201, "planned")
+    assert steward.get("/retention-runs").json()["data"] == [run.json()]
+    lifted = steward.post(f"{held.headers['Location']}/lift", {"reason": "It has ended."})
+    assert lifted.status_code in (200, 202, 403), lifted.json()
+    assert [row["in_force"] for row in steward.get("/legal-holds", {"in_force": "true"}).json()["data"]] == [True]
+
+
+def test_single_versions_and_overlays_are_read(office: Office, steward: Api) -> None:
+    item = steward.get(f"/work-items/{office.create().public_id}").json()
+    by_id = steward.get(f"/workflows/payments/versions/{item['workflow_version_id']}").json()
+    assert by_id == steward.get("/workflows/payments/versions/1").json()
+    assert by_id["spec"]["actions"]
+    (version, *_) = steward.get("/integrations/bank/versions").json()["data"]
+    read = steward.get(f"/integrations/bank/versions/{version['version']}").json()
+    assert read == {**version, "spec": read["spec"]}
+    assert read["spec"]["connector"]
+    assert office.api("rita").get("/integrations/bank/versions").status_code == 403
+    (overlay, *_) = steward.get("/overlays").json()["data"]
+    assert steward.get(f"/overlays/{overlay['overlay_id']}").json() == overlay
+    for path in ("/workflows/payments/versions/9", "/integrations/bank/versions/0", "/workflows/payments/versions/x"):
+        assert steward.get(path).status_code == 404

@@ -1,0 +1,85 @@
+"""Batches of work items: results of their own, keys of their own, and receipts of what was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.tenants import set_quota
+from threada_site.tenancy.quotas.kinds import Quota
+from threada_site.tenancy.quotas.require import forget_counts
+from workitems.models import WorkItem
+
+
+def entry(**more: Any) -> dict[str, Any]:
+    return {"workflow_id": "payments", "channel_id": "web", "payload": {"amount": 5}, **more}
+
+
+def test_each_work_item_has_its_own_result(office: Office) -> None:
+    office.upsert_workflow("orders", unique_external_ref=True, channel_required=False)
+    api = office.api("rita")
+    alone = api.post("/work-items", entry(), {"Idempotency-Key": "alone"}).json()["work_item_id"]
+    order = {"workflow_id": "orders", "payload": {"amount": 5}, "external_ref": "PO-1"}
+    sent = [
+        entry(idempotency_key="first"),
+        entry(payload={"amount": "five"}),
+        entry(idempotency_key="alone"),
+        entry(workflow_id="nothing", idempotency_key="refused"),
+        order,
+        order,
+        entry(idempotency_key="first", confidence=0.5),
+        entry(idempotency_key=""),
+        entry(unknown=1),
+    ]
+    answer = api.post("/work-items/batch", {"work_items": sent})
+    assert answer.status_code == 200, answer.json()
+    results = answer.json()["results"]
+    assert [(row["index"], row["status"], (row["problem"] or {}).get("reason_code")) for row in results] == [
+        (0, 201, None),
+        (1, 422, "payload_schema_violation"),
+        (2, 201, None),
+        (3, 422, "unknown_workflow"),
+        (4, 201, None),
+        (5, 409, "external_ref_taken"),
+        (6, 422, "idempotency_key_reused"),
+        (7, 422, "invalid_request"),
+        (8, 422, "invalid_request"),
+    ]
+    assert (answer.json()["created"], answer.json()["refused"]) == (3, 6)
+    assert [row["replayed"] for row in results] == [False, False, True, *[False] * 6]
+    assert results[2]["work_item"]["work_item_id"] == alone
+    assert results[1]["problem"]["errors"][0]["pointer"] == "/payload/amount"
+    assert office.count(WorkItem) == 3
+    assert len(office.bodies("work_item.created")) == 3
+    assert len(office.bodies("request.refused")) == 6
+
+    again = api.post("/work-items/batch", {"work_items": [sent[0], sent[3]]}).json()["results"]
+    assert [(row["status"], row["replayed"]) for row in again] == [(201, True), (422, True)]
+    assert again[0]["work_item"] == results[0]["work_item"]
+    assert office.count(WorkItem) == 3
+    whole = [api.post("/work-items/batch", {"work_items": [entry()]}, {"Idempotency-Key": "b"}).json() for _ in "ab"]
+    assert whole[0] == whole[1]
+    for wrong in ([], [entry()] * 101, ["x"]):
+        assert api.post("/work-items/batch", {"work_items": wrong}).status_code == 422
+
+
+def test_limits_count_each_work_item(office: Office, rate_limits: Callable[..., None]) -> None:
+    api = office.api("rita")
+
+    def sent(count: int) -> list[str | None]:
+        answer = api.post("/work-items/batch", {"work_items": [entry()] * count})
+        return [(row["problem"] or {}).get("reason_code") for row in answer.json()["results"]]
+
+    for most in (2, 1_000):
+        with unit_of_work(office.tenant.id):
+            set_quota(Quota.OPEN_WORK_ITEMS, most, ctx=office.system)
+        forget_counts()
+        if most == 2:
+            assert sent(4) == [None, None, "quota_exceeded", "quota_exceeded"]
+    rate_limits(credential=1)
+    found = sent(20)
+    assert found[0] is None
+    assert found[-1] == "rate_limited"
+    assert 3 <= found.count(None) <= 10

@@ -1,0 +1,259 @@
+"""`/principals`: people, services and agents of the tenant, with their roles and owners."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import django_filters
+from django.contrib.auth.models import Group
+from django.db.models import Prefetch, QuerySet
+from rest_framework.response import Response
+
+from threada_site.api.filters import AnyOf, SlugFilter, apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation
+from threada_site.api.pagination import paginate
+from threada_site.api.resources.field_types import INSTANT, MAYBE_SLUG, MAYBE_TEXT, SLUG, TEXTS, choice, public_id
+from threada_site.api.resources.resource import Resource, field, page_of
+from threada_site.api.shapes import SLUG as SLUG_SCHEMA
+from threada_site.api.shapes import shape
+from threada_site.api.views import TenantView, path_slug
+from threada_site.identity.admission import add_principal
+from threada_site.identity.invitations import invite_again
+from threada_site.identity.owners import set_owner
+from threada_site.identity.principals import remove_member
+from threada_site.identity.roles import set_roles
+from threada_site.identity.selectors import groups_of_member
+from threada_site.identity.stewardship import require_steward
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.tenancy.models import Membership
+from workitems.api.administration.access import require_reader
+
+_STATES: Final = ("active", "invited", "inactive")
+_ROLES: Final = {"type": "array", "items": SLUG_SCHEMA, "maxItems": 100, "uniqueItems": True}
+_EMAIL: Final = {"type": "string", "maxLength": 254, "description": "Address to which the invitation is mailed."}
+
+
+def _state(member: Membership) -> str:
+    if not member.user.is_active:
+        return "inactive"
+    return "active" if member.accepted_at is not None else "invited"
+
+
+PRINCIPAL: Final = Resource(
+    "Principal",
+    field("principal_id", public_id(ids.PRINCIPAL), "user_id"),
+    field("principal", SLUG, "user.username", description="Name of the principal."),
+    field("kind", choice(PrincipalKind), "user.kind"),
+    field("display_name", MAYBE_TEXT, "user.display_name"),
+    field("state", choice(_STATES), _state, description="`invited`: the person has not accepted the invitation."),
+    field(
+        "roles",
+        TEXTS,
+        lambda member: sorted(group.role.slug for group in member.user.groups.all()),
+        description="Roles in this tenant.",
+    ),
+    field("owner", MAYBE_SLUG, lambda member: member.owner and member.owner.username, description="Owner of an agent."),
+    field("groups", TEXTS, groups_of_member, is_detail=True, description="Groups. Omitted in lists."),
+    field("created_at", INSTANT, description="Time since which the principal is a member."),
+)
+ADD_PRINCIPAL: Final = shape(
+    {
+        "principal": {**SLUG_SCHEMA, "description": "Name of the principal."},
+        "kind": {"enum": [kind.value for kind in PrincipalKind]},
+        "display_name": {"type": "string", "maxLength": 200, "description": "Name as people read it."},
+        "email": _EMAIL,
+        "roles": {**_ROLES, "description": "Roles to give."},
+        "owner": {**SLUG_SCHEMA, "description": "Person who answers for an agent or a service."},
+    },
+    required=("principal", "kind"),
+    example={"principal": "invoice-agent", "kind": "agent", "roles": ["agent"], "owner": "ann"},
+)
+SET_ROLES: Final = shape(
+    {"roles": {**_ROLES, "description": "All roles that the principal is to have."}},
+    required=("roles",),
+    example={"roles": ["approver"]},
+)
+SET_OWNER: Final = shape(
+    {"owner": {**SLUG_SCHEMA, "type": ["string", "null"], "description": "Name of a person; null: nobody."}},
+    required=("owner",),
+    example={"owner": "ann"},
+)
+INVITE: Final = shape({"email": _EMAIL}, example={"email": "ann@example.org"})
+
+
+class PrincipalFilters(django_filters.FilterSet):
+    """Filters of principals: kind, role, owner."""
+
+    kind = AnyOf(
+        django_filters.ChoiceFilter(
+            field_name="user__kind", choices=[(kind.value, kind.value) for kind in PrincipalKind]
+        )
+    )
+    role_id = SlugFilter(method="with_role")
+    owner = SlugFilter(field_name="owner__username")
+
+    def with_role(self, queryset: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        tenants = queryset.values("tenant_id")
+        groups = Group.objects.filter(role__slug=value, role__tenant_id__in=tenants[:1])
+        return queryset.filter(user__groups__in=groups)
+
+
+class Principals(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "listPrincipals",
+        "List people, services and agents",
+        tag="Principals",
+        answers={200: page_of(PRINCIPAL)},
+        filters=PrincipalFilters,
+        is_paged=True,
+        reasons=("permission_denied",),
+    )
+    def get(self, request: Any) -> Response:
+        require_reader(request.auth)
+        rows = apply_filters(PrincipalFilters, _members(request.auth), request)
+        return Response(paginate(rows, request, represent=PRINCIPAL.represent))
+
+    @operation(
+        "addPrincipal",
+        "Add a person, service or agent",
+        tag="Principals",
+        body=ADD_PRINCIPAL,
+        answers={201: PRINCIPAL},
+        headers=("Location",),
+        may_need_confirmation=True,
+        reasons=("permission_denied", "conflict"),
+    )
+    @idempotent
+    def post(self, request: Any) -> Response:
+        """Create the principal if its name is free, and make it a member with these roles.
+
+        A person gets an invitation and sets the own password; nobody else can. It is mailed to `email`; without a mail
+        server the console shows its link once. The account depends on the steward who added it until another one
+        confirms it. Only a `tenant_admin` may do this.
+        """
+        body = ADD_PRINCIPAL.check(request.data)
+        require_steward(request.auth)
+        add_principal(
+            body["principal"],
+            kind=PrincipalKind(body["kind"]),
+            display_name=body.get("display_name", ""),
+            email=body.get("email", ""),
+            roles=body.get("roles", ()),
+            owner=body.get("owner", ""),
+            ctx=request.auth,
+        )
+        location = {"Location": f"/principals/{body['principal']}"}
+        return Response(_shown(request, body["principal"]), status=201, headers=location)
+
+
+class PrincipalDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "DELETE": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "readPrincipal",
+        "Read a person, service or agent",
+        tag="Principals",
+        answers={200: PRINCIPAL},
+        reasons=("permission_denied",),
+    )
+    def get(self, request: Any, principal: str) -> Response:
+        require_reader(request.auth)
+        return Response(_shown(request, principal))
+
+    @operation(
+        "removePrincipal",
+        "Remove a person, service or agent from the tenant",
+        tag="Principals",
+        answers={204: None},
+        may_need_confirmation=True,
+        reasons=("permission_denied", "last_steward"),
+    )
+    def delete(self, request: Any, principal: str) -> Response:
+        """End the membership with its sessions, tokens, delegations and claims. Only a `tenant_admin` may do this."""
+        require_steward(request.auth)
+        remove_member(_found(request, principal).user, ctx=request.auth)
+        return Response(status=204)
+
+
+class PrincipalRoles(TenantView):
+    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "setRoles",
+        "Set the roles of a person, service or agent",
+        tag="Principals",
+        body=SET_ROLES,
+        answers={200: PRINCIPAL},
+        may_need_confirmation=True,
+        reasons=("permission_denied", "conflict", "last_steward"),
+    )
+    @idempotent
+    def post(self, request: Any, principal: str) -> Response:
+        """Give the principal exactly these roles. Credentials gain and lose scopes at once."""
+        body = SET_ROLES.check(request.data)
+        require_steward(request.auth)
+        set_roles(_found(request, principal).user, body["roles"], ctx=request.auth)
+        return Response(_shown(request, principal))
+
+
+class PrincipalOwner(TenantView):
+    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "setOwner",
+        "Set the owner of a service or agent",
+        tag="Principals",
+        body=SET_OWNER,
+        answers={200: PRINCIPAL},
+        may_need_confirmation=True,
+        reasons=("permission_denied",),
+    )
+    @idempotent
+    def post(self, request: Any, principal: str) -> Response:
+        """Name the person who answers for it. Rules exclude the owner from decisions on its requests."""
+        body = SET_OWNER.check(request.data)
+        require_steward(request.auth)
+        set_owner(_found(request, principal).user, body["owner"] or "", ctx=request.auth)
+        return Response(_shown(request, principal))
+
+
+class InvitePrincipal(TenantView):
+    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "inviteAgain",
+        "Invite a person again",
+        tag="Principals",
+        body=INVITE,
+        answers={200: PRINCIPAL},
+        may_need_confirmation=True,
+        reasons=("permission_denied", "conflict"),
+    )
+    @idempotent
+    def post(self, request: Any, principal: str) -> Response:
+        """Replace an invitation that was not accepted. The link is mailed, or shown once by the console."""
+        body = INVITE.check(request.data)
+        require_steward(request.auth)
+        invite_again(_found(request, principal).user, body.get("email", ""), ctx=request.auth)
+        return Response(_shown(request, principal))
+
+
+def _members(ctx: ActingContext) -> QuerySet[Membership]:
+    groups = Group.objects.filter(role__tenant_id=ctx.tenant_id).select_related("role")
+    rows = Membership.objects.filter(tenant_id=ctx.tenant_id).select_related("user", "owner")
+    return rows.prefetch_related(Prefetch("user__groups", queryset=groups))
+
+
+def _found(request: Any, name: str) -> Membership:
+    member = _members(request.auth).filter(user__username=path_slug(name)).first()
+    if member is None:
+        raise errors.NotFound
+    return member
+
+
+def _shown(request: Any, name: str) -> dict[str, Any]:
+    return PRINCIPAL.represent_whole(_found(request, name))
