@@ -9,8 +9,8 @@ from rest_framework.response import Response
 from telemetry import selectors
 from telemetry.api.resources.log import EVENT
 from telemetry.exports.request import bounded_window
-from telemetry.receipts.filters import ReceiptFilters
-from threada_site.api.filters import apply_filters, read_instant
+from telemetry.receipts.filters import EventFilters
+from threada_site.api.filters import apply_filters, order_of, read_instant
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
@@ -29,19 +29,19 @@ class TelemetryEvents(TenantView):
         "Receipts as events, over a bounded window",
         tag="Telemetry",
         answers={200: page_of(EVENT)},
-        filters=ReceiptFilters,
+        filters=EventFilters,
         is_paged=True,
         reasons=("window_too_large",),
     )
     def get(self, request: Any) -> Response:
-        rows = apply_filters(ReceiptFilters, selectors.receipts(request.auth), request)
+        rows = apply_filters(EventFilters, selectors.receipts(request.auth), request)
         chosen = bounded_window(
             read_instant(request.query_params.get("created_after")),
             read_instant(request.query_params.get("created_before")),
             now=clock.now(),
         )
         rows = rows.filter(id__gte=chosen.first_id, id__lt=chosen.end_id)
-        return Response(paginate(rows, request, represent=EVENT.represent))
+        return Response(paginate(rows, request, represent=EVENT.represent, order=order_of(EventFilters, request)))
 
 
 class ReceiptDetail(TenantView):

@@ -9,7 +9,7 @@ import django_filters
 from django.db.models import Q, QuerySet
 
 from telemetry.models import AccountEvent
-from threada_site.api.filters import InstantFilter, PublicIdFilter, SlugFilter, WholeNumberFilter
+from threada_site.api.filters import AnyOf, InstantFilter, PublicIdFilter, SlugFilter, SortFilter, WholeNumberFilter
 from threada_site.kernel import ids
 
 
@@ -41,6 +41,18 @@ class ReceiptFilters(django_filters.FilterSet):
 
     def leave(self, queryset: QuerySet[Any], _name: str, _value: Any) -> QuerySet[Any]:
         return queryset
+
+
+class EventFilters(ReceiptFilters):
+    """Filters of the list of events: parameters with several values may be repeated."""
+
+    channel_id = AnyOf(SlugFilter(field_name="channel"))
+    workflow_id = AnyOf(SlugFilter(field_name="workflow"))
+    status = AnyOf(django_filters.CharFilter(field_name="status", max_length=32))
+    integration_id = AnyOf(SlugFilter(field_name="integration"))
+    work_item_id = AnyOf(PublicIdFilter(field_name="work_item_id", prefix=ids.WORK_ITEM))
+    kind = AnyOf(django_filters.CharFilter(field_name="kind", max_length=64))
+    sort = SortFilter({"created_at": "id"})
 
 
 class InstanceLogFilters(django_filters.FilterSet):

@@ -122,6 +122,11 @@ def write_everything(world: World) -> None:
     admin, names = world.home.admin, world.home.ids
     grant_on_workflow(world)
     made(admin.get("/grants"))
+    asked = {"principal": "home-service", "scopes": ["workitems:read"], "expires_in_days": 1}
+    made(admin.post("/credentials", asked))
+    made(admin.post("/retention-runs", {}))
+    item = {"workflow_id": names["workflow_id"], "channel_id": names["channel_id"], "payload": {"of": "home"}}
+    made(admin.post("/work-items/batch", {"work_items": [item, {}]}))
     fay = Api(
         make_token(world.home.tenant, make_principal(world.home.tenant, "fay", roles=("approver", "tenant_admin")))
     )

@@ -1,4 +1,6 @@
-"""Orders of lists and the bounds of their pages, without OFFSET. For the API's lists and the console's.
+"""Orders of the API's lists and the bounds of their pages, without OFFSET.
+
+The console's lists page in both directions by positions in their addresses, see `threada_site.admin.list_order`.
 
 An order is a column that is never null, with the id of the row as tie-break; an index on tenant, column and id serves
 it. The default is the id alone, newest first.

@@ -63,6 +63,9 @@ def test_each_documented_filter(payment_and_item: tuple[Office, Any, Any, Api]) 
         "policy.decided",
     ]
     assert kinds(workflow_id="nowhere") == []
+    assert kinds(sort="created_at") == [row.kind for row in reversed(everything)]
+    two = ["policy.decided", "work_item.created"]
+    assert kinds(kind=two) == [row.kind for row in everything if row.kind in two]
     moment = ids.instant_of(everything[3].id)  # other receipts may have the same millisecond
     instant = rfc3339(moment)
     assert kinds(created_after=instant) == [row.kind for row in everything if ids.instant_of(row.id) >= moment]

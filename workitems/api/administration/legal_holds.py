@@ -77,7 +77,7 @@ RETENTION_RUN: Final = Resource(
     "RetentionRun",
     field("retention_run_id", public_id(ids.RETENTION_RUN), "id"),
     field("status", TEXT, description="`planned`: a dry run; `running`; `done`; `superseded` by a later dry run."),
-    field("as_of", INSTANT, description="Time for which it says what is due."),
+    field("planned_at", INSTANT, "as_of", description="Time for which it says what is due."),
     field("rules", OBJECTS, description="Rules with the numbers of contents and cases that are due."),
     field("planned_contents", COUNT, description="Work items whose contents are due."),
     field("planned_cases", COUNT, description="Work items that are due with their receipts."),
