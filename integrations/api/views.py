@@ -171,7 +171,7 @@ class IntegrationSource(TenantView):
     )
     def get(self, request: Any, integration_id: str) -> HttpResponse:
         """Return the text of a version with its comments. If none is stored, it is written from the version."""
-        integration = _found(request, integration_id)
+        integration = found_integration(request, integration_id)
         if not selectors.shows_configuration(integration, ctx=request.auth):
             raise errors.PermissionDenied(
                 "Reading the document needs workitems:read on all cases, or a scope on the integration."

@@ -126,9 +126,9 @@ def write_everything(world: World) -> None:
     asked = {"principal": "home-service", "scopes": ["workitems:read"], "expires_in_days": 1}
     made(admin.post("/credentials", asked))
     made(admin.post("/retention-runs", {}))
-    files = {"files": [{"path": "lists.yaml", "content": "kind: List\nid: vendors\nspec: {items: [x]}\n"}]}
-    made(admin.post("/configuration/plan", files))
-    made(admin.post("/configuration/apply", files))
+    files = {"files": [{"path": "lists.yaml", "text": "kind: List\nid: vendors\nspec: {items: [x]}\n"}]}
+    plan = made(admin.post("/configuration/plan", files))
+    made(admin.post("/configuration/apply", {**files, "digest": plan["digest"]}))
     item = {"workflow_id": names["workflow_id"], "channel_id": names["channel_id"], "payload": {"of": "home"}}
     made(admin.post("/work-items/batch", {"work_items": [item, {}]}))
     fay = Api(

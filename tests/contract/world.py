@@ -110,7 +110,6 @@ def stock(slug: str) -> Stock:
         made(admin.post("/trusted-issuers", {"trusted_issuer_id": f"{slug}-ci", "spec": trusted}))
     made(admin.post("/roles", {"role_id": f"{slug}-role", "spec": {"scopes": ["workitems:read"]}}))
     made(admin.post("/groups", {"group_id": f"{slug}-group", "spec": {"members": [f"{slug}-admin"]}}))
-    made(admin.post("/lists", {"list_id": f"{slug}-list", "spec": {"items": ["Initech"]}}))
     made(admin.post("/retention", {"retention_rule_id": f"{slug}-rule", "spec": {"keep_payload": "P90D"}}))
     hold = made(admin.post("/legal-holds", {"reason": "A test.", "workflow_id": flow}))
     made(admin.post("/principals", {"principal": f"{slug}-service", "kind": "service", "roles": ["viewer"]}))
@@ -149,7 +148,6 @@ def stock(slug: str) -> Stock:
             "principal": f"{slug}-deputy",
             "role_id": f"{slug}-role",
             "group_id": f"{slug}-group",
-            "list_id": f"{slug}-list",
             "retention_rule_id": f"{slug}-rule",
             "legal_hold_id": hold["legal_hold_id"],
             "credential_id": credential["credential_id"],

@@ -505,13 +505,3 @@ class TestTyped:
     )
     def test_loose_schema_checks_little(self, schema: Any) -> None:
         assert problems("item.payload.a.b > 1", payload_schema=schema) == []
-
-
-def test_a_list_whose_name_is_no_identifier_is_indexed() -> None:
-    for source in ("'x' in lists['a-b']", "'x' in lists.plain"):
-        assert (
-            check_typed(
-                source, facts={}, payload_schema={"type": "object"}, lists=("a-b", "plain"), variables=("lists",)
-            )
-            == []
-        )

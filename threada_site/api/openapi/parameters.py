@@ -122,7 +122,6 @@ _PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "trusted_issuer_id": (SLUG, "Id of the trusted issuer."),
     "role_id": (SLUG, "Id of the role."),
     "group_id": (SLUG, "Id of the group."),
-    "list_id": (SLUG, "Id of the list."),
     "retention_rule_id": (SLUG, "Id of the retention rule."),
     "legal_hold_id": (id_schema(ids.LEGAL_HOLD), "Id of the legal hold."),
     "credential_id": (id_schema(ids.CREDENTIAL), "Id of the credential."),

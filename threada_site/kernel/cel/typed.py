@@ -51,7 +51,7 @@ class _Workflow:
                 kinds["payload"] = shapes.add_schema("item.payload", payload_schema)
             self._types[variable] = _type_of(shapes.add(variable, kinds))
         self._types["input"] = _type_of(shapes.add_schema("input", input_schema))
-        if lists is not None and len(lists) <= MAX_FIELDS and all(map(str.isidentifier, lists)):
+        if lists is not None and len(lists) <= MAX_FIELDS:
             self._types["lists"] = _type_of(shapes.add("lists", dict.fromkeys(lists, f"*{DYNAMIC}")))
         self.shapes = shapes.by_name
         self._pool = shapes.pool()
@@ -84,9 +84,6 @@ def check_typed(
     `facts` contains the other facts. Without `input_schema` the input is dynamic, without `lists` every list name
     passes. Conditions cannot name a list whose name is no identifier. `is_condition` requires that the expression
     returns true or false.
-    `facts` contains the other facts. Without `input_schema` the input is dynamic. Every list name passes if `lists` is
-    None, or contains a name that is no identifier (`a-b`), which no field of a message can have. `is_condition` requires
-    that the expression returns true or false.
     """
     try:
         expression = compile_expression(source, variables=variables)
