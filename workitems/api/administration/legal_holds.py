@@ -239,7 +239,7 @@ def _instant(body: dict[str, Any], name: str) -> datetime | None:
 
 def _requester(public_id: str, request: Any) -> Any:
     parsed = ids.parse_public_id(ids.PRINCIPAL, public_id)
-    if not Membership.objects.filter(tenant_id=request.auth.tenant_id, user_id=parsed).exists():
+    if parsed is None or not Membership.objects.filter(tenant_id=request.auth.tenant_id, user_id=parsed).exists():
         raise _invalid("/requester", "names no principal of this tenant")
     return parsed
 
