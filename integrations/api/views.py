@@ -87,7 +87,7 @@ class IntegrationDetail(TenantView):
         "readIntegration", "Read an integration", tag="Integrations", answers={200: INTEGRATION}, headers=("ETag",)
     )
     def get(self, request: Any, integration_id: str) -> Response:
-        return _answer(_found(request, integration_id), request)
+        return _answer(found_integration(request, integration_id), request)
 
     @operation(
         "replaceIntegration",
@@ -155,7 +155,6 @@ class IntegrationDetail(TenantView):
         name = sent.get("name") or ""
         row = upsert_integration(slug, sent["spec"], ctx=request.auth, name=name).row
         return _answer(row, request, status=201 if integration is None else 200)
-        return Response(_represented(found_integration(request, integration_id), request))
 
 
 class IntegrationSource(TenantView):

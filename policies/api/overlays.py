@@ -121,12 +121,6 @@ class OverlayDetail(TenantView):
     def patch(self, request: Any, overlay_id: str) -> Response:
         """Merge the members that are sent (RFC 7396): null removes a bound."""
         return self._put(request, overlay_id)
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "DELETE": Scope.POLICIES_PUBLISH}
-
-    @operation("readOverlay", "Read an overlay", tag="Policies", answers={200: OVERLAY}, reasons=("permission_denied",))
-    def get(self, request: Any, overlay_id: str) -> Response:
-        require(request.auth, Scope.WORKITEMS_READ)
-        return Response(OVERLAY.represent(_found(request, overlay_id)))
 
     @operation("removeOverlay", "Remove an overlay", tag="Policies", answers={204: None}, may_need_confirmation=True)
     def delete(self, request: Any, overlay_id: str) -> Response:
@@ -155,13 +149,6 @@ def _tag(overlay: Overlay) -> str:
 def _answer(overlay: Overlay, *, status: int = 200) -> Response:
     location = {"Location": f"/overlays/{overlay.public_id}"} if status == 201 else {}
     return Response(OVERLAY.represent(overlay), status=status, headers={"ETag": _tag(overlay), **location})
-
-
-def _found(request: Any, overlay_id: str) -> Overlay:
-    overlay = selectors.overlays(request.auth).filter(id=path_id(ids.OVERLAY, overlay_id)).first()
-    if overlay is None:
-        raise errors.NotFound
-    return overlay
 
 
 class EffectivePolicies(TenantView):

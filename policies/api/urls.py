@@ -10,6 +10,7 @@ from policies.api import (
     shadows,
     simulations,
     sources,
+    workflow_versions,
     workflows,
 )
 
@@ -17,13 +18,14 @@ urlpatterns = [
     path("workflows", workflows.Workflows.as_view()),
     path("workflows/<str:workflow_id>", workflows.WorkflowDetail.as_view()),
     path("workflows/<str:workflow_id>/versions", workflows.WorkflowVersions.as_view()),
+    path(
+        "workflows/<str:workflow_id>/versions/<str:workflow_version>",
+        workflow_versions.WorkflowVersionDetail.as_view(),
+    ),
     path("workflows/<str:workflow_id>/source", sources.WorkflowSource.as_view()),
     path("lists/<str:list_id>/source", sources.ListSource.as_view()),
     path("channels", channels.Channels.as_view()),
     path("channels/<str:channel_id>", channels.ChannelDetail.as_view()),
-    path("workflows/<str:workflow_id>/versions/<str:workflow_version>", workflows.WorkflowVersionDetail.as_view()),
-    path("channels", workflows.Channels.as_view()),
-    path("channels/<str:channel_id>", workflows.ChannelDetail.as_view()),
     path("policies", policies.Policies.as_view()),
     path("policies/effective", overlays.EffectivePolicies.as_view()),
     path("policies/<str:policy_id>", policies.PolicyDetail.as_view()),

@@ -24,8 +24,8 @@ from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
-from threada_site.api.views import TenantView, path_slug, path_version
-from threada_site.kernel import errors, ids
+from threada_site.api.views import TenantView, path_slug
+from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import DocumentInvalid, FieldError
 
@@ -189,69 +189,6 @@ class WorkflowVersions(TenantView):
         status = 200 if version.id == before else 201
         location = {"Location": f"/workflows/{workflow.slug}/versions/{version.number}"}
         return Response(WORKFLOW_VERSION.represent_whole(version), status=status, headers=location)
-        return Response(WORKFLOW_VERSION.represent_whole(version), status=status)
-
-
-class WorkflowVersionDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
-    @operation("readWorkflowVersion", "Read a version of a workflow", tag="Workflows", answers={200: WORKFLOW_VERSION})
-    def get(self, request: Any, workflow_id: str, workflow_version: str) -> Response:
-        rows = selectors.workflow_versions(_found(request, workflow_id))
-        version = rows.filter(**path_version(ids.WORKFLOW_VERSION, workflow_version)).first()
-        if version is None:
-            raise errors.NotFound
-        return Response(WORKFLOW_VERSION.represent_whole(version))
-
-
-class Channels(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
-
-    @operation(
-        "listChannels",
-        "List channels",
-        tag="Channels",
-        answers={200: page_of(CHANNEL)},
-        filters=CreatedWindow,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(CreatedWindow, selectors.channels(request.auth), request)
-        return Response(paginate(rows, request, represent=CHANNEL.represent))
-
-    @operation(
-        "createChannel",
-        "Create a channel",
-        tag="Channels",
-        body=CREATE_CHANNEL,
-        answers={201: CHANNEL},
-        may_need_confirmation=True,
-        reasons=("conflict",),
-        headers=("Location",),
-    )
-    @idempotent
-    def post(self, request: Any) -> Response:
-        body = CREATE_CHANNEL.check(request.data)
-        slug = body["channel_id"]
-        self.subject = Subject(channel=slug)
-        exists = errors.Conflict(f"The channel {slug} exists. Choose another id.")
-        if selectors.channel_by_slug(slug, ctx=request.auth) is not None:
-            raise exists
-        result = upsert_channel(slug, ctx=request.auth, name=body.get("name", ""))
-        if not result.is_new:
-            raise exists
-        return Response(CHANNEL.represent(result.row), status=201, headers={"Location": f"/channels/{slug}"})
-
-
-class ChannelDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
-    @operation("readChannel", "Read a channel", tag="Channels", answers={200: CHANNEL})
-    def get(self, request: Any, channel_id: str) -> Response:
-        channel = selectors.channel_by_slug(path_slug(channel_id), ctx=request.auth)
-        if channel is None:
-            raise errors.NotFound
-        return Response(CHANNEL.represent(channel))
 
 
 def _found(request: Any, workflow_id: str) -> Workflow:

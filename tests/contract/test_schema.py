@@ -136,7 +136,6 @@ CONTRACT: Final = {
     "GET /overlays": "workitems:read",
     "POST /overlays": "policies:publish",
     "DELETE /overlays/{overlay_id}": "policies:publish",
-    "GET /overlays/{overlay_id}": "workitems:read",
     "PUT /overlays/{overlay_id}": "policies:publish",
     "PATCH /overlays/{overlay_id}": "policies:publish",
     "GET /integrations": "workitems:read",
