@@ -25,9 +25,11 @@ PATCHED: Final = {
 # PUT of these takes a part of what GET returns.
 PUT: Final = {"grants": ("scopes",)}
 CREATED: Final = ("workflow", "channel", "integration")
-ENDS: Final = ("cancel", "withdraw", "end", "lift", "remove", "retire", "reject")
+ENDS: Final = ("revoke", "cancel", "withdraw", "end", "lift", "remove", "retire", "reject")
 # Records of what happened, and objects that end at another address.
 WITHOUT_END: Final = {
+    "/retention-runs": "a later dry run supersedes it",
+    "/work-items/batch": "creates work items",
     "/attachments": "files that nothing uses are removed by a job, others with their work item",
     "/decision-steps/batch-votes": "votes are records",
     "/decision-steps/{decision_step_id}/votes": "votes are records",

@@ -228,6 +228,7 @@ CONTRACT: Final = {
     "DELETE /retention/{retention_rule_id}": "workflow:manage",
     "GET /retention-runs": "workflow:manage",
     "POST /retention-runs": "workflow:manage",
+    "GET /retention-runs/{retention_run_id}": "workflow:manage",
     "GET /legal-holds": "workflow:manage",
     "POST /legal-holds": "workflow:manage",
     "GET /legal-holds/{legal_hold_id}": "workflow:manage",

@@ -111,6 +111,7 @@ def stock(slug: str) -> Stock:
     made(admin.post("/roles", {"role_id": f"{slug}-role", "spec": {"scopes": ["workitems:read"]}}))
     made(admin.post("/groups", {"group_id": f"{slug}-group", "spec": {"members": [f"{slug}-admin"]}}))
     made(admin.post("/retention", {"retention_rule_id": f"{slug}-rule", "spec": {"keep_payload": "P90D"}}))
+    run = made(admin.post("/retention-runs", {}))
     hold = made(admin.post("/legal-holds", {"reason": "A test.", "workflow_id": flow}))
     made(admin.post("/principals", {"principal": f"{slug}-service", "kind": "service", "roles": ["viewer"]}))
     asked = {"principal": f"{slug}-service", "scopes": ["workitems:read"], "expires_in_days": 1}
@@ -149,6 +150,7 @@ def stock(slug: str) -> Stock:
             "role_id": f"{slug}-role",
             "group_id": f"{slug}-group",
             "retention_rule_id": f"{slug}-rule",
+            "retention_run_id": run["retention_run_id"],
             "legal_hold_id": hold["legal_hold_id"],
             "credential_id": credential["credential_id"],
             "workflow_version": item["workflow_version_id"],

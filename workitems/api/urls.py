@@ -97,6 +97,7 @@ urlpatterns = [
     path("retention", list_view(kinds.RETENTION_RULES).as_view()),
     path("retention/<str:retention_rule_id>", detail_view(kinds.RETENTION_RULES).as_view()),
     path("retention-runs", legal_holds.RetentionRuns.as_view()),
+    path("retention-runs/<str:retention_run_id>", legal_holds.RetentionRunDetail.as_view()),
     path("legal-holds", legal_holds.LegalHolds.as_view()),
     path("legal-holds/<str:legal_hold_id>", legal_holds.LegalHoldDetail.as_view()),
     path("legal-holds/<str:legal_hold_id>/lift", legal_holds.LiftLegalHold.as_view()),

@@ -123,6 +123,7 @@ _PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "role_id": (SLUG, "Id of the role."),
     "group_id": (SLUG, "Id of the group."),
     "retention_rule_id": (SLUG, "Id of the retention rule."),
+    "retention_run_id": (id_schema(ids.RETENTION_RUN), "Id of the retention run."),
     "legal_hold_id": (id_schema(ids.LEGAL_HOLD), "Id of the legal hold."),
     "credential_id": (id_schema(ids.CREDENTIAL), "Id of the credential."),
     "workflow_version": ({"type": "string", "pattern": _WORKFLOW_VERSION}, "Number or id of the version."),

@@ -207,6 +207,7 @@ class RetentionRuns(TenantView):
         tag="Retention",
         body=EMPTY,
         answers={201: RETENTION_RUN},
+        headers=("Location",),
         reasons=("permission_denied", "conflict"),
     )
     @idempotent
@@ -214,7 +215,28 @@ class RetentionRuns(TenantView):
         """Nothing is removed. The removal itself is a command or the automatic run, which follows the last dry run."""
         EMPTY.check(request.data)
         require_steward(request.auth)
-        return Response(RETENTION_RUN.represent(plan_retention(now=clock.now(), ctx=request.auth)), status=201)
+        run = plan_retention(now=clock.now(), ctx=request.auth)
+        headers = {"Location": f"/retention-runs/{run.public_id}"}
+        return Response(RETENTION_RUN.represent(run), status=201, headers=headers)
+
+
+class RetentionRunDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "readRetentionRun",
+        "Read a retention run",
+        tag="Retention",
+        answers={200: RETENTION_RUN},
+        reasons=("permission_denied",),
+    )
+    def get(self, request: Any, retention_run_id: str) -> Response:
+        require_steward(request.auth)
+        run_id = path_id(ids.RETENTION_RUN, retention_run_id)
+        run = RetentionRun.objects.filter(tenant_id=request.auth.tenant_id, id=run_id).first()
+        if run is None:
+            raise errors.NotFound
+        return Response(RETENTION_RUN.represent(run))
 
 
 def _holds(request: Any) -> QuerySet[LegalHold]:
