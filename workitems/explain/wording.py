@@ -134,7 +134,7 @@ def _progress(step: StepFacts | None) -> list[str]:
         return []
     total = step.approvals + sum(need.missing for need in step.needs)
     given = step.approvals
-    said = [
+    said: list[str] = [
         sentence_of_number("{given} of {number} vote given.", "{given} of {number} votes given.", total, given=given)
     ]
     if step.stages > 1:
@@ -242,7 +242,7 @@ def _next_of_step(step: StepFacts | None, execution: ExecutionFacts | None, *, p
     if step is None:
         return []
     waiting = execution if execution and execution.status is ExecutionStatus.AWAITING_APPROVAL else None
-    said = [
+    said: list[str] = [
         sentence("With the last vote {run} starts.", run=run_in_words(waiting))
         if waiting
         else sentence("With the last vote it becomes ready.")
