@@ -12,7 +12,7 @@ from tests.benchmarks.servers import web_server
 from tests.threada_site.runtime.web.test_served import APPLICATION, Web, answer, get
 from threada_site.kernel.waits import preferred_wait
 
-LIMITS = {"THREADA_WAITS": "8", "THREADA_WAITS_PER_TENANT": "6"}
+LIMITS = {"THREADA_WAITS": "8", "THREADA_WAITS_PER_TENANT": "6", "THREADA_MAX_BODY_BYTES": "100000"}
 
 
 @pytest.fixture
