@@ -133,7 +133,7 @@ class TestCreateCredential:
     def test_existing_principal_of_another_kind_is_refused(self, manage: Manage, tenant: Tenant) -> None:
         make_principal(tenant, "bot", kind="agent")
         said = credential(manage, "--kind", "human", "--scopes", "workitems:read")
-        assert said == Said(1, "", "The principal 'bot' is of kind agent, not human.\n")
+        assert said == Said(1, "", "The account 'bot' is of kind agent, not human.\n")
 
     def test_unknown_tenant_is_refused(self, manage: Manage) -> None:
         said = credential(manage, "--scopes", "workitems:read", tenant="nowhere")

@@ -138,7 +138,7 @@ def test_a_legal_hold_on_a_requester_without_cases_prevents_the_erasure(office: 
     with unit_of_work(office.tenant.id):
         request = LegalHoldRequest(reason="The auditor asked.", requester_id=quinn.id)
         legal_hold = set_legal_hold(request, ctx=office.ctx("ada"))
-        with pytest.raises(errors.UnderLegalHold, match="names this principal as requester"):
+        with pytest.raises(errors.UnderLegalHold, match="names this person as requester"):
             erase_principal(quinn, ctx=office.ctx("ada"))
         lift_legal_hold(legal_hold.id, reason="The audit is over.", ctx=office.publishing("ada"))
         erase_principal(quinn, ctx=office.ctx("ada"))
