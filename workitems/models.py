@@ -107,6 +107,9 @@ class WorkItem(TenantRow):
     open_questions = models.PositiveSmallIntegerField(
         default=0, db_default=0, help_text="Open questions to the requester."
     )
+    starts_when_ready = models.BooleanField(
+        default=False, db_default=False, help_text="Its declared action starts when people have approved the work item."
+    )
     correlation_id = models.CharField(max_length=128)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     updated_at = models.DateTimeField(default=clock.now, editable=False)

@@ -36,6 +36,8 @@ from workitems.conversation.erase import ERASE, erase_comment, sweep_removed
 from workitems.conversation.sweep import sweep_questions
 from workitems.executions import run_execution as run
 from workitems.executions.re_evaluate import re_evaluate_step
+from workitems.executions.start_request import start_request
+from workitems.items.transitions import START_REQUEST
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.notices.account_mail import mail_link, send_personal_notice, tell_previous_address
@@ -67,6 +69,12 @@ def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> Non
         item = selectors.work_item_for_update(uuid.UUID(work_item_id), tenant_id=tenant.id)
         if item is not None:
             take_intake_decision(item, ctx=job_context(tenant, correlation_id))
+
+
+@task(START_REQUEST, queue=DEFAULT_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
+def start_waiting_request(tenant_id: str, work_item_id: str) -> None:
+    """Start the declared action of a request that people have approved."""
+    start_request(tenant_of_job(tenant_id), uuid.UUID(work_item_id))
 
 
 @task("workitems.run_execution", queue=EXECUTION_QUEUE)

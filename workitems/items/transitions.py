@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Execution
 from threada_site.database.batched_writes import update_row
+from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock
 from workitems.lifecycle import DECISION_STEP, WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
+
+START_REQUEST: Final = "workitems.start_request"
+"""Task that starts the declared action of a request about which people have decided."""
 
 
 def transition_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
@@ -19,6 +25,8 @@ def transition_item(item: WorkItem, status: WorkItemStatus, *also: str) -> None:
     item.status = status
     item.updated_at = clock.now()
     update_row(item, "status", "updated_at", *also)
+    if status is WorkItemStatus.READY and item.starts_when_ready:
+        enqueue(START_REQUEST, tenant_id=item.tenant_id, work_item_id=str(item.id))
 
 
 def transition_unless_undo(item: WorkItem, execution: Execution | None, status: WorkItemStatus, *also: str) -> None:

@@ -370,6 +370,14 @@ class Migration(migrations.Migration):
                         db_default=0, default=0, help_text="Open questions to the requester."
                     ),
                 ),
+                (
+                    "starts_when_ready",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Its declared action starts when people have approved the work item.",
+                    ),
+                ),
                 ("correlation_id", models.CharField(max_length=128)),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
                 ("updated_at", models.DateTimeField(default=clock.now, editable=False)),

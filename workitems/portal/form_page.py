@@ -192,7 +192,9 @@ def _refused(page: _Page, refusal: ThreadaError, token: FormToken, *, ctx: Actin
         page.token = ""
         return [_("This form was sent before with other values. To request these values too, send it again.")]
     if isinstance(refusal, errors.PolicyDenied):
-        return [_("A policy does not allow this request. Nothing was created."), *denial_in_words(refusal, ctx=ctx)]
+        page.earlier = submitted_under(page.workflow.slug, token.key, ctx=ctx) or ""
+        page.token = ""
+        return [_("A policy does not allow this request. Nothing was executed."), *denial_in_words(refusal, ctx=ctx)]
     if isinstance(refusal, errors.ExpressionFailed):
         said = _("The action cannot be made from these entries. Tell those who maintain the workflow.")
         return [said, f"{refusal.detail} ({refusal.reason_code})"]

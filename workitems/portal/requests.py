@@ -191,12 +191,9 @@ def may_start(item: WorkItem, *, ctx: ActingContext) -> bool:
 def start_request(item: WorkItem, *, ctx: ActingContext) -> None:
     """Execute the declared action of a locked request about which people have decided.
 
-    Raise the errors of `execute_declared`; a denial by a policy changes nothing.
+    Raise the errors of `execute_declared`; a denial by a policy is stored.
     """
-    try:
-        execute_declared(item, ctx=ctx)
-    except errors.PolicyDenied as refusal:
-        raise errors.PolicyDenied(refusal.detail, reasons=refusal.reasons) from None
+    execute_declared(item, ctx=ctx)
 
 
 def denial_in_words(refusal: errors.ThreadaError, *, ctx: ActingContext) -> list[str]:

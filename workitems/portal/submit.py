@@ -41,10 +41,11 @@ def submit_request(
     """Create a work item and execute the action that its workflow declares, as the acting person.
 
     `key` identifies the form: a repeated submission returns the first work item. If the intake decision asks people,
-    the action is executed later (`execute_declared`). Every refusal changes nothing, also one by a policy; the draft of
-    the form is deleted on success. Raise the errors of `create_work_item` and `execute_declared`,
-    `Conflict` if the workflow has changed since `workflow` was read, `IdempotencyInFlight`, and `IdempotencyKeyReused`
-    if the form was sent with another payload.
+    the action starts when they have approved the work item (`start_request`). A denial by a policy keeps work item and
+    decision, as in the API; every other refusal changes nothing. The draft of the form is deleted on success.
+
+    Raise the errors of `create_work_item` and `execute_declared`, `Conflict` if the workflow has changed since
+    `workflow` was read, `IdempotencyInFlight`, and `IdempotencyKeyReused` if the form was sent with another payload.
     """
     require_unit_of_work(ctx.tenant_id, reads_cases=False)
     reservation = KeyReservation(ctx, f"/console/request/{workflow.slug}", key, canonical_sha256(payload))
@@ -57,10 +58,12 @@ def submit_request(
         raise errors.Conflict(_("The workflow changed while you filled in the form. Check it and send it again."))
     try:
         execute_declared(item, key=key, ctx=ctx)
-    except (errors.ReviewPending, errors.ApprovalPending):
-        pass  # people decide about the work item first
+    except (errors.ReviewPending, errors.ApprovalPending):  # people decide about the work item first
+        item.starts_when_ready = True
+        item.save(update_fields=["starts_when_ready"])
     except errors.PolicyDenied as refusal:
-        raise errors.PolicyDenied(refusal.detail, reasons=refusal.reasons) from None
+        reservation.remember(Response({"work_item_id": item.public_id}, status=refusal.status))
+        raise
     if draft_id is not None:
         own = RequestDraft.objects.filter(tenant_id=ctx.tenant_id, membership__user_id=ctx.principal_id)
         own.filter(id=draft_id).delete()

@@ -11,7 +11,7 @@ from django.test import Client
 from pytest_django import DjangoAssertNumQueries
 
 from integrations.models import Execution
-from policies.models import Workflow
+from policies.models import PolicyDecision, Workflow
 from telemetry.models import Receipt
 from tests.console.portal.forms import FORM, REQUESTS, plain_payments, put_workflow, send, stored, token_of
 from tests.console.sign_in import Console
@@ -22,6 +22,7 @@ from threada_site.identity.roles import define_role, grant_role, set_roles
 from threada_site.kernel import errors
 from threada_site.kernel.context import EntryPoint, Scope
 from threada_site.tenancy.models import User
+from workitems.executions.start_request import start_request
 from workitems.models import DecisionStep, WorkItem
 from workitems.portal.catalogue import requestable
 from workitems.portal.submit import submit_request
@@ -128,36 +129,86 @@ def test_an_item_of_the_same_channel_is_started_once(demo: Demo, rita: Client) -
     assert stored(demo)[1] == 1
 
 
-def test_a_review_at_intake_comes_first(demo: Demo, rita: Client) -> None:
-    demo.put_rules(
-        {
-            "id": "look",
-            "when": "ctx.point == 'intake'",
-            "effect": "review",
-            "reason": "LOOK",
-            "approvals": {"all": [{"role": "finance"}]},
-        }
-    )
+LOOK = {
+    "id": "look",
+    "when": "ctx.point == 'intake'",
+    "effect": "review",
+    "reason": "LOOK",
+    "approvals": {"all": [{"role": "finance"}]},
+}
+
+
+def change_roles(demo: Demo, name: str, *roles: str) -> None:
+    ctx = acting_system(demo.tenant)
+    with unit_of_work(demo.tenant.id):
+        define_role("reads", frozenset({Scope.WORKITEMS_READ}), ctx=ctx)
+        set_roles(User.objects.get(username=name), list(roles), ctx=ctx)
+
+
+def test_after_a_review_at_intake_the_action_starts_by_itself(demo: Demo, rita: Client) -> None:
+    demo.put_rules(LOOK)
     where = send(rita, **SMALL)["Location"]
     assert "In review" in rita.get(where).content.decode()
     assert stored(demo)[1] == 0
     item = newest(demo)
     assert demo.vote("finance-1", demo.step_of(item.public_id)).status_code == 201
-    assert "Send request on" in rita.get(where).content.decode()
+    demo.wait()
+    for _ in range(2):
+        start_request(demo.tenant, item.id)
     with unit_of_work(demo.tenant.id):
-        define_role("reads", frozenset({Scope.WORKITEMS_READ}), ctx=acting_system(demo.tenant))
-        set_roles(User.objects.get(username="rita"), ["reads"], ctx=acting_system(demo.tenant))
+        execution = Execution.objects.get(work_item_id=item.id)
+        proposed = orjson.loads(bytes(Receipt.objects.get(kind="execution.proposed", work_item_id=item.id).body))
+    assert execution.requested_by == item.requester_id
+    assert (proposed["inputs"]["permitted_by"], proposed["actor"]["entry_point"]) == ("workflow.request", "job")
     assert "Send request on" not in rita.get(where).content.decode()
-    rita.post(f"{where}start/")
+
+
+def test_an_item_of_the_api_does_not_start_by_itself(demo: Demo, rita: Client) -> None:
+    demo.put_rules(LOOK)
+    own = demo.hand_in({"vendor": "Hooli", "amount_minor": 5}, by=demo.api("rita"))
+    demo.wait()
+    assert demo.vote("finance-1", demo.step_of(own)).status_code == 201
+    demo.wait()
+    assert stored(demo)[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "reason_code"),
+    [("right", b"permission_denied"), ("membership", b"principal_inactive"), ("payload", b"action_not_allowed")],
+)
+def test_what_the_requester_may_no_longer_start_waits(
+    demo: Demo, rita: Client, lost: str, reason_code: bytes
+) -> None:
+    """Without the right, as no active member, or with a payload that somebody else changed, nothing starts."""
+    demo.put_rules(LOOK)
+    where = send(rita, **SMALL)["Location"]
+    item = newest(demo)
+    step = demo.step_of(item.public_id)
+    person = User.objects.get(username="rita")
+    if lost == "right":
+        change_roles(demo, "rita", "reads")
+    elif lost == "membership":
+        User.objects.filter(id=person.id).update(is_active=False)
+    else:
+        with unit_of_work(demo.tenant.id):
+            WorkItem.objects.filter(id=item.id).update(edited_by=User.objects.get(username="admin"))
+    assert demo.vote("finance-1", step).status_code == 201
+    demo.wait()
     assert stored(demo)[1] == 0
     with unit_of_work(demo.tenant.id):
-        set_roles(User.objects.get(username="rita"), ["requester"], ctx=acting_system(demo.tenant))
-    for _ in range(2):
-        rita.post(f"{where}start/")
-    assert stored(demo)[1] == 1
+        refused = Receipt.objects.get(kind="request.refused", work_item_id=item.id)
+        assert WorkItem.objects.get(id=item.id).status == "ready"
+    assert reason_code in bytes(refused.body)
+    if lost == "right":
+        assert "Send request on" not in rita.get(where).content.decode()
+        change_roles(demo, "rita", "requester")
+        for _ in range(2):
+            rita.post(f"{where}start/")
+        assert stored(demo)[1] == 1
 
 
-def test_a_denial_is_shown_in_words_and_leaves_nothing(demo: Demo, rita: Client) -> None:
+def test_a_denial_is_shown_in_words_and_keeps_the_decision(demo: Demo, rita: Client) -> None:
+    """As in the API: the work item and the policy decision stay, and nothing was executed."""
     demo.put_rules(
         {
             "id": "closed",
@@ -167,21 +218,25 @@ def test_a_denial_is_shown_in_words_and_leaves_nothing(demo: Demo, rita: Client)
             "message": "The books are closed until Monday.",
         }
     )
-    before = stored(demo)
+    items, executions = stored(demo)
     answer = send(rita, **SMALL)
     assert "The books are closed until Monday." in problems_in(answer)
     assert 'value="Hooli"' in answer.content.decode()
-    assert stored(demo) == before
+    assert stored(demo) == (items + 1, executions)
+    item = newest(demo)
+    assert item.public_id in answer.content.decode()
     with unit_of_work(demo.tenant.id):
         refusal = Receipt.objects.filter(kind="request.refused").latest("id")
         assert DecisionStep.objects.count() == 0
+        assert PolicyDecision.objects.filter(work_item_id=item.id, point="execute", outcome="deny").count() == 1
     assert refusal.workflow == "payment_run"
 
 
-def test_a_denial_at_intake_leaves_nothing_either(demo: Demo, rita: Client) -> None:
-    before = stored(demo)
+def test_a_denial_at_intake_keeps_the_refused_item(demo: Demo, rita: Client) -> None:
+    items, executions = stored(demo)
     assert "Sanctioned vendor" in problems_in(send(rita, vendor="Initech", amount_minor="5"))
-    assert stored(demo) == before
+    assert stored(demo) == (items + 1, executions)
+    assert newest(demo).status == "refused"
 
 
 def test_a_missing_integration_leaves_nothing(demo: Demo, rita: Client) -> None:
