@@ -17,7 +17,8 @@ from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, HttpResponseNotModified, JsonResponse, QueryDict
 
 from integrations.freezes.covering import is_covered
-from integrations.models import Attempt, Execution, Freeze
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Attempt, Execution, Freeze, IntegrationGauge
 from threada_site.admin.background import since_now
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext, Scope, Visibility
@@ -37,6 +38,7 @@ _CANDIDATES: Final = 500
 """Upper bound of the newest pending steps among which those of the reader are looked for."""
 _VOTES: Final = 200
 _FREEZES: Final = 50
+_GAUGES: Final = 200
 
 
 def pulse_view(request: HttpRequest) -> HttpResponse:
@@ -74,7 +76,10 @@ def _desk(query: QueryDict, ctx: ActingContext) -> dict[str, Any]:
 
 
 def _dashboard(query: QueryDict, ctx: ActingContext) -> dict[str, Any]:
-    """Return the same as for the desk, and a digest of the newest rows that the numbers of the dashboard count."""
+    """Return the same as for the desk, and a digest of the rows that the numbers of the dashboard count.
+
+    These are the newest rows, failing integrations, calls with an unknown outcome, and the end of the newest call.
+    """
     newest = {
         "item": selectors.work_items(ctx).order_by("-id"),
         "step": selectors.decision_steps(ctx).order_by("-id"),
@@ -84,7 +89,23 @@ def _dashboard(query: QueryDict, ctx: ActingContext) -> dict[str, Any]:
             "vote": Vote.objects.filter(tenant_id=ctx.tenant_id).order_by("-id"),
             "attempt": Attempt.objects.filter(tenant_id=ctx.tenant_id).order_by("-id"),
         }
-    return _waiting(query, ctx, **{name: Subquery(rows.values("id")[:1]) for name, rows in newest.items()})
+    seen: dict[str, Any] = {name: Subquery(rows.values("id")[:1]) for name, rows in newest.items()}
+    return _waiting(query, ctx, **seen, **_changed_rows(ctx))
+
+
+def _changed_rows(ctx: ActingContext) -> dict[str, Any]:
+    """Return what changes the dashboards of operators without a new row: failing integrations and ended calls."""
+    if not (ctx.allows(Scope.WORKITEMS_READ) and ctx.visibility is Visibility.TENANT):
+        return {}
+    mine = {"tenant_id": ctx.tenant_id}
+    gauges = IntegrationGauge.objects.filter(**mine).order_by("id")
+    unknown = Execution.objects.filter(**mine, status=ExecutionStatus.OUTCOME_UNKNOWN).order_by("-id")
+    return {
+        "failing": ArraySubquery(gauges.filter(failures__gt=0).values("id")[:_GAUGES]),
+        "resting": ArraySubquery(gauges.filter(opened_at__isnull=False).values("id")[:_GAUGES]),
+        "unknown": ArraySubquery(unknown.values("id")[:_FREEZES]),
+        "ended": Subquery(Attempt.objects.filter(**mine).order_by("-id").values("finished_at")[:1]),
+    }
 
 
 def _waiting(query: QueryDict, ctx: ActingContext, **newest: Any) -> dict[str, Any]:

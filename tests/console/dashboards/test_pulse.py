@@ -12,6 +12,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from integrations.models import Execution, Integration, IntegrationGauge
 from tests.console.sign_in import Console, sign_in
 from tests.console.test_desk import ask
 from tests.factories import make_principal, make_tenant
@@ -88,6 +89,24 @@ def test_a_changed_page_has_another_state(demo: Demo, console: Console) -> None:
     for page, key in asked.items():
         assert state(browser, page=page, id=key) != before[page]
     assert state(browser, page="step", id=asked["step"])["status"] == "approved"
+
+
+def test_an_integration_that_starts_failing_changes_the_dashboard(demo: Demo, console: Console) -> None:
+    demo.execute(demo.hand_in(SMALL))
+    browser = console("admin")
+    seen = [state(browser, page="dashboard")["digest"]]
+    with unit_of_work(demo.tenant.id):
+        integration = Integration.objects.get(slug="int_bank")
+        gauge, _ = IntegrationGauge.objects.get_or_create(tenant_id=demo.tenant.id, integration=integration)
+    for change in ({"failures": 1}, {"opened_at": clock.now()}, {"failures": 0, "opened_at": None}):
+        with unit_of_work(demo.tenant.id):
+            IntegrationGauge.objects.filter(id=gauge.id).update(**change)
+        seen.append(state(browser, page="dashboard")["digest"])
+    assert len(set(seen[:3])) == 3
+    assert seen[3] == seen[0]
+    with unit_of_work(demo.tenant.id):
+        Execution.objects.update(status="outcome_unknown")
+    assert state(browser, page="dashboard")["digest"] != seen[3]
 
 
 def test_a_new_envelope_is_named_on_the_page_of_the_old_one(demo: Demo, console: Console) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from integrations.freezes.scope import FreezeScope
-from integrations.models import Freeze
+from integrations.models import Execution, Freeze
 from tests.jobs import run_jobs
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
@@ -19,7 +19,7 @@ from workitems.conversation.sweep import sweep_questions
 from workitems.executions.close_item import cancel_work_item, edit_payload
 from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.explain.gather import explain_work_item
-from workitems.models import DecisionStep, NoticeMessage, RequesterQuestion, WorkItem
+from workitems.models import DecisionStep, NoticeMessage, RequesterQuestion, Vote, WorkItem
 from workitems.steps.deadline_sweep import sweep_deadlines
 
 pytestmark = pytest.mark.django_db
@@ -156,6 +156,21 @@ class TestAnswering:
             assert RequesterQuestion.objects.get().status == "open"
         answered = answer(office, item, question)
         assert (answered.asked_version, answered.answered_version) == (1, 2)
+
+    def test_a_vote_before_the_answer_counts_for_its_envelope_only(self, office: Office) -> None:
+        """A vote while a question is open is accepted. It does not count once the requester has changed the payload."""
+        item, step = asked_with_deadlines(office)
+        ask(office, item, by="fay")
+        office.vote(step, "finn")
+        path = f"/work-items/{item.public_id}"
+        assert office.api("rita").patch(path, {"payload": {"amount": 7}}).status_code == 200
+        assert office.step(step).status == "superseded"
+        ballot = {"decision": "approve", "envelope_sha256": step.envelope_sha256}
+        late = office.api("fay").post(f"/decision-steps/{step.public_id}/votes", ballot)
+        assert (late.status_code, late.json()["reason_code"]) == (409, "step_closed")
+        with unit_of_work(office.tenant.id):
+            assert Vote.objects.exclude(step_id=step.id).count() == 0
+            assert Execution.objects.exclude(status="cancelled").count() == 0
 
     def test_a_question_ends_once(self, office: Office) -> None:
         item, _, _ = office.awaiting()
