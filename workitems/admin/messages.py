@@ -19,6 +19,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import REASONS
 from workitems import selectors
 from workitems.api.filters import NoticeMessageFilters
+from workitems.items.titles import listed_title
 from workitems.models import NoticeMessage
 from workitems.notices.messages import send_again
 from workitems.notices.rules import Channel, Event, MessageStatus
@@ -61,6 +62,7 @@ class NoticeMessageAdmin(TenantAdmin):
         reason = REASONS.get(row.reason)
         return {
             "step": row.notice.step,
+            "item_title": listed_title(row.notice.work_item),
             "why": why(row),
             "advice": _(reason.advice) if reason and not row.detail else "",
             "may_retry": row.status == MessageStatus.FAILED and ctx.has_scope_anywhere(Scope.WORKFLOW_MANAGE),

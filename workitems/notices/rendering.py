@@ -80,13 +80,19 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = ""
 def _letter_of_conversation(message: NoticeMessage, *, tenant: str, actor: str) -> Letter:
     """Return the text of a message about a conversation: who wrote, and where, never what."""
     item = message.notice.work_item
+    title = _title_of(item)
     news = News(event=Event(message.notice.kind), tenant=tenant, workflow=item.workflow, actor=actor)
     is_requester = message.recipient_id == item.requester_id
     page = "admin:own_request" if is_requester else "admin:workitems_workitem_change"
     return _letter(
         message,
         news,
-        facts=[(_("Tenant"), tenant), (_("Workflow"), item.workflow), (_("Work item"), item.public_id)],
+        facts=[
+            *(((_("Title"), title),) if title else ()),
+            (_("Tenant"), tenant),
+            (_("Workflow"), item.workflow),
+            (_("Work item"), item.public_id),
+        ],
         url=f"{link(page, item.public_id)}#conversation",
         verb=_("Answer question")
         if news.event is Event.QUESTION

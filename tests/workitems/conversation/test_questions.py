@@ -163,7 +163,7 @@ class TestAnswering:
         ask(office, item, by="fay")
         office.vote(step, "finn")
         path = f"/work-items/{item.public_id}"
-        assert office.api("rita").patch(path, {"payload": {"amount": 7}}).status_code == 200
+        assert office.api("rita").edit(path, {"payload": {"amount": 7}}).status_code == 200
         assert office.step(step).status == "superseded"
         ballot = {"decision": "approve", "envelope_sha256": step.envelope_sha256}
         late = office.api("fay").post(f"/decision-steps/{step.public_id}/votes", ballot)
