@@ -176,9 +176,7 @@ def test_an_item_of_the_api_does_not_start_by_itself(demo: Demo, rita: Client) -
     ("lost", "reason_code"),
     [("right", b"permission_denied"), ("membership", b"principal_inactive"), ("payload", b"action_not_allowed")],
 )
-def test_what_the_requester_may_no_longer_start_waits(
-    demo: Demo, rita: Client, lost: str, reason_code: bytes
-) -> None:
+def test_what_the_requester_may_no_longer_start_waits(demo: Demo, rita: Client, lost: str, reason_code: bytes) -> None:
     """Without the right, as no active member, or with a payload that somebody else changed, nothing starts."""
     demo.put_rules(LOOK)
     where = send(rita, **SMALL)["Location"]
