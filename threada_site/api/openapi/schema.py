@@ -130,7 +130,7 @@ class ThreadaSchema(AutoSchema):
         if body.example is not None:
             content["example"] = body.example
         types = [declared.body_media_type, *([MERGE_PATCH] if self.method == "PATCH" else [])]
-        return {"required": bool(body.schema.get("required")), "content": dict.fromkeys(types, content)}
+        return {"required": _is_required(body.schema), "content": dict.fromkeys(types, content)}
 
     def _answer(self, declared: Operation, answer: Representation | None) -> dict[str, Any]:
         response: dict[str, Any] = {
@@ -261,3 +261,9 @@ def _problem_example(code: str) -> dict[str, Any]:
             "errors": [],
         },
     }
+
+
+def _is_required(schema: dict[str, Any]) -> bool:
+    """Return True if an empty object does not fit the schema of a body."""
+    alternatives = schema.get("oneOf") or schema.get("anyOf") or [{}]
+    return bool(schema.get("required")) or all(entry.get("required") for entry in alternatives)
