@@ -13,6 +13,7 @@ _PACKAGES: Final = {
     "otlp": "opentelemetry",
     "parquet": "pyarrow",
     "saml": "signxml",
+    "storages": "storages",
 }
 
 

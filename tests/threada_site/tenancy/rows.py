@@ -90,7 +90,7 @@ class RowMaker:
             (models.BinaryField, ids.new_uuid().bytes * 2),
             (models.JSONField, {}),
             (models.BooleanField, True),
-            (models.CharField, f"{field.name}"[: field.max_length or None]),
+            (models.CharField, _text(field)[: field.max_length or None]),
             (models.TextField, "text"),
             (models.IntegerField, 1),
             (models.FloatField, 1.0),
@@ -106,6 +106,12 @@ class RowMaker:
         if issubclass(target, TenantRow):
             return self.one(target).id
         return target.objects.create(name=f"{self.tenant.slug}:{ids.new_uuid()}").pk  # group of a role
+
+
+def _text(field: models.Field) -> str:
+    """Return a text for a field, another one each time if two tenants cannot have the same."""
+    keys = [one.fields for one in field.model._meta.constraints if isinstance(one, models.UniqueConstraint)]
+    return ids.new_uuid().hex if (field.name,) in keys else field.name
 
 
 def check_constraints_now() -> None:
