@@ -63,6 +63,8 @@ WORDS: Final = frozenset(
         gettext_noop("asked"),
         gettext_noop("assigned"),
         gettext_noop("awaiting approval"),
+        gettext_noop("attachment mismatch"),
+        gettext_noop("attachment unavailable"),
         gettext_noop("bad response"),
         gettext_noop("blocked address"),
         gettext_noop("blocked by freeze"),
