@@ -8,39 +8,24 @@ from __future__ import annotations
 
 import copy
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
 
-from policies.documents.annotations import KEYWORD
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
-from threada_site.kernel.json.pointers import pointer_to
 from threada_site.kernel.media_types import KNOWN, endings_of
-from threada_site.kernel.weighted_cache import WeightedCache
 from threada_site.personal_data.erasable_fields import is_erased
-from workitems.display.schema_view import SchemaView
+from workitems.attachments.file_places import Place, file_places, has_files
 from workitems.models import Attachment, WorkItem
 
-FORMAT: Final = "file"
 MOST_FILES: Final = 20
 """Files in one payload."""
 MEMBERS: Final = ("attachment_id", "name", "media_type", "size", "sha256")
-
-type Place = tuple[str, Any, str | int, Mapping[str, Any]]
-"""Pointer, object or list that contains the value, its key there, and the annotation."""
-
-
-def has_files(schema: Any) -> bool:
-    """Return True if a payload schema has the format `file` anywhere. Cached by the identity of the schema."""
-    known = _known.get(id(schema))
-    if known is None or known[0] is not schema:
-        known = (schema, _annotates_file(schema))
-        _known.put(id(schema), known, weight=1)
-    return known[1]
 
 
 def complete_files(
@@ -55,11 +40,12 @@ def complete_files(
         return payload, ()
     require_unit_of_work(ctx.tenant_id)
     completed = copy.deepcopy(payload)
-    places = list(file_places(schema, completed))
+    places = list(islice(file_places(schema, completed), MOST_FILES + 1))
+    if len(places) > MOST_FILES:
+        said = f"has more than the {MOST_FILES} files allowed"
+        raise errors.AttachmentNotUsable(errors=[FieldError("/payload", said, "too_many")])
     rows = _locked(places, ctx=ctx)
     found: list[FieldError] = []
-    if len(places) > MOST_FILES:
-        found.append(FieldError("/payload", f"has more than the {MOST_FILES} files allowed", "too_many"))
     for pointer, container, key, annotation in places:
         value = container[key]
         row = rows.get(_id_in(value))
@@ -92,31 +78,6 @@ def as_json(attachment: Attachment) -> dict[str, Any]:
     }
 
 
-def file_places(schema: Any, payload: Any) -> Iterator[Place]:
-    """Yield the places of values of the format `file`. Null is no file."""
-    pending: list[tuple[str, Any, SchemaView]] = [("", payload, SchemaView.of(schema))]
-    while pending:
-        base, value, view = pending.pop(0)
-        parts: list[tuple[Any, Any, SchemaView]] = []
-        if isinstance(value, dict):
-            parts = [(name, part, view.member(name)) for name, part in value.items()]
-        elif isinstance(value, list):
-            parts = [(place, part, view.element(place)) for place, part in enumerate(value)]
-        for key, part, inner in parts:
-            pointer = pointer_to(base, key)
-            annotation = file_annotation(inner)
-            if annotation is None:
-                pending.append((pointer, part, inner))
-            elif part is not None:
-                yield pointer, value, key, annotation
-
-
-def file_annotation(view: SchemaView) -> Mapping[str, Any] | None:
-    """Return the annotation of a value of the format `file`; None for other values."""
-    found = view.annotation
-    return found if found.get("format") == FORMAT else None
-
-
 def _error_of(
     value: Any, row: Attachment | None, annotation: Mapping[str, Any], *, item: WorkItem | None, ctx: ActingContext
 ) -> str | None:
@@ -139,7 +100,7 @@ def _error_of(
 
 
 def _locked(places: Sequence[Place], *, ctx: ActingContext) -> dict[uuid.UUID | None, Attachment]:
-    parsed = [_id_in(container[key]) for _pointer, container, key, _annotation in places[:MOST_FILES]]
+    parsed = [_id_in(container[key]) for _pointer, container, key, _annotation in places]
     named = [key for key in parsed if key is not None]
     rows = Attachment.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id__in=named).order_by("id")
     return {row.id: row for row in rows} if named else {}
@@ -148,21 +109,3 @@ def _locked(places: Sequence[Place], *, ctx: ActingContext) -> dict[uuid.UUID | 
 def _id_in(value: Any) -> uuid.UUID | None:
     named = value.get("attachment_id") if isinstance(value, dict) else None
     return ids.parse_public_id(ids.ATTACHMENT, named) if isinstance(named, str) else None
-
-
-def _annotates_file(schema: Any) -> bool:
-    pending = [schema]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, Mapping):
-            annotation = node.get(KEYWORD)
-            if isinstance(annotation, Mapping) and annotation.get("format") == FORMAT:
-                return True
-            pending += node.values()
-        elif isinstance(node, list | tuple):
-            pending += node
-    return False
-
-
-_known: Final = WeightedCache[int, tuple[Any, bool]](max_weight=1_000)
-"""The schema is part of the entry, so that its identity is not used for another object."""

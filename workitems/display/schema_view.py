@@ -6,6 +6,7 @@ Schemas that apply to the same value are read together: `$ref` into the same doc
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -105,9 +106,9 @@ def _applying(root: Mapping[str, Any], schema: Mapping[str, Any]) -> list[Mappin
     """Return `schema` and the schemas that it applies to the same value, each once."""
     found: list[Mapping[str, Any]] = []
     seen: set[int] = set()
-    pending: list[Any] = [schema]
+    pending: deque[Any] = deque([schema])
     while pending and len(found) < _MOST_SCHEMAS:
-        node = pending.pop(0)
+        node = pending.popleft()
         if not isinstance(node, Mapping) or id(node) in seen:
             continue
         seen.add(id(node))

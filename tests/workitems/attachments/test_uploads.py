@@ -108,6 +108,9 @@ def test_limits_of_size_count_and_quota(office: Office, settings: Settings) -> N
         sent = {"workflow_id": "payments", "channel_id": "web", "payload": {"amount": 5, **payload}}
         refused = rita.post("/work-items", sent)
         assert (refused.status_code, refused.json()["errors"][0]["pointer"]) == (422, said)
+    many = {"workflow_id": "payments", "channel_id": "web", "payload": {"amount": 5, "more": [0] * 30}}
+    refused = rita.post("/work-items", many)
+    assert [(error["pointer"], error["code"]) for error in refused.json()["errors"]] == [("/payload", "too_many")]
     about = upload(rita, b"\x89PNG\r\n\x1a\n1", "a.png", "image/png").json()
     lie = {**{name: about[name] for name in ("attachment_id", "name", "media_type", "size")}, "sha256": "0" * 64}
     sent = {"workflow_id": "payments", "channel_id": "web", "payload": {"amount": 5, "invoice": lie}}
