@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from django.conf import settings
@@ -152,8 +151,9 @@ def _telemetry(office: Office, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
     TelemetryExport.objects.filter(id=broken.id).update(status="running", attempt=5, lease_until=clock.now() - HOUR)
     export_job.make_export(broken.id, ctx=office.system)
     for name in ("paused", "removed"):
-        to: dict[str, Any] = {"target": "file", "url": "", "secret": None, "headers": {}, "from_beginning": False}
-        delivery = deliveries.upsert_delivery(name, **to, ctx=ada).row
+        delivery = deliveries.upsert_delivery(
+            name, target="file", url="", secret=None, headers={}, kinds=(), workflows=(), from_beginning=False, ctx=ada
+        ).row
         if name == "paused":
             deliveries.pause_delivery(delivery, now=clock.now(), ctx=ada)
         else:

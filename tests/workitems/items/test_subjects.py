@@ -109,9 +109,9 @@ def test_a_request_that_names_nobody_is_refused(office: Office, sent: dict[str, 
 def test_a_case_stays_about_the_same_person(office: Office) -> None:
     about_people(office)
     item = office.decided(payload=payload(5))
-    answer = office.api("rita").send("PATCH", f"/work-items/{item}", {"payload": payload(5, person="bob@example.org")})
+    answer = office.api("rita").edit(f"/work-items/{item}", {"payload": payload(5, person="bob@example.org")})
     assert answer.json()["errors"][0]["code"] == "immutable"
-    answer = office.api("rita").send("PATCH", f"/work-items/{item}", {"payload": payload(6)})
+    answer = office.api("rita").edit(f"/work-items/{item}", {"payload": payload(6)})
     assert (answer.status_code, answer.json()["payload"]) == (200, payload(6))
     assert office.item(item).subject_id == item.subject_id
     assert found_in_tables("Q-PAYLOAD") == set()
