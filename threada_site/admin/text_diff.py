@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final, Literal
+
+from threada_site.kernel.differences import BoundedMatcher, Steps
 
 AROUND: Final = 3
 """Context lines before and after each difference."""
@@ -46,7 +47,8 @@ def diff_rows(before: str, after: str, *, around: int | None = AROUND) -> list[R
 
 
 def _rows(old: list[str], new: list[str]) -> Iterator[Row]:
-    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    steps = Steps()
+    matcher = BoundedMatcher(old, new, steps)
     for tag, i1, i2, j1, j2 in matcher.get_opcodes():
         if tag == "equal":
             for offset in range(i2 - i1):
@@ -54,22 +56,22 @@ def _rows(old: list[str], new: list[str]) -> Iterator[Row]:
                 yield Row("same", Side(i1 + offset + 1, plain), Side(j1 + offset + 1, plain))
             continue
         for left, right in zip_longest(range(i1, i2), range(j1, j2)):
-            yield _differing(old, left, new, right)
+            yield _differing(old, left, new, right, steps)
 
 
-def _differing(old: list[str], left: int | None, new: list[str], right: int | None) -> Row:
+def _differing(old: list[str], left: int | None, new: list[str], right: int | None, steps: Steps) -> Row:
     if left is None:
         assert right is not None  # noqa: S101 - zip_longest leaves at least one
         return Row("added", None, Side(right + 1, ((new[right], True),)))
     if right is None:
         return Row("removed", Side(left + 1, ((old[left], True),)), None)
-    before, after = _marked(old[left], new[right])
+    before, after = _marked(old[left], new[right], steps)
     return Row("changed", Side(left + 1, before), Side(right + 1, after))
 
 
-def _marked(old: str, new: str) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
+def _marked(old: str, new: str, steps: Steps) -> tuple[tuple[Part, ...], tuple[Part, ...]]:
     words, others = _WORDS.findall(old), _WORDS.findall(new)
-    matcher = difflib.SequenceMatcher(None, words, others, autojunk=False)
+    matcher = BoundedMatcher(words, others, steps)
     if matcher.ratio() < _LIKE_ENOUGH:
         return ((old, True),), ((new, True),)
     before: list[Part] = []

@@ -1,57 +1,62 @@
+"""Differences of ordinary texts, and of texts that are made to take long."""
+
 from __future__ import annotations
 
-import json
-from typing import Any
+import difflib
+import random
+from time import thread_time
 
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from threada_site.admin.text_diff import diff_rows
+from threada_site.kernel.differences import BoundedMatcher, Steps, unified
+from threada_site.kernel.documents.patch import patched
+from threada_site.kernel.documents.writer import write_document
+from workitems.configuration.kinds.base import diff
 
-from threada_site.kernel.json.canonical import canonical_bytes, canonical_sha256
-from threada_site.kernel.json.differences import MOST_BYTES, MOST_CHANGES, difference
-
-
-@pytest.mark.parametrize(
-    ("before", "after", "changes"),
-    [
-        ({"a": 1}, {"a": 1.0}, []),
-        ({"a": 1}, {"a": True}, [{"pointer": "/a", "from": 1, "to": True}]),
-        ({"a": None}, {}, [{"pointer": "/a", "from": None}]),
-        ({}, {"a/b": {"~": 0}}, [{"pointer": "/a~1b", "to": {"~": 0}}]),
-        ({"a": [1, 2]}, {"a": [1, 3, 4]}, [{"pointer": "/a/1", "from": 2, "to": 3}, {"pointer": "/a/2", "to": 4}]),
-        (
-            {"a": {"b": 1, "c": 2}},
-            {"a": {"c": 3}},
-            [{"pointer": "/a/b", "from": 1}, {"pointer": "/a/c", "from": 2, "to": 3}],
-        ),
-        ({"a": []}, {"a": {}}, [{"pointer": "/a", "from": [], "to": {}}]),
-        (1, 2, [{"pointer": "", "from": 1, "to": 2}]),
-    ],
-)
-def test_difference_contains_pointer_old_and_new_value(before: Any, after: Any, changes: Any) -> None:
-    assert difference(before, after).as_json() == {"changes": changes, "omitted": 0}
+LINES = 20_000
+LONGEST_S = 15
+"""Far above what the differences take, and far below the minutes and hours without a bound."""
 
 
-def test_difference_is_bounded() -> None:
-    found = difference({}, {f"{number:04}": number for number in range(1000)}).as_json()
-    assert (len(found["changes"]), found["omitted"]) == (MOST_CHANGES, 1000 - MOST_CHANGES)
-    long = "x" * (MOST_BYTES + 1)
-    (change,) = difference({"a": "short"}, {"a": long}).as_json()["changes"]
-    assert change["from"] == "short"
-    assert change["to"] == {"omitted_bytes": MOST_BYTES + 3, "sha256": canonical_sha256(long)}
-    worst = difference({}, {f"{number:04}": "x" * (MOST_BYTES - 2) for number in range(1000)})
-    assert len(json.dumps(worst.as_json())) < 50_000
+def applied(old: list[str], new: list[str], steps: Steps | None = None) -> list[str]:
+    """Return the new lines as the opcodes make them out of the old ones."""
+    made: list[str] = []
+    for kind, i1, i2, j1, j2 in BoundedMatcher(old, new, steps).get_opcodes():
+        made += old[i1:i2] if kind == "equal" else new[j1:j2]
+    return made
 
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab/~", max_size=2), inner, max_size=3),
-    max_leaves=8,
-)
+def test_differences_are_those_of_difflib() -> None:
+    drawn = random.Random(11)
+    for _ in range(200):
+        old = [f"{drawn.randrange(8)}\n" for _ in range(drawn.randrange(20))]
+        new = [line for line in old if drawn.random() < 0.8] + ["new\n"] * drawn.randrange(2)
+        known = difflib.SequenceMatcher(None, old, new, autojunk=False)
+        assert BoundedMatcher(old, new).get_opcodes() == known.get_opcodes()
+        assert list(unified(old, new, "a", "b")) == list(difflib.unified_diff(old, new, "a", "b"))
+        for left in (0, 5, 40):
+            assert applied(old, new, Steps(left)) == new
 
 
-@given(VALUES, VALUES)
-def test_difference_exists_exactly_if_the_bytes_differ(before: Any, after: Any) -> None:
-    found = difference(before, after)
-    assert bool(found.changes) == (canonical_bytes(before) != canonical_bytes(after))
-    assert len({change.pointer for change in found.changes}) == len(found.changes)
+def test_equal_ends_of_large_texts_stay_equal() -> None:
+    old = ["same\n"] * 5_000
+    new = [*old[:3_000], "new\n", *old[3_000:]]
+    assert BoundedMatcher(old, new).get_opcodes() == [
+        ("equal", 0, 3_000, 0, 3_000),
+        ("insert", 3_000, 3_000, 3_000, 3_001),
+        ("equal", 3_000, 5_000, 3_001, 5_001),
+    ]
+
+
+def test_no_text_takes_minutes() -> None:
+    drawn = random.Random(11)
+    repeated = [drawn.randrange(101) for _ in range(LINES)]
+    mixed = [drawn.randrange(101) for _ in range(LINES)]
+    names = {f"name{number}": number for number in range(LINES // 10)}
+    renamed = {f"other{number}": -number for number in range(LINES // 10)}
+    before = thread_time()
+    assert diff({"examples": repeated}, {"examples": mixed}).startswith("--- in force\n+++ document\n")
+    assert diff_rows("\n".join(map(str, repeated)), "\n".join(map(str, mixed)))
+    assert diff_rows(" ".join(map(str, repeated)), " ".join(map(str, mixed)))[0].kind == "changed"
+    assert patched(write_document({"a": repeated}), {"a": mixed}) == write_document({"a": mixed})
+    assert patched(write_document(names), renamed) == write_document(renamed)
+    assert thread_time() - before < LONGEST_S

@@ -11,11 +11,11 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from typing import Any, Final
 
 import yaml
 
+from threada_site.kernel.differences import BoundedMatcher, Steps
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.documents.writer import write_document
 from threada_site.kernel.errors import DocumentInvalid
@@ -59,6 +59,7 @@ class _Member:
 
 class _Patch:
     def __init__(self, text: str) -> None:
+        self._steps = Steps()
         self._lines = text.removeprefix("\ufeff").split("\n")
         self._root: yaml.Node | None = yaml.compose("\n".join(self._lines), Loader=yaml.CSafeLoader)
 
@@ -119,25 +120,24 @@ class _Patch:
 
     def _mapping(self, members: list[_Member], value: dict[str, Any], column: int) -> list[str]:
         known = {member.key.value: member for member in members if member.key is not None}
-        gone = [member for key, member in known.items() if key not in value]
+        gone: dict[str, list[_Member]] = {}
+        for key, member in known.items():
+            if key not in value:
+                gone.setdefault(_said(member.value), []).append(member)
         lines: list[str] = []
         for key, wanted in value.items():
-            member = known.get(key)
-            if member is None:
-                member = next((one for one in gone if _said(one.value) == _said(wanted)), None)
-                if member is None:
-                    lines += _indented(write_document({key: wanted}).splitlines(), column)
-                else:
-                    gone.remove(member)
-                    lines += self._renamed(member, key)
+            if key in known:
+                lines += self._changed(known[key], wanted, column)
+            elif same := gone.get(_said(wanted)):
+                lines += self._renamed(same.pop(0), key)
             else:
-                lines += self._changed(member, wanted, column)
+                lines += _indented(write_document({key: wanted}).splitlines(), column)
         return lines or [" " * column + "{}"]
 
     def _sequence(self, members: list[_Member], value: list[Any], column: int) -> list[str]:
         old, new = [_said(member.value) for member in members], [_said(wanted) for wanted in value]
         lines: list[str] = []
-        for kind, low, high, start, stop in SequenceMatcher(None, old, new, autojunk=False).get_opcodes():
+        for kind, low, high, start, stop in BoundedMatcher(old, new, self._steps).get_opcodes():
             if kind == "equal":
                 lines += [line for member in members[low:high] for line in self._lines[member.first : member.end]]
                 continue

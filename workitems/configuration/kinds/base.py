@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -10,6 +9,7 @@ from typing import Any, Final
 import yaml
 
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.differences import unified
 from threada_site.kernel.documents.structure import Schema
 from threada_site.tenancy.upsert import Change
 
@@ -66,7 +66,7 @@ def diff(before: Any, after: Any) -> str:
         yaml.dump(value, Dumper=yaml.CSafeDumper, allow_unicode=True, width=_WIDTH).splitlines(keepends=True)
         for value in (before, after)
     )
-    return "".join(difflib.unified_diff(old, new, "in force", "document", n=2))
+    return "".join(unified(old, new, "in force", "document", around=2))
 
 
 _WIDTH: Final = 100
