@@ -1,4 +1,4 @@
-"""Row locks by name. Lock order: policy, then version.
+"""Row locks by name. Lock order: policy, then version or overlay.
 
 Channels, workflows, lists and policies are fetched or created without a race.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from policies.models import Channel, List, Pack, Policy, PolicyVersion, Workflow
+from policies.models import Channel, List, Overlay, Pack, Policy, PolicyVersion, Workflow
 from threada_site.kernel.context import ActingContext
 
 
@@ -29,9 +29,9 @@ def locked_by_slug[Row: (Channel, List, Pack, Policy, Workflow)](
     return row, row.id == made.id
 
 
-def locked_policy_of(version: PolicyVersion, *, ctx: ActingContext) -> Policy:
-    """Lock and return the policy of `version`."""
-    return Policy.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, id=version.policy_id)
+def locked_policy_of(row: PolicyVersion | Overlay, *, ctx: ActingContext) -> Policy:
+    """Lock and return the policy of a version or an overlay."""
+    return Policy.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, id=row.policy_id)
 
 
 def locked_version(version: PolicyVersion, *, ctx: ActingContext) -> PolicyVersion:

@@ -14,7 +14,7 @@ from integrations.configuration.configure import upsert_integration, withdraw_in
 from integrations.configuration.health import health_of
 from integrations.configuration.texts import integration_version_text
 from integrations.models import Integration, IntegrationVersion
-from threada_site.api.conditional_requests.tags import etag, short_digest
+from threada_site.api.conditional_requests.tags import check_created, etag, short_digest
 from threada_site.api.document_sources import DOCUMENT_SOURCE, SourceVersion, source_answer, version_asked
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
@@ -153,8 +153,10 @@ class IntegrationDetail(TenantView):
                 kept = FieldError("/name", f"is missing; write {integration.name}, or another name", "required")
                 raise errors.InvalidRequest("The name of an integration cannot be removed.", errors=[kept])
         name = sent.get("name") or ""
-        row = upsert_integration(slug, sent["spec"], ctx=request.auth, name=name).row
-        return _answer(row, request, status=201 if integration is None else 200)
+        result = upsert_integration(slug, sent["spec"], ctx=request.auth, name=name)
+        if integration is None:
+            check_created(is_new=result.is_new)
+        return _answer(result.row, request, status=201 if integration is None else 200)
 
 
 class IntegrationSource(TenantView):
@@ -204,8 +206,10 @@ def found_integration(request: Any, integration_id: str) -> Integration:
 
 
 def _locked(request: Any, slug: str) -> Integration | None:
+    """Lock the integration, then read it: a read that waits for the lock would lack the version of that time."""
     rows = selectors.integrations(request.auth).filter(slug=slug, current_version__isnull=False)
-    return rows.select_for_update(of=("self",), no_key=True).first()
+    rows.select_related(None).select_for_update(no_key=True).first()
+    return rows.first()
 
 
 def _tag(integration: Integration) -> str:

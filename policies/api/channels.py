@@ -14,7 +14,7 @@ from policies.configuration.channels import upsert_channel
 from policies.configuration.removal import remove_channel
 from policies.models import Channel
 from telemetry.receipts.format import Subject
-from threada_site.api.conditional_requests.tags import etag, short_digest
+from threada_site.api.conditional_requests.tags import check_created, etag, short_digest
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -134,8 +134,10 @@ class ChannelDetail(TenantView):
             sent = REPLACE_CHANNEL.created(request, slug)
         else:
             sent = REPLACE_CHANNEL.replaced(request, CHANNEL.represent(channel), tag=_tag(channel))
-        row = upsert_channel(slug, ctx=request.auth, name=sent.get("name") or "").row
-        return _answer(row, status=201 if channel is None else 200)
+        result = upsert_channel(slug, ctx=request.auth, name=sent.get("name") or "")
+        if channel is None:
+            check_created(is_new=result.is_new)
+        return _answer(result.row, status=201 if channel is None else 200)
 
 
 def _tag(channel: Channel) -> str:

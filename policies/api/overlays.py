@@ -15,6 +15,7 @@ from policies.api.shapes import ADD_OVERLAY
 from policies.configuration.overlays import remove_overlay, upsert_overlay
 from policies.deciding.stored_decision import record_reading_of_facts
 from policies.documents.overlay import parse_overlay
+from policies.locks import locked_policy_of
 from policies.models import Overlay
 from threada_site.api.conditional_requests.tags import etag, short_digest
 from threada_site.api.filters import apply_filters, read_instant
@@ -128,6 +129,7 @@ class OverlayDetail(TenantView):
         return Response(status=204)
 
     def _put(self, request: Any, overlay_id: str) -> Response:
+        locked_policy_of(_found(request, overlay_id), ctx=request.auth)
         overlay = _found(request, overlay_id)
         sent = REPLACE_OVERLAY.replaced(request, OVERLAY.represent(overlay), tag=_tag(overlay))
         document = parse_overlay({"policy": overlay.policy.slug, "scope": overlay.scope.as_json(), **sent})

@@ -18,7 +18,7 @@ from policies.configuration.workflows import upsert_workflow
 from policies.documents.workflow import WorkflowDocument, parse_workflow
 from policies.models import Workflow
 from telemetry.receipts.format import Subject
-from threada_site.api.conditional_requests.tags import etag, short_digest
+from threada_site.api.conditional_requests.tags import check_created, etag, short_digest
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -144,8 +144,10 @@ class WorkflowDetail(TenantView):
             sent = REPLACE_WORKFLOW.replaced(request, current, tag=_tag(workflow))
             _keep_ended_subject(request, sent)
         document = _document(sent["spec"], name=sent.get("name") or "")
-        row = upsert_workflow(slug, document, ctx=request.auth).row
-        return _answer(row, status=201 if workflow is None else 200)
+        result = upsert_workflow(slug, document, ctx=request.auth)
+        if workflow is None:
+            check_created(is_new=result.is_new)
+        return _answer(result.row, status=201 if workflow is None else 200)
 
 
 class WorkflowVersions(TenantView):
@@ -199,8 +201,10 @@ def _found(request: Any, workflow_id: str) -> Workflow:
 
 
 def _locked(request: Any, slug: str) -> Workflow | None:
-    rows = selectors.all_workflows(request.auth).select_for_update(of=("self",), no_key=True)
-    return rows.filter(slug=slug).first()
+    """Lock the workflow, then read it: a read that waits for the lock would lack the version of that time."""
+    rows = selectors.all_workflows(request.auth).filter(slug=slug)
+    rows.select_related(None).select_for_update(no_key=True).first()
+    return rows.first()
 
 
 def _keep_ended_subject(request: Any, sent: dict[str, Any]) -> None:

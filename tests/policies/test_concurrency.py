@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from threading import Event
 from typing import Any
 
@@ -29,6 +30,7 @@ from policies.models import (
 )
 from policies.publication.emergencies import confirm_emergency, end_emergency, end_overdue_emergency
 from policies.publication.publish import publish_policy_version, retire_policy_version, upsert_policy
+from tests.client import Api
 from tests.factories import acting, make_principal
 from tests.policies.emergencies import alone
 from tests.policies.rulebooks import PAYMENT_RUN, PAYMENTS, asking, put_in_force, put_payment_run, receipts, rule, spec
@@ -39,6 +41,7 @@ from threada_site.tenancy.models import Tenant
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+NEW = {"If-None-Match": "*"}
 ALLOW, DENY = spec(rule("yes", "allow")), spec(rule("no", "deny"))
 
 
@@ -238,3 +241,34 @@ class TestEmergencies:
         with unit_of_work(ctx.tenant_id):
             assert Policy.objects.get().in_force_id == published.id
             assert EmergencyPublication.objects.get().status == "replaced"
+
+
+def test_of_two_edits_of_what_both_have_read_one_is_refused(ctx: ActingContext, admin: Api) -> None:
+    with unit_of_work(ctx.tenant_id):
+        put_payment_run(ctx)
+        put_in_force(PAYMENTS, ctx=ctx)
+        overlay = Overlay.objects.get().public_id
+    made = admin.put("/integrations/bank", {"spec": {"connector": "mock", "actions": {"pay": {}}}}, NEW)
+    assert made.status_code == 201, made.content
+    one, two = "2026-12-24T00:00:00Z", "2026-12-31T00:00:00Z"
+    for address, bodies in {
+        "/workflows/payment_run": ({"spec": {"title": "One"}}, {"spec": {"description": "Two"}}),
+        "/channels/web_main": ({"name": "One"}, {"name": "Two"}),
+        "/integrations/bank": ({"name": "One"}, {"spec": {"description": "Two"}}),
+        f"/overlays/{overlay}": ({"starts_at": one}, {"ends_at": two}),
+    }.items():
+        read = {"If-Match": admin.get(address)["ETag"]}
+        first, second = (partial(Api(headers=admin.headers).patch, address, body, headers=read) for body in bodies)
+        assert [answer.status_code for answer in race(ctx, first, second)] == [200, 412], address
+
+
+def test_of_two_creations_by_put_one_is_refused(ctx: ActingContext, admin: Api) -> None:
+    for address, bodies in {
+        "/workflows/orders": ({"spec": {"title": "One"}}, {"spec": {"title": "Two"}}),
+        "/channels/shop": ({"name": "One"}, {"name": "Two"}),
+        "/integrations/bank": tuple(
+            {"spec": {"connector": "mock", "actions": {name: {}}}} for name in ("pay", "refund")
+        ),
+    }.items():
+        first, second = (partial(Api(headers=admin.headers).put, address, body, headers=NEW) for body in bodies)
+        assert [answer.status_code for answer in race(ctx, first, second)] == [201, 412], address

@@ -57,7 +57,7 @@ def set_object_scopes(principal: User, target: TenantRow, scopes: Collection[Sco
                 f"{scope.value} is not held on a single {content_type.model}.",
                 errors=[FieldError("/scope", "does not apply here", "scope_not_applicable")],
             )
-    if not Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).exists():
+    if not lock_object_scopes(principal, ctx=ctx):
         raise errors.InvalidRequest(
             "The principal does not belong to this tenant. Add it first.",
             errors=[FieldError("/principal", "is not a member", "not_a_member")],
@@ -93,6 +93,15 @@ def set_object_scopes(principal: User, target: TenantRow, scopes: Collection[Sco
         rows.filter(permission__codename=scope.codename).delete()
         end_grants([principal.id], GrantKind.SCOPE, f"{scope.value}@{target.pk}", ctx=ctx)
         record(_entry("scope.withdrawn", principal, scope, on), ctx=ctx)
+
+
+def lock_object_scopes(principal: User, *, ctx: ActingContext) -> bool:
+    """Let nobody else change the scopes of a member on single objects until the transaction ends.
+
+    Return False if the principal is not a member.
+    """
+    rows = Membership.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, user=principal)
+    return rows.first() is not None
 
 
 def object_named(kind: str, slug: str, *, ctx: ActingContext) -> TenantRow:

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from policies import selectors
 from policies.models import Pack
 from threada_site.api.conditional_requests.replacing import Replaceable
-from threada_site.api.conditional_requests.tags import etag
+from threada_site.api.conditional_requests.tags import check_created, check_follows, etag
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -129,8 +129,15 @@ class PackDetail(TenantView):
             sent = REPLACE_PACK.created(request, slug)
         else:
             sent = REPLACE_PACK.replaced(request, PACK.represent_whole(pack), tag=_tag(pack))
-        install_pack(_sent({"document": {"kind": "Pack", "id": slug, "spec": sent["spec"]}}), ctx=request.auth)
+        document = _sent({"document": {"kind": "Pack", "id": slug, "spec": sent["spec"]}})
+        done = install_pack(document, ctx=request.auth)
         installed = _found(request, slug)
+        if pack is None:
+            check_created(
+                is_new=any(entry["kind"] == "Pack" and entry["change"] == "created" for entry in done.changes)
+            )
+        else:
+            check_follows(_number(pack), _number(installed))
         return _answer(installed, status=201 if pack is None else 200)
 
     @operation(
@@ -174,6 +181,11 @@ def _found(request: Any, pack_id: str) -> Pack:
 def _tag(pack: Pack) -> str:
     assert pack.current_version is not None  # noqa: S101 - removed packs are not found
     return etag(pack.current_version.public_id)
+
+
+def _number(pack: Pack) -> int:
+    assert pack.current_version is not None  # noqa: S101 - removed packs are not found
+    return pack.current_version.number
 
 
 def _answer(pack: Pack, *, status: int = 200) -> Response:

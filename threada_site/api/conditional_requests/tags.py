@@ -16,6 +16,8 @@ from rest_framework.response import Response
 from threada_site.kernel import errors
 
 _DIGEST_LENGTH: Final = 32
+_EXISTS: Final = "The resource exists. Read it and send its ETag as If-Match to replace it."
+_CHANGED: Final = "The resource has changed since you read it. Read it again, then repeat your change."
 
 
 def etag(*parts: Any) -> str:
@@ -36,9 +38,7 @@ def check_if_match(request: Any, current: str, *, required: bool = True) -> None
             raise errors.PreconditionRequired("Read the resource and send its ETag as If-Match.")
         return
     if sent.strip() != "*" and not names_state(sent, current):
-        raise errors.PreconditionFailed(
-            "The resource has changed since you read it. Read it again, then repeat your change."
-        )
+        raise errors.PreconditionFailed(_CHANGED)
 
 
 def check_creation(request: Any) -> None:
@@ -49,10 +49,25 @@ def check_creation(request: Any) -> None:
         raise errors.NotFound
 
 
+def check_created(*, is_new: bool) -> None:
+    """Refuse a PUT that was to create a resource (`check_creation`) if another request has created it meanwhile."""
+    if not is_new:
+        raise errors.PreconditionFailed(_EXISTS)
+
+
+def check_follows(read: int, written: int) -> None:
+    """Refuse a PUT on version `read` if another one was added before `written`.
+
+    For resources whose change takes their lock too late for the check of `If-Match`.
+    """
+    if written > read + 1:
+        raise errors.PreconditionFailed(_CHANGED)
+
+
 def check_replacement(request: Any, current: str) -> None:
     """Refuse a PUT on a resource that exists if it was to be created (412), has changed (412) or was not read (428)."""
     if request.META.get("HTTP_IF_NONE_MATCH", "").strip() == "*":
-        raise errors.PreconditionFailed("The resource exists. Read it and send its ETag as If-Match to replace it.")
+        raise errors.PreconditionFailed(_EXISTS)
     check_if_match(request, current)
 
 

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from rest_framework.response import Response
 
 from threada_site.api.conditional_requests.replacing import Replaceable
-from threada_site.api.conditional_requests.tags import etag
+from threada_site.api.conditional_requests.tags import check_created, etag
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -200,7 +200,9 @@ def detail_view(about: DocumentEndpoints) -> type[TenantView]:
         def _put(self, request: Any, path: Mapping[str, str]) -> Response:
             require_steward(request.auth)
             slug = path_slug(path[about.parameter])
-            row = about.rows(request.auth.tenant_id).filter(slug=slug).first()
+            rows = about.rows(request.auth.tenant_id).filter(slug=slug)
+            rows.select_related(None).select_for_update().first()  # read below, with the version that is current then
+            row = rows.first()
             if row is None and request.method == "PATCH":
                 raise errors.NotFound
             if row is None:
@@ -208,6 +210,8 @@ def detail_view(about: DocumentEndpoints) -> type[TenantView]:
             else:
                 sent = replaceable.replaced(request, about.resource.represent(row), tag=about.tag_of(row))
             result = about.put_spec(slug, sent["spec"], request.auth)
+            if row is None:
+                check_created(is_new=result.is_new)
             return about.answer(result.row, status=201 if row is None else 200)
 
     return DocumentDetail

@@ -25,6 +25,7 @@ from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView, path_slug
 from threada_site.identity.object_grants import (
     OBJECT_KINDS,
+    lock_object_scopes,
     object_grants,
     object_named,
     object_scopes,
@@ -124,6 +125,7 @@ def _grants_on(kind: str) -> type[TenantView]:
             wanted = frozenset(map(Scope, SET_OBJECT_SCOPES.check(request.data)["scopes"]))
             require_steward(request.auth)
             user, target = _found(request, kind, path[f"{kind}_id"], principal)
+            lock_object_scopes(user, ctx=request.auth)
             check_if_match(request, _tag(object_scopes(user, target)))
             set_object_scopes(user, target, wanted, ctx=request.auth)
             return _answer(request, kind, path[f"{kind}_id"], principal)
