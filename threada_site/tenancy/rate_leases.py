@@ -125,6 +125,21 @@ class Leases:
                     lease.empty_until += 1 / bucket.rate
             return self._state(buckets, now) if buckets else None
 
+    def spend_known(self, buckets: Sequence[Bucket]) -> Admission | None:
+        """Spend one token of each bucket, as far as this process knows of tokens in it, and owe what is not leased.
+
+        Runs no statement, so it may be called inside a transaction, which would lock the buckets for others. Return
+        None without buckets.
+        """
+        with self._lock:
+            now = self._now()
+            for bucket in buckets:
+                if self._wait(bucket, now) > 0 or self._level(bucket, now) < 1:
+                    return self._refuse(bucket, now)
+            for bucket in buckets:
+                self._lease(bucket, now).tokens -= 1
+            return self._state(buckets, now) if buckets else None
+
     def pay(self, buckets: Sequence[Bucket]) -> None:
         """Lease tokens for buckets of which more than a block is owed, so that an empty one is noticed."""
         with self._lock:

@@ -93,6 +93,16 @@ def charge(ctx: ActingContext) -> None:
         raise refusal_of(admission)
 
 
+def charge_further(ctx: ActingContext) -> None:
+    """Draw once more for a request that does the work of several. Raise `RateLimited` if a bucket is known to be empty.
+
+    Runs no statement: inside the transaction of the request, it would lock the buckets of the tenant until the end.
+    """
+    admission = leases.spend_known(_credential_buckets(ctx))
+    if admission is not None and _is_refused(admission):
+        raise refusal_of(admission)
+
+
 def refusal_unread(environ: Mapping[str, Any]) -> RateLimited | None:
     """Return the refusal of a request, if it is known to be one and its receipt is only counted, or there is none."""
     digest = _digest(environ)

@@ -20,7 +20,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError, ThreadaError
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.request_limits import charge
+from threada_site.tenancy.request_limits import charge_further
 from workitems.api.items import created_item
 from workitems.api.resources.work_items import WORK_ITEM
 from workitems.api.shapes import CREATE_WORK_ITEM
@@ -101,7 +101,7 @@ class CreateWorkItems(TenantView):
                 record = reservation.reserve_key() if reservation else None
                 if record is None:
                     if index:
-                        charge(request.auth)
+                        charge_further(request.auth)
                     answer = created_item(body, ctx=request.auth)
                     if reservation:
                         reservation.remember(answer)
@@ -113,11 +113,14 @@ class CreateWorkItems(TenantView):
     def _refusal(
         self, request: Any, index: int, refusal: ThreadaError, reservation: KeyReservation | None
     ) -> dict[str, Any]:
-        """Record the refusal of one item and store it under its key. Failures of the instance end the batch."""
+        """Record the refusal of one item and store it under its key. Failures of the instance end the batch.
+
+        A refusal by a rate limit is not stored, as for single requests: the item can be sent again with its key.
+        """
         if refusal.status >= 500:
             raise refusal
         answer = problem_response(refusal, correlation_id=request.correlation_id)
-        if isinstance(refusal, errors.IdempotencyInFlight | errors.IdempotencyKeyReused):
+        if isinstance(refusal, errors.IdempotencyInFlight | errors.IdempotencyKeyReused | errors.RateLimited):
             reservation = None
         record_refusal(
             refusal,

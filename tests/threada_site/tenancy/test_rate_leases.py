@@ -225,3 +225,15 @@ def test_threads_of_a_process_share_its_lease() -> None:
     for thread in threads:
         thread.join()
     assert sum(passed) == 500
+
+
+def test_what_is_spent_without_a_statement_is_bounded_and_paid_by_the_next_lease() -> None:
+    shared = Shared()
+    leases = shared.process()
+    leases.take([SMALL])
+    spent = [leases.spend_known([SMALL]) for _ in range(10)]
+    assert [taken is not None and taken.retry_s is None for taken in spent] == [True] * 4 + [False] * 6
+    assert (shared.statements, leases.spend_known([])) == (1, None)
+    assert admitted(leases, SMALL, 1) == 0
+    shared.time += 2
+    assert admitted(leases, SMALL, 5) == 2

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.tenants import set_quota
 from threada_site.tenancy.quotas.kinds import Quota
 from threada_site.tenancy.quotas.require import forget_counts
+from threada_site.tenancy.request_limits import forget
 from workitems.models import WorkItem
 
 
@@ -83,3 +87,22 @@ def test_limits_count_each_work_item(office: Office, rate_limits: Callable[..., 
     assert found[0] is None
     assert found[-1] == "rate_limited"
     assert 3 <= found.count(None) <= 10
+
+
+def test_limits_neither_lock_buckets_for_a_batch_nor_stay_under_the_keys_of_its_items(
+    office: Office, rate_limits: Callable[..., None]
+) -> None:
+    api = office.api("rita")
+    api.get("/me")
+    rate_limits(credential=1, tenant=100)
+    keyed = [entry(idempotency_key=f"import-{number}") for number in range(20)]
+    with CaptureQueriesContext(connection) as queries:
+        results = api.post("/work-items/batch", {"work_items": keyed}).json()["results"]
+    # A lease inside of the transaction of the batch locks the bucket of the tenant until all items are created.
+    assert sum("threada_lease_tokens" in query["sql"] for query in queries.captured_queries) == 1
+    assert (results[0]["status"], results[-1]["problem"]["reason_code"]) == (201, "rate_limited")
+    rate_limits(credential=1_000, tenant=1_000)
+    forget()
+    again = api.post("/work-items/batch", {"work_items": keyed}).json()["results"]
+    assert [row["status"] for row in again] == [201] * 20
+    assert office.count(WorkItem) == 20
