@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import timedelta
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -21,7 +22,9 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 
 LEASE_DURATION: Final = timedelta(seconds=150)
-"""Longer than the largest resend: six messages of 15 seconds each."""
+"""Longer than the longest attempt, with its last message."""
+LONGEST_S: Final = 60.0
+"""Seconds after which an attempt sends no further message, so that a slow receiver does not hold a worker."""
 
 log = structlog.get_logger("threada.deliveries")
 
@@ -59,8 +62,11 @@ def _receipts(attempt: DeliveryAttempt, *, ctx: ActingContext) -> list[SealedRec
 
 def _send(attempt: DeliveryAttempt, receipts: list[SealedReceipt]) -> tuple[int, DeliveryFailure | None]:
     """Return the number of events that the receiver accepted, and the failure that ended the attempt."""
-    sent = 0
+    sent, started = 0, monotonic()
     while part := fitting(receipts[sent:]):
+        if sent and monotonic() - started > LONGEST_S:
+            detail = f"The receiver took {sent} of {len(receipts)} events in {LONGEST_S:.0f} seconds. Send fewer again."
+            return sent, DeliveryFailure(FailureClass.TIMEOUT.value, detail)
         result = send_to_webhook(Batch(attempt.delivery, part, part[-1].index + 1, name=attempt.public_id))
         if isinstance(result, DeliveryFailure):
             return sent, result

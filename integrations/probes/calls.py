@@ -8,6 +8,7 @@ Afterwards a work item is the way to call it.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -78,25 +79,35 @@ def prepared_call(integration: Integration, asked: AskedCall, *, ctx: ActingCont
     if freeze_on(freezes_in_force(ctx.tenant_id), workflow="", integration=integration.slug, action=asked.action):
         raise errors.Conflict("The integration is frozen. No call is made until the freeze is lifted.")
     request = connector.build_request(document, action, _facts(integration, asked, ctx=ctx))
-    is_simulated = simulation.is_simulated(document.connector)
-    has_effects = not is_simulated and request.get("method") not in _WITHOUT_EFFECTS
+    has_effects = may_have_effects(request, document.connector)
     if has_effects:
         _check_effects(integration, asked, ctx=ctx)
-    return PreparedCall(request, has_effects, is_simulated)
+    return PreparedCall(request, has_effects, simulation.is_simulated(document.connector))
 
 
 def _check_effects(integration: Integration, asked: AskedCall, *, ctx: ActingContext) -> None:
     """Raise the refusal of a call that may change something at the receiver, if there is one."""
-    if is_four_eyes_required(ctx.tenant_id, POLICY_FOUR_EYES):
-        raise errors.PermissionDenied("Under four eyes, test calls must not change anything: choose a GET action.")
-    if asked.action in import_string(settings.THREADA_ALLOWED_ACTIONS)(ctx.tenant_id):
-        raise errors.PermissionDenied(
-            f"A workflow allows {asked.action}, so its policies decide about every call. Make a request instead."
-        )
+    forbidden = why_no_effects(ctx.tenant_id, asked.action)
+    if forbidden:
+        raise errors.PermissionDenied(forbidden)
     if not ctx.allows(Scope.ACTIONS_EXECUTE, integration=integration.id):
         raise errors.PermissionDenied("A test call that may change something needs actions:execute on the integration.")
     if not asked.accepts_effects:
         raise errors.InvalidRequest("This call may change something at the receiver. Choose that it is sent anyway.")
+
+
+def why_no_effects(tenant_id: uuid.UUID, action: str) -> str:
+    """Return why nobody in the tenant may make a test call of the action that changes something; empty if some may."""
+    if is_four_eyes_required(tenant_id, POLICY_FOUR_EYES):
+        return "Under four eyes, test calls must not change anything: choose a GET action."
+    if action in import_string(settings.THREADA_ALLOWED_ACTIONS)(tenant_id):
+        return f"A workflow allows {action}, so its policies decide about every call. Make a request instead."
+    return ""
+
+
+def may_have_effects(request: Mapping[str, Any], connector: str) -> bool:
+    """Return True if the receiver of a request may change something."""
+    return not simulation.is_simulated(connector) and request.get("method") not in _WITHOUT_EFFECTS
 
 
 def _facts(integration: Integration, asked: AskedCall, *, ctx: ActingContext) -> dict[str, Any]:

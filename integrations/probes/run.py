@@ -16,7 +16,7 @@ from integrations.configuration.simulation import is_simulated
 from integrations.freezes.block import freeze_on, freezes_in_force
 from integrations.lifecycle import INTEGRATION_TEST, IntegrationTestStatus
 from integrations.models import Integration, IntegrationTest
-from integrations.probes.calls import AskedCall, make_call, prepared_call
+from integrations.probes.calls import AskedCall, make_call, may_have_effects, prepared_call, why_no_effects
 from integrations.probes.models import OPEN_TESTS
 from integrations.probes.probe import probe_integration
 from telemetry.receipts.format import Entry, Subject
@@ -66,10 +66,11 @@ def request_test_call(integration: Integration, asked: AskedCall, *, ctx: Acting
     """Return a new test call of the integration's current version. Receipt `integration.test_call_requested`.
 
     Raise the refusals of `prepared_call` and of `request_test`, and `TooManyTests` while another test of the
-    integration is open.
+    integration, or another test call of the tenant is open: a call may take as long as six checks.
     """
     call = prepared_call(integration, asked, ctx=ctx)
-    if _lock_and_find_open(integration, ctx=ctx) is not None:
+    is_busy = _lock_and_find_open(integration, ctx=ctx) is not None
+    if is_busy or IntegrationTest.objects.filter(tenant_id=ctx.tenant_id, status__in=OPEN_TESTS).exclude(action=""):
         raise TooManyTests(headers={"Retry-After": "5"})
     test = _queued(integration, ctx=ctx, action=asked.action, request=call.request)
     entry = Entry(
@@ -187,6 +188,8 @@ def _no_longer_callable(test: IntegrationTest) -> str:
     slug = test.integration.slug
     if freeze_on(freezes_in_force(test.tenant_id), workflow="", integration=slug, action=test.action):
         return "The integration is frozen. Nothing was sent."
+    if may_have_effects(test.request or {}, document_of(test.integration_version).connector):
+        return why_no_effects(test.tenant_id, test.action)
     return ""
 
 

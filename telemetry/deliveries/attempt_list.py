@@ -6,6 +6,7 @@ import uuid
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from telemetry.deliveries.rules import OPEN_ATTEMPTS, DeliveryFailure
@@ -33,6 +34,7 @@ MOST_RESENT_AN_HOUR: Final = 10_000
 """Limits of one delivery, so that it does not multiply traffic to its receiver."""
 KEPT_FOR: Final = timedelta(days=30)
 _TIDIED_EVERY: Final = 50
+_ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('delivery-attempts ' || %s, 0))"
 
 
 def attempts(delivery: Delivery) -> QuerySet[DeliveryAttempt]:
@@ -138,9 +140,15 @@ def enqueue_attempt(tenant_id: uuid.UUID, attempt_id: uuid.UUID) -> None:
 
 
 def _check_limits(delivery: Delivery, *, number: int) -> None:
-    requested = attempts(delivery).exclude(purpose="scheduled")
-    if requested.filter(status__in=OPEN_ATTEMPTS).exists():
+    """Raise `DeliveryBusy` if the tenant has an open attempt, or the delivery too many of the last hour.
+
+    One attempt of a tenant is open at a time, so that slow receivers of one tenant do not hold all workers.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_ONE_AT_A_TIME, [str(delivery.tenant_id)])
+    if DeliveryAttempt.objects.filter(tenant_id=delivery.tenant_id, status__in=OPEN_ATTEMPTS).exists():
         raise DeliveryBusy(headers={"Retry-After": "5"})
+    requested = attempts(delivery).exclude(purpose="scheduled")
     recent = requested.filter(created_at__gt=clock.now() - timedelta(hours=1))
     spans = recent.filter(Q(first_index__isnull=False)).values_list("first_index", "last_index")
     resent = sum(last - first + 1 for first, last in spans if first is not None and last is not None)

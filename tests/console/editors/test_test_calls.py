@@ -105,9 +105,11 @@ def test_under_four_eyes_a_call_is_no_way_round_the_second_person(
     demo: Demo, system: Receiver, console: Console
 ) -> None:
     make_principal(demo.tenant, "second-admin", roles=["tenant_admin"])
+    browser = console("admin")
+    assert confirm(browser, CALL, ORDER).status_code == 302
     with unit_of_work(demo.tenant.id):
         turn_on_four_eyes(POLICY_FOUR_EYES, ctx=acting_system(demo.tenant))
-    browser = console("admin")
+    assert "Under four eyes" in ended(demo).checks[0]["detail"], "asked for before the rule"
     assert "Under four eyes" in confirm(browser, CALL, ORDER).content.decode()
     head = f"kind: Integration\nid: int_test\nspec:\n  connector: http\n  base_url: {system.url}\n"
     drafted = f"{head}  actions:\n    sneak: {{method: GET, path: /}}\n"
@@ -133,7 +135,10 @@ def test_a_freeze_or_a_new_version_stops_a_call_that_was_asked_for(
     demo: Demo, system: Receiver, console: Console
 ) -> None:
     browser = console("admin")
+    put_mock(demo)
     assert confirm(browser, CALL, LOOK).status_code == 302
+    too_many = confirm(browser, f"{MOCK}test-call/", {"action": "pay", "payload": "{vendor: Hooli}"})
+    assert "Too many tests" in too_many.content.decode()
     put(demo, system.url, other={"method": "GET", "path": "/"})
     assert ended(demo).checks[0]["detail"] == "The integration has a newer version. Nothing was sent."
     assert confirm(browser, CALL, LOOK).status_code == 302
@@ -144,12 +149,16 @@ def test_a_freeze_or_a_new_version_stops_a_call_that_was_asked_for(
     assert system.requests() == []
 
 
-def test_a_simulated_call_says_so(demo: Demo, console: Console) -> None:
+def put_mock(demo: Demo) -> None:
     action = {"request": {"vendor": "${item.payload.vendor}"}, "answer": {"status": "accepted"}}
     with unit_of_work(demo.tenant.id):
         upsert_integration(
             "int_mock", {"connector": "mock", "actions": {"pay": action}}, ctx=acting_system(demo.tenant)
         )
+
+
+def test_a_simulated_call_says_so(demo: Demo, console: Console) -> None:
+    put_mock(demo)
     browser = console("admin")
     sent = {"action": "pay", "payload": "{vendor: Hooli}"}
     assert "Simulated: nothing is sent." in browser.post(f"{MOCK}test-call/", sent).content.decode()

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from integrations import sweeps
+from integrations.deliveries import requested
 from integrations.deliveries.deliver import configure_delivery
+from telemetry.deliveries import batches
 from telemetry.deliveries.attempt_list import MOST_REQUESTS_AN_HOUR
 from telemetry.models import DeliveryAttempt
 from telemetry.receipts.format import Entry, Subject
@@ -87,6 +89,8 @@ def test_a_test_event_is_sent_by_a_worker_and_moves_nothing(tenant: Tenant, api:
     asked = api.post(f"{PATH}/siem/test", {})
     assert (asked.status_code, asked.json()["status"]) == (202, "queued")
     assert api.post(f"{PATH}/siem/test", {}).json()["reason_code"] == "delivery_busy"
+    webhook(tenant, receiver, "other")
+    assert api.post(f"{PATH}/other/test", {}).json()["reason_code"] == "delivery_busy", "one of a tenant at a time"
     assert receiver.requests("/hook") == []
     run_jobs()
     (event,) = events(receiver)
@@ -141,6 +145,22 @@ def test_one_receipt_or_a_range_is_sent_again(tenant: Tenant, api: Api, receiver
     assert api.post(f"{PATH}/siem/resend", {"first_index": 0, "last_index": 1000}).status_code == 422
     change(delivery, status="paused")
     assert api.post(f"{PATH}/siem/resend", {"first_index": 0, "last_index": 0}).json()["reason_code"] == "conflict"
+
+
+def test_a_slow_receiver_does_not_hold_a_worker(
+    tenant: Tenant, api: Api, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    delivery = webhook(tenant, receiver, from_beginning=True)
+    tell(tenant, "one", "two", "three")
+    size = seal_queued(tenant)
+    run(delivery)
+    monkeypatch.setattr(requested, "LONGEST_S", 0.0)
+    monkeypatch.setattr(batches, "BATCH_EVENTS", 1)
+    api.post(f"{PATH}/siem/resend", {"first_index": 0, "last_index": size - 1})
+    run_jobs()
+    assert len(events(receiver)) == size + 1
+    ended = attempts(api)[0]
+    assert (ended["status"], ended["failure"]["reason_code"], ended["events"]) == ("failed", "timeout", 1)
 
 
 def test_requests_are_limited_by_the_hour(tenant: Tenant, api: Api, receiver: Receiver) -> None:
