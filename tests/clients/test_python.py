@@ -69,6 +69,8 @@ def test_retries_send_the_same_key_and_follow_retry_after() -> None:
     [
         (Request("PATCH", "/x", body={}), [client_errors.ConnectionFailed("reset")], client_errors.ConnectionFailed),
         (Request("PATCH", "/x", body={}), [Answer(504, {}, b"<html>")], client_errors.UnexpectedAnswer),
+        (Request("PATCH", "/x", body={}), [problem(503, "service_unavailable")], client_errors.ExecutionFailed),
+        (Request("GET", "/x", into=Path("x")), [Answer(302, {"location": "/y"}, b"")], client_errors.UnexpectedAnswer),
         (CREATE, [problem(429, "rate_limited", **{"retry-after": "3600"})], client_errors.RateLimited),
         (CREATE, [problem(409, "already_voted", "policy")], client_errors.RefusedByPolicy),
         (CREATE, [problem(503, "audit_unavailable")] * 5, client_errors.ExecutionFailed),

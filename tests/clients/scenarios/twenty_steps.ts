@@ -69,6 +69,8 @@ const invalid = await refused(() => requester.createWorkItem({ ...body, payload:
 check(invalid.errors[0]?.pointer.startsWith("/payload") === true, 6);
 // 7. A work item that does not exist.
 await refused(() => requester.workItem(`${id.slice(0, -3)}000`), NotFound);
+const dots = await requester.execution("..").catch((error: unknown) => error);
+check(dots instanceof TypeError, 7);
 // 8. All pages of a list.
 await requester.createWorkItem({ workflow_id: "policy_review", payload: { question: "May we?" } });
 const listed = new Set<string>();

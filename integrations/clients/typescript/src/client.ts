@@ -81,6 +81,14 @@ export class Threada {
         ...(options.role === undefined ? {} : { "Threada-Role": options.role }),
       },
     });
+    this.api.use({
+      // An address without its last part would name another resource.
+      onRequest({ params }) {
+        if (Object.values(params.path ?? {}).some((id) => ["", ".", ".."].includes(String(id)))) {
+          throw new TypeError("An id is empty or consists of dots.");
+        }
+      },
+    });
   }
 
   /** Return the principal, roles and scopes of the token. */

@@ -5,8 +5,9 @@ import { ConnectionFailed } from "./errors.js";
 const ATTEMPTS = 5;
 const FIRST_PAUSE_MS = 250;
 const LONGEST_PAUSE_MS = 30_000;
-const NOTHING_DONE = new Set([429, 503]);
-const PERHAPS_DONE = new Set([502, 504]);
+const NOTHING_DONE = 429;
+/** Answers of proxies, or of a server that has lost its database: the server may have acted. */
+const PERHAPS_DONE = new Set([502, 503, 504]);
 
 export type Fetch = (request: Request) => Promise<Response>;
 
@@ -37,7 +38,7 @@ export function withRetries(send: Fetch): Fetch {
 
 async function isWorthRepeating(answer: Response, isRepeatable: boolean): Promise<boolean> {
   if (answer.status < 400 || retryAfter(answer) > LONGEST_PAUSE_MS) return false;
-  if (NOTHING_DONE.has(answer.status)) return true;
+  if (answer.status === NOTHING_DONE) return true;
   if (answer.status === 409) return (await answer.clone().text()).includes('"idempotency_in_flight"');
   return isRepeatable && PERHAPS_DONE.has(answer.status);
 }

@@ -21,9 +21,9 @@ from threada_client.errors import ConnectionFailed, UnexpectedAnswer, refusal
 ATTEMPTS: Final = 5
 LONGEST_PAUSE_S: Final = 30.0
 _FIRST_PAUSE_S: Final = 0.25
-_NOTHING_DONE: Final = frozenset({429, 503})
-_PERHAPS_DONE: Final = frozenset({502, 504})
-"""Answers of proxies: the server may have acted."""
+_NOTHING_DONE: Final = 429
+_PERHAPS_DONE: Final = frozenset({502, 503, 504})
+"""Answers of proxies, or of a server that has lost its database: the server may have acted."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def answered(request: Request) -> Steps[Answer]:
                 raise
             yield Pause(_backoff(attempt))
             continue
-        if answer.status < 400:
+        if answer.status < 300 or answer.status == 304:
             return answer
         if is_last or not _is_worth_repeating(request, answer):
             raise _refusal_in(answer)
@@ -99,7 +99,7 @@ def answered(request: Request) -> Steps[Answer]:
 def _is_worth_repeating(request: Request, answer: Answer) -> bool:
     if _retry_after(answer) > LONGEST_PAUSE_S:
         return False
-    if answer.status in _NOTHING_DONE:
+    if answer.status == _NOTHING_DONE:
         return True
     if answer.status == 409:
         return b'"idempotency_in_flight"' in answer.body
@@ -118,7 +118,7 @@ def _retry_after(answer: Answer) -> float:
         return float(value)
     try:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return 0.0
 
 

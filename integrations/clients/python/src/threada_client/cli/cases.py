@@ -11,7 +11,7 @@ import click
 
 from threada_client.cli.credentials import client
 from threada_client.cli.exit_codes import NEGATIVE
-from threada_client.cli.output import show_fields, show_json, show_table
+from threada_client.cli.output import show_fields, show_json, show_table, text_of
 from threada_client.models import DecisionStep
 
 _GOOD: Final = frozenset({"approved", "ready", "resolved", "succeeded"})
@@ -151,7 +151,9 @@ def _confirm(step: DecisionStep, decision: str, envelope: str | None) -> None:
     """Refuse another envelope than the named one; without a name, show it and ask."""
     if envelope is not None:
         if envelope != step["envelope_sha256"]:
-            raise click.UsageError(f"The envelope is {step['envelope_sha256']} now. Read it before you decide.")
+            raise click.UsageError(
+                f"The envelope is {text_of(step['envelope_sha256'])} now. Read it before you decide."
+            )
         return
     if not sys.stdin.isatty():
         raise click.UsageError("Name what you decide on by --envelope SHA256; nobody is at the terminal.")

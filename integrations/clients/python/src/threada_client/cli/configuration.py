@@ -60,7 +60,7 @@ def apply(path: Path, prune: bool, strict: bool, digest: str | None, revision: s
     if is_json:
         show_json(done)
     elif "change_set_id" in done:
-        click.echo(f"Nothing is changed yet. A second person must publish {done['change_set_id']}.")
+        click.echo(f"Nothing is changed yet. A second person must publish {text_of(done['change_set_id'])}.")
     else:
         _show(done, verb="changed")
 
@@ -81,11 +81,11 @@ def read_files(path: Path) -> dict[str, str]:
 
 def _show(answer: Mapping[str, Any], *, verb: str) -> None:
     for entry in answer["changes"]:
-        click.echo(f"{_MARKS[entry['change']]} {entry['kind']} {text_of(entry['name'])}")
+        click.echo(f"{_MARKS[entry['change']]} {text_of(entry['kind'])} {text_of(entry['name'])}")
         for line in entry["difference"].splitlines():
             click.echo(f"    {text_of(line)}")
     for entry in answer.get("left", ()):
-        click.echo(f"? {entry['kind']} {text_of(entry['name'])} (in no document; --prune removes it)")
+        click.echo(f"? {text_of(entry['kind'])} {text_of(entry['name'])} (in no document; --prune removes it)")
     for warning in answer["warnings"]:
         click.echo(f"warning: {text_of(warning['detail'])}", err=True)
-    click.echo(f"{answer['documents']} documents, {len(answer['changes'])} {verb}.")
+    click.echo(f"{text_of(answer['documents'])} documents, {len(answer['changes'])} {verb}.")

@@ -43,9 +43,9 @@ def end_with(error: ThreadaError) -> None:
     from threada_client.cli.output import text_of
 
     if isinstance(error, Refused):
-        click.echo(f"{error.reason_code}: {text_of(error.detail)}", err=True)
+        click.echo(f"{text_of(error.reason_code)}: {text_of(error.detail)}", err=True)
         for entry in error.errors:
-            line = f", line {entry['line']}" if "line" in entry else ""
+            line = f", line {text_of(entry['line'])}" if "line" in entry else ""
             click.echo(f"  {text_of(entry.get('pointer', ''))}{line}: {text_of(entry.get('detail', ''))}", err=True)
         click.echo(f"Correlation id: {text_of(error.correlation_id)}", err=True)
     else:
