@@ -202,6 +202,8 @@ class PolicyVersionDetail(TenantView):
         return Response(status=204)
 
     def _edit(self, request: Any, policy_id: str, version: str) -> Response:
+        if request.method == "PATCH":
+            require(request.auth, Scope.WORKITEMS_READ)  # the answer shows what was merged into
         draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
         body = REPLACE_DRAFT.replaced(request, POLICY_VERSION.represent_whole(draft), tag=version_etag(draft))
         if "source" in body and "document" not in request.data:

@@ -133,6 +133,8 @@ class WorkflowDetail(TenantView):
         return Response(status=204)
 
     def _put(self, request: Any, slug: str) -> Response:
+        if request.method == "PATCH":
+            _found(request, slug)  # the answer shows what was merged into, so it must be readable
         workflow = _locked(request, slug)
         if workflow is None and request.method == "PATCH":
             raise errors.NotFound

@@ -102,9 +102,14 @@ def test_documents_are_created_changed_and_ended_by_their_address(world: World) 
 
 @pytest.mark.django_db
 def test_a_configuration_that_is_hidden_cannot_be_patched(world: World) -> None:
-    address = f"/integrations/{world.home.ids['integration_id']}"
-    answer = world.without(Scope.WORKITEMS_READ).patch(address, {"name": "Mine"}, headers={"If-Match": "*"})
-    assert answer.json()["reason_code"] == "permission_denied"
+    names, blind = world.home.ids, world.without(Scope.WORKITEMS_READ)
+    for address, body, refusal in (
+        (f"/integrations/{names['integration_id']}", {"name": "Mine"}, "permission_denied"),
+        (f"/workflows/{names['workflow_id']}", {}, "not_found"),
+        (f"/policies/{names['policy_id']}/versions/{names['version']}", {"document": {}}, "permission_denied"),
+    ):
+        answer = blind.patch(address, body, headers={"If-Match": "*"})
+        assert answer.json().get("reason_code") == refusal, address
 
 
 @pytest.mark.django_db
