@@ -38,6 +38,8 @@ SUFFIXES: Final = (".yaml", ".yml", ".json")
 MAX_REVISION: Final = 100
 _MOST_RECORDED: Final = 1000
 _MOST_NAMED: Final = 3
+_MOST_PROBLEMS: Final = 500
+"""Errors of all documents together; the documents after them are not read."""
 _STORE_THEIR_SOURCE: Final = ("Integration", "List", "Policy", "Workflow")
 """Kinds whose services store the text beside the version."""
 
@@ -213,17 +215,20 @@ def _apply(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
     )
 
 
-def _apply_all(documents: Iterable[Placed], *, ctx: ActingContext) -> tuple[list[Applied], list[FieldError]]:
-    problems: list[FieldError] = []
+def _apply_all(documents: list[Placed], *, ctx: ActingContext) -> tuple[list[Applied], list[FieldError]]:
+    problems: dict[FieldError, None] = {}
     applied: list[Applied] = []
     seen: dict[tuple[str, str], Placed] = {}
-    documents = list(documents)
     failed = FailedDocuments(documents)
     for document in documents:
+        if len(problems) > _MOST_PROBLEMS:
+            said = f"There are more than {_MOST_PROBLEMS} errors. Correct these first."
+            return applied, [*list(problems)[:_MOST_PROBLEMS], FieldError("", said, "too_many")]
         kind = kind_of(document)
         try:
             if kind not in KINDS:
-                raise DocumentInvalid(errors=[FieldError("/kind", _unknown_kind(kind), "unknown")])
+                said = f"{kind[:40]!r} is no kind of document.{suggestion(kind, KINDS)}"
+                raise DocumentInvalid(errors=[FieldError("/kind", said, "unknown")])
             _check_unique(document, kind, seen)
             with transaction.atomic():
                 done = KINDS[kind].apply(document.value, replace(ctx, source=document.written))
@@ -233,9 +238,9 @@ def _apply_all(documents: Iterable[Placed], *, ctx: ActingContext) -> tuple[list
         except ThreadaError as error:
             found = failed.without_consequences(document, error)
             place = failed.place_of(document, error)
-            problems += [entry for entry in _located(*place, found) if entry not in problems]
+            problems.update(dict.fromkeys(_located(*place, found)))
             failed.add(document)
-    return applied, problems
+    return applied, list(problems)
 
 
 def _not_named(applied: Iterable[Applied], *, ctx: ActingContext) -> list[Named]:
@@ -270,10 +275,6 @@ def _record(applied: list[Applied], removed: list[Named], *, ctx: ActingContext)
         ),
         ctx=ctx,
     )
-
-
-def _unknown_kind(kind: str) -> str:
-    return f"{kind[:40]!r} is no kind of document.{suggestion(kind, KINDS)}"
 
 
 def _check_unique(document: Placed, kind: str, seen: dict[tuple[str, str], Placed]) -> None:

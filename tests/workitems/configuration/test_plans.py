@@ -202,3 +202,12 @@ def test_what_changes_after_an_application_from_files_is_drift(steward: Api, ten
     assert drifted() == (0, [])
     steward.post("/channels", {"channel_id": "third"})
     assert drifted() == (1, ["Channel third"])
+
+
+def test_errors_of_many_documents_are_bounded(steward: Api) -> None:
+    """Each error was compared with all others, which took minutes for a body of some hundred kilobytes."""
+    scopes = ", ".join(["nonsense"] * 101)
+    refused = plan(steward, *(f"kind: Role\nid: r{number}\nspec: {{scopes: [{scopes}]}}\n" for number in range(100)))
+    found = refused.json()["errors"]
+    assert (refused.status_code, len(found), found[-1]["code"]) == (422, 501, "too_many")
+    assert "more than 500 errors" in found[-1]["detail"]
