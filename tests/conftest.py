@@ -11,7 +11,7 @@ from typing import Any, Final
 import psycopg
 import pytest
 from django.conf import settings
-from django.core.signals import request_finished, request_started
+from django.core.signals import request_finished, request_started, setting_changed
 from django.db import connection
 from django.test import TransactionTestCase
 from pytest_django import Settings
@@ -122,6 +122,7 @@ def folder_of_attachments(tmp_path_factory: pytest.TempPathFactory) -> None:
     folder = tmp_path_factory.mktemp("attachments")
     attachments = {**settings.STORAGES["attachments"], "OPTIONS": {"location": folder}}
     settings.STORAGES = {**settings.STORAGES, "attachments": attachments}
+    setting_changed.send(sender=None, setting="STORAGES", value=settings.STORAGES, enter=True)
     os.environ["THREADA_ATTACHMENT_DIR"] = str(folder)
 
 

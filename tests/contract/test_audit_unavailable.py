@@ -32,7 +32,10 @@ ASKING: Final = {
     "consentToDelegation",
 }
 # Bodies for operations whose example body would change nothing.
-BODIES: Final = {"putDelivery": {"delivery_id": "one-more", "target": "file"}}
+BODIES: Final = {
+    "putDelivery": {"delivery_id": "one-more", "target": "file"},
+    "setRoles": {"roles": ["requester"]},
+}
 
 pytestmark = pytest.mark.django_db
 

@@ -148,6 +148,7 @@ class TestMetrics:
             "threada_breakers_open",
             "threada_integrations_waiting",
             "threada_decision_steps_pending",
+            "threada_configuration_drifted_documents",
             "threada_deliveries",
             "threada_delivery_behind_receipts",
             "threada_delivery_failing_seconds",

@@ -13,7 +13,7 @@ from policies.configuration.lists import upsert_list
 from policies.documents.list import ListDocument
 from policies.models import List, Pack, Workflow
 from policies.publication.publish import upsert_policy
-from tests.console.sign_in import sign_in
+from tests.console.sign_in import confirm, sign_in
 from tests.factories import acting, acting_system, make_principal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
@@ -132,7 +132,7 @@ def test_four_eyes_make_it_one_change_set(tenant: Tenant, ada: User) -> None:
     address = page[page.index("/console/tenancy/changeset/chg_") :].split('"')[0]
     shown = second.get(address).content.decode()
     digest = shown[shown.index('name="digest" value="') :].split('"')[3]
-    second.post(f"{address}publish/", {"digest": digest})
+    confirm(second, f"{address}publish/", {"digest": digest})
     assert planned(tenant).installed == "1.0.0"
 
 

@@ -72,7 +72,12 @@ def check_replacement(request: Any, current: str) -> None:
 
 
 def tagged(request: Any, answer: Response) -> Response:
-    """Return the answer to a GET with its entity tag, or without a body (304) if the caller has it."""
+    """Return the answer to a GET with its entity tag, or without a body (304) if the caller has it.
+
+    A weak tag is that of another protocol (SCIM), which has its own rules: the answer is returned as it is.
+    """
+    if answer.headers.get("ETag", "").startswith("W/"):
+        return answer
     digest = hashlib.sha256(orjson.dumps(answer.data)).hexdigest()[:_DIGEST_LENGTH]
     state = answer.headers.get("ETag", "").strip('"')
     tag = f'"{state}/{digest}"' if state else f'"{digest}"'

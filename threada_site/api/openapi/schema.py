@@ -87,7 +87,8 @@ class ThreadaSchema(AutoSchema):
         return tuple(dict.fromkeys((*declared.headers, *tag, *ending, *waited)))
 
     def _unchanged(self) -> dict[str, Any]:
-        return {"description": "Not changed since the ETag was read.", "headers": self._headers("ETag")}
+        headers = self._headers("ETag", *self._rate_limits())
+        return {"description": "Not changed since the ETag was read.", "headers": headers}
 
     def _undeclared(self, path: str, handler: Any) -> Operation:
         """Return a default declaration for a handler without one."""
