@@ -14,7 +14,7 @@ from integrations.configuration.configure import upsert_integration, withdraw_in
 from integrations.configuration.health import health_of
 from integrations.configuration.texts import integration_version_text
 from integrations.models import Integration, IntegrationVersion
-from threada_site.api.conditional_requests.tags import check_created, etag, short_digest
+from threada_site.api.conditional_requests.tags import check_created, check_if_match, etag, short_digest
 from threada_site.api.document_sources import DOCUMENT_SOURCE, SourceVersion, source_answer, version_asked
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
@@ -125,6 +125,7 @@ class IntegrationDetail(TenantView):
         "Withdraw an integration",
         tag="Integrations",
         answers={204: None},
+        takes_if_match=True,
         may_need_confirmation=True,
         reasons=("in_use",),
     )
@@ -134,6 +135,7 @@ class IntegrationDetail(TenantView):
         if integration is None:
             raise errors.NotFound
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id)
+        check_if_match(request, _tag(integration), required=False)
         withdraw_integration(integration.slug, ctx=request.auth)
         return Response(status=204)
 

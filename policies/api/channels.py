@@ -14,7 +14,7 @@ from policies.configuration.channels import upsert_channel
 from policies.configuration.removal import remove_channel
 from policies.models import Channel
 from telemetry.receipts.format import Subject
-from threada_site.api.conditional_requests.tags import check_created, etag, short_digest
+from threada_site.api.conditional_requests.tags import check_created, check_if_match, etag, short_digest
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -113,20 +113,23 @@ class ChannelDetail(TenantView):
         "Remove a channel",
         tag="Channels",
         answers={204: None},
+        takes_if_match=True,
         may_need_confirmation=True,
         reasons=("in_use",),
     )
     def delete(self, request: Any, channel_id: str) -> Response:
         """Accept no more work items from it. Existing work items keep its name."""
         slug = path_slug(channel_id)
-        if selectors.channel_by_slug(slug, ctx=request.auth) is None:
+        channel = _locked(request, slug)
+        if channel is None:
             raise errors.NotFound
         self.subject = Subject(channel=slug)
+        check_if_match(request, _tag(channel), required=False)
         remove_channel(slug, ctx=request.auth)
         return Response(status=204)
 
     def _put(self, request: Any, slug: str) -> Response:
-        channel = selectors.channels(request.auth).select_for_update(no_key=True).filter(slug=slug).first()
+        channel = _locked(request, slug)
         if channel is None and request.method == "PATCH":
             raise errors.NotFound
         self.subject = Subject(channel=slug)
@@ -138,6 +141,10 @@ class ChannelDetail(TenantView):
         if channel is None:
             check_created(is_new=result.is_new)
         return _answer(result.row, status=201 if channel is None else 200)
+
+
+def _locked(request: Any, slug: str) -> Channel | None:
+    return selectors.channels(request.auth).select_for_update(no_key=True).filter(slug=slug).first()
 
 
 def _tag(channel: Channel) -> str:

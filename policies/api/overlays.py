@@ -17,7 +17,7 @@ from policies.deciding.stored_decision import record_reading_of_facts
 from policies.documents.overlay import parse_overlay
 from policies.locks import locked_policy_of
 from policies.models import Overlay
-from threada_site.api.conditional_requests.tags import etag, short_digest
+from threada_site.api.conditional_requests.tags import check_if_match, etag, short_digest
 from threada_site.api.filters import apply_filters, read_instant
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -123,14 +123,22 @@ class OverlayDetail(TenantView):
         """Merge the members that are sent (RFC 7396): null removes a bound."""
         return self._put(request, overlay_id)
 
-    @operation("removeOverlay", "Remove an overlay", tag="Policies", answers={204: None}, may_need_confirmation=True)
+    @operation(
+        "removeOverlay",
+        "Remove an overlay",
+        tag="Policies",
+        answers={204: None},
+        takes_if_match=True,
+        may_need_confirmation=True,
+    )
     def delete(self, request: Any, overlay_id: str) -> Response:
-        remove_overlay(_found(request, overlay_id), ctx=request.auth)
+        overlay = _locked(request, overlay_id)
+        check_if_match(request, _tag(overlay), required=False)
+        remove_overlay(overlay, ctx=request.auth)
         return Response(status=204)
 
     def _put(self, request: Any, overlay_id: str) -> Response:
-        locked_policy_of(_found(request, overlay_id), ctx=request.auth)
-        overlay = _found(request, overlay_id)
+        overlay = _locked(request, overlay_id)
         sent = REPLACE_OVERLAY.replaced(request, OVERLAY.represent(overlay), tag=_tag(overlay))
         document = parse_overlay({"policy": overlay.policy.slug, "scope": overlay.scope.as_json(), **sent})
         result = upsert_overlay(document.policy, document.scope, window=document.window, ctx=request.auth)
@@ -142,6 +150,12 @@ def _found(request: Any, overlay_id: str) -> Overlay:
     if overlay is None:
         raise errors.NotFound
     return overlay
+
+
+def _locked(request: Any, overlay_id: str) -> Overlay:
+    """Return the overlay under the lock of its policy, which every change of an overlay's window takes first."""
+    locked_policy_of(_found(request, overlay_id), ctx=request.auth)
+    return _found(request, overlay_id)
 
 
 def _tag(overlay: Overlay) -> str:

@@ -19,7 +19,7 @@ from policies.drafts.edit import discard_draft, draft_policy_version, edit_draft
 from policies.locks import locked_version
 from policies.models import Policy, PolicyVersion
 from telemetry.receipts.format import Subject
-from threada_site.api.conditional_requests.tags import etag
+from threada_site.api.conditional_requests.tags import check_if_match, etag
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -194,11 +194,14 @@ class PolicyVersionDetail(TenantView):
         "Discard a draft",
         tag="Policies",
         answers={204: None},
+        takes_if_match=True,
         reasons=("version_not_draft",),
     )
     def delete(self, request: Any, policy_id: str, version: str) -> Response:
         """Retire a draft that is not to be published. It stays readable and no longer counts as a draft."""
-        discard_draft(version_asked(self, request, policy_id, version), ctx=request.auth)
+        draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
+        check_if_match(request, version_etag(draft), required=False)
+        discard_draft(draft, ctx=request.auth)
         return Response(status=204)
 
     def _edit(self, request: Any, policy_id: str, version: str) -> Response:

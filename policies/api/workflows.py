@@ -18,7 +18,7 @@ from policies.configuration.workflows import upsert_workflow
 from policies.documents.workflow import WorkflowDocument, parse_workflow
 from policies.models import Workflow
 from telemetry.receipts.format import Subject
-from threada_site.api.conditional_requests.tags import check_created, etag, short_digest
+from threada_site.api.conditional_requests.tags import check_created, check_if_match, etag, short_digest
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -120,6 +120,7 @@ class WorkflowDetail(TenantView):
         "Withdraw a workflow",
         tag="Workflows",
         answers={204: None},
+        takes_if_match=True,
         may_need_confirmation=True,
         reasons=("in_use",),
     )
@@ -129,6 +130,7 @@ class WorkflowDetail(TenantView):
         if workflow is None:
             raise errors.NotFound
         self.subject = Subject(workflow=workflow.slug)
+        check_if_match(request, _tag(workflow), required=False)
         withdraw_workflow(workflow.slug, ctx=request.auth)
         return Response(status=204)
 

@@ -125,6 +125,20 @@ def test_the_protection_of_personal_data_ends_by_an_explicit_null(world: World) 
     assert "subject" not in admin.edit("/workflows/claims", {"spec": {"subject": None}}).json()["spec"]
 
 
+@pytest.mark.django_db
+def test_what_has_changed_since_it_was_read_is_not_deleted(world: World) -> None:
+    admin, names = world.home.admin, world.home.ids
+    tagged = [path for path in EDITED if ("DELETE", path) in OPERATIONS]
+    assert len(tagged) >= 9
+    for path in tagged:
+        address = path.format(**names)
+        tag = admin.get(address)["ETag"]
+        stale = admin.delete(address, headers={"If-Match": '"stale"'})
+        assert (stale.status_code, admin.get(address)["ETag"]) == (412, tag), path
+    draft = f"/policies/{names['policy_id']}/versions/{names['version']}"
+    assert admin.delete(draft, headers={"If-Match": admin.get(draft)["ETag"]}).status_code in (204, 409)
+
+
 @pytest.mark.parametrize("operation", [one for one in operations() if "201" in one.raw["responses"]], ids=str)
 def test_what_is_created_has_an_address_and_an_end(operation: Operation) -> None:
     assert "Location" in operation.raw["responses"]["201"]["headers"]

@@ -133,12 +133,16 @@ class CommentDetail(TenantView):
         "Remove a comment",
         tag="Conversation",
         answers={204: None},
+        takes_if_match=True,
         reasons=("permission_denied",),
     )
     def delete(self, request: Any, work_item_id: str, comment_id: str) -> Response:
         """Erase the texts of a comment; a marker stays. Its author does that, or a person with `workflow:manage`."""
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
+        comment = selectors.comment_of(item, path_id(ids.COMMENT, comment_id), ctx=request.auth)
+        if comment is not None:
+            check_if_match(request, _tag(comment), required=False)
         remove_comment(item, path_id(ids.COMMENT, comment_id), ctx=request.auth)
         return Response(status=204)
 

@@ -10,7 +10,7 @@ from rest_framework.response import Response
 from policies import selectors
 from policies.models import Pack
 from threada_site.api.conditional_requests.replacing import Replaceable
-from threada_site.api.conditional_requests.tags import check_created, check_follows, etag
+from threada_site.api.conditional_requests.tags import check_created, check_follows, check_if_match, etag
 from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -146,11 +146,14 @@ class PackDetail(TenantView):
         tag="Packs",
         description="If something still uses a document of the pack, `errors` names it and nothing is removed.",
         answers={204: None},
+        takes_if_match=True,
         may_need_confirmation=True,
         reasons=("in_use",),
     )
     def delete(self, request: Any, pack_id: str) -> Response:
-        remove_pack(_found(request, pack_id).slug, ctx=request.auth)
+        pack = _found(request, pack_id)
+        check_if_match(request, _tag(pack), required=False)
+        remove_pack(pack.slug, ctx=request.auth)
         return Response(status=204)
 
 

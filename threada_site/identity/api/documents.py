@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 from rest_framework.response import Response
 
 from threada_site.api.conditional_requests.replacing import Replaceable
-from threada_site.api.conditional_requests.tags import check_created, etag
+from threada_site.api.conditional_requests.tags import check_created, check_if_match, etag
 from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
@@ -89,6 +89,12 @@ class DocumentEndpoints:
         if row is None:
             raise errors.NotFound
         return row
+
+    def locked(self, request: Any, slug: str) -> Any:
+        """Lock the document, then read it: a read that waits for the lock would lack the version of that time."""
+        rows = self.rows(request.auth.tenant_id).filter(slug=slug)
+        rows.select_related(None).select_for_update().first()
+        return rows.first()
 
 
 def list_view(about: DocumentEndpoints) -> type[TenantView]:
@@ -190,19 +196,23 @@ def detail_view(about: DocumentEndpoints) -> type[TenantView]:
             tag=about.tag,
             description=about.withdraw_description,
             answers={204: None},
+            takes_if_match=True,
             may_need_confirmation=True,
             reasons=("permission_denied",),
         )
         def delete(self, request: Any, **path: str) -> Response:
-            about.withdraw(about.found(request, path).slug, ctx=request.auth)
+            require_steward(request.auth)
+            row = about.locked(request, path_slug(path[about.parameter]))
+            if row is None:
+                raise errors.NotFound
+            check_if_match(request, about.tag_of(row), required=False)
+            about.withdraw(row.slug, ctx=request.auth)
             return Response(status=204)
 
         def _put(self, request: Any, path: Mapping[str, str]) -> Response:
             require_steward(request.auth)
             slug = path_slug(path[about.parameter])
-            rows = about.rows(request.auth.tenant_id).filter(slug=slug)
-            rows.select_related(None).select_for_update().first()  # read below, with the version that is current then
-            row = rows.first()
+            row = about.locked(request, slug)
             if row is None and request.method == "PATCH":
                 raise errors.NotFound
             if row is None:

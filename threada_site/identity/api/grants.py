@@ -135,12 +135,15 @@ def _grants_on(kind: str) -> type[TenantView]:
             f"Withdraw the scopes of a principal on one {kind}",
             tag="Grants",
             answers={204: None},
+            takes_if_match=True,
             reasons=("permission_denied",),
             may_need_confirmation=True,
         )
         def delete(self, request: Any, principal: str, **path: str) -> Response:
             require_steward(request.auth)
             user, target = _found(request, kind, path[f"{kind}_id"], principal)
+            lock_object_scopes(user, ctx=request.auth)
+            check_if_match(request, _tag(object_scopes(user, target)), required=False)
             set_object_scopes(user, target, (), ctx=request.auth)
             return Response(status=204)
 
