@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Final
 
 from workitems.configuration.kinds import KINDS
 from workitems.configuration.pack_contents import Placed
+
+_DEEPEST: Final = 100
+"""Policies of which each overrides the next, that are put in order."""
 
 
 def in_order(documents: Iterable[Placed]) -> list[Placed]:
@@ -38,7 +42,7 @@ def _override_depths(documents: Iterable[Placed]) -> dict[str, int]:
     depths: dict[str, int] = {}
 
     def depth(slug: str, above: frozenset[str]) -> int:
-        if slug in above or slug not in names:
+        if slug in above or slug not in names or len(above) == _DEEPEST:
             return 0
         if slug not in depths:
             depths[slug] = 1 + max((depth(other, above | {slug}) for other in names[slug]), default=-1)

@@ -211,3 +211,9 @@ def test_errors_of_many_documents_are_bounded(steward: Api) -> None:
     found = refused.json()["errors"]
     assert (refused.status_code, len(found), found[-1]["code"]) == (422, 501, "too_many")
     assert "more than 500 errors" in found[-1]["detail"]
+
+
+def test_a_chain_of_overriding_policies_is_no_internal_error(steward: Api) -> None:
+    one = "kind: Policy\nid: p{}\nspec:\n  rules: [{{id: r, overrides: [p{}/r]}}]\n"
+    refused = plan(steward, *(one.format(number, number + 1) for number in range(990)))
+    assert (refused.status_code, refused.json()["reason_code"]) == (422, "document_invalid")
