@@ -2,7 +2,7 @@
 
 A bucket is shared by all processes and lies in the database. A process leases a block of its tokens in one statement
 and spends them without another one. So all processes together exceed the limit of a bucket by their unspent blocks at
-most, whatever they do.
+most, and by what `owe` and `spend_known` spend in advance, which the next lease pays.
 """
 
 from __future__ import annotations

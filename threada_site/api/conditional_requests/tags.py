@@ -91,7 +91,16 @@ def tagged(request: Any, answer: Response) -> Response:
 
 def names_state(header: str, state: str) -> bool:
     """Return True if a header contains the tag of `state` itself, or of an answer about it."""
-    return any(tag == state or tag.startswith(state[:-1] + "/") for tag in _tags(header))
+    return any(_is_of(tag, state) for tag in _tags(header))
+
+
+def was_read(header: str, state: str) -> bool:
+    """Return True if an `If-None-Match` names `state`, also weakly, as proxies do that compress answers."""
+    return any(_is_of(tag.removeprefix("W/"), state) for tag in _tags(header))
+
+
+def _is_of(tag: str, state: str) -> bool:
+    return tag == state or tag.startswith(state[:-1] + "/")
 
 
 def _tags(header: str) -> Iterator[str]:

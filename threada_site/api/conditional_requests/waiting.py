@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from threada_site.api.conditional_requests.tags import names_state
+from threada_site.api.conditional_requests.tags import was_read
 from threada_site.kernel.waits import OFFER, WAITED, Offer, Watched, preferred_wait
 
 
@@ -22,7 +22,7 @@ def wait_for_change(request: Any, watched: Watched, *, is_final: bool, etag: str
     if not seconds:
         return {}
     known = request.META.get("HTTP_IF_NONE_MATCH")
-    is_outdated = known is not None and etag != "" and not names_state(known, etag)
+    is_outdated = known is not None and etag != "" and not was_read(known, etag)
     if is_final or is_outdated:
         return _applied(seconds)
     offer: Offer | None = request.META.get(OFFER)
