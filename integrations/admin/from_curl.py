@@ -35,6 +35,15 @@ class CurlForm(ConsoleForm):
     slug = forms.SlugField(label=gettext_lazy("Id of the integration"), max_length=63)
     name = forms.CharField(label=gettext_lazy("Name"), required=False, max_length=200)
     action = forms.SlugField(label=gettext_lazy("Name of the action"), max_length=63)
+    fields_taken = forms.CharField(
+        label=gettext_lazy("Values from the request"),
+        required=False,
+        max_length=2000,
+        help_text=gettext_lazy(
+            "Names of members of the body or the query, separated by commas. Each call sends the field of the request "
+            "with the same name there. Empty: each call sends the values of the command."
+        ),
+    )
     secret_id = forms.SlugField(
         label=gettext_lazy("Name of the secret"),
         required=False,
@@ -56,10 +65,17 @@ class CurlForm(ConsoleForm):
         if not self.is_bound or not self.is_valid():
             return {}
         try:
-            read = import_curl(self.cleaned_data["command"])
+            read = self.read()
         except DocumentInvalid as refusal:
             return {"refused": sentences(refusal)[:1]}
         return {"document": as_yaml(self.document(read)), "notes": read.notes, "has_secret": bool(read.secret)}
+
+    def read(self) -> CurlImport:
+        """Return the integration of the command. Raises `DocumentInvalid`."""
+        found = import_curl(self.cleaned_data["command"])
+        names = (name.strip() for name in self.cleaned_data["fields_taken"].split(","))
+        found.take_from_request(filter(None, names))
+        return found
 
     def document(self, read: CurlImport) -> dict[str, Any]:
         chosen = self.cleaned_data
@@ -75,7 +91,7 @@ def create_from_curl(call: Call, form: CurlForm) -> str:
 
     Raises `Conflict` if the integration or the secret exists, and the refusals of both services.
     """
-    read = import_curl(form.cleaned_data["command"])
+    read = form.read()
     slug, secret = form.cleaned_data["slug"], form.secret_name
     call.subject = Subject(integration=slug)
     if not call.ctx.allows(Scope.INTEGRATIONS_MANAGE):

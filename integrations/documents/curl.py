@@ -11,7 +11,7 @@ import binascii
 import json
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -36,6 +36,7 @@ _FLAGS: Final = {
 _SECRET_NAME: Final = re.compile(r"auth|cookie|key|passw|secret|session|sig|token|credential", re.IGNORECASE)
 _SECRET_VALUE: Final = re.compile(r"(?:basic|bearer|token|apikey)\s", re.IGNORECASE)
 _TOKEN_LIKE: Final = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[A-Za-z0-9_.~-]{20,}")
+_FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _DROPPED: Final = frozenset({"accept", "content-length", "host", "user-agent", "connection", "accept-encoding"})
 
 
@@ -54,6 +55,20 @@ class CurlImport:
         auth = {"auth": {**self.auth, "secret": {"stored": secret}}} if self.auth else {}
         spec = {"connector": "http", "base_url": self.base_url, **auth, "actions": {action: self.action}}
         return {"kind": "Integration", "id": slug, **({"name": name} if name else {}), "spec": spec}
+
+    def take_from_request(self, names: Iterable[str]) -> None:
+        """Replace values of the body and the query by the fields of the request with the same names.
+
+        Raises `DocumentInvalid` for a name that neither contains.
+        """
+        wanted = set(names)
+        done: set[str] = set()
+        for part in ("body", "query"):
+            if part in self.action:
+                self.action[part] = _taking(self.action[part], wanted, done)
+        if missing := sorted(wanted - done):
+            detail = "Neither the body nor the query of the command has a member with this name."
+            raise DocumentInvalid(detail, errors=[FieldError("/fields", f"{missing[0][:60]}: {detail}", "invalid")])
 
 
 @dataclass
@@ -245,6 +260,19 @@ def _without_secrets(value: Any, left_out: list[str], depth: int = 0) -> Any:
         name: _without_secrets(child, left_out, depth + 1)
         for name, child in value.items()
         if not _SECRET_NAME.search(name)
+    }
+
+
+def _taking(value: Any, wanted: set[str], done: set[str]) -> Any:
+    if isinstance(value, list):
+        return [_taking(child, wanted, done) for child in value]
+    if not isinstance(value, dict):
+        return value
+    taken = {name for name in wanted.intersection(value) if _FIELD.fullmatch(name)}
+    done |= taken
+    return {
+        name: f"${{item.payload.{name}}}" if name in taken else _taking(child, wanted, done)
+        for name, child in value.items()
     }
 
 

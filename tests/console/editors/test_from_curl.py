@@ -43,6 +43,27 @@ def test_the_integration_refers_to_its_secret(demo: Demo, console: Console) -> N
     assert "There is a secret int_new_secret already." in taken.content.decode()
 
 
+def test_named_values_come_from_the_request(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    command = (
+        """curl 'https://a.example/x?day=1&zone=2' -d '{"who": {"name": "Ada", "list": [{"day": 5}]}, "a b": 1}'"""
+    )
+    sent = {**SENT, "command": command, "fields_taken": "name, day"}
+    assert browser.post(PAGE, sent).status_code == 302
+    with unit_of_work(demo.tenant.id):
+        version = Integration.objects.select_related("current_version").get(slug="int_new").current_version
+        assert version is not None
+        action = version.spec["actions"]["pay"]
+    assert action["body"] == {
+        "who": {"name": "${item.payload.name}", "list": [{"day": "${item.payload.day}"}]},
+        "a b": 1,
+    }
+    assert action["query"] == {"day": "${item.payload.day}", "zone": "2"}
+    for wrong in ("nobody", "a b", "${x}"):
+        refused = browser.post(PAGE, {**sent, "slug": "int_other", "fields_taken": wrong})
+        assert (refused.status_code, "has a member with this name." in refused.content.decode()) == (422, True)
+
+
 def test_refusals_create_nothing(demo: Demo, console: Console) -> None:
     browser = console("admin")
     for wrong in ({"command": "curl -k https://a.example"}, {"slug": "A B"}, {"command": "curl file:///etc/passwd"}):
