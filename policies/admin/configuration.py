@@ -8,11 +8,13 @@ from typing import Any
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, gettext_noop
 
 from policies import selectors
 from policies.admin.consequences import NEW_ITEMS, NEW_WORKFLOW_VERSION
+from policies.admin.overlays import new_overlay_url
 from policies.admin.workflow_builder import WorkflowBuilderForm
 from policies.configuration.channels import upsert_channel
 from policies.configuration.lists import upsert_list
@@ -73,7 +75,10 @@ class ChannelAdmin(TenantAdmin):
 
     def page(self, row: Channel, *, ctx: ActingContext) -> dict[str, Any]:
         overlays = selectors.overlays(ctx).filter(scope_kind="channel", scope_slug=row.slug)
-        return {"overlays": overlays.order_by("policy__slug")[:50]}
+        return {
+            "overlays": overlays.order_by("policy__slug")[:50],
+            "overlay_url": new_overlay_url(ctx, scope=f"channel/{row.slug}"),
+        }
 
     @form_page(
         gettext_lazy("New channel"),
@@ -150,6 +155,8 @@ class WorkflowAdmin(TenantAdmin):
             "document": workflow_text(row),
             "versions": selectors.workflow_versions(row).defer("spec").order_by("-number")[:_VERSIONS_SHOWN],
             "overlays": selectors.applying(selectors.overlays(ctx), workflow=row.slug)[:50],
+            "overlay_url": new_overlay_url(ctx, scope=f"workflow/{row.slug}"),
+            "policy_url": reverse("admin:policies_policy_new") if ctx.allows(Scope.POLICIES_WRITE) else "",
         }
 
     @form_page(

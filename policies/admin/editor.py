@@ -115,6 +115,12 @@ class RuleTemplateForm(forms.Form):
 
 class DraftForm(ConsoleForm):
     template = "policies/editor.html"
+    slug = forms.CharField(
+        label=gettext_lazy("Id of the policy"),
+        required=False,
+        max_length=63,
+        help_text=gettext_lazy("a to z, 0 to 9, - and _. Empty: the id in the text."),
+    )
     document = forms.CharField(
         label=gettext_lazy("Document (YAML or JSON)"),
         strip=False,
@@ -129,6 +135,8 @@ class DraftForm(ConsoleForm):
     def prepare(self) -> None:
         row = self.row
         self.policy = row.policy if isinstance(row, PolicyVersion) else row
+        if row is not None:
+            del self.fields["slug"]
         if row is None:
             self.initial = {"document": NEW_POLICY}
         elif isinstance(row, PolicyVersion):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin
@@ -45,7 +46,14 @@ _SAID: Final = {
 }
 
 
+def new_overlay_url(ctx: ActingContext, **chosen: str) -> str:
+    """Return the URL of the form of a new overlay with these values, or "" for people who may not create one."""
+    may_create = ctx.allows(Scope.POLICIES_PUBLISH)
+    return f"{reverse('admin:policies_overlay_new')}?{urlencode(chosen)}" if may_create else ""
+
+
 class OverlayForm(ConsoleForm):
+    prefilled = ("policy", "scope")
     intro = gettext_lazy(
         "The policy applies from the next decision on. Without a version in force, it denies everything in the scope."
     )

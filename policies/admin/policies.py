@@ -19,6 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from policies import selectors
 from policies.admin.comparing import comparison
 from policies.admin.editor import DraftForm, check_answer
+from policies.admin.overlays import new_overlay_url
 from policies.admin.preview import may_preview, preview_answer
 from policies.configuration.texts import document_text
 from policies.drafts.edit import draft_policy_version
@@ -32,6 +33,7 @@ from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.admin.notices import policy_notices
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.documents.patch import patched
 
 _SHOWN = 100
 
@@ -114,6 +116,7 @@ class PolicyAdmin(TenantAdmin):
             "document": document_text(row.in_force, slug=row.slug) if row.in_force else "",
             "versions": selectors.policy_versions(row).defer("document").order_by("-number")[:_SHOWN],
             "overlays": selectors.overlays(ctx).filter(policy=row).order_by("scope_kind", "scope_slug")[:_SHOWN],
+            "overlay_url": new_overlay_url(ctx, policy=row.slug),
         }
 
     @form_page(
@@ -121,6 +124,8 @@ class PolicyAdmin(TenantAdmin):
     )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         document = one_document(form.cleaned_data["document"])
+        if (chosen := form.cleaned_data["slug"]) and isinstance(document.value, dict):
+            document = one_document(patched(form.cleaned_data["document"], {**document.value, "id": chosen}))
         slug = document.value.get("id") if isinstance(document.value, dict) else None
         if not isinstance(slug, str) or not ids.is_slug(slug):
             raise errors.DocumentInvalid("Name the policy: id: my_policy.")

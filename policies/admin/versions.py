@@ -12,8 +12,10 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from policies import selectors
 from policies.admin.consequences import END_EMERGENCY, PUBLISH, RETIRE
 from policies.admin.editor import DraftForm
+from policies.admin.overlays import new_overlay_url
 from policies.admin.trying import TryingPages
 from policies.configuration.texts import document_text
 from policies.documents.policy import parse_policy
@@ -74,7 +76,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
         is_draft = row.status == "draft"
         may_publish = ctx.allows(Scope.POLICIES_PUBLISH)
         return {
-            "list_title": f"policy {row.policy.slug}",
+            "list_title": _("policy {slug}").format(slug=row.policy.slug),
             "list_url": html.page_url("policies.policy", row.policy.slug),
             "document": document_text(row),
             "in_force": row.policy.in_force_id == row.id,
@@ -92,6 +94,7 @@ class PolicyVersionAdmin(TryingPages, TenantAdmin):
             **(_publication(row, ctx=ctx) if is_draft and may_publish else {}),
             "may_retire": row.status == "published" and may_publish,
             "may_check": ctx.allows(Scope.POLICIES_WRITE),
+            "unbound_url": _unbound_url(row, ctx=ctx),
             "forms": self._forms(ctx, of_row=True, key=row.public_id) if is_draft else [],
         }
 
@@ -235,3 +238,10 @@ def _publication(draft: PolicyVersion, *, ctx: ActingContext) -> dict[str, Any]:
         "asks_proof": proof_asked(ctx),
         "notice_s": settings.THREADA_EMERGENCY_NOTICE_SECONDS,
     }
+
+
+def _unbound_url(row: PolicyVersion, *, ctx: ActingContext) -> str:
+    """Return the URL of the form that binds a policy in force which no overlay binds, else ""."""
+    if row.policy.in_force_id != row.id or selectors.overlays(ctx).filter(policy=row.policy).exists():
+        return ""
+    return new_overlay_url(ctx, policy=row.policy.slug)

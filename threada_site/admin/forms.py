@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -30,9 +30,10 @@ _HINT: Final = _("Enter starts editing, Esc ends it. Ctrl+Space suggests words."
 
 
 class ConsoleForm(forms.Form):
-    """Form with the acting context and its row. `intro` is shown above it."""
+    """Form with the acting context and its row. `intro` is shown above it. A link may set the fields `prefilled`."""
 
     intro: ClassVar[Text] = ""
+    prefilled: ClassVar[tuple[str, ...]] = ()
     template: ClassVar[str] = "console/form.html"
 
     def __init__(self, *args: Any, ctx: ActingContext, row: Any = None, **kwargs: Any) -> None:
@@ -44,6 +45,10 @@ class ConsoleForm(forms.Form):
 
     def prepare(self) -> None:
         """Set choices and initial values. Runs inside the unit of work."""
+
+    def prefill(self, given: Mapping[str, str]) -> None:
+        """Show the values that a link to the form gives."""
+        self.initial.update({name: given[name] for name in self.prefilled if given.get(name)})
 
     def rework(self) -> bool:
         """Return True to show the form again instead of running its action. Runs inside the unit of work."""
@@ -143,6 +148,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
         with unit_of_work(ctx.tenant_id, actor=ctx):
             row = admin.find(key, ctx=ctx) if spec.of_row else None
             form = spec.form(request.POST if is_sent else None, ctx=ctx, row=row)
+            form.prefill({} if is_sent else request.GET)
             is_reworked = is_sent and form.rework()
             is_valid = is_sent and not is_reworked and form.is_valid()
             if spec.confirmation is not None and not is_sent and not form.fields:
