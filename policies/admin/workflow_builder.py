@@ -174,15 +174,16 @@ class WorkflowBuilderForm(ConsoleForm):
             "rows": self.rows,
             "kept": kept_by(self.spec.get("payload_schema", {})),
             "document": self.written() if is_shown else "",
-            "preview": self._preview(self.document() if is_shown else {"spec": self.spec}) if self._has_form() else "",
+            "preview": self._preview(self.document()["spec"] if is_shown else self.spec) if self._has_form() else "",
         }
 
     def _has_form(self) -> bool:
-        return self.is_bound or self.row is not None
+        """Return True if there is a form to show: the one that is entered, or the one of the document."""
+        return self.is_valid() if self.is_bound else self.row is not None
 
-    def _preview(self, value: Any) -> Any:
+    def _preview(self, spec: Mapping[str, Any]) -> Any:
         try:
-            return SOURCES.form_of(parse_workflow(value["spec"]))
+            return SOURCES.form_of(parse_workflow(spec))
         except DocumentInvalid:
             return ""
 

@@ -51,6 +51,7 @@ def test_a_workflow_is_built(demo: Demo, console: Console) -> None:
             {},
         ),
     }
+    assert not browser.post(NEW, {**sent, "slug": "", "show": ""}).context["preview"]
     shown = browser.post(NEW, {**sent, "show": ""})
     assert "kind: Workflow" in shown.content.decode()
     done = browser.post(NEW, sent)
