@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from django import forms
 from django.contrib import admin, messages
@@ -41,11 +41,15 @@ _FORMATS = (
 )
 
 
+EXPORT_FILTERS: Final = ("workflow_id", "channel_id", "status", "integration_id", "policy_version_id")
+
+
 class ExportForm(ConsoleForm):
     intro = gettext_lazy(
         "Writes a selection of at most 31 days to a file. Every download returns the same bytes. The file is deleted "
         "later."
     )
+    prefilled = ("created_after", "created_before", *EXPORT_FILTERS)
     created_after = forms.DateField(
         label=gettext_lazy("From day (UTC)"), widget=forms.DateInput({"type": "date"}, format="%Y-%m-%d")
     )

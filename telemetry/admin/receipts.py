@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from telemetry import selectors
+from telemetry.admin.exports import ExportForm
 from telemetry.admin.list_csv import CsvDownload
 from telemetry.exports.request import bounded_window
 from telemetry.models import Receipt, ReceiptReason
@@ -19,7 +23,7 @@ from telemetry.receipts.filters import ReceiptFilters
 from telemetry.verification.single_receipt import verify_receipt
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
-from threada_site.admin.lists import Column, ListFilter, created_window
+from threada_site.admin.lists import Column, ListFilter, ListPage, created_window
 from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.api.filters import CreatedWindow
 from threada_site.kernel import clock, errors, ids
@@ -37,6 +41,15 @@ class ReceiptListFilters(CreatedWindow, ReceiptFilters):
         cleaned = self.form.cleaned_data
         chosen = bounded_window(cleaned["created_after"], cleaned["created_before"], now=clock.now())
         return super().filter_queryset(queryset.filter(id__gte=chosen.first_id, id__lt=chosen.end_id))
+
+
+def _export_url(page: ListPage) -> str:
+    chosen = {one.name: one.value for one in page.filters if one.value}
+    if page.search or page.problems or not chosen.keys() <= {*ExportForm.prefilled}:
+        return ""
+    if last := chosen.get("created_before"):
+        chosen["created_before"] = str(date.fromisoformat(last) + timedelta(days=1))
+    return f"{reverse('admin:telemetry_telemetryexport_new')}?{urlencode(chosen)}"
 
 
 @admin.register(Receipt)
@@ -72,6 +85,10 @@ class ReceiptAdmin(CsvDownload, TenantAdmin):
     )
     nothing_yet = gettext_lazy("Nothing has been recorded yet.")
     page_template = "telemetry/receipt.html"
+
+    def list_context(self, page: ListPage, *, ctx: ActingContext) -> dict[str, Any]:
+        """Add the link to an export of the receipts that the list shows, if an export has all its filters."""
+        return {**super().list_context(page, ctx=ctx), "export_url": _export_url(page)}
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return selectors.receipts(ctx)
