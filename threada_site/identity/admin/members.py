@@ -130,14 +130,15 @@ class MembershipAdmin(TenantAdmin):
         to_show = purpose_to_show(row.user, ctx=ctx)
         is_human, is_accepted = row.user.kind == PrincipalKind.HUMAN, row.accepted_at is not None
         hidden = {
-            "Change owner": is_human,
-            "Invite again": not is_human or is_accepted,
-            "Reset password": not is_human or not is_accepted or row.user_id == ctx.principal_id,
-            "Reset second factors": not is_human or not is_accepted or row.user_id == ctx.principal_id,
-            "Show reset link": to_show is not LinkPurpose.RESET,
-            "Show invitation link": to_show is not LinkPurpose.INVITATION,
+            "change-owner": is_human,
+            "invite-again": not is_human or is_accepted,
+            "reset-password": not is_human or not is_accepted or row.user_id == ctx.principal_id,
+            "reset-second-factors": not is_human or not is_accepted or row.user_id == ctx.principal_id,
+            "show-reset-link": to_show is not LinkPurpose.RESET,
+            "show-invitation-link": to_show is not LinkPurpose.INVITATION,
         }
-        return [form for form in self._forms(ctx, of_row=True, key=row.user.public_id) if not hidden.get(form[1])]
+        forms = self._forms(ctx, of_row=True, key=row.user.public_id)
+        return [(url, title) for url, title in forms if not hidden.get(url.rstrip("/").rpartition("/")[2])]
 
     def notices(self, ctx: ActingContext) -> list[SafeString]:
         return steward_notices(ctx)
