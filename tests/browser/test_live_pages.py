@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.watched import Watched
 from tests.console.test_desk import ask
 from tests.factories import PASSWORD
-from tests.journeys.demo import SMALL, Demo
+from tests.journeys.demo import LARGE, SMALL, Demo
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -42,7 +42,8 @@ def test_a_changed_envelope_is_announced_and_the_button_says_so(demo: Demo, page
 
 
 def test_a_freeze_is_seen_everywhere(demo: Demo, page: Watched) -> None:
-    item = demo.hand_in(SMALL)
+    item, large = demo.hand_in(SMALL), demo.hand_in(LARGE)
+    demo.execute(large)
     page.sign_in("admin", PASSWORD)
     page.page.goto("/console/integrations/freeze/new/")
     page.page.locator("textarea").first.fill("The bank reports fraud.")
@@ -57,6 +58,7 @@ def test_a_freeze_is_seen_everywhere(demo: Demo, page: Watched) -> None:
     ):
         page.page.goto(address)
         expect(page.page.locator("main")).to_contain_text("blocked by freeze")
-    for address in ("/console/", DESK):
+    step = demo.step_of(large)["decision_step_id"]
+    for address in ("/console/", DESK, f"/console/workitems/decisionstep/{step}/"):
         page.page.goto(address)
         expect(page.page.locator("[data-freeze]").first).to_contain_text("The bank reports fraud.")
