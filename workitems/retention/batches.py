@@ -31,7 +31,7 @@ def take_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH) -> Batch
 
 def _take(*, now: datetime, ctx: ActingContext, size: int) -> Batch:
     with unit_of_work(ctx.tenant_id):
-        lock_retention(ctx.tenant_id)
+        lock_retention(ctx=ctx)
         run = open_run(ctx.tenant_id)
         due = due_batch(run, now=now, size=size) if run is not None else None
         target = archive_target(ctx) if due is not None and due.archived else None
@@ -39,7 +39,7 @@ def _take(*, now: datetime, ctx: ActingContext, size: int) -> Batch:
             return apply_batch(now=now, ctx=ctx, size=size)
     with spooling() as own:
         with unit_of_work(ctx.tenant_id):
-            lock_retention(ctx.tenant_id)
+            lock_retention(ctx=ctx)
             run = open_run(ctx.tenant_id)
             due = due_batch(run, now=now, size=size) if run is not None else None
             if run is None or due is None or not due.archived:

@@ -59,7 +59,7 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    lock_retention(ctx.tenant_id)
+    lock_retention(ctx=ctx)
     subject = DataSubject.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=subject_id).first()
     if subject is None:
         raise errors.NotFound("There is no such data subject in this tenant.")
@@ -92,7 +92,7 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
     require_steward(ctx)
     if principal.id == ctx.principal_id:
         raise errors.Conflict("You cannot erase yourself. Another administrator must do it.")
-    lock_retention(ctx.tenant_id)
+    lock_retention(ctx=ctx)
     under_hold = items_under_legal_hold(ctx.tenant_id)
     theirs = Exists(Vote.objects.filter(step__work_item_id=OuterRef("id"), voter=principal))
     said = Exists(Comment.objects.filter(work_item_id=OuterRef("id"), author=principal))

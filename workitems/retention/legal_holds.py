@@ -62,7 +62,7 @@ def set_legal_hold(request: LegalHoldRequest, *, ctx: ActingContext) -> LegalHol
     if not criteria:
         raise errors.InvalidRequest("Name a work item, or at least one of workflow, channel, requester and time.")
     _check_reason(request.reason)
-    lock_retention(ctx.tenant_id)
+    lock_retention(ctx=ctx)
     if request.work_item_id is not None:
         held = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id=request.work_item_id)
         if not held.exists():
@@ -92,7 +92,7 @@ def lift_legal_hold(legal_hold_id: uuid.UUID, *, reason: str, ctx: ActingContext
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     _check_reason(reason)
-    lock_retention(ctx.tenant_id)
+    lock_retention(ctx=ctx)
     legal_hold = LegalHold.objects.select_for_update().filter(tenant_id=ctx.tenant_id, id=legal_hold_id).first()
     if legal_hold is None:
         raise errors.NotFound

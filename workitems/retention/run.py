@@ -37,6 +37,7 @@ from workitems.retention.case_tables import (
     rows_of,
     tables_with_contents,
 )
+from workitems.retention.dry_run import rules_with_counts
 from workitems.retention.due import Phase, count_due, due_items, rules_in_force
 from workitems.retention.locks import lock_retention
 from workitems.retention.rules import Rule, rule_for, rule_from_spec
@@ -61,15 +62,14 @@ def plan_retention(*, now: datetime, ctx: ActingContext) -> RetentionRun:
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    lock_retention(ctx.tenant_id)
+    lock_retention(ctx=ctx)
     earlier = open_run(ctx.tenant_id)
     if earlier is not None and earlier.status == "running":
         raise errors.Conflict("A run is in progress. Continue it with manage.py retention.")
     if earlier is not None:
         earlier.status = "superseded"
         earlier.save(update_fields=["status"])
-    rules = rules_in_force(ctx.tenant_id)
-    shown = [_shown(rule, rules, now=now, ctx=ctx) for rule in rules]
+    shown = rules_with_counts(now=now, ctx=ctx)
     run = RetentionRun.objects.create(
         tenant_id=ctx.tenant_id,
         as_of=now,
@@ -125,7 +125,7 @@ def apply_batch(*, now: datetime, ctx: ActingContext, size: int = BATCH, ahead: 
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    lock_retention(ctx.tenant_id)
+    lock_retention(ctx=ctx)
     run = open_run(ctx.tenant_id)
     if run is None:
         raise errors.RetentionNotShown
@@ -164,14 +164,6 @@ def shown_rules(run: RetentionRun) -> list[Rule]:
         rule_from_spec(version.spec, slug=numbered[version.id], version_id=version.public_id, number=version.number)
         for version in versions
     ]
-
-
-def _shown(rule: Rule, rules: Sequence[Rule], *, now: datetime, ctx: ActingContext) -> dict[str, Any]:
-    counts = {
-        "contents": count_due(rule, rules, "remove_contents", as_of=now, tenant_id=ctx.tenant_id),
-        "cases": count_due(rule, rules, "remove_case", as_of=now, tenant_id=ctx.tenant_id),
-    }
-    return {"rule": rule.slug, "version_id": rule.version_id, "number": rule.number, "then": rule.then, **counts}
 
 
 def _next_items(

@@ -27,7 +27,7 @@ def upsert_retention_rule(slug: str, document: RetentionDocument, *, ctx: Acting
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    lock_retention(ctx.tenant_id)
+    lock_retention(ctx=ctx)
     rule = RetentionRule.objects.filter(tenant_id=ctx.tenant_id, slug=slug).select_related("current_version").first()
     spec = document.as_spec()
     if rule is not None and says_already(rule, spec):
@@ -61,7 +61,7 @@ def withdraw_retention(slug: str, *, ctx: ActingContext) -> None:
     """Withdraw a rule. Its data is kept from now on. Receipt `retention_rule.withdrawn`."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    lock_retention(ctx.tenant_id)
+    lock_retention(ctx=ctx)
     rule = RetentionRule.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first()
     if rule is None:
         raise errors.NotFound

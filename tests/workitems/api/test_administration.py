@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import Any
 
 import pytest
+from django.db import connection
 
 from tests.client import Api
 from tests.factories import make_principal, make_token
@@ -13,6 +15,7 @@ from threada_site.api.models import IdempotencyRecord
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.roles import set_roles
 from threada_site.tenancy.account_link_models import AccountLink
+from workitems.retention import dry_run
 
 DOCUMENTS = (
     (
@@ -151,6 +154,24 @@ def test_legal_holds_are_set_by_stewards_and_lifted_by_people(office: Office, st
     lifted = steward.post(f"{held.headers['Location']}/lift", {"reason": "It has ended."})
     assert lifted.status_code in (200, 202, 403), lifted.json()
     assert [row["in_force"] for row in steward.get("/legal-holds", {"in_force": "true"}).json()["data"]] == [True]
+
+
+def test_requests_do_not_wait_long_for_retention(office: Office, steward: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A steward could hold all threads of the web with requests that wait for each other, or count for minutes."""
+    key = [f"retention:{office.tenant.id}"]
+    parameters = connection.get_connection_params() | {"autocommit": True}
+    parameters.pop("pool", None)
+    with closing(connection.get_new_connection(parameters)) as other:
+        other.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", key)
+        body = {"reason": "A lawsuit.", "workflow_id": "payments"}
+        for path, sent in (("/legal-holds", body), ("/retention-runs", {})):
+            busy = steward.post(path, sent)
+            assert (busy.status_code, busy.json()["reason_code"]) == (429, "rate_limited")
+    steward.post("/retention", {"retention_rule_id": "all", "spec": {"keep_payload": "P90D", "then": "delete"}})
+    monkeypatch.setattr(dry_run, "LONGEST_S", 0.0)
+    assert steward.post("/retention-runs", {}).json()["reason_code"] == "conflict"
+    monkeypatch.undo()
+    assert steward.post("/retention-runs", {}).status_code == 201
 
 
 def test_single_versions_and_overlays_are_read(office: Office, steward: Api) -> None:
