@@ -26,6 +26,7 @@ from threada_site.kernel.errors import FieldError, ThreadaError
 from workitems.api.resources.attachments import ATTACHMENT, ATTACHMENT_CONTENT
 from workitems.api.shapes import UPLOAD_ATTACHMENT
 from workitems.attachments.download import download_headers
+from workitems.attachments.selectors import stored_path
 from workitems.attachments.upload import Upload, announce, check_upload, store
 from workitems.conversation.files import ReadableAttachment, attachment_named, open_attachment
 from workitems.items.receipts import subject_of
@@ -140,11 +141,11 @@ class AttachmentContent(TenantView):
     def get(self, request: Any, attachment_id: str) -> HttpResponseBase:
         """Return the bytes that were uploaded, after checking their digest. Never shown inside of a page."""
         found = _found(self, request, attachment_id)
-        file = open_attachment(found, ctx=request.auth)
         headers = download_headers(found.row)
-        if request.method == "HEAD":
+        if request.method == "HEAD":  # the file itself is not read: a short request must not cost that
+            stored_path(found.row)
             return HttpResponse(headers=headers)
-        return StreamingHttpResponse(file.blocks(), headers=headers)
+        return StreamingHttpResponse(open_attachment(found, ctx=request.auth).blocks(), headers=headers)
 
 
 def _found(view: TenantView, request: Any, attachment_id: str) -> ReadableAttachment:

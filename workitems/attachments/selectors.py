@@ -36,11 +36,17 @@ def path_of(attachment: Attachment) -> str | None:
     return rows.values_list("path", flat=True).first()
 
 
-def open_file(attachment: Attachment) -> CheckedFile:
-    """Return a checked copy of the file. Raise `AttachmentErased`, `AttachmentUnavailable`."""
+def stored_path(attachment: Attachment) -> str:
+    """Return the path of a file that can still be read. Raise `AttachmentErased`."""
     path = path_of(attachment)
     if path is None or is_erased(attachment.file_key):
         raise errors.AttachmentErased
+    return path
+
+
+def open_file(attachment: Attachment) -> CheckedFile:
+    """Return a checked copy of the file. Raise `AttachmentErased`, `AttachmentUnavailable`."""
+    path = stored_path(attachment)
     try:
         return open_checked(path, bytes(attachment.file_key), attachment)
     except FileMismatchError as error:

@@ -21,7 +21,7 @@ from threada_site.kernel.errors import ThreadaError
 from workitems import selectors
 from workitems.attachments.download import download_headers
 from workitems.attachments.payload_files import complete_files
-from workitems.attachments.selectors import unused_of
+from workitems.attachments.selectors import stored_path, unused_of
 from workitems.attachments.upload import check_upload, receive
 from workitems.conversation.files import ReadableAttachment, attachment_named, open_attachment
 from workitems.display.file_values import described
@@ -88,7 +88,7 @@ def attachment_file(request: HttpRequest, key: str, frame: dict[str, Any]) -> Ht
         found = attachment_named(parsed, ctx=ctx, find_item=lambda item: _item(item, ctx=ctx)) if parsed else None
         if found is None:
             raise Http404(_("You have no such file."))
-        outcome = _opened(found, ctx=ctx)
+        outcome = _opened(found, is_read=request.method != "HEAD", ctx=ctx)
     if isinstance(outcome, ThreadaError):
         context = {**frame, "title": _("File"), "sentences": sentences(outcome)}
         return render(request, "workitems/portal/file_unavailable.html", context, status=outcome.status)
@@ -98,9 +98,9 @@ def attachment_file(request: HttpRequest, key: str, frame: dict[str, Any]) -> Ht
     return StreamingHttpResponse(outcome.blocks(), headers=headers)
 
 
-def _opened(found: ReadableAttachment, *, ctx: ActingContext) -> Any:
+def _opened(found: ReadableAttachment, *, is_read: bool, ctx: ActingContext) -> Any:
     try:
-        return open_attachment(found, ctx=ctx)
+        return open_attachment(found, ctx=ctx) if is_read else stored_path(found.row)
     except (errors.AttachmentErased, errors.AttachmentUnavailable) as refusal:
         return refusal
 

@@ -46,6 +46,12 @@ def test_a_file_is_uploaded_used_once_and_downloaded(office: Office) -> None:
     assert content.headers["X-Content-Type-Options"] == "nosniff"
     assert content.headers["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
     assert office.api("fay").get(f"/attachments/{about['attachment_id']}").json()["work_item_id"] == item
+    stored.unlink()
+    gone = office.api("fay").get(f"/attachments/{about['attachment_id']}/content")
+    assert (gone.status_code, gone.json()["reason_code"]) == (503, "attachment_unavailable")
+    fay = office.api("fay")
+    head = fay.client.head(f"/attachments/{about['attachment_id']}/content", headers=fay.headers)
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(PDF))), "a HEAD request reads no file"
 
 
 @pytest.mark.parametrize(
