@@ -90,13 +90,18 @@ class Visitor:
         for name, text in texts.items():
             self.page.fill(f"main [name={name}]", text)
 
-    def look(self, name: str, text: str) -> None:
-        """Wait for `text`, then note serious problems of the page and content that is wider than the window."""
+    def look(self, name: str, text: str, *, with_axe: bool = True) -> None:
+        """Wait for `text`, then note serious problems of the page and content that is wider than the window.
+
+        `with_axe` is False for pages that `test_accessibility` examines.
+        """
         expect(self.page.locator("body")).to_contain_text(text)
         if folder := os.environ.get("THREADA_PICTURES"):
             self.page.screenshot(path=str(Path(folder) / f"{name}-{self.look_name}.png"), full_page=True)
         if self.watched.overflows():
             self.wrong.append(f"{name} is wider than the window")
+        if not with_axe:
+            return
         for violation in Axe().run(self.page, options=RULES).response["violations"]:
             if violation["impact"] in ("serious", "critical"):
                 self.wrong += [f"{name}: {violation['id']} {node['html'][:200]}" for node in violation["nodes"]]

@@ -215,3 +215,14 @@ def test_requests_for_reset_links_are_bounded_alike_for_known_and_unknown_accoun
     assert [ask(account) for _ in range(7)] == [(200, "")] * 5 + [(429, "1")] * 2
     assert ask(account.upper()) == (429, "1")
     assert [ask(f"other-{number}") for number in range(16)] == [(200, "")] * 15 + [(429, "1")]
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_only_forms_that_apply_to_the_member_are_offered(demo: Demo, console: Console, language: str) -> None:
+    person = User.objects.get(username="finance-1")
+    page = console("admin").get(
+        f"/console/tenancy/membership/{person.public_id}/", headers={"accept-language": language}
+    )
+    offered = {url.rstrip("/").rpartition("/")[2] for url, _title in page.context["forms"]}
+    assert page.headers["Content-Language"] == language
+    assert offered == {"change-roles", "change-object-scopes", "reset-password", "reset-second-factors"}
