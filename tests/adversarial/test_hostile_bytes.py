@@ -121,7 +121,9 @@ def test_body_that_is_not_json_is_refused(server: Server, body: bytes, code: str
 def test_body_with_another_shape_is_refused(server: Server, body: bytes) -> None:
     for operation in WITH_BODY:
         if operation.raw["requestBody"]["required"]:
-            check_refusal(server.send(operation.method, address(operation), body), 422, "invalid_request")
+            # PUT and PATCH look at what they would change first: whether it exists, may be changed, and was read.
+            expected = (422, "invalid_request") if operation.method == "POST" else ()
+            check_refusal(server.send(operation.method, address(operation), body), *expected)
 
 
 def test_payload_over_256_kb_is_refused(server: Server) -> None:
