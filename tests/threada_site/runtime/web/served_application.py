@@ -56,4 +56,4 @@ def answers_unread(environ: dict[str, Any]) -> bool:
 
 def body_limit(environ: dict[str, Any]) -> int:
     name = "THREADA_MAX_DOCUMENT_BYTES" if environ["PATH_INFO"] == "/documents" else "THREADA_MAX_BODY_BYTES"
-    return int(os.environ.get(name, 1_048_576))
+    return int(os.environ.get(name, "1048576"))
