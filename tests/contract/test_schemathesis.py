@@ -111,7 +111,12 @@ def test_answers_are_documented(populated: Populated, published: Any, name: str,
             answer = case.call(headers={"Authorization": f"Bearer {populated.token}"})
             transaction.set_rollback(True)
         checks_invalid = IS_FULL and not feeds and not has_invalid_header(case)
-        case.validate_response(answer, checks=[*CHECKS, *([negative_data_rejection] if checks_invalid else [])])
+        case.validate_response(
+            answer,
+            checks=[*CHECKS, *([negative_data_rejection] if checks_invalid else [])],
+            # A document is documented as a text; schemathesis compares what its YAML means.
+            excluded_checks=[response_schema_conformance] if operation.path.endswith("/source") else [],
+        )
         check_reason(operation, answer)
         statuses[answer.status_code] = statuses.get(answer.status_code, 0) + 1
 
