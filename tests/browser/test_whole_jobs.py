@@ -1,4 +1,4 @@
-"""Whole jobs of people with the number of their clicks. Typing is not a click, a choice in a list is one."""
+"""Complete jobs of people, with their numbers of clicks. Typing is not a click, a choice in a list is one."""
 
 from __future__ import annotations
 

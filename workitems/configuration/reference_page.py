@@ -33,7 +33,7 @@ CEL_EXAMPLES: Final = (
     ("`int`, `double`, `string`", "double(item.payload.amount_minor) / 100.0 > 9.5"),
     ("`timestamp`, `duration`", "timestamp(ctx.now) - timestamp(item.payload.due) > duration('48h')"),
 )
-"""What conditions can use, with an example each."""
+"""Constructs that conditions can use, with an example each."""
 CEL_EXCLUDED: Final = (
     ("`matches`: regular expressions", "item.payload.vendor.matches('^A')"),
     ("`map` and `filter`", "item.payload.lines.filter(line, line.amount_minor > 1).size() > 0"),

@@ -1,4 +1,4 @@
-"""What a work item waits for, for programs: the same facts as the sentences. Pure."""
+"""Waits of a work item in a form for programs: the same facts as the sentences. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 
 
 class WaitsFor(StrEnum):
-    """Who or what has to act next."""
+    """Person or system that has to act next."""
 
     POLICIES = "policies"
     REQUESTER = "requester"

@@ -27,7 +27,7 @@ class FileMismatchError(Exception):
 
 
 class Expected(Protocol):
-    """What is known of a file: digest and size of the bytes that were uploaded."""
+    """Digest and size of the bytes that were uploaded."""
 
     @property
     def sha256(self) -> str: ...

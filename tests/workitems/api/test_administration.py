@@ -1,4 +1,4 @@
-"""What stewards administer by the API: the same services, and the same second person, as in the console."""
+"""Administration by stewards through the API: the same services, and the same second person, as in the console."""
 
 from __future__ import annotations
 
