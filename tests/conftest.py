@@ -164,6 +164,7 @@ def static_files_read_once() -> Iterator[None]:
 def databases(
     request: pytest.FixtureRequest,
     folder_of_exports: None,
+    folder_of_attachments: None,
     django_test_environment: None,
     django_db_modify_db_settings: None,
     django_db_blocker: DjangoDbBlocker,

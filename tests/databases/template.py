@@ -18,7 +18,7 @@ import psycopg
 from django.conf import settings
 from django.core.management import call_command
 from django.db import connection
-from django.db.utils import ProgrammingError
+from psycopg.errors import InsufficientPrivilege, ObjectInUse
 
 from threada_site.database.roles import OWNER
 
@@ -46,10 +46,18 @@ def drop(name: str) -> None:
 
 
 def _drop(cursor: Any, name: str) -> None:
-    try:
-        cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
-    except ProgrammingError:  # FORCE may not end an autovacuum worker; without it PostgreSQL ends that worker itself
-        cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
+    """FORCE may not end an autovacuum worker; without FORCE PostgreSQL ends that worker itself, but no sessions."""
+    for attempt in reversed(range(10)):
+        try:
+            cursor.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        except InsufficientPrivilege:
+            try:
+                cursor.execute(f'DROP DATABASE IF EXISTS "{name}"')
+            except ObjectInUse:
+                if not attempt:
+                    raise
+                continue
+        return
 
 
 def _template(cursor: Any, *, fresh: bool) -> str:
