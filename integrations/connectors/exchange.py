@@ -43,6 +43,7 @@ def exchange(outbound: OutboundRequest, terms: CallTerms, *, secrets: Sequence[s
             max_body_bytes=MAX_ANSWER_BYTES,
             network=terms.network,
             tls=terms.tls,
+            kept_for=terms.kept_for,
         )
     except TransportFailure as failure:
         settled = None if failure.status is None else outcome_of_status(failure.status)

@@ -42,7 +42,8 @@ class CallTerms:
     Retry-After dates. `tls` is None for public certificate authorities only. `secrets` returns the secret of a
     reference for a call to an address (`integrations.secrets.access.SecretAccess`), `files` the checked copy of a file
     in the request. `callback_url` is the address where
-    a receiver reports the result later.
+    a receiver reports the result later. `kept_for` names the owner of kept connections (see
+    `integrations.transport.send`); without it each call opens its own.
     """
 
     idempotency_key: str
@@ -56,6 +57,7 @@ class CallTerms:
     secrets: Callable[[SecretReference, str], Secret] | None = field(default=None, repr=False)
     files: Callable[[Mapping[str, Any]], OpenFile] | None = field(default=None, repr=False)
     now: datetime = field(default_factory=clock.now)
+    kept_for: str = ""
 
     def secret(self, reference: SecretReference, *, sent_to: str) -> Secret:
         """Return the secret of a reference for a call to `sent_to`, the complete URL of the request.

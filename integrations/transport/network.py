@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import queue
+import select
 import socket
 import ssl
 import threading
@@ -87,7 +88,8 @@ class SystemNetwork:
 class DeadlineStream(httpcore.NetworkStream):
     """A socket whose reads and writes end by the call's deadline, even if the peer sends byte by byte.
 
-    `sent` becomes True before the first byte of the request is written: from then on the receiver may have acted.
+    `sent` becomes True before the first byte of the request is written: from then on the receiver may have acted. It
+    becomes False again if the system refused that byte, which only a socket without TLS tells.
     `reading_head` is True until the response header is complete. A header above `MAX_HEAD_BYTES` is refused.
     """
 
@@ -97,6 +99,24 @@ class DeadlineStream(httpcore.NetworkStream):
         self._received = 0
         self.sent = False
         self.reading_head = True
+
+    def renew(self, deadline: Deadline) -> None:
+        """Begin another call on the same socket."""
+        self._deadline = deadline
+        self._received = 0
+        self.sent = False
+        self.reading_head = True
+
+    def is_readable(self) -> bool:
+        """Return True if the peer has sent something or closed the connection."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
+        waiting = select.poll()
+        try:
+            waiting.register(self._socket, select.POLLIN)
+        except ValueError:
+            return True
+        return bool(waiting.poll(0))
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         if self.reading_head and self._received >= MAX_HEAD_BYTES:
@@ -113,14 +133,18 @@ class DeadlineStream(httpcore.NetworkStream):
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         view = memoryview(buffer)
+        is_first = not self.sent
         try:
             while view:
                 self._socket.settimeout(self._deadline.remaining())
                 self.sent = True
                 view = view[self._socket.send(view) :]
+                is_first = False
         except TimeoutError as error:
             raise httpcore.WriteTimeout(str(error)) from error
         except OSError as error:
+            if is_first and not isinstance(self._socket, ssl.SSLSocket):
+                self.sent = False
             raise httpcore.WriteError(str(error)) from error
 
     def close(self) -> None:
@@ -145,13 +169,32 @@ class DeadlineStream(httpcore.NetworkStream):
 
 
 class PinnedBackend(httpcore.NetworkBackend):
-    """Dials only the checked addresses, whatever name is requested. TLS still verifies the name."""
+    """Dials only the checked addresses, whatever name is requested. TLS still verifies the name.
+
+    `address` is the one that was dialled.
+    """
 
     def __init__(self, addresses: Sequence[str], *, network: Network, deadline: Deadline) -> None:
         self._addresses = tuple(addresses)
         self._network = network
         self._deadline = deadline
         self._stream: DeadlineStream | None = None
+        self.address = ""
+
+    def renew(self, deadline: Deadline) -> None:
+        """Begin another call on the connection."""
+        self._deadline = deadline
+        if self._stream is not None:
+            self._stream.renew(deadline)
+
+    def is_readable(self) -> bool:
+        """Return True if the idle connection was closed by the receiver, or has data that nobody asked for."""
+        return self._stream is None or self._stream.is_readable()
+
+    def close(self) -> None:
+        """Close the socket, if there is one."""
+        if self._stream is not None:
+            self._stream.close()
 
     @property
     def sent(self) -> bool:
@@ -182,6 +225,7 @@ class PinnedBackend(httpcore.NetworkBackend):
                 continue
             connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._stream = DeadlineStream(connected, self._deadline)
+            self.address = address
             return self._stream
         if isinstance(refusal, TimeoutError):
             raise httpcore.ConnectTimeout(str(refusal)) from refusal

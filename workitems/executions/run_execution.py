@@ -75,6 +75,7 @@ class ExecutionPlan:
     target: str
     correlation_id: str
     traceparent: str
+    kept_for: str
 
 
 def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
@@ -175,6 +176,7 @@ def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
             target=f"{execution.integration}.{execution.action}",
             correlation_id=ctx.correlation_id,
             traceparent=execution.traceparent,
+            kept_for=f"{tenant.id}:{execution.integration_version_id}",
         )
 
 
@@ -270,6 +272,7 @@ def _terms(tenant: Tenant, execution_id: uuid.UUID, plan: ExecutionPlan) -> Call
         callback_url=_callback_url(tenant, execution_id, plan),
         secrets=plan.secrets,
         files=plan.files,
+        kept_for=plan.kept_for,
     )
 
 
