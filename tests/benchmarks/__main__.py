@@ -36,6 +36,7 @@ def main() -> None:
                 "provisioning",
                 "scale",
                 "search",
+                "waits",
                 "workers",
             ):
                 postgres.stop(options.root / world)

@@ -27,7 +27,7 @@ from tests.benchmarks.authentication import tokens
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.finding import search
 from tests.benchmarks.people import provisioning
-from tests.benchmarks.web_servers import comparison
+from tests.benchmarks.web_servers import comparison, waits
 from tests.benchmarks.world import World, make_world
 
 NAMES = (
@@ -45,12 +45,14 @@ NAMES = (
     "sealing",
     "summary",
     "effects",
+    "waits",
 )
 LONG: Final = ("months", "scale", "search", "workers")
 """Many minutes: only where they are named."""
 
 _WORLDS: Final = {
-    name: name for name in ("lists", "exports", "effects", "months", "provisioning", "scale", "search", "workers")
+    name: name
+    for name in ("lists", "exports", "effects", "months", "provisioning", "scale", "search", "waits", "workers")
 }
 """Instances that hold rows of their own; the others share one."""
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
@@ -72,6 +74,7 @@ _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
     "tokens": tokens.measure,
     "effects": effects.measure,
     "scale": scale.measure,
+    "waits": waits.measure,
 }
 
 

@@ -128,7 +128,7 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
         )
         record = reservation.reserve_key()
         if record is not None:
-            return replay(record)
+            return view.replayed(request, record)
         view.key_reservation = reservation
         response = handler(view, request, *args, **kwargs)
         if view.key_reservation is not None:
@@ -143,6 +143,14 @@ def _digest(body: Any, *, is_secret: bool) -> str:
     """Return the digest that identifies a body. It is keyed if the body contains a secret, which prevents guessing."""
     digest = canonical_sha256(body)
     return hmac.new(settings.SECRET_KEY.encode(), digest.encode(), "sha256").hexdigest() if is_secret else digest
+
+
+def stored_answer(ctx: ActingContext, path: str, key: str) -> dict[str, Any]:
+    """Return the body of the answer that is stored under a key of the acting principal; empty if there is none."""
+    found = IdempotencyRecord.objects.filter(
+        tenant_id=ctx.tenant_id, principal_id=ctx.principal_id, path=path, key=key
+    ).first()
+    return dict(orjson.loads(bytes(found.response))) if found is not None else {}
 
 
 def replay(record: IdempotencyRecord) -> HttpResponse:

@@ -13,6 +13,7 @@ from rest_framework.views import APIView
 
 from threada_site.api.conditional_requests.tags import tagged
 from threada_site.api.idempotency import KeyReservation, replay
+from threada_site.api.models import IdempotencyRecord
 from threada_site.api.operations import ATTRIBUTE
 from threada_site.api.parsers import MergePatchParser
 from threada_site.api.problems import problem_response
@@ -88,6 +89,10 @@ class TenantView(APIView):
         """Return the parsers of bodies; PATCH also takes JSON Merge Patch under its media type."""
         parsers = [*super().get_parsers()]
         return [*parsers, MergePatchParser()] if getattr(self.request, "method", "") == "PATCH" else parsers
+
+    def replayed(self, request: Any, record: IdempotencyRecord) -> HttpResponseBase:
+        """Return the answer to a request whose idempotency key has the answer `record`."""
+        return replay(record)
 
     def _ending_headers(self) -> dict[str, str]:
         """Return the headers that announce the end of a deprecated operation."""

@@ -1,7 +1,7 @@
-"""Agreement between the web server and views about reads that wait for a change of a status. Pure.
+"""Agreement between the web server and views about requests that wait for a change of a status. Pure.
 
 The web server offers to hold a request. A view takes the offer; its answer is then thrown away, and the server runs the
-request again when the status has changed or the time is over. No thread waits meanwhile.
+request again, without its body, when the status has changed or the time is over. No thread waits meanwhile.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ OFFER: Final = "threada.wait_offer"
 """Key of the WSGI environment: the `Offer`, on servers that can hold requests."""
 WAITED: Final = "threada.waited"
 """Key of the WSGI environment of a request that was held: the seconds asked for; 0 if the wait was interrupted."""
+RESUMED: Final = "threada.resumed"
+"""Key of the WSGI environment of a request that was held: the `Watched`."""
 LONGEST_S: Final = 30
 _WAIT: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
@@ -29,12 +31,12 @@ class Awaited(StrEnum):
 
 
 class Watched(NamedTuple):
-    """Row whose status is awaited, and the status that the request has seen."""
+    """Row whose status is awaited, and the statuses during which the request is held."""
 
     kind: Awaited
     id: uuid.UUID
     tenant_id: uuid.UUID
-    status: str
+    during: frozenset[str]
 
 
 class Offer:
@@ -50,7 +52,7 @@ class Offer:
         self.is_kept = False
 
     def take(self, watched: Watched, seconds: int) -> bool:
-        """Let the server hold the request until the status of `watched` changes. Return False if it cannot."""
+        """Let the server hold the request while the status of `watched` is in `during`. Return False if it cannot."""
         if not self._reserve(watched.tenant_id):
             return False
         self.watched, self.seconds = watched, seconds

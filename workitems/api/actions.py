@@ -1,39 +1,38 @@
-"""`/actions/execute` and `/executions`: governed runs of actions."""
+"""`/actions/execute`: requests for governed runs of actions."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
+from django.conf import settings
 from rest_framework.response import Response
 
-from integrations.lifecycle import EXECUTION as EXECUTION_LIFECYCLE
-from integrations.models import Attempt, Execution
+from integrations.lifecycle import ExecutionStatus
+from integrations.models import Execution
 from telemetry.api.promises import receipt_promise
 from telemetry.receipts.collection import collecting_receipts
-from threada_site.api.conditional_requests.waiting import wait_for_change
-from threada_site.api.filters import apply_filters, order_of
-from threada_site.api.idempotency import REPLAYED, KeyReservation, idempotent
+from threada_site.api.conditional_requests.waiting import resumed_by, wait_for_change
+from threada_site.api.idempotency import REPLAYED, KeyReservation, idempotent, stored_answer
+from threada_site.api.models import IdempotencyRecord
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
-from threada_site.api.resources.resource import page_of
-from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.kernel.waits import Awaited, Watched
+from threada_site.kernel.waits import Awaited, Watched, preferred_wait
 from workitems import selectors
-from workitems.api.filters import ExecutionFilters
-from workitems.api.resources.executions import ACTION_ACCEPTED, EXECUTION, EXECUTION_WITH_ATTEMPTS
-from workitems.api.shapes import EXECUTE_ACTION, RECONCILE_EXECUTION
-from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
-from workitems.executions.repeated_request import EarlierRequest, earlier_request, key_reused
+from workitems.api.resources.executions import ACTION_ACCEPTED
+from workitems.api.shapes import EXECUTE_ACTION
+from workitems.executions.repeated_request import EarlierRequest, earlier_request, key_reused, own_request
 from workitems.executions.request_action import ActionRequest, ActionStarted, execute_action
-from workitems.items.locks import locked_execution, locked_item
+from workitems.items.locks import locked_item
 from workitems.items.receipts import subject_of
-from workitems.items.sensitive import is_sensitive, listed, record_reading, with_data_class
+from workitems.items.sensitive import record_reading
 from workitems.models import WorkItem
+
+_IN_PROGRESS: Final = frozenset({ExecutionStatus.STARTED.value, ExecutionStatus.RUNNING.value})
+_ASK_AGAIN: Final = {"Retry-After": "1"}
 
 
 class ExecuteAction(TenantView):
@@ -44,7 +43,8 @@ class ExecuteAction(TenantView):
         "Execute an action on a work item",
         tag="Executions",
         body=EXECUTE_ACTION,
-        answers={202: ACTION_ACCEPTED},
+        answers={200: ACTION_ACCEPTED, 202: ACTION_ACCEPTED},
+        can_wait=True,
         headers=("Location", "Retry-After"),
         reasons=(
             "not_found",
@@ -60,12 +60,16 @@ class ExecuteAction(TenantView):
             "contents_removed",
         ),
     )
+    @resumed_by("answer_after_wait")
     @idempotent
     def post(self, request: Any) -> Response:
         """Request the execution of an action.
 
+        With `Prefer: wait=…`, an action that needs no approval is answered with 200 when its execution has ended: the
+        worker makes the call meanwhile. If it has not ended in time, the answer is 202 and the execution goes on.
+
         A repeated request with the same `Idempotency-Key` and body gets the first answer for 24 hours, and after that
-        the current state of the execution, as long as it exists.
+        the current state of the execution, as long as it exists. With `Prefer: wait=…` it waits for the same execution.
         """
         earlier = earlier_request_under(self, request)
         body = EXECUTE_ACTION.check(request.data)
@@ -93,114 +97,25 @@ class ExecuteAction(TenantView):
             KeyReservation(
                 request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)
             ).remember(response)
+        _wait_for_end(request, execution)
         return response
 
+    def replayed(self, request: Any, record: IdempotencyRecord) -> Any:
+        """Wait for the end of the execution that the first request has started, if the repetition asks for that."""
+        if record.status == 202 and preferred_wait(request.META.get("HTTP_PREFER", "")):
+            earlier = earlier_request_under(self, request)
+            if earlier is not None:
+                response = _state_of(earlier, request=request)
+                response.headers[REPLAYED] = "true"
+                return response
+        return super().replayed(request, record)
 
-class Executions(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
-    @operation(
-        "listExecutions",
-        "List executions",
-        tag="Executions",
-        answers={200: page_of(EXECUTION)},
-        filters=ExecutionFilters,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(ExecutionFilters, selectors.executions(request.auth), request)
-        return Response(
-            paginate(
-                with_data_class(rows.select_related("envelope")),
-                request,
-                represent=lambda execution: EXECUTION.represent(listed(execution, execution.data_class)),
-                order=order_of(ExecutionFilters, request),
-            )
-        )
-
-
-class ExecutionDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
-    @operation(
-        "readExecution",
-        "Read an execution with its attempts",
-        tag="Executions",
-        answers={200: EXECUTION_WITH_ATTEMPTS},
-        can_wait=True,
-    )
-    def get(self, request: Any, execution_id: str) -> Response:
-        found_id = path_id(ids.EXECUTION, execution_id)
-        shown = shown_execution(found_id, ctx=request.auth)
-        waited = wait_for_change(
-            request,
-            Watched(Awaited.EXECUTION, found_id, request.auth.tenant_id, shown["status"]),
-            is_final=shown["status"] in EXECUTION_LIFECYCLE.ends,
-        )
-        return Response(shown, headers=waited)
-
-
-class CancelExecution(TenantView):
-    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
-
-    @operation(
-        "cancelExecution",
-        "Cancel an execution before it is sent",
-        tag="Executions",
-        body=EMPTY,
-        answers={200: EXECUTION_WITH_ATTEMPTS},
-        reasons=("execution_not_cancellable",),
-    )
-    @idempotent
-    def post(self, request: Any, execution_id: str) -> Response:
-        EMPTY.check(request.data)
-        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
-        self.subject = subject_of(item, execution=execution)
-        cancel_execution(item, execution, ctx=request.auth)
-        return Response(shown_execution(execution.id, ctx=request.auth))
-
-
-class RetryExecution(TenantView):
-    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
-
-    @operation(
-        "retryExecution",
-        "Retry a failed execution",
-        tag="Executions",
-        body=EMPTY,
-        answers={202: EXECUTION_WITH_ATTEMPTS},
-        headers=("Retry-After",),
-        reasons=("execution_not_retryable",),
-    )
-    @idempotent
-    def post(self, request: Any, execution_id: str) -> Response:
-        EMPTY.check(request.data)
-        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
-        self.subject = subject_of(item, execution=execution)
-        retry_execution(item, execution, ctx=request.auth)
-        return Response(shown_execution(execution.id, ctx=request.auth), status=202, headers={"Retry-After": "1"})
-
-
-class ReconcileExecution(TenantView):
-    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
-
-    @operation(
-        "reconcileExecution",
-        "Record the outcome of an execution with an unknown outcome",
-        tag="Executions",
-        body=RECONCILE_EXECUTION,
-        answers={200: EXECUTION_WITH_ATTEMPTS},
-        reasons=("execution_not_reconcilable", "person_required", "second_person_required"),
-    )
-    @idempotent
-    def post(self, request: Any, execution_id: str) -> Response:
-        body = RECONCILE_EXECUTION.check(request.data)
-        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
-        self.subject = subject_of(item, execution=execution)
-        reconcile_execution(
-            item, execution, succeeded=body["outcome"] == "succeeded", reason=body["reason"], ctx=request.auth
-        )
-        return Response(shown_execution(execution.id, ctx=request.auth))
+    def answer_after_wait(self, request: Any, watched: Watched) -> Response:
+        """Return the state of the execution after a wait. Credential and permissions are checked like before."""
+        earlier = own_request(watched.id, ctx=request.auth)
+        self.subject = subject_of(earlier.item, execution=earlier.execution)
+        earlier.check_permitted(ctx=request.auth)
+        return _state_of(earlier, request=request)
 
 
 def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) -> tuple[Response, Execution]:
@@ -233,13 +148,62 @@ def repeated_action(earlier: EarlierRequest, *, input_: dict[str, Any], is_same:
     return response
 
 
+def _wait_for_end(request: Any, execution: Execution) -> dict[str, str]:
+    """Let the server hold the request while the execution runs. Return the headers of the answer.
+
+    Nothing is waited for while people have to decide.
+    """
+    if execution.status == ExecutionStatus.AWAITING_APPROVAL:
+        return {}
+    watched = Watched(Awaited.EXECUTION, execution.id, execution.tenant_id, _IN_PROGRESS)
+    return wait_for_change(request, watched, is_final=execution.status not in _IN_PROGRESS)
+
+
+def _state_of(earlier: EarlierRequest, *, request: Any) -> Response:
+    """Return the answer about an execution that was waited for: 200 if it has ended, or its outcome is unknown.
+
+    The result is shown to whoever may read the execution, and reading it leaves a receipt if the case is sensitive.
+    """
+    item, execution, ctx = earlier.item, earlier.execution, request.auth
+    waited = _wait_for_end(request, execution)
+    has_ended = execution.status not in (*_IN_PROGRESS, ExecutionStatus.AWAITING_APPROVAL)
+    shows_result = has_ended and selectors.executions(ctx).filter(id=execution.id).exists()
+    if shows_result:
+        record_reading(item, ctx=ctx, execution=execution)
+    promise = None
+    if settings.THREADA_INCLUSION_PROMISES:
+        promise = stored_answer(ctx, request.path, execution.idempotency_key).get("receipt_promise")
+    answer = _represented(earlier, item=item, receipt_promise=promise, shows_result=shows_result)
+    headers = {**_location(execution), **({} if has_ended else _ASK_AGAIN), **waited}
+    return Response(answer, status=200 if has_ended else 202, headers=headers)
+
+
 def _accepted(
     accepted: ActionStarted | EarlierRequest, *, item: WorkItem, receipt_promise: dict[str, Any] | None
 ) -> Response:
-    answer = ACTION_ACCEPTED.represent(accepted, item=item, receipt_promise=receipt_promise)
+    answer = _represented(accepted, item=item, receipt_promise=receipt_promise)
+    return Response(answer, status=202, headers={**_location(accepted.execution), **_ASK_AGAIN})
+
+
+def _represented(
+    accepted: ActionStarted | EarlierRequest,
+    *,
+    item: WorkItem,
+    receipt_promise: dict[str, Any] | None,
+    shows_result: bool = False,
+) -> dict[str, Any]:
     execution = accepted.execution
-    headers = {"Location": f"/executions/{execution.public_id}", "Retry-After": "1"}
-    return Response(answer, status=202, headers=headers)
+    return ACTION_ACCEPTED.represent(
+        accepted,
+        item=item,
+        failure=execution.failure if shows_result else None,
+        result=execution.result if shows_result else None,
+        receipt_promise=receipt_promise,
+    )
+
+
+def _location(execution: Execution) -> dict[str, str]:
+    return {"Location": f"/executions/{execution.public_id}"}
 
 
 def _item_named(text: str, *, ctx: ActingContext) -> WorkItem:
@@ -252,16 +216,3 @@ def _item_named(text: str, *, ctx: ActingContext) -> WorkItem:
     except errors.NotFound:
         unknown = FieldError("/work_item_id", "is not a work item of this tenant", "unknown")
         raise errors.NotFound("There is no such work item in this tenant.", errors=[unknown]) from None
-
-
-def shown_execution(execution_id: Any, *, ctx: ActingContext) -> dict[str, Any]:
-    """Return the representation of one execution with its attempts. Raise `NotFound`."""
-    rows = with_data_class(selectors.executions(ctx).filter(id=execution_id).select_related("envelope"))
-    execution = rows.first()
-    if execution is None:
-        raise errors.NotFound
-    if is_sensitive(execution.data_class):
-        item = WorkItem.objects.get(tenant_id=ctx.tenant_id, id=execution.work_item_id)
-        record_reading(item, ctx=ctx, execution=execution)
-    attempts = Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=execution).order_by("number")
-    return EXECUTION_WITH_ATTEMPTS.represent(execution, attempts=attempts)

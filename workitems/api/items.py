@@ -99,7 +99,7 @@ class WorkItemDetail(TenantView):
         record_reading(item, ctx=request.auth)
         waited = wait_for_change(
             request,
-            Watched(Awaited.WORK_ITEM, item.id, item.tenant_id, item.status),
+            Watched(Awaited.WORK_ITEM, item.id, item.tenant_id, frozenset({item.status})),
             is_final=item.status in lifecycle.WORK_ITEM.ends,
             etag=item_etag(item),
         )

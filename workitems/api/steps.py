@@ -90,7 +90,7 @@ class DecisionStepDetail(TenantView):
         shown = shown_step(step_id, ctx=request.auth)
         waited = wait_for_change(
             request,
-            Watched(Awaited.DECISION_STEP, step_id, request.auth.tenant_id, shown["status"]),
+            Watched(Awaited.DECISION_STEP, step_id, request.auth.tenant_id, frozenset({shown["status"]})),
             is_final=shown["status"] != StepStatus.PENDING,
         )
         return Response(shown, headers=waited)

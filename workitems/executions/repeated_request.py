@@ -6,6 +6,7 @@ with the execution that the first one created.
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,8 +52,19 @@ class EarlierRequest:
 def earlier_request(key: str | None, *, ctx: ActingContext) -> EarlierRequest | None:
     """Return the request that the acting principal sent with `key`, or None."""
     execution = systems.execution_under_key(key, ctx=ctx) if key else None
+    return None if execution is None else _request_of(execution, ctx=ctx)
+
+
+def own_request(execution_id: uuid.UUID, *, ctx: ActingContext) -> EarlierRequest:
+    """Return the request of the acting principal that has created an execution. Raise `NotFound`."""
+    mine = Execution.objects.filter(tenant_id=ctx.tenant_id, id=execution_id, requested_by=ctx.principal_id)
+    execution = mine.first()
     if execution is None:
-        return None
+        raise errors.NotFound
+    return _request_of(execution, ctx=ctx)
+
+
+def _request_of(execution: Execution, *, ctx: ActingContext) -> EarlierRequest:
     items = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id=execution.work_item_id)
     steps = DecisionStep.objects.filter(tenant_id=ctx.tenant_id, execution_id=execution.id)
     return EarlierRequest(items.select_related("workflow_version").get(), execution, steps.order_by("-id").first())

@@ -85,7 +85,7 @@ def main() -> None:
     except (PolicyDenied, ValidationFailed) as refused:
         assert refused.reason_code in {"policy_denied", "transition_not_allowed"}
     # 11. An action that people must approve.
-    accepted = requester.execute(item_id, "pay", "int_bank")
+    accepted = requester.execute(item_id, "pay", "int_bank", wait=5)  # answered at once: people decide
     assert accepted["status"] == "awaiting_approval"
     # 12. A wait that ends before the status does.
     try:

@@ -79,7 +79,8 @@ check(listed.has(id) && listed.size > 1, 8);
 // 9. The intake decision, by polling.
 check((await requester.waitForWorkItem(id, { until: ["ready"], timeoutMs: 60_000 })).status === "ready", 9);
 // 10. An action that people must approve.
-const accepted = await requester.execute({ work_item_id: id, action_id: "pay", integration_id: "int_bank" });
+const pay = { work_item_id: id, action_id: "pay", integration_id: "int_bank" };
+const accepted = await requester.execute(pay, { waitS: 5 }); // answered at once: people decide
 check(accepted.status === "awaiting_approval", 10);
 // 11. A wait that ends before the status does.
 const late = await refused(() => requester.waitForExecution(accepted.execution_id, { timeoutMs: 300 }), WaitTimedOut);

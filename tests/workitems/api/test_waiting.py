@@ -11,14 +11,18 @@ from django.db import connection
 
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
+from tests.threada_site.api.conftest import assert_problem
+from tests.workitems.api.test_items import fits
 from tests.workitems.office import BANK, Office
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
-from threada_site.kernel.waits import OFFER, WAITED, Awaited, Offer, Watched
+from threada_site.kernel.waits import OFFER, RESUMED, WAITED, Awaited, Offer, Watched
 from threada_site.runtime.web.statuses import read_statuses
 from threada_site.tenancy import request_limits
+from workitems.api.resources.executions import ACTION_ACCEPTED
 from workitems.conversation.questions import ask_question
 from workitems.executions.close_item import cancel_work_item
+from workitems.models import WorkItem
 
 
 def read(office: Office, path: str, by: str = "rita", *, prefer: str = "wait=900", **environ: Any) -> Any:
@@ -38,7 +42,7 @@ def test_a_read_takes_the_offer_to_wait(office: Office) -> None:
         offer = Offer(lambda tenant: not asked.append(tenant))
         answer = read(office, path, **{OFFER: offer})
         assert (answer.status_code, offer.seconds) == (200, 30), answer.json()
-        assert offer.watched == Watched(kind, id_, office.tenant.id, status)
+        assert offer.watched == Watched(kind, id_, office.tenant.id, frozenset({status}))
         assert read_statuses([offer.watched]) == {id_: status}
         full = Offer(lambda _tenant: False)
         answers = [
@@ -65,6 +69,54 @@ def test_a_read_takes_the_offer_to_wait(office: Office) -> None:
     assert offer.watched is None
 
 
+def ask(office: Office, item: WorkItem, key: str, *, prefer: str = "wait=20", by: str = "ada", **environ: Any) -> Any:
+    """Ask for the payment of `item` like a client that waits for its end."""
+    body = {"work_item_id": item.public_id, "action_id": "pay", "integration_id": "bank", "input": {}}
+    headers = {**office.api(by).headers, "Prefer": prefer, "Idempotency-Key": key}
+    return office.api(by).client.post(
+        "/actions/execute", body, content_type="application/json", headers=headers, **environ
+    )
+
+
+def resumed(office: Office, watched: Watched, *, by: str = "ada", waited: int = 20) -> Any:
+    """Run a held request again, as the web server does: without its body."""
+    headers = {**office.api(by).headers, "Idempotency-Key": "k1", "Prefer": "wait=20"}
+    return office.api(by).client.generic(
+        "POST", "/actions/execute", headers=headers, **{RESUMED: watched, WAITED: waited}
+    )
+
+
+def test_an_action_waits_for_the_end_of_its_execution(office: Office, bank: Receiver) -> None:
+    item, offer = office.decided(), Offer(lambda _tenant: True)
+    first = ask(office, item, "k1", **{OFFER: offer})
+    assert (first.status_code, first.json()["status"], first.json()["result"]) == (202, "started", None)
+    watched = offer.watched
+    assert watched is not None
+    assert (watched.kind, offer.seconds, watched.during) == (Awaited.EXECUTION, 20, {"started", "running"})
+    early = resumed(office, watched)
+    assert (early.status_code, early["Preference-Applied"], early["Retry-After"]) == (202, "wait=20", "1")
+    again = Offer(lambda _tenant: True)  # a client whose connection broke repeats the request, and waits on
+    repeated = ask(office, item, "k1", **{OFFER: again})
+    assert (repeated.status_code, repeated["Idempotent-Replayed"], again.watched) == (202, "true", watched)
+    run_jobs()
+    for answer in (resumed(office, watched), ask(office, item, "k1")):
+        assert answer.status_code == 200, answer.content
+        fits(ACTION_ACCEPTED, answer.json())
+        assert (answer.json()["status"], answer.json()["work_item_status"]) == ("succeeded", "resolved")
+        assert answer.json()["result"]["status"] == 200
+        assert answer["Location"] == first["Location"]
+        assert "Retry-After" not in answer
+    assert ask(office, item, "k1", prefer="").json() == first.json()  # the stored answer
+    assert len(bank.requests("/payments")) == 1
+
+    assert "Preference-Applied" not in resumed(office, watched, waited=0)
+    assert_problem(resumed(office, watched, by="rita"), 404, "not_found")  # another principal
+    assert_problem(resumed(office, watched, by="fay"), 403, "scope_missing")
+    offer = Offer(lambda _tenant: True)
+    waits_for_people = ask(office, office.decided(500), "k2", **{OFFER: offer})
+    assert (waits_for_people.status_code, offer.watched) == (202, None)
+
+
 def test_a_held_request_draws_one_token(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     item = office.create()
     read(office, f"/work-items/{item}")
@@ -78,7 +130,7 @@ def test_a_held_request_draws_one_token(office: Office, monkeypatch: pytest.Monk
 
 def test_statuses_need_the_tenant_of_the_row(office: Office) -> None:
     item = office.create()
-    watched = Watched(Awaited.WORK_ITEM, item.id, office.tenant.id, "new")
+    watched = Watched(Awaited.WORK_ITEM, item.id, office.tenant.id, frozenset({"new"}))
     assert read_statuses([watched]) == {item.id: "new"}
     assert read_statuses([watched._replace(tenant_id=uuid.uuid4())]) == {item.id: None}
     assert read_statuses([watched._replace(kind=Awaited.EXECUTION)]) == {item.id: None}

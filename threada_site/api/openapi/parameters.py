@@ -36,7 +36,8 @@ HEADERS: Final[dict[str, dict[str, Any]]] = {
         "schema": {"type": "string", "maxLength": 500},
     },
     "Prefer": {
-        "description": "`wait=30`: answer when `status` changes, or after this many seconds, at most 30 (RFC 7240).",
+        "description": "`wait=30`: a read is answered when `status` changes, a request for an action when its "
+        "execution has ended; or after this many seconds, at most 30 (RFC 7240).",
         "schema": {"type": "string", "maxLength": 200},
         "example": "wait=30",
     },

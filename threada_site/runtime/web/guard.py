@@ -30,7 +30,7 @@ from threada_site.runtime.web.addresses import Addresses, Client, host_of
 from threada_site.runtime.web.bodies import BodyBudget, Reading, UnreadBody, declared_size, read_body
 from threada_site.runtime.web.connections import Connections
 from threada_site.runtime.web.environ import wsgi_environ
-from threada_site.runtime.web.held_requests import HeldRequests, ReadStatuses, again
+from threada_site.runtime.web.held_requests import HeldRequests, ReadStatuses, again, without_body
 from threada_site.runtime.web.limits import Limits
 from threada_site.runtime.web.password_threads import PasswordThreads, Precedence
 from threada_site.runtime.web.refusals import ClientIsGoneError, Headers, refusal_answer
@@ -130,7 +130,9 @@ class Guard:
                 environ["wsgi.input"] = unread
             else:
                 environ["wsgi.input"] = io.BytesIO(await self._body(proto, size, reading, most=most))
-            held = await self._answer(proto, environ, client, headers, peer=peer, closes=closes, may_wait=size == 0)
+            held = await self._answer(
+                proto, environ, client, headers, peer=peer, closes=closes, reading=None if unread else reading
+            )
         except ClientIsGoneError:
             self._connections.cut(peer)
             proto.response_empty(400, [("connection", "close")])
@@ -198,18 +200,25 @@ class Guard:
         return held
 
     async def _answer(
-        self, proto: Any, environ: dict[str, Any], client: Client, *rest: Any, may_wait: bool, **more: Any
+        self, proto: Any, environ: dict[str, Any], client: Client, *rest: Any, reading: Reading | None, **more: Any
     ) -> int:
-        """Run the application, and if it takes the offer to wait, a second time after the wait."""
-        offer = self._held.offer(environ) if may_wait else None
+        """Run the application, and if it takes the offer to wait, a second time after the wait.
+
+        `reading`: that of the body; None if the body is not read yet.
+        """
+        offer = self._held.offer(environ) if reading is not None else None
         if offer is None:
             return await self._run(proto, environ, client, *rest, **more)
-        before = dict(environ)
+        assert reading is not None  # noqa: S101 - else there is no offer
+        before = without_body(environ)
         try:
             held = await self._run(proto, environ, client, *rest, **more)
-            if offer.is_kept:
+            watched = offer.watched
+            if offer.is_kept and watched is not None:
+                environ.clear()
+                self._budget.release(reading)
                 waited = await self._waited(offer, proto, client)
-                held = await self._run(proto, again(before, waited), client, *rest, **more)
+                held = await self._run(proto, again(before, watched, waited), client, *rest, **more)
             return held
         finally:
             self._held.release(offer)

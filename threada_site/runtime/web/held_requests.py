@@ -1,4 +1,7 @@
-"""Requests that wait for a change of a status. They use no thread: one query looks at all of them, five times a second.
+"""Requests that wait for a change of a status. They use no thread: one query looks at many of them.
+
+A request is looked at after 10 ms and then whenever it has waited a tenth longer, at least five times a second. So a
+short wait ends soon after the change, and a long one costs little.
 
 All methods but `Offer.take` are called on the event loop.
 """
@@ -6,25 +9,33 @@ All methods but `Offer.take` are called on the event loop.
 from __future__ import annotations
 
 import asyncio
+import io
 import threading
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 
-from threada_site.kernel.waits import OFFER, WAITED, Offer, Watched, preferred_wait
+from threada_site.kernel.waits import OFFER, RESUMED, WAITED, Offer, Watched, preferred_wait
 from threada_site.runtime.web.limits import Limits
 from threada_site.runtime.web.refusals import ClientIsGoneError
 
 log = structlog.get_logger("threada.web")
 
-_LOOK_EVERY_S: Final = 0.2
-_SUCCESSES: Final = (200, 304)
+_SHORTEST_PAUSE_S: Final = 0.01
+_LONGEST_PAUSE_S: Final = 0.2
+_PAUSE_SHARE: Final = 0.1
+"""Pause before the next look at a request, as a part of the time that it has waited."""
+_METHODS: Final = ("GET", "POST")
+_SUCCESSES: Final = (200, 202, 304)
+_OF_THE_BODY: Final = ("wsgi.input", "CONTENT_LENGTH", "HTTP_TRANSFER_ENCODING")
 
 type ReadStatuses = Callable[[Collection[Watched]], Mapping[uuid.UUID, str]]
 """Returns the current statuses of existing rows. With no rows it gives back what it holds, such as a connection."""
@@ -33,8 +44,16 @@ type ReadStatuses = Callable[[Collection[Watched]], Mapping[uuid.UUID, str]]
 @dataclass(eq=False, slots=True)
 class _Held:
     watched: Watched
+    began: float = field(default_factory=time.monotonic)
+    looked_at: float = field(default_factory=time.monotonic)
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     is_interrupted: bool = False
+
+    @property
+    def due(self) -> float:
+        """Time of the next look at the status."""
+        pause = (self.looked_at - self.began) * _PAUSE_SHARE
+        return self.looked_at + min(max(pause, _SHORTEST_PAUSE_S), _LONGEST_PAUSE_S)
 
 
 class HeldRequests:
@@ -48,11 +67,12 @@ class HeldRequests:
         self._lock = threading.Lock()
         self._by_tenant: Counter[uuid.UUID] = Counter()
         self._looking: asyncio.Task[None] | None = None
+        self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="statuses")
 
     def offer(self, environ: dict[str, Any]) -> Offer | None:
         """Add an offer to the environment of a request that prefers to wait, unless this process is stopping."""
-        if self._read_statuses is None or environ["REQUEST_METHOD"] != "GET":
+        if self._read_statuses is None or environ["REQUEST_METHOD"] not in _METHODS:
             return None
         if not preferred_wait(environ.get("HTTP_PREFER", "")) or self._stopping.exists():
             return None
@@ -68,6 +88,7 @@ class HeldRequests:
         assert watched is not None  # noqa: S101 - the offer was taken
         held = _Held(watched)
         self._held.add(held)
+        self._arrived.set()
         if self._looking is None:
             self._looking = asyncio.create_task(self._look())
         ended, left = asyncio.ensure_future(held.ended.wait()), asyncio.ensure_future(gone)
@@ -110,17 +131,27 @@ class HeldRequests:
     async def _look(self) -> None:
         """Compare the statuses while requests wait."""
         while self._held:
-            await asyncio.sleep(_LOOK_EVERY_S)
+            await self._pause()
             if self._stopping.exists():
                 self.interrupt()
+                await asyncio.sleep(_SHORTEST_PAUSE_S)
                 continue
-            asked = {held.watched for held in self._held}
-            found = await self._read(asked)
-            for held in [each for each in self._held if found is not None and each.watched in asked]:
-                if found.get(held.watched.id) != held.watched.status:  # type: ignore[union-attr]
+            now = time.monotonic()
+            due = [held for held in self._held if held.due <= now]
+            found = await self._read({held.watched for held in due}) if due else {}
+            for held in due:
+                held.looked_at = time.monotonic()
+                if found is not None and found.get(held.watched.id) not in held.watched.during:
                     held.ended.set()
         self._looking = None
         await self._read(())
+
+    async def _pause(self) -> None:
+        """Return when the next request is due, or another one has arrived."""
+        self._arrived.clear()
+        pause = min(held.due for held in self._held) - time.monotonic()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._arrived.wait(), max(pause, 0.001))
 
     async def _read(self, asked: Collection[Watched]) -> Mapping[uuid.UUID, str] | None:
         """Return the statuses, read on a thread of its own; None if the database cannot be asked."""
@@ -144,6 +175,11 @@ def keep_back(environ: Mapping[str, Any], status: int) -> bool:
     return True
 
 
-def again(environ: Mapping[str, Any], waited: int) -> dict[str, Any]:
+def without_body(environ: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the environment of a request to be held, which must not keep a body in memory."""
+    return {key: value for key, value in environ.items() if key != OFFER and key not in _OF_THE_BODY}
+
+
+def again(environ: Mapping[str, Any], watched: Watched, waited: int) -> dict[str, Any]:
     """Return the environment with which a held request is run again."""
-    return {**{key: value for key, value in environ.items() if key != OFFER}, WAITED: waited}
+    return {**environ, "wsgi.input": io.BytesIO(), RESUMED: watched, WAITED: waited}

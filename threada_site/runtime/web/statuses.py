@@ -20,9 +20,9 @@ def read_statuses(watched: Collection[Watched]) -> Mapping[uuid.UUID, str]:
         return {}
     rows = list(watched)
     try:
-        with connection.cursor() as cursor:
+        with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(
-                "SELECT id, status FROM threada_statuses(%s::text[], %s::uuid[], %s::uuid[])",
+                "SELECT id, status FROM threada_statuses($1::text[], $2::uuid[], $3::uuid[])",
                 [[row.kind.value for row in rows], [row.id for row in rows], [row.tenant_id for row in rows]],
             )
             return dict(cursor.fetchall())

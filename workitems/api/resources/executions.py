@@ -65,6 +65,12 @@ ACTION_ACCEPTED: Final = Resource(
         ),
         lambda started: [started.step] if started.step else [],
     ),
+    given("failure", MAYBE_TEXT, description="Set if the execution has failed; only in an answer after a wait."),
+    given(
+        "result",
+        MAYBE_OBJECT,
+        description="Result of the execution, only in an answer after a wait, to whoever may read the execution.",
+    ),
     RECEIPT_PROMISE,
     example={
         "execution_id": "ex_01k9zq7a5we8hs2r3t4v5w6x7y",
@@ -73,6 +79,8 @@ ACTION_ACCEPTED: Final = Resource(
         "work_item_id": "wi_01k9zq6w4ve9qtr1n5m2d3c4b5",
         "work_item_status": "executing",
         "decision_steps": [],
+        "failure": None,
+        "result": None,
         "receipt_promise": {
             "promise": "threada.example.org/promises\nlog threada.example.org/tn_01k9zq5m3te5hvj6n8p9q0r1s2\n"
             "given 2026-11-25T09:30:00Z\ndue 2026-11-26T09:30:00Z\n"

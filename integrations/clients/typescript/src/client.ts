@@ -125,9 +125,19 @@ export class Threada {
     );
   }
 
-  /** Ask for an action. It starts at once, or when people have approved it. */
-  async execute(body: Schemas["ExecuteActionRequest"], options: Keyed = {}): Promise<ActionAccepted> {
-    return result(await this.api.POST("/actions/execute", { params: keyed(options), body }));
+  /**
+   * Ask for an action. It starts at once, or when people have approved it.
+   *
+   * `waitS`: seconds, at most 25, for which the server waits for the end of an action that needs no approval. The
+   * answer then has its `status` and `result`.
+   */
+  async execute(
+    body: Schemas["ExecuteActionRequest"],
+    options: Keyed & { waitS?: number } = {},
+  ): Promise<ActionAccepted> {
+    const { waitS = 0 } = options;
+    const headers: Record<string, string> = waitS > 0 ? { Prefer: `wait=${Math.min(waitS, HELD_S)}` } : {};
+    return result(await this.api.POST("/actions/execute", { params: keyed(options), body, headers }));
   }
 
   /** Return an execution with its attempts. */

@@ -41,9 +41,11 @@ def _about_status(environ: dict[str, Any], start: Callable[..., Any]) -> str:
     if verb == "status":
         STATUS[0] = word
     offer, seconds = environ.get(OFFER), preferred_wait(environ.get("HTTP_PREFER", ""))
-    taken = offer and offer.take(Watched(Awaited.WORK_ITEM, ROW, uuid.UUID(int=int(word)), STATUS[0]), seconds)
+    watched = Watched(Awaited.WORK_ITEM, ROW, uuid.UUID(int=int(word)), frozenset({STATUS[0], "7"}))
+    taken = offer and offer.take(watched, seconds)
     start("500 Failed" if "fails" in environ["QUERY_STRING"] else "200 OK", [("Content-Type", "text/plain")])
-    return f"{STATUS[0]} {environ.get(WAITED)} {bool(taken)}"
+    body = len(environ["wsgi.input"].read()) if environ["REQUEST_METHOD"] == "POST" else ""
+    return f"{STATUS[0]} {environ.get(WAITED)} {bool(taken)} {body}".rstrip()
 
 
 def read_statuses(watched: Collection[Watched]) -> dict[uuid.UUID, str]:

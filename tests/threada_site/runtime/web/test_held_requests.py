@@ -70,6 +70,15 @@ def test_waits_use_no_thread_and_end_at_once(web: Web) -> None:
     assert answers == ["0 20 False"] * 8
 
     assert read(waiting(web, seconds=1)) == "0 1 False"
+    posting = web.connect(number=1, timeout=15)
+    head = b"POST /wait/1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\nPrefer: wait=20\r\nContent-Length: 7\r\n\r\n"
+    posting.sendall(head + b"payment")
+    assert is_held(posting)
+    web.exchange(get("/status/7"))
+    assert is_held(posting)  # a status during which it waits
+    web.exchange(get("/status/1"))
+    assert read(posting) == "1 20 False 0"  # run again without its body
+    web.exchange(get("/status/0"))
     failing = b"GET /wait/1?fails HTTP/1.1\r\nHost: x\r\nConnection: close\r\nPrefer: wait=20\r\n\r\n"
     for _ in range(9):  # a failure is answered at once, and gives its place back
         assert web.exchange(failing)[::2] == (500, b"0 None True")

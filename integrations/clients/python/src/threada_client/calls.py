@@ -27,10 +27,12 @@ def get(path: str) -> Steps[Any]:
     return answer.json()
 
 
-def post(path: str, body: Mapping[str, Any], idempotency_key: str | None) -> Steps[Any]:
-    """Send a POST, without the members of `body` that are None."""
+def post(path: str, body: Mapping[str, Any], idempotency_key: str | None, *, wait: int = 0) -> Steps[Any]:
+    """Send a POST, without the members of `body` that are None. `wait`: seconds to prefer to wait for the answer."""
     sent = {name: value for name, value in body.items() if value is not None}
     headers = {"Idempotency-Key": idempotency_key or new_key()}
+    if wait > 0:
+        headers["Prefer"] = f"wait={min(wait, HELD_S)}"
     answer = yield from answered(Request("POST", path, headers=headers, body=sent))
     return answer.json()
 

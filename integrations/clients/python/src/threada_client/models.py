@@ -157,6 +157,8 @@ class ActionAccepted(TypedDict):
     work_item_id: str
     work_item_status: WorkItemStatus
     decision_steps: list[dict[str, Any]]
+    failure: str | None
+    result: dict[str, Any] | None
     receipt_promise: dict[str, Any] | None
 
 

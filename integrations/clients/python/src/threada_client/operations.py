@@ -109,15 +109,20 @@ class Operations:
         *,
         action_input: Mapping[str, Any] | None = None,
         idempotency_key: str | None = None,
+        wait: int = 0,
     ) -> Steps[ActionAccepted]:
-        """Ask for an action. It starts at once, or when people have approved it."""
+        """Ask for an action. It starts at once, or when people have approved it.
+
+        `wait`: seconds, at most 25, for which the server waits for the end of an action that needs no approval. The
+        answer then has its `status` and `result`.
+        """
         body = {
             "work_item_id": work_item_id,
             "action_id": action_id,
             "integration_id": integration_id,
             "input": action_input,
         }
-        return (yield from post("/actions/execute", body, idempotency_key))
+        return (yield from post("/actions/execute", body, idempotency_key, wait=wait))
 
     @operation
     def execution(self, execution_id: str) -> Steps[ExecutionWithAttempts]:
