@@ -161,6 +161,7 @@ WORDS: Final = frozenset(
         gettext_noop("low"),
         gettext_noop("mail"),
         gettext_noop("matched"),
+        gettext_noop("mcp"),
         gettext_noop("member"),
         gettext_noop("mentioned"),
         gettext_noop("message"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any, Final
 
 import orjson
@@ -26,6 +27,8 @@ from threada_site.kernel.source import source_of
 from threada_site.tenancy.effective_permissions import effective_permissions
 from threada_site.tenancy.request_limits import admit_first
 
+ENTRY_POINT: Final = "threada.entry_point"
+"""Key of the WSGI environment: the entry point of the request, if it is not the API itself."""
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 _ENTER: Final = "SELECT * FROM threada_enter($1, $2, $3)"
 _ENTER_AND_LOCATE: Final = f"SELECT entered.*, {POSITION} FROM threada_enter($1, $2, $3) AS entered"
@@ -89,7 +92,7 @@ class CredentialAuthentication(BaseAuthentication):
             authentication=Authentication(
                 method=_method(PrincipalKind(kind), user_id=user_id, issued_by=issued_by), issued_by=issued_by
             ),
-            entry_point=EntryPoint.API,
+            entry_point=request.META.get(ENTRY_POINT, EntryPoint.API),
             correlation_id=request.correlation_id,
         )
         mark_entered(tenant_id, context.row_visibility)
@@ -121,6 +124,7 @@ class CredentialAuthentication(BaseAuthentication):
             if refusal.status == 401:
                 refusal.headers = {"WWW-Authenticate": f'{challenge()["WWW-Authenticate"]}, error="invalid_token"'}
             raise
+        context = replace(context, entry_point=request.META.get(ENTRY_POINT, context.entry_point))
         request._request.acting_context = context
         request._request.read_since = None
         set_actor(context)

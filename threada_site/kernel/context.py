@@ -23,6 +23,7 @@ class EntryPoint(StrEnum):
     """Entry point of an action."""
 
     API = "api"
+    MCP = "mcp"
     CONSOLE = "console"
     COMMAND = "command"
     JOB = "job"
