@@ -15,6 +15,7 @@ urlpatterns = [
     path("", include("threada_site.api.urls")),
     path("", include("threada_site.identity.api.urls")),
     path("", include("workitems.api.urls")),
+    path("", include("workitems.mcp.urls")),
     path("", include("policies.api.urls")),
     path("", include("integrations.api.urls")),
     path("", include("telemetry.api.urls")),

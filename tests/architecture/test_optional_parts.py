@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 OPTIONAL = (
     "celery", "kombu", "amqp", "pyarrow", "fsspec", "opentelemetry", "threada_site.jobs.engines.celery",
     "telemetry.inclusion_promises", "telemetry.instance_log", "telemetry.otlp", "telemetry.admin.instance_log",
-    "lxml", "signxml", "threada_site.sign_in.saml", "storages", "boto3",
+    "lxml", "signxml", "mcp", "mcp_types", "starlette", "workitems.mcp.server", "threada_site.sign_in.saml", "storages", "boto3",
 )  # fmt: skip
 MODELS = {
     "telemetry.inclusion_promises", "telemetry.inclusion_promises.models",

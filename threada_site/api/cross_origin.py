@@ -14,8 +14,8 @@ from threada_site.tenancy.browser_origins import is_listed
 
 METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
 REQUEST_HEADERS: Final = (
-    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Prefer, Range, "
-    "Threada-Correlation-Id, Threada-Role, Threada-Tenant"
+    "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, Mcp-Method, Mcp-Name, "
+    "MCP-Protocol-Version, Prefer, Range, Threada-Correlation-Id, Threada-Role, Threada-Tenant"
 )
 RESPONSE_HEADERS: Final = (
     "Content-Disposition, Content-Range, Deprecation, ETag, Idempotent-Replayed, Location, Preference-Applied, "
@@ -65,7 +65,8 @@ def _preflight(origin: str) -> HttpResponse:
 def _is_in_tenant(request: HttpRequest) -> bool:
     """Return True for views of the API that take a credential of a tenant; never for the console and SCIM."""
     try:
-        view = getattr(resolve(request.path_info).func, "cls", None)
+        found = resolve(request.path_info).func
     except Resolver404:
         return False
-    return isinstance(view, type) and issubclass(view, TenantView)
+    view = getattr(found, "cls", None)
+    return getattr(found, "takes_tenant_credential", False) or (isinstance(view, type) and issubclass(view, TenantView))

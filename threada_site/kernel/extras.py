@@ -10,6 +10,7 @@ from threada_site.kernel.errors import OptionalPackageMissing
 _PACKAGES: Final = {
     "archives": "fsspec",
     "celery": "celery",
+    "mcp": "mcp",
     "otlp": "opentelemetry",
     "parquet": "pyarrow",
     "saml": "signxml",

@@ -50,6 +50,7 @@ LOGGING = {
         "procrastinate": {"level": "WARNING"},
         "celery": {"level": "WARNING"},
         "kombu": {"level": "WARNING"},
+        "mcp": {"level": "WARNING"},
         "amqp": {"level": "WARNING"},
         "apprise": {"level": "CRITICAL"},  # it would log addresses that contain tokens; results report failures
     },

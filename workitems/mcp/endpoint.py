@@ -1,0 +1,90 @@
+"""One MCP request: origin, credential, message, then the SDK. Loaded by the first request."""
+
+from __future__ import annotations
+
+from typing import IO, Any, Final, cast
+
+import orjson
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from threada_site.api.bodies import names_token
+from threada_site.api.handlers import problem
+from threada_site.api.parsers import StrictJSONParser
+from threada_site.api.refusals import as_threada_error
+from threada_site.kernel import errors
+from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.extras import require_extra
+from threada_site.tenancy.browser_origins import is_listed
+from workitems.mcp.calls import Caller, CallerRefused
+
+_CALLING_METHODS: Final = frozenset({"tools/call", "tasks/get", "tasks/cancel", "tasks/update"})
+"""Methods of the protocol that call a view of their own, which authenticates them."""
+_PARSE_ERROR: Final = -32700
+
+
+def serve(request: HttpRequest) -> HttpResponseBase:
+    """Answer one MCP request. Every request is authenticated and charged exactly like one of the API."""
+    try:
+        if request.method != "POST":
+            raise errors.MethodNotAllowed("Send POST: this server opens no streams.", headers={"Allow": "POST"})
+        require_extra("mcp", use="The MCP server")
+        _check_origin(request)
+        return _answer(request)
+    except Exception as error:  # noqa: BLE001 - answered as any other refusal
+        return problem(request, as_threada_error(error))
+
+
+def _answer(request: HttpRequest) -> HttpResponseBase:
+    caller = Caller(request)
+    try:
+        message = _message(request) if names_token(request.META) else None
+        if isinstance(message, ThreadaError):
+            caller.authenticate()
+            return _unreadable(message)
+        if not _calls_view(message):
+            caller.authenticate()
+        from workitems.mcp.server import exchange
+
+        status, headers, body = exchange(orjson.dumps(message), caller)
+        if caller.refusal is None and not caller.is_known:
+            caller.authenticate()
+    except CallerRefused:
+        pass
+    if caller.refusal is not None:
+        return caller.refusal
+    return HttpResponse(
+        body, status=status, content_type=headers.get("content-type", "application/json"), headers=caller.rate_headers
+    )
+
+
+def _calls_view(message: Any) -> bool:
+    method = message.get("method") if isinstance(message, dict) else None
+    return isinstance(method, str) and method in _CALLING_METHODS
+
+
+def _message(request: HttpRequest) -> Any:
+    """Return the message in the body, or the refusal of a body that is too large or no strict JSON."""
+    try:
+        return StrictJSONParser().parse(cast("IO[bytes]", request), parser_context={"request": request})
+    except Exception as error:  # noqa: BLE001 - answered once the caller is known
+        return as_threada_error(error)
+
+
+def _unreadable(refusal: ThreadaError) -> HttpResponse:
+    error = {"code": _PARSE_ERROR, "message": refusal.detail, "data": {"reason_code": refusal.reason_code}}
+    document = {"jsonrpc": "2.0", "id": None, "error": error}
+    return HttpResponse(orjson.dumps(document), status=refusal.status, content_type="application/json")
+
+
+def _check_origin(request: HttpRequest) -> None:
+    """Raise unless the request comes from no web page, from one of this instance, or from a listed origin.
+
+    A page that a browser resolves to this machine (DNS rebinding) names an origin of its own.
+    """
+    origin = request.META.get("HTTP_ORIGIN")
+    if origin is None or origin == f"{request.scheme}://{request.get_host()}" or is_listed(origin):
+        return
+    raise errors.PermissionDenied(
+        "Web pages of this origin may not call the MCP server. List the origin with manage.py browser_origins."
+    )

@@ -1,0 +1,20 @@
+"""Address of the MCP server. Its code and the SDK are loaded by the first request."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+
+@csrf_exempt
+def serve(request: HttpRequest) -> HttpResponseBase:
+    from workitems.mcp.endpoint import serve as serve_loaded
+
+    return serve_loaded(request)
+
+
+serve.takes_tenant_credential = True  # type: ignore[attr-defined]
+
+urlpatterns = [path("mcp", serve)]
