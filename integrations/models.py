@@ -126,6 +126,14 @@ class Execution(TenantRow):
     status = models.CharField(max_length=20)
     requested_by = models.UUIDField()
     undoes_id = models.UUIDField(null=True, help_text="The execution that this one undoes.")
+    is_timed_undo = models.BooleanField(
+        default=False, db_default=False, help_text="Whether Threada requested it, because the time for the undo came."
+    )
+    undo_due_at = models.DateTimeField(null=True, help_text="Time for its undo, until it is undone.")
+    undo_next_try_at = models.DateTimeField(null=True, help_text="Time at which the sweep looks at its due undo next.")
+    undo_problem = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text="Reason why the undo that is due has not ended."
+    )
     idempotency_key = models.CharField(max_length=255)
     input_commitment = models.CharField(
         max_length=64, blank=True, help_text="Salted digest of the requested input, to compare repeated requests."
@@ -220,6 +228,16 @@ class Execution(TenantRow):
                 fields=["tenant", "integration", "id"],
                 condition=models.Q(status="running"),
                 name="execution_running_idx",
+            ),
+            models.Index(
+                fields=["tenant", "undo_due_at", "id"],
+                condition=models.Q(undo_due_at__isnull=False),
+                name="execution_undo_due_idx",
+            ),
+            models.Index(
+                fields=["undo_next_try_at"],
+                condition=models.Q(undo_next_try_at__isnull=False),
+                name="execution_undo_try_idx",
             ),
             models.Index(
                 fields=["status", "next_try_at", "lease_until"],

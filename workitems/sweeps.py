@@ -24,6 +24,7 @@ from threada_site.jobs.enqueue import (
     live_jobs,
     revive_jobs,
 )
+from workitems.executions.timed_undo import START_UNDO
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import WorkItem
 
@@ -69,6 +70,18 @@ def enqueue_due_executions(*, now: datetime) -> int:
         for tenant_id, execution_id, status in due:
             if str(execution_id) not in live or status == ExecutionStatus.RUNNING:
                 re_enqueue(tenant_id, execution_id)
+    return len(due)
+
+
+def enqueue_due_undos(*, now: datetime) -> int:
+    """Enqueue the start of undos that are due and have no live job. Return how many are due."""
+    with platform_role():
+        rows = Execution.objects.filter(undo_next_try_at__lte=now).order_by("undo_next_try_at")
+        due = list(rows.values_list("tenant_id", "id")[:BATCH])
+        live = live_jobs(START_UNDO, "execution_id", [str(execution_id) for _, execution_id in due])
+        for tenant_id, execution_id in due:
+            if str(execution_id) not in live:
+                enqueue(START_UNDO, tenant_id=tenant_id, queue=MAINTENANCE_QUEUE, execution_id=str(execution_id))
     return len(due)
 
 

@@ -37,6 +37,7 @@ from workitems.conversation.sweep import sweep_questions
 from workitems.executions import run_execution as run
 from workitems.executions.re_evaluate import re_evaluate_step
 from workitems.executions.start_request import start_request
+from workitems.executions.timed_undo import START_UNDO, start_due_undo
 from workitems.items.transitions import START_REQUEST
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
@@ -141,6 +142,18 @@ def expire_console_sessions() -> None:
 def delete_exchanged_tokens() -> None:
     """Delete exchanged tokens that ended an hour ago. Runs every ten minutes."""
     delete_expired_tokens(now=clock.now())
+
+
+@periodic("workitems.undos", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")
+def undos() -> None:
+    """Enqueue undos that are due, every ten seconds."""
+    sweeps.enqueue_due_undos(now=clock.now())
+
+
+@task(START_UNDO, queue=MAINTENANCE_QUEUE)
+def start_undo(tenant_id: str, execution_id: str) -> None:
+    """Start an undo that is due."""
+    start_due_undo(tenant_of_job(tenant_id), uuid.UUID(execution_id))
 
 
 @periodic("workitems.deadlines", queue=MAINTENANCE_QUEUE, cron="* * * * * */5")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from django.conf import settings
+from django.db.models import Q
 
 from integrations.attempts.failures import TransportFailure
 from integrations.configuration import simulation
@@ -114,11 +115,14 @@ def withdraw_integration(slug: str, *, ctx: ActingContext) -> None:
     row = Integration.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=slug).first()
     if row is None:
         raise NotFound
-    rows = Execution.objects.filter(tenant_id=ctx.tenant_id, integration=slug, status__in=OPEN_EXECUTION_STATUSES)
+    rows = Execution.objects.filter(
+        Q(status__in=OPEN_EXECUTION_STATUSES) | Q(undo_due_at__isnull=False), tenant_id=ctx.tenant_id, integration=slug
+    )
     found = list(rows.order_by("id")[:_MOST_NAMED])
     if found:
         raise InUse(
-            f"There are open executions on the integration {slug}. Cancel them, or let them end.",
+            f"There are executions on the integration {slug} that are open, or that end by themselves. Cancel or "
+            "undo them, or let them end.",
             errors=[FieldError("", f"{execution.public_id} is {execution.status}", "in_use") for execution in found],
         )
     if row.current_version is not None:

@@ -18,6 +18,7 @@
         input_schema: {type: object}
         resolves: true              # success resolves the work item
         undo: refund                # another action of this integration
+        undo_after: "P${item.payload.days}D"    # Threada starts the undo by itself so long after success
         completes: callback         # the receiver reports the result later, at the address in Threada-Callback-Url,
         callback_within: PT1H       # signed (Standard Webhooks) with one of the integration's callback_secrets
         # timeout, idempotent, retry: as above, for this action only
@@ -53,6 +54,7 @@ from integrations.documents.schema import (
     SECRET,
     integration_schema,
 )
+from integrations.documents.timed_undo import read_undo_after
 from integrations.documents.webhook_actions import WebhookGrammar
 from integrations.documents.workflow_actions import WorkflowGrammar
 from threada_site.kernel.documents.field_errors import FieldErrors
@@ -179,6 +181,7 @@ def _read_actions(
             retry=action.retry("retry", retry),
             resolves=action.value("resolves", slug == "close" and connector == "workflow"),
             undo=undo,
+            undo_after=read_undo_after(action, undo, written["actions"].get(undo)),
             waits_for_callback_s=_read_callback(action, spec, written),
             input_schema=_read_schema(action),
         )

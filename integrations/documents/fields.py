@@ -52,7 +52,7 @@ class Fields:
     def seconds(self, name: str, default: float, *, highest: float) -> float:
         """Return a duration in seconds, written as a number or as ISO 8601 text such as `PT30S`."""
         written = self.value(name, default)
-        found = _as_seconds(written) if isinstance(written, str) else float(written)
+        found = as_seconds(written) if isinstance(written, str) else float(written)
         if not 0 < found <= highest:
             self.refuse(seconds_advice(highest), name)
             return default
@@ -77,7 +77,8 @@ class Fields:
             return Template(None)
 
 
-def _as_seconds(text: str) -> float:
+def as_seconds(text: str) -> float:
+    """Return the seconds of an ISO 8601 duration, 0 for any other text."""
     match = _DURATION.fullmatch(text)
     parts = match.groupdict() if match else {}
     return sum(float(amount) * _SECONDS[unit] for unit, amount in parts.items() if amount)

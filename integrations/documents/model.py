@@ -96,6 +96,7 @@ class ActionDocument:
 
     `call` is the value parsed by the connector's grammar. `sha256` is the digest of the action's spec as written.
     `resolves`: success resolves the work item. `undo` names the action of the same integration that reverts this one.
+    `undo_after`: template of the time after which Threada starts the undo by itself; None if it never does.
     `waits_for_callback_s`: time limit of the receiver's callback in seconds; None if the response contains the result.
     """
 
@@ -107,6 +108,7 @@ class ActionDocument:
     retry: RetryPolicy
     resolves: bool = False
     undo: str | None = None
+    undo_after: Template | None = None
     waits_for_callback_s: float | None = None
     input_schema: Mapping[str, Any] | None = None
 

@@ -142,6 +142,10 @@ _ACTION: Final[Schema] = {
     "input_schema": INPUT_SCHEMA,
     "resolves": {**_FLAG, "default": False, "description": "Success resolves the work item."},
     "undo": filled_text("Another action of this integration that reverts this one."),
+    "undo_after": filled_text(
+        "Time from success until Threada starts the undo by itself, at most 366 days. ISO 8601; can contain ${ … }.",
+        examples=["P7D", "P${item.payload.days}D"],
+    ),
 }
 _CALLBACK_SPEC: Final[Schema] = {
     "callback_secrets": secrets(MOST_CALLBACK_SECRETS, "Secrets that sign callbacks (Standard Webhooks)."),

@@ -6,7 +6,8 @@ A `threada-envelope/3` is a JSON object with all of these members:
     salt                   derived from the salt of the case: without it the hash reveals nothing about the content
     work_item              {id, version, payload_sha256}
     integration            {id, version_id, connector}, or null
-    action                 {id, spec_sha256, idempotent, resolves}, or null
+    action                 {id, spec_sha256, idempotent, resolves}, or null; with undo_after {action, after} if Threada
+                           starts the undo by itself
     request                the exact outbound request as built by the connector, secrets by reference; or null
     idempotency_key        the Idempotency-Key of every attempt of this execution; or null
     input_sha256           digest of the caller's input, or null
@@ -67,6 +68,7 @@ def build_envelope(
     input_sha256: str | None = None,
     idempotent: bool = False,
     resolves: bool = False,
+    undo_after: Mapping[str, str] | None = None,
     question: str | None = None,
 ) -> BuiltEnvelope:
     """Build the envelope of one action on one version of an item, or (without `action`) of the item itself.
@@ -87,7 +89,13 @@ def build_envelope(
             else {"id": integration, "version_id": integration_version_id, "connector": connector},
             "action": None
             if action is None
-            else {"id": action, "spec_sha256": action_sha256, "idempotent": idempotent, "resolves": resolves},
+            else {
+                "id": action,
+                "spec_sha256": action_sha256,
+                "idempotent": idempotent,
+                "resolves": resolves,
+                **({} if undo_after is None else {"undo_after": dict(undo_after)}),
+            },
             "request": None if request is None else dict(request),
             "idempotency_key": idempotency_key,
             "input_sha256": input_sha256,

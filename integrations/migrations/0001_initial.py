@@ -307,6 +307,29 @@ class Migration(migrations.Migration):
                 ("status", models.CharField(max_length=20)),
                 ("requested_by", models.UUIDField()),
                 ("undoes_id", models.UUIDField(help_text="The execution that this one undoes.", null=True)),
+                (
+                    "is_timed_undo",
+                    models.BooleanField(
+                        db_default=False,
+                        default=False,
+                        help_text="Whether Threada requested it, because the time for the undo came.",
+                    ),
+                ),
+                ("undo_due_at", models.DateTimeField(help_text="Time for its undo, until it is undone.", null=True)),
+                (
+                    "undo_next_try_at",
+                    models.DateTimeField(help_text="Time at which the sweep looks at its due undo next.", null=True),
+                ),
+                (
+                    "undo_problem",
+                    models.CharField(
+                        blank=True,
+                        db_default="",
+                        default="",
+                        help_text="Reason why the undo that is due has not ended.",
+                        max_length=64,
+                    ),
+                ),
                 ("idempotency_key", models.CharField(max_length=255)),
                 (
                     "input_commitment",
@@ -443,6 +466,16 @@ class Migration(migrations.Migration):
                         condition=models.Q(("status", "running")),
                         fields=["tenant", "integration", "id"],
                         name="execution_running_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("undo_due_at__isnull", False)),
+                        fields=["tenant", "undo_due_at", "id"],
+                        name="execution_undo_due_idx",
+                    ),
+                    models.Index(
+                        condition=models.Q(("undo_next_try_at__isnull", False)),
+                        fields=["undo_next_try_at"],
+                        name="execution_undo_try_idx",
                     ),
                     models.Index(
                         condition=models.Q(("status__in", ["started", "running"])),

@@ -67,6 +67,8 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "execution.released": "A freeze was lifted, and an execution goes on.",
     "execution.retried": "A person started a failed execution again.",
     "execution.succeeded": "An execution succeeded.",
+    "execution.undo_overdue": "An undo that was due has not ended: something keeps the action in force.",
+    "execution.undo_scheduled": "An execution succeeded, and its undo starts by itself later.",
     "four_eyes.end_asked": "Somebody asked to turn off a four-eyes rule.",
     "four_eyes.ended": "A four-eyes rule was turned off.",
     "four_eyes.required": "A four-eyes rule was turned on.",

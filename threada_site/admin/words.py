@@ -269,6 +269,7 @@ WORDS: Final = frozenset(
         gettext_noop("trusted issuers"),
         gettext_noop("unchanged"),
         gettext_noop("undone"),
+        gettext_noop("undo overdue"),
         gettext_noop("unknown"),
         gettext_noop("used"),
         gettext_noop("version unreadable"),

@@ -198,6 +198,8 @@ def _execution(query: QueryDict, ctx: ActingContext) -> dict[str, Any] | None:
         "attempts_made",
         "next_try_at",
         "waiting_until",
+        "undo_due_at",
+        "undo_problem",
         "failure",
         attempt=Subquery(attempts.values("outcome")[:1]),
         is_frozen=is_covered(ctx.tenant_id),

@@ -41,8 +41,8 @@ PLATFORM_TABLES: Final = (
 )
 PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "integrations_execution": (
-        "action", "channel", "created_at", "idempotency_key", "integration", "requested_by",
-        "undoes_id", "work_item_id", "workflow",
+        "action", "channel", "created_at", "idempotency_key", "integration", "is_timed_undo",
+        "requested_by", "undoes_id", "work_item_id", "workflow",
     ),
     "integrations_freeze": ("action", "integration", "set_at", "set_by", "workflow"),
     "integrations_integrationtest": (

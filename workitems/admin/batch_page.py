@@ -26,7 +26,7 @@ from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
 from workitems.admin.contents import described, formatted_and_exact, labelled
 from workitems.admin.decision_page import COMMENT_LENGTH
-from workitems.admin.sent import what_is_sent
+from workitems.admin.sent import end_in_words, what_is_sent
 from workitems.api.shapes import CAST_BATCH_VOTES
 from workitems.items.questions import question_of
 from workitems.items.receipts import subject_of
@@ -148,11 +148,13 @@ def chosen_in(choices: Sequence[str]) -> list[Chosen]:
 
 def _content(step: DecisionStep) -> dict[str, Any]:
     """Return the contents of a step that a person decides on."""
-    sends = what_is_sent(orjson.loads(bytes(step.envelope.body)))
+    envelope = orjson.loads(bytes(step.envelope.body))
+    sends, ends = what_is_sent(envelope), end_in_words(envelope)
     item = step.work_item
     return {
         "requester": item.requester.username,
         **({"will be sent": sends} if sends else {}),
+        **({"end": ends} if ends else {}),
         "payload": item.payload,
         "risk flags": list(item.risk_flags),
         "confidence": item.confidence,

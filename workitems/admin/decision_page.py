@@ -32,7 +32,7 @@ from workitems.admin.contents import contents_of, described, related_to
 from workitems.admin.conversation import conversation_of
 from workitems.admin.envelope_differences import differences_to
 from workitems.admin.preview import previews_of
-from workitems.admin.sent import is_simulated_request, what_is_sent
+from workitems.admin.sent import end_in_words, is_simulated_request, what_is_sent
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import active_members_of, escalation_leaves
 from workitems.approvers.step_votes import StepVotes
@@ -146,6 +146,7 @@ def _content(step: DecisionStep, envelope_fields: dict[str, Any], envelope: byte
     return {
         **parts,
         "is_simulated": is_simulated_request(envelope_fields),
+        "ends": end_in_words(envelope_fields),
         "evidence": [part for part in parts["evidence"] if isinstance(part, dict) and "content" in part],
         "envelope_text": text,
         "is_cut": is_cut,

@@ -88,6 +88,7 @@ def _by_pointer(rows: Sequence[Row]) -> dict[str, tuple[Row, str]]:
 def _compared(envelope: dict[str, Any]) -> dict[str, Any]:
     return {
         "will be sent": what_is_sent(envelope),
+        "ends by itself": (envelope.get("action") or {}).get("undo_after"),
         "evidence": envelope.get("evidence", []),
         "question": envelope.get("question"),
         "policy versions": envelope.get("policy_version_ids", []),

@@ -42,6 +42,7 @@ from workitems import selectors
 from workitems.admin.contents import input_of
 from workitems.admin.filters import CHANNEL, INTEGRATION, POLICY_VERSION, WORKFLOW
 from workitems.admin.operations import operations_page
+from workitems.admin.sent import end_in_words
 from workitems.api.filters import ExecutionFilters
 from workitems.api.shapes import RECONCILE_EXECUTION
 from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, named, only_dead_letters, retry_dead_letters
@@ -98,7 +99,9 @@ class RetryForm(ConsoleForm):
 
 
 def _status(run: Execution) -> SafeString:
-    return format_html("{} {}", html.status(run), html.tags([_("simulated")] if run.is_simulated else []))
+    marks = [_("simulated")] if run.is_simulated else []
+    marks += [word("undo_overdue")] if run.undo_due_at and run.undo_due_at <= clock.now() else []
+    return format_html("{} {}", html.status(run), html.tags(marks))
 
 
 def _item(run: Execution) -> SafeString:
@@ -159,6 +162,11 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
         ListFilter(
             "dead_letter", gettext_lazy("Dead letters"), choices=lambda _ctx: [("true", _("only dead letters"))]
         ),
+        ListFilter(
+            "undo",
+            gettext_lazy("Undo"),
+            choices=lambda _ctx: [("due", _("ends by itself")), ("overdue", word("undo_overdue"))],
+        ),
         *created_window(),
     )
     filterset = ExecutionFilters
@@ -209,11 +217,14 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
             "item_title": title_of(item) if item else "",
             "envelope_fields": orjson.loads(bytes(row.envelope.body)),
             "envelope_text": bytes(row.envelope.body).decode(),
+            "ends": end_in_words(orjson.loads(bytes(row.envelope.body))) if not row.finished_at else "",
             "input": input_of(row, ctx=ctx),
             "attempts": Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-number"),
             "steps": DecisionStep.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-id"),
             "requested_by": User.objects.filter(id=row.requested_by).first(),
             "failure": REASONS.get(row.failure),
+            "undo_problem": REASONS.get(row.undo_problem),
+            "is_overdue": row.undo_due_at is not None and row.undo_due_at <= clock.now(),
             "receiver_key": receiver_key(row.id),
             "may_cancel": may_execute
             and status in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED)

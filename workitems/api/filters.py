@@ -133,7 +133,10 @@ class NoticeMessageFilters(CreatedWindow):
 
 
 class ExecutionFilters(CreatedWindow):
-    """Filters of executions. `dead_letter=true`: executions that failed for good and were not retried."""
+    """Filters of executions. `dead_letter=true`: executions that failed for good and were not retried.
+
+    `undo`: executions that end by themselves (`due`), or that should have ended (`overdue`).
+    """
 
     work_item_id = _any_id(ids.WORK_ITEM, "work_item_id")
     channel_id = AnyOf(SlugFilter(field_name="channel"))
@@ -145,7 +148,13 @@ class ExecutionFilters(CreatedWindow):
     failure = _any_word(FailureClass, field_name="failure")
     requested_by = _any_id(ids.PRINCIPAL, "requested_by")
     sort = SortFilter({"created_at": "id"})
+    undo = django_filters.ChoiceFilter(choices=[("due", "due"), ("overdue", "overdue")], method="filter_undo")
     dead_letter = django_filters.ChoiceFilter(choices=[("true", "true")], method="filter_dead_letters")
+
+    def filter_undo(self, queryset: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        """Return executions whose undo is still to come, or whose time for it has passed. A partial index serves it."""
+        rows = queryset.filter(undo_due_at__isnull=False)
+        return rows.filter(undo_due_at__lte=clock.now()) if value == "overdue" else rows
 
     def filter_dead_letters(self, queryset: QuerySet[Any], _name: str, _value: str) -> QuerySet[Any]:
         return only_dead_letters(queryset)

@@ -55,7 +55,7 @@ def formatted(
         case "number":
             return _number(value, locale)
         case "duration":
-            return _duration(value, locale)
+            return duration_in_words(value, locale)
         case "bytes":
             return _bytes(value, locale)
         case "person":
@@ -95,7 +95,7 @@ def _percent(value: Any, locale: Locale) -> str | None:
     return str(format_percent(value, locale=locale, decimal_quantization=False))
 
 
-def _duration(value: Any, locale: Locale) -> str | None:
+def duration_in_words(value: Any, locale: Locale) -> str | None:
     """Return a duration, given in whole seconds or as ISO 8601 text such as PT2H30M, in days to seconds."""
     seconds = whole_number_in(value)
     if isinstance(value, str) and len(value) <= 40:

@@ -12,6 +12,7 @@ from integrations.configuration import simulation
 from integrations.configuration.parsed_documents import document_of
 from integrations.connectors import connector_named
 from integrations.documents import ActionDocument, IntegrationDocument
+from integrations.documents.timed_undo import timed_undo
 from integrations.executions.envelope import BuiltEnvelope, build_envelope
 from integrations.executions.receiver_key import receiver_key
 from integrations.models import Execution, Integration, IntegrationVersion
@@ -64,13 +65,21 @@ def configured_action(
             f"The integration {named} has no action {action!r}.",
             errors=[FieldError("/action_id", "names no action of this integration", "unknown")],
         )
-    if action not in workflow_document(item.workflow_version_id, ctx=ctx).actions:
+    allowed = workflow_document(item.workflow_version_id, ctx=ctx).actions
+    if action not in allowed:
         raise errors.ActionNotAllowed(
             f"The workflow {item.workflow} does not allow the action {action}.",
             errors=[FieldError("/action_id", "is not among the workflow's actions", "not_allowed")],
         )
+    found = document.action(action)
+    if found.undo_after is not None and found.undo not in allowed:
+        raise errors.ActionNotAllowed(
+            f"{action} ends by itself with {found.undo}, which the workflow {item.workflow} does not allow. "
+            f"Add {found.undo} to the actions of the workflow.",
+            errors=[FieldError("/action_id", "has an undo that is not among the workflow's actions", "not_allowed")],
+        )
     simulation.check_requested(document.connector)
-    return Configured(integration, integration.current_version, document, document.action(action))
+    return Configured(integration, integration.current_version, document, found)
 
 
 def configured_now(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Configured:
@@ -121,7 +130,13 @@ def build_action_envelope(
     check_request_files(item, request)
     pins = pinned_versions(decision)
     return build_request_envelope(
-        item, execution, pins, request, action=configured.action, connector=configured.document.connector
+        item,
+        execution,
+        pins,
+        request,
+        action=configured.action,
+        connector=configured.document.connector,
+        undo_after=timed_undo(configured.action, facts),
     )
 
 
@@ -165,8 +180,9 @@ def build_request_envelope(
     *,
     action: ActionDocument,
     connector: str,
+    undo_after: Mapping[str, str] | None,
 ) -> BuiltEnvelope:
-    """Return the envelope of an existing request, over the current state of all other values."""
+    """Return the envelope of an existing request and `undo_after`, over the current state of all other values."""
     return build_envelope(
         salt=envelope_salt(item),
         work_item_id=item.public_id,
@@ -184,4 +200,5 @@ def build_request_envelope(
         input_sha256=canonical_sha256(execution.input),
         idempotent=action.idempotent,
         resolves=action.resolves,
+        undo_after=undo_after,
     )

@@ -19,7 +19,7 @@ from threada_site.kernel.sentences import marked
 from workitems.executions.open_envelope import GivenApprovals
 from workitems.executions.recount import Recount, recount
 from workitems.executions.request_action import asked_of
-from workitems.items.actors import actor_behind
+from workitems.items.actors import actor_of
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import StepKind, WorkItemStatus
@@ -50,7 +50,7 @@ def require_missing_approval(item: WorkItem, execution: Execution, found: Recoun
         transition_execution(execution, ExecutionStatus.OUTCOME_UNKNOWN, "failure", "failure_detail")
         _record("execution.outcome_unknown", item, execution, found, ctx=ctx)
         return
-    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    actor = actor_of(execution)
     decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
     record_decision(item, decision, ctx=ctx, execution=execution)
     if decision.outcome != "require_approval":  # a policy was published since the re-check: look again

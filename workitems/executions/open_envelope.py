@@ -46,13 +46,18 @@ def open_to_run(item: WorkItem, execution: Execution) -> tuple[dict[str, Any], G
     document = document_of(execution.integration_version)
     if execution.is_simulated != is_simulated(document.connector):
         raise envelope_mismatch("The execution and its integration version disagree on whether the call is simulated.")
+    action = document.action(execution.action)
+    undo_after = (envelope_fields.get("action") or {}).get("undo_after")
+    if (undo_after is None) != (action.undo_after is None):
+        raise envelope_mismatch("What would run is not what the envelope contains: the time of its undo.")
     now = build_request_envelope(
         item,
         execution,
         pinned_versions(decision),
         envelope_fields["request"],
-        action=document.action(execution.action),
+        action=action,
         connector=document.connector,
+        undo_after=undo_after,
     )
     check_agrees(envelope_fields, now)
     return envelope_fields, _approvals(execution, decision)

@@ -12,6 +12,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment
 from workitems.executions.close_item import cancel_waiting
+from workitems.executions.undo_due import note_undo
 from workitems.items.participants import check_had_no_part
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
@@ -89,8 +90,9 @@ def reconcile_execution(
     if not succeeded:
         transition_unless_undo(item, execution, WorkItemStatus.FAILED)
     else:
-        resolves = action_of(execution).resolves
-        transition_unless_undo(item, execution, WorkItemStatus.RESOLVED if resolves else WorkItemStatus.READY)
+        action = action_of(execution)
+        note_undo(item, execution, action, ctx=ctx)
+        transition_unless_undo(item, execution, WorkItemStatus.RESOLVED if action.resolves else WorkItemStatus.READY)
     record_item(
         "execution.reconciled",
         item,

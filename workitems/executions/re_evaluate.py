@@ -21,7 +21,7 @@ from threada_site.kernel.context import ActingContext
 from workitems.executions.build_envelope import build_action_envelope, configured_now
 from workitems.executions.request_action import asked_of
 from workitems.executions.undo import check_same_reality, undone_execution
-from workitems.items.actors import actor_behind
+from workitems.items.actors import actor_of
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
@@ -91,7 +91,7 @@ def re_evaluate(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> 
 
     Saves only the decision, not the execution.
     """
-    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    actor = actor_of(execution)
     decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
     execution.policy_decision_id = decision.id
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id
@@ -103,7 +103,7 @@ def rebuild_envelope(item: WorkItem, execution: Execution, decision: PolicyDecis
 
     Raises the errors of `configured_now` and `build_action_envelope`, and `ExecutionNotUndoable`.
     """
-    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    actor = actor_of(execution)
     configured = configured_now(item, execution, ctx=ctx)
     check_same_reality(undone_execution(execution), is_simulated=configured.is_simulated)
     execution.integration_version = configured.version

@@ -22,7 +22,7 @@ from threada_site.kernel.tracing import traceparent
 from workitems.executions.build_envelope import Configured, build_action_envelope, check_input, configured_action
 from workitems.executions.repeated_request import input_commitment, key_conflicts_as_in_flight
 from workitems.executions.undo import check_same_reality, execution_to_undo
-from workitems.items.actors import actor_in
+from workitems.items.actors import Actor, actor_in, actor_of
 from workitems.items.erasable_fields import require_contents
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_unless_undo
@@ -50,6 +50,8 @@ class ActionRequest:
     undoes: uuid.UUID | None = None
     declared: bool = False
     """True if the workflow's `request` permits it, instead of `actions:execute`."""
+    requester: uuid.UUID | None = None
+    """Principal in whose name Threada starts an undo by itself; None: the acting principal requests the action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ def execute_configured(
         action=request.action,
         integration_version=configured.version,
         is_simulated=configured.is_simulated,
-        requested_by=ctx.principal_id,
+        requested_by=request.requester or ctx.principal_id,
+        is_timed_undo=request.requester is not None,
         idempotency_key=request.idempotency_key or f"threada-{secrets.token_urlsafe(18)}",
         input=request.input,
         input_commitment=input_commitment(item, request.input),
@@ -97,7 +100,8 @@ def execute_configured(
         traceparent=traceparent() or "",
     )
     with key_conflicts_as_in_flight(), batched_writes():
-        decision = decide(decision_request(item, actor=actor_in(ctx), asked=asked_of(execution)), ctx=ctx)
+        actor = _actor(execution, ctx)
+        decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
         if decision.outcome in ("allow", "require_approval"):
             return start_decided(item, execution, decision, configured, ctx=ctx, declared=request.declared)
         record_decision(item, decision, ctx=ctx)
@@ -119,7 +123,8 @@ def start_decided(
 
     Runs in a block of `batched_writes`.
     """
-    envelope = new_envelope(item, build_action_envelope(item, execution, decision, configured, actor=actor_in(ctx)))
+    actor = _actor(execution, ctx)
+    envelope = new_envelope(item, build_action_envelope(item, execution, decision, configured, actor=actor))
     execution.envelope_id = envelope.id
     execution.policy_decision_id = decision.id
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id
@@ -144,6 +149,7 @@ def start_decided(
             "input_commitment": input_commitment(item, execution.input),
             "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
             **({"permitted_by": "workflow.request"} if declared else {}),
+            **({"permitted_by": "undo_after"} if execution.is_timed_undo else {}),
             **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
         },
         policy={"policy_decision_id": decision.public_id},
@@ -163,6 +169,11 @@ def start_decided(
         return ActionStarted(execution, step)
     dispatch_in_batch(execution)
     return ActionStarted(execution, None)
+
+
+def _actor(execution: Execution, ctx: ActingContext) -> Actor:
+    """Return the acting principal, or the actor of an undo that Threada starts by itself."""
+    return actor_of(execution) if execution.is_timed_undo else actor_in(ctx)
 
 
 def _permitted_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> Configured:

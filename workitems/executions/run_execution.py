@@ -48,7 +48,7 @@ from workitems.executions.missing_approval import missing_approval, require_miss
 from workitems.executions.open_envelope import open_to_run
 from workitems.executions.request_action import asked_of
 from workitems.executions.settle_attempt import settle, settle_answered
-from workitems.items.actors import actor_behind
+from workitems.items.actors import actor_of
 from workitems.items.receipts import record_item
 from workitems.models import WorkItem
 from workitems.steps.policy_decision import decision_request
@@ -220,7 +220,7 @@ def _recheck(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Ver
 
     The receipt of any other result is written by the caller.
     """
-    actor = actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
+    actor = actor_of(execution)
     verdict = recheck(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
     if str(verdict.outcome) not in ("allow", "require_approval"):
         _record_recheck(item, execution, verdict, ctx=ctx)

@@ -21,6 +21,7 @@ from threada_site.database.batched_writes import batched_writes, update_row
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
+from workitems.executions.undo_due import note_undo
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
@@ -126,6 +127,7 @@ def _succeed(
     item: WorkItem, execution: Execution, action: ActionDocument, request: dict[str, Any], *, ctx: ActingContext
 ) -> None:
     transition_execution(execution, ExecutionStatus.SUCCEEDED, "failure", "failure_detail", "result")
+    note_undo(item, execution, action, ctx=ctx)
     if request.get("operation") == "request_approval":
         transition_unless_undo(item, execution, WorkItemStatus.AWAITING_APPROVAL)
     else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from typing import Final
 
+from integrations.models import Execution
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.members import members
@@ -21,6 +23,10 @@ class Actor:
     roles: tuple[str, ...]
 
 
+SYSTEM_KIND: Final = "system"
+"""Fact `ctx.actor_kind` of an undo that Threada started by itself."""
+
+
 def actor_in(ctx: ActingContext) -> Actor:
     """Return the acting principal, with the roles of this request."""
     return Actor(ctx.actor, ctx.principal_kind.value, tuple(sorted(ctx.roles)))
@@ -32,6 +38,17 @@ def actor_behind(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Actor:
     for member in members(tenant_id, among=[principal_id]):
         return Actor(public_id, member.kind.value, tuple(sorted(member.permissions.roles)))
     return Actor(public_id, User.objects.values_list("kind", flat=True).get(id=principal_id), ())
+
+
+def actor_of(execution: Execution) -> Actor:
+    """Return the actor of an execution: the principal that requested it, with its current roles.
+
+    A timed undo is requested in the name of the requester of the undone execution, with the kind `system` and without
+    roles, whether or not the requester is still a member.
+    """
+    if execution.is_timed_undo:
+        return Actor(ids.public_id(ids.PRINCIPAL, execution.requested_by), SYSTEM_KIND, ())
+    return actor_behind(execution.requested_by, tenant_id=execution.tenant_id)
 
 
 def payload_author(item: WorkItem) -> Actor:

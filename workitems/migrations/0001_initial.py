@@ -947,6 +947,7 @@ class Migration(migrations.Migration):
                                     "mentioned",
                                     "question",
                                     "answer",
+                                    "undo_overdue",
                                 ],
                             )
                         ),

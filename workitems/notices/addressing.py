@@ -23,7 +23,7 @@ from workitems.approvers.participants import add_participants
 from workitems.approvers.step_votes import read_step_votes, votes_on
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Notice, NoticeMessage
-from workitems.notices.conversation import concerned_by_conversation, end_watches, readers_of_notice, watchers_of
+from workitems.notices.conversation import concerned_without_step, end_watches, readers_of_notice, watchers_of
 from workitems.notices.preferences import is_set_up, wishes_of
 from workitems.notices.rules import Channel, Event, MessageStatus, Wishes, channels_of, is_stale, reason_to_skip
 
@@ -65,7 +65,7 @@ def enqueue_sending(message: NoticeMessage, *, run_at: datetime | None = None) -
 def _concerned(notice: Notice) -> set[uuid.UUID]:
     step = notice.step
     if step is None:
-        return concerned_by_conversation(notice)
+        return concerned_without_step(notice)
     if notice.recipient_ids is not None:
         found = set(notice.recipient_ids)
     elif notice.kind == Event.DECIDED:

@@ -1,11 +1,14 @@
-"""Recipients of notices about a conversation: mentioned and asked people, watchers and participants."""
+"""Recipients of notices about a conversation (mentioned and asked people, watchers and participants), and of those
+about an overdue undo."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable
 
+from integrations.models import Execution
 from threada_site.kernel import ids
+from threada_site.kernel.context import Scope
 from threada_site.tenancy.members import Member, members
 from threada_site.tenancy.models import User
 from workitems.approvers.readers import readers_among
@@ -13,8 +16,10 @@ from workitems.models import Comment, Notice, RequesterQuestion, Vote, Watch, Wo
 from workitems.notices.rules import Event
 
 
-def concerned_by_conversation(notice: Notice) -> set[uuid.UUID]:
+def concerned_without_step(notice: Notice) -> set[uuid.UUID]:
     """Return the people whom a notice concerns, whether or not they may read its work item."""
+    if notice.kind == Event.UNDO_OVERDUE:
+        return _managers(notice.work_item)
     actor = ids.parse_public_id(ids.PRINCIPAL, str(notice.facts.get("actor", "")))
     mentioned = {uuid.UUID(person) for person in notice.facts.get("mentioned", ())}
     found = _participants(notice.work_item) if notice.recipient_ids is None else set(notice.recipient_ids)
@@ -42,8 +47,13 @@ def watchers_of(item: WorkItem) -> set[uuid.UUID]:
     return {member.id for member in readers_among(item, members(item.tenant_id, among=people, humans_only=True))}
 
 
-def is_overtaken_conversation(notice: Notice) -> bool:
-    """Return True if a message would lead to nothing: the comment was removed, or the question is no longer open."""
+def is_overtaken_without_step(notice: Notice) -> bool:
+    """Return True if a message would lead to nothing: the comment was removed, the question is no longer open, or
+    the undo has ended."""
+    if notice.kind == Event.UNDO_OVERDUE:
+        execution_id = ids.parse_public_id(ids.EXECUTION, str(notice.facts.get("execution_id", "")))
+        due = Execution.objects.filter(tenant_id=notice.tenant_id, undo_due_at__isnull=False)
+        return execution_id is None or not due.filter(id=execution_id).exists()
     comment_id = ids.parse_public_id(ids.COMMENT, str(notice.facts.get("comment_id", "")))
     if comment_id is not None:
         return not Comment.objects.filter(tenant_id=notice.tenant_id, id=comment_id, removed_at=None).exists()
@@ -58,6 +68,13 @@ def actor_of(notice: Notice) -> str:
     """Return the name of the principal who wrote, or an empty text."""
     actor = ids.parse_public_id(ids.PRINCIPAL, str(notice.facts.get("actor", "")))
     return str(User.objects.filter(id=actor).first() or "") if actor is not None else ""
+
+
+def _managers(item: WorkItem) -> set[uuid.UUID]:
+    """Return the people who manage the workflow of the item."""
+    workflow_id = item.workflow_version.workflow_id
+    people = members(item.tenant_id, humans_only=True)
+    return {member.id for member in people if Scope.WORKFLOW_MANAGE in member.scopes_on(workflow_id)}
 
 
 def _participants(item: WorkItem) -> set[uuid.UUID]:

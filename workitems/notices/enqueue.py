@@ -1,4 +1,4 @@
-"""Notices about a step or a conversation, recorded once in the transaction of the event, together with their job.
+"""Notices about a step, a conversation or an overdue undo, recorded once, with their job, in the event's transaction.
 
 Recipients are found and messages are sent by jobs after the commit.
 """
@@ -14,6 +14,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue
 from threada_site.kernel.context import ActingContext
 from workitems.models import DecisionStep, Notice, WorkItem
+from workitems.notices.rules import Event
 
 type NoticeKind = Literal["assigned", "reminder", "escalated", "decided"]
 type ConversationKind = Literal["commented", "mentioned", "question", "answer"]
@@ -57,6 +58,12 @@ def conversation_notice(
     """
     require_unit_of_work(ctx.tenant_id)
     _insert(kind, {"work_item_id": item.id}, recipients, ctx, occurrence=occurrence, facts=facts)
+
+
+def overdue_notice(item: WorkItem, ctx: ActingContext, *, occurrence: str, **facts: Any) -> None:
+    """Record that the people who manage the workflow of `item` must be notified of an undo that has not ended."""
+    require_unit_of_work(ctx.tenant_id)
+    _insert(Event.UNDO_OVERDUE.value, {"work_item_id": item.id}, None, ctx, occurrence=occurrence, facts=facts)
 
 
 def _insert(

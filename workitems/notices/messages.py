@@ -23,7 +23,7 @@ from workitems import selectors
 from workitems.lifecycle import StepStatus
 from workitems.models import NoticeMessage, Vote
 from workitems.notices.addressing import enqueue_sending
-from workitems.notices.conversation import is_overtaken_conversation, readers_of_notice
+from workitems.notices.conversation import is_overtaken_without_step, readers_of_notice
 from workitems.notices.preferences import is_set_up, wishes_of
 from workitems.notices.rules import (
     LEASE,
@@ -161,7 +161,7 @@ def _reason_to_skip(message: NoticeMessage, wishes: Wishes, *, now: datetime) ->
     if not found or (step is None and not readers_of_notice(notice, found)):
         return "notice_recipient_gone"
     if step is None:
-        if is_overtaken_conversation(notice):
+        if is_overtaken_without_step(notice):
             return "notice_overtaken"
     else:
         has_voted = Vote.objects.filter(tenant_id=message.tenant_id, step=step, voter=message.recipient_id).exists()

@@ -43,7 +43,7 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = ""
     """
     step, event = message.notice.step, Event(message.notice.kind)
     if step is None:
-        return _letter_of_conversation(message, tenant=tenant, actor=actor)
+        return _letter_without_step(message, tenant=tenant, actor=actor)
     execution = step.execution
     title = _title_of(message.notice.work_item)
     news = News(
@@ -77,22 +77,27 @@ def letter_of(message: NoticeMessage, *, tenant: str, zone: str, actor: str = ""
     )
 
 
-def _letter_of_conversation(message: NoticeMessage, *, tenant: str, actor: str) -> Letter:
-    """Return the text of a message about a conversation: who wrote, and where, never what."""
-    item = message.notice.work_item
+def _letter_without_step(message: NoticeMessage, *, tenant: str, actor: str) -> Letter:
+    """Return the text of a message about a conversation (who wrote, and where, never what) or an overdue undo."""
+    item, facts = message.notice.work_item, message.notice.facts
     title = _title_of(item)
-    news = News(event=Event(message.notice.kind), tenant=tenant, workflow=item.workflow, actor=actor)
+    news = News(
+        event=Event(message.notice.kind),
+        tenant=tenant,
+        workflow=item.workflow,
+        actor=actor,
+        action=str(facts.get("action", "")),
+        integration=str(facts.get("integration", "")),
+    )
+    if news.event is Event.UNDO_OVERDUE:
+        url, verb = link("admin:integrations_execution_change", facts["execution_id"]), _("Open execution")
+        return _letter(message, news, facts=_facts_of(item, title, tenant=tenant), url=url, verb=verb)
     is_requester = message.recipient_id == item.requester_id
     page = "admin:own_request" if is_requester else "admin:workitems_workitem_change"
     return _letter(
         message,
         news,
-        facts=[
-            *(((_("Title"), title),) if title else ()),
-            (_("Tenant"), tenant),
-            (_("Workflow"), item.workflow),
-            (_("Work item"), item.public_id),
-        ],
+        facts=_facts_of(item, title, tenant=tenant),
         url=f"{link(page, item.public_id)}#conversation",
         verb=_("Answer question")
         if news.event is Event.QUESTION
@@ -100,6 +105,15 @@ def _letter_of_conversation(message: NoticeMessage, *, tenant: str, actor: str) 
         if is_requester
         else _("Open work item"),
     )
+
+
+def _facts_of(item: WorkItem, title: str, *, tenant: str) -> list[tuple[str, str]]:
+    return [
+        *(((_("Title"), title),) if title else ()),
+        (_("Tenant"), tenant),
+        (_("Workflow"), item.workflow),
+        (_("Work item"), item.public_id),
+    ]
 
 
 def _letter(message: NoticeMessage, news: News, *, facts: list[tuple[str, str]], url: str, verb: str) -> Letter:

@@ -31,10 +31,13 @@ class Event(StrEnum):
     MENTIONED = "mentioned"
     QUESTION = "question"
     ANSWER = "answer"
+    UNDO_OVERDUE = "undo_overdue"
 
 
 CONVERSATION: Final = frozenset({Event.COMMENTED, Event.MENTIONED, Event.QUESTION, Event.ANSWER})
-"""Events of the conversation about a work item, which concern no decision step."""
+"""Events of the conversation about a work item."""
+WITHOUT_STEP: Final = CONVERSATION | {Event.UNDO_OVERDUE}
+"""Events that concern no decision step."""
 
 
 class Channel(StrEnum):
@@ -131,7 +134,7 @@ def reason_to_skip(event: Event, channel: Channel, wishes: Wishes, *, is_set_up:
 
 def is_overtaken(event: Event, *, is_pending: bool, has_voted: bool) -> bool:
     """Return True if the recipient cannot vote any more: the step is closed, or the recipient voted."""
-    return event is not Event.DECIDED and event not in CONVERSATION and (has_voted or not is_pending)
+    return event is not Event.DECIDED and event not in WITHOUT_STEP and (has_voted or not is_pending)
 
 
 def is_stale(noticed_at: datetime, *, now: datetime) -> bool:

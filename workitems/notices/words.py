@@ -17,7 +17,7 @@ from django.utils import dateformat
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
-from workitems.notices.rules import CONVERSATION, Event
+from workitems.notices.rules import WITHOUT_STEP, Event
 
 _DECIDED: Final = {
     "approved": gettext_noop("Decided: {thing} was approved"),
@@ -66,13 +66,14 @@ def subject_of_news(news: News) -> str:
         Event.MENTIONED: _("You were mentioned: {thing}"),
         Event.QUESTION: _("Question about your request: {thing}"),
         Event.ANSWER: _("Question answered: {thing}"),
+        Event.UNDO_OVERDUE: _("Did not end by itself: {thing}"),
     }[news.event]
     return f"[{news.tenant}] {said.format(thing=thing)}"
 
 
 def question_of_news(news: News) -> str:
-    """Return the question of the decision in one sentence; empty for a conversation."""
-    if news.event in CONVERSATION:
+    """Return the question of the decision in one sentence; empty without a decision step."""
+    if news.event in WITHOUT_STEP:
         return ""
     if news.action:
         return _("Should {action} be executed on {integration}?").format(
@@ -95,7 +96,10 @@ def sentence_of_news(news: News) -> str:
         Event.MENTIONED: _("{actor} mentioned you in a comment on a work item."),
         Event.QUESTION: _("{actor} asks you a question about your request. The request waits for your answer."),
         Event.ANSWER: _("{actor} answered a question about a work item that you watch or take part in."),
-    }[news.event].format(actor=actor)
+        Event.UNDO_OVERDUE: _(
+            "{action} on {integration} should have ended by itself and is still in force. Threada tries every hour."
+        ),
+    }[news.event].format(actor=actor, action=news.action, integration=news.integration)
 
 
 def time_in_zone(instant: datetime, zone: str) -> str:

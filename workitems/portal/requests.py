@@ -9,6 +9,8 @@ from datetime import datetime
 from typing import Final
 
 from django.db.models import QuerySet
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_noop
 
@@ -127,7 +129,9 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
         waiting[step_id].append(key)
     executed: dict[uuid.UUID, list[str]] = defaultdict(list)
     runs = (
-        Execution.objects.filter(**named).order_by("id").only("id", "work_item_id", "action", "status", "is_simulated")
+        Execution.objects.filter(**named)
+        .order_by("id")
+        .only("id", "work_item_id", "action", "status", "is_simulated", "undo_due_at")
     )
     for run in runs:
         executed[run.work_item_id].append(_executed(run))
@@ -211,6 +215,9 @@ def denial_in_words(refusal: errors.ThreadaError, *, ctx: ActingContext) -> list
 def _executed(run: Execution) -> str:
     action = run.action.replace("_", " ").capitalize()
     status = _(_DONE[ExecutionStatus(run.status)])
+    if run.undo_due_at is not None:
+        until = date_format(localtime(run.undo_due_at), "SHORT_DATETIME_FORMAT")
+        status = _("%(status)s, ends by itself on %(until)s") % {"status": status, "until": until}
     if run.is_simulated:
         return _("%(action)s: %(status)s (simulated, nothing is sent)") % {"action": action, "status": status}
     return f"{action}: {status}"

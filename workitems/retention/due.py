@@ -71,9 +71,9 @@ def items_under_legal_hold(tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
 
 
 def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
-    """Return closed items without a legal hold and without executions since `shown_at`."""
+    """Return closed items without a legal hold, without executions since `shown_at` and without an undo to come."""
     running = Execution.objects.filter(
-        Q(status__in=OPEN_EXECUTION_STATUSES) | Q(finished_at__gte=shown_at),
+        Q(status__in=OPEN_EXECUTION_STATUSES) | Q(finished_at__gte=shown_at) | Q(undo_due_at__isnull=False),
         tenant_id=tenant_id,
         work_item_id=OuterRef("id"),
     )

@@ -184,15 +184,20 @@ def _forget_answers(named: Sequence[str], *, ctx: ActingContext) -> None:
 
 
 def _open_executions(ctx: ActingContext) -> QuerySet[Any]:
+    """Return executions that are open or whose undo is still to come, which needs the contents."""
     return Execution.objects.filter(
-        tenant_id=ctx.tenant_id, work_item_id=OuterRef("id"), status__in=OPEN_EXECUTION_STATUSES
+        Q(status__in=OPEN_EXECUTION_STATUSES) | Q(undo_due_at__isnull=False),
+        tenant_id=ctx.tenant_id,
+        work_item_id=OuterRef("id"),
     )
 
 
 def _require_ended(open_cases: QuerySet[WorkItem], name: str) -> None:
     first = open_cases.order_by("id").first()
     if first is not None:
-        raise errors.Conflict(f"{first.public_id}, a case about {name}, is still open. Close it first.")
+        raise errors.Conflict(
+            f"{first.public_id}, a case about {name}, is still open, or its action has to be undone. End that first."
+        )
 
 
 def _require_no_legal_hold(under_hold: QuerySet[WorkItem]) -> None:

@@ -24,6 +24,7 @@ from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User
 from workitems.models import NoticeMessage, NotificationPreference
+from workitems.notices.rules import Event
 from workitems.retention.erasure import erase_principal
 from workitems.retention.subject_export import export_principal
 
@@ -31,7 +32,7 @@ __all__ = ["mail_server"]
 
 pytestmark = pytest.mark.django_db
 PATH = "/me/notification-preferences"
-EVENTS = ["assigned", "reminder", "escalated", "decided", "commented", "mentioned", "question", "answer"]
+EVENTS = [event.value for event in Event]
 TOKEN = "3ccdd113474722377935511fc85d3dd4"
 SLACK = "slack://T1JJ3T3L2/A1BRTD4JD/TIiajkdnlazkcOXrIdevi7FQ"
 

@@ -224,6 +224,7 @@ FIELDS: Final = {
     "trace": "Evaluated rules with their results.",
     "trusted_issuer_id": "Id of the trusted issuer.",
     "trusted_issuer_version_id": "Id of the version of the trusted issuer.",
+    "undo": "`due`: only executions that end by themselves. `overdue`: only those that should have ended.",
     "undoes": "Execution that this one undoes, or null.",
     "updated_after": "Start of the time range of the last change, included (RFC 3339).",
     "updated_at": "Time of the last change, or null.",

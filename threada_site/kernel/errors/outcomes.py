@@ -58,6 +58,11 @@ OUTCOME_REASONS: Final = (
             "The approvals do not satisfy the policies in force",
             "An approval is missing, too old, or of somebody who may no longer decide. See the pending step.",
         ),
+        (
+            "undo_blocked_by_freeze",
+            "A freeze blocks an undo that is due",
+            "Lift the freeze, or undo the action outside of Threada.",
+        ),
         ("worker_lost", "Workers stopped while they ran the execution", "See the attempts before a retry."),
         (
             "notice_unsubscribed",

@@ -131,6 +131,8 @@ EXECUTION: Final = Resource(
     PAYLOAD_OMITTED,
     field("requested_by", public_id(ids.PRINCIPAL)),
     field("undoes", maybe(public_id(ids.EXECUTION)), "undoes_id"),
+    field("undo_due_at", MAYBE_INSTANT, description="Time at which Threada undoes the action by itself, or null."),
+    field("undo_problem", MAYBE_TEXT, description="Reason code of what keeps the due undo from ending, or null."),
     field("policy_decision_id", maybe(public_id(ids.POLICY_DECISION))),
     field("policy_version_id", maybe(public_id(ids.POLICY_VERSION))),
     field("attempts_made", COUNT),

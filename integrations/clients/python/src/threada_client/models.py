@@ -90,6 +90,8 @@ class Execution(TypedDict):
     payload_omitted: bool
     requested_by: str
     undoes: str | None
+    undo_due_at: str | None
+    undo_problem: str | None
     policy_decision_id: str | None
     policy_version_id: str | None
     attempts_made: int
