@@ -32,7 +32,7 @@ def make_principal(
     tenant: Tenant,
     name: str = "alice",
     kind: str | PrincipalKind = PrincipalKind.HUMAN,
-    roles: Iterable[str] = ("requester",),
+    roles: Iterable[str] = ("client",),
 ) -> User:
     """Create a principal of `tenant` with `roles`; another call adds a membership in another tenant."""
     ctx = acting_system(tenant)

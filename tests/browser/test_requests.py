@@ -68,7 +68,7 @@ class Clicks:
 
 @pytest.fixture
 def rita(demo: Demo) -> Demo:
-    demo.join("rita")
+    demo.join("rita", roles=("requester",))
     with unit_of_work(demo.tenant.id):
         set_password(User.objects.get(username="rita"), PASSWORD, ctx=acting_system(demo.tenant))
     return demo

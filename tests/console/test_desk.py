@@ -91,7 +91,7 @@ def test_the_most_urgent_come_first_in_groups_of_rule_and_action(demo: Demo, con
 
 def test_only_what_this_person_can_decide(demo: Demo, console: Console) -> None:
     step = ask(demo)
-    mine = demo.join("fiona", roles=("approver", "finance", "requester"))
+    mine = demo.join("fiona", roles=("approver", "finance", "client"))
     asked_by_fiona = demo.hand_in({"vendor": "Hooli", "amount_minor": 3_000_000}, by=mine)
     assert demo.execute(asked_by_fiona, by=mine).status_code == 202
     own = demo.step_of(asked_by_fiona)

@@ -65,7 +65,7 @@ class Demo:
             self._clients[name] = Api(make_token(self.tenant, User.objects.get(username=name)))
         return self._clients[name]
 
-    def join(self, name: str, kind: str = "human", roles: tuple[str, ...] = ("requester",)) -> Api:
+    def join(self, name: str, kind: str = "human", roles: tuple[str, ...] = ("client",)) -> Api:
         """Create a principal. Return its client."""
         make_principal(self.tenant, name, kind=kind, roles=roles)
         return self.api(name)

@@ -113,7 +113,7 @@ def test_an_agent_advises_and_never_counts(demo: Demo, bank: Receiver) -> None:
 
 
 def test_who_asks_does_not_decide(demo: Demo, bank: Receiver) -> None:
-    demo.join("carla", roles=("requester", "approver", "finance"))
+    demo.join("carla", roles=("client", "approver", "finance"))
     item = demo.hand_in(LARGE, by=demo.api("carla"))
     demo.execute(item, by=demo.api("finance-2"))  # finance-2 does not have actions:execute
     assert demo.item(item)["status"] == "new"
@@ -125,7 +125,7 @@ def test_who_asks_does_not_decide(demo: Demo, bank: Receiver) -> None:
 
 
 def test_who_calls_for_the_action_does_not_decide_either(demo: Demo, bank: Receiver) -> None:
-    demo.join("carla", roles=("requester", "approver", "finance"))
+    demo.join("carla", roles=("client", "approver", "finance"))
     item = demo.hand_in(LARGE)
     assert demo.execute(item, by=demo.api("carla")).status_code == 202
     step = demo.step_of(item)

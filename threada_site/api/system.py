@@ -68,7 +68,7 @@ ME = Resource(
         "kind": "service",
         "name": "demo-client",
         "tenant": "demo",
-        "roles": ["requester"],
+        "roles": ["client"],
         "groups": [],
         "scopes": ["actions:execute", "workitems:read", "workitems:write"],
         "credential_id": "cr_01k9zq6w4ve9qtr1n5m2d3c4b6",

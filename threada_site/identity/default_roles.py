@@ -6,14 +6,16 @@ from typing import Final
 
 from threada_site.kernel.context import ALL_SCOPES, Scope, Visibility
 
-OWN_ROLES: Final = frozenset({"requester"})
+OWN_ROLES: Final = frozenset({"requester", "client"})
 """Default roles whose members see only their own work items and those that name them."""
-_REQUESTER: Final = frozenset({Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE, Scope.ACTIONS_EXECUTE})
+_REQUESTER: Final = frozenset({Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE})
+_CLIENT: Final = _REQUESTER | {Scope.ACTIONS_EXECUTE}
 
 DEFAULT_ROLES: Final[dict[str, frozenset[Scope]]] = {
     "viewer": frozenset({Scope.WORKITEMS_READ}),
     "requester": _REQUESTER,
-    "operator": _REQUESTER | {Scope.TELEMETRY_READ, Scope.ACTIONS_FREEZE, Scope.DECISIONS_DECIDE},
+    "client": _CLIENT,
+    "operator": _CLIENT | {Scope.TELEMETRY_READ, Scope.ACTIONS_FREEZE, Scope.DECISIONS_DECIDE},
     "approver": frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}),
     "policy_author": frozenset({Scope.WORKITEMS_READ, Scope.POLICIES_WRITE}),
     "policy_publisher": frozenset({Scope.WORKITEMS_READ, Scope.POLICIES_PUBLISH}),

@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.adversarial, pytest.mark.django_db(transaction=True)]
 
 def test_a_form_that_is_sent_twice_at_once_makes_one_request() -> None:
     demo = seeded_demo()
-    demo.join("rita")
+    demo.join("rita", roles=("requester",))
     browser = sign_in(User.objects.get(username="rita"))
     cookies = browser.cookies
     for _round in range(3):

@@ -22,7 +22,7 @@ from workitems.retention.sweep import DRAFTS_KEPT, delete_old_drafts
 
 @pytest.fixture
 def rita(demo: Demo, console: Console) -> Client:
-    demo.join("rita")
+    demo.join("rita", roles=("requester",))
     plain_payments(demo)
     return console("rita")
 
@@ -67,7 +67,7 @@ def test_what_no_longer_fits_is_said(demo: Demo, rita: Client) -> None:
 def test_drafts_of_other_people_are_neither_seen_nor_changed(demo: Demo, rita: Client, console: Console) -> None:
     send(rita, button="_save", vendor="Hooli")
     (draft,) = kept(demo.tenant)
-    demo.join("otto")
+    demo.join("otto", roles=("requester",))
     otto = console("otto")
     assert "Hooli" not in otto.get(f"{FORM}?draft={draft.public_id}").content.decode()
     assert draft.public_id not in otto.get(REQUESTS).content.decode()

@@ -25,7 +25,7 @@ def pdf(content: bytes = PDF, name: str = "invoice.pdf") -> SimpleUploadedFile:
 
 @pytest.fixture
 def rita(demo: Demo, console: Console) -> Client:
-    demo.join("rita")
+    demo.join("rita", roles=("requester",))
     invoice = {"type": "object", "title": "Invoice", "x-threada": {"format": "file", "types": ["application/pdf"]}}
     schema = {
         "type": "object",
@@ -76,7 +76,7 @@ def test_a_file_is_chosen_kept_sent_and_downloaded(demo: Demo, rita: Client, con
         assert b"".join(content.streaming_content) == PDF
         assert content["Content-Disposition"] == 'attachment; filename="invoice.pdf"'
         assert content["Content-Security-Policy"].startswith("sandbox; default-src 'none'")
-    demo.join("otto")
+    demo.join("otto", roles=("requester",))
     otto = console("otto")
     assert otto.get(address).status_code == 404
     stolen = fill(otto, invoice=chosen)

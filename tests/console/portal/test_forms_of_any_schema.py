@@ -33,7 +33,7 @@ LINES: dict[str, Any] = {
 
 @pytest.fixture
 def rita(demo: Demo, console: Console) -> Client:
-    demo.join("rita")
+    demo.join("rita", roles=("requester",))
     demo.put_rules({"id": "all", "when": "true", "effect": "allow", "reason": "ALL"}, only=True)
     return console("rita")
 

@@ -14,7 +14,7 @@ from workitems.portal.pages import LATEST
 
 def test_a_request_that_waits_for_an_answer_comes_first(demo: Demo, console: Console) -> None:
     plain_payments(demo)
-    demo.join("rita")
+    demo.join("rita", roles=("requester",))
     rita = console("rita")
     first = _sent(rita)
     for _ in range(LATEST):

@@ -32,7 +32,7 @@ SCHEMA: dict[str, Any] = {
 
 @pytest.fixture
 def rita(demo: Demo, console: Console) -> Client:
-    demo.join("rita")
+    demo.join("rita", roles=("requester",))
     declared = {"action": "close", "integration": "int_workflow", "channel": "web_main"}
     put_workflow(demo, payload_schema=SCHEMA, request=declared)
     demo.put_rules({"id": "all", "when": "true", "effect": "allow", "reason": "ALL"}, only=True)

@@ -34,7 +34,7 @@ SMALL = {"vendor": "Hooli", "amount_minor": "900"}
 @pytest.fixture
 def rita(demo: Demo, console: Console) -> Client:
     """Sign in a person with the role of a requester."""
-    demo.join("rita")
+    demo.join("rita", roles=("requester",))
     plain_payments(demo)
     return console("rita")
 
@@ -102,6 +102,24 @@ def test_no_more_than_the_declared_action_needs_only_the_right_to_create_items(d
     assert console("pat").get(f"{REQUESTS}{item.public_id}/").status_code == 200
 
 
+def test_a_requester_executes_nothing_by_the_api(demo: Demo, rita: Client) -> None:
+    send(rita, **SMALL)
+    execution = demo.client.get("/executions", {"work_item_id": newest(demo).public_id}).json()["data"][0]["execution_id"]
+    api = demo.api("rita")
+    own = demo.hand_in({"vendor": "Hooli", "amount_minor": 5}, by=api)
+    bodies = {"retry": {}, "undo": {}, "cancel": {}, "reconcile": {"outcome": "failed", "reason": "seen"}}
+    for answer in (
+        demo.execute(own, by=api),
+        *(api.post(f"/executions/{execution}/{name}", body) for name, body in bodies.items()),
+        api.post("/executions/replays", {"integration_id": "int_bank"}),
+    ):
+        assert (answer.status_code, answer.json()["reason_code"]) == (403, "scope_missing"), answer.content
+    assert demo.item(own)["status"] == "new"
+    with unit_of_work(demo.tenant.id):
+        refused = list(Receipt.objects.filter(kind="request.refused").values_list("reason_codes", flat=True))
+    assert refused.count(["scope_missing"]) == 1 + len(bodies) + 1
+
+
 def test_a_started_request_is_not_started_again(demo: Demo, rita: Client) -> None:
     where = send(rita, **LARGE)["Location"]
     answer = rita.post(f"{where}start/")
@@ -115,7 +133,7 @@ def test_items_of_other_channels_and_other_people_are_not_started(demo: Demo, ri
     demo.wait()
     assert "Send request on" not in rita.get(f"{REQUESTS}{own}/").content.decode()
     rita.post(f"{REQUESTS}{own}/start/")
-    other = demo.hand_in({"vendor": "Hooli", "amount_minor": 5}, by=demo.join("otto"))
+    other = demo.hand_in({"vendor": "Hooli", "amount_minor": 5}, by=demo.join("otto", roles=("requester",)))
     assert rita.post(f"{REQUESTS}{other}/start/").status_code == 404
     assert stored(demo)[1] == 0
 
@@ -278,7 +296,7 @@ def test_one_form_makes_one_request(demo: Demo, rita: Client) -> None:
 def test_tokens_of_others_forged_old_and_outdated_ones_send_nothing(
     demo: Demo, rita: Client, console: Console, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    demo.join("otto")
+    demo.join("otto", roles=("requester",))
     outdated = token_of(rita)
     put_workflow(demo, description="Other words.")
     for token in (token_of(console("otto")), "forged", "", f"{token_of(rita)}x", outdated):
@@ -314,7 +332,7 @@ def test_a_request_is_withdrawn_by_its_requester(demo: Demo, rita: Client) -> No
 
 def test_strangers_and_colleagues_see_nothing(demo: Demo, rita: Client, console: Console) -> None:
     where = send(rita, **LARGE)["Location"]
-    demo.join("otto")
+    demo.join("otto", roles=("requester",))
     for name in ("otto", "finance-1", "admin"):
         other = console(name)
         assert other.get(where).status_code == 404, name
@@ -355,7 +373,7 @@ def test_workflows_without_a_declaration_have_no_form(demo: Demo, rita: Client) 
 
 
 def test_forms_of_other_sites_are_refused(demo: Demo) -> None:
-    demo.join("rita")
+    demo.join("rita", roles=("requester",))
     browser = Client(enforce_csrf_checks=True)
     browser.force_login(User.objects.get(username="rita"))
     for address in (FORM, f"{REQUESTS}wi_0/withdraw/", f"{REQUESTS}wi_0/start/", f"{REQUESTS}drafts/rd_0/delete/"):

@@ -67,7 +67,8 @@ class TestCreateTenant:
 
     def test_default_roles_are_the_documented_ones(self) -> None:
         assert DEFAULT_ROLES["tenant_admin"] == ALL_SCOPES
-        assert DEFAULT_ROLES["operator"] - DEFAULT_ROLES["requester"] == {
+        assert DEFAULT_ROLES["client"] - DEFAULT_ROLES["requester"] == {Scope.ACTIONS_EXECUTE}
+        assert DEFAULT_ROLES["operator"] - DEFAULT_ROLES["client"] == {
             Scope.TELEMETRY_READ,
             Scope.ACTIONS_FREEZE,
             Scope.DECISIONS_DECIDE,

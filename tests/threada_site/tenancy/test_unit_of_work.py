@@ -19,7 +19,7 @@ from threada_site.database.unit_of_work import (
 )
 from threada_site.tenancy.models import Role, Tenant
 
-DEFAULT_ROLES = 9
+DEFAULT_ROLES = 10
 
 
 def setting() -> str | None:

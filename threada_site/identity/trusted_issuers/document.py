@@ -61,7 +61,7 @@ _MAPPING: Final = closed_object(
             **_ROLES,
             "description": "Roles that the token acts with, of those that the account has. Default: all, and grants "
             "on single objects. An account that is created gets these roles.",
-            "examples": [["requester"]],
+            "examples": [["client"]],
         },
         "scopes": {
             "type": "array",

@@ -37,7 +37,7 @@ ROLE_SCHEMA: Final = KindSchema(
             "visibility": {
                 "enum": [visibility.value for visibility in Visibility],
                 "description": "Work items that members see: all of the tenant, or their own and those that name them. "
-                "Default: tenant; for the role requester: own.",
+                "Default: tenant; for the roles requester and client: own.",
                 "errorMessage": "visibility is tenant or own.",
             },
             "require_mfa": {
