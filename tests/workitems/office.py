@@ -68,7 +68,7 @@ RULES: list[dict[str, Any]] = [
     {"id": "fine", "when": "true", "effect": "allow", "reason": "FINE"},
 ]
 PEOPLE = {
-    "rita": ("requester",),
+    "rita": ("client",),
     "fay": ("approver", "finance"),
     "finn": ("approver", "finance"),
     "fred": ("approver", "finance"),

@@ -25,7 +25,7 @@ def test_each_role_sees_what_it_uses(role: str, demo: Demo) -> None:
     page = browser.get("/console/", follow=True)
     shown = [str(item["title"]) for group in page.context["sidebar_navigation"] for item in group["items"]]
     assert OF_ROLE.get(role, set()) <= set(shown)
-    if role in ("approver", "requester", "viewer"):
+    if role in ("approver", "client", "requester", "viewer"):
         assert len(shown) <= 7
     everything = browser.get("/console/more/")
     assert everything.status_code == 200

@@ -115,7 +115,7 @@ def test_group_membership_is_visible_everywhere_and_grants_nothing(tenant: Tenan
 def test_credential_and_role_do_not_narrow_groups(tenant: Tenant, ann: User) -> None:
     define(tenant, "ann")
     api = Api(make_token(tenant, ann, scopes=["workitems:read"]))
-    assert api.get("/me", headers={"Threada-Role": "requester"}).json()["groups"] == ["board"]
+    assert api.get("/me", headers={"Threada-Role": "client"}).json()["groups"] == ["board"]
 
 
 def test_groups_of_another_tenant_are_not_seen(tenant: Tenant, other_tenant: Tenant, ann: User) -> None:

@@ -97,7 +97,7 @@ def test_people_link_only_the_account_that_names_them(acme: Tenant, provider: Oi
     answer = link(browser, provider, oid="00u1", groups=["Finance"])
     assert "identity_ambiguous" in answer.content.decode()
     with unit_of_work(acme.id):
-        assert roles_of_member(alice, tenant_id=acme.id) == ["requester"]
+        assert roles_of_member(alice, tenant_id=acme.id) == ["client"]
         assert not IdentityLink.objects.exists()
     assert sign_in_at(provider, oid="00u1")[1].status_code == 302
 

@@ -59,7 +59,7 @@ def test_a_person_links_an_account_and_signs_in_with_it(acme: Tenant, provider: 
     assert "other@x.example" in browser.get(PAGE).content.decode()
     assert link_of(acme).user == alice
     with unit_of_work(acme.id):
-        assert roles_of_member(alice, tenant_id=acme.id) == ["approver", "requester"]
+        assert roles_of_member(alice, tenant_id=acme.id) == ["approver", "client"]
         assert open_dependences(alice.id, tenant_id=acme.id) == []
     other, landed = sign_in_at(provider, groups=["finance"])
     assert landed.status_code == 302
@@ -144,7 +144,7 @@ def test_unlinking_ends_sessions_and_roles_and_makes_no_second_person(acme: Tena
     assert by_provider.get("/console/").status_code == 302
     assert reason_of(sign_in_at(provider)[1]) == "identity_not_linked"
     with unit_of_work(acme.id):
-        assert roles_of_member(alice, tenant_id=acme.id) == ["requester"]
+        assert roles_of_member(alice, tenant_id=acme.id) == ["client"]
         assert Receipt.objects.filter(kind="identity.unlinked").count() == 1
         assert User.objects.filter(kind="human").count() == 1
     _, mallory = signed_in(acme, "mallory")
