@@ -104,5 +104,5 @@ def create_from_curl(call: Call, form: CurlForm) -> str:
         upsert_secret(secret, read.secret, origins=[read.base_url], ctx=call.ctx)
     document = form.document(read)
     ctx = replace(call.ctx, source=as_yaml(document))
-    upsert_integration(slug, document["spec"], ctx=ctx, name=form.cleaned_data["name"])
+    upsert_integration(slug, document["spec"], ctx=ctx, name=form.cleaned_data["name"] or None)
     return slug

@@ -92,5 +92,5 @@ def create_from_openapi(call: Call, form: OpenApiForm) -> str:
         spec["auth"] = {"scheme": "bearer", "secret": {"stored": secret}}
     document = integration_document(read, form.chosen, slug=slug, name=form.cleaned_data["name"], **spec)
     ctx = replace(call.ctx, source=as_yaml(document))
-    upsert_integration(slug, document["spec"], ctx=ctx, name=form.cleaned_data["name"])
+    upsert_integration(slug, document["spec"], ctx=ctx, name=form.cleaned_data["name"] or None)
     return slug

@@ -211,7 +211,7 @@ def _put(call: Call, form: ConsoleForm, *, slug: str | None) -> str:
         _require(call.ctx, existing)
         name = value.get("name", "")
         ctx = replace(call.ctx, source=document.written)
-        upsert_integration(named, value["spec"], ctx=ctx, name=name if isinstance(name, str) else "")
+        upsert_integration(named, value["spec"], ctx=ctx, name=name if name and isinstance(name, str) else None)
     return named
 
 

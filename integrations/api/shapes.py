@@ -19,7 +19,7 @@ REPLACE_INTEGRATION: Final = Replaceable(
     resource=INTEGRATION,
     identifier="integration_id",
     writable={
-        "name": {"type": ["string", "null"], "maxLength": 200, "description": "Name for people. It cannot be removed."},
+        "name": {"type": ["string", "null"], "maxLength": 200, "description": "Name for people. null: none."},
         "spec": {"type": "object", "description": "As in a document of `kind: Integration`."},
     },
     required=("spec",),

@@ -26,7 +26,6 @@ from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope
-from threada_site.kernel.errors import FieldError
 
 _REFUSALS: Final = ("document_invalid", "secret_reference_not_allowed", "secret_origin_refused", "conflict")
 
@@ -71,7 +70,8 @@ class Integrations(TenantView):
         body = PUT_INTEGRATION.check(request.data)
         existing = selectors.integration_by_slug(body["integration_id"], ctx=request.auth)
         require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=existing.id if existing else None)
-        result = upsert_integration(body["integration_id"], body["spec"], ctx=request.auth, name=body.get("name", ""))
+        name = body.get("name") or None
+        result = upsert_integration(body["integration_id"], body["spec"], ctx=request.auth, name=name)
         return _answer(result.row, request, status=201 if result.is_new else 200)
 
 
@@ -151,9 +151,6 @@ class IntegrationDetail(TenantView):
                 raise errors.PermissionDenied("Changing the configuration needs the right to read it.")
             current = INTEGRATION.represent(integration)
             sent = REPLACE_INTEGRATION.replaced(request, current, tag=_tag(integration))
-            if integration.name and not sent.get("name"):
-                kept = FieldError("/name", f"is missing; write {integration.name}, or another name", "required")
-                raise errors.InvalidRequest("The name of an integration cannot be removed.", errors=[kept])
         name = sent.get("name") or ""
         result = upsert_integration(slug, sent["spec"], ctx=request.auth, name=name)
         if integration is None:

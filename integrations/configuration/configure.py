@@ -52,11 +52,12 @@ Argument: `integration_version_ids`, the pinned versions.
 
 
 def upsert_integration(
-    slug: str, spec: Any, *, ctx: ActingContext, name: str = "", pointer: str = "/spec"
+    slug: str, spec: Any, *, ctx: ActingContext, name: str | None = None, pointer: str = "/spec"
 ) -> UpsertResult[Integration]:
     """Create or change the integration `slug`, for new executions and for those that wait for an approval.
 
-    The latter get a new envelope and must be approved again. `spec` is a JSON value at `pointer` of its document.
+    The latter get a new envelope and must be approved again. `spec` is a JSON value at `pointer` of its document. None
+    as `name` keeps the name, an empty one removes it.
     Receipt `integration.version_added`, or `integration.renamed` if only the name changes. Raises `DocumentInvalid`,
     `SecretReferenceNotAllowed` (the instance's operator has not listed the reference), `SecretOriginRefused` (the
     secret is not for this address), `Conflict` (the connector cannot be changed, except from or to `mock`).
@@ -64,18 +65,19 @@ def upsert_integration(
     require_unit_of_work(ctx.tenant_id)
     document = checked_integration(spec, ctx=ctx, pointer=pointer)
     integration = _locked(slug, document.connector, ctx=ctx)
+    label = integration.name if name is None else name
     before = integration.connector
     if before != document.connector and not _may_replace(before, document.connector):
         raise Conflict(f"The integration {slug} has the connector {before}; it cannot be changed.")
     if says_already(integration, spec):
-        change = _rename(integration, name, ctx=ctx)
+        change = _rename(integration, label, ctx=ctx)
         store_source("Integration", slug, canonical_sha256(spec), ctx.source, ctx=ctx)
         return UpsertResult(integration, change)
-    _confirm(integration, name or integration.name, spec, ctx=ctx)
+    _confirm(integration, label, spec, ctx=ctx)
     if before != document.connector:
         integration.connector = document.connector
         integration.save(update_fields=["connector"])
-    put = put_version(integration, spec, ctx=ctx, name=name or integration.name)
+    put = put_version(integration, spec, ctx=ctx, name=label)
     store_source("Integration", slug, put.version.spec_sha256, ctx.source, ctx=ctx)
     Action.objects.bulk_create(
         Action(
@@ -193,7 +195,7 @@ def _may_replace(before: str, after: str) -> bool:
 
 
 def _rename(integration: Integration, name: str, *, ctx: ActingContext) -> Change:
-    if name in ("", integration.name):
+    if name == integration.name:
         return Change.UNCHANGED
     if integration.current_version is not None:
         _confirm(integration, name, integration.current_version.spec, ctx=ctx)
