@@ -29,6 +29,11 @@ def locked_by_slug[Row: (Channel, List, Pack, Policy, Workflow)](
     return row, row.id == made.id
 
 
+def lock_list(slug: str, *, ctx: ActingContext) -> None:
+    """Lock the list `slug` if there is one."""
+    List.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=slug).first()
+
+
 def locked_policy_of(row: PolicyVersion | Overlay, *, ctx: ActingContext) -> Policy:
     """Lock and return the policy of a version or an overlay."""
     return Policy.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, id=row.policy_id)

@@ -8,9 +8,12 @@ from typing import Final
 import pytest
 from pytest_django import Settings
 
+from tests.client import Api
 from tests.contract.document import Operation, operations
 from tests.contract.world import MAY_GROW, World, made, rows_of_everything
+from tests.factories import make_principal, make_token
 from threada_site.kernel.context import Scope
+from threada_site.tenancy.models import Tenant
 
 OPERATIONS: Final = {(one.method, one.path): one for one in operations()}
 EDITED: Final = sorted(
@@ -18,7 +21,7 @@ EDITED: Final = sorted(
 )
 # Members that PATCH of these resources does not take.
 PATCHED: Final = {
-    "/work-items/{work_item_id}": ("payload",),
+    "/work-items/{work_item_id}": ("payload", "metadata"),
     "/work-items/{work_item_id}/comments/{comment_id}": ("text",),
     "/me/notification-preferences": (),
 }
@@ -83,6 +86,13 @@ def test_documents_are_created_changed_and_ended_by_their_address(world: World) 
         assert [error["code"] for error in refused.json()["errors"]] == ["read_only"]
         assert admin.delete(address).status_code == 204
         assert (admin.get(address).status_code, admin.delete(address).status_code) == (404, 404)
+    bank = f"/integrations/{names['integration_id']}"
+    assert admin.edit(bank, {"name": "House bank"}).json()["name"] == "House bank"
+    spec = admin.get(bank).json()["spec"]
+    assert admin.replace(bank, {"spec": spec}).json()["name"] is None
+    assert made(admin.post("/integrations", {"integration_id": names["integration_id"], "spec": spec, "name": "B"}))
+    assert made(admin.post("/integrations", {"integration_id": names["integration_id"], "spec": spec}))["name"] == "B"
+    assert admin.edit(bank, {"name": None}).json()["name"] is None
     merged = admin.edit(f"/workflows/{names['workflow_id']}", {"spec": {"title": "Sent", "actions": ["close"]}})
     assert (merged.json()["spec"]["title"], merged.json()["spec"]["actions"]) == ("Sent", ["close"])
     removed = admin.edit(f"/workflows/{names['workflow_id']}", {"spec": {"title": None}})
@@ -98,6 +108,54 @@ def test_documents_are_created_changed_and_ended_by_their_address(world: World) 
         False,
     )
     assert admin.delete(f"/channels/{names['channel_id']}").status_code == 202
+
+
+@pytest.mark.django_db
+def test_administered_documents_are_created_changed_and_ended_by_their_address(tenant: Tenant) -> None:
+    person = make_principal(tenant, "ann", roles=("tenant_admin",))
+    admin = Api(make_token(tenant, person))
+    blind = Api(make_token(tenant, person, {scope.value for scope in Scope} - {Scope.WORKITEMS_READ}))
+    for address, spec, patch, after in (
+        ("/lists/more", {"items": ["a"]}, {"items": ["a", "b"]}, {"items": ["a", "b"]}),
+        (
+            "/roles/more",
+            {"scopes": ["workitems:read"], "visibility": "own", "require_mfa": True},
+            {"scopes": ["workitems:read", "workitems:write"], "visibility": None, "require_mfa": None},
+            {"scopes": ["workitems:read", "workitems:write"], "visibility": "tenant"},
+        ),
+        ("/groups/more", {"members": ["ann"]}, {"members": []}, {"members": []}),
+        (
+            "/retention/more",
+            {"data_class": "personal", "keep_payload": "P90D"},
+            {"keep_payload": "P30D", "then": "archive"},
+            {"data_class": "personal", "keep_payload": "P30D", "then": "archive"},
+        ),
+    ):
+        created = admin.put(address, {"spec": spec}, headers={"If-None-Match": "*"})
+        assert (created.status_code, created["Location"]) == (201, address), created.content
+        assert admin.put(address, {"spec": spec}, headers={"If-None-Match": "*"}).status_code == 412
+        edited = admin.patch(address, {"spec": patch}, headers={"If-Match": created["ETag"]})
+        assert edited.json()["spec"] == after == admin.get(address).json()["spec"], edited.content
+        assert admin.patch(address, {"spec": spec}, headers={"If-Match": created["ETag"]}).status_code == 412
+        assert admin.patch(address, {"spec": {"more": 1}}, headers={"If-Match": edited["ETag"]}).status_code == 422
+        assert blind.patch(address, {}, headers={"If-Match": "*"}).json()["reason_code"] == "permission_denied"
+        assert admin.delete(address, headers={"If-Match": created["ETag"]}).status_code == 412
+        assert admin.delete(address, headers={"If-Match": edited["ETag"]}).status_code == 204
+        assert admin.patch(address, {}, headers={"If-Match": "*"}).status_code == 404
+        made(admin.put(address, {"spec": spec}, headers={"If-None-Match": "*"}))
+    named = admin.edit("/groups/more", {"name": "More"})
+    assert named.json()["name"] == "More"
+    assert admin.replace("/groups/more", {"spec": {"members": []}}).json()["name"] is None
+    made(admin.post("/four-eyes", {"policy_four_eyes": True}))
+    for address in ("/lists/more", "/retention/more"):
+        before = admin.get(address)
+        proposed = admin.edit(address, {"spec": {"items": []} if "lists" in address else {"keep_payload": "P60D"}})
+        assert (proposed.status_code, admin.get(address)["ETag"]) == (202, before["ETag"]), proposed.content
+    make_principal(tenant, "bob", roles=("tenant_admin",))  # from two stewards on, identity_four_eyes is on
+    for address, spec in (("/roles/more", {"scopes": ["workitems:read"]}), ("/groups/more", {"members": ["bob"]})):
+        before = admin.get(address)
+        proposed = admin.replace(address, {"spec": spec})
+        assert (proposed.status_code, admin.get(address)["ETag"]) == (202, before["ETag"]), proposed.content
 
 
 @pytest.mark.django_db

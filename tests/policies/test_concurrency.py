@@ -250,12 +250,16 @@ def test_of_two_edits_of_what_both_have_read_one_is_refused(ctx: ActingContext, 
         overlay = Overlay.objects.get().public_id
     made = admin.put("/integrations/bank", {"spec": {"connector": "mock", "actions": {"pay": {}}}}, NEW)
     assert made.status_code == 201, made.content
+    for address, spec_ in (("/lists/blocked", {"items": []}), ("/roles/more", {"scopes": []})):
+        assert admin.put(address, {"spec": spec_}, NEW).status_code == 201, address
     one, two = "2026-12-24T00:00:00Z", "2026-12-31T00:00:00Z"
     for address, bodies in {
         "/workflows/payment_run": ({"spec": {"title": "One"}}, {"spec": {"description": "Two"}}),
         "/channels/web_main": ({"name": "One"}, {"name": "Two"}),
         "/integrations/bank": ({"name": "One"}, {"spec": {"description": "Two"}}),
         f"/overlays/{overlay}": ({"starts_at": one}, {"ends_at": two}),
+        "/lists/blocked": ({"spec": {"items": ["One"]}}, {"spec": {"items": ["Two"]}}),
+        "/roles/more": ({"spec": {"scopes": ["workitems:read"]}}, {"spec": {"require_mfa": True}}),
     }.items():
         read = {"If-Match": admin.get(address)["ETag"]}
         first, second = (partial(Api(headers=admin.headers).patch, address, body, headers=read) for body in bodies)
@@ -269,6 +273,10 @@ def test_of_two_creations_by_put_one_is_refused(ctx: ActingContext, admin: Api) 
         "/integrations/bank": tuple(
             {"spec": {"connector": "mock", "actions": {name: {}}}} for name in ("pay", "refund")
         ),
+        "/lists/blocked": ({"spec": {"items": ["One"]}}, {"spec": {"items": ["Two"]}}),
+        "/roles/more": ({"spec": {"scopes": ["workitems:read"]}}, {"spec": {"scopes": []}}),
+        "/groups/more": ({"name": "One", "spec": {"members": []}}, {"name": "Two", "spec": {"members": []}}),
+        "/retention/more": tuple({"spec": {"keep_payload": kept}} for kept in ("P90D", "P30D")),
     }.items():
         first, second = (partial(Api(headers=admin.headers).put, address, body, headers=NEW) for body in bodies)
         assert [answer.status_code for answer in race(ctx, first, second)] == [201, 412], address

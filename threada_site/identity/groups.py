@@ -11,6 +11,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.definition_locks import lock_group
 from threada_site.identity.grant_records import end_grants, record_grants
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
@@ -38,6 +39,7 @@ def define_group(
     require_steward(ctx)
     require_slug(slug, naming="group")
     wanted = _memberships(list(members), ctx=ctx)
+    lock_group(slug, ctx=ctx)
     group = PeopleGroup.objects.select_for_update().filter(tenant_id=ctx.tenant_id, slug=slug).first()
     _check_by_hand(group)
     is_new, of_group = group is None, _members(group, ctx=ctx)
@@ -80,6 +82,7 @@ def remove_group(slug: str, *, ctx: ActingContext) -> None:
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
+    lock_group(slug, ctx=ctx)
     group = PeopleGroup.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first()
     if group is None:
         raise errors.NotFound

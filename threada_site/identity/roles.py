@@ -17,6 +17,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.default_roles import default_visibility
+from threada_site.identity.definition_locks import lock_role
 from threada_site.identity.grant_records import end_grants, record_grants, record_role_scopes
 from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.providers.sources import check_not_from_provider
@@ -51,6 +52,7 @@ def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> R
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     require_slug(slug, naming="role")
+    lock_role(slug, ctx=ctx)
     before, wanted = role_scopes(slug, tenant_id=ctx.tenant_id), sorted(scope.value for scope in scopes)
     if before == scopes:
         return _role(slug, ctx=ctx)
@@ -78,6 +80,7 @@ def set_role_visibility(slug: str, visibility: Visibility, *, ctx: ActingContext
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
+    lock_role(slug, ctx=ctx)
     role = _role(slug, ctx=ctx)
     if role.visibility == visibility:
         return
@@ -103,6 +106,7 @@ def set_role_require_mfa(slug: str, required: bool | None, *, ctx: ActingContext
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
+    lock_role(slug, ctx=ctx)
     role = _role(slug, ctx=ctx)
     if role.require_mfa == required:
         return
@@ -122,6 +126,7 @@ def remove_role(slug: str, *, ctx: ActingContext) -> None:
     """Remove a role. Receipt `role.removed`. Raise `InUse` with the members that have it, `ConfirmationRequired`."""
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
+    lock_role(slug, ctx=ctx)
     role = _role(slug, ctx=ctx)
     holders = list(role.group.user_set.order_by("username").values_list("username", flat=True)[:_MOST_NAMED])
     if holders:

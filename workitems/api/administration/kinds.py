@@ -9,19 +9,22 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from policies import selectors as policy_selectors
+from policies.locks import lock_list
 from threada_site.api.resources.field_types import INSTANT, MAYBE_TEXT, NUMBER, OBJECT, SLUG, public_id
 from threada_site.api.resources.resource import Resource, field
+from threada_site.identity.definition_locks import lock_group, lock_role
 from threada_site.identity.selectors import group_members, groups_of_tenant, roles_of_tenant, scopes_of_roles
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import PeopleGroup, Role
 from workitems.api.administration.access import require_publisher, require_reader
-from workitems.api.administration.documents import Administered
+from workitems.api.administration.documents import Administered, by_contents, by_version
 from workitems.configuration.kinds.retention import RETENTION
 from workitems.configuration.kinds.roles_and_groups import GROUP, ROLE
 from workitems.configuration.kinds.rulebook import LIST
 from workitems.models import RetentionRule
+from workitems.retention.locks import lock_retention
 
 
 def _spec_of_role(role: Role, specs: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,6 +64,8 @@ ROLES: Final = Administered(
     ),
     rows=lambda ctx: roles_of_tenant(ctx.tenant_id),
     specs=_scopes,
+    lock=lambda slug, ctx: lock_role(slug, ctx=ctx),
+    state=by_contents,
     read_scope=Scope.WORKITEMS_READ,
     write_scope=Scope.WORKFLOW_MANAGE,
     check_read=require_reader,
@@ -84,6 +89,8 @@ GROUPS: Final = Administered(
         field("spec", OBJECT, _spec_of_group, is_detail=True, description="Names of the members. Omitted in lists."),
     ),
     rows=lambda ctx: groups_of_tenant(ctx.tenant_id),
+    lock=lambda slug, ctx: lock_group(slug, ctx=ctx),
+    state=by_contents,
     read_scope=Scope.WORKITEMS_READ,
     write_scope=Scope.WORKFLOW_MANAGE,
     check_read=require_reader,
@@ -114,6 +121,8 @@ LISTS: Final = Administered(
         field("created_at", INSTANT),
     ),
     rows=policy_selectors.lists,
+    lock=lambda slug, ctx: lock_list(slug, ctx=ctx),
+    state=by_version,
     read_scope=Scope.WORKITEMS_READ,
     write_scope=Scope.POLICIES_PUBLISH,
     check_read=require_reader,
@@ -138,6 +147,8 @@ RETENTION_RULES: Final = Administered(
         field("created_at", INSTANT),
     ),
     rows=_retention_rules,
+    lock=lambda _slug, ctx: lock_retention(ctx=ctx),
+    state=by_version,
     read_scope=Scope.WORKFLOW_MANAGE,
     write_scope=Scope.WORKFLOW_MANAGE,
     check_read=require_steward,
