@@ -210,6 +210,7 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "work_item.cancelled": "A work item was cancelled.",
     "work_item.created": "A work item was created.",
     "work_item.edited": "The payload of a work item changed.",
+    "work_item.metadata_changed": "The metadata of a work item changed.",
     "work_item.read": "A work item about a person was read.",
     "work_item.resolved": "A work item was resolved.",
     "workflow.renamed": "A workflow got another name.",

@@ -25,12 +25,13 @@ from threada_site.kernel.waits import Awaited, Watched
 from workitems import lifecycle, selectors
 from workitems.api.filters import WorkItemFilters
 from workitems.api.resources.work_items import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
-from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM
+from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM, MERGED_METADATA
 from workitems.conversation.selectors import timeline
 from workitems.executions.close_item import cancel_work_item, edit_payload, resolve_work_item
 from workitems.explain.gather import explanation_with_waits
 from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.items.locks import locked_item
+from workitems.items.metadata import edit_metadata
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import listed, record_reading
 from workitems.models import WorkItem
@@ -107,7 +108,7 @@ class WorkItemDetail(TenantView):
 
     @operation(
         "editWorkItem",
-        "Change the payload and evaluate the policies again",
+        "Change payload or metadata",
         tag="Work items",
         body=EDIT_WORK_ITEM,
         answers={200: WORK_ITEM},
@@ -121,15 +122,20 @@ class WorkItemDetail(TenantView):
         ),
     )
     def patch(self, request: Any, work_item_id: str) -> Response:
-        """Merge the members that are sent into the payload (RFC 7396): null removes a member, arrays are replaced.
+        """Merge the members that are sent into payload and metadata (RFC 7396): null removes a member.
 
         If the payload changes, the policies are evaluated again, and approvals of the old payload no longer apply.
+        Metadata change nothing but what lists find, as long as the work item is open.
         """
         body = EDIT_WORK_ITEM.check(request.data)
         item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
         self.subject = subject_of(item)
         check_if_match(request, item_etag(item))
-        edit_payload(item, merge_patch(item.payload, body["payload"]), ctx=request.auth)
+        if "metadata" in body:
+            merged = {"metadata": merge_patch(item.metadata, body["metadata"])}
+            edit_metadata(item, MERGED_METADATA.check(merged)["metadata"], ctx=request.auth)
+        if "payload" in body:
+            edit_payload(item, merge_patch(item.payload, body["payload"]), ctx=request.auth)
         return Response(WORK_ITEM.represent(item), headers={"ETag": item_etag(item)})
 
 

@@ -83,11 +83,18 @@ EDIT_WORK_ITEM: Final = shape(
         "payload": {
             "type": "object",
             "description": "Merged into the payload: null removes a member. The policies are evaluated again.",
-        }
+        },
+        "metadata": {
+            "type": "object",
+            "additionalProperties": {"type": ["string", "null"]},
+            "description": "Merged into the metadata: null removes an entry. Approvals stay valid.",
+            "examples": [{"order": "4711"}],
+        },
     },
-    required=("payload",),
     example={"payload": {"question": "May we share the shortened vendor list?", "department": "procurement"}},
 )
+MERGED_METADATA: Final = shape({"metadata": METADATA}, required=("metadata",))
+"""Metadata after a PATCH."""
 
 _MARKDOWN: Final[dict[str, Any]] = {
     "type": "string",

@@ -52,6 +52,29 @@ def test_work_items_are_found_by_what_their_requester_knows(office: Office, foun
     assert found(requester=ids.public_id(ids.PRINCIPAL, office.people["wim"].id)) == []
     assert api.get(f"/work-items/{flagged}").json()["metadata"] == {"order": "4711", "env": "prod"}
 
+    address = f"/work-items/{flagged}"
+    read = api.get(address)["ETag"]
+    edited = api.edit(address, {"metadata": {"env": None, "order": "4713", "batch": "7"}})
+    assert (edited.json()["metadata"], edited["ETag"] != read) == ({"order": "4713", "batch": "7"}, True)
+    assert [found(metadata=entry) for entry in ("env=prod", "order=4711", "order=4713", "batch=7")] == [
+        [other], [], [flagged], [flagged],
+    ]  # fmt: skip
+    assert found(risk_flag="fraud") == [flagged]
+    for body, code in (
+        ({"metadata": {"a=b": "1"}}, "invalid_request"),
+        ({"metadata": {"a": 1}}, "invalid_request"),
+        ({"metadata": {str(number): "x" for number in range(49)}}, "invalid_request"),
+    ):
+        assert api.edit(address, body).json()["reason_code"] == code, body
+    stale = api.patch(address, {"metadata": {}}, headers={"If-Match": read})
+    assert stale.json()["reason_code"] == "precondition_failed"
+    refused = office.api("wim").patch(address, {"metadata": {}}, headers={"If-Match": "*"})
+    assert refused.json()["reason_code"] in ("scope_missing", "permission_denied")
+    (change,) = [event for event in api.get(f"{address}/timeline").json()["data"] if "metadata" in event["kind"]]
+    assert (change["kind"], "4713" in str(change)) == ("work_item.metadata_changed", False)
+    api.post(f"{address}/cancel", {})
+    assert api.edit(address, {"metadata": {"order": "1"}}).json()["reason_code"] == "transition_not_allowed"
+
     for query, parameter in (
         ({"metadata": "order"}, "?metadata"),
         ({"status": ["new", "sideways"]}, "?status"),

@@ -42,7 +42,7 @@ def _apply(value: Written, ctx: ActingContext) -> Applied:
     slug, spec = str(document.id), dict(document.spec)
     before = selectors.integration_by_slug(slug, ctx=ctx)
     old = before.current_version.spec if before and before.current_version else None
-    result = upsert_integration(slug, spec, ctx=ctx, name=value.get("name") or "")
+    result = upsert_integration(slug, spec, ctx=ctx, name=value.get("name") or None)
     change = Change.CREATED if old is None and result.change is Change.CHANGED else result.change
     return Applied("Integration", slug, change, diff(old, spec))
 
