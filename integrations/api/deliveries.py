@@ -188,18 +188,18 @@ class TestDelivery(TenantView):
 
     @operation(
         "testDelivery",
-        "Send a test event to a webhook",
+        "Send a test event",
         tag="Telemetry",
         body=EMPTY,
         answers={202: DELIVERY_ATTEMPT},
-        reasons=("conflict", "delivery_busy"),
+        reasons=("delivery_busy",),
     )
     @idempotent
     def post(self, request: Any, delivery_id: str) -> Response:
         """Request one event of the type `threada.delivery.test`, signed as all others, without `sequence`.
 
-        A worker sends it. It moves no position. The result is in the list of attempts. Works for paused deliveries,
-        too.
+        A worker sends it to the webhook or collector, or writes it to a file of its own. It moves no position. The
+        result is in the list of attempts. Works for paused deliveries, too.
         """
         attempt = request_test_event(_locked(request, delivery_id), ctx=request.auth)
         return Response(DELIVERY_ATTEMPT.represent(attempt), status=202)
@@ -220,8 +220,9 @@ class ResendDelivery(TenantView):
     def post(self, request: Any, delivery_id: str) -> Response:
         """Request one event, or a range of at most 1,000: the same events in messages with new ids.
 
-        A worker sends them. Only events that the delivery selects are sent. One test or resend of a delivery is open at
-        a time; in an hour it takes 60 of them with 10,000 events.
+        A worker sends them; a delivery to a file gets a second file, named after the attempt. Only events that the
+        delivery selects are sent. One test or resend of a tenant is open at a time; in an hour a delivery takes 60 of
+        them with 10,000 events.
         """
         body = RESEND.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)

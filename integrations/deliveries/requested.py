@@ -1,4 +1,4 @@
-"""Runs of requested attempts of webhooks: a test event, or receipts that are sent again. A job leases each."""
+"""Runs of requested attempts of deliveries: a test event, or receipts that are sent again. A job leases each."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import structlog
 from django.db import connection
 
 from integrations.attempts.failures import FailureClass
-from integrations.deliveries.senders.webhook import send_to_webhook
-from telemetry.deliveries.batches import Batch, SealedReceipt, fitting, selected_receipts
+from integrations.deliveries.deliver import SENDERS
+from telemetry.deliveries.batches import RECORDS_REJECTED, Batch, SealedReceipt, fitting, selected_receipts
 from telemetry.deliveries.rules import DeliveryFailure
 from telemetry.models import DeliveryAttempt
 from telemetry.receipts.event_kinds import TEST_EVENT
@@ -67,10 +67,14 @@ def _send(attempt: DeliveryAttempt, receipts: list[SealedReceipt]) -> tuple[int,
         if sent and monotonic() - started > LONGEST_S:
             detail = f"The receiver took {sent} of {len(receipts)} events in {LONGEST_S:.0f} seconds. Send fewer again."
             return sent, DeliveryFailure(FailureClass.TIMEOUT.value, detail)
-        result = send_to_webhook(Batch(attempt.delivery, part, part[-1].index + 1, name=attempt.public_id))
+        batch = Batch(attempt.delivery, part, part[-1].index + 1, name=attempt.public_id)
+        result = SENDERS[attempt.delivery.target](batch)
         if isinstance(result, DeliveryFailure):
             return sent, result
-        sent += len(part)
+        sent += len(part) - result.rejected
+        if result.rejected:
+            detail = f"The collector rejected {result.rejected} of {len(part)} records. It says: {result.detail}"
+            return sent, DeliveryFailure(RECORDS_REJECTED, detail)
     return sent, None
 
 

@@ -73,7 +73,6 @@ class DeliveryAdmin(TenantAdmin):
             "created_by": (row.created_by and User.objects.filter(id=row.created_by).first()) or _("the instance"),
             "is_active": row.status == DeliveryStatus.ACTIVE,
             "shown_attempts": list(attempts(row).order_by("-id")[:SHOWN_ATTEMPTS]),
-            "is_webhook": row.target == "webhook",
             "can_manage": ctx.has_scope_anywhere(Scope.INTEGRATIONS_MANAGE),
         }
 

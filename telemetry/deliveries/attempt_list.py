@@ -65,23 +65,21 @@ def note_attempt(batch: Batch, failure: DeliveryFailure | None, *, now: datetime
 
 
 def request_test_event(delivery: Delivery, *, ctx: ActingContext) -> DeliveryAttempt:
-    """Send a test event to the receiver of a locked webhook, also if it is paused.
+    """Send a test event to the target of a locked delivery, also if it is paused.
 
-    Receipt `telemetry.delivery_test_requested`. Raises `Conflict` for other targets, and `DeliveryBusy`.
+    Receipt `telemetry.delivery_test_requested`. Raises `DeliveryBusy`.
     """
-    _check_webhook(delivery)
     return _requested(delivery, "test", None, None, ctx=ctx)
 
 
 def request_resend(
     delivery: Delivery, *, ctx: ActingContext, first: int | None = None, last: int | None = None, receipt: str = ""
 ) -> DeliveryAttempt:
-    """Send one delivered receipt again, or those from log index `first` to `last`, by a locked, active webhook.
+    """Send one delivered receipt again, or those from log index `first` to `last`, by a locked, active delivery.
 
     Only receipts that the delivery selects are sent. Receipt `telemetry.delivery_resend_requested`. Raises `Conflict`,
     `InvalidRequest`, `NotFound` (no such receipt in the log), and `DeliveryBusy`.
     """
-    _check_webhook(delivery)
     if delivery.status != DeliveryStatus.ACTIVE:
         raise Conflict("The delivery is paused. Resume it first.")
     if receipt:
@@ -96,11 +94,6 @@ def request_resend(
     if last - first >= MOST_RESENT:
         raise InvalidRequest(errors=[FieldError("/last_index", f"allows {MOST_RESENT} receipts at most", "too_large")])
     return _requested(delivery, "resend", first, last, ctx=ctx)
-
-
-def _check_webhook(delivery: Delivery) -> None:
-    if delivery.target != "webhook":
-        raise Conflict(f"The delivery {delivery.slug} goes to a {delivery.target}. Only webhooks can do this.")
 
 
 def _index_of(receipt: str, *, ctx: ActingContext) -> int:

@@ -29,10 +29,14 @@ def write_to_file(batch: Batch) -> Accepted | DeliveryFailure:
         return DeliveryFailure("export_target_unavailable", detail)
 
 
-def file_of(delivery: Delivery) -> Path:
-    """Return the path of a delivery's file. Another delivery with the same slug has another file."""
+def file_of(delivery: Delivery, name: str = "") -> Path:
+    """Return the path of a delivery's file, or of the file of its requested attempt `name`.
+
+    Another delivery with the same slug has another file.
+    """
     folder: Path = settings.THREADA_DELIVERY_DIR
-    return folder / str(delivery.tenant_id) / f"{delivery.slug}.{delivery.public_id}.ndjson"
+    attempt = f".{name}" if name else ""
+    return folder / str(delivery.tenant_id) / f"{delivery.slug}.{delivery.public_id}{attempt}.ndjson"
 
 
 def _append(batch: Batch) -> int:
@@ -40,12 +44,15 @@ def _append(batch: Batch) -> int:
 
     Bytes of an attempt without a recorded result are truncated first, so that the file contains each receipt once. A
     file shorter than the delivered size was moved or emptied by its reader; writing continues at its end.
+
+    Requested attempts have a file each, so that the file of the delivery contains each receipt once.
     """
     data = b"".join(event_of(receipt, batch.delivery) + b"\n" for receipt in batch.receipts)
-    path = file_of(batch.delivery)
+    path = file_of(batch.delivery, batch.name)
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     with _locked(path) as file:
-        begin = min(os.fstat(file).st_size, batch.delivery.file_size)
+        size = os.fstat(file).st_size
+        begin = size if batch.name else min(size, batch.delivery.file_size)
         os.ftruncate(file, begin)
         left, at = memoryview(data), begin
         while left:

@@ -83,7 +83,7 @@ def _message(batch: Batch) -> bytes:
     now = clock.now()
     tenant_id = ids.public_id(ids.TENANT, batch.delivery.tenant_id)
     records = [
-        log_record(receipt.body, sequence=receipt.index, observed_at=now)
+        log_record(receipt.body, sequence=receipt.index if receipt.index >= 0 else None, observed_at=now)
         if receipt.body is not None
         else deleted_record(
             receipt.receipt_id,

@@ -63,8 +63,8 @@ def request_bytes(records: Iterable[LogRecord], *, tenant_id: str, tenant: str, 
     ).SerializeToString(deterministic=True)
 
 
-def log_record(body: bytes, *, sequence: int, observed_at: datetime) -> LogRecord:
-    """Return the record of a receipt.
+def log_record(body: bytes, *, sequence: int | None, observed_at: datetime) -> LogRecord:
+    """Return the record of a receipt, or of a test event, which has no `sequence`.
 
     `observed_at` is the time of sending; a repeated record keeps its `log.record.uid`.
     """
@@ -133,8 +133,9 @@ def _receipt_attributes(receipt: Mapping[str, Any]) -> dict[str, Value]:
     return {name: value for name, value in found.items() if value}
 
 
-def _log_position(receipt_id: str, sequence: int, digest_name: str, digest: bytes) -> dict[str, Value]:
-    return {"log.record.uid": receipt_id, "threada.sequence": sequence, f"threada.{digest_name}": digest.hex()}
+def _log_position(receipt_id: str, sequence: int | None, digest_name: str, digest: bytes) -> dict[str, Value]:
+    place: dict[str, Value] = {} if sequence is None else {"threada.sequence": sequence}
+    return {"log.record.uid": receipt_id, **place, f"threada.{digest_name}": digest.hex()}
 
 
 def _attributes(values: Mapping[str, Value]) -> list[KeyValue]:

@@ -91,8 +91,8 @@ def sequence(found: list[dict[str, Any]]) -> list[int]:
     return [int(event["sequence"]) for event in found]
 
 
-def lines(delivery: Delivery) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in file_of(delivery).read_bytes().splitlines()]
+def lines(delivery: Delivery, attempt: str = "") -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file_of(delivery, attempt).read_bytes().splitlines()]
 
 
 def killed_before_settling(delivery: Delivery, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Webhooks: selected kinds and workflows, test events, attempts, and receipts that are sent again."""
+"""Deliveries: selected kinds and workflows, test events, attempts, and receipts that are sent again."""
 
 from __future__ import annotations
 
@@ -16,7 +16,19 @@ from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_token
-from tests.integrations.deliveries.delivering import PATH, again, change, events, run, sequence, tell, webhook
+from tests.integrations.deliveries.collected import attributes, records, to_collector
+from tests.integrations.deliveries.delivering import (
+    PATH,
+    again,
+    change,
+    events,
+    lines,
+    run,
+    sequence,
+    tell,
+    to_file,
+    webhook,
+)
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.telemetry.sealed import seal_queued
@@ -145,6 +157,40 @@ def test_one_receipt_or_a_range_is_sent_again(tenant: Tenant, api: Api, receiver
     assert api.post(f"{PATH}/siem/resend", {"first_index": 0, "last_index": 1000}).status_code == 422
     change(delivery, status="paused")
     assert api.post(f"{PATH}/siem/resend", {"first_index": 0, "last_index": 0}).json()["reason_code"] == "conflict"
+
+
+def test_files_and_collectors_get_test_events_and_receipts_again(tenant: Tenant, api: Api, collector: Receiver) -> None:
+    tell(tenant, "one", "two")
+    size = seal_queued(tenant)
+    for delivery in (to_file(tenant, from_beginning=True), to_collector(tenant, collector, from_beginning=True)):
+        run(delivery)
+        address = f"{PATH}/{delivery.slug}"
+        for path, body in (("test", {}), ("resend", {"first_index": 1, "last_index": size - 1})):
+            assert api.post(f"{address}/{path}", body).status_code == 202
+            run_jobs()
+        resent, tested = attempts(api, delivery.slug)[:2]
+        assert [(one["purpose"], one["status"], one["events"]) for one in (tested, resent)] == [
+            ("test", "delivered", 1),
+            ("resend", "delivered", size - 1),
+        ]
+        assert again(delivery).next_index == size
+        if delivery.target == "file":
+            test, other = (lines(delivery, one["delivery_attempt_id"]) for one in (tested, resent))
+            assert (test[0]["type"], "sequence" in test[0]) == ("threada.delivery.test", False)
+            assert other == lines(delivery)[1:]
+            tell(tenant, "three")
+            size = seal_queued(tenant)
+            run(delivery)
+            assert sequence(lines(delivery)) == list(range(size)), "the file contains each receipt once"
+    got = records(collector)
+    assert got[size].event_name == "threada.delivery.test"
+    assert "threada.sequence" not in attributes(got[size])
+    assert [record.body for record in got[size + 1 :]] == [record.body for record in got[1:size]]
+    collector.behave(rejected=1)
+    api.post(f"{PATH}/siem/test", {})
+    run_jobs()
+    failed = attempts(api)[0]
+    assert (failed["status"], failed["events"], failed["failure"]["reason_code"]) == ("failed", 0, "records_rejected")
 
 
 def test_a_slow_receiver_does_not_hold_a_worker(
