@@ -104,7 +104,9 @@ def test_no_more_than_the_declared_action_needs_only_the_right_to_create_items(d
 
 def test_a_requester_executes_nothing_by_the_api(demo: Demo, rita: Client) -> None:
     send(rita, **SMALL)
-    execution = demo.client.get("/executions", {"work_item_id": newest(demo).public_id}).json()["data"][0]["execution_id"]
+    execution = demo.client.get("/executions", {"work_item_id": newest(demo).public_id}).json()["data"][0][
+        "execution_id"
+    ]
     api = demo.api("rita")
     own = demo.hand_in({"vendor": "Hooli", "amount_minor": 5}, by=api)
     bodies = {"retry": {}, "undo": {}, "cancel": {}, "reconcile": {"outcome": "failed", "reason": "seen"}}
