@@ -14,7 +14,7 @@ from pydantic import Field
 from integrations.lifecycle import ExecutionStatus
 from threada_site.api.resources.field_types import rfc3339
 from threada_site.kernel import ids
-from workitems.api.actions import CancelExecution
+from workitems.api.executions import CancelExecution
 from workitems.mcp.calls import Answer, Caller
 from workitems.mcp.results import as_result
 from workitems.mcp.views import TaskState

@@ -23,7 +23,8 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import canonical_sha256
 from workitems import selectors
-from workitems.api.actions import ExecuteAction, repeated_action, shown_execution
+from workitems.api.actions import ExecuteAction, repeated_action
+from workitems.api.executions import shown_execution
 from workitems.api.filters import WorkItemFilters
 from workitems.api.items import WorkItems, created_item
 from workitems.api.resources.work_items import EXPLANATION, WORK_ITEM
