@@ -13,7 +13,7 @@ from policies.models import ListVersion
 from threada_site.api.document_sources import DOCUMENT_SOURCE, SourceVersion, source_answer, version_asked
 from threada_site.api.negotiation import AnyNegotiation
 from threada_site.api.operations import operation
-from threada_site.api.permissions import require
+from threada_site.api.permissions import require, require_reader
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
@@ -65,10 +65,11 @@ class ListSource(TenantView):
         tag="Policies",
         answers={200: DOCUMENT_SOURCE},
         filters=SourceVersion,
+        reasons=("permission_denied",),
     )
     def get(self, request: Any, list_id: str) -> HttpResponse:
         """Return the text of a version with its comments. If none is stored, it is written from the version."""
-        require(request.auth, Scope.WORKITEMS_READ)
+        require_reader(request.auth)
         found = selectors.lists(request.auth).filter(slug=path_slug(list_id)).first()
         if found is None:
             raise errors.NotFound

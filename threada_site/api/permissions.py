@@ -7,7 +7,7 @@ from typing import Any
 from rest_framework.permissions import BasePermission
 
 from threada_site.kernel import errors
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, Scope, Visibility
 
 
 class HasScope(BasePermission):
@@ -30,3 +30,10 @@ def require(context: ActingContext, scope: Scope, **target: Any) -> None:
     """Raise `PermissionDenied` unless `scope` is held on the tenant or on the given `workflow` or `integration`."""
     if not context.allows(scope, **target):
         raise errors.PermissionDenied(f"You do not hold {scope.value} here.")
+
+
+def require_reader(context: ActingContext) -> None:
+    """Raise `PermissionDenied` unless `context` reads the whole tenant."""
+    require(context, Scope.WORKITEMS_READ)
+    if context.visibility is not Visibility.TENANT:
+        raise errors.PermissionDenied("You see your own work items only. This needs a role that sees the whole tenant.")

@@ -60,7 +60,8 @@ def test_documents_are_put_read_and_withdrawn(
     for api in (office.api("rita"), office.api("fay")):
         refusals = [api.post(path, {name: "added", "spec": spec}), api.delete(f"{path}/added")]
         assert [answer.status_code for answer in refusals] == [403, 403]
-    assert office.api("rita").get(path).status_code == 403  # she sees her own work items only
+    for hidden in (path, f"{path}/added", *([f"{path}/added/source"] if path == "/lists" else [])):
+        assert office.api("rita").get(hidden).status_code == 403  # she sees her own work items only
     assert steward.delete(f"{path}/added").status_code == 204
     assert steward.get(f"{path}/added").status_code == steward.delete(f"{path}/added").status_code == 404
 
