@@ -12,7 +12,7 @@ from policies.documents.policy import parse_policy
 from threada_site.kernel.documents.structure import Structure
 from threada_site.kernel.errors import FieldError, PolicyDocumentInvalid, ThreadaError
 from workitems.configuration.kinds import KINDS
-from workitems.configuration.order import id_of, kind_of
+from workitems.configuration.order import id_of, kind_of, overridden
 from workitems.configuration.pack_contents import Placed
 
 type Reference = tuple[str, str]
@@ -79,24 +79,22 @@ class FailedDocuments:
             yield from _scope(value)
         elif kind == "Policy":
             yield from self._bound.get(id_of(document), ())
-            yield from _of_rules(spec.get("rules"))
+            yield from (("Policy", name) for name in overridden(document))
+            yield from _lists_of_rules(spec.get("rules"))
         elif kind == "Grant":
             for section, of_kind in (("workflows", "Workflow"), ("integrations", "Integration")):
-                yield from ((of_kind, str(name)) for name in spec.get(section) or ())
+                named = spec.get(section)
+                yield from ((of_kind, name) for name in (named if isinstance(named, Mapping) else ()))
         elif kind == "Retention":
             yield "Workflow", str(spec.get("workflow"))
         elif kind in ("IdentityProvider", "TrustedIssuer"):
             yield from (("Role", text) for text in _texts(spec))
 
 
-def _of_rules(rules: Any) -> Iterator[Reference]:
+def _lists_of_rules(rules: Any) -> Iterator[Reference]:
     for rule in rules if isinstance(rules, list) else ():
-        if not isinstance(rule, Mapping):
-            continue
-        for name in rule.get("overrides") or ():
-            yield "Policy", str(name).partition("/")[0]
-        for match in _LISTS.finditer(str(rule.get("when"))):
-            yield "List", match[1] or match[2]
+        conditions = str(rule.get("when")) if isinstance(rule, Mapping) else ""
+        yield from (("List", match[1] or match[2]) for match in _LISTS.finditer(conditions))
 
 
 def _scope(value: Mapping[str, Any]) -> set[Reference]:

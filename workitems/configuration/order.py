@@ -38,7 +38,7 @@ def _rank(document: Placed) -> int:
 
 def _override_depths(documents: Iterable[Placed]) -> dict[str, int]:
     """Return how many policies each policy overrides, in sequence. Cycles are cut here and reported on publishing."""
-    names = {id_of(document): _overridden(document) for document in documents if kind_of(document) == "Policy"}
+    names = {id_of(document): overridden(document) for document in documents if kind_of(document) == "Policy"}
     depths: dict[str, int] = {}
 
     def depth(slug: str, above: frozenset[str]) -> int:
@@ -53,11 +53,12 @@ def _override_depths(documents: Iterable[Placed]) -> dict[str, int]:
     return depths
 
 
-def _overridden(document: Placed) -> set[str]:
+def overridden(document: Placed) -> set[str]:
+    """Return the ids of the other policies whose rules a policy overrides, as far as the document can be read."""
     spec = document.value.get("spec")
     rules = spec.get("rules") if isinstance(spec, Mapping) else None
     found: set[str] = set()
-    for rule in rules if isinstance(rules, list) else []:
+    for rule in rules if isinstance(rules, list) else ():
         names = rule.get("overrides") if isinstance(rule, Mapping) else None
-        found |= {str(name).partition("/")[0] for name in names if isinstance(names, list)} if names else set()
+        found |= {str(name).partition("/")[0] for name in (names if isinstance(names, list) else ())}
     return found - {id_of(document)}

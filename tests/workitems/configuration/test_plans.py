@@ -217,3 +217,12 @@ def test_a_chain_of_overriding_policies_is_no_internal_error(steward: Api) -> No
     one = "kind: Policy\nid: p{}\nspec:\n  rules: [{{id: r, overrides: [p{}/r]}}]\n"
     refused = plan(steward, *(one.format(number, number + 1) for number in range(990)))
     assert (refused.status_code, refused.json()["reason_code"]) == (422, "document_invalid")
+
+
+def test_documents_of_another_form_are_no_internal_error(steward: Api) -> None:
+    """Also after a document that failed, whose consequences are looked for in all others."""
+    rules = RULES.replace("{id: rest", "{id: rest, overrides: 5")
+    refused = plan(steward, "kind: Channel\nid: UPPER\n", rules, "kind: Grant\nid: ci\nspec: {workflows: 5}\n")
+    assert refused.status_code == 422, refused.json()
+    said = " ".join(entry["detail"] for entry in refused.json()["errors"])
+    assert all(f"{number}.yaml:" in said for number in range(3)), said
