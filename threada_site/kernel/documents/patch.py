@@ -23,6 +23,8 @@ from threada_site.kernel.errors import DocumentInvalid
 _LONGEST_FLOW: Final = 100
 """Characters of a value that stays on one line."""
 _COMMENT: Final = re.compile(r"(?:^|\s)(#.*)$")
+_OTHER_BREAK: Final = re.compile("\r(?!\n)|[\x85\u2028\u2029]")
+"""Line breaks of the parser (YAML 1.1) besides newlines: its line numbers differ from those of a text with them."""
 
 type _Part = tuple[yaml.Node | None, yaml.Node, Any]
 """Node of the key, if any, node of the value, and the value."""
@@ -59,6 +61,8 @@ class _Member:
 
 class _Patch:
     def __init__(self, text: str) -> None:
+        if _OTHER_BREAK.search(text):
+            raise _UnsuitableError
         self._steps = Steps()
         self._lines = text.removeprefix("\ufeff").split("\n")
         self._root: yaml.Node | None = yaml.compose("\n".join(self._lines), Loader=yaml.CSafeLoader)

@@ -91,7 +91,19 @@ def test_fields_move_and_vanish_with_their_comments() -> None:
         assert kept in found
 
 
-@pytest.mark.parametrize("text", ['{"kind": "Workflow", "spec": {"a": 1}}', "", "[", "a: 1\n---\nb: 2\n", "just text"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"kind": "Workflow", "spec": {"a": 1}}',
+        "",
+        "[",
+        "a: 1\n---\nb: 2\n",
+        "just text",
+        "kind: Workflow\rspec:\r  a: 1\r",
+        "# pasted\u2028\nkind: Workflow\nspec:\n  a: 1\n",
+        "kind: Workflow  # pasted \x85name: a\nspec:\n  a: 1\n",
+    ],
+)
 def test_a_text_that_cannot_be_changed_is_written_again(text: str) -> None:
     value = {"kind": "Workflow", "spec": {"a": 2}}
     assert patched(text, value) == write_document(value)
