@@ -55,3 +55,15 @@ class DatabaseWrapper(base.DatabaseWrapper):
         with self.wrap_database_errors:
             cursor: Any = psycopg.RawCursor(self.connection)  # type: ignore[attr-defined]
         return self.make_debug_cursor(cursor) if self.queries_logged else self.make_cursor(cursor)
+
+    def binary_cursor(self) -> Any:
+        """Return a cursor that reads values in PostgreSQL's binary form, with the types of nested rows.
+
+        Its statements have no parameters.
+        """
+        self.ensure_connection()
+        self.validate_thread_sharing()
+        with self.wrap_database_errors:
+            cursor: Any = psycopg.RawCursor(self.connection)  # type: ignore[attr-defined]
+            cursor.format = psycopg.pq.Format.BINARY
+        return self.make_debug_cursor(cursor) if self.queries_logged else self.make_cursor(cursor)
