@@ -13,6 +13,7 @@ from threada_site.database.case_visibility import KEYSET
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope, Visibility
+from threada_site.personal_data.erasable_fields import is_erased
 from workitems.approvers.can_vote import can_vote
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import (
@@ -65,15 +66,13 @@ def _readable(ctx: ActingContext, *, item: str, workflow: str) -> Q | None:
     return own if _is_limited_to_own(ctx) else own | granted
 
 
-def work_item(work_item_id: uuid.UUID, *, ctx: ActingContext) -> WorkItem | None:
-    """Return one work item with its workflow version, principals and evidence."""
-    return (
-        work_items(ctx)
-        .filter(id=work_item_id)
-        .select_related("workflow_version", "requester", "submitted_by", "assignee", "ended_by")
-        .prefetch_related(Prefetch("evidence", queryset=Evidence.objects.order_by("position")))
-        .first()
-    )
+def work_item(work_item_id: uuid.UUID, *, ctx: ActingContext, with_evidence: bool = True) -> WorkItem | None:
+    """Return one work item with its workflow version, principals and, in a second statement, evidence."""
+    rows = work_items(ctx).filter(id=work_item_id)
+    rows = rows.select_related("workflow_version", "requester", "submitted_by", "assignee", "ended_by")
+    if with_evidence:
+        rows = rows.prefetch_related(Prefetch("evidence", queryset=Evidence.objects.order_by("position")))
+    return rows.first()
 
 
 def work_item_for_update(work_item_id: uuid.UUID, *, tenant_id: uuid.UUID) -> WorkItem | None:
@@ -113,9 +112,12 @@ def evidence_of(item: WorkItem) -> list[Evidence]:
     return _evidence(item.id, item.tenant_id)
 
 
-_evidence: Final = PreparedRead(
-    lambda item, tenant: Evidence.objects.filter(tenant_id=tenant, work_item_id=item).order_by("position")
-)
+def evidence_rows(item_id: uuid.UUID, tenant_id: uuid.UUID) -> QuerySet[Evidence]:
+    """Return the rows of `evidence_of`, to be read together with others."""
+    return Evidence.objects.filter(tenant_id=tenant_id, work_item_id=item_id).order_by("position")
+
+
+_evidence: Final = PreparedRead(evidence_rows)
 
 
 def decision_steps(ctx: ActingContext) -> QuerySet[DecisionStep]:
@@ -166,8 +168,8 @@ def steps_for_update(
     return {step.id: (locked[step.work_item_id], step) for step in steps}
 
 
-def superseded_before(step: DecisionStep) -> DecisionStep | None:
-    """Return the step that `step` superseded, with its envelope."""
+def superseded_before(step: DecisionStep) -> QuerySet[DecisionStep]:
+    """Return the step that `step` superseded, with its envelope, or nothing."""
     return (
         DecisionStep.objects.filter(
             tenant_id=step.tenant_id,
@@ -177,33 +179,32 @@ def superseded_before(step: DecisionStep) -> DecisionStep | None:
             id__lt=step.id,
         )
         .select_related("envelope")
-        .order_by("-id")
-        .first()
+        .order_by("-id")[:1]
     )
 
 
-def decided_alike(step: DecisionStep, *, ctx: ActingContext, most: int) -> list[DecisionStep]:
+def decided_alike(step: DecisionStep, *, ctx: ActingContext, most: int) -> QuerySet[DecisionStep]:
     """Return the newest earlier steps with the same rule and action that were decided."""
     if not step.batch_key:
-        return []
+        return DecisionStep.objects.none()
     rows = decision_steps(ctx).filter(
         batch_key=step.batch_key, status__in=[StepStatus.APPROVED, StepStatus.REJECTED], id__lt=step.id
     )
-    return list(rows.only("id", "tenant", "status", "closed_at", "work_item").order_by("-id")[:most])
+    return rows.only("id", "tenant", "status", "closed_at", "work_item").order_by("-id")[:most]
 
 
-def votes_of_people(step: DecisionStep) -> list[Vote]:
+def votes_of_people(step: DecisionStep) -> QuerySet[Vote]:
     """Return the votes of people, with the columns that vote counting needs."""
     rows = Vote.objects.filter(tenant_id=step.tenant_id, step=step, voter_kind="human")
-    return list(rows.defer("comment", "envelope_sha256", "reason_code").order_by("id"))
+    return rows.defer("comment", "envelope_sha256", "reason_code").order_by("id")
 
 
-def newest_votes(step: DecisionStep, *, before: uuid.UUID | None, most: int) -> list[Vote]:
+def newest_votes(step: DecisionStep, *, before: uuid.UUID | None, most: int) -> QuerySet[Vote]:
     """Return the newest `most` votes with their voters, or those older than `before`."""
     rows = Vote.objects.filter(tenant_id=step.tenant_id, step=step)
     if before is not None:
         rows = rows.filter(id__lt=before)
-    return list(rows.select_related("voter").order_by("-id")[:most])
+    return rows.select_related("voter").order_by("-id")[:most]
 
 
 def rejections_of(item: WorkItem) -> list[Vote]:
@@ -218,12 +219,22 @@ def rejections_of(item: WorkItem) -> list[Vote]:
     return list(rows.select_related("voter").defer("comment").order_by("id"))
 
 
-def related_items(item: WorkItem, *, ctx: ActingContext, most: int) -> list[WorkItem]:
+def rejecting_comments(item: WorkItem, *, ctx: ActingContext) -> list[Vote]:
+    """Return the votes of `rejections_of` with a comment, if the context may read their steps."""
+    if item.status != WorkItemStatus.REJECTED:
+        return []
+    rejected = decision_steps(ctx).filter(work_item=item, status=StepStatus.REJECTED)
+    rows = Vote.objects.filter(tenant_id=item.tenant_id, step__in=rejected, decision="reject", counted=True)
+    votes = rows.select_related("voter").order_by("id")
+    return [vote for vote in votes if vote.comment and not is_erased(vote.comment)]
+
+
+def related_items(item: WorkItem, *, ctx: ActingContext, most: int) -> QuerySet[WorkItem]:
     """Return the newest readable items of the same workflow with the same values at its `related_by`."""
     if not item.related_key:
-        return []
+        return WorkItem.objects.none()
     rows = work_items(ctx).filter(related_key=item.related_key).exclude(id=item.id)
-    return list(rows.defer("payload", "payload_salt", "ended_reason").order_by("-id")[:most])
+    return rows.defer("payload", "payload_salt", "ended_reason").order_by("-id")[:most]
 
 
 def delegations(ctx: ActingContext) -> QuerySet[Delegation]:

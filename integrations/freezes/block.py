@@ -42,9 +42,12 @@ def freezes_in_force(tenant_id: uuid.UUID) -> list[Freeze]:
     return _in_force(tenant_id)
 
 
-_in_force: Final = PreparedRead(
-    lambda tenant: Freeze.objects.filter(tenant_id=tenant, lifted_at__isnull=True).order_by("id")
-)
+def freeze_rows_in_force(tenant_id: uuid.UUID) -> QuerySet[Freeze]:
+    """Return the rows of `freezes_in_force`, to be read together with others."""
+    return Freeze.objects.filter(tenant_id=tenant_id, lifted_at__isnull=True).order_by("id")
+
+
+_in_force: Final = PreparedRead(freeze_rows_in_force)
 
 
 def freeze_before_lease(execution: Execution) -> Freeze | None:

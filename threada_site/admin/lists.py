@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final, Literal, Self
@@ -40,6 +40,7 @@ class Column:
 
     `is_extra`: shown only to those who select it. `name` is that in the query; columns without one cannot be selected.
     `sort`: field by which the list can be sorted. An index has the tenant, this field and the key of the list.
+    `is_exact`: its times are shown exactly, not as `4 hours ago`.
     """
 
     title: Text
@@ -48,6 +49,7 @@ class Column:
     is_extra: bool = False
     name: str = ""
     sort: str = ""
+    is_exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -135,10 +137,12 @@ def list_page(
     columns: tuple[Column, ...] = (),
     finder: Callable[[str], Search] | None = None,
     most: int | None = None,
+    beside: Iterable[QuerySet[Any]] = (),
 ) -> ListPage:
     """Return the page of `rows` that `query` requests, ordered by `key` (see `Order.of`) or by a column.
 
-    With `finder`, a text is searched for by ids; otherwise `search` narrows the rows.
+    With `finder`, a text is searched for by ids; otherwise `search` narrows the rows. The statement that reads the
+    choices of filters also evaluates the querysets `beside` the list.
     """
     most = most or PER_PAGE
     problems: list[str] = []
@@ -171,7 +175,7 @@ def list_page(
         newer = _query(kept, NEWER, order.edge(taken[0])) if has_newer and taken else ""
     return ListPage(
         rows=taken,
-        filters=_shown(filters, sent, ctx),
+        filters=_shown(filters, sent, ctx, beside=beside),
         search=sought,
         problems=problems,
         older=older,
@@ -185,10 +189,12 @@ def list_page(
     )
 
 
-def _shown(filters: tuple[ListFilter, ...], sent: Mapping[str, str], ctx: ActingContext) -> list[ShownFilter]:
+def _shown(
+    filters: tuple[ListFilter, ...], sent: Mapping[str, str], ctx: ActingContext, *, beside: Iterable[QuerySet[Any]]
+) -> list[ShownFilter]:
     """Return the filters with their choices; all that are stored are read by one statement."""
     stored = [entry.choices for entry in filters if isinstance(entry.choices, StoredChoices)]
-    read = iter(read_choices(stored, ctx))
+    read = iter(read_choices(stored, ctx, beside=beside))
     found = []
     for entry in filters:
         if isinstance(entry.choices, StoredChoices):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.db.models import F, IntegerField, QuerySet, TextField, Value, Window
 from django.db.models.functions import Cast, RowNumber
 
+from threada_site.database.joint_reads import fetch_together
 from threada_site.kernel.context import ActingContext
 
 MOST: Final = 300
@@ -31,13 +32,16 @@ class StoredChoices:
         return read_choices([self], ctx)[0]
 
 
-def read_choices(sources: Sequence[StoredChoices], ctx: ActingContext) -> list[list[tuple[str, str]]]:
-    """Return the first `MOST` choices of each source, by one statement."""
+def read_choices(
+    sources: Sequence[StoredChoices], ctx: ActingContext, *, beside: Iterable[QuerySet[Any]] = ()
+) -> list[list[tuple[str, str]]]:
+    """Return the first `MOST` choices of each source. The same statement evaluates the querysets `beside` them."""
     parts = [_part(source, number, ctx) for number, source in enumerate(sources)]
     found: list[list[tuple[str, str]]] = [[] for _ in sources]
-    if parts:
-        for number, _place, value, label in sorted(parts[0].union(*parts[1:], all=True)):
-            found[number].append((sources[number].as_value(value), label))
+    rows = parts[0].union(*parts[1:], all=True) if parts else None
+    fetch_together(rows, *beside)
+    for number, _place, value, label in sorted(rows or ()):
+        found[number].append((sources[number].as_value(value), label))
     return found
 
 

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 from threada_site.admin.reauthentication import reauthenticated_at
 from threada_site.console.session_engine import ACTING_TENANT, SIGNED_IN_AT, sign_in_time
 from threada_site.identity.console_sessions.provider_sessions import is_opened_by_provider, may_act_in
-from threada_site.identity.selectors import TenantChoice, console_context, tenants_of_person
+from threada_site.identity.selectors import TenantChoice, console_context, tenants_with_grants
 from threada_site.identity.sessions import record_tenant_choice, session_authentication
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, ObjectGrants, PrincipalKind
@@ -38,9 +38,9 @@ def console_context_of(request: HttpRequest) -> ActingContext | None:
     request.tenant_choices = []  # type: ignore[attr-defined]
     if not user.is_authenticated or user.kind != PrincipalKind.HUMAN:
         return None
-    choices = [tenant for tenant in tenants_of_person(user) if _may_choose(request, tenant)]
-    request.tenant_choices = choices  # type: ignore[attr-defined]
     slug = request.session.get(_SESSION_KEY)
+    choices = [tenant for tenant in tenants_with_grants(user, chosen=slug) if _may_choose(request, tenant)]
+    request.tenant_choices = choices  # type: ignore[attr-defined]
     if slug is None and len(choices) == 1:
         slug = choices[0].slug
     if slug is None:

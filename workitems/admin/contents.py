@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
@@ -19,7 +20,6 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.truncate import shorten
 from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.models import Membership, User
-from workitems import selectors
 from workitems.display.fields import Row, fields, label_at, people_in, summary
 from workitems.display.formats import locale_named
 from workitems.display.html import label_html, rows_html, value_html
@@ -59,9 +59,11 @@ def payload_of(item: WorkItem, *, whole: bool, ctx: ActingContext) -> Contents:
     return replace(contents_of(item, shortened.value, ctx=ctx), is_cut=shortened.is_cut)
 
 
-def related_to(item: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:
-    """Return the newest related items, each with its title, and the labels of the fields that relate them."""
-    found = selectors.related_items(item, ctx=ctx, most=RELATED_SHOWN)
+def related_to(item: WorkItem, found: QuerySet[WorkItem], *, ctx: ActingContext) -> dict[str, Any]:
+    """Return the newest related items, each with its title, and the labels of the fields that relate them.
+
+    `found` are those of `selectors.related_items`.
+    """
     if not found:
         return {"related": [], "related_labels": []}
     document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)

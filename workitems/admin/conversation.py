@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
+from django.http import QueryDict
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString
@@ -27,7 +28,7 @@ from threada_site.personal_data.erasable_fields import is_erased
 from workitems.api.shapes import EDIT_WORK_ITEM
 from workitems.attachments.upload import accepted_types, check_upload, receive
 from workitems.conversation import limits, selectors
-from workitems.conversation.audience import may_read_all, may_write_in
+from workitems.conversation.audience import hidden_from, may_read_all, may_write_in
 from workitems.conversation.comments import Posted, add_comment, edit_comment, remove_comment
 from workitems.conversation.files import MOST_FILES
 from workitems.conversation.markdown import as_html
@@ -77,18 +78,24 @@ class ShownQuestion:
     may_withdraw: bool
 
 
-def conversation_of(item: WorkItem, *, ctx: ActingContext, back: str, whole: bool = False) -> dict[str, Any]:
-    """Return the context of the conversation about `item`, which the caller may read: the newest 50 comments, or all.
+def conversation_rows(item: WorkItem, query: QueryDict, *, ctx: ActingContext) -> selectors.Conversation:
+    """Return the rows of a conversation that a page shows: the newest 50 comments, or all with `?conversation=all`."""
+    most = limits.MOST_COMMENTS if query.get("conversation") == "all" else SHOWN
+    return selectors.conversation(item, ctx=ctx, comments_shown=most, questions_shown=limits.MOST_QUESTIONS)
 
-    The number of statements does not depend on the number of comments and questions.
+
+def conversation_of(item: WorkItem, rows: selectors.Conversation, *, ctx: ActingContext, back: str) -> dict[str, Any]:
+    """Return the context of the conversation about `item`, which the caller may read.
+
+    The number of statements does not depend on the number of comments and questions. `rows` are those of
+    `conversation_rows`.
     """
     is_open = WORK_ITEM.is_open(WorkItemStatus(item.status))
     has_contents = not erased_by(item)
     answers = is_open and has_contents and may_answer(item, ctx=ctx)
-    rows = selectors.with_text(selectors.comments(item, ctx=ctx)).order_by("-id")
-    newest = list(rows[: limits.MOST_COMMENTS if whole else SHOWN + 1])
-    comments = newest if whole else newest[:SHOWN]
-    questions = list(selectors.questions(item).order_by("-id")[: limits.MOST_QUESTIONS])
+    newest = rows.newest_comments()
+    comments = newest[: rows.comments_shown]
+    questions = list(rows.questions)
     thread: list[Any] = [
         *_comments(comments, item, ctx=ctx),
         *(_question(row, item, answers=answers, ctx=ctx) for row in questions),
@@ -102,12 +109,14 @@ def conversation_of(item: WorkItem, *, ctx: ActingContext, back: str, whole: boo
             "count": len(comments) + len(questions),
             "has_older": len(newest) > len(comments),
             "waits": waits_for_requester(item),
+            "asks_reader": ctx.principal_id in hidden_from(item),
+            "reader": ctx.principal_id,
             "may_comment": has_contents and may_write_in(item, ctx=ctx),
             "may_write_for_deciders": may_read_all(item, ctx=ctx),
             "may_ask": may_ask(item, ctx=ctx),
             "may_change": answers and any(question.is_open for question in questions),
             "may_watch": ctx.is_person,
-            "watching": selectors.is_watching(item, ctx=ctx),
+            "watching": bool(rows.watches),
             "longest": limits.MOST_CHARACTERS,
             "accept": endings_of(accepted_types()),
         }
@@ -115,8 +124,8 @@ def conversation_of(item: WorkItem, *, ctx: ActingContext, back: str, whole: boo
 
 
 def _comments(rows: list[Comment], item: WorkItem, *, ctx: ActingContext) -> list[ShownComment]:
-    people = selectors.people_mentioned(rows)
-    histories = selectors.histories_of([row for row in rows if row.version > 1 and row.removed_at is None], ctx=ctx)
+    edited = [row for row in rows if row.version > 1 and row.removed_at is None]
+    people, histories = selectors.people_and_histories(rows, edited, ctx=ctx)
     manages = ctx.is_person and ctx.allows(Scope.WORKFLOW_MANAGE, workflow=item.workflow_version.workflow_id)
     writes = may_write_in(item, ctx=ctx) and not erased_by(item)
     found = []
@@ -135,7 +144,7 @@ def _comments(rows: list[Comment], item: WorkItem, *, ctx: ActingContext) -> lis
                 history=[(shown, as_html(str(shown.version.text))) for shown in histories.get(row.id, ())],
                 may_edit=is_own and writes and not is_gone,
                 may_remove=(is_own or manages) and row.removed_at is None,
-                files=[] if is_gone else [(file, _file(file)) for file in row.attachments.all()],
+                files=[] if is_gone else [(file, _file(file)) for file in row.shown_files],  # type: ignore[attr-defined]
             )
         )
     return found

@@ -6,15 +6,19 @@ with few columns; the votes shown are read page by page.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, Final
 
 import orjson
+from django.db.models import QuerySet
 from django.http import QueryDict
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
+from integrations.freezes.block import freeze_rows_in_force
+from integrations.models import Freeze
 from policies import selectors as policy_selectors
 from policies.deciding.explanation import people_sentence
 from policies.deciding.stored_decision import conditions_in
@@ -22,21 +26,23 @@ from policies.language.approvals import from_json
 from policies.models import PolicyDecision, PolicyVersion
 from threada_site.admin.html import page_url
 from threada_site.admin.reauthentication import proof_asked
+from threada_site.database.joint_reads import fetch_together
 from threada_site.kernel import clock, ids
 from threada_site.kernel.characters import code_point, name_of, turns_text, unseen_in
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.truncate import shorten
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
-from workitems.admin.contents import contents_of, described, related_to
-from workitems.admin.conversation import conversation_of
+from workitems.admin.contents import RELATED_SHOWN, contents_of, described, related_to
+from workitems.admin.conversation import conversation_of, conversation_rows
 from workitems.admin.envelope_differences import differences_to
-from workitems.admin.preview import previews_of
+from workitems.admin.preview import previews_in, small_payloads
 from workitems.admin.sent import end_in_words, is_simulated_request, what_is_sent
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import active_members_of, escalation_leaves
 from workitems.approvers.step_votes import StepVotes
 from workitems.approvers.timely_grants import late_in_words
+from workitems.conversation.audience import owners_of_requesters, remember_owners
 from workitems.display.fields import readable
 from workitems.display.formats import locale_named
 from workitems.display.rule_sentences import rule_sentence
@@ -47,7 +53,7 @@ from workitems.items.erasable_fields import erased_by
 from workitems.items.questions import question_of
 from workitems.items.sensitive import record_reading
 from workitems.lifecycle import StepStatus
-from workitems.models import DecisionStep
+from workitems.models import DecisionStep, Evidence, Vote, WorkItem
 from workitems.steps.eligible_voter import ENDS_DEPENDENCE
 from workitems.steps.vote_authentication import authentication_in_words, signed_in_at
 
@@ -76,14 +82,19 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
     rule = from_json(step.rule)
     envelope = bytes(step.envelope.body)
     envelope_fields: dict[str, Any] = orjson.loads(envelope)
-    previous = selectors.superseded_before(step)
+    rows = _rows_of(step, query, ctx=ctx)
+    previous = next(iter(rows.previous), None)
+    alike = list(rows.alike)
+    conversation = conversation_rows(step.work_item, query, ctx=ctx)
+    payloads = small_payloads([one.work_item_id for one in alike], ctx=ctx)
+    fetch_together(*conversation.parts, payloads)
     page = {
         "question": question_of(step),
         "item": step.work_item,
         "envelope_bytes": len(envelope),
         "rule": rule,
         "is_pending": is_pending,
-        "freezes": freeze_notices(freezes_of_step(step)) if is_pending else [],
+        "freezes": freeze_notices(freezes_of_step(step, rows.freezes)) if is_pending else [],
         "previous": previous,
         "escalated_to": [f"the {leaf.kind} {leaf.name}" for leaf in escalation_leaves(step.escalated_to)],
         "history": history_of(step),
@@ -94,22 +105,19 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "reject_reasons": policy_selectors.workflow_document(
             step.work_item.workflow_version_id, ctx=ctx
         ).reject_reasons,
-        "alike": _decided_alike(step, ctx=ctx),
-        **related_to(step.work_item, ctx=ctx),
+        "alike": _decided_alike(alike, payloads, ctx=ctx),
+        **related_to(step.work_item, rows.related, ctx=ctx),
         "workflow_name": readable(step.workflow),
         "erased_by": erased_by(step.work_item),
         **conversation_of(
-            step.work_item,
-            ctx=ctx,
-            back=page_url("workitems.decisionstep", step.public_id),
-            whole=query.get("conversation") == "all",
+            step.work_item, conversation, ctx=ctx, back=page_url("workitems.decisionstep", step.public_id)
         ),
-        **_people(step, ctx=ctx),
-        **_votes(step, query),
-        **_rules(step, ctx=ctx),
+        **_people(step, rows.counted, ctx=ctx),
+        **_votes(rows.votes, query),
+        **_rules(step, rows, ctx=ctx),
     }
     whole = query.get("whole") == "1"
-    content = _content(step, envelope_fields, envelope, whole=whole)
+    content = _content(step, rows.evidence, envelope_fields, envelope, whole=whole)
     contents = contents_of(step.work_item, content["payload"], ctx=ctx)
     changes = None
     if previous:
@@ -126,9 +134,53 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
     }
 
 
-def _content(step: DecisionStep, envelope_fields: dict[str, Any], envelope: bytes, *, whole: bool) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Rows of many tables that the page shows, read by one statement."""
+
+    previous: QuerySet[DecisionStep]
+    alike: QuerySet[DecisionStep]
+    related: QuerySet[WorkItem]
+    freezes: QuerySet[Freeze]
+    counted: QuerySet[Vote]
+    votes: QuerySet[Vote]
+    evidence: QuerySet[Evidence]
+    decision: QuerySet[PolicyDecision]
+    pinned: QuerySet[PolicyVersion]
+
+
+def _rows_of(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -> _Rows:
+    item = step.work_item
+    before = ids.parse_public_id(ids.VOTE, query.get("before", "")[:80])
+    decisions = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id__in=filter(None, [step.policy_decision_id]))
+    versions = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, id__in=step.policy_version_ids)
+    found = _Rows(
+        previous=selectors.superseded_before(step),
+        alike=selectors.decided_alike(step, ctx=ctx, most=ALIKE_SHOWN),
+        related=selectors.related_items(item, ctx=ctx, most=RELATED_SHOWN),
+        freezes=freeze_rows_in_force(step.tenant_id),
+        counted=selectors.votes_of_people(step),
+        votes=selectors.newest_votes(step, before=before, most=VOTES_SHOWN + 1),
+        evidence=selectors.evidence_rows(item.id, item.tenant_id),
+        decision=decisions.defer("facts", "trace"),
+        pinned=versions.select_related("policy"),
+    )
+    owners = owners_of_requesters(item)
+    fetch_together(owners, *(getattr(found, field.name) for field in fields(found)))
+    remember_owners(item, owners)
+    return found
+
+
+def _content(
+    step: DecisionStep,
+    evidence_rows: Iterable[Evidence],
+    envelope_fields: dict[str, Any],
+    envelope: bytes,
+    *,
+    whole: bool,
+) -> dict[str, Any]:
     """Return payload, evidence and envelope, shortened to the size of a page unless `whole` is set."""
-    evidence = [{"kind": part.kind, "content": part.content} for part in selectors.evidence_of(step.work_item)]
+    evidence = [{"kind": part.kind, "content": part.content} for part in evidence_rows]
     parts = {
         "sends": what_is_sent(envelope_fields),
         "payload": step.work_item.payload,
@@ -157,10 +209,10 @@ def _content(step: DecisionStep, envelope_fields: dict[str, Any], envelope: byte
     }
 
 
-def _people(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
+def _people(step: DecisionStep, counted: Iterable[Vote], *, ctx: ActingContext) -> dict[str, Any]:
     """Return the votes cast, the votes still needed, and the actions that the reader may take."""
     workflow_id = step.work_item.workflow_version.workflow_id
-    votes = StepVotes(step, tuple(selectors.votes_of_people(step)), active_members_of(ctx.tenant_id), workflow_id)
+    votes = StepVotes(step, tuple(counted), active_members_of(ctx.tenant_id), workflow_id)
     is_pending = step.status == StepStatus.PENDING
     result = votes.result if is_pending else None
     standing = votes.eligibility_of(ctx)
@@ -215,17 +267,17 @@ def _could_decide(votes: StepVotes) -> str:
     return ", ".join(names[:_NAMED]) + more
 
 
-def _decided_alike(step: DecisionStep, *, ctx: ActingContext) -> list[tuple[DecisionStep, list[tuple[str, str]]]]:
+def _decided_alike(
+    found: Iterable[DecisionStep], payloads: QuerySet[WorkItem, Any], *, ctx: ActingContext
+) -> list[tuple[DecisionStep, list[tuple[str, str]]]]:
     """Return earlier decisions on the same rule and action, newest first, each with a preview of its payload."""
-    found = selectors.decided_alike(step, ctx=ctx, most=ALIKE_SHOWN)
-    previews = previews_of([one.work_item_id for one in found], ctx=ctx) if found else {}
+    previews = previews_in(payloads, ctx=ctx)
     return [(one, previews.get(one.work_item_id, [])) for one in found]
 
 
-def _votes(step: DecisionStep, query: QueryDict) -> dict[str, Any]:
+def _votes(found: Iterable[Vote], query: QueryDict) -> dict[str, Any]:
     """Return the newest votes, or those before the vote in the query."""
-    before = ids.parse_public_id(ids.VOTE, query.get("before", "")[:80])
-    shown = selectors.newest_votes(step, before=before, most=VOTES_SHOWN + 1)
+    shown = list(found)
     authentications = [
         (authentication_in_words(vote.authentication), signed_in_at(vote.authentication))
         for vote in shown[:VOTES_SHOWN]
@@ -233,18 +285,14 @@ def _votes(step: DecisionStep, query: QueryDict) -> dict[str, Any]:
     return {
         "votes": list(zip(shown[:VOTES_SHOWN], authentications, strict=True)),
         "older_votes": shown[VOTES_SHOWN - 1].public_id if len(shown) > VOTES_SHOWN else "",
-        "newest_votes": before is not None,
+        "newest_votes": ids.parse_public_id(ids.VOTE, query.get("before", "")[:80]) is not None,
     }
 
 
-def _rules(step: DecisionStep, *, ctx: ActingContext) -> dict[str, Any]:
+def _rules(step: DecisionStep, rows: _Rows, *, ctx: ActingContext) -> dict[str, Any]:
     """Return the policy decision that caused this step, each matched rule with a sentence, and the pinned versions."""
-    decision = None
-    if step.policy_decision_id is not None:
-        rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id=step.policy_decision_id)
-        decision = rows.defer("facts", "trace").first()
-    versions = PolicyVersion.objects.filter(tenant_id=ctx.tenant_id, id__in=step.policy_version_ids)
-    pinned = list(versions.select_related("policy"))
+    decision = next(iter(rows.decision), None)
+    pinned = list(rows.pinned)
     document = policy_selectors.workflow_document(step.work_item.workflow_version_id, ctx=ctx)
     conditions = {version.public_id: conditions_in(version.document) for version in pinned}
     payload = None if is_erased(step.work_item.payload) else step.work_item.payload

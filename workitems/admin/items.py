@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST
 
 from integrations import selectors as integration_selectors
 from integrations.configuration.parsed_documents import document_of
+from integrations.freezes.block import freeze_rows_in_force
 from integrations.models import Execution
 from policies import selectors as policy_selectors
 from policies.models import PolicyDecision
@@ -30,17 +31,20 @@ from threada_site.admin.lists import Column, ListFilter, created_window, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.notices import visibility_notices
 from threada_site.api.pagination import Search
+from threada_site.database.joint_reads import fetch_together
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.strict import parse_json
 from workitems import selectors
 from workitems.admin.assignment import ASSIGN, assign_to_sent, people_to_assign
-from workitems.admin.contents import payload_of, related_to
-from workitems.admin.conversation import ConversationButtons, conversation_of
+from workitems.admin.contents import RELATED_SHOWN, payload_of, related_to
+from workitems.admin.conversation import ConversationButtons, conversation_of, conversation_rows
 from workitems.admin.filters import CHANNEL, POLICY_VERSION, WORKFLOW
 from workitems.admin.list_views import delete_list_view, save_list_view
 from workitems.api.filters import WorkItemFilters
 from workitems.api.shapes import CLOSE_WORK_ITEM, EXECUTE_ACTION
+from workitems.approvers.step_votes import votes_on
+from workitems.conversation.audience import owners_of_requesters, remember_owners
 from workitems.conversation.selectors import timeline as readable_timeline
 from workitems.executions.close_item import cancel_work_item, resolve_work_item
 from workitems.executions.freeze_states import (
@@ -170,7 +174,7 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
 
     def find(self, key: str, *, ctx: ActingContext) -> WorkItem:
         parsed = ids.parse_public_id(ids.WORK_ITEM, key)
-        item = selectors.work_item(parsed, ctx=ctx) if parsed else None
+        item = selectors.work_item(parsed, ctx=ctx, with_evidence=False) if parsed else None
         if item is None:
             raise Http404("There is no such work item in this tenant.")
         return item
@@ -182,40 +186,41 @@ class WorkItemAdmin(ConversationButtons, BulkActions, CsvDownload, TenantAdmin):
         return title_of(row)
 
     def page_asked(self, row: WorkItem, query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
-        return {
-            **self.page(row, ctx=ctx),
-            "contents": payload_of(row, whole=query.get("whole") == "1", ctx=ctx),
-            **conversation_of(row, ctx=ctx, back=self.url_of(row), whole=query.get("conversation") == "all"),
-        }
-
-    def page(self, row: WorkItem, *, ctx: ActingContext) -> dict[str, Any]:
         record_reading(row, ctx=ctx)
         workflow_id = row.workflow_version.workflow_id
         status = WorkItemStatus(row.status)
         may_write = ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id)
         mine = {"tenant_id": row.tenant_id, "work_item_id": row.id}
-        receipts = readable_timeline(receipt_selectors.receipts_of(row.id, ctx=ctx), row, ctx=ctx)
-        timeline = list(receipt_selectors.with_sealed(receipts).defer("body").order_by("-id")[:TIMELINE_SHOWN])
         executions = with_frozen_executions(Execution.objects.filter(**mine), ctx=ctx)
-        shown = list(executions.defer("input", "result").order_by("-id")[:_LISTED])
-        row.is_frozen = any(run.is_frozen for run in shown)  # type: ignore[attr-defined]
-        decisions = list(PolicyDecision.objects.filter(**mine).defer("facts", "trace").order_by("-id")[:_LISTED])
+        shown = executions.defer("input", "result").order_by("-id")[:_LISTED]
+        decisions = PolicyDecision.objects.filter(**mine).defer("facts", "trace").order_by("-id")[:_LISTED]
         asked = DecisionStep.objects.filter(**mine).select_related("claimed_by", "assignee")
-        steps = list(asked.order_by("-id")[:_LISTED])
-        newest = Newest(
-            next((step for step in steps if step.status == StepStatus.PENDING), None),
-            next(iter(shown), None),
-            next(iter(decisions), None),
-        )
+        steps = asked.order_by("-id")[:_LISTED]
+        related = selectors.related_items(row, ctx=ctx, most=RELATED_SHOWN)
+        evidence = selectors.evidence_rows(row.id, row.tenant_id)
+        freezes, owners = freeze_rows_in_force(row.tenant_id), owners_of_requesters(row)
+        fetch_together(shown, decisions, steps, related, evidence, freezes, owners)
+        remember_owners(row, owners)
+        pending = next((step for step in steps if step.status == StepStatus.PENDING), None)
+        votes = votes_on(pending) if pending else None
+        receipts = readable_timeline(receipt_selectors.receipts_of(row.id, ctx=ctx), row, ctx=ctx)
+        timeline = receipt_selectors.with_sealed(receipts).defer("body").order_by("-id")[:TIMELINE_SHOWN]
+        conversation = conversation_rows(row, query, ctx=ctx)
+        fetch_together(timeline, votes, *conversation.parts)
+        row.is_frozen = any(run.is_frozen for run in shown)  # type: ignore[attr-defined]
+        newest = Newest(pending, next(iter(shown), None), next(iter(decisions), None), votes, freezes)
         return {
+            "contents": payload_of(row, whole=query.get("whole") == "1", ctx=ctx),
+            **conversation_of(row, conversation, ctx=ctx, back=self.url_of(row)),
+            "evidence": evidence,
             "pulse": pulse_of("item", row.public_id, status=row.status),
             "erased_by": erased_by(row),
-            **related_to(row, ctx=ctx),
+            **related_to(row, related, ctx=ctx),
             "explanation": explain_work_item(row, ctx=ctx, newest=newest),
             "steps": steps,
             "executions": shown,
             "simulated": {execution.id for execution in shown if execution.is_simulated},
-            "freezes": freeze_notices(freezes_of_item(row, shown)) if WORK_ITEM.is_open(status) else [],
+            "freezes": freeze_notices(freezes_of_item(row, shown, freezes)) if WORK_ITEM.is_open(status) else [],
             "decisions": decisions,
             "timeline": [(receipt, receipt.is_sealed) for receipt in timeline],
             "links_receipts": ctx.has_scope_anywhere(Scope.TELEMETRY_READ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Protocol
 
@@ -21,7 +22,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from workitems import selectors
 from workitems.desk.models import NAME_LENGTH
 from workitems.desk.saved_views import delete_view_of_page, may_delete, may_share, save_view
-from workitems.models import WorkItem
+from workitems.models import SavedView, WorkItem
 
 _LISTS: Final[dict[str, type[Any]]] = {"queue": WorkItem, "executions": Execution, "receipts": Receipt}
 _PAGES: Final = {model: page for page, model in _LISTS.items()}
@@ -54,7 +55,8 @@ class ListView:
 
 def list_views(model: type[Any], page: ListPage, ctx: ActingContext) -> dict[str, Any]:
     """Return the template context of the saved views of a list."""
-    return {"views": views_of(_PAGES[model], page, ctx)}
+    name = _PAGES[model]
+    return {"views": views_of(name, page, ctx, selectors.views_of_page(ctx, name))}
 
 
 for _model in _PAGES:
@@ -66,7 +68,8 @@ def register_list(name: str, listed: Listed) -> None:
     _others[name] = listed
 
 
-def views_of(name: str, page: ListPage, ctx: ActingContext) -> dict[str, Any]:
+def views_of(name: str, page: ListPage, ctx: ActingContext, views: Iterable[SavedView]) -> dict[str, Any]:
+    """Return the saved views of a list for its template."""
     return {
         "saved": [
             ListView(
@@ -77,7 +80,7 @@ def views_of(name: str, page: ListPage, ctx: ActingContext) -> dict[str, Any]:
                 is_shared=view.is_shared,
                 may_delete=may_delete(view, ctx=ctx),
             )
-            for view in selectors.views_of_page(ctx, name)
+            for view in views
         ],
         "save_url": reverse("admin:workitems_workitem_save_list_view", args=[name]),
         "delete_url": reverse("admin:workitems_workitem_delete_list_view", args=[name]),

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from django.conf import settings
-from django.db.models import F, Func, IntegerField
+from django.db.models import F, Func, IntegerField, QuerySet
 from django.utils import timezone
 from django.utils.translation import get_language
 
@@ -36,12 +36,22 @@ def preview_of(payload: Mapping[str, Any], document: WorkflowDocument) -> list[t
 
 def previews_of(items: Collection[uuid.UUID], *, ctx: ActingContext) -> dict[uuid.UUID, list[tuple[str, str]]]:
     """Return the preview of each work item. Large payloads and sensitive data classes are left out."""
+    return previews_in(small_payloads(items, ctx=ctx), ctx=ctx)
+
+
+def small_payloads(items: Collection[uuid.UUID], *, ctx: ActingContext) -> QuerySet[WorkItem, Any]:
+    """Return id, workflow version and payload of work items without large payloads and sensitive data classes."""
     stored = Func(F("payload"), function="pg_column_size", output_field=IntegerField())
     rows = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id__in=items).annotate(stored=stored)
     rows = rows.exclude(data_class__in=settings.THREADA_SENSITIVE_DATA_CLASSES)
-    small = rows.filter(stored__lt=_LARGEST).values_list("id", "workflow_version_id", "payload")
+    return rows.filter(stored__lt=_LARGEST).values_list("id", "workflow_version_id", "payload")
+
+
+def previews_in(payloads: QuerySet[WorkItem, Any], *, ctx: ActingContext) -> dict[uuid.UUID, list[tuple[str, str]]]:
+    """Return the preview of each of `small_payloads`."""
     return {
-        item_id: preview_of(payload, workflow_document(version_id, ctx=ctx)) for item_id, version_id, payload in small
+        item_id: preview_of(payload, workflow_document(version_id, ctx=ctx))
+        for item_id, version_id, payload in payloads
     }
 
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from functools import cached_property, partial
 from typing import Any, cast
 
+from django.db.models import QuerySet
+
 from policies.language.approvals import ApprovalRule, from_json, has_stages, leaves_of
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from workitems.approvers import count_votes
@@ -212,12 +214,18 @@ class StepVotes:
         return found
 
 
-def read_step_votes(step: DecisionStep, *, workflow_id: uuid.UUID, acting: ActingContext | None = None) -> StepVotes:
-    """Read the votes on a step and the active members.
+def read_step_votes(
+    step: DecisionStep,
+    found: Iterable[Vote] | None = None,
+    *,
+    workflow_id: uuid.UUID,
+    acting: ActingContext | None = None,
+) -> StepVotes:
+    """Read the active members and, unless `found` are those, the votes on a step.
 
     With `acting` only that principal, the voters, the excluded members and the delegators. Runs four statements.
     """
-    votes = tuple(votes_on(step))
+    votes = tuple(votes_on(step) if found is None else found)
     among = None if acting is None else principals_of(votes) | {acting.principal_id, *step.excluded_ids}
     return StepVotes(step, votes, active_members_of(step.tenant_id, among=among), workflow_id)
 
@@ -227,6 +235,6 @@ def principals_of(votes: Iterable[Vote]) -> set[uuid.UUID]:
     return {principal for vote in votes for principal in (vote.voter_id, *vote.stands_for)}
 
 
-def votes_on(step: DecisionStep) -> list[Vote]:
+def votes_on(step: DecisionStep) -> QuerySet[Vote]:
     """Return all votes on a step with their voters, the oldest first."""
-    return list(Vote.objects.filter(tenant_id=step.tenant_id, step=step).select_related("voter").order_by("id"))
+    return Vote.objects.filter(tenant_id=step.tenant_id, step=step).select_related("voter").order_by("id")

@@ -7,13 +7,16 @@ owners of agents and services among them. Row-level security hides them from rea
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
+
+from django.db.models import QuerySet
 
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from workitems.conversation.models import Audience
 from workitems.items.erasable_fields import require_contents
-from workitems.items.participants import owners_of, requesters_of
+from workitems.items.participants import owner_rows, requesters_of
 from workitems.models import WorkItem
 
 _HIDDEN: Final = "comments_hidden_from"
@@ -22,10 +25,18 @@ _HIDDEN: Final = "comments_hidden_from"
 def hidden_from(item: WorkItem) -> frozenset[uuid.UUID]:
     """Return the principals from whom comments for deciders on `item` are hidden. One statement per instance."""
     found: frozenset[uuid.UUID] | None = getattr(item, _HIDDEN, None)
-    if found is None:
-        requesters = requesters_of(item)
-        found = requesters | owners_of(requesters, tenant_id=item.tenant_id)
-        setattr(item, _HIDDEN, found)
+    return remember_owners(item, owners_of_requesters(item)) if found is None else found
+
+
+def owners_of_requesters(item: WorkItem) -> QuerySet[Any, uuid.UUID]:
+    """Return the ids of the owners of those who requested `item`."""
+    return owner_rows(requesters_of(item), tenant_id=item.tenant_id)
+
+
+def remember_owners(item: WorkItem, owners: Iterable[uuid.UUID]) -> frozenset[uuid.UUID]:
+    """Store the result of `hidden_from` on the instance, from the rows of `owners_of_requesters`."""
+    found = requesters_of(item) | frozenset(owners)
+    setattr(item, _HIDDEN, found)
     return found
 
 

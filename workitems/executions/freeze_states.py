@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django.db.models import QuerySet
@@ -11,7 +11,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from integrations.freezes.block import freezes_in_force
 from integrations.freezes.covering import has_blocked_execution, is_blocked
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution, Freeze
 from threada_site.admin import html
@@ -32,17 +31,18 @@ def with_frozen_items(rows: QuerySet[WorkItem], *, ctx: ActingContext) -> QueryS
     return rows.annotate(is_frozen=has_blocked_execution(ctx.tenant_id))
 
 
-def freezes_of_step(step: DecisionStep) -> list[Freeze]:
-    """Return the freezes in force that cover a step."""
-    return [freeze for freeze in freezes_in_force(step.tenant_id) if freeze.scope.covers(**place_of(step))]
+def freezes_of_step(step: DecisionStep, in_force: Iterable[Freeze]) -> list[Freeze]:
+    """Return the freezes of `in_force` that cover a step."""
+    return [freeze for freeze in in_force if freeze.scope.covers(**place_of(step))]
 
 
-def freezes_of_item(item: WorkItem, executions: Iterable[Execution]) -> list[Freeze]:
-    """Return the freezes in force that cover a work item: its workflow, or an execution of it that has not ended."""
+def freezes_of_item(item: WorkItem, executions: Iterable[Execution], in_force: Iterable[Freeze]) -> list[Freeze]:
+    """Return the freezes of `in_force` that cover a work item: its workflow, or an execution of it that has not
+    ended."""
     open_ones = [run for run in executions if run.status in OPEN_EXECUTION_STATUSES]
     return [
         freeze
-        for freeze in freezes_in_force(item.tenant_id)
+        for freeze in in_force
         if freeze.scope.covers(workflow=item.workflow)
         or any(
             freeze.scope.covers(workflow=run.workflow, integration=run.integration, action=run.action)
@@ -51,10 +51,11 @@ def freezes_of_item(item: WorkItem, executions: Iterable[Execution]) -> list[Fre
     ]
 
 
-def freeze_notices(freezes: Sequence[Freeze]) -> list[SafeString]:
+def freeze_notices(freezes: Iterable[Freeze]) -> list[SafeString]:
     """Return a line for each of the oldest freezes in force, and one that counts the others."""
-    lines = [_line(freeze) for freeze in freezes[:FREEZES_SHOWN]]
-    if (more := len(freezes) - FREEZES_SHOWN) > 0:
+    found = list(freezes)
+    lines = [_line(freeze) for freeze in found[:FREEZES_SHOWN]]
+    if (more := len(found) - FREEZES_SHOWN) > 0:
         said = ngettext("%(count)d more freeze is in force.", "%(count)d more freezes are in force.", more)
         address = f"{html.list_url('integrations.freeze')}?in_force=true"
         lines.append(format_html('<a class="t-link" href="{}">{}</a>', address, said % {"count": more}))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from integrations import selectors as integration_selectors
 from integrations.freezes.block import freeze_on, freezes_in_force
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Execution
+from integrations.models import Execution, Freeze
 from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
 from policies.models import PolicyDecision
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.sentences import sentence_list
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
 from workitems.approvers.active_members import escalation_leaves
@@ -36,26 +36,31 @@ from workitems.items.erasable_fields import erased_by
 from workitems.items.participants import had_no_part
 from workitems.items.requester_questions import open_questions, waits_for_requester
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
-from workitems.models import DecisionStep, WorkItem
+from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.steps.pauses import is_paused
 
 
-def _is_frozen(execution: Execution) -> bool:
-    """Return True if a freeze in force keeps an execution from being sent."""
+def _is_frozen(execution: Execution, freezes: Iterable[Freeze] | None) -> bool:
+    """Return True if a freeze in force keeps an execution from being sent. `freezes` are those in force, if read."""
     if execution.status != ExecutionStatus.STARTED:
         return False
-    freezes = freezes_in_force(execution.tenant_id)
+    freezes = freezes_in_force(execution.tenant_id) if freezes is None else freezes
     place = {"workflow": execution.workflow, "integration": execution.integration, "action": execution.action}
     return freeze_on(freezes, **place) is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """Rows about a work item that a page has read already: its pending step, newest execution and newest decision."""
+    """Rows about a work item: its pending step, newest execution and newest decision.
+
+    A page that has read them also gives the votes on the pending step and the freezes in force.
+    """
 
     step: DecisionStep | None
     execution: Execution | None
     decision: PolicyDecision | None
+    votes: Iterable[Vote] | None = None
+    freezes: Iterable[Freeze] | None = None
 
 
 def explain_work_item(item: WorkItem, *, ctx: ActingContext, newest: Newest | None = None) -> Explanation:
@@ -83,7 +88,7 @@ def explain_input(item: WorkItem, *, ctx: ActingContext, newest: Newest | None =
     workflow_id = item.workflow_version.workflow_id
     newest = newest or _newest(item, ctx=ctx)
     step, execution, decision = newest.step, newest.execution, newest.decision
-    votes = read_step_votes(step, workflow_id=workflow_id) if step else None
+    votes = read_step_votes(step, newest.votes, workflow_id=workflow_id) if step else None
     eligibility = votes.eligibility_of(ctx) if votes else None
     ended_by, ended_reason = _end_of(item)
     return ExplainInput(
@@ -96,7 +101,7 @@ def explain_input(item: WorkItem, *, ctx: ActingContext, newest: Newest | None =
             integration=execution.integration,
             failure=execution.failure,
             next_at=execution.next_try_at,
-            frozen=_is_frozen(execution),
+            frozen=_is_frozen(execution, newest.freezes),
             undoes=execution.undoes_id is not None,
             repeatable=execution.is_repeatable,
             simulated=execution.is_simulated,
@@ -112,6 +117,8 @@ def explain_input(item: WorkItem, *, ctx: ActingContext, newest: Newest | None =
         asked_by=_asked_by(item),
         paused_until=step.pause_ends_at if step and is_paused(step, now=clock.now()) else None,
         reader=Reader(
+            name=ctx.principal_name,
+            is_requester=ctx.principal_id == item.requester_id,
             may_answer=waits_for_requester(item) and may_answer(item, ctx=ctx),
             may_write=ctx.allows(Scope.WORKITEMS_WRITE, workflow=workflow_id),
             may_execute=ctx.allows(Scope.ACTIONS_EXECUTE, workflow=workflow_id),
@@ -136,13 +143,13 @@ def _asked_by(item: WorkItem) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _end_of(item: WorkItem) -> tuple[str, str]:
+def _end_of(item: WorkItem) -> tuple[tuple[str, ...], str]:
     """Return who closed the case and the stated reason; for a rejection, the rejecting voters and reason codes."""
     if item.status != WorkItemStatus.REJECTED:
-        who = item.ended_by.username if item.ended_by else ""
+        who = (item.ended_by.username,) if item.ended_by else ()
         return who, "" if is_erased(item.ended_reason) else item.ended_reason
     votes = selectors.rejections_of(item)
-    names = sentence_list([vote.voter.username for vote in votes], " and ")
+    names = tuple(vote.voter.username for vote in votes)
     return names, ", ".join(dict.fromkeys(vote.reason_code for vote in votes if vote.reason_code))
 
 

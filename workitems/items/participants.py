@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
+from typing import Any
+
+from django.db.models import QuerySet
 
 from integrations.models import Execution
 from threada_site.kernel import errors
@@ -20,8 +23,13 @@ def requesters_of(item: WorkItem, requested_by: uuid.UUID | None = None) -> froz
 
 def owners_of(principals: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> frozenset[uuid.UUID]:
     """Return the owners of those of `principals` that are agents or services."""
+    return frozenset(owner_rows(principals, tenant_id=tenant_id))
+
+
+def owner_rows(principals: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> QuerySet[Any, uuid.UUID]:
+    """Return the rows of `owners_of`, to be read together with others."""
     rows = Membership.objects.filter(tenant_id=tenant_id, user_id__in=principals, owner__isnull=False)
-    return frozenset(owner for owner in rows.values_list("owner_id", flat=True) if owner)
+    return rows.values_list("owner_id", flat=True)
 
 
 def check_had_no_part(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.http import QueryDict
 
-from integrations.freezes.block import freezes_in_force
+from integrations.freezes.block import freeze_rows_in_force
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from workitems import selectors
@@ -40,19 +40,21 @@ class DeskGroup:
 
 def desk_page(query: QueryDict, *, ctx: ActingContext) -> dict[str, Any]:
     """Return the template context: groups, filters, columns, saved views, and the neighbouring pages."""
-    freezes = freezes_in_force(ctx.tenant_id)
-    page = desk_list(query, ctx=ctx, freezes=freezes)
+    freezes = freeze_rows_in_force(ctx.tenant_id)
+    proposed = selectors.delegations_to_consent_to(ctx).order_by("id")[:PER_PAGE]
+    views = selectors.views_of_page(ctx, "desk")
+    page = desk_list(query, ctx=ctx, freezes=freezes, beside=(proposed, views))
     return {
         "page": page,
         "groups": _groups(page.rows),
         "freezes": freeze_notices(freezes),
-        "proposed_delegations": list(selectors.delegations_to_consent_to(ctx).order_by("id")[:PER_PAGE]),
+        "proposed_delegations": proposed,
         "is_empty": not page.rows,
         "filters": [one for one in page.filters if one.label],
         "together": page.kept.get("together", ""),
         "shown": {column.name for column in page.columns},
         "selectable": [(column, column in page.columns) for column in DESK.columns[1:]],
-        "views": views_of("desk", page, ctx),
+        "views": views_of("desk", page, ctx, views),
     }
 
 

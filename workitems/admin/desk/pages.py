@@ -64,7 +64,7 @@ class DeskPages(BulkActions, _Base):
 
     def desk_csv_view(self, request: HttpRequest) -> HttpResponseBase:
         ctx = self._require_view(request)
-        read = partial(desk_list, ctx=ctx, freezes=(), most=ROWS_PER_READ)
+        read = partial(desk_list, ctx=ctx, most=ROWS_PER_READ)
         return download("desk", read, request)
 
     def decide_view(self, request: HttpRequest) -> HttpResponse:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -151,8 +151,18 @@ DESK: Final = Desk()
 register_list("desk", DESK)
 
 
-def desk_list(query: QueryDict, *, ctx: ActingContext, freezes: Sequence[Freeze], most: int | None = None) -> ListPage:
-    """Return the page of `DeskRow`s that `query` requests, most urgent first unless it is sorted otherwise."""
+def desk_list(
+    query: QueryDict,
+    *,
+    ctx: ActingContext,
+    freezes: QuerySet[Freeze] | None = None,
+    most: int | None = None,
+    beside: Iterable[QuerySet[Any]] = (),
+) -> ListPage:
+    """Return the page of `DeskRow`s that `query` requests, most urgent first unless it is sorted otherwise.
+
+    Rows are marked that one of `freezes` covers. The querysets `beside` the list are evaluated with its filters.
+    """
     mine = _with_approvals_and_rules(selectors.steps_pending_for(ctx, selectors.decision_steps(ctx)))
     page = list_page(
         mine.select_related("execution", "claimed_by", "assignee", "work_item__requester").defer(
@@ -166,9 +176,10 @@ def desk_list(query: QueryDict, *, ctx: ActingContext, freezes: Sequence[Freeze]
         key=ORDER,
         columns=DESK.columns,
         most=most or PER_PAGE,
+        beside=beside if freezes is None else (freezes, *beside),
     )
     further = [column for column in page.columns if column.is_extra]
-    rows = _rows(page.rows, freezes, ctx=ctx)
+    rows = _rows(page.rows, () if freezes is None else freezes, ctx=ctx)
     if further:
         rows = [replace(row, further=tuple((column.title, column.value(row)) for column in further)) for row in rows]
     return replace(page, rows=rows)
@@ -180,7 +191,7 @@ def _without_search(query: QueryDict) -> QueryDict:
     return others
 
 
-def _rows(steps: list[DecisionStep], freezes: Sequence[Freeze], *, ctx: ActingContext) -> list[DeskRow]:
+def _rows(steps: list[DecisionStep], freezes: Iterable[Freeze], *, ctx: ActingContext) -> list[DeskRow]:
     if not steps:
         return []
     previews = previews_of([step.work_item_id for step in steps], ctx=ctx)
@@ -191,7 +202,7 @@ def _rows(steps: list[DecisionStep], freezes: Sequence[Freeze], *, ctx: ActingCo
 def _row(
     step: DecisionStep,
     previews: Mapping[uuid.UUID, list[tuple[str, str]]],
-    freezes: Sequence[Freeze],
+    freezes: Iterable[Freeze],
     *,
     now: datetime,
     ctx: ActingContext,
