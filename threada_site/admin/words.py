@@ -275,6 +275,7 @@ WORDS: Final = frozenset(
         gettext_noop("version unreadable"),
         gettext_noop("waiting"),
         gettext_noop("waits for the requester"),
+        gettext_noop("waits for you"),
         gettext_noop("webhook"),
         gettext_noop("well"),
         gettext_noop("withdrawn"),

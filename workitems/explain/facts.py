@@ -91,8 +91,11 @@ class Reader:
 
     `may_decide`: has `decisions:decide`; `manages`: has `workflow:manage`; `has_claimed`: claimed the step.
     `may_reconcile`: may state the outcome of the execution; requesters and owners of agents may not. `may_answer`: is
-    one of those whom questions to the requester ask.
+    one of those whom questions to the requester ask. `name`: as votes, claims and assignments name the reader.
     """
+
+    name: str = ""
+    is_requester: bool = False
 
     may_write: bool = False
     may_execute: bool = False
@@ -117,7 +120,7 @@ class ExplainInput:
     decision: DecisionFacts | None = None
     step: StepFacts | None = None
     execution: ExecutionFacts | None = None
-    ended_by: str = ""
+    ended_by: tuple[str, ...] = ()
     ended_reason: str = ""
     contents_erased: str = ""
     asked_by: tuple[str, ...] = ()

@@ -17,7 +17,15 @@ from threada_site.kernel.errors import REASONS
 from threada_site.kernel.sentences import marked, sentence, sentence_list, sentence_of_number, stored_sentence
 from workitems.approvers.count_votes import Need
 from workitems.explain.execution_states import awaits_callback, execution_state, run_in_words
-from workitems.explain.facts import DecisionFacts, Effect, ExecutionFacts, ExplainInput, Explanation, StepFacts
+from workitems.explain.facts import (
+    DecisionFacts,
+    Effect,
+    ExecutionFacts,
+    ExplainInput,
+    Explanation,
+    Reader,
+    StepFacts,
+)
 from workitems.explain.possible_operations import possible_operations
 from workitems.lifecycle import WORK_ITEM, WorkItemStatus
 
@@ -59,7 +67,11 @@ def _asked(case: ExplainInput) -> list[str]:
     if not case.asked_by:
         return []
     names = sentence_list(case.asked_by, " and ")
-    asked = sentence("{names} asked the requester a question that is not answered yet.", names=names)
+    asked = (
+        sentence("{names} asked you a question that is not answered yet.", names=names)
+        if case.reader.may_answer
+        else sentence("{names} asked the requester a question that is not answered yet.", names=names)
+    )
     if not case.paused_until:
         return [asked]
     until = rfc3339(case.paused_until)
@@ -98,7 +110,7 @@ def _why(case: ExplainInput) -> list[str]:
             return [sentence("It was received. The policies have not decided yet.")]
         case WorkItemStatus.IN_REVIEW | WorkItemStatus.AWAITING_APPROVAL:
             again = [stored_sentence(case.execution.detail)] if case.execution and case.execution.detail else []
-            return [*_decided(case.decision), *again, *_progress(case.step)]
+            return [*_decided(case.decision), *again, *_progress(case.step, case.reader)]
         case WorkItemStatus.REFUSED | WorkItemStatus.READY:
             return _decided(case.decision)
         case WorkItemStatus.EXECUTING | WorkItemStatus.FAILED:
@@ -129,7 +141,7 @@ def _decided(decision: DecisionFacts | None) -> list[str]:
     return [sentence(template, policy=rule.policy, reason=rule.reason, rule=rule.rule) for rule in decision.matched]
 
 
-def _progress(step: StepFacts | None) -> list[str]:
+def _progress(step: StepFacts | None, reader: Reader) -> list[str]:
     if step is None:
         return []
     total = step.approvals + sum(need.missing for need in step.needs)
@@ -140,28 +152,44 @@ def _progress(step: StepFacts | None) -> list[str]:
     if step.stages > 1:
         said.append(sentence("Stage {stage} of {stages} is open.", stage=step.stage, stages=step.stages))
     if step.assignee:
-        said.append(sentence("It is assigned to {name}.", name=step.assignee))
+        said.append(
+            sentence("It is assigned to you.")
+            if step.assignee == reader.name
+            else sentence("It is assigned to {name}.", name=step.assignee)
+        )
     if step.claimed_by:
-        said.append(sentence("{name} has claimed it.", name=step.claimed_by))
+        said.append(
+            sentence("You have claimed it.")
+            if reader.has_claimed
+            else sentence("{name} has claimed it.", name=step.claimed_by)
+        )
     if step.nobody_can_decide:
         said.append(sentence("No member can complete the {kind}.", kind=stored_sentence(step.kind)))
     return said
 
 
 def _ended(ending: str, case: ExplainInput) -> str:
-    by = sentence(" by {name}", name=case.ended_by) if case.ended_by else ""
+    by = sentence(" by {name}", name=sentence_list(case.ended_by, " and ")) if case.ended_by else ""
+    if case.ended_by == (case.reader.name,):
+        by = sentence(" by you")
     reason = f": {case.ended_reason}" if case.ended_reason else ""
     return sentence("{ending}{by}{reason}.", ending=ending, by=by, reason=reason)
 
 
 def _waiting_for(case: ExplainInput) -> list[str]:
-    asked = [sentence("the requester, who was asked a question")] if case.asked_by else []
-    return [*asked, *_waiting_for_others(case)]
+    if not case.asked_by:
+        return _waiting_for_others(case)
+    asked = (
+        sentence("you, to answer a question")
+        if case.reader.may_answer
+        else sentence("the requester, who was asked a question")
+    )
+    return [asked, *_waiting_for_others(case)]
 
 
 def _waiting_for_others(case: ExplainInput) -> list[str]:
     if case.step:
-        others = excluded_in_words(case.step.exclude)
+        others = excluded_in_words(case.step.exclude, reader_requested=case.reader.is_requester)
         needs = [_need(need) for need in case.step.needs]
         return [
             sentence("{people}, other than {others}", people=need, others=others) if others else need for need in needs
@@ -169,13 +197,19 @@ def _waiting_for_others(case: ExplainInput) -> list[str]:
     if awaits_callback(case):
         return [sentence("the callback of {name}", name=case.execution.integration)] if case.execution else []
     if case.execution and case.execution.status is ExecutionStatus.OUTCOME_UNKNOWN:
+        if case.reader.is_requester:
+            return [sentence("a person other than you, who reconciles the execution")]
         return [sentence("a person other than the requester and the agent's owner, who reconciles the execution")]
     return []
 
 
-def excluded_in_words(exclude: Collection[Exclusion]) -> str:
-    """Return the people that a rule excludes, joined by commas and "or"; empty if it excludes nobody."""
-    *first, last = [words for name, words in _EXCLUDED.items() if name in exclude] or [""]
+def excluded_in_words(exclude: Collection[Exclusion], *, reader_requested: bool = False) -> str:
+    """Return the people that a rule excludes, joined by commas and "or"; empty if it excludes nobody.
+
+    With `reader_requested`, the requester is "yourself".
+    """
+    named = {**_EXCLUDED, "requester": sentence("yourself")} if reader_requested else _EXCLUDED
+    *first, last = [words for name, words in named.items() if name in exclude] or [""]
     return sentence("{first} or {last}", first=sentence_list(first, ", "), last=last) if first else last
 
 

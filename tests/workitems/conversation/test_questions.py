@@ -83,7 +83,7 @@ class TestAsking:
         listed = office.api("fay").get("/work-items", {"waits_for_requester": "true"}).json()["data"]
         assert [row["work_item_id"] for row in listed] == [item.public_id]
         explained = office.api("rita").get(f"/work-items/{item.public_id}/explain").json()
-        assert explained["waiting_for"][0].startswith("the requester")
+        assert explained["waiting_for"][0].startswith("you, to answer")
         assert "answer the question" in " ".join(explained["you_may"])
         answer(office, item, question)
         assert office.api("rita").get(f"/work-items/{item.public_id}").json()["waits_for_requester"] is False

@@ -17,7 +17,7 @@ from workitems.explain.facts import (
     Reader,
     StepFacts,
 )
-from workitems.explain.wording import explain
+from workitems.explain.wording import excluded_in_words, explain
 from workitems.lifecycle import StepKind, WorkItemStatus
 
 NOON = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -266,14 +266,14 @@ def test_resolved_by_an_action_and_by_a_person() -> None:
     by_person = ExplainInput(
         status=WorkItemStatus.RESOLVED,
         execution=pay(ExecutionStatus.SUCCEEDED),
-        ended_by="ann",
+        ended_by=("ann",),
         ended_reason="settled by phone",
     )
     assert explain(by_person).why == ["It was resolved by ann: settled by phone."]
 
 
 def test_cancelled() -> None:
-    assert explain(ExplainInput(status=WorkItemStatus.CANCELLED, ended_by="ann", reader=OPERATOR)) == Explanation(
+    assert explain(ExplainInput(status=WorkItemStatus.CANCELLED, ended_by=("ann",), reader=OPERATOR)) == Explanation(
         why=["It was cancelled by ann."],
         waiting_for=[],
         until=None,
@@ -283,8 +283,30 @@ def test_cancelled() -> None:
 
 
 def test_rejected() -> None:
-    case = ExplainInput(status=WorkItemStatus.REJECTED, decision=LARGE, ended_by="bob", ended_reason="NOT_BUDGETED")
+    case = ExplainInput(status=WorkItemStatus.REJECTED, decision=LARGE, ended_by=("bob",), ended_reason="NOT_BUDGETED")
     assert explain(case).why == ["It was rejected by bob: NOT_BUDGETED."]
+
+
+def test_the_reader_is_you() -> None:
+    reader = Reader(name="ann", is_requester=True, may_answer=True)
+    case = ExplainInput(
+        status=WorkItemStatus.IN_REVIEW,
+        step=StepFacts(
+            kind=StepKind.REVIEW, approvals=0, needs=(), assignee="ann", exclude=("requester", "last_editor")
+        ),
+        asked_by=("bob",),
+        reader=reader,
+    )
+    said = explain(case)
+    assert said.why == [
+        "bob asked you a question that is not answered yet.",
+        "0 of 0 votes given.",
+        "It is assigned to you.",
+    ]
+    assert said.waiting_for == ["you, to answer a question"]
+    assert excluded_in_words(("requester", "last_editor"), reader_requested=True) == "yourself or the last editor"
+    ended = ExplainInput(status=WorkItemStatus.CANCELLED, ended_by=("ann",), reader=reader)
+    assert explain(ended).why == ["It was cancelled by you."]
 
 
 def test_expired() -> None:
