@@ -7,17 +7,22 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.contrib import messages
+from django.contrib.admin import site
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from threada_site.admin.actions import Call, Done, carry_out, sentences
+from threada_site.admin.confirmation import REASON, Effects, confirmation_page, is_confirmed, with_reason
 from threada_site.admin.lists import list_page
+from threada_site.database.joint_reads import fetch_together
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope, Visibility
+from workitems import selectors
 from workitems.api.shapes import CLOSE_WORK_ITEM
 from workitems.executions.close_item import cancel_work_item
 from workitems.explain.gather import explain_work_item
@@ -120,27 +125,30 @@ def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> H
     ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
     # Pages of models register themselves at the site, which imports this module.
     from workitems.admin.contents import payload_of
-    from workitems.admin.conversation import conversation_of
+    from workitems.admin.conversation import conversation_of, conversation_rows
 
     item = own_request(key, ctx=ctx)
     if item is None:
         raise Http404(_("You have no such request."))
     record_reading(item, ctx=ctx)
+    conversation = conversation_rows(item, request.GET, ctx=ctx)
+    fetch_together(*conversation.parts)
     context = {
         **frame,
         "title": title_of(item),
         "contents": payload_of(item, whole=request.GET.get("whole") == "1", ctx=ctx),
         **conversation_of(
             item,
+            conversation,
             ctx=ctx,
             back=reverse("admin:own_request", args=[item.public_id]),
-            whole=request.GET.get("conversation") == "all",
         ),
         "item": item,
         "workflow_name": item.workflow_version.workflow.name or item.workflow,
         "status": words_of(item),
         "tone": tone_of(item),
         "explanation": explain_work_item(item, ctx=ctx),
+        "rejections": selectors.rejecting_comments(item, ctx=ctx),
         "executions": executions_of(item),
         "erased_by": erased_by(item),
         "may_withdraw": may_withdraw(item, ctx=ctx),
@@ -151,17 +159,28 @@ def own_request_page(request: HttpRequest, key: str, frame: dict[str, Any]) -> H
 
 @require_POST
 def withdraw(request: HttpRequest, key: str) -> HttpResponse:
-    """Withdraw a request of the acting person."""
+    """Withdraw a request of the acting person, after a page that asks for confirmation and a reason."""
+    call = Call(request, request.acting_context, key)  # type: ignore[attr-defined]
+    back = reverse("admin:own_request", args=[key])
+
+    def effects_now(call: Call) -> Effects:
+        item = own_request(key, ctx=call.ctx)
+        if item is None:
+            raise Http404(_("You have no such request."))
+        said = _("{title} ends. What was executed stays; decisions and executions that are open end with it.")
+        return Effects([said.format(title=title_of(item))])
 
     def work(call: Call) -> Done:
         item = locked_request(key, ctx=call.ctx)
         call.subject = subject_of(item)
-        text = call.sent("reason")
-        body = CLOSE_WORK_ITEM.check({"reason": text} if text else {})
-        cancel_work_item(item, ctx=call.ctx, reason=body.get("reason", ""))
+        body = CLOSE_WORK_ITEM.check({"reason": call.sent(REASON)})
+        cancel_work_item(item, ctx=call.ctx, reason=body["reason"])
         return Done(_("Your request is withdrawn."))
 
-    return _pressed(request, work, back=reverse("admin:own_request", args=[key]))
+    if is_confirmed(call):
+        return _pressed(request, with_reason(effects_now, work), back=back)
+    with unit_of_work(call.ctx.tenant_id, actor=call.ctx):
+        return confirmation_page(_OwnRequests, call, _("Withdraw request"), effects_now(call), back=back)
 
 
 @require_POST
@@ -189,6 +208,17 @@ def discard_draft(request: HttpRequest, key: str) -> HttpResponse:
         return Done(_("The draft is deleted."))
 
     return _pressed(request, work, back=reverse("admin:own_requests"))
+
+
+class _OwnRequests:
+    """What the confirmation page needs of the list that a row belongs to."""
+
+    admin_site = site
+    list_title = gettext_lazy("My requests")
+
+    @staticmethod
+    def list_url() -> str:
+        return reverse("admin:own_requests")
 
 
 def _pressed(request: HttpRequest, work: Any, *, back: str) -> HttpResponse:

@@ -136,7 +136,7 @@ def rows_of(items: list[WorkItem], *, ctx: ActingContext) -> list[RequestRow]:
     for run in runs:
         executed[run.work_item_id].append(_executed(run))
     names = workflow_names({item.workflow for item in items}, ctx=ctx)
-    people = _names({key for found in waiting.values() for key in found})
+    people = _names({key for found in waiting.values() for key in found}, reader=ctx.principal_name)
     return [
         RequestRow(
             id=item.public_id,
@@ -235,13 +235,13 @@ def _until(step: DecisionStep | None) -> datetime | None:
     return min((at for at in (step.respond_due_at, step.expires_at) if at is not None), default=None)
 
 
-def _names(keys: set[str]) -> dict[str, str]:
-    """Return approver keys (`role:finance`, `user:ada`, `scope:decisions:decide`) as names."""
+def _names(keys: set[str], *, reader: str) -> dict[str, str]:
+    """Return approver keys (`role:finance`, `user:ada`, `scope:decisions:decide`) as names; the reader's is "you"."""
     named = {key: key.partition(":") for key in keys}
     usernames = [value for kind, _colon, value in named.values() if kind == "user"]
     rows = User.objects.filter(username__in=usernames, home_tenant__isnull=True) if usernames else ()
-    people = {user.username: str(user) for user in rows}
+    people = {user.username: str(user) for user in rows} | {reader: _("you")}
     return {
-        key: _("people who may decide") if kind == "scope" else people.get(value, value)
+        key: _("people who may decide") if kind == "scope" else people.get(value, value) if kind == "user" else value
         for key, (kind, _colon, value) in named.items()
     }

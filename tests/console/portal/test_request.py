@@ -14,7 +14,7 @@ from integrations.models import Execution
 from policies.models import PolicyDecision, Workflow
 from telemetry.models import Receipt
 from tests.console.portal.forms import FORM, REQUESTS, plain_payments, put_workflow, send, stored, token_of
-from tests.console.sign_in import Console
+from tests.console.sign_in import Console, confirm
 from tests.factories import acting, acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -324,7 +324,10 @@ def test_a_request_is_withdrawn_by_its_requester(demo: Demo, rita: Client) -> No
     where = send(rita, **LARGE)["Location"]
     assert "Withdraw request" in rita.get(where).content.decode()
     assert rita.get(f"{where}withdraw/").status_code == 405
-    rita.post(f"{where}withdraw/", {"reason": "Paid already."})
+    asked = rita.post(f"{where}withdraw/")
+    assert "ends. What was executed stays" in asked.content.decode()
+    assert newest(demo).status == "awaiting_approval"
+    confirm(rita, f"{where}withdraw/", {"given_reason": "Paid already."})
     page = rita.get(where).content.decode()
     assert "Withdrawn" in page
     assert "Withdraw request" not in page
@@ -406,6 +409,23 @@ def test_pages_take_few_statements(
     for address, most in (("/console/", 24), (FORM, 24), (REQUESTS, 24), (where, 34)):
         with django_assert_max_num_queries(most):
             rita.get(address)
+
+
+def test_the_requester_reads_why_it_was_rejected(demo: Demo, rita: Client) -> None:
+    where = send(rita, **LARGE)["Location"]
+    item = where.rstrip("/").rpartition("/")[2]
+    comment = "We paid <this> invoice in May."
+    step = demo.step_of(item)
+    demo.vote("finance-1", step, "reject", reason_code="DUPLICATE", comment=comment)
+    page = rita.get(where).content.decode()
+    assert "We paid &lt;this&gt; invoice in May." in page
+    assert "It was rejected by finance-1: DUPLICATE." in page
+    portal_only(demo, "pat")
+    with unit_of_work(demo.tenant.id):
+        set_roles(User.objects.get(username="rita"), ["asks"], ctx=acting_system(demo.tenant))
+    kept = rita.get(where).content.decode()
+    assert "in May" not in kept, "who cannot read decisions reads no comment on a vote"
+    assert "It was rejected" in kept
 
 
 def test_addresses_at_the_root_lead_to_the_console(demo: Demo) -> None:
