@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from policies import selectors
 from policies.admin.consequences import CANCEL_REPLAY
+from policies.admin.examples import with_titles
 from policies.api.replays import report_of
 from policies.lifecycle import REPLAY, ReplayStatus
 from policies.models import PolicyReplay
@@ -74,7 +75,7 @@ class PolicyReplayAdmin(TenantAdmin):
             "is_waiting": status in (ReplayStatus.REQUESTED, ReplayStatus.RUNNING),
             "can_cancel": may_write and REPLAY.allows(status, ReplayStatus.CANCELLED),
             "can_resume": may_write and status in (ReplayStatus.CANCELLED, ReplayStatus.FAILED),
-            **report_context(row, most=10),
+            **with_titles(report_context(row, most=10), ctx=ctx),
         }
 
     def get_urls(self) -> list[URLPattern]:

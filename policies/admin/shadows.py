@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy
 
 from policies import selectors
 from policies.admin.consequences import END_SHADOW
+from policies.admin.examples import with_titles
 from policies.lifecycle import ShadowStatus
 from policies.models import PolicyShadow, ShadowResult
 from policies.replay.reports import found_context, represent_finding
@@ -60,12 +61,15 @@ class PolicyShadowAdmin(TenantAdmin):
 
     def page(self, row: PolicyShadow, *, ctx: ActingContext) -> dict[str, Any]:
         results = ShadowResult.objects.filter(tenant_id=row.tenant_id, shadow=row).order_by("-decision_id")
-        return {
-            "started_by": (row.started_by and User.objects.filter(id=row.started_by).first()) or _("the instance"),
-            "can_end": row.status == ShadowStatus.ACTIVE and ctx.allows(Scope.POLICIES_WRITE),
+        found = {
             **found_context(row.summary),
             "examples": list(map(represent_finding, results.filter(kind="flip")[:_SHOWN])),
             "unanswered": list(map(represent_finding, results.filter(kind="not_replayable")[:_SHOWN])),
+        }
+        return {
+            "started_by": (row.started_by and User.objects.filter(id=row.started_by).first()) or _("the instance"),
+            "can_end": row.status == ShadowStatus.ACTIVE and ctx.allows(Scope.POLICIES_WRITE),
+            **with_titles(found, ctx=ctx),
         }
 
     @action(Scope.POLICIES_WRITE, confirm=END_SHADOW)

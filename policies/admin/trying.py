@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
+from functools import partial
 from typing import Any, Final
 
 from django import forms
@@ -26,7 +27,8 @@ from policies.replay.shadows import start_shadow
 from policies.replay.simulate import Simulation, simulate
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
-from threada_site.admin.actions import Call, Done, carry_out, sentences
+from threada_site.admin.actions import Call, Done, Handler, carry_out, sentences
+from threada_site.admin.confirmation import Effects, confirmation_page, is_confirmed, with_reason
 from threada_site.admin.documents import as_yaml, one_document
 from threada_site.admin.forms import ConsoleForm, DocumentArea
 from threada_site.database.unit_of_work import unit_of_work
@@ -88,6 +90,12 @@ class ShadowForm(ConsoleForm):
     def prepare(self) -> None:
         self.initial = {"last_day": datetime.now(UTC).date() + timedelta(days=7)}
 
+    def clean_last_day(self) -> date:
+        day: date = self.cleaned_data["last_day"]
+        if day < datetime.now(UTC).date():
+            raise forms.ValidationError(_("Choose today or a later day."))
+        return day
+
 
 class TryingPages:
     """Mixin of the admin of policy versions."""
@@ -118,7 +126,14 @@ class TryingPages:
                 form = form_class(request.POST if is_sent else None, ctx=ctx, row=row)
                 is_valid = is_sent and form.is_valid()
             call = Call(request, ctx, key, Subject(policy_version_id=row.id, status=row.status))
-            outcome = carry_out(call, Scope.POLICIES_WRITE, lambda call: answer(call, form)) if is_valid else None
+            handler: Handler = partial(_answered, answer, form)
+            if is_valid and isinstance(form, ShadowForm):
+                if not is_confirmed(call):
+                    with unit_of_work(ctx.tenant_id, actor=ctx):
+                        effects, back = _starting_shadow(form), admin.url_of(row)
+                        return confirmation_page(admin, call, _SUBMITS[form_class], effects, back=back)
+                handler = with_reason(lambda _call: _starting_shadow(form), handler)
+            outcome = carry_out(call, Scope.POLICIES_WRITE, handler) if is_valid else None
             if isinstance(outcome, Done) and outcome.url is not None:
                 return HttpResponseRedirect(outcome.url)
             shown = outcome.shows if isinstance(outcome, Done) else None
@@ -160,6 +175,21 @@ class TryingPages:
         ends_at = _midnight(form.cleaned_data["last_day"] + timedelta(days=1))
         shadow = start_shadow(form.row, ends_at=ends_at, ctx=call.ctx)
         return Done("", html.page_url("policies.policyshadow", shadow.public_id))
+
+
+def _answered(answer: Callable[[Call, ConsoleForm], Done], form: ConsoleForm, call: Call) -> Done:
+    return answer(call, form)
+
+
+def _starting_shadow(form: ShadowForm) -> Effects:
+    version: PolicyVersion = form.row
+    return Effects(
+        [
+            _("%(version)s is compared with every live decision of the policy, until the end of %(day)s (UTC).")
+            % {"version": version, "day": form.cleaned_data["last_day"].isoformat()},
+            _("No decision changes. The shadow takes processor time of the workers."),
+        ]
+    )
 
 
 _TITLES: Final = {

@@ -84,6 +84,7 @@ def test_a_draft_is_replayed_and_the_report_is_read(demo: Demo, console: Console
     assert page.context["row"].status == "finished"
     assert page.context["sentences"][0] == "2 of 2 decisions would be different (100.0 %)."
     assert "http-equiv" not in text
+    assert re.search(r'Pay Hooli[^<]* <code class="t-code t-id">pd_', text), "examples have titles"
     assert re.search(r'<svg class="t-flow"[^>]*aria-label="Answers before and after: 2 \w+ would be denied', text)
     report = browser.get(sent["Location"] + "report/")
     assert report.headers["Content-Disposition"].startswith("attachment")
@@ -126,7 +127,9 @@ def test_a_version_is_compared_with_live_decisions(demo: Demo, console: Console)
     assert 'name="last_day"' in browser.get(address).content.decode()
     assert browser.post(address, {"last_day": "2020-01-01"}).status_code == 422
     soon = (clock.now() + timedelta(days=2)).date().isoformat()
-    page = browser.post(address, {"last_day": soon})["Location"]
+    asked = browser.post(address, {"last_day": soon})
+    assert f"until the end of {soon} (UTC)" in asked.content.decode()
+    page = confirm(browser, address, {"last_day": soon})["Location"]
     assert "This policy has decided nothing since the shadow started." in browser.get(page).content.decode()
     demo.hand_in(SMALL)
     demo.wait()

@@ -115,6 +115,8 @@ THREADA_READABLE_ACTIONS = "policies.selectors.readable_actions"
 THREADA_ALLOWED_ACTIONS = "policies.selectors.allowed_actions"
 # Function that records who reads a work item of a sensitive data class, because policies do not know work items.
 THREADA_CASE_READING_HANDLER = "workitems.items.sensitive.record_reading_of"
+# Function that returns the titles of work items, for the same reason.
+THREADA_CASE_TITLES_HANDLER = "workitems.items.titles.listed_titles"
 # Function that authenticates by a token of a trusted issuer, by name, because identity is above the API layer.
 THREADA_WORKLOAD_HANDLER = "threada_site.identity.trusted_issuers.authenticate.authenticate_workload"
 # Audiences of trusted issuers besides those below the public URL and the tenant, for one tenant each:

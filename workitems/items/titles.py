@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Collection
 from typing import Any, Final
 
 from django.db.models import OuterRef, QuerySet, Subquery
 
 from integrations.models import Execution
 from policies.documents.workflow import WorkflowDocument
+from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.personal_data.erasable_fields import is_erased
+from workitems import selectors
 from workitems.display.formats import value_at
 from workitems.display.titles import default_title, title_from
 from workitems.items.sensitive import is_sensitive, with_data_class
@@ -54,6 +58,12 @@ def title_of(item: WorkItem) -> str:
 def listed_title(item: WorkItem) -> str:
     """Return the title of an item for lists and messages: the default title for sensitive data classes."""
     return default_title(item.workflow, item.id) if is_sensitive(item.data_class) else title_of(item)
+
+
+def listed_titles(items: Collection[uuid.UUID], *, ctx: ActingContext) -> dict[uuid.UUID, str]:
+    """Return the listed titles of those of `items` that the context may read. For `THREADA_CASE_TITLES_HANDLER`."""
+    rows = selectors.work_items(ctx).filter(id__in=items).defer("payload", "payload_salt", "ended_reason")
+    return {item.id: listed_title(item) for item in rows}
 
 
 def with_titles(executions: QuerySet[Execution]) -> QuerySet[Any]:

@@ -20,6 +20,7 @@ register.filter("when", html.when)
 register.filter("dated", html.dated)
 register.filter("left", html.left)
 register.filter("ago", html.left)
+register.filter("in_list", html.in_list)
 register.filter("code", html.code)
 register.filter("tags", html.tags)
 register.filter("visible", fields.visible)
@@ -44,3 +45,9 @@ def numbered(text: str) -> list[tuple[int, str]]:
 def page_link(model: str, key: Any, text: Any = None) -> SafeString:
     """Return a link to a row's page."""
     return html.row_link(model, str(key) if key else None, text)
+
+
+@register.simple_tag
+def example_link(decision: str, title: str) -> SafeString:
+    """Return a link to the page of a policy decision: the title of its work item, if known, with the id below."""
+    return html.row_link("policies.policydecision", decision, html.titled(title, decision) if title else None)
