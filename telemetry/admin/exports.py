@@ -79,8 +79,8 @@ class TelemetryExportAdmin(TenantAdmin):
         Column(gettext_lazy("Format"), lambda export: export.format),
         Column(gettext_lazy("Receipts"), lambda export: f"{export.rows:,}"),
         Column(gettext_lazy("Size"), lambda export: filesizeformat(export.size)),
-        Column(gettext_lazy("From"), lambda export: html.when(export.created_after)),
-        Column(gettext_lazy("To"), lambda export: html.when(export.created_before)),
+        Column(gettext_lazy("From"), lambda export: html.when(export.created_after), is_exact=True),
+        Column(gettext_lazy("To"), lambda export: html.when(export.created_before), is_exact=True),
         Column(
             gettext_lazy("Filters"), lambda export: html.tags(f"{n}: {v}" for n, v in export.filters.items()) or "none"
         ),

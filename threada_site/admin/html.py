@@ -32,11 +32,13 @@ _TONES: Final = {
     "busy": {"executing", "started", "running", "new", "draft", "planned", "probing", "due", "sending"},
     "waiting": {
         "waits for the requester",
+        "waits for you",
         "open", "pending", "paused", "requested", "in_review", "awaiting_approval", "review", "require_approval",
         "failing", "not sealed yet", "not fetched yet", "proposed", "announced",
     },
 }  # fmt: skip
 _INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z)")
+_TIME: Final = re.compile(r'<time datetime="([^"]+)" title="[^"]*">[^<]*</time>')
 _TONE_OF: Final = {word: tone for tone, words in _TONES.items() for word in words}
 _ICONS: Final = {"good": "check_circle", "bad": "error", "busy": "autorenew", "waiting": "hourglass_top"}
 
@@ -82,6 +84,16 @@ def left(instant: datetime | None) -> SafeString:
     distance = format_timedelta(instant - clock.now(), add_direction=True, locale=_locale())
     exact = f"{timezone.localtime(instant):%Y-%m-%d %H:%M:%S %Z}"
     return format_html('<time datetime="{}" title="{}">{}</time>', clock.rfc3339(instant), exact, distance)
+
+
+def in_list(cell: Any) -> Any:
+    """Return the cell of a list with relative times, `4 hours ago`, and the exact ones as title.
+
+    Only lists on pages use this: downloads contain exact times.
+    """
+    if not isinstance(cell, SafeString):
+        return cell
+    return SafeString(_TIME.sub(lambda found: left(datetime.fromisoformat(found[1])), cell))
 
 
 def _locale() -> Locale:

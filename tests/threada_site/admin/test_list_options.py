@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from typing import Any
 
 import orjson
@@ -197,6 +198,14 @@ class TestDownload:
         head, *rows = self.download(console("admin"), "workitems_workitem", q="r-0", columns="id,status,reference")
         assert head == ["Work item", "Status", "Id", "Reference"]
         assert [row[1:] for row in rows] == [["new", items[0], "Hooli"]]
+
+    def test_times_are_exact_in_the_download_and_relative_on_the_page(
+        self, demo: Demo, items: list[str], console: Console
+    ) -> None:
+        _, *rows = self.download(console("admin"), "workitems_workitem", columns="received")
+        assert all(re.fullmatch(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", row[1]) for row in rows), rows
+        page = console("admin").get(QUEUE).content.decode()
+        assert re.search(r'<time datetime="[^"]+Z" title="[-\d]{10} [:\d]{8} UTC">\d+ \w+ ago</time>', page)
 
     def test_no_cell_is_a_formula(self, demo: Demo, items: list[str], console: Console) -> None:
         _, *rows = self.download(console("admin"), "workitems_workitem", columns="reference")
