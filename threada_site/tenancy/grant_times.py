@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, Final
 
+import orjson
+
 from threada_site.database.router import read_connection
 from threada_site.kernel.context import Scope, with_implied
 
@@ -18,13 +20,20 @@ Keys: `member`, `role:<slug>`, `group:<slug>`, `scope:<scope>` (on the tenant, t
 `scope:<scope>@<id of the workflow or integration>`. An absent key: not held, or nothing recorded.
 """
 
-_TIMES: Final = """
-    SELECT g.user_id, g.kind, g.name, CASE WHEN g.confirmed_at IS NULL THEN g.effective_at END,
-           s.scope, CASE WHEN s.confirmed_at IS NULL THEN s.effective_at END
-      FROM tenancy_grantrecord g
-      LEFT JOIN tenancy_rolescoperecord s ON s.tenant_id = g.tenant_id AND g.kind = 'role' AND s.role = g.name
+_COLUMNS: Final = """
+           g.user_id, g.kind, g.name, CASE WHEN g.confirmed_at IS NULL THEN g.effective_at END,
+           s.scope, CASE WHEN s.confirmed_at IS NULL THEN s.effective_at END"""
+_RECORDS: Final = """
+           tenancy_grantrecord g
+      LEFT JOIN tenancy_rolescoperecord s ON s.tenant_id = g.tenant_id AND g.kind = 'role' AND s.role = g.name"""
+_TIMES: Final = f"""
+    SELECT {_COLUMNS} FROM {_RECORDS}
      WHERE g.tenant_id = $1 AND g.user_id = ANY($2::uuid[])
 """
+GRANT_TIMES_COLUMN: Final = f"""
+           (SELECT jsonb_agg(jsonb_build_array({_COLUMNS})) FROM {_RECORDS}
+             WHERE g.tenant_id = $1 AND g.user_id = u.id)"""
+"""Column of `grant_times_of`, for a user `u` in the tenant `$1`."""
 
 
 def read_grant_times(tenant_id: uuid.UUID, people: Collection[uuid.UUID]) -> dict[uuid.UUID, GrantTimes]:
@@ -33,6 +42,19 @@ def read_grant_times(tenant_id: uuid.UUID, people: Collection[uuid.UUID]) -> dic
         cursor.execute(_TIMES, [tenant_id, list(people)])
         times = grant_times(cursor.fetchall())
     return {person: times.get(person, {}) for person in people}
+
+
+def grant_times_of(person: uuid.UUID, column: Any) -> GrantTimes:
+    """Return the times of the grants of a person from a row with `GRANT_TIMES_COLUMN`."""
+    rows = (orjson.loads(column) if isinstance(column, str | bytes) else column) or []
+    parsed = (
+        (person, kind, name, _time(granted), scope, _time(widened)) for _, kind, name, granted, scope, widened in rows
+    )
+    return grant_times(parsed).get(person, {})
+
+
+def _time(text: str | None) -> datetime | None:
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def grant_times(rows: Iterable[Any]) -> dict[uuid.UUID, GrantTimes]:

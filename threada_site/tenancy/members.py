@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
@@ -41,14 +41,17 @@ class Member:
         return any(Scope.DECISIONS_DECIDE in scopes for scopes in held)
 
 
-_MEMBERS: Final = """
-    SELECT u.id, u.username, u.display_name, u.kind,
+MEMBER_COLUMNS: Final = """
+           u.id, u.username, u.display_name, u.kind,
            (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename, g.visibility))
               FROM threada_grants(u.id, m.tenant_id) g),
            m.accepted_at IS NOT NULL,
            CASE WHEN EXISTS (SELECT 1 FROM tenancy_accountdependence d
                               WHERE d.tenant_id = $1 AND d.user_id = u.id AND d.ended_at IS NULL)
-                THEN threada_controllers(u.id, $1) END
+                THEN threada_controllers(u.id, $1) END"""
+"""Columns of `member_of`, for a membership `m` with its user `u` in the tenant `$1`."""
+_MEMBERS: Final = f"""
+    SELECT {MEMBER_COLUMNS}
       FROM tenancy_membership m
       JOIN tenancy_user u ON u.id = m.user_id
      WHERE m.tenant_id = $1 AND u.is_active
@@ -64,20 +67,22 @@ def members(
     """Return the active members, or those of `among`."""
     with read_connection().prepared_cursor() as cursor:
         cursor.execute(_MEMBERS, [tenant_id, list(among) if among is not None else None, humans_only])
-        rows = cursor.fetchall()
-    return [
-        Member(
-            id=user_id,
-            username=username,
-            display_name=display_name,
-            kind=PrincipalKind(kind),
-            permissions=effective_permissions(
-                (orjson.loads(grants) if isinstance(grants, str | bytes) else grants) or [],
-                tenant_id=tenant_id,
-                asked=None,
-            ),
-            is_accepted=is_accepted,
-            controlled_by=frozenset(controllers or ()),
-        )
-        for user_id, username, display_name, kind, grants, is_accepted, controllers in rows
-    ]
+        return [member_of(row, tenant_id=tenant_id) for row in cursor.fetchall()]
+
+
+def member_of(row: Sequence[Any], *, tenant_id: uuid.UUID) -> Member:
+    """Return the member of a row with `MEMBER_COLUMNS`."""
+    user_id, username, display_name, kind, grants, is_accepted, controllers = row
+    return Member(
+        id=user_id,
+        username=username,
+        display_name=display_name,
+        kind=PrincipalKind(kind),
+        permissions=effective_permissions(
+            (orjson.loads(grants) if isinstance(grants, str | bytes) else grants) or [],
+            tenant_id=tenant_id,
+            asked=None,
+        ),
+        is_accepted=is_accepted,
+        controlled_by=frozenset(controllers or ()),
+    )

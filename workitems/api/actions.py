@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from django.conf import settings
@@ -91,12 +92,15 @@ class ExecuteAction(TenantView):
             input=body.get("input", {}),
             idempotency_key=request.META.get("HTTP_IDEMPOTENCY_KEY"),
         )
-        response, execution = started_action(item, asked, ctx=request.auth)
-        if "HTTP_IDEMPOTENCY_KEY" not in request.META:
+        reservation = self.key_reservation
+
+        def remember(execution: Execution, response: Response) -> None:
             # A generated key works like one that was sent: the call can be repeated with it.
-            KeyReservation(
-                request.auth, request.path, execution.idempotency_key, canonical_sha256(request.data)
-            ).remember(response)
+            key, digest = execution.idempotency_key, canonical_sha256
+            (reservation or KeyReservation(request.auth, request.path, key, digest(request.data))).remember(response)
+
+        response, execution = started_action(item, asked, ctx=request.auth, remember=remember)
+        self.key_reservation = None
         _wait_for_end(request, execution)
         return response
 
@@ -118,11 +122,27 @@ class ExecuteAction(TenantView):
         return _state_of(earlier, request=request)
 
 
-def started_action(item: WorkItem, asked: ActionRequest, *, ctx: ActingContext) -> tuple[Response, Execution]:
-    """Start an action. Return the response, with the inclusion promise for its receipts, and the execution."""
+def started_action(
+    item: WorkItem,
+    asked: ActionRequest,
+    *,
+    ctx: ActingContext,
+    remember: Callable[[Execution, Response], None] | None = None,
+) -> tuple[Response, Execution]:
+    """Start an action. Return the response, with the inclusion promise for its receipts, and the execution.
+
+    `remember` stores the response under the idempotency key, together with the execution.
+    """
     ctx = collecting_receipts(ctx)
-    started = execute_action(item, asked, ctx=ctx)
-    return _accepted(started, item=item, receipt_promise=receipt_promise(ctx)), started.execution
+    responses = []
+
+    def also_write(started: ActionStarted) -> None:
+        responses.append(_accepted(started, item=item, receipt_promise=receipt_promise(ctx)))
+        if remember is not None:
+            remember(started.execution, responses[0])
+
+    started = execute_action(item, asked, ctx=ctx, also_write=also_write)
+    return responses[0], started.execution
 
 
 def earlier_request_under(view: TenantView, request: Any) -> EarlierRequest | None:

@@ -7,18 +7,42 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Final, cast
+
+import orjson
+from django.db.models import QuerySet
 
 from policies.language.approvals import Leaf, LeafKind
+from threada_site.database.router import read_connection
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.tenancy.grant_times import GrantTimes, read_grant_times
-from threada_site.tenancy.members import Member, members
+from threada_site.tenancy.grant_times import GRANT_TIMES_COLUMN, GrantTimes, grant_times_of, read_grant_times
+from threada_site.tenancy.members import MEMBER_COLUMNS, Member, member_of, members
 from workitems.approvers import count_votes
 from workitems.approvers.approver_keys import approver_keys
 from workitems.approvers.candidates import Approver
 from workitems.approvers.timely_grants import key_times
 from workitems.models import Delegation
+
+_ACTIVE_MEMBERS: Final = f"""
+    WITH standing AS (
+        SELECT delegate_id, delegator_id FROM workitems_delegation
+         WHERE tenant_id = $1 AND ends_at > $3::timestamptz AND starts_at <= $3::timestamptz
+           AND consented_at IS NOT NULL),
+    wanted AS (
+        SELECT unnest($2::uuid[]) AS id
+         UNION SELECT delegator_id FROM standing WHERE delegate_id = ANY($2::uuid[]))
+    (SELECT (SELECT jsonb_agg(jsonb_build_array(delegate_id, delegator_id)) FROM standing),
+            NULL::jsonb, NULL::uuid, NULL::text, NULL::text, NULL::text, NULL::jsonb, NULL::boolean, NULL::uuid[])
+    UNION ALL
+    (SELECT NULL, {GRANT_TIMES_COLUMN}, {MEMBER_COLUMNS}
+      FROM tenancy_membership m
+      JOIN tenancy_user u ON u.id = m.user_id
+     WHERE m.tenant_id = $1 AND u.is_active AND u.kind = 'human' AND m.accepted_at IS NOT NULL
+       AND ($2::uuid[] IS NULL OR u.id IN (SELECT id FROM wanted))
+     ORDER BY u.username)
+"""
+"""First the row with all delegations in force, as pairs, then one row for each member."""
 
 
 @dataclass(frozen=True)
@@ -51,23 +75,33 @@ def active_members_of(
 ) -> ActiveMembers:
     """Return the active human members of the tenant; with `among` only those and their delegators.
 
-    Runs three statements.
+    Runs one statement.
     """
-    standing = stands_for(tenant_id, now=now or clock.now())
-    if among is not None:
-        among = {*among, *(delegator for person in among for delegator in standing.get(person, ()))}
-    found = members(tenant_id, among=among, humans_only=True)
-    accepted = tuple(member for member in found if member.is_accepted)
-    return ActiveMembers(accepted, standing, read_grant_times(tenant_id, [member.id for member in accepted]))
+    with read_connection().prepared_cursor() as cursor:
+        parameters = [tenant_id, list(among) if among is not None else None, now or clock.now()]
+        cursor.execute(_ACTIVE_MEMBERS, parameters)
+        (pairs, *_), *rows = cursor.fetchall()
+    accepted = tuple(member_of(row[2:], tenant_id=tenant_id) for row in rows)
+    times = {member.id: grant_times_of(member.id, row[1]) for member, row in zip(accepted, rows, strict=True)}
+    standing = orjson.loads(pairs) if isinstance(pairs, str | bytes) else pairs
+    return ActiveMembers(accepted, by_delegate(map(uuid.UUID, pair) for pair in standing or ()), times)
 
 
 def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
     """Return the delegations in force at `now`: delegate → delegators. Delegations do not chain."""
-    found: dict[uuid.UUID, set[uuid.UUID]] = {}
-    active = Delegation.objects.filter(
+    return by_delegate(delegations_in_force(tenant_id, now=now).values_list("delegate_id", "delegator_id"))
+
+
+def delegations_in_force(tenant_id: uuid.UUID, *, now: datetime) -> QuerySet[Delegation]:
+    return Delegation.objects.filter(
         tenant_id=tenant_id, ends_at__gt=now, starts_at__lte=now, consented_at__isnull=False
     )
-    for delegate, delegator in active.values_list("delegate_id", "delegator_id"):
+
+
+def by_delegate(pairs: Iterable[Iterable[uuid.UUID]]) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
+    """Return pairs (delegate, delegator) as delegate → delegators."""
+    found: dict[uuid.UUID, set[uuid.UUID]] = {}
+    for delegate, delegator in pairs:
         found.setdefault(delegate, set()).add(delegator)
     return {delegate: frozenset(delegators) for delegate, delegators in found.items()}
 

@@ -223,7 +223,7 @@ def read_step_votes(
 ) -> StepVotes:
     """Read the active members and, unless `found` are those, the votes on a step.
 
-    With `acting` only that principal, the voters, the excluded members and the delegators. Runs four statements.
+    With `acting` only that principal, the voters, the excluded members and the delegators. Runs two statements.
     """
     votes = tuple(votes_on(step) if found is None else found)
     among = None if acting is None else principals_of(votes) | {acting.principal_id, *step.excluded_ids}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -62,18 +62,30 @@ class ActionStarted:
     step: DecisionStep | None
 
 
-def execute_action(item: WorkItem, request: ActionRequest, *, ctx: ActingContext) -> ActionStarted:
+type AlsoWrite = Callable[[ActionStarted], None]
+"""Is called in the block of batched writes: what it inserts is written by the same statement."""
+
+
+def execute_action(
+    item: WorkItem, request: ActionRequest, *, ctx: ActingContext, also_write: AlsoWrite | None = None
+) -> ActionStarted:
     """Request the execution of an action on a locked item.
 
     A denial is stored (decision and receipt) and raised as `PolicyDenied`. Every other error changes nothing;
     `IdempotencyInFlight` means that a concurrent request has used the key.
     """
     require_unit_of_work(ctx.tenant_id)
-    return execute_configured(item, request, _permitted_action(item, request, ctx=ctx), ctx=ctx)
+    configured = _permitted_action(item, request, ctx=ctx)
+    return execute_configured(item, request, configured, ctx=ctx, also_write=also_write)
 
 
 def execute_configured(
-    item: WorkItem, request: ActionRequest, configured: Configured, *, ctx: ActingContext
+    item: WorkItem,
+    request: ActionRequest,
+    configured: Configured,
+    *,
+    ctx: ActingContext,
+    also_write: AlsoWrite | None = None,
 ) -> ActionStarted:
     """Request the execution of an action that the caller was permitted to execute, like `execute_action`."""
     earlier = integration_selectors.executions_before(item.id, request.integration, tenant_id=item.tenant_id)
@@ -103,7 +115,10 @@ def execute_configured(
         actor = _actor(execution, ctx)
         decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
         if decision.outcome in ("allow", "require_approval"):
-            return start_decided(item, execution, decision, configured, ctx=ctx, declared=request.declared)
+            started = start_decided(item, execution, decision, configured, ctx=ctx, declared=request.declared)
+            if also_write is not None:
+                also_write(started)
+            return started
         record_decision(item, decision, ctx=ctx)
     raise errors.PolicyDenied(
         "A policy denies this action. See reasons.", reasons=refusal_reasons(decision), keeps_changes=True

@@ -5,13 +5,16 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 
+from django.db.models import Value
+
 from policies.language.approvals import ApprovalRule
 from policies.models import PolicyVersion
 from threada_site.kernel import clock
 from threada_site.tenancy.independence import read_controllers_of_principals
-from workitems.approvers.active_members import stands_for
+from threada_site.tenancy.models import Membership
+from workitems.approvers.active_members import by_delegate, delegations_in_force
 from workitems.approvers.count_votes import with_principals
-from workitems.items.participants import owners_of, requesters_of
+from workitems.items.participants import requesters_of
 from workitems.models import WorkItem
 
 
@@ -37,14 +40,30 @@ def excluded_principals(
         excluded |= asking
     if "last_editor" in rule.exclude:
         excluded |= editors
+    owners, standing = _owners_and_delegations(asking | editors, tenant_id=item.tenant_id)
     if "agent_owner" in rule.exclude:
-        excluded |= owners_of(asking | editors, tenant_id=item.tenant_id)
+        excluded |= owners
     if "policy_author" in rule.exclude:
         versions = pins or ([item.policy_version_id] if item.policy_version_id else [])
         rows = PolicyVersion.objects.filter(tenant_id=item.tenant_id, id__in=versions)
         for people in rows.values_list("created_by", "published_by"):
             excluded.update(person for person in people if person is not None)
-    return with_principals(excluded, stands_for(item.tenant_id, now=clock.now())) if excluded else frozenset()
+    return with_principals(excluded, standing)
+
+
+def _owners_and_delegations(
+    principals: Collection[uuid.UUID], *, tenant_id: uuid.UUID
+) -> tuple[frozenset[uuid.UUID], dict[uuid.UUID, frozenset[uuid.UUID]]]:
+    """Return the owners of agents and services among `principals`, and all delegations in force. Runs one statement."""
+    owners = Membership.objects.filter(tenant_id=tenant_id, user_id__in=principals, owner__isnull=False)
+    delegations = delegations_in_force(tenant_id, now=clock.now())
+    rows = list(
+        owners.order_by()
+        .values_list(Value(1), "user_id", "owner_id")
+        .union(delegations.order_by().values_list(Value(2), "delegate_id", "delegator_id"), all=True)
+    )
+    standing = by_delegate((delegate, delegator) for part, delegate, delegator in rows if part == 2)
+    return frozenset(owner for part, _, owner in rows if part == 1), standing
 
 
 def controllers_when_opened(excluded: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> dict[str, list[str]]:
