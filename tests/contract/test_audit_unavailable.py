@@ -15,7 +15,7 @@ import pytest
 from django.db import connection
 
 from tests.contract.document import Operation, check_problem, in_tenants
-from tests.contract.world import World, rows_of_everything
+from tests.contract.world import World
 from threada_site.database.roles import APP, OWNER
 
 # These operations change only which messages the caller gets, and write no receipt.
@@ -70,10 +70,6 @@ def _as_owner() -> Iterator[Any]:
         cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
-def _everything() -> dict[str, str]:
-    return rows_of_everything(but=frozenset())
-
-
 def _seconds_without_core() -> float:
     """Return how long this thread was ready to run while other processes had the cores."""
     return int(Path("/proc/thread-self/schedstat").read_text().split()[1]) / 1e9
@@ -107,11 +103,11 @@ def test_nothing_changes(world: World, operation: Operation, closed: Any) -> Non
     headers = {"If-Match": "*", "Idempotency-Key": "kept-for-later"}
     path = operation.at(world.home.ids)
     with closed():
-        before = _everything()
         begun, waited = time.monotonic(), _seconds_without_core()
         answer = world.home.admin.send(operation.method, path, body, headers=headers)
         took = time.monotonic() - begun - (_seconds_without_core() - waited)
-        after = _everything()
+        after = world.rows_now(but=frozenset())
+    before = world.rows_made(but=frozenset())
     assert took < ANSWERED_WITHIN_S
     if str(operation) in ASKING and answer.status_code < 300:
         assert after | {"api_idempotencyrecord": 0} == before | {"api_idempotencyrecord": 0}

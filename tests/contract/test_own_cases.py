@@ -50,7 +50,7 @@ def test_a_strangers_case_answers_like_a_random_id(
 ) -> None:
     known = world.home.ids[name]
     answers = []
-    with leaving(*[("home", "not_found")] * 2):
+    with leaving(world, *[("home", "not_found")] * 2, rows=world.rows_now()):
         for value in (known, absent(known)):
             answer = call(operation, stranger, operation.at({**world.home.ids, name: value}), CORRELATION)
             check_problem(answer, 404, "not_found", operation=operation)

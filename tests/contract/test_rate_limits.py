@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.document import Operation, check_problem, in_tenants, operations
 from tests.contract.test_access import call
-from tests.contract.world import World, rows_of_everything
+from tests.contract.world import World
 
 # This operation takes no credential, but its refusals count for the rate limits of failures.
 LIMITED_PUBLIC = "exchangeToken"
@@ -23,12 +23,12 @@ def test_beyond_the_limit(world: World, operation: Operation, rate_limits: Calla
     for _ in range(10):  # one token is added per second
         if world.home.admin.get("/me").status_code == 429:
             break
-    rows = rows_of_everything()
+    rows = world.rows_made()
     answer = call(operation, world.home.admin, operation.at(world.home.ids))
     if answer.status_code != 429:  # a token was added in the meantime
-        rows = rows_of_everything()
+        rows = world.rows_now()
         answer = call(operation, world.home.admin, operation.at(world.home.ids))
-    assert rows_of_everything() == rows
+    assert world.rows_now() == rows
     check_problem(answer, 429, "rate_limited", operation=operation)
     assert answer.headers["Retry-After"] == "1"
     assert set(answer.headers) >= RATE_LIMITS
