@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -100,7 +101,12 @@ def resolved(node: Any) -> Any:
 
 def validator(schema: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
     """Return a validator of a schema of the document, including references."""
-    root = {"components": document()["components"], "allOf": [schema]}
+    return _validator(json.dumps(schema))
+
+
+@cache
+def _validator(schema: str) -> jsonschema_rs.Draft202012Validator:
+    root = {"components": document()["components"], "allOf": [json.loads(schema)]}
     return jsonschema_rs.Draft202012Validator(root, validate_formats=True, offline=True)
 
 

@@ -11,7 +11,6 @@ import jsonschema_rs
 import pytest
 from django.conf import settings
 from django.contrib.staticfiles import finders
-from drf_spectacular.validation import validate_schema
 
 from tests.client import Api
 from threada_site.api.documentation import openapi_schema
@@ -29,10 +28,6 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
 
 
 class TestDocument:
-    def test_document_is_valid_openapi_3_1(self, document: dict[str, Any]) -> None:
-        assert document["openapi"].startswith("3.1.")
-        validate_schema(document)
-
     def test_every_schema_is_valid_json_schema(self, document: dict[str, Any]) -> None:
         for name, schema in document["components"]["schemas"].items():
             jsonschema_rs.Draft202012Validator({**schema, "components": document["components"]})
@@ -43,20 +38,6 @@ class TestDocument:
             found: Any = document
             for part in reference.split("/"):
                 found = found[part]
-
-    def test_every_example_matches_its_schema(self, document: dict[str, Any]) -> None:
-        checked = 0
-        for path, method, found in operations(document):
-            bodies = [found.get("requestBody", {}), *found["responses"].values()]
-            for content in (content for body in bodies for content in body.get("content", {}).values()):
-                examples = [example["$ref"].rpartition("/")[2] for example in content.get("examples", {}).values()]
-                values = [document["components"]["examples"][name]["value"] for name in examples]
-                values += [content["example"]] if "example" in content else []
-                check = jsonschema_rs.Draft202012Validator({**content["schema"], "components": document["components"]})
-                for value in values:
-                    assert list(check.iter_errors(value)) == [], f"{method} {path}"
-                    checked += 1
-        assert checked > 200
 
     def test_operation_ids_are_unique(self, document: dict[str, Any]) -> None:
         names = [found["operationId"] for _, _, found in operations(document)]
