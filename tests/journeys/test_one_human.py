@@ -2,7 +2,7 @@
 
 Mallory is a member, often a steward, and uses everybody she controls: accounts that she invited, services and agents
 with tokens that she issued, and whomever she can take over. Nobody else does anything, so nothing that needs two people
-may ever happen. The examples are random; the slow run takes `THREADA_MODEL_EXAMPLES` of them.
+may ever happen. The examples are random; the adversarial lane takes `THREADA_MODEL_EXAMPLES` of them.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ from workitems.steps.voting import Ballot, cast_vote
 
 pytestmark = pytest.mark.django_db
 
-EXAMPLES = FEW if CHOSEN == "few" else int(os.environ.get("THREADA_MODEL_EXAMPLES", FEW))
+EXAMPLES = 5 if CHOSEN == "few" else int(os.environ.get("THREADA_MODEL_EXAMPLES", FEW))
 ROLES = ("finance", "tenant_admin", "approver", "requester")
 RUN = (
     ExecutionStatus.STARTED,

@@ -19,9 +19,10 @@ from policies.documents.overlay import OverlayScope
 from policies.documents.workflow import parse_workflow
 from policies.drafts.edit import draft_policy_version
 from policies.evaluator import pool as pools
+from policies.evaluator import runs
 from policies.evaluator.pool import EvaluatorPool, pool
 from policies.evaluator.process import BrokenError, EvaluatorProcess, StoppedError
-from policies.evaluator.runs import MOST_STOPPED, evaluator_run, unlocked_run
+from policies.evaluator.runs import evaluator_run, unlocked_run
 from policies.metrics import evaluator_metrics
 from policies.models import PolicyReplay, PolicyVersion, ReplayFinding
 from policies.publication.publish import publish_policy_version
@@ -42,6 +43,7 @@ from threada_site.kernel.errors import EvaluatorBusy, EvaluatorFailed, PolicyTes
 from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.rate_limits import leases
 
+MOST_STOPPED = 2
 NUMBERS_RUN = OverlayScope("workflow", "numbers")
 GIVEN = {"item": {"workflow": "payment_run", "payload": {"vendor": "Hooli", "amount_minor": 5}}}
 NUMBERS = {"item": {"workflow": "numbers", "payload": PAYLOAD}}
@@ -63,8 +65,10 @@ def book(work: ActingContext) -> ActingContext:
 
 
 @pytest.fixture
-def hurried(settings: Any) -> None:
+def hurried(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stop evaluations soon, and runs after few of them: each one stopped costs the start of a process."""
     settings.THREADA_EVALUATOR_CPU_MS = 50
+    monkeypatch.setattr(runs, "MOST_STOPPED", MOST_STOPPED)
 
 
 def evaluators() -> list[psutil.Process]:
@@ -87,7 +91,7 @@ class TestKills:
 
     def test_rule_tests_name_the_rule_and_end(self, book: ActingContext) -> None:
         with pytest.raises(PolicyTestsFailed) as refused:
-            draft_policy_version("expensive", slow_spec(tests=[FAILING] * 9), ctx=book)
+            draft_policy_version("expensive", slow_spec(tests=[FAILING] * (MOST_STOPPED + 3)), ctx=book)
         errors = refused.value.errors
         assert len(errors) == MOST_STOPPED
         assert {error.code for error in errors} == {"policy_too_slow"}
