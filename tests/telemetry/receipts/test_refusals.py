@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -30,8 +31,9 @@ NOON = datetime.fromisoformat("2026-05-05T12:00:00+00:00")
 
 @pytest.fixture(autouse=True)
 def counts(monkeypatch: pytest.MonkeyPatch) -> RefusalCounts:
-    """Return the counts of this test, which no thread stores."""
-    fresh = RefusalCounts()
+    """Return the counts of this test, which no thread stores. Its requests are all of one minute."""
+    fresh, began = RefusalCounts(), clock.now()
+    monkeypatch.setattr(refusal_counts, "clock", SimpleNamespace(now=lambda: began))
     monkeypatch.setattr(fresh, "_start_timer", lambda: None)
     monkeypatch.setattr(refusals, "counts", fresh)
     return fresh
