@@ -21,8 +21,9 @@ from whitenoise.middleware import WhiteNoiseMiddleware
 from telemetry.receipts import refusals
 from telemetry.receipts.refusal_counts import RefusalCounts
 from tests.client import Api
-from tests.databases.contents import CONTENTS, Values
-from tests.databases.process import Databases, content_of, is_transactional, uses_database
+from tests.databases.contents import Values
+from tests.databases.order import in_order
+from tests.databases.process import Databases, content_of, uses_database
 from tests.examples import load_profile
 from tests.factories import make_tenant
 from threada_site import postgres
@@ -90,17 +91,16 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep the tests of this part. Sort them by the database that they begin with, those that commit last."""
+    """Keep the tests of this part, in the order of the databases that they begin with."""
     part, parts = map(int, config.getoption("part").split("/"))
     files = sorted({item.path for item in items})
     mine = set(files[part - 1 :: parts])
     config.hook.pytest_deselected(items=[item for item in items if item.path not in mine])
     items[:] = [item for item in items if item.path in mine]
-    places = {"": 0, **{name: place for place, name in enumerate(CONTENTS, start=1)}}
     for item in items:
         if uses_database(item):
             item.fixturenames.insert(0, "prepared")  # before the fixture that begins the transaction of the test
-    items.sort(key=lambda item: (not uses_database(item), is_transactional(item), places[content_of(item)]))
+    items[:] = in_order(items)
 
 
 @pytest.fixture

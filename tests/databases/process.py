@@ -1,8 +1,9 @@
-"""The test databases of this process: an empty one, and one for each prepared content."""
+"""The test databases of this process: an empty one, one for tests that commit, and one for each prepared content."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 import pytest
 from django.conf import settings
@@ -11,6 +12,9 @@ from django.db import DEFAULT_DB_ALIAS, connection
 from tests.databases.contents import CONTENTS, Values
 from tests.databases.emptying import Emptying
 from tests.databases.template import drop, make_copy
+
+COMMITTED: Final = "committed"
+"""The database of tests that commit: no other test meets what they leave or what emptying it takes."""
 
 
 class Databases:
@@ -31,7 +35,7 @@ class Databases:
         self._connect_to(self._base)
 
     def enter(self, content: str) -> Values:
-        """Connect Django to the database with `content` ("" is the empty one). Return the values of its fixtures."""
+        """Connect Django to the database of `content` ("" is the empty one). Return the values of its fixtures."""
         if content != self._current:
             name = f"{self._base}_{content}" if content else self._base
             if content not in self._values:
@@ -40,7 +44,7 @@ class Databases:
                 connection.threada_tenant = connection.threada_visibility = None
                 folder = self._folder / content
                 folder.mkdir()
-                self._values[content] = CONTENTS[content](folder)
+                self._values[content] = CONTENTS[content](folder) if content in CONTENTS else {}
             else:
                 self._connect_to(name)
             self._current = content
@@ -74,9 +78,9 @@ def is_transactional(item: pytest.Item) -> bool:
 
 
 def content_of(item: pytest.Item) -> str:
-    """Return the prepared content of a test: that of the first of its fixtures that has one."""
+    """Return the content that a test begins with: that of the first of its fixtures that has one, or "" for none."""
     if is_transactional(item):
-        return ""
+        return COMMITTED
     return next((name for name in CONTENTS if name in _fixtures(item)), "")
 
 
