@@ -83,7 +83,7 @@ def test_another_tenant_learns_nothing(office: Office) -> None:
         "submit_work_item", workflow_id="payments", channel_id="web", payload={"amount": 5}
     )
     other = make_tenant("other")
-    stranger = Agent(Api(make_token(other, make_principal(other, "eve", kind="agent"))))
+    stranger = Agent(Api(make_token(other, make_principal(other, "eve", kind="agent", roles=("client",)))))
     named = {"work_item_id": item["work_item_id"]}
     unknown = {"work_item_id": "wi_00000000000000000000000000"}
     for tool, more in (("get_work_item", {}), ("explain_work_item", {}),

@@ -23,7 +23,7 @@ NAMES = {
 
 @pytest.fixture
 def agent(office: Office) -> Agent:
-    office.join("bot", kind="agent")
+    office.join("bot", kind="agent", roles=("client",))
     return Agent(office.api("bot"))
 
 
@@ -146,14 +146,14 @@ def test_an_author_simulates_a_policy(office: Office) -> None:
 
 
 def test_scopes_of_the_token_limit_the_tools(office: Office) -> None:
-    office.join("bot", kind="agent")
+    office.join("bot", kind="agent", roles=("client",))
     reader = Agent(type(office.api("rita"))(make_token(office.tenant, office.people["bot"], ["workitems:read"])))
     assert reader.refused("submit_work_item", **PAYMENT)["reason_code"] == "scope_missing"
     assert reader.done("list_my_work")["data"] == []
 
 
 def test_a_pending_approval_is_a_task_for_clients_that_know_tasks(office: Office) -> None:
-    office.join("bot", kind="agent")
+    office.join("bot", kind="agent", roles=("client",))
     agent = Agent(office.api("bot"), extensions={TASKS: {}})
     plain = Agent(office.api("bot"))
     assert TASKS in agent.result("server/discover")["capabilities"]["extensions"]
@@ -184,7 +184,7 @@ def test_a_pending_approval_is_a_task_for_clients_that_know_tasks(office: Office
     second = agent.call("execute_action", **pay(other))
     assert agent.result("tasks/cancel", taskId=second["taskId"])["resultType"] == "complete"
     assert agent.result("tasks/get", taskId=second["taskId"])["status"] == "cancelled"
-    office.join("eve", kind="agent")
+    office.join("eve", kind="agent", roles=("client",))
     stranger = Agent(office.api("eve"), extensions={TASKS: {}})
     for method in ("tasks/get", "tasks/cancel", "tasks/update"):
         for task_id in (created["taskId"], "ex_00000000000000000000000000", "../me", "x" * 65):
