@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -37,22 +37,26 @@ _KEPT_HEADERS: Final = frozenset(
     }
 )
 """Headers of an MCP request that reach the views. Cookies and preconditions do not."""
-_DROPPED: Final = frozenset({OFFER, WAITED, UNDECLARED, REFUSAL, "CONTENT_LENGTH", "CONTENT_TYPE"})
+_DROPPED: Final = frozenset({OFFER, WAITED, UNDECLARED, "CONTENT_LENGTH", "CONTENT_TYPE"})
 _OF_THE_CALLER: Final = frozenset({401, 429, 500, 503})
 """Statuses of refusals that do not depend on the call. They are answered as by the API, not as results of tools."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Answer of a view: status, JSON body, and whether it repeats an earlier one."""
+    """Answer of a view: status, JSON body, headers."""
 
     status: int
     body: Any
-    is_repeated: bool
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def is_refusal(self) -> bool:
         return self.status >= 400
+
+    @property
+    def is_repeated(self) -> bool:
+        return self.headers.get(REPLAYED) == "true"
 
 
 class CallerRefused(Exception):
@@ -80,10 +84,13 @@ class Caller:
         query: Mapping[str, Any] | None = None,
         body: Any = None,
         key: str | None = None,
-        refusal: ThreadaError | None = None,
+        environment: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Answer:
-        """Call `view` as a request for `path` would. Raise `CallerRefused` if it refuses the caller."""
+        """Call `view` as a request for `path` would. Raise `CallerRefused` if it refuses the caller.
+
+        `kwargs` are named in the path. `environment` is for views of the MCP server.
+        """
         raw = orjson.dumps(body) if body is not None else b""
         inner = WSGIRequest(
             {
@@ -95,24 +102,25 @@ class Caller:
                 "CONTENT_LENGTH": str(len(raw)),
                 "wsgi.input": io.BytesIO(raw),
                 ENTRY_POINT: EntryPoint.MCP,
-                REFUSAL: refusal,
+                **(environment or {}),
                 **({"HTTP_IDEMPOTENCY_KEY": key} if key is not None else {}),
             }
         )
         inner.correlation_id = self.request.correlation_id  # type: ignore[attr-defined]
         response = view.as_view()(inner, **kwargs)
         self._remember(inner, response)
-        is_about_caller = view is Connection and refusal is None and response.status_code >= 400
+        is_about_caller = view is Connection and not environment and response.status_code >= 400
         if is_about_caller or response.status_code in _OF_THE_CALLER:
             self.refusal = response
             raise CallerRefused
         is_rendered = not hasattr(response, "data")
         data = orjson.loads(response.content) if is_rendered and response.content else getattr(response, "data", None)
-        return Answer(response.status_code, data, response.headers.get(REPLAYED) == "true")
+        return Answer(response.status_code, data, dict(response.headers))
 
     def authenticate(self, refusal: ThreadaError | None = None) -> Answer:
         """Authenticate and charge a request that calls no other view, then record and answer `refusal`."""
-        return self.call(Connection, "POST", self.request.path, body={}, refusal=refusal)
+        environment = {REFUSAL: refusal} if refusal is not None else None
+        return self.call(Connection, "POST", self.request.path, body={}, environment=environment)
 
     def console_url(self, work_item_id: str) -> str:
         """Return the address of the page of a work item, for people."""

@@ -10,19 +10,23 @@ import orjson
 
 from threada_site.kernel import errors
 from workitems.mcp.calls import Answer, Caller
+from workitems.mcp.inputs import SUBMISSION, Inputs, submit
 from workitems.mcp.tools import Tool
 
 REPEATED: Final = "threada.dev/repeated"
 """Key of `_meta`: True if the answer is that of an earlier call."""
 
 
-def tool_result(tool: Tool, arguments: Mapping[str, Any], caller: Caller) -> types.CallToolResult:
+def tool_result(
+    tool: Tool, arguments: Mapping[str, Any], inputs: Inputs, caller: Caller
+) -> types.CallToolResult | types.InputRequiredResult:
     """Call a tool. Refusals are results with `isError` that contain the problem document of the API."""
     try:
         checked = tool.arguments.check(dict(arguments))
     except errors.InvalidRequest as refusal:
         return as_result(caller.authenticate(refusal), caller)
-    return as_result(tool.call(checked, caller), caller)
+    answer = submit(tool, checked, inputs, caller) if tool.name == SUBMISSION else tool.call(checked, caller)
+    return as_result(answer, caller) if isinstance(answer, Answer) else answer
 
 
 def as_result(answer: Answer, caller: Caller) -> types.CallToolResult:

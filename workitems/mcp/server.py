@@ -16,13 +16,13 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from threada_site.api.openapi.version import API_VERSION
 from workitems.mcp.calls import Caller, CallerRefused
+from workitems.mcp.client_capabilities import TASKS, can_ask_people, knows_tasks
+from workitems.mcp.inputs import Inputs
 from workitems.mcp.results import tool_result
 from workitems.mcp.tasks import (
-    EXTENSION,
     TaskParams,
     cancel_task,
     created_task,
-    knows_tasks,
     read_task,
     update_task,
 )
@@ -119,8 +119,9 @@ async def _call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:
     if tool is None:
         raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name[:64]!r}. See tools/list.")
     caller = _caller(ctx)
-    result = await _in_thread(lambda: tool_result(tool, params.arguments or {}, caller))
-    if tool.is_final and not result.is_error and knows_tasks(ctx):
+    inputs = Inputs(can_ask=can_ask_people(ctx), answers=params.input_responses or {})
+    result = await _in_thread(lambda: tool_result(tool, params.arguments or {}, inputs, caller))
+    if tool.is_final and isinstance(result, types.CallToolResult) and not result.is_error and knows_tasks(ctx):
         return created_task(result.structured_content, caller) or result
     return result
 
@@ -156,6 +157,6 @@ _server: Final[Server[Any]] = Server(
     on_list_tools=_list_tools,
     on_call_tool=_call_tool,
 )
-_server.extensions[EXTENSION] = {}
+_server.extensions[TASKS] = {}
 for _method, _work in (("get", read_task), ("cancel", cancel_task), ("update", update_task)):
     _server.add_request_handler(f"tasks/{_method}", TaskParams, _task_handler(_work))

@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 import mcp_types as types
 from mcp.shared.exceptions import MCPError
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import Field
 
 from integrations.lifecycle import ExecutionStatus
@@ -19,7 +18,6 @@ from workitems.mcp.calls import Answer, Caller
 from workitems.mcp.results import as_result
 from workitems.mcp.views import TaskState
 
-EXTENSION: Final = "io.modelcontextprotocol/tasks"
 EXPLANATION: Final = "threada.dev/explanation"
 """Key of `_meta` of a task: the explanation of its work item."""
 POLL_MS: Final = 5_000
@@ -31,15 +29,6 @@ class TaskParams(types.RequestParams):
     """Parameters of `tasks/get`, `tasks/cancel` and `tasks/update`; the inputs of the last are not used."""
 
     task_id: str = Field(max_length=64)
-
-
-def knows_tasks(ctx: Any) -> bool:
-    """Return True if the client of this request declares the extension."""
-    meta = (ctx.params or {}).get("_meta")
-    capabilities = meta.get(types.CLIENT_CAPABILITIES_META_KEY) if isinstance(meta, Mapping) else None
-    extensions = capabilities.get("extensions") if isinstance(capabilities, Mapping) else None
-    is_modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
-    return is_modern and isinstance(extensions, Mapping) and EXTENSION in extensions
 
 
 def created_task(accepted: Mapping[str, Any], caller: Caller) -> dict[str, Any] | None:
@@ -80,7 +69,7 @@ def read_task(task_id: str, caller: Caller) -> dict[str, Any]:
         "_meta": {EXPLANATION: explanation},
     }
     if status in _COMPLETED:
-        result = as_result(Answer(200, execution, is_repeated=False), caller)
+        result = as_result(Answer(200, execution), caller)
         result.is_error = status in _UNSUCCESSFUL
         task["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return task

@@ -18,7 +18,8 @@ from workitems.api.items import ExplainWorkItem, WorkItemDetail, WorkItems
 from workitems.api.shapes import CREATE_WORK_ITEM, EXECUTE_ACTION
 from workitems.lifecycle import WorkItemStatus
 from workitems.mcp.calls import Answer, Caller
-from workitems.mcp.views import ExecuteByArguments, MyWork, SubmitWorkItem, WorkflowForAgents
+from workitems.mcp.submissions import SubmitWorkItem
+from workitems.mcp.views import ExecuteByArguments, MyWork, WorkflowForAgents
 
 KEY: Final = "idempotency_key"
 _NAMED: Final = re.compile(r"\{([a-z_]+)\}")
@@ -62,18 +63,21 @@ class Tool:
     def only_reads(self) -> bool:
         return self.method == "GET" or self.view is SimulatePolicyVersion
 
-    def call(self, arguments: Mapping[str, Any], caller: Caller) -> Answer:
+    def call(
+        self, arguments: Mapping[str, Any], caller: Caller, *, environment: Mapping[str, Any] | None = None
+    ) -> Answer:
         """Call the view with arguments that have the shape."""
         rest = dict(arguments)
         key = rest.pop(KEY, None)
         named = {name: rest.pop(name) for name in _NAMED.findall(self.path)}
         path = self.path.format(**{name: quote(value, safe="") for name, value in named.items()})
         sent: dict[str, Any] = {"query": rest} if self.method == "GET" else {"body": rest, "key": key}
-        return caller.call(self.view, self.method, path, **sent, **named)
+        return caller.call(self.view, self.method, path, environment=environment, **sent, **named)
 
 
-def _with_key(of: Shape) -> Shape:
-    properties = {**of.schema["properties"], KEY: _KEY_SCHEMA}
+def _with_key(of: Shape, **narrowed: Any) -> Shape:
+    """Return the shape with a key. `narrowed`: schemas of members that fewer model APIs refuse."""
+    properties = {**of.schema["properties"], **narrowed, KEY: _KEY_SCHEMA}
     return shape(properties, required=tuple(of.schema["required"]), example=of.example)
 
 
@@ -91,7 +95,7 @@ TOOLS: Final = {
             view=SubmitWorkItem,
             method="POST",
             path="/work-items",
-            arguments=_with_key(CREATE_WORK_ITEM),
+            arguments=_with_key(CREATE_WORK_ITEM, channel_id=SLUG),
         ),
         Tool(
             name="execute_action",

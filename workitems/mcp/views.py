@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hmac
 from typing import Any, ClassVar, Final
 
-import orjson
-from django.conf import settings
 from rest_framework.response import Response
 
 from integrations.models import Action, Integration
@@ -14,19 +11,15 @@ from integrations.selectors import readable_integrations
 from policies.api.resources.workflows import WORKFLOW
 from policies.selectors import channels, workflow_by_slug
 from threada_site.api.filters import apply_filters
-from threada_site.api.idempotency import REPLAYED, KeyReservation
-from threada_site.api.models import IdempotencyRecord
 from threada_site.api.pagination import paginate
 from threada_site.api.resources.field_types import rfc3339
 from threada_site.api.views import TenantView, path_id, path_slug
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.json.canonical import canonical_sha256
 from workitems import selectors
 from workitems.api.actions import ExecuteAction, repeated_action
 from workitems.api.executions import shown_execution
 from workitems.api.filters import WorkItemFilters
-from workitems.api.items import WorkItems, created_item
 from workitems.api.resources.work_items import EXPLANATION, WORK_ITEM
 from workitems.api.shapes import EXECUTE_ACTION
 from workitems.executions.equal_request import equal_request
@@ -40,9 +33,7 @@ from workitems.models import Party, WorkItem
 
 REFUSAL: Final = "threada.mcp_refusal"
 """Key of the WSGI environment: the refusal to raise once the caller is known."""
-_SUBMISSIONS: Final = "mcp:submit_work_item"
-"""Path of idempotency records of submissions by their arguments."""
-_OPEN: Final = [status.value for status in WorkItemStatus if status not in LIFECYCLE.ends]
+OPEN_STATUSES: Final = [status.value for status in WorkItemStatus if status not in LIFECYCLE.ends]
 
 
 class Connection(TenantView):
@@ -55,26 +46,6 @@ class Connection(TenantView):
         if refusal is not None:
             raise refusal
         return Response({})
-
-
-class SubmitWorkItem(WorkItems):
-    """Intake. Without a key, equal arguments return the open work item that they created in the last 24 hours."""
-
-    def post(self, request: Any) -> Any:
-        sent = _submission(request.data, ctx=request.auth)
-        if "HTTP_IDEMPOTENCY_KEY" in request.META:
-            response = super().post(request)
-            if isinstance(response, Response):  # otherwise it repeats the first answer under the key
-                _remember_if_free(sent, response)
-            return response
-        item = _open_item_of(sent.reserve_key(), ctx=request.auth)
-        if item is not None:
-            self.subject = subject_of(item)
-            return Response(WORK_ITEM.represent(item), headers={REPLAYED: "true"})
-        response = created_item(request.data, ctx=request.auth)
-        _forget(sent)
-        sent.remember(response)
-        return response
 
 
 class ExecuteByArguments(ExecuteAction):
@@ -106,7 +77,7 @@ class MyWork(TenantView):
         rows = apply_filters(WorkItemFilters, selectors.work_items(ctx), request)
         rows = rows.filter(id__in=own.values("work_item_id"))
         if "status" not in request.query_params:
-            rows = rows.filter(status__in=_OPEN)
+            rows = rows.filter(status__in=OPEN_STATUSES)
         return Response(
             paginate(rows, request, represent=lambda item: WORK_ITEM.represent(listed(item, item.data_class)))
         )
@@ -147,36 +118,6 @@ class TaskState(TenantView):
         explanation, waits = explanation_with_waits(item, ctx=ctx)
         explained = EXPLANATION.represent(explanation, work_item_id=item.id, status=item.status, waits=waits)
         return Response({"execution": shown, "explanation": explained, "updated_at": rfc3339(item.updated_at)})
-
-
-def _submission(body: Any, *, ctx: ActingContext) -> KeyReservation:
-    """Return the reservation that stands for the arguments of a submission."""
-    digest = hmac.new(settings.SECRET_KEY.encode(), canonical_sha256(body).encode(), "sha256").hexdigest()
-    return KeyReservation(ctx, _SUBMISSIONS, digest, digest)
-
-
-def _open_item_of(record: IdempotencyRecord | None, *, ctx: ActingContext) -> WorkItem | None:
-    """Return the work item of an earlier answer, if it is open and the caller may read it."""
-    if record is None:
-        return None
-    item_id = path_id(ids.WORK_ITEM, orjson.loads(record.response)["work_item_id"])
-    return selectors.work_items(ctx).filter(id=item_id, status__in=_OPEN).first()
-
-
-def _forget(sent: KeyReservation) -> None:
-    IdempotencyRecord.objects.filter(
-        tenant_id=sent.context.tenant_id, principal_id=sent.context.principal_id, path=sent.path, key=sent.key
-    ).delete()
-
-
-def _remember_if_free(sent: KeyReservation, response: Response) -> None:
-    """Let later submissions without a key find this one, unless one with equal arguments is in progress."""
-    try:
-        sent.reserve_key()
-    except errors.IdempotencyInFlight:
-        return
-    _forget(sent)
-    sent.remember(response)
 
 
 def _lockable_item(item_id: Any, *, ctx: ActingContext) -> WorkItem | None:

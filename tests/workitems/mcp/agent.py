@@ -14,9 +14,9 @@ TASKS: Final = "io.modelcontextprotocol/tasks"
 class Agent:
     """`Agent(api).call("get_work_item", work_item_id=…)` returns the result of a tool."""
 
-    def __init__(self, api: Api, *, extensions: Mapping[str, Any] | None = None) -> None:
+    def __init__(self, api: Api, **capabilities: Any) -> None:
         self.api = api
-        self.capabilities = {"extensions": dict(extensions)} if extensions else {}
+        self.capabilities = capabilities
 
     def send(self, method: str, params: Mapping[str, Any] | None = None, **headers: str) -> Any:
         """Send a message of the protocol of 2026-07-28. Return Django's response."""

@@ -192,3 +192,41 @@ def test_a_pending_approval_is_a_task_for_clients_that_know_tasks(office: Office
             error = answer.json()["error"]
             assert (answer.status_code, error["code"]) == (400, -32602)
             assert len(task_id) > 64 or error["data"]["reason_code"] == "not_found"
+
+
+def test_missing_evidence_is_asked_of_a_person_where_the_client_can_ask(agent: Agent, office: Office) -> None:
+    asking = Agent(agent.api, elicitation={"form": {}})
+
+    def answered(action: str, **more: Any) -> dict[str, Any]:
+        content = {"content": more.pop("content")} if "content" in more else {}
+        return asking.result(
+            "tools/call", name="submit_work_item", arguments={**PAYMENT, **more},
+            inputResponses={"justification": {"action": action, **content}},
+        )  # fmt: skip
+
+    asked = asking.call("submit_work_item", **PAYMENT)
+    assert asked["resultType"] == "input_required"
+    question = asked["inputRequests"]["justification"]
+    assert (question["method"], question["params"]["requestedSchema"]["required"]) == (
+        "elicitation/create",
+        ["justification"],
+    )
+    with unit_of_work(office.tenant.id):
+        assert WorkItem.objects.count() == 0
+    cancelled = answered("cancel")
+    assert (cancelled["isError"], cancelled["structuredContent"]["reason_code"]) == (True, "invalid_request")
+    item = answered("accept", content={"justification": "Invoice 4711 is due.", "source": "mail"})["structuredContent"]
+    evidence = agent.done("get_work_item", work_item_id=item["work_item_id"])["evidence"]
+    assert [entry["content"] for entry in evidence] == [{"source": "mail", "quote": "Invoice 4711 is due."}]
+    again = asking.call("submit_work_item", **PAYMENT)  # after a crash nobody is asked twice
+    assert again["structuredContent"]["work_item_id"] == item["work_item_id"]
+
+    keyed = {"idempotency_key": "k"}
+    assert asking.call("submit_work_item", **PAYMENT, **keyed)["resultType"] == "input_required"
+    declined = answered("decline", **keyed)["structuredContent"]
+    assert declined["work_item_id"] != item["work_item_id"]
+    assert asking.done("submit_work_item", **PAYMENT, **keyed)["work_item_id"] == declined["work_item_id"]
+    evidence = agent.done("get_work_item", work_item_id=declined["work_item_id"])["evidence"]
+    assert [entry["content"] for entry in evidence] == [{"reason": "no_evidence_supplied"}]
+    wrong = asking.refused("submit_work_item", **{**PAYMENT, "confidence": 7})
+    assert wrong["errors"][0]["pointer"] == "/confidence"
