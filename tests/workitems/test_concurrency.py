@@ -6,9 +6,10 @@ import json
 import random
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from django.db import connection
 from integrations.executions import lease as execution_lease
 from integrations.models import Attempt, Execution
 from telemetry.models import Receipt
+from tests.client import Api
 from tests.jobs import queued_jobs, run_jobs
 from tests.races import after, rounds_until
 from tests.receivers.fixtures import Receiver
@@ -24,6 +26,8 @@ from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
+from workitems.api import batch_intake
+from workitems.api.items import created_item
 from workitems.executions.close_item import cancel_work_item, edit_payload
 from workitems.executions.operator_actions import cancel_execution
 from workitems.executions.re_evaluate import re_evaluate_step
@@ -180,6 +184,39 @@ def test_twenty_work_items_at_once_are_all_accepted(office: Office) -> None:
     items = at_once(*(office.create for _ in range(20)))
     assert len({item.id for item in items}) == 20
     assert (office.count(WorkItem), office.count(Receipt)) == (20, before + 20)
+
+
+@pytest.mark.parametrize("name", ["reference", "subject"])
+def test_batches_that_name_the_same_in_other_orders_do_not_block_each_other(
+    office: Office, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each batch waits after its first work item for the other one, which the locks keep from beginning."""
+    schema = {"type": "object", "properties": {"customer": {"type": "string"}}}
+    office.upsert_workflow(
+        "orders", unique_external_ref=True, channel_required=False, payload_schema=schema, subject="/customer"
+    )
+    both = Barrier(2)
+
+    def create(sent: Any, *, ctx: Any) -> Any:
+        answer = created_item(sent, ctx=ctx)
+        with suppress(BrokenBarrierError):
+            both.wait(0.5)
+        return answer
+
+    monkeypatch.setattr(batch_intake, "created_item", create)
+
+    def batch(mine: str, places: Sequence[int]) -> Any:
+        numbered = {
+            "reference": lambda place: {"external_ref": f"R-{place}", "payload": {"customer": f"{mine}-{place}"}},
+            "subject": lambda place: {"external_ref": f"{mine}-{place}", "payload": {"customer": f"C-{place}"}},
+        }[name]
+        items = [{"workflow_id": "orders", **numbered(place)} for place in places]
+        return Api(headers=office.api("rita").headers).post("/work-items/batch", {"work_items": items})
+
+    office.api("rita")
+    answers = at_once(lambda: batch("a", (1, 2)), lambda: batch("b", (2, 1)))
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert sum(answer.json()["created"] for answer in answers) == (2 if name == "reference" else 4)
 
 
 def test_the_intake_decision_is_taken_once(office: Office) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 import orjson
+import structlog
 from django.db import transaction
+from django.http.response import HttpResponseBase
 from rest_framework.response import Response
 
 from threada_site.api.idempotency import KeyReservation, idempotent
@@ -24,9 +27,12 @@ from threada_site.tenancy.request_limits import charge_further
 from workitems.api.items import created_item
 from workitems.api.resources.work_items import WORK_ITEM
 from workitems.api.shapes import CREATE_WORK_ITEM
+from workitems.items.batch_locks import lock_batch
 
 MOST: Final = 100
 _KEY: Final = "idempotency_key"
+log = structlog.get_logger("threada.api")
+
 _PATH: Final = "/work-items"
 """Keys are those of single requests: an item that was created alone is returned by a batch, and the reverse."""
 
@@ -69,8 +75,22 @@ CREATE_WORK_ITEMS: Final = shape(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Refusal of one item, which still needs its receipt; and what stores its answer under the key of the item."""
+
+    refusal: ThreadaError
+    answer: Response
+    reservation: KeyReservation | None
+
+    def stored_before(self) -> Any:
+        """Store the answer under the key of the item. Return the answer that another request has stored, or None."""
+        return None if self.reservation is None else self.reservation.remember_refusal(self.answer)
+
+
 class CreateWorkItems(TenantView):
     scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
+    refused: list[_Refused]
 
     @operation(
         "createWorkItems",
@@ -88,7 +108,11 @@ class CreateWorkItems(TenantView):
         what is missing and returns the rest.
         """
         body = CREATE_WORK_ITEMS.check(request.data)
+        self.refused = []
+        lock_batch(body["work_items"], ctx=request.auth)
         results = [self._result(request, index, entry) for index, entry in enumerate(body["work_items"])]
+        for one in self.refused:
+            record_refusal(one.refusal, ctx=request.auth, request=request)
         created = sum(result["work_item"] is not None for result in results)
         return Response(RESULTS.represent(None, results=results, created=created, refused=len(results) - created))
 
@@ -113,7 +137,7 @@ class CreateWorkItems(TenantView):
     def _refusal(
         self, request: Any, index: int, refusal: ThreadaError, reservation: KeyReservation | None
     ) -> dict[str, Any]:
-        """Record the refusal of one item and store it under its key. Failures of the instance end the batch.
+        """Store the refusal of one item under its key; it is recorded later. Failures of the instance end the batch.
 
         A refusal by a rate limit is not stored, as for single requests: the item can be sent again with its key.
         """
@@ -122,13 +146,19 @@ class CreateWorkItems(TenantView):
         answer = problem_response(refusal, correlation_id=request.correlation_id)
         if isinstance(refusal, errors.IdempotencyInFlight | errors.IdempotencyKeyReused | errors.RateLimited):
             reservation = None
-        record_refusal(
-            refusal,
-            ctx=request.auth,
-            request=request,
-            instead=(lambda: reservation.remember_refusal(answer)) if reservation else None,
-        )
+        if reservation is None or reservation.remember_refusal(answer) is None:
+            self.refused.append(_Refused(refusal, answer, reservation))
         return _shown(index, answer.status_code, answer.data)
+
+    def _refused(self, refusal: ThreadaError) -> HttpResponseBase:
+        """Record the refusals of single items, too, since those of a batch that failed were rolled back with it."""
+        ctx = getattr(self._http_request, "acting_context", None)
+        for one in getattr(self, "refused", ()):
+            try:
+                record_refusal(one.refusal, ctx=ctx, request=self._http_request, instead=one.stored_before)
+            except Exception:  # noqa: BLE001 - the batch is refused in any case
+                log.warning("refusal_not_recorded", reason_code=one.refusal.reason_code)
+        return super()._refused(refusal)
 
 
 def _reservation(request: Any, entry: dict[str, Any], body: dict[str, Any]) -> KeyReservation | None:

@@ -8,6 +8,7 @@ import orjson
 from rest_framework.response import Response
 
 from policies import selectors
+from policies.locks import lock_pack
 from policies.models import Pack
 from threada_site.api.conditional_requests.replacing import Replaceable
 from threada_site.api.conditional_requests.tags import check_created, check_follows, check_if_match, etag
@@ -151,6 +152,7 @@ class PackDetail(TenantView):
         reasons=("in_use",),
     )
     def delete(self, request: Any, pack_id: str) -> Response:
+        lock_pack(path_slug(pack_id), ctx=request.auth)
         pack = _found(request, pack_id)
         check_if_match(request, _tag(pack), required=False)
         remove_pack(pack.slug, ctx=request.auth)

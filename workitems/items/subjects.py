@@ -19,7 +19,7 @@ def subject_in(payload: Any, document: WorkflowDocument) -> uuid.UUID | None:
 
     Raises `PayloadSchemaViolation` if the payload does not contain the reference.
     """
-    return keyring.subject_for(_reference(payload, document)) if document.subject else None
+    return keyring.subject_for(subject_reference(payload, document)) if document.subject else None
 
 
 def check_same_subject(item: WorkItem, payload: Any, document: WorkflowDocument) -> None:
@@ -31,7 +31,8 @@ def check_same_subject(item: WorkItem, payload: Any, document: WorkflowDocument)
         raise _refused(document, "A case stays about the person it was handed in about. Hand in another.", "immutable")
 
 
-def _reference(payload: Any, document: WorkflowDocument) -> str:
+def subject_reference(payload: Any, document: WorkflowDocument) -> str:
+    """Return the reference of the data subject in a payload. Raise `PayloadSchemaViolation` if it has none."""
     value = payload
     for part in document.subject.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from django.db import connection
+import pytest
+from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.workitems.office import Office
@@ -14,6 +15,8 @@ from threada_site.identity.tenants import set_quota
 from threada_site.tenancy.quotas.kinds import Quota
 from threada_site.tenancy.quotas.require import forget_counts
 from threada_site.tenancy.request_limits import forget
+from workitems.api import batch_intake
+from workitems.api.items import created_item
 from workitems.models import WorkItem
 
 
@@ -106,3 +109,25 @@ def test_limits_neither_lock_buckets_for_a_batch_nor_stay_under_the_keys_of_its_
     again = api.post("/work-items/batch", {"work_items": keyed}).json()["results"]
     assert [row["status"] for row in again] == [201] * 20
     assert office.count(WorkItem) == 20
+
+
+def test_a_batch_that_the_instance_fails_keeps_the_receipts_of_refused_items(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = office.api("rita")
+
+    def failing(sent: Any, *, ctx: Any) -> Any:
+        if sent.get("external_ref") == "fails":
+            raise OperationalError("the connection is lost")
+        return created_item(sent, ctx=ctx)
+
+    sent = [entry(), entry(payload={"amount": "five"}, idempotency_key="bad"), entry(external_ref="fails")]
+    with monkeypatch.context() as patched:
+        patched.setattr(batch_intake, "created_item", failing)
+        answer = api.post("/work-items/batch", {"work_items": sent})
+    assert (answer.status_code, office.count(WorkItem)) == (503, 0)
+    (refused,) = office.bodies("request.refused")
+    assert refused["outcome"]["reason_code"] == "payload_schema_violation"
+    again = api.post("/work-items/batch", {"work_items": sent}).json()["results"]
+    assert [(row["status"], row["replayed"]) for row in again] == [(201, False), (422, True), (201, False)]
+    assert len(office.bodies("request.refused")) == 1
