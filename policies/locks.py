@@ -34,6 +34,11 @@ def lock_list(slug: str, *, ctx: ActingContext) -> None:
     List.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=slug).first()
 
 
+def lock_pack(slug: str, *, ctx: ActingContext) -> None:
+    """Lock the pack `slug` if there is one. Its documents are locked after it."""
+    Pack.objects.select_for_update(no_key=True).filter(tenant_id=ctx.tenant_id, slug=slug).first()
+
+
 def locked_policy_of(row: PolicyVersion | Overlay, *, ctx: ActingContext) -> Policy:
     """Lock and return the policy of a version or an overlay."""
     return Policy.objects.select_for_update(no_key=True).get(tenant_id=ctx.tenant_id, id=row.policy_id)

@@ -266,6 +266,18 @@ def test_of_two_edits_of_what_both_have_read_one_is_refused(ctx: ActingContext, 
         assert [answer.status_code for answer in race(ctx, first, second)] == [200, 412], address
 
 
+def test_what_another_request_changes_meanwhile_is_not_deleted(ctx: ActingContext, admin: Api) -> None:
+    """The second request reads the pack before the first one commits another version of it."""
+    pack = {"version": "1", "documents": [{"kind": "Channel", "id": "shop"}]}
+    tag = admin.put("/packs/shop", {"spec": pack}, NEW)["ETag"]
+    upgrade = partial(
+        Api(headers=admin.headers).put, "/packs/shop", {"spec": {**pack, "version": "2"}}, {"If-Match": tag}
+    )
+    delete = partial(Api(headers=admin.headers).delete, "/packs/shop", headers={"If-Match": tag})
+    assert [answer.status_code for answer in race(ctx, upgrade, delete)] == [200, 412]
+    assert admin.get("/packs/shop").json()["version"] == "2"
+
+
 def test_of_two_creations_by_put_one_is_refused(ctx: ActingContext, admin: Api) -> None:
     for address, bodies in {
         "/workflows/orders": ({"spec": {"title": "One"}}, {"spec": {"title": "Two"}}),

@@ -84,7 +84,7 @@ class ServiceUnavailable(ExecutionRefusal):
     reason_code = "service_unavailable"
     status = 503
     title = "The database does not answer"
-    advice = "Nothing was changed. Retry in a moment."
+    advice = "The change was made as a whole or not at all. Repeat it in a moment, a POST with its Idempotency-Key."
 
 
 class ServerBusy(ExecutionRefusal):
