@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from django.db import connection
 from django.db.models import QuerySet
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
-from threada_site.identity.definition_locks import lock_group
 from threada_site.identity.grant_records import end_grants, record_grants
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
@@ -24,6 +24,14 @@ from threada_site.tenancy.upsert import Change, UpsertResult
 
 MOST_MEMBERS: Final = 10_000
 _MOST_PROBLEMS: Final = 50
+
+
+def lock_group(slug: str, *, ctx: ActingContext) -> None:
+    """Let no other transaction define or remove the group, which need not exist, until this one ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('group ' || %s || ' ' || %s, 0))", [str(ctx.tenant_id), slug]
+        )
 
 
 def define_group(

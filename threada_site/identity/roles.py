@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from django.contrib.auth.models import Group, Permission
 from django.contrib.contenttypes.models import ContentType
+from django.db import connection
 from guardian.models import GroupObjectPermission
 
 from telemetry.receipts.format import Entry
@@ -17,7 +18,6 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.default_roles import default_visibility
-from threada_site.identity.definition_locks import lock_role
 from threada_site.identity.grant_records import end_grants, record_grants, record_role_scopes
 from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.providers.sources import check_not_from_provider
@@ -42,6 +42,14 @@ _ON_CASES: Final = frozenset(
     }
 )
 """Scopes that a role with visibility `own` may have. The others read or change the whole tenant."""
+
+
+def lock_role(slug: str, *, ctx: ActingContext) -> None:
+    """Let no other transaction define or remove the role, which need not exist, until this one ends."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('role ' || %s || ' ' || %s, 0))", [str(ctx.tenant_id), slug]
+        )
 
 
 def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> Role:

@@ -12,7 +12,8 @@ from policies import selectors as policy_selectors
 from policies.locks import lock_list
 from threada_site.api.resources.field_types import INSTANT, MAYBE_TEXT, NUMBER, OBJECT, SLUG, public_id
 from threada_site.api.resources.resource import Resource, field
-from threada_site.identity.definition_locks import lock_group, lock_role
+from threada_site.identity.groups import lock_group
+from threada_site.identity.roles import lock_role
 from threada_site.identity.selectors import group_members, groups_of_tenant, roles_of_tenant, scopes_of_roles
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import ids
