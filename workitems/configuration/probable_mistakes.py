@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from integrations import selectors as integration_selectors
+from policies import selectors as policy_selectors
 from policies.documents.policy import parse_policy
 from policies.language.approvals import Leaf, leaves_of
+from policies.language.facts import VARIABLES
 from policies.language.rules import PolicyDocument
 from policies.models import Overlay
+from threada_site.kernel.cel import compared_with
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.documents.field_errors import nearest
 from threada_site.kernel.errors import FieldError, ThreadaError
 from threada_site.kernel.json.pointers import pointer_to
 from threada_site.tenancy.members import Member, members
@@ -31,7 +35,8 @@ def warnings_about(documents: Iterable[Placed], applied: Iterable[Applied], *, c
     """Return the warnings of documents that were just applied, located in their files.
 
     Warns of roles and groups that nobody holds, counts above the number of possible approvers, actions that no
-    integration has, and policies without an overlay; also of what applying the documents warned of.
+    integration has, also those that only a condition names, and policies without an overlay; also of what applying the
+    documents warned of.
     """
     own = list(documents)
     tenant = _Tenant.of(ctx) if any(kind_of(document) in ("Policy", "Workflow") for document in own) else None
@@ -64,6 +69,7 @@ class _Tenant:
     people: tuple[Member, ...]
     actions: frozenset[str]
     bound: frozenset[str]
+    lists: Mapping[str, Sequence[Any]]
 
     @classmethod
     def of(cls, ctx: ActingContext) -> _Tenant:
@@ -75,7 +81,12 @@ class _Tenant:
             tuple(members(ctx.tenant_id, humans_only=True)),
             actions,
             frozenset(overlays),
+            {row.slug: row.current_version.spec for row in policy_selectors.lists(ctx)},
         )
+
+    def listed(self, name: str) -> set[str]:
+        """Return the texts of a list."""
+        return {item for item in self.lists.get(name, ()) if isinstance(item, str)}
 
     def number_of(self, leaf: Leaf) -> int:
         """Return the number of active people whom a leaf of an approval rule names."""
@@ -102,7 +113,21 @@ def _of_policy(value: Mapping[str, Any], tenant: _Tenant) -> Iterator[FieldError
     if document.id not in tenant.bound:
         said = f"No overlay binds the policy {document.id}: it decides about nothing. Add a document of kind: Overlay."
         yield FieldError("/id", said, NOT_BOUND)
+    yield from _of_conditions(document, tenant)
     yield from _of_approvals(document, tenant)
+
+
+def _of_conditions(document: PolicyDocument, tenant: _Tenant) -> Iterator[FieldError]:
+    """Yield a warning for each action that a condition compares `ctx.action` with and no integration has."""
+    for index, rule in enumerate(document.rules):
+        place = pointer_to("/spec", "rules", index, "when")
+        for kind, name in sorted(compared_with(rule.when, "ctx.action", variables=VARIABLES)):
+            where = "the condition names" if kind == "text" else f"the list {name} contains"
+            for action in sorted(({name} if kind == "text" else tenant.listed(name)) - tenant.actions - {""}):
+                close = nearest(action, tenant.actions)
+                hint = f"Did you mean {close}? " if close else ""
+                said = f"No integration has the action {action}, which {where}. {hint}Correct it, or add the action."
+                yield FieldError(place, said, NO_SUCH_ACTION)
 
 
 def _of_approvals(document: PolicyDocument, tenant: _Tenant) -> Iterator[FieldError]:

@@ -26,7 +26,7 @@ _BASE = re.compile(r"```yaml\n(.*?)```", re.DOTALL)
 def test_every_mistake_has_the_answer_of_the_documentation(tenant: Tenant, tmp_path: Any) -> None:
     page = PAGE.read_text()
     examples = _EXAMPLE.findall(page)
-    assert len(examples) == page.count("\n## ") == 23
+    assert len(examples) == page.count("\n## ") == 24
     ctx = acting_system(tenant, entry_point=EntryPoint.COMMAND)
     with unit_of_work(tenant.id):
         define_role("finance", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=ctx)

@@ -16,7 +16,7 @@ from threada_site.kernel.cel.expression import (
     worst_cost,
 )
 from threada_site.kernel.cel.hardening import assert_hardened
-from threada_site.kernel.cel.logic import Logic, logic_of
+from threada_site.kernel.cel.logic import Logic, compared_with, logic_of
 from threada_site.kernel.cel.sizes import AnyValue, Built, Size, size_of_lists, size_of_schema
 from threada_site.kernel.cel.typed import check_typed
 
@@ -37,6 +37,7 @@ __all__ = [
     "Size",
     "assert_hardened",
     "check_typed",
+    "compared_with",
     "compile_expression",
     "compile_together",
     "logic_of",

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from threada_site.kernel.cel.expression import compile_tree
-from threada_site.kernel.cel.tree import comparison_with_text, identity, settled
+from threada_site.kernel.cel.tree import comparison_with_text, identity, settled, texts_compared_with
 
 _MOST_CONJUNCTS: Final = 64
 
@@ -37,3 +37,9 @@ def logic_of(source: str, *, variables: tuple[str, ...]) -> Logic:
     return Logic(
         settled(tree.root), frozenset(map(identity, parts)), frozenset(found for found in compared if found is not None)
     )
+
+
+@lru_cache(maxsize=4096)
+def compared_with(source: str, fact: str, *, variables: tuple[str, ...]) -> frozenset[tuple[str, str]]:
+    """Return what `source` compares `fact` with, as `texts_compared_with`. Raise `ExpressionError`."""
+    return frozenset(texts_compared_with(compile_tree(source, variables=variables).root, fact))

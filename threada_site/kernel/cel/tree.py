@@ -210,6 +210,34 @@ def comparison_with_text(node: Any) -> tuple[str, str] | None:
     return None
 
 
+def texts_compared_with(root: Any, fact: str) -> Iterator[tuple[str, str]]:
+    """Yield what an expression compares `fact` with, such as `ctx.action`, by `==`, `!=` or `in`.
+
+    `("text", "pay")` for a text, also one of a list that is written out; `("list", "name")` for `in lists.name`.
+    """
+    for node, _ in _walk(root):
+        if not _calls(node, "_==_", "_!=_", "@in"):
+            continue
+        one, other = node.call.args
+        compared = other if _named(one) == fact else one if _named(other) == fact else None
+        if compared is None or (node.call.function == "@in" and compared is one):
+            continue
+        listed = compared.list.elements if _kind(compared) == "list" else [compared]
+        for value in listed:
+            if _kind(value) == "constant" and value.constant.HasField("string"):
+                yield "text", value.constant.string
+        name = _named(compared) or ""
+        if name.startswith("lists."):
+            yield "list", name.removeprefix("lists.")
+
+
+def _named(node: Any) -> str | None:
+    """Return `ctx.action` for a node that selects the field `action` of the variable `ctx`, else None."""
+    if _kind(node) != "select" or _kind(node.select.operand) != "ident":
+        return None
+    return f"{node.select.operand.ident.name}.{node.select.field}"
+
+
 def identity(node: Any) -> bytes:
     """Return equal bytes for expressions that differ only in white space, brackets and comments."""
     bare = type(node)()
