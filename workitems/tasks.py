@@ -35,7 +35,9 @@ from workitems.configuration.drift import check_drift
 from workitems.conversation.erase import ERASE, erase_comment, sweep_removed
 from workitems.conversation.sweep import sweep_questions
 from workitems.executions import run_execution as run
+from workitems.executions.callbacks import take_simulated_answer
 from workitems.executions.re_evaluate import re_evaluate_step
+from workitems.executions.simulated_callbacks import CALL_BACK
 from workitems.executions.start_request import start_request
 from workitems.executions.timed_undo import START_UNDO, start_due_undo
 from workitems.items.transitions import START_REQUEST
@@ -82,6 +84,12 @@ def start_waiting_request(tenant_id: str, work_item_id: str) -> None:
 def run_execution(tenant_id: str, execution_id: str) -> None:
     """Run an execution that is due."""
     run.run_execution(tenant_of_job(tenant_id), uuid.UUID(execution_id))
+
+
+@task(CALL_BACK, queue=EXECUTION_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)
+def simulated_callback(tenant_id: str, execution_id: str) -> None:
+    """Take the simulated callback of an execution."""
+    take_simulated_answer(tenant_of_job(tenant_id), uuid.UUID(execution_id))
 
 
 @task("workitems.re_evaluate_for_policies", queue=MAINTENANCE_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)

@@ -179,8 +179,11 @@ def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec"
         return document
     if document.connection_url is not None:
         _check_reachable(document.connection_url, f"{pointer}/{'server' if document.base_url is None else 'base_url'}")
-    if not settings.THREADA_PUBLIC_URL and any(
-        action.waits_for_callback_s is not None for action in document.actions.values()
+    is_called_back = not simulation.is_simulated(document.connector)
+    if (
+        is_called_back
+        and not settings.THREADA_PUBLIC_URL
+        and any(action.waits_for_callback_s is not None for action in document.actions.values())
     ):
         detail = "completes by callback, which requires THREADA_PUBLIC_URL, the address of this instance"
         raise DocumentInvalid(errors=[FieldError(f"{pointer}/actions", detail, "unreachable")])

@@ -1,8 +1,10 @@
 """The `mock` connector: a simulated system that answers from the integration's document. Nothing is sent.
 
 The request in the envelope is `{simulated: true, request, answer, fails, delay_s}` and optionally `files`, whose bytes
-a call reads and checks. A call returns the `answer` of the
-envelope, so that every attempt has the same result.
+a call reads and checks. A call returns the `answer` of the envelope, so that every attempt has the same result.
+
+An action that completes by callback has `callback: {after_s, status}` in its request. A job of this instance then takes
+the simulated callback, with the `answer` of the envelope.
 """
 
 from __future__ import annotations
@@ -16,7 +18,14 @@ from integrations.attempts.outcomes import Outcome
 from integrations.connectors.attached_files import render_file
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
-from integrations.documents.mock_actions import FAILURE_ADVICE, MOCK, SIMULATED_FAILURES, MockCall
+from integrations.documents.mock_actions import (
+    CALLBACK_STATUSES,
+    FAILURE_ADVICE,
+    MOCK,
+    SIMULATED_FAILURES,
+    STATUS_ADVICE,
+    MockCall,
+)
 from integrations.documents.templates import render
 from threada_site.kernel.errors import ExpressionFailed
 
@@ -41,6 +50,7 @@ class MockConnector:
         files = {"files": [render_file(file, facts) for file in call.files]} if call.files else {}
         return {
             **files,
+            **({"callback": _callback(call, facts)} if call.calls_back else {}),
             "simulated": True,
             "request": render(call.request, facts),
             "answer": render(call.answer, facts),
@@ -61,7 +71,8 @@ class MockConnector:
         if request["delay_s"] >= terms.timeout_s:
             fails = FailureClass.TIMEOUT
         if fails is None:
-            return Outcome(response={"simulated": True, "answer": request["answer"], **files})
+            answer = {} if "callback" in request else {"answer": request["answer"]}
+            return Outcome(response={"simulated": True, **answer, **files})
         failure = FailureClass(fails)
         return Outcome(
             failure=failure,
@@ -69,3 +80,11 @@ class MockConnector:
             detail=f"Simulated: nothing was sent. The document of the integration simulates {failure}.",
             response={"simulated": True},
         )
+
+
+def _callback(call: MockCall, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the simulated callback of an action. Raises `ExpressionFailed`."""
+    status = render(call.callback_status, facts)
+    if status not in CALLBACK_STATUSES:
+        raise ExpressionFailed(f"callback_status is {status[:60]!r}. {STATUS_ADVICE}")
+    return {"after_s": call.callback_after_s, "status": status}

@@ -150,7 +150,7 @@ _ACTION: Final[Schema] = {
 _CALLBACK_SPEC: Final[Schema] = {
     "callback_secrets": secrets(MOST_CALLBACK_SECRETS, "Secrets that sign callbacks (Standard Webhooks)."),
 }
-_CALLBACK_ACTION: Final[Schema] = {
+CALLBACK_ACTION: Final[Schema] = {
     "completes": {
         "enum": ["answer", "callback"],
         "default": "answer",
@@ -175,7 +175,7 @@ def integration_schema(
     further keywords of the spec, `action` can be a whole schema too. `has_callbacks`: receivers can call back.
     """
     whole = action if "properties" in action else {"properties": action}
-    action_fields = {**_ACTION, **(_CALLBACK_ACTION if has_callbacks else {}), **whole["properties"]}
+    action_fields = {**_ACTION, **(CALLBACK_ACTION if has_callbacks else {}), **whole["properties"]}
     return closed_object(
         {
             "connector": {"type": "string", "description": "Kind of the external system."},

@@ -25,10 +25,11 @@ from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.configuration.parsed_documents import document_of, readable_action_of, secret_access
 from integrations.connectors.standard_webhooks import is_signed, signing_key
+from integrations.executions.envelope import open_envelope
 from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Execution
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.kernel import errors
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, system_context
 from threada_site.tenancy.models import Tenant
 from workitems import selectors
@@ -105,6 +106,32 @@ def take_answer(named: Named, answer: Answer, *, message_id: str) -> None:
         raise errors.CallbackContradicted(
             f"The callback says {answer.status}, and the execution is recorded as {recorded}."
         )
+
+
+def take_simulated_answer(tenant: Tenant, execution_id: uuid.UUID) -> None:
+    """Take the simulated callback that the envelope of a simulated execution contains, as `take_answer` does.
+
+    Do nothing if the execution does not exist, is not simulated, or was settled otherwise.
+    """
+    with unit_of_work(tenant.id):
+        found = Execution.objects.filter(tenant_id=tenant.id, id=execution_id, is_simulated=True)
+        execution = found.select_related("envelope").first()
+        if execution is None:
+            return
+        try:
+            request = open_envelope(bytes(execution.envelope.body), execution.envelope.sha256)["request"]
+        except TransportFailure:  # the deadline of the callback then ends the execution as unknown
+            log.warning("simulated_callback_unreadable", execution=execution.public_id)
+            return
+    answer = Answer(
+        status=request["callback"]["status"],
+        detail="Simulated: the document of the integration simulates a callback that says failed.",
+        data={"simulated": True, "answer": request["answer"]},
+    )
+    try:
+        take_answer(Named(tenant, execution_id), answer, message_id=f"simulated-{execution_id}")
+    except errors.CallbackContradicted:
+        log.info("simulated_callback_ignored", execution=ids.public_id(ids.EXECUTION, execution_id))
 
 
 def _taken(named: Named, answer: Answer, *, message_id: str) -> str | None:

@@ -21,6 +21,7 @@ from threada_site.database.batched_writes import batched_writes, update_row
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
+from workitems.executions.simulated_callbacks import enqueue_simulated_callback
 from workitems.executions.undo_due import note_undo
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
@@ -71,6 +72,7 @@ def settle(
         update_row(attempt, "finished_at", "outcome", "failure", "ambiguous", "response")
         if outcome.succeeded and action.waits_for_callback_s is not None:
             _await_callback(item, execution, within_s=action.waits_for_callback_s, now=now, ctx=ctx)
+            enqueue_simulated_callback(execution, request, now=now)
         elif outcome.succeeded:
             _succeed(item, execution, action, request, ctx=ctx)
         else:

@@ -69,6 +69,15 @@ def test_declared_failure_is_simulated(fails: str, ambiguous: bool) -> None:
     assert run({"fails": fails})[1].failure == fails
 
 
+def test_a_callback_is_announced_in_the_request_and_carries_the_answer() -> None:
+    order = {**PAY, "completes": "callback", "callback_after": "PT1H", "callback_status": "${item.payload.ends}"}
+    request, outcome = run(order, ends="failed")
+    assert request["callback"] == {"after_s": 3600.0, "status": "failed"}
+    assert outcome == Outcome(response={"simulated": True})
+    with pytest.raises(ExpressionFailed, match="callback_status is 'later'"):
+        run(order, ends="later")
+
+
 def test_delay_beyond_the_time_limit_is_a_timeout() -> None:
     assert run({"delay": 0.01})[1].succeeded
     assert run({"delay": 5})[1].failure == "timeout"
@@ -85,7 +94,11 @@ def test_unknown_failure_is_refused_before_anybody_approves_it() -> None:
         ({"actions": {"pay": {"fails": "worker_lost"}}}, "/spec/actions/pay/fails"),
         ({"actions": {"pay": {"delay": 11}}}, "/spec/actions/pay/delay"),
         ({"actions": {"pay": {"answer": "paid"}}}, "/spec/actions/pay/answer"),
-        ({"actions": {"pay": {"completes": "callback"}}}, "/spec/actions/pay/completes"),
+        (
+            {"actions": {"pay": {"completes": "callback", "callback_status": "late"}}},
+            "/spec/actions/pay/callback_status",
+        ),
+        ({"actions": {"pay": {"callback_after": "P2D"}}}, "/spec/actions/pay/callback_after"),
         ({"base_url": "https://bank.example", "actions": {"pay": {}}}, "/spec/base_url"),
     ],
 )

@@ -9,7 +9,7 @@ from pytest_django import Settings
 
 from integrations.configuration.configure import upsert_integration
 from integrations.models import Execution, Integration
-from tests.jobs import run_jobs
+from tests.jobs import run_jobs, waiting_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import BANK, WORKFLOW, Office
 from threada_site.database.unit_of_work import unit_of_work
@@ -17,6 +17,7 @@ from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.kernel import errors
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from workitems.configuration.kinds import KINDS
+from workitems.executions.callbacks import take_simulated_answer
 from workitems.explain.gather import explain_work_item
 
 MOCK: dict[str, Any] = {
@@ -54,6 +55,30 @@ def test_simulated_effect_is_marked_in_every_record(mocked: Office) -> None:
     explained = mocked.api("ada").get(f"/work-items/{item.public_id}/explain").json()
     assert explained["simulated"] is True
     assert "pay on bank was simulated: nothing was sent." in explained["why"]
+
+
+@pytest.mark.parametrize("ends", ["succeeded", "failed", "none"])
+def test_a_simulated_callback_comes_by_the_path_of_real_ones(office: Office, ends: str) -> None:
+    pay = {**MOCK["actions"]["pay"], "completes": "callback", "callback_after": "PT1H", "callback_status": ends}
+    put(office, {"connector": "mock", "actions": {"pay": pay}})
+    item = office.decided()
+    execution = office.execute(item).execution
+    run_jobs()
+    waiting = office.execution(execution)
+    assert (waiting.status, waiting.result) == ("running", {"simulated": True})
+    assert waiting.waiting_until is not None
+    assert [job.task for job in waiting_jobs()].count("workitems.simulated_callback") == (ends != "none")
+    run_jobs(ahead_of_time=True)
+    done = office.execution(execution)
+    if ends == "none":
+        assert done.status == "running"
+        return
+    assert done.status == ends
+    assert done.result == {"callback": ends, "body": {"simulated": True, "answer": {"paid": True}}}
+    assert office.bodies(f"execution.{ends}")[0]["outcome"]["simulated"] is True
+    kinds = office.kinds(item)
+    take_simulated_answer(office.tenant, execution.id)
+    assert office.kinds(item) == kinds, "a repeated job changes nothing"
 
 
 def test_real_effect_is_not_marked(office: Office, bank: Receiver) -> None:
