@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import IO, Any, ClassVar, cast
 
+import orjson
 from django.core.exceptions import SuspiciousOperation
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFileUploadHandler
@@ -26,9 +27,9 @@ from threada_site.kernel.errors import FieldError, ThreadaError
 from workitems.api.resources.attachments import ATTACHMENT, ATTACHMENT_CONTENT
 from workitems.api.shapes import UPLOAD_ATTACHMENT
 from workitems.attachments.download import download_headers
-from workitems.attachments.selectors import stored_path
-from workitems.attachments.upload import Upload, announce, check_upload, store
-from workitems.conversation.files import ReadableAttachment, attachment_named, open_attachment
+from workitems.attachments.selectors import open_file, stored_path
+from workitems.attachments.upload import Upload, announce, announced_again, check_upload, store
+from workitems.conversation.files import ReadableAttachment, attachment_named, path_to_read
 from workitems.items.receipts import subject_of
 from workitems.models import Attachment
 
@@ -66,6 +67,12 @@ class Attachments(TenantView):
     scopes: ClassVar = {"POST": Scope.WORKITEMS_READ}
     parser_classes = [UploadParser]
     announced: Attachment | None = None
+
+    def replayed(self, request: Any, record: IdempotencyRecord) -> HttpResponseBase:
+        """Return the first answer. If its file was not written, because the instance stopped, write it now."""
+        found = ids.parse_public_id(ids.ATTACHMENT, str(orjson.loads(bytes(record.response)).get("attachment_id", "")))
+        self.announced = announced_again(found, ctx=request.auth) if found is not None else None
+        return super().replayed(request, record)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Write the file after the transaction that announces it, and before the answer."""
@@ -129,6 +136,19 @@ class AttachmentDetail(TenantView):
 class AttachmentContent(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
     content_negotiation_class = AnyNegotiation
+    to_read: tuple[Attachment, str] | None = None
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """Read the storage after the transaction, and before the answer."""
+        self.to_read = None
+        response = super().dispatch(request, *args, **kwargs)
+        if self.to_read is None or response.status_code != 200:
+            return response
+        try:
+            file = open_file(*self.to_read)
+        except ThreadaError as refusal:
+            return self._refused(refusal)
+        return StreamingHttpResponse(file.blocks(), headers=dict(response.items()))
 
     @operation(
         "downloadAttachment",
@@ -144,8 +164,9 @@ class AttachmentContent(TenantView):
         headers = download_headers(found.row)
         if request.method == "HEAD":  # the file itself is not read: a short request must not cost that
             stored_path(found.row)
-            return HttpResponse(headers=headers)
-        return StreamingHttpResponse(open_attachment(found, ctx=request.auth).blocks(), headers=headers)
+        else:
+            self.to_read = (found.row, path_to_read(found, ctx=request.auth))
+        return HttpResponse(headers=headers)
 
 
 def _found(view: TenantView, request: Any, attachment_id: str) -> ReadableAttachment:

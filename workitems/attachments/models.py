@@ -90,6 +90,9 @@ class StoredFile(TenantRow):
     path = models.CharField(max_length=200, help_text="Random name in the storage.")
     size = models.BigIntegerField()
     created_at = models.DateTimeField(default=clock.now, editable=False)
+    next_deletion_at = models.DateTimeField(
+        null=True, help_text="Time of the next attempt to delete it, after one that failed."
+    )
 
     class Meta:
         constraints = [

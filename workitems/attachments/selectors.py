@@ -44,9 +44,11 @@ def stored_path(attachment: Attachment) -> str:
     return path
 
 
-def open_file(attachment: Attachment) -> CheckedFile:
-    """Return a checked copy of the file. Raise `AttachmentErased`, `AttachmentUnavailable`."""
-    path = stored_path(attachment)
+def open_file(attachment: Attachment, path: str) -> CheckedFile:
+    """Return a checked copy of the file at its `stored_path`. Raise `AttachmentUnavailable`.
+
+    Call it outside of any transaction: the storage may be slow.
+    """
     try:
         return open_checked(path, bytes(attachment.file_key), attachment)
     except FileMismatchError as error:

@@ -20,6 +20,8 @@ from workitems.models import Attachment, StoredFile
 _AT_ONCE: Final = 500
 _SETTLED: Final = timedelta(minutes=10)
 """Age of a stored file below which the sweep leaves it alone."""
+_TRY_AGAIN: Final = timedelta(hours=1)
+"""Time until a file that could not be deleted is tried again, after those that were not tried yet."""
 _UNREADABLE: Final = """
 SELECT file.id, file.path
   FROM workitems_storedfile file
@@ -29,7 +31,8 @@ SELECT file.id, file.path
  WHERE file.created_at < %s
    AND (attachment.id IS NULL OR subject.erased_at IS NOT NULL
         OR substring(attachment.file_key FROM 1 FOR 14) = %s::bytea)
- ORDER BY file.id
+   AND (file.next_deletion_at IS NULL OR file.next_deletion_at <= %s)
+ ORDER BY file.next_deletion_at NULLS FIRST, file.id
  LIMIT %s
 """
 
@@ -43,16 +46,18 @@ def sweep_files(*, now: datetime) -> int:
         locked = list(unused.select_for_update(skip_locked=True).values_list("id", flat=True)[:_AT_ONCE])
         Attachment.objects.filter(id__in=locked, work_item=None).delete()
     with platform_role(), connection.cursor() as cursor:
-        cursor.execute(_UNREADABLE, [now - _SETTLED, b"threada:erased", _AT_ONCE])
+        cursor.execute(_UNREADABLE, [now - _SETTLED, b"threada:erased", now, _AT_ONCE])
         files = cursor.fetchall()
-    deleted = []
+    deleted, kept = [], []
     for file_id, path in files:
         try:
             delete_file(path)
-        except Exception:  # a failure of one file must not stop the others; the next sweep tries again
+        except Exception:  # a failure of one file must not stop the others
             log.exception("attachment_not_deleted", path=path)
+            kept.append(file_id)
         else:
             deleted.append(file_id)
     with platform_role():
         StoredFile.objects.filter(id__in=deleted).delete()
+        StoredFile.objects.filter(id__in=kept).update(next_deletion_at=now + _TRY_AGAIN)
     return len(deleted)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
+import uuid
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +25,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.media_types import KNOWN, TextCheck, UnusableFileError, clean_name, type_of
 from threada_site.tenancy.quotas.require import require_stored_bytes
 from workitems.file_storage.encrypted_files import BLOCK, new_file_key
-from workitems.file_storage.stored_files import write_file
+from workitems.file_storage.stored_files import discard_file, write_file
 from workitems.models import Attachment, StoredFile
 
 MOST_UNUSED: Final = 50
@@ -32,6 +33,8 @@ MOST_UNUSED: Final = 50
 MOST_UNUSED_FILES: Final = 10
 """Their size together, in files of the largest size."""
 KEPT_UNUSED: Final = timedelta(days=1)
+WRITTEN_WITHIN: Final = timedelta(minutes=2)
+"""Time after which a file that was announced and not written is written again by a repeated upload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +147,18 @@ def announce(upload: Upload, *, ctx: ActingContext) -> Attachment:
     return attachment
 
 
+def announced_again(attachment_id: uuid.UUID, *, ctx: ActingContext) -> Attachment | None:
+    """Return an upload of the caller whose file was not written, to write it now, or None if it was written.
+
+    Raise `IdempotencyInFlight` while the first request may still write it.
+    """
+    rows = Attachment.objects.filter(tenant_id=ctx.tenant_id, uploaded_by=ctx.principal_id, work_item=None)
+    found = rows.filter(id=attachment_id, stored_at=None).first()
+    if found is not None and found.created_at > clock.now() - WRITTEN_WITHIN:
+        raise errors.IdempotencyInFlight(headers={"Retry-After": "5"})
+    return found
+
+
 def store(attachment: Attachment, upload: Upload, *, ctx: ActingContext) -> None:
     """Write the file of an announced upload, outside of any transaction. Raise `AttachmentUnavailable`.
 
@@ -151,6 +166,8 @@ def store(attachment: Attachment, upload: Upload, *, ctx: ActingContext) -> None
     """
     with unit_of_work(ctx.tenant_id, actor=ctx):
         path = StoredFile.objects.values_list("path", flat=True).get(tenant_id=ctx.tenant_id, id=attachment.id)
+    if attachment.created_at <= clock.now() - WRITTEN_WITHIN:
+        discard_file(path)  # a part of the file, if the first attempt ended while it wrote
     write_file(path, upload.blocks(), bytes(attachment.file_key))
     attachment.stored_at = clock.now()
     with unit_of_work(ctx.tenant_id, actor=ctx):

@@ -11,9 +11,8 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from workitems import selectors as item_selectors
-from workitems.attachments.selectors import open_file
+from workitems.attachments.selectors import stored_path
 from workitems.conversation.selectors import comment_of
-from workitems.file_storage.stored_files import CheckedFile
 from workitems.items.sensitive import record_reading
 from workitems.models import Attachment, Comment, WorkItem
 
@@ -53,14 +52,14 @@ def attachment_named(
     return ReadableAttachment(row, item)
 
 
-def open_attachment(found: ReadableAttachment, *, ctx: ActingContext) -> CheckedFile:
-    """Return a checked copy of the file. Reading cases of a sensitive data class leaves a receipt.
+def path_to_read(found: ReadableAttachment, *, ctx: ActingContext) -> str:
+    """Return the path of a file that is opened afterwards, outside of the transaction (`open_file`).
 
-    Raise `AttachmentErased`, `AttachmentUnavailable`.
+    Reading cases of a sensitive data class leaves a receipt. Raise `AttachmentErased`.
     """
     if found.item is not None:
         record_reading(found.item, ctx=ctx)
-    return open_file(found.row)
+    return stored_path(found.row)
 
 
 def usable_files(named: Sequence[str], *, ctx: ActingContext) -> list[Attachment]:

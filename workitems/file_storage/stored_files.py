@@ -100,6 +100,15 @@ def read_stored(path: str) -> bytes:
         return bytes(stored.read())
 
 
+def discard_file(path: str) -> None:
+    """Delete a file, if it exists, before it is written again. Raise `AttachmentUnavailable`."""
+    try:
+        delete_file(path)
+    except Exception as failure:
+        log.exception("attachment_not_deleted", path=path)
+        raise errors.AttachmentUnavailable from failure
+
+
 def delete_file(path: str) -> None:
     """Delete a file, if it exists. Raise the error of the storage."""
     _storage().delete(path)

@@ -1444,6 +1444,12 @@ class Migration(migrations.Migration):
                 ("path", models.CharField(help_text="Random name in the storage.", max_length=200)),
                 ("size", models.BigIntegerField()),
                 ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                (
+                    "next_deletion_at",
+                    models.DateTimeField(
+                        help_text="Time of the next attempt to delete it, after one that failed.", null=True
+                    ),
+                ),
             ],
             options={
                 "constraints": [

@@ -21,9 +21,9 @@ from threada_site.kernel.errors import ThreadaError
 from workitems import selectors
 from workitems.attachments.download import download_headers
 from workitems.attachments.payload_files import complete_files
-from workitems.attachments.selectors import stored_path, unused_of
+from workitems.attachments.selectors import open_file, stored_path, unused_of
 from workitems.attachments.upload import check_upload, receive
-from workitems.conversation.files import ReadableAttachment, attachment_named, open_attachment
+from workitems.conversation.files import ReadableAttachment, attachment_named, path_to_read
 from workitems.display.file_values import described
 from workitems.display.formats import locale_named
 from workitems.models import WorkItem
@@ -88,7 +88,9 @@ def attachment_file(request: HttpRequest, key: str, frame: dict[str, Any]) -> Ht
         found = attachment_named(parsed, ctx=ctx, find_item=lambda item: _item(item, ctx=ctx)) if parsed else None
         if found is None:
             raise Http404(_("You have no such file."))
-        outcome = _opened(found, is_read=request.method != "HEAD", ctx=ctx)
+        outcome = _path(found, is_read=request.method != "HEAD", ctx=ctx)
+    if request.method != "HEAD" and isinstance(outcome, str):
+        outcome = _opened(found, outcome)
     if isinstance(outcome, ThreadaError):
         context = {**frame, "title": _("File"), "sentences": sentences(outcome)}
         return render(request, "workitems/portal/file_unavailable.html", context, status=outcome.status)
@@ -98,10 +100,18 @@ def attachment_file(request: HttpRequest, key: str, frame: dict[str, Any]) -> Ht
     return StreamingHttpResponse(outcome.blocks(), headers=headers)
 
 
-def _opened(found: ReadableAttachment, *, is_read: bool, ctx: ActingContext) -> Any:
+def _path(found: ReadableAttachment, *, is_read: bool, ctx: ActingContext) -> Any:
     try:
-        return open_attachment(found, ctx=ctx) if is_read else stored_path(found.row)
-    except (errors.AttachmentErased, errors.AttachmentUnavailable) as refusal:
+        return path_to_read(found, ctx=ctx) if is_read else stored_path(found.row)
+    except errors.AttachmentErased as refusal:
+        return refusal
+
+
+def _opened(found: ReadableAttachment, path: str) -> Any:
+    """Return the file, read outside of any transaction."""
+    try:
+        return open_file(found.row, path)
+    except errors.AttachmentUnavailable as refusal:
         return refusal
 
 

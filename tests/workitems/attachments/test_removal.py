@@ -19,6 +19,7 @@ from tests.workitems.retention.archives import aged, dry_run, put_rule, run, sea
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
+from workitems.attachments import sweep
 from workitems.attachments.sweep import sweep_files
 from workitems.conversation.erase import sweep_removed
 from workitems.executions.close_item import cancel_work_item
@@ -66,6 +67,24 @@ def test_unused_files_are_deleted_after_a_day(office: Office) -> None:
         Attachment.objects.all().delete()
     assert later(hours=1) == 1
     assert office.count(StoredFile) == 0
+
+
+def test_files_that_cannot_be_deleted_do_not_stop_the_others(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_files(office)
+    monkeypatch.setattr(sweep, "_AT_ONCE", 2)
+    stuck = [path(office, uploaded(office.api("rita"), PDF + bytes([number]))) for number in range(2)]
+    free = path(office, uploaded(office.api("rita")))
+    for place in stuck:  # a folder with something in it cannot be deleted as a file
+        place.unlink()
+        (place / "inner").mkdir(parents=True)
+    assert (later(hours=25), free.exists()) == (0, True)
+    assert (later(hours=25.2), free.exists()) == (1, False)
+    assert office.count(StoredFile) == 2
+    for place in stuck:
+        (place / "inner").rmdir()
+        place.rmdir()
+    assert later(hours=25.5) == 0
+    assert later(hours=27) == 2
 
 
 def test_an_erased_person_takes_the_files_along(office: Office) -> None:

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import stat
+import uuid
+from typing import Any, ClassVar
 
 import pytest
 from pytest_django import Settings
 
 from tests.workitems.attachments.files import FILE, PDF, SHA256, path, take_files, upload, uploaded
 from tests.workitems.office import Office
-from threada_site.kernel import errors
+from threada_site.database.unit_of_work import current_tenant_id, unit_of_work
+from threada_site.kernel import clock, errors
 from threada_site.tenancy.quotas.require import forget_counts
-from workitems.models import StoredFile
+from workitems.attachments.upload import WRITTEN_WITHIN
+from workitems.file_storage.folder import AttachmentFolder
+from workitems.models import Attachment, StoredFile
 
 pytestmark = pytest.mark.django_db
 
@@ -151,6 +156,39 @@ def test_an_upload_without_its_file_is_no_upload(office: Office, settings: Setti
         assert rita.client.post("/attachments", sent, format="multipart", headers=rita.headers).status_code == 422
     assert rita.post("/attachments", {"file": "x"}).status_code == 415
     assert rita.send("POST", "/attachments", b"nonsense", content_type="multipart/form-data").status_code == 400
+
+
+def test_an_upload_repeated_after_a_crash_writes_the_file(office: Office) -> None:
+    rita, key = office.api("rita"), {"headers": {"Idempotency-Key": "one"}}
+    first = uploaded(rita, **key)
+    stored = path(office, first)
+    stored.write_bytes(b"a part of it")
+    with unit_of_work(office.tenant.id):
+        Attachment.objects.update(stored_at=None)
+    early = upload(rita, **key)
+    assert (early.status_code, early.json()["reason_code"]) == (409, "idempotency_in_flight")
+    with unit_of_work(office.tenant.id):
+        Attachment.objects.update(created_at=clock.now() - WRITTEN_WITHIN)
+    assert [uploaded(rita, **key), uploaded(rita, **key)] == [first, first]
+    assert b"".join(rita.get(f"/attachments/{first}/content").streaming_content) == PDF
+
+
+class WatchedFolder(AttachmentFolder):
+    """Storage that notes in which tenant's unit of work files are opened."""
+
+    tenants: ClassVar[list[uuid.UUID | None]] = []
+
+    def _open(self, name: str, mode: str = "rb") -> Any:
+        self.tenants.append(current_tenant_id())
+        return super()._open(name, mode)  # type: ignore[misc]
+
+
+def test_the_storage_is_read_outside_of_any_transaction(office: Office, settings: Settings) -> None:
+    found = uploaded(office.api("rita"))
+    watched = {**settings.STORAGES["attachments"], "BACKEND": f"{__name__}.WatchedFolder"}
+    settings.STORAGES = {**settings.STORAGES, "attachments": watched}
+    answer = office.api("rita").get(f"/attachments/{found}/content")
+    assert (b"".join(answer.streaming_content), WatchedFolder.tenants) == (PDF, [None])
 
 
 def test_a_change_keeps_files_and_takes_new_ones(office: Office) -> None:
