@@ -10,6 +10,7 @@ from typing import Any, Final
 import structlog
 from django.conf import settings
 
+from integrations.executions.simulated_callback import CALL_BACK
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account.mail_address import TELL_PREVIOUS_ADDRESS
 from threada_site.identity.account_links import MAIL_LINK
@@ -37,7 +38,6 @@ from workitems.conversation.sweep import sweep_questions
 from workitems.executions import run_execution as run
 from workitems.executions.callbacks import take_simulated_answer
 from workitems.executions.re_evaluate import re_evaluate_step
-from workitems.executions.simulated_callbacks import CALL_BACK
 from workitems.executions.start_request import start_request
 from workitems.executions.timed_undo import START_UNDO, start_due_undo
 from workitems.items.transitions import START_REQUEST

@@ -13,6 +13,7 @@ from integrations.attempts.retry import Retry, next_try
 from integrations.documents import ActionDocument
 from integrations.executions.dispatch import dispatch
 from integrations.executions.lease import Lease
+from integrations.executions.simulated_callback import enqueue_simulated_callback
 from integrations.lifecycle import ExecutionStatus
 from integrations.limits.gauges import note_outcome
 from integrations.models import Attempt, Execution
@@ -21,7 +22,6 @@ from threada_site.database.batched_writes import batched_writes, update_row
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Membership, User
-from workitems.executions.simulated_callbacks import enqueue_simulated_callback
 from workitems.executions.undo_due import note_undo
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo

@@ -1,4 +1,4 @@
-"""Jobs of simulated callbacks: enqueued when a simulated call was accepted, run after the declared delay."""
+"""Job of a simulated callback: enqueued when a simulated call was accepted, and run after the declared delay."""
 
 from __future__ import annotations
 
