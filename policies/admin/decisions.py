@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from policies import selectors
+from policies.admin.examples import case_titles
 from policies.deciding.stored_decision import explanation_of, record_reading_of_facts, stored_facts
 from policies.models import PolicyDecision
 from threada_site.admin import html
@@ -26,7 +27,15 @@ class PolicyDecisionAdmin(TenantAdmin):
     id_prefix = ids.POLICY_DECISION
     key = "-id"
     columns = (
-        Column(gettext_lazy("Decision"), lambda decision: html.code(decision.public_id)),
+        Column(
+            gettext_lazy("Decision"),
+            lambda decision: (
+                html.titled(decision.case_title, decision.public_id)
+                if decision.case_title
+                else html.code(decision.public_id)
+            ),
+            is_wide=True,
+        ),
         Column(gettext_lazy("Outcome"), lambda decision: html.badge(decision.outcome)),
         Column(gettext_lazy("Asked at"), lambda decision: word(decision.point)),
         Column(gettext_lazy("Reasons"), lambda decision: html.tags(decision.reason_codes)),
@@ -51,12 +60,18 @@ class PolicyDecisionAdmin(TenantAdmin):
     def get_queryset(self, request: Any) -> QuerySet[Any]:
         return self.rows(request.acting_context).defer("facts", "trace")
 
+    def complete(self, rows: list[Any], *, ctx: ActingContext) -> None:
+        titles = case_titles((row.work_item_id for row in rows), ctx=ctx)
+        for row in rows:
+            row.case_title = titles.get(row.work_item_id, "")
+
     def page_title(self, row: PolicyDecision) -> str:
         return _("decision {id}").format(id=row.public_id)
 
     def page(self, row: PolicyDecision, *, ctx: ActingContext) -> dict[str, Any]:
         record_reading_of_facts(row, ctx=ctx)
         return {
+            "case_title": case_titles([row.work_item_id], ctx=ctx).get(row.work_item_id),
             "work_item": ids.public_id(ids.WORK_ITEM, row.work_item_id),
             "execution": ids.public_id(ids.EXECUTION, row.execution_id) if row.execution_id else "",
             "facts": stored_facts(row),

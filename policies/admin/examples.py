@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
@@ -36,11 +38,18 @@ def with_titles(page: dict[str, Any], *, ctx: ActingContext) -> dict[str, Any]:
     }
 
 
+def case_titles(items: Iterable[uuid.UUID], *, ctx: ActingContext) -> dict[uuid.UUID, str]:
+    """Return the titles of those of the work items that the reader may read. At most one statement."""
+    wanted = set(items)
+    found: dict[uuid.UUID, str] = import_string(settings.THREADA_CASE_TITLES_HANDLER)(wanted, ctx=ctx) if wanted else {}
+    return found
+
+
 def _titles(decisions: set[str], *, ctx: ActingContext) -> dict[str, str]:
     parsed = [found for name in decisions if (found := ids.parse_public_id(ids.POLICY_DECISION, name)) is not None]
     if not parsed:
         return {}
     rows = PolicyDecision.objects.filter(tenant_id=ctx.tenant_id, id__in=parsed).values_list("id", "work_item_id")
     items = dict(rows)
-    titles = import_string(settings.THREADA_CASE_TITLES_HANDLER)(set(items.values()), ctx=ctx)
+    titles = case_titles(items.values(), ctx=ctx)
     return {ids.public_id(ids.POLICY_DECISION, key): titles[item] for key, item in items.items() if item in titles}

@@ -37,8 +37,11 @@ class PolicyReplayAdmin(TenantAdmin):
     id_prefix = ids.POLICY_REPLAY
     key = "-id"
     columns = (
-        Column(gettext_lazy("Replay"), lambda replay: html.code(replay.public_id)),
-        Column(gettext_lazy("Policy"), lambda replay: replay.policy.slug),
+        Column(
+            gettext_lazy("Replay"),
+            lambda replay: html.titled(str(replay.policy_version or replay.policy.slug), replay.public_id),
+            is_wide=True,
+        ),
         Column(
             gettext_lazy("Of"),
             lambda replay: f"v{replay.policy_version.number}" if replay.policy_version else _("a file"),

@@ -34,8 +34,11 @@ class PolicyShadowAdmin(TenantAdmin):
     id_prefix = ids.POLICY_SHADOW
     key = "-id"
     columns = (
-        Column(gettext_lazy("Shadow"), lambda shadow: html.code(shadow.public_id)),
-        Column(gettext_lazy("Version"), lambda shadow: str(shadow.policy_version)),
+        Column(
+            gettext_lazy("Shadow"),
+            lambda shadow: html.titled(str(shadow.policy_version), shadow.public_id),
+            is_wide=True,
+        ),
         Column(gettext_lazy("Status"), lambda shadow: html.badge(shadow.status)),
         Column(gettext_lazy("Compared"), lambda shadow: f"{shadow.compared:,}"),
         Column(gettext_lazy("Different"), lambda shadow: f"{shadow.flipped:,}"),
