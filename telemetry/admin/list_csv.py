@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from django.http import HttpRequest, HttpResponseBase, QueryDict, StreamingHttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone, translation
+from django.utils.formats import number_format
 from django.utils.html import strip_tags
 from django.utils.safestring import SafeData
 from django.views.decorators.http import require_POST
@@ -54,7 +55,7 @@ class CsvDownload(_Base):
         return f"{self.opts.app_label}_{self.opts.model_name}_csv"
 
     def list_context(self, page: ListPage, *, ctx: ActingContext) -> dict[str, Any]:
-        further = {"csv_url": reverse(f"admin:{self._csv_name}"), "csv_most": MOST_ROWS}
+        further = {"csv_url": reverse(f"admin:{self._csv_name}"), "csv_most": csv_most()}
         return {**super().list_context(page, ctx=ctx), **further}
 
     def csv_view(self, request: HttpRequest) -> HttpResponseBase:
@@ -76,6 +77,11 @@ class CsvDownload(_Base):
             finder=self.finder(query, ctx=ctx),
             most=ROWS_PER_READ,
         )
+
+
+def csv_most() -> str:
+    """Return the largest number of rows of a download, in the language of the reader."""
+    return number_format(MOST_ROWS, force_grouping=True)
 
 
 def download(name: str, read: Read, request: HttpRequest) -> StreamingHttpResponse:

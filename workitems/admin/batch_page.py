@@ -153,9 +153,9 @@ def _content(step: DecisionStep) -> dict[str, Any]:
     item = step.work_item
     return {
         "requester": item.requester.username,
+        "payload": item.payload,
         **({"will be sent": sends} if sends else {}),
         **({"end": ends} if ends else {}),
-        "payload": item.payload,
         "risk flags": list(item.risk_flags),
         "confidence": item.confidence,
         "evidence": [part.content for part in item.evidence.all()],

@@ -58,7 +58,7 @@ def _line(step: DecisionStep, now: Any) -> Line:
 
 
 def _remark(step: DecisionStep) -> Any:
-    opened = format_html("{} · {} {}", question_of(step), _("opened"), html.when(step.opened_at))
+    opened = format_html("{} · {} {}", question_of(step), _("opened"), html.left(step.opened_at))
     if step.paused_at is not None:
         return format_html("{} · {}", opened, _("deadlines are paused"))
     if step.urgent_at >= NEVER:

@@ -12,7 +12,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
-from telemetry.admin.list_csv import MOST_ROWS, ROWS_PER_READ, download
+from telemetry.admin.list_csv import ROWS_PER_READ, csv_most, download
 from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.background import pulse_of
 from threada_site.admin.bulk import ROW, BulkAction, BulkActions
@@ -56,7 +56,7 @@ class DeskPages(BulkActions, _Base):
             "title": TITLE,
             "pulse": pulse_of("desk"),
             "csv_url": reverse(f"admin:{_NAME}_desk_csv"),
-            "csv_most": MOST_ROWS,
+            "csv_most": csv_most(),
             **desk_page(request.GET, ctx=ctx),
         }
         context |= self.list_context(context["page"], ctx=ctx)
