@@ -14,12 +14,14 @@ from integrations.attempts.failures import FailureClass
 from integrations.deliveries.deliver import SENDERS
 from telemetry.deliveries.batches import RECORDS_REJECTED, Batch, SealedReceipt, fitting, selected_receipts
 from telemetry.deliveries.rules import DeliveryFailure
+from telemetry.lifecycle import DeliveryStatus
 from telemetry.models import DeliveryAttempt
 from telemetry.receipts.event_kinds import TEST_EVENT
 from telemetry.receipts.format import Entry, body_bytes
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import Conflict
 
 LEASE_DURATION: Final = timedelta(seconds=150)
 """Longer than the longest attempt, with its last message."""
@@ -92,7 +94,20 @@ def _begin(attempt_id: uuid.UUID, *, ctx: ActingContext) -> DeliveryAttempt | No
         return None
     attempt.status, attempt.lease_until = "running", now + LEASE_DURATION
     attempt.save(update_fields=["status", "lease_until"])
+    detail = _why_not_sent(attempt)
+    if detail:
+        _end(attempt, DeliveryFailure(Conflict.reason_code, detail), events=0)
+        return None
     return attempt
+
+
+def _why_not_sent(attempt: DeliveryAttempt) -> str:
+    """Return why a requested attempt is not made any more; empty if it is made."""
+    if attempt.delivery.status == DeliveryStatus.REMOVED:
+        return "The delivery was removed. Nothing was sent."
+    if attempt.purpose == "resend" and attempt.delivery.status != DeliveryStatus.ACTIVE:
+        return "The delivery was paused. Nothing was sent."
+    return ""
 
 
 def _end(attempt: DeliveryAttempt, failure: DeliveryFailure | None, *, events: int) -> None:

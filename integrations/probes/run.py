@@ -36,6 +36,9 @@ MOST_OPEN: Final = 5
 MOST_KEPT: Final = 10
 """Tests that are kept of one integration."""
 LEASE_DURATION: Final = timedelta(seconds=60)
+_LOST_CALL: Final = (
+    "The worker that made the call was lost: the receiver may have acted. Find out there before you call again."
+)
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('integration-tests ' || %s, 0))"
 
 log = structlog.get_logger("threada.integrations")
@@ -46,10 +49,12 @@ def request_test(integration: Integration, *, ctx: ActingContext) -> Integration
 
     Receipt `integration.test_requested` for a new test.
 
-    Raises `TooManyTests` if the tenant has `MOST_OPEN` open tests of other integrations, `NotFound` for a withdrawn
-    integration.
+    Raises `TooManyTests` if the tenant has `MOST_OPEN` open tests of other integrations, or a test call of this one is
+    open; `NotFound` for a withdrawn integration.
     """
     found = _lock_and_find_open(integration, ctx=ctx)
+    if found is not None and found.action:
+        raise TooManyTests(headers={"Retry-After": "5"})
     if found is not None:
         return found
     test = _queued(integration, ctx=ctx)
@@ -162,7 +167,7 @@ def _begin(tenant: Tenant, test_id: uuid.UUID, *, ctx: ActingContext) -> Integra
     if test is None:
         return None
     if test.status == IntegrationTestStatus.RUNNING and test.lease_until is not None and test.lease_until <= now:
-        detail = "The worker that ran the test was lost. Test the integration again."
+        detail = _LOST_CALL if test.action else "The worker that ran the test was lost. Test the integration again."
         lost = {"check": "worker", "ok": False, "failure": FailureClass.WORKER_LOST.value, "detail": detail}
         _end(test, [lost], ctx=ctx)
         return None

@@ -237,3 +237,15 @@ def test_a_lost_worker_ends_the_attempt(tenant: Tenant, api: Api, receiver: Rece
     run_jobs()
     assert attempts(api)[0]["failure"]["reason_code"] == "worker_lost"
     assert receiver.requests("/hook") == []
+
+
+def test_nothing_is_sent_after_the_delivery_was_removed(tenant: Tenant, api: Api, receiver: Receiver) -> None:
+    delivery = webhook(tenant, receiver)
+    change(delivery, next_index=5)
+    assert api.post(f"{PATH}/siem/resend", {"first_index": 0, "last_index": 0}).status_code == 202
+    assert api.post(f"{PATH}/siem/remove", {}).status_code == 204
+    run_jobs()
+    assert receiver.requests("/hook") == []
+    with unit_of_work(tenant.id):
+        (ended,) = DeliveryAttempt.objects.filter(purpose="resend")
+    assert (ended.status, ended.failure) == ("failed", "conflict")

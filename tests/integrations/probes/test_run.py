@@ -121,6 +121,8 @@ def test_a_second_request_returns_the_open_test(acme: Tenant, api: Api, receiver
         assert Receipt.objects.filter(kind="integration.test_requested").count() == 1
     run_jobs()
     assert api.post(PATH, {}).json()["integration_test_id"] != first
+    change(acme, action="pay")
+    assert api.post(PATH, {}).json()["reason_code"] == "too_many_tests", "a call is no check of the configuration"
 
 
 def test_open_and_kept_tests_are_bounded(acme: Tenant, api: Api, receiver: Receiver) -> None:
@@ -159,7 +161,13 @@ def test_a_lost_worker_ends_the_test(
     assert run_jobs() == ["integrations.run_test"]
     shown = api.get(where).json()
     assert (shown["status"], shown["failure"]["reason_code"]) == ("failed", "worker_lost")
-    assert api.post(PATH, {}).json()["status"] == "queued"
+    asked = api.post(PATH, {})
+    assert asked.json()["status"] == "queued"
+    with unit_of_work(acme.id):
+        queued = IntegrationTest.objects.filter(status="queued")
+        queued.update(action="pay", status="running", lease_until=now - timedelta(seconds=1))
+    run_jobs()
+    assert "the receiver may have acted" in api.get(asked.headers["Location"]).json()["failure"]["detail"]
 
 
 def test_a_late_worker_changes_nothing(
