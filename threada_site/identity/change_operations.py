@@ -32,7 +32,8 @@ type Arguments = Mapping[str, Any]
 
 @operation("identity.define_role")
 def _define_role(said: Arguments, ctx: ActingContext) -> None:
-    define_role(said["role"], frozenset(map(Scope, said["scopes"])), ctx=ctx)
+    visibility = Visibility(said["visibility"]) if "visibility" in said else None
+    define_role(said["role"], frozenset(map(Scope, said["scopes"])), visibility=visibility, ctx=ctx)
 
 
 @operation("identity.set_role_visibility")

@@ -21,7 +21,7 @@ from threada_site.identity.default_roles import default_visibility
 from threada_site.identity.grant_records import end_grants, record_grants, record_role_scopes
 from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.providers.sources import check_not_from_provider
-from threada_site.identity.selectors import role_scopes, roles_of_member, scopes_of_roles
+from threada_site.identity.selectors import role_scopes, role_visibility, roles_of_member, scopes_of_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
@@ -52,32 +52,43 @@ def lock_role(slug: str, *, ctx: ActingContext) -> None:
         )
 
 
-def define_role(slug: str, scopes: frozenset[Scope], *, ctx: ActingContext) -> Role:
-    """Create the role `slug` or set its scopes. Receipt `role.defined`, unless nothing changes.
+def define_role(
+    slug: str, scopes: frozenset[Scope], *, visibility: Visibility | None = None, ctx: ActingContext
+) -> Role:
+    """Create the role `slug` or set its scopes, and its visibility if that is given, as one change.
 
-    Raise `ConfirmationRequired` where a second steward must confirm it.
+    Receipts `role.defined` and `role.visibility_set`, unless nothing changes. Raise `InvalidRequest` if the visibility
+    does not allow the scopes, `ConfirmationRequired` where a second steward must confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     require_slug(slug, naming="role")
     lock_role(slug, ctx=ctx)
     before, wanted = role_scopes(slug, tenant_id=ctx.tenant_id), sorted(scope.value for scope in scopes)
-    if before == scopes:
+    seen = role_visibility(slug, tenant_id=ctx.tenant_id) or default_visibility(slug)
+    sees = visibility or seen
+    if before == scopes and sees is seen:
         return _role(slug, ctx=ctx)
-    if Role.objects.filter(tenant_id=ctx.tenant_id, slug=slug, visibility=Visibility.OWN).exists():
+    if sees is Visibility.OWN:
         _check_scopes_on_own_cases(slug, scopes)
     holders = _holders(slug, ctx=ctx)
+    was = {} if sees is seen else {"visibility": seen.value}
+    becomes = {} if sees is seen else {"visibility": sees.value}
     require_second_steward(
         "define_role",
         f"Set the scopes of the role {slug}",
-        {"role": slug, "scopes": wanted},
-        before=None if before is None else {slug: sorted(scope.value for scope in before), **holders},
-        after={slug: wanted, **holders},
+        {"role": slug, "scopes": wanted, **becomes},
+        before=None if before is None else {slug: sorted(scope.value for scope in before), **was, **holders},
+        after={slug: wanted, **becomes, **holders},
         ctx=ctx,
     )
-    (role,) = write_roles({slug: scopes}, ctx=ctx)
-    record(Entry(kind="role.defined", inputs={"role": slug, "scopes": wanted}), ctx=ctx)
-    return role
+    if before != scopes:
+        write_roles({slug: scopes}, ctx=ctx)
+        record(Entry(kind="role.defined", inputs={"role": slug, "scopes": wanted}), ctx=ctx)
+    if becomes:
+        Role.objects.filter(tenant_id=ctx.tenant_id, slug=slug).update(visibility=sees)
+        record(Entry(kind="role.visibility_set", inputs={"role": slug, **becomes}), ctx=ctx)
+    return _role(slug, ctx=ctx)
 
 
 def set_role_visibility(slug: str, visibility: Visibility, *, ctx: ActingContext) -> None:
