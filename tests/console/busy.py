@@ -79,7 +79,7 @@ def busy_tenant(demo: Demo) -> Busy:
         upsert_retention_rule("all", parse_retention({"keep_payload": "P90D"}), ctx=acting_system(demo.tenant))
         plan_retention(now=clock.now(), ctx=acting_system(demo.tenant))
         set_legal_hold(
-            LegalHoldRequest(reason="The auditor asked.", workflow="payments"), ctx=acting_system(demo.tenant)
+            LegalHoldRequest(reason="The auditor asked.", workflow="payment_run"), ctx=acting_system(demo.tenant)
         )
         add_identity_documents(demo.tenant)
         define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))

@@ -6,8 +6,9 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
+from policies.models import Channel, Workflow
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -19,6 +20,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.change_sets import ProposedChange, operation, proposer_of, require_confirmation
 from threada_site.tenancy.four_eyes import LEGAL_HOLD_FOUR_EYES
+from threada_site.tenancy.models import Membership
 from workitems.models import LegalHold, WorkItem
 from workitems.retention.locks import lock_retention
 
@@ -54,7 +56,8 @@ class LegalHoldRequest:
 def set_legal_hold(request: LegalHoldRequest, *, ctx: ActingContext) -> LegalHold:
     """Set a legal hold. Retention and erasure skip its cases from now on. Receipt `legal_hold.set`.
 
-    Raise `PermissionDenied`, `NotFound` (no such work item), `InvalidRequest` (no criterion or no reason).
+    Raise `PermissionDenied`, `NotFound` (no such work item), `InvalidRequest` (no criterion, no reason, or a criterion
+    that no work item can match).
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -62,6 +65,7 @@ def set_legal_hold(request: LegalHoldRequest, *, ctx: ActingContext) -> LegalHol
     if not criteria:
         raise errors.InvalidRequest("Name a work item, or at least one of workflow, channel, requester and time.")
     _check_reason(request.reason)
+    _check_criteria(request, ctx=ctx)
     lock_retention(ctx=ctx)
     if request.work_item_id is not None:
         held = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id=request.work_item_id)
@@ -146,6 +150,28 @@ def _criteria(legal_hold: LegalHold) -> dict[str, Any]:
         created_after=legal_hold.created_after,
         created_before=legal_hold.created_before,
     ).as_json()
+
+
+def _check_criteria(request: LegalHoldRequest, *, ctx: ActingContext) -> None:
+    """Raise `InvalidRequest` for a criterion that no case can match: a hold by a misspelt name would keep nothing."""
+    items = WorkItem.objects.filter(tenant_id=ctx.tenant_id)
+    members = Membership.objects.filter(tenant_id=ctx.tenant_id)
+    workflows = Workflow.objects.filter(tenant_id=ctx.tenant_id, slug=request.workflow)
+    channels = Channel.objects.filter(tenant_id=ctx.tenant_id, slug=request.channel)
+    after, before = request.created_after, request.created_before
+    if request.workflow and not workflows.exists():
+        _refuse("/workflow_id", f"There is no workflow {request.workflow}.")
+    if request.channel and not (channels.exists() or items.filter(channel=request.channel).exists()):
+        _refuse("/channel_id", f"There is no channel {request.channel}, and no work item that came in there.")
+    requester = request.requester_id
+    if requester and not (members.filter(user_id=requester).exists() or items.filter(requester_id=requester).exists()):
+        _refuse("/requester", "This tenant has no such principal, and no work item that it requested.")
+    if after and before and after >= before:
+        _refuse("/created_before", "The end of the time of creation must be after its start.")
+
+
+def _refuse(pointer: str, detail: str) -> NoReturn:
+    raise errors.InvalidRequest(detail, errors=[FieldError(pointer, detail, "invalid")])
 
 
 def _check_reason(reason: str) -> None:

@@ -120,6 +120,7 @@ def test_a_second_steward_confirms_what_the_console_asks_for(office: Office, ste
         ("POST", "/principals/fay/roles", {"roles": ["tenant_admin"]}),
         ("DELETE", "/principals/fay", None),
         ("POST", "/roles", {"role_id": "wide", "spec": {"scopes": ["workflow:manage"]}}),
+        ("POST", "/roles", {"role_id": "clerk", "spec": {"scopes": ["workitems:read"], "visibility": "own"}}),
         ("POST", "/groups", {"group_id": "few", "spec": {"members": ["fay"]}}),
         ("DELETE", "/roles/finance", None),
     )
@@ -134,6 +135,9 @@ def test_a_second_steward_confirms_what_the_console_asks_for(office: Office, ste
     assert steward.get("/principals/nora").status_code == steward.get("/roles/wide").status_code == 404
     published = other.post(f"/change-sets/{proposed[0]['change_set_id']}/publish", {"digest": proposed[0]["digest"]})
     assert published.status_code in (200, 403), published.json()
+    (clerk,) = (change for change in proposed if change["title"].endswith("clerk"))
+    other.post(f"/change-sets/{clerk['change_set_id']}/publish", {"digest": clerk["digest"]})
+    assert steward.get("/roles/clerk").json()["spec"]["visibility"] == "own", "no role is wider for a while"
 
 
 def test_legal_holds_are_set_by_stewards_and_lifted_by_people(office: Office, steward: Api) -> None:
@@ -146,15 +150,22 @@ def test_legal_holds_are_set_by_stewards_and_lifted_by_people(office: Office, st
         {"reason": "Nothing is named."},
         {"reason": "x", "created_after": "yesterday"},
         {"reason": "x", "requester": office.create().public_id.replace("wi_", "pr_")},
+        {"reason": "x", "workflow_id": "paymets"},
+        {"reason": "x", "channel_id": "wbe"},
+        {"reason": "x", "created_after": "2026-01-02T00:00:00Z", "created_before": "2026-01-01T00:00:00Z"},
     ):
         assert steward.post("/legal-holds", wrong).status_code == 422, wrong
+    assert steward.delete("/principals/rita").status_code == 204
+    assert (
+        steward.post("/legal-holds", {"reason": "x", "requester": office.people["rita"].public_id}).status_code == 201
+    )
     assert office.api("fay").get("/legal-holds").status_code == 403
     run = steward.post("/retention-runs", {})
     assert (run.status_code, run.json()["status"]) == (201, "planned")
     assert steward.get("/retention-runs").json()["data"] == [run.json()]
     lifted = steward.post(f"{held.headers['Location']}/lift", {"reason": "It has ended."})
     assert lifted.status_code in (200, 202, 403), lifted.json()
-    assert [row["in_force"] for row in steward.get("/legal-holds", {"in_force": "true"}).json()["data"]] == [True]
+    assert [row["in_force"] for row in steward.get("/legal-holds", {"in_force": "true"}).json()["data"]] == [True] * 2
 
 
 def test_requests_do_not_wait_long_for_retention(office: Office, steward: Api, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,7 @@ from django.db import connection, transaction
 from django.db.utils import IntegrityError, ProgrammingError
 
 from integrations.models import Envelope, Execution
+from policies.configuration.channels import upsert_channel
 from policies.models import PolicyDecision
 from telemetry.models import Receipt, ReceiptReason, RemovedReceipt
 from telemetry.receipts.remove import removal_sha256
@@ -283,7 +284,7 @@ def test_an_open_execution_keeps_an_ended_case(office: Office, status: str) -> N
 
 def test_batches_and_legal_holds_need_a_steward(office: Office) -> None:
     case = cancelled(office, days=100)
-    legal_hold = set_a_legal_hold(office, workflow="payroll")
+    legal_hold = set_a_legal_hold(office, created_after=clock.now())
     put_rule(office, keep_payload="P30D")
     dry_run(office)
     with unit_of_work(office.tenant.id):
@@ -351,6 +352,8 @@ def test_legal_hold_overrides_every_rule(office: Office, criteria: Any) -> None:
 
 def test_legal_hold_does_not_cover_other_cases(office: Office) -> None:
     cancelled(office, days=100)
+    with unit_of_work(office.tenant.id):
+        upsert_channel("mail", ctx=office.system)
     set_a_legal_hold(office, workflow="payments", channel="mail")
     set_a_legal_hold(office, created_after=clock.now())
     put_rule(office, keep_payload="P1D")

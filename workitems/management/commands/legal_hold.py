@@ -74,8 +74,9 @@ class Command(TenantCommand):
     def _member(self, name: str, ctx: ActingContext) -> uuid.UUID:
         parsed = ids.parse_public_id(ids.PRINCIPAL, name)
         members = Membership.objects.filter(tenant_id=ctx.tenant_id)
-        found = members.filter(user_id=parsed) if parsed else members.filter(user__username=name)
-        user_id = found.values_list("user_id", flat=True).first()
+        if parsed:
+            return parsed
+        user_id = members.filter(user__username=name).values_list("user_id", flat=True).first()
         if user_id is None:
             self.refuse(f"There is no principal {name!r} in this tenant.")
         return user_id
