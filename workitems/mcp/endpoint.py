@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import IO, Any, Final, cast
 
 import orjson
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
@@ -83,7 +84,8 @@ def _check_origin(request: HttpRequest) -> None:
     A page that a browser resolves to this machine (DNS rebinding) names an origin of its own.
     """
     origin = request.META.get("HTTP_ORIGIN")
-    if origin is None or origin == f"{request.scheme}://{request.get_host()}" or is_listed(origin):
+    own = {f"{request.scheme}://{request.get_host()}", settings.THREADA_PUBLIC_URL.rstrip("/")} - {""}
+    if origin is None or origin in own or is_listed(origin):
         return
     raise errors.PermissionDenied(
         "Web pages of this origin may not call the MCP server. List the origin with manage.py browser_origins."
