@@ -30,12 +30,20 @@ def docstrings() -> Iterator[Docstring]:
     """Yield all docstrings of code and tests."""
     for folder in FOLDERS:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for node in blocks(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
                     text = ast.get_docstring(node)
                     if text:
                         line = node.body[0].lineno
                         yield Docstring(f"{path.relative_to(ROOT)}:{line}", text.splitlines()[0])
+
+
+def blocks(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield `node` and everything below it that may hold statements."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.stmt | ast.excepthandler | ast.match_case):
+            yield from blocks(child)
 
 
 @cache
