@@ -165,6 +165,8 @@ def databases(
     request: pytest.FixtureRequest,
     folder_of_exports: None,
     folder_of_attachments: None,
+    rights_of_the_web: None,
+    static_files_read_once: None,
     django_test_environment: None,
     django_db_modify_db_settings: None,
     django_db_blocker: DjangoDbBlocker,

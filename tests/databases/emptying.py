@@ -45,14 +45,21 @@ class Emptying:
         if not root:
             call_command("flush", verbosity=0, interactive=False)
             return
-        if self._superuser is None or self._superuser.closed:
-            cluster = postgres.ensure_running(Path(root))
-            address = cluster.conninfo(user=cluster.superuser, dbname=connection.settings_dict["NAME"])
-            options = "-c session_replication_role=replica"
-            self._superuser = psycopg.connect(**address, autocommit=True, options=options)
-        self._superuser.execute(_DELETE_ALL)
+        try:
+            self._connected(Path(root)).execute(_DELETE_ALL)
+        except psycopg.OperationalError:  # a test may have stopped the server, or a thread of it still holds a lock
+            self.end()
+            self._connected(Path(root)).execute(_DELETE_ALL)
 
     def end(self) -> None:
         """Close the superuser's connection, so that the database can be dropped."""
         if self._superuser is not None:
             self._superuser.close()
+
+    def _connected(self, root: Path) -> psycopg.Connection:
+        if self._superuser is None or self._superuser.closed:
+            cluster = postgres.ensure_running(root)
+            address = cluster.conninfo(user=cluster.superuser, dbname=connection.settings_dict["NAME"])
+            options = "-c session_replication_role=replica"
+            self._superuser = psycopg.connect(**address, autocommit=True, options=options)
+        return self._superuser

@@ -29,24 +29,22 @@ class Databases:
         self._base = str(connection.settings_dict["TEST"]["NAME"])
         self._product = connection.settings_dict["NAME"]
         self._values: dict[str, Values] = {"": {}}
-        self._current = ""
+        self._broken: dict[str, Exception] = {}
+        self._current: str | None = ""
         self.emptying = Emptying()
         make_copy(self._base, fresh=fresh)
         self._connect_to(self._base)
 
     def enter(self, content: str) -> Values:
         """Connect Django to the database of `content` ("" is the empty one). Return the values of its fixtures."""
+        if content in self._broken:
+            raise RuntimeError(f"The content {content} could not be built") from self._broken[content]
         if content != self._current:
-            name = f"{self._base}_{content}" if content else self._base
+            self._current = None  # if this fails, nobody takes the database for the one from before
             if content not in self._values:
-                make_copy(name)
-                self._connect_to(name)
-                connection.threada_tenant = connection.threada_visibility = None
-                folder = self._folder / content
-                folder.mkdir()
-                self._values[content] = CONTENTS[content](folder) if content in CONTENTS else {}
+                self._values[content] = self._build(content)
             else:
-                self._connect_to(name)
+                self._connect_to(self._name_of(content))
             self._current = content
         return self._values[content]
 
@@ -54,8 +52,24 @@ class Databases:
         """Drop all of them."""
         self._connect_to(self._product)
         self.emptying.end()
-        for content in self._values:
-            drop(f"{self._base}_{content}" if content else self._base)
+        for content in (*self._values, *self._broken):
+            drop(self._name_of(content))
+
+    def _build(self, content: str) -> Values:
+        """Make the database of `content` and connect Django to it. Keep the error if that fails: it is not repeated."""
+        try:
+            make_copy(self._name_of(content))
+            self._connect_to(self._name_of(content))
+            connection.threada_tenant = connection.threada_visibility = None
+            folder = self._folder / content
+            folder.mkdir()
+            return CONTENTS[content](folder) if content in CONTENTS else {}
+        except Exception as error:
+            self._broken[content] = error
+            raise
+
+    def _name_of(self, content: str) -> str:
+        return f"{self._base}_{content}" if content else self._base
 
     def _connect_to(self, name: str) -> None:
         connection.close()
