@@ -31,6 +31,7 @@ from workitems.attachments.selectors import open_file, stored_path
 from workitems.attachments.upload import Upload, announce, announced_again, check_upload, store
 from workitems.conversation.files import ReadableAttachment, attachment_named, path_to_read
 from workitems.items.receipts import subject_of
+from workitems.items.sensitive import record_reading
 from workitems.models import Attachment
 
 
@@ -175,4 +176,5 @@ def _found(view: TenantView, request: Any, attachment_id: str) -> ReadableAttach
         raise errors.NotFound
     if found.item is not None:
         view.subject = subject_of(found.item)
+        record_reading(found.item, ctx=request.auth)  # the name of a file is contents, too
     return found

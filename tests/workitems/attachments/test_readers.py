@@ -52,6 +52,16 @@ def test_files_are_read_by_readers_of_the_item_only(office: Office, other_tenant
         assert status(office.api("ada"), name) == (404, 404)
 
 
+def test_reading_what_is_known_of_a_file_of_a_sensitive_case_leaves_a_receipt(office: Office, settings: Any) -> None:
+    settings.THREADA_SENSITIVE_DATA_CLASSES = ["internal"]
+    take_files(office)
+    attachment_id = uploaded(office.api("rita"))
+    assert created(office, attachment_id).status_code == 201
+    assert office.bodies("work_item.read") == []
+    assert office.api("fay").get(f"/attachments/{attachment_id}").status_code == 200
+    assert len(office.bodies("work_item.read")) == 1
+
+
 def test_an_agent_without_a_scope_neither_uploads_nor_downloads(office: Office) -> None:
     take_files(office)
     attachment_id = uploaded(office.api("rita"))
