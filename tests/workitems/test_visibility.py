@@ -32,9 +32,9 @@ CASE_TABLES: list[Any] = [WorkItem, DecisionStep, Execution, PolicyDecision]
 
 @pytest.fixture
 def others(office: Office) -> Office:
-    """Return an office with requesters ron and rosa, and rita's payment that awaits approval."""
-    office.join("ron")
-    office.join("rosa")
+    """Return an office with ron and rosa, who request and execute, and rita's payment that awaits approval."""
+    office.join("ron", roles=("client",))
+    office.join("rosa", roles=("client",))
     office.awaiting()
     return office
 

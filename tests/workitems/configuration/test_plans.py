@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from threada_site.kernel.context import EntryPoint, Scope
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.tenancy.authority_models import ChangeSet
 from threada_site.tenancy.models import Role, Tenant
+from workitems.configuration import drift
 from workitems.configuration.drift import INTERVAL, check_drift
 from workitems.configuration.plans import plan_documents
 from workitems.metrics import drift_metrics
@@ -226,3 +228,16 @@ def test_documents_of_another_form_are_no_internal_error(steward: Api) -> None:
     assert refused.status_code == 422, refused.json()
     said = " ".join(entry["detail"] for entry in refused.json()["errors"])
     assert all(f"{number}.yaml:" in said for number in range(3)), said
+
+
+def test_the_tenant_that_was_checked_longest_ago_is_first(
+    tenant: Tenant, other_tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.now()
+    for hours, of in enumerate((tenant, other_tenant), start=1):
+        with unit_of_work(of.id):
+            ConfigurationBaseline.objects.create(tenant=of, checked_at=now - timedelta(hours=hours))
+    asked: list[Tenant] = []
+    monkeypatch.setattr(drift, "_check", lambda of, **_: asked.append(of))
+    assert check_drift(now=now) == 2
+    assert asked == [other_tenant, tenant]
