@@ -212,15 +212,17 @@ def _id_at(world: World, depth: float) -> uuid.UUID:
 
 
 def _headers(world: World, path: str) -> dict[str, str]:
-    return {"Cookie": _cookie()} if path.startswith("/console/") else world.headers
+    return {"Cookie": _cookie(world)} if path.startswith("/console/") else world.headers
 
 
 _cookies: dict[str, str] = {}
 
 
-def _cookie() -> str:
-    """Return the session of an administrator who also decides."""
+def _cookie(world: World) -> str:
+    """Return the session of an administrator who also decides, with a password alone."""
     if not _cookies:
+        with psycopg.connect(**world.superuser(), autocommit=True) as connection:
+            connection.execute("UPDATE tenancy_tenant SET require_mfa = false WHERE slug = %s", [TENANT])
         from django.test import Client
 
         from tests.factories import make_principal
