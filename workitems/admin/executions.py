@@ -173,6 +173,7 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
     nothing_yet = gettext_lazy(
         "No action has been executed. Open a work item with the status ready in the queue to execute one."
     )
+    search_hint = gettext_lazy("Title, text, reference, person or id")
     page_template = "workitems/execution.html"
 
     def get_urls(self) -> list[URLPattern]:
