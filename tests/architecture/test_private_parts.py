@@ -26,7 +26,7 @@ EXCEPTIONS = {
     ("threada_site/api/authentication.py", "_request"),
 }
 """Attributes of other objects, by file. `PoolWorker` uses those of its base class, which is tested below."""
-OWN = {"_checked_at", "_identity", "_seconds", "_forms", "_own"}
+OWN = {"_checked_at", "_identity", "_seconds", "_forms", "_own", "_refused"}
 """Attributes of classes of the product that other instances or modules of the same package use."""
 
 
