@@ -4,7 +4,10 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
+from workitems.portal import builder_sources  # noqa: F401 - form and actions for the workflow builder
 from workitems.portal.short_addresses import to_home, to_request_form
+
+admin.autodiscover()
 
 urlpatterns = [
     path("console", RedirectView.as_view(url="/console/")),

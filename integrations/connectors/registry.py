@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
@@ -12,12 +14,14 @@ from integrations.connectors.mock import MockConnector
 from integrations.connectors.protocol import Connector, OutboundConnector
 from integrations.connectors.webhook import WebhookConnector
 from integrations.documents import register_grammar
+from integrations.late_connectors import PATHS
 
 GROUP: Final = "threada.connectors"
 _connectors: Final[dict[str, Connector]] = {
     connector.name: connector
     for connector in (ChatConnector(), HttpConnector(), MailConnector(), MockConnector(), WebhookConnector())
 }
+_loading: Final = threading.Lock()
 
 
 class UnusableConnector(Exception):
@@ -54,6 +58,18 @@ def _named(entry: EntryPoint) -> str:
 
 def connector_named(name: str) -> Connector:
     """Return the connector with that name. Raises `LookupError`."""
+    _register_late()
     if name not in _connectors:
         raise LookupError(f"There is no connector {name!r}. Registered: {', '.join(sorted(_connectors))}.")
     return _connectors[name]
+
+
+def _register_late() -> None:
+    """Register the connectors of `late_connectors`, once."""
+    if not PATHS:
+        return
+    with _loading:
+        while PATHS:
+            module, _, name = PATHS[0].rpartition(".")
+            register(getattr(import_module(module), name)())
+            del PATHS[0]

@@ -36,4 +36,4 @@ class BuilderSources:
 
 
 SOURCES: Final = BuilderSources()
-"""Set when the applications start."""
+"""Set by `workitems.portal.builder_sources`, which the addresses of the product import."""

@@ -43,11 +43,38 @@ for collector in settings.THREADA_METRICS_COLLECTORS:
     __import__(collector.rpartition(".")[0])
 print(json.dumps(sorted(sys.modules)))
 """
+COMMAND = """
+import json, sys, django
+django.setup()
+import threada_site.identity.management.commands.create_credential
+print(json.dumps(sorted(sys.modules)))
+"""
+NOT_OF_COMMANDS = (
+    "httpcore",
+    "integrations.connectors",
+    "policies.admin",
+    "threada_site.console.site",
+    "workitems.tasks",
+)
+"""Parts that take most of the time of a start: pages, jobs and calls."""
 SEALER = "import json, sys\nimport threada_site.runtime.sealer.process\nprint(json.dumps(sorted(sys.modules)))"
 
 
 @pytest.mark.parametrize("program", [WEB, SEALER], ids=["web and worker", "sealer"])
 def test_nothing_optional_is_loaded_while_it_is_off(program: str) -> None:
+    found = [
+        name
+        for name in loaded_by(program)
+        if name.startswith(tuple(f"{part}." for part in OPTIONAL)) or name in OPTIONAL
+    ]
+    assert [name for name in found if name not in MODELS] == []
+
+
+def test_commands_load_neither_pages_nor_jobs() -> None:
+    assert set(NOT_OF_COMMANDS).isdisjoint(loaded_by(COMMAND))
+
+
+def loaded_by(program: str) -> list[str]:
     said = subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -60,9 +87,8 @@ def test_nothing_optional_is_loaded_while_it_is_off(program: str) -> None:
         text=True,
         check=True,
     )
-    loaded = json.loads(said.stdout.splitlines()[-1])
-    found = [name for name in loaded if name.startswith(tuple(f"{part}." for part in OPTIONAL)) or name in OPTIONAL]
-    assert [name for name in found if name not in MODELS] == []
+    loaded: list[str] = json.loads(said.stdout.splitlines()[-1])
+    return loaded
 
 
 def test_extras_are_those_of_the_project() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from django.contrib import admin
 from django.test import Client
 from pytest_django import Settings
 
@@ -9,6 +10,8 @@ from tests.console.sign_in import Console, sign_in
 from tests.databases.contents import MD5, Values
 from tests.journeys.demo import Demo, seeded_demo
 from threada_site.tenancy.models import User
+
+admin.autodiscover()  # tests are made for each page
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from django.contrib.admin import site
+from django.contrib.admin import autodiscover, site
 from django.urls import reverse
 from pytest_django import Settings
 
@@ -72,6 +72,7 @@ def demo(replica: Replica, settings: Settings) -> Demo:
 def test_console_lists_are_read_from_the_replica(demo: Demo, asked: Any, caplog: pytest.LogCaptureFixture) -> None:
     busy_tenant(demo)
     browser = sign_in(User.objects.get(username="admin"))
+    autodiscover()
     lists = sorted(f"{model._meta.app_label}_{model._meta.model_name}_changelist" for model in site._registry)
     for name in [*lists, *PAGES]:
         with asked() as statements:

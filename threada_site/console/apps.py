@@ -19,8 +19,11 @@ class ConsoleConfig(AppConfig):
         user_logged_out.connect(on_sign_out, dispatch_uid="threada.sign_out")
 
 
-class ConsoleAdminConfig(admin_apps.AdminConfig):
-    """Django's admin with the console as default site."""
+class ConsoleAdminConfig(admin_apps.SimpleAdminConfig):
+    """Django's admin with the console as default site.
+
+    `threada_site.urls` registers its pages, so that processes without pages do not load them.
+    """
 
     default = False
     default_site = "threada_site.console.site.ConsoleSite"

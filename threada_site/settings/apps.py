@@ -39,6 +39,8 @@ MIDDLEWARE = [
     "threada_site.console.middleware.ConsoleMiddleware",
 ]
 
+PROCRASTINATE_AUTODISCOVER_MODULE_NAME = ""  # workers load the tasks (`threada_site.jobs.registry`), commands do not
+
 ROOT_URLCONF = "threada_site.urls"
 WSGI_APPLICATION = "threada_site.wsgi.application"
 ASGI_APPLICATION = "threada_site.asgi.application"

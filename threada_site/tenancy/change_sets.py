@@ -10,6 +10,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, Final
 
 from django.conf import settings
@@ -78,7 +79,12 @@ def operation(name: str, *, scope: Scope | None = None) -> Callable[[Operation],
 
 
 def operation_named(name: str) -> RegisteredOperation:
-    """Return a registered operation. Raise `KeyError` for an unknown name."""
+    """Return a registered operation. Raise `KeyError` for an unknown name.
+
+    Commands and workers load only the services that they use. The views use all of them.
+    """
+    if name not in OPERATIONS:
+        import_module(settings.ROOT_URLCONF)
     return OPERATIONS[name]
 
 

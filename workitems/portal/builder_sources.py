@@ -8,7 +8,7 @@ from django.utils.safestring import SafeString
 
 from integrations.models import Action
 from integrations.selectors import readable_integrations
-from policies.admin.builder_sources import ActionChoice
+from policies.admin.builder_sources import SOURCES, ActionChoice
 from policies.documents.workflow import WorkflowDocument
 from threada_site.kernel.context import ActingContext
 from workitems.portal.build import build_form
@@ -35,3 +35,6 @@ def action_choices(ctx: ActingContext) -> list[ActionChoice]:
     pairs = rows.values_list("integration_version_id", "slug")
     choices = [ActionChoice(action, *integrations[version]) for version, action in pairs]
     return sorted(choices, key=lambda choice: (choice.integration, choice.action))[:_MOST_CHOICES]
+
+
+SOURCES.form_of, SOURCES.action_choices = form_of, action_choices

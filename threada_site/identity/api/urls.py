@@ -1,7 +1,9 @@
 from django.urls import path
 
 from threada_site.api.authentication import METADATA_PATH
+from threada_site.identity import change_operations  # noqa: F401 - registers the operations of change sets
 from threada_site.identity.api import change_sets, four_eyes, grants, oauth_metadata, token_endpoint, trusted_issuers
+from threada_site.identity.factors import reset  # noqa: F401 - registers the same
 
 urlpatterns = [
     path("four-eyes", four_eyes.FourEyes.as_view()),
