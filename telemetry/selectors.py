@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
@@ -39,6 +39,8 @@ _SEALING_STATE: Final = """
 SELECT (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 1),
        EXISTS (SELECT FROM telemetry_logalarm WHERE tenant_id = %(tenant)s AND acknowledged_at IS NULL)
 """
+_CLOCKS_DIFFER: Final = timedelta(days=1)
+"""Most by which the clocks of two machines differ, whose ids contain their times."""
 
 
 def receipts(ctx: ActingContext) -> QuerySet[Receipt]:
@@ -47,8 +49,12 @@ def receipts(ctx: ActingContext) -> QuerySet[Receipt]:
 
 
 def receipts_of(work_item_id: uuid.UUID, *, ctx: ActingContext) -> QuerySet[Receipt]:
-    """Return the receipts of one work item: its timeline."""
-    return receipts(ctx).filter(work_item_id=work_item_id)
+    """Return the receipts of one work item: its timeline.
+
+    None is older than the work item, so the partitions of earlier months are not read.
+    """
+    oldest = ids.first_id_at(ids.instant_of(work_item_id) - _CLOCKS_DIFFER)
+    return receipts(ctx).filter(work_item_id=work_item_id, id__gte=oldest)
 
 
 def exports(ctx: ActingContext) -> QuerySet[TelemetryExport]:

@@ -10,8 +10,9 @@ from django.db import IntegrityError, OperationalError, ProgrammingError, connec
 
 from telemetry.alarms import months_alarm
 from telemetry.models import Receipt
-from telemetry.receipts.format import Entry
+from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
+from telemetry.selectors import receipts_of
 from telemetry.tasks import months
 from tests.by_month import parts, value
 from tests.factories import acting_system
@@ -41,6 +42,20 @@ def test_months_follow_each_other_without_a_gap() -> None:
     for ahead in range(4):
         year, month_number = divmod(now.year * 12 + now.month - 1 + ahead, 12)
         assert f"{TABLE}_{year}_{month_number + 1:02}" in months
+
+
+@pytest.mark.django_db
+def test_a_timeline_reads_no_months_before_its_work_item(tenant: Tenant) -> None:
+    ctx = acting_system(tenant)
+    with unit_of_work(tenant.id):
+        item_id = ids.new_uuid()
+        record(Entry(kind="work_item.created", subject=Subject(work_item_id=item_id)), ctx=ctx)
+        assert receipts_of(item_id, ctx=ctx).count() == 1
+        plan = receipts_of(item_id, ctx=ctx).explain()
+        assert f"{TABLE}_{datetime.now(UTC):%Y_%m}" in plan
+        assert f"{TABLE}_initial" not in plan
+        future = ids.first_id_at(datetime.now(UTC) + timedelta(days=62))
+        assert f"{TABLE}_{datetime.now(UTC):%Y_%m}" not in receipts_of(future, ctx=ctx).explain()
 
 
 @pytest.mark.django_db
