@@ -9,6 +9,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from functools import partial
@@ -302,3 +303,48 @@ def test_agents_of_three_mcp_clients_meet_the_same_approval(
     done = json.loads(run(*program, "finish", env=own))
     assert (done["execution_id"], done["status"], done["is_error"]) == (waiting["execution_id"], "succeeded", False)
     assert done["statuses"][0] in {"working", "completed"}
+
+
+@pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="curl or jq is missing")
+def test_the_documented_github_job_plans_and_applies(server: Server, tmp_path: Path) -> None:
+    """The shell part of the example runs as it is printed; a file takes the place of the token service of GitHub."""
+    page = (REPOSITORY / "docs" / "how-to" / "policies-as-code.md").read_text()
+    found = re.search(r"\n( +)run: \|\n(.*?)```", page, re.DOTALL)
+    assert found is not None
+    said = server.manage(
+        *("create_credential", "--tenant", "demo", "--principal", "deployer", "--kind", "service"),
+        *("--role", "tenant_admin", "--scopes", "configuration:write workflow:manage workitems:read"),
+    )
+    token = next(word for word in said.split() if word.startswith("thr_"))
+    (tmp_path / "token").write_text(json.dumps({"value": token}))
+    (tmp_path / "threada").mkdir()
+    document = tmp_path / "threada" / "portal.yaml"
+    document.write_text("kind: Channel\nid: from_github\nspec: {name: From GitHub}\n")
+
+    def run() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            ["bash", "-eo", "pipefail", "-c", textwrap.dedent(found[2])],  # as GitHub runs it
+            cwd=tmp_path,
+            env={
+                "PATH": os.environ["PATH"],
+                "THREADA": f"http://127.0.0.1:{server.port}",
+                "TENANT": "demo",
+                "GITHUB_SHA": "a" * 40,
+                "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "x",
+                "ACTIONS_ID_TOKEN_REQUEST_URL": f"file://{tmp_path}/token?v=1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+
+    first = run()
+    assert first.returncode == 0, first.stderr
+    assert "created Channel from_github" in first.stdout
+    assert server.send("GET", "/channels/from_github").status == 200
+    assert json.loads((tmp_path / "answer.json").read_text())["has_changes"] is True
+    assert run().returncode == 0
+    assert json.loads((tmp_path / "answer.json").read_text())["has_changes"] is False
+    document.write_text("kind: Channel\nid:\tbroken\n")
+    assert run().returncode != 0

@@ -81,7 +81,7 @@ class _Tenant:
             tuple(members(ctx.tenant_id, humans_only=True)),
             actions,
             frozenset(overlays),
-            {row.slug: row.current_version.spec for row in policy_selectors.lists(ctx)},
+            {row.slug: row.current_version.spec for row in policy_selectors.lists(ctx) if row.current_version},
         )
 
     def listed(self, name: str) -> set[str]:
