@@ -346,5 +346,5 @@ def test_the_documented_github_job_plans_and_applies(server: Server, tmp_path: P
     assert json.loads((tmp_path / "answer.json").read_text())["has_changes"] is True
     assert run().returncode == 0
     assert json.loads((tmp_path / "answer.json").read_text())["has_changes"] is False
-    document.write_text("kind: Channel\nid:\tbroken\n")
+    document.write_text("kind: Channel\nid: from_github\nspec: {nmae: X}\n")
     assert run().returncode != 0
