@@ -1,14 +1,14 @@
 """Plugin that records an example of every kind of receipt that tests write.
 
-`python -m pytest -p tests.recorded_events --record-events FILE PATHS` adds to FILE one receipt of each kind that FILE lacks, with
-ids, digests and times replaced. `telemetry/receipts/event_examples.json` is such a file.
+`python -m pytest -p tests.recorded_events --record-events PATHS` adds a receipt of each kind that
+`telemetry/receipts/event_examples.json` lacks, with ids, digests and times replaced. It lists the kinds whose example has
+the members of a receipt that a test wrote in `recorded_examples.json` beside it.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -25,27 +25,40 @@ _MASKS: Final = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record-events", metavar="FILE", help="add an example of every kind of receipt that FILE lacks")
+    parser.addoption("--record-events", action="store_true", help="add missing examples of receipts")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    path = config.getoption("--record-events")
-    if not path:
+    if not config.getoption("--record-events"):
         return
     from telemetry.receipts import record
+    from telemetry.receipts.event_kinds import EVENT_KINDS
+    from telemetry.receipts.event_page import EXAMPLES, RECORDED, event_examples, recorded_kinds
 
-    file, written = Path(path), record.body_bytes
-    found: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
+    written, found, recorded = record.body_bytes, event_examples(), set(recorded_kinds())
 
     def body_bytes(*args: Any, **kwargs: Any) -> bytes:
         body = written(*args, **kwargs)
-        value = orjson.loads(body)
-        if value["kind"] not in found:
-            found[value["kind"]] = masked(value)
-            file.write_text(as_file(found))
+        receipt = orjson.loads(body)
+        kind = receipt["kind"]
+        if kind not in EVENT_KINDS or kind in recorded:
+            return body
+        if members_of(masked(receipt)) == members_of(found.setdefault(kind, masked(receipt))):
+            recorded.add(kind)
+            EXAMPLES.write_text(as_file(found))
+            RECORDED.write_text(json.dumps(sorted(recorded), indent=1) + "\n")
         return body
 
     record.body_bytes = body_bytes
+
+
+def members_of(value: Any, place: str = "") -> set[str]:
+    """Return the pointers of all members of a JSON object, apart from those of its subject."""
+    if not isinstance(value, dict):
+        return {place}
+    return {
+        found for name, inner in value.items() if name != "subject" for found in members_of(inner, f"{place}/{name}")
+    }
 
 
 def masked(receipt: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from typing import Any, Final
 from telemetry.receipts.event_kinds import EVENT_KINDS
 
 EXAMPLES: Final = Path(__file__).with_name("event_examples.json")
+RECORDED: Final = Path(__file__).with_name("recorded_examples.json")
+"""Kinds whose example has the members of a receipt that a test wrote."""
 """Subject, inputs, evidence, policy and outcome of a receipt of each kind."""
 _HEAD: Final = """# Events
 
@@ -53,7 +55,8 @@ Later versions may add kinds, and fields in every block. Ignore what you do not 
 
 ## Kinds
 
-The examples contain the blocks of `data` that are specific to the kind.
+The examples contain the blocks of `data` that are specific to the kind. They are receipts that tests wrote, with ids,
+digests and times replaced. An example marked † is constructed, or was not compared with such a receipt.
 """
 
 
@@ -63,9 +66,15 @@ def event_examples() -> dict[str, dict[str, Any]]:
     return found
 
 
+def recorded_kinds() -> list[str]:
+    """Return the kinds whose example has the members of a receipt that a test wrote."""
+    found: list[str] = json.loads(RECORDED.read_text())
+    return found
+
+
 def events_markdown() -> str:
     """Return the page."""
-    examples = event_examples()
+    examples, recorded = event_examples(), set(recorded_kinds())
     parts = [_HEAD % {"event": json.dumps(_event("execution.succeeded", examples), indent=2)}]
     group = ""
     for kind, sentence in EVENT_KINDS.items():
@@ -73,7 +82,8 @@ def events_markdown() -> str:
         if name != group:
             group = name
             parts.append(f"\n### {group}\n")
-        parts.append(f"\n**`{kind}`** {sentence}\n\n```json\n{json.dumps(examples[kind], sort_keys=True)}\n```\n")
+        mark = "" if kind in recorded else " †"
+        parts.append(f"\n**`{kind}`** {sentence}{mark}\n\n```json\n{json.dumps(examples[kind], sort_keys=True)}\n```\n")
     return "".join(parts)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from django.conf import settings
 
 from telemetry.receipts.event_kinds import EVENT_KINDS
-from telemetry.receipts.event_page import event_examples, events_markdown
+from telemetry.receipts.event_page import event_examples, events_markdown, recorded_kinds
 from threada_site.console.security_history import _TITLES
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 
@@ -51,4 +51,5 @@ def test_every_kind_of_the_code_is_listed() -> None:
 
 def test_the_page_is_current_and_has_an_example_of_every_kind() -> None:
     assert set(event_examples()) == set(EVENT_KINDS)
+    assert set(recorded_kinds()) <= set(EVENT_KINDS)
     assert (ROOT / "docs" / "reference" / "events.md").read_text() == events_markdown(), "run manage.py write_events"
