@@ -51,6 +51,19 @@ def render_parts(parts: Sequence[HttpPart], facts: Mapping[str, Any]) -> list[di
     return found
 
 
+def render_files(templates: Sequence[Template], facts: Mapping[str, Any], *, most: int) -> list[dict[str, Any]]:
+    """Return the descriptions of attachments that have at most `most` bytes together. Raises `ExpressionFailed`."""
+    found = [render_file(template, facts) for template in templates]
+    if sum(file["size"] for file in found) > most:
+        raise ExpressionFailed(f"The files have more than {most} bytes together. Send fewer, or smaller ones.")
+    return found
+
+
+def whole_file(about: Mapping[str, Any], terms: CallTerms) -> bytes:
+    """Return the checked bytes of a file. Raises `TransportFailure`."""
+    return b"".join(terms.file(about).blocks())
+
+
 def files_in(request: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the descriptions of all files that a request sends."""
     if isinstance(request.get("file"), Mapping):

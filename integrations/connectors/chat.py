@@ -1,7 +1,8 @@
 """The `chat` connector: one message to one channel.
 
 The request in the envelope is `{service, base_url, address, title, text, format}`, with the channel's address by
-reference. The format of the service is built from it at the call, see integrations.connectors.chat_services.
+reference, and optionally `files`, the descriptions of its attachments, whose bytes a call reads and checks first. The
+format of the service is built from it at the call, see integrations.connectors.chat_services.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from typing import Any, Final
 
 from integrations.attempts.failures import TransportFailure
 from integrations.attempts.outcomes import Outcome
+from integrations.connectors.attached_files import render_files
 from integrations.connectors.chat_services import ChatMessage, base_url_of, send_message
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.chat_actions import ChatCall
 from integrations.documents.templates import render
 from integrations.secrets.references import parse_reference
+
+MOST_ATTACHED_BYTES: Final = 10 * 1024 * 1024
 
 
 class ChatConnector:
@@ -32,7 +36,9 @@ class ChatConnector:
         if not isinstance(call, ChatCall):
             raise TypeError(f"The action {action.slug} is not one of a chat integration.")
         (address,) = integration.secrets
+        files = render_files(call.files, facts, most=MOST_ATTACHED_BYTES)
         return {
+            **({"files": files} if files else {}),
             "service": integration.settings,
             "base_url": integration.base_url,
             "address": address.as_json(),
@@ -43,6 +49,7 @@ class ChatConnector:
 
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
         """Send the message, see `OutboundConnector.call`."""
+        files = request.get("files", ())
         sent_to = base_url_of(request["service"], request["base_url"]) or ""
         try:
             address = terms.secret(parse_reference(request["address"]), sent_to=sent_to).reveal()
@@ -50,5 +57,10 @@ class ChatConnector:
             return Outcome.of_failure(failure)
         message = ChatMessage(request["text"], title=request["title"], format=request["format"])
         return send_message(
-            message, service=request["service"], address=address, base_url=request["base_url"], terms=terms
+            message,
+            service=request["service"],
+            address=address,
+            base_url=request["base_url"],
+            terms=terms,
+            files=files,
         )

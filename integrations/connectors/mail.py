@@ -1,7 +1,8 @@
 """The `mail` connector: one message, passed to the integration's mail server.
 
 The request in the envelope is `{server, username, secret, from, to, cc, reply_to, subject, text}`; `to`, `cc` and
-`reply_to` are lists of addresses, `username` and `secret` (by reference) may be null. A call adds Date, and a
+`reply_to` are lists of addresses, `username` and `secret` (by reference) may be null. With files, it also has
+`files`, the descriptions of the attachments, whose bytes a call reads and checks first. A call adds Date, and a
 Message-ID that is the same for every attempt of the execution. A mail server delivers a repeated message twice:
 `idempotent: true` is wrong unless the recipient checks the Message-ID.
 """
@@ -16,6 +17,7 @@ from urllib.parse import urlsplit
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
+from integrations.connectors.attached_files import render_files, whole_file
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.mail_actions import MailCall, MailServer, address_in
@@ -26,6 +28,7 @@ from threada_site.kernel.errors import ExpressionFailed
 
 MOST_RECIPIENTS: Final = 50
 LONGEST_SUBJECT: Final = 500
+MOST_ATTACHED_BYTES: Final = 10 * 1024 * 1024
 
 
 class MailConnector:
@@ -43,7 +46,9 @@ class MailConnector:
         subject = render(call.subject, facts)
         if len(subject) > LONGEST_SUBJECT or any(character < " " for character in subject):
             raise ExpressionFailed(f"The subject must be one line of at most {LONGEST_SUBJECT} characters.")
+        files = render_files(call.files, facts, most=MOST_ATTACHED_BYTES)
         request = {
+            **({"files": files} if files else {}),
             "server": server.url,
             "username": server.username,
             "secret": None if server.secret is None else server.secret.as_json(),
@@ -127,6 +132,10 @@ def _message(request: Mapping[str, Any], terms: CallTerms) -> bytes:
             if value:
                 message[name] = value
         message.set_content(request["text"])
+        for about in request.get("files", ()):
+            kind, _slash, subtype = about["media_type"].partition("/")
+            content = whole_file(about, terms)
+            message.add_attachment(content, maintype=kind, subtype=subtype, filename=about["name"])
         return message.as_bytes()
     except ValueError as error:
         raise TransportFailure(

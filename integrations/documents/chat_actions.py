@@ -6,6 +6,7 @@ base_url: https://chat.example.com        # only for services without a fixed ho
 address: {env: TEAM_CHAT}                 # the channel's address in Apprise's format: mmosts://chat.example.com/…
 actions:
   tell_team: {title: "${item.id}", text: "Waits for ${item.payload.vendor}.", format: markdown}
+  send_invoice: {text: "The invoice.", files: ["${item.payload.invoice}"]}    # discord only
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Final, Literal
 
 from integrations.documents import http_actions
 from integrations.documents.fields import Fields
+from integrations.documents.files import files_schema, read_files
 from integrations.documents.grammar import Destination, read_secrets
 from integrations.documents.schema import BASE_URL, SECRET, filled_text, integration_schema
 from integrations.documents.templates import Place, Template
@@ -32,6 +34,8 @@ HOSTS: Final = {
     "teams": None,
 }
 """Supported services and their fixed host; None if every customer has another host."""
+WITH_FILES: Final = ("discord",)
+"""Services whose channel takes a message together with files, in one request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,7 @@ class ChatCall:
     text: Template
     title: Template
     format: Literal["text", "markdown"] = "text"
+    files: tuple[Template, ...] = ()
 
 
 def _service(*, has_host: bool) -> Schema:
@@ -64,6 +69,7 @@ class ChatGrammar:
             },
             "text": filled_text("Text of the message; can contain ${ … }."),
             "format": {"enum": ["text", "markdown"], "default": "text", "description": "Format of the text."},
+            "files": files_schema("Attachments of the message, at most 10 MiB together. Service discord only.", 10),
         },
         action_required=("text",),
         allOf=[
@@ -93,8 +99,11 @@ class ChatGrammar:
         return Destination(base_url=base_url, origin=origin, secrets=read_secrets(spec, "address"), settings=service)
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> ChatCall:
+        if "files" in action and destination.settings not in (None, *WITH_FILES):
+            action.refuse(f"Files are possible with the service {', '.join(WITH_FILES)} only.", "files")
         return ChatCall(
             text=action.template("text", Place.TEXT),
             title=action.template("title", Place.TEXT, default=""),
             format=action.value("format", "text"),
+            files=read_files(action),
         )

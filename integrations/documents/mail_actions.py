@@ -11,6 +11,7 @@ actions:
     reply_to: payments@example.com
     subject: "Payment for ${item.payload.vendor}"
     text: "It is on its way."
+    files: ["${item.payload.invoice}"]          # attachments of the message
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from integrations.documents.fields import Fields
+from integrations.documents.files import files_schema, read_files
 from integrations.documents.grammar import Destination, read_secrets
 from integrations.documents.schema import SECRET, filled_text, integration_schema
 from integrations.documents.templates import Place, Template
@@ -59,6 +61,7 @@ class MailCall:
     reply_to: Template
     subject: Template
     text: Template
+    files: tuple[Template, ...] = ()
 
 
 _ADDRESSES: Final[Schema] = {
@@ -90,6 +93,7 @@ class MailGrammar:
             "reply_to": {**_ADDRESSES, "description": "Addresses of replies."},
             "subject": filled_text("Subject; can contain ${ … }."),
             "text": filled_text("Text; can contain ${ … }."),
+            "files": files_schema("Attachments of the message, at most 10 MiB together."),
         },
         action_required=("to", "subject", "text"),
         description="Mail server.",
@@ -121,6 +125,7 @@ class MailGrammar:
             reply_to=action.template("reply_to", default=[]),
             subject=action.template("subject", Place.TEXT),
             text=action.template("text", Place.TEXT),
+            files=read_files(action),
         )
 
 

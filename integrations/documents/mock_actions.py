@@ -21,6 +21,7 @@ from typing import Final
 
 from integrations.attempts.failures import FailureClass
 from integrations.documents.fields import Fields
+from integrations.documents.files import files_schema, read_files
 from integrations.documents.grammar import Destination
 from integrations.documents.schema import CALLBACK_ACTION, integration_schema, seconds
 from integrations.documents.templates import Place, Template
@@ -64,13 +65,7 @@ class MockGrammar:
         {},
         action={
             "request": {**_VALUE, "description": "What a real system would get; can contain ${ … }."},
-            "files": {
-                "type": "array",
-                "maxItems": 20,
-                "items": {"type": "string", "description": "An attachment of the payload, as one ${ … }."},
-                "description": "Attachments whose bytes are read and checked, as if they were sent.",
-                "examples": [["${item.payload.invoice}"]],
-            },
+            "files": files_schema("Attachments whose bytes are read and checked, as if they were sent."),
             "answer": {**_VALUE, "description": "What the simulated system answers; can contain ${ … }."},
             "fails": {
                 "type": "string",
@@ -105,10 +100,7 @@ class MockGrammar:
             action.refuse(STATUS_ADVICE, "callback_status")
         return MockCall(
             request=action.template("request", default={}),
-            files=tuple(
-                Fields({"file": file}, action.pointer("files", place), action.errors).template("file")
-                for place, file in enumerate(action.value("files", []))
-            ),
+            files=read_files(action),
             answer=action.template("answer", default={}),
             fails=action.template("fails", Place.TEXT, default=""),
             delay_s=action.seconds("delay", LONGEST_DELAY_S, highest=LONGEST_DELAY_S) if "delay" in action else 0.0,

@@ -5,28 +5,33 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import io
 import json
 import ssl
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email import message_from_bytes
-from email.policy import default
+from email.policy import HTTP, default
 from typing import Any
 
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from integrations.attempts.failures import FailureClass
+from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
+from integrations.connectors.chat_services import ChatMessage, with_files, write_message
+from integrations.connectors.standard_webhooks import is_signed
 from integrations.documents import read_integration
-from integrations.transport import EgressPolicy, verifying_context
+from integrations.transport import EgressPolicy, StreamedBody, verifying_context
 from tests.integrations.recorders import RecordingNetwork
 from tests.integrations.secrets_in import secrets_in
 from tests.ports import free_port
 from tests.receivers.fixtures import TLS_AUTHORITY, TLS_SERVER, Receiver
-from threada_site.kernel.errors import ExpressionFailed
+from threada_site.kernel import ids
+from threada_site.kernel.errors import DocumentInvalid, ExpressionFailed
 from threada_site.kernel.json.canonical import canonical_bytes
+from workitems.file_storage.stored_files import CheckedFile
 
 NOW = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 NEW, OLD = b"n" * 24, b"o" * 32
@@ -55,12 +60,12 @@ def terms(**changes: Any) -> CallTerms:
     return CallTerms(**{**usual, **changes})
 
 
-def run(spec: dict[str, Any], **changes: Any) -> tuple[dict[str, Any], Any]:
+def run(spec: dict[str, Any], facts: dict[str, Any] = FACTS, **changes: Any) -> tuple[dict[str, Any], Any]:
     """Return the request of the only action in the envelope, and the outcome of calling it."""
     document = read_integration(spec)
     (slug,) = document.actions
     connector = connector_named(spec["connector"])
-    request = connector.build_request(document, document.action(slug), FACTS)
+    request = connector.build_request(document, document.action(slug), facts)
     assert not any(secret in canonical_bytes(request).decode() for secret in ENVIRON.values())
     assert isinstance(connector, OutboundConnector)
     return request, connector.call(json.loads(canonical_bytes(request)), terms(**changes))
@@ -114,6 +119,104 @@ class TestWebhook:
         _, outcome = run(webhook(receiver))
         assert (outcome.failure, outcome.ambiguous) == (FailureClass.BAD_RESPONSE, True)
         assert outcome.response["body"] == '{"seen": "[redacted]", "also": "[redacted]"}'
+
+
+PDF = b"%PDF-1.7 invoice-canary"
+INVOICE: dict[str, Any] = {
+    "attachment_id": ids.public_id(ids.ATTACHMENT, ids.new_uuid()),
+    "name": "Rechnung März.pdf",
+    "media_type": "application/pdf",
+    "size": len(PDF),
+    "sha256": hashlib.sha256(PDF).hexdigest(),
+}
+
+
+def with_invoice(spec: dict[str, Any], *, stored: bytes | None = PDF, **about: Any) -> tuple[dict[str, Any], Any]:
+    """Run the only action with a payload that has an invoice, and a storage that has `stored`, or does not answer."""
+
+    def opened(_about: Any) -> CheckedFile:
+        if stored is None:
+            raise TransportFailure(FailureClass.ATTACHMENT_MISMATCH, "The stored file no longer exists.")
+        return CheckedFile(io.BytesIO(stored), len(stored))
+
+    invoice = {**INVOICE, **about}
+    facts = {**FACTS, "item": {**FACTS["item"], "payload": {**FACTS["item"]["payload"], "invoice": invoice}}}
+    return run(spec, facts=facts, files=opened)
+
+
+class TestFiles:
+    def test_webhook_signs_the_bytes_inside_of_the_message(self, receiver: Receiver) -> None:
+        request, outcome = with_invoice(webhook(receiver, actions={"tell": {"files": ["${item.payload.invoice}"]}}))
+        assert outcome.succeeded
+        assert (request["files"], request["files_as"]) == ([INVOICE], "base64")
+        assert request["body"]["files"] == [INVOICE]
+        (call,) = receiver.requests()
+        (sent,) = json.loads(call["body"])["files"]
+        assert base64.b64decode(sent.pop("content")) == PDF
+        assert sent == INVOICE
+        assert is_signed(call["body"].encode(), call["headers"], keys=[NEW], now=NOW)
+
+    def test_webhook_streams_a_form_whose_signed_message_has_the_digests(self, receiver: Receiver) -> None:
+        action = {"files": ["${item.payload.invoice}"], "files_as": "multipart"}
+        request, outcome = with_invoice(webhook(receiver, actions={"tell": action}))
+        assert outcome.succeeded
+        (call,) = receiver.requests()
+        head = f"Content-Type: {call['headers']['content-type']}\r\n\r\n"
+        message, file = message_from_bytes((head + call["body"]).encode(), policy=HTTP).iter_parts()
+        signed = message.get_payload(decode=True)
+        assert signed == canonical_bytes(request["body"])
+        assert is_signed(signed, call["headers"], keys=[NEW], now=NOW)
+        assert json.loads(signed)["files"] == [INVOICE]
+        assert (file.get_payload(decode=True), file.get_content_type()) == (PDF, "application/pdf")
+
+    def test_mail_attaches_the_file(self, mailroom: Mailroom) -> None:
+        spec = mail(f"smtp://127.0.0.1:{mailroom.port}", files=["${item.payload.invoice}"])
+        request, outcome = with_invoice(spec)
+        assert outcome.succeeded
+        assert request["files"] == [INVOICE]
+        ((_, _, content),) = mailroom.taken
+        (attached,) = message_from_bytes(content, policy=default).iter_attachments()
+        assert (attached.get_filename(), attached.get_content_type()) == (INVOICE["name"], "application/pdf")
+        assert attached.get_content() == PDF
+
+    def test_nothing_is_sent_without_the_approved_file_and_sizes_are_limited(
+        self, receiver: Receiver, mailroom: Mailroom
+    ) -> None:
+        hook = {"files": ["${item.payload.invoice}"]}
+        form = {**hook, "files_as": "multipart"}
+        specs = [webhook(receiver, actions={"tell": action}) for action in (hook, form)]
+        specs.append(mail(f"smtp://127.0.0.1:{mailroom.port}", **hook))
+        for spec, most in zip(specs, (5, 100, 10), strict=True):
+            outcome = with_invoice(spec, stored=None)[1]
+            assert (outcome.failure, outcome.ambiguous) == (FailureClass.ATTACHMENT_MISMATCH, False)
+            with pytest.raises(ExpressionFailed, match="bytes together"):
+                with_invoice(spec, size=most * 1024 * 1024 + 1)
+        assert (receiver.requests(), mailroom.taken) == ([], [])
+
+    def test_discord_takes_message_and_file_in_one_form(self) -> None:
+        written = write_message(
+            ChatMessage("The invoice."), service="discord", address=f"discord://{'1' * 18}/{'a' * 68}"
+        )
+        files = lambda _about: CheckedFile(io.BytesIO(PDF), len(PDF))  # noqa: E731
+        form = with_files(written.request, [INVOICE], terms(files=files))
+        assert (form.method, form.url) == (written.request.method, written.request.url)
+        assert isinstance(form.body, StreamedBody)
+        head = f"Content-Type: {dict(form.headers)['Content-Type']}\r\n\r\n".encode()
+        text, file = message_from_bytes(head + b"".join(form.body.blocks()), policy=HTTP).iter_parts()
+        assert json.loads(text.get_payload(decode=True)) == json.loads(bytes(written.request.body))
+        assert file.get_payload(decode=True) == PDF
+
+    def test_documents_name_files_where_they_can_be_sent(self, receiver: Receiver) -> None:
+        chat = {"connector": "chat", "address": {"env": "TEAM_CHAT"}}
+        tell = {"actions": {"tell": {"text": "x", "files": ["${item.payload.invoice}"]}}}
+        assert read_integration({**chat, **tell, "service": "discord"}).actions
+        for spec in (
+            {**chat, **tell, "service": "slack"},
+            webhook(receiver, actions={"tell": {"files_as": "multipart"}}),
+            mail("smtp://127.0.0.1:1", files=[]),
+        ):
+            with pytest.raises(DocumentInvalid):
+                read_integration(spec)
 
 
 def test_chat_request_contains_the_text_and_no_address(receiver: Receiver) -> None:
