@@ -1,4 +1,4 @@
-"""The SDK's server with Threada's tools, and one exchange with it. Imports the SDK, which takes 40 MB."""
+"""The SDK's server with Threada's tools, and one exchange with it. Imports the SDK, which takes 28 MB."""
 
 from __future__ import annotations
 
