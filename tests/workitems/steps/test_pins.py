@@ -119,10 +119,10 @@ def in_thread(pool: ThreadPoolExecutor, operation: Callable[[], Any]) -> Future[
     return pool.submit(run)
 
 
-def is_done_soon(future: Future[Any]) -> bool:
-    """Return True if the future ends although another transaction is open."""
+def is_done_soon(future: Future[Any], *, seconds: float = 0.4) -> bool:
+    """Return True if the future ends within `seconds` although another transaction is open."""
     try:
-        future.result(0.4)
+        future.result(seconds)
     except TimeoutError:
         return False
     return True
@@ -197,7 +197,7 @@ def test_publishing_and_voting_at_the_same_moment_keep_the_version_that_the_step
     with ThreadPoolExecutor(2) as pool:
         paused = PausedTransaction(pool, partial(unit_of_work, office.tenant.id), operations.pop(first))
         (other,) = (in_thread(pool, operation) for operation in operations.values())
-        assert is_done_soon(other)
+        assert is_done_soon(other, seconds=30)
         paused.commit.set()
         assert not [error for error in (paused.future.result(30), other.result(30)) if isinstance(error, Exception)]
     assert (office.step(step).status, office.execution(execution).status) == ("approved", "started")
