@@ -42,7 +42,7 @@ _ACTIVE_MEMBERS: Final = f"""
        AND ($2::uuid[] IS NULL OR u.id IN (SELECT id FROM wanted))
      ORDER BY u.username)
 """
-"""First the row with all delegations in force, as pairs, then one row for each member."""
+"""One row without a member, with all delegations in force as pairs, and one row for each member."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,9 @@ def active_members_of(
     with read_connection().prepared_cursor() as cursor:
         parameters = [tenant_id, list(among) if among is not None else None, now or clock.now()]
         cursor.execute(_ACTIVE_MEMBERS, parameters)
-        (pairs, *_), *rows = cursor.fetchall()
+        found = cursor.fetchall()
+    rows = [row for row in found if row[2] is not None]
+    (pairs,) = (row[0] for row in found if row[2] is None)
     accepted = tuple(member_of(row[2:], tenant_id=tenant_id) for row in rows)
     times = {member.id: grant_times_of(member.id, row[1]) for member, row in zip(accepted, rows, strict=True)}
     standing = orjson.loads(pairs) if isinstance(pairs, str | bytes) else pairs

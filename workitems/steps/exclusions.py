@@ -33,6 +33,8 @@ def excluded_principals(
     that are agents or services. `policy_author`: the authors and publishers of the pinned policy versions or, if there
     are none, of the version that decided about the item.
     """
+    if not rule.exclude:
+        return frozenset()
     asking = requesters_of(item, asked_by)
     editors = {item.edited_by_id or item.submitted_by_id, *([input_edited_by] if input_edited_by else ())}
     excluded: set[uuid.UUID] = set()
