@@ -57,7 +57,7 @@ def delegate(office: Office, absent: str, to: str) -> None:
 
 
 def test_the_owner_of_the_agent_that_asked_is_excluded(office: Office) -> None:
-    office.join("robo", kind="agent", roles=("requester",))
+    office.join("robo", kind="agent", roles=("client",))
     own(office, "robo", "fay")
     asking(office, "agent_owner")
     _, step, _ = office.awaiting(by="robo")
@@ -70,7 +70,7 @@ def test_the_owner_of_the_agent_that_asked_is_excluded(office: Office) -> None:
 
 @pytest.mark.parametrize("part", ["poster", "requester", "caller", "editor"])
 def test_the_owner_is_excluded_whatever_part_the_agent_has(office: Office, part: str) -> None:
-    office.join("robo", kind="agent", roles=("requester",))
+    office.join("robo", kind="agent", roles=("client",))
     office.join("on_behalf", kind="service", roles=("tenant_admin",))
     own(office, "robo", "fay")
     asking(office, "agent_owner")
@@ -86,7 +86,7 @@ def test_the_owner_is_excluded_whatever_part_the_agent_has(office: Office, part:
 
 
 def test_an_empty_list_alone_excludes_nobody(office: Office) -> None:
-    office.join("robo", kind="agent", roles=("requester",))
+    office.join("robo", kind="agent", roles=("client",))
     asking(office, "agent_owner")
     assert excluded(office, office.awaiting(by="robo")[1]) == {"robo", "rita"}
     own(office, "robo", "fay")
@@ -100,11 +100,11 @@ def test_an_empty_list_alone_excludes_nobody(office: Office) -> None:
 
 @pytest.mark.parametrize("door", DOORS)
 def test_the_defaults_are_excluded_without_a_list(office: Office, door: str) -> None:
-    office.join("robo", kind="agent", roles=("requester",))
+    office.join("robo", kind="agent", roles=("client",))
     own(office, "robo", "fay")
     with unit_of_work(office.tenant.id):
-        grant_role(office.people["finn"], "requester", ctx=office.system)
-        grant_role(office.people["fred"], "requester", ctx=office.system)
+        grant_role(office.people["finn"], "client", ctx=office.system)
+        grant_role(office.people["fred"], "client", ctx=office.system)
     office.put_rules(RULES[0], {**RULES[1], "approvals": ANYBODY}, *RULES[2:])
     item = office.decided(500, by="robo")
     office.on_item(item, edit_payload, by="finn", payload={"amount": 501})
@@ -117,7 +117,7 @@ def test_the_defaults_are_excluded_without_a_list(office: Office, door: str) -> 
 
 @pytest.mark.parametrize("kind", ["agent", "service"])
 def test_the_defaults_are_excluded_from_a_review(office: Office, kind: str) -> None:
-    office.join("robo", kind=kind, roles=("requester",))
+    office.join("robo", kind=kind, roles=("client",))
     own(office, "robo", "fay")
     item = office.decided(5, by="robo", confidence=0.5)
     assert excluded(office, office.pending_step(item)) == {"robo", "fay"}
@@ -126,7 +126,7 @@ def test_the_defaults_are_excluded_from_a_review(office: Office, kind: str) -> N
 
 
 def test_the_defaults_are_excluded_from_an_approval_that_an_action_asked_for(office: Office) -> None:
-    office.join("robo", kind="agent", roles=("requester",))
+    office.join("robo", kind="agent", roles=("client",))
     own(office, "robo", "fay")
     item = office.decided(5)
     office.execute(item, integration="desk", action="request_approval", by="robo")
