@@ -20,6 +20,7 @@ from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
 from threada_site.tenancy.models import Membership
+from workitems.admin.sent import end_in_words
 from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.models import Notice, NoticeMessage, WorkItem
 from workitems.sweeps import dispatch_all_waiting, enqueue_due_undos
@@ -80,6 +81,7 @@ def test_the_time_comes_from_the_envelope_and_the_undo_starts_for_a_requester_wh
     item, execution = granted(granting)
     envelope = orjson.loads(bytes(execution.envelope.body))
     assert envelope["action"]["undo_after"] == {"action": "revoke", "after": "P5D"}
+    assert end_in_words(envelope) == "It ends by itself 5 days after it succeeds: Threada then executes revoke."
     assert execution.undo_due_at is not None
     assert execution.finished_at is not None
     assert abs(execution.undo_due_at - execution.finished_at - timedelta(days=5)) < timedelta(seconds=2)
