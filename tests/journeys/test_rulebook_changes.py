@@ -166,7 +166,7 @@ def test_rules_about_who_acts_hold_at_every_look(demo: Demo, bank: Receiver) -> 
     demo.put_rules(
         {
             "id": "members_vote",
-            "when": "'requester' in ctx.roles && ctx.actor_kind == 'human'",
+            "when": "'client' in ctx.roles && ctx.actor_kind == 'human'",
             "effect": "allow",
             "reason": "STAFF",
         },

@@ -102,7 +102,7 @@ class Office:
             self._apis[name] = Api(make_token(self.tenant, self.people[name]))
         return self._apis[name]
 
-    def join(self, name: str, kind: str = "human", roles: tuple[str, ...] = ("requester",)) -> User:
+    def join(self, name: str, kind: str = "human", roles: tuple[str, ...] = ("client",)) -> User:
         self.people[name] = make_principal(self.tenant, name, kind=PrincipalKind(kind), roles=roles)
         return self.people[name]
 

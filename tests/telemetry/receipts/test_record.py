@@ -83,7 +83,7 @@ def test_the_actor_is_a_person_with_roles_and_door(office: Office) -> None:
         "principal": office.people["rita"].public_id,
         "kind": "human",
         "entry_point": "api",
-        "roles": ["requester"],
+        "roles": ["client"],
     }
 
 

@@ -264,7 +264,7 @@ class TestRetry:
 
 
 def test_who_depends_on_the_requester_cannot_reconcile(office: Office) -> None:
-    office.join("ed", roles=("requester",))
+    office.join("ed", roles=("client",))
     execution = lost(office)
     office.depend("ed", on="rita")
     with pytest.raises(errors.SecondPersonRequired, match="depend on each other"):

@@ -148,7 +148,7 @@ def test_the_actor_of_an_expression_is_the_caller(office: Office) -> None:
     office.put_bank(actions={"pay": pay})
     started = office.execute(office.decided())
     content = orjson.loads(bytes(office.execution(started.execution).envelope.body))
-    assert content["request"]["body"] == {"by": office.people["rita"].public_id, "roles": ["requester"], "n": 1}
+    assert content["request"]["body"] == {"by": office.people["rita"].public_id, "roles": ["client"], "n": 1}
 
 
 def test_a_failing_expression_is_reported(office: Office) -> None:

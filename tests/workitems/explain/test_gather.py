@@ -55,6 +55,11 @@ def said(
     }
 
 
+def for_others(case: dict[str, Any]) -> dict[str, Any]:
+    """Return what others than the requester read."""
+    return {**case, "waiting_for": [line.replace("yourself", "the requester") for line in case["waiting_for"]]}
+
+
 def test_new(office: Office) -> None:
     assert explained(office, office.create()) == said(
         "It was received. The policies have not decided yet.",
@@ -84,12 +89,13 @@ def test_in_review(office: Office) -> None:
         "Policy rules requires a review: UNSURE (rule unsure).",
         "0 of 1 vote given.",
         waiting_for=(
-            "1 more person with decisions:decide on this workflow, other than the requester, the last editor or the agent's owner",
+            "1 more person with decisions:decide on this workflow, other than yourself, the last editor or the agent's owner",
         ),
         then="With the last vote it becomes ready.",
         you_may=WRITES,
     )
     assert explained(office, item) == case
+    case = for_others(case)
     assert explained(office, item, "vera") == {**case, "you_may": [*DECIDES, "claim it", *HANDS_ON]}
     assert explained(office, item, "wim") == {**case, "you_may": []}
 
@@ -100,13 +106,12 @@ def test_waiting_for_the_second_of_two(office: Office) -> None:
     case = said(
         ASKED,
         "1 of 2 votes given.",
-        waiting_for=(
-            "1 more person with role finance, other than the requester, the last editor or the agent's owner",
-        ),
+        waiting_for=("1 more person with role finance, other than yourself, the last editor or the agent's owner",),
         then="With the last vote pay on bank starts.",
         you_may=WRITES,
     )
     assert explained(office, item) == case
+    case = for_others(case)
     assert explained(office, item, "fay") == {**case, "you_may": HANDS_ON}
     assert explained(office, item, "finn") == {**case, "you_may": [*DECIDES, "claim it", *HANDS_ON]}
     assert explained(office, item, "ada") == {**case, "you_may": [*HANDS_ON, "escalate it", *WRITES]}
@@ -131,8 +136,8 @@ def test_deadlines_escalation_and_whose_turn_it_is(office: Office) -> None:
     expected = said(
         ASKED,
         "0 of 2 votes given.",
-        "It is assigned to finn.",
-        "finn has claimed it.",
+        "It is assigned to you.",
+        "You have claimed it.",
         "fay assigned the approval to finn.",
         waiting_for=(
             "2 more people with role finance, other than the requester, the last editor or the agent's owner",
@@ -176,9 +181,7 @@ def test_nobody_can_decide(office: Office) -> None:
         ASKED,
         "0 of 2 votes given.",
         "No member can complete the approval.",
-        waiting_for=(
-            "2 more people with role finance, other than the requester, the last editor or the agent's owner",
-        ),
+        waiting_for=("2 more people with role finance, other than yourself, the last editor or the agent's owner",),
         then="Somebody needs the required role or group, or the approval cannot be completed.",
         you_may=WRITES,
     )
@@ -247,10 +250,10 @@ def test_cancelled_and_resolved(office: Office) -> None:
     office.on_item(asked_twice, cancel_work_item, reason="Asked twice")
     office.on_item(settled, resolve_work_item, reason="Settled by phone")
     assert explained(office, asked_twice) == said(
-        "It was cancelled by rita: Asked twice.", then="Nothing: cancelled is final.", you_may=[]
+        "It was cancelled by you: Asked twice.", then="Nothing: cancelled is final.", you_may=[]
     )
     assert explained(office, settled) == said(
-        "It was resolved by rita: Settled by phone.", then="Nothing: resolved is final.", you_may=[]
+        "It was resolved by you: Settled by phone.", then="Nothing: resolved is final.", you_may=[]
     )
 
 

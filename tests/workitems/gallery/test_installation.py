@@ -194,7 +194,7 @@ def test_number_of_statements(tenant: Tenant, ada: User) -> None:
         ) as queries:
             assert browser.get(address).status_code == 200
         counted[name] = len(queries)
-    assert counted == {"gallery": 10, "pack": 20}
+    assert counted == {"gallery": 9, "pack": 19}
 
 
 def test_disabled_simulation_is_an_obstacle(tenant: Tenant, ada: User, settings: Any) -> None:

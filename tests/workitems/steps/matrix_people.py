@@ -15,7 +15,7 @@ def add_people(office: Office) -> None:
         define_role("legal", frozenset({Scope.WORKITEMS_READ, Scope.DECISIONS_DECIDE}), ctx=office.system)
     office.join("both", roles=("approver", "finance", "legal"))
     office.join("lena", roles=("approver", "legal"))
-    office.join("rolf", roles=("requester", "finance"))
+    office.join("rolf", roles=("client", "finance"))
     office.join("bot", kind="agent", roles=("approver", "finance", "legal"))
     with unit_of_work(office.tenant.id):
         define_group("board", ["vera"], ctx=office.system)

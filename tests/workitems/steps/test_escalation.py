@@ -107,7 +107,7 @@ def test_whom_it_is_escalated_to_may_veto(lea: Office) -> None:
 
 
 def test_who_has_a_part_in_the_case_stays_excluded(lea: Office) -> None:
-    lea.join("rolf", roles=("requester", "lead"))
+    lea.join("rolf", roles=("client", "lead"))
     item = lea.decided(500, by="rolf")
     step = lea.execute(item, by="rolf").step
     assert step is not None

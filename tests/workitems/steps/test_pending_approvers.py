@@ -52,7 +52,7 @@ def test_it_waits_for_who_counts_and_has_not_voted(office: Office) -> None:
 
 def test_it_waits_for_no_agent_and_nobody_with_a_part(office: Office) -> None:
     office.join("bot", kind="agent", roles=("approver", "finance"))
-    office.join("rolf", roles=("requester", "finance"))
+    office.join("rolf", roles=("client", "finance"))
     item = office.decided(500, by="rolf")
     office.execute(item, by="rolf")
     assert {name for name in office.people if waiting_for(office, name)} == {"fay", "finn", "fred"}
