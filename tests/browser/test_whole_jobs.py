@@ -26,7 +26,7 @@ COMMAND = """curl https://rooms.example.com/bookings -H 'Authorization: Bearer o
 
 
 def test_a_new_colleague_asks_and_rejects(demo: Demo, chromium: Browser, server: str) -> None:
-    demo.join("rita", roles=("requester",))
+    demo.join("rita", roles=("client",))
     with unit_of_work(demo.tenant.id):
         set_password(User.objects.get(username="rita"), PASSWORD, ctx=acting_system(demo.tenant))
 
