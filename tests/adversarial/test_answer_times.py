@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import random
 import statistics
 import time
 from bisect import bisect_right
@@ -47,9 +49,15 @@ def seconds_of(stranger: Api, path: str) -> float:
 def differs(stranger: Api, theirs: str, nobodys: str) -> str:
     """Return a description of how times differ in one round, or an empty string."""
     samples: tuple[list[float], list[float]] = ([], [])
-    for number in range(PAIRS):  # in alternating order, so that drift meets both
-        for place in (0, 1) if number % 2 else (1, 0):
-            samples[place].append(seconds_of(stranger, (theirs, nobodys)[place]))
+    order = random.Random(PAIRS)  # by chance, so that neither drift nor what recurs meets one of them more often
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(PAIRS):
+            for place in order.sample((0, 1), 2):
+                samples[place].append(seconds_of(stranger, (theirs, nobodys)[place]))
+    finally:
+        gc.enable()
     statistic, most = largest_difference(*samples), KS_FACTOR * math.sqrt(2 / PAIRS)
     medians = [statistics.median(each) * 1000 for each in samples]
     result = f"{theirs}: KS {statistic:.3f} (at most {most:.3f}), medians {medians[0]:.2f} and {medians[1]:.2f} ms"
