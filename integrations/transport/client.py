@@ -1,4 +1,4 @@
-"""Outbound HTTP: `send` sends one request to one checked address. See docs/adr/0007 and docs/adr/0070.
+"""Outbound HTTP: `send` sends one request to one checked address. See docs/adr/0007.
 
 A connection serves one request and is closed, unless its caller says for whom it may be kept.
 """
