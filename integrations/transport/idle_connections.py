@@ -81,11 +81,14 @@ class IdleConnections:
             each.close()
 
     def forget(self) -> None:
-        """Drop all connections without closing them for another process. Called after a fork, in the child."""
+        """Drop all connections without closing them for the parent process. Called after a fork, in the child.
+
+        The lock may be held by a thread that the child does not have, so it is replaced.
+        """
         for kept in self._idle.values():
             for each in kept:
                 each.backend.close()
-        self.__init__()  # type: ignore[misc]
+        self._lock, self._idle, self._count, self._timer = threading.Lock(), {}, 0, None
 
     def close_idle(self, *, since_s: float = IDLE_S) -> None:
         """Close connections that have been idle for `since_s`."""
