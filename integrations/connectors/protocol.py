@@ -41,9 +41,8 @@ class CallTerms:
     attempt. `user_agent` is `Threada/<version>`. `traceparent` (W3C) is sent if given. `now` is the current time, for
     Retry-After dates. `tls` is None for public certificate authorities only. `secrets` returns the secret of a
     reference for a call to an address (`integrations.secrets.access.SecretAccess`), `files` the checked copy of a file
-    in the request. `callback_url` is the address where
-    a receiver reports the result later. `kept_for` names the owner of kept connections (see
-    `integrations.transport.send`); without it each call opens its own.
+    in the request. `callback_url` is the address where a receiver reports the result later. `kept_for` names the owner
+    of kept connections (see `integrations.transport.send`); without it each call opens its own.
     """
 
     idempotency_key: str

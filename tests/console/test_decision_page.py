@@ -20,8 +20,8 @@ from threada_site.tenancy.models import User
 from workitems.models import DecisionStep, Vote
 
 STATEMENTS = 15
-"""What a decision page takes at most, session and sign-in included; without an earlier version one fewer. Three of them
-open and close a savepoint, which a process does by BEGIN and COMMIT."""
+"""Most statements of a decision page, with session and sign-in; without an earlier version one fewer. Three of them open
+and close a savepoint, which a process does by BEGIN and COMMIT."""
 APPROVE = re.compile(r"<button[^>]*data-key-approve[^>]*>")
 
 

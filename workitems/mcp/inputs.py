@@ -38,7 +38,7 @@ _SCHEMA: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """What a client can ask a person for, and what the person has answered."""
+    """Answers of a person to earlier questions; `can_ask` is True if the client can put questions to a person."""
 
     can_ask: bool
     answers: Mapping[str, Any]

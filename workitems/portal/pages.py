@@ -211,7 +211,7 @@ def discard_draft(request: HttpRequest, key: str) -> HttpResponse:
 
 
 class _OwnRequests:
-    """What the confirmation page needs of the list that a row belongs to."""
+    """List of own requests, to which the confirmation page leads back."""
 
     admin_site = site
     list_title = gettext_lazy("My requests")
