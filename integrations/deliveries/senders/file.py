@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import structlog
 from django.conf import settings
@@ -16,13 +17,19 @@ from telemetry.deliveries.batches import Batch
 from telemetry.deliveries.rules import Accepted, DeliveryFailure
 from telemetry.models import Delivery
 
+MOST_REQUESTED: Final = 20
+"""Files of requested attempts that are kept for each delivery, the newest."""
+
 log = structlog.get_logger("threada.deliveries")
 
 
 def write_to_file(batch: Batch) -> Accepted | DeliveryFailure:
     """Make one attempt to append the batch."""
     try:
-        return Accepted(file_size=_append(batch))
+        size = _append(batch)
+        if batch.name:
+            _remove_older(batch.delivery)
+        return Accepted(file_size=size)
     except OSError as error:
         log.warning("delivery_file_failed", delivery=batch.delivery.slug, error=str(error))
         detail = f"The file cannot be written: {error.strerror or type(error).__name__}."
@@ -60,6 +67,14 @@ def _append(batch: Batch) -> int:
             left, at = left[written:], at + written
         os.fsync(file)
     return begin + len(data)
+
+
+def _remove_older(delivery: Delivery) -> None:
+    """Keep the newest files of requested attempts. Their names contain ids, which are in the order of time."""
+    whole = file_of(delivery)
+    found = sorted(whole.parent.glob(f"{whole.stem}.*.ndjson"))
+    for path in found[:-MOST_REQUESTED]:
+        path.unlink(missing_ok=True)
 
 
 @contextmanager

@@ -9,6 +9,8 @@ import pytest
 from integrations import sweeps
 from integrations.deliveries import requested
 from integrations.deliveries.deliver import configure_delivery
+from integrations.deliveries.senders import file
+from integrations.deliveries.senders.file import file_of
 from telemetry.deliveries import batches
 from telemetry.deliveries.attempt_list import MOST_REQUESTS_AN_HOUR
 from telemetry.models import DeliveryAttempt
@@ -157,6 +159,20 @@ def test_one_receipt_or_a_range_is_sent_again(tenant: Tenant, api: Api, receiver
     assert api.post(f"{PATH}/siem/resend", {"first_index": 0, "last_index": 1000}).status_code == 422
     change(delivery, status="paused")
     assert api.post(f"{PATH}/siem/resend", {"first_index": 0, "last_index": 0}).json()["reason_code"] == "conflict"
+
+
+def test_newest_files_of_requested_attempts_are_kept(tenant: Tenant, api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file, "MOST_REQUESTED", 2)
+    tell(tenant, "one")
+    seal_queued(tenant)
+    delivery = to_file(tenant, from_beginning=True)
+    run(delivery)
+    for _ in range(3):
+        assert api.post(f"{PATH}/{delivery.slug}/test", {}).status_code == 202
+        run_jobs()
+    made = [one["delivery_attempt_id"] for one in attempts(api, delivery.slug)[:3]]
+    assert [file_of(delivery, name).exists() for name in made] == [True, True, False]
+    assert lines(delivery)
 
 
 def test_files_and_collectors_get_test_events_and_receipts_again(tenant: Tenant, api: Api, collector: Receiver) -> None:
