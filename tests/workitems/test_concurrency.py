@@ -32,6 +32,8 @@ from workitems.executions.close_item import cancel_work_item, edit_payload
 from workitems.executions.operator_actions import cancel_execution
 from workitems.executions.re_evaluate import re_evaluate_step
 from workitems.executions.run_execution import run_execution
+from workitems.items import intake
+from workitems.items.evidence import normalize_evidence
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.steps.deadlines import expire_step
@@ -217,6 +219,52 @@ def test_batches_that_name_the_same_in_other_orders_do_not_block_each_other(
     answers = at_once(lambda: batch("a", (1, 2)), lambda: batch("b", (2, 1)))
     assert [answer.status_code for answer in answers] == [200, 200]
     assert sum(answer.json()["created"] for answer in answers) == (2 if name == "reference" else 4)
+
+
+def test_a_batch_and_a_single_work_item_that_cross_do_not_block_each_other(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The single one waits with its data subject, the batch with the reference of its first work item."""
+    schema = {"type": "object", "properties": {"customer": {"type": "string"}}}
+    office.upsert_workflow(
+        "orders", unique_external_ref=True, channel_required=False, payload_schema=schema, subject="/customer"
+    )
+    both = Barrier(2)
+
+    def wait_for_other() -> None:
+        with suppress(BrokenBarrierError):
+            both.wait(0.5)
+
+    def create(sent: Any, *, ctx: Any) -> Any:
+        answer = created_item(sent, ctx=ctx)
+        wait_for_other()
+        return answer
+
+    def normalize(evidence: Any) -> Any:
+        if evidence is not None:
+            wait_for_other()
+        return normalize_evidence(evidence)
+
+    monkeypatch.setattr(batch_intake, "created_item", create)
+    monkeypatch.setattr(intake, "normalize_evidence", normalize)
+
+    def order(subject: int, reference: int, **more: Any) -> dict[str, Any]:
+        return {
+            "workflow_id": "orders",
+            "external_ref": f"R-{reference}",
+            "payload": {"customer": f"C-{subject}"},
+            **more,
+        }
+
+    batch = {"work_items": [order(1, 1), order(2, 2)]}
+    single = order(2, 1, evidence={"fallback_reason": "none"})
+    headers = office.api("rita").headers
+    answers = at_once(
+        lambda: Api(headers=headers).post("/work-items/batch", batch),
+        lambda: Api(headers=headers).post("/work-items", single),
+    )
+    created = answers[0].json()["created"]
+    assert [answer.status_code for answer in answers] == [200, 409 if created == 2 else 201]
 
 
 def test_the_intake_decision_is_taken_once(office: Office) -> None:

@@ -1,8 +1,8 @@
-"""Locks of a batch of new work items, taken in one order, so that batches at the same time do not block each other."""
+"""Locks of new work items, taken in one order, so that requests at the same time do not block each other for good."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from django.db import connection
@@ -26,12 +26,25 @@ def lock_batch(entries: Iterable[Any], *, ctx: ActingContext) -> None:
     Creation of a work item holds its reference and a new data subject until the transaction ends. Two batches that
     name the same ones in different orders would wait for each other.
     """
-    require_unit_of_work(ctx.tenant_id, reads_cases=False)
     documents: dict[str, WorkflowDocument | None] = {}
-    names = {f"batch {ctx.tenant_id} {name}" for entry in entries for name in _named(entry, documents, ctx=ctx)}
+    _lock({name for entry in entries for name in _named(entry, documents, ctx=ctx)}, ctx=ctx)
+
+
+def lock_single(entry: Mapping[str, Any], document: WorkflowDocument, *, ctx: ActingContext) -> None:
+    """Lock what one new work item names, before it holds its data subject and waits for its reference.
+
+    `entry` has the members `workflow_id`, `external_ref` and `payload`. A workflow without a data subject or without
+    unique references needs no lock: its work item holds one of the two, and waits for nothing while it does.
+    """
+    if document.subject and document.unique_external_ref:
+        _lock(set(_named(entry, {entry["workflow_id"]: document}, ctx=ctx)), ctx=ctx)
+
+
+def _lock(names: set[str], *, ctx: ActingContext) -> None:
+    require_unit_of_work(ctx.tenant_id, reads_cases=False)
     if len(names) > 1:
         with connection.cursor() as cursor:
-            cursor.execute(_IN_ORDER, [sorted(names)])
+            cursor.execute(_IN_ORDER, [sorted(f"batch {ctx.tenant_id} {name}" for name in names)])
 
 
 def _named(entry: Any, documents: dict[str, WorkflowDocument | None], *, ctx: ActingContext) -> Iterator[str]:
@@ -44,7 +57,7 @@ def _named(entry: Any, documents: dict[str, WorkflowDocument | None], *, ctx: Ac
     document = documents[slug]
     if document is None:
         return
-    if document.unique_external_ref and isinstance(entry.get("external_ref"), str):
+    if document.unique_external_ref and isinstance(entry.get("external_ref"), str) and entry["external_ref"]:
         yield f"reference {slug} {entry['external_ref']}".replace("\x00", "")
     if document.subject:
         try:

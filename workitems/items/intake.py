@@ -23,6 +23,7 @@ from threada_site.kernel.json.canonical import canonical_bytes, commitment, sha2
 from threada_site.tenancy.models import Membership, User
 from threada_site.tenancy.quotas.require import require_open_item_quota
 from workitems.attachments.payload_files import complete_files, use_files
+from workitems.items.batch_locks import lock_single
 from workitems.items.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
 from workitems.items.labels import new_labels
 from workitems.items.receipts import payload_inputs, record_item
@@ -69,6 +70,8 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
     _check_channel(request, workflow)
     payload, files = complete_files(request.payload, workflow.document.payload_schema, ctx=ctx)
     payload_bytes = checked_payload(payload, workflow.document)
+    named = {"workflow_id": request.workflow, "external_ref": request.external_ref, "payload": payload}
+    lock_single(named, workflow.document, ctx=ctx)
     subject_id = subject_in(payload, workflow.document)
     parts = normalize_evidence(request.evidence)
     item = WorkItem(
