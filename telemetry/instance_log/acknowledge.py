@@ -14,12 +14,18 @@ from threada_site.database.roles import platform_role
 from threada_site.kernel import clock
 
 
-def acknowledge_instance_log(anchor: Anchor, *, reason: str) -> AnchoredCheckpoint:
+def acknowledge_instance_log(anchor: Anchor, *, reason: str, although_it_matches: bool = False) -> AnchoredCheckpoint:
     """Let the instance log continue from the rows in the database, under a new origin. Raises `Conflict`."""
     with platform_role():
         with connection.cursor() as cursor:
             cursor.execute(LOCK_FOR_SEALING, [INSTANCE])
-        _, checkpoint = restart_point(anchor, INSTANCE, size=instance_log_size(), read=instance_nodes())
+        _, checkpoint = restart_point(
+            anchor,
+            INSTANCE,
+            size=instance_log_size(),
+            read=instance_nodes(),
+            although_it_matches=although_it_matches,
+        )
         alarms = InstanceAlarm.objects.filter(acknowledged_at__isnull=True)
         alarms.update(acknowledged_at=clock.now(), reason=reason)
         anchor.append_acknowledgement(INSTANCE, checkpoint, reason=reason, at=clock.now())

@@ -18,17 +18,26 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext
 
 
-def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> AnchoredCheckpoint:
+def acknowledge_log(
+    anchor: Anchor, *, reason: str, ctx: ActingContext, although_it_matches: bool = False
+) -> AnchoredCheckpoint:
     """Let the tenant's log continue from the rows in the database, under a new origin.
 
     Two checkpoints of one log must be consistent with each other. The continued log is therefore a new log with a new
-    name. Raises `Conflict` if the log matches its signed checkpoint, or if leaves are missing.
+    name. Raises `Conflict` if the log matches its signed checkpoint, or if leaves are missing. `although_it_matches`:
+    also continue a log that matches, because another instance may have continued it.
     """
     require_unit_of_work(ctx.tenant_id)
     with connection.cursor() as cursor:
         cursor.execute(LOCK_FOR_SEALING, [str(ctx.tenant_id)])
     tenant = ids.public_id(ids.TENANT, ctx.tenant_id)
-    kept, checkpoint = restart_point(anchor, tenant, size=log_size(ctx.tenant_id), read=log_nodes(ctx.tenant_id))
+    kept, checkpoint = restart_point(
+        anchor,
+        tenant,
+        size=log_size(ctx.tenant_id),
+        read=log_nodes(ctx.tenant_id),
+        although_it_matches=although_it_matches,
+    )
     alarms = LogAlarm.objects.filter(tenant_id=ctx.tenant_id, acknowledged_at__isnull=True)
     alarms.update(acknowledged_at=clock.now(), reason=reason)
     record(
@@ -44,7 +53,7 @@ def acknowledge_log(anchor: Anchor, *, reason: str, ctx: ActingContext) -> Ancho
 
 
 def restart_point(
-    anchor: Anchor, name: str, *, size: int, read: NodeReader
+    anchor: Anchor, name: str, *, size: int, read: NodeReader, although_it_matches: bool = False
 ) -> tuple[AnchoredCheckpoint, AnchoredCheckpoint]:
     """Return the anchored checkpoint and the checkpoint from which the log continues. Raises `Conflict`."""
     kept = anchor.last(name)
@@ -55,6 +64,6 @@ def restart_point(
         is_signed_one = kept.size <= size and tree_root(kept.size, read) == kept.root
     except LogIncomplete as error:
         raise errors.Conflict(f"The log cannot go on: {error}. Restore the database from a backup.") from None
-    if is_signed_one:
+    if is_signed_one and not although_it_matches:
         raise errors.Conflict("The log is the one that was signed. There is nothing to acknowledge.")
     return kept, AnchoredCheckpoint(origin_after_break(kept.origin), size, root, is_acknowledgement=True)
