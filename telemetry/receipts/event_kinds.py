@@ -82,6 +82,7 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "identity_provider.links_confirmed": "Suspended links of an identity provider were confirmed.",
     "identity_provider.version_added": "An identity provider was created or changed.",
     "identity_provider.withdrawn": "An identity provider was withdrawn.",
+    "instance.restored": "The instance was restored from a backup.",
     "integration.breaker_closed": "Calls to an integration are sent again.",
     "integration.breaker_opened": "Calls to an integration are paused after failures.",
     "integration.renamed": "An integration got another name.",

@@ -18,6 +18,9 @@ THREADA_SECRET_REFS = words("THREADA_SECRET_REFS")
 THREADA_PLAIN_SECRET_ORIGINS = words("THREADA_PLAIN_SECRET_ORIGINS")
 # Hours for which an idempotency key is stored.
 THREADA_IDEMPOTENCY_HOURS = number("THREADA_IDEMPOTENCY_HOURS", 24)
+# Backups: the public recovery key that keys are encrypted to, and a login that sees the rows of all tenants.
+THREADA_BACKUP_RECOVERY_KEY = text("THREADA_BACKUP_RECOVERY_KEY")
+THREADA_BACKUP_DATABASE_URL = text("THREADA_BACKUP_DATABASE_URL")
 # Longest time window of one telemetry request, in days.
 THREADA_TELEMETRY_WINDOW_DAYS = number("THREADA_TELEMETRY_WINDOW_DAYS", 31)
 # Folder of export files, shared by all hosts, and the hours for which they are kept.

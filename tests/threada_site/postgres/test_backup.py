@@ -1,11 +1,9 @@
-"""Dump and restore as in docs/operations/backup.md: every row, every month and every constraint."""
+"""Dump and restore of the database in backups: every row, every month and every constraint."""
 
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -18,10 +16,8 @@ from tests.by_month import add_past_months, id_in_month, renew
 from tests.factories import make_tenant
 from tests.threada_site.tenancy.rows import RowMaker
 from threada_site import postgres
-from threada_site.database.roles import OWNER
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.postgres.account import account_for
-from threada_site.postgres.binaries import binaries_for
+from threada_site.runtime.backup.database import database, dump, restored
 from threada_site.tenancy.isolation_checks import tenant_models
 
 TABLE = "telemetry_receipt"
@@ -59,19 +55,6 @@ def filled() -> Iterator[None]:
     renew(TABLE)
 
 
-@pytest.fixture
-def programs() -> Iterator[Path]:
-    cluster = postgres.status(settings.THREADA_DATA_DIR)
-    assert cluster is not None
-    with psycopg.connect(cluster.url(user=cluster.superuser, dbname="postgres"), autocommit=True) as server:
-        server.execute(f"DROP DATABASE IF EXISTS {RESTORED}")
-        server.execute(f"CREATE DATABASE {RESTORED}")
-        try:
-            yield binaries_for(account_for(cluster.data_dir), cluster.data_dir.parent).install / "bin"
-        finally:
-            server.execute(f"DROP DATABASE {RESTORED} WITH (FORCE)")
-
-
 def url(name: str) -> str:
     cluster = postgres.status(settings.THREADA_DATA_DIR)
     assert cluster is not None
@@ -79,11 +62,11 @@ def url(name: str) -> str:
 
 
 def contents(name: str) -> dict[str, list[str]]:
-    with psycopg.connect(url(name)) as database:
+    with psycopg.connect(url(name)) as connected:
         return {
             table: [
                 row
-                for (row,) in database.execute(
+                for (row,) in connected.execute(
                     sql.SQL("SELECT t::text FROM {} t ORDER BY 1").format(sql.Identifier(table))
                 )
             ]
@@ -94,21 +77,18 @@ def contents(name: str) -> dict[str, list[str]]:
 def shape(name: str) -> list[list[str]]:
     """Return constraints, triggers and policies of the tables, normalized, because PostgreSQL prints parsed SQL
     differently."""
-    with psycopg.connect(url(name)) as database:
-        found = database.execute(_SHAPE).fetchall()
+    with psycopg.connect(url(name)) as connected:
+        found = connected.execute(_SHAPE).fetchall()
     return [[re.sub(r"::(text|character varying)(\[\])?|[() ]", "", str(part)) for part in row] for row in found]
 
 
 @pytest.mark.django_db(transaction=True)
-def test_restored_dump_equals_the_original(filled: None, programs: Path, tmp_path: Path) -> None:
+def test_restored_dump_equals_the_original(filled: None) -> None:
     name = connection.settings_dict["NAME"]
     before, guarded = contents(name), shape(name)
     assert all(rows for rows in before.values())
-    file = tmp_path / "threada.dump"
-    subprocess.run([programs / "pg_dump", url(name), "-Fc", "-f", file], check=True)
-    for _ in range(2):  # into an empty database, and over existing data
-        with psycopg.connect(url(RESTORED)) as database:
-            database.execute(f"DROP OWNED BY {OWNER} CASCADE")
-        subprocess.run([programs / "pg_restore", "-d", url(RESTORED), file], check=True)
+    with restored(database(), RESTORED, dump(database())):
         assert contents(RESTORED) == before
         assert shape(RESTORED) == guarded
+    with psycopg.connect(url("postgres")) as server:
+        assert server.execute("SELECT FROM pg_database WHERE datname = %s", [RESTORED]).fetchone() is None

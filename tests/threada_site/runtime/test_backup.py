@@ -1,0 +1,218 @@
+"""Backup and restore, as docs/operations/backup.md describes them, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.conf import settings as product
+from django.core.management import call_command
+from pytest_django import Settings
+
+from telemetry.log.key_file import SigningKey
+from telemetry.tlog.note import Signer, sign
+from tests.journeys.worker import database_url
+from tests.telemetry.sealed import NAME, SealingSetup, write_receipts
+from threada_site import postgres
+from threada_site.database.bootstrap import EMBEDDED_DATABASE
+from threada_site.kernel import ids
+from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
+from threada_site.runtime.backup.archive import MANIFEST, Backup, BackupDamaged, new_archive
+from threada_site.runtime.backup.checks import check_signature, check_version, opened_keys
+from threada_site.runtime.backup.contents import KEYS, SEALING_KEY, keys_as_bytes
+from threada_site.runtime.backup.create import known_migrations
+from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, encrypt, fingerprint, new_recovery_key
+from threada_site.tenancy.models import Tenant
+
+PAGE = product.THREADA_BASE_DIR / "docs" / "operations" / "backup.md"
+SECRET = {"secrets_key": "s" * 40}
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """Return the environment of commands on another machine, which is empty."""
+    own = ("DATABASE_URL", "THREADA_PLATFORM_DATABASE_URL", "THREADA_SEALING_KEY_FILE", "THREADA_ANCHOR_DIR")
+    folder = tmp_path / "elsewhere"
+    inherited = {name: value for name, value in os.environ.items() if name not in (*own, "THREADA_PROCESS")}
+    stored = {f"THREADA_{name}_DIR": str(folder / name.lower()) for name in ("EXPORT", "ATTACHMENT")}
+    yield {**inherited, **stored, "THREADA_DATA_DIR": str(folder), "THREADA_LOG_LEVEL": "WARNING"}
+    postgres.stop(folder)
+
+
+def shell(words: str, environment: dict[str, str], *, status: int = 0) -> str:
+    """Run a command of the page and return what it printed."""
+    done = subprocess.run(
+        [sys.executable, *words.removeprefix("uv run ").split()],
+        check=False,
+        cwd=product.THREADA_BASE_DIR,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.mark.adversarial
+@pytest.mark.django_db(transaction=True)
+def test_an_instance_is_backed_up_and_restored_elsewhere_as_the_page_says(
+    tenant: Tenant,
+    tmp_path: Path,
+    settings: Settings,
+    elsewhere: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    sealing = SealingSetup(tmp_path)
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealing.key_file.path))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealing.anchor.directory))
+    write_receipts(tenant, 5)
+    sealing.seal()
+    attachment = Path(settings.STORAGES["attachments"]["OPTIONS"]["location"], "ab", "file-of-backup")
+    attachment.parent.mkdir(exist_ok=True)
+    attachment.write_bytes(b"encrypted")
+    text = PAGE.read_text().replace("/safe/place", str(tmp_path)).replace("/backups", str(tmp_path))
+    commands = [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    new_key, back_up, verify, restore, seal, verify_receipts = commands
+    public_id = ids.public_id(ids.TENANT, tenant.id)
+
+    call_command(*new_key.split()[3:])
+    settings.THREADA_BACKUP_RECOVERY_KEY = capsys.readouterr().out.strip().partition("=")[2]
+    call_command(*back_up.split()[3:])
+    attachment.unlink()
+    call_command(*verify.split()[3:])
+    assert "all valid" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        call_command(*back_up.split()[3:])
+    assert "A backup replaces no file" in capsys.readouterr().err
+
+    asked = shell(restore.removesuffix(" --log-name new"), elsewhere, status=2)
+    assert "Keep the log names only if" in asked
+    said = shell(restore, elsewhere)
+    assert f"Signed with {NAME}+" in said
+    assert f"{NAME}/restored-1/{public_id} goes on" in said
+    shell(seal, elsewhere)
+    assert "all valid" in shell(verify_receipts, elsewhere)
+    folder = Path(elsewhere["THREADA_DATA_DIR"])
+    assert (folder / "keys" / "sealing_key").read_text() == sealing.key_file.path.read_text()
+    assert (folder / "keys" / "people_key").read_text().strip() == product.THREADA_PEOPLE_KEY
+    assert (folder / "attachment" / "ab" / attachment.name).read_bytes() == b"encrypted"
+    cluster = postgres.status(folder)
+    assert cluster is not None
+    with psycopg.connect(cluster.url(user=cluster.superuser, dbname=EMBEDDED_DATABASE)) as database:
+        kinds = database.execute("SELECT kind FROM telemetry_receipt ORDER BY id DESC LIMIT 2").fetchall()
+        assert kinds == [("log.acknowledged",), ("instance.restored",)]
+        again = shell(restore, elsewhere, status=1)
+        assert "contains 1 tenants, signed checkpoints of 1 logs, attachments" in again
+        assert "Stop everything" in shell(f"{restore} --replace", elsewhere, status=1)  # `database` is connected
+        names = database.execute("SELECT datname FROM pg_database WHERE datname LIKE 'threada%'").fetchall()
+        assert names == [(EMBEDDED_DATABASE,)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_login_under_row_level_security_writes_no_backup(
+    tenant: Tenant, tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.DATABASE_URL = database_url()
+    with pytest.raises(SystemExit):
+        call_command("backup", str(tmp_path / "none.backup"))
+    said = capsys.readouterr().err
+    assert "CREATE ROLE threada_backup LOGIN BYPASSRLS" in said
+    assert "THREADA_BACKUP_DATABASE_URL" in said
+    assert list(tmp_path.iterdir()) == []
+
+
+class Made:
+    """A small backup without a database, and its keys."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "made.backup"
+        self.signing = SigningKey(NAME, Ed25519PrivateKey.generate())
+        self.recovery, self.public = new_recovery_key()
+        self.write(b"the rows", self.signing)
+
+    def write(self, rows: bytes, signing: SigningKey, **facts: object) -> None:
+        self.path.unlink(missing_ok=True)
+        said = {"made_at": "now", "schema": known_migrations(), "recovery_key": fingerprint(self.public), **facts}
+        keys = keys_as_bytes({**SECRET, SEALING_KEY: str(self.signing)})
+        with new_archive(self.path, lambda _name, _size: None) as writer:
+            writer.add("database.dump", [rows])
+            sealed = encrypt(keys, public=self.public, bound_to=writer.binding(said))
+            writer.add(KEYS, [sealed])
+            writer.finish(said, lambda text: str(sign(text, [Signer(signing.name, signing.private_key)])))
+
+    def changed(self, members: dict[str, bytes]) -> Path:
+        """Return a copy in which these members have other bytes, or exist."""
+        target = self.path.with_name("changed.backup")
+        with zipfile.ZipFile(self.path) as old, zipfile.ZipFile(target, "w") as new:
+            for name in old.namelist():
+                new.writestr(name, members.pop(name, old.read(name)))
+            for name, value in members.items():  # those that are left
+                new.writestr(name, value)
+        return target
+
+
+def test_a_changed_backup_is_refused(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    vkey = made.signing.verifier_key(NAME)
+    with Backup(made.path) as backup:
+        backup.check(lambda _name, _size: None)
+        keys = opened_keys(backup, made.recovery)
+        assert keys == {**SECRET, SEALING_KEY: str(made.signing)}
+        assert str(vkey) in check_signature(backup, given=[], keys=keys)
+        assert check_version(backup) is False
+        with pytest.raises(RecoveryKeyProblem, match="another one"):
+            opened_keys(backup, new_recovery_key()[0])
+        manifest = json.loads(backup.manifest_bytes)
+    assert b"ssss" not in made.path.read_bytes()
+
+    for changes in ({"database.dump": b"the cows"}, {"more": b"x"}, {KEYS: b""}):
+        with Backup(made.changed(changes)) as backup, pytest.raises(BackupDamaged):
+            backup.check(lambda _name, _size: None)
+    manifest["members"]["../outside"] = {"size": 1, "sha256": ""}
+    with (
+        Backup(made.changed({MANIFEST: canonical_bytes(manifest), "../outside": b"x"})) as backup,
+        pytest.raises(BackupDamaged),
+    ):
+        backup.check(lambda _name, _size: None)
+    cut = tmp_path / "cut.backup"
+    cut.write_bytes(made.path.read_bytes()[:-100])
+    with pytest.raises(BackupDamaged):
+        Backup(cut)
+
+
+def test_other_rows_under_a_changed_manifest_open_no_keys_and_have_no_signature(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    with zipfile.ZipFile(made.path) as archive:
+        sealed = archive.read(KEYS)
+    stranger = SigningKey(NAME, Ed25519PrivateKey.generate())
+    made.write(b"rows of a stranger", stranger)
+    vkey = made.signing.verifier_key(NAME)
+    with Backup(made.path) as backup:
+        with pytest.raises(BackupDamaged, match="signature is not valid"):
+            check_signature(backup, given=[vkey], keys={})
+        with pytest.raises(BackupDamaged, match="signature is not valid"):
+            check_signature(backup, given=[], keys=opened_keys(backup, made.recovery))
+        manifest = json.loads(backup.manifest_bytes)
+    manifest["members"][KEYS] = {"size": len(sealed), "sha256": sha256_hex(sealed)}
+    with Backup(made.changed({KEYS: sealed, MANIFEST: canonical_bytes(manifest)})) as backup:
+        backup.check(lambda _name, _size: None)
+        with pytest.raises(RecoveryKeyProblem, match="cannot be decrypted"):
+            opened_keys(backup, made.recovery)
+
+
+def test_a_backup_of_newer_code_is_refused(tmp_path: Path) -> None:
+    made = Made(tmp_path)
+    made.write(b"", made.signing, schema={"workitems": "9999_later"}, version="9.9")
+    with Backup(made.path) as backup, pytest.raises(BackupDamaged, match=r"Threada 9\.9.*workitems\.9999_later"):
+        check_version(backup)

@@ -1,0 +1,74 @@
+"""Checks of a backup before anything of it is used: members, signature, version, keys."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+
+from django.db.migrations.loader import MigrationLoader
+
+from telemetry.log.key_file import KeyFileProblem, SigningKey
+from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
+from telemetry.tlog.texts import MalformedText
+from threada_site.runtime.backup.archive import Backup, BackupDamaged
+from threada_site.runtime.backup.contents import KEYS, SEALING_KEY
+from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, decrypt, fingerprint, public_half
+from threada_site.runtime.sealer.process import sealing_key_file
+
+
+def check_signature(backup: Backup, *, given: Sequence[VerifierKey], keys: dict[str, str]) -> str:
+    """Return a sentence about the signature. Raise `BackupDamaged` if a trusted key did not sign.
+
+    Trusted are the given public keys; otherwise those of the sealing key in the backup, which only the holder of the
+    recovery key can read, and otherwise that of this machine.
+    """
+    trusted = list(given) or _public_halves(keys.get(SEALING_KEY, ""))
+    if not trusted:
+        with suppress(KeyFileProblem):
+            signing = sealing_key_file().keys()
+            trusted = [key.verifier_key(key.name) for key in signing]
+    if backup.note is None:
+        if given:
+            raise BackupDamaged(f"{backup.path} is not signed.")
+        return "The backup is not signed."
+    if not trusted:
+        return "The signature was not verified: no public sealing key is known here (--key)."
+    try:
+        note = SignedNote.parse(backup.note)
+        signed_by = note.verified_by(trusted)
+    except (UntrustedNote, MalformedText) as error:
+        raise BackupDamaged(f"{backup.path}: the signature is not valid: {error}") from None
+    if note.text != backup.signed_text:
+        raise BackupDamaged(f"{backup.path}: the signature is of another manifest.")
+    return f"Signed with {', '.join(str(key) for key in signed_by)}."
+
+
+def check_version(backup: Backup) -> bool:
+    """Return True if the schema has to be migrated after a restore. Raise `BackupDamaged` if this code is too old."""
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    known = {(app, name) for app, name in loader.disk_migrations}
+    newer = sorted(f"{app}.{name}" for app, name in backup.manifest["schema"].items() if (app, name) not in known)
+    if newer:
+        raise BackupDamaged(
+            f"The backup was made by Threada {backup.manifest['version']}, whose schema is newer than this code "
+            f"({', '.join(newer)}). Restore it with that version."
+        )
+    return bool(dict(sorted(loader.graph.leaf_nodes())) != backup.manifest["schema"])
+
+
+def opened_keys(backup: Backup, private: str) -> dict[str, str]:
+    """Return the keys in the backup, decrypted with the private recovery key. Raise `RecoveryKeyProblem`."""
+    wanted = backup.manifest["recovery_key"]
+    if KEYS not in backup.members:
+        raise RecoveryKeyProblem("The backup contains no keys.")
+    if fingerprint(public_half(private)) != wanted:
+        raise RecoveryKeyProblem(f"The keys are encrypted to the recovery key {wanted}, which is another one.")
+    plain = decrypt(backup.read(KEYS), private=private, bound_to=backup.binding(without=KEYS))
+    keys: dict[str, str] = json.loads(plain)
+    return keys
+
+
+def _public_halves(sealing_key: str) -> list[VerifierKey]:
+    keys = [SigningKey.parse(line) for line in sealing_key.split()]
+    return [key.verifier_key(key.name) for key in keys]

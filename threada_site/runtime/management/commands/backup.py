@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from threada_site.runtime.backup.archive import Backup, BackupDamaged
+from threada_site.runtime.backup.create import create_backup
+from threada_site.runtime.backup.database import DatabaseProblem
+from threada_site.runtime.backup.progress import BackupProgress
+from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, new_recovery_key
+from threada_site.runtime.backup.rehearse import RehearsalFailed, rehearse
+from threada_site.tenancy.management.base import ProductCommand
+
+
+class Command(ProductCommand):
+    help = (
+        "Write database, keys, signed checkpoints and stored files into one file. Keys are encrypted to the public "
+        "recovery key in THREADA_BACKUP_RECOVERY_KEY, and left out without it."
+    )
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("file", type=Path, help="the file to write; an existing one is not replaced")
+        parser.add_argument("--verify", action="store_true", help="restore it into a scratch database and verify that")
+        parser.add_argument(
+            "--new-recovery-key",
+            action="store_true",
+            help="write a new private recovery key to the file instead, and print its public half",
+        )
+
+    def run_command(self, **options: Any) -> None:
+        try:
+            if options["new_recovery_key"]:
+                self._new_recovery_key(options["file"])
+            else:
+                self._back_up(options["file"].absolute(), verifies=options["verify"])
+        except (DatabaseProblem, BackupDamaged, RecoveryKeyProblem, RehearsalFailed) as error:
+            self.refuse(str(error))
+        except OSError as error:
+            self.refuse(f"{error.filename or options['file']}: {error.strerror or error}")
+
+    def _back_up(self, path: Path, *, verifies: bool) -> None:
+        with BackupProgress(self.stderr) as progress:
+            created = create_backup(path, recovery_key=settings.THREADA_BACKUP_RECOVERY_KEY, watch=progress.step)
+            if verifies:
+                progress.say("verifying in a scratch database")
+                with Backup(path) as backup:
+                    rehearse(backup, migrates=False, say=self.stdout.write)
+        for sentence in created.left_out:
+            self.stderr.write(sentence)
+        self.stdout.write(f"{created.path}: {created.bytes} bytes")
+
+    def _new_recovery_key(self, path: Path) -> None:
+        private, public = new_recovery_key()
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(f"{private}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.stderr.write(f"Keep {path} away from this machine: it opens the keys of every backup.")
+        self.stdout.write(f"THREADA_BACKUP_RECOVERY_KEY={public}")
