@@ -28,6 +28,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer, SocketHolder
 
+from threada_site.kernel.parent_death import end_with_parent
 from threada_site.runtime.web.guard import Guard
 from threada_site.runtime.web.limits import Limits
 from threada_site.runtime.web.listening import BACKLOG, listening_socket, raise_open_files_limit
@@ -93,7 +94,9 @@ def main(arguments: Sequence[str]) -> None:
         os.environ["THREADA_STOPPING_FILE"] = str(folder / "stopping")
         multiprocessing.set_start_method("fork")
         importlib.import_module(options.application.partition(":")[0])
-        guard = partial(_guard, options.application, port=options.port, limits=limits, folder=folder)
+        guard = partial(
+            _guard, options.application, port=options.port, limits=limits, folder=folder, parent=os.getpid()
+        )
         Server(
             drain_s=options.drain,
             folder=folder,
@@ -115,8 +118,10 @@ def main(arguments: Sequence[str]) -> None:
         ).serve(target_loader=cast("Any", guard), wrap_loader=False)
 
 
-def _guard(target: str, *, port: int, limits: Limits, folder: Path) -> Guard:
-    """Return the application of a web process, which calls this after the fork."""
+def _guard(target: str, *, port: int, limits: Limits, folder: Path, parent: int) -> Guard:
+    """Return the application of a web process, which calls this after the fork. The process ends with `parent`: without
+    it, nobody would stop the process, and it would keep the port."""
+    end_with_parent(parent)
     sys.setswitchinterval(_SWITCH_S)
     module, _, name = target.partition(":")
     loaded = importlib.import_module(module)

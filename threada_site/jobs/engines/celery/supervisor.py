@@ -6,14 +6,12 @@ that dies is replaced by another, which first returns the jobs of the dead one.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
 import socket
 import sys
 import time
 import uuid
-from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
@@ -26,11 +24,11 @@ from threada_site.jobs.engines.celery.broker_check import register_worker
 from threada_site.jobs.engines.celery.relay import relay
 from threada_site.jobs.engines.celery.worker import run_pools
 from threada_site.jobs.pools import WorkerPool, all_pools
+from threada_site.kernel.parent_death import end_with_parent
 
 SECONDS_TO_END: Final = 12.0
 RESTART_AFTER_S: Final = 1.0
 RELAY: Final = "relay"
-_DIE_WITH_PARENT: Final = 1  # PR_SET_PDEATHSIG (Linux)
 
 log = structlog.get_logger("threada.worker")
 
@@ -97,7 +95,7 @@ class WorkerSupervisor:
     def _run_child(self, kind: str, name: str, before: str) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_DFL)
-        _die_with_parent()
+        end_with_parent(self._own)
         if not self._is_parent_there():
             return 1
         if before:
@@ -148,11 +146,3 @@ def _give_back(name: str, *, is_relay: bool) -> None:
         log.warning("left_to_its_lease", child=name)
     finally:
         connection.close()
-
-
-def _die_with_parent() -> None:
-    """Let the kernel kill this child when its parent dies. Linux only; elsewhere a child checks for its parent
-    itself."""
-    if sys.platform == "linux":
-        prctl: Callable[..., int] = ctypes.CDLL(None, use_errno=True).prctl
-        prctl(_DIE_WITH_PARENT, signal.SIGKILL)
