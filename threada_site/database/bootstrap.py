@@ -71,7 +71,7 @@ def prepare(superuser: dict[str, Any], *, database: str, passwords: dict[str, st
             connection.execute(
                 sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(database), sql.Identifier(OWNER))
             )
-        else:
+        elif not _has_all_privileges(connection, database):
             connection.execute(
                 sql.SQL("GRANT ALL ON DATABASE {} TO {}").format(sql.Identifier(database), sql.Identifier(OWNER))
             )
@@ -91,6 +91,15 @@ def _create_roles(connection: psycopg.Connection[Any]) -> None:
         for grant in MEMBERSHIPS:
             connection.execute(grant)
         connection.execute(f"REVOKE {OWNER}, {PLATFORM} FROM {APP}")
+
+
+def _has_all_privileges(connection: psycopg.Connection[Any], database: str) -> bool:
+    """Return True if the owner needs no grant. Without one, a command writes nothing, which a full disk may refuse."""
+    row = connection.execute(
+        "SELECT bool_and(has_database_privilege(%s, %s, kind)) FROM unnest('{CREATE,CONNECT,TEMPORARY}'::text[]) kind",
+        [OWNER, database],
+    ).fetchone()
+    return row == (True,)
 
 
 def _let_owner_create_tables(superuser: dict[str, Any]) -> None:

@@ -44,6 +44,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
             type(self)._checked_at = time.monotonic()
         return super().get_connection_params()
 
+    def close_pool(self) -> None:
+        """Close the pool if there is one. Django would create it first, and so start a stopped embedded server."""
+        if self.alias in self._connection_pools:  # type: ignore[attr-defined]
+            super().close_pool()  # type: ignore[misc]
+
     def prepared_cursor(self) -> Any:
         """Return a cursor for frequent statements: PostgreSQL parses and plans them once per connection.
 
