@@ -27,6 +27,7 @@ from threada_site.jobs.engines.choice import other_engine
 from threada_site.jobs.enqueue import depth_left_behind
 from threada_site.kernel.context import DOCUMENTED_SCOPES, ActingContext, PrincipalKind
 from threada_site.runtime.process_environments import web_login_url
+from threada_site.runtime.processes import named, processes_of
 from threada_site.runtime.startup import (
     NotSafeToRunError,
     refuse_unless_of_this_instance,
@@ -181,9 +182,17 @@ def _check_port(host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except OSError as error:
-            raise NotSafeToRunError(
-                f"Cannot listen on {host}:{port}: {error.strerror}. Choose another with --host or --port."
-            ) from None
+            left = [
+                process
+                for process in processes_of(settings.THREADA_DATA_DIR, settings.THREADA_BASE_DIR)
+                if process.pid != os.getpid()
+            ]
+            remedy = (
+                f"These processes of this instance still run: {named(left)}. Wait until they have ended, or stop them."
+                if left
+                else "Choose another with --host or --port."
+            )
+            raise NotSafeToRunError(f"Cannot listen on {host}:{port}: {error.strerror}. {remedy}") from None
 
 
 def _banner(base_url: str, made: DemoSecrets | None, *, with_demo: bool) -> str:

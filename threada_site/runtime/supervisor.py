@@ -2,7 +2,8 @@
 
 `up` prepares the instance and then replaces itself with this module. Each process runs in its own process group within
 the session of `up`, so that Ctrl-C reaches only the supervisor and everything is stopped in order. A process under an
-account of its own gets its own session: otherwise it could type into root's terminal (`TIOCSTI`).
+account of its own gets its own session: otherwise it could type into root's terminal (`TIOCSTI`). If the supervisor is
+killed, the kernel asks its processes to stop.
 """
 
 from __future__ import annotations
@@ -17,10 +18,13 @@ import time
 import urllib.error
 import urllib.request
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from threada_site import postgres
+from threada_site.kernel.parent_death import end_with_parent
+from threada_site.runtime.processes import SUPERVISOR
 
 SECONDS_TO_END: Final = 15.0
 SECONDS_TO_ANSWER: Final = 60.0
@@ -35,7 +39,8 @@ class Assignment:
     `environments`: for each process, variables to set or to remove (None). `accounts`: user, group and further groups
     of each process; {} if all run under this account. `embedded_root`: data directory of the embedded server, if that
     is used. `stops_database`: True if this `up` started it and so stops it. `drain_s`: seconds for which the web keeps
-    serving before it ends. `banner`: printed once the web answers.
+    serving before it ends. `banner`: printed once the web answers. `lock`: descriptor that holds the lock on the data
+    directory.
     """
 
     commands: dict[str, list[str]]
@@ -47,6 +52,8 @@ class Assignment:
     embedded_root: str | None
     stops_database: bool
     drain_s: float = 0.0
+    data_dir: str = ""
+    lock: int = -1
 
 
 class Supervisor:
@@ -78,6 +85,8 @@ class Supervisor:
     def _start(self, name: str) -> None:
         # Two heaps per process: glibc's default of one per thread costs a few megabytes more without benefit.
         environment = {"MALLOC_ARENA_MAX": "2", **os.environ, "THREADA_READY_FILE": self._assignment.ready_file}
+        if self._assignment.data_dir:
+            environment["THREADA_DATA_DIR"] = self._assignment.data_dir
         changed = {**environment, **self._assignment.environments[name]}
         account = self._assignment.accounts.get(name, {})
         self._processes[name] = subprocess.Popen(
@@ -85,6 +94,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             process_group=None if account else 0,
             start_new_session=bool(account),
+            preexec_fn=partial(end_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509  (no threads here)
             **account,
             env={variable: value for variable, value in changed.items() if value is not None},
         )
@@ -142,19 +152,22 @@ def take_over(assignment: Assignment) -> None:
     """Replace this process with a supervisor. The banner contains secrets, so the assignment goes through a pipe."""
     reader, writer = os.pipe()
     os.set_inheritable(reader, True)
+    if assignment.lock >= 0:
+        os.set_inheritable(assignment.lock, True)
     os.write(writer, json.dumps(asdict(assignment)).encode())
     os.close(writer)
     sys.stdout.flush()
     sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "threada_site.runtime.supervisor", str(reader)])  # noqa: S606
+    os.execv(sys.executable, [sys.executable, "-m", SUPERVISOR, assignment.data_dir, str(reader)])  # noqa: S606
 
 
 def main(descriptor: int) -> int:
-    """Read the assignment that `take_over` wrote into the pipe, and run it."""
+    """Read the assignment that `take_over` wrote into the pipe, and run it. The command line also contains the data
+    directory, by which others find this process."""
     with os.fdopen(descriptor, "rb") as pipe:
         data: dict[str, Any] = json.load(pipe)
     return Supervisor(Assignment(**data)).run()
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[2])))

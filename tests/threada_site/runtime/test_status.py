@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.conf import settings as product
@@ -21,18 +22,30 @@ from workitems.sweeps import adopt_jobs_of_another_engine
 pytestmark = pytest.mark.django_db
 
 
+NOTHING_RUNS = "Not running: web, worker, sealer. Start what is missing; manage.py up runs everything."
+
+
+def facts_of_status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """Return what `status` prints. It exits with 1, because tests run beside no process of the instance."""
+    with pytest.raises(SystemExit) as ended:
+        call_command("status", json=True)
+    assert ended.value.code == 1
+    facts: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return facts
+
+
 def test_status_shows_the_depth_of_the_queue(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
     with unit_of_work(tenant.id):
         enqueue("workitems.re_evaluate_for_policies", tenant_id=tenant.id, step_id="x")
-    call_command("status", json=True)
-    facts = json.loads(capsys.readouterr().out)
+    facts = facts_of_status(capsys)
     assert facts["jobs_waiting"] == 1
     assert facts["jobs_running"] == 0
     assert facts["engine"] == product.THREADA_ENGINE
     assert facts["decision_steps_pending"] == 0
     assert facts["executions_open"] == 0
     assert facts["receipts_unsealed"] > 0
-    assert "problem" not in facts
+    assert facts["missing"] == ["web", "worker", "sealer"]
+    assert facts["problem"] == NOTHING_RUNS
 
 
 def test_status_reports_jobs_of_the_other_engine(
@@ -48,18 +61,14 @@ def test_status_reports_jobs_of_the_other_engine(
         )
         enqueue("workitems.sweep", tenant_id=tenant.id, once="workitems.sweep")  # the scheduler enqueues it again
     settings.THREADA_ENGINE = other_engine()
-    with pytest.raises(SystemExit) as ended:
-        call_command("status", json=True)
-    assert ended.value.code == 1
-    facts = json.loads(capsys.readouterr().out)
+    facts = facts_of_status(capsys)
     assert (facts["jobs_waiting"], facts["jobs_left_behind"]) == (0, 1)
     assert 179 < facts["jobs_left_behind_oldest_due_seconds"] < 240
     assert facts["problem"].startswith("A job waits in the engine that THREADA_ENGINE does not name")
     adopt_jobs_of_another_engine()
-    call_command("status", json=True)
-    facts = json.loads(capsys.readouterr().out)
+    facts = facts_of_status(capsys)
     assert (facts["jobs_waiting"], facts["jobs_left_behind"]) == (1, 0)
-    assert "problem" not in facts
+    assert facts["problem"] == NOTHING_RUNS
 
 
 def test_status_allows_a_minute_for_taking_over() -> None:
@@ -69,7 +78,8 @@ def test_status_allows_a_minute_for_taking_over() -> None:
 
 
 def test_status_is_readable(tenant: Tenant, capsys: pytest.CaptureFixture[str]) -> None:
-    call_command("status")
+    with pytest.raises(SystemExit):
+        call_command("status")
     lines = dict(
         line.split(maxsplit=2)[0::2] for line in capsys.readouterr().out.splitlines() if line.startswith("jobs w")
     )

@@ -1,21 +1,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
-import psutil
 from django.conf import settings
 from django.core.management.base import CommandParser
 from django.db import DatabaseError
+from psycopg_pool import PoolTimeout
 
 from telemetry.alarms import broken_logs_alarm, left_behind_alarm, months_alarm, unsealed_alarm
 from threada_site import postgres
 from threada_site.database.partitioning import MONTHS_AHEAD
+from threada_site.runtime.processes import RunningProcess, missing_kinds, named, processes_of
 from threada_site.tenancy.management.base import ProductCommand
 from threada_site.tenancy.metrics import current_metrics
 
-_MANAGE = str(settings.THREADA_BASE_DIR / "manage.py")
+_STOPPED: Final = "embedded, stopped"
 
 
 class Command(ProductCommand):
@@ -25,66 +27,61 @@ class Command(ProductCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def run_command(self, **options: Any) -> None:
+        processes = processes_of(settings.THREADA_DATA_DIR, settings.THREADA_BASE_DIR)
+        missing = missing_kinds(processes, is_alone=not settings.DATABASE_URL)
         facts: dict[str, Any] = {
-            "processes": _processes(),
+            "processes": [{"kind": process.kind, "pid": process.pid} for process in processes],
+            "missing": missing,
             "database": _database_place(),
             "engine": settings.THREADA_ENGINE,
         }
-        if not settings.DATABASE_URL and facts["database"] == "embedded, stopped":
-            facts["problem"] = "The embedded PostgreSQL does not run. Start everything with: manage.py up"
-        else:
-            try:
-                facts |= _measured()
-                facts |= _alarm(facts)
-            except DatabaseError as error:
-                facts["problem"] = f"The database does not answer: {str(error).splitlines()[0]}"
+        problems = [*_database_problems(facts), *_missing_problems(missing)]
+        if problems:
+            facts["problem"] = " ".join(problems)
         if options["json"]:
             self.stdout.write(json.dumps(facts, indent=2))
         else:
             for name, value in _lines(facts):
                 self.stdout.write(f"{name:<24} {value}")
-        if "problem" in facts:
-            self.refuse(facts["problem"])
+        if problems:
+            self.refuse(*problems)
 
 
-def _alarm(facts: dict[str, Any]) -> dict[str, str]:
+def _missing_problems(missing: list[str]) -> Iterator[str]:
+    if missing:
+        yield f"Not running: {', '.join(missing)}. Start what is missing; manage.py up runs everything."
+
+
+def _database_problems(facts: dict[str, Any]) -> Iterator[str]:
+    """Add the metrics to the facts. Yield what is wrong with database, receipts, partitions or jobs."""
+    if not settings.DATABASE_URL and facts["database"] == _STOPPED:
+        yield "The embedded PostgreSQL does not run. Start everything with: manage.py up"
+        return
+    try:
+        facts |= _measured()
+    except (DatabaseError, PoolTimeout, postgres.EmbeddedPostgresError) as error:
+        yield f"The database does not answer: {str(error).strip().partition(chr(10))[0]}"
+        return
+    if alarm := _alarm(facts):
+        yield alarm
+
+
+def _alarm(facts: dict[str, Any]) -> str | None:
     """Return the problem with sealing, with the partitions ahead or with the jobs, if there is one."""
     age = timedelta(seconds=facts["receipts_unsealed_oldest_seconds"])
-    alarm = (
+    return (
         broken_logs_alarm(facts["logs_broken"])
         or unsealed_alarm(age)
         or months_alarm(facts.get("months_ahead", MONTHS_AHEAD), facts.get("tables_beyond_months", 0))
         or left_behind_alarm(facts.get("jobs_left_behind", 0), facts.get("jobs_left_behind_oldest_due_seconds", 0))
     )
-    return {"problem": alarm} if alarm else {}
 
 
 def _database_place() -> str:
     if settings.DATABASE_URL:
         return "external (DATABASE_URL)"
     cluster = postgres.status(settings.THREADA_DATA_DIR)
-    return f"embedded, process {cluster.pid}" if cluster else "embedded, stopped"
-
-
-def _processes() -> list[dict[str, Any]]:
-    """Return the processes of this checkout, identified by their command lines. A worker and its children count as
-    one."""
-    kinds = {
-        "worker": "worker",
-        "sealer": "sealer",
-        "threada_site.wsgi:application": "web",
-        "threada_site.runtime.supervisor": "up",
-    }
-    found: dict[int, tuple[str, int]] = {}
-    for process in psutil.process_iter(["pid", "ppid", "cmdline", "cwd"]):
-        line = process.info["cmdline"] or []
-        kind = next((name for word, name in kinds.items() if word in line), None)
-        is_ours = _MANAGE in line or process.info["cwd"] == str(settings.THREADA_BASE_DIR)
-        if kind and is_ours:
-            found[process.info["pid"]] = (kind, process.info["ppid"])
-    workers = {pid for pid, (kind, _) in found.items() if kind == "worker"}
-    shown = [(kind, pid) for pid, (kind, parent) in found.items() if pid not in workers or parent not in workers]
-    return [{"kind": kind, "pid": pid} for kind, pid in sorted(shown)]
+    return f"embedded, process {cluster.pid}" if cluster else _STOPPED
 
 
 def _measured() -> dict[str, Any]:
@@ -97,10 +94,11 @@ def _measured() -> dict[str, Any]:
 
 
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
-    running = [f"{entry['kind']} ({entry['pid']})" for entry in facts["processes"]]
-    lines = [("database", facts["database"]), ("processes", ", ".join(running) or "none")]
+    running = named([RunningProcess(**entry) for entry in facts["processes"]])
+    lines = [("database", facts["database"]), ("processes", running or "none")]
+    lines += [("missing", ", ".join(facts["missing"]))] if facts["missing"] else []
     for name, value in facts.items():
-        if name not in ("database", "processes", "problem"):
+        if name not in ("database", "processes", "missing", "problem"):
             unit = " s" if name.endswith("_seconds") else ""
             lines.append((name.removesuffix("_seconds").replace("_", " "), f"{value}{unit}"))
     return lines

@@ -11,8 +11,10 @@ from django.db import connection
 
 from policies.evaluator.pool import pool
 from threada_site import postgres
+from threada_site.runtime.data_directory_lock import DataDirectoryInUseError, lock_data_directory
 from threada_site.runtime.prepare import Preparation, prepare
 from threada_site.runtime.process_environments import environments
+from threada_site.runtime.processes import named, processes_of
 from threada_site.runtime.separation import separated
 from threada_site.runtime.startup import NotSafeToRunError
 from threada_site.runtime.supervisor import Assignment, take_over
@@ -29,13 +31,15 @@ class Command(BaseCommand):
         parser.add_argument("--no-demo", action="store_true", help="do not create the tenant `demo`")
 
     def handle(self, *_args: Any, **options: Any) -> None:
+        host = f"[{options['host']}]" if ":" in options["host"] else options["host"]
         try:
+            lock = _lock(f"http://{host}:{options['port']}")
             preparation = prepare(
                 host=options["host"], port=options["port"], with_demo=not options["no_demo"], progress=self._progress
             )
             accounts = separated(options["port"], self._warn) if os.geteuid() == 0 else {}
             connection.close()
-            assignment = _assignment(preparation, accounts, host=options["host"], port=options["port"])
+            assignment = _assignment(preparation, accounts, lock=lock, host=options["host"], port=options["port"])
         except (NotSafeToRunError, postgres.EmbeddedPostgresError) as error:
             raise CommandError(str(error)) from None
         self._progress("starting web, worker and sealer")
@@ -50,7 +54,31 @@ class Command(BaseCommand):
         self.stdout.flush()
 
 
-def _assignment(preparation: Preparation, accounts: dict[str, dict[str, Any]], *, host: str, port: int) -> Assignment:
+def _lock(address: str) -> int:
+    """Lock the data directory. Raise `NotSafeToRunError`, which names the processes of the `up` that has locked it."""
+    try:
+        return lock_data_directory(settings.THREADA_DATA_DIR, address=address)
+    except DataDirectoryInUseError as error:
+        running = [
+            each
+            for each in processes_of(settings.THREADA_DATA_DIR, settings.THREADA_BASE_DIR)
+            if each.pid != os.getpid()
+        ]
+        raise NotSafeToRunError(
+            f"Threada already runs on the data directory {settings.THREADA_DATA_DIR}: "
+            f"{named(running) or 'a process of another user'}{f', at {error.address}' if error.address else ''}. "
+            "Stop it with manage.py down, or set another THREADA_DATA_DIR for a second instance."
+        ) from None
+    except OSError as error:
+        raise NotSafeToRunError(
+            f"The data directory {settings.THREADA_DATA_DIR} cannot be used: {error.strerror}. Let this user write to "
+            "it, or set another THREADA_DATA_DIR."
+        ) from None
+
+
+def _assignment(
+    preparation: Preparation, accounts: dict[str, dict[str, Any]], *, lock: int, host: str, port: int
+) -> Assignment:
     manage = str(Path(settings.THREADA_BASE_DIR) / "manage.py")
     probe_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return Assignment(
@@ -72,4 +100,6 @@ def _assignment(preparation: Preparation, accounts: dict[str, dict[str, Any]], *
         embedded_root=preparation.embedded_root,
         stops_database=preparation.started_database,
         drain_s=settings.THREADA_DRAIN_SECONDS_OF_UP,
+        data_dir=str(settings.THREADA_DATA_DIR),
+        lock=lock,
     )
