@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import entry_points
+
 import click
 
 from threada_client.cli.account import completion, login, logout, me
@@ -24,7 +26,15 @@ def threada() -> None:
 
 
 def main() -> None:
-    """Run the command. Failures of calls become exit codes."""
+    """Run `threada`. If the server is installed in this environment, it runs its commands, and ours for other words."""
+    for server in entry_points(group="threada.server_commands"):
+        server.load()()
+        return
+    run()
+
+
+def run() -> None:
+    """Run a command of the client. Failures of calls become exit codes."""
     try:
         threada(prog_name="threada")
     except ThreadaError as error:
