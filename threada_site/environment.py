@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 BASE_DIR = Path(__file__).resolve().parents[1]
+IS_INSTALLED = (BASE_DIR / "threada_site" / "templates").is_dir()
+"""True in an installed wheel, which carries the templates inside the package; False in a checkout."""
+TEMPLATE_DIR = (BASE_DIR / "threada_site" if IS_INSTALLED else BASE_DIR) / "templates"
+
+
+def program(*words: str) -> list[str]:
+    """Return the command line of a management command in a process of its own."""
+    start = ["-m", "threada_site.command_line"] if IS_INSTALLED else [str(BASE_DIR / "manage.py")]
+    return [sys.executable, *start, *words]
+
+
+def name_process(command: str) -> None:
+    """Name this process `threada-COMMAND` in lists of processes. Linux keeps 15 characters."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/comm").write_text(f"threada-{command}")
 
 
 def text(name: str, default: str = "") -> str:
@@ -87,7 +104,16 @@ def database_url() -> str:
     return ("" if is_web() else text("THREADA_PLATFORM_DATABASE_URL")) or text("DATABASE_URL")
 
 
-DATA_DIR = Path(text("THREADA_DATA_DIR") or BASE_DIR / ".threada").absolute()
+def default_data_dir() -> Path:
+    """Return `.threada` of a checkout. An installed wheel stores its data where the system stores that of programs."""
+    if not IS_INSTALLED:
+        return BASE_DIR / ".threada"
+    if os.geteuid() == 0:
+        return Path("/var/lib/threada/instance")
+    return Path(text("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "threada"
+
+
+DATA_DIR = Path(text("THREADA_DATA_DIR") or default_data_dir()).absolute()
 
 
 def key(name: str) -> str:

@@ -27,6 +27,7 @@ from tests.ports import free_port
 from threada_site import postgres
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+CHECKOUT = (sys.executable, "manage.py")
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class Server:
     database_url: str
     log: Path
     environment: dict[str, str]
+    program: tuple[str, ...]
 
     def send(
         self,
@@ -86,7 +88,10 @@ class Server:
 
     def manage(self, *words: str) -> str:
         """Run a command against the instance. Fail the test unless it exits with 0."""
-        return _manage(self.environment, *words)
+        return _manage(self.program, self.environment, *words)
+
+    def process_of_up(self) -> psutil.Process:
+        return psutil.Process(self.process.pid)
 
     def own_worker(self) -> psutil.Process | None:
         """Return the worker that `up` runs now."""
@@ -131,10 +136,11 @@ class Server:
 
 
 @contextmanager
-def running_server(directory: Path, **own: str) -> Iterator[Server]:
+def running_server(directory: Path, *, program: tuple[str, ...] = CHECKOUT, **own: str) -> Iterator[Server]:
     """Run `manage.py up` in `directory` and end it by Ctrl-C afterwards, unless it has ended.
 
-    The same directory gives the same instance again. `own`: additional environment variables.
+    The same directory gives the same instance again. `own`: additional environment variables. `program`: command line
+    in front of the name of a command; another than that of the checkout runs in `directory`.
     """
     port = free_port()
     log = directory / "up.log"
@@ -144,8 +150,8 @@ def running_server(directory: Path, **own: str) -> Iterator[Server]:
     environment |= engine_environment() | own
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, "manage.py", "up", "--port", str(port)],
-            cwd=REPOSITORY,
+            [*program, "up", "--port", str(port)],
+            cwd=REPOSITORY if program == CHECKOUT else directory,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -156,19 +162,19 @@ def running_server(directory: Path, **own: str) -> Iterator[Server]:
         _wait_until_ready(process, port, log)
         match = re.search(r"token (thr_\w+)", log.read_text())
         assert match is not None, log.read_text()
-        url = _manage(environment, "database_url", "--superuser").strip()
-        yield Server(process, port, match[1], url, log, environment)
+        url = _manage(program, environment, "database_url", "--superuser").strip()
+        yield Server(process, port, match[1], url, log, environment, program)
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
         process.wait(60)
 
 
-def _manage(environment: dict[str, str], *words: str) -> str:
+def _manage(program: tuple[str, ...], environment: dict[str, str], *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, "manage.py", *words],
+        [*program, *words],
         check=False,
-        cwd=REPOSITORY,
+        cwd=REPOSITORY if program == CHECKOUT else Path(environment["THREADA_DATA_DIR"]).parent,
         env=environment,
         capture_output=True,
         text=True,

@@ -59,6 +59,15 @@ def test_every_dependency_is_there() -> None:
     assert product <= development, ADVICE
 
 
+def test_wheel_requires_the_same_versions() -> None:
+    """The versions of the product, each once or once for each extra that needs it."""
+    wheel = (ROOT / ".ci" / "wheel-requirements.txt").read_text().splitlines()
+    pinned = {f"{match['name']}=={match['version']}" for match in requirements(FILES[0])}
+    assert {line.partition(" ;")[0] for line in wheel} == pinned, ADVICE
+    extras = {extra for line in wheel for extra in re.findall(r"extra == '(.*)'", line)}
+    assert extras == project()["project"]["optional-dependencies"].keys(), ADVICE
+
+
 @pytest.mark.parametrize("file", FILES)
 def test_no_address_is_named(file: str) -> None:
     text = (ROOT / file).read_text()

@@ -18,6 +18,7 @@ from django.core.management import call_command
 from threada_site import postgres
 from threada_site.database.bootstrap import is_superuser, prepare_external
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.environment import IS_INSTALLED
 from threada_site.identity.credentials import issue_credential
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import add_member, ensure_principal
@@ -42,6 +43,7 @@ from workitems.gallery.installation import install_from_gallery
 from workitems.items.intake import IntakeRequest, create_work_item
 
 DEMO: Final = "demo"
+_MANAGE: Final = "threada" if IS_INSTALLED else "uv run manage.py"
 DEMO_DOCUMENTS: Final = Path(__file__).parent / "demo"
 DEMO_PACK: Final = "payments"
 DEMO_PEOPLE: Final = {
@@ -220,12 +222,12 @@ def _banner(base_url: str, made: DemoSecrets | None, *, with_demo: bool) -> str:
             lines += [
                 "",
                 "  The tenant demo already exists, so its secrets are not printed again.",
-                "  A new password: uv run manage.py changepassword admin",
-                f"  A new token:    uv run manage.py create_credential --tenant {DEMO} --principal {DEMO_CLIENT} \\",
+                f"  A new password: {_MANAGE} changepassword admin",
+                f"  A new token:    {_MANAGE} create_credential --tenant {DEMO} --principal {DEMO_CLIENT} \\",
                 f'                    --kind service --scopes "{" ".join(DOCUMENTED_SCOPES)}"',
             ]
         else:
-            lines += ["", "  A first tenant: uv run manage.py create_tenant SLUG"]
+            lines += ["", f"  A first tenant: {_MANAGE} create_tenant SLUG"]
     return "\n".join([*lines, "", "Ctrl-C stops it."])
 
 

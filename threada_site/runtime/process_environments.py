@@ -22,7 +22,7 @@ def environments(*, have_accounts: bool) -> dict[str, Changes]:
     """Return the changes of the environment for each process.
 
     `have_accounts`: the processes do not run as root, which has the embedded server and a home directory. On the
-    embedded server and without such accounts, no variable names a login; with one login for all processes nothing
+    embedded server and without such accounts, no variable names a login; with one login for all processes no login
     changes either.
     """
     web: Changes = {}
@@ -34,8 +34,11 @@ def environments(*, have_accounts: bool) -> dict[str, Changes]:
             "THREADA_HAS_PLATFORM_LOGIN": "true",
         }
         others = {"DATABASE_URL": None, "THREADA_PLATFORM_DATABASE_URL": _platform_login_url()}
-    home: Changes = {"HOME": "/nonexistent"} if have_accounts else {}
-    return {"web": web | home, "worker": others | home, "sealer": others | home}
+    # The default data directory depends on the account, so the processes are told the one of this command.
+    common: Changes = {"THREADA_DATA_DIR": str(settings.THREADA_DATA_DIR)}
+    if have_accounts:
+        common["HOME"] = "/nonexistent"
+    return {"web": web | common, "worker": others | common, "sealer": others | common}
 
 
 def _platform_login_url() -> str:

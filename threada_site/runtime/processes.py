@@ -14,10 +14,12 @@ from typing import Final, NamedTuple
 
 import psutil
 
+from threada_site.environment import IS_INSTALLED, default_data_dir
+
 SUPERVISOR: Final = "threada_site.runtime.supervisor"
 KINDS: Final = ("up", "web", "worker", "sealer")
 _MODULES: Final = {SUPERVISOR: "up", "threada_site.runtime.web.server": "web"}
-_PROGRAMS: Final = ("manage.py", "threada")
+_PROGRAMS: Final = ("manage.py", "threada", "threada-server", "threada_site.command_line")
 
 
 class RunningProcess(NamedTuple):
@@ -33,7 +35,7 @@ class RunningProcess(NamedTuple):
 def processes_of(data_dir: Path, base_dir: Path) -> list[RunningProcess]:
     """Return the running processes of the data directory, supervisor first.
 
-    `base_dir`: folder of the code, whose data directory is `.threada` unless another one is set.
+    `base_dir`: folder of the code, whose data directory in a checkout is `.threada` unless another one is set.
     """
     found: dict[int, tuple[str, int]] = {}
     parents: dict[int, int] = {}
@@ -98,6 +100,7 @@ def _uses(pid: int, data_dir: Path, base_dir: Path) -> bool:
         process = psutil.Process(pid)
         own = process.environ().get("THREADA_DATA_DIR", "").strip()
         place = Path(process.cwd())
-        default = place if (place / "manage.py").exists() else base_dir
-        return (place / own if own else default / ".threada").resolve() == data_dir.resolve()
+        checkout = place if (place / "manage.py").exists() else base_dir
+        default = default_data_dir() if IS_INSTALLED else checkout / ".threada"
+        return (place / own if own else default).resolve() == data_dir.resolve()
     return False

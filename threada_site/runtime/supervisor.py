@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from threada_site import postgres
+from threada_site.environment import name_process
 from threada_site.kernel.parent_death import end_with_parent
 from threada_site.runtime.processes import SUPERVISOR
 
@@ -164,6 +165,7 @@ def take_over(assignment: Assignment) -> None:
 def main(descriptor: int) -> int:
     """Read the assignment that `take_over` wrote into the pipe, and run it. The command line also contains the data
     directory, by which others find this process."""
+    name_process("up")
     with os.fdopen(descriptor, "rb") as pipe:
         data: dict[str, Any] = json.load(pipe)
     return Supervisor(Assignment(**data)).run()

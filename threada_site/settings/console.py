@@ -1,11 +1,11 @@
 """Templates, static files, language and appearance of the console."""
 
-from threada_site.settings.environment import BASE_DIR
+from threada_site.settings.environment import BASE_DIR, TEMPLATE_DIR
 
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [TEMPLATE_DIR],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

@@ -3,6 +3,7 @@
 from threada_site.environment import (
     BASE_DIR,
     DATA_DIR,
+    TEMPLATE_DIR,
     database_url,
     flag,
     is_web,
@@ -19,6 +20,7 @@ from threada_site.environment import (
 __all__ = [
     "BASE_DIR",
     "DATA_DIR",
+    "TEMPLATE_DIR",
     "database_url",
     "flag",
     "is_web",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import subprocess
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from django.conf import settings
 
+from threada_site.environment import program
 from threada_site.runtime.backup.archive import Backup
 from threada_site.runtime.backup.contents import CHECKPOINTS
 from threada_site.runtime.backup.create import DUMP
@@ -51,9 +51,8 @@ def _run(scratch: Database, checkpoints: str, *words: str) -> str:
         "THREADA_REPLICA_DATABASE_URL": "",
         "THREADA_DATA_DIR": str(settings.THREADA_DATA_DIR),
     }
-    command = [sys.executable, str(Path(settings.THREADA_BASE_DIR) / "manage.py"), *words]
     done = subprocess.run(
-        command, check=False, env=environment, cwd=settings.THREADA_BASE_DIR, capture_output=True, text=True
+        program(*words), check=False, env=environment, cwd=settings.THREADA_BASE_DIR, capture_output=True, text=True
     )
     if done.returncode:
         raise RehearsalFailed(f"manage.py {words[0]} failed on the restored database:\n{done.stdout}{done.stderr}")

@@ -28,6 +28,7 @@ from granian.http import HTTP1Settings
 from granian.log import LogLevels
 from granian.server.mp import MPServer, SocketHolder
 
+from threada_site.environment import name_process
 from threada_site.kernel.parent_death import end_with_parent
 from threada_site.runtime.web.guard import Guard
 from threada_site.runtime.web.limits import Limits
@@ -87,6 +88,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--drain", type=float, default=0.0)
     parser.add_argument("application")
     options = parser.parse_args(arguments)
+    name_process("web")
     limits = Limits.from_environment()
     limits = replace(limits, connections=raise_open_files_limit(limits))
     with tempfile.TemporaryDirectory(prefix="threada-web-") as name:

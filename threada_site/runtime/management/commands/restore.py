@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any, Final
 
-from django.conf import settings
 from django.core.management.base import CommandParser
 
 from telemetry.tlog.note import VerifierKey
 from telemetry.tlog.texts import MalformedText
+from threada_site.environment import program
 from threada_site.runtime.backup.archive import Backup, BackupDamaged
 from threada_site.runtime.backup.checks import check_signature, check_version, opened_keys
 from threada_site.runtime.backup.contents import KEYS
@@ -99,9 +99,6 @@ class Command(ProductCommand):
 
     def _compare_keys(self) -> None:
         """Compare the keys of this machine with those of the instance, in a process that reads the new ones."""
-        manage = str(Path(settings.THREADA_BASE_DIR) / "manage.py")
-        done = subprocess.run(
-            [sys.executable, manage, "instance", "check"], check=False, capture_output=True, text=True
-        )
+        done = subprocess.run(program("instance", "check"), check=False, capture_output=True, text=True)
         if done.returncode:
             self.stderr.write(done.stderr.strip())

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -11,6 +9,7 @@ from django.db import connection
 
 from policies.evaluator.pool import pool
 from threada_site import postgres
+from threada_site.environment import program
 from threada_site.runtime.data_directory_lock import DataDirectoryInUseError, lock_data_directory
 from threada_site.runtime.prepare import Preparation, prepare
 from threada_site.runtime.process_environments import environments
@@ -79,7 +78,6 @@ def _lock(address: str) -> int:
 def _assignment(
     preparation: Preparation, accounts: dict[str, dict[str, Any]], *, lock: int, host: str, port: int
 ) -> Assignment:
-    manage = str(Path(settings.THREADA_BASE_DIR) / "manage.py")
     probe_host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return Assignment(
         commands={
@@ -89,8 +87,8 @@ def _assignment(
                 processes=settings.THREADA_WEB_PROCESSES,
                 drain_s=settings.THREADA_DRAIN_SECONDS_OF_UP,
             ),
-            "worker": [sys.executable, manage, "worker"],
-            "sealer": [sys.executable, manage, "sealer"],
+            "worker": program("worker"),
+            "sealer": program("sealer"),
         },
         environments=environments(have_accounts=bool(accounts)),
         accounts=accounts,
