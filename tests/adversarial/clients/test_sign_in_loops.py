@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.timeout(90
 
 LOOPS: Final = 16
 MEGABYTE: Final = 1024 * 1024
-SECONDS: Final = 12.0
+SECONDS: Final = 8.0
 WITHIN_S: Final = 1.0
 TOKEN: Final = "a" * 32
 PERSON: Final = "admin"

@@ -27,10 +27,10 @@ pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.timeout(90
 
 MEGABYTE: Final = 1024 * 1024
 THREADS: Final = 2 * 4
-COUNTS: Final = (THREADS + 1, 300, 2_000)
+COUNTS: Final = (THREADS + 1, 2_000)
 WITHIN_S: Final = 1.0
 """For the median. The slowest request may take five times as long, because the machine is shared."""
-SECONDS: Final = 12.0
+SECONDS: Final = 8.0
 STRANGER: Final = tokens.new_token()
 BODY: Final = json.dumps(
     {"workflow_id": "policy_review", "channel_id": "web_main", "payload": {"question": "Still there?"}}
