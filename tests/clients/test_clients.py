@@ -24,7 +24,7 @@ from tests.adversarial.server import REPOSITORY, Server, running_server
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.clients.compilation import SCENARIOS, Compilation
 from tests.clients.conftest import SOURCES
-from threada_site.api.documentation import openapi_schema
+from threada_site.api.documentation.pages import openapi_schema
 
 pytestmark = pytest.mark.slow
 PAGE: Final = """<!doctype html><title>Page</title>

@@ -20,7 +20,7 @@ from threada_client.exchange import Answer, Pause, Request, Steps, answered
 
 from integrations.connectors.standard_webhooks import is_signed, signed_headers, signing_key
 from tests.clients.conftest import SOURCES
-from threada_site.api.documentation import openapi_schema
+from threada_site.api.documentation.pages import openapi_schema
 
 SECRET, OTHER = "whsec_" + "A" * 40, "o" * 32
 BODY: Final = b'{"status": "succeeded"}'

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from threada_site.api.documentation import openapi_schema
+from threada_site.api.documentation.pages import openapi_schema
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import REASONS
 

@@ -37,7 +37,7 @@ from schemathesis.specs.openapi.checks import (
 
 from tests.contract.document import Operation, operations
 from tests.contract.populated import Populated
-from threada_site.api.documentation import openapi_schema
+from threada_site.api.documentation.pages import openapi_schema
 from threada_site.wsgi import application
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db]

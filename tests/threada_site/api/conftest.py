@@ -11,7 +11,7 @@ from policies.models import Channel
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import make_principal, make_token
-from threada_site.api import documentation
+from threada_site.api.documentation import pages
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.tenancy.models import Tenant, User
 
@@ -20,7 +20,7 @@ from threada_site.tenancy.models import Tenant, User
 def document_of_this_urlconf() -> Iterator[None]:
     """Discard the cached OpenAPI document, because tests here change its inputs."""
     yield
-    documentation._document.cache_clear()
+    pages._document.cache_clear()
 
 
 @pytest.fixture

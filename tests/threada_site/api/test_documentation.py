@@ -13,7 +13,7 @@ from django.conf import settings
 from django.contrib.staticfiles import finders
 
 from tests.client import Api
-from threada_site.api.documentation import openapi_schema
+from threada_site.api.documentation.pages import openapi_schema
 from threada_site.api.reason_codes import reason_codes_markdown
 from threada_site.kernel.errors import REASONS
 

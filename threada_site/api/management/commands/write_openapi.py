@@ -6,7 +6,7 @@ from typing import Any
 
 from django.conf import settings
 
-from threada_site.api.documentation import openapi_schema
+from threada_site.api.documentation.pages import openapi_schema
 from threada_site.api.openapi.compatibility import breaking_changes
 from threada_site.api.openapi.version import API_VERSION
 from threada_site.tenancy.management.base import ProductCommand

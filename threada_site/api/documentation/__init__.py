@@ -1,0 +1,1 @@
+"""Pages about the product that the instance serves: API, reason codes, guide."""
