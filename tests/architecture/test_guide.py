@@ -59,3 +59,13 @@ def test_page_of_metrics_names_every_metric() -> None:
     written = set(re.findall(r"\bMetric\(\s*\"(threada_[a-z_]+)\"", text))
     page = (DOCS / "reference" / "metrics.md").read_text()
     assert set(re.findall(r"^\| `(threada_\w+)`", page, re.MULTILINE)) == written
+
+
+def test_links_between_pages_stay_in_the_guide() -> None:
+    outside = [
+        f"{page.relative_to(DOCS)}: {link}"
+        for page in DOCS.rglob("*.md")
+        for link in re.findall(r"\]\(([^)\s#]+\.md)(?:#[^)\s]*)?\)", page.read_text())
+        if not link.startswith("https://") and not (page.parent / link).resolve().is_relative_to(DOCS)
+    ]
+    assert outside == []
