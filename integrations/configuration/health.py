@@ -53,9 +53,8 @@ def health_of(integrations: Iterable[Integration], *, now: datetime, ctx: Acting
     require_unit_of_work(ctx.tenant_id)
     rows = list(integrations)
     gauges = {gauge.integration_id: gauge for gauge in IntegrationGauge.objects.filter(tenant_id=ctx.tenant_id)}
-    frozen = {
-        freeze.integration for freeze in freezes_in_force(ctx.tenant_id) if not (freeze.workflow or freeze.action)
-    }
+    in_force = freezes_in_force(ctx.tenant_id)
+    frozen = {row.integration for row in in_force if not (row.workflow or row.action or row.principal)}
     ended = Execution.objects.filter(tenant_id=ctx.tenant_id).order_by("-id")
     ends = list(ended.values_list("integration", "status", "failure")[:LOOKED_AT])
     counted = Counter((slug, status) for slug, status, _ in ends)

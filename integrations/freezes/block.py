@@ -14,7 +14,7 @@ from typing import Final
 from django.db import connection
 from django.db.models import Q, QuerySet
 
-from integrations.freezes.scope import FreezeScope
+from integrations.freezes.scope import FreezeScope, Place
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze, FreezeBlock
 from threada_site.database.batched_writes import insert_rows
@@ -53,18 +53,21 @@ _in_force: Final = PreparedRead(freeze_rows_in_force)
 def freeze_before_lease(execution: Execution) -> Freeze | None:
     """Return the freeze that covers an execution. None guarantees that none is set before the transaction ends."""
     _lock(_SHARED, execution.tenant_id)
-    return freeze_on(
-        freezes_in_force(execution.tenant_id),
-        workflow=execution.workflow,
-        integration=execution.integration,
-        action=execution.action,
-    )
+    return freeze_on(freezes_in_force(execution.tenant_id), place_of_execution(execution))
 
 
-def freeze_on(freezes: Iterable[Freeze], *, workflow: str, integration: str = "", action: str = "") -> Freeze | None:
-    """Return the first of `freezes` that covers the workflow, integration and action."""
-    covering = (row for row in freezes if row.scope.covers(workflow=workflow, integration=integration, action=action))
-    return next(covering, None)
+def freeze_on(freezes: Iterable[Freeze], place: Place) -> Freeze | None:
+    """Return the first of `freezes` that covers the place."""
+    return next((row for row in freezes if row.scope.covers(place)), None)
+
+
+def place_of_execution(execution: Execution) -> Place:
+    """Return the place of an execution, to be compared with the scopes of freezes.
+
+    Threada itself starts an undo at a time, so a freeze of the agent that requested the action does not cover it.
+    """
+    requested_by = None if execution.is_timed_undo else execution.requested_by
+    return Place(execution.workflow, execution.integration, execution.action, requested_by)
 
 
 def block_by_freeze(execution: Execution, freeze: Freeze, *, now: datetime) -> bool:
@@ -98,6 +101,8 @@ def executions_in(scope: FreezeScope, *, tenant_id: uuid.UUID, status: Execution
     for column in ("workflow", "integration", "action"):
         if value := getattr(scope, column):
             wanted &= Q(**{column: value})
+    if scope.principal:
+        wanted &= Q(requested_by=scope.principal_id, is_timed_undo=False)
     return Execution.objects.filter(wanted, tenant_id=tenant_id, status=status).order_by("id")
 
 

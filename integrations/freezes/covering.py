@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import uuid
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db.models.lookups import Exact
 
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
@@ -14,7 +15,9 @@ def is_covered(tenant_id: uuid.UUID) -> Exists:
     """Return the condition of executions that a freeze in force covers."""
     return Exists(
         _in_force(tenant_id).filter(
-            Q(integration="") | Q(integration=OuterRef("integration")), Q(action="") | Q(action=OuterRef("action"))
+            Q(integration="") | Q(integration=OuterRef("integration")),
+            Q(action="") | Q(action=OuterRef("action")),
+            Q(principal="") | Q(Exact(OuterRef("is_timed_undo"), Value(False)), principal_id=OuterRef("requested_by")),
         )
     )
 
@@ -25,9 +28,10 @@ def is_blocked(tenant_id: uuid.UUID) -> Q:
 
 
 def is_step_covered(tenant_id: uuid.UUID) -> Q:
-    """Return the condition of decision steps that a freeze in force covers: their workflow, or their action."""
+    """Return the condition of decision steps that a freeze in force covers: their workflow, their action, or who
+    requested it."""
     about = Execution.objects.filter(is_covered(tenant_id), tenant_id=tenant_id, id=OuterRef("execution_id"))
-    return Q(Exists(_in_force(tenant_id).filter(integration=""))) | Q(Exists(about))
+    return Q(Exists(_in_force(tenant_id).filter(integration="", principal=""))) | Q(Exists(about))
 
 
 def has_blocked_execution(tenant_id: uuid.UUID) -> Exists:

@@ -18,6 +18,8 @@ class Freeze(TenantRow):
     workflow = SlugColumn(blank=True)
     integration = SlugColumn(blank=True)
     action = SlugColumn(blank=True)
+    principal = SlugColumn(blank=True, help_text="Name of an agent or service.")
+    principal_id = models.UUIDField(null=True, help_text="Id of the agent or service.")
     reason = models.CharField(max_length=1000)
     reason_salt = models.BinaryField(max_length=16, default=new_salt, help_text="Salt of the commitments in receipts.")
     set_by = models.UUIDField(null=True, help_text="Null if set by the instance's operator by command.")
@@ -31,6 +33,11 @@ class Freeze(TenantRow):
             *tenant_constraints("freeze"),
             models.CheckConstraint(name="freeze_scope_known", condition=Q(action="") | ~Q(integration="")),
             models.CheckConstraint(name="freeze_scope_single", condition=Q(workflow="") | Q(integration="")),
+            models.CheckConstraint(
+                name="freeze_scope_principal",
+                condition=Q(principal="", principal_id__isnull=True)
+                | (~Q(principal="") & Q(principal_id__isnull=False, workflow="", integration="")),
+            ),
         ]
         indexes = [models.Index(fields=["tenant"], condition=Q(lifted_at__isnull=True), name="freeze_in_force_idx")]
 
@@ -43,7 +50,7 @@ class Freeze(TenantRow):
 
     @property
     def scope(self) -> FreezeScope:
-        return FreezeScope(self.workflow, self.integration, self.action)
+        return FreezeScope(self.workflow, self.integration, self.action, self.principal, self.principal_id)
 
 
 class FreezeBlock(TenantRow):

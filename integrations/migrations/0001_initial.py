@@ -59,6 +59,20 @@ class Migration(migrations.Migration):
                         ],
                     ),
                 ),
+                (
+                    "principal",
+                    SlugColumn(
+                        blank=True,
+                        help_text="Name of an agent or service.",
+                        max_length=63,
+                        validators=[
+                            RegexValidator(
+                                "^[a-z0-9][a-z0-9_-]{0,62}\\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters."
+                            )
+                        ],
+                    ),
+                ),
+                ("principal_id", models.UUIDField(help_text="Id of the agent or service.", null=True)),
                 ("reason", models.CharField(max_length=1000)),
                 (
                     "reason_salt",
@@ -90,6 +104,19 @@ class Migration(migrations.Migration):
                     models.CheckConstraint(
                         condition=models.Q(("workflow", ""), ("integration", ""), _connector="OR"),
                         name="freeze_scope_single",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("principal", ""), ("principal_id__isnull", True)),
+                            models.Q(
+                                models.Q(("principal", ""), _negated=True),
+                                ("integration", ""),
+                                ("principal_id__isnull", False),
+                                ("workflow", ""),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="freeze_scope_principal",
                     ),
                 ],
             },

@@ -23,6 +23,7 @@ from integrations.configuration.parsed_documents import document_of, secret_acce
 from integrations.connectors import connector_named
 from integrations.connectors.protocol import CallTerms, OutboundConnector
 from integrations.freezes.block import freeze_on, freezes_in_force
+from integrations.freezes.scope import Place
 from integrations.models import Integration, IntegrationTest
 from integrations.transport import EgressPolicy
 from threada_site.kernel import clock, errors, ids
@@ -76,7 +77,7 @@ def prepared_call(integration: Integration, asked: AskedCall, *, ctx: ActingCont
     connector = connector_named(document.connector)
     if not isinstance(connector, OutboundConnector):
         raise errors.InvalidRequest("This integration changes work items itself and makes no calls.")
-    if freeze_on(freezes_in_force(ctx.tenant_id), workflow="", integration=integration.slug, action=asked.action):
+    if freeze_on(freezes_in_force(ctx.tenant_id), Place("", integration.slug, asked.action, ctx.principal_id)):
         raise errors.Conflict("The integration is frozen. No call is made until the freeze is lifted.")
     request = connector.build_request(document, action, _facts(integration, asked, ctx=ctx))
     has_effects = may_have_effects(request, document.connector)

@@ -14,6 +14,7 @@ from integrations.attempts.outcomes import Outcome
 from integrations.configuration.parsed_documents import document_of, secret_access
 from integrations.configuration.simulation import is_simulated
 from integrations.freezes.block import freeze_on, freezes_in_force
+from integrations.freezes.scope import Place
 from integrations.lifecycle import INTEGRATION_TEST, IntegrationTestStatus
 from integrations.models import Integration, IntegrationTest
 from integrations.probes.calls import AskedCall, make_call, may_have_effects, prepared_call, why_no_effects
@@ -190,8 +191,8 @@ def _no_longer_callable(test: IntegrationTest) -> str:
         return ""
     if test.integration.current_version_id != test.integration_version_id:
         return "The integration has a newer version. Nothing was sent."
-    slug = test.integration.slug
-    if freeze_on(freezes_in_force(test.tenant_id), workflow="", integration=slug, action=test.action):
+    place = Place("", test.integration.slug, test.action, test.requested_by)
+    if freeze_on(freezes_in_force(test.tenant_id), place):
         return "The integration is frozen. Nothing was sent."
     if may_have_effects(test.request or {}, document_of(test.integration_version).connector):
         return why_no_effects(test.tenant_id, test.action)

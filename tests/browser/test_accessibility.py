@@ -15,6 +15,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser
 from pytest_django import Settings
 
+from integrations.freezes.scope import FreezeScope
 from telemetry.models import Checkpoint, Delivery, Receipt
 from tests.browser.scene import Scene, morning
 from tests.browser.watched import Watched
@@ -28,6 +29,7 @@ from threada_site.identity.trusted_issuers.configure import upsert_trusted_issue
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import clock
 from threada_site.tenancy.models import IdentityLink, IdentityProvider, User
+from workitems.executions.freezes import set_freeze
 from workitems.retention.legal_holds import LegalHoldRequest, set_legal_hold
 from workitems.retention.rules import parse_retention
 from workitems.retention.run import plan_retention
@@ -132,8 +134,17 @@ def test_nothing_serious_is_wrong_with_figures_of_people(demo: Demo, themed: tup
     scene = morning(demo)
     for step in scene.plain:
         demo.vote("finance-1", demo.step_of_id(step))
+    client, scout = (User.objects.get(username=name) for name in ("demo-client", "scout"))
+    with unit_of_work(demo.tenant.id):
+        set_freeze(FreezeScope(principal="scout"), reason="It votes on its own.", ctx=acting_system(demo.tenant))
     watched.sign_in("admin", PASSWORD)
-    assert look_over(watched, {"decision_statistics": "/console/workitems/decisionstep/attention/"}, look) == {}
+    figures = {
+        "decision_statistics": "/console/workitems/decisionstep/attention/",
+        "agents": "/console/agents/",
+        "agent": f"/console/agents/{client.public_id}/",
+        "frozen_agent": f"/console/agents/{scout.public_id}/",
+    }
+    assert look_over(watched, figures, look) == {}
 
 
 def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, themed: tuple[Watched, str]) -> None:

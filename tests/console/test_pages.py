@@ -171,7 +171,8 @@ def test_filter_by_policy_version_and_search_by_id(demo: Demo, busy_demo: Busy, 
 
 
 def test_every_id_leads_to_its_page() -> None:
-    named = {admin.id_prefix: model for model, admin in site._registry.items() if admin.id_prefix}
+    named = {admin.id_prefix: model for model, admin in site._registry.items() if not model._meta.proxy}
+    named.pop("", None)
     assert {ids.WORK_ITEM, ids.FREEZE, ids.CHECKPOINT} <= named.keys()
     for prefix, model in named.items():
         some = ids.public_id(prefix, ids.new_uuid())

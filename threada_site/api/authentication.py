@@ -36,6 +36,7 @@ _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
     "revoked": errors.CredentialRevoked,
     "expired": errors.CredentialExpired,
     "inactive": errors.PrincipalInactive,
+    "frozen": errors.PrincipalFrozen,
     "unconfirmed": errors.CredentialUnconfirmed,
     "tenant_mismatch": errors.TenantMismatch,
 }

@@ -19,6 +19,7 @@ _OPERATOR: Final = (
     "integrations_execution_operations",
     "integrations_integration",
     "integrations_freeze",
+    "tenancy_agent",
     "integrations_storedsecret",
     "summary",
 )
@@ -57,6 +58,7 @@ _STEWARD: Final = (
     "usage",
     "summary",
     "telemetry_receipt",
+    "tenancy_agent",
     "tenancy_membership",
     "tenancy_peoplegroup",
     "tenancy_role",

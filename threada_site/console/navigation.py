@@ -81,6 +81,7 @@ _GROUPS: Final = (
     (
         gettext_lazy("Access"),
         (
+            (gettext_lazy("Agents and services"), "smart_toy", "tenancy_agent", _READ),
             (gettext_lazy("Members"), "group", "tenancy_membership", _READ),
             (gettext_lazy("Groups"), "groups", "tenancy_peoplegroup", _READ),
             (gettext_lazy("Roles"), "badge", "tenancy_role", _READ),

@@ -10,9 +10,12 @@ from threada_site.kernel import ids
 
 
 def url_for_public_id(public_id: str) -> str | None:
-    """Return the URL of the page for `public_id`, or None for an unknown prefix. The page itself checks existence."""
+    """Return the URL of the page for `public_id`, or None for an unknown prefix. The page itself checks existence.
+
+    Other pages of the same rows, of proxy models, have no part in it.
+    """
     prefix = public_id.partition("_")[0]
-    registered = [model for model in apps.get_models() if admin.site.is_registered(model)]
+    registered = [model for model in apps.get_models() if admin.site.is_registered(model) and not model._meta.proxy]
     pages = {
         getattr(admin.site.get_model_admin(model), "id_prefix", ""): model._meta.label_lower for model in registered
     }

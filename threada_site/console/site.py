@@ -13,6 +13,7 @@ from django.urls import URLPattern, URLResolver, path
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
+from django.views.generic import RedirectView
 from unfold.sites import UnfoldAdminSite
 
 from policies.selectors import unconfirmed_emergencies
@@ -114,6 +115,8 @@ class ConsoleSite(UnfoldAdminSite):
                 self.admin_view(require_safe(self.security_history)),
                 name="security_history_of",
             ),
+            path("agents/", RedirectView.as_view(pattern_name="admin:tenancy_agent_changelist")),
+            path("agents/<str:key>/", RedirectView.as_view(pattern_name="admin:tenancy_agent_change")),
             path("pulse", require_safe(pulse_view), name=PULSE),
             path("first-steps/hide/", self.admin_view(hide_view), name="hide_first_steps"),
             path("find/", self.admin_view(require_safe(self.find)), name="find"),

@@ -44,7 +44,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "action", "channel", "created_at", "idempotency_key", "integration", "is_timed_undo",
         "requested_by", "undoes_id", "work_item_id", "workflow",
     ),
-    "integrations_freeze": ("action", "integration", "set_at", "set_by", "workflow"),
+    "integrations_freeze": ("action", "integration", "principal", "principal_id", "set_at", "set_by", "workflow"),
     "integrations_integrationtest": (
         "checks", "created_at", "failure", "failure_detail", "finished_at", "integration_id",
         "integration_version_id", "lease_until", "requested_by", "started_at", "status",

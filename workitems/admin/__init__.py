@@ -1,5 +1,6 @@
 """Console pages of cases: queue, decision desk, executions, freezes, packs, retention."""
 
+from workitems.admin.agents.page import AgentAdmin
 from workitems.admin.delegations import DelegationAdmin
 from workitems.admin.executions import ExecutionAdmin
 from workitems.admin.freezes import FreezeAdmin
@@ -11,6 +12,7 @@ from workitems.admin.retention import LegalHoldAdmin, RetentionRunAdmin
 from workitems.admin.steps import DecisionStepAdmin
 
 __all__ = [
+    "AgentAdmin",
     "DecisionStepAdmin",
     "DelegationAdmin",
     "ExecutionAdmin",

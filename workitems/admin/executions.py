@@ -20,7 +20,7 @@ from django.views.decorators.http import require_safe
 from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass
 from integrations.executions.receiver_key import receiver_key
-from integrations.freezes.block import freeze_on, freezes_in_force
+from integrations.freezes.block import freeze_on, freezes_in_force, place_of_execution
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Attempt, Execution, Freeze, IntegrationGauge
 from telemetry.admin.list_csv import CsvDownload
@@ -323,7 +323,7 @@ def _freeze_of(row: Execution) -> Freeze | None:
     if row.status not in (ExecutionStatus.STARTED, ExecutionStatus.AWAITING_APPROVAL):
         return None
     freezes = freezes_in_force(row.tenant_id)
-    return freeze_on(freezes, workflow=row.workflow, integration=row.integration, action=row.action)
+    return freeze_on(freezes, place_of_execution(row))
 
 
 def _gauge(row: Execution) -> IntegrationGauge | None:

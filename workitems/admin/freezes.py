@@ -20,22 +20,22 @@ from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column, ListFilter
 from threada_site.admin.model_admin import TenantAdmin
-from threada_site.admin.words import said
+from threada_site.admin.words import said, word
 from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, is_four_eyes_required
-from threada_site.tenancy.models import User
+from threada_site.tenancy.models import Agent, User
 from workitems import selectors
 from workitems.api.freezes import FreezeFilters
 from workitems.executions.freeze_states import with_frozen_executions
 from workitems.executions.freezes import (
-    check_may_lift,
     executions_kept_by,
     in_flight,
     lift_freeze,
     set_freeze,
 )
+from workitems.executions.freezing.permissions import check_may_lift
 
 _MOST = 300
 
@@ -61,6 +61,9 @@ class FreezeForm(ConsoleForm):
             choices.append((f"/{row.slug}/", _("the integration {slug}").format(slug=row.slug)))
             actions = sorted(row.current_version.spec["actions"])
             choices += [(f"/{row.slug}/{action}", f"{action} on {row.slug}") for action in actions]
+        agents = Agent.objects.filter(tenant_id=self.ctx.tenant_id).exclude(user__kind=PrincipalKind.HUMAN.value)
+        names = agents.order_by("user__username").values_list("user__username", "user__kind")[:_MOST]
+        choices += [(f"///{name}", f"{word(kind)} {name}") for name, kind in names]
         self.fields["scope"].choices = choices  # type: ignore[attr-defined]
 
 
@@ -140,8 +143,8 @@ class FreezeAdmin(TenantAdmin):
 
     @form_page(gettext_lazy("Freeze"), form=FreezeForm, scope=Scope.ACTIONS_FREEZE, submit=gettext_lazy("Set freeze"))
     def new(self, call: Call, form: ConsoleForm) -> Done:
-        workflow, integration, action = form.cleaned_data["scope"].split("/")
-        scope = FreezeScope(workflow, integration, action)
+        workflow, integration, action, *principal = form.cleaned_data["scope"].split("/")
+        scope = FreezeScope(workflow, integration, action, *principal)
         call.subject = Subject(workflow=workflow, integration=integration)
         stopped = set_freeze(scope, reason=form.cleaned_data["reason"], ctx=call.ctx)
         text = _("The freeze is in force for {scope}.").format(scope=said(scope.sentence))

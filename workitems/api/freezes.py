@@ -65,6 +65,8 @@ class Freezes(TenantView):
     def post(self, request: Any) -> Response:
         """Block all calls in a scope.
 
+        With `principal`, all requests of this agent or service are also refused, with `principal_frozen`.
+
         Freezes are checked right before each call. Calls that were sent already are listed in `in_flight`; they
         cannot be recalled. Blocked executions stay `started` with `blocked_by_freeze_id`. Votes are still
         accepted; deadlines are extended.

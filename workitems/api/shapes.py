@@ -201,9 +201,10 @@ SET_FREEZE: Final = shape(
     {
         "scope": {
             "type": "object",
-            "properties": {"workflow": SLUG, "integration": SLUG, "action": SLUG},
+            "properties": {"workflow": SLUG, "integration": SLUG, "action": SLUG, "principal": SLUG},
             "additionalProperties": False,
-            "description": "A workflow, an integration, or an action of an integration; {}: the whole tenant.",
+            "description": "A workflow, an integration, an action of an integration, or an agent or service "
+            "(`principal`, by name); {}: the whole tenant.",
         },
         "reason": {"type": "string", "minLength": 1, "maxLength": 1000},
     },

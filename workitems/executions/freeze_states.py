@@ -11,7 +11,9 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from integrations.freezes.block import place_of_execution
 from integrations.freezes.covering import has_blocked_execution, is_blocked
+from integrations.freezes.scope import Place
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution, Freeze
 from threada_site.admin import html
 from threada_site.kernel.context import ActingContext
@@ -33,7 +35,7 @@ def with_frozen_items(rows: QuerySet[WorkItem], *, ctx: ActingContext) -> QueryS
 
 def freezes_of_step(step: DecisionStep, in_force: Iterable[Freeze]) -> list[Freeze]:
     """Return the freezes of `in_force` that cover a step."""
-    return [freeze for freeze in in_force if freeze.scope.covers(**place_of(step))]
+    return [freeze for freeze in in_force if freeze.scope.covers(place_of(step))]
 
 
 def freezes_of_item(item: WorkItem, executions: Iterable[Execution], in_force: Iterable[Freeze]) -> list[Freeze]:
@@ -43,11 +45,8 @@ def freezes_of_item(item: WorkItem, executions: Iterable[Execution], in_force: I
     return [
         freeze
         for freeze in in_force
-        if freeze.scope.covers(workflow=item.workflow)
-        or any(
-            freeze.scope.covers(workflow=run.workflow, integration=run.integration, action=run.action)
-            for run in open_ones
-        )
+        if freeze.scope.covers(Place(item.workflow))
+        or any(freeze.scope.covers(place_of_execution(run)) for run in open_ones)
     ]
 
 

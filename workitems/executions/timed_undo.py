@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from integrations import selectors as integration_selectors
-from integrations.freezes.block import freeze_on, freezes_in_force
+from integrations.freezes.block import freeze_on, freezes_in_force, place_of_execution
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution
 from threada_site.database.unit_of_work import unit_of_work
@@ -97,8 +97,8 @@ def _problem_of(undoing: Execution) -> str:
     """Return the reason code of what keeps an open undo from ending, or an empty text."""
     if undoing.status == ExecutionStatus.AWAITING_APPROVAL:
         return errors.ApprovalPending.reason_code
-    place = {"workflow": undoing.workflow, "integration": undoing.integration, "action": undoing.action}
-    if undoing.status == ExecutionStatus.STARTED and freeze_on(freezes_in_force(undoing.tenant_id), **place):
+    place = place_of_execution(undoing)
+    if undoing.status == ExecutionStatus.STARTED and freeze_on(freezes_in_force(undoing.tenant_id), place):
         return FROZEN
     return undoing.failure
 

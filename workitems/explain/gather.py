@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from integrations import selectors as integration_selectors
-from integrations.freezes.block import freeze_on, freezes_in_force
+from integrations.freezes.block import freeze_on, freezes_in_force, place_of_execution
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
 from policies import selectors as policy_selectors
@@ -45,8 +45,7 @@ def _is_frozen(execution: Execution, freezes: Iterable[Freeze] | None) -> bool:
     if execution.status != ExecutionStatus.STARTED:
         return False
     freezes = freezes_in_force(execution.tenant_id) if freezes is None else freezes
-    place = {"workflow": execution.workflow, "integration": execution.integration, "action": execution.action}
-    return freeze_on(freezes, **place) is not None
+    return freeze_on(freezes, place_of_execution(execution)) is not None
 
 
 @dataclass(frozen=True, slots=True)

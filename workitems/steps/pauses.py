@@ -121,7 +121,7 @@ def _note_end(step: DecisionStep, *, until: datetime) -> None:
 
 def _count_freeze(step: DecisionStep, *, now: datetime) -> None:
     """Move deadlines that passed during a freeze in force, by its time up to the pause."""
-    covering = [row.set_at for row in freezes_in_force(step.tenant_id) if row.scope.covers(**place_of(step))]
+    covering = [row.set_at for row in freezes_in_force(step.tenant_id) if row.scope.covers(place_of(step))]
     if not covering:
         return
     since = max(min(covering), step.resumed_at or min(covering))

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django import forms
+from django.contrib.auth.models import Group
+from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext_lazy
 
 from threada_site.admin.forms import ConsoleForm
@@ -18,6 +22,12 @@ from threada_site.tenancy.models import Membership
 def roles_of(member: Membership) -> list[str]:
     """Return the slugs of a member's roles."""
     return sorted(group.role.slug for group in member.user.groups.all())
+
+
+def with_roles[M: Membership](rows: QuerySet[M], *, tenant_id: uuid.UUID) -> QuerySet[M]:
+    """Return memberships with their principals, owners and roles, for `roles_of`."""
+    groups = Group.objects.filter(role__tenant_id=tenant_id).select_related("role")
+    return rows.select_related("user", "owner").prefetch_related(Prefetch("user__groups", queryset=groups))
 
 
 class MemberForm(ConsoleForm):

@@ -6,8 +6,7 @@ from itertools import combinations
 from typing import Any
 
 from django.contrib import admin
-from django.contrib.auth.models import Group
-from django.db.models import Prefetch, QuerySet
+from django.db.models import QuerySet
 from django.http import Http404
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -35,6 +34,7 @@ from threada_site.identity.admin.member_forms import (
     RolesForm,
     ShowLinkForm,
     roles_of,
+    with_roles,
 )
 from threada_site.identity.admin.member_life import ends_in_words, life_of
 from threada_site.identity.admission import add_principal
@@ -81,9 +81,7 @@ class MembershipAdmin(TenantAdmin):
     shows_edits = True
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
-        groups = Group.objects.filter(role__tenant_id=ctx.tenant_id).select_related("role")
-        rows = Membership.objects.filter(tenant_id=ctx.tenant_id).select_related("user", "owner")
-        return rows.prefetch_related(Prefetch("user__groups", queryset=groups))
+        return with_roles(Membership.objects.filter(tenant_id=ctx.tenant_id), tenant_id=ctx.tenant_id)
 
     def search(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
         return rows.filter(user__username__startswith=text)

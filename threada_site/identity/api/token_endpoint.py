@@ -142,12 +142,12 @@ def _issued(request: Any) -> dict[str, Any]:
     from threada_site.identity.trusted_issuers.verification import verify_token
 
     verified = verify_token(asked.subject_token)
-    ctx, is_active = enter_tenant(verified, correlation_id=request.correlation_id)
+    ctx, refusal = enter_tenant(verified, correlation_id=request.correlation_id)
     request.acting_context = ctx
     set_actor(ctx)
     structlog.contextvars.bind_contextvars(actor=ctx.actor)
-    if not is_active:
-        raise errors.PrincipalInactive
+    if refusal is not None:
+        raise refusal
     request_limits.charge(ctx)
     found = exchange_token(verified, scopes=asked.scopes, targets=asked.targets, ctx=ctx)
     return TOKEN.represent(found)

@@ -35,6 +35,10 @@ from threada_site.tenancy.effective_permissions import effective_permissions
 from threada_site.tenancy.models import User
 
 _ENTER: Final = "SELECT * FROM threada_enter_workload($1, $2, $3::text[])"
+_REFUSALS: Final[dict[str, type[ThreadaError]]] = {
+    "inactive": errors.PrincipalInactive,
+    "frozen": errors.PrincipalFrozen,
+}
 _CREATE_ONCE: Final = "SELECT pg_advisory_xact_lock(hashtextextended('workload ' || %s, 0))"
 
 
@@ -46,14 +50,15 @@ def authenticate_workload(
     `tenant` and `role` are those that the request asks for. Raise the refusals of tokens (`Workload…`).
     """
     verified = verify_token(text)
-    context, is_active = enter_tenant(verified, role=role, correlation_id=correlation_id)
-    return context, _refusal(context, is_active=is_active, tenant=tenant, role=role)
+    context, refusal = enter_tenant(verified, role=role, correlation_id=correlation_id)
+    return context, refusal or _refusal(context, tenant=tenant, role=role)
 
 
 def enter_tenant(
     verified: VerifiedToken, *, role: str | None = None, correlation_id: str
-) -> tuple[ActingContext, bool]:
-    """Enter the tenant of a verified token as its principal. Return the context, and False if that is not active.
+) -> tuple[ActingContext, ThreadaError | None]:
+    """Enter the tenant of a verified token as its principal. Return the context, and the refusal of a principal that is
+    inactive or frozen.
 
     Raise `WorkloadIsPerson`, or `WorkloadNotMapped` if there is no such principal.
     """
@@ -92,12 +97,11 @@ def enter_tenant(
         correlation_id=correlation_id,
     )
     mark_entered(found.tenant_id, context.row_visibility)
-    return context, status != "inactive"
+    refused = _REFUSALS.get(status)
+    return context, refused() if refused else None
 
 
-def _refusal(ctx: ActingContext, *, is_active: bool, tenant: str | None, role: str | None) -> ThreadaError | None:
-    if not is_active:
-        return errors.PrincipalInactive()
+def _refusal(ctx: ActingContext, *, tenant: str | None, role: str | None) -> ThreadaError | None:
     if tenant is not None and tenant != ctx.tenant_slug:
         return errors.TenantMismatch()
     if role is not None and role not in ctx.roles:

@@ -18,6 +18,7 @@ from threada_site.kernel.errors.access import (
     CredentialRevoked,
     CsrfFailed,
     PermissionDenied,
+    PrincipalFrozen,
     PrincipalInactive,
     RoleNotHeld,
     ScopeMissing,

@@ -125,6 +125,13 @@ class PrincipalInactive(AuthorizationRefusal):
     advice = "Ask a tenant administrator to activate it."
 
 
+class PrincipalFrozen(AuthorizationRefusal):
+    reason_code = "principal_frozen"
+    status = 403
+    title = "The account is frozen"
+    advice = "Stop, and ask the owner of the account. A person lifts the freeze."
+
+
 class TenantMismatch(AuthorizationRefusal):
     reason_code = "tenant_mismatch"
     status = 403

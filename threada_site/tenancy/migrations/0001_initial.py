@@ -669,6 +669,12 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Agent",
+            fields=[],
+            options={"verbose_name": "agent", "proxy": True, "indexes": [], "constraints": []},
+            bases=("tenancy.membership",),
+        ),
+        migrations.CreateModel(
             name="PersonalToken",
             fields=[],
             options={"verbose_name": "personal token", "proxy": True, "indexes": [], "constraints": []},

@@ -86,6 +86,10 @@ BEGIN
         state := 'revoked';
     ELSIF held.awaits_confirmation THEN
         state := 'unconfirmed';
+    ELSIF held.kind <> 'human' AND EXISTS (
+              SELECT FROM integrations_freeze f
+               WHERE f.tenant_id = held.tenant_id AND f.lifted_at IS NULL AND f.principal_id = held.user_id) THEN
+        state := 'frozen';
     ELSIF p_tenant IS NOT NULL AND p_tenant <> held.slug THEN
         state := 'tenant_mismatch';
     END IF;

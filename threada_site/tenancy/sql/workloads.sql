@@ -46,6 +46,9 @@ BEGIN
         state := 'person';
     ELSIF NOT held.active THEN
         state := 'inactive';
+    ELSIF EXISTS (SELECT FROM integrations_freeze f
+                   WHERE f.tenant_id = p_tenant_id AND f.lifted_at IS NULL AND f.principal_id = held.id) THEN
+        state := 'frozen';
     ELSE
         SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename, g.visibility)),
                CASE WHEN bool_or(g.shown = 'own') AND NOT bool_or(g.shown = 'tenant') THEN 'own' ELSE 'tenant' END

@@ -217,7 +217,7 @@ def _row(
         is_overdue=step.urgent_at <= now and step.paused_at is None,
         has_deadline=step.urgent_at < NEVER,
         claimed_by_other=str(step.claimed_by) if is_claimed else "",
-        is_frozen=freeze_on(freezes, **place_of(step)) is not None,
+        is_frozen=freeze_on(freezes, place_of(step)) is not None,
     )
 
 

@@ -169,13 +169,16 @@ EXECUTION_WITH_ATTEMPTS: Final = Resource(
 )
 
 
+_SCOPE_MEMBERS: Final = ("workflow", "integration", "action", "principal")
+
+
 def _scope(freeze: Freeze) -> dict[str, str]:
-    return {name: value for name in ("workflow", "integration", "action") if (value := getattr(freeze, name))}
+    return {name: value for name in _SCOPE_MEMBERS if (value := getattr(freeze, name))}
 
 
 _SCOPE_SCHEMA: Final = {
     "type": "object",
-    "properties": {"workflow": SLUG.schema, "integration": SLUG.schema, "action": SLUG.schema},
+    "properties": dict.fromkeys(_SCOPE_MEMBERS, SLUG.schema),
 }
 FREEZE: Final = Resource(
     "Freeze",

@@ -14,7 +14,7 @@ from workitems.executions.freezes import lift_freeze, set_freeze
 
 
 class Command(TenantCommand):
-    help = "Set, lift or list freezes of a tenant, a workflow, an integration or one of its actions."
+    help = "Set, lift or list freezes of a tenant, a workflow, an integration or one of its actions, or an agent."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("operation", choices=["set", "lift", "list"])
@@ -22,6 +22,7 @@ class Command(TenantCommand):
         parser.add_argument("--workflow", default="", help="set: only this workflow")
         parser.add_argument("--integration", default="", help="set: only this integration")
         parser.add_argument("--action", default="", help="set: only this action of the integration")
+        parser.add_argument("--principal", default="", help="set: all that this agent or service requests")
         parser.add_argument("--reason", default="", help="set, lift: reason")
         parser.add_argument("--freeze", default="", help="lift: id of the freeze, fz_…")
 
@@ -46,6 +47,6 @@ class Command(TenantCommand):
 
     def _scope(self, options: dict[str, Any]) -> FreezeScope:
         try:
-            return FreezeScope(options["workflow"], options["integration"], options["action"])
+            return FreezeScope(options["workflow"], options["integration"], options["action"], options["principal"])
         except ValueError as error:
             self.misuse(f"{str(error).capitalize()}.")

@@ -1,0 +1,1 @@
+"""Parts of setting and lifting a freeze: who may, and the deadlines that it moves."""
