@@ -32,6 +32,7 @@ from threada_site.tenancy.instance_models import (
 __all__ = [
     "AccountDependence",
     "AccountLink",
+    "Agent",
     "ChangeSet",
     "ConsoleSession",
     "EnrolledFactor",
@@ -377,6 +378,7 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
+from threada_site.tenancy.directory.agent_models import Agent  # noqa: E402
 from threada_site.tenancy.directory.group_models import PeopleGroup, PeopleGroupMember  # noqa: E402
 from threada_site.tenancy.directory.provisioning_models import (  # noqa: E402
     ProvisionedGroup,
