@@ -34,6 +34,7 @@ PLATFORM_TABLES: Final = (
     "telemetry_logleaf",
     "telemetry_lognode",
     "tenancy_instance",
+    "tenancy_lastbackup",
     "tenancy_signindomain",
     "tenancy_storedmetrics",
     "tenancy_tenantquota",

@@ -25,6 +25,7 @@ from typing import Any, Final
 from threada_site import postgres
 from threada_site.environment import name_process
 from threada_site.kernel.parent_death import end_with_parent
+from threada_site.runtime.backup.timer import BackupTimer
 from threada_site.runtime.processes import SUPERVISOR
 
 SECONDS_TO_END: Final = 15.0
@@ -41,7 +42,7 @@ class Assignment:
     of each process; {} if all run under this account. `embedded_root`: data directory of the embedded server, if that
     is used. `stops_database`: True if this `up` started it and so stops it. `drain_s`: seconds for which the web keeps
     serving before it ends. `banner`: printed once the web answers. `lock`: descriptor that holds the lock on the data
-    directory.
+    directory. `backup_command`: run every hour, unless it is empty.
     """
 
     commands: dict[str, list[str]]
@@ -55,6 +56,7 @@ class Assignment:
     drain_s: float = 0.0
     data_dir: str = ""
     lock: int = -1
+    backup_command: tuple[str, ...] = ()
 
 
 class Supervisor:
@@ -65,6 +67,7 @@ class Supervisor:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._started_at: dict[str, float] = {}
         self._stop = threading.Event()
+        self._backups = BackupTimer(assignment.backup_command, data_dir=assignment.data_dir)
 
     def run(self) -> int:
         """Run until a signal asks to stop. Return exit status 0 then, and 1 if the web process never became ready."""
@@ -118,6 +121,7 @@ class Supervisor:
         return False
 
     def _look_after(self) -> None:
+        self._backups.check()
         if self._assignment.embedded_root is not None:
             try:
                 postgres.ensure_running(Path(self._assignment.embedded_root))
@@ -134,6 +138,7 @@ class Supervisor:
 
     def _end(self) -> None:
         Path(self._assignment.ready_file).unlink(missing_ok=True)
+        self._backups.stop()
         for process in self._processes.values():
             if process.poll() is None:
                 process.terminate()

@@ -21,6 +21,10 @@ THREADA_IDEMPOTENCY_HOURS = number("THREADA_IDEMPOTENCY_HOURS", 24)
 # Backups: the public recovery key that keys are encrypted to, and a login that sees the rows of all tenants.
 THREADA_BACKUP_RECOVERY_KEY = text("THREADA_BACKUP_RECOVERY_KEY")
 THREADA_BACKUP_DATABASE_URL = text("THREADA_BACKUP_DATABASE_URL")
+# Scheduled backups: their folder (none without it), the hours between two, and how many are kept.
+THREADA_BACKUP_DIR = Path(text("THREADA_BACKUP_DIR")).absolute() if text("THREADA_BACKUP_DIR") else None
+THREADA_BACKUP_HOURS = number("THREADA_BACKUP_HOURS", 24)
+THREADA_BACKUP_KEEP = number("THREADA_BACKUP_KEEP", 7)
 # Longest time window of one telemetry request, in days.
 THREADA_TELEMETRY_WINDOW_DAYS = number("THREADA_TELEMETRY_WINDOW_DAYS", 31)
 # Folder of export files, shared by all hosts, and the hours for which they are kept.
@@ -168,6 +172,7 @@ THREADA_METRICS_COLLECTORS = [
     "workitems.metrics.drift_metrics",
     "workitems.metrics.notice_metrics",
     "threada_site.tenancy.quotas.metrics.quota_metrics",
+    "threada_site.runtime.backup.age.backup_metrics",
 ]
 # The web process is ready once this file exists; without a name it does not wait.
 THREADA_READY_FILE = text("THREADA_READY_FILE")

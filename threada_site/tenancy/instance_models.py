@@ -43,6 +43,22 @@ class Instance(models.Model):
         return f"since {self.made_at}"
 
 
+class LastBackup(models.Model):
+    """The newest complete backup of the instance. At most one row: `id` is 1."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1, editable=False)
+    made_at = models.DateTimeField(editable=False)
+    name = models.CharField(max_length=255, editable=False, help_text="Name of the file.")
+    size = models.BigIntegerField(editable=False)
+    has_keys = models.BooleanField(editable=False)
+
+    class Meta:
+        constraints = [models.CheckConstraint(name="lastbackup_one_row", condition=models.Q(id=1))]
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.made_at}"
+
+
 class RateBucket(models.Model):
     """Tokens of one rate limit, written only by the function `threada_lease_tokens`. The table is not logged."""
 

@@ -22,6 +22,7 @@ from threada_site.kernel.context import PrincipalKind, Scope, Visibility
 from threada_site.tenancy.credentials.columns import OriginColumns
 from threada_site.tenancy.instance_models import (
     Instance,
+    LastBackup,
     RateBucket,
     RateRefusals,
     SignInCounter,
@@ -41,6 +42,7 @@ __all__ = [
     "IdentityProvider",
     "IdentityProviderVersion",
     "Instance",
+    "LastBackup",
     "Passkey",
     "PeopleGroup",
     "PeopleGroupMember",

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import psycopg
@@ -26,12 +27,14 @@ from threada_site import postgres
 from threada_site.database.bootstrap import EMBEDDED_DATABASE
 from threada_site.kernel import ids
 from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
+from threada_site.runtime.backup.age import backup_age_seconds, backup_metrics
 from threada_site.runtime.backup.archive import MANIFEST, Backup, BackupDamaged, new_archive
 from threada_site.runtime.backup.checks import check_signature, check_version, opened_keys
 from threada_site.runtime.backup.contents import KEYS, SEALING_KEY, keys_as_bytes
 from threada_site.runtime.backup.create import known_migrations
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, encrypt, fingerprint, new_recovery_key
-from threada_site.tenancy.models import Tenant
+from threada_site.runtime.backup.scheduled import ScheduleProblem, due_backup
+from threada_site.tenancy.models import LastBackup, Tenant
 
 PAGE = product.THREADA_BASE_DIR / "docs" / "operations" / "backup.md"
 SECRET = {"secrets_key": "s" * 40}
@@ -216,3 +219,35 @@ def test_a_backup_of_newer_code_is_refused(tmp_path: Path) -> None:
     made.write(b"", made.signing, schema={"workitems": "9999_later"}, version="9.9")
     with Backup(made.path) as backup, pytest.raises(BackupDamaged, match=r"Threada 9\.9.*workitems\.9999_later"):
         check_version(backup)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_scheduled_backups_are_made_when_due_and_the_newest_are_kept(
+    tmp_path: Path, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.THREADA_BACKUP_DIR = tmp_path
+    settings.THREADA_BACKUP_KEEP = 2
+    old = [tmp_path / f"threada-2026010{day}T000000Z.backup" for day in (1, 2)]
+    others = [tmp_path / "by-hand.backup", tmp_path / "threada-1.backup"]
+    for path in (*old, *others, tmp_path / ".threada-20260103T000000Z.backup.1"):
+        path.touch()
+    settings.DATABASE_URL = database_url()
+    with pytest.raises(SystemExit):
+        call_command("backup", "--scheduled")
+    assert set(old) <= set(tmp_path.iterdir())  # nothing is removed for a backup that failed
+    settings.DATABASE_URL = ""
+
+    call_command("backup", "--scheduled")
+    found = set(tmp_path.glob("*.backup"))
+    [new] = found - {*old, *others}
+    assert found == {old[1], new, *others}
+    assert list(tmp_path.glob(".threada*")) == []
+    assert (backup_age_seconds() or 0) < 60
+    assert [metric.name for metric in backup_metrics()] == ["threada_backup_age_seconds"]
+    assert LastBackup.objects.get().name == new.name
+
+    call_command("backup", "--scheduled")
+    assert "No backup is due" in capsys.readouterr().out
+    assert set(tmp_path.glob("*.backup")) == found
+    with due_backup(tmp_path, every=timedelta(0), keep=9), pytest.raises(ScheduleProblem, match="Another process"):
+        due_backup(tmp_path, every=timedelta(0), keep=9).__enter__()

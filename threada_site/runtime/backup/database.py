@@ -83,6 +83,22 @@ def dump(source: Database) -> Iterator[bytes]:
         yield from blocks_of(process.stdout)
 
 
+def copy_cluster(source: Database, folder: Path) -> None:
+    """Copy the files of the whole server into a new folder, as a base for point-in-time recovery.
+
+    Raise `DatabaseProblem`.
+    """
+    with _connected(source) as connection:
+        row = connection.execute(
+            "SELECT rolsuper OR rolreplication FROM pg_roles WHERE rolname = current_user"
+        ).fetchone()
+        if row != (True,):
+            raise DatabaseProblem(f"A copy of the server needs a login with REPLICATION. Set {_LOGIN} to its URL.")
+        program = _program("pg_basebackup", connection)
+    with _running([str(program), f"--pgdata={folder}", "--checkpoint=fast", "--no-password"], source):
+        pass
+
+
 @contextmanager
 def restored(target: Database, name: str, blocks: Iterable[bytes]) -> Iterator[Database]:
     """Restore a dump into a new database `name` of the same server. Drop it again unless it was renamed in the block.

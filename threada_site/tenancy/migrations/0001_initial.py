@@ -48,6 +48,17 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="LastBackup",
+            fields=[
+                ("id", models.SmallIntegerField(default=1, editable=False, primary_key=True, serialize=False)),
+                ("made_at", models.DateTimeField(editable=False)),
+                ("name", models.CharField(editable=False, help_text="Name of the file.", max_length=255)),
+                ("size", models.BigIntegerField(editable=False)),
+                ("has_keys", models.BooleanField(editable=False)),
+            ],
+            options={"constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="lastbackup_one_row")]},
+        ),
+        migrations.CreateModel(
             name="RateBucket",
             fields=[
                 ("key", models.TextField(editable=False, primary_key=True, serialize=False)),

@@ -100,4 +100,5 @@ def _assignment(
         drain_s=settings.THREADA_DRAIN_SECONDS_OF_UP,
         data_dir=str(settings.THREADA_DATA_DIR),
         lock=lock,
+        backup_command=tuple(program("backup", "--scheduled")) if settings.THREADA_BACKUP_DIR else (),
     )

@@ -1,0 +1,54 @@
+"""Scheduled backups: one file per period in a folder, of which the newest are kept."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from threada_site.kernel import clock
+
+_NAME: Final = re.compile(r"threada-(\d{8}T\d{6})Z\.backup")
+_UNFINISHED: Final = ".threada-*.backup.*"
+
+
+class ScheduleProblem(Exception):
+    """A scheduled backup is not possible. The message says what to do."""
+
+
+@contextmanager
+def due_backup(folder: Path, *, every: timedelta, keep: int) -> Iterator[Path | None]:
+    """Yield the path of a backup that is due now, else None. Afterwards remove all but the newest `keep` backups.
+
+    Nothing is removed if the block fails. One process at a time works in the folder. Raise `ScheduleProblem`.
+    """
+    if keep < 1:
+        raise ScheduleProblem("THREADA_BACKUP_KEEP must be at least 1.")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ScheduleProblem(f"Another process is writing a backup into {folder}.") from None
+        newest = max(_times(folder), default=None)
+        if newest is not None and clock.now() - newest < every:
+            yield None
+            return
+        for unfinished in folder.glob(_UNFINISHED):
+            unfinished.unlink()
+        yield folder / f"threada-{clock.now():%Y%m%dT%H%M%S}Z.backup"
+        for made_at in sorted(_times(folder))[:-keep]:
+            (folder / f"threada-{made_at:%Y%m%dT%H%M%S}Z.backup").unlink()
+    finally:
+        os.close(descriptor)
+
+
+def _times(folder: Path) -> list[datetime]:
+    found = (_NAME.fullmatch(path.name) for path in folder.iterdir())
+    return [datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) for match in found if match]
