@@ -36,6 +36,15 @@ class IntegrationTestStatus(StrEnum):
     FAILED = "failed"
 
 
+class ToolStatus(StrEnum):
+    """Status of a tool of an MCP server. It follows from the digests that were found and accepted."""
+
+    PENDING = "pending"
+    ACCEPTED = "accepted"
+    CHANGED = "changed"
+    REMOVED = "removed"
+
+
 _E, _T = ExecutionStatus, IntegrationTestStatus
 
 EXECUTION: Final = Lifecycle(

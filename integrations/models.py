@@ -9,6 +9,7 @@ from integrations.freezes.models import Freeze, FreezeBlock
 from integrations.limits.models import IntegrationGauge
 from integrations.probes.models import IntegrationTest
 from integrations.secrets.models import StoredSecret
+from integrations.tools.models import Tool, ToolList
 from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope
@@ -35,6 +36,8 @@ __all__ = [
     "IntegrationTest",
     "IntegrationVersion",
     "StoredSecret",
+    "Tool",
+    "ToolList",
 ]
 
 OPEN_EXECUTION_STATUSES = ["awaiting_approval", "started", "running", "outcome_unknown"]

@@ -11,6 +11,7 @@ from integrations.deliveries.deliver import run_delivery
 from integrations.deliveries.requested import run_attempt
 from integrations.issuer_keys.fetch import enqueue_due_fetches, fetch_issuer_keys
 from integrations.probes.run import RUN_TEST, run_test
+from integrations.tools.reading import READ_TOOLS, enqueue_due_readings, read_tools
 from telemetry.deliveries.attempt_list import RUN_ATTEMPT
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.context import job_context, tenant_of_job
@@ -50,10 +51,18 @@ def fetch_keys(tenant_id: str, issuer_id: str) -> None:
     fetch_issuer_keys(tenant, uuid.UUID(issuer_id), ctx=job_context(tenant))
 
 
+@task(READ_TOOLS, queue=DELIVERY_QUEUE)
+def read_tools_of_integration(tenant_id: str, integration_id: str) -> None:
+    """Read the tools of an MCP server."""
+    tenant = tenant_of_job(tenant_id)
+    read_tools(tenant, uuid.UUID(integration_id), ctx=job_context(tenant))
+
+
 @periodic("integrations.sweep_issuer_keys", queue=MAINTENANCE_QUEUE, cron="* * * * *")
 def sweep_issuer_keys() -> None:
-    """Enqueue due fetches of keys of trusted issuers. Runs every minute."""
+    """Enqueue due fetches of keys of trusted issuers, and due readings of tools. Runs every minute."""
     enqueue_due_fetches(now=clock.now())
+    enqueue_due_readings(now=clock.now())
 
 
 @periodic("integrations.sweep", queue=MAINTENANCE_QUEUE, cron="* * * * * */3")

@@ -15,14 +15,19 @@ from integrations import selectors
 from integrations.admin.from_curl import CurlForm, create_from_curl
 from integrations.admin.from_openapi import OpenApiForm, create_from_openapi
 from integrations.admin.test_calls import SEND, TestCallForm
+from integrations.admin.tools import ACCEPT, ToolsForm
 from integrations.configuration.configure import upsert_integration
 from integrations.configuration.health import health_of
 from integrations.configuration.parsed_documents import document_of
 from integrations.configuration.simulation import is_simulated
 from integrations.configuration.texts import integration_text
 from integrations.documents import read_integration
+from integrations.documents.mcp_actions import MCP
 from integrations.models import Integration, IntegrationVersion
 from integrations.probes.run import request_test, request_test_call
+from integrations.tools.accepting import accept_tools
+from integrations.tools.reading import enqueue_reading
+from integrations.tools.usable import WAITING, tool_list_of, tools_of
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -115,6 +120,7 @@ class IntegrationAdmin(TenantAdmin):
             else next(iter(health_of([row], now=clock.now(), ctx=ctx)), None),
             "may_test": may_test,
             **(_last_test(row) if may_test else {}),
+            **(_tools(row) if row.connector == MCP else {}),
         }
 
     @form_page(
@@ -178,16 +184,51 @@ class IntegrationAdmin(TenantAdmin):
         request_test_call(form.row, form.asked, ctx=call.ctx)
         return Done(_("The call is being made. This page shows its request and response."))
 
+    @form_page(
+        gettext_lazy("Accept tools"),
+        form=ToolsForm,
+        scope=Scope.INTEGRATIONS_MANAGE,
+        of_row=True,
+        submit=gettext_lazy("Accept tools"),
+        confirm=ACCEPT,
+    )
+    def accept_tools(self, call: Call, form: ToolsForm) -> Done:
+        call.subject = Subject(integration=call.key)
+        accepted = accept_tools(form.row, form.chosen, ctx=call.ctx)
+        return Done(_("{number} tools are accepted.").format(number=len(accepted)))
+
+    @action(Scope.INTEGRATIONS_MANAGE)
+    def read_tools(self, call: Call) -> Done:
+        """Have a worker read the tools of the MCP server again."""
+        integration = self._managed(call)
+        enqueue_reading(integration.tenant_id, integration.id)
+        return Done(_("The tools are being read. Open this page again in a few seconds."))
+
     @action(Scope.INTEGRATIONS_MANAGE)
     def test(self, call: Call) -> Done:
         """Have a worker check the secrets, the address and a connection to the host. Executes nothing."""
+        request_test(self._managed(call), ctx=call.ctx)
+        return Done(_("The integration is being tested. This page shows the result."))
+
+    def _managed(self, call: Call) -> Integration:
+        """Return the integration of a call, which the caller may manage. It becomes the subject of the call."""
         integration = self.rows(call.ctx).filter(slug=call.key).first() if ids.is_slug(call.key) else None
         if integration is None or integration.current_version is None:
             raise errors.NotFound
         _require(call.ctx, integration)
         call.subject = Subject(integration=integration.slug)
-        request_test(integration, ctx=call.ctx)
-        return Done(_("The integration is being tested. This page shows the result."))
+        return integration
+
+
+def _tools(row: Integration) -> dict[str, Any]:
+    tools = list(tools_of(row))
+    return {
+        "reading": tool_list_of(row),
+        "tools": [
+            (tool, tool.status.value, (tool.accepted or tool.found or {}).get("description", "")) for tool in tools
+        ],
+        "waiting_tools": sum(tool.status in WAITING for tool in tools),
+    }
 
 
 def _last_test(row: Integration) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class TestIntegration(TenantView):
         ten tests of an integration are kept for seven days.
         """
         EMPTY.check(request.data)
-        test = request_test(_managed(request, integration_id), ctx=request.auth)
+        test = request_test(managed_integration(request, integration_id), ctx=request.auth)
         location = f"/integrations/{integration_id}/tests/{test.public_id}"
         return _answer(test, status=202, headers={"Location": location})
 
@@ -53,14 +53,14 @@ class IntegrationTestDetail(TenantView):
         "readIntegrationTest", "Read a test of an integration", tag="Integrations", answers={200: INTEGRATION_TEST}
     )
     def get(self, request: Any, integration_id: str, integration_test_id: str) -> Response:
-        rows = selectors.integration_tests(_managed(request, integration_id))
+        rows = selectors.integration_tests(managed_integration(request, integration_id))
         test = rows.filter(id=path_id(ids.INTEGRATION_TEST, integration_test_id)).first()
         if test is None:
             raise errors.NotFound
         return _answer(test)
 
 
-def _managed(request: Any, integration_id: str) -> Integration:
+def managed_integration(request: Any, integration_id: str) -> Integration:
     """Return the integration of the path, which the caller may manage."""
     rows = selectors.readable_integrations(request.auth).filter(current_version__isnull=False)
     integration = rows.filter(slug=path_slug(integration_id)).first()

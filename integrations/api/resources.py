@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from integrations.lifecycle import IntegrationTestStatus
+from integrations.lifecycle import IntegrationTestStatus, ToolStatus
 from telemetry.deliveries.rules import ATTEMPT_STATUSES, PURPOSES, TARGETS
 from telemetry.lifecycle import DeliveryStatus
 from threada_site.api.resources.field_types import (
@@ -119,6 +119,32 @@ INTEGRATION_TEST: Final = Resource(
     field("created_at", INSTANT),
     field("started_at", MAYBE_INSTANT),
     field("finished_at", MAYBE_INSTANT),
+)
+_TOOL: Final = inline(
+    field("tool", TEXT, "name"),
+    field("status", choice(ToolStatus), description="Only `accepted` tools can be called."),
+    field("found", MAYBE_OBJECT, description="Description found last; null: the server does not offer the tool."),
+    field("found_sha256", MAYBE_TEXT),
+    field("found_at", INSTANT),
+    field("accepted", MAYBE_OBJECT, description="Description that a person accepted."),
+    field("accepted_sha256", MAYBE_TEXT),
+    field("accepted_by", maybe_public_id(ids.PRINCIPAL)),
+    field("accepted_at", MAYBE_INSTANT),
+)
+
+
+def _of_reading(name: str) -> Any:
+    return lambda shown: getattr(shown.reading, name, None)
+
+
+TOOL_LIST: Final = Resource(
+    "ToolList",
+    field("integration_id", SLUG, "integration.slug"),
+    field("read_at", MAYBE_INSTANT, _of_reading("read_at"), description="Last successful reading."),
+    field("tried_at", MAYBE_INSTANT, _of_reading("tried_at")),
+    field("next_reading_at", MAYBE_INSTANT, _of_reading("due_at")),
+    field("problem", MAYBE_TEXT, _of_reading("problem"), description="Why it was not read, or what was left out."),
+    field("tools", array(_TOOL)),
 )
 SECRET: Final = Resource(
     "Secret",

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from integrations.api import deliveries, integration_tests, secrets, versions, views
+from integrations.api import deliveries, integration_tests, secrets, tools, versions, views
 
 urlpatterns = [
     path("integrations", views.Integrations.as_view()),
@@ -17,6 +17,9 @@ urlpatterns = [
         "integrations/<str:integration_id>/tests/<str:integration_test_id>",
         integration_tests.IntegrationTestDetail.as_view(),
     ),
+    path("integrations/<str:integration_id>/tools", tools.IntegrationTools.as_view()),
+    path("integrations/<str:integration_id>/tools/read", tools.ReadTools.as_view()),
+    path("integrations/<str:integration_id>/tools/accept", tools.AcceptTools.as_view()),
     path("secrets", secrets.Secrets.as_view()),
     path("secrets/<str:secret_id>", secrets.SecretDetail.as_view()),
     path("secrets/<str:secret_id>/remove", secrets.RemoveSecret.as_view()),

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import quote
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.connectors.protocol import CallTerms
-from integrations.connectors.response_outcomes import outcome_of_answer, outcome_of_status
+from integrations.connectors.response_outcomes import outcome_of_answer, outcome_of_status, without
 from integrations.documents import IntegrationDocument
 from integrations.documents.templates import Template, render
-from integrations.transport import OutboundRequest, StreamedBody, UnusableUrl, read_url, send
+from integrations.transport import OutboundAnswer, OutboundRequest, StreamedBody, UnusableUrl, read_url, send
 from threada_site.kernel.errors import ExpressionFailed
 from threada_site.kernel.json.canonical import canonical_bytes
 
@@ -33,7 +34,13 @@ def url_of(integration: IntegrationDocument, path: Template, facts: Mapping[str,
     return url
 
 
-def exchange(outbound: OutboundRequest, terms: CallTerms, *, secrets: Sequence[str]) -> Outcome:
+type Judge = Callable[[OutboundAnswer], tuple[OutboundAnswer, Outcome | None]]
+"""Returns the answer to record for one of status 2xx, and the failure that its body states, or None."""
+
+
+def exchange(
+    outbound: OutboundRequest, terms: CallTerms, *, secrets: Sequence[str], judge: Judge | None = None
+) -> Outcome:
     """Send once and classify the response. Raises nothing; the outcome contains none of `secrets`."""
     try:
         answer = send(
@@ -50,7 +57,13 @@ def exchange(outbound: OutboundRequest, terms: CallTerms, *, secrets: Sequence[s
         if settled is not None and not settled.ambiguous and not settled.succeeded:
             return settled
         return Outcome.of_failure(failure)
-    return outcome_of_answer(answer, now=terms.now, secrets=secrets)
+    stated = None
+    if judge is not None and 200 <= answer.status < 300:
+        answer, stated = judge(answer)
+    outcome = outcome_of_answer(answer, now=terms.now, secrets=secrets)
+    if stated is None or not outcome.succeeded:
+        return outcome
+    return replace(stated, response=outcome.response, detail=without(stated.detail, secrets))
 
 
 def outbound_request(

@@ -62,7 +62,7 @@ class HttpConnector:
         secrets: list[str] = []
         try:
             body, typed = _body(request, terms)
-            own = {} if request["auth"] is None else {"Authorization": _authorization(request, terms, secrets)}
+            own = {} if request["auth"] is None else {"Authorization": authorization(request, terms, secrets)}
             own |= typed
             outbound = outbound_request(request, body, terms, own)
         except TransportFailure as failure:
@@ -82,7 +82,11 @@ def _body(request: Mapping[str, Any], terms: CallTerms) -> tuple[bytes | Streame
     return canonical_bytes(request["body"]) if "body" in request else b"", {}
 
 
-def _authorization(request: Mapping[str, Any], terms: CallTerms, secrets: list[str]) -> str:
+def authorization(request: Mapping[str, Any], terms: CallTerms, secrets: list[str]) -> str:
+    """Return the value of Authorization for the `auth` of a request, and add its secrets to `secrets`.
+
+    Raises `TransportFailure`.
+    """
     auth = request["auth"]
     reference = parse_reference(auth["secret"])
     secret = terms.secret(reference, sent_to=request["url"]).reveal()

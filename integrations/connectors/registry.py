@@ -10,6 +10,7 @@ from typing import Any, Final
 from integrations.connectors.chat import ChatConnector
 from integrations.connectors.http import HttpConnector
 from integrations.connectors.mail import MailConnector
+from integrations.connectors.mcp import McpConnector
 from integrations.connectors.mock import MockConnector
 from integrations.connectors.protocol import Connector, OutboundConnector
 from integrations.connectors.webhook import WebhookConnector
@@ -19,7 +20,14 @@ from integrations.late_connectors import PATHS
 GROUP: Final = "threada.connectors"
 _connectors: Final[dict[str, Connector]] = {
     connector.name: connector
-    for connector in (ChatConnector(), HttpConnector(), MailConnector(), MockConnector(), WebhookConnector())
+    for connector in (
+        ChatConnector(),
+        HttpConnector(),
+        MailConnector(),
+        McpConnector(),
+        MockConnector(),
+        WebhookConnector(),
+    )
 }
 _loading: Final = threading.Lock()
 

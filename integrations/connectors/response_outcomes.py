@@ -115,7 +115,7 @@ def _recorded_body(answer: OutboundAnswer, secrets: Sequence[str]) -> tuple[Any,
         except MalformedJson:
             readable = False
     text = raw.decode("utf-8", "replace").replace("\x00", "\ufffd")
-    redacted = _without(text, secrets)
+    redacted = without(text, secrets)
     if is_json and redacted == text and len(raw) <= MAX_RECORDED_BYTES:
         return value, False, True
     kept = redacted.encode()[:MAX_RECORDED_BYTES].decode("utf-8", "ignore")
@@ -127,7 +127,7 @@ def _says_json(content_type: str) -> bool:
     return media_type == "application/json" or media_type.endswith("+json")
 
 
-def _without(text: str, secrets: Sequence[str]) -> str:
+def without(text: str, secrets: Sequence[str]) -> str:
     """Replace the secrets in `text`: plain, inside JSON strings, and percent-encoded."""
     for secret in secrets:
         for form in {secret, json.dumps(secret)[1:-1], quote(secret, safe="")}:

@@ -1,6 +1,6 @@
 """Documents of `kind: Integration`: an external system, its address and authentication, and its actions.
 
-    connector: http                 # workflow has only actions; chat, mail, mock, webhook: see their modules
+    connector: http                 # workflow has only actions; chat, mail, mcp, mock, webhook: see their modules
     base_url: https://bank.example/api
     idempotent: true                # the receiver honours Idempotency-Key; default: false
     auth: {scheme: bearer, secret: {env: BANK_TOKEN}}    # or {scheme: basic, username, secret}
@@ -38,6 +38,7 @@ from integrations.documents.grammar import Destination, Grammar, read_secrets
 from integrations.documents.http_actions import HttpGrammar
 from integrations.documents.limits import read_limits
 from integrations.documents.mail_actions import MailGrammar
+from integrations.documents.mcp_actions import MCP, McpGrammar
 from integrations.documents.mock_actions import MOCK, MockGrammar
 from integrations.documents.model import (
     ActionDocument,
@@ -84,6 +85,7 @@ _grammars: Final[dict[str, Grammar]] = {
     "chat": ChatGrammar(),
     "http": HttpGrammar(),
     "mail": MailGrammar(),
+    MCP: McpGrammar(),
     MOCK: MockGrammar(),
     "webhook": WebhookGrammar(),
     "workflow": WorkflowGrammar(),

@@ -33,7 +33,7 @@ OWN_HEADERS: Final = FRAMING_HEADERS | {
 _SAMPLE: Final = "x"
 
 
-_AUTH: Final = closed_object(
+AUTH: Final = closed_object(
     {
         "scheme": {"enum": ["bearer", "basic"], "description": "Scheme of the header Authorization."},
         "username": filled_text(
@@ -111,7 +111,7 @@ _ACTION: Final = {
 
 class HttpGrammar:
     schema = integration_schema(
-        {"base_url": BASE_URL, "auth": _AUTH},
+        {"base_url": BASE_URL, "auth": AUTH},
         required=("base_url",),
         action=_ACTION,
         action_required=("method", "path"),
@@ -121,7 +121,7 @@ class HttpGrammar:
 
     def read_spec(self, spec: Fields) -> Destination:
         base_url, origin = read_base_url(spec)
-        return Destination(base_url=base_url, origin=origin, auth=_read_auth(spec.object("auth")))
+        return Destination(base_url=base_url, origin=origin, auth=read_auth(spec.object("auth")))
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> HttpCall:
         bodies = [name for name in ("body", "file", "multipart") if name in action]
@@ -176,7 +176,7 @@ def read_base_url(spec: Fields) -> tuple[str | None, Target | None]:
     return f"{target.scheme}://{target.authority}{target.path.rstrip('/')}", target
 
 
-def _read_auth(auth: Fields) -> Authentication | None:
+def read_auth(auth: Fields) -> Authentication | None:
     """Return the authentication: `{scheme: bearer, secret}` or `{scheme: basic, username, secret}`."""
     references = read_secrets(auth, "secret")
     if not references:

@@ -695,4 +695,79 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="ToolList",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "integration",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="integrations.integration",
+                    ),
+                ),
+                (
+                    "integration_version_id",
+                    models.UUIDField(help_text="Version of the last attempt to read.", null=True),
+                ),
+                ("base_url", models.CharField(blank=True, max_length=2048)),
+                ("tried_at", models.DateTimeField(null=True)),
+                ("read_at", models.DateTimeField(null=True)),
+                ("due_at", models.DateTimeField(default=clock.now, help_text="Time of the next reading.")),
+                (
+                    "failures",
+                    models.PositiveSmallIntegerField(db_default=0, default=0, help_text="Since the last success."),
+                ),
+                ("problem", models.CharField(blank=True, max_length=500)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["due_at"], name="toollist_due_idx")],
+                "constraints": [
+                    RowLevelSecurity(name="toollist_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="toollist_tenant_id_key"),
+                    TenantForeignKey(field="integration", name="toollist_integration_fk"),
+                    models.UniqueConstraint(fields=("tenant", "integration"), name="toollist_integration_once"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="Tool",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "integration",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to="integrations.integration",
+                    ),
+                ),
+                ("name", models.CharField(max_length=128)),
+                ("found", models.JSONField(null=True)),
+                (
+                    "found_sha256",
+                    models.CharField(blank=True, help_text="Empty: the server does not offer it.", max_length=64),
+                ),
+                ("found_at", models.DateTimeField(default=clock.now)),
+                ("accepted", models.JSONField(null=True)),
+                ("accepted_sha256", models.CharField(blank=True, max_length=64)),
+                ("accepted_by", models.UUIDField(null=True)),
+                ("accepted_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="tool_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="tool_tenant_id_key"),
+                    TenantForeignKey(field="integration", name="tool_integration_fk"),
+                    models.UniqueConstraint(fields=("tenant", "integration", "name"), name="tool_name_once"),
+                ]
+            },
+        ),
     ]

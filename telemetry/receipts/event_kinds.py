@@ -89,6 +89,8 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "integration.test_call_ended": "A test call of an action ended.",
     "integration.test_call_requested": "A test call of an action was requested.",
     "integration.test_requested": "A test of an integration was requested.",
+    "integration.tools_accepted": "A person accepted tools of an MCP server.",
+    "integration.tools_found": "The tools of an MCP server differ from the last reading.",
     "integration.version_added": "An integration was created or changed.",
     "integration.withdrawn": "An integration was withdrawn.",
     "invitation.accepted": "A person accepted an invitation.",

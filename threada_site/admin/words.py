@@ -45,6 +45,7 @@ WORDS: Final = frozenset(
         gettext_noop("Light"),
         gettext_noop("Dark"),
         gettext_noop("System"),
+        gettext_noop("accepted"),
         gettext_noop("action"),
         gettext_noop("active"),
         gettext_noop("actor"),

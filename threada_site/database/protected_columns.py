@@ -51,6 +51,10 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "integration_version_id", "lease_until", "requested_by", "started_at", "status",
     ),
     "integrations_storedsecret": ("created_at", "created_by", "slug"),
+    "integrations_tool": ("found", "found_at", "found_sha256", "integration_id", "name"),
+    "integrations_toollist": (
+        "base_url", "failures", "integration_id", "integration_version_id", "problem", "read_at", "tried_at",
+    ),
     "policies_emergencypublication": ("policy_id", "published_at", "published_by", "takes_effect_at", "version_id"),
     "policies_policyversion": ("created_at", "number", "policy_id"),
     "telemetry_refusalcount": (

@@ -16,6 +16,7 @@ from integrations.documents.timed_undo import timed_undo
 from integrations.executions.envelope import BuiltEnvelope, build_envelope
 from integrations.executions.receiver_key import receiver_key
 from integrations.models import Execution, Integration, IntegrationVersion
+from integrations.tools.pins import with_pin
 from policies.deciding.stored_decision import stored_facts
 from policies.documents import payload_schema as payloads
 from policies.language.facts import Point, build_facts
@@ -128,6 +129,9 @@ def build_action_envelope(
         configured.document, configured.action, facts
     )
     check_request_files(item, request)
+    request = with_pin(
+        configured.integration, configured.document, request, workflow=item.workflow, payload=item.payload
+    )
     pins = pinned_versions(decision)
     return build_request_envelope(
         item,

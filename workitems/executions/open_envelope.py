@@ -10,6 +10,7 @@ from integrations.configuration.parsed_documents import check_intact, document_o
 from integrations.configuration.simulation import is_simulated
 from integrations.executions.envelope import check_agrees, open_envelope
 from integrations.models import Execution
+from integrations.tools.pins import check_pin
 from policies.models import PolicyDecision
 from policies.selectors import policy_decision
 from threada_site.kernel.json.canonical import canonical_sha256
@@ -60,6 +61,7 @@ def open_to_run(item: WorkItem, execution: Execution) -> tuple[dict[str, Any], G
         undo_after=undo_after,
     )
     check_agrees(envelope_fields, now)
+    check_pin(execution, document, envelope_fields["request"])
     return envelope_fields, _approvals(execution, decision)
 
 

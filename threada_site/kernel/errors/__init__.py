@@ -58,6 +58,7 @@ from threada_site.kernel.errors.configuration import (
     SecondPersonRequired,
     SecretOriginRefused,
     SecretReferenceNotAllowed,
+    ToolNotAccepted,
     UnknownAction,
     UnknownIntegration,
     VersionNotDraft,

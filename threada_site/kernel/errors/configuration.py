@@ -70,6 +70,13 @@ class UnknownAction(ValidationRefusal):
     advice = "See the actions of the integration and of the workflow."
 
 
+class ToolNotAccepted(ExecutionRefusal):
+    reason_code = "tool_not_accepted"
+    status = 409
+    title = "The tool cannot be called"
+    advice = "Accept the tool at its integration in the console, or call another one."
+
+
 class UnknownIntegration(ValidationRefusal):
     reason_code = "unknown_integration"
     status = 422

@@ -1,0 +1,69 @@
+"""Look-up of tools that can be called: the one check of every call of a tool."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from django.db.models import F, QuerySet
+
+from integrations.documents import IntegrationDocument
+from integrations.lifecycle import ToolStatus
+from integrations.models import Execution, Integration, Tool, ToolList
+from threada_site.kernel import errors
+
+_ADVICE: Final = {
+    ToolStatus.PENDING: "is not accepted yet. A person has to accept it at the integration in the console.",
+    ToolStatus.CHANGED: (
+        "has another description than the accepted one. A person has to accept the difference at the integration in "
+        "the console."
+    ),
+    ToolStatus.REMOVED: "is not offered by the server any more.",
+}
+
+
+WAITING: Final = (ToolStatus.PENDING, ToolStatus.CHANGED)
+"""Statuses of tools that a person can accept."""
+
+
+def tools_of(integration: Integration) -> QuerySet[Tool]:
+    """Return the tools of an integration by name, whatever their status."""
+    return Tool.objects.filter(tenant_id=integration.tenant_id, integration=integration).order_by("name")
+
+
+def tool_list_of(integration: Integration) -> ToolList | None:
+    """Return the last reading of the tools of an integration."""
+    return ToolList.objects.filter(tenant_id=integration.tenant_id, integration=integration).first()
+
+
+def callable_tools(integration: Integration, document: IntegrationDocument) -> QuerySet[Tool]:
+    """Return the tools that can be called: accepted, unchanged, and read from the address of the document."""
+    is_read = ToolList.objects.filter(
+        tenant_id=integration.tenant_id, integration=integration, base_url=document.base_url or ""
+    )
+    rows = tools_of(integration).filter(found_sha256=F("accepted_sha256")).exclude(accepted_sha256="")
+    return rows.filter(integration_id__in=is_read.values("integration_id"))
+
+
+def callable_tool(integration: Integration, document: IntegrationDocument, name: str) -> Tool:
+    """Return a tool that can be called. Raise `ToolNotAccepted`."""
+    tool = callable_tools(integration, document).filter(name=name).first()
+    if tool is not None:
+        return tool
+    other = tools_of(integration).filter(name=name).first()
+    said = _ADVICE.get(other.status) if other is not None else "is not among the tools of the server."
+    said = said or "was read from another address. A job reads the tools of the new address within a minute."
+    raise errors.ToolNotAccepted(f"The tool {name[:128]!r} of {integration.slug} {said}")
+
+
+def is_callable(name: str, sha256: str, *, execution: Execution, base_url: str) -> bool:
+    """Return True if the tool of an execution can be called, and its accepted description has the digest."""
+    lists = ToolList.objects.filter(
+        tenant_id=execution.tenant_id, integration__slug=execution.integration, base_url=base_url
+    )
+    return Tool.objects.filter(
+        tenant_id=execution.tenant_id,
+        integration_id__in=lists.values("integration_id"),
+        name=name,
+        found_sha256=sha256,
+        accepted_sha256=sha256,
+    ).exists()
