@@ -27,7 +27,7 @@ from tests.benchmarks.authentication import tokens
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.finding import search
 from tests.benchmarks.people import provisioning
-from tests.benchmarks.web_servers import comparison, waits
+from tests.benchmarks.web_servers import comparison, gateway, waits
 from tests.benchmarks.world import World, make_world
 
 NAMES = (
@@ -46,6 +46,7 @@ NAMES = (
     "summary",
     "effects",
     "waits",
+    "gateway",
 )
 LONG: Final = ("months", "scale", "search", "workers")
 """Many minutes: only where they are named."""
@@ -53,7 +54,7 @@ LONG: Final = ("months", "scale", "search", "workers")
 _WORLDS: Final = {
     name: name
     for name in ("lists", "exports", "effects", "months", "provisioning", "scale", "search", "waits", "workers")
-}
+} | {"gateway": "waits"}
 """Instances that hold rows of their own; the others share one."""
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "intake": intake.measure,
@@ -75,6 +76,7 @@ _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
     "effects": effects.measure,
     "scale": scale.measure,
     "waits": waits.measure,
+    "gateway": gateway.measure,
 }
 
 

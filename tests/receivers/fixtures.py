@@ -115,6 +115,12 @@ def tls_receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]
 
 
 @pytest.fixture
+def mcp_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Receiver:
+    """Run an MCP server on loopback in its own process. Its address is `{url}/mcp`."""
+    return _shared(request.config, "mcp_server", tmp_path_factory)
+
+
+@pytest.fixture
 def collector(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Receiver:
     """Run an OTLP collector on loopback in its own process."""
     return _shared(request.config, "otlp_collector", tmp_path_factory)

@@ -18,7 +18,11 @@ WAITED: Final = "threada.waited"
 """Key of the WSGI environment of a request that was held: the seconds asked for; 0 if the wait was interrupted."""
 RESUMED: Final = "threada.resumed"
 """Key of the WSGI environment of a request that was held: the `Watched`."""
+MESSAGE: Final = "threada.wait_message"
+"""Key of the WSGI environment of a request that was held: the `message` of its `Offer`."""
 LONGEST_S: Final = 30
+GATEWAY: Final = "/mcp/"
+"""Prefix of paths whose requests may be held although they do not say so: calls of tools."""
 _WAIT: Final = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
 
 
@@ -42,7 +46,8 @@ class Watched(NamedTuple):
 class Offer:
     """Offer to hold one request. `reserve` returns False if no more can be held for the tenant.
 
-    `is_kept`: its answer was thrown away, so the request must be run again.
+    `is_kept`: its answer was thrown away, so the request must be run again. `message` is what the second run needs of
+    the body, a few hundred bytes.
     """
 
     def __init__(self, reserve: Callable[[uuid.UUID], bool]) -> None:
@@ -50,6 +55,7 @@ class Offer:
         self.watched: Watched | None = None
         self.seconds = 0
         self.is_kept = False
+        self.message = b""
 
     def take(self, watched: Watched, seconds: int) -> bool:
         """Let the server hold the request while the status of `watched` is in `during`. Return False if it cannot."""

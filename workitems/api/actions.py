@@ -101,7 +101,7 @@ class ExecuteAction(TenantView):
 
         response, execution = started_action(item, asked, ctx=request.auth, remember=remember)
         self.key_reservation = None
-        _wait_for_end(request, execution)
+        wait_for_end(request, execution)
         return response
 
     def replayed(self, request: Any, record: IdempotencyRecord) -> Any:
@@ -109,7 +109,7 @@ class ExecuteAction(TenantView):
         if record.status == 202 and preferred_wait(request.META.get("HTTP_PREFER", "")):
             earlier = earlier_request_under(self, request)
             if earlier is not None:
-                response = _state_of(earlier, request=request)
+                response = state_of(earlier, request=request)
                 response.headers[REPLAYED] = "true"
                 return response
         return super().replayed(request, record)
@@ -119,7 +119,7 @@ class ExecuteAction(TenantView):
         earlier = own_request(watched.id, ctx=request.auth)
         self.subject = subject_of(earlier.item, execution=earlier.execution)
         earlier.check_permitted(ctx=request.auth)
-        return _state_of(earlier, request=request)
+        return state_of(earlier, request=request)
 
 
 def started_action(
@@ -168,7 +168,7 @@ def repeated_action(earlier: EarlierRequest, *, input_: dict[str, Any], is_same:
     return response
 
 
-def _wait_for_end(request: Any, execution: Execution) -> dict[str, str]:
+def wait_for_end(request: Any, execution: Execution) -> dict[str, str]:
     """Let the server hold the request while the execution runs. Return the headers of the answer.
 
     Nothing is waited for while people have to decide.
@@ -179,13 +179,13 @@ def _wait_for_end(request: Any, execution: Execution) -> dict[str, str]:
     return wait_for_change(request, watched, is_final=execution.status not in _IN_PROGRESS)
 
 
-def _state_of(earlier: EarlierRequest, *, request: Any) -> Response:
+def state_of(earlier: EarlierRequest, *, request: Any) -> Response:
     """Return the answer about an execution that was waited for: 200 if it has ended, or its outcome is unknown.
 
     The result is shown to whoever may read the execution, and reading it leaves a receipt if the case is sensitive.
     """
     item, execution, ctx = earlier.item, earlier.execution, request.auth
-    waited = _wait_for_end(request, execution)
+    waited = wait_for_end(request, execution)
     has_ended = execution.status not in (*_IN_PROGRESS, ExecutionStatus.AWAITING_APPROVAL)
     shows_result = has_ended and selectors.executions(ctx).filter(id=execution.id).exists()
     if shows_result:

@@ -66,11 +66,14 @@ class CallerRefused(Exception):
 class Caller:
     """Caller of one MCP request. Each view that it calls authenticates, charges and records it.
 
-    `refusal` is the response of a view that refused the caller, or None.
+    `integration_id` names the integration whose tools are called, None for Threada's own. `message` is the message of
+    the request. `refusal` is the response of a view that refused the caller, or None.
     """
 
-    def __init__(self, request: Any) -> None:
+    def __init__(self, request: Any, integration_id: str | None = None) -> None:
         self.request = request
+        self.integration_id = integration_id
+        self.message: Any = None
         self.refusal: HttpResponseBase | None = None
         self.is_known = False
         self.rate_headers: dict[str, str] = {}
@@ -120,7 +123,8 @@ class Caller:
     def authenticate(self, refusal: ThreadaError | None = None) -> Answer:
         """Authenticate and charge a request that calls no other view, then record and answer `refusal`."""
         environment = {REFUSAL: refusal} if refusal is not None else None
-        return self.call(Connection, "POST", self.request.path, body={}, environment=environment)
+        named: dict[str, Any] = {"integration_id": self.integration_id} if self.integration_id is not None else {}
+        return self.call(Connection, "POST", self.request.path, body={}, environment=environment, **named)
 
     def console_url(self, work_item_id: str) -> str:
         """Return the address of the page of a work item, for people."""

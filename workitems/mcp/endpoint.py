@@ -16,6 +16,7 @@ from threada_site.api.refusals import as_threada_error
 from threada_site.kernel import errors
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.extras import require_extra
+from threada_site.kernel.waits import MESSAGE
 from threada_site.tenancy.browser_origins import is_listed
 from workitems.mcp.calls import Caller, CallerRefused
 
@@ -24,30 +25,32 @@ _CALLING_METHODS: Final = frozenset({"tools/call", "tasks/get", "tasks/cancel", 
 _PARSE_ERROR: Final = -32700
 
 
-def serve(request: HttpRequest) -> HttpResponseBase:
-    """Answer one MCP request. Every request is authenticated and charged exactly like one of the API."""
+def serve(request: HttpRequest, integration_id: str | None = None) -> HttpResponseBase:
+    """Answer one MCP request. Every request is authenticated and charged exactly like one of the API.
+
+    `integration_id`: the integration whose tools are offered; None: Threada's own.
+    """
     try:
         if request.method != "POST":
             raise errors.MethodNotAllowed("Send POST: this server opens no streams.", headers={"Allow": "POST"})
         require_extra("mcp", use="The MCP server")
         _check_origin(request)
-        return _answer(request)
+        return _answer(request, integration_id)
     except Exception as error:  # noqa: BLE001 - answered as any other refusal
         return problem(request, as_threada_error(error))
 
 
-def _answer(request: HttpRequest) -> HttpResponseBase:
-    caller = Caller(request)
+def _answer(request: HttpRequest, integration_id: str | None) -> HttpResponseBase:
+    caller = Caller(request, integration_id)
     try:
         message = _message(request) if names_token(request.META) else None
         if isinstance(message, ThreadaError):
             caller.authenticate()
             return _unreadable(message)
-        if not _calls_view(message):
+        caller.message = message
+        if not _calls_view(message, integration_id):
             caller.authenticate()
-        from workitems.mcp.server import exchange
-
-        status, headers, body = exchange(orjson.dumps(message), caller)
+        status, headers, body = _exchanged(orjson.dumps(message), caller)
         if caller.refusal is None and not caller.is_known:
             caller.authenticate()
     except CallerRefused:
@@ -59,13 +62,31 @@ def _answer(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-def _calls_view(message: Any) -> bool:
+def _exchanged(message: bytes, caller: Caller) -> tuple[int, dict[str, str], bytes]:
+    from workitems.mcp.server import exchange
+
+    if caller.integration_id is None:
+        return exchange(message, caller)
+    from workitems.mcp.gateway import SERVER
+
+    return exchange(message, caller, SERVER)
+
+
+def _calls_view(message: Any, integration_id: str | None) -> bool:
     method = message.get("method") if isinstance(message, dict) else None
+    if integration_id is not None and method == "tools/list":
+        return True
     return isinstance(method, str) and method in _CALLING_METHODS
 
 
 def _message(request: HttpRequest) -> Any:
-    """Return the message in the body, or the refusal of a body that is too large or no strict JSON."""
+    """Return the message in the body, or the refusal of a body that is too large or no strict JSON.
+
+    A request that was held has no body any more, but a message that stands for it.
+    """
+    held = request.META.get(MESSAGE)
+    if held is not None:
+        return orjson.loads(held)
     try:
         return StrictJSONParser().parse(cast("IO[bytes]", request), parser_context={"request": request})
     except Exception as error:  # noqa: BLE001 - answered once the caller is known

@@ -37,17 +37,23 @@ _INSTRUCTIONS: Final = (
 )
 _HEADERS: Final = ("accept", "content-type")
 
+type Handler = Callable[[Any, Any], Any]
+type Work = Callable[[str, Caller], dict[str, Any]]
+
 log = structlog.get_logger("threada.mcp")
 
 
-def exchange(body: bytes, caller: Caller) -> tuple[int, dict[str, str], bytes]:
-    """Return status, headers and body of the SDK's answer to a message. Tools run in the calling thread."""
-    return async_to_sync(_exchange)(body, caller)
+def exchange(body: bytes, caller: Caller, server: Server[Any] | None = None) -> tuple[int, dict[str, str], bytes]:
+    """Return status, headers and body of the SDK's answer to a message. Tools run in the calling thread.
+
+    `server`: the tools that are offered; None: Threada's own.
+    """
+    return async_to_sync(_exchange)(body, caller, server or _server)
 
 
-async def _exchange(body: bytes, caller: Caller) -> tuple[int, dict[str, str], bytes]:
+async def _exchange(body: bytes, caller: Caller, server: Server[Any]) -> tuple[int, dict[str, str], bytes]:
     manager = StreamableHTTPSessionManager(
-        _server, json_response=True, stateless=True, max_request_body_size=max(len(body), 1)
+        server, json_response=True, stateless=True, max_request_body_size=max(len(body), 1)
     )
     answer: dict[str, Any] = {"status": 500, "headers": []}
     parts: list[bytes] = []
@@ -118,25 +124,44 @@ async def _call_tool(ctx: Any, params: types.CallToolRequestParams) -> Any:
     tool = TOOLS.get(params.name)
     if tool is None:
         raise MCPError(types.INVALID_PARAMS, f"There is no tool {params.name[:64]!r}. See tools/list.")
-    caller = _caller(ctx)
+    caller = caller_of(ctx)
     inputs = Inputs(can_ask=can_ask_people(ctx), answers=params.input_responses or {})
-    result = await _in_thread(lambda: tool_result(tool, params.arguments or {}, inputs, caller))
+    result = await in_thread(lambda: tool_result(tool, params.arguments or {}, inputs, caller))
     if tool.is_final and isinstance(result, types.CallToolResult) and not result.is_error and knows_tasks(ctx):
         return created_task(result.structured_content, caller) or result
     return result
 
 
-def _task_handler(work: Callable[[str, Caller], dict[str, Any]]) -> Callable[[Any, TaskParams], Any]:
+def new_server(
+    name: str, *, instructions: str, on_list_tools: Handler, on_call_tool: Handler, read: Work
+) -> Server[Any]:
+    """Return a server with tools and the Tasks extension. `read` returns the state of a task."""
+    server: Server[Any] = Server(
+        name,
+        version=API_VERSION,
+        title="Threada",
+        instructions=instructions,
+        on_list_tools=on_list_tools,
+        on_call_tool=on_call_tool,
+        get_tool_input_schema=lambda _name: None,  # else each call runs on_list_tools, to validate headers of arguments
+    )
+    server.extensions[TASKS] = {}
+    for method, work in (("get", read), ("cancel", cancel_task), ("update", update_task)):
+        server.add_request_handler(f"tasks/{method}", TaskParams, _task_handler(work))
+    return server
+
+
+def _task_handler(work: Work) -> Callable[[Any, TaskParams], Any]:
     async def handle(ctx: Any, params: TaskParams) -> dict[str, Any]:
         if ctx.protocol_version not in MODERN_PROTOCOL_VERSIONS:
             raise MCPError(types.METHOD_NOT_FOUND, f"{ctx.method} needs a protocol version since 2026-07-28.")
-        caller = _caller(ctx)
-        return await _in_thread(lambda: work(params.task_id, caller))
+        caller = caller_of(ctx)
+        return await in_thread(lambda: work(params.task_id, caller))
 
     return handle
 
 
-async def _in_thread[Result](work: Callable[[], Result]) -> Result:
+async def in_thread[Result](work: Callable[[], Result]) -> Result:
     """Run `work` in the thread of the request. If a view refuses the caller, its response is the answer."""
     try:
         return await sync_to_async(work, thread_sensitive=True)()
@@ -144,19 +169,12 @@ async def _in_thread[Result](work: Callable[[], Result]) -> Result:
         raise MCPError(types.INTERNAL_ERROR, "The caller was refused.") from None
 
 
-def _caller(ctx: Any) -> Caller:
+def caller_of(ctx: Any) -> Caller:
+    """Return the caller of the request that a handler answers."""
     caller: Caller = ctx.request.scope[CALLER]
     return caller
 
 
-_server: Final[Server[Any]] = Server(
-    "threada",
-    version=API_VERSION,
-    title="Threada",
-    instructions=_INSTRUCTIONS,
-    on_list_tools=_list_tools,
-    on_call_tool=_call_tool,
+_server: Final = new_server(
+    "threada", instructions=_INSTRUCTIONS, on_list_tools=_list_tools, on_call_tool=_call_tool, read=read_task
 )
-_server.extensions[TASKS] = {}
-for _method, _work in (("get", read_task), ("cancel", cancel_task), ("update", update_task)):
-    _server.add_request_handler(f"tasks/{_method}", TaskParams, _task_handler(_work))

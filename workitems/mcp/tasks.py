@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -51,8 +51,13 @@ def created_task(accepted: Mapping[str, Any], caller: Caller) -> dict[str, Any] 
     }
 
 
-def read_task(task_id: str, caller: Caller) -> dict[str, Any]:
-    """Return the state of a task, with the explanation of its work item and, at the end, its result."""
+def read_task(
+    task_id: str, caller: Caller, result_of: Callable[[dict[str, Any], Caller], types.CallToolResult] | None = None
+) -> dict[str, Any]:
+    """Return the state of a task, with the explanation of its work item and, at the end, its result.
+
+    `result_of` returns the result for the execution of a task that has ended; by default its representation.
+    """
     state = _state(task_id, caller).body
     execution, explanation = state["execution"], state["explanation"]
     status = ExecutionStatus(execution["status"])
@@ -69,10 +74,15 @@ def read_task(task_id: str, caller: Caller) -> dict[str, Any]:
         "_meta": {EXPLANATION: explanation},
     }
     if status in _COMPLETED:
-        result = as_result(Answer(200, execution), caller)
-        result.is_error = status in _UNSUCCESSFUL
+        result = (result_of or _result_of)(execution, caller)
         task["result"] = result.model_dump(by_alias=True, mode="json", exclude_none=True)
     return task
+
+
+def _result_of(execution: dict[str, Any], caller: Caller) -> types.CallToolResult:
+    result = as_result(Answer(200, execution), caller)
+    result.is_error = execution["status"] in _UNSUCCESSFUL
+    return result
 
 
 def cancel_task(task_id: str, caller: Caller) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from workitems.items.receipts import subject_of
 from workitems.items.sensitive import listed
 from workitems.lifecycle import WORK_ITEM as LIFECYCLE
 from workitems.lifecycle import WorkItemStatus
+from workitems.mcp.tool_calls import gateway_of
 from workitems.models import Party, WorkItem
 
 REFUSAL: Final = "threada.mcp_refusal"
@@ -37,11 +38,16 @@ OPEN_STATUSES: Final = [status.value for status in WorkItemStatus if status not 
 
 
 class Connection(TenantView):
-    """Authentication of a request that calls no tool. Raises the refusal that the environment contains."""
+    """Authentication of a request that calls no tool. Raises the refusal that the environment contains.
+
+    Raises `NotFound` for a gateway without an integration.
+    """
 
     scopes: ClassVar = {"POST": None}
 
-    def post(self, request: Any) -> Response:
+    def post(self, request: Any, integration_id: str | None = None) -> Response:
+        if integration_id is not None:
+            gateway_of(integration_id, ctx=request.auth)
         refusal: errors.ThreadaError | None = request.META.get(REFUSAL)
         if refusal is not None:
             raise refusal

@@ -32,11 +32,12 @@ def by_id(pack: GalleryPack) -> str:
     return pack.id
 
 
-def test_six_packs() -> None:
+def test_packs() -> None:
     assert sorted(map(by_id, PACKS)) == [
         "access",
         "data_requests",
         "deployments",
+        "mcp_tools",
         "payments",
         "refunds",
         "vendor_review",

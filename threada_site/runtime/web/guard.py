@@ -218,7 +218,7 @@ class Guard:
                 environ.clear()
                 self._budget.release(reading)
                 waited = await self._waited(offer, proto, client)
-                held = await self._run(proto, again(before, watched, waited), client, *rest, **more)
+                held = await self._run(proto, again(before, watched, waited, offer.message), client, *rest, **more)
             return held
         finally:
             self._held.release(offer)

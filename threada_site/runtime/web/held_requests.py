@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import structlog
 
-from threada_site.kernel.waits import OFFER, RESUMED, WAITED, Offer, Watched, preferred_wait
+from threada_site.kernel.waits import GATEWAY, MESSAGE, OFFER, RESUMED, WAITED, Offer, Watched, preferred_wait
 from threada_site.runtime.web.limits import Limits
 from threada_site.runtime.web.refusals import ClientIsGoneError
 
@@ -71,10 +71,11 @@ class HeldRequests:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="statuses")
 
     def offer(self, environ: dict[str, Any]) -> Offer | None:
-        """Add an offer to the environment of a request that prefers to wait, unless this process is stopping."""
+        """Add an offer to the environment of a request that may wait, unless this process is stopping."""
         if self._read_statuses is None or environ["REQUEST_METHOD"] not in _METHODS:
             return None
-        if not preferred_wait(environ.get("HTTP_PREFER", "")) or self._stopping.exists():
+        may_wait = preferred_wait(environ.get("HTTP_PREFER", "")) or environ["PATH_INFO"].startswith(GATEWAY)
+        if not may_wait or self._stopping.exists():
             return None
         offer = environ[OFFER] = Offer(self._reserve)
         return offer
@@ -180,6 +181,6 @@ def without_body(environ: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in environ.items() if key != OFFER and key not in _OF_THE_BODY}
 
 
-def again(environ: Mapping[str, Any], watched: Watched, waited: int) -> dict[str, Any]:
+def again(environ: Mapping[str, Any], watched: Watched, waited: int, message: bytes = b"") -> dict[str, Any]:
     """Return the environment with which a held request is run again."""
-    return {**environ, "wsgi.input": io.BytesIO(), RESUMED: watched, WAITED: waited}
+    return {**environ, "wsgi.input": io.BytesIO(), RESUMED: watched, WAITED: waited, MESSAGE: message}

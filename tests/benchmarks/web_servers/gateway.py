@@ -1,0 +1,136 @@
+"""A call of a tool through `/mcp/{integration}`, beside the same call by the API with `Prefer: wait`, and the MCP server
+alone. The three take turns in one run, with one web process and one worker."""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests.benchmarks.effects import _worker
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.servers import PRODUCT, web_server
+from tests.benchmarks.world import TENANT, World
+from tests.receivers.fixtures import Receiver
+
+REQUESTS = 60
+WARM = 5
+AIM_MS = 40
+_VERSION = "2026-07-28"
+_ANNOTATIONS = {"read_only": True, "destructive": False, "idempotent": True, "open_world": True}
+
+
+def measure(world: World) -> Iterator[Figure]:
+    """Measure calls one after another, at rest."""
+    with tempfile.TemporaryDirectory(prefix="threada-receiver-") as folder:
+        upstream = Receiver(Path(folder), kind="mcp_server")
+        try:
+            _prepare(upstream)
+            with (
+                _worker({}),
+                web_server(PRODUCT, port=world.port, processes=1),
+                httpx.Client(base_url=f"http://127.0.0.1:{world.port}", headers=world.headers, timeout=30) as client,
+            ):
+                rounds = [_round(client, upstream, number) for number in range(WARM + REQUESTS)][WARM:]
+        finally:
+            upstream.stop()
+    alone, by_mcp, by_api = (sorted(times) for times in zip(*rounds, strict=True))
+    bare = statistics.median(alone)
+    above = statistics.median(by_mcp) - bare
+    yield Figure(name="call of a tool, the MCP server alone, p50 / p95", value=_shown(alone))
+    yield Figure(
+        name="execute with Prefer: wait, the same tool, p50 / p95",
+        value=_shown(by_api),
+        beside=f"the call alone {bare:.0f} ms",
+    )
+    yield Figure(
+        name="allowed call through /mcp/{integration}, p50 / p95",
+        value=_shown(by_mcp),
+        beside=f"{above:.0f} ms above the call alone",
+        aim=f"p50 <= {AIM_MS} ms above",
+        is_met=above <= AIM_MS,
+    )
+
+
+def _prepare(upstream: Receiver) -> None:
+    """Install the pack and the integration, read its tools and accept them."""
+    from django.conf import settings
+
+    from integrations.configuration.configure import upsert_integration
+    from integrations.models import Integration, Tool
+    from integrations.tools.reading import read_tools
+    from tests.benchmarks.effects import ALLOWED
+    from tests.factories import acting_system
+    from threada_site.database.unit_of_work import unit_of_work
+    from threada_site.kernel.context import EntryPoint
+    from threada_site.tenancy.models import Tenant
+    from workitems.gallery.catalogue import gallery_pack
+    from workitems.gallery.installation import install_from_gallery
+
+    tenant = Tenant.objects.get(slug=TENANT)
+    system = acting_system(tenant, EntryPoint.COMMAND)
+    spec = {"connector": "mcp", "base_url": f"{upstream.url}/mcp", "actions": {"call_tool": {"resolves": True}}}
+    with unit_of_work(tenant.id):
+        install_from_gallery(gallery_pack("mcp_tools"), ctx=system)
+        upsert_integration("tools", spec, ctx=system)
+        integration = Integration.objects.get(slug="tools")
+    settings.THREADA_EGRESS_ALLOW = [ALLOWED]
+    read_tools(tenant, integration.id, ctx=system)
+    with unit_of_work(tenant.id):
+        for tool in Tool.objects.filter(integration=integration):
+            tool.accepted, tool.accepted_sha256 = tool.found, tool.found_sha256
+            tool.save()
+
+
+def _round(client: httpx.Client, upstream: Receiver, number: int) -> tuple[float, float, float]:
+    """Return the milliseconds of the server alone, through the gateway, and by the API."""
+    arguments = {"text": f"call {number} of {time.time():.3f}"}
+    alone = _timed(lambda: _called(httpx.Client(base_url=upstream.url), "/mcp", arguments))
+    by_mcp = _timed(lambda: _called(client, "/mcp/tools", arguments))
+    payload = {"integration": "tools", "tool": "look_up", "arguments": arguments, "annotations": _ANNOTATIONS}
+    body: dict[str, Any] = {"workflow_id": "mcp_call", "channel_id": "mcp", "payload": payload}
+    item = client.post("/work-items", json=body).raise_for_status().json()
+    time.sleep(0.1)
+    asked = {"work_item_id": item["work_item_id"], "integration_id": "tools", "action_id": "call_tool", "input": {}}
+    by_api = _timed(lambda: _executed(client, asked))
+    return alone, by_mcp, by_api
+
+
+def _called(client: httpx.Client, path: str, arguments: dict[str, Any]) -> None:
+    meta = {
+        "io.modelcontextprotocol/protocolVersion": _VERSION,
+        "io.modelcontextprotocol/clientInfo": {"name": "benchmark", "version": "1"},
+        "io.modelcontextprotocol/clientCapabilities": {},
+    }
+    params = {"name": "look_up", "arguments": arguments, "_meta": meta}
+    headers = {
+        "Accept": "application/json, text/event-stream",
+        "MCP-Protocol-Version": _VERSION,
+        "Mcp-Method": "tools/call",
+        "Mcp-Name": "look_up",
+    }
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params}
+    answer = client.post(path, json=message, headers=headers).raise_for_status().json()
+    if answer["result"].get("structuredContent", {}).get("text") != f"look_up: {arguments['text']}":
+        raise RuntimeError(str(answer))
+
+
+def _executed(client: httpx.Client, asked: dict[str, Any]) -> None:
+    answer = client.post("/actions/execute", json=asked, headers={"Prefer": "wait=20"}).raise_for_status()
+    if answer.status_code != 200 or answer.json()["status"] != "succeeded":
+        raise RuntimeError(f"{answer.status_code}: {answer.text}")
+
+
+def _timed(call: Any) -> float:
+    began = time.perf_counter()
+    call()
+    return (time.perf_counter() - began) * 1000
+
+
+def _shown(times: list[float]) -> str:
+    return f"{statistics.median(times):.0f} / {times[int(len(times) * 0.95)]:.0f} ms"

@@ -1,0 +1,188 @@
+"""Calls of governed tools: each becomes a work item, and the execution of an action on it."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Any, ClassVar, Final
+
+import orjson
+from django.conf import settings
+from rest_framework.response import Response
+
+from integrations.configuration.parsed_documents import document_of
+from integrations.documents import IntegrationDocument
+from integrations.documents.mcp_actions import MCP
+from integrations.models import Integration
+from integrations.selectors import readable_integrations
+from integrations.tools.pins import CALL_WORKFLOW, facts_of
+from integrations.tools.usable import callable_tool, callable_tools
+from threada_site.api.conditional_requests.waiting import resumed_by
+from threada_site.api.idempotency import REPLAYED, KeyReservation
+from threada_site.api.models import IdempotencyRecord
+from threada_site.api.shapes import shape
+from threada_site.api.views import TenantView, path_id, path_slug
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.kernel.waits import Watched
+from workitems import selectors
+from workitems.api.actions import started_action, state_of, wait_for_end
+from workitems.api.items import created_item
+from workitems.executions.equal_request import equal_request
+from workitems.executions.repeated_request import EarlierRequest, own_request
+from workitems.executions.request_action import ActionRequest
+from workitems.items.locks import locked_item
+from workitems.items.receipts import subject_of
+from workitems.lifecycle import WORK_ITEM as LIFECYCLE
+from workitems.lifecycle import WorkItemStatus
+from workitems.models import WorkItem
+
+ACTION: Final = "call_tool"
+"""Action of an integration that calls the tool in the payload."""
+CHANNEL: Final = "mcp"
+PACK: Final = "mcp_tools"
+_CALL: Final = shape(
+    {
+        "tool": {"type": "string", "minLength": 1, "maxLength": 128},
+        "arguments": {"type": "object"},
+        "requester": {"type": "string", "minLength": 1, "maxLength": 100},
+    },
+    required=("tool", "arguments"),
+)
+
+
+class OfferedTools(TenantView):
+    """Tools that can be called at the gateway of an integration, with their accepted descriptions."""
+
+    scopes: ClassVar = {"GET": Scope.ACTIONS_EXECUTE}
+
+    def get(self, request: Any, integration_id: str) -> Response:
+        integration, document = gateway_of(integration_id, ctx=request.auth)
+        rows = callable_tools(integration, document).values_list("name", "accepted")
+        return Response({"tools": [{**(accepted or {}), "name": name} for name, accepted in rows]})
+
+
+class CallTool(TenantView):
+    """Call of a tool. Equal arguments return the existing call, and with a key only that key does."""
+
+    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
+
+    @resumed_by("answer_after_wait")
+    def post(self, request: Any, integration_id: str) -> Response:
+        ctx = request.auth
+        call = _CALL.check(request.data)
+        integration, document = gateway_of(integration_id, ctx=ctx)
+        tool = callable_tool(integration, document, call["tool"])
+        key = request.META.get("HTTP_IDEMPOTENCY_KEY")
+        reservation = _reservation(integration.slug, call, key=key, ctx=ctx)
+        item = _item_of(reservation.reserve_key(), call, ctx=ctx)
+        earlier = None
+        if item is not None:
+            earlier = equal_request(item, integration=integration.slug, action=ACTION, input_={}, ctx=ctx)
+        if earlier is not None:
+            self.subject = subject_of(earlier.item, execution=earlier.execution)
+            earlier.check_permitted(ctx=ctx)
+            response = self._state(request, earlier)
+            response.headers[REPLAYED] = "true"
+            return response
+        if item is None or not LIFECYCLE.is_open(WorkItemStatus(item.status)):
+            item = self._created(call, facts_of(integration, tool), reservation, ctx=ctx)
+        self.subject = subject_of(item)
+        asked = ActionRequest(integration=integration.slug, action=ACTION)
+        response, execution = started_action(item, asked, ctx=ctx)
+        wait_for_end(request, execution)
+        return response
+
+    def answer_after_wait(self, request: Any, watched: Watched) -> Response:
+        """Return the state of the call after a wait. Credential and permissions are checked like before."""
+        earlier = own_request(watched.id, ctx=request.auth)
+        self.subject = subject_of(earlier.item, execution=earlier.execution)
+        earlier.check_permitted(ctx=request.auth)
+        return self._state(request, earlier)
+
+    def _created(
+        self, call: dict[str, Any], facts: dict[str, Any], reservation: KeyReservation, *, ctx: ActingContext
+    ) -> WorkItem:
+        """Return the new, locked work item of a call, which equal calls find."""
+        named = {"requester": call["requester"]} if "requester" in call else {}
+        payload = {**facts, "arguments": call["arguments"]}
+        try:
+            created = created_item(
+                {"workflow_id": CALL_WORKFLOW, "channel_id": CHANNEL, "payload": payload, **named}, ctx=ctx
+            )
+        except (errors.UnknownWorkflow, errors.UnknownChannel) as missing:
+            missing.detail = (
+                f"There is no workflow {CALL_WORKFLOW} or no channel {CHANNEL} here. Install the pack {PACK} from the "
+                "gallery of the console, or apply your own documents."
+            )
+            raise
+        _forget(reservation)
+        reservation.remember(Response({"work_item_id": created.data["work_item_id"]}))
+        return locked_item(path_id(ids.WORK_ITEM, created.data["work_item_id"]), ctx=ctx)
+
+    def _state(self, request: Any, earlier: EarlierRequest) -> Response:
+        """Return the state of a call. An equal call of a tool that only reads calls it again after its result was
+        returned."""
+        response = state_of(earlier, request=request)
+        payload = earlier.item.payload
+        if response.data["result"] is not None and payload["annotations"]["read_only"]:
+            _forget_item(earlier.item, integration=earlier.execution.integration, ctx=request.auth)
+        return response
+
+
+def gateway_of(slug: str, *, ctx: ActingContext) -> tuple[Integration, IntegrationDocument]:
+    """Return an integration whose tools the caller may call, and its document. Raise `NotFound`, `UnknownAction`."""
+    rows = readable_integrations(ctx).filter(connector=MCP, slug=path_slug(slug))
+    integration = rows.first()
+    if integration is None or integration.current_version is None:
+        raise errors.NotFound("There is no MCP server of this name here.")
+    document = document_of(integration.current_version)
+    if ACTION not in document.actions:
+        raise errors.UnknownAction(
+            f"The integration {slug} has no action {ACTION}. Add `{ACTION}: {{resolves: true}}` to its actions."
+        )
+    return integration, document
+
+
+def _reservation(integration: str, call: dict[str, Any], *, key: str | None, ctx: ActingContext) -> KeyReservation:
+    """Return the reservation that stands for a call: for its key, or for its arguments. Digests are keyed."""
+    by_arguments = _keyed(call)
+    named = by_arguments if key is None else _keyed({"key": key})
+    return KeyReservation(ctx, f"{CHANNEL}:{integration}", named, by_arguments)
+
+
+def _keyed(value: Any) -> str:
+    return hmac.new(settings.SECRET_KEY.encode(), canonical_sha256(value).encode(), "sha256").hexdigest()
+
+
+def _item_of(record: IdempotencyRecord | None, call: dict[str, Any], *, ctx: ActingContext) -> WorkItem | None:
+    """Return the locked work item of an earlier call, if the caller may still read it and its payload is that call."""
+    if record is None:
+        return None
+    found = path_id(ids.WORK_ITEM, orjson.loads(record.response)["work_item_id"])
+    if not selectors.work_items(ctx).filter(id=found).exists():
+        return None
+    item = locked_item(found, ctx=ctx)
+    return (
+        item if (item.payload.get("tool"), item.payload.get("arguments")) == (call["tool"], call["arguments"]) else None
+    )
+
+
+def _forget(reservation: KeyReservation) -> None:
+    IdempotencyRecord.objects.filter(
+        tenant_id=reservation.context.tenant_id,
+        principal_id=reservation.context.principal_id,
+        path=reservation.path,
+        key=reservation.key,
+    ).delete()
+
+
+def _forget_item(item: WorkItem, *, integration: str, ctx: ActingContext) -> None:
+    """Let an equal call without a key make a new work item."""
+    call = {"tool": item.payload["tool"], "arguments": item.payload["arguments"]}
+    for named in (
+        {},
+        {"requester": ids.public_id(ids.PRINCIPAL, item.requester_id)},
+        {"requester": item.requester.username},
+    ):
+        _forget(_reservation(integration, {**call, **named}, key=None, ctx=ctx))
