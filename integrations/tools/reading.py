@@ -14,6 +14,7 @@ from django.db.models import Exists, OuterRef, Q
 from integrations.configuration.parsed_documents import document_of, secret_access
 from integrations.documents.mcp_actions import MCP
 from integrations.freezes.block import freeze_on, freezes_in_force
+from integrations.freezes.scope import Place
 from integrations.models import Integration, Tool, ToolList
 from integrations.tools.descriptions import digest_of
 from integrations.tools.fetch import Tools, UnreadableTools, fetch_tools
@@ -110,7 +111,7 @@ def _begin(tenant: Tenant, integration_id: uuid.UUID, *, now: datetime) -> tuple
     if not is_new and row.tried_at is not None and row.tried_at > now - SHORTEST_PAUSE:
         return None
     row.due_at = now + INTERVAL
-    is_frozen = freeze_on(freezes_in_force(tenant.id), workflow="", integration=integration.slug, action="")
+    is_frozen = freeze_on(freezes_in_force(tenant.id), Place("", integration.slug, "", None))
     if not is_frozen:
         row.integration_version_id, row.tried_at = integration.current_version_id, now
     row.save(update_fields=["due_at", "integration_version_id", "tried_at"])

@@ -162,7 +162,7 @@ def test_pages_install_and_send_a_sample(tenant: Tenant, ada: User) -> None:
     packs = browser.get("/console/policies/pack/").content.decode()
     assert "/console/policies/pack/gallery/" in packs
     cards = browser.get("/console/policies/pack/gallery/").content.decode()
-    assert cards.count("Preview and install") == 6
+    assert cards.count("Preview and install") == 7
     before = browser.get(PAGE)
     page = before.content.decode()
     assert "The integration int_bank is simulated: nothing is sent" in page
