@@ -82,6 +82,13 @@ def action_of(integration: Integration, slug: str) -> Action | None:
     ).first()
 
 
+def current_actions(integration: Integration) -> QuerySet[Action]:
+    """Return the actions of the integration's current version, by slug."""
+    return Action.objects.filter(
+        tenant_id=integration.tenant_id, integration_version_id=integration.current_version_id
+    ).order_by("slug")
+
+
 def execution_for_update(execution_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
     """Return the locked execution. Lock its work item first: every service locks in this order."""
     return _locked_execution.first(execution_id, tenant_id)

@@ -1,0 +1,89 @@
+"""`manage.py prove`: the promises are checked against a tenant's configuration, and nothing remains."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+from django.core.management import call_command
+from django.core.management.base import CommandError
+
+from integrations.models import Execution, Freeze
+from policies.publication.publish import upsert_policy
+from telemetry.models import Receipt
+from tests.factories import acting_system
+from tests.journeys.conftest import demo
+from tests.journeys.demo import Demo
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.context import EntryPoint
+from threada_site.tenancy.models import Tenant, User
+from workitems.models import DecisionStep, WorkItem
+from workitems.proof.prove import prove
+from workitems.proof.results import Result
+
+__all__ = ["demo"]
+
+TABLES = (WorkItem, DecisionStep, Execution, Freeze, Receipt, User)
+
+
+def proved(tenant: str) -> tuple[int, dict[str, Any]]:
+    out = StringIO()
+    try:
+        call_command("prove", "--tenant", tenant, "--json", "--seconds", "60", stdout=out, stderr=StringIO())
+    except (SystemExit, CommandError) as ended:
+        return getattr(ended, "code", 1) or 1, json.loads(out.getvalue())
+    return 0, json.loads(out.getvalue())
+
+
+def results(proof: dict[str, Any]) -> dict[str, str]:
+    return {check["check"]: check["result"] for check in proof["checks"]}
+
+
+def test_demo_keeps_its_promises_and_nothing_remains(demo: Demo) -> None:
+    before = [model.objects.count() for model in TABLES]
+    status, proof = proved(demo.tenant.slug)
+    assert results(proof) == dict.fromkeys(results(proof), "pass")
+    assert status == 0
+    assert [model.objects.count() for model in TABLES] == before
+
+
+LAX = {
+    "id": "anybody",
+    "when": "ctx.action == 'pay'",
+    "effect": "require_approval",
+    "reason": "LARGE",
+    "approvals": {"all": [{"role": "finance"}], "exclude": []},
+}
+TESTS = [
+    {
+        "given": {
+            "item": {"payload": {"vendor": "Hooli", "amount_minor": 5}},
+            "ctx": {"point": "execute", "action": "pay"},
+        },
+        "expect": {"effect": "require_approval", "reason": "LARGE"},
+    }
+]
+
+
+def test_rules_that_break_promises_are_named(demo: Demo) -> None:
+    with unit_of_work(demo.tenant.id):
+        rules = [LAX, {"id": "rest", "when": "true", "effect": "allow", "reason": "FINE"}]
+        upsert_policy("payments", {"rules": rules, "tests": TESTS}, ctx=acting_system(demo.tenant))
+    status, proof = proved(demo.tenant.slug)
+    assert status == 1
+    found = results(proof)
+    broken = {check for check, result in found.items() if result == "fail"}
+    assert broken == {"requester_cannot_approve", "agent_cannot_approve"}
+    assert "Who could decide: finance-1, finance-2." in json.dumps(proof)
+
+
+def test_a_tenant_without_cases_proves_nothing(demo: Demo, other_tenant: Tenant) -> None:
+    status, proof = proved(other_tenant.slug)
+    assert (status, set(results(proof).values())) == (1, {"not_applicable"})
+
+
+def test_a_case_without_time_is_not_applicable(demo: Demo) -> None:
+    proof = prove(acting_system(demo.tenant, EntryPoint.COMMAND), seconds=0.0001)
+    assert {finding.result for finding in proof.findings} == {Result.NOT_APPLICABLE}
+    assert not proof.holds

@@ -1,0 +1,77 @@
+"""Synthetic people of a rolled-back case."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from policies.language.approvals import Leaf
+from threada_site.identity.groups import define_group
+from threada_site.identity.owners import set_owner
+from threada_site.identity.principals import add_member, ensure_principal
+from threada_site.identity.roles import define_role, set_roles
+from threada_site.identity.selectors import console_context, group_member_names, permissions_of_principal
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import (
+    ActingContext,
+    Authentication,
+    AuthenticationMethod,
+    EntryPoint,
+    PrincipalKind,
+    Scope,
+)
+from threada_site.kernel.factors import Factor
+from threada_site.tenancy.models import User
+
+ROLE = "threada-proof"
+_SCOPES = frozenset({Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE, Scope.ACTIONS_EXECUTE, Scope.DECISIONS_DECIDE})
+
+
+def person(name: str, leaves: Iterable[Leaf] = (), *, ctx: ActingContext) -> User:
+    """Create a person who may request, execute and decide, and has the roles and groups of `leaves`."""
+    return _member(f"threada-proof-{name}", PrincipalKind.HUMAN, leaves, ctx=ctx)
+
+
+def agent(name: str, owner: User, leaves: Iterable[Leaf] = (), *, ctx: ActingContext) -> User:
+    """Create an agent with the same permissions as `person`, owned by `owner`."""
+    made = _member(f"threada-proof-{name}", PrincipalKind.AGENT, leaves, ctx=ctx)
+    set_owner(made, owner.username, ctx=ctx)
+    return made
+
+
+def _member(name: str, kind: PrincipalKind, leaves: Iterable[Leaf], *, ctx: ActingContext) -> User:
+    define_role(ROLE, _SCOPES, ctx=ctx)
+    made = ensure_principal(name, kind=kind, ctx=ctx)
+    add_member(made, ctx=ctx)
+    asked = list(leaves)
+    set_roles(made, {ROLE, *(leaf.name for leaf in asked if leaf.kind == "role")}, ctx=ctx)
+    if kind is PrincipalKind.HUMAN:
+        for group in sorted({leaf.name for leaf in asked if leaf.kind == "group"}):
+            define_group(group, {*(group_member_names(group, tenant_id=ctx.tenant_id) or ()), name}, ctx=ctx)
+    return made
+
+
+def acting(principal: User, *, ctx: ActingContext) -> ActingContext:
+    """Return the context of a synthetic principal: people in a fresh session with a passkey, agents with a token."""
+    if principal.kind == PrincipalKind.HUMAN:
+        now = clock.now()
+        session = Authentication(
+            method=AuthenticationMethod.SESSION, at=now, factors=(Factor.PASSWORD.value, Factor.PASSKEY.value)
+        )
+        found = console_context(principal, ctx.tenant_slug, ids.new_uuid().hex)
+        return replace(found, authentication=session, reauthenticated_at=now)
+    permissions = permissions_of_principal(principal.id, tenant_id=ctx.tenant_id)
+    return replace(
+        ctx,
+        principal_id=principal.id,
+        principal_kind=PrincipalKind(principal.kind),
+        principal_name=principal.username,
+        roles=permissions.roles,
+        groups=permissions.groups,
+        scopes=permissions.scopes,
+        grants=permissions.grants,
+        visibility=permissions.visibility,
+        entry_point=EntryPoint.API,
+        authentication=Authentication(method=AuthenticationMethod.ISSUED_TOKEN),
+        correlation_id=ids.new_uuid().hex,
+    )
