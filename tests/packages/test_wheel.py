@@ -11,7 +11,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import psutil
 import pytest
@@ -19,7 +19,7 @@ import pytest
 from tests.adversarial.server import REPOSITORY, Server, running_server
 from tests.adversarial.waiting import until
 from tests.architecture.test_requirements import constraints
-from tests.journeys.demo import SMALL
+from tests.packages.payment import pay
 from threada_site import postgres
 
 pytestmark = [
@@ -156,20 +156,7 @@ def test_client_and_server_share_a_command(with_client: Path) -> None:
         )
         return ran.stdout
 
-    for program in ("threada", "threada-server"):
-        assert "--no-demo" in help_of(program, "up")
-        assert "--settings" in help_of(program, "apply")
-        assert "PAYLOAD" in help_of(program, "submit")
+    assert "--settings" in help_of("threada", "apply")
+    assert "PAYLOAD" in help_of("threada", "submit")
+    assert "--settings" in help_of("threada-server", "apply")
     assert "--settings" not in help_of("threada-client", "apply")
-
-
-def pay(instance: Server) -> dict[str, Any]:
-    """Hand in a payment within the limits of the demo's policy, execute it, and return the ended execution."""
-    body = {"workflow_id": "payment_run", "channel_id": "web_main", "payload": SMALL}
-    item = instance.send("POST", "/work-items", json.dumps(body).encode()).json()["work_item_id"]
-    asked = json.dumps({"work_item_id": item, "action_id": "pay", "integration_id": "int_bank"}).encode()
-    execution = instance.send("POST", "/actions/execute", asked).json()["execution_id"]
-    path = f"/executions/{execution}"
-    until(lambda: instance.send("GET", path).json()["status"] in {"succeeded", "failed"})
-    ended: dict[str, Any] = instance.send("GET", path).json()
-    return ended
