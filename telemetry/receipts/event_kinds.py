@@ -202,6 +202,7 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "telemetry.exported": "Receipts were exported.",
     "tenant.browser_origins_set": "The browser origins that may call the API changed.",
     "tenant.created": "The tenant was created.",
+    "tenant.exported": "The operator exported everything of the tenant.",
     "tenant.first_steps_hidden": "A steward hid the checklist of first steps.",
     "tenant.personal_token_days_set": "The lifetime of personal tokens changed.",
     "tenant.quota_set": "A quota changed.",

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
+from tests.adversarial.waiting import until
 from threada_site.runtime.accounts import ProcessAccount
+from threada_site.runtime.backup import timer
+from threada_site.runtime.backup.timer import BackupTimer
 from threada_site.runtime.supervisor import Assignment, Supervisor
 
 
@@ -41,3 +45,21 @@ def test_process_under_an_account_of_its_own_has_no_access_to_the_terminal(*, ha
     finally:
         process.kill()
         process.wait()
+
+
+def test_scheduled_backups_run_one_at_a_time_and_failures_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(timer, "FIRST_AFTER_S", 0.0)
+    monkeypatch.setattr(timer, "EVERY_S", 0.0)
+    said = tmp_path / "said"
+    backups = BackupTimer(("sh", "-c", f'echo "$THREADA_DATA_DIR" >> {said}; exec sleep 60'), data_dir="/data")
+    backups.check()
+    until(said.exists)
+    backups.check()
+    backups.stop()
+    backups.check()
+    assert "backup ended with status" in capfd.readouterr().err
+    until(lambda: said.read_text() == "/data\n/data\n")
+    backups.stop()
+    BackupTimer((), data_dir="").check()

@@ -13,6 +13,7 @@ from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
 from threada_site.runtime.backup.archive import Backup, BackupDamaged
 from threada_site.runtime.backup.contents import KEYS, SEALING_KEY
+from threada_site.runtime.backup.create import DUMP
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, decrypt, fingerprint, public_half
 from threada_site.runtime.sealer.process import sealing_key_file
 
@@ -46,6 +47,8 @@ def check_signature(backup: Backup, *, given: Sequence[VerifierKey], keys: dict[
 
 def check_version(backup: Backup) -> bool:
     """Return True if the schema has to be migrated after a restore. Raise `BackupDamaged` if this code is too old."""
+    if DUMP not in backup.members:
+        raise BackupDamaged(f"{backup.path} contains no database. It is no backup of an instance.")
     loader = MigrationLoader(None, ignore_no_migrations=True)
     known = {(app, name) for app, name in loader.disk_migrations}
     newer = sorted(f"{app}.{name}" for app, name in backup.manifest["schema"].items() if (app, name) not in known)

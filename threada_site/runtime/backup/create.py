@@ -67,7 +67,7 @@ def create_backup(path: Path, *, recovery_key: str, watch: Watch) -> Created:
                 "Keys are not in this backup, because no recovery key is set (THREADA_BACKUP_RECOVERY_KEY). Without "
                 "keys, stored secrets and contents of cases about people cannot be read. Store them apart from it."
             )
-        writer.finish(facts, _signing(left_out))
+        writer.finish(facts, signing(left_out))
     return Created(path, path.stat().st_size, left_out)
 
 
@@ -94,7 +94,7 @@ def _add_files(writer: ArchiveWriter, left_out: list[str]) -> None:
         left_out.append("Attachments are in a storage outside of this machine: back that up with its own means.")
 
 
-def _signing(left_out: list[str]) -> Any:
+def signing(left_out: list[str]) -> Any:
     """Return the function that signs a text with the sealing key, or None if there is none here."""
     try:
         keys = sealing_key_file().keys()

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Final
+
+from threada_site.kernel.parent_death import end_with_parent
 
 FIRST_AFTER_S: Final = 60.0
 EVERY_S: Final = 3_600.0
@@ -37,11 +41,16 @@ class BackupTimer:
             self._next_at = time.monotonic() + EVERY_S
             environment = os.environ | ({"THREADA_DATA_DIR": self._data_dir} if self._data_dir else {})
             self._running = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, process_group=0, env=environment
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                process_group=0,
+                preexec_fn=partial(end_with_parent, os.getpid(), signal.SIGTERM),  # noqa: PLW1509  (no threads here)
+                env=environment,
             )
 
     def stop(self) -> None:
         """End a command that runs. The unfinished file is removed by the next one."""
         if self._running is not None and self._running.poll() is None:
-            self._running.terminate()
+            os.killpg(self._running.pid, signal.SIGTERM)  # with pg_dump
             self._running.wait()
