@@ -5,6 +5,7 @@ parses approval rules of policy documents.
 """
 
 from policies.language.approvals.documents import parse_approvals
+from policies.language.approvals.permits import PermitLimits, SumLimit
 from policies.language.approvals.rules import (
     EXCLUSIONS,
     REVIEW_DEFAULT,
@@ -44,6 +45,8 @@ __all__ = [
     "Node",
     "OnExpiry",
     "Opened",
+    "PermitLimits",
+    "SumLimit",
     "Together",
     "Tree",
     "demands",

@@ -6,7 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
-from policies.language.approvals.rules import DEFAULT_EXCLUDE, DURATION_FIELDS, ApprovalRule, Exclusion, from_json
+from policies.language.approvals.rules import (
+    DEFAULT_EXCLUDE,
+    DEFAULT_VALIDITY,
+    DURATION_FIELDS,
+    ApprovalRule,
+    Exclusion,
+    from_json,
+)
 from policies.language.approvals.schema import MAX_DEPTH, MAX_NODES, SCHEMA
 from policies.language.approvals.stages import whole
 from policies.language.approvals.trees import demands
@@ -84,16 +91,30 @@ def _check_times(value: Mapping[str, Any], pointer: str, errors: FieldErrors) ->
         for name, duration in durations.items():
             if end is not None and duration > end:
                 errors.add(pointer_to(place, name), f"{name} ends after expires_after. Make it shorter.")
-    _check_validity(value, pointer, errors)
+    valid_for = _check_validity(value, pointer, errors)
+    _check_permit(value.get("permit"), pointer_to(pointer, "permit", "max_valid_for"), errors, valid_for=valid_for)
 
 
-def _check_validity(value: Mapping[str, Any], pointer: str, errors: FieldErrors) -> None:
+def _check_validity(value: Mapping[str, Any], pointer: str, errors: FieldErrors) -> timedelta:
     place = pointer_to(pointer, "approval_valid_for")
     if "approval_valid_for" in value and errors.is_clean(place):
         try:
-            parse_duration(value["approval_valid_for"])
+            return parse_duration(value["approval_valid_for"])
         except ValueError as error:
             errors.add(place, str(error))
+    return DEFAULT_VALIDITY
+
+
+def _check_permit(permit: Any, place: str, errors: FieldErrors, *, valid_for: timedelta) -> None:
+    if not isinstance(permit, Mapping) or "max_valid_for" not in permit or not errors.is_clean(place):
+        return
+    try:
+        longest = parse_duration(permit["max_valid_for"])
+    except ValueError as error:
+        errors.add(place, str(error))
+        return
+    if longest > valid_for:
+        errors.add(place, "It is longer than approval_valid_for, after which approvals no longer count. Shorten it.")
 
 
 def _check_missing(value: Mapping[str, Any], given: set[str], pointer: str, errors: FieldErrors) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final, Literal
 
+from policies.language.approvals.permits import PermitLimits, limits_from_json, merge_limits
 from policies.language.approvals.stages import Tree, canonical_tree, together, tree_from_json, tree_to_json, whole
 from policies.language.approvals.trees import Leaf, demands
 from policies.language.durations import format_duration, format_working_time, parse_duration, parse_working_time
@@ -39,7 +40,8 @@ class ApprovalRule:
     `expired`: documents say `expire` (or `reject`, the older word), and both are stored as `reject`. `escalate` extends
     the deadline once, for more approvers. `veto` is the number of counted rejections that ends the step.
     `authentication` is what the authentication of a voter must be at least; documents write `step_up` there too.
-    `approval_valid_for` is the time after which an approval no longer counts before a call.
+    `approval_valid_for` is the time after which an approval no longer counts before a call. `permit` contains the upper
+    limits of permits; None means that approvals are for one execution each.
     """
 
     tree: Tree
@@ -55,6 +57,7 @@ class ApprovalRule:
     authentication: RequiredAuthentication = "any"
     approval_valid_for: timedelta = DEFAULT_VALIDITY
     veto: int = 1
+    permit: PermitLimits | None = None
 
     @property
     def expires(self) -> bool:
@@ -72,8 +75,8 @@ def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
     Trees are combined with AND (identical leaves: the larger count) and keep the order of their stages. Exclusions and
     escalation targets are united. Each duration is the shortest, cut to the deadline. `reject` wins over `escalate`
     among rules with a deadline. Step-up applies if any rule requires it; the strongest authentication, the shortest
-    validity of approvals and the smallest veto count. Raises `PolicyDocumentInvalid` if the result can be satisfied in
-    too many ways (see `demands`).
+    validity of approvals and the smallest veto count. Permits need every rule to allow them. Raises
+    `PolicyDocumentInvalid` if the result can be satisfied in too many ways (see `demands`).
     """
     if not rules:
         raise ValueError("There is no rule to merge.")
@@ -96,6 +99,7 @@ def merge(rules: Sequence[ApprovalRule]) -> ApprovalRule:
         authentication=max((rule.authentication for rule in rules), key=AUTHENTICATIONS.index),
         approval_valid_for=min(rule.approval_valid_for for rule in rules),
         veto=min(rule.veto for rule in rules),
+        permit=merge_limits([rule.permit for rule in rules]),
     )
 
 
@@ -144,6 +148,8 @@ def to_json(rule: ApprovalRule) -> dict[str, Any]:
         value["authentication"] = rule.authentication
     if rule.approval_valid_for != DEFAULT_VALIDITY:
         value["approval_valid_for"] = format_duration(rule.approval_valid_for)
+    if rule.permit is not None:
+        value["permit"] = rule.permit.as_json()
     return value | {"step_up": rule.step_up, "veto": rule.veto}
 
 
@@ -166,4 +172,5 @@ def from_json(value: Mapping[str, Any]) -> ApprovalRule:
             parse_duration(value["approval_valid_for"]) if "approval_valid_for" in value else DEFAULT_VALIDITY
         ),
         veto=value["veto"],
+        permit=limits_from_json(value["permit"]) if "permit" in value else None,
     )

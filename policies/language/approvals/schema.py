@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from policies.language.approvals.permits import MAX_USES, SUM_FIELD
 from policies.language.approvals.rules import DEFAULT_EXCLUDE, EXCLUSIONS
 from policies.language.approvals.trees import LEAF_KINDS
 from threada_site.kernel.context import Scope
 from threada_site.kernel.documents.structure import SLUG, Schema, closed_object, whole_number
+from threada_site.kernel.json.strict import MAX_INTEGER
 
 MAX_DEPTH: Final = 8
 MAX_NODES: Final = 64
@@ -145,6 +147,40 @@ _RULE: Final[Schema] = {
         "Time after which an approval no longer counts before a call. Without it 30 days.", "P7D"
     ),
     "veto": whole_number(1, MAX_COUNT, default=1, description="Number of rejections that end the step."),
+    "permit": closed_object(
+        {
+            "max_count": whole_number(1, MAX_USES, description="Largest number of uses of a permit."),
+            "max_sum": closed_object(
+                {
+                    "field": {
+                        "type": "string",
+                        "pattern": f"^{SUM_FIELD}$",
+                        "description": "Path of a number in the facts.",
+                        "examples": ["input.amount"],
+                        "errorMessage": "Name a number of the facts, e.g. input.amount or item.payload.amount.",
+                    },
+                    "at_most": {
+                        "type": "number",
+                        "exclusiveMinimum": 0,
+                        "maximum": MAX_INTEGER,
+                        "description": "Largest sum over all uses of a permit.",
+                        "errorMessage": f"Write a number above 0, at most {MAX_INTEGER}.",
+                    },
+                },
+                required=["field", "at_most"],
+                description="Largest sum of a number that each use names. Without it, permits need no sum.",
+                errorMessage="Write the field and the sum, e.g. {field: input.amount, at_most: 10000}.",
+            ),
+            "max_valid_for": _duration(
+                "Longest time from the proposal of a permit to its end; at most `approval_valid_for`.", "P7D"
+            ),
+        },
+        required=["max_count", "max_valid_for"],
+        description="Lets approvers approve a bounded series of executions (a permit). Without it, each execution is "
+        "approved by itself.",
+        examples=[{"max_count": 20, "max_valid_for": "P7D"}],
+        errorMessage="Write the upper limits, e.g. {max_count: 20, max_valid_for: P7D}.",
+    ),
 }
 DEFINITIONS: Final[dict[str, Any]] = {
     "approvals": closed_object(
