@@ -145,6 +145,7 @@ class Execution(TenantRow):
     input_edited_by = models.UUIDField(null=True, help_text="Who last changed the requested input.")
     policy_decision_id = models.UUIDField(null=True)
     policy_version_id = models.UUIDField(null=True)
+    permit_id = models.UUIDField(null=True, help_text="Permit that took the place of an approval.")
     attempts_made = models.PositiveIntegerField(default=0)
     attempts_before = models.PositiveIntegerField(default=0, help_text="Attempts before the last retry by a person.")
     tries_began_at = models.DateTimeField(

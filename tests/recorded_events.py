@@ -20,7 +20,7 @@ import pytest
 _ID: Final = "01m8eh3p6cekr9sj4kd3n5t3z6"
 _BLOCKS: Final = ("subject", "inputs", "evidence", "policy", "outcome")
 _MASKS: Final = (
-    (re.compile(r"\b([a-z]{2,4}_)[0-9a-hjkmnp-tv-z]{26}\b"), rf"\g<1>{_ID}"),
+    (re.compile(r"\b([a-z]{2,6}_)[0-9a-hjkmnp-tv-z]{26}\b"), rf"\g<1>{_ID}"),
     (re.compile(r"\b[0-9a-f]{64}\b"), "3f" * 32),
     (re.compile(r"\b[0-9a-f]{32}\b"), "3f" * 16),
     (re.compile(r"\b(127\.0\.0\.1|localhost):\d{4,5}\b"), "api.example.com"),

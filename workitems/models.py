@@ -24,6 +24,7 @@ from workitems.conversation.models import Comment, CommentVersion, RequesterQues
 from workitems.desk.models import PendingApproverKey, SavedView, StepView
 from workitems.items.models import CaseReading, Evidence, ItemLabel, Participant, Party
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
+from workitems.permits.models import Permit, PermitApproval, PermitUse
 from workitems.portal.models import RequestDraft
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 from workitems.search.models import SearchChange, SearchDocument
@@ -46,6 +47,9 @@ __all__ = [
     "Participant",
     "Party",
     "PendingApproverKey",
+    "Permit",
+    "PermitApproval",
+    "PermitUse",
     "RequestDraft",
     "RequesterQuestion",
     "RetentionRule",

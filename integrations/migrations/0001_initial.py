@@ -370,6 +370,7 @@ class Migration(migrations.Migration):
                 ("input_edited_by", models.UUIDField(help_text="Who last changed the requested input.", null=True)),
                 ("policy_decision_id", models.UUIDField(null=True)),
                 ("policy_version_id", models.UUIDField(null=True)),
+                ("permit_id", models.UUIDField(help_text="Permit that took the place of an approval.", null=True)),
                 ("attempts_made", models.PositiveIntegerField(default=0)),
                 (
                     "attempts_before",

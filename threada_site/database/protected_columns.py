@@ -90,6 +90,11 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "workitems_decisionstep": ("execution_id", "kind", "opened_at", "work_item_id"),
     "workitems_delegation": ("created_by", "delegate_id", "delegator_id"),
     "workitems_legalhold": ("set_at", "set_by", "work_item_id"),
+    "workitems_permit": (
+        "action", "body", "escalated_to", "grants_as_of", "integration", "proposed_at", "proposed_by_id", "rule",
+        "sha256", "step_id", "work_item_id", "workflow", "workflow_id",
+    ),
+    "workitems_permituse": ("amount", "execution_id", "permit_id", "policy_decision_id", "reserved_at", "work_item_id"),
     "workitems_requestdraft": ("membership_id", "workflow"),
     "workitems_requesterquestion": (
         "asked_by_id", "asked_version", "created_at", "expires_at", "pauses", "step_id", "text", "text_salt",

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from threada_site.api.shapes import SLUG, id_schema, shape
 from threada_site.kernel import ids
+from workitems.api.permits.shapes import PERMIT_TERMS
 from workitems.conversation.files import MOST_FILES
 from workitems.conversation.models import Audience
 from workitems.steps.batch_limits import MOST_IN_A_BATCH
@@ -318,6 +319,14 @@ CAST_VOTE: Final = shape(
         "envelope_sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
         "reason_code": {"type": "string", "minLength": 1, "maxLength": 64},
         "comment": {"type": "string", "description": "At most 4000 characters."},
+        "permit": {
+            "type": "object",
+            "properties": PERMIT_TERMS,
+            "required": ["valid_until", "max_count", "principals"],
+            "additionalProperties": False,
+            "description": "Approves a bounded series too, within the `permit` of the rule. It takes effect when every "
+            "required approver has approved the same terms.",
+        },
     },
     required=("decision", "envelope_sha256"),
     example={

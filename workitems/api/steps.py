@@ -23,6 +23,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.waits import Awaited, Watched
 from workitems import selectors
 from workitems.api.filters import DecisionStepFilters
+from workitems.api.permits.views import proposal_in
 from workitems.api.resources.steps import STEP, VOTE_ANSWER
 from workitems.api.shapes import CAST_VOTE
 from workitems.approvers import count_votes
@@ -33,6 +34,7 @@ from workitems.items.receipts import subject_of
 from workitems.items.sensitive import listed, record_reading
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep
+from workitems.permits.propose import vote_with_permit
 from workitems.steps.claims import claim_step, release_step
 from workitems.steps.voting import Ballot, cast_vote
 
@@ -121,6 +123,9 @@ class DecisionStepVotes(TenantView):
             "step_up_required",
             "vote_authentication_required",
             "comment_too_long",
+            "permit_not_offered",
+            "permit_too_wide",
+            "permit_closed",
         ),
     )
     @idempotent
@@ -135,8 +140,11 @@ class DecisionStepVotes(TenantView):
             comment=body.get("comment", ""),
         )
         ctx = collecting_receipts(request.auth)
-        vote = cast_vote(item, step, ballot, ctx=ctx)
-        answer = VOTE_ANSWER.represent(vote, step=step, item=item, receipt_promise=receipt_promise(ctx))
+        if "permit" in body:
+            vote, permit = vote_with_permit(item, step, ballot, proposal_in(body["permit"]), ctx=ctx)
+        else:
+            vote, permit = cast_vote(item, step, ballot, ctx=ctx), None
+        answer = VOTE_ANSWER.represent(vote, step=step, item=item, permit=permit, receipt_promise=receipt_promise(ctx))
         location = {"Location": f"/decision-steps/{step.public_id}"}
         return Response(answer, status=201, headers=location)
 

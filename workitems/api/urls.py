@@ -26,6 +26,7 @@ from workitems.api import (
 )
 from workitems.api.administration import credentials, kinds, legal_holds, principals
 from workitems.api.administration.documents import detail_view, list_view
+from workitems.api.permits import views as permits
 
 urlpatterns = [
     path("attachments", attachments.Attachments.as_view()),
@@ -71,6 +72,11 @@ urlpatterns = [
     path("executions/<str:execution_id>/retry", executions.RetryExecution.as_view()),
     path("executions/<str:execution_id>/reconcile", executions.ReconcileExecution.as_view()),
     path("executions/<str:execution_id>/undo", undo.UndoExecution.as_view()),
+    path("permits", permits.Permits.as_view()),
+    path("permits/<str:permit_id>", permits.PermitDetail.as_view()),
+    path("permits/<str:permit_id>/approve", permits.ApprovePermit.as_view()),
+    path("permits/<str:permit_id>/narrow", permits.NarrowPermit.as_view()),
+    path("permits/<str:permit_id>/revoke", permits.RevokePermit.as_view()),
     path("packs", packs.Packs.as_view()),
     path("packs/<str:pack_id>", packs.PackDetail.as_view()),
     path("packs/<str:pack_id>/versions", packs.PackVersions.as_view()),

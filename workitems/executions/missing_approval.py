@@ -24,6 +24,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import StepKind, WorkItemStatus
 from workitems.models import Vote, WorkItem
+from workitems.permits.units import reserve_unit, return_unit, unit_still_covers
 from workitems.steps.opening_and_closing import open_step
 from workitems.steps.policy_decision import approval_rule, decision_request, record_decision
 
@@ -34,6 +35,8 @@ def missing_approval(item: WorkItem, execution: Execution, verdict: Verdict, giv
     """Return the recount of the votes if the policies in force require approvals that these do not satisfy."""
     if str(verdict.outcome) != "require_approval":
         return None
+    if execution.permit_id is not None:
+        return None if unit_still_covers(item, execution, verdict) else Recount()
     found = recount(item, execution, _rule_of(verdict), given, pins=_pins_of(verdict))
     return None if found.is_approved else found
 
@@ -42,7 +45,8 @@ def require_missing_approval(item: WorkItem, execution: Execution, found: Recoun
     """Move a locked execution that is due to `awaiting_approval`, with a step over the same envelope.
 
     The votes that still count are carried to the step. An execution that may already have acted ends as
-    `outcome_unknown` instead. Receipt `execution.approval_missing`.
+    `outcome_unknown` instead. Receipt `execution.approval_missing`. If the execution used a permit, a permit that
+    covers it now takes the place of the step: a retried execution has returned its unit when it failed.
     """
     if integration_selectors.may_have_acted(execution):
         execution.failure = FailureClass.APPROVAL_MISSING
@@ -53,9 +57,16 @@ def require_missing_approval(item: WorkItem, execution: Execution, found: Recoun
     actor = actor_of(execution)
     decision = decide(decision_request(item, actor=actor, asked=asked_of(execution)), ctx=ctx)
     record_decision(item, decision, ctx=ctx, execution=execution)
-    if decision.outcome != "require_approval":  # a policy was published since the re-check: look again
+    permit = None
+    if execution.permit_id is not None:
+        return_unit(item, execution, ctx=ctx)
+        execution.permit_id = None
+        if decision.outcome == "require_approval":
+            permit = reserve_unit(item, execution, decision, envelope_sha256=execution.envelope.sha256, ctx=ctx)
+    if permit is not None or decision.outcome != "require_approval":
+        # Look again: with another unit, or because a policy was published since the re-check.
         execution.dispatched_at = None
-        execution.save(update_fields=["dispatched_at"])
+        execution.save(update_fields=["dispatched_at", "permit_id"])
         dispatch(execution.tenant_id, execution.id)
         return
     execution.failure, execution.failure_detail = "", DETAIL
@@ -72,6 +83,7 @@ def require_missing_approval(item: WorkItem, execution: Execution, found: Recoun
         "tries_began_at",
         "next_try_at",
         "dispatched_at",
+        "permit_id",
     )
     transition_unless_undo(item, execution, WorkItemStatus.AWAITING_APPROVAL)
     _record("execution.approval_missing", item, execution, found, ctx=ctx)

@@ -67,6 +67,8 @@ def open_to_run(item: WorkItem, execution: Execution) -> tuple[dict[str, Any], G
 
 def _approvals(execution: Execution, decision: PolicyDecision | None) -> GivenApprovals:
     """Return the approvals. Raise `TransportFailure` if a required one was not given for exactly this envelope."""
+    if execution.permit_id is not None:  # checked by `missing_approval`
+        return GivenApprovals()
     sha256 = execution.envelope.sha256
     asked = selectors.steps_about(execution)
     if not asked and (decision is None or decision.outcome != "require_approval"):

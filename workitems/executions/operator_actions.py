@@ -18,6 +18,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import WorkItem
+from workitems.permits.units import return_unit
 from workitems.steps.opening_and_closing import close_pending_step
 
 
@@ -88,6 +89,7 @@ def reconcile_execution(
         execution, ExecutionStatus.SUCCEEDED if succeeded else ExecutionStatus.FAILED, "failure_detail"
     )
     if not succeeded:
+        return_unit(item, execution, ctx=ctx)
         transition_unless_undo(item, execution, WorkItemStatus.FAILED)
     else:
         action = action_of(execution)

@@ -7,15 +7,12 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from integrations.models import Execution
-from policies.language.approvals import ApprovalRule, from_json, to_json
-from threada_site.kernel import clock
-from workitems.approvers.active_members import active_members_of
+from policies.language.approvals import ApprovalRule, from_json
 from workitems.approvers.count_votes import Outcome, VoteResult
-from workitems.approvers.step_votes import StepVotes, principals_of
 from workitems.executions.open_envelope import GivenApprovals
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.steps.exclusions import controllers_when_opened, excluded_principals
-from workitems.steps.vote_authentication import still_suffices
+from workitems.permits.counting_again import CastVotes, count_again
+from workitems.steps.exclusions import excluded_principals
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,47 +42,28 @@ def recount(
 ) -> Recount:
     """Count the votes of the last approved step again, under `rule`, which the policy versions `pins` require.
 
-    A vote counts if it was given for the current envelope, its voter may still vote (membership, roles, delegations,
-    independence, exclusions), and an approval is not older than `approval_valid_for` and has the authentication that
-    the rule requires. Runs three statements; none without an approved step.
+    A vote counts if it was given for the current envelope and still counts (`count_again`). Runs three statements; none
+    without an approved step.
     """
     step = max(given.steps, key=lambda one: one.id, default=None)
     if step is None:
         return Recount()
-    now = clock.now()
     votes = [vote for vote in given.votes if vote.step_id == step.id]
-    excluded = _excluded(item, execution, rule, step, pins=pins)
-    members = active_members_of(item.tenant_id, now=now, among=principals_of(votes) | excluded)
-    cast_under = from_json(step.rule)
-    fresh = [
-        vote
-        for vote in votes
-        if vote.decision == "reject"
-        or (
-            vote.created_at > now - rule.approval_valid_for
-            and still_suffices(vote.authentication, rule, cast_under=cast_under)
-        )
-    ]
-    for vote in fresh:
-        vote.stands_for = sorted(members.stands_for.get(vote.voter_id, frozenset()).intersection(vote.stands_for))
-    counting = StepVotes(
-        DecisionStep(
-            tenant_id=item.tenant_id,
-            rule=to_json(rule),
-            excluded_ids=sorted(excluded),
-            excluded_controllers={
-                **step.excluded_controllers,
-                **controllers_when_opened(excluded.difference(step.excluded_ids), tenant_id=item.tenant_id),
-            },
+    valid, result = count_again(
+        CastVotes(
+            votes=votes,
+            rule=from_json(step.rule),
             grants_as_of=step.grants_as_of,
-            escalated_to=step.escalated_to if cast_under.tree == rule.tree else [],
+            escalated_to=step.escalated_to,
+            excluded=frozenset(step.excluded_ids),
+            excluded_controllers=step.excluded_controllers,
         ),
-        tuple(fresh),
-        members,
-        item.workflow_version.workflow_id,
+        rule,
+        excluded=_excluded(item, execution, rule, step, pins=pins),
+        tenant_id=item.tenant_id,
+        workflow_id=item.workflow_version.workflow_id,
     )
-    valid = tuple(vote for vote in fresh if vote.voter_id in counting.result.voters)
-    return Recount(valid, tuple(vote for vote in votes if vote not in valid), counting.result)
+    return Recount(valid, tuple(vote for vote in votes if vote not in valid), result)
 
 
 def _excluded(

@@ -28,6 +28,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.permits.units import reserve_unit
 from workitems.steps.opening_and_closing import new_envelope, open_step
 from workitems.steps.policy_decision import (
     ActionAsked,
@@ -136,14 +137,18 @@ def start_decided(
 ) -> ActionStarted:
     """Build the envelope of an allowed action, then dispatch the execution or open its approval step.
 
-    Runs in a block of `batched_writes`.
+    A permit that covers the execution takes the place of the step: a unit of it is reserved. Runs in a block of
+    `batched_writes`.
     """
     actor = _actor(execution, ctx)
     envelope = new_envelope(item, build_action_envelope(item, execution, decision, configured, actor=actor))
     execution.envelope_id = envelope.id
     execution.policy_decision_id = decision.id
     execution.policy_version_id = item.policy_version_id = decision.policy_version_id
-    needs_approval = decision.outcome == "require_approval"
+    permit = None
+    if decision.outcome == "require_approval":
+        permit = reserve_unit(item, execution, decision, envelope_sha256=envelope.sha256, ctx=ctx)
+    needs_approval = decision.outcome == "require_approval" and permit is None
     execution.status = ExecutionStatus.AWAITING_APPROVAL if needs_approval else ExecutionStatus.STARTED
     transition_unless_undo(
         item,
@@ -165,6 +170,7 @@ def start_decided(
             "integration_version_id": ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
             **({"permitted_by": "workflow.request"} if declared else {}),
             **({"permitted_by": "undo_after"} if execution.is_timed_undo else {}),
+            **({"permit_id": permit.public_id} if permit else {}),
             **({"undoes": ids.public_id(ids.EXECUTION, undone)} if (undone := execution.undoes_id) else {}),
         },
         policy={"policy_decision_id": decision.public_id},

@@ -27,6 +27,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import WorkItem
+from workitems.permits.units import return_unit
 from workitems.search.changes import note_change
 from workitems.steps.opening_and_closing import open_step
 
@@ -172,6 +173,8 @@ def _fail(
 
 def _end_badly(item: WorkItem, execution: Execution, status: ExecutionStatus, *, ctx: ActingContext) -> None:
     transition_execution(execution, status, *_OUTCOME_FIELDS)
+    if status is ExecutionStatus.FAILED:
+        return_unit(item, execution, ctx=ctx)
     if status is ExecutionStatus.FAILED and WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.FAILED):
         transition_unless_undo(item, execution, WorkItemStatus.FAILED)
     _record(f"execution.{status}", item, execution, ctx=ctx)

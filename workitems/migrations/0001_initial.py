@@ -1568,5 +1568,138 @@ class Migration(migrations.Migration):
                 ],
             },
         ),
+        migrations.CreateModel(
+            name="Permit",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("workflow", models.CharField(max_length=63)),
+                ("workflow_id", models.UUIDField()),
+                ("integration", models.CharField(max_length=63)),
+                ("action", models.CharField(max_length=63)),
+                ("step_id", models.UUIDField(help_text="Decision step on which it was proposed.")),
+                ("work_item_id", models.UUIDField(help_text="Work item of that step.")),
+                ("status", models.CharField(default="proposed", max_length=16)),
+                ("body", models.BinaryField(help_text="Canonical bytes that approvers approve.")),
+                ("sha256", models.CharField(max_length=64)),
+                ("limits", models.JSONField(help_text="Terms in force: those of the body, or narrower ones.")),
+                ("valid_until", models.DateTimeField()),
+                ("rule", models.JSONField()),
+                ("grants_as_of", models.DateTimeField()),
+                ("escalated_to", models.JSONField(default=list)),
+                ("used_count", models.PositiveIntegerField(default=0)),
+                ("used_sum", models.DecimalField(decimal_places=6, default=0, max_digits=24)),
+                (
+                    "proposed_by",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                ("proposed_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("in_effect_at", models.DateTimeField(null=True)),
+                ("narrowed_at", models.DateTimeField(null=True)),
+                ("revoked_at", models.DateTimeField(null=True)),
+                ("revoked_by", models.UUIDField(null=True)),
+            ],
+            options={
+                "indexes": [
+                    models.Index(
+                        condition=models.Q(("status", "in_effect")),
+                        fields=["tenant", "workflow", "integration", "action", "valid_until"],
+                        name="permit_in_effect_idx",
+                    ),
+                ],
+                "constraints": [
+                    RowLevelSecurity(name="permit_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="permit_tenant_id_key"),
+                    models.UniqueConstraint(fields=("tenant", "step_id", "sha256"), name="permit_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(("status__in", ["proposed", "in_effect", "revoked"])),
+                        name="permit_status_known",
+                    ),
+                    models.CheckConstraint(condition=models.Q(("used_sum__gte", 0)), name="permit_sum_not_negative"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="PermitApproval",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "permit",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="approvals",
+                        to="workitems.permit",
+                    ),
+                ),
+                ("sha256", models.CharField(max_length=64)),
+                (
+                    "voter",
+                    models.ForeignKey(db_index=False, on_delete=PROTECT, related_name="+", to=settings.AUTH_USER_MODEL),
+                ),
+                ("vote_id", models.UUIDField()),
+                (
+                    "stands_for",
+                    ArrayField(
+                        base_field=models.UUIDField(),
+                        default=list,
+                        help_text="Delegators at the time of the approval.",
+                    ),
+                ),
+                ("authentication", models.JSONField(default=dict)),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="permitapproval_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="permitapproval_tenant_id_key"),
+                    TenantForeignKey(field="permit", name="permitapproval_permit_fk"),
+                    models.UniqueConstraint(fields=("tenant", "permit", "voter"), name="permitapproval_once"),
+                    AppendOnly(name="permitapproval_append_only"),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="PermitUse",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "permit",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="uses",
+                        to="workitems.permit",
+                    ),
+                ),
+                ("execution_id", models.UUIDField()),
+                ("work_item_id", models.UUIDField()),
+                (
+                    "policy_decision_id",
+                    models.UUIDField(help_text="Decision whose facts the bounds were evaluated for."),
+                ),
+                ("amount", models.DecimalField(decimal_places=6, default=0, max_digits=24)),
+                ("reserved_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("returned_at", models.DateTimeField(null=True)),
+            ],
+            options={
+                "indexes": [models.Index(fields=["tenant", "permit", "id"], name="permituse_permit_idx")],
+                "constraints": [
+                    RowLevelSecurity(name="permituse_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="permituse_tenant_id_key"),
+                    TenantForeignKey(field="permit", name="permituse_permit_fk"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("returned_at__isnull", True)),
+                        fields=("tenant", "execution_id"),
+                        name="permituse_once",
+                    ),
+                    models.CheckConstraint(condition=models.Q(("amount__gte", 0)), name="permituse_not_negative"),
+                ],
+            },
+        ),
         migrations.RunSQL((SQL / "statuses.sql").read_text(), "DROP FUNCTION threada_statuses;"),
     ]

@@ -87,6 +87,34 @@ class InvitationNotAccepted(PolicyRefusal):
     advice = "Accept the invitation to this tenant, then vote."
 
 
+class PermitNotOffered(PolicyRefusal):
+    reason_code = "permit_not_offered"
+    status = 409
+    title = "This decision takes no permit"
+    advice = "Decide about this execution alone. Only rules with `permit` in their approvals allow a series."
+
+
+class PermitTooWide(PolicyRefusal):
+    reason_code = "permit_too_wide"
+    status = 422
+    title = "The permit is too wide"
+    advice = "Stay within the limits of the rule, or of the permit as it is. See errors."
+
+
+class PermitChanged(PolicyRefusal):
+    reason_code = "permit_changed"
+    status = 409
+    title = "The permit has other terms"
+    advice = "Read the permit again, then approve its digest."
+
+
+class PermitClosed(PolicyRefusal):
+    reason_code = "permit_closed"
+    status = 409
+    title = "The permit cannot be changed any more"
+    advice = "See the permit's status."
+
+
 class ReasonCodeRequired(PolicyRefusal):
     reason_code = "reason_code_required"
     status = 422

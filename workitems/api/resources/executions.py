@@ -135,6 +135,7 @@ EXECUTION: Final = Resource(
     field("undo_problem", MAYBE_TEXT, description="Reason code of what keeps the due undo from ending, or null."),
     field("policy_decision_id", maybe(public_id(ids.POLICY_DECISION))),
     field("policy_version_id", maybe(public_id(ids.POLICY_VERSION))),
+    field("permit_id", maybe(public_id(ids.PERMIT)), description="Permit that took the place of an approval, or null."),
     field("attempts_made", COUNT),
     field("next_try_at", MAYBE_INSTANT),
     field(

@@ -36,7 +36,7 @@ from workitems.approvers.count_votes import Need, VoteResult
 from workitems.items.sensitive import omits_contents
 from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
-from workitems.models import DecisionStep, Delegation, Vote, WorkItem
+from workitems.models import DecisionStep, Delegation, Permit, Vote, WorkItem
 
 VOTE: Final = Resource(
     "Vote",
@@ -92,7 +92,18 @@ VOTE_CAST: Final = Resource(
     field("work_item_id", public_id(ids.WORK_ITEM), _item_id),
     field("work_item_status", choice(WorkItemStatus), _item_status),
 )
-VOTE_ANSWER: Final = Resource("VoteAnswer", *VOTE_CAST.fields, RECEIPT_PROMISE)
+
+
+def _permit_id(_vote: Vote, permit: Permit | None) -> Any:
+    return permit.id if permit else None
+
+
+VOTE_ANSWER: Final = Resource(
+    "VoteAnswer",
+    *VOTE_CAST.fields,
+    field("permit_id", maybe(public_id(ids.PERMIT)), _permit_id, description="Permit that the vote approves."),
+    RECEIPT_PROMISE,
+)
 
 
 def _votes_cast(cast: Any) -> list[dict[str, Any]]:
