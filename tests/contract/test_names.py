@@ -23,6 +23,7 @@ _PARTS: Final = {
     "parties",
     "principal",
     "principal_id",
+    "principals",
 }
 
 

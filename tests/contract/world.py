@@ -28,6 +28,8 @@ from threada_site.kernel.context import ALL_SCOPES, Scope, with_implied
 from threada_site.tenancy.change_sets import ProposedChange
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import Credential, Tenant
+from workitems.models import DecisionStep, Permit
+from workitems.permits.terms import Terms
 
 MAY_GROW: Final = frozenset(
     {
@@ -138,6 +140,7 @@ def stock(slug: str) -> Stock:
             "question_id": question["question_id"],
             "decision_step_id": started["decision_steps"][0]["decision_step_id"],
             "execution_id": execution["execution_id"],
+            "permit_id": proposed_permit(tenant, started["decision_steps"][0]["decision_step_id"]),
             "policy_decision_id": execution["policy_decision_id"],
             "policy_replay_id": replay,
             "policy_shadow_id": shadow,
@@ -181,6 +184,41 @@ def propose_removal(tenant: Tenant, overlay_id: str) -> str:
     )
     with unit_of_work(tenant.id):
         return propose(change, ctx=acting_system(tenant)).public_id
+
+
+def proposed_permit(tenant: Tenant, decision_step_id: str) -> str:
+    """Store a proposed permit of a step. Return its public id."""
+    with unit_of_work(tenant.id):
+        step = DecisionStep.objects.select_related("execution", "work_item__workflow_version").get(
+            id=ids.parse_public_id(ids.DECISION_STEP, decision_step_id)
+        )
+        assert step.execution is not None
+        terms = Terms(
+            workflow=step.workflow,
+            integration=step.execution.integration,
+            action=step.execution.action,
+            step=step.public_id,
+            rules=(("policy", "ask"),),
+            ends_at=step.opened_at.replace(microsecond=0) + timedelta(days=1),
+            max_count=3,
+            principals=(ids.public_id(ids.PRINCIPAL, step.execution.requested_by),),
+        )
+        return Permit.objects.create(
+            tenant=tenant,
+            workflow=terms.workflow,
+            workflow_id=step.work_item.workflow_version.workflow_id,
+            integration=terms.integration,
+            action=terms.action,
+            step_id=step.id,
+            work_item_id=step.work_item_id,
+            body=terms.canonical(),
+            sha256=terms.sha256,
+            limits=terms.as_json(),
+            ends_at=terms.ends_at,
+            rule=step.rule,
+            grants_as_of=step.grants_as_of,
+            proposed_by_id=step.execution.requested_by,
+        ).public_id
 
 
 def upload(admin: Api) -> dict[str, Any]:

@@ -322,7 +322,7 @@ CAST_VOTE: Final = shape(
         "permit": {
             "type": "object",
             "properties": PERMIT_TERMS,
-            "required": ["valid_until", "max_count", "principals"],
+            "required": ["ends_at", "max_count", "principals"],
             "additionalProperties": False,
             "description": "Approves a bounded series too, within the `permit` of the rule. It takes effect when every "
             "required approver has approved the same terms.",

@@ -1583,7 +1583,7 @@ class Migration(migrations.Migration):
                 ("body", models.BinaryField(help_text="Canonical bytes that approvers approve.")),
                 ("sha256", models.CharField(max_length=64)),
                 ("limits", models.JSONField(help_text="Terms in force: those of the body, or narrower ones.")),
-                ("valid_until", models.DateTimeField()),
+                ("ends_at", models.DateTimeField()),
                 ("rule", models.JSONField()),
                 ("grants_as_of", models.DateTimeField()),
                 ("escalated_to", models.JSONField(default=list)),
@@ -1603,7 +1603,7 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(
                         condition=models.Q(("status", "in_effect")),
-                        fields=["tenant", "workflow", "integration", "action", "valid_until"],
+                        fields=["tenant", "workflow", "integration", "action", "ends_at"],
                         name="permit_in_effect_idx",
                     ),
                 ],

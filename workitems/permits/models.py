@@ -31,7 +31,7 @@ class Permit(TenantRow):
     body = models.BinaryField(help_text="Canonical bytes that approvers approve.")
     sha256 = models.CharField(max_length=64)
     limits = models.JSONField(help_text="Terms in force: those of the body, or narrower ones.")
-    valid_until = models.DateTimeField()
+    ends_at = models.DateTimeField()
     rule = models.JSONField()
     grants_as_of = models.DateTimeField()
     escalated_to = models.JSONField(default=list)
@@ -55,7 +55,7 @@ class Permit(TenantRow):
         ]
         indexes = [
             models.Index(
-                fields=["tenant", "workflow", "integration", "action", "valid_until"],
+                fields=["tenant", "workflow", "integration", "action", "ends_at"],
                 condition=models.Q(status="in_effect"),
                 name="permit_in_effect_idx",
             ),

@@ -20,7 +20,7 @@ from workitems.permits.terms import MOST_BOUNDS, bound_errors, wider_than
 class Narrowing:
     """Narrower terms. None keeps a term; `bounds` are added to those of the permit."""
 
-    valid_until: datetime | None = None
+    ends_at: datetime | None = None
     max_count: int | None = None
     max_sum: SumLimit | None = None
     principals: Sequence[str] | None = None
@@ -32,7 +32,7 @@ def narrow_permit(permit: Permit, narrowing: Narrowing, *, ctx: ActingContext) -
     _check_may_change(permit, ctx=ctx)
     before = limits_of(permit)
     given = {
-        "valid_until": narrowing.valid_until.replace(microsecond=0) if narrowing.valid_until else None,
+        "ends_at": narrowing.ends_at.replace(microsecond=0) if narrowing.ends_at else None,
         "max_count": narrowing.max_count,
         "max_sum": narrowing.max_sum,
         "principals": None if narrowing.principals is None else tuple(sorted(set(narrowing.principals))),
@@ -50,8 +50,8 @@ def narrow_permit(permit: Permit, narrowing: Narrowing, *, ctx: ActingContext) -
         raise errors.PermitTooWide("A permit can only become narrower. See errors.", errors=wide)
     if terms == before:
         return
-    permit.limits, permit.valid_until, permit.narrowed_at = terms.as_json(), terms.valid_until, clock.now()
-    permit.save(update_fields=["limits", "valid_until", "narrowed_at"])
+    permit.limits, permit.ends_at, permit.narrowed_at = terms.as_json(), terms.ends_at, clock.now()
+    permit.save(update_fields=["limits", "ends_at", "narrowed_at"])
     record_permit("narrowed", permit, ctx=ctx, limits_before_sha256=before.sha256)
 
 

@@ -33,7 +33,7 @@ from workitems.steps.voting import Ballot, cast_vote, check_permitted, execution
 class Proposal:
     """Terms that an approver proposes. The step gives the others: workflow, action, integration and rules."""
 
-    valid_until: datetime
+    ends_at: datetime
     max_count: int
     principals: Sequence[str]
     max_sum: SumLimit | None = None
@@ -96,15 +96,15 @@ def _terms(
         action=execution.action,
         step=step.public_id,
         rules=tuple(sorted({(rule["policy"], rule["rule"]) for rule in decision.matched})),
-        valid_until=proposal.valid_until.replace(microsecond=0),
+        ends_at=proposal.ends_at.replace(microsecond=0),
         max_count=proposal.max_count,
         max_sum=proposal.max_sum,
         principals=tuple(sorted(set(proposal.principals))),
         bounds=tuple(sorted(set(proposal.bounds))),
     )
     invalid = [*bound_errors(terms.bounds, "/permit/bounds"), *_unknown_principals(terms, ctx=ctx)]
-    if terms.valid_until <= now:
-        invalid.append(FieldError("/permit/valid_until", "is in the past", "invalid"))
+    if terms.ends_at <= now:
+        invalid.append(FieldError("/permit/ends_at", "is in the past", "invalid"))
     if invalid:
         raise errors.InvalidRequest("The permit cannot be used. Fix the fields named.", errors=invalid)
     if wide := list(beyond_limits(terms, limits, proposed_at=now)):
@@ -136,7 +136,7 @@ def _check_proposed(permit: Permit, step: DecisionStep) -> None:
     """Raise `PermitClosed` unless approvals of the permit can still count."""
     if permit.status != "proposed" or step.status not in (StepStatus.PENDING, StepStatus.APPROVED):
         raise errors.PermitClosed(f"The permit is {permit.status} and its step is {step.status}.")
-    if permit.valid_until <= clock.now():
+    if permit.ends_at <= clock.now():
         raise errors.PermitClosed("The permit would have ended already.")
 
 
@@ -152,7 +152,7 @@ def _propose(item: WorkItem, step: DecisionStep, terms: Terms, *, ctx: ActingCon
         body=terms.canonical(),
         sha256=terms.sha256,
         limits=terms.as_json(),
-        valid_until=terms.valid_until,
+        ends_at=terms.ends_at,
         rule=step.rule,
         grants_as_of=step.grants_as_of,
         escalated_to=step.escalated_to,

@@ -38,7 +38,7 @@ class Terms:
     action: str
     step: str
     rules: tuple[tuple[str, str], ...]
-    valid_until: datetime
+    ends_at: datetime
     max_count: int
     principals: tuple[str, ...]
     max_sum: SumLimit | None = None
@@ -52,7 +52,7 @@ class Terms:
             "action_id": self.action,
             "decision_step_id": self.step,
             "rules": [list(rule) for rule in sorted(self.rules)],
-            "valid_until": rfc3339(self.valid_until),
+            "ends_at": rfc3339(self.ends_at),
             "max_count": self.max_count,
             **({"max_sum": self.max_sum.as_json()} if self.max_sum else {}),
             "principals": sorted(set(self.principals)),
@@ -77,7 +77,7 @@ def terms_from_json(value: Mapping[str, Any]) -> Terms:
         action=value["action_id"],
         step=value["decision_step_id"],
         rules=tuple((policy, rule) for policy, rule in value["rules"]),
-        valid_until=datetime.fromisoformat(value["valid_until"]),
+        ends_at=datetime.fromisoformat(value["ends_at"]),
         max_count=value["max_count"],
         max_sum=sum_from_json(value.get("max_sum")),
         principals=tuple(value["principals"]),
@@ -96,7 +96,7 @@ def check_covers(
 
     A bound that cannot be evaluated does not hold. An amount is a number of at least 0 with at most six decimals.
     """
-    if now >= terms.valid_until:
+    if now >= terms.ends_at:
         raise NotCoveredError("It has ended.")
     if principal not in terms.principals:
         raise NotCoveredError("It is for other principals.")
@@ -141,8 +141,8 @@ def beyond_limits(terms: Terms, limits: PermitLimits, *, proposed_at: datetime) 
     if terms.max_count > limits.max_count:
         yield FieldError("/permit/max_count", f"is more than the rule allows ({limits.max_count})", "too_wide")
     latest = proposed_at + limits.max_valid_for
-    if terms.valid_until > latest:
-        yield FieldError("/permit/valid_until", f"is later than the rule allows ({rfc3339(latest)})", "too_wide")
+    if terms.ends_at > latest:
+        yield FieldError("/permit/ends_at", f"is later than the rule allows ({rfc3339(latest)})", "too_wide")
     if limits.max_sum is None:
         return
     if terms.max_sum is None:
@@ -161,8 +161,8 @@ def wider_than(terms: Terms, before: Terms) -> Iterator[FieldError]:
     """Yield an error for each term that is wider than in `before`."""
     if terms.max_count > before.max_count:
         yield FieldError("/max_count", f"is more than now ({before.max_count})", "too_wide")
-    if terms.valid_until > before.valid_until:
-        yield FieldError("/valid_until", f"is later than now ({rfc3339(before.valid_until)})", "too_wide")
+    if terms.ends_at > before.ends_at:
+        yield FieldError("/ends_at", f"is later than now ({rfc3339(before.ends_at)})", "too_wide")
     if not set(terms.principals) <= set(before.principals):
         yield FieldError("/principals", "names somebody whom the permit does not name", "too_wide")
     if not set(terms.bounds) >= set(before.bounds):
@@ -180,7 +180,7 @@ def wider_than(terms: Terms, before: Terms) -> Iterator[FieldError]:
 
 
 def _variable(terms: Terms) -> dict[str, Any]:
-    names = ("rules", "valid_until", "max_count", "max_sum", "principals", "bounds")
+    names = ("rules", "ends_at", "max_count", "max_sum", "principals", "bounds")
     return {name: getattr(terms, name) for name in names}
 
 

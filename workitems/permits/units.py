@@ -66,11 +66,11 @@ def reserve_unit(
         integration=execution.integration,
         action=execution.action,
         status="in_effect",
-        valid_until__gt=clock.now(),
+        ends_at__gt=clock.now(),
     )
     rules = _pairs(decision.matched)
     facts = _facts(decision)
-    for found in rows.order_by("valid_until", "id")[:MOST_TRIED]:
+    for found in rows.order_by("ends_at", "id")[:MOST_TRIED]:
         if _amount(found, execution, rules, facts, rule) is None:
             continue
         if not _is_approved(found, item, execution, rule, pins=pinned_versions(decision)):

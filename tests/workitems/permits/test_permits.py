@@ -52,7 +52,7 @@ def finance(office: Office) -> Office:
 
 def proposal(office: Office, **changes: Any) -> Proposal:
     terms: dict[str, Any] = {
-        "valid_until": clock.now() + timedelta(days=2),
+        "ends_at": clock.now() + timedelta(days=2),
         "max_count": 3,
         "max_sum": SumLimit(FIELD, Decimal(2000)),
         "principals": [office.people["rita"].public_id],
@@ -147,15 +147,15 @@ def test_an_approval_of_one_execution_is_none_of_the_permit(finance: Office) -> 
     "changes",
     [
         {"max_count": 6},
-        {"valid_until": timedelta(days=8)},
+        {"ends_at": timedelta(days=8)},
         {"max_sum": SumLimit(FIELD, Decimal(3001))},
         {"max_sum": SumLimit("input.amount", Decimal(1))},
         {"max_sum": None},
     ],
 )
 def test_a_proposal_stays_within_the_rule(finance: Office, changes: dict[str, Any]) -> None:
-    if "valid_until" in changes:
-        changes = {"valid_until": clock.now() + changes["valid_until"]}
+    if "ends_at" in changes:
+        changes = {"ends_at": clock.now() + changes["ends_at"]}
     _, step, _ = finance.awaiting()
     with pytest.raises(errors.PermitTooWide):
         vote(finance, step, "fay", proposal(finance, **changes))
@@ -262,7 +262,7 @@ def test_a_permit_only_becomes_narrower(finance: Office, bank: Receiver) -> None
     _, execution, _ = ask(finance)
     for wider in (
         Narrowing(max_count=4),
-        Narrowing(valid_until=clock.now() + timedelta(days=3)),
+        Narrowing(ends_at=clock.now() + timedelta(days=3)),
         Narrowing(principals=[finance.people["vera"].public_id]),
         Narrowing(max_sum=SumLimit(FIELD, Decimal(2001))),
     ):
@@ -301,7 +301,7 @@ def test_a_changed_rule_ends_its_uses(finance: Office, bank: Receiver, changed: 
 def test_the_api_proposes_shows_narrows_and_revokes(finance: Office) -> None:
     _, step, _ = finance.awaiting()
     terms = {
-        "valid_until": rfc3339(clock.now() + timedelta(days=1)),
+        "ends_at": rfc3339(clock.now() + timedelta(days=1)),
         "max_count": 3,
         "max_sum": {"field": FIELD, "at_most": 2000},
         "principals": [finance.people["rita"].public_id],
@@ -324,7 +324,7 @@ def test_the_api_proposes_shows_narrows_and_revokes(finance: Office) -> None:
     assert finance.api("rita").get(f"/executions/{execution.public_id}").json()["permit_id"] == listed["permit_id"]
     assert finance.api("rita").post(f"{here}/revoke", {}).status_code == 403
     assert finance.api("fay").post(f"{here}/narrow", {"max_count": 4}).json()["reason_code"] == "permit_too_wide"
-    assert finance.api("fay").post(f"{here}/narrow", {"valid_until": ""}).status_code == 422
+    assert finance.api("fay").post(f"{here}/narrow", {"ends_at": ""}).status_code == 422
     assert finance.api("fay").post(f"{here}/narrow", {"max_count": 2}).json()["limits"]["max_count"] == 2
     assert finance.api("finn").post(f"{here}/revoke", {}).json()["status"] == "revoked"
     assert finance.api("fay").post(f"{here}/narrow", {"max_count": 1}).json()["reason_code"] == "permit_closed"

@@ -92,6 +92,7 @@ _PATHS: Final[dict[str, tuple[dict[str, Any], str]]] = {
     "work_item_id": (id_schema(ids.WORK_ITEM), "Id of the work item."),
     "decision_step_id": (id_schema(ids.DECISION_STEP), "Id of the decision step."),
     "execution_id": (id_schema(ids.EXECUTION), "Id of the execution."),
+    "permit_id": (id_schema(ids.PERMIT), "Id of the permit."),
     "policy_decision_id": (id_schema(ids.POLICY_DECISION), "Id of the policy decision."),
     "policy_replay_id": (id_schema(ids.POLICY_REPLAY), "Id of the replay."),
     "policy_shadow_id": (id_schema(ids.POLICY_SHADOW), "Id of the shadow."),

@@ -40,7 +40,7 @@ PERMIT: Final = Resource(
     field("sha256", SHA256, description="Digest of the approved terms: of their canonical JSON (RFC 8785)."),
     field("approved", OBJECT, _approved, description="Terms that approvers approve. They never change."),
     field("limits", OBJECT, description="Terms in force: the approved ones, or narrower ones."),
-    field("valid_until", INSTANT),
+    field("ends_at", INSTANT),
     field("used_count", COUNT, description="Units in use: reserved or spent. Failed executions return theirs."),
     field("used_sum", _SUM),
     field("decision_step_id", public_id(ids.DECISION_STEP), "step_id", description="Step on which it was proposed."),

@@ -11,7 +11,7 @@ from threada_site.kernel.json.strict import MAX_INTEGER
 from workitems.permits.terms import MOST_BOUNDS, MOST_PRINCIPALS
 
 PERMIT_TERMS: Final[dict[str, Any]] = {
-    "valid_until": {
+    "ends_at": {
         "type": "string",
         "format": "date-time",
         "maxLength": 40,

@@ -123,7 +123,7 @@ class NarrowPermit(TenantView):
         permit = _locked(permit_id, ctx=request.auth)
         self.subject = _subject(permit)
         narrowing = Narrowing(
-            valid_until=_instant(body["valid_until"], "/valid_until") if "valid_until" in body else None,
+            ends_at=_instant(body["ends_at"], "/ends_at") if "ends_at" in body else None,
             max_count=body.get("max_count"),
             max_sum=sum_from_json(body.get("max_sum")),
             principals=body.get("principals"),
@@ -158,7 +158,7 @@ class RevokePermit(TenantView):
 def proposal_in(body: Mapping[str, Any]) -> Proposal:
     """Return the proposal in the body of a vote."""
     return Proposal(
-        valid_until=_instant(body["valid_until"], "/permit/valid_until"),
+        ends_at=_instant(body["ends_at"], "/permit/ends_at"),
         max_count=body["max_count"],
         max_sum=sum_from_json(body.get("max_sum")),
         principals=body["principals"],
