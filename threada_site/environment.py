@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import sys
@@ -101,7 +102,31 @@ def is_web() -> bool:
 
 def database_url() -> str:
     """Return the login of this process: `THREADA_PLATFORM_DATABASE_URL`, if set, except for the web."""
-    return ("" if is_web() else text("THREADA_PLATFORM_DATABASE_URL")) or text("DATABASE_URL")
+    return ("" if is_web() else postgresql_url("THREADA_PLATFORM_DATABASE_URL")) or postgresql_url("DATABASE_URL")
+
+
+def postgresql_url(name: str) -> str:
+    """Return the address of a PostgreSQL server in this variable. End the process if it is no such address.
+
+    libpq's keywords (`host=… dbname=…`) are accepted too. The message contains no password.
+    """
+    url = text(name)
+    form = f"{name} must be postgresql://user:password@host:5432/database"
+    scheme, separator, _ = url.partition("://")
+    if separator and scheme not in ("postgresql", "postgres"):
+        raise SystemExit(f"{form}, not an address that begins with {scheme}://. Threada needs PostgreSQL 15 or newer.")
+    if url and not separator and "=" not in url:
+        raise SystemExit(f"{form}. It has no scheme.")
+    if separator:
+        try:
+            # Several hosts are separated by commas, each with a port of its own.
+            for place in urlsplit(url).netloc.rpartition("@")[2].split(","):
+                _ = urlsplit(f"//{place}").port
+        except ValueError:
+            raise SystemExit(
+                f"{form}. Its host or port cannot be read; in a password, write @ as %40, / as %2F, # as %23."
+            ) from None
+    return url
 
 
 def default_data_dir() -> Path:
@@ -134,14 +159,25 @@ def key_file(name: str) -> Path:
     path = DATA_DIR / "keys" / name
     if path.exists():
         return path
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{name}.{os.getpid()}")
-    with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(secrets.token_urlsafe(48) + "\n")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SystemExit(_key_problem(path, error)) from None
+    temporary = path.with_name(f".{name}.{os.getpid()}")
+    try:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(48) + "\n")
         os.link(temporary, path)
     except FileExistsError:
         pass
+    except OSError as error:
+        raise SystemExit(_key_problem(path, error)) from None
     finally:
-        temporary.unlink()
+        temporary.unlink(missing_ok=True)
     return path
+
+
+def _key_problem(path: Path, error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"The key {path} cannot be written: the disk is full. Free space, then try again."
+    return f"The key {path} cannot be written: {error.strerror}. Let this user write there, or set THREADA_DATA_DIR."

@@ -111,8 +111,24 @@ def _let_owner_create_tables(superuser: dict[str, Any]) -> None:
 
 
 def is_superuser(url: str) -> bool:
-    """Return True if the login in a DATABASE_URL is a superuser of its server."""
-    with psycopg.connect(url) as connection:
+    """Return True if the login in a DATABASE_URL is a superuser of its server. Its database need not exist yet.
+
+    Raise psycopg.OperationalError if the server cannot be used, or if the database of another login does not exist.
+    """
+    try:
+        return _is_superuser(url)
+    except psycopg.OperationalError as error:
+        try:
+            is_there = _is_superuser(make_conninfo(url, dbname="postgres"))
+        except psycopg.OperationalError:
+            raise error from None
+        if not is_there:
+            raise
+        return True
+
+
+def _is_superuser(url: str) -> bool:
+    with psycopg.connect(make_conninfo(url, **{"connect_timeout": "5", **conninfo_to_dict(url)})) as connection:
         row = connection.execute("SELECT rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     return bool(row and row[0])
 

@@ -28,7 +28,7 @@ from telemetry.sealing.sealer import Sealer
 from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters, ensure_embedded_database
 from threada_site.database.role_names import PLATFORM_LOGIN
 from threada_site.database.stored_logins import EMBEDDED, stored_passwords
-from threada_site.environment import DATA_DIR, flag, key, text
+from threada_site.environment import DATA_DIR, flag, key, postgresql_url, text
 from threada_site.postgres import EmbeddedPostgresError
 from threada_site.runtime.sealer.checkpoint_targets import checkpoint_targets
 from threada_site.runtime.sealer.key import OtherSealingKey, clock_skew, make_first_key, settle_sealing_key
@@ -57,7 +57,7 @@ def instance_name() -> str:
 def sealer_conninfo() -> str:
     """Return where the sealer connects: with the platform's login if there is one, otherwise with that of all
     processes."""
-    url = text("THREADA_PLATFORM_DATABASE_URL") or text("DATABASE_URL")
+    url = postgresql_url("THREADA_PLATFORM_DATABASE_URL") or postgresql_url("DATABASE_URL")
     if url:
         return make_conninfo(**connection_parameters(url, DATA_DIR))
     address = ensure_embedded_database(DATA_DIR)

@@ -11,6 +11,7 @@ from django.db import OperationalError, ProgrammingError
 from psycopg.errors import UndefinedTable
 from psycopg_pool import PoolTimeout
 
+from threada_site.database.connection_problems import connection_problem
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
@@ -43,7 +44,7 @@ class ProductCommand(BaseCommand):
                 raise
             self.refuse("The schema is missing or older than this code. Run manage.py migrate.")
         except (OperationalError, PoolTimeout) as error:
-            self.refuse(f"The database does not answer: {str(error).strip().partition(chr(10))[0]}")
+            self.refuse(connection_problem(error))
 
     def run_command(self, **options: Any) -> None:
         """Run the command. Write only its result to standard output."""

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+import errno
 import os
 from typing import Any
 
+import psycopg
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import connection
+from django.db import DatabaseError, connection
+from psycopg_pool import PoolTimeout
 
 from policies.evaluator.pool import pool
 from threada_site import postgres
+from threada_site.database.connection_problems import connection_problem
 from threada_site.environment import program
 from threada_site.runtime.data_directory_lock import DataDirectoryInUseError, lock_data_directory
 from threada_site.runtime.prepare import Preparation, prepare
@@ -41,6 +45,14 @@ class Command(BaseCommand):
             assignment = _assignment(preparation, accounts, lock=lock, host=options["host"], port=options["port"])
         except (NotSafeToRunError, postgres.EmbeddedPostgresError) as error:
             raise CommandError(str(error)) from None
+        except (psycopg.Error, DatabaseError, PoolTimeout) as error:
+            raise CommandError(connection_problem(error)) from None
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise CommandError(
+                f"The disk of {error.filename or settings.THREADA_DATA_DIR} is full. Free space, then try again."
+            ) from None
         self._progress("starting web, worker and sealer")
         pool.end_all()  # an evaluator that checked the demo's rules would stay as a zombie of the supervisor
         take_over(assignment)

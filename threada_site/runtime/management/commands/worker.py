@@ -6,7 +6,10 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import OperationalError
+from psycopg_pool import PoolTimeout
 
+from threada_site.database.connection_problems import connection_problem
 from threada_site.jobs.engines.choice import CELERY, other_engine
 from threada_site.jobs.enqueue import depth_left_behind
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance, refuse_unless_safe
@@ -33,6 +36,8 @@ class Command(BaseCommand):
             is_done = _work(options["concurrency"])
         except NotSafeToRunError as error:
             raise CommandError(str(error)) from None
+        except (OperationalError, PoolTimeout) as error:
+            raise CommandError(connection_problem(error)) from None
         if not is_done:
             raise CommandError("The queue was lost. A supervisor should start the worker again.", returncode=1)
 
