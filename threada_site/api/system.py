@@ -5,21 +5,21 @@ from __future__ import annotations
 import hmac
 import threading
 import time
-from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
 from django.conf import settings
 from django.db import connection
-from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from prometheus_client.metrics_core import GaugeMetricFamily
+from prometheus_client.metrics_core import Metric as PrometheusMetric
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from threada_site.api.monitoring.local_metrics import database_metrics, local_metrics
+from threada_site.api.monitoring.readiness import readiness_problem
 from threada_site.api.negotiation import AnyNegotiation
 from threada_site.api.operations import operation
 from threada_site.api.resources.field_types import (
@@ -33,12 +33,8 @@ from threada_site.api.resources.field_types import (
 )
 from threada_site.api.resources.resource import FieldType, Representation, Resource, field, given
 from threada_site.api.views import TenantView
-from threada_site.jobs.engines.choice import engine_problem
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from threada_site.kernel.metrics import Metric
-from threada_site.tenancy.instance_membership import clock_skew, compare_facts, difference
-from threada_site.tenancy.isolation_checks import isolation_problems
 from threada_site.tenancy.metrics import current_metrics
 from threada_site.tenancy.models import Credential
 
@@ -84,7 +80,6 @@ READY = Resource(
 )
 METRICS = Representation("Metrics", {"type": "string"}, media_type="text/plain")
 CACHED_SECONDS: Final = 5.0
-ISOLATED_SECONDS: Final = 1.0
 _CHALLENGE: Final = {"WWW-Authenticate": 'Bearer realm="threada-metrics"'}
 _HINT: Final = (
     "Send Authorization: Bearer with the metrics token: THREADA_METRICS_TOKEN, or the file keys/metrics_token in the "
@@ -138,26 +133,16 @@ class Readyz(PublicView):
     def get(self, _request: Any) -> Response:
         """Check that the instance is started and not stopping, and that its database and settings are usable.
 
-        Checks: the database answers, all migrations are applied, tenants are isolated, keys and settings are equal to
-        those of the other machines.
+        Checks: the database answers and can write, all migrations are applied and no newer one excludes this code,
+        tenants are isolated, keys and settings are equal to those of the other machines.
         """
         if settings.THREADA_STOPPING_FILE and Path(settings.THREADA_STOPPING_FILE).exists():
             raise errors.InstanceStopping
         if settings.THREADA_READY_FILE and not Path(settings.THREADA_READY_FILE).exists():
             raise errors.InstanceStarting(headers={"Retry-After": "1"})
-        if not migrations_are_applied():
-            raise errors.InstanceNotReady("Migrations are missing. Run manage.py migrate.")
-        problem = engine_problem(works=False)
+        problem = readiness_problem()
         if problem:
-            raise errors.InstanceNotReady(f"{problem}.")
-        problems = problems_of_isolation()
-        if problems:
-            raise errors.InstanceNotReady("Tenants are not isolated: " + "; ".join(problems) + ".")
-        differing = facts_that_differ()
-        if differing:
-            raise errors.InstanceNotReady(
-                "This machine cannot join the instance: " + "; ".join(map(difference, differing)) + "."
-            )
+            raise errors.InstanceNotReady(problem)
         return Response(READY.represent(self))
 
 
@@ -216,61 +201,7 @@ clear_cached_page = _page.clear
 
 
 class _Collected:
-    """Prometheus collector over the metrics of all collectors in `THREADA_METRICS_COLLECTORS`."""
+    """Prometheus collector over the metrics of all collectors in `THREADA_METRICS_COLLECTORS`, and of this machine."""
 
-    def collect(self) -> list[GaugeMetricFamily]:
-        families: dict[str, GaugeMetricFamily] = {}
-        for metric in (*current_metrics(), _skew()):
-            names, values = [name for name, _ in metric.labels], [value for _, value in metric.labels]
-            family = families.setdefault(metric.name, GaugeMetricFamily(metric.name, metric.description, labels=names))
-            family.add_metric(values, metric.value)
-        return list(families.values())
-
-
-def _skew() -> Metric:
-    return Metric(
-        "threada_clock_skew_seconds",
-        "Seconds by which this machine's clock is ahead of the database's.",
-        clock_skew(),
-    )
-
-
-_applied: set[str] = set()
-_isolated_until: dict[str, float] = {}
-_same: set[str] = set()
-
-
-def problems_of_isolation() -> Sequence[str]:
-    """Return what would show rows of other tenants. Once there is nothing, that is cached for a second.
-
-    Anybody may call `/readyz`, and the checks read the catalogue of the database.
-    """
-    name = connection.settings_dict["NAME"]
-    if time.monotonic() < _isolated_until.get(name, 0.0):
-        return ()
-    problems = isolation_problems()
-    if not problems:
-        _isolated_until[name] = time.monotonic() + ISOLATED_SECONDS
-    return problems
-
-
-def facts_that_differ() -> list[str]:
-    """Return keys and settings that differ from the recorded ones. Once all are recorded and equal, that is cached."""
-    name = connection.settings_dict["NAME"]
-    if name in _same:
-        return []
-    differing, are_recorded = compare_facts(with_settings=True)
-    if are_recorded and not differing:
-        _same.add(name)
-    return differing
-
-
-def migrations_are_applied() -> bool:
-    """Return True if all migrations of this code are applied. True is cached for the process."""
-    name = connection.settings_dict["NAME"]
-    if name not in _applied:
-        executor = MigrationExecutor(connection)
-        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
-            return False
-        _applied.add(name)
-    return True
+    def collect(self) -> list[PrometheusMetric]:
+        return [*database_metrics(current_metrics), *local_metrics()]

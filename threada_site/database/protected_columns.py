@@ -35,6 +35,7 @@ PLATFORM_TABLES: Final = (
     "telemetry_lognode",
     "tenancy_instance",
     "tenancy_lastbackup",
+    "tenancy_schemamigration",
     "tenancy_signindomain",
     "tenancy_storedmetrics",
     "tenancy_tenantquota",

@@ -30,6 +30,7 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    "threada_site.api.monitoring.http_metrics.measured",
     "threada_site.api.middleware.correlation",
     "threada_site.console.policies.response_policies",
     "threada_site.api.middleware.known_host",

@@ -158,6 +158,7 @@ THREADA_WEB_PROCESSES = number("THREADA_WEB_PROCESSES", 2)
 THREADA_METRICS_COLLECTORS = [
     "threada_site.jobs.metrics.queue_metrics",
     "threada_site.database.replicas.replica_metrics",
+    "threada_site.database.server_metrics.connection_metrics",
     "threada_site.tenancy.rate_limits.refusal_metrics",
     "telemetry.metrics.seal_metrics",
     "threada_site.database.partitioning.month_metrics",

@@ -59,6 +59,21 @@ class LastBackup(models.Model):
         return f"{self.name} of {self.made_at}"
 
 
+class SchemaMigration(models.Model):
+    """Applied migration, recorded for code that does not contain it.
+
+    `is_compatible`: such code may continue to run. `version`: of the code that applied the migration.
+    """
+
+    name = models.CharField(max_length=300, primary_key=True, editable=False)
+    is_compatible = models.BooleanField(editable=False)
+    version = models.CharField(max_length=40, editable=False)
+    applied_at = models.DateTimeField(default=clock.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class RateBucket(models.Model):
     """Tokens of one rate limit, written only by the function `threada_lease_tokens`. The table is not logged."""
 

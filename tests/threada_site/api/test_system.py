@@ -19,12 +19,13 @@ from tests.factories import make_principal, make_token
 from tests.scraping import scrape
 from tests.threada_site.api.conftest import assert_problem
 from threada_site.api import system
+from threada_site.api.monitoring import readiness
 from threada_site.api.system import clear_cached_page
-from threada_site.database.roles import owner_role
+from threada_site.database.roles import owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.models import Credential, Tenant
+from threada_site.tenancy.models import Credential, SchemaMigration, Tenant
 
 pytestmark = pytest.mark.urls("tests.threada_site.api.shelf")
 
@@ -65,8 +66,8 @@ class TestHealthz:
 @pytest.mark.django_db
 class TestReadyz:
     @pytest.fixture(autouse=True)
-    def nothing_cached(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(system, "_isolated_until", {})
+    def nothing_cached(self) -> None:
+        readiness.forget()
 
     def test_readyz_reads_the_catalogue_once_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def statements() -> int:
@@ -75,9 +76,11 @@ class TestReadyz:
             return len(captured)
 
         statements()
-        monkeypatch.setattr(system, "_isolated_until", {})
-        monkeypatch.setattr(system, "ISOLATED_SECONDS", 60.0)
-        assert [statements(), statements()] == [5, 1]
+        readiness.forget()
+        statements()
+        monkeypatch.setattr(readiness, "CACHED_SECONDS", 60.0)
+        readiness._sound_until.clear()
+        assert [statements(), statements()] == [11, 1]
 
     def test_readyz_of_a_ready_instance(self) -> None:
         response = Api().get("/readyz")
@@ -97,11 +100,31 @@ class TestReadyz:
         document = assert_problem(Api().get("/readyz"), 503, "not_ready")
         assert "tenancy_role" in document["detail"]
 
-    def test_readyz_reports_a_missing_migration(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(system, "_applied", set())
+    def test_readyz_reports_a_database_that_accepts_no_writes(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET TRANSACTION READ ONLY")
+        problem = assert_problem(Api().get("/readyz"), 503, "not_ready")
+        assert problem["detail"].startswith("The database accepts no writes: it is read-only")
+
+    def test_readyz_reports_a_schema_of_newer_code(self) -> None:
+        """Unless its migration is recorded as compatible. A migration without a record is not."""
+        migration = ("tenancy", "0999_of_newer_code")
+        with owner_role(), connection.cursor() as cursor:
+            cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES (%s, %s, now())", migration)
+        assert "tenancy.0999_of_newer_code" in assert_problem(Api().get("/readyz"), 503, "not_ready")["detail"]
+        record = SchemaMigration(name=".".join(migration), is_compatible=False, version="0.9.1")
+        with platform_role():
+            record.save()
+        assert "Run Threada 0.9.1 here" in assert_problem(Api().get("/readyz"), 503, "not_ready")["detail"]
+        record.is_compatible = True
+        with platform_role():
+            record.save()
+        assert Api().get("/readyz").status_code == 200
+
+    def test_readyz_reports_a_missing_migration(self) -> None:
         with owner_role(), connection.cursor() as cursor:
             cursor.execute("DELETE FROM django_migrations WHERE app = 'workitems'")
-        assert "migrate" in assert_problem(Api().get("/readyz"), 503, "not_ready")["detail"]
+        assert "manage.py upgrade" in assert_problem(Api().get("/readyz"), 503, "not_ready")["detail"]
 
 
 class TestMetrics:
@@ -115,6 +138,8 @@ class TestMetrics:
     def test_metrics_of_an_empty_instance_are_zero(self, db: None) -> None:
         found = self.read()
         assert found["threada_months_ahead", ""] == 3
+        local = ("threada_http_", "threada_disk_", "threada_database_", "threada_build_")
+        found = {key: value for key, value in found.items() if not key[0].startswith(local)}
         assert {value for (name, _), value in found.items() if name != "threada_months_ahead"} == {0.0}
         assert {name for name, _ in found} == {
             "threada_months_ahead",

@@ -49,6 +49,11 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if self.alias in self._connection_pools:  # type: ignore[attr-defined]
             super().close_pool()  # type: ignore[misc]
 
+    def pool_state(self) -> dict[str, int]:
+        """Return the numbers of connections and waiting requests of this process; empty without a pool."""
+        pools: dict[str, Any] = self._connection_pools  # type: ignore[attr-defined]
+        return pools[self.alias].get_stats() if self.alias in pools else {}
+
     def prepared_cursor(self) -> Any:
         """Return a cursor for frequent statements: PostgreSQL parses and plans them once per connection.
 

@@ -59,6 +59,15 @@ class Migration(migrations.Migration):
             options={"constraints": [models.CheckConstraint(condition=models.Q(("id", 1)), name="lastbackup_one_row")]},
         ),
         migrations.CreateModel(
+            name="SchemaMigration",
+            fields=[
+                ("name", models.CharField(editable=False, max_length=300, primary_key=True, serialize=False)),
+                ("is_compatible", models.BooleanField(editable=False)),
+                ("version", models.CharField(editable=False, max_length=40)),
+                ("applied_at", models.DateTimeField(default=clock.now, editable=False)),
+            ],
+        ),
+        migrations.CreateModel(
             name="RateBucket",
             fields=[
                 ("key", models.TextField(editable=False, primary_key=True, serialize=False)),
