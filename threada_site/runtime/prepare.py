@@ -37,6 +37,7 @@ from threada_site.runtime.startup import (
 )
 from threada_site.tenancy.instance_membership import SETTINGS, accept_facts, differing_facts
 from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.schema.version import newer_schema_problem
 from workitems.configuration.apply import apply_documents, read_documents
 from workitems.gallery.catalogue import gallery_pack
 from workitems.gallery.installation import install_from_gallery
@@ -88,6 +89,9 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
     if settings.DATABASE_URL:
         refuse_unless_web_is_apart(web_login_url())
     embedded_root, started = _database(progress)
+    newer = newer_schema_problem()
+    if newer:
+        raise NotSafeToRunError(newer)
     progress("bringing the schema up to date")
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
     refuse_unless_safe()

@@ -15,6 +15,7 @@ from threada_site.kernel.cel import assert_hardened
 from threada_site.kernel.extras import missing_extra
 from threada_site.tenancy.instance_membership import SKEW_TOLERATED_S, clock_skew, difference, differing_facts
 from threada_site.tenancy.isolation_checks import start_problems
+from threada_site.tenancy.schema.version import missing_migrations, newer_schema_problem
 
 log = structlog.get_logger("threada.startup")
 
@@ -26,18 +27,32 @@ class NotSafeToRunError(RuntimeError):
 def refuse_unless_safe(*, works: bool = True) -> None:
     """Raise `NotSafeToRunError` if the process must not run.
 
-    That is the case if the engine's settings are invalid, the login could see rows of other tenants, a replica is not
-    one, or the rule engine is not hardened. `works`: True if the process runs jobs.
+    That is the case if the engine's settings are invalid, the schema is not that of this code, the login could see rows
+    of other tenants, a replica is not one, or the rule engine is not hardened. `works`: True if the process runs jobs.
     """
     problem = engine_problem(works=works)
     if problem:
         raise NotSafeToRunError(f"Threada refuses to run: {problem}.")
+    refuse_unless_schema_fits()
     for problem in entry_problems(settings.THREADA_SECRET_REFS):
         log.warning("secret_reference_unusable", detail=f"THREADA_SECRET_REFS: {problem}")
     problems = [*_missing_packages(), *_plain_origin_problems(), *start_problems(), *replica_problems()]
     if problems:
         raise NotSafeToRunError("Threada refuses to run: " + "; ".join(problems) + ".")
     assert_hardened()
+
+
+def refuse_unless_schema_fits() -> None:
+    """Raise `NotSafeToRunError` if the schema is newer than this code and not compatible with it, or not complete."""
+    newer = newer_schema_problem()
+    if newer:
+        raise NotSafeToRunError(newer)
+    missing = missing_migrations()
+    if missing:
+        raise NotSafeToRunError(
+            f"The schema is older than this code, or a migration was interrupted: {len(missing)} migrations are "
+            f"missing, the first is {missing[0]}. Run manage.py upgrade; it continues where it was interrupted."
+        )
 
 
 def _plain_origin_problems() -> list[str]:
