@@ -103,7 +103,7 @@ def _add_rows(writer: ArchiveWriter, ctx: ActingContext) -> None:
         if table not in _LEFT_OUT:
             _add_query(writer, f"rows/{table}.csv", sql.SQL("SELECT * {} ORDER BY id").format(rows))
         named += [
-            sql.SQL("SELECT {} {}").format(sql.Identifier(field.column), rows)
+            sql.SQL("SELECT {} {}").format(sql.Identifier(field.attname), rows)
             for field in model._meta.local_fields
             if field.related_model is User
         ]
@@ -149,4 +149,4 @@ def _receipt_lines(checkpoint: Checkpoint) -> Iterator[bytes]:
 
 def _subject_keys(ctx: ActingContext) -> bytes:
     rows = DataSubject.objects.filter(tenant_id=ctx.tenant_id, erased_at=None).values_list("id", "wrapped_key")
-    return json.dumps({str(subject): unwrapped(bytes(key)).hex() for subject, key in rows}).encode()
+    return json.dumps({str(subject): unwrapped(bytes(key or b"")).hex() for subject, key in rows}).encode()
