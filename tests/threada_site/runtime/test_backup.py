@@ -182,12 +182,12 @@ def test_a_changed_backup_is_refused(tmp_path: Path) -> None:
     for changes in ({"database.dump": b"the cows"}, {"more": b"x"}, {KEYS: b""}):
         with Backup(made.changed(changes)) as backup, pytest.raises(BackupDamaged):
             backup.check(lambda _name, _size: None)
-    manifest["members"]["../outside"] = {"size": 1, "sha256": ""}
-    with (
-        Backup(made.changed({MANIFEST: canonical_bytes(manifest), "../outside": b"x"})) as backup,
-        pytest.raises(BackupDamaged),
-    ):
-        backup.check(lambda _name, _size: None)
+    manifest["members"]["../outside"] = {"size": 1, "sha256": sha256_hex(b"x")}
+    with Backup(made.changed({MANIFEST: canonical_bytes(manifest), "../outside": b"x"})) as backup:
+        with pytest.raises(BackupDamaged, match="leads out of the backup"):
+            backup.check(lambda _name, _size: None)
+        with pytest.raises(BackupDamaged, match="of another manifest"):
+            check_signature(backup, given=[vkey], keys={})
     cut = tmp_path / "cut.backup"
     cut.write_bytes(made.path.read_bytes()[:-100])
     with pytest.raises(BackupDamaged):
