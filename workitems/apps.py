@@ -8,8 +8,10 @@ class WorkitemsConfig(AppConfig):
 
     def ready(self) -> None:
         from integrations.late_connectors import PATHS
+        from policies.configuration.removal import register_use_check
         from threada_site.personal_data.subject_keys import register_case_lookup
         from workitems.conversation.searchable import conversation_texts
+        from workitems.items.open_items import check_no_open_cases
         from workitems.search.documents import register_texts
         from workitems.selectors import subject_of_case
 
@@ -19,4 +21,5 @@ class WorkitemsConfig(AppConfig):
 
             register_packages()
         register_case_lookup(subject_of_case)
+        register_use_check(check_no_open_cases)
         register_texts(conversation_texts)

@@ -125,7 +125,10 @@ class WorkflowDetail(TenantView):
         reasons=("in_use",),
     )
     def delete(self, request: Any, workflow_id: str) -> Response:
-        """Accept no new work items of it. Its versions and work items stay; a new version restores it."""
+        """Accept no new work items of it. Its versions and ended work items stay; a new version restores it.
+
+        Open work items refuse the withdrawal (`in_use`).
+        """
         workflow = _locked(request, path_slug(workflow_id))
         if workflow is None:
             raise errors.NotFound

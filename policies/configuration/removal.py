@@ -6,7 +6,7 @@ versions kept, and is restored by the next new version.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from policies import selectors
@@ -26,11 +26,23 @@ from threada_site.tenancy.change_sets import operation, require_policy_confirmat
 
 _NAMED: Final = 10
 
+type UseCheck = Callable[[str, str, ActingContext], None]
+
+_use_checks: list[UseCheck] = []
+
+
+def register_use_check(check: UseCheck) -> None:
+    """Register the function that raises `InUse` if cases need a workflow or channel; the app `workitems` supplies it.
+
+    It is called with the kind (`workflow` or `channel`), the slug and the acting context.
+    """
+    _use_checks[:] = [check]
+
 
 def remove_channel(slug: str, *, ctx: ActingContext) -> None:
-    """Remove a channel. Receipt `channel.removed`. Raises `InUse` with the overlays on it."""
+    """Remove a channel. Receipt `channel.removed`. Raises `InUse` with the overlays or open work items on it."""
     require_unit_of_work(ctx.tenant_id)
-    check_not_bound("channel", slug, ctx=ctx)
+    _check_unused("channel", slug, ctx=ctx)
     channel = Channel.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first()
     if channel is None:
         return
@@ -70,9 +82,12 @@ def withdraw_list(slug: str, *, ctx: ActingContext) -> None:
 
 
 def withdraw_workflow(slug: str, *, ctx: ActingContext) -> None:
-    """Withdraw a workflow: accept no new work items. Receipt `workflow.withdrawn`. Raises `InUse` with its overlays."""
+    """Withdraw a workflow: accept no new work items. Receipt `workflow.withdrawn`.
+
+    Raises `InUse` with its overlays or open work items.
+    """
     require_unit_of_work(ctx.tenant_id)
-    check_not_bound("workflow", slug, ctx=ctx)
+    _check_unused("workflow", slug, ctx=ctx)
     row, _ = locked_by_slug(Workflow, slug, ctx=ctx)
     before = {"workflow": slug, "name": row.name, "spec": row.current_version.spec} if row.current_version else None
     _confirm("workflow.withdraw", f"Withdraw the workflow {slug}", slug, before, ctx=ctx)
@@ -113,6 +128,12 @@ def check_not_bound(kind: str, slug: str, *, ctx: ActingContext) -> None:
     """Raise `InUse` with the overlays that bind policies to the scope."""
     bound = selectors.overlays(ctx).filter(scope_kind=kind, scope_slug=slug).order_by("id")[: _NAMED + 1]
     _refuse_users(f"The {kind} {slug}", _as_users(bound))
+
+
+def _check_unused(kind: str, slug: str, *, ctx: ActingContext) -> None:
+    check_not_bound(kind, slug, ctx=ctx)
+    for check in _use_checks:
+        check(kind, slug, ctx)
 
 
 def _confirm(operation: str, title: str, slug: str, before: Any, *, ctx: ActingContext) -> None:

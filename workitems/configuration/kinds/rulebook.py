@@ -31,7 +31,6 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import NotFound
 from threada_site.tenancy.upsert import Change
 from workitems.configuration.kinds.base import Applied, Kind, Stored, Written, diff, whole
-from workitems.items.open_items import check_no_open_cases
 
 
 def _apply_channel(value: Written, ctx: ActingContext) -> Applied:
@@ -52,7 +51,6 @@ def _channels(ctx: ActingContext) -> Iterator[Stored]:
 
 
 def _remove_channel(name: str, ctx: ActingContext) -> None:
-    check_no_open_cases(ctx=ctx, channel=name)
     remove_channel(name, ctx=ctx)
 
 
@@ -101,7 +99,6 @@ def _workflows(ctx: ActingContext) -> Iterator[Stored]:
 
 
 def _remove_workflow(name: str, ctx: ActingContext) -> None:
-    check_no_open_cases(ctx=ctx, workflow=name)
     withdraw_workflow(name, ctx=ctx)
 
 
