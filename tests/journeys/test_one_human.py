@@ -46,7 +46,8 @@ from threada_site.identity.invitations import accept_invitation
 from threada_site.identity.owners import set_owner
 from threada_site.identity.passwords import reset_password, set_password, start_reset
 from threada_site.identity.principals import remove_member
-from threada_site.identity.roles import define_role, grant_role, withdraw_role
+from threada_site.identity.role_grants import grant_role, withdraw_role
+from threada_site.identity.roles import define_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import (
     ALL_SCOPES,
@@ -150,7 +151,7 @@ class Mallory:
         ctx, name = self.ctx(actor), f"puppet-{self.invented}"
 
         def add() -> tuple[User, str]:
-            person = add_principal(name, kind=PrincipalKind.HUMAN, roles=[ROLES[pick % len(ROLES)]], ctx=ctx)
+            person = add_principal(name, kind=PrincipalKind.HUMAN, roles=[ROLES[pick % len(ROLES)]], ctx=ctx).row
             link = unused_link(person, LinkPurpose.INVITATION, tenant_id=self.tenant.id)
             assert link is not None
             return person, show_link(link, ctx=ctx)
@@ -175,7 +176,7 @@ class Mallory:
         kind = (PrincipalKind.SERVICE, PrincipalKind.AGENT)[pick % 2]
         owner = self.controlled[other % len(self.controlled)].username if other % 3 else ""
         machine = self.attempt(
-            ctx, lambda: add_principal(name, kind=kind, roles=[ROLES[other % len(ROLES)]], owner=owner, ctx=ctx)
+            ctx, lambda: add_principal(name, kind=kind, roles=[ROLES[other % len(ROLES)]], owner=owner, ctx=ctx).row
         )
         if machine is not None and self._issue(ctx, machine):
             self.control(machine)

@@ -14,13 +14,8 @@ from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.identity.providers.configure import upsert_provider, withdraw_provider
 from threada_site.identity.providers.role_grants import grant_provider_role
-from threada_site.identity.roles import (
-    define_role,
-    remove_role,
-    set_role_require_mfa,
-    set_role_visibility,
-    set_roles,
-)
+from threada_site.identity.role_grants import set_roles
+from threada_site.identity.roles import define_role, remove_role, set_role_require_mfa, set_role_visibility
 from threada_site.identity.selectors import member_with_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
@@ -33,7 +28,13 @@ type Arguments = Mapping[str, Any]
 @operation("identity.define_role")
 def _define_role(said: Arguments, ctx: ActingContext) -> None:
     visibility = Visibility(said["visibility"]) if "visibility" in said else None
-    define_role(said["role"], frozenset(map(Scope, said["scopes"])), visibility=visibility, ctx=ctx)
+    define_role(
+        said["role"],
+        frozenset(map(Scope, said["scopes"])),
+        visibility=visibility,
+        require_mfa=said.get("require_mfa", ...),
+        ctx=ctx,
+    )
 
 
 @operation("identity.set_role_visibility")

@@ -1,11 +1,12 @@
-"""Definition and assignment of roles.
+"""Definition of roles.
 
 A role is a row, an auth group named `<tenant>:<role>`, and the group's object permissions on the tenant: its scopes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
+from types import EllipsisType
 from typing import Any, Final
 
 from django.contrib.auth.models import Group, Permission
@@ -18,18 +19,16 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.default_roles import default_visibility
-from threada_site.identity.grant_records import end_grants, record_grants, record_role_scopes
-from threada_site.identity.personal_notices import notify_person
-from threada_site.identity.providers.sources import check_not_from_provider
-from threada_site.identity.selectors import role_scopes, role_visibility, roles_of_member, scopes_of_roles
+from threada_site.identity.grant_records import record_role_scopes
+from threada_site.identity.selectors import role_require_mfa, role_scopes, role_visibility, scopes_of_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
+from threada_site.kernel.context import ActingContext, Scope, Visibility
 from threada_site.kernel.errors import FieldError
-from threada_site.tenancy.authority_models import GrantKind
-from threada_site.tenancy.models import Membership, Role, Tenant, User
+from threada_site.tenancy.models import Role, Tenant, User
 
+_SETTING_KINDS: Final = {"visibility": "role.visibility_set", "require_mfa": "role.require_mfa_set"}
 _MOST_NAMED: Final = 10
 _MOST_SHOWN: Final = 100
 _ON_CASES: Final = frozenset(
@@ -53,12 +52,18 @@ def lock_role(slug: str, *, ctx: ActingContext) -> None:
 
 
 def define_role(
-    slug: str, scopes: frozenset[Scope], *, visibility: Visibility | None = None, ctx: ActingContext
+    slug: str,
+    scopes: frozenset[Scope],
+    *,
+    visibility: Visibility | None = None,
+    require_mfa: bool | EllipsisType | None = ...,
+    ctx: ActingContext,
 ) -> Role:
-    """Create the role `slug` or set its scopes, and its visibility if that is given, as one change.
+    """Create the role `slug` or set its scopes, and its visibility and second factor if these are given, as one change.
 
-    Receipts `role.defined` and `role.visibility_set`, unless nothing changes. Raise `InvalidRequest` if the visibility
-    does not allow the scopes, `ConfirmationRequired` where a second steward must confirm it.
+    Receipts `role.defined`, `role.visibility_set` and `role.require_mfa_set`, unless nothing changes. Raise
+    `InvalidRequest` if the visibility does not allow the scopes, `ConfirmationRequired` where a second steward must
+    confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -67,13 +72,16 @@ def define_role(
     before, wanted = role_scopes(slug, tenant_id=ctx.tenant_id), sorted(scope.value for scope in scopes)
     seen = role_visibility(slug, tenant_id=ctx.tenant_id) or default_visibility(slug)
     sees = visibility or seen
-    if before == scopes and sees is seen:
-        return _role(slug, ctx=ctx)
+    required = role_require_mfa(slug, tenant_id=ctx.tenant_id)
+    was: dict[str, Any] = {} if sees is seen else {"visibility": seen.value}
+    becomes: dict[str, Any] = {} if sees is seen else {"visibility": sees.value}
+    if require_mfa is not ... and require_mfa != required:
+        was["require_mfa"], becomes["require_mfa"] = required, require_mfa
+    if before == scopes and not becomes:
+        return found_role(slug, ctx=ctx)
     if sees is Visibility.OWN:
         _check_scopes_on_own_cases(slug, scopes)
     holders = _holders(slug, ctx=ctx)
-    was = {} if sees is seen else {"visibility": seen.value}
-    becomes = {} if sees is seen else {"visibility": sees.value}
     require_second_steward(
         "define_role",
         f"Set the scopes of the role {slug}",
@@ -86,9 +94,10 @@ def define_role(
         write_roles({slug: scopes}, ctx=ctx)
         record(Entry(kind="role.defined", inputs={"role": slug, "scopes": wanted}), ctx=ctx)
     if becomes:
-        Role.objects.filter(tenant_id=ctx.tenant_id, slug=slug).update(visibility=sees)
-        record(Entry(kind="role.visibility_set", inputs={"role": slug, **becomes}), ctx=ctx)
-    return _role(slug, ctx=ctx)
+        Role.objects.filter(tenant_id=ctx.tenant_id, slug=slug).update(**becomes)
+    for name, value in becomes.items():
+        record(Entry(kind=_SETTING_KINDS[name], inputs={"role": slug, name: value}), ctx=ctx)
+    return found_role(slug, ctx=ctx)
 
 
 def set_role_visibility(slug: str, visibility: Visibility, *, ctx: ActingContext) -> None:
@@ -100,7 +109,7 @@ def set_role_visibility(slug: str, visibility: Visibility, *, ctx: ActingContext
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     lock_role(slug, ctx=ctx)
-    role = _role(slug, ctx=ctx)
+    role = found_role(slug, ctx=ctx)
     if role.visibility == visibility:
         return
     if visibility is Visibility.OWN:
@@ -126,7 +135,7 @@ def set_role_require_mfa(slug: str, required: bool | None, *, ctx: ActingContext
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     lock_role(slug, ctx=ctx)
-    role = _role(slug, ctx=ctx)
+    role = found_role(slug, ctx=ctx)
     if role.require_mfa == required:
         return
     require_second_steward(
@@ -146,7 +155,7 @@ def remove_role(slug: str, *, ctx: ActingContext) -> None:
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     lock_role(slug, ctx=ctx)
-    role = _role(slug, ctx=ctx)
+    role = found_role(slug, ctx=ctx)
     holders = list(role.group.user_set.order_by("username").values_list("username", flat=True)[:_MOST_NAMED])
     if holders:
         raise errors.InUse(
@@ -161,73 +170,6 @@ def remove_role(slug: str, *, ctx: ActingContext) -> None:
     GroupObjectPermission.objects.filter(group=group).delete()
     group.delete()
     record(Entry(kind="role.removed", inputs={"role": slug}), ctx=ctx)
-
-
-def grant_role(principal: User, role: str, *, ctx: ActingContext) -> None:
-    """Give a member of the tenant a role, as `set_roles` does."""
-    set_roles(principal, {*roles_of_member(principal, tenant_id=ctx.tenant_id), role}, ctx=ctx)
-
-
-def withdraw_role(principal: User, role: str, *, ctx: ActingContext) -> None:
-    """Withdraw a role, as `set_roles` does. Raise `InvalidRequest` for an unknown role."""
-    require_unit_of_work(ctx.tenant_id)
-    require_steward(ctx)
-    _role(role, ctx=ctx)
-    set_roles(principal, {*roles_of_member(principal, tenant_id=ctx.tenant_id)} - {role}, ctx=ctx)
-
-
-def set_roles(principal: User, roles: Collection[str], *, ctx: ActingContext) -> None:
-    """Give a member of the tenant exactly these roles; its credentials gain and lose scopes immediately.
-
-    Receipts `role.granted` and `role.withdrawn`; nothing happens if the member has these roles. Raise `InvalidRequest`
-    for an unknown role or a principal that is not a member, `ConfirmationRequired` where a second steward must confirm
-    it.
-    """
-    require_unit_of_work(ctx.tenant_id)
-    require_steward(ctx)
-    require_roles(roles, ctx=ctx)
-    if not Membership.objects.filter(tenant_id=ctx.tenant_id, user=principal).exists():
-        if not roles:
-            return
-        raise errors.InvalidRequest(
-            "The principal does not belong to this tenant. Add it first.",
-            errors=[FieldError("/principal", "is not a member", "not_a_member")],
-        )
-    held, wanted = roles_of_member(principal, tenant_id=ctx.tenant_id), sorted(set(roles))
-    if held == wanted:
-        return
-    check_not_from_provider(principal, set(held) ^ set(wanted), ctx=ctx)
-    require_second_steward(
-        "set_roles",
-        f"Set the roles of {principal.username}",
-        {"principal": principal.public_id, "roles": wanted},
-        before={principal.username: scopes_of_roles(held, tenant_id=ctx.tenant_id)},
-        after={principal.username: scopes_of_roles(wanted, tenant_id=ctx.tenant_id)},
-        ctx=ctx,
-    )
-    write_role_grants(principal, granted=set(wanted) - set(held), withdrawn=set(held) - set(wanted), ctx=ctx)
-
-
-def require_roles(roles: Collection[str], *, ctx: ActingContext) -> None:
-    """Raise `InvalidRequest` for a role that the tenant does not have."""
-    for role in sorted(roles):
-        _role(role, ctx=ctx)
-
-
-def write_role_grants(
-    principal: User, *, granted: Collection[str], withdrawn: Collection[str] = (), ctx: ActingContext
-) -> None:
-    """Give and withdraw roles with their receipts. The caller has checked permissions, membership and confirmation."""
-    for slug in sorted(granted):
-        principal.groups.add(_role(slug, ctx=ctx).group)
-        record_grants([principal.id], GrantKind.ROLE, slug, ctx=ctx)
-        record(Entry(kind="role.granted", inputs={"principal": principal.public_id, "role": slug}), ctx=ctx)
-        if principal.kind == PrincipalKind.HUMAN and (principal.email or principal.has_usable_password()):
-            notify_person(principal.id, "role_granted", slug, ctx=ctx)
-    for slug in sorted(withdrawn):
-        principal.groups.remove(_role(slug, ctx=ctx).group)
-        end_grants([principal.id], GrantKind.ROLE, slug, ctx=ctx)
-        record(Entry(kind="role.withdrawn", inputs={"principal": principal.public_id, "role": slug}), ctx=ctx)
 
 
 def write_roles(scopes_by_role: Mapping[str, frozenset[Scope]], *, ctx: ActingContext) -> list[Role]:
@@ -287,7 +229,8 @@ def _check_scopes_on_own_cases(slug: str, scopes: frozenset[Scope]) -> None:
         )
 
 
-def _role(slug: str, *, ctx: ActingContext) -> Role:
+def found_role(slug: str, *, ctx: ActingContext) -> Role:
+    """Return a role of the tenant. Raise `InvalidRequest` if there is none."""
     role = Role.objects.select_related("group").filter(tenant_id=ctx.tenant_id, slug=slug).first()
     if role is None:
         known = ", ".join(Role.objects.filter(tenant_id=ctx.tenant_id).order_by("slug").values_list("slug", flat=True))

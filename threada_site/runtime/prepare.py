@@ -22,7 +22,7 @@ from threada_site.environment import IS_INSTALLED
 from threada_site.identity.credentials import issue_credential
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import add_member, ensure_principal
-from threada_site.identity.roles import grant_role
+from threada_site.identity.role_grants import grant_role
 from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.jobs.engines.choice import other_engine
 from threada_site.jobs.enqueue import depth_left_behind

@@ -19,7 +19,8 @@ from threada_site.identity.groups import define_group, remove_group
 from threada_site.identity.object_grants import set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import add_member, ensure_principal, remove_member
-from threada_site.identity.roles import define_role, grant_role, remove_role, set_roles, withdraw_role
+from threada_site.identity.role_grants import grant_role, set_roles, withdraw_role
+from threada_site.identity.roles import define_role, remove_role
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ALL_SCOPES, ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, DependenceReason

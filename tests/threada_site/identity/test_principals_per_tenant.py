@@ -41,7 +41,7 @@ def test_a_name_of_another_tenant_is_answered_like_a_new_one(
     written: list[list[str]] = []
     for name in ("taken", "free"):
         with unit_of_work(tenant.id):
-            principal = add_principal(name, kind=PrincipalKind(kind), roles=["viewer"], ctx=admin)
+            principal = add_principal(name, kind=PrincipalKind(kind), roles=["viewer"], ctx=admin).row
         assert principal.kind == kind
         written.append(kinds(tenant)[before:])
         before += len(written[-1])

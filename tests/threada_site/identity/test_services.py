@@ -17,7 +17,8 @@ from threada_site.identity.default_roles import DEFAULT_ROLES
 from threada_site.identity.object_grants import grant_scope_on
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import add_member, ensure_principal, remove_member
-from threada_site.identity.roles import define_role, grant_role, withdraw_role
+from threada_site.identity.role_grants import grant_role, withdraw_role
+from threada_site.identity.roles import define_role
 from threada_site.identity.selectors import permissions_of_principal
 from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.kernel import clock, errors, tokens

@@ -20,7 +20,8 @@ from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import remove_member
 from threada_site.identity.providers.configure import confirm_links, withdraw_provider
-from threada_site.identity.roles import define_role, set_roles
+from threada_site.identity.role_grants import set_roles
+from threada_site.identity.roles import define_role
 from threada_site.identity.selectors import roles_of_member
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope

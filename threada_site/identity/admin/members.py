@@ -47,7 +47,7 @@ from threada_site.identity.object_grants import object_named, scopes_by_object, 
 from threada_site.identity.owners import set_owner
 from threada_site.identity.passwords import start_reset
 from threada_site.identity.principals import remove_member
-from threada_site.identity.roles import set_roles
+from threada_site.identity.role_grants import set_roles
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
@@ -157,7 +157,7 @@ class MembershipAdmin(TenantAdmin):
             roles=said["roles"],
             owner=said["owner"],
             ctx=call.ctx,
-        )
+        ).row
         page = html.page_url("tenancy.membership", principal.public_id)
         return link_shown(call, principal, LinkPurpose.INVITATION, page=page) or Done(
             gettext("{username} is now a member of the tenant.").format(username=principal.username), page

@@ -8,7 +8,7 @@ from typing import Any, Final
 from policies.configuration.removal import check_nobody_asks
 from threada_site.identity.default_roles import DEFAULT_ROLES, default_visibility
 from threada_site.identity.groups import define_group, remove_group
-from threada_site.identity.roles import define_role, remove_role, set_role_require_mfa
+from threada_site.identity.roles import define_role, remove_role
 from threada_site.identity.selectors import (
     group_member_names,
     groups_of_tenant,
@@ -85,8 +85,7 @@ def _apply_role(value: Written, ctx: ActingContext) -> Applied:
     new = _spec(slug, wanted, sees, require_mfa=require_mfa)
     if old == new:
         return Applied("Role", slug, Change.UNCHANGED)
-    define_role(slug, wanted, visibility=sees, ctx=ctx)
-    set_role_require_mfa(slug, require_mfa, ctx=ctx)
+    define_role(slug, wanted, visibility=sees, require_mfa=require_mfa, ctx=ctx)
     change = Change.CREATED if before is None else Change.CHANGED
     return Applied("Role", slug, change, diff(old, new))
 
@@ -117,8 +116,7 @@ def _roles(ctx: ActingContext) -> Iterator[Stored]:
 def _remove_role(name: str, ctx: ActingContext) -> None:
     """Remove a role; reset a default role to its default scopes instead."""
     if name in DEFAULT_ROLES:
-        define_role(name, DEFAULT_ROLES[name], visibility=default_visibility(name), ctx=ctx)
-        set_role_require_mfa(name, None, ctx=ctx)
+        define_role(name, DEFAULT_ROLES[name], visibility=default_visibility(name), require_mfa=None, ctx=ctx)
         return
     check_nobody_asks("role", name, ctx=ctx)
     remove_role(name, ctx=ctx)

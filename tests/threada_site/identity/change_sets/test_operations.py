@@ -38,13 +38,8 @@ from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.identity.providers.configure import upsert_provider, withdraw_provider
-from threada_site.identity.roles import (
-    define_role,
-    remove_role,
-    set_role_require_mfa,
-    set_role_visibility,
-    set_roles,
-)
+from threada_site.identity.role_grants import set_roles
+from threada_site.identity.roles import define_role, remove_role, set_role_require_mfa, set_role_visibility
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import errors

@@ -9,7 +9,7 @@ from threada_site.identity.credentials import issue_credential
 from threada_site.identity.management.arguments import duration, scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import add_member, ensure_principal
-from threada_site.identity.roles import grant_role
+from threada_site.identity.role_grants import grant_role
 from threada_site.identity.selectors import is_member_somewhere, principal_of_tenant
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.management.base import TenantCommand
