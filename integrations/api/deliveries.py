@@ -160,6 +160,7 @@ class PauseDelivery(TenantView):
     )
     @idempotent
     def post(self, request: Any, delivery_id: str) -> Response:
+        require(request.auth, Scope.TELEMETRY_READ)  # the answer shows the delivery
         delivery = _locked(request, delivery_id)
         pause_delivery(delivery, now=clock.now(), ctx=request.auth)
         return Response(_shown(request, delivery))
@@ -178,6 +179,7 @@ class ResumeDelivery(TenantView):
     )
     @idempotent
     def post(self, request: Any, delivery_id: str) -> Response:
+        require(request.auth, Scope.TELEMETRY_READ)  # the answer shows the delivery
         delivery = _locked(request, delivery_id)
         resume_delivery(delivery, ctx=request.auth)
         return Response(_shown(request, delivery))

@@ -132,18 +132,18 @@ class IntegrationDetail(TenantView):
     def delete(self, request: Any, integration_id: str) -> Response:
         """Accept no new executions on it. Its versions stay; a new version restores it."""
         integration = _locked(request, path_slug(integration_id))
+        _require_manage(request, integration)
         if integration is None:
             raise errors.NotFound
-        require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id)
         check_if_match(request, _tag(integration), required=False)
         withdraw_integration(integration.slug, ctx=request.auth)
         return Response(status=204)
 
     def _put(self, request: Any, slug: str) -> Response:
         integration = _locked(request, slug)
+        _require_manage(request, integration)
         if integration is None and request.method == "PATCH":
             raise errors.NotFound
-        require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id if integration else None)
         if integration is None:
             sent = REPLACE_INTEGRATION.created(request, slug)
         else:
@@ -202,6 +202,11 @@ def found_integration(request: Any, integration_id: str) -> Integration:
     if integration is None or integration.current_version is None:
         raise errors.NotFound
     return integration
+
+
+def _require_manage(request: Any, integration: Integration | None) -> None:
+    """Raise `PermissionDenied`, equally for an integration that the caller may not manage and for an unknown one."""
+    require(request.auth, Scope.INTEGRATIONS_MANAGE, integration=integration.id if integration else None)
 
 
 def _locked(request: Any, slug: str) -> Integration | None:

@@ -19,6 +19,7 @@ from threada_site.api.filters import CreatedWindow, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
+from threada_site.api.permissions import require
 from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_slug
 from threada_site.kernel import errors
@@ -106,6 +107,7 @@ class ChannelDetail(TenantView):
     )
     def patch(self, request: Any, channel_id: str) -> Response:
         """Merge the members that are sent (RFC 7396): null removes a member."""
+        require(request.auth, Scope.WORKITEMS_READ)  # the answer shows what was merged into
         return self._put(request, path_slug(channel_id))
 
     @operation(
@@ -118,7 +120,7 @@ class ChannelDetail(TenantView):
         reasons=("in_use",),
     )
     def delete(self, request: Any, channel_id: str) -> Response:
-        """Accept no more work items from it. Existing work items keep its name."""
+        """Accept no more work items from it. Ended work items keep its name; open ones refuse it (`in_use`)."""
         slug = path_slug(channel_id)
         channel = _locked(request, slug)
         if channel is None:

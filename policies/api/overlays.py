@@ -138,6 +138,7 @@ class OverlayDetail(TenantView):
         return Response(status=204)
 
     def _put(self, request: Any, overlay_id: str) -> Response:
+        require(request.auth, Scope.WORKITEMS_READ)  # the answer shows policy and scope
         overlay = _locked(request, overlay_id)
         sent = REPLACE_OVERLAY.replaced(request, OVERLAY.represent(overlay), tag=_tag(overlay))
         document = parse_overlay({"policy": overlay.policy.slug, "scope": overlay.scope.as_json(), **sent})

@@ -58,7 +58,8 @@ def issue_credential(
     Raise `PermissionDenied` for the credential of another person, of oneself without a session, and of a service or an
     agent without being a steward; `ScopeNotGrantable` with the scopes that the roles do not have; `InvalidRequest` for
     unknown scopes, no scopes, a principal that is no active member or has not accepted the invitation, a personal token
-    without a label or beyond the tenant's longest life, or a lifetime outside of 0 to 10 years.
+    without a label or beyond the tenant's longest life, or a lifetime outside of 0 to 10 years. A service issues none
+    to itself, and none that is valid for longer than the token that it uses.
 
     Under `identity_four_eyes`, the token of a service or an agent with `identity:provision` is not valid before an
     independent steward publishes the change set that is proposed here.
@@ -66,6 +67,7 @@ def issue_credential(
     require_unit_of_work(ctx.tenant_id)
     is_own = principal.kind == PrincipalKind.HUMAN and not ctx.is_system
     _check_issuer(principal, ctx=ctx)
+    _check_machine(principal, expires_in, ctx=ctx)
     asked = read_scopes(scopes)
     now = clock.now()
     _check_member(principal, ctx=ctx)
@@ -138,6 +140,30 @@ def _check_issuer(principal: User, *, ctx: ActingContext) -> None:
         raise errors.PermissionDenied("Agents cannot issue credentials.")
     else:
         require_steward(ctx)
+
+
+def _check_machine(principal: User, expires_in: timedelta | None, *, ctx: ActingContext) -> None:
+    """Keep a service from extending its own access: by a credential of its own, or one that outlives its token."""
+    if ctx.is_system or ctx.principal_kind is PrincipalKind.HUMAN:
+        return
+    if principal.id == ctx.principal_id:
+        raise errors.PermissionDenied("A service cannot issue a credential to itself. Another steward does.")
+    ends_at = _token_ends_at(ctx)
+    if ends_at is not None and (expires_in is None or clock.now() + expires_in > ends_at):
+        raise errors.PermissionDenied(
+            f"A service cannot issue a credential that is valid for longer than its own token, until "
+            f"{clock.rfc3339(ends_at)}. A person issues it."
+        )
+
+
+def _token_ends_at(ctx: ActingContext) -> datetime | None:
+    """Return the time at which the token of the request expires. None: never."""
+    if ctx.authentication.workload is not None:
+        return ctx.authentication.workload.expires_at
+    if ctx.credential_id is None:
+        return None
+    found = Credential.objects.filter(tenant_id=ctx.tenant_id, id=ctx.credential_id)
+    return found.values_list("expires_at", flat=True).first()
 
 
 def _check_personal(label: str, expires_in: timedelta | None, *, ctx: ActingContext) -> None:

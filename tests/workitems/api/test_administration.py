@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.db import connection
 
+from integrations.models import Integration
+from policies.models import Overlay
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.workitems.office import Office
 from threada_site.api.models import IdempotencyRecord
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.roles import set_roles
+from threada_site.identity.object_grants import set_object_scopes
+from threada_site.identity.role_grants import set_roles
+from threada_site.identity.roles import define_role
+from threada_site.kernel.context import Scope
 from threada_site.tenancy.account_link_models import AccountLink
 from workitems.retention import dry_run
 
@@ -112,6 +118,47 @@ def test_services_and_agents_get_credentials_once(office: Office, steward: Api) 
     assert Api(token).get("/me").json()["reason_code"] == "credential_revoked"
 
 
+def test_a_service_does_not_extend_its_own_access(office: Office, steward: Api) -> None:
+    service = office.join("deployer", "service", ("tenant_admin",))
+    office.join("runner", "service", ("viewer",))
+    forever, ending = (Api(make_token(office.tenant, service, expires_in=life)) for life in (None, timedelta(days=2)))
+    wanted = {"scopes": ["workitems:read"], "expires_in_days": 1}
+    for api in (forever, ending):
+        own = api.post("/credentials", {"principal": "deployer", **wanted})
+        assert (own.status_code, own.json()["reason_code"]) == (403, "permission_denied")
+        assert api.post("/credentials", {"principal": "runner", **wanted}).status_code == 201
+    longer = {"principal": "runner", **wanted, "expires_in_days": 3}
+    assert ending.post("/credentials", longer).json()["reason_code"] == "permission_denied"
+    assert steward.post("/credentials", {**longer, "principal": "deployer"}).status_code == 201
+
+
+def test_answers_show_nothing_that_the_caller_may_not_read(office: Office) -> None:
+    """Changes need the right to read what they answer; unknown and forbidden integrations look alike."""
+    with unit_of_work(office.tenant.id):
+        define_role("publisher", frozenset({Scope.POLICIES_PUBLISH, Scope.WORKFLOW_MANAGE}), ctx=office.system)
+        define_role("operator", frozenset({Scope.INTEGRATIONS_MANAGE}), ctx=office.system)
+        bank, desk = (Integration.objects.get(slug=slug) for slug in ("bank", "desk"))
+        overlay = Overlay.objects.get()
+    publisher = Api(make_token(office.tenant, office.join("paul", roles=("publisher",))))
+    for path in (f"/overlays/{overlay.public_id}", "/channels/web"):
+        assert publisher.patch(path, {}, headers={"If-Match": "*"}).json()["reason_code"] == "permission_denied", path
+    operator = Api(make_token(office.tenant, office.join("olga", roles=("operator",))))
+    for verb in ("pause", "resume"):
+        assert operator.post(f"/telemetry/deliveries/siem/{verb}", {}).json()["reason_code"] == "permission_denied"
+    person = office.join("bea", roles=("requester",))
+    with unit_of_work(office.tenant.id):
+        set_object_scopes(person, bank, frozenset({Scope.INTEGRATIONS_MANAGE}), ctx=office.system)
+    some = Api(make_token(office.tenant, person))
+    answers = [
+        some.send(method, f"/integrations/{slug}", {}, headers={"If-Match": "*"}).json()
+        for method in ("PATCH", "DELETE", "PUT")
+        for slug in (desk.slug, "nothing")
+    ]
+    assert {(answer["reason_code"], answer["detail"]) for answer in answers} == {
+        ("permission_denied", "You do not hold integrations:manage here.")
+    }
+
+
 def test_a_second_steward_confirms_what_the_console_asks_for(office: Office, steward: Api) -> None:
     other = Api(make_token(office.tenant, make_principal(office.tenant, "stan", roles=("tenant_admin",))))
     assert steward.get("/four-eyes").json()["identity_four_eyes"] is True
@@ -120,7 +167,11 @@ def test_a_second_steward_confirms_what_the_console_asks_for(office: Office, ste
         ("POST", "/principals/fay/roles", {"roles": ["tenant_admin"]}),
         ("DELETE", "/principals/fay", None),
         ("POST", "/roles", {"role_id": "wide", "spec": {"scopes": ["workflow:manage"]}}),
-        ("POST", "/roles", {"role_id": "clerk", "spec": {"scopes": ["workitems:read"], "visibility": "own"}}),
+        (
+            "POST",
+            "/roles",
+            {"role_id": "clerk", "spec": {"scopes": ["workitems:read"], "visibility": "own", "require_mfa": True}},
+        ),
         ("POST", "/groups", {"group_id": "few", "spec": {"members": ["fay"]}}),
         ("DELETE", "/roles/finance", None),
     )
@@ -137,7 +188,10 @@ def test_a_second_steward_confirms_what_the_console_asks_for(office: Office, ste
     assert published.status_code in (200, 403), published.json()
     (clerk,) = (change for change in proposed if change["title"].endswith("clerk"))
     other.post(f"/change-sets/{clerk['change_set_id']}/publish", {"digest": clerk["digest"]})
-    assert steward.get("/roles/clerk").json()["spec"]["visibility"] == "own", "no role is wider for a while"
+    spec = {"scopes": ["workitems:read"], "visibility": "own", "require_mfa": True}
+    assert steward.get("/roles/clerk").json()["spec"] == spec, "no role is wider for a while"
+    wanted = {"principal": "fay", "kind": "human", "roles": ["approver"]}
+    assert steward.post("/principals", wanted).status_code == 200, "she is a member with this role"
 
 
 def test_legal_holds_are_set_by_stewards_and_lifted_by_people(office: Office, steward: Api) -> None:
@@ -200,3 +254,16 @@ def test_single_versions_and_overlays_are_read(office: Office, steward: Api) -> 
     assert steward.get(f"/overlays/{overlay['overlay_id']}").json() == overlay
     for path in ("/workflows/payments/versions/9", "/integrations/bank/versions/0", "/workflows/payments/versions/x"):
         assert steward.get(path).status_code == 404
+
+
+def test_a_workflow_or_channel_with_open_work_items_is_not_removed(office: Office) -> None:
+    admin = office.api("ada")
+    assert admin.put("/channels/side_door", {"name": "Side door"}, headers={"If-None-Match": "*"}).status_code == 201
+    office.upsert_workflow("orders")
+    item = office.create(workflow="orders", channel="side_door")
+    for path in ("/channels/side_door", "/workflows/orders"):
+        refused = admin.delete(path)
+        assert (refused.status_code, refused.json()["reason_code"]) == (409, "in_use")
+        assert refused.json()["errors"][0]["detail"] == f"{item.public_id} is new"
+    assert office.api("rita").post(f"/work-items/{item.public_id}/cancel", {}).status_code == 200
+    assert [admin.delete(path).status_code for path in ("/channels/side_door", "/workflows/orders")] == [204, 204]

@@ -125,6 +125,8 @@ class Credentials(TenantView):
     def post(self, request: Any) -> Response:
         """Return the token, once. Only a `tenant_admin` may do this, and no agent.
 
+        A service issues none to itself, and none that is valid for longer than the token that it uses.
+
         People issue their own tokens, in their own console session. Under `identity_four_eyes`, a token with
         `identity:provision` is not valid before an independent steward publishes its change set.
         """

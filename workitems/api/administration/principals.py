@@ -22,7 +22,7 @@ from threada_site.identity.admission import add_principal
 from threada_site.identity.invitations import invite_again
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
-from threada_site.identity.roles import set_roles
+from threada_site.identity.role_grants import set_roles
 from threada_site.identity.selectors import groups_of_member
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
@@ -122,7 +122,7 @@ class Principals(TenantView):
         "Add a person, service or agent",
         tag="Principals",
         body=ADD_PRINCIPAL,
-        answers={201: PRINCIPAL},
+        answers={200: PRINCIPAL, 201: PRINCIPAL},
         headers=("Location",),
         may_need_confirmation=True,
         reasons=("permission_denied", "conflict"),
@@ -131,13 +131,15 @@ class Principals(TenantView):
     def post(self, request: Any) -> Response:
         """Create the principal if its name is free, and make it a member with these roles.
 
+        A member gets the roles in addition to its own, and the owner if one is given (200).
+
         A person gets an invitation and sets the own password; nobody else can. It is mailed to `email`; without a mail
         server the console shows its link once. The account depends on the steward who added it until another one
         confirms it. Only a `tenant_admin` may do this.
         """
         body = ADD_PRINCIPAL.check(request.data)
         require_steward(request.auth)
-        add_principal(
+        result = add_principal(
             body["principal"],
             kind=PrincipalKind(body["kind"]),
             display_name=body.get("display_name", ""),
@@ -147,7 +149,7 @@ class Principals(TenantView):
             ctx=request.auth,
         )
         location = {"Location": f"/principals/{body['principal']}"}
-        return Response(_shown(request, body["principal"]), status=201, headers=location)
+        return Response(_shown(request, body["principal"]), status=201 if result.is_new else 200, headers=location)
 
 
 class PrincipalDetail(TenantView):
