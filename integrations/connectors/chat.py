@@ -13,12 +13,14 @@ from typing import Any, Final
 from integrations.attempts.failures import TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.connectors.attached_files import render_files
+from integrations.connectors.chat_files import MOST_BYTES_OF_TEXT
 from integrations.connectors.chat_services import ChatMessage, base_url_of, send_message
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.chat_actions import ChatCall
 from integrations.documents.templates import render
 from integrations.secrets.references import parse_reference
+from threada_site.kernel.errors import ExpressionFailed
 
 MOST_ATTACHED_BYTES: Final = 10 * 1024 * 1024
 
@@ -37,13 +39,17 @@ class ChatConnector:
             raise TypeError(f"The action {action.slug} is not one of a chat integration.")
         (address,) = integration.secrets
         files = render_files(call.files, facts, most=MOST_ATTACHED_BYTES)
+        title, text = render(call.title, facts), render(call.text, facts)
+        most = MOST_BYTES_OF_TEXT.get(str(integration.settings))
+        if files and most and len(f"{title}{text}".encode()) > most:
+            raise ExpressionFailed(f"A message of {integration.settings} with a file has at most {most} bytes.")
         return {
             **({"files": files} if files else {}),
             "service": integration.settings,
             "base_url": integration.base_url,
             "address": address.as_json(),
-            "title": render(call.title, facts),
-            "text": render(call.text, facts),
+            "title": title,
+            "text": text,
             "format": call.format,
         }
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
-from integrations.connectors.attached_files import form_body
+from integrations.connectors.chat_files import with_files
 from integrations.connectors.response_outcomes import outcome_of_answer, outcome_of_status
 from integrations.documents.chat_actions import HOSTS
 from integrations.transport import OutboundRequest, UnusableUrl, read_url, send
@@ -100,7 +100,7 @@ def send_message(
         written = write_message(message, service=service, address=address, user_agent=terms.user_agent)
         _check_host(written.request.url, base_url_of(service, base_url))
         answer = send(
-            with_files(written.request, files, terms) if files else written.request,
+            with_files(written.request, files, terms, service=service) if files else written.request,
             egress=terms.egress,
             timeout_s=terms.timeout_s,
             max_body_bytes=MAX_ANSWER_BYTES,
@@ -114,16 +114,6 @@ def send_message(
         return Outcome.of_failure(failure)
     judged = outcome_of_status(answer.status)
     return judged if judged.succeeded else outcome_of_answer(answer, now=terms.now, secrets=written.secrets)
-
-
-def with_files(request: OutboundRequest, files: Sequence[Mapping[str, Any]], terms: CallTerms) -> OutboundRequest:
-    """Return the form of Discord's webhooks: the JSON of the message, and its files. Raises `TransportFailure`."""
-    assert isinstance(request.body, bytes)  # noqa: S101  (Apprise wrote JSON)
-    parts: list[dict[str, Any]] = [{"name": "payload_json", "value": request.body.decode()}]
-    parts += [{"name": f"files[{place}]", "file": about} for place, about in enumerate(files)]
-    body, media_type = form_body(parts, terms)
-    headers = [(name, value) for name, value in request.headers if name.lower() != "content-type"]
-    return OutboundRequest(request.method, request.url, (*headers, ("Content-Type", media_type)), body)
 
 
 def check_address(address: str, *, service: str, base_url: str | None) -> None:

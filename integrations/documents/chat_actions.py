@@ -6,7 +6,7 @@ base_url: https://chat.example.com        # only for services without a fixed ho
 address: {env: TEAM_CHAT}                 # the channel's address in Apprise's format: mmosts://chat.example.com/…
 actions:
   tell_team: {title: "${item.id}", text: "Waits for ${item.payload.vendor}.", format: markdown}
-  send_invoice: {text: "The invoice.", files: ["${item.payload.invoice}"]}    # discord only
+  send_invoice: {text: "The invoice.", files: ["${item.payload.invoice}"]}    # discord and ntfy only
 """
 
 from __future__ import annotations
@@ -34,8 +34,11 @@ HOSTS: Final = {
     "teams": None,
 }
 """Supported services and their fixed host; None if every customer has another host."""
-WITH_FILES: Final = ("discord",)
-"""Services whose channel takes a message together with files, in one request."""
+WITH_FILES: Final = {"discord": 10, "ntfy": 1}
+"""Services whose channel takes a message together with files, in one request, and the most files of a message.
+
+Incoming webhooks of the others take none: Slack and Mattermost need a bot and several calls to upload a file.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class ChatGrammar:
             },
             "text": filled_text("Text of the message; can contain ${ … }."),
             "format": {"enum": ["text", "markdown"], "default": "text", "description": "Format of the text."},
-            "files": files_schema("Attachments of the message, at most 10 MiB together. Service discord only.", 10),
+            "files": files_schema("Attachments, at most 10 MiB together: ten with discord, one with ntfy.", 10),
         },
         action_required=("text",),
         allOf=[
@@ -99,11 +102,24 @@ class ChatGrammar:
         return Destination(base_url=base_url, origin=origin, secrets=read_secrets(spec, "address"), settings=service)
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> ChatCall:
-        if "files" in action and destination.settings not in (None, *WITH_FILES):
-            action.refuse(f"Files are possible with the service {', '.join(WITH_FILES)} only.", "files")
+        if "files" in action and destination.settings is not None:
+            _check_files(str(destination.settings), action)
         return ChatCall(
             text=action.template("text", Place.TEXT),
             title=action.template("title", Place.TEXT, default=""),
             format=action.value("format", "text"),
             files=read_files(action),
         )
+
+
+def _check_files(service: str, action: Fields) -> None:
+    """Report files that a channel of the service does not take."""
+    most = WITH_FILES.get(service, 0)
+    if not most:
+        action.refuse(
+            f"Channels of {service} take no files. Send a link in the text, or use {' or '.join(WITH_FILES)}, "
+            "or the connector mail or webhook.",
+            "files",
+        )
+    elif len(action.value("files", [])) > most:
+        action.refuse(f"A message of {service} takes {most} file{'s' if most > 1 else ''}.", "files")

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes
 from email.policy import HTTP, default
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -20,7 +21,8 @@ from aiosmtpd.smtp import AuthResult
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
-from integrations.connectors.chat_services import ChatMessage, with_files, write_message
+from integrations.connectors.chat_files import with_files
+from integrations.connectors.chat_services import ChatMessage, write_message
 from integrations.connectors.standard_webhooks import is_signed
 from integrations.documents import read_integration
 from integrations.transport import EgressPolicy, StreamedBody, verifying_context
@@ -198,7 +200,7 @@ class TestFiles:
             ChatMessage("The invoice."), service="discord", address=f"discord://{'1' * 18}/{'a' * 68}"
         )
         files = lambda _about: CheckedFile(io.BytesIO(PDF), len(PDF))  # noqa: E731
-        form = with_files(written.request, [INVOICE], terms(files=files))
+        form = with_files(written.request, [INVOICE], terms(files=files), service="discord")
         assert (form.method, form.url) == (written.request.method, written.request.url)
         assert isinstance(form.body, StreamedBody)
         head = f"Content-Type: {dict(form.headers)['Content-Type']}\r\n\r\n".encode()
@@ -206,12 +208,42 @@ class TestFiles:
         assert json.loads(text.get_payload(decode=True)) == json.loads(bytes(written.request.body))
         assert file.get_payload(decode=True) == PDF
 
+    def test_ntfy_takes_the_file_as_the_body_of_a_message(
+        self, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        origin = f"http://127.0.0.1:{receiver.port}"
+        monkeypatch.setitem(ENVIRON, "TEAM_CHAT", f"ntfy://127.0.0.1:{receiver.port}/invoices")
+        action = {"title": "Größe", "text": "Two\nlines & more", "files": ["${item.payload.invoice}"]}
+        spec = {
+            "connector": "chat",
+            "service": "ntfy",
+            "base_url": origin,
+            "address": {"env": "TEAM_CHAT"},
+            "actions": {"tell": action},
+        }
+        assert with_invoice(spec)[1].succeeded
+        (call,) = receiver.requests()
+        path, _, query = call["path"].partition("?")
+        assert (call["method"], path, call["body"]) == ("PUT", "/invoices", PDF.decode())
+        assert dict(parse_qsl(query)) == {
+            "filename": INVOICE["name"],
+            "title": "Größe",
+            "message": "Two\nlines & more",
+        }
+        with pytest.raises(ExpressionFailed, match="2048"):
+            with_invoice({**spec, "actions": {"tell": {**action, "text": "x" * 2049}}})
+
     def test_documents_name_files_where_they_can_be_sent(self, receiver: Receiver) -> None:
         chat = {"connector": "chat", "address": {"env": "TEAM_CHAT"}}
         tell = {"actions": {"tell": {"text": "x", "files": ["${item.payload.invoice}"]}}}
         assert read_integration({**chat, **tell, "service": "discord"}).actions
+        own = {"base_url": "https://chat.example.com"}
+        assert read_integration({**chat, **tell, **own, "service": "ntfy"}).actions
+        two = {"actions": {"tell": {"text": "x", "files": ["${item.payload.invoice}", "${item.payload.order}"]}}}
         for spec in (
             {**chat, **tell, "service": "slack"},
+            {**chat, **tell, **own, "service": "mattermost"},
+            {**chat, **two, **own, "service": "ntfy"},
             webhook(receiver, actions={"tell": {"files_as": "multipart"}}),
             mail("smtp://127.0.0.1:1", files=[]),
         ):
