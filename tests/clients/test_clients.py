@@ -22,13 +22,14 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.adversarial.server import REPOSITORY, Server, running_server
 from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.clients.archives import write_archives
 from tests.clients.compilation import SCENARIOS, Compilation
 from tests.clients.conftest import SOURCES
 from threada_site.api.documentation.pages import openapi_schema
 
 pytestmark = pytest.mark.slow
 PAGE: Final = """<!doctype html><title>Page</title>
-<script type="importmap">{"imports": {"openapi-fetch": "/openapi-fetch.js"}}</script>
+<script type="importmap">{"imports": {"openapi-fetch": "/openapi-fetch.js", "fflate": "/fflate.js"}}</script>
 <script type="module">import * as client from "/client/index.js"; Object.assign(window, client);</script>"""
 CREATE: Final = """async ([url, token]) => {
   const threada = new Threada({ url, token });
@@ -211,6 +212,21 @@ def test_typescript_client_does_twenty_steps(compilation: Compilation, environme
     assert run("node", scenario, env=environment, cwd=compilation.typescript) == "done\n"
 
 
+def test_typescript_client_finds_what_the_python_client_finds(compilation: Compilation, tmp_path: Path) -> None:
+    """Evidence, correct and changed, with older checkpoints: the same verdicts and findings."""
+    expected = write_archives(tmp_path)
+    assert [name for name, found in expected.items() if found["verified"]] == [
+        "whole",
+        "size-1",
+        "size-256",
+        "size-257",
+    ]
+    compilation.done("typescript")
+    scenario = compilation.typescript / "out" / "scenarios" / "evidence.js"
+    found = json.loads(run("node", scenario, tmp_path, env={"PATH": os.environ["PATH"]}, cwd=compilation.typescript))
+    assert found == expected
+
+
 def test_typescript_client_runs_in_a_browser(
     compilation: Compilation, environment: dict[str, str], pages: int, chromium: Browser
 ) -> None:
@@ -218,8 +234,9 @@ def test_typescript_client_runs_in_a_browser(
     compilation.done("typescript")
     folder = compilation.folder / "pages"
     shutil.copytree(compilation.typescript / "out" / "src", folder / "client")
-    fetch = compilation.typescript / "node_modules" / "openapi-fetch" / "dist" / "index.mjs"
-    shutil.copy(fetch, folder / "openapi-fetch.js")
+    modules = compilation.typescript / "node_modules"
+    shutil.copy(modules / "openapi-fetch" / "dist" / "index.mjs", folder / "openapi-fetch.js")
+    shutil.copy(modules / "fflate" / "esm" / "browser.js", folder / "fflate.js")
     (folder / "index.html").write_text(PAGE)
     call = [environment["THREADA_URL"], environment["THREADA_TOKEN"]]
     page = chromium.new_page()

@@ -13,6 +13,7 @@ import {
   VerificationFailed,
   WaitTimedOut,
   signCallback,
+  verifyEvidence,
   verifyReceipt,
   verifyWebhook,
 } from "@threada/client";
@@ -109,7 +110,9 @@ check((await requester.waitForExport(asked.export_id, { timeoutMs: 60_000 })).st
 const lines = (await (await requester.downloadExport(asked.export_id)).text()).trimEnd().split("\n");
 check(lines.length === receipts.length, 17);
 // 18. Its proofs, and the proof of one receipt, verified offline.
-check((await requester.downloadEvidence(asked.export_id)).size > 0, 18);
+const archive = new Uint8Array(await (await requester.downloadEvidence(asked.export_id)).arrayBuffer());
+const evidence = await verifyEvidence(archive, keys);
+check(evidence.isVerified && evidence.receipts === lines.length, 18);
 const encoder = new TextEncoder();
 const line = lines[0] ?? "";
 const proof = await requester.receiptProof((JSON.parse(line) as { id: string }).id);

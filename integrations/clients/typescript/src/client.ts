@@ -3,6 +3,7 @@
 import createClient, { type Client } from "openapi-fetch";
 
 import { refusal, UnexpectedAnswer, WaitTimedOut } from "./errors.js";
+import { isSealed } from "./evidence.js";
 import { pause, withRetries, type Fetch } from "./retries.js";
 import type { components, operations, paths } from "./schema.js";
 
@@ -44,6 +45,7 @@ export interface Patience {
 }
 
 const HELD_S = 25;
+const SEALING_MS = 60_000;
 const PAUSES_MS = [200, 500, 1000, 2000];
 const OPEN = new Set(["awaiting_approval", "started", "running", "pending", "requested"]);
 const ENDED_WORK_ITEMS = ["refused", "rejected", "expired", "resolved", "cancelled"];
@@ -230,17 +232,23 @@ export class Threada {
   }
 
   /**
-   * Return the file of an export with the proofs of its receipts, for the offline verifier.
+   * Return the file of an export with the proofs of its receipts, for `verifyEvidence`.
    *
-   * It names receipts that are not sealed yet: wait for `receiptProof` of the last one before.
+   * Receipts are sealed about a second after they are written: the call is repeated until all are, for a minute at most.
+   * After that, the evidence names those that are not.
    */
   async downloadEvidence(id: string, options: Patience = {}): Promise<Blob> {
     const params = { path: { export_id: id } };
-    return whenSealed(
-      async () =>
-        file(await this.api.GET("/telemetry/exports/{export_id}/evidence", { params, parseAs: "blob" })),
-      options,
-    );
+    const deadline = Date.now() + (options.timeoutMs ?? SEALING_MS);
+    for (;;) {
+      const evidence = await whenSealed(
+        async () =>
+          file(await this.api.GET("/telemetry/exports/{export_id}/evidence", { params, parseAs: "blob" })),
+        options,
+      );
+      if (Date.now() > deadline || isSealed(new Uint8Array(await evidence.arrayBuffer()))) return evidence;
+      await pause(1000);
+    }
   }
 
   /** Return the inclusion proof of a receipt, for `verifyReceipt`. Waits until the receipt is sealed. */
@@ -307,7 +315,7 @@ async function wait<T extends { status: string }>(
 
 /** Repeat until receipts are sealed, about a second after they are written. */
 async function whenSealed<T>(read: () => Promise<T>, options: Patience): Promise<T> {
-  const deadline = Date.now() + (options.timeoutMs ?? 60_000);
+  const deadline = Date.now() + (options.timeoutMs ?? SEALING_MS);
   for (;;) {
     try {
       return await read();

@@ -1,0 +1,109 @@
+/** Signed checkpoints of logs (c2sp.org/signed-note, c2sp.org/tlog-checkpoint) and their keys. */
+
+import { type Bytes, bytesOf, decimal, encoder, hashOf, hex, joined, sha256 } from "./bytes.js";
+import { VerificationFailed } from "./errors.js";
+
+const DASH = "\u2014 ";
+const MOST_SIGNATURES = 100;
+const EMPTY_ROOT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/** Public key of a log: `name+id+key`. `public` are its 32 bytes. */
+export interface Key {
+  name: string;
+  id: string;
+  public: Bytes;
+}
+
+/** Signed tree head. `signedBy` are the ids of the given keys that signed. */
+export interface Checkpoint {
+  origin: string;
+  size: bigint;
+  root: Bytes;
+  signedBy: string[];
+}
+
+/** Parse a key. Throw `TypeError` if it is none, because keys come from the caller. */
+export async function keyOf(text: string): Promise<Key> {
+  const [name = "", id = "", material = ""] = text.trim().split(/\+(.*?)\+(.*)/s);
+  let bytes: Bytes;
+  try {
+    bytes = bytesOf(material);
+  } catch {
+    throw new TypeError("A key is name+id+key, and its key is base64.");
+  }
+  if (name === "" || bytes.length !== 33 || bytes[0] !== 1) throw new TypeError("A key is name+id+key, and Ed25519.");
+  const key = await named(name, bytes.slice(1));
+  if (key.id !== id) throw new TypeError(`The key says id ${id}, but its name and key make ${key.id}.`);
+  return key;
+}
+
+/** Return a key of an instance under the name of one of its logs, with the id that belongs to this name. */
+export async function named(name: string, material: Bytes): Promise<Key> {
+  const digest = await sha256(joined(encoder.encode(`${name}\n`), Uint8Array.of(1), material));
+  return { name, id: hex(digest.subarray(0, 4)), public: material };
+}
+
+/** Open a signed note: a key for its log must have signed, none twice, and no signature of a known key may be wrong. */
+export async function opened(note: string, keys: readonly Key[]): Promise<Checkpoint> {
+  const end = note.lastIndexOf("\n\n");
+  // eslint-disable-next-line no-control-regex
+  if (end < 0 || !note.endsWith("\n") || /[\u0000-\u0009\u000b-\u001f]/.test(note)) {
+    throw new VerificationFailed("The checkpoint is no signed note.");
+  }
+  const text = note.slice(0, end + 1);
+  const [origin = "", size = "", root = ""] = text.split("\n");
+  if (origin === "" || size === "" || root === "") {
+    throw new VerificationFailed("The checkpoint does not say origin, size and root.");
+  }
+  const head = { origin, size: decimal(size, ""), root: hashOf(root) };
+  if (head.size === 0n && hex(head.root) !== EMPTY_ROOT) {
+    throw new VerificationFailed("The checkpoint says that an empty log has something in it.");
+  }
+  const known = keys.filter((key) => key.name === origin);
+  const lines = note.slice(end + 2, -1).split("\n");
+  if (lines.length > MOST_SIGNATURES) throw new VerificationFailed("The checkpoint has too many signatures.");
+  const signedBy: string[] = [];
+  for (const line of lines) {
+    const [, name = "", value = ""] = /^\u2014 ([^ ]+) (.*)$/.exec(line) ?? [];
+    const signature = bytesOf(value);
+    if (!line.startsWith(DASH) || signature.length < 5) {
+      throw new VerificationFailed("A signature line of the checkpoint cannot be read.");
+    }
+    const id = hex(signature.subarray(0, 4));
+    const key = name === origin ? known.find((one) => one.id === id) : undefined;
+    if (key === undefined) continue; // another key or a witness
+    if (!(await isSigned(key, text, signature.slice(4)))) {
+      throw new VerificationFailed(`The signature of key ${id} under the checkpoint is wrong.`);
+    }
+    if (signedBy.includes(id)) throw new VerificationFailed("A key signed the checkpoint twice.");
+    signedBy.push(id);
+  }
+  if (signedBy.length === 0) throw new VerificationFailed(`None of the keys signed the checkpoint of ${origin}.`);
+  return { ...head, signedBy: signedBy.sort() };
+}
+
+/** Return the signed notes of a text with one or several of them, one after the other. */
+export function notesIn(text: string): string[] {
+  const notes: string[] = [];
+  let [current, isSigned, last] = ["", false, ""];
+  for (const line of text.replace(/\n$/, "").split("\n")) {
+    if (isSigned && !line.startsWith(DASH)) {
+      notes.push(current);
+      [current, isSigned] = ["", false];
+      if (line === "") continue;
+    }
+    isSigned ||= line.startsWith(DASH) && current !== "" && last === "";
+    current += `${line}\n`;
+    last = line;
+  }
+  return current === "" ? notes : [...notes, current];
+}
+
+/** Return the name of the instance from the name of one of its logs or keys. */
+export const instanceOf = (name: string): string =>
+  name.slice(0, Math.max(name.lastIndexOf("/"), 0)).replace(/\/restored-[0-9]+$/, "");
+
+async function isSigned(key: Key, text: string, signature: Bytes): Promise<boolean> {
+  const imported = await crypto.subtle.importKey("raw", key.public, "Ed25519", false, ["verify"]);
+  return crypto.subtle.verify("Ed25519", imported, signature, encoder.encode(text));
+}

@@ -1,0 +1,105 @@
+"""Evidence archives, correct and changed, with what the verifier of the auditors finds in each."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from threada_client.verification import verify
+
+from tests.telemetry.tlog.logs import Log
+from tests.telemetry.verifier.evidence import (
+    KEY,
+    SIGNER,
+    body,
+    checkpoint,
+    log_of,
+    receipt_id,
+    whole,
+    write_evidence,
+    zipped,
+)
+
+_SIZE: Final = 600
+type Options = dict[str, Any]
+
+
+def write_archives(folder: Path) -> dict[str, Any]:
+    """Write archives and `cases.json`. Return by name what the Python client finds."""
+    log = log_of(_SIZE)
+    cases: dict[str, Options] = {}
+    expected: dict[str, Any] = {}
+
+    def add(name: str, evidence: Path, **options: Any) -> None:
+        archive = zipped(evidence)
+        cases[name] = {"keys": [KEY], **options}
+        against = folder / f"{name}.txt"
+        if "against" in options:
+            against.write_text(options["against"])
+        found = verify(
+            archive, [KEY], against=against if "against" in options else None, complete=options.get("complete", False)
+        )
+        expected[name] = {
+            "verified": found.is_verified,
+            "receipts": found.report["receipts"],
+            "span": [found.report["first_sequence"], found.report["last_sequence"]],
+            "against": [[one["size"], one["outcome"].partition(":")[0]] for one in found.report["against"]],
+            "findings": [[one[key] for key in ("code", "sequence", "receipt", "line")] for one in found.findings],
+        }
+
+    older = "".join(checkpoint(log, size) for size in (0, 1, 255, 256, 300, 512, _SIZE))
+    add("whole", whole(folder / "whole", log), complete=True, against=older)
+    for size in (1, 256, 257):
+        add(f"size-{size}", whole(folder / f"size-{size}", log_of(size)), complete=True)
+    other = Log.of([body(number, more=1) for number in range(_SIZE)])
+    add("forked", whole(folder / "forked", log), against=checkpoint(other, 300))
+    add("rolled-back", whole(folder / "rolled-back", log_of(300)), against=checkpoint(log))
+    unsigned = checkpoint(log, 5).replace("\n5\n", "\n6\n", 1)
+    add("older-unusable", whole(folder / "older-unusable", log), against=unsigned)
+
+    for name, change in _CHANGES.items():
+        lines, places = list(log.entries), [str(number) for number in range(_SIZE)]
+        change(lines, places)
+        add(name, write_evidence(folder / name, log, lines, places), complete=True)
+    tile = whole(folder / "tile", log)
+    changed = tile / "tile" / "0" / "000"
+    changed.write_bytes(bytes([changed.read_bytes()[0] ^ 1]) + changed.read_bytes()[1:])
+    add("tile", tile)
+    add("no-tiles", write_evidence(folder / "no-tiles", log, log.entries, range(_SIZE), tiles=False))
+    twice = (
+        checkpoint(log) + str(log.checkpoint(origin=SIGNER.verifier_key.name).sign([SIGNER])).splitlines()[-1] + "\n"
+    )
+    for name, note in {"size-changed": checkpoint(log).replace("\n600\n", "\n599\n", 1), "signed-twice": twice}.items():
+        add(name, write_evidence(folder / name, log, log.entries, range(_SIZE), note=note))
+    (folder / "cases.json").write_text(json.dumps(cases))
+    return expected
+
+
+def _change_lines(lines: list[bytes], places: list[str]) -> None:
+    """Edit one, swap two, and replace others by text that is no receipt, of another tenant, or under another id."""
+    lines[17] = lines[17].replace(b"done", b"dome")
+    lines[30], lines[31] = lines[31], lines[30]
+    lines[50] = b"[" * 100_000
+    lines[70] = body(70, tenant="tn_other")
+    lines[90] = lines[90].replace(receipt_id(90).encode(), receipt_id(89).encode())
+    places[110:112] = ["-", "600"]
+    del lines[130], places[130]
+    lines.append(lines[-1])
+    places.append(places[-1])
+
+
+def _cut_off(lines: list[bytes], _places: list[str]) -> None:
+    del lines[590:]
+
+
+def _write_no_number(_lines: list[bytes], places: list[str]) -> None:
+    places[5] = "05"
+
+
+_CHANGES: Final[dict[str, Callable[[list[bytes], list[str]], None]]] = {
+    "changed": _change_lines,
+    "cut-off": _cut_off,
+    "no-number": _write_no_number,
+}
