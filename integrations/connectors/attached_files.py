@@ -16,6 +16,7 @@ from integrations.transport import StreamedBody
 from threada_site.kernel import ids
 from threada_site.kernel.errors import ExpressionFailed
 from threada_site.kernel.json.canonical import canonical_bytes
+from threada_site.kernel.media_types import KNOWN
 
 MEMBERS: Final[Mapping[str, type]] = {
     "attachment_id": str,
@@ -59,6 +60,11 @@ def render_files(templates: Sequence[Template], facts: Mapping[str, Any], *, mos
     return found
 
 
+def media_type_of(about: Mapping[str, Any]) -> str:
+    """Return the media type with which a file is sent: its own if files of that type can be attached."""
+    return str(about["media_type"]) if about["media_type"] in KNOWN else "application/octet-stream"
+
+
 def whole_file(about: Mapping[str, Any], terms: CallTerms) -> bytes:
     """Return the checked bytes of a file. Raises `TransportFailure`."""
     return b"".join(terms.file(about).blocks())
@@ -91,7 +97,7 @@ def form_body(parts: Sequence[Mapping[str, Any]], terms: CallTerms) -> tuple[Str
         "http://form/",
         headers={"Content-Type": f"multipart/form-data; boundary=threada-{secrets.token_hex(24)}"},
         data=texts,
-        files=[(name, (about["name"], file.file, about["media_type"])) for name, about, file in opened],
+        files=[(name, (about["name"], file.file, media_type_of(about))) for name, about, file in opened],
     )
     size = int(form.headers["Content-Length"])
     return StreamedBody(size, lambda: iter(form.stream)), form.headers["Content-Type"]  # type: ignore[arg-type]

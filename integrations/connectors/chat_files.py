@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlencode
 
-from integrations.connectors.attached_files import form_body
+from integrations.connectors.attached_files import form_body, media_type_of
 from integrations.transport import OutboundRequest, StreamedBody
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _with_one_file(request: OutboundRequest, about: Mapping[str, Any], terms: Ca
     url = f"{request.url.rstrip('/')}/{quote(message.pop('topic'), safe='')}"
     query = urlencode({"filename": about["name"], **message})
     file = terms.file(about)
-    headers = (*_headers(request), ("Content-Type", about["media_type"]))
+    headers = (*_headers(request), ("Content-Type", media_type_of(about)))
     return OutboundRequest("PUT", f"{url}?{query}", headers, StreamedBody(file.size, file.blocks))
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
-from integrations.connectors.attached_files import render_files, whole_file
+from integrations.connectors.attached_files import media_type_of, render_files, whole_file
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.mail_actions import MailCall, MailServer, address_in
@@ -133,7 +133,7 @@ def _message(request: Mapping[str, Any], terms: CallTerms) -> bytes:
                 message[name] = value
         message.set_content(request["text"])
         for about in request.get("files", ()):
-            kind, _slash, subtype = about["media_type"].partition("/")
+            kind, _slash, subtype = media_type_of(about).partition("/")
             content = whole_file(about, terms)
             message.add_attachment(content, maintype=kind, subtype=subtype, filename=about["name"])
         return message.as_bytes()

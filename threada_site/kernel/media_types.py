@@ -9,7 +9,7 @@ import codecs
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 LONGEST_NAME: Final = 150
 
@@ -68,7 +68,11 @@ KNOWN: Final[Mapping[str, MediaType]] = {
 
 
 class UnusableFileError(Exception):
-    """A file that cannot be attached; the message is for the sender."""
+    """A file that cannot be attached. `values` are those of the text about `reason`, which the caller shows."""
+
+    def __init__(self, reason: Literal["control_bytes", "not_utf8", "name", "type", "content"], **values: str) -> None:
+        super().__init__(reason)
+        self.reason, self.values = reason, values
 
 
 class TextCheck:
@@ -82,7 +86,7 @@ class TextCheck:
     def add(self, block: bytes) -> None:
         """Raise `UnusableFileError` if the block contains bytes that no text has."""
         if len(block.translate(None, self._CONTROL)) != len(block):
-            raise UnusableFileError("The file contains bytes that no text has.")
+            raise UnusableFileError("control_bytes")
         self._decode(block, is_last=False)
 
     def finish(self) -> None:
@@ -92,7 +96,7 @@ class TextCheck:
         try:
             self._decoder.decode(block, is_last)
         except UnicodeDecodeError:
-            raise UnusableFileError("The file is no text in UTF-8.") from None
+            raise UnusableFileError("not_utf8") from None
 
 
 def type_of(name: str, declared: str, *, allowed: Iterable[str]) -> MediaType:
@@ -106,9 +110,9 @@ def type_of(name: str, declared: str, *, allowed: Iterable[str]) -> MediaType:
     if found is None and (known is None or known.is_text):
         found = next((each for each in KNOWN.values() if ending in each.endings), None)
     if known is not None and found is None:
-        raise UnusableFileError(f"A file of the type {known.name} needs a name that ends with .{known.endings[0]}.")
+        raise UnusableFileError("name", type=known.name, ending=known.endings[0])
     if found is None or found.name not in allowed:
-        raise UnusableFileError(f"Files of this type are not accepted. Accepted: {endings_of(allowed)}.")
+        raise UnusableFileError("type", endings=endings_of(allowed))
     return found
 
 

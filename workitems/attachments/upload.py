@@ -17,6 +17,7 @@ from typing import IO, Final
 from django.conf import settings
 from django.db.models import Sum
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
 from threada_site.kernel import clock, errors
@@ -27,6 +28,14 @@ from threada_site.tenancy.quotas.require import require_stored_bytes
 from workitems.file_storage.encrypted_files import BLOCK, new_file_key
 from workitems.file_storage.stored_files import discard_file, write_file
 from workitems.models import Attachment, StoredFile
+
+_UNUSABLE: Final = {
+    "control_bytes": gettext_lazy("The file contains bytes that no text has."),
+    "not_utf8": gettext_lazy("The file is no text in UTF-8."),
+    "name": gettext_lazy("A file of the type %(type)s needs a name that ends with .%(ending)s."),
+    "type": gettext_lazy("Files of this type are not accepted. Accepted: %(endings)s."),
+    "content": gettext_lazy("The file is no %(type)s file: it begins otherwise."),
+}
 
 MOST_UNUSED: Final = 50
 """Files that one principal may have uploaded and not used yet."""
@@ -96,13 +105,12 @@ def check_upload(
             if text is not None:
                 text.add(block)
         if size and not found.fits(head):
-            raise UnusableFileError(_("The file is no %(type)s file: it begins otherwise.") % {"type": found.label})
+            raise UnusableFileError("content", type=found.label)
         if text is not None:
             text.finish()
     except UnusableFileError as error:
-        raise errors.AttachmentTypeRefused(
-            str(error), errors=[FieldError(pointer, str(error), "type_refused")]
-        ) from None
+        detail = _UNUSABLE[error.reason] % error.values
+        raise errors.AttachmentTypeRefused(detail, errors=[FieldError(pointer, detail, "type_refused")]) from None
     if not size:
         raise errors.InvalidRequest(_("The file is empty."), errors=[FieldError(pointer, "is empty", "required")])
     return Upload(file, clean, found.name, size, digest.hexdigest())

@@ -180,6 +180,9 @@ class TestFiles:
         (attached,) = message_from_bytes(content, policy=default).iter_attachments()
         assert (attached.get_filename(), attached.get_content_type()) == (INVOICE["name"], "application/pdf")
         assert attached.get_content() == PDF
+        assert with_invoice(spec, media_type="multipart/mixed; boundary=x")[1].succeeded
+        (attached,) = message_from_bytes(mailroom.taken[1][2], policy=default).iter_attachments()
+        assert (attached.get_content_type(), attached.get_content()) == ("application/octet-stream", PDF)
 
     def test_nothing_is_sent_without_the_approved_file_and_sizes_are_limited(
         self, receiver: Receiver, mailroom: Mailroom
