@@ -67,6 +67,7 @@ class HeldRequests:
         self._lock = threading.Lock()
         self._by_tenant: Counter[uuid.UUID] = Counter()
         self._looking: asyncio.Task[None] | None = None
+        self._is_unread = False
         self._arrived = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="statuses")
 
@@ -155,13 +156,20 @@ class HeldRequests:
             await asyncio.wait_for(self._arrived.wait(), max(pause, 0.001))
 
     async def _read(self, asked: Collection[Watched]) -> Mapping[uuid.UUID, str] | None:
-        """Return the statuses, read on a thread of its own; None if the database cannot be asked."""
+        """Return the statuses, read on a thread of its own; None if the database cannot be asked.
+
+        The first failure in a row is logged.
+        """
         assert self._read_statuses is not None  # noqa: S101 - offers are made with it only
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, self._read_statuses, asked)
+            found = await asyncio.get_running_loop().run_in_executor(self._thread, self._read_statuses, asked)
         except Exception as error:  # noqa: BLE001 - asked again soon
-            log.warning("statuses_not_read", error=type(error).__name__)
+            if not self._is_unread:
+                log.warning("statuses_not_read", error=type(error).__name__)
+            self._is_unread = True
             return None
+        self._is_unread = self._is_unread and not asked
+        return found
 
 
 def keep_back(environ: Mapping[str, Any], status: int) -> bool:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.benchmarks.servers import web_server
 from tests.threada_site.runtime.web.test_served import APPLICATION, Web, answer, get
-from threada_site.kernel.waits import preferred_wait
+from threada_site.kernel.waits import Awaited, Watched, preferred_wait
+from threada_site.runtime.web.held_requests import HeldRequests
+from threada_site.runtime.web.limits import Limits
 
 LIMITS = {"THREADA_WAITS": "8", "THREADA_WAITS_PER_TENANT": "6", "THREADA_MAX_BODY_BYTES": "100000"}
 
@@ -88,6 +95,24 @@ def test_waits_use_no_thread_and_end_at_once(web: Web) -> None:
     web.process.terminate()
     assert [read(client) for client in last] == ["0 0 False"] * 3
     web.process.wait(timeout=15)
+
+
+def test_an_outage_of_the_database_is_logged_once(tmp_path: Path) -> None:
+    answers: list[bool] = [False, False, True, False]
+
+    def read_statuses(_watched: Collection[Watched]) -> dict[uuid.UUID, str]:
+        if not answers.pop(0):
+            raise ConnectionError
+        return {}
+
+    async def look() -> list[Any]:
+        held = HeldRequests(Limits(), read_statuses, stopping=tmp_path / "stopping")
+        watched = Watched(Awaited.WORK_ITEM, uuid.uuid4(), uuid.uuid4(), frozenset())
+        return [await held._read({watched}) for _ in range(4)]
+
+    with capture_logs() as logs:
+        assert asyncio.run(look()) == [None, None, {}, None]
+    assert [entry["event"] for entry in logs] == ["statuses_not_read"] * 2
 
 
 @pytest.mark.parametrize(
