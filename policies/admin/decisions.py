@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from policies import selectors
-from policies.admin.examples import case_titles
 from policies.deciding.stored_decision import explanation_of, record_reading_of_facts, stored_facts
 from policies.models import PolicyDecision
+from policies.replay.titled_examples import case_titles
 from threada_site.admin import html
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin

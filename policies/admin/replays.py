@@ -15,12 +15,12 @@ from django.views.decorators.http import require_safe
 
 from policies import selectors
 from policies.admin.consequences import CANCEL_REPLAY
-from policies.admin.examples import with_titles
 from policies.api.replays import report_of
 from policies.lifecycle import REPLAY, ReplayStatus
 from policies.models import PolicyReplay
 from policies.replay.reports import report_context
 from policies.replay.request import cancel_replay, resume_replay
+from policies.replay.titled_examples import with_titles
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -87,8 +87,8 @@ class PolicyReplayAdmin(TenantAdmin):
 
     def report(self, request: HttpRequest, key: str) -> HttpResponseBase:
         """Download the report, as an HTML page or as JSON with all findings."""
-        replay = self.find(key, ctx=self._require_view(request))
-        return report_of(replay, "json" if request.GET.get("format") == "json" else "html")
+        ctx = self._require_view(request)
+        return report_of(self.find(key, ctx=ctx), "json" if request.GET.get("format") == "json" else "html", ctx=ctx)
 
     @action(Scope.POLICIES_WRITE, confirm=CANCEL_REPLAY)
     def cancel(self, call: Call) -> Done:

@@ -11,11 +11,11 @@ from django.utils.translation import gettext_lazy
 
 from policies import selectors
 from policies.admin.consequences import END_SHADOW
-from policies.admin.examples import with_titles
 from policies.lifecycle import ShadowStatus
 from policies.models import PolicyShadow, ShadowResult
 from policies.replay.reports import found_context, represent_finding
 from policies.replay.shadows import end_shadow
+from policies.replay.titled_examples import with_titles
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action

@@ -31,7 +31,7 @@ from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import Scope
+from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 
 
@@ -108,7 +108,7 @@ class PolicyReplayReport(TenantView):
         require(request.auth, Scope.WORKITEMS_READ)
         replay = _found(self, request, policy_replay_id)
         apply_filters(ReportFilters, PolicyReplay.objects.none(), request)
-        return report_of(replay, request.query_params.get("format", "json"))
+        return report_of(replay, request.query_params.get("format", "json"), ctx=request.auth)
 
 
 class CancelPolicyReplay(TenantView):
@@ -151,14 +151,14 @@ class ResumePolicyReplay(TenantView):
         return _answer(replay, status=202)
 
 
-def report_of(replay: PolicyReplay, form: str) -> HttpResponseBase:
+def report_of(replay: PolicyReplay, form: str, *, ctx: ActingContext) -> HttpResponseBase:
     """Return the report as a download."""
     headers = {
         "Content-Disposition": f'attachment; filename="{replay.public_id}.{form}"',
         "Cache-Control": "private, no-store",
     }
     if form == "html":
-        return HttpResponse(html_report(replay), headers=headers, content_type="text/html; charset=utf-8")
+        return HttpResponse(html_report(replay, ctx=ctx), headers=headers, content_type="text/html; charset=utf-8")
     return StreamingHttpResponse(
         json_report(replay, POLICY_REPLAY.represent(replay)), headers=headers, content_type="application/json"
     )

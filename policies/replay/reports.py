@@ -15,8 +15,10 @@ from django.template.loader import render_to_string
 from policies.models import PolicyReplay, ReplayFinding, ShadowResult
 from policies.replay.report_view import flow_diagram, place_rows, sentences
 from policies.replay.summary import why_sentence
+from policies.replay.titled_examples import with_titles
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
+from threada_site.kernel.context import ActingContext
 from threada_site.kernel.sentences import sentence
 
 type Kind = Literal["flip", "asking", "not_replayable"]
@@ -82,9 +84,13 @@ def json_report(replay: PolicyReplay, head: dict[str, Any]) -> Iterator[bytes]:
     yield b"}"
 
 
-def html_report(replay: PolicyReplay) -> str:
-    """Return a self-contained HTML page without scripts or external resources. Needs a unit of work."""
-    return render_to_string("policies/replay_report.html", {"replay": replay, **report_context(replay)})
+def html_report(replay: PolicyReplay, *, ctx: ActingContext) -> str:
+    """Return a self-contained HTML page without scripts or external resources, with titles that the reader may read.
+
+    Needs a unit of work.
+    """
+    page = with_titles(report_context(replay), ctx=ctx)
+    return render_to_string("policies/replay_report.html", {"replay": replay, **page})
 
 
 def report_context(replay: PolicyReplay, *, most: int = EXAMPLES) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Examples of replays and shadows on pages: titles of their work items, with the ids of the decisions."""
+"""Examples of replays and shadows for people: titles of their work items, with the ids of the decisions."""
 
 from __future__ import annotations
 

@@ -89,6 +89,7 @@ def test_a_draft_is_replayed_and_the_report_is_read(demo: Demo, console: Console
     report = browser.get(sent["Location"] + "report/")
     assert report.headers["Content-Disposition"].startswith("attachment")
     assert "2 of 2 decisions would be different" in report.content.decode()
+    assert re.search(r"Pay Hooli[^<]*<br><code>wi_", report.content.decode()), "so has the report"
     everything = browser.get(sent["Location"] + "report/" + "?format=json")
     assert len(json.loads(b"".join(everything.streaming_content))["flips"]) == 2
 
