@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-import orjson
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
@@ -17,16 +16,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
-from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass
-from integrations.executions.receiver_key import receiver_key
-from integrations.freezes.block import freeze_on, freezes_in_force, place_of_execution
 from integrations.lifecycle import ExecutionStatus
-from integrations.models import Attempt, Execution, Freeze, IntegrationGauge
+from integrations.models import Execution
 from telemetry.admin.list_csv import CsvDownload
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
-from threada_site.admin.background import pulse_of
 from threada_site.admin.bulk import BulkAction, BulkActions
 from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.forms import ConsoleForm, DocumentArea, form_page
@@ -36,26 +31,21 @@ from threada_site.admin.notices import visibility_notices
 from threada_site.admin.words import word
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.kernel.errors import REASONS
-from threada_site.tenancy.models import User
 from workitems import selectors
-from workitems.admin.contents import input_of
+from workitems.admin.execution_page import execution_page
 from workitems.admin.filters import CHANNEL, INTEGRATION, POLICY_VERSION, WORKFLOW
 from workitems.admin.operations import operations_page
-from workitems.admin.sent import end_in_words
 from workitems.api.filters import ExecutionFilters
 from workitems.api.shapes import RECONCILE_EXECUTION
-from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, named, only_dead_letters, retry_dead_letters
+from workitems.executions.dead_letters import MOST_AT_ONCE, Criteria, named, retry_dead_letters
 from workitems.executions.freeze_states import with_frozen_executions
 from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
 from workitems.executions.request_action import ActionRequest, execute_action
-from workitems.executions.undo import undo_of, undoing_of
+from workitems.executions.undo import undo_of
 from workitems.items.locks import locked_execution
-from workitems.items.participants import had_no_part
 from workitems.items.receipts import subject_of
-from workitems.items.sensitive import record_reading
-from workitems.items.titles import title_of, title_of_execution, with_titles
-from workitems.models import DecisionStep, WorkItem
+from workitems.items.titles import title_of_execution, with_titles
+from workitems.models import WorkItem
 from workitems.search.find import search_items
 
 
@@ -207,41 +197,7 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
         return _("execution of {action} on {integration}").format(action=row.action, integration=row.integration)
 
     def page(self, row: Execution, *, ctx: ActingContext) -> dict[str, Any]:
-        item = selectors.work_item(row.work_item_id, ctx=ctx)
-        if item is not None:
-            record_reading(item, ctx=ctx, execution=row)
-        status = ExecutionStatus(row.status)
-        may_execute = item is not None and ctx.allows(Scope.ACTIONS_EXECUTE, workflow=item.workflow_version.workflow_id)
-        return {
-            "pulse": pulse_of("execution", row.public_id, status=row.status),
-            "item": item,
-            "item_title": title_of(item) if item else "",
-            "envelope_fields": orjson.loads(bytes(row.envelope.body)),
-            "envelope_text": bytes(row.envelope.body).decode(),
-            "ends": end_in_words(orjson.loads(bytes(row.envelope.body))) if not row.finished_at else "",
-            "input": input_of(row, ctx=ctx),
-            "attempts": Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-number"),
-            "steps": DecisionStep.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-id"),
-            "requested_by": User.objects.filter(id=row.requested_by).first(),
-            "failure": REASONS.get(row.failure),
-            "undo_problem": REASONS.get(row.undo_problem),
-            "is_overdue": row.undo_due_at is not None and row.undo_due_at <= clock.now(),
-            "receiver_key": receiver_key(row.id),
-            "may_cancel": may_execute
-            and status in (ExecutionStatus.AWAITING_APPROVAL, ExecutionStatus.STARTED)
-            and not integration_selectors.may_have_acted(row),
-            "may_retry": may_execute and only_dead_letters(Execution.objects.filter(id=row.id)).exists(),
-            "gauge": _gauge(row),
-            "held_by": _freeze_of(row),
-            "undo": undo_of(row) if may_execute else None,
-            "undoes": ids.public_id(ids.EXECUTION, row.undoes_id) if row.undoes_id else "",
-            "undoing": undoing_of(row),
-            "may_reconcile": item is not None
-            and may_execute
-            and status is ExecutionStatus.OUTCOME_UNKNOWN
-            and had_no_part(item, row, ctx=ctx),
-            "needs_new_execution": status is ExecutionStatus.FAILED and not row.is_repeatable,
-        }
+        return execution_page(row, ctx=ctx)
 
     @action(Scope.ACTIONS_EXECUTE, confirm=CANCEL)
     def cancel(self, call: Call) -> Done:
@@ -316,20 +272,3 @@ class ExecutionAdmin(BulkActions, CsvDownload, TenantAdmin):
         item, execution = locked_execution(parsed, ctx=call.ctx)
         call.subject = subject_of(item, execution=execution)
         return item, execution
-
-
-def _freeze_of(row: Execution) -> Freeze | None:
-    """Return the freeze in force that keeps an execution from being sent, or would after its approval."""
-    if row.status not in (ExecutionStatus.STARTED, ExecutionStatus.AWAITING_APPROVAL):
-        return None
-    freezes = freezes_in_force(row.tenant_id)
-    return freeze_on(freezes, place_of_execution(row))
-
-
-def _gauge(row: Execution) -> IntegrationGauge | None:
-    """Return the limits that delay a queued execution; None if it is not delayed."""
-    if row.status != ExecutionStatus.STARTED or not row.waits_for:
-        return None
-    return IntegrationGauge.objects.filter(
-        tenant_id=row.tenant_id, integration__slug=row.integration, waits_until__gt=clock.now()
-    ).first()
