@@ -9,8 +9,8 @@ from django.db import connection
 
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.credentials import issue_credential
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.principals import add_member, ensure_principal
-from threada_site.identity.role_grants import grant_role
 from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
 from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.kernel import ids

@@ -11,7 +11,7 @@ from telemetry.models import Receipt
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.object_grants import object_named, object_scopes
+from threada_site.identity.grants.object_grants import object_named, object_scopes
 from threada_site.identity.selectors import roles_of_member
 from threada_site.tenancy.authority_models import ChangeSet
 from threada_site.tenancy.models import User

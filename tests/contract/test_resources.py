@@ -22,7 +22,7 @@ from tests.jobs import run_jobs
 from threada_site.api.resources.resource import Representation, Resource
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.api.token_endpoint import TOKEN
-from threada_site.identity.object_grants import grant_scope_on, object_named
+from threada_site.identity.grants.object_grants import grant_scope_on, object_named
 from threada_site.identity.selectors import principal_of_tenant
 from threada_site.identity.trusted_issuers.exchange import ExchangedToken
 from threada_site.kernel import clock, ids

@@ -21,7 +21,7 @@ from threada_site.database.roles import owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.change_sets.propose import propose
 from threada_site.identity.credentials import revoke_credential
-from threada_site.identity.role_grants import withdraw_role
+from threada_site.identity.grants.role_grants import withdraw_role
 from threada_site.kernel import clock, ids, tokens
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ALL_SCOPES, Scope, with_implied

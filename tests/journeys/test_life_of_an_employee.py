@@ -21,7 +21,7 @@ from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.workitems.office import open_office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.admission import add_principal
-from threada_site.identity.role_grants import set_roles
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.selectors import principal_of_tenant
 from threada_site.kernel.context import ActingContext, Authentication, AuthenticationMethod, PrincipalKind
 from threada_site.tenancy.models import Tenant

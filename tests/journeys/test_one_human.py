@@ -41,12 +41,12 @@ from threada_site.identity.change_sets.publish import publish
 from threada_site.identity.credentials import issue_credential
 from threada_site.identity.dependence import confirm_account
 from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
+from threada_site.identity.grants.role_grants import grant_role, withdraw_role
 from threada_site.identity.groups import define_group
 from threada_site.identity.invitations import accept_invitation
 from threada_site.identity.owners import set_owner
 from threada_site.identity.passwords import reset_password, set_password, start_reset
 from threada_site.identity.principals import remove_member
-from threada_site.identity.role_grants import grant_role, withdraw_role
 from threada_site.identity.roles import define_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import (

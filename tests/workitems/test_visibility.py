@@ -16,9 +16,9 @@ from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import current_visibility, require_unit_of_work, unit_of_work
+from threada_site.identity.grants.object_grants import grant_scope_on
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.groups import define_group
-from threada_site.identity.object_grants import grant_scope_on
-from threada_site.identity.role_grants import grant_role
 from threada_site.identity.roles import define_role, set_role_visibility
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, Scope, Visibility

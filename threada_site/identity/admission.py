@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.grants.role_grants import require_roles, set_roles, write_role_grants
 from threada_site.identity.owners import owner_named, set_owner, write_owner
 from threada_site.identity.principals import ensure_principal, propose_principal, write_membership
-from threada_site.identity.role_grants import require_roles, set_roles, write_role_grants
 from threada_site.identity.selectors import roles_of_member
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel.context import ActingContext, PrincipalKind

@@ -7,14 +7,14 @@ from typing import Any
 
 from threada_site.identity.admission import add_principal
 from threada_site.identity.credentials import confirm_credential
+from threada_site.identity.grants.object_grants import object_named, set_object_scopes
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.groups import define_group, remove_group
 from threada_site.identity.invitations import invite_again
-from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.identity.providers.configure import upsert_provider, withdraw_provider
 from threada_site.identity.providers.role_grants import grant_provider_role
-from threada_site.identity.role_grants import set_roles
 from threada_site.identity.roles import define_role, remove_role, set_role_require_mfa, set_role_visibility
 from threada_site.identity.selectors import member_with_id
 from threada_site.kernel import errors, ids

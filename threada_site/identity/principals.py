@@ -18,7 +18,7 @@ from threada_site.identity.departure.leave import require_another_steward
 from threada_site.identity.departure.outcome import Departure, DepartureReason
 from threada_site.identity.departure.restore import restore_identity_links
 from threada_site.identity.dependence import record_addition, record_dependence
-from threada_site.identity.grant_records import record_grants
+from threada_site.identity.grants.grant_records import record_grants
 from threada_site.identity.invitations import invite
 from threada_site.identity.selectors import (
     groups_of_member,

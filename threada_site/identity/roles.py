@@ -19,7 +19,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.default_roles import default_visibility
-from threada_site.identity.grant_records import record_role_scopes
+from threada_site.identity.grants.grant_records import record_role_scopes
 from threada_site.identity.selectors import role_require_mfa, role_scopes, role_visibility, scopes_of_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward

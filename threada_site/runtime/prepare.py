@@ -20,9 +20,9 @@ from threada_site.database.bootstrap import is_superuser, prepare_external
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.environment import IS_INSTALLED
 from threada_site.identity.credentials import issue_credential
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import add_member, ensure_principal
-from threada_site.identity.role_grants import grant_role
 from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.jobs.engines.choice import other_engine
 from threada_site.jobs.enqueue import depth_left_behind

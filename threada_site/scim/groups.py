@@ -18,7 +18,7 @@ from scim2_models import (
 from policies.configuration.removal import check_nobody_asks
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
-from threada_site.identity.grant_records import end_grants
+from threada_site.identity.grants.grant_records import end_grants
 from threada_site.identity.providers.provisioned import maps_group, sync_provisioned_roles
 from threada_site.kernel import clock, ids
 from threada_site.scim.authority import Client

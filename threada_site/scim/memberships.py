@@ -9,7 +9,7 @@ from telemetry.receipts.record import record
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.outcome import DepartureReason
 from threada_site.identity.departure.restore import restore_membership
-from threada_site.identity.grant_records import end_grants, record_grants
+from threada_site.identity.grants.grant_records import end_grants, record_grants
 from threada_site.kernel import clock
 from threada_site.scim.authority import Client
 from threada_site.tenancy.authority_models import GrantKind

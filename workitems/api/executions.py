@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from rest_framework.response import Response
 
 from integrations.lifecycle import EXECUTION as EXECUTION_LIFECYCLE
-from integrations.models import Attempt
+from integrations.models import Attempt, Execution
 from threada_site.api.conditional_requests.waiting import wait_for_change
 from threada_site.api.filters import apply_filters, order_of
 from threada_site.api.idempotency import idempotent
@@ -88,8 +88,7 @@ class CancelExecution(TenantView):
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:
         EMPTY.check(request.data)
-        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
-        self.subject = subject_of(item, execution=execution)
+        item, execution = _locked(self, request, execution_id)
         cancel_execution(item, execution, ctx=request.auth)
         return Response(shown_execution(execution.id, ctx=request.auth))
 
@@ -109,8 +108,7 @@ class RetryExecution(TenantView):
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:
         EMPTY.check(request.data)
-        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
-        self.subject = subject_of(item, execution=execution)
+        item, execution = _locked(self, request, execution_id)
         retry_execution(item, execution, ctx=request.auth)
         return Response(shown_execution(execution.id, ctx=request.auth), status=202, headers={"Retry-After": "1"})
 
@@ -129,12 +127,18 @@ class ReconcileExecution(TenantView):
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:
         body = RECONCILE_EXECUTION.check(request.data)
-        item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
-        self.subject = subject_of(item, execution=execution)
+        item, execution = _locked(self, request, execution_id)
         reconcile_execution(
             item, execution, succeeded=body["outcome"] == "succeeded", reason=body["reason"], ctx=request.auth
         )
         return Response(shown_execution(execution.id, ctx=request.auth))
+
+
+def _locked(view: TenantView, request: Any, execution_id: str) -> tuple[WorkItem, Execution]:
+    """Lock the execution of the path and its work item, and make them the subject of a refusal. Raise `NotFound`."""
+    item, execution = locked_execution(path_id(ids.EXECUTION, execution_id), ctx=request.auth)
+    view.subject = subject_of(item, execution=execution)
+    return item, execution
 
 
 def shown_execution(execution_id: Any, *, ctx: ActingContext) -> dict[str, Any]:

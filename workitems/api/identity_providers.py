@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Final
 
 from rest_framework.response import Response
 
+from threada_site.api.document_views import detail_view, list_view
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.resources.field_types import COUNT, INSTANT, INTEGER, MAYBE_OBJECT, TEXT, public_id
@@ -14,7 +15,7 @@ from threada_site.api.resources.field_types import SLUG as SLUG_FIELD
 from threada_site.api.resources.resource import Resource, field
 from threada_site.api.shapes import EMPTY, SLUG, shape
 from threada_site.api.views import TenantView
-from threada_site.identity.api.documents import DocumentEndpoints, detail_view, list_view
+from threada_site.identity.api.documents import IdentityDocuments
 from threada_site.identity.providers.configure import confirm_links, withdraw_provider
 from threada_site.identity.providers.documents import parse_provider
 from threada_site.identity.selectors import identity_providers
@@ -68,18 +69,19 @@ def _put(slug: str, document: Mapping[str, Any], ctx: ActingContext) -> UpsertRe
     return put_identity_provider(slug, parse_provider(document)[1], ctx=ctx)
 
 
-_ENDPOINTS: Final = DocumentEndpoints(
-    kind="IdentityProvider",
+_ENDPOINTS: Final = IdentityDocuments(
+    kind_name="IdentityProvider",
     name="identity provider",
     plural="identity providers",
+    tag="Identity providers",
     resource=PROVIDER,
-    body=PUT_PROVIDER,
+    whole=PUT_PROVIDER,
     rows=identity_providers,
-    put=_put,
+    putting=_put,
     put_description="Create an identity provider, or add a version to an existing one.\n\n"
     "Another issuer, client or claim of the subject suspends the links of the provider.",
-    put_reasons=("document_invalid", "secret_reference_not_allowed", "secret_origin_refused", "permission_denied"),
-    withdraw=withdraw_provider,
+    reasons=("document_invalid", "secret_reference_not_allowed", "secret_origin_refused", "permission_denied"),
+    withdrawing=withdraw_provider,
     withdraw_description="Accept no sign-in by the provider, and end the sessions that it opened. Its links stay.",
 )
 IdentityProviders: Final = list_view(_ENDPOINTS)
@@ -101,5 +103,6 @@ class ConfirmIdentityLinks(TenantView):
     def post(self, request: Any, **path: str) -> Response:
         """Confirm that the suspended links name the same people, as a steward who did not make the change."""
         EMPTY.check(request.data)
-        confirmed = confirm_links(_ENDPOINTS.found(request, path).slug, ctx=request.auth)
+        _ENDPOINTS.check_read(request.auth)
+        confirmed = confirm_links(_ENDPOINTS.found(path, request.auth).slug, ctx=request.auth)
         return Response(CONFIRMED.represent(confirmed))

@@ -1,5 +1,6 @@
 from django.urls import path
 
+from threada_site.api.document_views import detail_view, list_view
 from workitems.api import (
     actions,
     amendments,
@@ -25,7 +26,6 @@ from workitems.api import (
     watching,
 )
 from workitems.api.administration import credentials, kinds, legal_holds, principals
-from workitems.api.administration.documents import detail_view, list_view
 from workitems.api.permits import views as permits
 
 urlpatterns = [

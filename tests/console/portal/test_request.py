@@ -18,7 +18,7 @@ from tests.console.sign_in import Console, confirm
 from tests.factories import acting, acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.role_grants import grant_role, set_roles
+from threada_site.identity.grants.role_grants import grant_role, set_roles
 from threada_site.identity.roles import define_role
 from threada_site.kernel import errors
 from threada_site.kernel.context import EntryPoint, Scope

@@ -15,8 +15,8 @@ from tests.factories import acting_system, make_principal, make_token
 from tests.threada_site.api.conftest import assert_problem, refusals_of
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.credentials import revoke_credential
-from threada_site.identity.object_grants import grant_scope_on
-from threada_site.identity.role_grants import withdraw_role
+from threada_site.identity.grants.object_grants import grant_scope_on
+from threada_site.identity.grants.role_grants import withdraw_role
 from threada_site.kernel import clock, tokens
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.models import Credential, Tenant, User

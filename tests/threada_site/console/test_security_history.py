@@ -13,8 +13,8 @@ from tests.factories import PASSWORD, acting, acting_system, make_principal, mak
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account.security_history import PAGE
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.passwords import set_password
-from threada_site.identity.role_grants import grant_role
 from threada_site.identity.sessions import RECEIPTS_PER_HOUR
 from threada_site.kernel import clock
 from threada_site.tenancy.models import User

@@ -17,10 +17,10 @@ from threada_site.identity.admission import add_principal
 from threada_site.identity.change_sets.publish import publish
 from threada_site.identity.credentials import IssuedCredential, issue_credential
 from threada_site.identity.dependence import confirm_account, open_dependences
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.invitations import accept_invitation, invite_again, withdraw_invitation
 from threada_site.identity.passwords import reset_password, set_password, start_reset
 from threada_site.identity.principals import add_member, ensure_principal, remove_member
-from threada_site.identity.role_grants import grant_role
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.tenants import set_personal_token_days
 from threada_site.kernel import clock, errors

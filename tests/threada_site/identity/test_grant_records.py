@@ -9,10 +9,10 @@ import pytest
 from policies.models import Workflow
 from tests.factories import acting, acting_system, make_principal
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.grants.object_grants import grant_scope_on
+from threada_site.identity.grants.role_grants import grant_role, withdraw_role
 from threada_site.identity.groups import define_group, remove_group
-from threada_site.identity.object_grants import grant_scope_on
 from threada_site.identity.principals import add_member, ensure_principal, remove_member
-from threada_site.identity.role_grants import grant_role, withdraw_role
 from threada_site.identity.roles import define_role, remove_role
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope

@@ -15,11 +15,11 @@ from tests.threada_site.identity.test_services import kinds
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.admission import add_principal
 from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
+from threada_site.identity.grants.object_grants import set_object_scopes
+from threada_site.identity.grants.role_grants import grant_role, set_roles, withdraw_role
 from threada_site.identity.groups import define_group, remove_group
-from threada_site.identity.object_grants import set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import add_member, ensure_principal, remove_member
-from threada_site.identity.role_grants import grant_role, set_roles, withdraw_role
 from threada_site.identity.roles import define_role, remove_role
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ALL_SCOPES, ActingContext, PrincipalKind, Scope

@@ -14,10 +14,10 @@ from tests.factories import PASSWORD, acting, acting_system, make_principal, mak
 from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_work
 from threada_site.identity.credentials import IssuedCredential, issue_credential, revoke_credential
 from threada_site.identity.default_roles import DEFAULT_ROLES
-from threada_site.identity.object_grants import grant_scope_on
+from threada_site.identity.grants.object_grants import grant_scope_on
+from threada_site.identity.grants.role_grants import grant_role, withdraw_role
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import add_member, ensure_principal, remove_member
-from threada_site.identity.role_grants import grant_role, withdraw_role
 from threada_site.identity.roles import define_role
 from threada_site.identity.selectors import permissions_of_principal
 from threada_site.identity.tenants import create_tenant, founding_context

@@ -17,8 +17,8 @@ from tests.threada_site.scim.provisioning import USER, Provisioning
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.outcome import DepartureReason
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.invitations import accept_invitation
-from threada_site.identity.role_grants import grant_role
 from threada_site.kernel import errors, ids
 from threada_site.tenancy.models import Membership, ProvisionedPerson, Tenant, User
 

@@ -6,7 +6,7 @@ from tests.factories import acting_system
 from tests.threada_site.scim.provisioning import provisioning_of
 from tests.workitems.office import RULES, open_office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.role_grants import grant_role
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant, User
 from workitems.steps.reachability_sweep import check_tenant

@@ -17,10 +17,10 @@ from tests.threada_site.sign_in.test_oidc import link_of, reason_of
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.dependence import open_dependences
 from threada_site.identity.four_eyes import turn_on_four_eyes
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import remove_member
 from threada_site.identity.providers.configure import confirm_links, withdraw_provider
-from threada_site.identity.role_grants import set_roles
 from threada_site.identity.roles import define_role
 from threada_site.identity.selectors import roles_of_member
 from threada_site.kernel import errors

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from tests.factories import acting, acting_system, make_principal
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.role_grants import grant_role
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.roles import define_role
 from threada_site.kernel import ids
 from threada_site.kernel.context import Scope

@@ -16,8 +16,8 @@ from tests.factories import make_principal, make_token
 from tests.workitems.office import Office
 from threada_site.api.models import IdempotencyRecord
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.object_grants import set_object_scopes
-from threada_site.identity.role_grants import set_roles
+from threada_site.identity.grants.object_grants import set_object_scopes
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.roles import define_role
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.account_link_models import AccountLink

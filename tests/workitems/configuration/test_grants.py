@@ -13,7 +13,7 @@ from tests.factories import make_principal, make_token
 from tests.threada_site.identity.test_commands import Manage, Said, manage
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.object_grants import object_named, object_scopes
+from threada_site.identity.grants.object_grants import object_named, object_scopes
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.authority_models import ChangeSet
 from threada_site.tenancy.models import Tenant

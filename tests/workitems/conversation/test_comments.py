@@ -12,7 +12,7 @@ from tests.factories import make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.role_grants import grant_role
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.roles import define_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope, Visibility

@@ -14,7 +14,7 @@ from tests.workitems.conversation.test_comments import messages, say
 from tests.workitems.conversation.test_questions import ask
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.role_grants import withdraw_role
+from threada_site.identity.grants.role_grants import withdraw_role
 from workitems.conversation.comments import remove_comment
 from workitems.conversation.watching import watch_item
 from workitems.models import NoticeMessage, RequesterQuestion, Vote, Watch

@@ -24,7 +24,7 @@ from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
-from threada_site.identity.object_grants import grant_scope_on
+from threada_site.identity.grants.object_grants import grant_scope_on
 from threada_site.identity.owners import set_owner
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import EntryPoint, Scope

@@ -19,8 +19,8 @@ from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.grants.role_grants import withdraw_role
 from threada_site.identity.principals import remove_member
-from threada_site.identity.role_grants import withdraw_role
 from threada_site.kernel import clock
 from workitems.executions.dead_letters import retry_executions
 from workitems.executions.freezes import lift_freeze, set_freeze

@@ -11,8 +11,8 @@ from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.threada_site.identity.test_accounts import one_steward_is_enough, session
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import show_link
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.principals import add_member, ensure_principal
-from threada_site.identity.role_grants import grant_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import EntryPoint, PrincipalKind
 from threada_site.tenancy.account_link_models import AccountLink

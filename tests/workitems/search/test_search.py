@@ -14,7 +14,7 @@ from tests.factories import make_tenant
 from tests.workitems.office import Office, open_office
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.object_grants import grant_scope_on
+from threada_site.identity.grants.object_grants import grant_scope_on
 from threada_site.identity.roles import define_role
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import Scope

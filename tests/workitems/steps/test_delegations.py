@@ -10,8 +10,8 @@ import pytest
 
 from tests.workitems.office import RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.grants.role_grants import withdraw_role
 from threada_site.identity.principals import remove_member
-from threada_site.identity.role_grants import withdraw_role
 from threada_site.identity.roles import define_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339

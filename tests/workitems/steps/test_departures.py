@@ -13,7 +13,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.outcome import Departure, DepartureReason
 from threada_site.identity.departure.restore import restore_membership
-from threada_site.identity.role_grants import grant_role
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.kernel import clock, errors
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Delegation

@@ -12,7 +12,7 @@ from tests.threada_site.identity.change_sets.offices import publish
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from tests.workitems.steps.test_delegations import let_stand_in
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.role_grants import grant_role
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.roles import define_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope

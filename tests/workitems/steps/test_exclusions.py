@@ -17,10 +17,10 @@ from tests.jobs import run_jobs
 from tests.workitems.office import RULES, Office
 from tests.workitems.steps.test_matrix import DOORS
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.groups import define_group
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
-from threada_site.identity.role_grants import grant_role
 from threada_site.kernel import clock, errors
 from workitems.executions.close_item import edit_payload
 from workitems.models import DecisionStep, Delegation, Vote

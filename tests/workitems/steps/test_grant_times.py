@@ -11,7 +11,7 @@ from tests.console.sign_in import sign_in
 from tests.workitems.office import RULES, Office
 from tests.workitems.steps.test_independent_votes import by_api, by_batch, by_console, by_service
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.role_grants import grant_role, withdraw_role
+from threada_site.identity.grants.role_grants import grant_role, withdraw_role
 from threada_site.identity.roles import define_role
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope

@@ -9,8 +9,8 @@ import pytest
 from tests.scraping import scrape
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.grants.role_grants import grant_role, withdraw_role
 from threada_site.identity.groups import define_group
-from threada_site.identity.role_grants import grant_role, withdraw_role
 from threada_site.tenancy.models import User
 from workitems.models import WorkItem
 from workitems.steps import reachability_sweep

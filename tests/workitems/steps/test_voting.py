@@ -11,7 +11,7 @@ from tests.factories import acting_system
 from tests.jobs import queued_jobs
 from tests.workitems.office import ASKS_TWO, BANK, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.role_grants import withdraw_role
+from threada_site.identity.grants.role_grants import withdraw_role
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import EntryPoint, Scope
 from threada_site.kernel.errors import ThreadaError

@@ -13,7 +13,7 @@ from threada_site.admin.forms import ConsoleForm
 from threada_site.identity import selectors
 from threada_site.identity.account_links import unused_link
 from threada_site.identity.admin.roles import SCOPE_CHOICES
-from threada_site.identity.object_grants import object_slugs
+from threada_site.identity.grants.object_grants import object_slugs
 from threada_site.kernel.context import PrincipalKind
 from threada_site.tenancy.account_link_models import LinkPurpose
 from threada_site.tenancy.models import Membership

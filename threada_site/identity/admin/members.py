@@ -42,12 +42,12 @@ from threada_site.identity.console_sessions.ending import end_sessions_of
 from threada_site.identity.departure.tell import advice_after
 from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
 from threada_site.identity.factors.reset import reset_factors
+from threada_site.identity.grants.object_grants import object_named, scopes_by_object, set_object_scopes
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.invitations import invite_again, withdraw_invitation
-from threada_site.identity.object_grants import object_named, scopes_by_object, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.passwords import start_reset
 from threada_site.identity.principals import remove_member
-from threada_site.identity.role_grants import set_roles
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope

@@ -23,7 +23,7 @@ from threada_site.api.resources.field_types import (
 from threada_site.api.resources.resource import Resource, field, given, page_of
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView, path_slug
-from threada_site.identity.object_grants import (
+from threada_site.identity.grants.object_grants import (
     OBJECT_KINDS,
     lock_object_scopes,
     object_grants,

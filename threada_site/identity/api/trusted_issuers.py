@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from threada_site.api.document_views import detail_view, list_view
 from threada_site.api.resources.field_types import ANY, INSTANT, INTEGER, MAYBE_INSTANT, SLUG, TEXT, public_id
 from threada_site.api.resources.resource import Resource, field
 from threada_site.api.shapes import shape
-from threada_site.identity.api.documents import DocumentEndpoints, detail_view, list_view
+from threada_site.identity.api.documents import IdentityDocuments
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.identity.trusted_issuers.selectors import trusted_issuers
@@ -64,18 +65,19 @@ def _put(slug: str, document: Mapping[str, Any], ctx: ActingContext) -> UpsertRe
     return upsert_trusted_issuer(slug, parse_trusted_issuer(document), ctx=ctx)
 
 
-_ENDPOINTS: Final = DocumentEndpoints(
-    kind="TrustedIssuer",
+_ENDPOINTS: Final = IdentityDocuments(
+    kind_name="TrustedIssuer",
     name="trusted issuer",
     plural="trusted issuers",
+    tag="Trusted issuers",
     resource=TRUSTED_ISSUER,
-    body=PUT_TRUSTED_ISSUER,
+    whole=PUT_TRUSTED_ISSUER,
     rows=trusted_issuers,
-    put=_put,
+    putting=_put,
     put_description="Add a version, unless nothing changes. It is effective for the next request; a job fetches the "
     "keys.",
-    put_reasons=("permission_denied", "document_invalid", "conflict"),
-    withdraw=withdraw_trusted_issuer,
+    reasons=("permission_denied", "document_invalid", "conflict"),
+    withdrawing=withdraw_trusted_issuer,
     withdraw_description="Accept no more tokens of the issuer. Principals and receipts stay.",
 )
 TrustedIssuers: Final = list_view(_ENDPOINTS)

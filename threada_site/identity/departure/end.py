@@ -25,8 +25,8 @@ from threada_site.identity.departure.last_two import keep_rule_of_two_stewards
 from threada_site.identity.departure.outcome import Departure, DepartureReason
 from threada_site.identity.departure.tell import tell_of_departure
 from threada_site.identity.dependence import record_dependence
-from threada_site.identity.grant_records import end_grants
-from threada_site.identity.object_grants import withdraw_scopes_on_objects
+from threada_site.identity.grants.grant_records import end_grants
+from threada_site.identity.grants.object_grants import withdraw_scopes_on_objects
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, PrincipalKind

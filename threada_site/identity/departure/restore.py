@@ -7,7 +7,7 @@ from typing import Final
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.identity.grant_records import record_grants
+from threada_site.identity.grants.grant_records import record_grants
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.authority_models import GrantKind

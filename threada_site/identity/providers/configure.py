@@ -8,8 +8,8 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.grants.role_grants import require_roles
 from threada_site.identity.providers.documents import read_spec
-from threada_site.identity.role_grants import require_roles
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, EntryPoint

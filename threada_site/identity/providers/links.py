@@ -18,7 +18,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_dependence
-from threada_site.identity.grant_records import record_grants
+from threada_site.identity.grants.grant_records import record_grants
 from threada_site.identity.providers.documents import NAME_ID, ProviderSpec
 from threada_site.identity.providers.provisioned import provisioned_groups, provisioned_person
 from threada_site.identity.providers.role_grants import sync_roles

@@ -9,7 +9,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.change_sets.propose import propose
-from threada_site.identity.grant_records import end_grants, record_grants
+from threada_site.identity.grants.grant_records import end_grants, record_grants
 from threada_site.identity.providers.documents import read_spec
 from threada_site.identity.selectors import roles_of_member, scopes_of_roles
 from threada_site.identity.stewardship import require_steward

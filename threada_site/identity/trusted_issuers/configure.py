@@ -11,8 +11,8 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.grants.role_grants import require_roles
 from threada_site.identity.owners import owner_named
-from threada_site.identity.role_grants import require_roles
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.identity.trusted_issuers.audiences import default_audience, is_audience_of

@@ -19,10 +19,10 @@ from threada_site.api.shapes import SLUG as SLUG_SCHEMA
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView, path_slug
 from threada_site.identity.admission import add_principal
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.invitations import invite_again
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
-from threada_site.identity.role_grants import set_roles
 from threada_site.identity.selectors import groups_of_member
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids

@@ -6,7 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any, Final
 
-from threada_site.identity.object_grants import object_grants, object_named, object_slugs, set_object_scopes, split_name
+from threada_site.identity.grants.object_grants import (
+    object_grants,
+    object_named,
+    object_slugs,
+    set_object_scopes,
+    split_name,
+)
 from threada_site.identity.selectors import principal_of_tenant
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope

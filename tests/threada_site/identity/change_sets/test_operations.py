@@ -33,12 +33,12 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.admission import add_principal
 from threada_site.identity.change_sets.propose import propose
 from threada_site.identity.change_sets.publish import publish
+from threada_site.identity.grants.object_grants import object_named, set_object_scopes
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.groups import define_group, remove_group
-from threada_site.identity.object_grants import object_named, set_object_scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.identity.providers.configure import upsert_provider, withdraw_provider
-from threada_site.identity.role_grants import set_roles
 from threada_site.identity.roles import define_role, remove_role, set_role_require_mfa, set_role_visibility
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer

@@ -15,8 +15,8 @@ from tests.threada_site.identity.test_accounts import one_steward_is_enough
 from threada_site.admin.html import page_url
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.departure.leave import leave_tenant
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.principals import remove_member
-from threada_site.identity.role_grants import grant_role
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Authentication, AuthenticationMethod
 from threada_site.tenancy.authority_models import AccountDependence

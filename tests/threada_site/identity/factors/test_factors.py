@@ -22,8 +22,8 @@ from threada_site.identity.factors.provider_factor import provider_factor
 from threada_site.identity.factors.recovery_codes import make_recovery_codes, use_recovery_code
 from threada_site.identity.factors.reset import reset_factors
 from threada_site.identity.factors.totp import EncryptedTotp, accepted_step, new_totp, reencrypt_totp, use_totp
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.providers.documents import read_spec
-from threada_site.identity.role_grants import set_roles
 from threada_site.identity.roles import define_role, set_role_require_mfa
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.identity.tenants import set_require_mfa

@@ -6,10 +6,10 @@ from django.core.management.base import CommandParser
 
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.credentials import issue_credential
+from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.management.arguments import duration, scopes
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import add_member, ensure_principal
-from threada_site.identity.role_grants import grant_role
 from threada_site.identity.selectors import is_member_somewhere, principal_of_tenant
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.management.base import TenantCommand

@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.grants.object_grants import grant_scope_on, object_named, object_scopes, withdraw_scope_on
 from threada_site.identity.management.arguments import scopes
-from threada_site.identity.object_grants import grant_scope_on, object_named, object_scopes, withdraw_scope_on
 from threada_site.identity.selectors import principal_of_tenant
 from threada_site.kernel.errors import NotFound
 from threada_site.tenancy.management.base import TenantCommand

@@ -8,7 +8,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
-from threada_site.identity.grant_records import end_grants, record_grants
+from threada_site.identity.grants.grant_records import end_grants, record_grants
 from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.providers.sources import check_not_from_provider
 from threada_site.identity.roles import found_role

@@ -1,0 +1,1 @@
+"""Roles and scopes that members are given, and their records."""
