@@ -101,13 +101,14 @@ def test_documents_are_created_changed_and_ended_by_their_address(world: World) 
     edited = admin.edit(item, {"payload": {"more": {"a": 1, "b": 2}}}).json()["payload"]
     assert edited == {"of": "home", "more": {"a": 1, "b": 2}}
     assert admin.edit(item, {"payload": {"of": None, "more": {"a": None}}}).json()["payload"] == {"more": {"b": 2}}
+    made(admin.post("/channels", {"channel_id": "unused"}))
     made(admin.post("/four-eyes", {"policy_four_eyes": True}))
     proposed = admin.edit(f"/workflows/{names['workflow_id']}", {"spec": {"title": "Two"}})
     assert (proposed.status_code, "title" in made(admin.get(f"/workflows/{names['workflow_id']}"))["spec"]) == (
         202,
         False,
     )
-    assert admin.delete(f"/channels/{names['channel_id']}").status_code == 202
+    assert admin.delete("/channels/unused").status_code == 202
 
 
 @pytest.mark.django_db

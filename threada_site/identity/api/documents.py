@@ -22,8 +22,8 @@ from threada_site.tenancy.upsert import UpsertResult
 class IdentityDocuments(DocumentEndpoints):
     """Differences between the endpoints of one kind of document and those of the others.
 
-    `whole` is the shape of a document, `rows` are those of a tenant in force. `putting` parses a document and puts it in
-    force.
+    `whole` is the shape of a document, `rows` are those of a tenant in force. `putting` parses a document and puts it
+    in force.
     """
 
     whole: Shape
