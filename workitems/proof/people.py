@@ -6,10 +6,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from policies.language.approvals import Leaf
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.groups import define_group
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import add_member, ensure_principal
-from threada_site.identity.roles import define_role, set_roles
+from threada_site.identity.roles import define_role
 from threada_site.identity.selectors import console_context, group_member_names, permissions_of_principal
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import (

@@ -22,7 +22,7 @@ from threada_site.admin.words import word
 from threada_site.identity import selectors
 from threada_site.identity.admin.credentials import state_of
 from threada_site.identity.admin.member_forms import roles_of, with_roles
-from threada_site.identity.object_grants import scopes_by_object
+from threada_site.identity.grants.object_grants import scopes_by_object
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
