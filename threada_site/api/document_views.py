@@ -96,7 +96,7 @@ class DocumentEndpoints(ABC):
         return sent
 
     @abstractmethod
-    def withdraw(self, slug: str, ctx: ActingContext) -> object:
+    def withdraw(self, slug: str, ctx: ActingContext) -> None:
         """Withdraw a document."""
 
     def row(self, slug: str, ctx: ActingContext) -> Any:
@@ -170,7 +170,12 @@ def detail_view(about: DocumentEndpoints) -> type[TenantView]:
     replaceable: Final = about.replaceable
 
     class DocumentDetail(TenantView):
-        scopes: ClassVar = {"GET": about.read_scope} | dict.fromkeys(("PUT", "PATCH", "DELETE"), about.write_scope)
+        scopes: ClassVar = {
+            "GET": about.read_scope,
+            "PUT": about.write_scope,
+            "PATCH": about.write_scope,
+            "DELETE": about.write_scope,
+        }
 
         @operation(
             f"read{about.kind_name}",

@@ -70,5 +70,5 @@ class IdentityDocuments(DocumentEndpoints):
     def put(self, slug: str, sent: Mapping[str, Any], ctx: ActingContext) -> bool:
         return self.putting(slug, {"kind": self.kind_name, "id": slug, "spec": sent["spec"]}, ctx).is_new
 
-    def withdraw(self, slug: str, ctx: ActingContext) -> object:
-        return self.withdrawing(slug, ctx=ctx)
+    def withdraw(self, slug: str, ctx: ActingContext) -> None:
+        self.withdrawing(slug, ctx=ctx)

@@ -101,8 +101,8 @@ class Administered(DocumentEndpoints):
     def put(self, slug: str, sent: Mapping[str, Any], ctx: ActingContext) -> bool:
         return self.kind.apply({"kind": self.kind_name, "id": slug, **sent}, ctx).change is Change.CREATED
 
-    def withdraw(self, slug: str, ctx: ActingContext) -> object:
-        return self.kind.remove(slug, ctx)
+    def withdraw(self, slug: str, ctx: ActingContext) -> None:
+        self.kind.remove(slug, ctx)
 
 
 def by_version(row: Any, _shown: Mapping[str, Any]) -> str:
