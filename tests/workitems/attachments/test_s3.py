@@ -14,11 +14,15 @@ from pytest_django import Settings
 from tests.receivers.s3_process import s3_server
 from tests.workitems.attachments.files import PDF, row, take_files, upload, uploaded
 from tests.workitems.office import Office
+from tests.workitems.people_cases import ALICE
+from tests.workitems.retention.archives import aged
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from workitems.attachments.selectors import stored_path
 from workitems.attachments.sweep import sweep_files
+from workitems.executions.close_item import cancel_work_item
 from workitems.models import Attachment, StoredFile
+from workitems.retention.erasure import erase_subject
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -50,6 +54,23 @@ def place(office: Office, attachment_id: str) -> str:
         return stored_path(row(office, attachment_id))
 
 
+def erase_a_person(office: Office, bucket: Any) -> None:
+    """Erase the subject of an ended case: the file cannot be read at once, and then leaves the bucket."""
+    file = {"type": "object", "x-threada": {"format": "file"}}
+    properties = {"amount": {"type": "integer"}, "person": {"type": "string"}, "invoice": file}
+    office.upsert_workflow(payload_schema={"type": "object", "properties": properties}, subject="/person")
+    attachment_id = uploaded(office.api("rita"))
+    case = office.decided(payload={"amount": 5, "person": ALICE, "invoice": {"attachment_id": attachment_id}})
+    office.on_item(case, cancel_work_item)
+    case, name = aged(office, case, days=0), place(office, attachment_id)
+    assert case.subject_id is not None
+    with unit_of_work(office.tenant.id):
+        erase_subject(case.subject_id, now=clock.now(), ctx=office.ctx("ada"))
+    assert (read(office, attachment_id)[0], bucket.exists(name)) == (410, True)
+    assert sweep_files(now=clock.now() + timedelta(minutes=11)) == 1
+    assert not bucket.exists(name)
+
+
 def test_files_live_on_s3(office: Office, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     unavailable = (503, "attachment_unavailable")
     with s3_server() as server:
@@ -79,6 +100,8 @@ def test_files_live_on_s3(office: Office, settings: Settings, monkeypatch: pytes
         assert sweep_files(now=clock.now() + timedelta(hours=25)) == 3
         assert [bucket.exists(name) for name in paths] == [True, False, False]
         assert (office.count(Attachment), office.count(StoredFile)) == (1, 1)
+
+        erase_a_person(office, bucket)
 
         use_s3(settings, server.url, "nobody")
         assert upload(office.api("rita")).json()["reason_code"] == "attachment_unavailable"
