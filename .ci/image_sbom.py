@@ -17,9 +17,10 @@ from packageurl import PackageURL
 
 def written_sbom(tree: Path, packages: str, *, epoch: int, version: str) -> str:
     """Return a CycloneDX document that depends on nothing but the installed parts."""
-    about = Component(name="threada", version=version, type=ComponentType.CONTAINER)
+    about = Component(name="threada", version=version, type=ComponentType.CONTAINER, bom_ref="image")
     bom = Bom(components=[*python_components(tree / packages), *debian_components(tree)])
     bom.metadata.component = about
+    bom.register_dependency(about, bom.components)
     bom.metadata.timestamp = datetime.fromtimestamp(epoch, UTC)
     names = "\n".join(sorted(str(component.purl) for component in bom.components))
     bom.serial_number = uuid.uuid5(uuid.NAMESPACE_URL, names)
