@@ -138,13 +138,13 @@ def test_nothing_serious_is_wrong_with_figures_of_people(demo: Demo, themed: tup
     with unit_of_work(demo.tenant.id):
         set_freeze(FreezeScope(principal="scout"), reason="It votes on its own.", ctx=acting_system(demo.tenant))
     watched.sign_in("admin", PASSWORD)
-    figures = {
+    shown = {
         "decision_statistics": "/console/workitems/decisionstep/attention/",
         "agents": "/console/agents/",
         "agent": f"/console/agents/{client.public_id}/",
         "frozen_agent": f"/console/agents/{scout.public_id}/",
     }
-    assert look_over(watched, figures, look) == {}
+    assert look_over(watched, shown, look) == {}
 
 
 def test_nothing_serious_is_wrong_with_what_is_kept_and_proven(demo: Demo, themed: tuple[Watched, str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
@@ -18,9 +18,13 @@ sys.path.insert(0, str(SOURCES / "python" / "src"))
 def installed() -> Path:
     """Return the folder with the environments `python` and `generators`, and the npm packages in `typescript`."""
     folder = Path(os.environ.get("THREADA_TEST_CLIENTS") or "absent")
-    if (folder / "typescript" / "node_modules").is_dir():
-        return folder
-    reason = "needs THREADA_TEST_CLIENTS, as the function `clients` of `.ci/run` sets it up"
+    if not (folder / "typescript" / "node_modules").is_dir():
+        missing("needs THREADA_TEST_CLIENTS, as the function `clients` of `.ci/run` sets it up")
+    return folder
+
+
+def missing(reason: str) -> NoReturn:
+    """Skip a test for which a package is missing; fail it where all are required."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)

@@ -5,14 +5,18 @@ from __future__ import annotations
 import io
 import json
 import os
+from pathlib import Path
 from typing import Any, Final
 
 import django
 
+TOOLS: Final = Path(__file__).resolve().parents[2] / "integrations/clients/python/examples/agent-tools.yaml"
 CREDENTIALS: Final = {
     "ci": ("service", "tenant_admin", "configuration:write workflow:manage"),
     "buyer": ("agent", "client", "workitems:read workitems:write actions:execute"),
     "finance-1": ("human", "finance", "workitems:read decisions:decide"),
+    "coder": ("agent", "client", "workitems:read workitems:write actions:execute"),
+    "reviewer": ("human", "tool_approver", "workitems:read decisions:decide"),
     "finance-2": ("human", "finance", "workitems:read decisions:decide"),
 }
 
@@ -29,6 +33,7 @@ def printed(command: str, *arguments: str) -> str:
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "threada_site.settings")
     django.setup()
+    printed("apply", str(TOOLS), "--tenant", "demo")
     tokens: dict[str, Any] = {}
     for name, (kind, role, scopes) in CREDENTIALS.items():
         words = ("--principal", name, "--kind", kind, "--role", role, "--scopes", scopes)

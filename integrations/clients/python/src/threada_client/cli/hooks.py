@@ -1,0 +1,97 @@
+"""Commands that a coding agent runs before a tool: `threada hook claude-code` and `threada hook codex`.
+
+Every answer but an approval is a denial: no connection, no answer in time, an answer or input that is not understood.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import click
+
+from threada_client.cli.credentials import client
+from threada_client.cli.hook_formats import CLAUDE_CODE, CODEX, MOST_BYTES, Decision, HookFormat
+from threada_client.cli.output import text_of
+from threada_client.tool_calls import Place, decide_tool_call
+
+_PLACE: Final = Place()
+_GRACE_S: Final = 5.0
+"""Seconds beyond `--wait` after which the command answers although a call of the client is still being repeated."""
+_BLOCKS: Final = 2
+"""Exit code with which a hook keeps the tool from running although its answer is not read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How long to wait for people, what to answer if they have not decided by then, and where work items go."""
+
+    wait_s: float
+    when_pending: Decision
+    place: Place
+
+
+@click.group()
+def hook() -> None:
+    """Ask Threada before a tool of a coding agent runs."""
+
+
+def _command(form: HookFormat, about: str) -> click.Command:
+    @hook.command(form.agent, help=about)
+    @click.option("--workflow", default=_PLACE.workflow, show_default=True, help="Workflow of the work items.")
+    @click.option("--channel", default=_PLACE.channel, show_default=True, help="Channel of the work items.")
+    @click.option("--action", default=_PLACE.action, show_default=True, help="Action that ends a work item.")
+    @click.option("--integration", default=_PLACE.integration, show_default=True, help="Integration of the action.")
+    @click.option("--wait", "wait_s", default=50.0, show_default=True, help="Seconds to wait for a decision.")
+    @click.option(
+        "--when-pending",
+        type=click.Choice(["deny", "ask"]),
+        default="deny",
+        show_default=True,
+        help="Answer if people have not decided by then.",
+    )
+    def command(wait_s: float, when_pending: str, **place: str) -> None:
+        _answer(form, Terms(wait_s, cast("Decision", when_pending), Place(**place)))
+
+    return command
+
+
+claude_code = _command(
+    CLAUDE_CODE, "PreToolUse hook of Claude Code: reads the hook's input and prints allow, deny or ask."
+)
+codex = _command(CODEX, "PermissionRequest hook of Codex. `ask` leaves the decision to the person at the terminal.")
+
+
+def _answer(form: HookFormat, terms: Terms) -> None:
+    """Print the decision, at the latest after `--wait` and a grace period, and exit with 0."""
+    said: list[tuple[Decision, str]] = []
+    asking = threading.Thread(target=lambda: said.append(_decided(form, terms)), daemon=True)
+    asking.start()
+    asking.join(terms.wait_s + _GRACE_S)
+    decision, reason = said[0] if said else ("deny", "Threada did not answer in time.")
+    try:
+        click.echo(json.dumps(form.write(decision, text_of(reason))))
+        sys.stdout.flush()
+    except OSError:
+        os._exit(_BLOCKS)
+    if not said:
+        os._exit(0)
+
+
+def _decided(form: HookFormat, terms: Terms) -> tuple[Decision, str]:
+    """Return the decision with its reason. Whatever fails is a denial."""
+    try:
+        call = form.read(sys.stdin.buffer.read(MOST_BYTES + 1))
+        with client() as threada:
+            found: Any = decide_tool_call(threada, call, timeout=terms.wait_s, place=terms.place)
+    except click.ClickException as wrong:
+        return "deny", f"Threada was not asked: {wrong.message}"
+    except Exception as failure:  # noqa: BLE001 - a hook that fails would let the tool run
+        return "deny", f"Threada did not allow it: {failure or type(failure).__name__}"
+    if found.is_pending:
+        return terms.when_pending, found.reason
+    return ("allow" if found.is_allowed else "deny"), found.reason
