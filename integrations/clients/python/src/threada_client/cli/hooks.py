@@ -40,7 +40,7 @@ def hook() -> None:
     """Ask Threada before a tool of a coding agent runs."""
 
 
-def _command(form: HookFormat, about: str) -> click.Command:
+def _add_command(form: HookFormat, about: str) -> None:
     @hook.command(form.agent, help=about)
     @click.option("--workflow", default=_PLACE.workflow, show_default=True, help="Workflow of the work items.")
     @click.option("--channel", default=_PLACE.channel, show_default=True, help="Channel of the work items.")
@@ -57,13 +57,9 @@ def _command(form: HookFormat, about: str) -> click.Command:
     def command(wait_s: float, when_pending: str, **place: str) -> None:
         _answer(form, Terms(wait_s, cast("Decision", when_pending), Place(**place)))
 
-    return command
 
-
-claude_code = _command(
-    CLAUDE_CODE, "PreToolUse hook of Claude Code: reads the hook's input and prints allow, deny or ask."
-)
-codex = _command(CODEX, "PermissionRequest hook of Codex. `ask` leaves the decision to the person at the terminal.")
+_add_command(CLAUDE_CODE, "PreToolUse hook of Claude Code: reads the hook's input and prints allow, deny or ask.")
+_add_command(CODEX, "PermissionRequest hook of Codex. `ask` leaves the decision to the person at the terminal.")
 
 
 def _answer(form: HookFormat, terms: Terms) -> None:
