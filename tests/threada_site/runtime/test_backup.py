@@ -29,7 +29,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
 from threada_site.runtime.backup.age import backup_age_seconds, backup_metrics
 from threada_site.runtime.backup.archive import MANIFEST, Backup, BackupDamaged, new_archive
-from threada_site.runtime.backup.checks import check_signature, check_version, opened_keys
+from threada_site.runtime.backup.checks import check_signature, check_version, known_keys, opened_keys
 from threada_site.runtime.backup.contents import KEYS, SEALING_KEY, keys_as_bytes
 from threada_site.runtime.backup.create import known_migrations
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, encrypt, fingerprint, new_recovery_key
@@ -212,6 +212,12 @@ def test_other_rows_under_a_changed_manifest_open_no_keys_and_have_no_signature(
         backup.check(lambda _name, _size: None)
         with pytest.raises(RecoveryKeyProblem, match="cannot be decrypted"):
             opened_keys(backup, made.recovery)
+
+
+def test_keys_are_written_under_known_names_only() -> None:
+    assert known_keys(SECRET) == SECRET
+    with pytest.raises(BackupDamaged, match="unknown names"):
+        known_keys({**SECRET, "../../etc/cron.d/stranger": "x"})
 
 
 def test_a_backup_of_newer_code_is_refused(tmp_path: Path) -> None:

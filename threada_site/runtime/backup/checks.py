@@ -12,7 +12,7 @@ from telemetry.log.key_file import KeyFileProblem, SigningKey
 from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
 from threada_site.runtime.backup.archive import Backup, BackupDamaged
-from threada_site.runtime.backup.contents import KEYS, SEALING_KEY
+from threada_site.runtime.backup.contents import KEYS, NAMES, SEALING_KEY
 from threada_site.runtime.backup.create import DUMP
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, decrypt, fingerprint, public_half
 from threada_site.runtime.sealer.process import sealing_key_file
@@ -69,6 +69,14 @@ def opened_keys(backup: Backup, private: str) -> dict[str, str]:
         raise RecoveryKeyProblem(f"The keys are encrypted to the recovery key {wanted}, which is another one.")
     plain = decrypt(backup.read(KEYS), private=private, bound_to=backup.binding(without=KEYS))
     keys: dict[str, str] = json.loads(plain)
+    return keys
+
+
+def known_keys(keys: dict[str, str]) -> dict[str, str]:
+    """Return the keys of a backup. Raise `BackupDamaged` for a name that is not that of a key of the instance."""
+    unknown = sorted(keys.keys() - set(NAMES))
+    if unknown:
+        raise BackupDamaged(f"The backup contains keys of unknown names: {', '.join(map(repr, unknown))}.")
     return keys
 
 

@@ -11,7 +11,7 @@ from telemetry.tlog.note import VerifierKey
 from telemetry.tlog.texts import MalformedText
 from threada_site.environment import program
 from threada_site.runtime.backup.archive import Backup, BackupDamaged
-from threada_site.runtime.backup.checks import check_signature, check_version, opened_keys
+from threada_site.runtime.backup.checks import check_signature, check_version, known_keys, opened_keys
 from threada_site.runtime.backup.contents import KEYS
 from threada_site.runtime.backup.database import DatabaseProblem
 from threada_site.runtime.backup.progress import BackupProgress
@@ -74,7 +74,7 @@ class Command(ProductCommand):
 
     def _keys(self, backup: Backup, options: dict[str, Any]) -> dict[str, str]:
         if options["recovery_key"]:
-            return opened_keys(backup, options["recovery_key"].read_text().strip())
+            return known_keys(opened_keys(backup, options["recovery_key"].read_text().strip()))
         if KEYS in backup.members and not options["without_keys"] and not options["verify"]:
             self.misuse(
                 f"The backup contains keys, encrypted to the recovery key {backup.manifest['recovery_key']}. Give "
