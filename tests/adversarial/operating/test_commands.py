@@ -79,9 +79,9 @@ def fill_the_disk(server: Server, place: Path) -> None:
         assert "write" in problem["detail"]
         status, said = manage(server, "status", "--json")
         assert status == 1, said
-        facts, _ = json.JSONDecoder().raw_decode(said)
+        facts, _ = json.JSONDecoder().raw_decode(said[said.index("{") :])
         assert [process["kind"] for process in facts["processes"]] == ["up", "web", "worker", "sealer"]
-        assert "Traceback" not in said
+        assert f"MB are free in {place / 'data'}" in facts["problem"]
     until(lambda: server.send("GET", "/readyz").status == 200)
 
 

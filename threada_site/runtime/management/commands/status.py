@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Final
@@ -12,12 +13,14 @@ from psycopg_pool import PoolTimeout
 
 from telemetry.alarms import broken_logs_alarm, left_behind_alarm, months_alarm, unsealed_alarm
 from threada_site import postgres
+from threada_site.api.monitoring.local_metrics import disk_places
 from threada_site.database.partitioning import MONTHS_AHEAD
 from threada_site.runtime.processes import RunningProcess, missing_kinds, named, processes_of
 from threada_site.tenancy.management.base import ProductCommand
 from threada_site.tenancy.metrics import current_metrics
 
 _STOPPED: Final = "embedded, stopped"
+_LEAST_MEGABYTES: Final = 100
 
 
 class Command(ProductCommand):
@@ -35,7 +38,7 @@ class Command(ProductCommand):
             "database": _database_place(),
             "engine": settings.THREADA_ENGINE,
         }
-        problems = [*_database_problems(facts), *_missing_problems(missing)]
+        problems = [*_database_problems(facts), *_missing_problems(missing), *_disk_problems(facts)]
         if problems:
             facts["problem"] = " ".join(problems)
         if options["json"]:
@@ -50,6 +53,14 @@ class Command(ProductCommand):
 def _missing_problems(missing: list[str]) -> Iterator[str]:
     if missing:
         yield f"Not running: {', '.join(missing)}. Start what is missing; manage.py up runs everything."
+
+
+def _disk_problems(facts: dict[str, Any]) -> Iterator[str]:
+    """Add the free space of the fullest disk to the facts. Yield a problem if it is nearly full."""
+    free, place = min((shutil.disk_usage(place).free // 1_000_000, place) for place in disk_places().values())
+    facts["disk_free_megabytes"] = free
+    if free < _LEAST_MEGABYTES:
+        yield f"Only {free} MB are free in {place}. Free space, or enlarge the disk."
 
 
 def _database_problems(facts: dict[str, Any]) -> Iterator[str]:
