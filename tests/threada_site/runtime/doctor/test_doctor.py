@@ -1,0 +1,83 @@
+"""`doctor`: each check finds its fault and names the fix."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from pytest_django import Settings
+
+from tests.ports import free_port
+from threada_site.database.roles import owner_role
+from threada_site.runtime.doctor import machine
+
+pytestmark = pytest.mark.django_db
+
+
+def findings(capsys: pytest.CaptureFixture[str]) -> dict[str, list[dict[str, str]]]:
+    """Return the findings by check. The command fails, because no process of the instance runs beside a test."""
+    with pytest.raises(SystemExit) as ended:
+        call_command("doctor", json=True)
+    assert ended.value.code == 1
+    found: dict[str, list[dict[str, str]]] = {}
+    for finding in json.loads(capsys.readouterr().out)["findings"]:
+        found.setdefault(finding["check"], []).append(finding)
+    return found
+
+
+def states(found: dict[str, list[dict[str, str]]]) -> dict[str, set[str]]:
+    return {check: {finding["state"] for finding in results} for check, results in found.items()}
+
+
+def test_a_sound_instance(capsys: pytest.CaptureFixture[str]) -> None:
+    found = findings(capsys)
+    assert states(found) | {"disk": {"ok"}, "broker": {"skipped"}} == {
+        "versions": {"ok"},
+        "database": {"ok"},
+        "clock": {"ok"},
+        "keys": {"ok"},
+        "permissions": {"ok"},
+        "disk": {"ok"},
+        "processes": {"failed"},
+        "backup": {"warning"},
+        "mail": {"warning"},
+        "broker": {"skipped"},
+        "proxy": {"skipped"},
+    }
+
+
+def test_every_fault_is_found_with_its_fix(
+    capsys: pytest.CaptureFixture[str], settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = f"127.0.0.1:{free_port()}"
+    (tmp_path / "keys").mkdir(mode=0o700)
+    (tmp_path / "keys" / "cursor_key").touch(mode=0o644)
+    (tmp_path / "keys" / "cursor_key").chmod(0o644)
+    mailer: dict[str, Any] = {"host": "127.0.0.1", "port": int(closed.rpartition(":")[2]), "username": ""}
+    settings.MAILERS = {"default": {"OPTIONS": mailer | {"use_ssl": False, "use_tls": False, "password": ""}}}
+    settings.THREADA_DATA_DIR = tmp_path
+    settings.THREADA_PUBLIC_URL = f"https://{closed}"
+    settings.THREADA_TRUSTED_PROXY = False
+    settings.THREADA_CURSOR_KEYS = ["another-key-of-at-least-thirty-two-characters"]
+    settings.THREADA_ENGINE, settings.THREADA_BROKER_URL = "celery", f"amqp://{closed}"
+    monkeypatch.setattr(machine, "_LEAST_BYTES", 2**60)
+    call_command("instance", "check")
+    with owner_role(), connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE tenancy_role NO FORCE ROW LEVEL SECURITY")
+        cursor.execute("INSERT INTO django_migrations (app, name, applied) VALUES ('tenancy', '0999_new', now())")
+    settings.THREADA_CURSOR_KEYS = ["a-third-key-of-at-least-thirty-two-characters"]
+    capsys.readouterr()
+    found = findings(capsys)
+    faults = {check for check, found_states in states(found).items() if "failed" in found_states}
+    assert faults == {
+        *("versions", "database", "keys", "permissions", "disk", "processes", "mail", "broker", "proxy"),
+        "public address",
+    }
+    assert all(finding["fix"] for results in found.values() for finding in results if finding["state"] == "failed")
+    assert "cursor_key" in found["permissions"][0]["said"]
+    assert "0999_new" in found["versions"][0]["said"]
+    assert "tenancy_role" in found["database"][0]["said"]

@@ -1,0 +1,94 @@
+"""Checks of the instance: versions, database, clock, keys, isolation and backups."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Iterator
+from typing import Final
+
+from django.conf import settings
+from django.db import connection
+
+from telemetry.log.key_file import KeyFileProblem
+from threada_site.api.monitoring.readiness import write_problem
+from threada_site.runtime.backup.age import backup_age_seconds
+from threada_site.runtime.doctor.findings import Finding, failed, ok, warning
+from threada_site.runtime.sealer.process import sealing_key_file
+from threada_site.tenancy.instance_membership import SKEW_TOLERATED_S, clock_skew, compare_facts, difference
+from threada_site.tenancy.instance_models import LastBackup
+from threada_site.tenancy.isolation_checks import start_problems
+from threada_site.tenancy.schema.version import missing_migrations, newer_schema_problem
+
+_LEAST_PYTHON: Final = (3, 12)
+_LEAST_POSTGRESQL: Final = 15
+_OLD_S: Final = 2 * 86_400
+
+
+def versions() -> Iterator[Finding]:
+    """Check the versions of Python, PostgreSQL and the schema."""
+    own = f"Threada {settings.THREADA_VERSION}, Python {platform.python_version()}"
+    if sys.version_info < _LEAST_PYTHON:
+        yield failed("versions", own, f"Use Python {'.'.join(map(str, _LEAST_PYTHON))} or newer.")
+    connection.ensure_connection()
+    server = connection.pg_version // 10_000  # type: ignore[attr-defined]
+    if server < _LEAST_POSTGRESQL:
+        yield failed("versions", f"PostgreSQL {server}", f"Use PostgreSQL {_LEAST_POSTGRESQL} or newer.")
+    newer = newer_schema_problem()
+    if newer:
+        yield failed("versions", newer, "Run the newer version here.")
+    elif missing := missing_migrations():
+        yield failed("versions", f"{len(missing)} migrations are missing", "Run manage.py upgrade.")
+    else:
+        yield ok("versions", f"{own}, PostgreSQL {server}; the schema fits")
+
+
+def database() -> Iterator[Finding]:
+    """Check that the database answers, can write, and isolates tenants."""
+    problem = write_problem()
+    if problem:
+        said, _, fix = problem.rstrip(".").rpartition(". ")
+        yield failed("database", said, f"{fix}.")
+        return
+    problems = start_problems()
+    if problems:
+        yield failed("database", "; ".join(problems), "manage.py check_tenancy; docs/operations/database.md.")
+        return
+    yield ok("database", "it answers and writes, and tenants are isolated")
+
+
+def clock() -> Iterator[Finding]:
+    """Compare the clock with the database server's."""
+    ahead = clock_skew()
+    said = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} the database server's"
+    if abs(ahead) > SKEW_TOLERATED_S:
+        yield failed("clock", said, "Synchronise both machines (chrony or systemd-timesyncd).")
+    else:
+        yield ok("clock", "equal to the database server's" if not ahead else said)
+
+
+def keys() -> Iterator[Finding]:
+    """Compare keys and settings with those of the instance, and read the sealing key."""
+    differing, _ = compare_facts(with_settings=True)
+    for name in differing:
+        said, _, fix = difference(name).partition(". ")
+        yield failed("keys", said, fix)
+    file = sealing_key_file()
+    try:
+        if file.exists():
+            file.keys()
+    except (KeyFileProblem, OSError) as error:
+        yield failed("keys", str(error), "Restore the sealing key from a backup; the sealer signs nothing without it.")
+    if not differing:
+        yield ok("keys", "keys and settings are those of the instance")
+
+
+def backup() -> Iterator[Finding]:
+    """Check the age of the newest backup."""
+    age = backup_age_seconds()
+    if age is None or not LastBackup.objects.exists():
+        yield warning("backup", "none was ever made", "manage.py backup FILE, and docs/operations/backup.md.")
+    elif age > _OLD_S:
+        yield warning("backup", f"the newest is {age / 86_400:.1f} days old", "Look at the scheduled backups.")
+    else:
+        yield ok("backup", f"the newest is {age / 3600:.1f} hours old")
