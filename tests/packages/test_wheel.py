@@ -147,13 +147,14 @@ def test_data_is_not_stored_beside_the_code(installed: Path) -> None:
     assert shown == ("/var/lib/threada/instance" if os.geteuid() == 0 else "/home/a/.data/threada")
 
 
-def test_client_and_server_share_a_command(with_client: Path) -> None:
+def test_client_and_server_share_a_command(with_client: Path, tmp_path: Path) -> None:
     """Management commands come first, whichever package was installed last; each has a name of its own too."""
 
     def help_of(program: str, command: str) -> str:
         ran = subprocess.run(
-            [with_client / "bin" / program, command, "--help"], capture_output=True, text=True, check=False, cwd="/"
-        )
+            [with_client / "bin" / program, command, "--help"],
+            capture_output=True, text=True, check=False, cwd="/", env={**os.environ, "THREADA_DATA_DIR": str(tmp_path)},
+        )  # fmt: skip
         return ran.stdout
 
     assert "--settings" in help_of("threada", "apply")
