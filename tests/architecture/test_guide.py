@@ -11,6 +11,7 @@ from typing import Any
 from threada_site.identity.default_roles import DEFAULT_ROLES, default_visibility
 from threada_site.kernel.context import ALL_SCOPES, Scope
 from threada_site.runtime.command_page import commands_markdown
+from workitems.proof.controls import controls_markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -69,3 +70,7 @@ def test_links_between_pages_stay_in_the_guide() -> None:
         if not link.startswith("https://") and not (page.parent / link).resolve().is_relative_to(DOCS)
     ]
     assert outside == []
+
+
+def test_page_of_controls_is_current() -> None:
+    assert (DOCS / "reference" / "controls.md").read_text() == controls_markdown(), "run manage.py write_controls"
