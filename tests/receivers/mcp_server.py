@@ -6,7 +6,7 @@ LOG_FILE as one JSON line `{"path": tool, "arguments", "authorization"}` before 
 CONTROL_FILE, which is read for every message, contains JSON as of `http_receiver`; this server reads `*` only, with
 * `description`: that of the tool `look_up`
 * `without`: names of tools that are not listed
-* `more`: number of further tools
+* `more`: number of further tools; `named`: their names
 * `endless`: every page of the list names a next one
 * `says`: text of every result
 * `delay_s`: wait before a call runs; `size`: bytes of its result
@@ -50,7 +50,8 @@ async def list_tools(_ctx: Any, params: Any) -> types.ListToolsResult:
         types.Tool(name="write", description="Writes a text.", input_schema=TEXT),
         types.Tool(name="bad name", input_schema=TEXT),
     ]
-    tools += [types.Tool(name=f"more_{number}", input_schema=TEXT) for number in range(now.get("more", 0))]
+    further = [*(f"more_{number}" for number in range(now.get("more", 0))), *now.get("named", ())]
+    tools += [types.Tool(name=name, input_schema=TEXT) for name in further]
     cursor = "again" if now.get("endless") else None
     listed = [tool for tool in tools if tool.name not in now.get("without", ())]
     return types.ListToolsResult(tools=[] if now.get("endless") else listed, next_cursor=cursor)

@@ -121,11 +121,9 @@ class CallTool(TenantView):
         return locked_item(path_id(ids.WORK_ITEM, created.data["work_item_id"]), ctx=ctx)
 
     def _state(self, request: Any, earlier: EarlierRequest) -> Response:
-        """Return the state of a call. An equal call of a tool that only reads calls it again after its result was
-        returned."""
+        """Return the state of a call. Once the end of a call that only reads was returned, an equal one calls again."""
         response = state_of(earlier, request=request)
-        payload = earlier.item.payload
-        if response.data["result"] is not None and payload["annotations"]["read_only"]:
+        if response.status_code == 200 and _only_reads(earlier.item.payload):
             _forget_item(earlier.item, integration=earlier.execution.integration, ctx=request.auth)
         return response
 
@@ -166,6 +164,12 @@ def _item_of(record: IdempotencyRecord | None, call: dict[str, Any], *, ctx: Act
     return (
         item if (item.payload.get("tool"), item.payload.get("arguments")) == (call["tool"], call["arguments"]) else None
     )
+
+
+def _only_reads(payload: Any) -> bool:
+    """Return True if a payload says that the tool only reads; False if its contents were removed."""
+    annotations = payload.get("annotations") if isinstance(payload, dict) else None
+    return isinstance(annotations, dict) and annotations.get("read_only") is True
 
 
 def _forget(reservation: KeyReservation) -> None:

@@ -20,7 +20,15 @@ def marks(browser: Any, kind: str, text: str) -> list[tuple[int, int, str]]:
 
 def test_words_of_the_schema_are_suggested(demo: Demo, console: Console) -> None:
     answer = console("admin").post(COMPLETE, {"kind": "Integration", "before": "spec:\r\n  connector: "}).json()
-    assert [entry["text"] for entry in answer["suggestions"]] == ["chat", "http", "mail", "mock", "webhook", "workflow"]
+    assert [entry["text"] for entry in answer["suggestions"]] == [
+        "chat",
+        "http",
+        "mail",
+        "mcp",
+        "mock",
+        "webhook",
+        "workflow",
+    ]
     assert not answer["suggestions"][0]["is_key"]
 
 

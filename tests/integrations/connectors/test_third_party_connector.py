@@ -69,4 +69,4 @@ def test_one_that_cannot_be_used_stops_the_start_and_is_named(tmp_path: Path, co
 
 
 def test_built_in_connectors_exist_without_packages() -> None:
-    assert sorted(registry._connectors) == ["chat", "http", "mail", "mock", "webhook", "workflow"]
+    assert sorted(registry._connectors) == ["chat", "http", "mail", "mcp", "mock", "webhook", "workflow"]

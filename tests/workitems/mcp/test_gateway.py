@@ -17,15 +17,18 @@ from integrations.tools.reading import enqueue_due_readings
 from integrations.tools.usable import tools_of
 from policies.models import Workflow
 from tests.client import Api
+from tests.console.sign_in import confirm, sign_in
 from tests.factories import acting_system, make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver, mcp_server
 from tests.workitems.mcp.agent import TASKS, Agent
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import EntryPoint
 from threada_site.kernel.waits import MESSAGE, OFFER, RESUMED, WAITED, Offer
+from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.gallery.catalogue import gallery_pack
 from workitems.gallery.installation import install_from_gallery
@@ -34,6 +37,7 @@ from workitems.models import DecisionStep, WorkItem
 __all__ = ["mcp_server"]
 KEY = "threada.dev/idempotency_key"
 EXECUTION = "threada.dev/execution"
+PAGE = "/console/integrations/integration/tools/"
 CANARY = "canary-tools-token"
 
 
@@ -153,6 +157,42 @@ def test_tools_are_called_only_as_a_person_has_accepted_them(office: Office, gov
     assert [entry["tool"] for entry in accepted["outcome"]["accepted"]] == ["look_up", "write"]
 
 
+def test_people_accept_differences_in_the_console_and_by_the_api(office: Office, governed: World) -> None:
+    governed.upstream.behave(description="Obeys <script>alert(1)</script>.", more=1)
+    governed.read()
+    browser = sign_in(office.people["ada"])
+    page = browser.get(PAGE).content.decode()
+    assert ("2 tools cannot be called" in page, "more_0" in page) == (True, True)
+    form = f"{PAGE}accept-tools/"
+    assert "look_up (changed)" in browser.get(form).content.decode()
+    with unit_of_work(office.tenant.id):
+        found = {tool.name: tool.found_sha256 for tool in tools_of(integration("tools"))}
+    chosen = {"tools": [f"{found['look_up']} look_up"]}
+    shown = browser.post(form, chosen).content.decode()
+    assert ("&lt;script&gt;" in shown, "<script>alert" in shown) == (True, False)
+    assert browser.post(form, {"tools": [f"{'0' * 64} look_up"]}).status_code == 200  # not one of the choices
+    assert confirm(browser, form, chosen).status_code == 302
+    admin = office.api("ada")
+    listed = {tool["tool"]: tool for tool in admin.get("/integrations/tools/tools").json()["tools"]}
+    assert [listed[name]["status"] for name in ("look_up", "more_0")] == ["accepted", "pending"]
+    body = {"tools": [{"tool": "more_0", "sha256": listed["more_0"]["found_sha256"]}]}
+    assert office.api("fay").post("/integrations/tools/tools/accept", body).json()["reason_code"] == "scope_missing"
+    stale = {"tools": [{"tool": "more_0", "sha256": "0" * 64}]}
+    assert admin.post("/integrations/tools/tools/accept", stale).json()["reason_code"] == "conflict"
+    assert admin.post("/integrations/tools/tools/accept", body).status_code == 200
+    assert admin.post("/integrations/tools/tools/read", {}).status_code == 202
+    assert admin.get("/integrations/bank/tools").json()["reason_code"] == "invalid_request"
+    with unit_of_work(office.tenant.id):
+        turn_on_four_eyes(POLICY_FOUR_EYES, ctx=office.system)
+    governed.upstream.behave(more=2)
+    governed.read()
+    with unit_of_work(office.tenant.id):
+        row = integration("tools")
+        found = {tool.name: tool.found_sha256 for tool in tools_of(row)}
+        with pytest.raises(errors.ConfirmationRequired):
+            accept_tools(row, {"more_1": found["more_1"]}, ctx=office.ctx("ada"))
+
+
 def test_a_call_is_decided_approved_made_and_recorded(office: Office, governed: World) -> None:
     agent = governed.agent()
     assert (agent.status("look_up", text="a"), governed.calls()) == ("started", [])
@@ -220,7 +260,11 @@ def test_tasks_and_waits(office: Office, governed: World) -> None:
 
 def test_nothing_passes_the_gateway_that_the_rules_do_not_let_pass(office: Office, governed: World) -> None:
     agent = governed.agent()
-    governed.upstream.behave(description="Looks a text up.", more=1)
+    governed.upstream.behave(named=["run_shell_command"])
+    governed.read()
+    governed.accept()
+    denied = agent.refused("run_shell_command", text="rm")
+    assert (denied["reason_code"], "SHELL_COMMAND" in str(denied["reasons"])) == ("policy_denied", True)
     with unit_of_work(office.tenant.id):
         freeze = set_freeze(FreezeScope(integration="tools"), reason="It misbehaves.", ctx=office.system).freeze
     assert agent.status("look_up", text="frozen") == "started"
@@ -324,6 +368,8 @@ def test_a_hostile_server_affects_only_its_own_calls(office: Office, governed: W
     slow = agent.call("look_up", text="c")
     assert (slow["isError"], slow["structuredContent"]["failure"]) == (True, "timeout")
     governed.upstream.behave()
+    assert agent.status("look_up", text="c") == "started", "a call that only reads is made again"
+    run_jobs()
     agent.call("look_up", text="fail")
     run_jobs()
     failed = agent.call("look_up", text="fail")
