@@ -141,10 +141,10 @@ TOOL_LIST: Final = Resource(
     "ToolList",
     field("integration_id", SLUG, "integration.slug"),
     field("read_at", MAYBE_INSTANT, _of_reading("read_at"), description="Last successful reading."),
-    field("tried_at", MAYBE_INSTANT, _of_reading("tried_at")),
-    field("next_reading_at", MAYBE_INSTANT, _of_reading("due_at")),
+    field("tried_at", MAYBE_INSTANT, _of_reading("tried_at"), description="Last reading, also a failed one."),
+    field("next_reading_at", MAYBE_INSTANT, _of_reading("due_at"), description="Time of the next reading."),
     field("problem", MAYBE_TEXT, _of_reading("problem"), description="Why it was not read, or what was left out."),
-    field("tools", array(_TOOL)),
+    field("tools", array(_TOOL), description="Tools by name, also those that cannot be called."),
 )
 SECRET: Final = Resource(
     "Secret",

@@ -29,6 +29,7 @@ ACCEPT_TOOLS: Final = shape(
             "type": "array",
             "minItems": 1,
             "maxItems": MOST_TOOLS,
+            "description": "Tools with the digests that a person has seen.",
             "items": {
                 "type": "object",
                 "properties": {
