@@ -170,7 +170,7 @@ def test_people_accept_differences_in_the_console_and_by_the_api(office: Office,
     chosen = {"tools": [f"{found['look_up']} look_up"]}
     shown = browser.post(form, chosen).content.decode()
     assert ("&lt;script&gt;" in shown, "<script>alert" in shown) == (True, False)
-    assert browser.post(form, {"tools": [f"{'0' * 64} look_up"]}).status_code == 200  # not one of the choices
+    assert browser.post(form, {"tools": [f"{'0' * 64} look_up"]}).status_code == 422  # not one of the choices
     assert confirm(browser, form, chosen).status_code == 302
     admin = office.api("ada")
     listed = {tool["tool"]: tool for tool in admin.get("/integrations/tools/tools").json()["tools"]}
