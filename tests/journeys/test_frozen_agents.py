@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -16,8 +17,9 @@ from tests.factories import acting_system
 from tests.journeys.demo import LARGE, Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.owners import set_owner
-from threada_site.kernel import ids
+from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import User
+from workitems.models import Permit
 
 
 @pytest.fixture
@@ -78,12 +80,23 @@ def test_a_frozen_agent_requests_nothing_and_nothing_of_it_is_sent(demo: Demo, b
 
 def test_an_owner_freezes_the_agent_and_lifts_only_that(demo: Demo, buyer: User) -> None:
     demo.hand_in(LARGE, by=demo.api("buyer"))
+    permit: dict[str, Any] = {"workflow": "payment_run", "integration": "int_bank", "action": "pay", "rule": {}}
+    permit |= {name: ids.new_uuid() for name in ("workflow_id", "step_id", "work_item_id")}
+    with unit_of_work(demo.tenant.id):
+        for number, named in enumerate((buyer.public_id, "pr_x")):
+            Permit.objects.create(
+                tenant_id=demo.tenant.id, status="in_effect", body=b"{}", sha256=str(number), used_count=2,
+                limits={"principals": [named], "max_count": 5}, ends_at=clock.now() + timedelta(days=1),
+                grants_as_of=clock.now(), proposed_by=buyer, **permit,
+            )  # fmt: skip
     owner, other, admin = (sign_in(User.objects.get(username=name)) for name in ("security-1", "finance-2", "admin"))
     page = owner.get(page_of(buyer))
     assert "Freeze agent" in page.content.decode()
     assert [case.title for case in page.context["activity"].cases] == ["Pay Hooli EUR 20,000.00"]
     assert "pay" in next(one.actions for one in page.context["requestable"] if one.workflow == "payment_run")
     assert page.context["credentials"]
+    assert [(one.used, one.most) for one in page.context["permits"]] == [(2, 5)]
+    assert "2 of 5" in page.content.decode()
     assert other.get(page_of(buyer)).context["credentials"] is None
     assert "Freeze agent" not in other.get(page_of(buyer)).content.decode()
     refused = confirm(other, button(buyer, "freeze"), follow=True)

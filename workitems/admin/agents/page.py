@@ -27,7 +27,7 @@ from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope, Visibility
 from threada_site.tenancy.models import Agent, Credential
-from workitems.admin.agents.activity import activity, requestable
+from workitems.admin.agents.activity import activity, permits_in_use, requestable
 from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.executions.freezing.permissions import is_own_freeze
 
@@ -136,6 +136,7 @@ class AgentAdmin(TenantAdmin):
             "scopes": sorted(scope.value for scope in permissions.scopes),
             "object_scopes": scopes_by_object(row.user, tenant_id=ctx.tenant_id),
             "requestable": requestable(permissions, ctx=ctx),
+            "permits": permits_in_use(row.user.public_id, ctx=ctx),
             "activity": activity(row.user_id, ctx=ctx),
             "credentials": [(one, state_of(one)) for one in credentials[:_MOST_CREDENTIALS]]
             if is_owner or is_steward(ctx)
