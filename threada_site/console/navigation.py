@@ -31,6 +31,7 @@ _GROUPS: Final = (
             (gettext_lazy("Decision desk"), "how_to_vote", "workitems_decisionstep_desk", Scope.DECISIONS_DECIDE),
             (gettext_lazy("Queue"), "inbox", "workitems_workitem", _READ),
             (gettext_lazy("Decisions"), "checklist", "workitems_decisionstep", _READ),
+            (gettext_lazy("Permits"), "confirmation_number", "workitems_permit", _READ),
             (gettext_lazy("Executions"), "play_circle", "integrations_execution", _READ),
             (gettext_lazy("Out of office"), "event_busy", "workitems_delegation", _READ),
         ),

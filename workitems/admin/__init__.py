@@ -8,6 +8,7 @@ from workitems.admin.identity_providers import IdentityProviderAdmin
 from workitems.admin.items import WorkItemAdmin
 from workitems.admin.messages import NoticeMessageAdmin
 from workitems.admin.packs import PackAdmin
+from workitems.admin.permits import PermitAdmin
 from workitems.admin.retention import LegalHoldAdmin, RetentionRunAdmin
 from workitems.admin.steps import DecisionStepAdmin
 
@@ -21,6 +22,7 @@ __all__ = [
     "LegalHoldAdmin",
     "NoticeMessageAdmin",
     "PackAdmin",
+    "PermitAdmin",
     "RetentionRunAdmin",
     "WorkItemAdmin",
 ]

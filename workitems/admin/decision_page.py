@@ -36,6 +36,7 @@ from workitems import selectors
 from workitems.admin.contents import RELATED_SHOWN, contents_of, described, related_to
 from workitems.admin.conversation import conversation_of, conversation_rows
 from workitems.admin.envelope_differences import differences_to
+from workitems.admin.permits import permit_choice
 from workitems.admin.preview import previews_in, small_payloads
 from workitems.admin.sent import end_in_words, is_simulated_request, what_is_sent
 from workitems.approvers import count_votes
@@ -93,6 +94,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         "item": step.work_item,
         "envelope_bytes": len(envelope),
         "rule": rule,
+        **permit_choice(step, rule),
         "is_pending": is_pending,
         "freezes": freeze_notices(freezes_of_step(step, rows.freezes)) if is_pending else [],
         "previous": previous,

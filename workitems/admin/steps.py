@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
+from policies.language.approvals import from_json
 from telemetry.admin.list_csv import CsvDownload
 from threada_site.admin import html
 from threada_site.admin.actions import ActionSpec, Call, Done, action, press, sentences
@@ -35,6 +36,7 @@ from workitems.admin.decision_statistics import DecisionStatisticsPages
 from workitems.admin.desk.page import next_step, step_id_in
 from workitems.admin.desk.pages import TITLE, DeskPages
 from workitems.admin.filters import WORKFLOW
+from workitems.admin.permits import proposal_sent
 from workitems.admin.reassignment import ReassignmentPages, locked_step_of
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.shapes import CAST_VOTE
@@ -43,6 +45,7 @@ from workitems.items.questions import question_of
 from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import StepKind, StepStatus
 from workitems.models import DecisionStep
+from workitems.permits.propose import vote_with_permit
 from workitems.steps.claims import claim_step, release_step
 from workitems.steps.voting import Ballot, cast_vote
 
@@ -193,7 +196,12 @@ class DecisionStepAdmin(
         item, step = locked_step_of(call)
         sent = {name: call.sent(name) for name in ("envelope_sha256", "reason_code", "comment")}
         body = CAST_VOTE.check({"decision": decision, **{name: text for name, text in sent.items() if text}})
-        cast_vote(item, step, Ballot(**body), ctx=ctx)
+        rule = from_json(step.rule)
+        proposal = proposal_sent(call, step, rule) if decision == "approve" else None
+        if proposal is None:
+            cast_vote(item, step, Ballot(**body), ctx=ctx)
+        else:
+            vote_with_permit(item, step, Ballot(**body), proposal, ctx=ctx)
         said = _("Your approval is recorded.") if decision == "approve" else _("Your rejection is recorded.")
         if step.status == StepStatus.PENDING:
             return Done(f"{said} {_('Other votes are still needed.')}")

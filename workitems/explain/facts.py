@@ -68,7 +68,8 @@ class ExecutionFacts:
 
     `failure` is a reason code, `next_at` the next attempt or deadline. `repeatable` is False after an ambiguous outcome
     at a receiver that does not deduplicate. `simulated`: nothing is sent. `detail` tells why an execution waits for
-    another approval. `callback_due_at`: the receiver has accepted the call and must call back by then.
+    another approval. `callback_due_at`: the receiver has accepted the call and must call back by then. `permit_id`: the
+    permit that took the place of an approval.
     """
 
     status: ExecutionStatus
@@ -83,6 +84,7 @@ class ExecutionFacts:
     detail: str = ""
     id: uuid.UUID | None = None
     callback_due_at: datetime | None = None
+    permit_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

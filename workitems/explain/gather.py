@@ -106,6 +106,7 @@ def explain_input(item: WorkItem, *, ctx: ActingContext, newest: Newest | None =
             simulated=execution.is_simulated,
             id=execution.id,
             callback_due_at=execution.waiting_until,
+            permit_id=execution.permit_id,
             detail=execution.failure_detail if execution.status == ExecutionStatus.AWAITING_APPROVAL else "",
         )
         if execution

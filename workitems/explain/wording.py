@@ -12,6 +12,7 @@ from typing import Final, assert_never
 
 from integrations.lifecycle import ExecutionStatus
 from policies.language.approvals import Exclusion
+from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.errors import REASONS
 from threada_site.kernel.sentences import marked, sentence, sentence_list, sentence_of_number, stored_sentence
@@ -36,6 +37,7 @@ def explain(case: ExplainInput) -> Explanation:
         why=[
             *_asked(case),
             *_why(case),
+            *_permit(case),
             *_simulation(case),
             *_handed_on(case),
             *_undoing(case),
@@ -53,6 +55,13 @@ _ERASED: Final = {
     "retention": (sentence("Retention has removed its contents; digests and receipts remain."),),
     "subject": (sentence("The data subject was erased, so the contents are no longer readable."),),
 }
+
+
+def _permit(case: ExplainInput) -> list[str]:
+    if case.execution is None or case.execution.permit_id is None:
+        return []
+    permit = ids.public_id(ids.PERMIT, case.execution.permit_id)
+    return [sentence("{run} is approved by the permit {permit}.", run=run_in_words(case.execution), permit=permit)]
 
 
 def _simulation(case: ExplainInput) -> list[str]:

@@ -1,0 +1,227 @@
+"""Console pages of permits, and the part of a decision page that proposes one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from django import forms
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from policies.language.approvals import ApprovalRule, SumLimit
+from policies.language.approvals.permits import exact_number, plain_number
+from telemetry.receipts.format import Subject
+from threada_site.admin import html
+from threada_site.admin.actions import Call, Done, action
+from threada_site.admin.forms import ConsoleForm, form_page
+from threada_site.admin.lists import Column
+from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.reauthentication import reauthenticate
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.models import User
+from workitems.items.locks import locked_step
+from workitems.models import DecisionStep, Permit, PermitUse
+from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
+from workitems.permits.propose import Proposal, approve_permit
+from workitems.permits.records import limits_of
+from workitems.permits.selectors import permit_for_update, permits
+
+_USES_SHOWN: Final = 50
+
+
+def usage(permit: Permit) -> str:
+    """Return the use of a permit in words, for example `7 of 20, 3400 of 10000`."""
+    terms = limits_of(permit)
+    text = _("{used} of {most}").format(used=permit.used_count, most=terms.max_count)
+    if terms.max_sum is None:
+        return text
+    spent = plain_number(Decimal(permit.used_sum))
+    return f"{text}, " + _("{used} of {most}").format(used=spent, most=plain_number(terms.max_sum.at_most))
+
+
+def state_of(permit: Permit) -> Any:
+    """Return the state of a permit as a badge."""
+    if permit.status == "in_effect":
+        return html.badge("in force" if permit.ends_at > clock.now() else "expired")
+    return html.badge(permit.status)
+
+
+def permit_choice(step: DecisionStep, rule: ApprovalRule) -> dict[str, Any]:
+    """Return what a decision page shows of permits: the limits of the rule, and the permits proposed on the step."""
+    if rule.permit is None or step.execution_id is None:
+        return {"permit_limits": None, "proposed_permits": []}
+    rows = Permit.objects.filter(tenant_id=step.tenant_id, step_id=step.id).order_by("id")
+    return {"permit_limits": rule.permit, "proposed_permits": [(row, limits_of(row)) for row in rows]}
+
+
+def proposal_sent(call: Call, step: DecisionStep, rule: ApprovalRule) -> Proposal | None:
+    """Return the permit that the form of a vote asks for: one that was proposed, or new terms. None without any."""
+    asked = call.sent("permit")
+    if not asked:
+        return None
+    if asked != "new":
+        parsed = ids.parse_public_id(ids.PERMIT, asked)
+        known = Permit.objects.filter(tenant_id=step.tenant_id, step_id=step.id, id=parsed).first() if parsed else None
+        if known is None:
+            raise errors.NotFound
+        terms = limits_of(known)
+        return Proposal(
+            ends_at=terms.ends_at,
+            max_count=terms.max_count,
+            max_sum=terms.max_sum,
+            principals=terms.principals,
+            bounds=terms.bounds,
+        )
+    limit = rule.permit.max_sum if rule.permit else None
+    assert step.execution is not None or rule.permit is None  # noqa: S101
+    return Proposal(
+        ends_at=clock.now() + timedelta(days=_number(call.sent("permit_days"), "/permit/ends_at")),
+        max_count=_number(call.sent("permit_count"), "/permit/max_count"),
+        max_sum=SumLimit(limit.field, _amount(call.sent("permit_sum"))) if limit else None,
+        principals=[ids.public_id(ids.PRINCIPAL, step.execution.requested_by)] if step.execution else [],
+        bounds=[line.strip() for line in call.sent("permit_bounds").splitlines() if line.strip()],
+    )
+
+
+def _number(text: str, pointer: str) -> int:
+    if text.isascii() and text.isdigit() and 0 < int(text[:9]) == int(text):
+        return int(text)
+    raise errors.InvalidRequest(errors=[FieldError(pointer, "must be a whole number above 0", "invalid")])
+
+
+def _amount(text: str) -> Decimal:
+    try:
+        return exact_number(float(text))
+    except (ValueError, ArithmeticError):
+        raise errors.InvalidRequest(
+            errors=[FieldError("/permit/max_sum/at_most", "must be a number", "invalid")]
+        ) from None
+
+
+class NarrowForm(ConsoleForm):
+    intro = gettext_lazy(
+        "It takes effect at once. Executions that are not called yet and are no longer covered wait for an approval."
+    )
+    max_count = forms.IntegerField(label=gettext_lazy("Largest number of uses"), required=False, min_value=1)
+    max_sum = forms.FloatField(label=gettext_lazy("Largest sum"), required=False, min_value=0)
+    bound = forms.CharField(label=gettext_lazy("Additional condition (CEL)"), required=False, max_length=4096)
+
+
+class RevokeForm(ConsoleForm):
+    intro = gettext_lazy(
+        "It takes effect at once. Executions that are not called yet wait for an approval. Calls that were sent are "
+        "not recalled."
+    )
+
+
+@admin.register(Permit)
+class PermitAdmin(TenantAdmin):
+    id_prefix = ids.PERMIT
+    key = "-id"
+    heading = gettext_lazy("Permits")
+    columns = (
+        Column(gettext_lazy("Permit"), lambda row: html.code(row.public_id)),
+        Column(gettext_lazy("State"), state_of),
+        Column(gettext_lazy("Action"), lambda row: f"{row.action} on {row.integration}"),
+        Column(gettext_lazy("Workflow"), lambda row: row.workflow),
+        Column(gettext_lazy("Used"), usage),
+        Column(gettext_lazy("Until"), lambda row: html.when(row.ends_at)),
+    )
+    about = gettext_lazy("Bounded series of executions that the required approvers approved at once.")
+    nothing_yet = gettext_lazy("There are no permits. Approvers propose them with a vote, where the rule allows it.")
+    page_template = "workitems/permit.html"
+
+    def rows(self, ctx: ActingContext) -> QuerySet[Any]:
+        return permits(ctx)
+
+    def page_title(self, row: Permit) -> str:
+        return _("permit for {action} on {integration}").format(action=row.action, integration=row.integration)
+
+    def page(self, row: Permit, *, ctx: ActingContext) -> dict[str, Any]:
+        terms = limits_of(row)
+        approvals = list(row.approvals.select_related("voter").order_by("id"))
+        may_decide = ctx.allows(Scope.DECISIONS_DECIDE, workflow=row.workflow_id)
+        return {
+            "state": state_of(row),
+            "usage": usage(row),
+            "terms": terms,
+            "principals": _names(terms.principals),
+            "approvals": approvals,
+            "step": ids.public_id(ids.DECISION_STEP, row.step_id),
+            "uses": _uses(row),
+            "may_narrow": may_decide and row.status == "in_effect",
+            "may_revoke": may_decide and row.status != "revoked",
+            "may_approve": may_decide
+            and row.status == "proposed"
+            and all(each.voter_id != ctx.principal_id for each in approvals),
+        }
+
+    @action(Scope.DECISIONS_DECIDE)
+    def approve(self, call: Call) -> Done:
+        """Approve the digest that the page shows."""
+        ctx = reauthenticate(call.request, call.ctx)
+        parsed = ids.parse_public_id(ids.PERMIT, call.key)
+        known = permits(ctx).filter(id=parsed).first() if parsed else None
+        if known is None:
+            raise errors.NotFound
+        item, step = locked_step(known.step_id, ctx=ctx)
+        permit = approve_permit(item, step, _locked(call), call.sent("sha256"), ctx=ctx)
+        if permit.status == "in_effect":
+            return Done(_("The permit is in effect."))
+        return Done(_("Your approval is recorded. Other approvals of the permit are still needed."))
+
+    @form_page(
+        gettext_lazy("Narrow permit"),
+        form=NarrowForm,
+        scope=Scope.DECISIONS_DECIDE,
+        of_row=True,
+        submit=gettext_lazy("Narrow permit"),
+    )
+    def narrow(self, call: Call, form: ConsoleForm) -> Done:
+        permit, given = _locked(call), form.cleaned_data
+        field = limits_of(permit).max_sum
+        narrowing = Narrowing(
+            max_count=given["max_count"],
+            max_sum=SumLimit(field.field, exact_number(given["max_sum"])) if field and given["max_sum"] else None,
+            bounds=[given["bound"]] if given["bound"] else [],
+        )
+        narrow_permit(permit, narrowing, ctx=call.ctx)
+        return Done(_("The permit is narrower now."))
+
+    @form_page(
+        gettext_lazy("Revoke permit"),
+        form=RevokeForm,
+        scope=Scope.DECISIONS_DECIDE,
+        of_row=True,
+        submit=gettext_lazy("Revoke permit"),
+    )
+    def revoke(self, call: Call, _form: ConsoleForm) -> Done:
+        revoke_permit(_locked(call), ctx=call.ctx)
+        return Done(_("The permit is revoked."))
+
+
+def _locked(call: Call) -> Permit:
+    parsed = ids.parse_public_id(ids.PERMIT, call.key)
+    permit = permit_for_update(parsed, ctx=call.ctx) if parsed else None
+    if permit is None:
+        raise errors.NotFound
+    call.subject = Subject(work_item_id=permit.work_item_id, workflow=permit.workflow, integration=permit.integration)
+    return permit
+
+
+def _names(principals: Iterable[str]) -> list[str]:
+    parsed = [ids.parse_public_id(ids.PRINCIPAL, each) for each in principals]
+    rows = User.objects.filter(id__in=[each for each in parsed if each])
+    return sorted(rows.values_list("username", flat=True))
+
+
+def _uses(permit: Permit) -> list[tuple[PermitUse, str]]:
+    rows = PermitUse.objects.filter(tenant_id=permit.tenant_id, permit=permit).order_by("-id")[:_USES_SHOWN]
+    return [(use, ids.public_id(ids.EXECUTION, use.execution_id)) for use in rows]
