@@ -8,7 +8,7 @@ from workitems.admin.identity_providers import IdentityProviderAdmin
 from workitems.admin.items import WorkItemAdmin
 from workitems.admin.messages import NoticeMessageAdmin
 from workitems.admin.packs import PackAdmin
-from workitems.admin.permits import PermitAdmin
+from workitems.admin.permits.pages import PermitAdmin
 from workitems.admin.retention import LegalHoldAdmin, RetentionRunAdmin
 from workitems.admin.steps import DecisionStepAdmin
 

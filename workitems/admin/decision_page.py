@@ -36,7 +36,7 @@ from workitems import selectors
 from workitems.admin.contents import RELATED_SHOWN, contents_of, described, related_to
 from workitems.admin.conversation import conversation_of, conversation_rows
 from workitems.admin.envelope_differences import differences_to
-from workitems.admin.permits import permit_choice
+from workitems.admin.permits.pages import permit_choice
 from workitems.admin.preview import previews_in, small_payloads
 from workitems.admin.sent import end_in_words, is_simulated_request, what_is_sent
 from workitems.approvers import count_votes

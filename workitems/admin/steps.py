@@ -36,7 +36,7 @@ from workitems.admin.decision_statistics import DecisionStatisticsPages
 from workitems.admin.desk.page import next_step, step_id_in
 from workitems.admin.desk.pages import TITLE, DeskPages
 from workitems.admin.filters import WORKFLOW
-from workitems.admin.permits import proposal_sent
+from workitems.admin.permits.pages import proposal_sent
 from workitems.admin.reassignment import ReassignmentPages, locked_step_of
 from workitems.api.filters import DecisionStepFilters
 from workitems.api.shapes import CAST_VOTE
