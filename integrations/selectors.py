@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from typing import Final
 
 from django.conf import settings
@@ -92,6 +93,14 @@ def current_actions(integration: Integration) -> QuerySet[Action]:
 def execution_for_update(execution_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Execution | None:
     """Return the locked execution. Lock its work item first: every service locks in this order."""
     return _locked_execution.first(execution_id, tenant_id)
+
+
+def unlocked_executions_for_update(execution_ids: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> list[Execution]:
+    """Lock executions that nobody else has locked, in the order of their keys, and return them."""
+    rows = Execution.objects.select_for_update(of=("self",), skip_locked=True).filter(
+        tenant_id=tenant_id, id__in=list(execution_ids)
+    )
+    return list(rows.select_related("envelope", "integration_version").order_by("id"))
 
 
 _locked_execution: Final = PreparedRead(

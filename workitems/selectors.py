@@ -95,6 +95,20 @@ _locked_item_of_execution: Final = PreparedRead(
 )
 
 
+def unlocked_items_for_update(item_ids: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> dict[uuid.UUID, WorkItem]:
+    """Lock work items that nobody else has locked, in the order of their keys. Return them by id."""
+    rows = WorkItem.objects.select_for_update(of=("self",), skip_locked=True).filter(
+        tenant_id=tenant_id, id__in=list(item_ids)
+    )
+    return {item.id: item for item in rows.select_related("workflow_version", "requester").order_by("id")}
+
+
+def read_ahead_for_runs(executions: Collection[Execution], *, tenant_id: uuid.UUID) -> None:
+    """Read evidence and steps of several executions, for `evidence_of` and `steps_about` in `shared_reads`."""
+    _evidence.read_ahead([(execution.work_item_id, tenant_id) for execution in executions])
+    _steps_about.read_ahead([(tenant_id, execution.id, execution.envelope_id) for execution in executions])
+
+
 def steps_about(execution: Execution) -> list[DecisionStep]:
     """Return the steps that decided on the current envelope of an execution."""
     return _steps_about(execution.tenant_id, execution.id, execution.envelope_id)

@@ -71,6 +71,38 @@ _DISPATCH_WAITING: Final = """
      WHERE x.id = free.id
     RETURNING x.id, whole.n
 """
+_FOR_SET: Final = """
+    WITH open AS (
+        SELECT i.tenant_id, i.slug FROM integrations_integration i
+          LEFT JOIN integrations_integrationgauge g ON g.tenant_id = i.tenant_id AND g.integration_id = i.id
+         WHERE i.tenant_id = $1::uuid AND g.opened_at IS NULL AND g.waits_until IS NULL AND g.concurrency IS NULL
+           AND g.rate_calls IS NULL AND coalesce(g.failures, 0) = 0),
+    waiting AS (
+        SELECT e.id, e.turn, e.ready_at FROM open i
+         CROSS JOIN LATERAL (
+            SELECT w.id, w.ready_at, row_number() OVER (ORDER BY w.ready_at, w.id) AS turn FROM (
+                SELECT id, ready_at FROM integrations_execution
+                 WHERE tenant_id = i.tenant_id AND integration = i.slug AND status = 'started'
+                   AND dispatched_at IS NULL AND blocked_by_freeze_id IS NULL AND ready_at <= $2::timestamptz
+                   AND blocked_at IS NULL AND worker_deaths = 0 AND failure <> 'worker_lost'
+                 ORDER BY ready_at, id LIMIT $3::int) w) e
+         ORDER BY e.turn, e.ready_at LIMIT $3::int),
+    dispatched AS (
+        SELECT x.id, x.ready_at FROM open i
+          JOIN integrations_execution x ON x.tenant_id = i.tenant_id AND x.integration = i.slug
+         WHERE x.status IN ('started', 'running') AND x.dispatched_at IS NOT NULL AND x.ready_at <= $2::timestamptz
+           AND x.status = 'started' AND x.blocked_by_freeze_id IS NULL AND x.blocked_at IS NULL
+           AND x.worker_deaths = 0 AND x.failure <> 'worker_lost'
+         ORDER BY x.ready_at, x.id LIMIT $3::int)
+    SELECT id FROM (
+        SELECT id, 0 AS kind, 0 AS turn, ready_at FROM integrations_execution
+         WHERE id = $4::uuid AND tenant_id = $1::uuid
+           AND (status = 'started'
+                OR status = 'running' AND (lease_until <= $2::timestamptz OR waiting_until <= $2::timestamptz))
+        UNION ALL SELECT id, 1, turn, ready_at FROM waiting WHERE id <> $4::uuid
+        UNION ALL SELECT id, 2, 0, ready_at FROM dispatched WHERE id <> $4::uuid) c
+     ORDER BY kind, turn, ready_at
+"""
 
 
 def dispatch(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, run_at: datetime | None = None) -> None:
@@ -109,6 +141,18 @@ def dispatch_waiting(tenant_id: uuid.UUID, *, now: datetime) -> int:
     for position, (execution_id, ahead) in enumerate(rows):
         _enqueue_run(tenant_id, execution_id, ahead=ahead + position)
     return len(rows)
+
+
+def candidates_for_set(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, most: int, now: datetime) -> list[uuid.UUID]:
+    """Return up to 2 · `most` executions that may run together with `execution_id`.
+
+    `execution_id` comes first; it is left out if it has ended or another worker has its lease. Those without a job of
+    their own come before those that have one; integrations take turns. Integrations with limits, an open breaker or
+    failures since their last success, and executions that were lost with a worker, are left out.
+    """
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(_FOR_SET, [tenant_id, now, most, execution_id])
+        return [candidate for (candidate,) in cursor.fetchall()]
 
 
 def re_enqueue(tenant_id: uuid.UUID, execution_id: uuid.UUID) -> None:

@@ -19,6 +19,7 @@ from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze, FreezeBlock
 from threada_site.database.batched_writes import insert_rows
 from threada_site.database.prepared_reads import PreparedRead
+from threada_site.database.sets.shared_reads import shared
 
 _AT_ONCE: Final = 1000
 _RELEASE_LIFTED: Final = """
@@ -52,7 +53,7 @@ _in_force: Final = PreparedRead(freeze_rows_in_force)
 
 def freeze_before_lease(execution: Execution) -> Freeze | None:
     """Return the freeze that covers an execution. None guarantees that none is set before the transaction ends."""
-    _lock(_SHARED, execution.tenant_id)
+    shared(("lock for leases", execution.tenant_id), lambda: _lock(_SHARED, execution.tenant_id))
     return freeze_on(freezes_in_force(execution.tenant_id), place_of_execution(execution))
 
 

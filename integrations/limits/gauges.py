@@ -60,6 +60,19 @@ def admit(execution: Execution, *, now: datetime) -> Wait | None:
     return wait
 
 
+def is_unlimited(execution: Execution) -> bool:
+    """Return True if no limit and no breaker can keep an execution waiting, so that `admit` need not lock.
+
+    False after a failure, until the next success: then calls are made one by one, so that the breaker opens in time.
+    """
+    found = _current(execution)
+    if found is None:
+        return True
+    integration, limits = found
+    gauge = getattr(integration, "gauge", None)
+    return limits.are_unbounded and (gauge is None or (_says_nothing(gauge) and not gauge.failures))
+
+
 def note_outcome(
     execution: Execution, failure: FailureClass | None, *, lease: Lease, now: datetime, ctx: ActingContext
 ) -> None:

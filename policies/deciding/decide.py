@@ -16,6 +16,7 @@ from policies.language.request import DecisionRequest
 from policies.language.time_window import whole_milliseconds
 from policies.models import PolicyDecision
 from threada_site.database.batched_writes import insert_rows
+from threada_site.database.sets.shared_reads import shared
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
@@ -69,13 +70,18 @@ def deciding_rules(verdict: Verdict) -> tuple[MatchedRule, ...]:
 def _ask(request: DecisionRequest, *, ctx: ActingContext) -> _Answer:
     require_unit_of_work(ctx.tenant_id)
     now = whole_milliseconds(clock.now())
-    rulebook = rulebook_for(
-        workflow=request.workflow,
-        channel=request.channel,
-        requester_id=request.requester_id,
-        requester_groups=request.requester_groups,
-        at=now,
-        ctx=ctx,
+    groups = request.requester_groups
+    asked = (ctx.tenant_id, request.workflow, request.channel, request.requester_id, groups and tuple(groups))
+    rulebook = shared(
+        ("rulebook", *asked),
+        lambda: rulebook_for(
+            workflow=request.workflow,
+            channel=request.channel,
+            requester_id=request.requester_id,
+            requester_groups=groups,
+            at=now,
+            ctx=ctx,
+        ),
     )
     facts = request.facts(now=now, lists=rulebook.lists, requester_groups=rulebook.requester_groups)
     return _Answer(facts, rulebook, verdict_of(rulebook, facts))

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, models
 
 from threada_site.database.router import refuse_while_reading
+from threada_site.database.sets.set_statements import as_columns, columns, columns_named, sets_together
 
 
 class Statement(NamedTuple):
@@ -56,18 +57,21 @@ def update_row(row: models.Model, *fields: str) -> None:
 
 
 @contextmanager
-def batched_writes() -> Iterator[_Writes]:
+def batched_writes(*, as_sets: bool = False) -> Iterator[_Writes]:
     """Collect the writes of `insert_rows`, `update_row` and `run_statement` inside the block and run them at its end,
     in one statement. A block inside another one joins it.
 
     A read inside returns the state before the block. Changes of one row become one change: the statuses between them
     are not written. A block that raises writes nothing.
+
+    `as_sets`: rows of the same kind are written together, so that the text of the statement does not grow with their
+    number. For blocks with many rows.
     """
     database = connections[DEFAULT_DB_ALIAS]  # not the proxy, which looks it up at every use
     if database.open_batch is not None:  # type: ignore[attr-defined]
         yield database.open_batch  # type: ignore[attr-defined]
         return
-    database.open_batch = writes = _Writes(database)  # type: ignore[attr-defined]
+    database.open_batch = writes = _Writes(database, as_sets=as_sets)  # type: ignore[attr-defined]
     try:
         yield writes
     finally:
@@ -78,7 +82,7 @@ def batched_writes() -> Iterator[_Writes]:
 class _Insert(NamedTuple):
     row: models.Model
     values: list[Any]
-    """Values of `_columns`, in their order."""
+    """Values of `columns`, in their order."""
     ignore_conflicts: bool
 
 
@@ -90,40 +94,47 @@ class _Change(NamedTuple):
 class _Writes:
     """Writes of one statement. Values are taken from the rows when they are added; those added last are written."""
 
-    def __init__(self, database: Any) -> None:
+    def __init__(self, database: Any, *, as_sets: bool) -> None:
         self._database = database
+        self._as_sets = as_sets
         self._inserts: list[_Insert] = []
         self._changes: list[_Change] = []
         self._also: list[Statement] = []
+        self._inserted: dict[tuple[type[models.Model], Any], _Insert] = {}
+        self._changed: dict[tuple[type[models.Model], Any], _Change] = {}
 
     def insert(self, rows: Sequence[models.Model], *, ignore_conflicts: bool) -> None:
         for row in rows:
-            values = [
-                field.get_db_prep_save(field.pre_save(row, True), self._database) for field in _columns(type(row))
-            ]
-            self._inserts.append(_Insert(row, values, ignore_conflicts))
+            values = [field.get_db_prep_save(field.pre_save(row, True), self._database) for field in columns(type(row))]
+            insert = _Insert(row, values, ignore_conflicts)
+            self._inserts.append(insert)
+            self._inserted.setdefault((type(row), row.pk), insert)
 
     def change(self, row: models.Model, fields: tuple[str, ...]) -> None:
         values = {
             field: field.get_db_prep_save(field.pre_save(row, False), self._database)
-            for field in _columns_named(type(row), fields)
+            for field in columns_named(type(row), fields)
         }
-        inserted = next((one for one in self._inserts if one.row == row), None)
-        changed = next((one for one in self._changes if one.row == row), None)
+        inserted = self._inserted.get((type(row), row.pk))
+        changed = self._changed.get((type(row), row.pk))
         if inserted is not None:
-            columns = _columns(type(row))
+            places = columns(type(row))
             for field, value in values.items():
-                inserted.values[columns.index(field)] = value
+                inserted.values[places.index(field)] = value
         elif changed is not None:
             changed.values.update(values)
         else:
-            self._changes.append(_Change(row, values))
+            change = self._changed[type(row), row.pk] = _Change(row, values)
+            self._changes.append(change)
 
     def add(self, statement: Statement) -> None:
         self._also.append(statement)
 
     def run(self) -> None:
         if not (self._inserts or self._changes or self._also):
+            return
+        if self._as_sets:
+            self._run_as_sets()
             return
         sql = _together(
             tuple((type(row), ignore_conflicts) for row, _, ignore_conflicts in self._inserts),
@@ -143,14 +154,42 @@ class _Writes:
         for (row, _), count in zip(self._changes, found, strict=False):
             if count != 1:
                 raise DatabaseError(f"{type(row).__name__} {row.pk} is not there to be changed.")
-            for field in row._meta.local_concrete_fields:
-                if field.generated:
-                    row.__dict__.pop(field.attname, None)
+            _forget_generated(row)
+
+    def _run_as_sets(self) -> None:
+        """Write rows of the same kind together, so that the text does not grow with their number."""
+        inserts: dict[tuple[type[models.Model], bool], list[_Insert]] = {}
+        for insert in self._inserts:
+            inserts.setdefault((type(insert.row), insert.ignore_conflicts), []).append(insert)
+        changes: dict[tuple[type[models.Model], tuple[str, ...]], list[_Change]] = {}
+        for change in self._changes:
+            shape = (type(change.row), tuple(field.name for field in change.values))
+            changes.setdefault(shape, []).append(change)
+        sql = sets_together(tuple(inserts), tuple(changes), tuple(statement.sql for statement in self._also))
+        params: list[Any] = []
+        for (model, _), rows in inserts.items():
+            params += as_columns(columns(model), [insert.values for insert in rows])
+        for (model, names), changed in changes.items():
+            fields = [*columns_named(model, names), model._meta.pk]
+            params += as_columns(fields, [[*change.values.values(), change.row.pk] for change in changed])
+        params += [value for statement in self._also for value in statement.params]
+        with self._database.prepared_cursor() as cursor:
+            cursor.execute(sql, params)
+            found = cursor.fetchone()
+        for ((model, _), changed), count in zip(changes.items(), found, strict=False):
+            if count != len(changed):
+                raise DatabaseError(f"{len(changed) - count} of {len(changed)} {model.__name__} rows are not there.")
+        for insert in self._inserts:
+            insert.row._state.adding = False
+            insert.row._state.db = DEFAULT_DB_ALIAS
+        for change in self._changes:
+            _forget_generated(change.row)
 
 
-@lru_cache(maxsize=256)
-def _columns_named(model: type[models.Model], fields: tuple[str, ...]) -> list[models.Field[Any, Any]]:
-    return [field for field in map(model._meta.get_field, fields) if isinstance(field, models.Field)]
+def _forget_generated(row: models.Model) -> None:
+    for field in row._meta.local_concrete_fields:
+        if field.generated:
+            row.__dict__.pop(field.attname, None)
 
 
 @lru_cache(maxsize=256)
@@ -174,7 +213,7 @@ def _together(
 
 def _update_sql(model: type[models.Model], fields: tuple[str, ...]) -> str:
     quote = connection.ops.quote_name
-    pairs = ", ".join(f"{quote(str(field.column))} = {_placeholder(field)}" for field in _columns_named(model, fields))
+    pairs = ", ".join(f"{quote(str(field.column))} = {_placeholder(field)}" for field in columns_named(model, fields))
     key = model._meta.pk
     named = f"{quote(str(key.column))} = {_placeholder(key)}"
     return f"UPDATE {quote(model._meta.db_table)} SET {pairs} WHERE {named} RETURNING 1"
@@ -182,14 +221,10 @@ def _update_sql(model: type[models.Model], fields: tuple[str, ...]) -> str:
 
 def _insert_sql(model: type[models.Model], ignore_conflicts: bool) -> str:  # noqa: FBT001
     quote = connection.ops.quote_name
-    columns = ", ".join(quote(str(field.column)) for field in _columns(model))
-    values = ", ".join(_placeholder(field) for field in _columns(model))
+    names = ", ".join(quote(str(field.column)) for field in columns(model))
+    values = ", ".join(_placeholder(field) for field in columns(model))
     on_conflict = " ON CONFLICT DO NOTHING" if ignore_conflicts else ""
-    return f"INSERT INTO {quote(model._meta.db_table)} ({columns}) VALUES ({values}){on_conflict}"
-
-
-def _columns(model: type[models.Model]) -> list[models.Field[Any, Any]]:
-    return [field for field in model._meta.local_concrete_fields if not field.generated]
+    return f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES ({values}){on_conflict}"
 
 
 def _placeholder(field: models.Field[Any, Any]) -> str:

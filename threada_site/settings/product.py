@@ -102,6 +102,8 @@ THREADA_STORED_COLUMNS = {
 THREADA_STORED_FILES = ["telemetry.selectors.export_bytes", "workitems.attachments.selectors.stored_bytes"]
 # Concurrent executions of one worker.
 THREADA_WORKER_CONCURRENCY = number("THREADA_WORKER_CONCURRENCY", 4)
+# Calls that one worker process makes at the same time for sets of executions, besides those of its own threads.
+THREADA_CALL_SLOTS = number("THREADA_CALL_SLOTS", 32)
 # Engine that runs jobs: `procrastinate`, inside PostgreSQL, or `celery`, with the RabbitMQ of the URL. Instances that
 # share a broker need different prefixes for their queue names.
 THREADA_ENGINE = text("THREADA_ENGINE") or "procrastinate"

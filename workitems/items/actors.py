@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from integrations.models import Execution
+from threada_site.database.sets.shared_reads import shared
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.members import members
@@ -34,6 +35,10 @@ def actor_in(ctx: ActingContext) -> Actor:
 
 def actor_behind(principal_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Actor:
     """Return a principal with its current roles; without roles if it is not an active member."""
+    return shared(("actor", tenant_id, principal_id), lambda: _read_actor(principal_id, tenant_id))
+
+
+def _read_actor(principal_id: uuid.UUID, tenant_id: uuid.UUID) -> Actor:
     public_id = ids.public_id(ids.PRINCIPAL, principal_id)
     for member in members(tenant_id, among=[principal_id]):
         return Actor(public_id, member.kind.value, tuple(sorted(member.permissions.roles)))

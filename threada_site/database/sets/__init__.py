@@ -1,0 +1,1 @@
+"""Reads and writes for many rows at once."""

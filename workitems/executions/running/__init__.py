@@ -1,0 +1,1 @@
+"""A run of executions: claimed in sets, called at the same time, settled in sets."""
