@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from integrations.attempts.failures import envelope_mismatch
@@ -11,10 +11,14 @@ from integrations.documents.mcp_actions import MCP
 from integrations.models import Execution, Integration, Tool
 from integrations.tools.usable import callable_tool, is_callable
 from threada_site.kernel import errors
-from threada_site.kernel.json import patterns, schemas
+from threada_site.kernel.errors import FieldError
 
 CALL_WORKFLOW: Final = "mcp_call"
 """Workflow of the calls at `/mcp/{integration}`. Its rules read the tool from the payload."""
+
+type Validate = Callable[[Any, Any], list[FieldError]]
+"""Returns the errors of a value against a JSON Schema, within limits of time: servers write schemas that multiply.
+Raises `DocumentInvalid` for a schema that cannot be used."""
 
 
 def facts_of(integration: Integration, tool: Tool) -> dict[str, Any]:
@@ -29,6 +33,7 @@ def with_pin(
     *,
     workflow: str,
     payload: Mapping[str, Any],
+    validate: Validate,
 ) -> dict[str, Any]:
     """Return the request with the digest of the tool that it calls; unchanged if it calls none.
 
@@ -39,8 +44,13 @@ def with_pin(
     if document.connector != MCP:
         return request
     tool = callable_tool(integration, document, request["tool"]["name"])
-    compiled = schemas.validator((tool.accepted or {})["input_schema"], pattern_options=patterns.OPTIONS)
-    problems = schemas.field_errors(compiled, request["body"]["params"]["arguments"], prefix="/arguments")
+    try:
+        problems = validate((tool.accepted or {})["input_schema"], request["body"]["params"]["arguments"])
+    except errors.DocumentInvalid as unusable:
+        raise errors.InvalidRequest(
+            f"The input schema of the tool cannot be used; who runs the server of {integration.slug} has to fix it.",
+            errors=unusable.errors,
+        ) from None
     if problems:
         raise errors.InvalidRequest("The arguments do not fit the tool. Fix the fields named.", errors=problems)
     facts = facts_of(integration, tool)

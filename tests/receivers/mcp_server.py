@@ -7,6 +7,7 @@ CONTROL_FILE, which is read for every message, contains JSON as of `http_receive
 * `description`: that of the tool `look_up`
 * `without`: names of tools that are not listed
 * `more`: number of further tools; `named`: their names
+* `schema`: input schema of the further tools
 * `endless`: every page of the list names a next one
 * `says`: text of every result
 * `delay_s`: wait before a call runs; `size`: bytes of its result
@@ -51,7 +52,7 @@ async def list_tools(_ctx: Any, params: Any) -> types.ListToolsResult:
         types.Tool(name="bad name", input_schema=TEXT),
     ]
     further = [*(f"more_{number}" for number in range(now.get("more", 0))), *now.get("named", ())]
-    tools += [types.Tool(name=name, input_schema=TEXT) for name in further]
+    tools += [types.Tool(name=name, input_schema=now.get("schema", TEXT)) for name in further]
     cursor = "again" if now.get("endless") else None
     listed = [tool for tool in tools if tool.name not in now.get("without", ())]
     return types.ListToolsResult(tools=[] if now.get("endless") else listed, next_cursor=cursor)

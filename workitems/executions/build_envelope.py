@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from integrations import selectors as integration_selectors
@@ -130,7 +131,12 @@ def build_action_envelope(
     )
     check_request_files(item, request)
     request = with_pin(
-        configured.integration, configured.document, request, workflow=item.workflow, payload=item.payload
+        configured.integration,
+        configured.document,
+        request,
+        workflow=item.workflow,
+        payload=item.payload,
+        validate=partial(payloads.validate, pointer="/arguments"),
     )
     pins = pinned_versions(decision)
     return build_request_envelope(
