@@ -15,7 +15,7 @@ from integrations.tools.reading import READ_TOOLS, enqueue_due_readings, read_to
 from telemetry.deliveries.attempt_list import RUN_ATTEMPT
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.context import job_context, tenant_of_job
-from threada_site.jobs.enqueue import DELIVERY_QUEUE, ISSUER_QUEUE, MAINTENANCE_QUEUE, enqueue
+from threada_site.jobs.enqueue import DELIVERY_QUEUE, ISSUER_QUEUE, MAINTENANCE_QUEUE, TOOLS_QUEUE, enqueue
 from threada_site.jobs.registry import periodic, task
 from threada_site.kernel import clock
 from threada_site.tenancy.trusted_issuer_models import FETCH_KEYS
@@ -51,7 +51,7 @@ def fetch_keys(tenant_id: str, issuer_id: str) -> None:
     fetch_issuer_keys(tenant, uuid.UUID(issuer_id), ctx=job_context(tenant))
 
 
-@task(READ_TOOLS, queue=DELIVERY_QUEUE)
+@task(READ_TOOLS, queue=TOOLS_QUEUE)
 def read_tools_of_integration(tenant_id: str, integration_id: str) -> None:
     """Read the tools of an MCP server."""
     tenant = tenant_of_job(tenant_id)

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import structlog
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, Subquery, Window
+from django.db.models.functions import Coalesce, RowNumber
 
 from integrations.configuration.parsed_documents import document_of, secret_access
 from integrations.documents.mcp_actions import MCP
@@ -22,7 +23,7 @@ from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.jobs.enqueue import DELIVERY_QUEUE, enqueue, live_jobs
+from threada_site.jobs.enqueue import TOOLS_QUEUE, enqueue, live_jobs
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import Tenant
@@ -34,6 +35,8 @@ LONGEST_PAUSE: Final = timedelta(hours=1)
 """Longest time between two readings of a server that cannot be read."""
 SHORTEST_PAUSE: Final = timedelta(seconds=5)
 BATCH: Final = 200
+MOST_OF_TENANT: Final = 10
+"""Readings of one tenant that one sweep enqueues, so that others do not wait for servers that hang."""
 
 log = structlog.get_logger("threada.integrations")
 
@@ -75,12 +78,18 @@ def read_tools(tenant: Tenant, integration_id: uuid.UUID, *, ctx: ActingContext)
 
 
 def enqueue_due_readings(*, now: datetime) -> int:
-    """Enqueue readings that are due, and those of new versions. Return the number of jobs."""
+    """Enqueue readings that are due, and those of new versions, some of each tenant. Return the number of jobs.
+
+    Readings that failed before come last, because their servers may not answer.
+    """
     with platform_role():
         lists = ToolList.objects.filter(tenant_id=OuterRef("tenant_id"), integration_id=OuterRef("id"))
         waits = lists.filter(due_at__gt=now, integration_version_id=OuterRef("current_version_id"))
         rows = Integration.objects.filter(~Q(Exists(waits)), connector=MCP, current_version__isnull=False)
-        due = list(rows.order_by("id").values_list("tenant_id", "id")[:BATCH])
+        rows = rows.alias(failures=Coalesce(Subquery(lists.values("failures")), 0))
+        place = Window(RowNumber(), partition_by=F("tenant_id"), order_by=["failures", "id"])
+        rows = rows.alias(place=place).filter(place__lte=MOST_OF_TENANT).order_by("failures", "id")
+        due = list(rows.values_list("tenant_id", "id")[:BATCH])
         live = live_jobs(READ_TOOLS, "integration_id", [str(integration_id) for _, integration_id in due])
         missing = [(tenant_id, found) for tenant_id, found in due if str(found) not in live]
         for tenant_id, integration_id in missing:
@@ -93,7 +102,7 @@ def enqueue_reading(tenant_id: uuid.UUID, integration_id: uuid.UUID) -> None:
     enqueue(
         READ_TOOLS,
         tenant_id=tenant_id,
-        queue=DELIVERY_QUEUE,
+        queue=TOOLS_QUEUE,
         once=f"read_tools {integration_id}",
         integration_id=str(integration_id),
     )
@@ -110,10 +119,10 @@ def _begin(tenant: Tenant, integration_id: uuid.UUID, *, now: datetime) -> tuple
     is_new = row.integration_version_id != integration.current_version_id
     if not is_new and row.tried_at is not None and row.tried_at > now - SHORTEST_PAUSE:
         return None
-    row.due_at = now + INTERVAL
+    row.due_at, row.integration_version_id = now + INTERVAL, integration.current_version_id
     is_frozen = freeze_on(freezes_in_force(tenant.id), Place("", integration.slug, "", None))
     if not is_frozen:
-        row.integration_version_id, row.tried_at = integration.current_version_id, now
+        row.tried_at = now
     row.save(update_fields=["due_at", "integration_version_id", "tried_at"])
     return None if is_frozen else (integration, row)
 

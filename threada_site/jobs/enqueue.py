@@ -33,6 +33,8 @@ DELIVERY_QUEUE: Final = "deliveries"
 """Deliveries, which wait for receivers of telemetry."""
 ISSUER_QUEUE: Final = "issuers"
 """Fetches of keys, which wait for issuers of tokens. They wait only for one another."""
+TOOLS_QUEUE: Final = "tools"
+"""Readings of tools, which wait for MCP servers. They wait only for one another."""
 NOTICE_QUEUE: Final = "notices"
 """Notices, which wait for mail servers and chat services."""
 

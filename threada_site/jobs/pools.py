@@ -15,6 +15,7 @@ from threada_site.jobs.enqueue import (
     NOTICE_QUEUE,
     REPLAY_QUEUE,
     SWEEP_QUEUE,
+    TOOLS_QUEUE,
 )
 
 
@@ -50,5 +51,6 @@ def all_pools(concurrency: int) -> tuple[WorkerPool, ...]:
         WorkerPool("replays", (REPLAY_QUEUE,), 1, "long"),
         WorkerPool("deliveries", (DELIVERY_QUEUE,), 2, "long"),
         WorkerPool("issuers", (ISSUER_QUEUE,), 2, "long"),
+        WorkerPool("tools", (TOOLS_QUEUE,), 2, "long"),
         WorkerPool("notices", (NOTICE_QUEUE,), 2, "long"),
     )
