@@ -12,9 +12,10 @@ from integrations.lifecycle import ToolStatus
 from integrations.models import Tool
 from integrations.tools.usable import WAITING, tools_of
 from threada_site.admin.confirmation import Effects, FormConfirmation
-from threada_site.admin.documents import as_yaml
+from threada_site.admin.documents import LINES_SHOWN, as_yaml
 from threada_site.admin.forms import ConsoleForm
 from threada_site.admin.text_diff import diff_rows
+from threada_site.kernel.documents.writer import write_document
 
 
 class ToolsForm(ConsoleForm):
@@ -33,6 +34,21 @@ class ToolsForm(ConsoleForm):
         assert isinstance(chosen, forms.MultipleChoiceField)  # noqa: S101 - declared above
         chosen.choices = choices
         self.initial = {"tools": [value for value, _label in choices]}
+
+    def clean_tools(self) -> list[str]:
+        """Return the choices. Raise `ValidationError` if the next page could not show all that is accepted."""
+        values: list[str] = self.cleaned_data["tools"]
+        tools = {tool.name: tool for tool in waiting_tools(self.row)}
+        names = [value.partition(" ")[2] for value in values]
+        lines = len(write_document({name: tools[name].found for name in names}).splitlines())
+        if lines > LINES_SHOWN:
+            raise forms.ValidationError(
+                _(
+                    "These descriptions have {number} lines together, and the next page shows {shown}. Choose fewer "
+                    "tools, or read them and accept them by the API."
+                ).format(number=lines, shown=LINES_SHOWN)
+            )
+        return values
 
     @property
     def chosen(self) -> dict[str, str]:
