@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import zipfile
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +33,15 @@ def test_archive_verifies_and_lists_access(demo: Demo, tmp_path: Path, settings:
     now = clock.now()
     SealingSetup(tmp_path / "sealing").seal()
     file = tmp_path / "evidence.zip"
+    victim = tmp_path / "victim"
+    victim.write_text("of another user")
+    taken = file.with_name(f".{file.name}.{os.getpid()}")
+    taken.symlink_to(victim)  # by somebody who may write into the folder
     period = ["--from", rfc3339(now - timedelta(days=1)), "--to", rfc3339(now)]
+    with pytest.raises(SystemExit):
+        call_command("evidence", str(file), "--tenant", "demo", "--framework", "soc2", *period)
+    assert (victim.read_text(), file.exists()) == ("of another user", False)
+    taken.unlink()
     call_command("evidence", str(file), "--tenant", "demo", "--framework", "soc2", *period)
     assert file.stat().st_mode & 0o777 == 0o600
     with zipfile.ZipFile(file) as archive:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Final, Self
 
+from threada_site.kernel.files import new_file
 from threada_site.kernel.json.canonical import canonical_bytes
 
 FORMAT: Final = 1
@@ -73,28 +73,23 @@ def new_archive(path: Path, watch: Watch) -> Iterator[ArchiveWriter]:
     """
     if path.exists():
         raise FileExistsError(f"{path} exists. A backup replaces no file.")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with os.fdopen(os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "w+b") as file:
-            with zipfile.ZipFile(file, "w") as archive:
-                yield ArchiveWriter(archive, watch)
-            file.flush()
-            os.fsync(file.fileno())
-        with Backup(temporary) as written:
+    with new_file(path) as file:
+        with zipfile.ZipFile(file, "w") as archive:
+            yield ArchiveWriter(archive, watch)
+        with Backup(path, file) as written:
             written.check(lambda _name, _size: None)
-        temporary.rename(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    sync_directory(path.parent)
 
 
 class Backup:
-    """A backup that is read. Use it as a context manager. Raise `BackupDamaged`."""
+    """A backup that is read. Use it as a context manager. Raise `BackupDamaged`.
 
-    def __init__(self, path: Path) -> None:
+    `file`: the open file, if it does not have the name `path` yet.
+    """
+
+    def __init__(self, path: Path, file: IO[bytes] | None = None) -> None:
         self.path = path
         try:
-            self._archive = zipfile.ZipFile(path)
+            self._archive = zipfile.ZipFile(file or path)
             self.manifest_bytes = self._small(MANIFEST)
             self.manifest: dict[str, Any] = json.loads(self.manifest_bytes)
             self.members: dict[str, dict[str, Any]] = self.manifest["members"]
@@ -165,15 +160,6 @@ class Backup:
 def blocks_of(file: IO[bytes]) -> Iterator[bytes]:
     while block := file.read(BLOCK):
         yield block
-
-
-def sync_directory(directory: Path) -> None:
-    """Write a directory to disk, so that a new name survives a power failure."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _binding(facts: dict[str, Any], members: dict[str, dict[str, Any]]) -> bytes:

@@ -11,8 +11,8 @@ from typing import Final
 from django.conf import settings
 
 from threada_site.environment import text
-from threada_site.kernel.files import give_to_owner_of, is_shared
-from threada_site.runtime.backup.archive import sync_directory
+from threada_site.kernel.files import give_to_owner_of, is_shared, sync_directory
+from threada_site.runtime.backup.archive import BackupDamaged
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
 
 KEYS: Final = "keys.hpke"
@@ -69,6 +69,9 @@ def files_in(folder: Path) -> Iterator[Path]:
 
 
 def write_stored_file(folder: Path, relative: PurePosixPath, blocks: Iterable[bytes]) -> None:
+    """Write a stored file. Raise `BackupDamaged` if a link in `folder`, to which processes write, leads out of it."""
+    if not (folder / relative).parent.resolve().is_relative_to(folder.resolve()):
+        raise BackupDamaged(f"{folder / relative.parent} leads out of {folder}. Remove that link.")
     _write(folder / relative, blocks, mode=0o640 if is_shared(folder) else 0o600)
 
 

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandParser
 
-from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.files import new_file
 from threada_site.tenancy.management.base import TenantCommand
 from workitems.proof.controls import FRAMEWORKS
 from workitems.proof.evidence_file import write_evidence
@@ -31,14 +30,9 @@ class Command(TenantCommand):
         file: Path = options["file"]
         if file.exists():
             self.misuse(f"{file} exists. Name a new file.")
-        unfinished = file.with_name(f".{file.name}.unfinished")
         try:
-            with os.fdopen(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+            with new_file(file) as out:
                 write_evidence(out, options["framework"], options["since"], options["until"], ctx=ctx)
-            unfinished.rename(file)
         except OSError as error:
-            self.refuse(f"{file}: cannot be written: {error.strerror}.")
-        except ThreadaError:
-            unfinished.unlink(missing_ok=True)
-            raise
+            self.refuse(f"{error.filename or file}: cannot be written: {error.strerror or error}.")
         self.stdout.write(str(file))
