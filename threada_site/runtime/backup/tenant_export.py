@@ -39,7 +39,12 @@ from workitems.file_storage.stored_files import STORAGE
 
 KIND: Final = "tenant"
 EVIDENCE: Final = "evidence"
-_LEFT_OUT: Final = ("api_idempotencyrecord", "telemetry_signinfailures")
+_LEFT_OUT: Final = (
+    "api_idempotencyrecord",
+    "integrations_storedsecret",
+    "telemetry_signinfailures",
+    "tenancy_accountlink",
+)
 _RECEIPTS: Final = """
 SELECT r.body FROM telemetry_receipt r JOIN telemetry_logleaf l ON l.id = r.id AND l.tenant_id = r.tenant_id
  WHERE r.tenant_id = %s AND l."index" < %s ORDER BY l."index"
