@@ -10,7 +10,7 @@ import sys
 import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import psycopg
 import pytest
@@ -28,9 +28,9 @@ from threada_site.database.bootstrap import EMBEDDED_DATABASE
 from threada_site.kernel import ids
 from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
 from threada_site.runtime.backup.age import backup_age_seconds, backup_metrics
-from threada_site.runtime.backup.archive import MANIFEST, Backup, BackupDamaged, new_archive
+from threada_site.runtime.backup.archive import MANIFEST, NOTE, Backup, BackupDamaged, new_archive
 from threada_site.runtime.backup.checks import check_signature, check_version, known_keys, opened_keys
-from threada_site.runtime.backup.contents import KEYS, SEALING_KEY, keys_as_bytes
+from threada_site.runtime.backup.contents import KEYS, SEALING_KEY, keys_as_bytes, write_stored_file
 from threada_site.runtime.backup.create import known_migrations
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, encrypt, fingerprint, new_recovery_key
 from threada_site.runtime.backup.scheduled import ScheduleProblem, due_backup
@@ -212,6 +212,34 @@ def test_other_rows_under_a_changed_manifest_open_no_keys_and_have_no_signature(
         backup.check(lambda _name, _size: None)
         with pytest.raises(RecoveryKeyProblem, match="cannot be decrypted"):
             opened_keys(backup, made.recovery)
+
+
+def test_a_backup_without_a_verified_signature_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(tmp_path)
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "no_sealing_key"))
+    with Backup(made.path) as backup:
+        with pytest.raises(BackupDamaged, match="was not verified"):
+            check_signature(backup, given=[], keys={})
+        assert "not verified" in check_signature(backup, given=[], keys={}, although_unverified=True)
+    with zipfile.ZipFile(made.path) as old, zipfile.ZipFile(tmp_path / "unsigned.backup", "w") as new:
+        for name in set(old.namelist()) - {NOTE}:
+            new.writestr(name, old.read(name))
+    with Backup(tmp_path / "unsigned.backup") as backup:
+        for keys in ({}, {SEALING_KEY: str(made.signing)}):
+            with pytest.raises(BackupDamaged, match="is not signed"):
+                check_signature(backup, given=[], keys=keys)
+        assert "not signed" in check_signature(backup, given=[], keys={}, although_unverified=True)
+
+
+def test_a_stored_file_is_not_written_through_a_link(tmp_path: Path) -> None:
+    folder, outside = tmp_path / "attachments", tmp_path / "outside"
+    for made in (folder, outside):
+        made.mkdir()
+    (folder / "ab").symlink_to(outside)  # by a process that stores files
+    with pytest.raises(BackupDamaged, match="leads out of"):
+        write_stored_file(folder, PurePosixPath("ab/file"), [b"x"])
+    write_stored_file(folder, PurePosixPath("cd/file"), [b"x"])
+    assert (list(outside.iterdir()), (folder / "cd" / "file").read_bytes()) == ([], b"x")
 
 
 def test_keys_are_written_under_known_names_only() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import suppress
+from typing import Final
 
 from django.db.migrations.loader import MigrationLoader
 
@@ -17,12 +18,20 @@ from threada_site.runtime.backup.create import DUMP
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, decrypt, fingerprint, public_half
 from threada_site.runtime.sealer.process import sealing_key_file
 
+_UNVERIFIED: Final = (
+    "PostgreSQL runs the contents of a dump as a superuser, also with --verify, so nothing was done. Say "
+    "--although-unverified if you know who wrote this file."
+)
 
-def check_signature(backup: Backup, *, given: Sequence[VerifierKey], keys: dict[str, str]) -> str:
+
+def check_signature(
+    backup: Backup, *, given: Sequence[VerifierKey], keys: dict[str, str], although_unverified: bool = False
+) -> str:
     """Return a sentence about the signature. Raise `BackupDamaged` if a trusted key did not sign.
 
     Trusted are the given public keys; otherwise those of the sealing key in the backup, which only the holder of the
-    recovery key can read, and otherwise that of this machine.
+    recovery key can read, and otherwise that of this machine. `although_unverified`: accept a backup without a
+    signature, and one whose signature no trusted key can verify.
     """
     trusted = list(given) or _public_halves(keys.get(SEALING_KEY, ""))
     if not trusted:
@@ -30,11 +39,14 @@ def check_signature(backup: Backup, *, given: Sequence[VerifierKey], keys: dict[
             signing = sealing_key_file().keys()
             trusted = [key.verifier_key(key.name) for key in signing]
     if backup.note is None:
-        if given:
-            raise BackupDamaged(f"{backup.path} is not signed.")
+        if given or not although_unverified:
+            raise BackupDamaged(f"{backup.path} is not signed. {_UNVERIFIED}")
         return "The backup is not signed."
     if not trusted:
-        return "The signature was not verified: no public sealing key is known here (--key)."
+        unverified = "The signature was not verified: no public sealing key is known here (--key)."
+        if not although_unverified:
+            raise BackupDamaged(f"{unverified} {_UNVERIFIED}")
+        return unverified
     try:
         note = SignedNote.parse(backup.note)
         signed_by = note.verified_by(trusted)

@@ -38,6 +38,9 @@ class Command(ProductCommand):
         )
         parser.add_argument("--without-keys", action="store_true", help="leave the keys of this machine as they are")
         parser.add_argument("--key", action="append", default=[], help="a trusted public sealing key; may be repeated")
+        parser.add_argument(
+            "--although-unverified", action="store_true", help="accept a file that no known sealing key has signed"
+        )
         parser.add_argument("--replace", action="store_true", help="replace what this instance contains")
         parser.add_argument(
             "--log-name", choices=(_KEEP, _NEW), help="seal under the old log names, or let every log get a new one"
@@ -62,7 +65,8 @@ class Command(ProductCommand):
         progress.say("checking sizes and digests")
         backup.check(progress.step)
         trusted = [VerifierKey.parse(text) for text in options["key"]]
-        progress.say(check_signature(backup, given=trusted, keys=keys))
+        unverified = options["although_unverified"]
+        progress.say(check_signature(backup, given=trusted, keys=keys, although_unverified=unverified))
         if options["verify"]:
             rehearse(backup, migrates=migrates, say=self.stdout.write)
             self.stdout.write(f"The backup of {backup.manifest['made_at']} can be restored.")
