@@ -196,6 +196,7 @@ def proposed_permit(tenant: Tenant, decision_step_id: str) -> str:
         terms = Terms(
             workflow=step.workflow,
             integration=step.execution.integration,
+            integration_version=ids.public_id(ids.INTEGRATION_VERSION, step.execution.integration_version_id),
             action=step.execution.action,
             step=step.public_id,
             rules=(("policy", "ask"),),

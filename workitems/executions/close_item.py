@@ -23,7 +23,7 @@ from workitems.items.titles import DERIVED, derive_from_payload
 from workitems.items.transitions import transition_execution, transition_item, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepStatus, WorkItemStatus
 from workitems.models import Attachment, WorkItem
-from workitems.permits.units import return_unit
+from workitems.permits.units import return_unused_unit
 from workitems.search.changes import note_change
 from workitems.steps.opening_and_closing import close_pending_step
 
@@ -130,6 +130,6 @@ def _free(item: WorkItem, step_status: StepStatus, *, ctx: ActingContext) -> Non
 def cancel_waiting(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
     """Cancel a locked execution that has not started, and make its item ready."""
     transition_execution(execution, ExecutionStatus.CANCELLED)
-    return_unit(item, execution, ctx=ctx)
+    return_unused_unit(item, execution, ctx=ctx)
     transition_unless_undo(item, execution, WorkItemStatus.READY)
     record_item("execution.cancelled", item, ctx=ctx, execution=execution, outcome={"status": execution.status})

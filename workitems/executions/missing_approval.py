@@ -24,7 +24,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import StepKind, WorkItemStatus
 from workitems.models import Vote, WorkItem
-from workitems.permits.units import reserve_unit, return_unit, unit_still_covers
+from workitems.permits.units import reserve_unit, return_unused_unit, unit_still_covers
 from workitems.steps.opening_and_closing import open_step
 from workitems.steps.policy_decision import approval_rule, decision_request, record_decision
 
@@ -46,7 +46,8 @@ def require_missing_approval(item: WorkItem, execution: Execution, found: Recoun
 
     The votes that still count are carried to the step. An execution that may already have acted ends as
     `outcome_unknown` instead. Receipt `execution.approval_missing`. If the execution used a permit, a permit that
-    covers it now takes the place of the step: a retried execution has returned its unit when it failed.
+    covers it now takes the place of the step: a retried execution has returned its unit when it failed. If it keeps its
+    unit, because an attempt before a retry may have acted, people are asked.
     """
     if integration_selectors.may_have_acted(execution):
         execution.failure = FailureClass.APPROVAL_MISSING
@@ -59,9 +60,9 @@ def require_missing_approval(item: WorkItem, execution: Execution, found: Recoun
     record_decision(item, decision, ctx=ctx, execution=execution)
     permit = None
     if execution.permit_id is not None:
-        return_unit(item, execution, ctx=ctx)
+        is_returned = return_unused_unit(item, execution, ctx=ctx)
         execution.permit_id = None
-        if decision.outcome == "require_approval":
+        if is_returned and decision.outcome == "require_approval":
             permit = reserve_unit(item, execution, decision, envelope_sha256=execution.envelope.sha256, ctx=ctx)
     if permit is not None or decision.outcome != "require_approval":
         # Look again: with another unit, or because a policy was published since the re-check.

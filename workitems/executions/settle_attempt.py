@@ -27,7 +27,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import WorkItem
-from workitems.permits.units import return_unit
+from workitems.permits.units import return_unit, return_unused_unit
 from workitems.search.changes import note_change
 from workitems.steps.opening_and_closing import open_step
 
@@ -103,12 +103,10 @@ def settle_answered(
         if outcome.succeeded:
             _succeed(item, execution, action, {}, ctx=ctx)
         else:
-            _end_badly(
-                item,
-                execution,
-                ExecutionStatus.OUTCOME_UNKNOWN if outcome.ambiguous else ExecutionStatus.FAILED,
-                ctx=ctx,
-            )
+            ended = ExecutionStatus.OUTCOME_UNKNOWN if outcome.ambiguous else ExecutionStatus.FAILED
+            _end_badly(item, execution, ended, ctx=ctx)
+            if ended is ExecutionStatus.FAILED:
+                return_unit(item, execution, ctx=ctx)
 
 
 def _note_ambiguity(execution: Execution, action: ActionDocument, outcome: Outcome) -> None:
@@ -163,6 +161,8 @@ def _fail(
     )
     if not isinstance(following, Retry):
         _end_badly(item, execution, ExecutionStatus(following.status), ctx=ctx)
+        if following.status is ExecutionStatus.FAILED and not ambiguous:
+            return_unused_unit(item, execution, ctx=ctx)
         return
     execution.next_try_at = now + timedelta(seconds=following.after_s)
     execution.lease_until = execution.dispatched_at = None
@@ -173,8 +173,6 @@ def _fail(
 
 def _end_badly(item: WorkItem, execution: Execution, status: ExecutionStatus, *, ctx: ActingContext) -> None:
     transition_execution(execution, status, *_OUTCOME_FIELDS)
-    if status is ExecutionStatus.FAILED:
-        return_unit(item, execution, ctx=ctx)
     if status is ExecutionStatus.FAILED and WORK_ITEM.allows(WorkItemStatus(item.status), WorkItemStatus.FAILED):
         transition_unless_undo(item, execution, WorkItemStatus.FAILED)
     _record(f"execution.{status}", item, execution, ctx=ctx)

@@ -93,6 +93,7 @@ def _terms(
     terms = Terms(
         workflow=item.workflow,
         integration=execution.integration,
+        integration_version=ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
         action=execution.action,
         step=step.public_id,
         rules=tuple(sorted({(rule["policy"], rule["rule"]) for rule in decision.matched})),

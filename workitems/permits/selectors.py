@@ -8,19 +8,32 @@ from django.db.models import Q, QuerySet
 
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope, Visibility
+from workitems import selectors
 from workitems.models import Permit, PermitUse
 
 
 def permits(ctx: ActingContext) -> QuerySet[Permit]:
     """Return the permits that the context may read: those of workflows that it reads, and those that name it."""
     rows = Permit.objects.filter(tenant_id=ctx.tenant_id)
-    if Scope.WORKITEMS_READ in ctx.scopes and ctx.row_visibility is Visibility.TENANT:
+    if _reads_all(ctx):
         return rows
     granted = Q(workflow_id__in=ctx.granted_workflows(Scope.WORKITEMS_READ))
     if Scope.WORKITEMS_READ not in ctx.scopes:
         return rows.filter(granted)
     named = Q(limits__principals__contains=[ids.public_id(ids.PRINCIPAL, ctx.principal_id)])
     return rows.filter(granted | named)
+
+
+def uses(permit: Permit, *, ctx: ActingContext) -> QuerySet[PermitUse]:
+    """Return the uses of a permit in work items that the context may read, the newest first."""
+    rows = PermitUse.objects.filter(tenant_id=ctx.tenant_id, permit=permit).order_by("-id")
+    if _reads_all(ctx) or permit.workflow_id in ctx.granted_workflows(Scope.WORKITEMS_READ):
+        return rows
+    return rows.filter(work_item_id__in=selectors.work_items(ctx).values("id"))
+
+
+def _reads_all(ctx: ActingContext) -> bool:
+    return Scope.WORKITEMS_READ in ctx.scopes and ctx.visibility is Visibility.TENANT
 
 
 def permit_for_update(permit_id: uuid.UUID, *, ctx: ActingContext) -> Permit | None:

@@ -31,10 +31,14 @@ _FIELD: Final = re.compile(SUM_FIELD)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """What a permit covers. `principals` are public ids; `rules` are pairs of policy and rule; all bounds must hold."""
+    """Coverage of a permit. `principals` are public ids; `rules` are pairs of policy and rule; all bounds must hold.
+
+    `integration_version` is the public id of the version that says what the action sends.
+    """
 
     workflow: str
     integration: str
+    integration_version: str
     action: str
     step: str
     rules: tuple[tuple[str, str], ...]
@@ -49,6 +53,7 @@ class Terms:
             "format": FORMAT,
             "workflow_id": self.workflow,
             "integration_id": self.integration,
+            "integration_version_id": self.integration_version,
             "action_id": self.action,
             "decision_step_id": self.step,
             "rules": [list(rule) for rule in sorted(self.rules)],
@@ -74,6 +79,7 @@ def terms_from_json(value: Mapping[str, Any]) -> Terms:
     return Terms(
         workflow=value["workflow_id"],
         integration=value["integration_id"],
+        integration_version=value["integration_version_id"],
         action=value["action_id"],
         step=value["decision_step_id"],
         rules=tuple((policy, rule) for policy, rule in value["rules"]),

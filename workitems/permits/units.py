@@ -1,4 +1,4 @@
-"""Units of permits: reserved when an execution is dispatched, checked before its call, returned if it fails.
+"""Units of permits: reserved when an execution is dispatched, checked before its call, returned if nothing happened.
 
 The row of the permit is locked for every change of its counters, after the work item and the execution. Nothing is
 locked after it.
@@ -12,9 +12,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 import orjson
-from django.db.models import F
+from django.db.models import F, IntegerField, QuerySet
+from django.db.models.fields.json import KT
+from django.db.models.functions import Cast
 
-from integrations.models import Execution
+from integrations.models import Attempt, Execution
 from policies.deciding.decide import deciding_rules
 from policies.deciding.stored_decision import stored_facts
 from policies.language.approvals import ApprovalRule, from_json
@@ -47,7 +49,7 @@ from workitems.steps.opening_and_closing import pinned_versions
 from workitems.steps.policy_decision import approval_rule
 
 MOST_TRIED: Final = 20
-"""Permits that are compared with a request. More for one action are not looked at."""
+"""Permits of a principal that are compared with a request. More for one action are not looked at."""
 
 
 def reserve_unit(
@@ -60,17 +62,9 @@ def reserve_unit(
     rule = approval_rule(decision)
     if rule.permit is None or execution.is_timed_undo or is_erased(decision.facts):
         return None
-    rows = Permit.objects.filter(
-        tenant_id=execution.tenant_id,
-        workflow=execution.workflow,
-        integration=execution.integration,
-        action=execution.action,
-        status="in_effect",
-        ends_at__gt=clock.now(),
-    )
     rules = _pairs(decision.matched)
     facts = _facts(decision)
-    for found in rows.order_by("ends_at", "id")[:MOST_TRIED]:
+    for found in _candidates(item, execution)[:MOST_TRIED]:
         if _amount(found, execution, rules, facts, rule) is None:
             continue
         if not _is_approved(found, item, execution, rule, pins=pinned_versions(decision)):
@@ -89,8 +83,8 @@ def reserve_unit(
 def unit_still_covers(item: WorkItem, execution: Execution, verdict: Verdict) -> bool:
     """Return True if the execution has a unit of a permit that still takes the place of the approval required now.
 
-    The row of the permit is locked against changes until the end of the transaction, so that a revocation that has
-    answered stops every later call.
+    The row of the permit is locked until the end of the transaction, so that a revocation that has answered stops every
+    later call. A permit with more units than its number or sum, because it was narrowed, covers none of them.
     """
     rule, use = verdict.approvals, use_of(execution.id, tenant_id=execution.tenant_id)
     if rule is None or use is None or use.permit_id != execution.permit_id:
@@ -98,18 +92,35 @@ def unit_still_covers(item: WorkItem, execution: Execution, verdict: Verdict) ->
     decision = policy_decision(use.policy_decision_id, tenant_id=execution.tenant_id)
     if decision is None or is_erased(decision.facts):
         return False
-    permit = _share_locked(execution.tenant_id, use.permit_id)
+    permit = Permit.objects.select_for_update(no_key=True).get(tenant_id=execution.tenant_id, id=use.permit_id)
     asked = deciding_rules(verdict)
     rules = {(match.policy, match.rule) for match in asked}
     amount = _amount(permit, execution, rules, _facts(decision), rule)
     pins = {ids.parse_public_id(ids.POLICY_VERSION, match.version_id) for match in asked}
-    return amount == use.amount and _is_approved(
-        permit, item, execution, rule, pins=sorted(each for each in pins if each is not None)
+    return (
+        amount == use.amount
+        and fits(limits_of(permit), use.amount, used_count=permit.used_count - 1, used_sum=permit.used_sum - use.amount)
+        and _is_approved(permit, item, execution, rule, pins=sorted(each for each in pins if each is not None))
     )
 
 
+def return_unused_unit(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> bool:
+    """Return the unit of an execution, if it has one, unless the receiver may have acted since it was reserved.
+
+    Return False if the execution keeps its unit.
+    """
+    use = use_of(execution.id, tenant_id=execution.tenant_id) if execution.permit_id is not None else None
+    if use is None:
+        return True
+    tried = Attempt.objects.filter(tenant_id=execution.tenant_id, execution=execution, started_at__gte=use.reserved_at)
+    if tried.filter(ambiguous=True).exists():
+        return False
+    return_unit(item, execution, ctx=ctx)
+    return True
+
+
 def return_unit(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
-    """Return the unit of an execution that has failed or does not start, if it has one."""
+    """Return the unit of an execution of which a person or the receiver says that it failed, if it has one."""
     if execution.permit_id is None:
         return
     permit = Permit.objects.select_for_update().get(tenant_id=execution.tenant_id, id=execution.permit_id)
@@ -156,11 +167,23 @@ def _count(permit: Permit, uses: int, amount: Decimal) -> None:
     permit.used_sum += amount
 
 
-def _share_locked(tenant_id: uuid.UUID, permit_id: uuid.UUID) -> Permit:
-    rows = Permit.objects.raw(
-        "SELECT * FROM workitems_permit WHERE tenant_id = %s AND id = %s FOR SHARE", [tenant_id, permit_id]
+def _candidates(item: WorkItem, execution: Execution) -> QuerySet[Permit]:
+    """Return the permits in effect for the action and its requester that have units left, by their ends."""
+    return (
+        Permit.objects.filter(
+            tenant_id=execution.tenant_id,
+            workflow=execution.workflow,
+            workflow_id=item.workflow_version.workflow_id,
+            integration=execution.integration,
+            action=execution.action,
+            status="in_effect",
+            ends_at__gt=clock.now(),
+            limits__principals__contains=[ids.public_id(ids.PRINCIPAL, execution.requested_by)],
+        )
+        .alias(most=Cast(KT("limits__max_count"), IntegerField()))
+        .filter(used_count__lt=F("most"))
+        .order_by("ends_at", "id")
     )
-    return rows[0]
 
 
 def _amount(
@@ -174,6 +197,8 @@ def _amount(
     try:
         terms = _sound_terms(permit)
         if rule.permit is None or next(beyond_limits(terms, rule.permit, proposed_at=permit.proposed_at), None):
+            return None
+        if terms.integration_version != ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id):
             return None
         principal = ids.public_id(ids.PRINCIPAL, execution.requested_by)
         return check_covers(terms, principal=principal, rules=rules, facts=facts, now=clock.now())

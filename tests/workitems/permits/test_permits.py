@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from integrations.attempts.retry import MAX_WORKER_DEATHS
+from integrations.executions.lease import acquire_lease
 from integrations.models import Execution
 from policies.language.approvals import SumLimit
 from tests.client import Api
@@ -21,15 +23,18 @@ from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock, errors
 from threada_site.kernel.clock import rfc3339
-from threada_site.kernel.context import Visibility
+from threada_site.kernel.context import ObjectGrants, Scope, Visibility
+from threada_site.kernel.ids import new_uuid
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.models import Role
 from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
 from workitems.executions.run_execution import run_execution
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Permit, PermitUse, WorkItem
+from workitems.permits import units
 from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.permits.propose import Proposal, approve_permit, vote_with_permit
+from workitems.permits.selectors import permits
 from workitems.permits.terms import NotCoveredError, amount_of
 from workitems.steps.voting import Ballot
 
@@ -222,6 +227,39 @@ def test_a_retry_without_a_unit_is_asked(finance: Office, bank: Receiver) -> Non
     assert finance.execution(execution).permit_id is None
 
 
+def test_a_unit_stays_used_while_a_lost_worker_may_have_acted(finance: Office, bank: Receiver) -> None:
+    permit = in_effect(finance, max_count=1)
+    _, execution, _ = ask(finance)
+    with unit_of_work(finance.tenant.id):
+        acquire_lease(row_of(execution), now=clock.now())
+    past = clock.now() - timedelta(seconds=1)
+    finance.set_execution(execution, worker_deaths=MAX_WORKER_DEATHS - 1, lease_until=past)
+    run_execution(finance.tenant, execution.id)
+    assert (finance.execution(execution).status, now(finance, permit).used_count) == ("failed", 1)
+    finance.on_execution(execution, retry_execution)
+    finance.on_execution(execution, cancel_execution)
+    assert (finance.execution(execution).status, now(finance, permit).used_count) == ("cancelled", 1)
+    assert not ask(finance)[2]
+
+
+def test_a_retry_that_keeps_its_unit_takes_no_other(finance: Office, bank: Receiver) -> None:
+    permit = in_effect(finance)
+    _, execution, _ = ask(finance)
+    with unit_of_work(finance.tenant.id):
+        acquire_lease(row_of(execution), now=clock.now())
+    past = clock.now() - timedelta(seconds=1)
+    finance.set_execution(execution, worker_deaths=MAX_WORKER_DEATHS - 1, lease_until=past)
+    run_execution(finance.tenant, execution.id)
+    on_permit(finance, permit, narrow_permit, Narrowing(bounds=["item.payload.amount < 500"]))
+    finance.on_execution(execution, retry_execution)
+    run_execution(finance.tenant, execution.id)
+    assert (finance.execution(execution).status, now(finance, permit).used_count) == ("awaiting_approval", 1)
+
+
+def row_of(execution: Execution) -> Execution:
+    return Execution.objects.select_for_update().get(id=execution.id)
+
+
 def test_a_cancelled_execution_returns_its_unit(finance: Office) -> None:
     permit = in_effect(finance)
     _, execution, _ = ask(finance)
@@ -277,6 +315,39 @@ def test_a_permit_only_becomes_narrower(finance: Office, bank: Receiver) -> None
     with unit_of_work(finance.tenant.id):
         Permit.objects.filter(id=permit.id).update(limits={**permit.limits, "max_count": 5})
     assert not ask(finance, 499)[2]
+
+
+def test_narrowing_the_number_stops_reserved_units_beyond_it(finance: Office, bank: Receiver) -> None:
+    permit = in_effect(finance)
+    executions = [ask(finance)[1] for _ in range(3)]
+    on_permit(finance, permit, narrow_permit, Narrowing(max_count=1))
+    for execution in executions:
+        run_execution(finance.tenant, execution.id)
+    run_jobs()
+    statuses = [finance.execution(execution).status for execution in executions]
+    assert statuses == ["awaiting_approval", "awaiting_approval", "succeeded"]
+    assert now(finance, permit).used_count == 1
+
+
+def test_another_version_of_the_integration_ends_its_uses(finance: Office, bank: Receiver) -> None:
+    permit = in_effect(finance)
+    _, execution, _ = ask(finance)
+    finance.put_bank(base_url=bank.url, idempotent=False)
+    assert not ask(finance)[2]
+    run_jobs()
+    assert (finance.execution(execution).status, now(finance, permit).used_count) == ("succeeded", 1)
+
+
+def test_permits_that_cannot_be_used_hide_no_other(finance: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(units, "MOST_TRIED", 1)
+    soon = {"ends_at": clock.now() + timedelta(hours=1)}
+    in_effect(finance, principals=[finance.people["vera"].public_id], **soon)
+    assert not ask(finance)[2]
+    exhausted = in_effect(finance, max_count=1, **soon)
+    assert ask(finance)[2]
+    permit = in_effect(finance)
+    assert ask(finance)[2]
+    assert (now(finance, exhausted).used_count, now(finance, permit).used_count) == (1, 1)
 
 
 @pytest.mark.parametrize(
@@ -359,6 +430,20 @@ def test_a_requester_who_sees_own_cases_uses_the_permit_and_reads_no_other(finan
     assert (answer["status"], answer["decision_steps"]) == ("started", [])
     assert [row["permit_id"] for row in finance.api("rita").get("/permits").json()["data"]] == [permit.public_id]
     assert finance.api("rita").get(f"/permits/{other.public_id}").status_code == 404
+    finance.join("rob")
+    on_permit(finance, permit, revoke_permit)
+    shared = in_effect(finance, principals=[finance.people[name].public_id for name in ("rita", "rob")])
+    others = finance.execute(finance.decided(500, by="rob"), by="rob").execution
+    assert others.permit_id == shared.id
+    assert finance.api("rita").get(f"/permits/{shared.public_id}").json()["uses"] == []
+    assert [use["execution_id"] for use in finance.api("fay").get(f"/permits/{shared.public_id}").json()["uses"]] == [
+        others.public_id
+    ]
+    granted = replace(
+        finance.ctx("rita"), grants=ObjectGrants(workflows={new_uuid(): frozenset({Scope.WORKITEMS_READ})})
+    )
+    with unit_of_work(finance.tenant.id):
+        assert {row.id for row in permits(granted)} == {permit.id, shared.id}
 
 
 def test_permits_of_a_tenant_are_those_of_no_other(finance: Office) -> None:

@@ -77,6 +77,6 @@ PERMIT_WITH_USES: Final = Resource(
                 field("returned_at", MAYBE_INSTANT),
             )
         ),
-        description="The newest 100 uses.",
+        description="The newest 100 uses in work items that you may read.",
     ),
 )

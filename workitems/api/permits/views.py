@@ -27,10 +27,10 @@ from workitems.api.permits.resources import PERMIT, PERMIT_WITH_USES
 from workitems.api.permits.shapes import APPROVE_PERMIT, NARROW_PERMIT
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
-from workitems.models import Permit, PermitUse
+from workitems.models import Permit
 from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.permits.propose import Proposal, approve_permit
-from workitems.permits.selectors import permit_for_update, permits
+from workitems.permits.selectors import permit_for_update, permits, uses
 
 USES_SHOWN: Final = 100
 
@@ -191,5 +191,4 @@ def _shown(permit_id: uuid.UUID, *, ctx: ActingContext) -> dict[str, Any]:
     permit = permits(ctx).prefetch_related("approvals").filter(id=permit_id).first()
     if permit is None:
         raise errors.NotFound
-    uses = PermitUse.objects.filter(tenant_id=ctx.tenant_id, permit=permit).order_by("-id")[:USES_SHOWN]
-    return PERMIT_WITH_USES.represent(permit, uses=uses)
+    return PERMIT_WITH_USES.represent(permit, uses=uses(permit, ctx=ctx)[:USES_SHOWN])
