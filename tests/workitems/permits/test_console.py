@@ -21,10 +21,20 @@ def test_a_series_is_approved_used_narrowed_and_revoked_in_the_console(finance: 
     approve = reverse("admin:workitems_decisionstep_approve", args=[step.public_id])
     assert "Approve a series" in fay.get(page).content.decode()
     sent = {"envelope_sha256": step.envelope_sha256, "permit": "new", "permit_days": "2", "permit_count": "3"}
+    for wrong in (
+        {"permit_days": "999999999"},
+        {"permit_count": "9" * 5000},
+        *({"permit_sum": text} for text in ("nan", "inf", "-1", "0", "")),
+    ):
+        assert fay.post(approve, {**sent, "permit_sum": "2000", **wrong}).status_code in (302, 422)
+        assert finance.count(Permit) == 0, wrong
     fay.post(approve, {**sent, "permit_sum": "2000", "permit_bounds": "item.payload.amount <= 900\n"})
     with unit_of_work(finance.tenant.id):
         [permit] = Permit.objects.all()
-    assert permit.public_id in finn.get(page).content.decode()
+    shown = finn.get(page).content.decode()
+    assert permit.public_id in shown
+    assert "Requested by: rita" in shown
+    assert "item.payload.amount &lt;= 900" in shown
     finn.post(approve, {"envelope_sha256": step.envelope_sha256, "permit": permit.public_id})
     item, _, covered = ask(finance)
     assert covered
@@ -34,7 +44,9 @@ def test_a_series_is_approved_used_narrowed_and_revoked_in_the_console(finance: 
     assert "1 of 3" in finn.get(reverse("admin:workitems_permit_changelist")).content.decode()
     case = reverse("admin:workitems_workitem_change", args=[item.public_id])
     assert f"approved by the permit {permit.public_id}" in finn.get(case).content.decode()
-    finn.post(reverse("admin:workitems_permit_narrow", args=[permit.public_id]), {"max_count": "2"})
+    narrow = reverse("admin:workitems_permit_narrow", args=[permit.public_id])
+    assert "Nothing was entered" in finn.post(narrow, {}).content.decode()
+    finn.post(narrow, {"max_count": "2"})
     assert "1 of 2" in finn.get(own).content.decode()
     finn.post(reverse("admin:workitems_permit_revoke", args=[permit.public_id]), {})
     with unit_of_work(finance.tenant.id):

@@ -14,7 +14,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from policies.language.approvals import ApprovalRule, SumLimit
-from policies.language.approvals.permits import exact_number, plain_number
+from policies.language.approvals.permits import MAX_USES, exact_number, plain_number
+from policies.language.durations import LONGEST
 from telemetry.receipts.format import Subject
 from threada_site.admin import html
 from threada_site.admin.actions import Call, Done, action
@@ -25,15 +26,17 @@ from threada_site.admin.reauthentication import reauthenticate
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.strict import MAX_INTEGER
 from threada_site.tenancy.models import User
 from workitems.items.locks import locked_step
-from workitems.models import DecisionStep, Permit, PermitUse
+from workitems.models import DecisionStep, Permit
 from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.permits.propose import Proposal, approve_permit
 from workitems.permits.records import limits_of
-from workitems.permits.selectors import permit_for_update, permits
+from workitems.permits.selectors import permit_for_update, permits, uses
 
 _USES_SHOWN: Final = 50
+_MOST_DIGITS: Final = 10
 
 
 def usage(permit: Permit) -> str:
@@ -57,8 +60,9 @@ def permit_choice(step: DecisionStep, rule: ApprovalRule) -> dict[str, Any]:
     """Return what a decision page shows of permits: the limits of the rule, and the permits proposed on the step."""
     if rule.permit is None or step.execution_id is None:
         return {"permit_limits": None, "proposed_permits": []}
-    rows = Permit.objects.filter(tenant_id=step.tenant_id, step_id=step.id).order_by("id")
-    return {"permit_limits": rule.permit, "proposed_permits": [(row, limits_of(row)) for row in rows]}
+    rows = Permit.objects.filter(tenant_id=step.tenant_id, step_id=step.id, status="proposed").order_by("id")
+    proposed = [(row, limits_of(row), _names(limits_of(row).principals)) for row in rows]
+    return {"permit_limits": rule.permit, "proposed_permits": proposed}
 
 
 def proposal_sent(call: Call, step: DecisionStep, rule: ApprovalRule) -> Proposal | None:
@@ -82,27 +86,29 @@ def proposal_sent(call: Call, step: DecisionStep, rule: ApprovalRule) -> Proposa
     limit = rule.permit.max_sum if rule.permit else None
     assert step.execution is not None or rule.permit is None  # noqa: S101
     return Proposal(
-        ends_at=clock.now() + timedelta(days=_number(call.sent("permit_days"), "/permit/ends_at")),
-        max_count=_number(call.sent("permit_count"), "/permit/max_count"),
+        ends_at=clock.now() + timedelta(days=_number(call.sent("permit_days"), "/permit/ends_at", most=LONGEST.days)),
+        max_count=_number(call.sent("permit_count"), "/permit/max_count", most=MAX_USES),
         max_sum=SumLimit(limit.field, _amount(call.sent("permit_sum"))) if limit else None,
         principals=[ids.public_id(ids.PRINCIPAL, step.execution.requested_by)] if step.execution else [],
         bounds=[line.strip() for line in call.sent("permit_bounds").splitlines() if line.strip()],
     )
 
 
-def _number(text: str, pointer: str) -> int:
-    if text.isascii() and text.isdigit() and 0 < int(text[:9]) == int(text):
+def _number(text: str, pointer: str, *, most: int) -> int:
+    if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS and 0 < int(text) <= most:
         return int(text)
-    raise errors.InvalidRequest(errors=[FieldError(pointer, "must be a whole number above 0", "invalid")])
+    raise errors.InvalidRequest(errors=[FieldError(pointer, f"must be a whole number from 1 to {most}", "invalid")])
 
 
 def _amount(text: str) -> Decimal:
     try:
-        return exact_number(float(text))
-    except (ValueError, ArithmeticError):
-        raise errors.InvalidRequest(
-            errors=[FieldError("/permit/max_sum/at_most", "must be a number", "invalid")]
-        ) from None
+        amount = float(text)
+    except ValueError:
+        amount = 0
+    if 0 < amount <= MAX_INTEGER:
+        return exact_number(amount)
+    message = f"must be a number above 0, at most {MAX_INTEGER}"
+    raise errors.InvalidRequest(errors=[FieldError("/permit/max_sum/at_most", message, "invalid")])
 
 
 class NarrowForm(ConsoleForm):
@@ -155,7 +161,7 @@ class PermitAdmin(TenantAdmin):
             "principals": _names(terms.principals),
             "approvals": approvals,
             "step": ids.public_id(ids.DECISION_STEP, row.step_id),
-            "uses": _uses(row),
+            "uses": [(use, ids.public_id(ids.EXECUTION, use.execution_id)) for use in uses(row, ctx=ctx)[:_USES_SHOWN]],
             "may_narrow": may_decide and row.status == "in_effect",
             "may_revoke": may_decide and row.status != "revoked",
             "may_approve": may_decide
@@ -187,9 +193,15 @@ class PermitAdmin(TenantAdmin):
     def narrow(self, call: Call, form: ConsoleForm) -> Done:
         permit, given = _locked(call), form.cleaned_data
         field = limits_of(permit).max_sum
+        if given["max_sum"] is not None and field is None:
+            raise errors.InvalidRequest("This permit has no sum. Leave the sum out, or add a condition.")
+        if given["max_count"] is None and given["max_sum"] is None and not given["bound"]:
+            raise errors.InvalidRequest("Nothing was entered, so the permit stays as it is. Enter a narrower term.")
         narrowing = Narrowing(
             max_count=given["max_count"],
-            max_sum=SumLimit(field.field, exact_number(given["max_sum"])) if field and given["max_sum"] else None,
+            max_sum=SumLimit(field.field, exact_number(given["max_sum"]))
+            if field and given["max_sum"] is not None
+            else None,
             bounds=[given["bound"]] if given["bound"] else [],
         )
         narrow_permit(permit, narrowing, ctx=call.ctx)
@@ -220,8 +232,3 @@ def _names(principals: Iterable[str]) -> list[str]:
     parsed = [ids.parse_public_id(ids.PRINCIPAL, each) for each in principals]
     rows = User.objects.filter(id__in=[each for each in parsed if each])
     return sorted(rows.values_list("username", flat=True))
-
-
-def _uses(permit: Permit) -> list[tuple[PermitUse, str]]:
-    rows = PermitUse.objects.filter(tenant_id=permit.tenant_id, permit=permit).order_by("-id")[:_USES_SHOWN]
-    return [(use, ids.public_id(ids.EXECUTION, use.execution_id)) for use in rows]
