@@ -12,7 +12,7 @@ from threada_site.kernel.sentences import Sentence, sentence
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What freezes are compared with. `requested_by` is None where no principal has requested an action yet."""
+    """Place that freezes are compared with. `requested_by` is None where no principal has requested an action yet."""
 
     workflow: str
     integration: str = ""

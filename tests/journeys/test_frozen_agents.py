@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.contrib.admin import site as admin_site
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 
@@ -13,12 +15,13 @@ from integrations.freezes.covering import is_blocked
 from integrations.freezes.scope import FreezeScope, Place
 from integrations.models import Execution, Freeze
 from tests.console.sign_in import confirm, sign_in
-from tests.factories import acting_system
+from tests.factories import acting, acting_system
 from tests.journeys.demo import LARGE, Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.owners import set_owner
 from threada_site.kernel import clock, ids
-from threada_site.tenancy.models import User
+from threada_site.kernel.context import ObjectGrants, Scope, Visibility
+from threada_site.tenancy.models import Agent, User
 from workitems.models import Permit
 
 
@@ -98,6 +101,13 @@ def test_an_owner_freezes_the_agent_and_lifts_only_that(demo: Demo, buyer: User)
     assert [(one.used, one.most) for one in page.context["permits"]] == [(2, 5)]
     assert "2 of 5" in page.content.decode()
     assert other.get(page_of(buyer)).context["credentials"] is None
+    reader = acting(demo.tenant, User.objects.get(username="finance-2"))
+    workflow = {ids.new_uuid(): frozenset({Scope.WORKITEMS_READ})}
+    with unit_of_work(demo.tenant.id):
+        agents: Any = admin_site.get_model_admin(Agent)
+        assert agents.rows(reader).exists()
+        limited = replace(reader, visibility=Visibility.OWN, grants=ObjectGrants(workflows=workflow))
+        assert not agents.rows(limited).exists()
     assert "Freeze agent" not in other.get(page_of(buyer)).content.decode()
     refused = confirm(other, button(buyer, "freeze"), follow=True)
     assert "You do not hold actions:freeze" in refused.content.decode()

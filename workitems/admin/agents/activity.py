@@ -1,4 +1,4 @@
-"""What an agent may request and what it did, as its page shows it."""
+"""Permissions and activity of an agent, as its page shows them."""
 
 from __future__ import annotations
 

@@ -95,7 +95,7 @@ class AgentAdmin(TenantAdmin):
         """Return all agents and services to those who read the whole tenant, and to others the own ones."""
         agents = Agent.objects.filter(tenant_id=ctx.tenant_id).exclude(user__kind=PrincipalKind.HUMAN.value)
         rows = with_roles(agents, tenant_id=ctx.tenant_id)
-        if ctx.allows(Scope.WORKITEMS_READ) and ctx.row_visibility is Visibility.TENANT:
+        if ctx.allows(Scope.WORKITEMS_READ) and ctx.visibility is Visibility.TENANT:
             return rows
         return rows.filter(owner_id=ctx.principal_id)
 
