@@ -58,7 +58,7 @@ def result_in(answer: OutboundAnswer) -> dict[str, Any]:
         if isinstance(error, dict):
             code, said = error.get("code"), error.get("message")
             detail = f"The MCP server answered with the error {code!r}: {str(said)[:300]}"
-            raise UnusableMessage(detail, is_refusal=code in _REFUSED)
+            raise UnusableMessage(detail, is_refusal=isinstance(code, int) and code in _REFUSED)
         result = found.get("result")
         if isinstance(result, dict):
             return result
