@@ -45,7 +45,18 @@ class TestBuiltSite:
 
     @pytest.mark.parametrize(
         "path",
-        ["nowhere", "../secret.txt", "..%2fsecret.txt", "%2e%2e/secret.txt", "a%00b", "//etc/passwd", "..", "404.html"],
+        [
+            "nowhere",
+            "../secret.txt",
+            "..%2fsecret.txt",
+            "%2e%2e/secret.txt",
+            "a%00b",
+            "//etc/passwd",
+            "..",
+            "404.html",
+            "a" * 300,
+            "a/" * 3000,
+        ],
     )
     def test_nothing_outside_is_read(self, path: str) -> None:
         answer = Api().get(f"/docs/guide/{path}")

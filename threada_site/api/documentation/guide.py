@@ -57,7 +57,10 @@ def guide_page(request: HttpRequest, path: str = "") -> HttpResponseBase:
 def _inside(path: str) -> Path:
     """Return the file or folder of the site at `path`; for every other path, return the page "not found"."""
     file = (ROOT / path.replace("\0", "")).resolve()
-    return file if file.is_relative_to(ROOT) else _missing()
+    try:
+        return file if file.is_relative_to(ROOT) and file.exists() else _missing()
+    except OSError:  # such as a name that is too long
+        return _missing()
 
 
 def _missing() -> Path:
