@@ -1,12 +1,14 @@
 """Processes of this machine that use one data directory. Imports no Django, and reads neither database nor files.
 
 They are found by their command lines and environments, so that a full disk or a killed supervisor changes nothing. The
-supervisor names its data directory in its command line, because other users cannot read its environment.
+supervisor names its data directory in its command line, because other users cannot read its environment. Anybody can
+write such a command line, so a supervisor counts only if root, this user or the owner of the directory runs it.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -40,14 +42,17 @@ def processes_of(data_dir: Path, base_dir: Path) -> list[RunningProcess]:
     found: dict[int, tuple[str, int]] = {}
     parents: dict[int, int] = {}
     supervisors = set()
-    for process in psutil.process_iter(["pid", "ppid", "cmdline", "status"]):
+    trusted = {0, os.geteuid()}
+    with contextlib.suppress(OSError):
+        trusted.add(data_dir.stat().st_uid)
+    for process in psutil.process_iter(["pid", "ppid", "cmdline", "status", "uids"]):
         line = process.info["cmdline"] or []
         parents[process.info["pid"]] = process.info["ppid"]
         kind = _kind(line)
         if kind is None or process.info["status"] == psutil.STATUS_ZOMBIE:
             continue
         found[process.info["pid"]] = (kind, process.info["ppid"])
-        if SUPERVISOR in line and str(data_dir) in line:
+        if SUPERVISOR in line and str(data_dir) in line and process.info["uids"].real in trusted:
             supervisors.add(process.info["pid"])
     own = {
         pid: (kind, parent)

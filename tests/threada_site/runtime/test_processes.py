@@ -15,7 +15,7 @@ from django.conf import settings
 from tests.ports import free_port
 from threada_site.postgres.postmaster import is_alive, wait_until
 from threada_site.runtime.data_directory_lock import DataDirectoryInUseError, lock_data_directory
-from threada_site.runtime.processes import RunningProcess, missing_kinds, processes_of
+from threada_site.runtime.processes import SUPERVISOR, RunningProcess, missing_kinds, processes_of
 
 BASE = Path(settings.THREADA_BASE_DIR)
 SUPERVISE = """
@@ -95,6 +95,18 @@ def test_processes_of_another_data_directory_are_not_listed(tmp_path: Path) -> N
         assert processes_of(tmp_path, BASE) == [RunningProcess("worker", process.pid)]
         assert processes_of(tmp_path / "elsewhere", BASE) == []
         process.kill()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to run a process as another user")
+def test_a_command_line_of_another_user_is_no_supervisor(tmp_path: Path) -> None:
+    """Otherwise it would hide an outage from `status`, and `down` would wait for it."""
+    line = [sys.executable, "-c", "import time; print(flush=True); time.sleep(600)", SUPERVISOR, str(tmp_path)]
+    for user, expected in ((65534, []), (0, ["up"])):
+        with subprocess.Popen(line, user=user, cwd="/", stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            assert [found.kind for found in processes_of(tmp_path, BASE)] == expected
+            process.kill()
 
 
 def test_missing_processes() -> None:
