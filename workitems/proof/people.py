@@ -1,7 +1,12 @@
-"""Synthetic people of a rolled-back case."""
+"""Synthetic people of a rolled-back case.
+
+Their names end with characters by chance: an account or role that somebody prepared under the name would change what a
+proof finds.
+"""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -24,28 +29,28 @@ from threada_site.kernel.context import (
 from threada_site.kernel.factors import Factor
 from threada_site.tenancy.models import User
 
-ROLE = "threada-proof"
 _SCOPES = frozenset({Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE, Scope.ACTIONS_EXECUTE, Scope.DECISIONS_DECIDE})
 
 
 def person(name: str, leaves: Iterable[Leaf] = (), *, ctx: ActingContext) -> User:
     """Create a person who may request, execute and decide, and has the roles and groups of `leaves`."""
-    return _member(f"threada-proof-{name}", PrincipalKind.HUMAN, leaves, ctx=ctx)
+    return _member(name, PrincipalKind.HUMAN, leaves, ctx=ctx)
 
 
 def agent(name: str, owner: User, leaves: Iterable[Leaf] = (), *, ctx: ActingContext) -> User:
     """Create an agent with the same permissions as `person`, owned by `owner`."""
-    made = _member(f"threada-proof-{name}", PrincipalKind.AGENT, leaves, ctx=ctx)
+    made = _member(name, PrincipalKind.AGENT, leaves, ctx=ctx)
     set_owner(made, owner.username, ctx=ctx)
     return made
 
 
-def _member(name: str, kind: PrincipalKind, leaves: Iterable[Leaf], *, ctx: ActingContext) -> User:
-    define_role(ROLE, _SCOPES, ctx=ctx)
+def _member(purpose: str, kind: PrincipalKind, leaves: Iterable[Leaf], *, ctx: ActingContext) -> User:
+    name = f"threada-proof-{purpose}-{secrets.token_hex(8)}"
+    define_role(name, _SCOPES, ctx=ctx)
     made = ensure_principal(name, kind=kind, ctx=ctx)
     add_member(made, ctx=ctx)
     asked = list(leaves)
-    set_roles(made, {ROLE, *(leaf.name for leaf in asked if leaf.kind == "role")}, ctx=ctx)
+    set_roles(made, {name, *(leaf.name for leaf in asked if leaf.kind == "role")}, ctx=ctx)
     if kind is PrincipalKind.HUMAN:
         for group in sorted({leaf.name for leaf in asked if leaf.kind == "group"}):
             define_group(group, {*(group_member_names(group, tenant_id=ctx.tenant_id) or ()), name}, ctx=ctx)

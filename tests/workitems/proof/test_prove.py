@@ -70,6 +70,7 @@ def test_rules_that_break_promises_are_named(demo: Demo) -> None:
     with unit_of_work(demo.tenant.id):
         rules = [LAX, {"id": "rest", "when": "true", "effect": "allow", "reason": "FINE"}]
         upsert_policy("payments", {"rules": rules, "tests": TESTS}, ctx=acting_system(demo.tenant))
+        User.objects.create(username="threada-proof-requester", kind="human", is_active=False)  # prepared to be refused
     status, proof = proved(demo.tenant.slug)
     assert status == 1
     found = results(proof)
