@@ -22,6 +22,8 @@ REQUESTER: Final = "threada.dev/requester"
 """Key of `_meta` of a call: the principal on whose behalf it is made."""
 _WAIT_S: Final = 20
 """Seconds for which a call waits for its result, unless the client says otherwise with `Prefer: wait`."""
+_LARGEST_MESSAGE: Final = 4_096
+"""Bytes of the message that stands for a held request. A call with a larger one is not held."""
 _INSTRUCTIONS: Final = (
     "The tools of another system, behind Threada. Policies decide about every call, and people approve some in the "
     "console. A pending result is no failure: tell people the console_url, and make the same call again later; it "
@@ -67,6 +69,9 @@ def _called(params: types.CallToolRequestParams, caller: Caller, meta: dict[str,
         body["requester"] = meta[REQUESTER]
     preferred = preferred_wait(environ.get("HTTP_PREFER", ""))
     passed = {name: environ[name] for name in (OFFER, RESUMED, WAITED) if name in environ}
+    message = _message_again(caller, meta)
+    if len(message) > _LARGEST_MESSAGE:
+        passed.pop(OFFER, None)  # the server would keep it while the request waits
     answer = caller.call(
         CallTool,
         "POST",
@@ -78,7 +83,7 @@ def _called(params: types.CallToolRequestParams, caller: Caller, meta: dict[str,
     )
     offer: Offer | None = environ.get(OFFER)
     if offer is not None and offer.watched is not None:
-        offer.message = _message_again(caller, meta)
+        offer.message = message
     return answer
 
 

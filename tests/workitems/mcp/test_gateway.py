@@ -256,6 +256,10 @@ def test_tasks_and_waits(office: Office, governed: World) -> None:
     agent.send("tools/call", params, environ={OFFER: offer})
     assert offer.watched is not None
     assert (offer.seconds, b"bbbb" in offer.message) == (20, False)
+    large = Offer(lambda _tenant: True)
+    meta = {"io.modelcontextprotocol/clientInfo": {"name": "n" * 10_000, "version": "1"}}
+    agent.send("tools/call", {**params, "_meta": meta}, environ={OFFER: large})
+    assert large.watched is None  # the server keeps no large messages while requests wait
     run_jobs()
     held = {RESUMED: offer.watched, WAITED: offer.seconds, MESSAGE: offer.message}
     answer = agent.send("tools/call", params, environ=held).json()["result"]
