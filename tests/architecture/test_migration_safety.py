@@ -80,6 +80,17 @@ MUTANTS: dict[str, tuple[Any, str]] = {
     "SQL type": (migrations.RunSQL("ALTER TABLE shop_thing ALTER COLUMN size TYPE bigint"), "type of a column"),
     "SQL not null": (migrations.RunSQL("ALTER TABLE shop_thing ALTER COLUMN size SET NOT NULL"), "SET NOT NULL"),
     "SQL constraint": (migrations.RunSQL("ALTER TABLE shop_thing ADD CONSTRAINT c CHECK (size > 0)"), "NOT VALID"),
+    "SQL constraint beside a safe one": (
+        migrations.RunSQL(
+            ["ALTER TABLE a ADD CHECK (b > 0)", "ALTER TABLE a ADD CONSTRAINT c CHECK (b > 1) NOT VALID"]
+        ),
+        "NOT VALID",
+    ),
+    "SQL renames": (migrations.RunSQL("ALTER TABLE shop_thing RENAME size TO extent"), "still uses"),
+    "apart from the state": (
+        migrations.SeparateDatabaseAndState([migrations.AddIndex("thing", INDEX)]),
+        "AddIndexConcurrently",
+    ),
     "SQL rows": (migrations.RunSQL("UPDATE shop_thing SET size = 1"), "all rows"),
     "SQL rewrite": (migrations.RunSQL("VACUUM FULL shop_thing"), "rewrites a table"),
     "SQL removes": (migrations.RunSQL("ALTER TABLE shop_thing DROP COLUMN size"), "still uses"),
@@ -115,6 +126,8 @@ def test_safe_migrations_are_accepted() -> None:
     assert problems(migrations.RunPython(change_in_batches), atomic=False) == []
     assert problems(migrations.RunSQL("CREATE FUNCTION f() RETURNS void AS $$ UPDATE x SET y = 1 $$")) == []
     assert problems(migrations.RemoveField("thing", "size"), compatible=False) == []
+    in_the_state = migrations.SeparateDatabaseAndState([], [migrations.RemoveField("thing", "size")])
+    assert problems(in_the_state) == []
 
 
 def test_migrations_of_the_product_are_safe() -> None:

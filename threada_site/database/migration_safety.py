@@ -36,11 +36,13 @@ _UNSAFE_SQL: Final = {
     r"\bLOCK\s+TABLE\b": "locks a table",
     r"\bALTER\s+COLUMN\s+\S+\s+(SET\s+DATA\s+)?TYPE\b": "changes the type of a column",
     r"\bSET\s+NOT\s+NULL\b": "reads the whole table under a lock (SET NOT NULL)",
-    r"\bADD\s+CONSTRAINT\b(?!.*\bNOT\s+VALID\b)": "adds a constraint without NOT VALID",
+    r"\bADD\s+(CONSTRAINT|CHECK|FOREIGN\s+KEY|UNIQUE|PRIMARY\s+KEY|EXCLUDE)\b(?![^;]*\bNOT\s+VALID\b)": (
+        "adds a constraint without NOT VALID"
+    ),
     r"\b(UPDATE\s+\w+\s+SET|DELETE\s+FROM)\b": "changes all rows in one transaction",
     r"\b(VACUUM\s+FULL|CLUSTER|REFRESH\s+MATERIALIZED\s+VIEW\s+(?!CONCURRENTLY))\b": "rewrites a table under a lock",
 }
-_BREAKING_SQL: Final = r"\b(DROP\s+(TABLE|COLUMN|FUNCTION|VIEW)|RENAME\s+(TO|COLUMN))\b"
+_BREAKING_SQL: Final = r"\b(DROP\s+(TABLE|COLUMN|FUNCTION|VIEW)|RENAME\s+(?!CONSTRAINT)\w+)\b"
 
 
 def unsafe_parts(migration: Migration, before: ProjectState) -> list[str]:
@@ -58,16 +60,25 @@ def _parts(migration: Migration, before: ProjectState) -> Iterator[str]:
     if not isinstance(is_compatible, bool):
         yield f"Say in {COMPATIBLE} if code without it may continue to run (True or False)."
     state = before.clone()
-    new = {operation.name_lower for operation in migration.operations if isinstance(operation, operations.CreateModel)}
-    kinds = {type(operation) for operation in migration.operations}
+    flat = [part for operation in migration.operations for part in _on_the_database(operation)]
+    new = {operation.name_lower for operation in flat if isinstance(operation, operations.CreateModel)}
+    kinds = {type(operation) for operation in flat}
     if operations.RunPython in kinds and len(kinds) > 1:
         yield "RunPython stands beside changes of the schema, whose locks it then holds. Put it into its own migration."
     for operation in migration.operations:
-        if getattr(operation, "model_name_lower", None) not in new:
-            yield from _unsafe(operation, migration, state)
-            if is_compatible and (breaking := _breaking(operation)):
-                yield f"{breaking}, which code without this migration still uses. It is not compatible with it."
+        for part in _on_the_database(operation):
+            if getattr(part, "model_name_lower", None) not in new:
+                yield from _unsafe(part, migration, state)
+                if is_compatible and (breaking := _breaking(part)):
+                    yield f"{breaking}, which code without this migration still uses. It is not compatible with it."
         operation.state_forwards(migration.app_label, state)
+
+
+def _on_the_database(operation: Any) -> list[Any]:
+    """Return the operations that change the database when `operation` is applied."""
+    if isinstance(operation, operations.SeparateDatabaseAndState):
+        return [part for inner in operation.database_operations for part in _on_the_database(inner)]
+    return [operation]
 
 
 def _unsafe(operation: Any, migration: Migration, state: ProjectState) -> Iterator[str]:
@@ -142,7 +153,7 @@ def _breaking(operation: Any) -> str:
 
 def _sql(operation: operations.RunSQL) -> str:
     parts = operation.sql if isinstance(operation.sql, list | tuple) else [operation.sql]
-    text = " ".join(part if isinstance(part, str) else str(part[0]) for part in parts)
+    text = ";".join(part if isinstance(part, str) else str(part[0]) for part in parts)
     return re.sub(r"--[^\n]*|\$(\w*)\$.*?\$\1\$", " ", text, flags=re.DOTALL)  # comments and bodies of functions
 
 
