@@ -16,6 +16,7 @@ from integrations.freezes.covering import has_blocked_execution, is_blocked
 from integrations.freezes.scope import Place
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution, Freeze
 from threada_site.admin import html
+from threada_site.admin.words import said
 from threada_site.kernel.context import ActingContext
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.frozen_steps import place_of
@@ -55,16 +56,16 @@ def freeze_notices(freezes: Iterable[Freeze]) -> list[SafeString]:
     found = list(freezes)
     lines = [_line(freeze) for freeze in found[:FREEZES_SHOWN]]
     if (more := len(found) - FREEZES_SHOWN) > 0:
-        said = ngettext("%(count)d more freeze is in force.", "%(count)d more freezes are in force.", more)
+        others = ngettext("%(count)d more freeze is in force.", "%(count)d more freezes are in force.", more)
         address = f"{html.list_url('integrations.freeze')}?in_force=true"
-        lines.append(format_html('<a class="t-link" href="{}">{}</a>', address, said % {"count": more}))
+        lines.append(format_html('<a class="t-link" href="{}">{}</a>', address, others % {"count": more}))
     return lines
 
 
 def _line(freeze: Freeze) -> SafeString:
-    is_limited = freeze.workflow or freeze.integration
-    scope = freeze.scope if is_limited else _("everything in the tenant")
+    is_limited = freeze.workflow or freeze.integration or freeze.principal
+    scope = said(freeze.scope.sentence) if is_limited else _("everything in the tenant")
     link: Any = html.row_link("integrations.freeze", freeze.public_id, _("Frozen: %(scope)s") % {"scope": scope})
-    said = _("since %(time)s. Nothing in this scope is sent; votes are accepted. Reason:")
-    before, _mark, after = said.partition("%(time)s")
+    text = _("since %(time)s. Nothing in this scope is sent; votes are accepted. Reason:")
+    before, _mark, after = text.partition("%(time)s")
     return format_html("{} {}{}{} {}", link, before, html.when(freeze.set_at), after, freeze.reason)

@@ -38,9 +38,11 @@ _DUE: Final = """
                     WHERE tenant_id = t.id AND status = 'pending' AND next_due_at <= %s AND NOT id = ANY(%s)
                       AND NOT EXISTS (SELECT FROM integrations_freeze f WHERE f.tenant_id = t.id
                           AND f.lifted_at IS NULL AND f.workflow IN ('', d.workflow)
-                          AND (f.integration = '' OR EXISTS (SELECT FROM integrations_execution e
-                              WHERE e.id = d.execution_id AND e.integration = f.integration
-                                AND f.action IN ('', e.action))))
+                          AND (f.integration = '' AND f.principal = ''
+                               OR EXISTS (SELECT FROM integrations_execution e
+                                   WHERE e.id = d.execution_id AND f.integration IN ('', e.integration)
+                                     AND f.action IN ('', e.action) AND (f.principal_id IS NULL
+                                         OR f.principal_id = e.requested_by AND NOT e.is_timed_undo))))
                     ORDER BY next_due_at, id LIMIT %s) s) d
      ORDER BY d.turn, d.next_due_at
      LIMIT %s

@@ -30,9 +30,11 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.context import EntryPoint, Scope
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES
 from threada_site.tenancy.models import Tenant
+from workitems.executions.freeze_states import freeze_notices
 from workitems.executions.freezes import lift_freeze, set_freeze
 from workitems.executions.operator_actions import cancel_execution
 from workitems.executions.run_execution import run_execution
+from workitems.executions.running.calling import call_receiver
 from workitems.explain.gather import explain_work_item
 from workitems.models import DecisionStep
 from workitems.steps.deadline_sweep import sweep_deadlines
@@ -260,6 +262,24 @@ def test_freeze_of_a_workflow_stops_deadlines_of_its_intake_steps(office: Office
     assert office.step(step).status == "pending"
 
 
+def test_a_freeze_of_an_agent_stops_deadlines_of_its_requests_only(office: Office) -> None:
+    office.join("bot", kind="agent")
+    now = clock.now()
+    passed = {"expires_at": now - timedelta(minutes=10), "opened_at": now - 9 * HOUR}
+    own = office.execute(office.decided(500, by="bot"), by="bot").step
+    assert own is not None
+    office.set_step(own, **passed)
+    other = waiting_step(office, **passed)
+    row = freeze(office, FreezeScope(principal="bot"))
+    age(office, row, HOUR)
+    assert sweep_deadlines(now=now) == {"done": 1}
+    assert (office.step(own).status, office.step(other).status) == ("pending", "expired")
+    [notice] = freeze_notices([row])
+    assert "Frozen: requests of bot" in notice
+    lift(office, row)
+    assert office.step(own).expires_at > now
+
+
 def test_deadlines_are_extended_by_the_frozen_time() -> None:
     assert frozen_since([], NOON) == NOON
     assert frozen_since([(NOON - HOUR, NOON)], NOON) == NOON - HOUR
@@ -459,7 +479,12 @@ def test_a_freeze_waits_for_a_lease_that_is_being_acquired(
         found["stopped"] = _stop(office)
         frozen.set()
 
+    def call(*plan: Any) -> Any:
+        assert frozen.wait(20)  # so that the execution still runs when the freeze reads what is in flight
+        return call_receiver(*plan)
+
     monkeypatch.setattr("workitems.executions.run_execution.acquire_lease", acquire)
+    monkeypatch.setattr("workitems.executions.run_execution.call_receiver", call)
     runs = threading.Thread(target=_closing, args=(partial(run_execution, office.tenant, execution.id),))
     stops = threading.Thread(target=_closing, args=(stop,))
     runs.start()
