@@ -188,6 +188,23 @@ def test_a_changed_backup_is_refused(tmp_path: Path) -> None:
             backup.check(lambda _name, _size: None)
         with pytest.raises(BackupDamaged, match="of another manifest"):
             check_signature(backup, given=[vkey], keys={})
+    of_another_form: list[object] = [[], {}, {"format": 1}, {**manifest, "members": {"a": {"size": 1, "sha256": 5}}}]
+    for strange in of_another_form:
+        with pytest.raises(BackupDamaged, match="no complete backup"):
+            Backup(made.changed({MANIFEST: canonical_bytes(strange)}))
+    with zipfile.ZipFile(tmp_path / "packed.backup", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("checkpoints/a", bytes(range(256)) * 99)
+        packed.writestr(MANIFEST, Backup(made.path).manifest_bytes)
+    damaged = bytearray((tmp_path / "packed.backup").read_bytes())
+    damaged[45:60] = b"\xff" * 15  # in the compressed member
+    (tmp_path / "packed.backup").write_bytes(damaged)
+    with Backup(tmp_path / "packed.backup") as backup:
+        backup.members["checkpoints/a"] = {"size": 256 * 99, "sha256": ""}
+        with pytest.raises(BackupDamaged, match="cannot be read"):
+            backup.read("checkpoints/a")
+        backup.members["checkpoints/a"]["size"] = 1 << 40
+        with pytest.raises(BackupDamaged, match="too large"):
+            backup.read("checkpoints/a")
     cut = tmp_path / "cut.backup"
     cut.write_bytes(made.path.read_bytes()[:-100])
     with pytest.raises(BackupDamaged):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,7 +23,10 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 NOTE: Final = "manifest.note"
 BLOCK: Final = 1 << 20
-_LARGEST_MANIFEST: Final = 256 << 20
+_LARGEST_READ: Final = 256 << 20
+"""Size of what is read into memory: the manifest, keys and checkpoints."""
+_UNREADABLE: Final = (zipfile.BadZipFile, zlib.error, KeyError, OSError, EOFError, RuntimeError)
+"""RuntimeError: a member that is encrypted, or compressed in another way."""
 
 type Watch = Callable[[str, int], None]
 """Called with the name of a member and the number of bytes that were just read or written."""
@@ -92,10 +96,12 @@ class Backup:
             self._archive = zipfile.ZipFile(file or path)
             self.manifest_bytes = self._small(MANIFEST)
             self.manifest: dict[str, Any] = json.loads(self.manifest_bytes)
-            self.members: dict[str, dict[str, Any]] = self.manifest["members"]
-        except (zipfile.BadZipFile, KeyError, ValueError, TypeError) as error:
+            self.members = _members_of(self.manifest)
+        except OSError:
+            raise
+        except (*_UNREADABLE, ValueError) as error:
             raise BackupDamaged(f"{path} is no complete backup: {error}") from None
-        if self.manifest.get("format") != FORMAT:
+        if self.manifest["format"] != FORMAT:
             raise BackupDamaged(f"{path} has a format that this version of Threada does not read.")
 
     def __enter__(self) -> Self:
@@ -122,6 +128,9 @@ class Backup:
         return [PurePosixPath(name).relative_to(folder) for name in self.members if name.startswith(f"{folder}/")]
 
     def read(self, name: str) -> bytes:
+        """Return the bytes of a member. Raise `BackupDamaged`, also for one that is too large for the memory."""
+        if self.members[name]["size"] > _LARGEST_READ:
+            raise BackupDamaged(f"{self.path}: {name} is too large.")
         return b"".join(self.blocks(name))
 
     def blocks(self, name: str) -> Iterator[bytes]:
@@ -135,7 +144,7 @@ class Backup:
                         break
                     digest.update(block)
                     yield block
-        except (zipfile.BadZipFile, KeyError, OSError, EOFError) as error:
+        except _UNREADABLE as error:
             raise BackupDamaged(f"{self.path}: {name} cannot be read: {error}") from None
         if size != expected["size"] or digest.hexdigest() != expected["sha256"]:
             raise BackupDamaged(f"{self.path}: {name} is not what the manifest says. The file was damaged or changed.")
@@ -152,7 +161,7 @@ class Backup:
                 watch(name, len(block))
 
     def _small(self, name: str) -> bytes:
-        if self._archive.getinfo(name).file_size > _LARGEST_MANIFEST:
+        if self._archive.getinfo(name).file_size > _LARGEST_READ:
             raise BackupDamaged(f"{self.path}: {name} is too large.")
         return self._archive.read(name)
 
@@ -160,6 +169,20 @@ class Backup:
 def blocks_of(file: IO[bytes]) -> Iterator[bytes]:
     while block := file.read(BLOCK):
         yield block
+
+
+def _members_of(manifest: Any) -> dict[str, dict[str, Any]]:
+    """Return the members that a manifest names. Raise `ValueError` if it is no manifest."""
+    found = manifest.get("members") if isinstance(manifest, dict) else None
+    if (
+        not isinstance(found, dict)
+        or not {"format", "made_at", "recovery_key"} <= manifest.keys()
+        or not isinstance(manifest.get("schema"), dict)
+        or not all(isinstance(entry, dict) and isinstance(entry.get("size"), int) for entry in found.values())
+        or not all(isinstance(entry.get("sha256"), str) for entry in found.values())
+    ):
+        raise ValueError("the manifest has another form")
+    return found
 
 
 def _binding(facts: dict[str, Any], members: dict[str, dict[str, Any]]) -> bytes:
