@@ -1,4 +1,4 @@
-"""Who holds what in a tenant, since when, and when it was last used, as CSV."""
+"""Access in a tenant as CSV: roles, groups and credentials of each member, with times of their use."""
 
 from __future__ import annotations
 

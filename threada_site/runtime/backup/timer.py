@@ -15,7 +15,7 @@ from threada_site.kernel.parent_death import end_with_parent
 
 FIRST_AFTER_S: Final = 60.0
 EVERY_S: Final = 3_600.0
-"""Whether a backup is due is decided by the command, which reads the folder."""
+"""Interval between two starts. The command reads the folder, and makes no backup before one is due."""
 
 
 class BackupTimer:
