@@ -59,7 +59,8 @@ class CallSlots:
 
     def forget(self) -> None:
         """Begin with all slots free. Called after a fork, in the child, which has no threads of its parent."""
-        self.__init__()  # type: ignore[misc]
+        self._lock, self.settling = threading.Lock(), threading.BoundedSemaphore(SETTLING)
+        self._taken, self._threads = 0, None
 
 
 def _run_next(calls: deque[Callable[[], None]]) -> None:
