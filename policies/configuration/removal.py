@@ -131,9 +131,9 @@ def check_not_bound(kind: str, slug: str, *, ctx: ActingContext) -> None:
 
 
 def _check_unused(kind: str, slug: str, *, ctx: ActingContext) -> None:
-    check_not_bound(kind, slug, ctx=ctx)
     for check in _use_checks:
         check(kind, slug, ctx)
+    check_not_bound(kind, slug, ctx=ctx)
 
 
 def _confirm(operation: str, title: str, slug: str, before: Any, *, ctx: ActingContext) -> None:

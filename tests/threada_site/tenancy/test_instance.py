@@ -13,7 +13,7 @@ from django.db import connection, transaction
 from pytest_django import Settings
 
 from tests.client import Api
-from threada_site.api import system
+from threada_site.api.monitoring import readiness
 from threada_site.database.role_names import APP
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance
 from threada_site.tenancy.instance_membership import accept_facts, differing_facts
@@ -89,7 +89,7 @@ def test_machine_with_another_value_is_refused(
     assert first == "This machine does not join:"
     assert [line.partition(" ")[0] for line in rest] == [name]
     assert f"manage.py instance accept {name}" in rest[0]
-    monkeypatch.setattr(system, "_same", set())
+    monkeypatch.setattr(readiness, "_same", set())
     answer = Api().get("/readyz")
     assert (answer.status_code, answer.json()["reason_code"]) == (503, "not_ready")
     assert f"{name} is not the " in answer.json()["detail"]
@@ -185,7 +185,7 @@ def test_clock_skew_excludes_the_round_trip_time(theirs: float, ahead: float) ->
 def test_web_login_compares_and_records_nothing(
     settings: Settings, monkeypatch: pytest.MonkeyPatch, text: str | None
 ) -> None:
-    monkeypatch.setattr(system, "_same", set())
+    monkeypatch.setattr(readiness, "_same", set())
     if text is None:
         Instance.objects.all().delete()
     else:

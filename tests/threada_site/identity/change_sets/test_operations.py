@@ -107,6 +107,7 @@ ELSEWHERE = {
     "identity.confirm_credential": ("tests/threada_site/scim/test_access.py", "credential_unconfirmed"),
     "identity.grant_provider_role": ("tests/threada_site/sign_in/test_providers.py", '"identity.grant_provider_role"'),
     "identity.invite_again": ("tests/threada_site/identity/test_accounts.py", "invite_again(person"),
+    "integration.accept_tools": ("tests/workitems/mcp/test_gateway.py", "accept_tools"),
     "legal_hold.lift": ("tests/workitems/retention/test_legal_holds.py", '"legal_hold.lift"'),
     "principal.factor_reset": ("tests/threada_site/identity/factors/test_factors.py", '"principal.factor_reset"'),
     "principal.password_reset": ("tests/threada_site/identity/test_accounts.py", '"principal.password_reset"'),
