@@ -10,6 +10,7 @@ from tests.workitems.office import Office
 from tests.workitems.permits.test_permits import ask, finance, in_effect, now, on_permit
 from tests.workitems.test_concurrency import at_once
 from threada_site.database.unit_of_work import unit_of_work
+from workitems.executions.run_execution import run_execution
 from workitems.models import PermitUse
 from workitems.permits.narrow import revoke_permit
 
@@ -36,3 +37,13 @@ def test_a_use_and_a_revocation_at_once_leave_one_order(finance: Office) -> None
         assert now(finance, permit).status == "revoked"
         assert now(finance, permit).used_count == int(covered)
         assert (finance.execution(execution).permit_id == permit.id) is covered
+
+
+def test_executions_that_lose_a_permit_at_once_wait_for_no_other(finance: Office) -> None:
+    for _ in range(2):
+        permit = in_effect(finance)
+        executions = [ask(finance)[1] for _ in range(3)]
+        on_permit(finance, permit, revoke_permit)
+        at_once(*[partial(run_execution, finance.tenant, execution.id) for execution in executions])
+        assert {finance.execution(execution).status for execution in executions} == {"awaiting_approval"}
+        assert now(finance, permit).used_count == 0
