@@ -15,6 +15,7 @@ from tests.factories import make_tenant
 from tests.journeys.worker import running_worker
 from threada_site.jobs.engines.choice import PROCRASTINATE
 from threada_site.jobs.enqueue import enqueue
+from threada_site.jobs.pools import all_pools
 from threada_site.kernel import clock
 
 pytestmark = [
@@ -35,7 +36,7 @@ def eventually(what: str, expected: object, *, timeout_s: float = 30) -> None:
 
 def test_one_connection_listens_for_all_pools() -> None:
     with running_worker():
-        eventually("FROM procrastinate_workers", 10)
+        eventually("FROM procrastinate_workers", len(all_pools(1)))
         eventually(LISTENING, 1)
 
 
