@@ -79,7 +79,7 @@ def _steps_due(freeze: Freeze, now: datetime) -> list[DecisionStep]:
     steps = DecisionStep.objects.filter(passed, tenant_id=freeze.tenant_id, status=StepStatus.PENDING)
     if freeze.workflow:
         steps = steps.filter(workflow=freeze.workflow)
-    if freeze.principal:
+    if freeze.principal_id is not None:
         steps = steps.filter(execution__requested_by=freeze.principal_id)
     return list(steps.select_for_update(of=("self",)).select_related("work_item", "execution").order_by("id"))
 
