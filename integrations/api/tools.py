@@ -55,7 +55,13 @@ class _Shown(NamedTuple):
 class IntegrationTools(TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
 
-    @operation("listTools", "List the tools of an MCP server", tag="Integrations", answers={200: TOOL_LIST})
+    @operation(
+        "listTools",
+        "List the tools of an MCP server",
+        tag="Integrations",
+        answers={200: TOOL_LIST},
+        reasons=("invalid_request",),
+    )
     def get(self, request: Any, integration_id: str) -> Response:
         """Return the tools that were found last, and the descriptions that people accepted."""
         integration = _of_mcp(found_integration(request, integration_id))

@@ -379,7 +379,7 @@ def test_examples_for_agent_frameworks(installed: Path, environment: dict[str, s
     own = {**environment, "THREADA_TOKEN": tokens["coder"], "PYTHONPATH": str(SOURCES / "python" / "examples")}
     with deciding(environment["THREADA_URL"], tokens["reviewer"]) as seen:
         found = json.loads(run(python, SCENARIOS / "frameworks.py", env=own))
-    assert len(set(seen)) == len(found) == 6
+    assert len(set(seen)) >= len(found) == 6  # work items of other tests may be pending too
     for name, said in found.items():
         assert ("is deleted" in said) == ("scratch" in name), found
         assert ("rejected" in said) == ("keep" in name), found

@@ -116,7 +116,7 @@ def test_an_instance_is_backed_up_and_restored_elsewhere_as_the_page_says(
         kinds = database.execute("SELECT kind FROM telemetry_receipt ORDER BY id DESC LIMIT 2").fetchall()
         assert kinds == [("log.acknowledged",), ("instance.restored",)]
         again = shell(restore, elsewhere, status=1)
-        assert "contains 1 tenants, signed checkpoints of 1 logs, attachments" in again
+        assert "contains 1 tenants, signed checkpoints of 1 logs" in again
         assert "Stop everything" in shell(f"{restore} --replace", elsewhere, status=1)  # `database` is connected
         names = database.execute("SELECT datname FROM pg_database WHERE datname LIKE 'threada%'").fetchall()
         assert names == [(EMBEDDED_DATABASE,)]
