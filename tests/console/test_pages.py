@@ -113,7 +113,7 @@ def test_no_page_offers_a_state_to_edit(demo: Demo, busy_demo: Busy, console: Co
             fields = [field for form in posts for field in re.findall(r'name="([^"]+)"', form)]
             assert set(fields) <= {
                 "csrfmiddlewaretoken", "envelope_sha256", "comment", "reason_code", "reason", "action", "input",
-                "document_sha256", "applies_to_open", "digest", "audience", "text", "back", "files",
+                "document_sha256", "sha256", "applies_to_open", "digest", "audience", "text", "back", "files",
             }, url  # fmt: skip
             assert browser.post(url, {"status": "resolved"}).status_code == 405
             base = url
