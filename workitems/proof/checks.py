@@ -16,7 +16,7 @@ from integrations.freezes.block import freeze_before_lease
 from integrations.freezes.scope import FreezeScope
 from integrations.lifecycle import ExecutionStatus
 from policies.language.approvals import Leaf
-from threada_site.kernel import clock
+from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from workitems.approvers.count_votes import Outcome
 from workitems.approvers.step_votes import StepVotes, read_step_votes
@@ -49,6 +49,7 @@ class Check:
 
 _MOST_APPROVERS: Final = 6
 _MOST_NAMED: Final = 20
+_EXCLUSIONS: Final = frozenset({errors.VoterExcluded.reason_code, errors.VoterNotIndependent.reason_code})
 _ENDED: Final = frozenset({ExecutionStatus.STARTED, ExecutionStatus.RUNNING, ExecutionStatus.SUCCEEDED})
 
 
@@ -58,7 +59,7 @@ def requester_alone(sample: Sample, leaves: tuple[Leaf, ...], case: Case) -> Obs
     asked = ask(sample, case, by=requester)
     refusal = vote(asked, case, by=requester)
     if refusal:
-        return Result.PASS, f"The vote of the requester is refused: {refusal}."
+        return _excluded(refusal), f"The vote of the requester is refused: {refusal}."
     return Result.FAIL, "The vote of the requester counts: the rule lifts the exclusion of requesters."
 
 
@@ -74,7 +75,7 @@ def agent_and_owner(sample: Sample, leaves: tuple[Leaf, ...], case: Case) -> Obs
         return Result.FAIL, "The vote of the agent counts as that of a person."
     refusal = vote(asked, case, by=people.acting(owner, ctx=case.ctx))
     if refusal:
-        return Result.PASS, f"The agent's vote is not counted, and its owner's is refused: {refusal}."
+        return _excluded(refusal), f"The agent's vote is not counted, and its owner's is refused: {refusal}."
     return Result.FAIL, "The vote of the agent's owner counts: the rule lifts the exclusion of owners."
 
 
@@ -179,6 +180,11 @@ def _person(name: str, leaves: tuple[Leaf, ...], case: Case) -> ActingContext:
     made = people.acting(people.person(name, leaves, ctx=case.ctx), ctx=case.ctx)
     case.check_time()
     return made
+
+
+def _excluded(refusal: str) -> Result:
+    """Return PASS if a vote was refused because of the voter's part in the case; any other refusal proves nothing."""
+    return Result.PASS if refusal in _EXCLUSIONS else Result.NOT_APPLICABLE
 
 
 def _votes(asked: Asked) -> StepVotes:
