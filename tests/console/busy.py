@@ -7,8 +7,7 @@ from datetime import timedelta
 
 from django.test import override_settings
 
-from integrations.models import Execution
-from tests.contract.world import propose_removal
+from tests.contract.world import propose_removal, proposed_permit
 from tests.factories import acting_system
 from tests.journeys.demo import LARGE, Demo
 from tests.telemetry.sealed import sign_in_place
@@ -18,12 +17,10 @@ from threada_site.identity.passwords import start_reset
 from threada_site.identity.providers.configure import upsert_provider
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
-from threada_site.kernel import clock, ids
+from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule, IdentityLink, IdentityProvider, Tenant, User
-from workitems.models import DecisionStep, Permit
-from workitems.permits.terms import Terms
 from workitems.retention.legal_holds import LegalHoldRequest, set_legal_hold
 from workitems.retention.rules import parse_retention
 from workitems.retention.run import plan_retention
@@ -67,39 +64,6 @@ def add_identity_documents(tenant: Tenant) -> None:
         upsert_trusted_issuer("github", parse_trusted_issuer(ISSUER), ctx=ctx)
 
 
-def add_permit(tenant: Tenant, step_id: str) -> None:
-    """Add a permit as an approver proposes it. The rules of the demo allow none, so the row is written here."""
-    step = DecisionStep.objects.select_related("work_item__workflow_version").get(id=ids.parse_public_id("ds", step_id))
-    execution = Execution.objects.get(id=step.execution_id)
-    terms = Terms(
-        workflow="payment_run",
-        integration=execution.integration,
-        integration_version=ids.public_id(ids.INTEGRATION_VERSION, execution.integration_version_id),
-        action=execution.action,
-        step=step_id,
-        rules=(("payments", "large-payment"),),
-        ends_at=clock.now() + timedelta(days=1),
-        max_count=3,
-        principals=(ids.public_id(ids.PRINCIPAL, execution.requested_by),),
-    )
-    Permit.objects.create(
-        tenant_id=tenant.id,
-        workflow=terms.workflow,
-        workflow_id=step.work_item.workflow_version.workflow_id,
-        integration=terms.integration,
-        action=terms.action,
-        step_id=step.id,
-        work_item_id=step.work_item_id,
-        body=terms.canonical(),
-        sha256=terms.sha256,
-        limits=terms.as_json(),
-        ends_at=terms.ends_at,
-        rule=step.rule,
-        grants_as_of=step.grants_as_of,
-        proposed_by=User.objects.get(username="finance-1"),
-    )
-
-
 def busy_tenant(demo: Demo) -> Busy:
     """Add a large payment that needs two people of finance, a group, an export and a replay to the demo tenant."""
     held = [{"kind": "Channel", "id": "packed"}]
@@ -118,9 +82,9 @@ def busy_tenant(demo: Demo) -> Busy:
             LegalHoldRequest(reason="The auditor asked.", workflow="payment_run"), ctx=acting_system(demo.tenant)
         )
         add_identity_documents(demo.tenant)
-        add_permit(demo.tenant, step["decision_step_id"])
         define_group("board", ["finance-1", "finance-2"], ctx=acting_system(demo.tenant))
         start_reset(User.objects.get(username="security-1"), ctx=acting_system(demo.tenant))
+    proposed_permit(demo.tenant, step["decision_step_id"])
     ends_at = rfc3339(clock.now() + timedelta(days=1))
     demo.client.post("/telemetry/exports", {})
     demo.api("security-1").post("/delegations", {"delegate": "finance-2", "ends_at": ends_at, "reason": "Away"})
