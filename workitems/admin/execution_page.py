@@ -1,4 +1,4 @@
-"""What the page of one execution shows."""
+"""Contents of the page of one execution."""
 
 from __future__ import annotations
 
