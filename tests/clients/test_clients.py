@@ -23,10 +23,11 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.adversarial.server import REPOSITORY, Server, running_server
 from tests.browser.conftest import CHROMIUM, FLAGS
 from tests.clients.archives import write_archives
+from tests.clients.company_sign_in import follow_company_sign_in
 from tests.clients.compilation import SCENARIOS, Compilation
 from tests.clients.conftest import SOURCES, missing
 from tests.clients.deciding import deciding
-from tests.clients.tutorial import follow
+from tests.clients.tutorial import Reader, follow_agent, follow_first_action, follow_two_people
 from threada_site.api.documentation.pages import openapi_schema
 
 pytestmark = pytest.mark.slow
@@ -66,7 +67,8 @@ def compilation(
 
 @pytest.fixture(scope="module")
 def server(compilation: Compilation, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("server")) as running:
+    for_sign_in = {"CORP_OIDC_SECRET": "client-secret", "THREADA_EGRESS_ALLOW": "127.0.0.1/32"}
+    with running_server(tmp_path_factory.mktemp("server"), **for_sign_in) as running:
         yield running
 
 
@@ -385,8 +387,12 @@ def test_examples_for_agent_frameworks(installed: Path, environment: dict[str, s
         assert ("rejected" in said) == ("keep" in name), found
 
 
-def test_the_tutorial_of_the_agent(server: Server, chromium: Browser, tmp_path: Path) -> None:
-    crashed, output = follow(server, chromium, tmp_path)
+def test_tutorials_lead_where_they_say(server: Server, chromium: Browser, tmp_path: Path) -> None:
+    reader = Reader(server, tmp_path)
+    follow_first_action(reader)
+    follow_two_people(reader, chromium)
+    follow_company_sign_in(reader)
+    crashed, output = follow_agent(reader, chromium)
     ids = re.findall(r"(wi_\w+) (ex_\w+) awaiting_approval", crashed)
     assert ids
     assert re.findall(r"(wi_\w+) (ex_\w+) awaiting_approval", output) == ids

@@ -7,6 +7,7 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 from django.core.management import call_command
@@ -26,7 +27,7 @@ PAGE = (Path(BASE_DIR) / "docs/how-to/provisioning.md").read_text(encoding="utf-
 
 def blocks(language: str) -> list[str]:
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```", PAGE, flags=re.DOTALL | re.MULTILINE)
-    return [re.sub(r"^   ", "", block, flags=re.MULTILINE) for block in found]
+    return [textwrap.dedent(block) for block in found]
 
 
 def test_steps_lead_to_people_who_sign_in_with_roles(acme: Tenant, provider: OidcProvider, tmp_path: Path) -> None:
