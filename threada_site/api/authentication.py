@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from dataclasses import replace
 from typing import Any, Final
@@ -24,14 +25,15 @@ from threada_site.kernel.context import (
     PrincipalKind,
 )
 from threada_site.kernel.source import source_of
+from threada_site.tenancy.credentials.kept_permissions import KeptPermissions, keep_permissions, kept_permissions
 from threada_site.tenancy.effective_permissions import effective_permissions
 from threada_site.tenancy.request_limits import admit_first
 
 ENTRY_POINT: Final = "threada.entry_point"
 """Key of the WSGI environment: the entry point of the request, if it is not the API itself."""
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
-_ENTER: Final = "SELECT * FROM threada_enter($1, $2, $3)"
-_ENTER_AND_LOCATE: Final = f"SELECT entered.*, {POSITION} FROM threada_enter($1, $2, $3) AS entered"
+_ENTER: Final = "SELECT * FROM threada_enter($1, $2, $3, $4, $5)"
+_ENTER_AND_LOCATE: Final = f"SELECT entered.*, {POSITION} FROM threada_enter($1, $2, $3, $4, $5) AS entered"
 _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
     "revoked": errors.CredentialRevoked,
     "expired": errors.CredentialExpired,
@@ -65,19 +67,27 @@ class CredentialAuthentication(BaseAuthentication):
         if tokens.has_form_of_jwt(token):
             return self._workload(request, token, tenant=tenant, role=role)
         source = source_of(request.META, is_behind_proxy=settings.THREADA_TRUSTED_PROXY)
+        digest = tokens.digest(token)
+        kept = kept_permissions(digest, role)
+        started = time.monotonic()
         with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(
                 _ENTER_AND_LOCATE if settings.THREADA_REPLICAS else _ENTER,
-                [tokens.digest(token), tenant, source.network],
+                [digest, tenant, source.network, kept and kept.snapshot, kept and kept.visibility],
             )
             row = cursor.fetchone()
         if row is None:
             raise errors.CredentialInvalid(headers=challenge())
-        state, credential_id, user_id, username, kind, tenant_id, slug, scopes, grants, issued_by, *found = row
-        is_known_network, *position = found
-        permissions = effective_permissions(
-            _loaded(grants) or [], tenant_id=tenant_id, asked=_loaded(scopes), role=role
-        )
+        state, credential_id, user_id, username, kind, tenant_id, slug, issued_by, is_known_network, *found = row
+        is_changed, snapshot, visibility, scopes, grants, *position = found
+        if kept is not None and not is_changed and state == "ok":
+            permissions = kept.permissions
+        else:
+            permissions = effective_permissions(
+                _loaded(grants) or [], tenant_id=tenant_id, asked=_loaded(scopes), role=role
+            )
+            if snapshot is not None:
+                keep_permissions(digest, role, KeptPermissions(snapshot, visibility, permissions, started))
         context = ActingContext(
             tenant_id=tenant_id,
             tenant_slug=slug,

@@ -88,7 +88,7 @@ def test_a_refusal_beyond_the_rate_costs_no_statement_of_its_own(client: Api) ->
         client.post("/channels", {})
     counted = statements()
     assert len(recorded) == 9
-    assert counted[1:2] == recorded[1:2] == ["SELECT * FROM threada_enter($1, $2, $3)"]
+    assert counted[1:2] == recorded[1:2] == ["SELECT * FROM threada_enter($1, $2, $3, $4, $5)"]
     assert len(counted) == 4, "the request's own transaction and nothing else"
 
 

@@ -15,10 +15,14 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(
+            (SQL / "permission_changes.sql").read_text(),
+            "DROP FUNCTION threada_note_permission_change() CASCADE; DROP TABLE tenancy_permissionchange;",
+        ),
+        migrations.RunSQL(
             (SQL / "functions.sql").read_text(),
             "DROP FUNCTION threada_tenant_of_link(bytea); DROP FUNCTION threada_belongs_elsewhere(uuid, uuid); "
             "DROP FUNCTION threada_is_member_somewhere(uuid); "
-            "DROP FUNCTION threada_enter(bytea, text, text); DROP FUNCTION threada_tenants_of(uuid); "
+            "DROP FUNCTION threada_enter(bytea, text, text, pg_snapshot, text); DROP FUNCTION threada_tenants_of(uuid); "
             "DROP FUNCTION threada_names(uuid, uuid); "
             "DROP FUNCTION threada_controllers(uuid, uuid); DROP FUNCTION threada_grants(uuid, uuid); DROP FUNCTION threada_belongs(text, text, uuid);",
         ),

@@ -50,70 +50,86 @@ $$;
 -- that its principal sees. A tenant that is asked for must be that one. No row: no such token. `status` says what is wrong
 -- otherwise. A token that another one was exchanged for ends with the version of the trusted issuer that named its
 -- principal. `is_known_network` is false if the credential was never used from the network, which may be NULL.
-CREATE OR REPLACE FUNCTION threada_enter(p_token_sha256 bytea, p_tenant text, p_network text)
+-- `p_snapshot` and `p_visibility` are what an earlier call returned whose scopes and grants the caller keeps. `is_changed`
+-- is false if they hold, because no later transaction changed permissions in the tenant; they are then not read. Everything
+-- else is checked by each call. `snapshot` is NULL if the answer must not be kept: on a replica, whose snapshots lack
+-- running transactions, and in a transaction that has written, whose own changes no snapshot tells apart.
+CREATE OR REPLACE FUNCTION threada_enter(
+    p_token_sha256 bytea, p_tenant text, p_network text, p_snapshot pg_snapshot, p_visibility text)
 RETURNS TABLE (status text, credential_id uuid, user_id uuid, username text, kind text,
-               tenant_id uuid, tenant_slug text, scopes jsonb, grants jsonb, issued_by uuid,
-               is_known_network boolean)
+               tenant_id uuid, tenant_slug text, issued_by uuid, is_known_network boolean,
+               is_changed boolean, snapshot text, visibility text, scopes jsonb, grants jsonb)
 LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 DECLARE
     held record;
-    state text := 'ok';
-    granted jsonb;
-    sees text := '';
+    shown text := '';
+    setting text;
 BEGIN
-    SELECT c.id, c.user_id, u.username, u.kind, c.tenant_id, t.slug, c.scopes, c.revoked_at, c.expires_at,
-           c.issued_by, c.last_used_at, c.networks, c.roles, c.trusted_issuer_version_id, c.awaits_confirmation, u.is_active AND t.is_active AS active,
-           EXISTS (SELECT 1 FROM tenancy_membership m
-                    WHERE m.user_id = u.id AND m.tenant_id = t.id AND m.accepted_at IS NOT NULL) AS belongs
+    SELECT c.id, c.user_id, u.username::text, u.kind::text, c.tenant_id, t.slug::text, c.scopes, c.roles, c.issued_by,
+           c.last_used_at IS NULL OR c.last_used_at < now() - interval '1 minute' AS is_stale,
+           p_network IS NULL OR p_network = ANY (c.networks) AS is_known_network,
+           CASE WHEN c.revoked_at IS NOT NULL THEN 'revoked'
+                WHEN c.expires_at <= now() THEN 'expired'
+                WHEN NOT u.is_active OR NOT t.is_active OR m.accepted_at IS NULL THEN 'inactive'
+                WHEN c.trusted_issuer_version_id IS NOT NULL AND (u.kind = 'human' OR NOT EXISTS (
+                         SELECT FROM tenancy_trustedissuer i
+                          WHERE i.tenant_id = c.tenant_id AND i.current_version_id = c.trusted_issuer_version_id))
+                THEN 'revoked'
+                WHEN c.awaits_confirmation THEN 'unconfirmed'
+                WHEN u.kind <> 'human' AND EXISTS (
+                         SELECT FROM integrations_freeze f
+                          WHERE f.tenant_id = c.tenant_id AND f.lifted_at IS NULL AND f.principal_id = c.user_id)
+                THEN 'frozen'
+                WHEN p_tenant <> t.slug THEN 'tenant_mismatch'
+                ELSE 'ok' END AS state,
+           p_snapshot IS NULL OR pg_is_in_recovery() OR pg_current_xact_id_if_assigned() IS NOT NULL OR EXISTS (
+                SELECT FROM tenancy_permissionchange x
+                 WHERE x.tenant = c.tenant_id AND x.transaction >= pg_snapshot_xmin(p_snapshot)
+                   AND x.transaction < pg_snapshot_xmax(pg_current_snapshot())  -- none from before a restore
+                   AND NOT pg_visible_in_snapshot(x.transaction, p_snapshot)) AS is_changed,
+           CASE WHEN NOT pg_is_in_recovery() AND pg_current_xact_id_if_assigned() IS NULL
+                THEN pg_current_snapshot()::text END AS snapshot
       INTO held
       FROM tenancy_credential c
       JOIN tenancy_user u ON u.id = c.user_id
       JOIN tenancy_tenant t ON t.id = c.tenant_id
+      LEFT JOIN tenancy_membership m ON m.tenant_id = c.tenant_id AND m.user_id = c.user_id
      WHERE c.token_sha256 = p_token_sha256;
-    IF NOT FOUND THEN
+    IF held.id IS NULL THEN
         RETURN;
     END IF;
-    IF held.revoked_at IS NOT NULL THEN
-        state := 'revoked';
-    ELSIF held.expires_at IS NOT NULL AND held.expires_at <= now() THEN
-        state := 'expired';
-    ELSIF NOT held.active OR NOT held.belongs THEN
-        state := 'inactive';
-    ELSIF held.trusted_issuer_version_id IS NOT NULL AND (held.kind = 'human' OR NOT EXISTS (
-              SELECT FROM tenancy_trustedissuer i
-               WHERE i.tenant_id = held.tenant_id AND i.current_version_id = held.trusted_issuer_version_id)) THEN
-        state := 'revoked';
-    ELSIF held.awaits_confirmation THEN
-        state := 'unconfirmed';
-    ELSIF held.kind <> 'human' AND EXISTS (
-              SELECT FROM integrations_freeze f
-               WHERE f.tenant_id = held.tenant_id AND f.lifted_at IS NULL AND f.principal_id = held.user_id) THEN
-        state := 'frozen';
-    ELSIF p_tenant IS NOT NULL AND p_tenant <> held.slug THEN
-        state := 'tenant_mismatch';
-    END IF;
+    status := held.state;
     -- A refusal is that tenant's to record, so the tenant is set in either case; rights are handed out only when all is well.
-    IF state = 'ok' THEN
-        SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename, g.visibility)),
-               CASE WHEN bool_or(g.visibility = 'own') AND NOT bool_or(g.visibility = 'tenant') THEN 'own'
-                    ELSE 'tenant' END
-          INTO granted, sees
-          FROM (SELECT role_slug, model, object_id, codename,
-                       CASE WHEN codename = 'workitems_read' AND model IN ('tenant', 'workflow') THEN visibility END
-                           AS visibility
-                  FROM threada_grants(held.user_id, held.tenant_id)
-                 WHERE held.roles IS NULL OR role_slug = ANY (held.roles) OR model = 'people_group') g;
+    IF status = 'ok' THEN
+        IF held.is_changed THEN
+            SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename, g.visibility)),
+                   CASE WHEN bool_or(g.visibility = 'own') AND NOT bool_or(g.visibility = 'tenant') THEN 'own'
+                        ELSE 'tenant' END
+              INTO grants, shown
+              FROM (SELECT role_slug, model, object_id, codename,
+                           CASE WHEN codename = 'workitems_read' AND model IN ('tenant', 'workflow') THEN visibility END
+                               AS visibility
+                      FROM threada_grants(held.user_id, held.tenant_id)
+                     WHERE held.roles IS NULL OR role_slug = ANY (held.roles) OR model = 'people_group') g;
+            scopes := held.scopes;
+            snapshot := held.snapshot;
+        ELSE
+            shown := p_visibility;
+        END IF;
+        IF held.is_stale THEN
+            UPDATE tenancy_credential SET last_used_at = now()
+             WHERE id = (SELECT id FROM tenancy_credential WHERE id = held.id FOR UPDATE SKIP LOCKED);
+        END IF;
     END IF;
-    PERFORM set_config('app.tenant', held.tenant_id::text, true), set_config('app.visibility', sees, true),
-            set_config('app.principal', CASE WHEN sees = 'own' THEN held.user_id::text ELSE '' END, true);
-    IF state = 'ok' AND (held.last_used_at IS NULL OR held.last_used_at < now() - interval '1 minute') THEN
-        UPDATE tenancy_credential SET last_used_at = now()
-         WHERE id = (SELECT id FROM tenancy_credential WHERE id = held.id FOR UPDATE SKIP LOCKED);
-    END IF;
-    RETURN QUERY SELECT state, held.id, held.user_id, held.username::text, held.kind::text,
-        held.tenant_id, held.slug::text, held.scopes,
-        granted, held.issued_by, p_network IS NULL OR p_network = ANY (held.networks);
+    setting := set_config('app.tenant', held.tenant_id::text, true);
+    setting := set_config('app.visibility', shown, true);
+    setting := set_config('app.principal', CASE WHEN shown = 'own' THEN held.user_id::text ELSE '' END, true);
+    visibility := shown;
+    credential_id := held.id; user_id := held.user_id; username := held.username; kind := held.kind;
+    tenant_id := held.tenant_id; tenant_slug := held.slug; issued_by := held.issued_by;
+    is_known_network := held.is_known_network; is_changed := held.is_changed;
+    RETURN NEXT;
 END
 $$;
 
