@@ -10,6 +10,7 @@ import statistics
 import time
 import uuid
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any, Final
 
 import psycopg
@@ -17,17 +18,23 @@ import psycopg
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.history import grow
 from tests.benchmarks.world import WORKFLOW, World
+from threada_site.kernel import clock, ids
 
 ROWS: Final = 400_000
 ROUNDS: Final = 400
 AIM: Final = 1.2
 TABLE: Final = "telemetry_receipt"
+ONE: Final = "SELECT * FROM {table} WHERE tenant_id = %(tenant)s AND id = %(receipt)s"
+RECENT: Final = "AND id >= %(since)s AND id <= %(until)s"
 PAGE: Final = "SELECT * FROM {table} WHERE tenant_id = %(tenant)s {more} ORDER BY id DESC LIMIT 51"
 
 _STATEMENTS: Final = (
     ("receipts, first page", PAGE, ""),
     ("receipts, page nine tenths down", PAGE, "AND id < %(deep)s"),
-    ("receipts, by workflow", PAGE, "AND workflow = %(workflow)s"),
+    ("receipt by id", ONE, ""),
+    ("receipts of a work item in two months", PAGE, f"AND work_item_id = %(item)s {RECENT}"),
+    ("receipts by workflow in two months", PAGE, f"AND workflow = %(workflow)s {RECENT}"),
+    ("receipts by workflow, no window", PAGE, "AND workflow = %(workflow)s"),
 )
 
 
@@ -61,8 +68,22 @@ def _values(connection: psycopg.Connection[Any], world: World) -> dict[str, Any]
         f"OFFSET (SELECT count(*) / 10 FROM {TABLE} WHERE tenant_id = %(tenant)s) LIMIT 1",
         {"tenant": world.tenant_id},
     ).fetchone()
+    recent = connection.execute(
+        f"SELECT id, work_item_id FROM {TABLE} WHERE tenant_id = %(tenant)s AND work_item_id IS NOT NULL "
+        "AND id >= %(since)s ORDER BY id LIMIT 1",
+        {"tenant": world.tenant_id, "since": ids.first_id_at(clock.now() - timedelta(days=40))},
+    ).fetchone()
     assert deep is not None
-    return {"tenant": uuid.UUID(world.tenant_id), "workflow": WORKFLOW, "deep": deep[0]}
+    assert recent is not None
+    return {
+        "tenant": uuid.UUID(world.tenant_id),
+        "workflow": WORKFLOW,
+        "deep": deep[0],
+        "receipt": recent[0],
+        "item": recent[1],
+        "since": ids.first_id_at(clock.now() - timedelta(days=50)),
+        "until": ids.LAST,
+    }
 
 
 def _compared(
