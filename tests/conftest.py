@@ -26,6 +26,7 @@ from tests.databases.order import in_order
 from tests.databases.process import Databases, content_of, uses_database
 from tests.examples import load_profile
 from tests.factories import make_tenant
+from tests.lanes import chosen_marks, long_modules_first, may_have_one
 from threada_site import postgres
 from threada_site.database.role_names import APP
 from threada_site.tenancy.models import Tenant
@@ -49,10 +50,13 @@ _found_running = pytest.StashKey[bool]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return the number of cores for the whole suite; single files, faults, races and browsers run in one process."""
+    """Return the number of processes for the whole suite: three on two cores, as tests wait for a fifth of their time.
+
+    Single files, faults, races and browsers run in one process.
+    """
     whole = config.args == config.getini("testpaths") or not config.args
     cores = len(os.sched_getaffinity(0))
-    return min(cores, MOST_WORKERS) if whole and config.option.markexpr.startswith("not adversarial") else 0
+    return min(cores * 3 // 2, MOST_WORKERS) if whole and config.option.markexpr.startswith("not adversarial") else 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -89,6 +93,13 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         postgres.stop(settings.THREADA_DATA_DIR)
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Ignore files without a test of this lane."""
+    marks = chosen_marks(config.option.markexpr)
+    is_file = collection_path.name.startswith("test_") and collection_path.suffix == ".py"
+    return True if marks and is_file and not may_have_one(collection_path, marks) else None
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of this part, in the order of the databases that they begin with."""
@@ -101,6 +112,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if uses_database(item):
             item.fixturenames.insert(0, "prepared")  # before the fixture that begins the transaction of the test
     items[:] = in_order(items)
+    if chosen_marks(config.option.markexpr):
+        items[:] = long_modules_first(items)
 
 
 @pytest.fixture
