@@ -7,8 +7,8 @@ import shutil
 import subprocess
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -60,12 +60,26 @@ def demo(transactional_db: None) -> Demo:
     return demo
 
 
+@pytest.fixture(scope="session")
+def web_started_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[], str]]:
+    """Return a function that gives the address of one web process for all tests, and starts it at the first call."""
+    started: list[str] = []
+    with ExitStack() as ended_at_last:
+
+        def address() -> str:
+            if not started:
+                port = free_port()
+                ended_at_last.enter_context(serving(port, tmp_path_factory.mktemp("web")))
+                started.append(f"http://127.0.0.1:{port}")
+            return started[0]
+
+        yield address
+
+
 @pytest.fixture
-def server(demo: Demo, tmp_path: Path) -> Iterator[str]:
-    """Run the web process as `up` does, on the test database; yield its address."""
-    port = free_port()
-    with serving(port, tmp_path):
-        yield f"http://127.0.0.1:{port}"
+def server(demo: Demo, web_started_once: Callable[[], str]) -> str:
+    """Return the address of a web process as `up` runs it, on the test database."""
+    return web_started_once()
 
 
 @contextmanager
