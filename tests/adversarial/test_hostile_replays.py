@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.timeout(90
 
 EACH: Final = 6
 DECISIONS: Final = 30
-SECONDS: Final = 12.0
+SECONDS: Final = 8.0
 AT_MOST: Final = 4.0
 """The aim is twice; both are measured in one run on a machine with other work."""
 QUICK_KILLS: Final = {"THREADA_EVALUATOR_CPU_MS": "200"}
