@@ -311,8 +311,3 @@ def steps_pending_for(ctx: ActingContext, steps: QuerySet[DecisionStep]) -> Quer
     """
     condition = can_vote(ctx)
     return steps.none() if condition is None else steps.filter(condition, status=StepStatus.PENDING)
-
-
-def subject_of_case(work_item_id: uuid.UUID) -> uuid.UUID | None:
-    """Return the data subject of a case, if its workflow names one."""
-    return WorkItem.objects.filter(id=work_item_id).values_list("subject_id", flat=True).first()

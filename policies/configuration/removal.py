@@ -6,11 +6,12 @@ versions kept, and is restored by the next new version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from policies import selectors
 from policies.configuration.calendars import calendar_state
+from policies.configuration.use_checks import run_use_checks
 from policies.documents.policy import parse_policy
 from policies.language.approvals import leaves_of
 from policies.language.evaluation import compile_policy
@@ -25,18 +26,6 @@ from threada_site.kernel.errors import FieldError, InUse, NotFound, ThreadaError
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 
 _NAMED: Final = 10
-
-type UseCheck = Callable[[str, str, ActingContext], None]
-
-_use_checks: list[UseCheck] = []
-
-
-def register_use_check(check: UseCheck) -> None:
-    """Register the function that raises `InUse` if cases need a workflow or channel; the app `workitems` supplies it.
-
-    It is called with the kind (`workflow` or `channel`), the slug and the acting context.
-    """
-    _use_checks[:] = [check]
 
 
 def remove_channel(slug: str, *, ctx: ActingContext) -> None:
@@ -131,8 +120,7 @@ def check_not_bound(kind: str, slug: str, *, ctx: ActingContext) -> None:
 
 
 def _check_unused(kind: str, slug: str, *, ctx: ActingContext) -> None:
-    for check in _use_checks:
-        check(kind, slug, ctx)
+    run_use_checks(kind, slug, ctx=ctx)
     check_not_bound(kind, slug, ctx=ctx)
 
 

@@ -53,10 +53,11 @@ NOT_OF_COMMANDS = (
     "httpcore",
     "integrations.connectors",
     "policies.admin",
+    "policies.selectors",
     "threada_site.console.site",
     "workitems.tasks",
 )
-"""Parts that take most of the time of a start: pages, jobs and calls."""
+"""Parts that take most of the time of a start: pages, jobs, calls, and the evaluation of rules."""
 SEALER = "import json, sys\nimport threada_site.runtime.sealer.process\nprint(json.dumps(sorted(sys.modules)))"
 
 

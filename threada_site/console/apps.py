@@ -1,5 +1,9 @@
+from collections.abc import Callable
+from typing import Any
+
 from django.apps import AppConfig
 from django.contrib.admin import apps as admin_apps
+from django.utils.module_loading import import_string
 
 
 class ConsoleConfig(AppConfig):
@@ -10,13 +14,22 @@ class ConsoleConfig(AppConfig):
     def ready(self) -> None:
         from django.contrib.auth.signals import user_logged_in, user_logged_out, user_login_failed
 
-        from threada_site.console.session_receipts import on_failed_sign_in, on_sign_in, on_sign_out
-        from threada_site.console.tenant_choice import store_sign_in_time
+        for signal, function, uid in (
+            (user_logged_in, "tenant_choice.store_sign_in_time", "threada.sign_in_time"),
+            (user_logged_in, "session_receipts.on_sign_in", "threada.sign_in"),
+            (user_login_failed, "session_receipts.on_failed_sign_in", "threada.failed_sign_in"),
+            (user_logged_out, "session_receipts.on_sign_out", "threada.sign_out"),
+        ):
+            signal.connect(_imported_late(f"threada_site.console.{function}"), weak=False, dispatch_uid=uid)
 
-        user_logged_in.connect(store_sign_in_time, dispatch_uid="threada.sign_in_time")
-        user_logged_in.connect(on_sign_in, dispatch_uid="threada.sign_in")
-        user_login_failed.connect(on_failed_sign_in, dispatch_uid="threada.failed_sign_in")
-        user_logged_out.connect(on_sign_out, dispatch_uid="threada.sign_out")
+
+def _imported_late(path: str) -> Callable[..., None]:
+    """Return a receiver that imports the function at `path` when it is called, which most commands never do."""
+
+    def receive(**values: Any) -> None:
+        import_string(path)(**values)
+
+    return receive
 
 
 class ConsoleAdminConfig(admin_apps.SimpleAdminConfig):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from policies.documents.workflow import WorkflowDocument
 from threada_site.kernel import errors
 from threada_site.kernel.errors import FieldError
 from threada_site.personal_data import subject_keys as keyring
 from workitems.models import WorkItem
+
+if TYPE_CHECKING:  # every process imports this module, and most need no documents
+    from policies.documents.workflow import WorkflowDocument
 
 MOST_CHARACTERS: Final = 512
 
@@ -49,3 +51,8 @@ def _refused(document: WorkflowDocument, detail: str, code: str = "required") ->
         "The payload does not say whom the case is about. Fix the field named in errors.",
         errors=[FieldError(f"/payload{document.subject}", detail, code)],
     )
+
+
+def subject_of_case(work_item_id: uuid.UUID) -> uuid.UUID | None:
+    """Return the data subject of a case, if its workflow names one."""
+    return WorkItem.objects.filter(id=work_item_id).values_list("subject_id", flat=True).first()
