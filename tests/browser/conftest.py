@@ -118,7 +118,7 @@ def page(request: pytest.FixtureRequest, chromium: Browser, server: str) -> Iter
 
 
 def _wait_for(address: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         assert process.poll() is None, "the server ended"
         try:

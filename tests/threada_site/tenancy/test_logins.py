@@ -104,7 +104,7 @@ def running_web(environment: dict[str, str]) -> Iterator[str]:
     process = subprocess.Popen(web_command(host="127.0.0.1", port=port, processes=1), cwd=BASE_DIR, env=environment)
     try:
         url = f"http://127.0.0.1:{port}"
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 120
         while get(f"{url}/healthz")[0] != 200:
             assert time.monotonic() < ends
             time.sleep(0.1)
@@ -177,7 +177,7 @@ def test_web_works_with_its_own_login_and_shows_metrics_of_a_worker(instance: In
         assert "threada_jobs_waiting" not in metrics
         worker = subprocess.Popen([sys.executable, "manage.py", "worker"], cwd=BASE_DIR, env=instance.platform)
         try:
-            ends = time.monotonic() + 40
+            ends = time.monotonic() + 120
             while "threada_jobs_waiting" not in (metrics := get(f"{url}/metrics", METRICS_TOKEN)[1]):
                 assert time.monotonic() < ends
                 time.sleep(1.0)
@@ -188,6 +188,13 @@ def test_web_works_with_its_own_login_and_shows_metrics_of_a_worker(instance: In
     assert re.search(r"^threada_jobs_waiting \d", metrics, re.MULTILINE)
 
 
+@pytest.fixture(scope="module")
+def keys_are_known(instance: Instance) -> None:
+    """Start a process with the keys of the instance, which are those of all later ones."""
+    assert manage(instance.platform, "instance", "check").returncode == 0
+
+
+@pytest.mark.usefixtures("keys_are_known")
 @pytest.mark.parametrize(
     ("process", "variable"),
     [
@@ -200,7 +207,6 @@ def test_web_works_with_its_own_login_and_shows_metrics_of_a_worker(instance: In
     ],
 )
 def test_machine_with_another_key_is_refused(instance: Instance, process: tuple[str, ...], variable: str) -> None:
-    assert manage(instance.platform, "instance", "check").returncode == 0
     words = (*process, "--port", str(free_port())) if process[0] == "up" else process
     refused = manage({**instance.both, variable: "another-key-of-at-least-thirty-two-characters"}, *words)
     assert refused.returncode == 1
@@ -227,7 +233,7 @@ def test_stopping_web_keeps_serving_and_is_not_ready(instance: Instance) -> None
     command = [sys.executable, "manage.py", "web", "--port", str(port), "--processes", "1", "--drain", "3"]
     process = subprocess.Popen(command, cwd=BASE_DIR, env=instance.web)
     try:
-        ends = time.monotonic() + 60
+        ends = time.monotonic() + 120
         while get(f"http://127.0.0.1:{port}/readyz")[0] != 200:
             assert time.monotonic() < ends
             time.sleep(0.1)
