@@ -24,7 +24,7 @@ import pytest
 from tests.ports import free_port
 
 PROGRAM: Final = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
-SECONDS_TO_START: Final = 60.0
+SECONDS_TO_START: Final = 120.0
 PASSWORD: Final = "guest-of-the-tests"  # must not occur in any log
 
 
