@@ -12,6 +12,7 @@ never waits for the calls of other tenants.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
@@ -20,7 +21,7 @@ from django.db import connection
 
 from integrations.models import Execution
 from threada_site.database.batched_writes import update_row
-from threada_site.jobs.enqueue import EXECUTION_QUEUE, FIRST_QUEUE, enqueue
+from threada_site.jobs.enqueue import EXECUTION_QUEUE, FIRST_QUEUE, enqueue, enqueue_several, withdraw_jobs
 from threada_site.kernel import clock
 
 RUN_EXECUTION: Final = "workitems.run_execution"
@@ -138,8 +139,9 @@ def dispatch_waiting(tenant_id: uuid.UUID, *, now: datetime) -> int:
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(_DISPATCH_WAITING, [tenant_id, now, settings.THREADA_TENANT_QUOTA])
         rows = cursor.fetchall()
-    for position, (execution_id, ahead) in enumerate(rows):
-        _enqueue_run(tenant_id, execution_id, ahead=ahead + position)
+    if rows:
+        places = [_place(ahead + position) for position, (_, ahead) in enumerate(rows)]
+        enqueue_several(RUN_EXECUTION, places, tenant_id=tenant_id, execution_id=[str(row[0]) for row in rows])
     return len(rows)
 
 
@@ -155,6 +157,11 @@ def candidates_for_set(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, most: i
         return [candidate for (candidate,) in cursor.fetchall()]
 
 
+def withdraw_runs(execution_ids: Sequence[uuid.UUID]) -> None:
+    """Delete the waiting jobs of executions that were just leased together with another one."""
+    withdraw_jobs(RUN_EXECUTION, [str(execution_id) for execution_id in execution_ids])
+
+
 def re_enqueue(tenant_id: uuid.UUID, execution_id: uuid.UUID) -> None:
     """Enqueue an execution whose job or worker was lost, with priority over every tenant's second execution."""
     enqueue(RUN_EXECUTION, tenant_id=tenant_id, queue=EXECUTION_QUEUE, priority=1, execution_id=str(execution_id))
@@ -162,11 +169,17 @@ def re_enqueue(tenant_id: uuid.UUID, execution_id: uuid.UUID) -> None:
 
 def _enqueue_run(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, ahead: int, run_at: datetime | None = None) -> None:
     """Enqueue one run. `ahead`: number of the tenant's jobs that are in the queue already."""
+    queue, priority = _place(ahead)
     enqueue(
         RUN_EXECUTION,
         tenant_id=tenant_id,
-        queue=EXECUTION_QUEUE if ahead else FIRST_QUEUE,
-        priority=-ahead,
+        queue=queue,
+        priority=priority,
         run_at=run_at,
         execution_id=str(execution_id),
     )
+
+
+def _place(ahead: int) -> tuple[str, int]:
+    """Return queue and priority of a job with `ahead` jobs of its tenant before it."""
+    return (EXECUTION_QUEUE if ahead else FIRST_QUEUE, -ahead)

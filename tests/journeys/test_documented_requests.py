@@ -34,7 +34,7 @@ def test_a_request_for_work_and_its_approval(demo: Demo) -> None:
     assert answer["idempotency_key"]
     assert accepted.headers["Retry-After"] == "1"
 
-    assert demo.wait() == ["workitems.decide_intake", "workitems.run_execution"]
+    assert demo.wait() == ["workitems.run_execution"]
     assert demo.execution(answer["execution_id"])["status"] == "succeeded"
     assert demo.item(item)["status"] == "awaiting_approval"
 

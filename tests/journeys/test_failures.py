@@ -29,7 +29,7 @@ def test_it_is_tried_again_with_the_same_key(demo: Demo, bank: Receiver) -> None
     bank.behave(status=503, times=2)
     item = demo.hand_in(SMALL)
     execution = demo.execute(item).json()["execution_id"]
-    assert demo.wait() == ["workitems.decide_intake", "workitems.run_execution"]
+    assert demo.wait() == ["workitems.run_execution"]
     shown = demo.execution(execution)
     assert (shown["status"], shown["failure"]) == ("started", "bad_response")
     assert shown["next_try_at"] is not None

@@ -7,6 +7,7 @@ are the source of truth. The engine can be replaced without changing a caller.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -56,6 +57,26 @@ def enqueue(
     """
     body = orjson.dumps({"tenant_id": str(tenant_id), **arguments}).decode()
     run_statement(jobs_table().insertion(task, queue=queue, priority=priority, once=once, body=body, run_at=run_at))
+
+
+def enqueue_several(
+    task: str, places: Sequence[tuple[str, int]], *, tenant_id: uuid.UUID, **arguments: list[str]
+) -> None:
+    """Enqueue jobs of `task` in one statement, each with a queue, a priority and one value of each argument."""
+    bodies = [
+        orjson.dumps({"tenant_id": str(tenant_id), **dict(zip(arguments, values, strict=True))}).decode()
+        for values in zip(*arguments.values(), strict=True)
+    ]
+    queues, priorities = [queue for queue, _ in places], [priority for _, priority in places]
+    run_statement(jobs_table().insertions(task, queues=queues, priorities=priorities, bodies=bodies))
+
+
+def withdraw_jobs(task: str, subjects: list[str]) -> None:
+    """Delete waiting jobs of `task` whose `execution_id`, or else `work_item_id`, is one of `subjects`.
+
+    Runs together with the other writes of a `batched_writes` block. Jobs that a worker takes at the moment remain.
+    """
+    run_statement(jobs_table().removal(task, subjects))
 
 
 def live_jobs(task: str, argument: str, values: list[str]) -> set[str]:

@@ -11,9 +11,11 @@ from policies.deciding.decide import DecisionRequest, decide
 from policies.language.approvals import REVIEW_DEFAULT, ApprovalRule, from_json
 from policies.models import PolicyDecision
 from threada_site.database.batched_writes import batched_writes
+from threada_site.jobs.enqueue import withdraw_jobs
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from workitems.items.actors import Actor, payload_author
+from workitems.items.intake import DECIDE_INTAKE
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.transitions import transition_item
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
@@ -69,6 +71,7 @@ def take_intake_decision(item: WorkItem, *, ctx: ActingContext) -> PolicyDecisio
     with batched_writes():
         decision = decide(decision_request(item, actor=payload_author(item)), ctx=ctx)
         item.policy_version_id = decision.policy_version_id
+        withdraw_jobs(DECIDE_INTAKE, [str(item.id)])
         match decision.outcome:
             case "deny":
                 _decided(item, decision, WorkItemStatus.REFUSED, ctx=ctx)

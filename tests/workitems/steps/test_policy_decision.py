@@ -3,7 +3,7 @@ from __future__ import annotations
 import orjson
 
 from policies.models import PolicyDecision
-from tests.jobs import run_jobs
+from tests.jobs import queued_jobs, run_jobs
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
@@ -52,6 +52,14 @@ def test_deciding_twice_decides_once(office: Office) -> None:
         assert take_intake_decision(locked_item(item.id, ctx=office.system), ctx=office.system) is None
     assert office.kinds(item) == ["work_item.created", "policy.decided"]
     assert office.count(PolicyDecision) == 1
+
+
+def test_a_decision_taken_earlier_withdraws_the_job_of_the_item_alone(office: Office) -> None:
+    item, other = office.create(), office.create()
+    with unit_of_work(office.tenant.id):
+        take_intake_decision(locked_item(item.id, ctx=office.system), ctx=office.system)
+    named = [job["work_item_id"] for task, job in queued_jobs() if task == "workitems.decide_intake"]
+    assert named == [str(other.id)]
 
 
 def test_without_any_policy_it_is_refused(office: Office) -> None:

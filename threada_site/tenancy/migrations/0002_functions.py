@@ -6,17 +6,26 @@ SQL = Path(__file__).resolve().parent.parent / "sql"
 
 
 class Migration(migrations.Migration):
-    """Functions that read guardian's tables, which refer to the user model of this app's first migration."""
+    """Functions that read guardian's tables, which refer to the user model of this app's first migration.
+
+    And an index by which waiting jobs of procrastinate are found again.
+    """
 
     dependencies = [
         ("tenancy", "0001_initial"),
         ("guardian", "0003_remove_groupobjectpermission_guardian_gr_content_ae6aec_idx_and_more"),
+        ("procrastinate", "0041_post_retry_failed_job"),
     ]
 
     operations = [
         migrations.RunSQL(
             (SQL / "permission_changes.sql").read_text(),
             "DROP FUNCTION threada_note_permission_change() CASCADE; DROP TABLE tenancy_permissionchange;",
+        ),
+        migrations.RunSQL(
+            "CREATE INDEX threada_jobs_subject ON procrastinate_jobs "
+            "((coalesce(args->>'execution_id', args->>'work_item_id'))) WHERE status = 'todo';",
+            "DROP INDEX threada_jobs_subject;",
         ),
         migrations.RunSQL(
             (SQL / "functions.sql").read_text(),

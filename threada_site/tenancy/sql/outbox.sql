@@ -23,6 +23,8 @@ CREATE TABLE tenancy_job (
 CREATE UNIQUE INDEX tenancy_job_once ON tenancy_job (once) WHERE once IS NOT NULL AND taken_at IS NULL;
 CREATE INDEX tenancy_job_next ON tenancy_job (queue, priority DESC, id) WHERE published_at IS NULL;
 CREATE INDEX tenancy_job_out ON tenancy_job (pool) WHERE published_at IS NOT NULL;
+CREATE INDEX tenancy_job_subject ON tenancy_job ((coalesce(arguments->>'execution_id', arguments->>'work_item_id')))
+ WHERE taken_at IS NULL;
 
 CREATE FUNCTION tenancy_job_tell() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

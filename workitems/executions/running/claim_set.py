@@ -23,7 +23,7 @@ from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.configuration.parsed_documents import readable_action_of
 from integrations.configuration.simulation import check_before_call
 from integrations.connectors import OutboundConnector, connector_named
-from integrations.executions.dispatch import candidates_for_set
+from integrations.executions.dispatch import candidates_for_set, withdraw_runs
 from integrations.executions.lease import is_due
 from integrations.freezes.block import freeze_before_lease
 from integrations.lifecycle import ExecutionStatus
@@ -122,6 +122,8 @@ def _lease(tenant: Tenant, executions: Sequence[Execution], *, now: datetime) ->
                 claimed.others.append(execution.id)
             else:
                 claimed.plans.append(plan)
+        if len(claimed.plans) > 1:
+            withdraw_runs([plan.execution_id for plan in claimed.plans])
     return claimed
 
 

@@ -26,6 +26,16 @@ _INSERT: Final = (
     "%s::integer, %s::varchar, %s::jsonb, coalesce(%s::timestamptz, now())) "
     "ON CONFLICT (once) WHERE once IS NOT NULL AND taken_at IS NULL DO NOTHING RETURNING id"
 )
+_INSERT_SEVERAL: Final = (
+    "INSERT INTO tenancy_job (queue, task, priority, arguments) SELECT j.queue, %s::varchar, j.priority, j.body::jsonb "
+    "FROM unnest(%s::varchar[], %s::integer[], %s::text[]) WITH ORDINALITY AS j (queue, priority, body, n) "
+    "ORDER BY j.n RETURNING id"
+)
+_REMOVE: Final = (
+    "DELETE FROM tenancy_job WHERE id IN (SELECT id FROM tenancy_job WHERE taken_at IS NULL "
+    "AND coalesce(arguments->>'execution_id', arguments->>'work_item_id') = ANY(%s::text[]) AND task = %s::varchar "
+    "FOR UPDATE SKIP LOCKED) RETURNING 1"
+)
 _WAITS_AGAIN: Final = "taken_at = NULL, taken_by = NULL, beat_at = NULL, published_at = NULL, pool = NULL, once = NULL"
 _RELEASE: Final = f"""
     WITH lost AS (
@@ -48,6 +58,12 @@ class OutboxJobs:
         self, task: str, *, queue: str, priority: int, once: str | None, body: str, run_at: datetime | None
     ) -> Statement:
         return Statement(_INSERT, (queue, task, priority, once, body, run_at))
+
+    def insertions(self, task: str, *, queues: list[str], priorities: list[int], bodies: list[str]) -> Statement:
+        return Statement(_INSERT_SEVERAL, (task, queues, priorities, bodies))
+
+    def removal(self, task: str, subjects: list[str]) -> Statement:
+        return Statement(_REMOVE, (subjects, task))
 
     def live(self, task: str, argument: str, values: Collection[str]) -> set[str]:
         with connection.cursor() as cursor:

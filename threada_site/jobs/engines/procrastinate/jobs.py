@@ -16,6 +16,17 @@ _DEFER: Final = (
     "%s::jsonb, %s::timestamptz)]::procrastinate_job_to_defer_v1[]))"
 )
 
+_DEFER_SEVERAL: Final = (
+    "SELECT unnest(procrastinate_defer_jobs_v1(array_agg(ROW(j.queue, %s::varchar, j.priority, NULL::text, NULL::text, "
+    "j.body::jsonb, NULL::timestamptz)::procrastinate_job_to_defer_v1 ORDER BY j.n))) "
+    "FROM unnest(%s::varchar[], %s::integer[], %s::text[]) WITH ORDINALITY AS j (queue, priority, body, n)"
+)
+_REMOVE: Final = (
+    "DELETE FROM procrastinate_jobs WHERE id IN (SELECT id FROM procrastinate_jobs WHERE status = 'todo' "
+    "AND coalesce(args->>'execution_id', args->>'work_item_id') = ANY(%s::text[]) AND task_name = %s::varchar "
+    "FOR UPDATE SKIP LOCKED) RETURNING 1"
+)
+
 
 class ProcrastinateJobs:
     """The table of procrastinate. A worker whose heartbeat stopped is dead; procrastinate itself does not retry its
@@ -25,6 +36,12 @@ class ProcrastinateJobs:
         self, task: str, *, queue: str, priority: int, once: str | None, body: str, run_at: datetime | None
     ) -> Statement:
         return Statement(_DEFER, (queue, task, priority, once, body, run_at))
+
+    def insertions(self, task: str, *, queues: list[str], priorities: list[int], bodies: list[str]) -> Statement:
+        return Statement(_DEFER_SEVERAL, (task, queues, priorities, bodies))
+
+    def removal(self, task: str, subjects: list[str]) -> Statement:
+        return Statement(_REMOVE, (subjects, task))
 
     def live(self, task: str, argument: str, values: Collection[str]) -> set[str]:
         with connection.cursor() as cursor:
