@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from procrastinate import App, JobContext, PsycopgConnector, RetryStrategy
 from procrastinate.contrib.django import app as django_app
 from procrastinate.contrib.django.utils import connector_params
 from procrastinate.jobs import Notification
-from procrastinate.periodic import PeriodicDeferrer
+from procrastinate.periodic import PeriodicDeferrer, PeriodicRegistry, PeriodicTask
 from procrastinate.worker import Worker
 from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
@@ -146,7 +146,26 @@ class WorkerPools:
 
     async def _keep_time(self) -> None:
         """Enqueue periodic jobs, once for all pools. The database decides which of several workers does it."""
-        await PeriodicDeferrer(registry=self._app.periodic_registry).worker()
+        await PeriodicSchedule(registry=self._app.periodic_registry).worker()
+
+
+class PeriodicSchedule(PeriodicDeferrer):
+    """Enqueues periodic jobs. Remembers when each is due next, because to compute it takes about a millisecond."""
+
+    def __init__(self, registry: PeriodicRegistry) -> None:
+        super().__init__(registry)
+        self._due: dict[tuple[str, str], float] = {}
+
+    def get_timestamps(self, periodic_task: PeriodicTask, since: int | None, until: float) -> Iterable[int]:
+        """Yield the times at which a task became due until `until`."""
+        key = (periodic_task.task.name, periodic_task.periodic_id)
+        if self._due.get(key, 0.0) <= until:
+            yield from super().get_timestamps(periodic_task, since, until)
+            self._due[key] = periodic_task.croniter.get_next(ret_type=float, start_time=until)  # type: ignore[no-untyped-call]
+
+    def get_next_tick(self, at: float) -> float:
+        """Return the seconds until a task is due."""
+        return min(self._due.values()) - at
 
 
 class PoolWorker(Worker):
