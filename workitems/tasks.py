@@ -37,6 +37,7 @@ from workitems.conversation.erase import ERASE, erase_comment, sweep_removed
 from workitems.conversation.sweep import sweep_questions
 from workitems.executions.callbacks import take_simulated_answer
 from workitems.executions.re_evaluate import re_evaluate_step
+from workitems.executions.running.call_slots import call_slots
 from workitems.executions.running.run_set import run_set
 from workitems.executions.start_request import start_request
 from workitems.executions.timed_undo import START_UNDO, start_due_undo
@@ -83,7 +84,8 @@ def start_waiting_request(tenant_id: str, work_item_id: str) -> None:
 @task("workitems.run_execution", queue=EXECUTION_QUEUE)
 def run_execution(tenant_id: str, execution_id: str) -> None:
     """Run an execution that is due, and others of the tenant with it."""
-    run_set(tenant_of_job(tenant_id), uuid.UUID(execution_id))
+    if not call_slots.has_claimed(uuid.UUID(execution_id)):
+        run_set(tenant_of_job(tenant_id), uuid.UUID(execution_id))
 
 
 @task(CALL_BACK, queue=EXECUTION_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)

@@ -10,13 +10,15 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
+from integrations.executions.dispatch import RUN_EXECUTION
 from integrations.models import Attempt, Execution
-from tests.jobs import lose_all_jobs
+from tests.jobs import lose_all_jobs, waiting_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.executions.test_freezes import freeze, lift
 from tests.workitems.office import Office
 from threada_site.database.batched_writes import batched_writes, insert_rows, update_row
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.jobs.registry import run_task
 from threada_site.kernel import clock
 from workitems.executions.run_execution import run_execution
 from workitems.executions.running import claim_set as claiming
@@ -33,6 +35,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 def _one_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "WINDOW_S", 1.0)
     monkeypatch.setattr(running, "CHECK_HOLDS_S", 60.0)
+    monkeypatch.setattr(running, "SLOTS_WITHIN_S", 5.0)
 
 
 def started(office: Office, count: int) -> list[Execution]:
@@ -60,7 +63,8 @@ def test_a_set_takes_few_statements_and_leaves_what_single_runs_leave(office: Of
     run_execution(office.tenant, alone.id)
     with CaptureQueriesContext(connection) as queries:
         run_set(office.tenant, runs[3].id)
-    assert len(queries) <= 32  # four for each
+    assert len(queries) <= 29  # with the three of a job less than four for each
+    assert [job.arguments["execution_id"] for job in waiting_jobs() if job.task == RUN_EXECUTION] == [str(alone.id)]
     assert set(statuses(office, runs)) == {"succeeded"}
     assert len(bank.requests()) == 9
     assert len({entry["headers"]["idempotency-key"] for entry in bank.requests()}) == 9
@@ -128,12 +132,15 @@ def test_a_check_that_is_too_old_is_made_again(office: Office, bank: Receiver, m
     assert set(statuses(office, runs)) == {"succeeded"}
 
 
-def test_no_more_are_claimed_than_slots_are_free(office: Office, bank: Receiver, settings: Settings) -> None:
+def test_no_more_are_claimed_than_slots_are_free(
+    office: Office, bank: Receiver, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings.THREADA_CALL_SLOTS = 3
     runs = started(office, 7)
     run_set(office.tenant, runs[0].id)
     assert statuses(office, runs).count("succeeded") == 3
     taken = call_slots.take(3)
+    monkeypatch.setattr(running, "SLOTS_WITHIN_S", 0.0)
     run_set(office.tenant, runs[-1].id)  # no slot is free: alone, in the thread of the job
     call_slots.give_back(taken)
     assert statuses(office, runs).count("succeeded") == 4
@@ -249,6 +256,29 @@ def test_a_locked_item_delays_no_other_settlement(office: Office, bank: Receiver
     worker.join(20)
     assert set(statuses(office, runs)) == {"succeeded"}
     assert len(bank.requests()) == 4
+
+
+def test_a_job_whose_execution_is_called_for_in_a_set_does_nothing(office: Office, bank: Receiver) -> None:
+    bank.behave(delay_s=0.5)
+    runs = started(office, 2)
+    worker = threading.Thread(target=_run, args=(office, runs[0]))
+    worker.start()
+    bank.wait_for(2)
+    with CaptureQueriesContext(connection) as queries:
+        run_task(RUN_EXECUTION, {"tenant_id": str(office.tenant.id), "execution_id": str(runs[1].id)})
+    assert len(queries) == 0
+    worker.join(20)
+    assert statuses(office, runs) == ["succeeded"] * 2
+    assert not any(call_slots.has_claimed(run.id) for run in runs)
+
+
+def test_a_job_waits_for_slots_of_calls_that_end_soon(office: Office, bank: Receiver, settings: Settings) -> None:
+    settings.THREADA_CALL_SLOTS = 4
+    runs = started(office, 3)
+    taken = call_slots.take(4)
+    threading.Timer(0.03, call_slots.give_back, args=(taken,)).start()
+    run_set(office.tenant, runs[0].id)
+    assert statuses(office, runs) == ["succeeded"] * 3
 
 
 def test_other_tenants_are_left_alone(office: Office, other_tenant: Any, bank: Receiver) -> None:

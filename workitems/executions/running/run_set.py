@@ -27,6 +27,8 @@ CHECK_HOLDS_S: Final = 1.0
 """A call starts within this time after its checks, or not at all."""
 OTHERS_AT_ONCE: Final = 3
 """Executions that a job runs alone after its set. More would hold its thread too long; later jobs find the rest."""
+SLOTS_WITHIN_S: Final = 0.1
+"""A job waits this long for call slots, then runs its execution alone: the calls of others may take minutes."""
 LOCKED_AGAIN_S: Final = 0.05
 LOCKED_TRIES: Final = 20
 
@@ -35,11 +37,16 @@ log = structlog.get_logger("threada.executions")
 
 def run_set(tenant: Tenant, execution_id: uuid.UUID) -> None:
     """Run an execution that is due, together with other due executions of the tenant if call slots are free."""
-    slots = call_slots.take(MOST)
+    if call_slots.has_claimed(execution_id):
+        return
+    slots = call_slots.take(MOST, wait_s=SLOTS_WITHIN_S)
     claimed = ClaimedSet(others=[execution_id])
     try:
+        if call_slots.has_claimed(execution_id):
+            return
         if slots > 1:
             claimed = _claim(tenant, execution_id, most=slots)
+            call_slots.note_claimed(plan.execution_id for plan in claimed.plans)
     finally:
         call_slots.give_back(slots - len(claimed.plans))
     _call_and_settle(tenant, claimed.plans)
@@ -137,7 +144,10 @@ def _call(tenant: Tenant, plan: ExecutionPlan, arrivals: queue.SimpleQueue[Arriv
             ) as span,
         ):
             is_checked = time.monotonic() - plan.checked_at <= CHECK_HOLDS_S
-            outcome = call_receiver(tenant, plan) if is_checked else NOT_STARTED
+            try:
+                outcome = call_receiver(tenant, plan) if is_checked else NOT_STARTED
+            finally:
+                call_slots.note_called(plan.execution_id)
             if outcome is not None and outcome.succeeded:
                 arrived = Arrived(plan, outcome)
                 is_over = plan.action.waits_for_callback_s is None
@@ -148,6 +158,7 @@ def _call(tenant: Tenant, plan: ExecutionPlan, arrivals: queue.SimpleQueue[Arriv
     except Exception:  # the attempt ends as `worker_lost` when its lease expires
         log.exception("call_failed", execution=public_id)
     finally:
+        call_slots.note_called(plan.execution_id)
         _return_connection()
         call_slots.give_back(1)
         arrivals.put(arrived)
