@@ -10,7 +10,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -80,14 +79,12 @@ def _creates(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
 
 def _effects(world: World, receiver: Receiver, *, environment: dict[str, str], engine: str) -> Iterator[Figure]:
     for count in PROCESSES:
-        bare_before = len(receiver.requests("/bare"))
-        effects._bare_per_second(receiver)
-        bare = effects._per_second(receiver.requests("/bare")[bare_before:])
+        bare = effects._bare_per_second(receiver)
         before = len(receiver.requests("/payments"))
         sessions = _sessions(world)
         for _ in range(QUEUED):
             effects._execute()
-        with _workers(count, environment):
+        with effects._workers(count, environment):
             arrived = receiver.wait_for(before + QUEUED, path="/payments", timeout_s=300)[before:]
             held = _sessions(world) - sessions
             time.sleep(_SECONDS_TO_SETTLE)
@@ -101,24 +98,16 @@ def _effects(world: World, receiver: Receiver, *, environment: dict[str, str], e
         )
 
 
-@contextmanager
-def _workers(count: int, environment: dict[str, str]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for _ in range(count):
-            stack.enter_context(effects._worker(environment))
-        yield
-
-
 def _carried(world: World, receiver: Receiver) -> Iterator[Figure]:
     """Measure the cost in PostgreSQL of a create, without and with its effect. Sealing adds two rows per receipt."""
     with effects._worker({}):
         _wait_until_idle(world)
-        written, begun = _wal(world), time.monotonic()
+        written, begun = effects._wal(world), time.monotonic()
         time.sleep(_SECONDS_TO_SETTLE)
-        idle = (_wal(world) - written) / (time.monotonic() - begun)
-        written, begun = _wal(world), time.monotonic()
+        idle = (effects._wal(world) - written) / (time.monotonic() - begun)
+        written, begun = effects._wal(world), time.monotonic()
         _pay(receiver, SAMPLE)
-        bytes_written = _wal(world) - written - idle * (time.monotonic() - begun)
+        bytes_written = effects._wal(world) - written - idle * (time.monotonic() - begun)
         yield Figure(
             name="WAL of a create with decision, execution and effect",
             value=f"{bytes_written / SAMPLE / 1000:.1f} kB",
@@ -130,10 +119,10 @@ def _carried(world: World, receiver: Receiver) -> Iterator[Figure]:
         connection = Connection(world.port)
         for _ in range(20):
             connection.exchange(request)
-        begun = _wal(world)
+        begun = effects._wal(world)
         for _ in range(SAMPLE):
             assert connection.exchange(request)[0] == 201
-        yield Figure(name="WAL of a create", value=f"{(_wal(world) - begun) / SAMPLE / 1000:.1f} kB")
+        yield Figure(name="WAL of a create", value=f"{(effects._wal(world) - begun) / SAMPLE / 1000:.1f} kB")
 
 
 def _statements(world: World, receiver: Receiver) -> Iterator[Figure]:
@@ -174,11 +163,6 @@ def _wait_until_idle(world: World) -> None:
     while _sessions(world) <= sessions and time.monotonic() < deadline:
         time.sleep(0.2)
     time.sleep(_SECONDS_TO_SETTLE)
-
-
-def _wal(world: World) -> int:
-    """Return the number of bytes of WAL that the server has ever written."""
-    return _asked(world, "SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint")
 
 
 def _sessions(world: World) -> int:

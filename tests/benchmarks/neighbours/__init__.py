@@ -1,0 +1,1 @@
+"""Plain job queues that make the same calls without governance."""
