@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import pytest
 
+from tests.lanes import chosen_marks
+
 ROOT: Final = Path(__file__).resolve().parents[2]
 RUN: Final = ROOT / ".ci" / "run"
 
@@ -30,6 +32,14 @@ def test_tests_that_it_names_exist() -> None:
     named = re.findall(r"\btests/[\w/.]+", RUN.read_text())
     assert len(named) >= 14
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_a_lane_reads_every_file_with_a_test_of_it() -> None:
+    """Check which marks a lane looks for, and that files name the marks of their tests themselves."""
+    assert chosen_marks("(adversarial or slow) and not browser and not quiet") == {"adversarial", "slow"}
+    assert chosen_marks("not adversarial and not browser") == chosen_marks("") == set()
+    elsewhere = re.compile(r"add_marker\(|import (?:\w+, )*(?:mark|pytestmark)\b|pytest\.mark as ")
+    assert [str(path) for path in (ROOT / "tests").rglob("*.py") if elsewhere.search(path.read_text())] == []
 
 
 @pytest.mark.parametrize(
