@@ -63,7 +63,7 @@ def run_execution(tenant: Tenant, execution_id: uuid.UUID) -> None:
     began_ns = tracing.now_ns()
     public_id = ids.public_id(ids.EXECUTION, execution_id)
     with bound_contextvars(tenant=tenant.slug, execution=public_id):
-        plan = _begin(tenant, execution_id)
+        plan = begin_execution(tenant, execution_id)
         if plan is None:
             return
         structlog.contextvars.bind_contextvars(correlation_id=plan.correlation_id)
@@ -100,7 +100,8 @@ def settle_outcome(tenant: Tenant, plan: ExecutionPlan, outcome: Outcome | None)
         return execution.status
 
 
-def _begin(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
+def begin_execution(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
+    """Check an execution that is due and lease it. Return its call; None if there is nothing to call now."""
     now = clock.now()
     with unit_of_work(tenant.id):
         found = _locked(tenant, execution_id)

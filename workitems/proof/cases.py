@@ -1,50 +1,28 @@
-"""One synthetic case at a time, in a transaction that is always rolled back."""
+"""Steps of one synthetic case: ask for an action, vote on its step, run its execution up to the call."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
-
-from django.db import connection
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from integrations.models import Execution
 from policies.language.approvals import Leaf, from_json, leaves_of
-from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.models import Tenant
 from workitems import selectors
 from workitems.executions.request_action import ActionRequest, execute_action
+from workitems.executions.run_execution import begin_execution
+from workitems.executions.running.calling import ExecutionPlan
 from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.items.locks import locked_item
+from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.proof.samples import Sample
+from workitems.proof.stage import Case
 from workitems.steps.voting import Ballot, cast_vote
 
 type Outcome = Literal["allowed", "denied", "asked"]
-
-
-class TooSlowError(Exception):
-    """A case took longer than its transaction may."""
-
-
-class _RolledBackError(Exception):
-    """Ends the transaction of a case."""
-
-
-@dataclass(slots=True)
-class Case:
-    """A synthetic case inside its transaction. `ctx` is the operator's context."""
-
-    ctx: ActingContext
-    ends: float
-
-    def check_time(self) -> None:
-        """Raise `TooSlowError` when the time of the transaction is over, so that its locks end."""
-        if time.monotonic() > self.ends:
-            raise TooSlowError
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,20 +38,6 @@ class Asked:
     def leaves(self) -> tuple[Leaf, ...]:
         """Roles, groups and people that the rule of the step asks for."""
         return leaves_of(from_json(self.step.rule).tree) if self.step is not None else ()
-
-
-@contextmanager
-def rolled_back_case(ctx: ActingContext, *, seconds: float) -> Iterator[Case]:
-    """Open the transaction of one case. Nothing of it remains, and no statement of it waits longer than `seconds`."""
-    try:
-        with unit_of_work(ctx.tenant_id):
-            with connection.cursor() as cursor:
-                for name in ("statement_timeout", "lock_timeout"):
-                    cursor.execute("SELECT set_config(%s, %s, true)", [name, f"{max(int(seconds * 1000), 1)}ms"])
-            yield Case(ctx, time.monotonic() + seconds)
-            raise _RolledBackError
-    except _RolledBackError:
-        pass
 
 
 def ask(sample: Sample, case: Case, *, by: ActingContext) -> Asked:
@@ -107,3 +71,37 @@ def vote(asked: Asked, case: Case, *, by: ActingContext, envelope_sha256: str | 
     finally:
         case.check_time()
     return ""
+
+
+def approve(asked: Asked, case: Case) -> bool:
+    """Approve the step, if there is one, by the synthetic approvers. Return True if the action may start."""
+    step = asked.step
+    for approver in case.cast.approvers:
+        if step is not None and step.status == StepStatus.PENDING:
+            vote(asked, case, by=approver)
+    return asked.execution is not None and (step is None or step.status == StepStatus.APPROVED)
+
+
+@dataclass(slots=True)
+class RecordingTransport:
+    """Transport of a proof: keeps the requests that would be sent to a receiver, and sends none.
+
+    It takes the place of the call, behind all checks. No secret is read, and no address is looked up.
+    """
+
+    requests: list[dict[str, Any]] = field(default_factory=list)
+
+    def call(self, plan: ExecutionPlan) -> None:
+        """Keep the request of a call."""
+        self.requests.append(plan.request)
+
+
+def requests_sent(asked: Asked, case: Case) -> list[dict[str, Any]]:
+    """Check and lease the execution as a worker does. Return the requests that it would have sent now."""
+    transport = RecordingTransport()
+    if asked.execution is not None:
+        plan = begin_execution(Tenant(id=case.ctx.tenant_id, slug=case.ctx.tenant_slug), asked.execution.id)
+        if plan is not None:
+            transport.call(plan)
+        case.check_time()
+    return transport.requests

@@ -1,6 +1,6 @@
 """Checks of a proof. Each runs on one sample in a transaction of its own and returns its result with a sentence.
 
-Synthetic people are created before the case, because later grants do not count on its steps.
+The synthetic people exist before the case, because later grants do not count on its steps.
 """
 
 from __future__ import annotations
@@ -11,23 +11,20 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from integrations.attempts.failures import TransportFailure
-from integrations.freezes.block import freeze_before_lease
 from integrations.freezes.scope import FreezeScope
-from integrations.lifecycle import ExecutionStatus
 from policies.language.approvals import Leaf
 from threada_site.kernel import clock, errors
-from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.kernel.context import PrincipalKind
+from threada_site.kernel.json.canonical import canonical_sha256
 from workitems.approvers.count_votes import Outcome
 from workitems.approvers.step_votes import StepVotes, read_step_votes
 from workitems.executions.freezes import set_freeze
-from workitems.executions.open_envelope import open_to_run
 from workitems.lifecycle import StepStatus
-from workitems.models import Vote, WorkItem
-from workitems.proof import people
-from workitems.proof.cases import Asked, Case, ask, vote
+from workitems.models import Vote
+from workitems.proof.cases import Asked, approve, ask, requests_sent, vote
 from workitems.proof.results import Result
 from workitems.proof.samples import Sample
+from workitems.proof.stage import Case
 from workitems.steps.deadlines import expire_step
 
 type Observation = tuple[Result, str]
@@ -47,15 +44,18 @@ class Check:
     needs_people: bool = True
 
 
-_MOST_APPROVERS: Final = 6
 _MOST_NAMED: Final = 20
+_ONLY_VOTES: Final = (Result.PASS, "A vote that names another envelope is refused.")
+_NOT_REACHED: Final = (
+    Result.NOT_APPLICABLE,
+    "The request is not sent at once even without it: limits or another rule.",
+)
 _EXCLUSIONS: Final = frozenset({errors.VoterExcluded.reason_code, errors.VoterNotIndependent.reason_code})
-_ENDED: Final = frozenset({ExecutionStatus.STARTED, ExecutionStatus.RUNNING, ExecutionStatus.SUCCEEDED})
 
 
-def requester_alone(sample: Sample, leaves: tuple[Leaf, ...], case: Case) -> Observation:
+def requester_alone(sample: Sample, _leaves: tuple[Leaf, ...], case: Case) -> Observation:
     """Check that the requester, with everything that the rule asks for, cannot approve the own request."""
-    requester = _person("requester", leaves, case)
+    requester = case.cast.approvers[0]
     asked = ask(sample, case, by=requester)
     refusal = vote(asked, case, by=requester)
     if refusal:
@@ -63,87 +63,83 @@ def requester_alone(sample: Sample, leaves: tuple[Leaf, ...], case: Case) -> Obs
     return Result.FAIL, "The vote of the requester counts: the rule lifts the exclusion of requesters."
 
 
-def agent_and_owner(sample: Sample, leaves: tuple[Leaf, ...], case: Case) -> Observation:
+def agent_and_owner(sample: Sample, _leaves: tuple[Leaf, ...], case: Case) -> Observation:
     """Check that neither an agent nor its owner can approve the agent's request."""
-    owner = people.person("owner", leaves, ctx=case.ctx)
-    agent = people.acting(people.agent("agent", owner, leaves, ctx=case.ctx), ctx=case.ctx)
+    owner, agent = case.cast.approvers[0], case.cast.agent
+    assert agent is not None  # noqa: S101  (people are asked)
     asked = ask(sample, case, by=agent)
     if asked.step is None:
         return Result.NOT_APPLICABLE, f"For an agent the policies answer: {asked.outcome}."
     vote(asked, case, by=agent)
     if _votes(asked).result.outcome is not Outcome.WAITING:
         return Result.FAIL, "The vote of the agent counts as that of a person."
-    refusal = vote(asked, case, by=people.acting(owner, ctx=case.ctx))
+    refusal = vote(asked, case, by=owner)
     if refusal:
         return _excluded(refusal), f"The agent's vote is not counted, and its owner's is refused: {refusal}."
     return Result.FAIL, "The vote of the agent's owner counts: the rule lifts the exclusion of owners."
 
 
-def expired_step(sample: Sample, leaves: tuple[Leaf, ...], case: Case) -> Observation:
-    """Check that an expired step takes no vote and starts no action."""
-    voter, asked = _person("approver", leaves, case), ask(sample, case, by=_person("requester", (), case))
+def expired_step(sample: Sample, _leaves: tuple[Leaf, ...], case: Case) -> Observation:
+    """Check that an expired step takes no vote, and that no worker sends anything after it."""
+    asked = ask(sample, case, by=case.cast.requester)
     step = asked.step
-    assert step is not None  # noqa: S101  (leaves: somebody is asked)
+    assert step is not None  # noqa: S101  (people are asked)
     if step.expires_at is None:
         return Result.NOT_APPLICABLE, "The step never expires."
     now = clock.now()
     step.expires_at = step.respond_due_at = now - timedelta(seconds=1)
     step.save(update_fields=["expires_at", "respond_due_at"])
-    refusal = vote(asked, case, by=voter)
-    expire_step(asked.item, step, now=now, ctx=case.ctx)
-    case.check_time()
+    refusal = vote(asked, case, by=case.cast.approvers[0])
     if not refusal:
         return Result.FAIL, "A vote on the expired step was stored."
+    expire_step(asked.item, step, now=now, ctx=case.ctx)
+    if requests_sent(asked, case):
+        return Result.FAIL, "A request was about to be sent although its step expired."
     if step.status == StepStatus.PENDING:
         return Result.PASS, f"The vote is refused ({refusal}); the step is escalated and extended once."
-    if asked.execution is not None:
-        asked.execution.refresh_from_db()
-        if asked.execution.status in _ENDED:
-            return Result.FAIL, f"The execution is {asked.execution.status} although its step expired."
-    return Result.PASS, f"The vote is refused ({refusal}), and the step ends {step.status}."
+    return Result.PASS, f"The vote is refused ({refusal}), the step ends {step.status}, and nothing is sent."
 
 
-def changed_envelope(sample: Sample, leaves: tuple[Leaf, ...], case: Case) -> Observation:
-    """Check that votes on other bytes are refused, and that an approved request does not run after a change."""
-    voters = [_person(f"approver-{number}", leaves, case) for number in range(_MOST_APPROVERS if leaves else 0)]
-    asked = ask(sample, case, by=_person("requester", (), case))
-    if asked.step is not None:
-        if not vote(asked, case, by=voters[0], envelope_sha256="0" * 64):
-            return Result.FAIL, "A vote that names another envelope was stored."
-        for voter in voters:
-            if asked.step.status == StepStatus.PENDING:
-                vote(asked, case, by=voter)
-    execution = asked.execution
-    if execution is None or (asked.step is not None and asked.step.status != StepStatus.APPROVED):
-        return Result.PASS, "A vote that names another envelope is refused."
-    open_to_run(asked.item, execution)
-    changed = WorkItem(tenant_id=asked.item.tenant_id)
-    changed.__dict__.update(asked.item.__dict__, payload={**asked.item.payload, "threada-proof": True})
-    case.check_time()
-    try:
-        open_to_run(changed, execution)
-    except TransportFailure as failure:
-        return Result.PASS, f"After a change of the payload the approved request does not run: {failure.failure}."
-    return Result.FAIL, "The approved request runs although its payload was changed."
+def changed_envelope(sample: Sample, _leaves: tuple[Leaf, ...], case: Case) -> Observation:
+    """Check that votes on other bytes are refused, and that an approved request is not sent after a change."""
+    asked = ask(sample, case, by=case.cast.requester)
+    if asked.step is not None and not vote(asked, case, by=case.cast.approvers[0], envelope_sha256="0" * 64):
+        return Result.FAIL, "A vote that names another envelope was stored."
+    if not approve(asked, case):
+        return _ONLY_VOTES
+    if not _is_sent_otherwise(asked, case):
+        return _ONLY_VOTES if asked.step is not None else _NOT_REACHED
+    item = asked.item
+    item.payload = {**item.payload, "threada-proof": True}
+    item.payload_sha256 = canonical_sha256(item.payload)
+    item.save(update_fields=["payload", "payload_sha256"])
+    if requests_sent(asked, case):
+        return Result.FAIL, "The approved request was about to be sent although its payload was changed."
+    return Result.PASS, "After a change of the payload the approved request is not sent."
 
 
-def frozen_integration(sample: Sample, leaves: tuple[Leaf, ...], case: Case) -> Observation:
-    """Check that an execution at a frozen integration gets no lease, without which nothing is called."""
-    asked = ask(sample, case, by=_person("requester", leaves, case))
+def frozen_integration(sample: Sample, _leaves: tuple[Leaf, ...], case: Case) -> Observation:
+    """Check that an approved request to a frozen integration is not sent."""
+    asked = ask(sample, case, by=case.cast.requester)
     if asked.execution is None:
         return Result.NOT_APPLICABLE, "The action starts only after the decision about the request."
+    if not approve(asked, case):
+        return Result.NOT_APPLICABLE, "Synthetic people cannot complete the approval, so nothing would be sent anyway."
+    if not _is_sent_otherwise(asked, case):
+        return _NOT_REACHED
     set_freeze(FreezeScope(integration=sample.integration), reason="Proof.", ctx=case.ctx)
     case.check_time()
-    if freeze_before_lease(asked.execution) is None:
-        return Result.FAIL, "The freeze does not stop the execution."
-    return Result.PASS, "The freeze stops the execution before its lease."
+    if requests_sent(asked, case):
+        return Result.FAIL, "A request was about to be sent to the frozen integration."
+    return Result.PASS, "Without the freeze the request would be sent. With it nothing is sent."
 
 
 def single_approver(sample: Sample, _leaves: tuple[Leaf, ...], case: Case) -> Observation:
     """Check that no member alone completes a step that asks for several people. Name the members who could decide."""
-    asked = ask(sample, case, by=_person("requester", (), case))
+    asked = ask(sample, case, by=case.cast.requester)
     votes = _votes(asked)
-    names = sorted(votes.name_of(member) for member in votes.can_vote_ids() if _decides(votes, member))
+    members = votes.can_vote_ids() - case.synthetic
+    names = sorted(votes.name_of(member) for member in members if _decides(votes, member))
     more = f" and {len(names) - _MOST_NAMED} more" if len(names) > _MOST_NAMED else ""
     named = f"{', '.join(names[:_MOST_NAMED])}{more}" or "nobody"
     if votes.result.missing == 1:
@@ -176,10 +172,9 @@ CHECKS: Final = (
 )
 
 
-def _person(name: str, leaves: tuple[Leaf, ...], case: Case) -> ActingContext:
-    made = people.acting(people.person(name, leaves, ctx=case.ctx), ctx=case.ctx)
-    case.check_time()
-    return made
+def _is_sent_otherwise(asked: Asked, case: Case) -> bool:
+    """Return True if the request would be sent as it is: otherwise a check that nothing is sent would prove nothing."""
+    return bool(case.undone(lambda: requests_sent(asked, case)))
 
 
 def _excluded(refusal: str) -> Result:

@@ -1,4 +1,4 @@
-"""Synthetic people of a rolled-back case.
+"""Synthetic people of rolled-back cases.
 
 Their names end with characters by chance: an account or role that somebody prepared under the name would change what a
 proof finds.
@@ -7,8 +7,9 @@ proof finds.
 from __future__ import annotations
 
 import secrets
+import uuid
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from policies.language.approvals import Leaf
 from threada_site.identity.grants.role_grants import set_roles
@@ -32,16 +33,34 @@ from threada_site.tenancy.models import User
 _SCOPES = frozenset({Scope.WORKITEMS_READ, Scope.WORKITEMS_WRITE, Scope.ACTIONS_EXECUTE, Scope.DECISIONS_DECIDE})
 
 
-def person(name: str, leaves: Iterable[Leaf] = (), *, ctx: ActingContext) -> User:
-    """Create a person who may request, execute and decide, and has the roles and groups of `leaves`."""
-    return _member(name, PrincipalKind.HUMAN, leaves, ctx=ctx)
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Synthetic people of cases, made once in a transaction.
+
+    `requester` may request and execute, and has nothing that the rule asks for. Each of `approvers` has all of it. The
+    first of them owns `agent`, which has all of it too; None where nobody is asked.
+    """
+
+    requester: ActingContext
+    approvers: tuple[ActingContext, ...] = ()
+    agent: ActingContext | None = None
+
+    @property
+    def ids(self) -> frozenset[uuid.UUID]:
+        """Ids of all of them."""
+        people = (self.requester, *self.approvers, *([self.agent] if self.agent else []))
+        return frozenset(person.principal_id for person in people)
 
 
-def agent(name: str, owner: User, leaves: Iterable[Leaf] = (), *, ctx: ActingContext) -> User:
-    """Create an agent with the same permissions as `person`, owned by `owner`."""
-    made = _member(name, PrincipalKind.AGENT, leaves, ctx=ctx)
-    set_owner(made, owner.username, ctx=ctx)
-    return made
+def cast_for(leaves: tuple[Leaf, ...], approvers: int, *, ctx: ActingContext) -> Cast:
+    """Create the people of cases whose rule asks for `leaves`."""
+    requester = acting(_member("requester", PrincipalKind.HUMAN, (), ctx=ctx), ctx=ctx)
+    if not approvers:
+        return Cast(requester)
+    people = [_member(f"approver-{number}", PrincipalKind.HUMAN, leaves, ctx=ctx) for number in range(approvers)]
+    agent = _member("agent", PrincipalKind.AGENT, leaves, ctx=ctx)
+    set_owner(agent, people[0].username, ctx=ctx)
+    return Cast(requester, tuple(acting(person, ctx=ctx) for person in people), acting(agent, ctx=ctx))
 
 
 def _member(purpose: str, kind: PrincipalKind, leaves: Iterable[Leaf], *, ctx: ActingContext) -> User:

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from django.db import OperationalError
-
-from integrations.attempts.failures import TransportFailure
 from policies.language.approvals import Leaf
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
-from workitems.proof import people
-from workitems.proof.cases import Case, Outcome, TooSlowError, ask, rolled_back_case
+from workitems.approvers.step_votes import read_step_votes
+from workitems.proof.cases import Asked, Outcome, ask
 from workitems.proof.checks import CHECKS, Check, Observation
 from workitems.proof.results import Finding, Proof, Result
+from workitems.proof.rules_matching import NAME, QUESTION, rule_findings
 from workitems.proof.samples import Sample, samples
+from workitems.proof.stage import TIMEOUTS, Case, Stage, TooSlowError
+
+_MOST_APPROVERS: Final = 6
 
 MOST_SECONDS: Final = 1.0
-"""Longest transaction of a case, and so the longest time for which it locks existing rows."""
+"""Longest transaction, and so the longest time for which a proof locks existing rows."""
 
 
 def prove(ctx: ActingContext, *, seconds: float = MOST_SECONDS) -> Proof:
@@ -30,47 +33,67 @@ def prove(ctx: ActingContext, *, seconds: float = MOST_SECONDS) -> Proof:
     """
     with unit_of_work(ctx.tenant_id):
         chosen = list(samples(ctx))
-    findings = [
-        Finding(named.name, *observation, sample.name)
-        for sample in chosen
-        for named, observation in _observations(sample, ctx=ctx, seconds=seconds)
-    ]
-    return Proof({named.name: named.question for named in CHECKS}, tuple(findings))
+        about_rules = list(rule_findings(ctx))
+    stage = Stage(ctx, seconds=seconds)
+    try:
+        found = [
+            Finding(named.name, *observation, sample.name)
+            for sample in chosen
+            for named, observation in _observations(sample, stage)
+        ]
+    finally:
+        stage.close()
+    return Proof({named.name: named.question for named in CHECKS} | {NAME: QUESTION}, (*found, *about_rules))
 
 
-def _observations(sample: Sample, *, ctx: ActingContext, seconds: float) -> list[tuple[Check, Observation]]:
+@dataclass(slots=True)
+class _Answered:
+    """What the policies answer to a sample: the leaves of the rule, and how many approvers complete its step."""
+
     outcome: Outcome = "denied"
     leaves: tuple[Leaf, ...] = ()
+    approvers: int = 0
+
+
+def _observations(sample: Sample, stage: Stage) -> list[tuple[Check, Observation]]:
+    answered = _Answered()
 
     def first(case: Case) -> Observation:
-        nonlocal outcome, leaves
-        requester = people.acting(people.person("requester", ctx=case.ctx), ctx=case.ctx)
-        asked = ask(sample, case, by=requester)
-        outcome, leaves = asked.outcome, asked.leaves
+        asked = ask(sample, case, by=case.cast.requester)
+        answered.outcome, answered.leaves = asked.outcome, asked.leaves
+        answered.approvers = _approvers(asked)
         return Result.NOT_APPLICABLE, "The policies deny it."
 
-    observed = _observed(first, ctx=ctx, seconds=seconds)
+    observed = _observed(stage, first)
     found: list[tuple[Check, Observation]] = []
     for check in CHECKS:
-        if outcome == "denied":
+        if answered.outcome == "denied":
             found.append((check, observed))
-        elif check.needs_people and outcome != "asked":
+        elif check.needs_people and answered.outcome != "asked":
             found.append((check, (Result.NOT_APPLICABLE, "A rule allows it without people.")))
         else:
-            found.append((check, _observed(lambda case: check.run(sample, leaves, case), ctx=ctx, seconds=seconds)))  # noqa: B023
+            run = partial(check.run, sample, answered.leaves)
+            found.append((check, _observed(stage, run, answered.leaves, answered.approvers)))
     return found
 
 
-def _observed(run: Callable[[Case], Observation], *, ctx: ActingContext, seconds: float) -> Observation:
+def _approvers(asked: Asked) -> int:
+    """Return how many synthetic approvers a step needs: one for each leaf, and as many as votes are missing."""
+    if asked.step is None:
+        return 0
+    missing = read_step_votes(asked.step, workflow_id=asked.item.workflow_version.workflow_id).result.missing
+    return min(max(missing, len(asked.leaves), 1), _MOST_APPROVERS)
+
+
+def _observed(
+    stage: Stage, run: Callable[[Case], Observation], leaves: tuple[Leaf, ...] = (), approvers: int = 0
+) -> Observation:
     """Return what `run` observes in a case of its own, or why it could not observe anything."""
     try:
-        with rolled_back_case(ctx, seconds=seconds) as case:
-            return run(case)
+        return stage.observe(run, leaves, approvers)
     except TooSlowError:
-        return Result.NOT_APPLICABLE, f"The case took longer than {seconds:g} s. Run it again with --seconds."
+        return Result.NOT_APPLICABLE, f"The case took longer than {stage.seconds:g} s. Run it again with --seconds."
     except errors.ThreadaError as refusal:
         return Result.NOT_APPLICABLE, f"The configuration refuses the case: {refusal.reason_code}."
-    except TransportFailure as failure:
-        return Result.NOT_APPLICABLE, f"The envelope cannot be opened: {failure.detail}"
-    except OperationalError as error:
+    except TIMEOUTS as error:
         return Result.NOT_APPLICABLE, f"The database did not answer in time: {str(error).splitlines()[0]}"

@@ -10,12 +10,12 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
+from policies.replay.idle_rules import FEWEST, idle_rules
 from tests.console.busy import Busy
 from tests.console.sign_in import Console
 from tests.console.test_desk import ask
 from tests.factories import acting, make_principal
 from tests.journeys.demo import SMALL, Demo
-from threada_site.console.dashboards.author import FEWEST, idle_rules
 from threada_site.console.dashboards.dashboard import dashboard
 from threada_site.database.unit_of_work import unit_of_work
 
