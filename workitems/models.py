@@ -26,6 +26,7 @@ from workitems.items.models import CaseReading, Evidence, ItemLabel, Participant
 from workitems.notices.models import Notice, NoticeMessage, NotificationPreference
 from workitems.permits.models import Permit, PermitApproval, PermitUse
 from workitems.portal.models import RequestDraft
+from workitems.proof.models import ProofRun
 from workitems.retention.models import LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun
 from workitems.search.models import SearchChange, SearchDocument
 
@@ -50,6 +51,7 @@ __all__ = [
     "Permit",
     "PermitApproval",
     "PermitUse",
+    "ProofRun",
     "RequestDraft",
     "RequesterQuestion",
     "RetentionRule",

@@ -49,6 +49,7 @@ from workitems.notices.addressing import SEND, address_notice
 from workitems.notices.enqueue import ADDRESS
 from workitems.notices.sending import send_message
 from workitems.notices.sweep import enqueue_due_notices
+from workitems.proof.stored_runs import RUN_PROOF, run_proof
 from workitems.retention import run as retention
 from workitems.retention import sweep as keeping
 from workitems.retention.batches import take_batch
@@ -291,3 +292,10 @@ def _locked_step(tenant: Tenant, step_id: uuid.UUID) -> tuple[WorkItem, Decision
     item = selectors.work_item_for_update(found, tenant_id=tenant.id) if found else None
     step = DecisionStep.objects.select_for_update().filter(tenant_id=tenant.id, id=step_id).first()
     return None if item is None or step is None else (item, step)
+
+
+@task(RUN_PROOF, queue=MAINTENANCE_QUEUE)
+def run_requested_proof(tenant_id: str, proof_id: str) -> None:
+    """Check the product's promises against the configuration of a tenant, as a steward asked."""
+    tenant = tenant_of_job(tenant_id)
+    run_proof(tenant, uuid.UUID(proof_id), ctx=job_context(tenant))

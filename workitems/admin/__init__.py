@@ -9,6 +9,7 @@ from workitems.admin.items import WorkItemAdmin
 from workitems.admin.messages import NoticeMessageAdmin
 from workitems.admin.packs import PackAdmin
 from workitems.admin.permits.pages import PermitAdmin
+from workitems.admin.proofs.pages import ProofRunAdmin
 from workitems.admin.retention import LegalHoldAdmin, RetentionRunAdmin
 from workitems.admin.steps import DecisionStepAdmin
 
@@ -23,6 +24,7 @@ __all__ = [
     "NoticeMessageAdmin",
     "PackAdmin",
     "PermitAdmin",
+    "ProofRunAdmin",
     "RetentionRunAdmin",
     "WorkItemAdmin",
 ]

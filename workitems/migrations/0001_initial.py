@@ -1662,6 +1662,56 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="ProofRun",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("passed", "passed"),
+                            ("failed", "failed"),
+                            ("broken", "broken"),
+                        ],
+                        default="queued",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "requested_by",
+                    models.UUIDField(editable=False, help_text="Principal; empty: the operator.", null=True),
+                ),
+                ("created_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("started_at", models.DateTimeField(null=True)),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "document",
+                    models.JSONField(help_text="Findings as `manage.py prove --json` prints them.", null=True),
+                ),
+                (
+                    "sha256",
+                    models.CharField(
+                        blank=True, help_text="Digest of the canonical JSON of the findings.", max_length=64
+                    ),
+                ),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "verbose_name": "proof",
+                "constraints": [
+                    RowLevelSecurity(name="proofrun_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="proofrun_tenant_id_key"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("status__in", ["queued", "running"])),
+                        fields=("tenant",),
+                        name="proofrun_one_open",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="PermitUse",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),

@@ -34,6 +34,7 @@ class Framework:
 
 _RECEIPTS: Final = "receipts-evidence.zip"
 _ACCESS: Final = "access.csv"
+_REVIEWS: Final = "access-reviews.csv"
 _RULES: Final = "configuration/"
 _PROOF: Final = "proof.json"
 
@@ -53,8 +54,8 @@ FRAMEWORKS: Final[Mapping[str, Framework]] = MappingProxyType(
                 Control(
                     "CC6.2",
                     "Access is authorised before it is given and removed when it ends.",
-                    "Invitations, SCIM, change sets under four eyes, departures with receipts.",
-                    f"{_ACCESS}, {_RECEIPTS} (member.*, role.*)",
+                    "Invitations, SCIM, change sets under four eyes, access reviews, departures with receipts.",
+                    f"{_ACCESS}, {_REVIEWS}, {_RECEIPTS} (member.*, role.*, access_review.*)",
                 ),
                 Control(
                     "CC7.2, CC7.3",
@@ -84,8 +85,8 @@ FRAMEWORKS: Final[Mapping[str, Framework]] = MappingProxyType(
                 Control(
                     "A.5.15, A.5.18",
                     "Access is granted by rules, reviewed and removed.",
-                    "Roles, grants and their times; the list of who holds what, since when and last used.",
-                    _ACCESS,
+                    "Roles, grants and their times; access reviews: people confirm each holder, or ask for removal.",
+                    f"{_ACCESS}, {_REVIEWS}, {_RECEIPTS} (access_review.*)",
                 ),
                 Control(
                     "A.8.2",
@@ -223,8 +224,9 @@ uv run manage.py evidence --help
 ```
 
 writes the files of a period: `receipts-evidence.zip` (receipts with proofs and verifier), `access.csv` (who holds what,
-since when, last used), `configuration/` (documents in force now), `proof.json` ([proof](../how-to/prove.md)) and the
-table of the framework. This page is written by `manage.py write_controls`.
+since when, given by whom, last used), `access-reviews.csv` ([access reviews](../how-to/review-access.md) with their
+decisions), `configuration/` (documents in force now), `proof.json` ([proof](../how-to/prove.md)) and the table of the
+framework. This page is written by `manage.py write_controls`.
 """
 
 

@@ -17,7 +17,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from workitems.configuration.export import configuration_files
-from workitems.proof.access import access_csv
+from workitems.proof.access import access_csv, reviews_csv
 from workitems.proof.controls import framework_markdown
 from workitems.proof.prove import prove
 
@@ -30,7 +30,7 @@ def write_evidence(out: IO[bytes], framework: str, since: str, until: str, *, ct
     export = _export(since, until, ctx=ctx)
     with unit_of_work(ctx.tenant_id):
         receipts = open_evidence(export).content
-        access = access_csv(ctx)
+        access, reviews = access_csv(ctx), reviews_csv(ctx)
         documents = configuration_files(ctx)
     digests: dict[str, str] = {}
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, allowZip64=True) as archive:
@@ -45,6 +45,7 @@ def write_evidence(out: IO[bytes], framework: str, since: str, until: str, *, ct
 
         add("receipts-evidence.zip", receipts)
         add("access.csv", iter([access.encode()]))
+        add("access-reviews.csv", iter([reviews.encode()]))
         for path, text in sorted(documents.items()):
             add(f"configuration/{path}", iter([text.encode()]))
         add("proof.json", iter([json.dumps(prove(ctx).as_json(), indent=2, ensure_ascii=False).encode()]))

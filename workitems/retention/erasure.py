@@ -35,6 +35,7 @@ from workitems.models import (
     DecisionStep,
     Delegation,
     LegalHold,
+    ProofRun,
     RequesterQuestion,
     Vote,
     WorkItem,
@@ -109,6 +110,7 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
     asked = RequesterQuestion.objects.filter(tenant_id=ctx.tenant_id, asked_by=principal)
     _forget_answers([question.public_id for question in asked.only("id")], ctx=ctx)
     IdempotencyRecord.objects.filter(tenant_id=ctx.tenant_id, principal_id=principal.id).delete()
+    ProofRun.objects.filter(tenant_id=ctx.tenant_id, document__icontains=principal.username).delete()
     is_forgotten = forget_account(principal, ctx=ctx)
     _record(
         "principal.erased",

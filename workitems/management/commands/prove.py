@@ -6,8 +6,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from threada_site.tenancy.management.base import TenantCommand
-from workitems.proof.prove import MOST_SECONDS, prove
+from workitems.proof.prove import MOST_SECONDS
 from workitems.proof.results import Proof
+from workitems.proof.stored_runs import prove_and_store
 
 
 class Command(TenantCommand):
@@ -27,7 +28,7 @@ class Command(TenantCommand):
         )
 
     def run_command(self, **options: Any) -> None:
-        proof = prove(self.command_context(options["tenant"]), seconds=options["seconds"])
+        proof = prove_and_store(self.command_context(options["tenant"]), seconds=options["seconds"])
         if options["json"]:
             self.stdout.write(json.dumps(proof.as_json(), indent=2, ensure_ascii=False))
         else:
