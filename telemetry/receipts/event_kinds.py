@@ -8,6 +8,9 @@ from __future__ import annotations
 from typing import Final
 
 EVENT_KINDS: Final[dict[str, str]] = {
+    "access_review.attested": "A steward confirmed that a holder keeps the access, or that it must be removed.",
+    "access_review.finished": "A steward finished an access review: numbers of entries by decision.",
+    "access_review.started": "A steward started an access review: digest and number of its entries.",
     "account.confirmed": "An account no longer depends on the person who made it.",
     "account.dependent": "An account was made by another person, and depends on this person.",
     "calendar.changed": "The calendar of the tenant was created or changed.",
@@ -148,6 +151,8 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "principal.password_reset": "A steward or the operator reset a password.",
     "principal.password_set": "A person set a password.",
     "principal.time_zone_set": "A person chose a time zone.",
+    "proof.finished": "The checks of a proof ended: digest of the findings, and numbers of checks by result.",
+    "proof.requested": "A steward requested a proof.",
     "provisioning.group_added": "A provisioning client added a group.",
     "provisioning.group_changed": "A provisioning client changed a group.",
     "provisioning.group_deleted": "A provisioning client deleted a group.",

@@ -8,10 +8,11 @@ from datetime import timedelta
 from django.test import override_settings
 
 from tests.contract.world import propose_removal, proposed_permit
-from tests.factories import acting_system
+from tests.factories import acting, acting_system
 from tests.journeys.demo import LARGE, Demo
 from tests.telemetry.sealed import sign_in_place
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.access_reviews.reviews import start_review
 from threada_site.identity.groups import define_group
 from threada_site.identity.passwords import start_reset
 from threada_site.identity.providers.configure import upsert_provider
@@ -19,8 +20,10 @@ from threada_site.identity.trusted_issuers.configure import upsert_trusted_issue
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
+from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule, IdentityLink, IdentityProvider, Tenant, User
+from workitems.models import ProofRun
 from workitems.retention.legal_holds import LegalHoldRequest, set_legal_hold
 from workitems.retention.rules import parse_retention
 from workitems.retention.run import plan_retention
@@ -98,5 +101,8 @@ def busy_tenant(demo: Demo) -> Busy:
     demo.wait()
     (overlay, *_) = demo.api("admin").get("/overlays").json()["data"]
     propose_removal(demo.tenant, overlay["overlay_id"])
+    with unit_of_work(demo.tenant.id):
+        start_review(ctx=acting(demo.tenant, User.objects.get(username="admin"), EntryPoint.CONSOLE))
+        ProofRun.objects.create(tenant_id=demo.tenant.id, status="passed", document={"holds": True, "checks": []})
     sign_in_place(demo.tenant)
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

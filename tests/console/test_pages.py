@@ -27,7 +27,12 @@ USAGE = "/console/usage/"
 LISTS = sorted(f"{model._meta.app_label}_{model._meta.model_name}" for model in site._registry)
 BIG = ("workitems_workitem", "workitems_decisionstep", "integrations_execution", "telemetry_receipt")
 LIST_STATEMENTS = 12  # three of them open and close a savepoint, which a process does by BEGIN and COMMIT
-ROW_STATEMENTS = {"workitems_workitem": 15, "workitems_decisionstep": 15, "tenancy_membership": 24}
+ROW_STATEMENTS = {
+    "workitems_workitem": 15,
+    "workitems_decisionstep": 15,
+    "tenancy_membership": 24,
+    "tenancy_accessholder": 24,
+}
 MOST_ROW_STATEMENTS = 18
 DASHBOARD_STATEMENTS = 17
 

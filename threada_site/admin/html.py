@@ -23,7 +23,7 @@ BLOCKED_BY_FREEZE: Final = "blocked_by_freeze"
 """Displayed state of executions and work items that a freeze keeps from being sent."""
 _TONES: Final = {
     "good": {"approved", "succeeded", "resolved", "published", "live", "allow", "approve", "active", "ready",
-        "confirmed", "in force", "well", "finished", "sent", "sealed", "lifted"},
+        "confirmed", "in force", "well", "finished", "sent", "sealed", "lifted", "passed", "keep"},
     "bad": {
         "failed", "refused", "rejected", "expired", "deny", "reject", "revoked", "outcome_unknown", "policy_denied",
         "worker_lost", "stale", "inactive", "suspended", "nobody can decide", "resting", "frozen", "unknown",

@@ -41,6 +41,8 @@ _AUDITOR: Final = (
     "telemetry_telemetryexport",
     "telemetry_delivery",
     "workitems_decisionstep_decision_statistics",
+    "workitems_proofrun",
+    "tenancy_accessholder",
     "workitems_retentionrun",
     "workitems_legalhold",
 )
@@ -66,6 +68,8 @@ _STEWARD: Final = (
     "tenancy_identityprovider",
     "tenancy_foureyesrule",
     "tenancy_changeset",
+    "tenancy_accessholder",
+    "workitems_proofrun",
 )
 _READER: Final = ("workitems_workitem", "workitems_decisionstep", "integrations_execution")
 

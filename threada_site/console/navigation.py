@@ -67,6 +67,13 @@ _GROUPS: Final = (
             (gettext_lazy("Checkpoints"), "verified", "telemetry_checkpoint", Scope.TELEMETRY_READ),
             (gettext_lazy("Instance log"), "fact_check", "telemetry_checkpoint_instance", Scope.TELEMETRY_READ),
             (gettext_lazy("Exports"), "download", "telemetry_telemetryexport", Scope.TELEMETRY_READ),
+            (gettext_lazy("Proofs"), "rule", "workitems_proofrun", (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE)),
+            (
+                gettext_lazy("Access review"),
+                "how_to_reg",
+                "tenancy_accessholder",
+                (Scope.TELEMETRY_READ, Scope.WORKFLOW_MANAGE),
+            ),
             (gettext_lazy("Deliveries"), "outbound", "telemetry_delivery", Scope.TELEMETRY_READ),
             (gettext_lazy("Messages"), "mail", "workitems_noticemessage", Scope.TELEMETRY_READ),
             (

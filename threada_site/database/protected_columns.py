@@ -61,6 +61,8 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "telemetry_refusalcount": (
         "count", "credential_id", "first_at", "interval", "last_at", "principal_id", "reason_code",
     ),
+    "tenancy_accessreview": ("entry_count", "sha256", "started_at", "started_by"),
+    "tenancy_accessreviewentry": ("holds", "review_id", "user_id"),
     "tenancy_accountdependence": ("created_at", "depends_on_id", "reason", "user_id"),
     "tenancy_accountlink": ("created_at", "created_by", "expires_at", "purpose", "user_id"),
     "tenancy_changeset": ("after", "before", "digest", "operation", "proposed_at", "proposed_by", "rule"),
@@ -96,6 +98,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "sha256", "step_id", "work_item_id", "workflow", "workflow_id",
     ),
     "workitems_permituse": ("amount", "execution_id", "permit_id", "policy_decision_id", "reserved_at", "work_item_id"),
+    "workitems_proofrun": ("created_at", "document", "finished_at", "requested_by", "sha256", "started_at"),
     "workitems_requestdraft": ("membership_id", "workflow"),
     "workitems_requesterquestion": (
         "asked_by_id", "asked_version", "created_at", "expires_at", "pauses", "step_id", "text", "text_salt",

@@ -19,7 +19,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
-from threada_site.tenancy.models import Credential, IdentityLink, Membership, ProvisionedPerson, User
+from threada_site.tenancy.models import AccessReviewEntry, Credential, IdentityLink, Membership, ProvisionedPerson, User
 
 # The log of configuration edits contains the actor's name; the id replaces it.
 _FORGET_ACTOR: Final = """
@@ -58,6 +58,7 @@ def forget_account(principal: User, *, ctx: ActingContext) -> bool:
         *(address for pair in links.values_list("address", "previous_address") for address in pair),
     } - {""}
     _forget_in_change_sets(principal, {*names, *addresses}, ctx=ctx)
+    AccessReviewEntry.objects.filter(tenant_id=ctx.tenant_id, user=principal).update(comment="")
     edits = LogEntry.objects.filter(additional_data__tenant=str(ctx.tenant_id))
     about = Q(object_pk__in=[str(row) for row in rows], content_type__in=_types(Membership, Credential))
     for name in names:

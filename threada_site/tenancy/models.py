@@ -32,6 +32,9 @@ from threada_site.tenancy.instance_models import (
 )
 
 __all__ = [
+    "AccessHolder",
+    "AccessReview",
+    "AccessReviewEntry",
     "AccountDependence",
     "AccountLink",
     "Agent",
@@ -382,6 +385,7 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
+from threada_site.tenancy.directory.access_review_models import AccessHolder, AccessReview, AccessReviewEntry  # noqa: E402
 from threada_site.tenancy.directory.agent_models import Agent  # noqa: E402
 from threada_site.tenancy.directory.group_models import PeopleGroup, PeopleGroupMember  # noqa: E402
 from threada_site.tenancy.directory.provisioning_models import (  # noqa: E402

@@ -51,6 +51,8 @@ def test_archive_verifies_and_lists_access(demo: Demo, tmp_path: Path, settings:
     rows = {row["principal"]: row for row in csv.DictReader(io.StringIO(members["access.csv"].decode()))}
     assert (rows["finance-1"]["roles"], rows["finance-1"]["kind"]) == ("approver finance", "human")
     assert rows["demo-client"]["credentials"] == "1"
+    assert rows["finance-1"]["grants"].startswith("role approver since 20")
+    assert members["access-reviews.csv"].startswith(b"review,list_sha256,")
     assert b"CC8.1" in members["controls.md"]
     assert "configuration/policies/payments.yaml" in members or any("packs/" in name for name in members)
     assert {check["check"] for check in json.loads(members["proof.json"])["checks"]} >= {"requester_cannot_approve"}

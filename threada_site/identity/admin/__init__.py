@@ -1,6 +1,8 @@
 """Console pages of access: members, roles, groups, credentials, four-eyes rules, change sets."""
 
 from threada_site.identity.admin import (
+    access_holders,
+    access_reviews,
     account_links,
     change_sets,
     credentials,
@@ -13,6 +15,8 @@ from threada_site.identity.admin import (
 )
 
 __all__ = [
+    "access_holders",
+    "access_reviews",
     "account_links",
     "change_sets",
     "credentials",

@@ -39,6 +39,9 @@ from threada_site.kernel.errors.access import (
 )
 from threada_site.kernel.errors.base import FieldError, ThreadaError
 from threada_site.kernel.errors.configuration import (
+    AccessReviewClosed,
+    AccessReviewIncomplete,
+    AccessReviewOpen,
     ChangeSetClosed,
     ChangeSetStale,
     ConfirmationRequired,
@@ -125,6 +128,7 @@ from threada_site.kernel.errors.executions import (
     SignInBusy,
     SignInDelayed,
     TooManyConnections,
+    TooManyProofs,
     TooManyTests,
 )
 from threada_site.kernel.errors.exports import (

@@ -140,6 +140,27 @@ class ChangeSetStale(ValidationRefusal):
     advice = "Make the change again, so that it shows the current difference."
 
 
+class AccessReviewOpen(ValidationRefusal):
+    reason_code = "access_review_open"
+    status = 409
+    title = "Another access review is open"
+    advice = "Finish the open review, then start a new one."
+
+
+class AccessReviewClosed(ValidationRefusal):
+    reason_code = "access_review_closed"
+    status = 409
+    title = "The access review is finished"
+    advice = "Start a new review."
+
+
+class AccessReviewIncomplete(ValidationRefusal):
+    reason_code = "access_review_incomplete"
+    status = 409
+    title = "The access review is not complete"
+    advice = "Decide about every entry, then finish the review. Another steward decides about your own access."
+
+
 class ChangeSetClosed(ValidationRefusal):
     reason_code = "change_set_closed"
     status = 409

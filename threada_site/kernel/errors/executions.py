@@ -115,6 +115,13 @@ class TooManyTests(ExecutionRefusal):
     advice = "Wait until one of them has ended, then request the test again."
 
 
+class TooManyProofs(ExecutionRefusal):
+    reason_code = "too_many_proofs"
+    status = 429
+    title = "A proof of this tenant is running, or has just ended"
+    advice = "Wait until it has ended, and a minute longer, then request another one."
+
+
 class TooManyConnections(ExecutionRefusal):
     reason_code = "too_many_connections"
     status = 429

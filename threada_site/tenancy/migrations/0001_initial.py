@@ -809,6 +809,93 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="AccessReview",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("started_by", models.UUIDField(editable=False)),
+                ("started_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("entry_count", models.PositiveIntegerField(editable=False)),
+                ("sha256", models.CharField(editable=False, max_length=64)),
+                ("finished_by", models.UUIDField(editable=False, null=True)),
+                ("finished_at", models.DateTimeField(editable=False, null=True)),
+                ("tenant", models.ForeignKey(**TENANT)),
+            ],
+            options={
+                "verbose_name": "access review",
+                "constraints": [
+                    RowLevelSecurity(name="accessreview_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="accessreview_tenant_id_key"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("finished_at", None)), fields=("tenant",), name="accessreview_one_open"
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AccessReviewEntry",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("holds", models.JSONField(editable=False)),
+                (
+                    "decision",
+                    models.CharField(blank=True, choices=[("keep", "keep"), ("remove", "remove")], max_length=6),
+                ),
+                ("comment", models.CharField(blank=True, max_length=500)),
+                ("decided_by", models.UUIDField(editable=False, null=True)),
+                ("decided_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "review",
+                    models.ForeignKey(
+                        db_constraint=False,
+                        db_index=False,
+                        on_delete=PROTECT,
+                        related_name="entries",
+                        to="tenancy.accessreview",
+                    ),
+                ),
+                ("tenant", models.ForeignKey(**TENANT)),
+                (
+                    "user",
+                    models.ForeignKey(
+                        db_index=False,
+                        editable=False,
+                        on_delete=PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name": "entry",
+                "verbose_name_plural": "entries",
+                "constraints": [
+                    RowLevelSecurity(name="accessreviewentry_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="accessreviewentry_tenant_id_key"),
+                    TenantForeignKey(field="review", name="accessreviewentry_review_fk"),
+                    models.UniqueConstraint(fields=("tenant", "review", "user"), name="accessreviewentry_once"),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("decided_by", None),
+                            models.Q(("decided_by", models.F("user_id")), _negated=True),
+                            _connector="OR",
+                        ),
+                        name="accessreviewentry_not_oneself",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="AccessHolder",
+            fields=[],
+            options={
+                "verbose_name": "holder",
+                "proxy": True,
+                "indexes": [],
+                "constraints": [],
+            },
+            bases=("tenancy.membership",),
+        ),
+        migrations.CreateModel(
             name="ChangeSet",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),

@@ -1,0 +1,1 @@
+"""Access reviews: who holds what since when, and its confirmation by people."""
