@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from django.db import InternalError, OperationalError
+
 from policies.language.approvals import Leaf
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
@@ -17,7 +19,7 @@ from workitems.proof.checks import CHECKS, Check, Observation
 from workitems.proof.results import Finding, Proof, Result
 from workitems.proof.rules_matching import NAME, QUESTION, rule_findings
 from workitems.proof.samples import Sample, samples
-from workitems.proof.stage import TIMEOUTS, Case, Stage, TooSlowError
+from workitems.proof.stage import Case, Stage, TooSlowError
 
 _MOST_APPROVERS: Final = 6
 
@@ -48,7 +50,7 @@ def prove(ctx: ActingContext, *, seconds: float = MOST_SECONDS) -> Proof:
 
 @dataclass(slots=True)
 class _Answered:
-    """What the policies answer to a sample: the leaves of the rule, and how many approvers complete its step."""
+    """Answer of the policies to a sample: outcome, leaves of the rule, number of approvers that complete its step."""
 
     outcome: Outcome = "denied"
     leaves: tuple[Leaf, ...] = ()
@@ -91,9 +93,9 @@ def _observed(
     """Return what `run` observes in a case of its own, or why it could not observe anything."""
     try:
         return stage.observe(run, leaves, approvers)
-    except TooSlowError:
+    except (TooSlowError, InternalError):
         return Result.NOT_APPLICABLE, f"The case took longer than {stage.seconds:g} s. Run it again with --seconds."
     except errors.ThreadaError as refusal:
         return Result.NOT_APPLICABLE, f"The configuration refuses the case: {refusal.reason_code}."
-    except TIMEOUTS as error:
+    except OperationalError as error:
         return Result.NOT_APPLICABLE, f"The database did not answer in time: {str(error).splitlines()[0]}"

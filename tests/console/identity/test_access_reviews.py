@@ -41,12 +41,12 @@ def test_a_review_is_started_attested_and_finished(demo: Demo, console: Console)
     assert "finance-1" in page
     assert "robot" in page
     assert "operator" in page
-    listed = steward.get(HOLDERS, {"attention": "owner_left"}).content.decode()
+    listed = steward.get(HOLDERS, {"concern": "owner_left"}).content.decode()
     assert "robot" in listed
     assert "finance-1" not in listed
-    for attention, name in (("manages", "admin"), ("never_signed_in", "finance-2")):
-        assert name in steward.get(HOLDERS, {"attention": attention}).content.decode()
-    assert "finance-1" not in steward.get(HOLDERS, {"attention": "unused"}).content.decode(), "a member since today"
+    for concern, name in (("manages", "admin"), ("never_signed_in", "finance-2")):
+        assert name in steward.get(HOLDERS, {"concern": concern}).content.decode()
+    assert "finance-1" not in steward.get(HOLDERS, {"concern": "unused"}).content.decode(), "a member since today"
     table = b"".join(steward.post(f"{HOLDERS}csv/", {}).streaming_content).decode()  # type: ignore[attr-defined]
     assert "robot" in table
     assert "approver" in table

@@ -15,7 +15,7 @@ from threada_site.tenancy.authority_models import GrantKind, GrantRecord
 from threada_site.tenancy.models import ConsoleSession, Credential, Membership
 
 UNUSED: Final = timedelta(days=90)
-ATTENTION: Final = ("unused", "manages", "never_signed_in", "owner_left")
+CONCERNS: Final = ("unused", "manages", "never_signed_in", "owner_left")
 """`unused`: not used for 90 days, and a member for as long. `manages`: holds workflow:manage."""
 
 
@@ -23,10 +23,10 @@ class HolderFilters(django_filters.FilterSet):
     """Query parameters of the list."""
 
     kind = django_filters.ChoiceFilter(field_name="user__kind", choices=[(kind, kind) for kind in PrincipalKind])
-    attention = django_filters.ChoiceFilter(choices=[(name, name) for name in ATTENTION], method="needing_attention")
+    concern = django_filters.ChoiceFilter(choices=[(name, name) for name in CONCERNS], method="with_concern")
 
-    def needing_attention(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
-        """Keep the holders of one of the `ATTENTION` groups."""
+    def with_concern(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        """Keep the holders of one of the `CONCERNS` groups."""
         return rows.filter(_condition(value))
 
 

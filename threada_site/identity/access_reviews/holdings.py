@@ -1,4 +1,4 @@
-"""What the members of a tenant hold: roles, groups, scopes on objects, credentials, break-glass rights.
+"""Holdings of the members of a tenant: roles, groups, scopes on objects, credentials, break-glass rights.
 
 Times and givers are those that are recorded already: grants (`GrantRecord`), credentials, sessions, last sign-in.
 """

@@ -70,7 +70,7 @@ class AccessHolderAdmin(CsvDownload, TenantAdmin):
     filters = (
         ListFilter("kind", gettext_lazy("Kind"), choices=lambda _ctx: [(one, word(one)) for one in PrincipalKind]),
         ListFilter(
-            "attention",
+            "concern",
             gettext_lazy("Look at"),
             choices=lambda _ctx: [
                 ("unused", _("not used for 90 days")),

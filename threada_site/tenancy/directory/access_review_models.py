@@ -56,7 +56,7 @@ class Attestation(models.TextChoices):
 
 
 class AccessReviewEntry(TenantRow):
-    """What one member held when the review started, and the decision about it.
+    """Holding of one member when the review started, and the decision about it.
 
     `holds` names people by id only, so that nothing of an erased person remains in it.
     """
