@@ -20,7 +20,6 @@ from threada_site.identity.trusted_issuers.configure import upsert_trusted_issue
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
-from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule, IdentityLink, IdentityProvider, Tenant, User
 from workitems.models import ProofRun
@@ -102,7 +101,7 @@ def busy_tenant(demo: Demo) -> Busy:
     (overlay, *_) = demo.api("admin").get("/overlays").json()["data"]
     propose_removal(demo.tenant, overlay["overlay_id"])
     with unit_of_work(demo.tenant.id):
-        start_review(ctx=acting(demo.tenant, User.objects.get(username="admin"), EntryPoint.CONSOLE))
+        start_review(ctx=acting(demo.tenant, User.objects.get(username="admin")))
         ProofRun.objects.create(tenant_id=demo.tenant.id, status="passed", document={"holds": True, "checks": []})
     sign_in_place(demo.tenant)
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])
