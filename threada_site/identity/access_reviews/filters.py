@@ -40,13 +40,13 @@ def _condition(value: str) -> Q:
             user_id=OuterRef("user_id"), acting_tenant_id=OuterRef("tenant_id"), last_used_at__gte=since
         )
         signed_in = Q(user__last_login__isnull=False, user__last_login__gte=since)
-        return Q(created_at__lt=since) & ~signed_in & ~Exists(recent) & ~Exists(sessions)
+        return Q(created_at__lt=since) & ~signed_in & Q(~Exists(recent)) & Q(~Exists(sessions))
     if value == "manages":
         return _manages()
     if value == "never_signed_in":
         return Q(user__kind=PrincipalKind.HUMAN, user__last_login=None)
     owners = Membership.objects.filter(tenant_id=OuterRef("tenant_id"), user_id=OuterRef("owner_id"))
-    has_owner = Exists(owners.filter(user__is_active=True))
+    has_owner = Q(Exists(owners.filter(user__is_active=True)))
     return ~Q(user__kind=PrincipalKind.HUMAN) & (Q(owner_id=None) | ~has_owner)
 
 

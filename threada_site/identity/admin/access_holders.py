@@ -6,7 +6,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, QueryDict
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
@@ -23,7 +23,7 @@ from threada_site.identity.access_reviews.reviews import may_read
 from threada_site.identity.admin.access_cells import held_cell
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, PrincipalKind
-from threada_site.tenancy.models import AccessHolder
+from threada_site.tenancy.models import AccessHolder, Membership
 
 
 def _kind(row: Any) -> Any:
@@ -124,8 +124,10 @@ class AccessHolderAdmin(CsvDownload, TenantAdmin):
         return row
 
     def row_view(self, request: HttpRequest, key: str) -> HttpResponse:
-        """Redirect to the page of the member."""
-        return HttpResponseRedirect(self.url_of(self.find(key, ctx=self._require_view(request))))
+        """Show the page of the member, where the access is changed."""
+        self.find(key, ctx=self._require_view(request))
+        members: TenantAdmin = self.admin_site._registry[Membership]  # type: ignore[assignment]
+        return members.row_view(request, key)
 
     def list_forms(self, ctx: ActingContext) -> list[tuple[str, str]]:
         return [(reverse("admin:tenancy_accessreview_changelist"), _("Access reviews"))]
