@@ -20,7 +20,7 @@ from threada_site import postgres
 
 PROCESSES = 2
 CLIENTS = 8
-AIM = 0.6
+AIM = 0.55
 
 
 def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:

@@ -15,7 +15,7 @@ from tests.benchmarks.load import Connection, request_bytes
 from tests.benchmarks.world import BODY
 from threada_site import postgres
 
-AIM_MB = 400
+AIM_MB = 380
 SECONDS_AT_REST = 15
 SECONDS_COUNTED = 20
 
