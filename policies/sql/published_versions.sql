@@ -1,8 +1,10 @@
 -- A policy version moves draft → published → retired; a draft may be retired at once. Its document can be changed while it is a draft, and never again.
+-- A published version ends only with its tenant, while the tenant is being deleted.
 CREATE FUNCTION threada_keep_published_version() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP = 'DELETE' THEN
-        IF OLD.status = 'draft' THEN
+        IF OLD.status = 'draft' OR (current_user = 'threada_platform' AND EXISTS (
+               SELECT FROM tenancy_deletedtenant d WHERE d.log_id = OLD.tenant_id AND d.ended_at IS NULL)) THEN
             RETURN OLD;
         END IF;
         RAISE EXCEPTION 'a % policy version cannot be deleted', OLD.status

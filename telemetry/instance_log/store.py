@@ -21,17 +21,23 @@ from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
 
-# Dequeues, copies and hashes in one statement. A queue entry whose checkpoint was deleted stays in the queue.
+# Dequeues, copies and hashes in one statement. A queue entry whose checkpoint was deleted stays in the queue. The
+# record of a tenant's deletion becomes a leaf as its checkpoints do.
 _APPEND_QUEUED: Final = """
 WITH due AS (
     SELECT q.id FROM telemetry_instancequeueentry q
      WHERE EXISTS (SELECT FROM telemetry_checkpoint c WHERE c.id = q.id)
+        OR EXISTS (SELECT FROM tenancy_deletedtenant d WHERE d.id = q.id AND d.note <> '')
      ORDER BY q.id LIMIT %(limit)s),
 taken AS (DELETE FROM telemetry_instancequeueentry q USING due WHERE q.id = due.id RETURNING q.id),
 entered AS (
     INSERT INTO telemetry_instanceentry ("index", log_id, checkpoint_id, note)
-    SELECT %(size)s::bigint + row_number() OVER (ORDER BY c.id) - 1, c.tenant_id, c.id, c.note
-      FROM taken JOIN telemetry_checkpoint c ON c.id = taken.id
+    SELECT %(size)s::bigint + row_number() OVER (ORDER BY taken.id) - 1, n.log_id, taken.id, n.note
+      FROM taken
+     CROSS JOIN LATERAL (
+           SELECT c.tenant_id AS log_id, c.note FROM telemetry_checkpoint c WHERE c.id = taken.id
+            UNION ALL
+           SELECT d.log_id, d.note FROM tenancy_deletedtenant d WHERE d.id = taken.id) n
     RETURNING "index", note),
 sealed AS (
     INSERT INTO telemetry_instancenode (level, "index", hash)

@@ -17,6 +17,7 @@ from telemetry.tlog.note import SignedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
 from telemetry.tlog.tree import CompactRange
 from telemetry.verification.checkpoints import ArchivedCheckpoint, CheckpointComparison, LogQueries
+from telemetry.verification.deletions import deletion_in, is_signed_deletion
 from telemetry.verification.findings import Finding
 from telemetry.verification.log import VerificationStats
 from telemetry.verification.nodes import StoredNodes
@@ -40,6 +41,7 @@ SELECT n."index", n.hash, e.note, e.log_id, c.id IS NOT NULL AND c.note = e.note
 """
 _QUEUED: Final = """
 SELECT q.id, EXISTS (SELECT FROM telemetry_checkpoint c WHERE c.id = q.id)
+             OR EXISTS (SELECT FROM tenancy_deletedtenant d WHERE d.id = q.id AND d.note <> '')
   FROM telemetry_instancequeueentry q ORDER BY q.id
 """
 
@@ -71,7 +73,11 @@ def verify_instance(
     for row in stream(_ENTRIES, []):
         watch()
         stats.sealed += 1
-        yield from _entry(row, known)
+        if (record := deletion_in(row[2])) is None or leaf_hash(row[2].encode()) != bytes(row[1]):
+            yield from _entry(row, known)
+        elif is_signed_deletion(record, (tenant := ids.public_id(ids.TENANT, row[3])), comparison.trusted_keys):
+            known.pop(tenant, None)
+            stats.notes.append(f"{tenant} was deleted, as a signed record says.")
         index, value, *_ = row
         if is_whole and index != tree.size:
             yield _wrong("leaf_missing", "the log has no leaf for it: it was taken out", tree.size)
@@ -96,6 +102,8 @@ def newest_entry(tenant: Tenant, *, origin: str) -> ArchivedCheckpoint | None:
     entry = InstanceEntry.objects.filter(log_id=tenant.id).order_by("-index").first()
     try:
         note = SignedNote.parse(entry.note) if entry else None
+        if note is not None and deletion_in(entry.note if entry else None) is not None:
+            return None  # the tenant was deleted here, and came back with an import
         checkpoint = Checkpoint.parse(note.text) if note else None
     except MalformedText:
         return None  # reported by the verification of the instance log

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from telemetry.tlog.checkpoint import Checkpoint
@@ -28,6 +28,8 @@ SELECT id, size, root FROM telemetry_checkpoint
 _NODES: Final = """
 SELECT "index", hash FROM telemetry_lognode WHERE tenant_id = %s AND level = %s ORDER BY "index"
 """
+_EARLIER: Final = "are of an earlier log, from before it was acknowledged that it broke off."
+_ELSEWHERE: Final = "were signed by the instance that the tenant was imported from."
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,30 @@ class ArchivedCheckpoint:
     note: SignedNote | None = None
 
 
-class CheckpointComparison:
-    """Comparison of the signed checkpoints of one log with the tree while it grows."""
+@dataclass(frozen=True, slots=True)
+class ImportedLogs:
+    """Public keys of the logs of other instances from which the tenant was imported, by origin."""
 
-    def __init__(self, rows: LogQueries, *, older: Sequence[ArchivedCheckpoint]) -> None:
+    keys: Mapping[str, Sequence[VerifierKey]] = field(default_factory=dict)
+
+    def signed(self, note: SignedNote, checkpoint: Checkpoint) -> bool:
+        """Return True if the note is a checkpoint of such a log."""
+        return any(
+            key.signed(note.text, one.value) for key in self.keys.get(checkpoint.origin, ()) for one in note.signatures
+        )
+
+
+class CheckpointComparison:
+    """Comparison of the signed checkpoints of one log with the tree while it grows.
+
+    `imported`: logs of other instances that this log continues. Their newest checkpoint is compared too.
+    """
+
+    def __init__(
+        self, rows: LogQueries, *, older: Sequence[ArchivedCheckpoint], imported: ImportedLogs | None = None
+    ) -> None:
         self._rows = rows
+        self._imported = imported or ImportedLogs()
         self._things = rows.things
         self._kept = older
         self._older: list[Checkpoint] = []
@@ -69,6 +90,7 @@ class CheckpointComparison:
         self._agreed = 0
         self._is_broken = False
         self.count = 0
+        self.trusted_keys: list[bytes] = []
 
     def check_signatures(self, keys: Sequence[VerifierKey], *, stats: VerificationStats) -> Iterator[Finding]:
         """Verify every stored checkpoint, newest first: signature by a trusted key, and columns equal to the note.
@@ -77,7 +99,7 @@ class CheckpointComparison:
         rotations. Checkpoints of an earlier log, before an acknowledged break, are counted separately.
         """
         trusted = {key.public_key: key for key in keys}
-        earlier = 0
+        earlier = elsewhere = 0
         for checkpoint_id, size, root, text, listed in stream(self._rows.newest_first, self._rows.parameters):
             where = f"checkpoint {ids.public_id(ids.CHECKPOINT, checkpoint_id)} of {size} {self._things}"
             try:
@@ -87,6 +109,10 @@ class CheckpointComparison:
                 if not trusted and self._origin is None:
                     trusted = {key.public_key: key for key in named}
                     stats.notes.append("The keys are the ones the database names. Say --key to trust your own.")
+                if self._origin not in (None, checkpoint.origin) and self._imported.signed(note, checkpoint):
+                    elsewhere += 1
+                    self._compare_later(checkpoint)
+                    continue
                 mine = [VerifierKey(checkpoint.origin, public) for public in trusted]
                 signers = note.verified_by(mine)
                 if others := [key for key in named if key.public_key not in trusted]:
@@ -100,14 +126,20 @@ class CheckpointComparison:
             if (checkpoint.size, checkpoint.root) != (size, bytes(root)):
                 yield self._finding("checkpoint_differs", f"{where}: its columns are not what was signed")
             earlier += checkpoint.origin != self._origin
-        if earlier:
-            stats.notes.append(
-                f"{earlier} checkpoints are of an earlier log, from before it was acknowledged that it broke off."
-            )
+        stats.notes += [
+            f"{number} checkpoints {what}" for number, what in ((earlier, _EARLIER), (elsewhere, _ELSEWHERE)) if number
+        ]
         if self._origin is not None:
             self._signed = stream(self._rows.oldest_first, [*self._rows.parameters, self._origin])
             self._ahead = next(self._signed, None)
+        self.trusted_keys = list(trusted)
         yield from self._checked_older([VerifierKey("", public) for public in trusted])
+
+    def _compare_later(self, checkpoint: Checkpoint) -> None:
+        """Keep the largest imported checkpoint of each log, to compare it with the tree."""
+        others = [kept for kept in self._older if kept.origin != checkpoint.origin or kept.size > checkpoint.size]
+        has_larger = any(kept.origin == checkpoint.origin for kept in others)
+        self._older = others if has_larger else [*others, checkpoint]
 
     def _checked_older(self, trusted: Sequence[VerifierKey]) -> Iterator[Finding]:
         """Keep the archived checkpoints that belong to this log and have a valid signature."""

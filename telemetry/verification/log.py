@@ -6,6 +6,7 @@ first checkpoint that covers it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -14,7 +15,12 @@ from telemetry.receipts.projections import StoredReceipt, projection_mismatches
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import VerifierKey
 from telemetry.tlog.tree import CompactRange
-from telemetry.verification.checkpoints import ArchivedCheckpoint, CheckpointComparison, tenant_log_queries
+from telemetry.verification.checkpoints import (
+    ArchivedCheckpoint,
+    CheckpointComparison,
+    ImportedLogs,
+    tenant_log_queries,
+)
 from telemetry.verification.findings import Finding
 from telemetry.verification.nodes import StoredNodes
 from telemetry.verification.snapshot import stream
@@ -34,6 +40,7 @@ SELECT EXISTS (SELECT FROM telemetry_sealqueueentry q WHERE q.tenant_id = r.tena
    AND NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.tenant_id = r.tenant_id AND l.id = r.id)
  ORDER BY r.id
 """
+_IMPORTS: Final = "SELECT body FROM telemetry_receipt WHERE tenant_id = %s AND kind = 'tenant.imported' ORDER BY id"
 _QUEUED_WITHOUT: Final = """
 SELECT q.id FROM telemetry_sealqueueentry q
  WHERE q.tenant_id = %s
@@ -67,7 +74,7 @@ def verify_log(
     `older` are checkpoints of this tenant archived elsewhere. `watch` is called for every receipt.
     """
     rows = tenant_log_queries(tenant)
-    comparison = CheckpointComparison(rows, older=older)
+    comparison = CheckpointComparison(rows, older=older, imported=_imported_logs(tenant))
     yield from comparison.check_signatures(keys, stats=stats)
     tree, nodes, is_whole = CompactRange(), StoredNodes(rows), True
     yield from comparison.compare_at(tree)
@@ -87,6 +94,15 @@ def verify_log(
         yield from comparison.report_unreached(tree)
     stats.checkpoints = comparison.count
     yield from _check_unsealed(tenant, stats, watch)
+
+
+def _imported_logs(tenant: Tenant) -> ImportedLogs:
+    """Return the logs that receipts of imports name."""
+    keys: dict[str, list[VerifierKey]] = {}
+    for (body,) in stream(_IMPORTS, [tenant.id]):
+        said = json.loads(bytes(body))["inputs"]
+        keys.setdefault(said["log"], []).extend(map(VerifierKey.parse, said["log_keys"]))
+    return ImportedLogs(keys)
 
 
 def _gap(tenant: Tenant, expected: int, found: int) -> Iterator[Finding]:

@@ -73,6 +73,7 @@ MOST_NAMED = 200
 PROOF_LINE = "c2sp.org/tlog-proof@v1"
 INSTANCE = "instance"
 DASH = "\N{EM DASH} "
+DELETION = "threada tenant deletion\n"
 
 
 class VerificationError(Exception):
@@ -630,13 +631,18 @@ def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespac
             f"entries.txt is under a checkpoint of {checkpoint.origin}, which is not the log of an instance"
         )
     older = older_checkpoints(options, keys, checkpoint, report)
-    tree, roots, last = GrowingTree(), {0: EMPTY_ROOT}, {}
+    tree, roots = GrowingTree(), {0: EMPTY_ROOT}
+    last: dict[str, tuple[int, Checkpoint]] = {}
     wanted = {old.size for old in older} | {checkpoint.size}
     with source.lines("entries.txt") as lines:
         for number, note in watched(notes_among(lines)):
             report.receipts = number
-            entry = Checkpoint(*Checkpoint.read(parts_of(note, f"entry {number - 1}")[0]), "")
-            last[entry.tenant] = (number - 1, entry)
+            text, below = parts_of(note, f"entry {number - 1}")
+            if text.startswith(DELETION):
+                last.pop(deleted_tenant(text, below, keys, checkpoint), None)
+            else:
+                entry = Checkpoint(*Checkpoint.read(text), "")
+                last[entry.tenant] = (number - 1, entry)
             tree.append(leaf_hash(note.encode()))
             if tree.size in wanted:
                 roots[tree.size] = tree.root()
@@ -651,6 +657,17 @@ def check_instance(source: Evidence, keys: list[Key], options: argparse.Namespac
     now = {found.tenant: found for found in current_checkpoints(source, keys, report)}
     for tenant, (index, entry) in last.items():
         check_tenant(index, entry, now.get(tenant), report)
+
+
+def deleted_tenant(text: str, below: str, keys: list[Key], checkpoint: Checkpoint) -> str:
+    """Return the tenant of the record of a deletion, or an empty text if the instance did not sign it."""
+    name = instance_name(checkpoint.origin)
+    signers = [Key(name, key.public) for key in keys if instance_name(key.name) == name]
+    try:
+        signed_by(below, text, {(key.name, key.id): key for key in signers}, "the record of a deletion")
+        return str(json.loads(text.splitlines()[1])["tenant_id"])
+    except (VerificationError, ValueError, KeyError, IndexError, TypeError):
+        return ""
 
 
 def current_checkpoints(source: Evidence, keys: list[Key], report: Report) -> Iterator[Checkpoint]:

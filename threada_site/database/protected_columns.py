@@ -33,6 +33,7 @@ PLATFORM_TABLES: Final = (
     "telemetry_logalarm",
     "telemetry_logleaf",
     "telemetry_lognode",
+    "tenancy_deletedtenant",
     "tenancy_instance",
     "tenancy_lastbackup",
     "tenancy_schemamigration",
@@ -83,6 +84,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_recoverycode": ("code_sha256", "created_at", "user_id"),
     "tenancy_rolescoperecord": ("role", "scope"),
     "tenancy_tenant": ("browser_origins", "created_at", "is_active", "require_mfa", "slug"),
+    "tenancy_tenantdeletion": ("change_set_id", "confirmed_at", "confirmed_by", "due_at", "requested_by"),
     "tenancy_trustedissuer": (
         "created_at", "keys", "keys_due_at", "keys_failures", "keys_fetched_at", "keys_problem", "keys_source",
         "keys_tried_at", "keys_tried_source",

@@ -186,6 +186,8 @@ THREADA_DRAIN_SECONDS = number("THREADA_DRAIN_SECONDS", 5)
 THREADA_DRAIN_SECONDS_OF_UP = number("THREADA_DRAIN_SECONDS", 1)
 # Hours between a dry run and the automatic run that acts on it.
 THREADA_RETENTION_NOTICE_HOURS = number("THREADA_RETENTION_NOTICE_HOURS", 24)
+# Days from the confirmation of a tenant's deletion until the operator can carry it out; at least 1.
+THREADA_TENANT_DELETION_DAYS = max(number("THREADA_TENANT_DELETION_DAYS", 7), 1)
 # Folder for `then: archive`. Without it, such rules remove nothing from the database.
 THREADA_ARCHIVE_DIR = text("THREADA_ARCHIVE_DIR")
 # Or an fsspec address, a JSON file with its options, and the folder in which archives are created before they are sent.

@@ -32,39 +32,13 @@ from threada_site.tenancy.instance_models import (
 )
 
 __all__ = [
-    "AccessHolder",
-    "AccessReview",
-    "AccessReviewEntry",
-    "AccountDependence",
-    "AccountLink",
-    "Agent",
-    "ChangeSet",
-    "ConsoleSession",
-    "EnrolledFactor",
-    "GrantRecord",
-    "IdentityLink",
-    "IdentityProvider",
-    "IdentityProviderVersion",
-    "Instance",
-    "LastBackup",
-    "Passkey",
-    "PeopleGroup",
-    "PeopleGroupMember",
-    "ProvisionedGroup",
-    "ProvisionedGroupMember",
-    "ProvisionedPerson",
-    "RateBucket",
-    "RateRefusals",
-    "RecoveryCode",
-    "RoleScopeRecord",
-    "SchemaMigration",
-    "SignInCounter",
-    "SignInDomain",
-    "StoredMetrics",
-    "TenantQuota",
-    "TrustedIssuer",
+    "AccessHolder", "AccessReview", "AccessReviewEntry", "AccountDependence", "AccountLink", "Agent", "ChangeSet",
+    "ConsoleSession", "EnrolledFactor", "GrantRecord", "IdentityLink", "IdentityProvider", "IdentityProviderVersion",
+    "Instance", "LastBackup", "Passkey", "PeopleGroup", "PeopleGroupMember", "ProvisionedGroup",
+    "ProvisionedGroupMember", "ProvisionedPerson", "RateBucket", "RateRefusals", "RecoveryCode", "RoleScopeRecord",
+    "SchemaMigration", "SignInCounter", "SignInDomain", "StoredMetrics", "TenantQuota", "TrustedIssuer",
     "TrustedIssuerVersion",
-]  # imported for Django
+]  # imported for Django  # fmt: skip
 
 slug_validator = RegexValidator(rf"^{ids.SLUG_PATTERN}\Z", "Use a–z, 0–9, '-' and '_', at most 63 characters.")  # noqa: RUF001
 
@@ -73,8 +47,7 @@ class SlugColumn(models.CharField):
     """Column with a slug. `SlugField` would add a second index."""
 
     def __init__(self, **kwargs: object) -> None:
-        kwargs.setdefault("max_length", 63)
-        kwargs.setdefault("validators", [slug_validator])
+        kwargs = {"max_length": 63, "validators": [slug_validator], **kwargs}
         super().__init__(**kwargs)  # type: ignore[arg-type]
 
 
@@ -385,6 +358,7 @@ class PersonalToken(Credential):
 
 from threada_site.tenancy.account_link_models import AccountLink  # noqa: E402
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord, RoleScopeRecord  # noqa: E402
+from threada_site.tenancy.deletions import models as _deletions  # noqa: E402, F401
 from threada_site.tenancy.directory.access_review_models import AccessHolder, AccessReview, AccessReviewEntry  # noqa: E402
 from threada_site.tenancy.directory.agent_models import Agent  # noqa: E402
 from threada_site.tenancy.directory.group_models import PeopleGroup, PeopleGroupMember  # noqa: E402

@@ -25,7 +25,7 @@ from workitems.api import (
     undo,
     watching,
 )
-from workitems.api.administration import credentials, kinds, legal_holds, principals
+from workitems.api.administration import credentials, kinds, legal_holds, principals, tenant_deletion
 from workitems.api.permits import views as permits
 
 urlpatterns = [
@@ -105,6 +105,8 @@ urlpatterns = [
     path("retention/<str:retention_rule_id>", detail_view(kinds.RETENTION_RULES).as_view()),
     path("retention-runs", legal_holds.RetentionRuns.as_view()),
     path("retention-runs/<str:retention_run_id>", legal_holds.RetentionRunDetail.as_view()),
+    path("tenant-deletion", tenant_deletion.TenantDeletionView.as_view()),
+    path("tenant-deletion/withdraw", tenant_deletion.WithdrawTenantDeletion.as_view()),
     path("legal-holds", legal_holds.LegalHolds.as_view()),
     path("legal-holds/<str:legal_hold_id>", legal_holds.LegalHoldDetail.as_view()),
     path("legal-holds/<str:legal_hold_id>/lift", legal_holds.LiftLegalHold.as_view()),

@@ -39,6 +39,9 @@ from workitems.file_storage.stored_files import STORAGE
 
 KIND: Final = "tenant"
 EVIDENCE: Final = "evidence"
+PRINCIPALS: Final = "principals.csv"
+ROLES: Final = "roles.csv"
+GRANTS: Final = "grants.csv"
 _LEFT_OUT: Final = (
     "api_idempotencyrecord",
     "integrations_storedsecret",
@@ -57,6 +60,28 @@ _ROLES: Final = """
 SELECT ug.user_id, r.slug FROM tenancy_role r JOIN tenancy_user_groups ug ON ug.group_id = r.group_id
  WHERE r.tenant_id = {tenant} ORDER BY ug.user_id, r.slug
 """
+_GRANTS: Final = """
+SELECT 'role' AS holder_kind, r.slug::text AS holder, c.app_label || '.' || c.model AS model, g.object_pk, p.codename
+  FROM tenancy_role r
+  JOIN guardian_groupobjectpermission g ON g.group_id = r.group_id
+  JOIN auth_permission p ON p.id = g.permission_id
+  JOIN django_content_type c ON c.id = g.content_type_id
+ WHERE r.tenant_id = {tenant}
+UNION ALL
+SELECT 'principal', g.user_id::text, c.app_label || '.' || c.model, g.object_pk, p.codename
+  FROM guardian_userobjectpermission g
+  JOIN auth_permission p ON p.id = g.permission_id
+  JOIN django_content_type c ON c.id = g.content_type_id
+ WHERE g.object_pk = {tenant}::text
+    OR g.object_pk IN (SELECT id::text FROM policies_workflow WHERE tenant_id = {tenant}
+                       UNION ALL SELECT id::text FROM integrations_integration WHERE tenant_id = {tenant})
+ ORDER BY 1, 2, 3, 4, 5
+"""
+
+
+def exported_tables() -> list[str]:
+    """Return the tables whose rows an export contains."""
+    return sorted({model._meta.db_table for model in tenant_models()} - set(_LEFT_OUT))
 
 
 def export_tenant(path: Path, *, recovery_key: str, ctx: ActingContext, watch: Watch) -> Created:
@@ -76,6 +101,7 @@ def export_tenant(path: Path, *, recovery_key: str, ctx: ActingContext, watch: W
     facts: dict[str, Any] = {
         "kind": KIND,
         "tenant": {"id": ids.public_id(ids.TENANT, tenant.id), "slug": tenant.slug, "name": tenant.name},
+        "settings": {"personal_token_days": tenant.personal_token_days, "require_mfa": tenant.require_mfa},
         "made_at": rfc3339(clock.now()),
         "version": settings.THREADA_VERSION,
         "schema": known_migrations(),
@@ -113,8 +139,9 @@ def _add_rows(writer: ArchiveWriter, ctx: ActingContext) -> None:
             if field.related_model is User
         ]
     query = sql.SQL(_PRINCIPALS).format(tenant=tenant, named=sql.SQL(" UNION ").join(named))
-    _add_query(writer, "principals.csv", query)
-    _add_query(writer, "roles.csv", sql.SQL(_ROLES).format(tenant=tenant))
+    _add_query(writer, PRINCIPALS, query)
+    _add_query(writer, ROLES, sql.SQL(_ROLES).format(tenant=tenant))
+    _add_query(writer, GRANTS, sql.SQL(_GRANTS).format(tenant=tenant))
 
 
 def _add_query(writer: ArchiveWriter, name: str, query: sql.Composed) -> None:

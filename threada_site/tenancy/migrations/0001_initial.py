@@ -555,6 +555,55 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="TenantDeletion",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("tenant", models.ForeignKey(**TENANT)),
+                ("change_set_id", models.UUIDField(editable=False)),
+                ("requested_by", models.UUIDField(editable=False)),
+                ("confirmed_by", models.UUIDField(editable=False)),
+                ("confirmed_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("due_at", models.DateTimeField(editable=False)),
+                (
+                    "withdrawn_by",
+                    models.UUIDField(editable=False, help_text="Principal; empty: the operator.", null=True),
+                ),
+                ("withdrawn_at", models.DateTimeField(editable=False, null=True)),
+            ],
+            options={
+                "constraints": [
+                    RowLevelSecurity(name="tenantdeletion_rls"),
+                    models.UniqueConstraint(fields=("tenant", "id"), name="tenantdeletion_tenant_id_key"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("withdrawn_at__isnull", True)),
+                        fields=("tenant",),
+                        name="tenantdeletion_one_open",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="DeletedTenant",
+            fields=[
+                ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),
+                ("log_id", models.UUIDField(db_index=True, editable=False)),
+                ("facts", models.JSONField(editable=False)),
+                ("note", models.TextField(blank=True, editable=False, help_text="The signed note.")),
+                ("begun_at", models.DateTimeField(default=clock.now, editable=False)),
+                ("ended_at", models.DateTimeField(editable=False, null=True)),
+            ],
+            options={
+                "constraints": [
+                    InstanceRows(name="deletedtenant_rls"),
+                    models.UniqueConstraint(
+                        condition=models.Q(("ended_at__isnull", True)),
+                        fields=("log_id",),
+                        name="deletedtenant_one_open",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="TenantQuota",
             fields=[
                 ("id", models.UUIDField(default=ids.new_uuid, editable=False, primary_key=True, serialize=False)),

@@ -111,6 +111,7 @@ ELSEWHERE = {
     "legal_hold.lift": ("tests/workitems/retention/test_legal_holds.py", '"legal_hold.lift"'),
     "principal.factor_reset": ("tests/threada_site/identity/factors/test_factors.py", '"principal.factor_reset"'),
     "principal.password_reset": ("tests/threada_site/identity/test_accounts.py", '"principal.password_reset"'),
+    "tenant.delete": ("tests/threada_site/runtime/tenants/test_a_tenant_moves.py", "/tenant-deletion"),
     "tenant.personal_token_days": ("tests/threada_site/identity/test_accounts.py", "personal_token_days"),
 }
 """Operations with tests of their own: file, and a text in it."""

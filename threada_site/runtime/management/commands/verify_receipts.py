@@ -18,11 +18,14 @@ from telemetry.tlog.checkpoint import INSTANCE, Checkpoint
 from telemetry.tlog.note import VerifierKey, notes_in
 from telemetry.tlog.texts import MalformedText
 from telemetry.verification.checkpoints import ArchivedCheckpoint
+from telemetry.verification.deletions import deletion_in, is_signed_deletion
 from telemetry.verification.findings import Finding
 from telemetry.verification.log import VerificationStats, verify_log
 from telemetry.verification.snapshot import instance_snapshot, snapshot
+from threada_site.database.roles import platform_role
 from threada_site.kernel import ids
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
+from threada_site.tenancy.deletions.models import DeletedTenant
 from threada_site.tenancy.management.base import ProductCommand
 from threada_site.tenancy.models import Tenant
 from workitems.completeness.verify import case_count, verify_completeness
@@ -61,7 +64,7 @@ class Command(ProductCommand):
         wrong = sum(self._verify(tenant, keys, older) for tenant in tenants)
         if not options["tenant"]:
             wrong += self._verify_instance(keys, older)
-            wrong += self._dropped(older, tenants)
+            wrong += self._dropped(older, tenants, keys)
         if wrong:
             self.refuse(f"{wrong} found.")
 
@@ -128,9 +131,20 @@ class Command(ProductCommand):
                 progress.clear()
                 self.stdout.write(str(finding))
 
-    def _dropped(self, older: list[ArchivedCheckpoint], tenants: Any) -> int:
+    def _deleted(self, keys: list[VerifierKey]) -> set[str]:
+        """Return the tenants whose deletion a record states that one of the keys signed."""
+        with platform_role():
+            notes = list(DeletedTenant.objects.exclude(note="").values_list("log_id", "note"))
+        found = set()
+        for log_id, note in notes:
+            tenant, record = ids.public_id(ids.TENANT, log_id), deletion_in(note)
+            if record is not None and is_signed_deletion(record, tenant, [key.public_key for key in keys]):
+                found.add(tenant)
+        return found
+
+    def _dropped(self, older: list[ArchivedCheckpoint], tenants: Any, keys: list[VerifierKey]) -> int:
         """Report logs that were signed once and whose tenant is gone. Return their number."""
-        known = {INSTANCE, *(ids.public_id(ids.TENANT, tenant.id) for tenant in tenants)}
+        known = {INSTANCE, *(ids.public_id(ids.TENANT, tenant.id) for tenant in tenants), *self._deleted(keys)}
         gone = {kept.checkpoint.origin: kept.checkpoint.size for kept in older if _tenant_of(kept) not in known}
         for origin, size in gone.items():
             self.stdout.write(f"{origin}: {size} receipts were sealed, and the tenant is not in the database any more")

@@ -1,0 +1,278 @@
+"""A tenant leaves one instance and continues in another: export, deletion, import."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import connection
+from pytest_django import Settings
+
+from integrations.models import Execution, Freeze
+from telemetry.log.key_file import KeyFile
+from telemetry.models import Receipt
+from telemetry.tlog.note import Signer, sign
+from tests.client import Api
+from tests.factories import make_tenant, make_token
+from tests.telemetry.sealed import NAME, SealingSetup, write_receipts
+from tests.threada_site.tenancy.rows import RowMaker
+from tests.workitems.office import Office, open_office
+from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import ids
+from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
+from threada_site.runtime.backup.archive import MANIFEST, NOTE
+from threada_site.runtime.backup.recovery_key import new_recovery_key
+from threada_site.runtime.backup.tenant_export import GRANTS
+from threada_site.runtime.tenants import departure, erase
+from threada_site.tenancy.deletions.models import DeletedTenant
+from threada_site.tenancy.isolation_checks import tenant_models
+from threada_site.tenancy.models import Credential, Role, Tenant, User
+from workitems.models import WorkItem
+from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
+
+OTHER = "elsewhere.example"
+
+
+def command(capsys: pytest.CaptureFixture[str], *words: str, fails: bool = False) -> str:
+    """Run a command of the operator. Return what it printed."""
+    capsys.readouterr()
+    if fails:
+        with pytest.raises(SystemExit):
+            call_command(*words)
+    else:
+        call_command(*words)
+    printed = capsys.readouterr()
+    return printed.out + printed.err
+
+
+def let_time_pass(tenant: Tenant, column: str, table: str, days: int) -> None:
+    with platform_role(), connection.cursor() as cursor:
+        moved = f"UPDATE {table} SET {column} = {column} - make_interval(days => %s) WHERE tenant_id = %s"
+        cursor.execute(moved, [days, tenant.id])
+
+
+def changed(
+    source: Path, target: Path, change: Callable[[str, bytes], bytes], signer: Any, *, grants: str = GRANTS
+) -> str:
+    """Write a copy of an export with changed members, signed as its maker could sign it."""
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
+        manifest = json.loads(old.read(MANIFEST))
+        for name in list(manifest["members"]):
+            content = change(name, old.read(name))
+            manifest["members"].pop(name)
+            named = grants if name == GRANTS else name
+            new.writestr(named, content)
+            manifest["members"][named] = {"size": len(content), "sha256": sha256_hex(content)}
+        body = change(MANIFEST, canonical_bytes(manifest))
+        new.writestr(MANIFEST, body)
+        new.writestr(NOTE, signer(f"threada backup\n{sha256_hex(body)}\n"))
+    return str(target)
+
+
+def in_rows(table: str, column: str, value: str) -> Callable[[str, bytes], bytes]:
+    """Return a change of one column in all rows of a table."""
+
+    def change(name: str, content: bytes) -> bytes:
+        if name != f"rows/{table}.csv":
+            return content
+        header, *rows = csv.reader(io.StringIO(content.decode()), quoting=csv.QUOTE_NOTNULL)
+        place = header.index(column)
+        out = io.StringIO()
+        out.write(",".join(str(name) for name in header) + "\n")
+        writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NOTNULL)
+        writer.writerows([*row[:place], value, *row[place + 1 :]] for row in rows)
+        return out.getvalue().encode()
+
+    return change
+
+
+@pytest.mark.slow
+@pytest.mark.django_db(transaction=True)
+def test_a_tenant_moves_to_another_instance(
+    tenant: Tenant,
+    tmp_path: Path,
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    instance_log: None,
+) -> None:
+    sealing = SealingSetup(tmp_path)
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealing.key_file.path))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealing.anchor.directory))
+    office = open_office(tenant)
+    office.join("ben", roles=("tenant_admin",))
+    office.join("robot", kind="service", roles=("tenant_admin",))
+    ada, ben, robot = (office.api(name) for name in ("ada", "ben", "robot"))
+    office.upsert_workflow("wages", subject="/vendor")
+    about = office.create(5, workflow="wages", payload={"amount": 5, "vendor": "Initech"})
+    queued = office.execute(office.decided()).execution
+    waiting = office.awaiting()[2]
+    other = make_tenant("other-tenant")
+    RowMaker(other).one_of_each()
+    neighbour = make_tenant("neighbour")
+    write_receipts(neighbour, 3)
+    sealing.seal()
+    private, public = new_recovery_key()
+    file = tmp_path / "acme.export"
+    command(capsys, "tenant", "export", tenant.slug, str(file), "--recovery-key", public)
+    sealing.seal()
+
+    # Two independent stewards, a waiting period, and nobody else.
+    assert robot.post("/tenant-deletion", {"tenant_id": tenant.slug}).json()["reason_code"] == "person_required"
+    assert ada.post("/tenant-deletion", {"tenant_id": "other-tenant"}).json()["reason_code"] == "invalid_request"
+    with unit_of_work(tenant.id):
+        hold = set_legal_hold(LegalHoldRequest(reason="Q", workflow="wages"), ctx=office.system)
+    assert "legal holds are in force" in ada.post("/tenant-deletion", {"tenant_id": tenant.slug}).json()["detail"]
+    lift(office, hold, "now")
+    assert confirm(office) == 200
+    assert ada.get("/tenant-deletion").json()["is_confirmed"] is True
+    assert ben.post("/tenant-deletion/withdraw", {}).status_code == 200
+    assert ben.post("/tenant-deletion/withdraw", {}).status_code == 404
+    assert "have not confirmed" in command(capsys, "tenant", "delete", tenant.slug, "--yes", fails=True)
+    assert confirm(office) == 200
+    assert "is due at" in command(capsys, "tenant", "delete", tenant.slug, "--yes", fails=True)
+    let_time_pass(tenant, "due_at", "tenancy_tenantdeletion", 8)
+    assert "not the one of its change set" in command(capsys, "tenant", "delete", tenant.slug, "--yes", fails=True)
+    let_time_pass(tenant, "closed_at", "tenancy_changeset", 8)
+    assert "1 executions are queued" in command(capsys, "tenant", "delete", tenant.slug, "--yes", fails=True)
+    office.set_execution(queued, status="cancelled")
+    with unit_of_work(tenant.id):
+        hold = set_legal_hold(LegalHoldRequest(reason="Q", workflow="wages"), ctx=office.system)
+    assert "legal holds are in force" in command(capsys, "tenant", "delete", tenant.slug, "--yes", fails=True)
+    lift(office, hold, "again")
+    assert ada.get("/work-items").status_code == 200
+
+    # Killed in between, it is closed for everybody and continues with the same command.
+    monkeypatch.setattr(departure, "delete_rows_of", killed)
+    with pytest.raises(KeyboardInterrupt):
+        call_command("tenant", "delete", tenant.slug, "--yes")
+    monkeypatch.undo()
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(sealing.key_file.path))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(sealing.anchor.directory))
+    assert ada.get("/work-items").status_code == 401
+    with unit_of_work(tenant.id):
+        assert WorkItem.objects.exists()
+    note = command(capsys, "tenant", "delete", tenant.slug, "--yes")
+    assert f'"tenant_id":"{ids.public_id(ids.TENANT, tenant.id)}"' in note
+    assert '"ada"' not in note
+    assert office.people["ada"].public_id in note
+    assert office.people["ben"].public_id in note
+    assert command(capsys, "tenant", "deleted") in note
+    nothing_is_left(tenant)
+    with unit_of_work(other.id):
+        assert all(model.objects.exists() for model in tenant_models())
+    sealing.seal()
+    found = command(capsys, "verify_receipts", fails=True)  # rows of the other tenant were written without receipts
+    assert "was deleted, as a signed record says" in found
+    assert "the tenant is not in the database any more" not in found
+    assert "all valid" in command(capsys, "verify_receipts", "--tenant", "neighbour")
+
+    # Elsewhere, with other keys.
+    (tmp_path / "elsewhere").mkdir()
+    KeyFile(tmp_path / "elsewhere" / "sealing_key").create(OTHER)
+    elsewhere = SealingSetup(tmp_path / "elsewhere")
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(elsewhere.key_file.path))
+    monkeypatch.setenv("THREADA_ANCHOR_DIR", str(elsewhere.anchor.directory))
+    (tmp_path / "recovery").write_text(private)
+    key = sealing.key_file.keys()[-1]
+
+    def signed(text: str) -> str:
+        return str(sign(text, [Signer(key.name, key.private_key)]))
+
+    known = str(key.verifier_key(NAME))
+    arrival = ("tenant", "import", str(file), "--recovery-key-file", str(tmp_path / "recovery"))
+    stranger = str(elsewhere.key_file.keys()[-1].verifier_key(OTHER))
+    hostile = {
+        "rows of another tenant": in_rows("workitems_workitem", "tenant_id", str(other.id)),
+        "names an account": in_rows(
+            "tenancy_membership", "user_id", str(User.objects.get(username="other-tenant-person").id)
+        ),
+        "not those of its receipts": in_rows("telemetry_receipt", "workflow", "another"),
+        "cannot be read": in_rows("workitems_workitem", "created_at", "soon"),
+        "schema is not that": lambda name, body: (
+            body.replace(b'"0001_initial"', b'"0009_later"') if name == MANIFEST else body
+        ),
+    }
+    tenants = Tenant.objects.count()
+    for number, (sentence, change) in enumerate(hostile.items()):
+        bad = changed(file, tmp_path / f"{number}.export", change, signed)
+        assert sentence in command(capsys, "tenant", "import", bad, "--without-keys", fails=True), sentence
+    bad = changed(file, tmp_path / "path.export", lambda _, body: body, signed, grants="files/attachments/../../grants")
+    assert "leads out of the backup" in command(capsys, "tenant", "import", bad, fails=True)
+    assert "known key" in command(capsys, *arrival, "--log-key", stranger, fails=True)
+    assert "are needed" in command(capsys, "tenant", "import", str(file), fails=True)
+    assert "has a tenant" in command(capsys, *arrival, "--as", "other-tenant", fails=True)
+    assert Tenant.objects.count() == tenants
+
+    said = command(capsys, *arrival, "--log-key", known, "--as", "moved")
+    assert "1 executions were under way" in said
+    assert "credentials are revoked" in said
+    assert f"{OTHER}/{ids.public_id(ids.TENANT, tenant.id)} goes on" in said
+    elsewhere.seal()
+    checked = command(capsys, "verify_receipts", "--tenant", "moved")
+    assert "all valid" in checked
+    assert "signed by the instance that the tenant was imported from" in checked
+    with unit_of_work(tenant.id):
+        unknown = Execution.objects.get(id=queued.id)
+        assert (unknown.status, Execution.objects.get(id=waiting.id).status) == ("outcome_unknown", "awaiting_approval")
+        assert Freeze.objects.filter(lifted_at=None, integration="bank").exists()
+        assert not Credential.objects.filter(revoked_at=None).exists()
+        assert WorkItem.objects.get(id=about.id).payload["vendor"] == "Initech"
+        assert Receipt.objects.filter(kind="tenant.imported").count() == 1
+    assert ada.get("/work-items").status_code == 401
+    moved = Office(Tenant.objects.get(slug="moved"), {"ada": User.objects.get(username="ada")})
+    assert Api(token_of(moved, "ada")).get("/work-items").json()["data"]
+    assert "or this very tenant" in command(capsys, *arrival, "--as", "again", fails=True)
+
+
+def killed(*_: object) -> int:
+    raise KeyboardInterrupt
+
+
+def token_of(office: Office, name: str) -> str:
+    return make_token(office.tenant, office.people[name])
+
+
+def confirm(office: Office) -> int:
+    """Request the deletion as ada, and confirm it as ben. Return the status of the confirmation."""
+    ada, ben = office.api("ada"), office.api("ben")
+    asked = ada.post("/tenant-deletion", {"tenant_id": office.tenant.slug})
+    assert asked.status_code == 202, asked.content
+    address, digest = f"/change-sets/{asked.json()['change_set_id']}/publish", {"digest": asked.json()["digest"]}
+    assert ada.post(address, digest).json()["reason_code"] == "second_person_required"
+    assert office.api("robot").post(address, digest).json()["reason_code"] == "person_required"
+    return int(ben.post(address, digest).status_code)
+
+
+def lift(office: Office, hold: Any, reason: str) -> None:
+    with unit_of_work(office.tenant.id):
+        lift_legal_hold(hold.id, reason=reason, ctx=office.system)
+
+
+def nothing_is_left(tenant: Tenant) -> None:
+    """Check every table of the catalogue that has a tenant, so that a new table cannot be forgotten."""
+    assert not Tenant.objects.filter(id=tenant.id).exists()
+    assert not Role.objects.filter(group__name__startswith=f"{tenant.slug}:").exists()
+    assert not User.objects.filter(home_tenant_id=tenant.id).exists()
+    assert not User.objects.filter(username__in=["ada", "ben", "rita"]).exists()
+    with platform_role(), connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE a.attname = 'tenant_id' "
+            "AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relnamespace = 'public'::regnamespace"
+        )
+        tables = [table for (table,) in cursor.fetchall()]
+        assert set(tables) == {table for group in erase.groups_of_tables() for table in group} | set(erase.LOG)
+        for table in tables:
+            cursor.execute(f'SELECT count(*) FROM "{table}" WHERE tenant_id = %s', [tenant.id])
+            assert cursor.fetchone() == (0,), table
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs WHERE args ->> 'tenant_id' = %s", [str(tenant.id)])
+        assert cursor.fetchone() == (0,)
+        assert DeletedTenant.objects.get(log_id=tenant.id).ended_at is not None

@@ -1,0 +1,153 @@
+"""Checks of a tenant's export before anything of it is stored: members, version, signature, receipts with proofs."""
+
+from __future__ import annotations
+
+import csv
+import io
+import tempfile
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from typing import Any, Final
+
+from telemetry.tlog.checkpoint import Checkpoint
+from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
+from telemetry.tlog.texts import MalformedText
+from telemetry.verifier import threada_verify
+from threada_site.kernel import ids
+from threada_site.runtime.backup.archive import Backup, BackupDamaged, Watch
+from threada_site.runtime.backup.contents import FILES, KEYS
+from threada_site.runtime.backup.create import known_migrations
+from threada_site.runtime.backup.tenant_export import EVIDENCE, GRANTS, KIND, PRINCIPALS, ROLES, exported_tables
+
+ATTACHMENTS: Final = f"{FILES}/attachments"
+_CONFIGURATION: Final = "configuration/"
+_FIELD_LIMIT: Final = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedExport:
+    """An export whose signature and receipts were verified.
+
+    `keys`: public keys of the exporting instance. `are_stated`: the file itself states them, nobody gave them.
+    `newest`: its newest checkpoint.
+    """
+
+    backup: Backup
+    tenant_id: uuid.UUID
+    slug: str
+    name: str
+    keys: list[VerifierKey]
+    are_stated: bool
+    newest: Checkpoint
+
+
+def checked_export(backup: Backup, *, given: Sequence[VerifierKey], watch: Watch) -> CheckedExport:
+    """Verify an export: members, version, signature, and every receipt with its proof. Raise `BackupDamaged`.
+
+    Without `given` public keys, those that the newest checkpoint of the export states are used.
+    """
+    _check_kind(backup)
+    backup.check(watch)
+    _check_members(backup)
+    tenant_id, slug, name = _tenant_of(backup)
+    row = _newest_checkpoint(backup)
+    try:
+        note = SignedNote.parse(row["note"])
+        newest = Checkpoint.parse(note.text)
+        stated = [VerifierKey.parse(key.strip('"')) for key in row["verifier_keys"].strip("{}").split(",") if key]
+    except MalformedText as error:
+        raise BackupDamaged(f"{backup.path}: the newest checkpoint cannot be read: {error}") from None
+    if newest.origin.rpartition("/")[2] != ids.public_id(ids.TENANT, tenant_id):
+        raise BackupDamaged(f"{backup.path}: its receipts are of {newest.origin}, which is another tenant.")
+    keys = [VerifierKey(newest.origin, public) for public in {key.public_key for key in given or stated}]
+    _check_note(backup.note, keys, text=backup.signed_text, what=f"{backup.path}: its manifest")
+    _check_note(row["note"], keys, text=note.text, what=f"{backup.path}: its newest checkpoint")
+    _check_evidence(backup, keys)
+    return CheckedExport(backup, tenant_id, slug, name, keys, not given, newest)
+
+
+def csv_rows(backup: Backup, member: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of a member as dictionaries. An empty value and a missing one are both the empty text."""
+    csv.field_size_limit(_FIELD_LIMIT)
+    try:
+        yield from csv.DictReader(_lines(backup, member), strict=True)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise BackupDamaged(f"{backup.path}: {member} cannot be read: {error}") from None
+
+
+def _lines(backup: Backup, member: str) -> Iterator[str]:
+    rest = b""
+    for block in backup.blocks(member):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from (f"{line.decode()}\n" for line in lines)
+    if rest:
+        yield rest.decode()
+
+
+def _check_kind(backup: Backup) -> None:
+    if backup.manifest.get("kind") != KIND:
+        raise BackupDamaged(f"{backup.path} is no export of a tenant.")
+    if backup.manifest["schema"] != known_migrations():
+        raise BackupDamaged(
+            f"The export was made by Threada {backup.manifest.get('version')}, whose schema is not that of this code. "
+            "Bring both instances to the same version, then export again."
+        )
+
+
+def _check_members(backup: Backup) -> None:
+    tables = {f"rows/{table}.csv" for table in exported_tables()}
+    needed = {*tables, PRINCIPALS, ROLES, GRANTS, f"{EVIDENCE}.zip"}
+    present = {
+        name for name in backup.members if not name.startswith((_CONFIGURATION, f"{ATTACHMENTS}/")) and name != KEYS
+    }
+    if wrong := sorted(needed ^ present):
+        raise BackupDamaged(f"{backup.path}: {wrong[0]} is missing, or nothing of this version.")
+
+
+def _tenant_of(backup: Backup) -> tuple[uuid.UUID, str, str]:
+    said: Any = backup.manifest.get("tenant")
+    if isinstance(said, dict) and all(isinstance(said.get(name), str) for name in ("id", "slug", "name")):
+        found = ids.parse_public_id(ids.TENANT, said["id"])
+        if found is not None and ids.is_slug(said["slug"]) and said["name"].strip() and len(said["name"]) <= 200:
+            return found, said["slug"], said["name"]
+    raise BackupDamaged(f"{backup.path}: the manifest names no tenant.")
+
+
+def _newest_checkpoint(backup: Backup) -> dict[str, str]:
+    newest = None
+    for row in csv_rows(backup, "rows/telemetry_checkpoint.csv"):
+        newest = row
+    if newest is None or not {"note", "verifier_keys"} <= newest.keys():
+        raise BackupDamaged(f"{backup.path} has no signed checkpoint.")
+    return newest
+
+
+def _check_note(note: str | None, keys: Sequence[VerifierKey], *, text: str, what: str) -> None:
+    """Check that a key signed `text`. Only public keys count: the manifest is signed under the name of the instance."""
+    if note is None:
+        raise BackupDamaged(f"{what} is not signed. Export the tenant where the sealing key is.")
+    try:
+        parsed = SignedNote.parse(note)
+        names = {signature.name for signature in parsed.signatures}
+        parsed.verified_by([VerifierKey(name, key.public_key) for name in names for key in keys])
+    except (MalformedText, UntrustedNote) as error:
+        raise BackupDamaged(
+            f"{what} is not signed by a known key: {error}. Give the right key with --log-key."
+        ) from None
+    if parsed.text != text:
+        raise BackupDamaged(f"{what} is not what was signed.")
+
+
+def _check_evidence(backup: Backup, keys: Sequence[VerifierKey]) -> None:
+    """Run the verifier for outsiders over every receipt of the export."""
+    said = io.StringIO()
+    with tempfile.NamedTemporaryFile(prefix="threada-evidence-", suffix=".zip") as file:
+        file.writelines(backup.blocks(f"{EVIDENCE}.zip"))
+        file.flush()
+        given = [word for key in keys for word in ("--key", str(key))]
+        with redirect_stdout(said), redirect_stderr(said):
+            status = threada_verify.main([*given, "--complete", file.name])
+    if status != 0:
+        raise BackupDamaged(f"{backup.path}: its receipts do not verify:\n{said.getvalue().strip()}")

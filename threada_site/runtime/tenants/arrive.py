@@ -1,0 +1,346 @@
+"""Import of one tenant from its export: everything in one transaction, or nothing.
+
+What could act is stopped: executions under way need a person, integrations are frozen, deliveries are paused.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Final
+
+from django.contrib.auth.models import Group, Permission
+from django.core.files.base import ContentFile, File
+from django.core.files.storage import storages
+from django.db import IntegrityError, connection, transaction
+from guardian.models import GroupObjectPermission, UserObjectPermission
+
+from telemetry.receipts.format import Entry
+from telemetry.receipts.record import record
+from telemetry.verification.log import VerificationStats, verify_log
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.slugs import require_slug
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, EntryPoint, system_context
+from threada_site.kernel.json.canonical import sha256_hex
+from threada_site.personal_data.encrypted_blob import BlobUnreadableError
+from threada_site.personal_data.subject_keys import lookup_under, opened_reference, wrapped
+from threada_site.runtime.backup.archive import BackupDamaged
+from threada_site.runtime.backup.checks import opened_keys
+from threada_site.runtime.backup.contents import KEYS
+from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem
+from threada_site.runtime.backup.tenant_export import GRANTS, PRINCIPALS, ROLES
+from threada_site.runtime.tenants.archive import ATTACHMENTS, CheckedExport, csv_rows
+from threada_site.runtime.tenants.rows import forget_tokens, give_groups, insert_rows, run, stage_rows, staged
+from threada_site.runtime.tenants.signing import sign_first_checkpoint
+from threada_site.runtime.tenants.stopped import stop_what_could_act
+from threada_site.tenancy.models import Tenant, User
+from workitems.attachments.models import StoredFile
+from workitems.completeness.verify import verify_completeness
+from workitems.file_storage.stored_files import STORAGE, discard_file
+
+_MOST_NAMED: Final = 5
+_NOT_MOVED: Final = (
+    "Not moved: passwords, second factors, sessions, stored secrets, invitations, jobs, edits of the configuration "
+    "log, sign-in domains, browser origins and quotas."
+)
+_OBJECTS: Final = {
+    "tenancy.tenant": None,
+    "policies.workflow": "policies_workflow",
+    "integrations.integration": "integrations_integration",
+}
+
+type Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Imported:
+    """The imported tenant, and sentences about what did not move or has to be done."""
+
+    tenant: Tenant
+    origin: str
+    receipts: int
+    remarks: list[str] = field(default_factory=list)
+
+
+def import_tenant(
+    export: CheckedExport,
+    *,
+    slug: str,
+    renamed: Mapping[str, str],
+    recovery_key: str,
+    without_keys: bool,
+    say: Say,
+) -> Imported:
+    """Store everything of a verified export in this instance. Opens its own unit of work.
+
+    `renamed`: new names of people whose names are taken here. `recovery_key`: private half, for the keys of people in
+    cases; `without_keys` gives their contents up. Receipt `tenant.imported`. Raise `Conflict` if the tenant, one of its
+    people or one of its ids exists here; `BackupDamaged`, `RecoveryKeyProblem`, `KeyFileProblem`. Then nothing is
+    stored.
+    """
+    require_slug(slug, naming="tenant")
+    keys = _subject_keys(export, recovery_key)
+    ctx = system_context(
+        tenant_id=export.tenant_id, tenant_slug=slug, correlation_id=ids.new_uuid().hex, entry_point=EntryPoint.COMMAND
+    )
+    with _written_files() as written, unit_of_work(export.tenant_id):
+        tenant = _new_tenant(export, slug)
+        say("reading the rows")
+        people = _principals(export, renamed)
+        stage_rows(export.backup, tenant_id=tenant.id, principals={person.id for person in people})
+        groups = give_groups(slug)
+        forget_tokens()
+        lost = _rewrap(keys, ctx=ctx, without_keys=without_keys)
+        insert_rows()
+        _grant(export, groups)
+        _check_references()
+        say("comparing the receipts with the log and with the cases")
+        _verify(tenant, export)
+        _write_files(export, written)
+        stopped = stop_what_could_act(ctx=ctx)
+        record(
+            Entry(
+                kind="tenant.imported",
+                inputs={
+                    "manifest_sha256": sha256_hex(export.backup.manifest_bytes),
+                    "exported_at": export.backup.manifest["made_at"],
+                    "log": export.newest.origin,
+                    "log_size": export.newest.size,
+                    "log_root": export.newest.root.hex(),
+                    "log_keys": sorted(map(str, export.keys)),
+                },
+                outcome={**stopped.counts, "subjects_without_key": lost},
+            ),
+            ctx=ctx,
+        )
+        signed = sign_first_checkpoint(tenant.id, before=export.newest.origin)
+    remarks = [*stopped.sentences, *_remarks(people, lost)]
+    return Imported(tenant, signed.origin, signed.size, remarks)
+
+
+def _new_tenant(export: CheckedExport, slug: str) -> Tenant:
+    said = export.backup.manifest.get("settings", {})
+    days = said.get("personal_token_days", 90)
+    tenant = Tenant(
+        id=export.tenant_id,
+        slug=slug,
+        name=export.name,
+        personal_token_days=days if isinstance(days, int) and 1 <= days <= 3660 else 90,
+        require_mfa=said.get("require_mfa") is not False,
+    )
+    try:
+        with transaction.atomic():
+            tenant.save(force_insert=True)
+    except IntegrityError:
+        raise errors.Conflict(
+            f"The instance has a tenant {slug!r}, or this very tenant under another name. Nothing was imported."
+        ) from None
+    return tenant
+
+
+def _principals(export: CheckedExport, renamed: Mapping[str, str]) -> list[User]:
+    """Create the accounts of the export, without passwords. Raise `Conflict` if one exists here."""
+    people = []
+    for row in csv_rows(export.backup, PRINCIPALS):
+        try:
+            person = User(
+                id=uuid.UUID(row["id"]),
+                username=renamed.get(row["username"], row["username"]) if row["kind"] == "human" else row["username"],
+                kind=row["kind"],
+                home_tenant_id=None if row["kind"] == "human" else export.tenant_id,
+                display_name=row["display_name"],
+                email=row["email"],
+                time_zone=row["time_zone"],
+                language=row["language"],
+                is_active=row["is_active"] == "t",
+                created_at=row["created_at"],
+            )
+        except (KeyError, ValueError) as error:
+            raise BackupDamaged(f"{export.backup.path}: {PRINCIPALS} cannot be read: {error}") from None
+        person.set_unusable_password()
+        people.append(person)
+    if unknown := sorted(renamed.keys() - {row["username"] for row in csv_rows(export.backup, PRINCIPALS)}):
+        raise errors.Conflict(f"The export has no person {unknown[0]!r} to rename.")
+    known = list(User.objects.filter(id__in=[person.id for person in people]))
+    if any(not _is_erased(person) for person in known):
+        raise errors.Conflict(
+            "Accounts of the export exist in this instance. An import makes no account here a member of another tenant."
+        )
+    names = [person.username for person in people if person.kind == "human"]
+    taken = sorted(User.objects.filter(home_tenant=None, username__in=names).values_list("username", flat=True))
+    if taken:
+        raise errors.Conflict(
+            f"These names belong to other people here: {', '.join(taken[:_MOST_NAMED])}. "
+            "Give new ones: --rename OLD=NEW."
+        )
+    for person in people:
+        require_slug(person.username, naming="principal")
+    try:
+        with transaction.atomic():
+            back = {person.id for person in known}
+            User.objects.bulk_create([person for person in people if person.id not in back])
+            for person in people:
+                if person.id in back:
+                    person.save(force_update=True)
+    except IntegrityError as error:
+        raise BackupDamaged(
+            f"{export.backup.path}: {PRINCIPALS} has accounts that no instance makes: {error}"
+        ) from None
+    return people
+
+
+def _is_erased(person: User) -> bool:
+    """Return True for the empty account of a person who left with a tenant. Nobody can use it, so it may come back."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT threada_is_member_somewhere(%s)", [person.id])
+        (is_member,) = cursor.fetchone()
+    return person.username == f"erased-{person.id.hex}" and not person.is_active and not is_member
+
+
+def _subject_keys(export: CheckedExport, recovery_key: str) -> dict[str, str]:
+    if not recovery_key:
+        return {}
+    if KEYS not in export.backup.members:
+        raise RecoveryKeyProblem("The export has no keys of people in cases: it was made without --recovery-key.")
+    return opened_keys(export.backup, recovery_key)
+
+
+def _rewrap(keys: dict[str, str], *, ctx: ActingContext, without_keys: bool) -> int:
+    """Wrap the keys of data subjects with the key of this instance. Return the number of subjects without key."""
+    lost = 0
+    table = staged("tenancy_datasubject")
+    for subject, sealed in run("SELECT id, reference FROM {} WHERE erased_at IS NULL", table):
+        if str(subject) not in keys:
+            lost += 1
+            continue
+        key = bytes.fromhex(keys[str(subject)])
+        try:
+            reference = opened_reference(bytes(sealed), key)
+        except BlobUnreadableError:
+            raise BackupDamaged("A key of a person in cases does not open what it is for.") from None
+        run(
+            "UPDATE {} SET wrapped_key = %s, lookup = %s WHERE id = %s",
+            table,
+            parameters=[wrapped(key, subject=subject), lookup_under(0, reference, tenant_id=ctx.tenant_id), subject],
+        )
+    if lost and not without_keys:
+        raise RecoveryKeyProblem(
+            f"The keys of {lost} people in cases are needed. Say --recovery-key-file FILE, or give up the contents of "
+            "their cases for good with --without-keys."
+        )
+    run(
+        "UPDATE {} SET wrapped_key = NULL, lookup = NULL, reference = NULL, erased_at = now() "
+        "WHERE erased_at IS NULL AND NOT id = ANY(%s::uuid[])",
+        table,
+        parameters=[list(keys)],
+    )
+    return lost
+
+
+def _grant(export: CheckedExport, groups: Mapping[str, Group]) -> None:
+    """Give roles their scopes, and members their roles and their scopes on single objects."""
+    path, tenant = export.backup.path, str(export.tenant_id)
+    permissions = {
+        (f"{row.content_type.app_label}.{row.content_type.model}", row.codename): row
+        for row in Permission.objects.select_related("content_type")
+    }
+    objects = {"tenancy.tenant": {tenant}}
+    for model, table in _OBJECTS.items():
+        if table:
+            objects[model] = {str(found) for (found,) in run("SELECT id FROM {}", staged(table))}
+    members = {str(person) for (person,) in run("SELECT user_id FROM {}", staged("tenancy_membership"))}
+    for row in csv_rows(export.backup, GRANTS):
+        permission = permissions.get((row["model"], row["codename"]))
+        if permission is None or row["object_pk"] not in objects.get(row["model"], ()):
+            raise BackupDamaged(f"{path}: {GRANTS} has a scope on something that is not of this tenant.")
+        values: dict[str, Any] = {
+            "permission": permission,
+            "content_type": permission.content_type,
+            "object_pk": row["object_pk"],
+        }
+        if row["holder_kind"] == "role" and row["holder"] in groups:
+            GroupObjectPermission.objects.create(group=groups[row["holder"]], **values)
+        elif row["holder_kind"] == "principal" and row["holder"] in members:
+            UserObjectPermission.objects.create(user_id=row["holder"], **values)
+        else:
+            raise BackupDamaged(f"{path}: {GRANTS} names a holder that is not of this tenant.")
+    for row in csv_rows(export.backup, ROLES):
+        if row["slug"] not in groups or row["user_id"] not in members:
+            raise BackupDamaged(f"{path}: {ROLES} names somebody who is not of this tenant.")
+        User.groups.through.objects.create(user_id=row["user_id"], group_id=groups[row["slug"]].pk)
+
+
+def _check_references() -> None:
+    try:
+        run("SET CONSTRAINTS ALL IMMEDIATE")
+    except IntegrityError as error:
+        raise BackupDamaged(f"Rows of the export refer to rows that it does not bring: {error}") from None
+    run("SET CONSTRAINTS ALL DEFERRED")
+
+
+def _verify(tenant: Tenant, export: CheckedExport) -> None:
+    """Verify the stored rows as `verify_receipts` does, with the keys of the exporting instance."""
+    log = verify_log(tenant, keys=export.keys, older=[], stats=VerificationStats())
+    found = [str(finding) for finding in islice(log, _MOST_NAMED)]
+    found += [str(finding) for finding in islice(verify_completeness(tenant), _MOST_NAMED)]
+    if found:
+        raise BackupDamaged("\n".join(["The rows of the export are not those of its receipts:", *found]))
+
+
+@contextmanager
+def _written_files() -> Iterator[list[str]]:
+    """Yield a list of stored paths; the files are deleted again if the import fails."""
+    written: list[str] = []
+    try:
+        yield written
+    except BaseException:
+        for path in written:
+            discard_file(path)
+        raise
+
+
+def _write_files(export: CheckedExport, written: list[str]) -> None:
+    """Write the attachments into the storage. They stay encrypted with the keys in the rows."""
+    known = set(StoredFile.objects.filter(tenant_id=export.tenant_id).values_list("path", flat=True))
+    own = re.compile(rf"{export.tenant_id.hex}/[0-9a-f]{{2}}/[0-9a-f]{{40}}")
+    storage = storages[STORAGE]
+    if wrong := [path for path in known if not own.fullmatch(path)]:
+        raise BackupDamaged(f"The path {wrong[0]!r} of an attachment is not of this tenant.")
+    for relative in export.backup.named(ATTACHMENTS):
+        path = relative.as_posix()
+        if path not in known:
+            raise BackupDamaged(f"The attachment {path!r} belongs to no row.")
+        storage.delete(path)  # left by an import that was killed
+        content = ContentFile(b"") if not export.backup.members[f"{ATTACHMENTS}/{path}"]["size"] else None
+        written.append(path)
+        blocks = _Blocks(export.backup.blocks(f"{ATTACHMENTS}/{path}"))
+        storage.save(path, content or File(blocks, name=path))  # type: ignore[arg-type]
+
+
+class _Blocks:
+    """File of blocks that is read once, from its beginning to its end."""
+
+    closed = False
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks = blocks
+
+    def chunks(self) -> Iterator[bytes]:
+        return self._blocks
+
+    def read(self, _size: int = -1) -> bytes:
+        return next(self._blocks, b"")
+
+    def close(self) -> None:
+        pass
+
+
+def _remarks(people: list[User], lost: int) -> list[str]:
+    humans = sum(person.kind == "human" and person.is_active for person in people)
+    found = [f"{humans} people have no password here: give each a new one (manage.py reset_password).", _NOT_MOVED]
+    return [*found, f"The contents of cases about {lost} people are lost for good."] if lost else found
