@@ -220,15 +220,19 @@ def _make_bank_tenant(slug: str, url: str) -> None:
     from tests.factories import acting_system, make_principal, make_tenant
     from threada_site.database.unit_of_work import unit_of_work
     from threada_site.kernel.context import EntryPoint
-    from threada_site.runtime.prepare import DEMO_DOCUMENTS
+    from threada_site.runtime.prepare import DEMO_DOCUMENTS, DEMO_PACK
     from threada_site.tenancy.models import Tenant
     from workitems.configuration.apply import apply_documents, read_documents
+    from workitems.gallery.catalogue import gallery_pack
+    from workitems.gallery.installation import install_from_gallery
 
     if Tenant.objects.filter(slug=slug).exists():
         return
     tenant = make_tenant(slug)
     with unit_of_work(tenant.id):
-        apply_documents(read_documents(DEMO_DOCUMENTS), ctx=acting_system(tenant, EntryPoint.COMMAND))
+        ctx = acting_system(tenant, EntryPoint.COMMAND)
+        apply_documents(read_documents(DEMO_DOCUMENTS), ctx=ctx)
+        install_from_gallery(gallery_pack(DEMO_PACK), ctx=ctx)
     make_principal(tenant, _client(slug), kind="service", roles=("tenant_admin",))
     _put_bank(url, slug)
 
