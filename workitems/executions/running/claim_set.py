@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -64,15 +64,20 @@ class ClaimedSet:
     is_named_over: bool = False
 
 
-def claim_set(tenant: Tenant, execution_id: uuid.UUID, *, most: int, members: list[uuid.UUID]) -> ClaimedSet:
-    """Lease the execution and up to `most` - 1 others of the tenant. Executions that are locked are left out.
+def claim_set(
+    tenant: Tenant, execution_id: uuid.UUID, *, take: Callable[[int], int], members: list[uuid.UUID]
+) -> ClaimedSet:
+    """Lease the execution and others of the tenant. Executions that are locked are left out.
+
+    `take` is called with the number of candidates, before rows are locked, and returns how many may be leased.
 
     `members` is filled with the executions that are looked at, for `claim_in_parts` if this fails.
     """
     now = clock.now()
     with unit_of_work(tenant.id), shared_reads():
-        candidates = candidates_for_set(tenant.id, execution_id, most=most * CLAIMERS, now=now)
-        executions = _due(tenant, candidates, now=now, most=most)
+        candidates = candidates_for_set(tenant.id, execution_id, most=MOST * CLAIMERS, now=now)
+        most = take(len(candidates))
+        executions = _due(tenant, candidates, now=now, most=most) if most >= min(2, len(candidates)) else []
         members += [execution.id for execution in executions]
         claimed = _lease(tenant, executions, now=now)
         claimed.is_named_over = execution_id not in candidates

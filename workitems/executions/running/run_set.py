@@ -11,6 +11,7 @@ from functools import partial
 from typing import Final
 
 import structlog
+from django.conf import settings
 from django.db import connection
 from structlog.contextvars import bound_contextvars
 
@@ -39,36 +40,39 @@ def run_set(tenant: Tenant, execution_id: uuid.UUID) -> None:
     """Run an execution that is due, together with other due executions of the tenant if call slots are free."""
     if call_slots.has_claimed(execution_id):
         return
-    slots = call_slots.take(MOST, wait_s=SLOTS_WITHIN_S)
-    claimed = ClaimedSet(others=[execution_id])
+    taken, claimed = list[int](), ClaimedSet(others=[execution_id])
+
+    def take(wanted: int) -> int:
+        taken.append(call_slots.take(min(wanted, MOST), wait_s=SLOTS_WITHIN_S))
+        return taken[-1]
+
     try:
-        if call_slots.has_claimed(execution_id):
-            return
-        if slots > 1:
-            claimed = _claim(tenant, execution_id, most=slots)
+        if settings.THREADA_CALL_SLOTS > 1:
+            claimed = _claim(tenant, execution_id, take=take)
             call_slots.note_claimed(plan.execution_id for plan in claimed.plans)
     finally:
-        call_slots.give_back(slots - len(claimed.plans))
+        call_slots.give_back(sum(taken) - len(claimed.plans))
     _call_and_settle(tenant, claimed.plans)
     for each in claimed.others[: 1 + OTHERS_AT_ONCE]:
         _run_alone(tenant, each, is_named=each == execution_id)
 
 
-def _claim(tenant: Tenant, execution_id: uuid.UUID, *, most: int) -> ClaimedSet:
+def _claim(tenant: Tenant, execution_id: uuid.UUID, *, take: Callable[[int], int]) -> ClaimedSet:
     """Claim a set. If that fails, claim its halves, until the execution that cannot be claimed is alone.
 
     The execution of the job comes first of the others, unless it is in the set or has nothing to do.
     """
     members: list[uuid.UUID] = []
     try:
-        claimed = claim_set(tenant, execution_id, most=most, members=members)
+        claimed = claim_set(tenant, execution_id, take=take, members=members)
     except Exception:
         if connection.in_atomic_block:
             raise
         log.warning("set_not_claimed", members=len(members), exc_info=True)
         connection.close()
         claimed = claim_in_parts(tenant, members)
-    if execution_id not in {plan.execution_id for plan in claimed.plans} and not claimed.is_named_over:
+    is_over = claimed.is_named_over or call_slots.has_claimed(execution_id)
+    if execution_id not in {plan.execution_id for plan in claimed.plans} and not is_over:
         claimed.others = [execution_id, *(each for each in claimed.others if each != execution_id)]
     return claimed
 
