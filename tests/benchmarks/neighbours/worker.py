@@ -50,7 +50,7 @@ def main(engine: str) -> None:
     if engine == "procrastinate":
         procrastinate_app().run_worker(concurrency=CONCURRENCY, delete_jobs="successful")
     else:
-        arguments = ["worker", "--pool=threads", f"--concurrency={CONCURRENCY}", "--loglevel=ERROR", "--quiet"]
+        arguments = ["worker", "--pool=threads", f"--concurrency={CONCURRENCY}", "--loglevel=ERROR"]
         celery_app().worker_main([*arguments, "--without-gossip", "--without-mingle"])
 
 
