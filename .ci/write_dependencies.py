@@ -5,6 +5,7 @@ Reasons are the comments in `pyproject.toml`. Licences are those that the instal
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 import tomllib
@@ -25,6 +26,25 @@ Written by `python .ci/write_dependencies.py` from `pyproject.toml` and the meta
 compares it. Exact versions with hashes are in `.ci/requirements.txt`. `.ci/run supply-chain` compares them with the
 advisories that pip-audit finds, and reports a skipped step if it cannot reach them.
 """
+_TOOLS_HEAD: Final = """\
+They build and check packages, or are real parts that tests talk to, each in an environment of its own. No installation
+contains them.
+
+| package | version | used for |
+|---|---|---|"""
+_TOOLS: Final = {
+    "tests/packages/requirements.txt": "Checks of the image, Compose and the chart.",
+    "tests/clients/requirements.txt": "Generated Python clients.",
+    "tests/clients/frameworks.txt": "Agent frameworks of the examples.",
+    "tests/clients/agents/requirements.txt": "Node for the MCP Inspector.",
+    "tests/clients/agents/package.json": "MCP clients.",
+    "tests/receivers/canaille/requirements.txt": "An identity provider.",
+    "tests/receivers/oidc/package.json": "An identity provider.",
+    "tests/receivers/s3/requirements.txt": "An S3 server and its client.",
+    "integrations/clients/typescript/package.json": "Build and checks of the TypeScript client.",
+}
+"""Files with pinned tools, and what they are for."""
+_PINNED: Final = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[\w,-]+\])?==([\w.]+)", re.MULTILINE)
 
 
 def main(arguments: list[str]) -> int:
@@ -45,6 +65,7 @@ def document() -> str:
         parts += [f"\n## Optional part `{extra}`\n", *_direct(requirements, reasons)]
     tools = [text for text in groups["dev"] if not text.startswith("threada[")]
     parts += ["\n## Tests and checks\n", "Not installed by `uv run --no-dev`.\n", *_direct(tools, reasons)]
+    parts += ["\n## Tools of the build and of the lanes\n", _TOOLS_HEAD, *_tools(declared["build-system"]["requires"])]
     optional = [text for requirements in project["optional-dependencies"].values() for text in requirements]
     parts += ["\n## Needed by these\n", "| package | licence | needed by |", "|---|---|---|"]
     for name, needed_by in sorted(indirect([*project["dependencies"], *optional]).items()):
@@ -96,6 +117,25 @@ def _direct(requirements: list[str], reasons: dict[str, str]) -> Iterator[str]:
     yield "|---|---|---|"
     for text in sorted(requirements, key=_name):
         yield f"| {_name(text)} | {licence(distribution(_name(text)))} | {_sentence(reasons.get(_name(text), ''))} |"
+
+
+def _tools(build: list[str]) -> Iterator[str]:
+    for name, version in _PINNED.findall("\n".join(build)):
+        yield f"| {name} | {version} | Builds the wheels. |"
+    for name, version in sorted(set(re.findall(r"uvx --quiet ([\w-]+)==([\w.]+)", _text(".ci/run")))):
+        yield f"| {name} | {version} | {'The guide' if name == 'zensical' else 'Known vulnerabilities'}. |"
+    for file, purpose in _TOOLS.items():
+        if file.endswith(".json"):
+            declared = json.loads(_text(file))
+            found = sorted({**declared.get("dependencies", {}), **declared.get("devDependencies", {})}.items())
+        else:
+            found = sorted(_PINNED.findall(_text(file)))
+        for name, version in found:
+            yield f"| {name} | {version} | {purpose} |"
+
+
+def _text(file: str) -> str:
+    return (ROOT / file).read_text(encoding="utf-8")
 
 
 def _reasons() -> Iterator[tuple[str, str]]:

@@ -95,6 +95,7 @@ def follow_first_action(reader: Reader) -> None:
         text for _, text in blocks("first-action.md")
     )
     assert start == START
+    assert START in (REPOSITORY / "README.md").read_text()
     reader.run(token)
     assert reader.answer(create)["status"] == "new"
     reader.run(item)

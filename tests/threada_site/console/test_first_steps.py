@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -14,9 +16,10 @@ from threada_site.console.first_steps.hiding import hide_first_steps
 from threada_site.console.first_steps.steps import FirstSteps, first_steps
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
-from threada_site.kernel import errors
+from threada_site.kernel import clock, errors
+from threada_site.runtime.backup.age import record_backup
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
-from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.models import LastBackup, Tenant, User
 from workitems.gallery.catalogue import gallery_pack
 from workitems.gallery.installation import install_from_gallery
 
@@ -67,6 +70,13 @@ def test_steps_follow_the_real_state(tenant: Tenant, ada: User) -> None:
     ]
 
 
+def test_the_age_of_the_newest_backup_counts(tenant: Tenant, ada: User) -> None:
+    record_backup(name="threada.backup", size=1, has_keys=True)
+    assert states(tenant, ada)["Backup"] == "done"
+    LastBackup.objects.update(made_at=clock.now() - timedelta(days=2))
+    assert states(tenant, ada)["Backup"] == "open"
+
+
 def test_only_stewards_see_it(tenant: Tenant, ada: User) -> None:
     rita = make_principal(tenant, "rita", roles=["requester"])
     assert steps(tenant, rita) is None
@@ -97,4 +107,4 @@ def test_number_of_statements(tenant: Tenant, ada: User) -> None:
     ctx = acting(tenant, ada)
     with unit_of_work(tenant.id), CaptureQueriesContext(connection) as queries:
         first_steps(ctx)
-    assert len(queries) == 5
+    assert len(queries) == 6
