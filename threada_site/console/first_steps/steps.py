@@ -17,9 +17,12 @@ from threada_site.admin.html import list_url
 from threada_site.identity import selectors
 from threada_site.identity.account_links import mail_is_set_up
 from threada_site.identity.stewardship import is_steward
+from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES, is_four_eyes_required
-from threada_site.tenancy.models import Membership, Tenant
+from threada_site.tenancy.models import LastBackup, Membership, Tenant
+
+OLD_BACKUP_DAYS = 2
 
 
 class State(StrEnum):
@@ -59,7 +62,7 @@ class FirstSteps:
 def first_steps(ctx: ActingContext) -> FirstSteps | None:
     """Return the checklist of a steward; None for everybody else, and once a steward has hidden it.
 
-    Runs at most five statements.
+    Runs at most six statements.
     """
     if not is_steward(ctx) or are_hidden(ctx):
         return None
@@ -112,8 +115,17 @@ def _mail() -> Step:
 
 
 def _backup() -> Step:
-    detail = _("Threada cannot see whether backups exist. Ask the operator when one was last restored as a test.")
-    return Step(_("Backup"), State.UNKNOWN, detail)
+    backup = LastBackup.objects.first()
+    if backup is None:
+        detail = _("Threada has made no backup. Ask the operator whether backups are made by other means.")
+        return Step(_("Backup"), State.UNKNOWN, detail)
+    days = (clock.now() - backup.made_at).days
+    detail = ngettext(
+        "The newest backup is up to %(count)s day old. Ask the operator when one was last restored as a test.",
+        "The newest backup is up to %(count)s days old. Ask the operator when one was last restored as a test.",
+        days + 1,
+    ) % {"count": days + 1}
+    return Step(_("Backup"), _state(days < OLD_BACKUP_DAYS), detail)
 
 
 def _four_eyes(ctx: ActingContext) -> Step:
