@@ -73,7 +73,14 @@ def integration_tests(integration: Integration) -> QuerySet[IntegrationTest]:
 
 
 def integration_by_slug(slug: str, *, ctx: ActingContext) -> Integration | None:
-    return integrations(ctx).filter(slug=slug).first()
+    return _integration.first(ctx.tenant_id, slug)
+
+
+def readable_integration(slug: str, *, ctx: ActingContext) -> Integration | None:
+    """Return the integration of this name if the context may know of it, or None."""
+    if ctx.allows(Scope.WORKITEMS_READ):
+        return integration_by_slug(slug, ctx=ctx)
+    return readable_integrations(ctx).filter(slug=slug).first()
 
 
 def action_of(integration: Integration, slug: str) -> Action | None:

@@ -9,6 +9,7 @@ from django.db.models import F, QuerySet
 from integrations.documents import IntegrationDocument
 from integrations.lifecycle import ToolStatus
 from integrations.models import Execution, Integration, Tool, ToolList
+from threada_site.database.prepared_reads import Key, PreparedRead
 from threada_site.kernel import errors
 
 _ADVICE: Final = {
@@ -37,16 +38,12 @@ def tool_list_of(integration: Integration) -> ToolList | None:
 
 def callable_tools(integration: Integration, document: IntegrationDocument) -> QuerySet[Tool]:
     """Return the tools that can be called: accepted, unchanged, and read from the address of the document."""
-    is_read = ToolList.objects.filter(
-        tenant_id=integration.tenant_id, integration=integration, base_url=document.base_url or ""
-    )
-    rows = tools_of(integration).filter(found_sha256=F("accepted_sha256")).exclude(accepted_sha256="")
-    return rows.filter(integration_id__in=is_read.values("integration_id"))
+    return _callable_tools(integration.tenant_id, integration.slug, document.base_url or "").order_by("name")
 
 
 def callable_tool(integration: Integration, document: IntegrationDocument, name: str) -> Tool:
     """Return a tool that can be called. Raise `ToolNotAccepted`."""
-    tool = callable_tools(integration, document).filter(name=name).first()
+    tool = _callable.first(integration.tenant_id, integration.slug, document.base_url or "", name)
     if tool is not None:
         return tool
     other = tools_of(integration).filter(name=name).first()
@@ -57,13 +54,16 @@ def callable_tool(integration: Integration, document: IntegrationDocument, name:
 
 def is_callable(name: str, sha256: str, *, execution: Execution, base_url: str) -> bool:
     """Return True if the tool of an execution can be called, and its accepted description has the digest."""
-    lists = ToolList.objects.filter(
-        tenant_id=execution.tenant_id, integration__slug=execution.integration, base_url=base_url
-    )
-    return Tool.objects.filter(
-        tenant_id=execution.tenant_id,
-        integration_id__in=lists.values("integration_id"),
-        name=name,
-        found_sha256=sha256,
-        accepted_sha256=sha256,
-    ).exists()
+    tool = _callable.first(execution.tenant_id, execution.integration, base_url, name)
+    return tool is not None and tool.accepted_sha256 == sha256
+
+
+def _callable_tools(tenant: Key, integration: Key, base_url: Key) -> QuerySet[Tool]:
+    lists = ToolList.objects.filter(tenant_id=tenant, integration__slug=integration, base_url=base_url)
+    rows = Tool.objects.filter(tenant_id=tenant, found_sha256=F("accepted_sha256")).exclude(accepted_sha256="")
+    return rows.filter(integration_id__in=lists.values("integration_id"))
+
+
+_callable: Final = PreparedRead(
+    lambda tenant, integration, base_url, name: _callable_tools(tenant, integration, base_url).filter(name=name)
+)

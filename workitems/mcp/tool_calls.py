@@ -13,7 +13,7 @@ from integrations.configuration.parsed_documents import document_of
 from integrations.documents import IntegrationDocument
 from integrations.documents.mcp_actions import MCP
 from integrations.models import Integration
-from integrations.selectors import readable_integrations
+from integrations.selectors import readable_integration
 from integrations.tools.pins import CALL_WORKFLOW, facts_of
 from integrations.tools.usable import callable_tool, callable_tools
 from threada_site.api.conditional_requests.waiting import resumed_by
@@ -75,7 +75,8 @@ class CallTool(TenantView):
         tool = callable_tool(integration, document, call["tool"])
         key = request.META.get("HTTP_IDEMPOTENCY_KEY")
         reservation = _reservation(integration.slug, call, key=key, ctx=ctx)
-        item = _item_of(reservation.reserve_key(), call, ctx=ctx)
+        record = reservation.reserve_key()
+        item = _item_of(record, call, ctx=ctx)
         earlier = None
         if item is not None:
             earlier = equal_request(item, integration=integration.slug, action=ACTION, input_={}, ctx=ctx)
@@ -86,7 +87,8 @@ class CallTool(TenantView):
             response.headers[REPLAYED] = "true"
             return response
         if item is None or not LIFECYCLE.is_open(WorkItemStatus(item.status)):
-            item = self._created(call, facts_of(integration, tool), reservation, ctx=ctx)
+            facts = facts_of(integration, tool)
+            item = self._created(call, facts, reservation, was_used=record is not None, ctx=ctx)
         self.subject = subject_of(item)
         asked = ActionRequest(integration=integration.slug, action=ACTION)
         response, execution = started_action(item, asked, ctx=ctx)
@@ -101,7 +103,13 @@ class CallTool(TenantView):
         return self._state(request, earlier)
 
     def _created(
-        self, call: dict[str, Any], facts: dict[str, Any], reservation: KeyReservation, *, ctx: ActingContext
+        self,
+        call: dict[str, Any],
+        facts: dict[str, Any],
+        reservation: KeyReservation,
+        *,
+        was_used: bool,
+        ctx: ActingContext,
     ) -> WorkItem:
         """Return the new, locked work item of a call, which equal calls find."""
         named = {"requester": call["requester"]} if "requester" in call else {}
@@ -116,9 +124,10 @@ class CallTool(TenantView):
                 "gallery of the console, or apply your own documents."
             )
             raise
-        _forget(reservation)
+        if was_used:
+            _forget([reservation])
         reservation.remember(Response({"work_item_id": created.data["work_item_id"]}))
-        return locked_item(path_id(ids.WORK_ITEM, created.data["work_item_id"]), ctx=ctx)
+        return _own_locked(created.data["work_item_id"], ctx=ctx)
 
     def _state(self, request: Any, earlier: EarlierRequest) -> Response:
         """Return the state of a call. Once the end of a call that only reads was returned, an equal one calls again."""
@@ -130,9 +139,8 @@ class CallTool(TenantView):
 
 def gateway_of(slug: str, *, ctx: ActingContext) -> tuple[Integration, IntegrationDocument]:
     """Return an integration whose tools the caller may call, and its document. Raise `NotFound`, `UnknownAction`."""
-    rows = readable_integrations(ctx).filter(connector=MCP, slug=path_slug(slug))
-    integration = rows.first()
-    if integration is None or integration.current_version is None:
+    integration = readable_integration(path_slug(slug), ctx=ctx)
+    if integration is None or integration.connector != MCP or integration.current_version is None:
         raise errors.NotFound("There is no MCP server of this name here.")
     document = document_of(integration.current_version)
     if ACTION not in document.actions:
@@ -166,27 +174,33 @@ def _item_of(record: IdempotencyRecord | None, call: dict[str, Any], *, ctx: Act
     )
 
 
+def _own_locked(work_item_id: str, *, ctx: ActingContext) -> WorkItem:
+    """Return a work item that this transaction has created, so the caller may read it."""
+    item = selectors.work_item_for_update(path_id(ids.WORK_ITEM, work_item_id), tenant_id=ctx.tenant_id)
+    assert item is not None  # noqa: S101 - it was inserted before
+    return item
+
+
 def _only_reads(payload: Any) -> bool:
     """Return True if a payload says that the tool only reads; False if its contents were removed."""
     annotations = payload.get("annotations") if isinstance(payload, dict) else None
     return isinstance(annotations, dict) and annotations.get("read_only") is True
 
 
-def _forget(reservation: KeyReservation) -> None:
+def _forget(reservations: list[KeyReservation]) -> None:
+    """Delete the records of reservations of one principal and one path."""
+    first = reservations[0]
     IdempotencyRecord.objects.filter(
-        tenant_id=reservation.context.tenant_id,
-        principal_id=reservation.context.principal_id,
-        path=reservation.path,
-        key=reservation.key,
+        tenant_id=first.context.tenant_id,
+        principal_id=first.context.principal_id,
+        path=first.path,
+        key__in=[each.key for each in reservations],
     ).delete()
 
 
 def _forget_item(item: WorkItem, *, integration: str, ctx: ActingContext) -> None:
     """Let an equal call without a key make a new work item."""
     call = {"tool": item.payload["tool"], "arguments": item.payload["arguments"]}
-    for named in (
-        {},
-        {"requester": ids.public_id(ids.PRINCIPAL, item.requester_id)},
-        {"requester": item.requester.username},
-    ):
-        _forget(_reservation(integration, {**call, **named}, key=None, ctx=ctx))
+    requesters = (ids.public_id(ids.PRINCIPAL, item.requester_id), item.requester.username)
+    named = ({}, *({"requester": requester} for requester in requesters))
+    _forget([_reservation(integration, {**call, **each}, key=None, ctx=ctx) for each in named])
