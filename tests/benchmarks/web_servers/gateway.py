@@ -35,18 +35,19 @@ def measure(world: World) -> Iterator[Figure]:
                 _worker({}),
                 web_server(PRODUCT, port=world.port, processes=1),
                 httpx.Client(base_url=f"http://127.0.0.1:{world.port}", headers=world.headers, timeout=30) as client,
+                httpx.Client(base_url=upstream.url) as bare,
             ):
-                rounds = [_round(client, upstream, number) for number in range(WARM + REQUESTS)][WARM:]
+                rounds = [_round(client, bare, number) for number in range(WARM + REQUESTS)][WARM:]
         finally:
             upstream.stop()
     alone, by_mcp, by_api = (sorted(times) for times in zip(*rounds, strict=True))
-    bare = statistics.median(alone)
-    above = statistics.median(by_mcp) - bare
+    alone_ms = statistics.median(alone)
+    above = statistics.median(by_mcp) - alone_ms
     yield Figure(name="call of a tool, the MCP server alone, p50 / p95", value=_shown(alone))
     yield Figure(
         name="execute with Prefer: wait, the same tool, p50 / p95",
         value=_shown(by_api),
-        beside=f"the call alone {bare:.0f} ms",
+        beside=f"the call alone {alone_ms:.0f} ms",
     )
     yield Figure(
         name="allowed call through /mcp/{integration}, p50 / p95",
@@ -87,10 +88,10 @@ def _prepare(upstream: Receiver) -> None:
             tool.save()
 
 
-def _round(client: httpx.Client, upstream: Receiver, number: int) -> tuple[float, float, float]:
+def _round(client: httpx.Client, bare: httpx.Client, number: int) -> tuple[float, float, float]:
     """Return the milliseconds of the server alone, through the gateway, and by the API."""
     arguments = {"text": f"call {number} of {time.time():.3f}"}
-    alone = _timed(lambda: _called(httpx.Client(base_url=upstream.url), "/mcp", arguments))
+    alone = _timed(lambda: _called(bare, "/mcp", arguments))
     by_mcp = _timed(lambda: _called(client, "/mcp/tools", arguments))
     payload = {"integration": "tools", "tool": "look_up", "arguments": arguments, "annotations": _ANNOTATIONS}
     body: dict[str, Any] = {"workflow_id": "mcp_call", "channel_id": "mcp", "payload": payload}
