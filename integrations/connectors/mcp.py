@@ -5,7 +5,8 @@ The request in the envelope is `{method: POST, url, headers, auth, tool, body}`:
     tool   {name, sha256}: the tool, and the digest of the description that a person accepted
     body   the message, sent as its canonical bytes (RFC 8785)
 
-`sha256` is added where the tool is looked up, when the envelope is built. A request without it is not sent.
+`sha256` is added where the tool is looked up, when the envelope is built, with the version of the protocol that the
+server speaks. A request without it is not sent. Older versions need a session, which is opened for each call.
 
 | answer | outcome |
 |---|---|
@@ -17,6 +18,7 @@ The request in the envelope is `{method: POST, url, headers, auth, tool, body}`:
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -25,7 +27,14 @@ from integrations.attempts.failures import FailureClass, TransportFailure, envel
 from integrations.attempts.outcomes import Outcome
 from integrations.connectors.exchange import exchange, outbound_request
 from integrations.connectors.http import authorization
-from integrations.connectors.mcp_messages import UnusableMessage, headers_of, message, result_in
+from integrations.connectors.mcp_messages import (
+    HANDSHAKE_VERSIONS,
+    UnusableMessage,
+    headers_of,
+    message,
+    result_in,
+)
+from integrations.connectors.mcp_sessions import NoSessionError, Server
 from integrations.connectors.protocol import CallTerms
 from integrations.documents import ActionDocument, IntegrationDocument
 from integrations.documents.mcp_actions import MCP, McpCall
@@ -64,14 +73,48 @@ class McpConnector:
     def call(self, request: Mapping[str, Any], terms: CallTerms) -> Outcome:
         """Call the tool, see `OutboundConnector.call`."""
         secrets: list[str] = []
+        ends_at = time.monotonic() + terms.timeout_s
         try:
             if "sha256" not in request["tool"]:
                 raise envelope_mismatch("The request names no accepted description of the tool.")
             own = {} if request["auth"] is None else {"Authorization": authorization(request, terms, secrets)}
-            outbound = outbound_request(request, canonical_bytes(request["body"]), terms, own)
+            server = Server(request["url"], terms, own, secrets, ends_at)
+            if request["headers"]["MCP-Protocol-Version"] in HANDSHAKE_VERSIONS:
+                return _called_in_session(request, server)
+            return _called(request, server, own)
+        except NoSessionError as failed:
+            return failed.outcome
         except TransportFailure as failure:
             return Outcome.of_failure(failure)
-        return exchange(outbound, terms, secrets=secrets, judge=_judged)
+
+
+def in_version(request: Mapping[str, Any], version: str) -> dict[str, Any]:
+    """Return the request for a server that speaks `version`."""
+    params = request["body"]["params"]
+    asked = {name: params[name] for name in ("name", "arguments")}
+    return {
+        **request,
+        "headers": headers_of(_METHOD, name=asked["name"], version=version),
+        "body": message(_METHOD, asked, version=version),
+    }
+
+
+def _called_in_session(request: Mapping[str, Any], server: Server) -> Outcome:
+    """Call the tool in a session of its own. A server that speaks another version than the envelope is not called."""
+    version = request["headers"]["MCP-Protocol-Version"]
+    session = server.open_session(version)
+    try:
+        if session.version != version:
+            raise envelope_mismatch(f"The MCP server speaks {session.version} now. The envelope is for {version}.")
+        return _called(request, server, {**server.own_headers, **session.headers})
+    finally:
+        server.close_session(session)
+
+
+def _called(request: Mapping[str, Any], server: Server, own_headers: Mapping[str, str]) -> Outcome:
+    terms = server.terms
+    outbound = outbound_request(request, canonical_bytes(request["body"]), terms, own_headers)
+    return exchange(outbound, replace(terms, timeout_s=server.time_left()), secrets=server.secrets, judge=_judged)
 
 
 def _judged(answer: OutboundAnswer) -> tuple[OutboundAnswer, Outcome | None]:

@@ -1,4 +1,4 @@
-"""Messages of the Model Context Protocol over HTTP: one request, one answer, without a session.
+"""Messages of the Model Context Protocol over HTTP: one request, one answer. Versions differ in headers and `_meta`.
 
 An answer is JSON, or a stream of events that ends with the response. Both are read as a whole, within the limits of
 `integrations.transport`.
@@ -14,6 +14,9 @@ from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.strict import parse_json
 
 PROTOCOL_VERSION: Final = "2026-07-28"
+HANDSHAKE_VERSIONS: Final = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
+"""Versions that begin with a handshake, see `mcp_sessions`."""
+CLIENT: Final = {"name": "threada", "version": "1"}
 _MESSAGE_ID: Final = 1
 _REFUSED: Final = frozenset({-32700, -32600, -32601, -32602})
 """Codes of errors with which a server says that it has done nothing."""
@@ -28,25 +31,24 @@ class UnusableMessage(Exception):
         super().__init__(detail)
 
 
-def message(method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+def message(method: str, params: Mapping[str, Any], *, version: str = PROTOCOL_VERSION) -> dict[str, Any]:
     """Return the JSON-RPC request of a method. It declares no capabilities, so the server asks for nothing back."""
     meta = {
         "io.modelcontextprotocol/protocolVersion": PROTOCOL_VERSION,
-        "io.modelcontextprotocol/clientInfo": {"name": "threada", "version": "1"},
+        "io.modelcontextprotocol/clientInfo": CLIENT,
         "io.modelcontextprotocol/clientCapabilities": {},
     }
-    return {"jsonrpc": "2.0", "id": _MESSAGE_ID, "method": method, "params": {**params, "_meta": meta}}
+    sent = dict(params) if version in HANDSHAKE_VERSIONS else {**params, "_meta": meta}
+    return {"jsonrpc": "2.0", "id": _MESSAGE_ID, "method": method, "params": sent}
 
 
-def headers_of(method: str, *, name: str = "") -> dict[str, str]:
+def headers_of(method: str, *, name: str = "", version: str = PROTOCOL_VERSION) -> dict[str, str]:
     """Return the headers of a message. `name`: the tool that it calls."""
+    headers = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": version}
+    if version in HANDSHAKE_VERSIONS:
+        return headers
     named = {"Mcp-Name": name} if name else {}
-    return {
-        "Accept": "application/json, text/event-stream",
-        "MCP-Protocol-Version": PROTOCOL_VERSION,
-        "Mcp-Method": method,
-        **named,
-    }
+    return {**headers, "Mcp-Method": method, **named}
 
 
 def result_in(answer: OutboundAnswer) -> dict[str, Any]:
@@ -81,6 +83,7 @@ def _event_data(body: bytes) -> Iterator[bytes]:
     for line in (*body.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"), b""):
         if line.startswith(b"data:"):
             data.append(line[5:].removeprefix(b" "))
-        elif not line and data:
-            yield b"\n".join(data)
+        elif not line:
+            if any(data):  # an event without data only names the position in the stream
+                yield b"\n".join(data)
             data = []

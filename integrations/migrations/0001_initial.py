@@ -716,6 +716,10 @@ class Migration(migrations.Migration):
                     models.UUIDField(help_text="Version of the last attempt to read.", null=True),
                 ),
                 ("base_url", models.CharField(blank=True, max_length=2048)),
+                (
+                    "protocol_version",
+                    models.CharField(blank=True, help_text="Version that the server speaks.", max_length=10),
+                ),
                 ("tried_at", models.DateTimeField(null=True)),
                 ("read_at", models.DateTimeField(null=True)),
                 ("due_at", models.DateTimeField(default=clock.now, help_text="Time of the next reading.")),

@@ -1,4 +1,7 @@
-"""`tools/list` of an MCP server: all pages, within limits of time, size and number."""
+"""`tools/list` of an MCP server: all pages, within limits of time, size and number.
+
+The newest version of the protocol is tried first. A server that does not understand it is asked again in a session.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,8 @@ from django.conf import settings
 from integrations.attempts.failures import TransportFailure
 from integrations.connectors.exchange import outbound_request
 from integrations.connectors.http import authorization
-from integrations.connectors.mcp_messages import UnusableMessage, headers_of, message, result_in
+from integrations.connectors.mcp_messages import PROTOCOL_VERSION, UnusableMessage, headers_of, message, result_in
+from integrations.connectors.mcp_sessions import NoSessionError, Server, Session
 from integrations.connectors.protocol import CallTerms
 from integrations.connectors.response_outcomes import without
 from integrations.documents import IntegrationDocument
@@ -29,6 +33,8 @@ TIMEOUT_S: Final = 15.0
 _METHOD: Final = "tools/list"
 _LONGEST_CURSOR: Final = 2_000
 _MOST_NAMED: Final = 3
+_OF_THE_CALLER: Final = frozenset({401, 403, 407, 429, 503})
+"""Statuses with which a server of any version refuses the caller."""
 
 type Tools = dict[str, dict[str, Any]]
 
@@ -37,28 +43,66 @@ class UnreadableTools(Exception):
     """No list of tools was read. The message says why, without secrets."""
 
 
-def fetch_tools(document: IntegrationDocument, access: SecretAccess) -> tuple[Tools, str]:
-    """Return the descriptions by name, and what is wrong with others that are left out. Raise `UnreadableTools`."""
+class _NotUnderstoodError(UnreadableTools):
+    """The answer may be that of a server that does not speak the version of the message."""
+
+
+def fetch_tools(document: IntegrationDocument, access: SecretAccess) -> tuple[Tools, str, str]:
+    """Return the descriptions by name, what is wrong with others that are left out, and the version of the protocol
+    that the server speaks. Raise `UnreadableTools`."""
     secrets: list[str] = []
     try:
-        sent = _all_pages(document, access, secrets)
+        server = _server(document, access, secrets)
+        sent, version = _listed(server)
         found, problems = _usable(sent, secrets)
         if len(canonical_bytes(found)) > MOST_TOGETHER:
             raise UnreadableTools(f"The MCP server sent descriptions of more than {MOST_TOGETHER} bytes together.")
-        return found, without(_said(problems), secrets)
+        return found, without(_said(problems), secrets), version
     except TransportFailure as failure:
         raise UnreadableTools(without(f"{failure.failure}: {failure.detail}", secrets)) from None
-    except UnusableMessage as unusable:
-        raise UnreadableTools(without(unusable.detail, secrets)) from None
+    except UnreadableTools as unreadable:
+        raise UnreadableTools(without(str(unreadable), secrets)) from None
 
 
-def _all_pages(document: IntegrationDocument, access: SecretAccess, secrets: list[str]) -> list[Any]:
+def _server(document: IntegrationDocument, access: SecretAccess, secrets: list[str]) -> Server:
+    terms = CallTerms(
+        idempotency_key="",
+        timeout_s=TIMEOUT_S,
+        egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
+        user_agent=f"Threada/{settings.THREADA_VERSION}",
+        secrets=access,
+    )
+    assert document.base_url is not None  # noqa: S101 - the grammar requires it
+    own = {}
+    if document.auth is not None:
+        own["Authorization"] = authorization(
+            {"url": document.base_url, "auth": document.auth.as_json()}, terms, secrets
+        )
+    return Server(document.base_url, terms, own, secrets, time.monotonic() + TIMEOUT_S)
+
+
+def _listed(server: Server) -> tuple[list[Any], str]:
+    """Return the tools as they were sent, and the version spoken: the newest, or what a handshake settles."""
+    try:
+        return _all_pages(server, Session(PROTOCOL_VERSION)), PROTOCOL_VERSION
+    except _NotUnderstoodError as error:
+        refused = error
+    try:
+        session = server.open_session()
+    except NoSessionError as failed:
+        raise UnreadableTools(f"{refused} {failed}") from None
+    try:
+        return _all_pages(server, session), session.version
+    finally:
+        server.close_session(session)
+
+
+def _all_pages(server: Server, session: Session) -> list[Any]:
     """Return the tools of all pages as they were sent."""
-    ends_at = time.monotonic() + TIMEOUT_S
     sent: list[Any] = []
     cursor: str | None = None
     for _page in range(MOST_PAGES):
-        result = _page_of(document, access, secrets, cursor=cursor, timeout_s=ends_at - time.monotonic())
+        result = _page_of(server, session, cursor=cursor)
         tools, cursor = result.get("tools"), result.get("nextCursor")
         if not isinstance(tools, list):
             raise UnreadableTools("The MCP server sent no list of tools.")
@@ -70,6 +114,29 @@ def _all_pages(document: IntegrationDocument, access: SecretAccess, secrets: lis
         if not isinstance(cursor, str) or len(cursor) > _LONGEST_CURSOR:
             raise UnreadableTools("The MCP server sent a cursor that is no short text.")
     raise UnreadableTools(f"The MCP server sent more than {MOST_PAGES} pages of tools.")
+
+
+def _page_of(server: Server, session: Session, *, cursor: str | None) -> dict[str, Any]:
+    """Return one page. Raise `TransportFailure` or `UnreadableTools`."""
+    if time.monotonic() >= server.ends_at:
+        raise UnreadableTools(f"The MCP server did not send all tools within {TIMEOUT_S:g} s.")
+    params = {} if cursor is None else {"cursor": cursor}
+    headers = {**headers_of(_METHOD, version=session.version), **session.headers}
+    request = {"method": "POST", "url": server.url, "headers": headers}
+    body = canonical_bytes(message(_METHOD, params, version=session.version))
+    answer = send(
+        outbound_request(request, body, server.terms, server.own_headers),
+        egress=server.terms.egress,
+        timeout_s=server.time_left(),
+        max_body_bytes=MOST_BYTES,
+    )
+    if not 200 <= answer.status < 300:
+        kind = UnreadableTools if answer.status in _OF_THE_CALLER else _NotUnderstoodError
+        raise kind(f"The MCP server answered {answer.status}.")
+    try:
+        return result_in(answer)
+    except UnusableMessage as unusable:
+        raise _NotUnderstoodError(unusable.detail) from None
 
 
 def _usable(sent: list[Any], secrets: list[str]) -> tuple[Tools, list[str]]:
@@ -90,45 +157,6 @@ def _usable(sent: list[Any], secrets: list[str]) -> tuple[Tools, list[str]]:
         problems.append(f"{name} occurs twice")
         del found[name]
     return found, problems
-
-
-def _page_of(
-    document: IntegrationDocument,
-    access: SecretAccess,
-    secrets: list[str],
-    *,
-    cursor: str | None,
-    timeout_s: float,
-) -> dict[str, Any]:
-    """Return one page. Raise `TransportFailure`, `UnusableMessage` or `UnreadableTools`."""
-    if timeout_s <= 0:
-        raise UnreadableTools(f"The MCP server did not send all tools within {TIMEOUT_S:g} s.")
-    terms = CallTerms(
-        idempotency_key="",
-        timeout_s=timeout_s,
-        egress=EgressPolicy(settings.THREADA_EGRESS_ALLOW),
-        user_agent=f"Threada/{settings.THREADA_VERSION}",
-        secrets=access,
-    )
-    request = {
-        "method": "POST",
-        "url": document.base_url,
-        "headers": headers_of(_METHOD),
-        "auth": None if document.auth is None else document.auth.as_json(),
-    }
-    known = set(secrets)
-    own = {} if request["auth"] is None else {"Authorization": authorization(request, terms, secrets)}
-    secrets[:] = [*known, *(secret for secret in secrets if secret not in known)]
-    body = canonical_bytes(message(_METHOD, {} if cursor is None else {"cursor": cursor}))
-    answer = send(
-        outbound_request(request, body, terms, own),
-        egress=terms.egress,
-        timeout_s=timeout_s,
-        max_body_bytes=MOST_BYTES,
-    )
-    if not 200 <= answer.status < 300:
-        raise UnreadableTools(f"The MCP server answered {answer.status}.")
-    return result_in(answer)
 
 
 def _said(problems: list[str]) -> str:

@@ -18,6 +18,7 @@ class ToolList(TenantRow):
     )
     integration_version_id = models.UUIDField(null=True, help_text="Version of the last attempt to read.")
     base_url = models.CharField(max_length=2048, blank=True)
+    protocol_version = models.CharField(max_length=10, blank=True, help_text="Version that the server speaks.")
     tried_at = models.DateTimeField(null=True)
     read_at = models.DateTimeField(null=True)
     due_at = models.DateTimeField(default=clock.now, help_text="Time of the next reading.")

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from integrations.attempts.failures import envelope_mismatch
+from integrations.connectors.mcp import in_version
 from integrations.documents import IntegrationDocument
 from integrations.documents.mcp_actions import MCP
 from integrations.models import Execution, Integration, Tool
-from integrations.tools.usable import callable_tool, is_callable
+from integrations.tools.usable import callable_tool, is_callable, version_spoken
 from threada_site.kernel import errors
 from threada_site.kernel.errors import FieldError
 
@@ -35,7 +36,9 @@ def with_pin(
     payload: Mapping[str, Any],
     validate: Validate,
 ) -> dict[str, Any]:
-    """Return the request with the digest of the tool that it calls; unchanged if it calls none.
+    """Return the request with the digest of the tool that it calls, in the version that its server speaks.
+
+    It is unchanged if it calls no tool.
 
     `workflow` and `payload` are those of the work item. Raise `ToolNotAccepted`, `InvalidRequest` for arguments that do
     not match the accepted schema, and `Conflict` if the payload of a call says something else about the tool than its
@@ -59,7 +62,8 @@ def with_pin(
             "The payload says something else about the tool than its accepted description. Call the tool at "
             f"/mcp/{integration.slug}, which fills it in."
         )
-    return {**request, "tool": {"name": tool.name, "sha256": tool.accepted_sha256}}
+    pinned = {**request, "tool": {"name": tool.name, "sha256": tool.accepted_sha256}}
+    return in_version(pinned, version_spoken(integration))
 
 
 def check_pin(execution: Execution, document: IntegrationDocument, request: Mapping[str, Any]) -> None:

@@ -59,8 +59,9 @@ def read_tools(tenant: Tenant, integration_id: uuid.UUID, *, ctx: ActingContext)
     if not connection.in_atomic_block:
         connection.close()  # back to the pool: the answers may take seconds
     found: Tools | None = None
+    version_spoken = ""
     try:
-        found, problem = fetch_tools(document, secret_access(version, tenant=tenant.slug))
+        found, problem, version_spoken = fetch_tools(document, secret_access(version, tenant=tenant.slug))
     except UnreadableTools as error:
         problem = str(error)
         log.warning("tools_not_read", integration=integration.slug, problem=problem)
@@ -73,8 +74,8 @@ def read_tools(tenant: Tenant, integration_id: uuid.UUID, *, ctx: ActingContext)
         row.due_at = now + (INTERVAL if found is not None else _pause(row.failures))
         if found is not None:
             _store(integration, row, found, base_url=document.base_url or "", ctx=ctx)
-            row.read_at, row.base_url = clock.now(), document.base_url or ""
-        row.save(update_fields=["problem", "failures", "due_at", "read_at", "base_url"])
+            row.read_at, row.base_url, row.protocol_version = clock.now(), document.base_url or "", version_spoken
+        row.save(update_fields=["problem", "failures", "due_at", "read_at", "base_url", "protocol_version"])
 
 
 def enqueue_due_readings(*, now: datetime) -> int:

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.db.models import F, QuerySet
 
+from integrations.connectors.mcp_messages import PROTOCOL_VERSION
 from integrations.documents import IntegrationDocument
 from integrations.lifecycle import ToolStatus
 from integrations.models import Execution, Integration, Tool, ToolList
@@ -34,6 +35,17 @@ def tools_of(integration: Integration) -> QuerySet[Tool]:
 def tool_list_of(integration: Integration) -> ToolList | None:
     """Return the last reading of the tools of an integration."""
     return ToolList.objects.filter(tenant_id=integration.tenant_id, integration=integration).first()
+
+
+def version_spoken(integration: Integration) -> str:
+    """Return the version of the protocol that the server of an integration spoke last."""
+    row = _list.first(integration.tenant_id, integration.id)
+    return (row.protocol_version if row is not None else "") or PROTOCOL_VERSION
+
+
+_list: Final = PreparedRead(
+    lambda tenant, integration: ToolList.objects.filter(tenant_id=tenant, integration_id=integration)
+)
 
 
 def callable_tools(integration: Integration, document: IntegrationDocument) -> QuerySet[Tool]:

@@ -36,5 +36,5 @@ def test_other_answers_contain_no_result(sent: Any) -> None:
 
 
 def test_the_response_is_found_among_the_events_of_a_stream() -> None:
-    stream = b': ping\r\n\r\ndata: {"method": "x"}\r\n\r\nevent: message\ndata: {"id": 1,\ndata: "result": {"a": 1}}'
+    stream = b'id: 1\ndata: \n\n: ping\r\n\r\ndata: {"method": "x"}\r\n\r\nevent: message\ndata: {"id": 1,\ndata: "result": {"a": 1}}'
     assert result_in(answer(stream, "text/event-stream; charset=utf-8")) == {"a": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import httpx
 import pytest
 from django.db.models import F
 from pytest_django import Settings
@@ -266,6 +267,32 @@ def test_tasks_and_waits(office: Office, governed: World) -> None:
     assert answer["structuredContent"] == {"text": f"look_up: {'b' * 50}"}
     stranger = governed.agent("other_bot")
     assert stranger.send("tools/call", params, environ=held).json()["result"]["isError"] is True
+
+
+def test_servers_with_a_handshake_are_called_in_a_session_for_each_call(office: Office, governed: World) -> None:
+    """The SDK's server in its older mode: sessions, answers as streams, no version of the protocol without them."""
+    governed.put(base_url=f"{governed.upstream.url}/older/mcp")
+    assert governed.read() == {"look_up": "pending", "write": "pending"}
+    governed.accept()
+    agent = governed.agent()
+    assert agent.status("write", text="a") == "awaiting_approval"
+    with unit_of_work(office.tenant.id):
+        envelope = bytes(Execution.objects.latest("id").envelope.body)
+    assert (b"2025-11-25" in envelope, b"_meta" in envelope) == (True, False)
+    governed.approve()
+    run_jobs()
+    assert agent.call("write", text="a")["structuredContent"] == {"text": "write: a"}
+    assert httpx.get(f"{governed.upstream.url}/older/sessions").json() == 0
+    governed.upstream.behave(opens_none=500)
+    agent.call("look_up", text="b")
+    run_jobs()
+    failed = agent.call("look_up", text="b")  # nothing was called, so this is no unknown outcome
+    assert (failed["isError"], failed["structuredContent"]["failure"]) == (True, "bad_response")
+    governed.read()
+    with unit_of_work(office.tenant.id):
+        problem = ToolList.objects.get(integration__slug="tools").problem
+    assert problem.startswith("The MCP server answered 400. No session was opened: The receiver answered 500")
+    assert [call["arguments"]["text"] for call in governed.calls()] == ["a"]
 
 
 def test_nothing_passes_the_gateway_that_the_rules_do_not_let_pass(office: Office, governed: World) -> None:
