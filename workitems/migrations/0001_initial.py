@@ -1582,7 +1582,11 @@ class Migration(migrations.Migration):
                 ("status", models.CharField(default="proposed", max_length=16)),
                 ("body", models.BinaryField(help_text="Canonical bytes that approvers approve.")),
                 ("sha256", models.CharField(max_length=64)),
-                ("limits", models.JSONField(help_text="Terms in force: those of the body, or narrower ones.")),
+                (
+                    "limits",
+                    models.JSONField(help_text="Terms in force: those of the body, or narrower ones. Without bounds."),
+                ),
+                ("bounds", models.JSONField(default=list, help_text="Bounds in force. They may name people.")),
                 ("ends_at", models.DateTimeField()),
                 ("rule", models.JSONField()),
                 ("grants_as_of", models.DateTimeField()),

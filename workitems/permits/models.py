@@ -11,11 +11,12 @@ from django.db import models
 
 from threada_site.database.constraints import AppendOnly, tenant_constraints
 from threada_site.kernel import clock, ids
+from threada_site.personal_data.erasable_fields import ContentBytes, ContentJSON
 from threada_site.tenancy.models import TenantRow, User
 
 
 class Permit(TenantRow):
-    """Bounded series of executions of one action. `body` never changes; `limits` only become narrower.
+    """Bounded series of executions of one action. `body` never changes; `limits` and `bounds` only become narrower.
 
     `used_count` and `used_sum` change under the lock of the row. `rule` is the approval rule of the step when the
     permit was proposed; its other values are those of the step.
@@ -28,9 +29,10 @@ class Permit(TenantRow):
     step_id = models.UUIDField(help_text="Decision step on which it was proposed.")
     work_item_id = models.UUIDField(help_text="Work item of that step.")
     status = models.CharField(max_length=16, default="proposed")
-    body = models.BinaryField(help_text="Canonical bytes that approvers approve.")
+    body = ContentBytes(help_text="Canonical bytes that approvers approve.")
     sha256 = models.CharField(max_length=64)
-    limits = models.JSONField(help_text="Terms in force: those of the body, or narrower ones.")
+    limits = models.JSONField(help_text="Terms in force: those of the body, or narrower ones. Without bounds.")
+    bounds = ContentJSON(default=list, help_text="Bounds in force. They may name people.")
     ends_at = models.DateTimeField()
     rule = models.JSONField()
     grants_as_of = models.DateTimeField()

@@ -11,8 +11,9 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.personal_data.erasable_fields import is_erased
 from workitems.models import Permit
-from workitems.permits.records import limits_of, record_permit
+from workitems.permits.records import limits_of, record_permit, set_limits
 from workitems.permits.terms import MOST_BOUNDS, bound_errors, wider_than
 
 
@@ -50,8 +51,9 @@ def narrow_permit(permit: Permit, narrowing: Narrowing, *, ctx: ActingContext) -
         raise errors.PermitTooWide("A permit can only become narrower. See errors.", errors=wide)
     if terms == before:
         return
-    permit.limits, permit.ends_at, permit.narrowed_at = terms.as_json(), terms.ends_at, clock.now()
-    permit.save(update_fields=["limits", "ends_at", "narrowed_at"])
+    set_limits(permit, terms)
+    permit.narrowed_at = clock.now()
+    permit.save(update_fields=["limits", "bounds", "ends_at", "narrowed_at"])
     record_permit("narrowed", permit, ctx=ctx, limits_before_sha256=before.sha256)
 
 
@@ -71,3 +73,5 @@ def _check_may_change(permit: Permit, *, ctx: ActingContext, revokes: bool = Fal
         raise errors.PermissionDenied(f"You do not hold decisions:decide on the workflow {permit.workflow}.")
     if permit.status != "in_effect" and not revokes:
         raise errors.PermitClosed(f"Only a permit in effect is narrowed; this one is {permit.status}.")
+    if is_erased(permit.bounds) and not revokes:
+        raise errors.ContentsRemoved("The conditions of this permit were erased, so it covers nothing any more.")

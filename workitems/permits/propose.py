@@ -23,7 +23,7 @@ from workitems.approvers.count_votes import Outcome
 from workitems.approvers.step_votes import read_step_votes
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Permit, PermitApproval, Vote, WorkItem
-from workitems.permits.records import record_permit
+from workitems.permits.records import record_permit, set_limits
 from workitems.permits.terms import MOST_PRINCIPALS, Terms, beyond_limits, bound_errors
 from workitems.steps.vote_authentication import check_authentication, stored_authentication
 from workitems.steps.voting import Ballot, cast_vote, check_permitted, execution_of
@@ -152,13 +152,12 @@ def _propose(item: WorkItem, step: DecisionStep, terms: Terms, *, ctx: ActingCon
         work_item_id=item.id,
         body=terms.canonical(),
         sha256=terms.sha256,
-        limits=terms.as_json(),
-        ends_at=terms.ends_at,
         rule=step.rule,
         grants_as_of=step.grants_as_of,
         escalated_to=step.escalated_to,
         proposed_by_id=ctx.principal_id,
     )
+    set_limits(permit, terms)
     permit.save(force_insert=True)
     record_permit("proposed", permit, ctx=ctx)
     return permit

@@ -9,14 +9,23 @@ from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
+from threada_site.personal_data.erasable_fields import is_erased
 from workitems.items.receipts import record_item
 from workitems.models import Permit, WorkItem
 from workitems.permits.terms import Terms, terms_from_json
 
 
 def limits_of(permit: Permit) -> Terms:
-    """Return the terms in force."""
-    return terms_from_json(permit.limits)
+    """Return the terms in force. Bounds that were erased are left out."""
+    bounds = [] if is_erased(permit.bounds) else permit.bounds
+    return terms_from_json({**permit.limits, "bounds": bounds})
+
+
+def set_limits(permit: Permit, terms: Terms) -> None:
+    """Make `terms` those in force. Bounds are stored apart: they may name people, and can be erased."""
+    limits = terms.as_json()
+    permit.bounds = limits.pop("bounds")
+    permit.limits, permit.ends_at = limits, terms.ends_at
 
 
 def record_permit(verb: str, permit: Permit, *, ctx: ActingContext, **inputs: Any) -> None:

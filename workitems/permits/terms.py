@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from policies.language.approvals import PermitLimits, SumLimit
 from policies.language.approvals.permits import SUM_FIELD, exact_number, sum_from_json
-from threada_site.kernel.cel import ExpressionError, compile_expression
+from threada_site.kernel.cel import MAX_COST, BoundFacts, ExpressionError, compile_expression
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
@@ -91,12 +91,34 @@ def terms_from_json(value: Mapping[str, Any]) -> Terms:
     )
 
 
+class BoundedFacts:
+    """Facts of one request, converted once for the bounds of all permits that are compared with it.
+
+    All evaluations together cost at most `MAX_COST`, because the work item is locked meanwhile.
+    """
+
+    def __init__(self, facts: Mapping[str, Any]) -> None:
+        self.facts = facts
+        self._bound = BoundFacts({name: facts[name] for name in BOUND_VARIABLES}, variables=BOUND_VARIABLES)
+        self._left: float = MAX_COST
+
+    def holds(self, bound: str) -> bool:
+        """Evaluate a bound. Raise `NotCoveredError` if it has no value, or if the rest of the cost is too small."""
+        try:
+            self._left -= self._bound.cost_of(bound, BOUND_VARIABLES)
+            if self._left < 0:
+                raise NotCoveredError("The bounds are too expensive together.")
+            return compile_expression(bound, variables=BOUND_VARIABLES).truth(self._bound)
+        except ExpressionError as error:
+            raise NotCoveredError(f"A bound cannot be evaluated: {error}") from None
+
+
 class NotCoveredError(Exception):
     """A request that a permit does not cover; the message says why."""
 
 
 def check_covers(
-    terms: Terms, *, principal: str, rules: Iterable[tuple[str, str]], facts: Mapping[str, Any], now: datetime
+    terms: Terms, *, principal: str, rules: Iterable[tuple[str, str]], facts: BoundedFacts, now: datetime
 ) -> Decimal:
     """Return the amount that a use adds to the sum (0 without one). Raise `NotCoveredError` for anything not covered.
 
@@ -110,15 +132,9 @@ def check_covers(
     if not asked or not asked <= set(terms.rules):
         raise NotCoveredError("Another rule requires the approval.")
     for bound in terms.bounds:
-        try:
-            holds = compile_expression(bound, variables=BOUND_VARIABLES).truth(
-                {name: facts[name] for name in BOUND_VARIABLES}
-            )
-        except (ExpressionError, KeyError) as error:
-            raise NotCoveredError(f"A bound cannot be evaluated: {error}") from None
-        if not holds:
+        if not facts.holds(bound):
             raise NotCoveredError("A bound does not hold.")
-    return amount_of(terms.max_sum.field, facts) if terms.max_sum else Decimal(0)
+    return amount_of(terms.max_sum.field, facts.facts) if terms.max_sum else Decimal(0)
 
 
 def amount_of(path: str, facts: Mapping[str, Any]) -> Decimal:

@@ -36,6 +36,7 @@ from workitems.permits.propose import approval_votes
 from workitems.permits.records import limits_of, record_use
 from workitems.permits.selectors import use_of
 from workitems.permits.terms import (
+    BoundedFacts,
     NotCoveredError,
     Terms,
     beyond_limits,
@@ -190,7 +191,7 @@ def _amount(
     permit: Permit,
     execution: Execution,
     rules: Iterable[tuple[str, str]],
-    facts: Mapping[str, Any],
+    facts: BoundedFacts,
     rule: ApprovalRule,
 ) -> Decimal | None:
     """Return the amount of a use; None if the permit does not cover it, or the rule no longer allows the permit."""
@@ -209,6 +210,8 @@ def _amount(
 def _sound_terms(permit: Permit) -> Terms:
     """Return the terms in force. Raise `NotCoveredError` unless they are those that were approved, or narrower."""
     body = bytes(permit.body)
+    if is_erased(permit.body) or is_erased(permit.bounds):
+        raise NotCoveredError("Its terms were erased.")
     if permit.status != "in_effect" or sha256_hex(body) != permit.sha256:
         raise NotCoveredError("It is not in effect.")
     limits = limits_of(permit)
@@ -242,10 +245,10 @@ def _is_approved(
     return result.outcome is Outcome.APPROVED
 
 
-def _facts(decision: PolicyDecision) -> dict[str, Any]:
+def _facts(decision: PolicyDecision) -> BoundedFacts:
     """Return the facts of a decision at the time of now."""
     facts = stored_facts(decision)
-    return {**facts, "ctx": {**facts["ctx"], "now": rfc3339(clock.now())}}
+    return BoundedFacts({**facts, "ctx": {**facts["ctx"], "now": rfc3339(clock.now())}})
 
 
 def _pairs(matched: Iterable[Mapping[str, Any]]) -> set[tuple[str, str]]:

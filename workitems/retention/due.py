@@ -14,7 +14,7 @@ from telemetry.models import Receipt
 from telemetry.receipts.remove import signed_leaves
 from threada_site.kernel import ids
 from workitems.lifecycle import WORK_ITEM
-from workitems.models import LegalHold, RetentionRule, WorkItem
+from workitems.models import LegalHold, Permit, PermitUse, RetentionRule, WorkItem
 from workitems.retention.rules import Rule, narrowest_first, rule_from_spec
 
 type Phase = Literal["remove_contents", "remove_case"]
@@ -71,7 +71,10 @@ def items_under_legal_hold(tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
 
 
 def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
-    """Return closed items without a legal hold, without executions since `shown_at` and without an undo to come."""
+    """Return closed items without a legal hold, executions since `shown_at`, undo to come, and permit in effect.
+
+    The whole case also stays while other cases have used one of its permits.
+    """
     running = Execution.objects.filter(
         Q(status__in=OPEN_EXECUTION_STATUSES) | Q(finished_at__gte=shown_at) | Q(undo_due_at__isnull=False),
         tenant_id=tenant_id,
@@ -79,7 +82,21 @@ def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> Quer
     )
     rows = WorkItem.objects.filter(tenant_id=tenant_id, status__in=ENDED)
     rows = rows.exclude(Exists(_legal_holds_on_row(tenant_id, since=shown_at))).exclude(Exists(running))
+    rows = rows.exclude(Exists(_permits_in_effect(tenant_id, at=shown_at)))
+    if phase == "remove_case":
+        rows = rows.exclude(Exists(_uses_in_other_cases(tenant_id)))
     return rows.filter(contents_removed_at__isnull=True) if phase == "remove_contents" else rows
+
+
+def _permits_in_effect(tenant_id: uuid.UUID, *, at: datetime) -> QuerySet[Permit]:
+    """Return permits that were proposed in a case and still cover others."""
+    return Permit.objects.filter(tenant_id=tenant_id, work_item_id=OuterRef("id"), status="in_effect", ends_at__gt=at)
+
+
+def _uses_in_other_cases(tenant_id: uuid.UUID) -> QuerySet[PermitUse]:
+    """Return uses of the permits of a case in cases that are still there."""
+    rows = PermitUse.objects.filter(tenant_id=tenant_id, permit__work_item_id=OuterRef("id"))
+    return rows.exclude(work_item_id=OuterRef("id"))
 
 
 def _due(rules: Sequence[Rule], phase: Phase, *, as_of: datetime) -> Q:

@@ -7,6 +7,7 @@ emptied, and the id remains.
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import datetime
@@ -26,7 +27,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.personal_data import subject_keys as keyring
-from threada_site.personal_data.erasable_fields import BY_SUBJECT, ErasedText
+from threada_site.personal_data.erasable_fields import BY_SUBJECT, ErasedText, contents_of, is_erased
 from threada_site.tenancy.models import ChangeSet, DataSubject, User
 from workitems.models import (
     Attachment,
@@ -35,6 +36,7 @@ from workitems.models import (
     DecisionStep,
     Delegation,
     LegalHold,
+    Permit,
     ProofRun,
     RequesterQuestion,
     Vote,
@@ -83,7 +85,9 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
 
 
 def erase_principal(principal: User, *, ctx: ActingContext) -> int:
-    """Erase name, address, comments and reasons of a principal. Return the number of emptied texts.
+    """Erase name, address, comments and reasons of a principal, and terms of permits that name the principal.
+
+    Return the number of emptied texts.
 
     Stored idempotency answers that contain such texts are deleted. The id and the actions remain. The account is erased
     with its last tenant. Receipts `principal.erased` and `member.removed`. Raise `PermissionDenied`, `Conflict`
@@ -135,6 +139,7 @@ def _empty_sentences(principal: User, *, ctx: ActingContext) -> int:
     with platform_role():
         return (
             _empty_conversation(principal, ctx=ctx)
+            + _empty_bounds(principal, ctx=ctx)
             + votes.update(comment=emptied(Vote._meta.get_field("comment"), by=BY_SUBJECT))
             + ended.update(ended_reason=emptied(WorkItem._meta.get_field("ended_reason"), by=BY_SUBJECT))
             + delegations.filter(Q(delegator=principal) | Q(created_by=principal.id)).update(reason="")
@@ -164,6 +169,23 @@ def _empty_conversation(principal: User, *, ctx: ActingContext) -> int:
         rows.update(**{name: emptied(rows.model._meta.get_field(name), by=BY_SUBJECT) for name in names})
         for rows, names in written
     )
+
+
+def _empty_bounds(principal: User, *, ctx: ActingContext) -> int:
+    """Empty the terms of permits whose bounds name a principal. Such a permit covers nothing any more.
+
+    Return their number.
+    """
+    names = [re.escape(name) for name in (principal.username, principal.display_name, principal.email) if name]
+    pattern = re.compile(rf"(?<!\w)(?:{'|'.join(names)})(?!\w)", re.IGNORECASE)
+    naming = [
+        permit.id
+        for permit in Permit.objects.filter(tenant_id=ctx.tenant_id).exclude(bounds=[])
+        if not is_erased(permit.bounds) and any(map(pattern.search, permit.bounds))
+    ]
+    contents = contents_of(Permit)
+    rows = Permit.objects.filter(tenant_id=ctx.tenant_id, id__in=naming)
+    return rows.update(**{field.attname: emptied(field, by=BY_SUBJECT) for field in contents})
 
 
 def _empty_proposed_lifts(principal: User, *, ctx: ActingContext) -> None:

@@ -18,6 +18,7 @@ from tests.factories import make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import ASKS_TWO, RULES, Office
+from tests.workitems.retention.archives import aged, dry_run, put_rule, run, seal_all
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
@@ -26,16 +27,18 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ObjectGrants, Scope, Visibility
 from threada_site.kernel.ids import new_uuid
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.models import Role
 from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
 from workitems.executions.run_execution import run_execution
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Permit, PermitUse, WorkItem
-from workitems.permits import units
+from workitems.permits import terms, units
 from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.permits.propose import Proposal, approve_permit, vote_with_permit
 from workitems.permits.selectors import permits
 from workitems.permits.terms import NotCoveredError, amount_of
+from workitems.retention.erasure import erase_principal
 from workitems.steps.voting import Ballot
 
 FIELD = "item.payload.amount"
@@ -467,3 +470,67 @@ def test_an_amount_that_is_no_number_from_0_on_is_not_covered(amount: Any) -> No
 
 def test_amounts_are_added_exactly() -> None:
     assert sum(amount_of("input.a.b", {"input": {"a": {"b": 0.1}}}) for _ in range(10)) == 1
+
+
+def test_erasures_reach_bounds_and_a_case_stays_while_its_permit_is_needed(finance: Office, bank: Receiver) -> None:
+    naming = in_effect(finance, bounds=["item.payload.note != 'for Gus'"])  # covers no payment without a note
+    permit = in_effect(finance)
+    gus = finance.join("gus", roles=("approver",))
+    used, _, covered = ask(finance, 400)
+    assert covered
+    run_jobs()
+    with unit_of_work(finance.tenant.id):
+        first = WorkItem.objects.get(id=permit.work_item_id)
+    assert {finance.item(item).status for item in (first, used)} == {"resolved"}
+    aged(finance, first, days=100)
+    put_rule(finance, keep_payload="P1D", keep_receipts="P9D", then="delete")
+    assert dry_run(finance).planned_contents == 0, "a permit in effect needs its terms"
+
+    with unit_of_work(finance.tenant.id):
+        assert erase_principal(gus, ctx=finance.ctx("ada")) == 1
+    emptied = now(finance, naming)
+    assert (is_erased(emptied.bounds), is_erased(emptied.body), is_erased(now(finance, permit).body)) == (
+        True, True, False,
+    )  # fmt: skip
+    with pytest.raises(errors.ContentsRemoved):
+        on_permit(finance, naming, narrow_permit, Narrowing(max_count=1))
+
+    on_permit(finance, permit, revoke_permit)
+    seal_all(finance)
+    dry_run(finance)
+    run(finance)
+    assert is_erased(now(finance, permit).bounds)
+    aged(finance, first, days=100)
+    dry_run(finance)
+    run(finance)
+    assert finance.count(Permit) == 2, "its use in another case is still there"
+    for _ in range(2):
+        aged(finance, used, days=100)
+        aged(finance, first, days=100)
+        dry_run(finance)
+        run(finance)
+    assert now(finance, naming)
+    assert finance.count(Permit) == 1
+
+
+def test_bounds_that_are_too_expensive_together_cover_nothing(finance: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    in_effect(finance)
+    assert ask(finance)[2]
+    monkeypatch.setattr(terms, "MAX_COST", 0)
+    assert not ask(finance)[2]
+
+
+def test_each_stage_approves_the_same_terms(office: Office) -> None:
+    stages = {"stages": [{"role": "finance"}, {"user": "vera"}], "exclude": ["requester"], "permit": OFFERS["permit"]}
+    office.put_rules(*rules(stages))
+    _, step, _ = office.awaiting()
+    agreed = proposal(office)
+    office.vote(step, "fay")
+    permit = vote(office, step, "vera", agreed)
+    assert (office.step(step).status, permit.status) == ("approved", "proposed")
+    assert not ask(office)[2], "the first stage approved one execution, and no series"
+    with unit_of_work(office.tenant.id):
+        item, locked = locked_step(step.id, ctx=office.system)
+        approve_permit(item, locked, permit, permit.sha256, ctx=office.ctx("fay"))
+    assert now(office, permit).status == "in_effect"
+    assert ask(office)[2]

@@ -22,6 +22,7 @@ from threada_site.api.resources.field_types import (
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
 from workitems.models import Permit
+from workitems.permits.records import limits_of
 
 _SUM: Final = FieldType({"type": "string", "description": "Decimal number."}, lambda value: f"{value.normalize():f}")
 
@@ -39,7 +40,12 @@ PERMIT: Final = Resource(
     field("status", choice(("proposed", "in_effect", "revoked"))),
     field("sha256", SHA256, description="Digest of the approved terms: of their canonical JSON (RFC 8785)."),
     field("approved", OBJECT, _approved, description="Terms that approvers approve. They never change."),
-    field("limits", OBJECT, description="Terms in force: the approved ones, or narrower ones."),
+    field(
+        "limits",
+        OBJECT,
+        lambda permit: limits_of(permit).as_json(),
+        description="Terms in force: the approved ones, or narrower ones.",
+    ),
     field("ends_at", INSTANT),
     field("used_count", COUNT, description="Units in use: reserved or spent. Failed executions return theirs."),
     field("used_sum", _SUM),
