@@ -37,7 +37,17 @@ from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.authority_models import AccountDependence
 from threada_site.tenancy.models import Credential, DataSubject, FourEyesRule, Membership, PeopleGroup, Tenant, User
 from threada_site.tenancy.trusted_issuer_models import TrustedIssuer, TrustedIssuerVersion
-from workitems.models import Delegation, LegalHold, RetentionRule, RetentionRuleVersion, RetentionRun, WorkItem
+from workitems.models import (
+    Delegation,
+    LegalHold,
+    Permit,
+    PermitApproval,
+    PermitUse,
+    RetentionRule,
+    RetentionRuleVersion,
+    RetentionRun,
+    WorkItem,
+)
 
 type Body = Mapping[str, Any]
 
@@ -86,6 +96,10 @@ def _id(prefix: str) -> Callable[..., str]:
     return lambda row_id, *more: _text(ids.public_id(prefix, row_id), *more)
 
 
+def _ids(*prefixes: str) -> Callable[..., str]:
+    return lambda *row_ids: _text(*map(ids.public_id, prefixes, row_ids))
+
+
 def _ready_export_key(body: Body) -> str:
     """Return the export id of a receipt that says the export is ready. Raise `KeyError` for any other receipt.
 
@@ -109,6 +123,8 @@ _DELIVERY: Final = _at("inputs.delivery_id")
 _SECRET: Final = _at("inputs.secret_id", "outcome.number")
 _SLUG: Final = ("slug",)
 _OF_VERSION: Final = ("version_id",)
+_PERMIT: Final = _at("inputs.permit_id")
+_PERMIT_USE: Final = _at("inputs.permit_id", "subject.execution_id")
 _LIFTED: Final = Q(lifted_at__isnull=False)
 _WITHDRAWN: Final = Q(current_version__isnull=True)
 # Retention deletes the receipts of a legal hold on one case together with the case.
@@ -274,6 +290,34 @@ EXPECTED_RECEIPTS: Final = (
     ReceiptExpectation("telemetry.delivery_removed", _DELIVERY, Delivery, _text, _SLUG, Q(status="removed")),
     ReceiptExpectation("legal_hold.set", _HOLD, LegalHold, _id(ids.LEGAL_HOLD), condition=_CASE_EXISTS),
     ReceiptExpectation("legal_hold.lifted", _HOLD, LegalHold, _id(ids.LEGAL_HOLD), condition=_CASE_EXISTS & _LIFTED),
+    *(
+        ReceiptExpectation(f"permit.{verb}", _PERMIT, Permit, _id(ids.PERMIT), condition=_CASE_EXISTS & condition)
+        for verb, condition in (
+            ("proposed", Q()),
+            ("in_effect", Q(in_effect_at__isnull=False)),
+            ("narrowed", Q(narrowed_at__isnull=False)),
+            ("revoked", Q(revoked_at__isnull=False)),
+        )
+    ),
+    ReceiptExpectation(
+        "permit.approved",
+        _at("inputs.permit_id", "inputs.vote"),
+        PermitApproval,
+        _ids(ids.PERMIT, ids.VOTE),
+        ("permit_id", "vote_id"),
+        Q(Exists(WorkItem.objects.filter(tenant_id=OuterRef("tenant_id"), id=OuterRef("permit__work_item_id")))),
+    ),
+    *(
+        ReceiptExpectation(
+            f"permit.{verb}",
+            _PERMIT_USE,
+            PermitUse,
+            _ids(ids.PERMIT, ids.EXECUTION),
+            ("permit_id", "execution_id"),
+            _CASE_EXISTS & condition,
+        )
+        for verb, condition in (("used", Q()), ("returned", Q(returned_at__isnull=False)))
+    ),
     ReceiptExpectation(
         "retention_rule.version_added",
         _at("outcome.retention_version_id"),

@@ -39,6 +39,7 @@ from tests.threada_site.identity.test_accounts import by_link
 from tests.threada_site.identity.trusted_issuers.issuer import offline_spec
 from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case
+from tests.workitems.permits.test_permits import ask, in_effect, on_permit, rules
 from tests.workitems.retention.archives import cancelled, dry_run, put_rule, run, seal_all
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
@@ -58,6 +59,8 @@ from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS,
 from workitems.completeness.verify import verify_completeness
 from workitems.configuration.packs import remove_pack
 from workitems.executions.freezes import lift_freeze, set_freeze
+from workitems.executions.operator_actions import cancel_execution
+from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.retention.erasure import erase_subject
 from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 from workitems.retention.upsert_rule import withdraw_retention
@@ -160,11 +163,22 @@ def _telemetry(office: Office, monkeypatch: pytest.MonkeyPatch, folder: Path) ->
             deliveries.remove_delivery(delivery, ctx=ada)
 
 
+def _permits(office: Office) -> None:
+    """Use a unit of a permit, return it, then narrow and revoke the permit."""
+    office.put_rules(*rules())
+    permit = in_effect(office)
+    _, execution, _ = ask(office)
+    office.on_execution(execution, cancel_execution)
+    on_permit(office, permit, narrow_permit, Narrowing(max_count=1))
+    on_permit(office, permit, revoke_permit)
+
+
 @pytest.fixture
 def used_office(office: Office, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Office:
     """Return an office in which every operation of the table has run once."""
     office.join("bo", roles=("tenant_admin",))
     office.api("ada")
+    _permits(office)
     about_people(office)
     item, _, _ = ended_case(office)
     with unit_of_work(office.tenant.id):
