@@ -60,8 +60,15 @@ _ERASED: Final = {
 def _permit(case: ExplainInput) -> list[str]:
     if case.execution is None or case.execution.permit_id is None:
         return []
-    permit = ids.public_id(ids.PERMIT, case.execution.permit_id)
-    return [sentence("{run} is approved by the permit {permit}.", run=run_in_words(case.execution), permit=permit)]
+    about = {
+        "run": run_in_words(case.execution),
+        "permit": ids.public_id(ids.PERMIT, case.execution.permit_id),
+    }
+    if case.execution.status is ExecutionStatus.FAILED:
+        return [sentence("{run} failed. It was approved by the permit {permit}.", **about)]
+    if case.execution.status is ExecutionStatus.CANCELLED:
+        return [sentence("{run} was cancelled. It was approved by the permit {permit}.", **about)]
+    return [sentence("{run} is approved by the permit {permit}.", **about)]
 
 
 def _simulation(case: ExplainInput) -> list[str]:

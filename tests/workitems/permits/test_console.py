@@ -42,6 +42,12 @@ def test_a_series_is_approved_used_narrowed_and_revoked_in_the_console(finance: 
     shown = finn.get(own).content.decode()
     assert "1 of 3, 500 of 2000" in shown
     assert "1 of 3" in finn.get(reverse("admin:workitems_permit_changelist")).content.decode()
+    desk = finn.get(reverse("admin:workitems_decisionstep_desk"))
+    assert [(one.public_id, used) for one, used in desk.context["permits"]] == [
+        (permit.public_id, "1 of 3, 500 of 2000")
+    ]
+    assert "Permits in use" in desk.content.decode()
+    assert "Permits in use" not in sign_in(finance.people["rita"]).get(desk.request["PATH_INFO"]).content.decode()
     case = reverse("admin:workitems_workitem_change", args=[item.public_id])
     assert f"approved by the permit {permit.public_id}" in finn.get(case).content.decode()
     narrow = reverse("admin:workitems_permit_narrow", args=[permit.public_id])

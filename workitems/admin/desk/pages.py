@@ -23,6 +23,7 @@ from workitems.admin.assignment import ASSIGN, assign_to_sent, people_to_assign
 from workitems.admin.batch_page import CHOICE
 from workitems.admin.desk.page import desk_page
 from workitems.admin.desk.rows import DESK, desk_list
+from workitems.admin.permits.pages import in_effect, usage
 from workitems.admin.reassignment import locked_step_of
 from workitems.steps.batch_limits import MOST_IN_A_BATCH
 
@@ -57,6 +58,7 @@ class DeskPages(BulkActions, _Base):
             "pulse": pulse_of("desk"),
             "csv_url": reverse(f"admin:{_NAME}_desk_csv"),
             "csv_most": csv_most(),
+            "permits": [(permit, usage(permit)) for permit in in_effect(ctx=ctx)],
             **desk_page(request.GET, ctx=ctx),
         }
         context |= self.list_context(context["page"], ctx=ctx)

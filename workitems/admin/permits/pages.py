@@ -7,12 +7,14 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+import orjson
 from django import forms
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from integrations.tools.pins import CALL_WORKFLOW
 from policies.language.approvals import ApprovalRule, SumLimit
 from policies.language.approvals.permits import MAX_USES, exact_number, plain_number
 from policies.language.durations import LONGEST
@@ -27,6 +29,7 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.strict import MAX_INTEGER
+from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.models import User
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Permit
@@ -34,9 +37,12 @@ from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.permits.propose import Proposal, approve_permit
 from workitems.permits.records import limits_of
 from workitems.permits.selectors import permit_for_update, permits, uses
+from workitems.permits.terms import Terms
 
 _USES_SHOWN: Final = 50
 _MOST_DIGITS: Final = 10
+_MOST_ON_DESK: Final = 5
+TOOL_FACT: Final = "item.payload.tool"
 
 
 def usage(permit: Permit) -> str:
@@ -49,20 +55,39 @@ def usage(permit: Permit) -> str:
     return f"{text}, " + _("{used} of {most}").format(used=spent, most=plain_number(terms.max_sum.at_most))
 
 
+def in_effect(*, ctx: ActingContext) -> list[Permit]:
+    """Return permits in effect of workflows on which the reader decides, those that end first first."""
+    rows = permits(ctx).filter(status="in_effect", ends_at__gt=clock.now()).order_by("ends_at", "id")
+    return [row for row in rows[:_MOST_ON_DESK] if ctx.allows(Scope.DECISIONS_DECIDE, workflow=row.workflow_id)]
+
+
 def state_of(permit: Permit) -> Any:
-    """Return the state of a permit as a badge."""
+    """Return the state of a permit as a badge. One whose terms were erased covers nothing."""
     if permit.status == "in_effect":
-        return html.badge("in force" if permit.ends_at > clock.now() else "expired")
+        is_over = permit.ends_at <= clock.now() or is_erased(permit.bounds)
+        return html.badge("expired" if is_over else "in force")
     return html.badge(permit.status)
 
 
 def permit_choice(step: DecisionStep, rule: ApprovalRule) -> dict[str, Any]:
-    """Return what a decision page shows of permits: the limits of the rule, and the permits proposed on the step."""
+    """Return what a decision page shows of permits: the limits of the rule, and the permits proposed on the step.
+
+    `permit_bounds`: the bounds that are entered already. The permit of a governed call is for its tool only.
+    """
     if rule.permit is None or step.execution_id is None:
         return {"permit_limits": None, "proposed_permits": []}
+    tool = step.work_item.payload.get("tool") if step.work_item.workflow == CALL_WORKFLOW else None
+    bounds = f"{TOOL_FACT} == {orjson.dumps(tool).decode()}" if isinstance(tool, str) else ""
     rows = Permit.objects.filter(tenant_id=step.tenant_id, step_id=step.id, status="proposed").order_by("id")
-    proposed = [(row, limits_of(row), _names(limits_of(row).principals)) for row in rows]
-    return {"permit_limits": rule.permit, "proposed_permits": proposed}
+    proposed = [
+        (row, terms, _names(terms.principals), covers_every_tool(terms)) for row in rows for terms in [limits_of(row)]
+    ]
+    return {"permit_limits": rule.permit, "proposed_permits": proposed, "permit_bounds": bounds}
+
+
+def covers_every_tool(terms: Terms) -> bool:
+    """Return True if terms are for calls of tools and no bound reads the tool."""
+    return terms.workflow == CALL_WORKFLOW and not any(TOOL_FACT in bound for bound in terms.bounds)
 
 
 def proposal_sent(call: Call, step: DecisionStep, rule: ApprovalRule) -> Proposal | None:
@@ -157,6 +182,7 @@ class PermitAdmin(TenantAdmin):
         return {
             "state": state_of(row),
             "usage": usage(row),
+            "covers_every_tool": covers_every_tool(terms),
             "terms": terms,
             "principals": _names(terms.principals),
             "approvals": approvals,
