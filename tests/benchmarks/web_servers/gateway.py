@@ -59,33 +59,13 @@ def measure(world: World) -> Iterator[Figure]:
 
 
 def _prepare(upstream: Receiver) -> None:
-    """Install the pack and the integration, read its tools and accept them."""
     from django.conf import settings
 
-    from integrations.configuration.configure import upsert_integration
-    from integrations.models import Integration, Tool
-    from integrations.tools.reading import read_tools
     from tests.benchmarks.effects import ALLOWED
-    from tests.factories import acting_system
-    from threada_site.database.unit_of_work import unit_of_work
-    from threada_site.kernel.context import EntryPoint
-    from threada_site.tenancy.models import Tenant
-    from workitems.gallery.catalogue import gallery_pack
-    from workitems.gallery.installation import install_from_gallery
+    from tests.workitems.mcp.upstream import offer_tools
 
-    tenant = Tenant.objects.get(slug=TENANT)
-    system = acting_system(tenant, EntryPoint.COMMAND)
-    spec = {"connector": "mcp", "base_url": f"{upstream.url}/mcp", "actions": {"call_tool": {"resolves": True}}}
-    with unit_of_work(tenant.id):
-        install_from_gallery(gallery_pack("mcp_tools"), ctx=system)
-        upsert_integration("tools", spec, ctx=system)
-        integration = Integration.objects.get(slug="tools")
     settings.THREADA_EGRESS_ALLOW = [ALLOWED]
-    read_tools(tenant, integration.id, ctx=system)
-    with unit_of_work(tenant.id):
-        for tool in Tool.objects.filter(integration=integration):
-            tool.accepted, tool.accepted_sha256 = tool.found, tool.found_sha256
-            tool.save()
+    offer_tools(TENANT, f"{upstream.url}/mcp")
 
 
 def _round(client: httpx.Client, bare: httpx.Client, number: int) -> tuple[float, float, float]:

@@ -1,10 +1,16 @@
-// An agent with the TypeScript SDK (older handshake): submit a payment and request it. Prints JSON.
+// An agent with the TypeScript SDK (older handshake): submit a payment and request it, or `look_up` with a governed
+// tool. Prints JSON.
 import { Client } from "@modelcontextprotocol/sdk/client/index.js";
 import { StreamableHTTPClientTransport } from "@modelcontextprotocol/sdk/client/streamableHttp.js";
 
 const headers = { Authorization: `Bearer ${process.env.MCP_TOKEN}` };
 const client = new Client({ name: "agent", version: "1" });
 await client.connect(new StreamableHTTPClientTransport(new URL(process.env.MCP_URL), { requestInit: { headers } }));
+if (process.argv[2] === "look_up") {
+  const found = await client.callTool({ name: "look_up", arguments: { text: "typescript" } });
+  console.log(JSON.stringify(found.structuredContent));
+  process.exit(0);
+}
 const { tools } = await client.listTools();
 if (tools.length !== 9) throw new Error(`${tools.length} tools`);
 const payload = { vendor: "Hooli", amount_minor: 2000000, invoice: "AGENT-1" };

@@ -1,4 +1,5 @@
-"""An agent with the official Python client: `crash`, `request` or `finish` a payment. Prints JSON.
+"""An agent with the official Python client: `crash`, `request` or `finish` a payment, or `look_up` with a governed tool.
+Prints JSON.
 
 `crash` ends the process after the request, before anything is printed or stored.
 """
@@ -99,6 +100,10 @@ async def main(what: str) -> None:
     url = os.environ["MCP_URL"]
     async with httpx2.AsyncClient(headers=headers, timeout=60) as http:
         async with Client(streamable_http_client(url, http_client=http)) as client:
+            if what == "look_up":
+                found = await client.call_tool("look_up", {"text": "python"})
+                print(json.dumps(found.structured_content))
+                return
             assert len((await client.list_tools()).tools) == 9
             answer = await (finished if what == "finish" else requested)(client)
         if what == "crash":

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from integrations.freezes.scope import FreezeScope
 from tests.client import Api
 from tests.contract.document import operations
 from tests.factories import acting_system, make_principal
@@ -17,6 +18,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.principals import remove_member
 from threada_site.identity.trusted_issuers.configure import withdraw_trusted_issuer
 from threada_site.tenancy.models import Tenant, User
+from workitems.executions.freezes import lift_freeze, set_freeze
 
 
 def _remove(tenant: Tenant, user: User) -> None:
@@ -59,3 +61,21 @@ def test_every_entry_point_refuses_a_machine_that_ended(
             asked += 1
     assert asked > 200
     assert exchange(own).status_code == 400
+
+
+def test_a_frozen_agent_is_refused_by_its_own_and_by_its_exchanged_token(tenant: Tenant, offline: Issuer) -> None:
+    agent = make_principal(tenant, "deployer", "agent", roles=["client"])
+    trust(tenant, offline)
+    own = offline.token()
+    senders = [Api(own), Api(exchanged(own))]
+    assert [api.get("/me").status_code for api in senders] == [200, 200]
+    with unit_of_work(tenant.id):
+        scope = FreezeScope(principal=agent.username)
+        freeze = set_freeze(scope, reason="It deploys too much.", ctx=acting_system(tenant)).freeze
+    for api in senders:
+        for answer in (api.get("/me"), api.post("/work-items", {}), api.post("/mcp", {})):
+            assert (answer.status_code, answer.json()["reason_code"]) == (403, "principal_frozen")
+    assert exchange(own).status_code == 400
+    with unit_of_work(tenant.id):
+        lift_freeze(freeze.id, reason="It was fixed.", ctx=acting_system(tenant))
+    assert [api.get("/me").status_code for api in senders] == [200, 200]
