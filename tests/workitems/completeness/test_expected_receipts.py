@@ -12,7 +12,7 @@ from django.db import connection
 from integrations.configuration.configure import withdraw_integration
 from integrations.configuration.secrets import remove_secret, upsert_secret
 from integrations.freezes.scope import FreezeScope
-from integrations.models import StoredSecret
+from integrations.models import Execution, StoredSecret
 from policies.configuration.calendars import upsert_calendar
 from policies.configuration.channels import upsert_channel
 from policies.configuration.lists import upsert_list
@@ -167,8 +167,11 @@ def _permits(office: Office) -> None:
     """Use a unit of a permit, return it, then narrow and revoke the permit."""
     office.put_rules(*rules())
     permit = in_effect(office)
-    _, execution, _ = ask(office)
-    office.on_execution(execution, cancel_execution)
+    ask(office)
+    with unit_of_work(office.tenant.id):
+        started = list(Execution.objects.filter(status="started"))
+    for execution in started:
+        office.on_execution(execution, cancel_execution)
     on_permit(office, permit, narrow_permit, Narrowing(max_count=1))
     on_permit(office, permit, revoke_permit)
 
