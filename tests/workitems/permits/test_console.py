@@ -8,6 +8,7 @@ from tests.console.sign_in import sign_in
 from tests.workitems.office import Office
 from tests.workitems.permits.test_permits import OFFERS, ask, finance, rules
 from threada_site.database.unit_of_work import unit_of_work
+from workitems.executions.operator_actions import cancel_execution
 from workitems.models import Permit
 
 __all__ = ["finance"]
@@ -36,7 +37,7 @@ def test_a_series_is_approved_used_narrowed_and_revoked_in_the_console(finance: 
     assert "Requested by: rita" in shown
     assert "item.payload.amount &lt;= 900" in shown
     finn.post(approve, {"envelope_sha256": step.envelope_sha256, "permit": permit.public_id})
-    item, _, covered = ask(finance)
+    item, execution, covered = ask(finance)
     assert covered
     own = reverse("admin:workitems_permit_change", args=[permit.public_id])
     shown = finn.get(own).content.decode()
@@ -57,6 +58,8 @@ def test_a_series_is_approved_used_narrowed_and_revoked_in_the_console(finance: 
     finn.post(reverse("admin:workitems_permit_revoke", args=[permit.public_id]), {})
     with unit_of_work(finance.tenant.id):
         assert Permit.objects.get().status == "revoked"
+    finance.on_execution(execution, cancel_execution)
+    assert f"was cancelled. It was approved by the permit {permit.public_id}" in finn.get(case).content.decode()
 
 
 def test_a_rule_without_permits_offers_none(office: Office) -> None:
