@@ -227,6 +227,7 @@ def _make_bank_tenant(slug: str, url: str) -> None:
     from workitems.gallery.installation import install_from_gallery
 
     if Tenant.objects.filter(slug=slug).exists():
+        _put_bank(url, slug)  # the receiver of this run has another port
         return
     tenant = make_tenant(slug)
     with unit_of_work(tenant.id):
