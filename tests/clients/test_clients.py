@@ -27,6 +27,7 @@ from tests.clients.company_sign_in import follow_company_sign_in
 from tests.clients.compilation import SCENARIOS, Compilation
 from tests.clients.conftest import SOURCES, missing
 from tests.clients.deciding import deciding
+from tests.clients.programs import CLAUDE_CODE, CODEX, CodingAgent
 from tests.clients.tutorial import Reader, follow_agent, follow_first_action, follow_two_people
 from tests.receivers.fixtures import Receiver
 from threada_site.api.documentation.pages import openapi_schema
@@ -388,9 +389,38 @@ def test_hooks_of_coding_agents(installed: Path, environment: dict[str, str], tm
     for env in refused:
         assert claude("Read", "--wait", "1", env=env, file_path="x")[0] == "deny"
         assert codex("--wait", "1", env=env, command="x")["hookSpecificOutput"]["decision"]["behavior"] == "deny"
+    # the agents keep the tool from running for exit code 2 with a reason on standard error
     for sent in ("", "[]", "{", '{"hook_event_name": "PreToolUse", "tool_name": "Read"}', "[" * 100_000):
-        answer = json.loads(run(threada, "hook", "claude-code", env=own, stdin=sent))["hookSpecificOutput"]
-        assert answer["permissionDecision"] == "deny"
+        assert "not asked" in run(threada, "hook", "codex", env=own, stdin=sent, expect=2)
+
+
+@pytest.mark.skipif(os.environ.get("THREADA_NIGHTLY") != "1", reason="installs programs of 800 MB: THREADA_NIGHTLY=1")
+@pytest.mark.parametrize("agent", [CLAUDE_CODE, CODEX], ids=lambda agent: agent.name)
+def test_coding_agents_run_only_what_threada_allows(
+    installed: Path, environment: dict[str, str], tmp_path: Path, agent: CodingAgent
+) -> None:
+    """The programs themselves, with the documented hooks: a tool runs once allowed; the model reads every refusal."""
+    packages = installed / "coding_agents"
+    tokens = json.loads(environment["TOKENS"])
+    own = {"THREADA_URL": environment["THREADA_URL"], "THREADA_TOKEN": tokens["coder"]}
+    own["PATH"] = f"{installed / 'python' / 'bin'}:{environment['PATH']}"
+    made = tmp_path / "work"
+    with deciding(environment["THREADA_URL"], tokens["reviewer"]):
+        words = (f"touch {agent.name}-yes", "touch x.ssh", f"touch {agent.name}-keep")
+        allowed, denied, rejected = agent.run(packages, tmp_path, own, 60, *words)
+    assert (made / f"{agent.name}-yes").exists(), allowed
+    assert "TOUCHES_KEYS" in denied
+    assert "rejected" in rejected
+    (late,) = agent.run(packages, tmp_path, own, 1, "touch late")
+    assert re.search(f"{own['THREADA_URL']}/console/workitems/workitem/wi_", late), late
+    without = [
+        own | {"THREADA_URL": "http://127.0.0.1:9"},
+        own | {"THREADA_TOKEN": ""},
+        own | {"PATH": "/usr/bin:/bin"},
+    ]
+    said = [agent.run(packages, tmp_path, variables, 1, "touch late")[0] for variables in without]
+    assert ["not allow" in said[0], "not asked" in said[1], "not found" in said[2]] == [True] * 3, said
+    assert {path.name for path in made.iterdir()} - {".claude"} == {f"{agent.name}-yes"}
 
 
 def test_examples_for_agent_frameworks(installed: Path, environment: dict[str, str]) -> None:
