@@ -14,7 +14,7 @@ from tests.clients.model_stub import Call, model
 
 _PAGE: Final = REPOSITORY / "docs" / "how-to" / "agents.md"
 _PROMPT: Final = "Do your work."
-_CONFIGURATION: Final = """
+CONFIGURATION: Final = """
 model = "stub"
 model_provider = "stub"
 check_for_update_on_startup = false
@@ -56,13 +56,13 @@ class CodingAgent:
         settings = (work if self.name == "claude-code" else home) / self.settings
         for made in (home / ".codex", work, settings.parent):
             made.mkdir(parents=True, exist_ok=True)
-        settings.write_text(json.dumps(self._documented(wait_s)))
+        settings.write_text(json.dumps(self.documented(wait_s)))
         with model(self.calls(*commands)) as stub:
-            (home / ".codex" / "config.toml").write_text(_CONFIGURATION.format(url=stub.url))
+            (home / ".codex" / "config.toml").write_text(CONFIGURATION.format(url=stub.url))
             ran = subprocess.run(
                 [program, *self.words, _PROMPT],
                 cwd=work,
-                env={**environment, "HOME": str(home), **_no_traffic(stub.url)},
+                env=environment_of(environment, home, stub.url),
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
                 text=True,
@@ -74,7 +74,7 @@ class CodingAgent:
         assert len(stub.results) == len(commands), (stub.results, ran.stdout[-2000:])
         return stub.results
 
-    def _documented(self, wait_s: int) -> dict[str, Any]:
+    def documented(self, wait_s: int) -> dict[str, Any]:
         """Return the settings of the page about agents, with another time to wait."""
         blocks = re.findall(r"```json\n(.*?)```", _PAGE.read_text(), re.DOTALL)
         (found,) = [block for block in blocks if f"threada hook {self.name} " in block and self.event in block]
@@ -85,8 +85,11 @@ class CodingAgent:
         return settings  # type: ignore[no-any-return]
 
 
-def _no_traffic(url: str) -> dict[str, str]:
+def environment_of(environment: dict[str, str], home: Path, url: str) -> dict[str, str]:
+    """Return the variables of a program that finds its model, and every other address, at `url`."""
     return {
+        **environment,
+        "HOME": str(home),
         "ANTHROPIC_BASE_URL": url,
         "ANTHROPIC_API_KEY": "stub",
         "STUB_KEY": "stub",

@@ -22,6 +22,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from tests.adversarial.server import REPOSITORY, Server, running_server
 from tests.browser.conftest import CHROMIUM, FLAGS
+from tests.clients.app_server import run_with_questions
 from tests.clients.archives import write_archives
 from tests.clients.company_sign_in import follow_company_sign_in
 from tests.clients.compilation import SCENARIOS, Compilation
@@ -33,6 +34,9 @@ from tests.receivers.fixtures import Receiver
 from threada_site.api.documentation.pages import openapi_schema
 
 pytestmark = pytest.mark.slow
+NIGHTLY: Final = pytest.mark.skipif(
+    os.environ.get("THREADA_NIGHTLY") != "1", reason="installs programs of 800 MB: THREADA_NIGHTLY=1"
+)
 PAGE: Final = """<!doctype html><title>Page</title>
 <script type="importmap">{"imports": {"openapi-fetch": "/openapi-fetch.js", "fflate": "/fflate.js"}}</script>
 <script type="module">import * as client from "/client/index.js"; Object.assign(window, client);</script>"""
@@ -394,7 +398,7 @@ def test_hooks_of_coding_agents(installed: Path, environment: dict[str, str], tm
         assert "not asked" in run(threada, "hook", "codex", env=own, stdin=sent, expect=2)
 
 
-@pytest.mark.skipif(os.environ.get("THREADA_NIGHTLY") != "1", reason="installs programs of 800 MB: THREADA_NIGHTLY=1")
+@NIGHTLY
 @pytest.mark.parametrize("agent", [CLAUDE_CODE, CODEX], ids=lambda agent: agent.name)
 def test_coding_agents_run_only_what_threada_allows(
     installed: Path, environment: dict[str, str], tmp_path: Path, agent: CodingAgent
@@ -421,6 +425,26 @@ def test_coding_agents_run_only_what_threada_allows(
     said = [agent.run(packages, tmp_path, variables, 1, "touch late")[0] for variables in without]
     assert ["not allow" in said[0], "not asked" in said[1], "not found" in said[2]] == [True] * 3, said
     assert {path.name for path in made.iterdir()} - {".claude"} == {f"{agent.name}-yes"}
+
+
+@NIGHTLY
+def test_codex_asks_threada_where_it_would_ask_a_person(
+    installed: Path, environment: dict[str, str], tmp_path: Path
+) -> None:
+    packages = installed / "coding_agents"
+    tokens = json.loads(environment["TOKENS"])
+    own = {"THREADA_URL": environment["THREADA_URL"], "THREADA_TOKEN": tokens["coder"]}
+    own["PATH"] = f"{installed / 'python' / 'bin'}:{environment['PATH']}"
+    with deciding(environment["THREADA_URL"], tokens["reviewer"]):
+        _, rejected = run_with_questions(packages, tmp_path, own, "touch asked-yes", "touch asked-keep")
+    assert "rejected" in rejected
+    for variables, found in (
+        (own | {"THREADA_TOKEN": ""}, "not asked"),
+        (own | {"PATH": "/usr/bin:/bin"}, "not found"),
+    ):
+        (said,) = run_with_questions(packages, tmp_path, variables, "touch asked-late")
+        assert found in said
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["asked-yes"]
 
 
 def test_examples_for_agent_frameworks(installed: Path, environment: dict[str, str]) -> None:
