@@ -67,7 +67,7 @@ CONTRACT: Final = {
     "POST /executions/{execution_id}/cancel": "actions:execute",
     "POST /executions/{execution_id}/retry": "actions:execute",
     "GET /freezes": "actions:freeze",
-    "POST /freezes": "actions:freeze",
+    "POST /freezes": None,
     "GET /freezes/{freeze_id}": "actions:freeze",
     "POST /freezes/{freeze_id}/lift": "integrations:manage",
     "GET /integrations/{integration_id}/health": "workitems:read",

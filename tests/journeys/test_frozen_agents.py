@@ -126,6 +126,31 @@ def test_an_owner_freezes_the_agent_and_lifts_only_that(demo: Demo, buyer: User)
     assert admin.get(f"/console/agents/{buyer.public_id}/")["Location"] == page_of(buyer)
 
 
+def test_an_owner_freezes_its_own_agent_by_api(demo: Demo, buyer: User) -> None:
+    """A token that only reads, another agent, and the agent itself do not; neither does any larger scope."""
+    demo.join("sue", roles=("viewer",))
+    demo.join("requester-1", roles=("requester",))
+    body = {"scope": {"principal": "buyer"}, "reason": "It buys too much."}
+
+    def refusal(name: str, scope: dict[str, str]) -> str:
+        answer = demo.api(name).post("/freezes", {**body, "scope": scope})
+        assert answer.status_code == 403, answer.content
+        return str(answer.json()["reason_code"])
+
+    for owner, larger in (("sue", "scope_missing"), ("requester-1", "scope_missing")):
+        with unit_of_work(demo.tenant.id):
+            set_owner(buyer, owner, ctx=acting_system(demo.tenant))
+        for scope in ({}, {"workflow": "payment_run"}, {"integration": "int_bank"}):
+            assert refusal(owner, scope) == larger
+    assert refusal("buyer", {"principal": "buyer"}) == "permission_denied"
+    assert refusal("finance-2", {"principal": "buyer"}) in ("permission_denied", "scope_missing")
+    answer = demo.api("requester-1").post("/freezes", body)
+    assert answer.status_code == 201, answer.content
+    with unit_of_work(demo.tenant.id):
+        set_owner(buyer, "sue", ctx=acting_system(demo.tenant))
+    assert refusal("sue", {"principal": "buyer"}) == "scope_missing"  # a viewer's token only reads
+
+
 def test_a_freeze_names_an_agent_alone(demo: Demo, buyer: User) -> None:
     scope = FreezeScope(principal="buyer", principal_id=buyer.id)
     assert scope.covers(Place("payment_run", "int_bank", "pay", buyer.id))

@@ -38,7 +38,7 @@ class FreezeFilters(CreatedWindow):
 
 
 class Freezes(TenantView):
-    scopes: ClassVar = {"GET": Scope.ACTIONS_FREEZE, "POST": Scope.ACTIONS_FREEZE}
+    scopes: ClassVar = {"GET": Scope.ACTIONS_FREEZE, "POST": None}
 
     @operation(
         "listFreezes",
@@ -59,11 +59,13 @@ class Freezes(TenantView):
         body=SET_FREEZE,
         answers={201: FREEZE_WITH_EXECUTIONS},
         headers=("Location",),
-        reasons=("unknown_workflow", "unknown_integration", "unknown_action", "permission_denied"),
+        reasons=("unknown_workflow", "unknown_integration", "unknown_action", "permission_denied", "scope_missing"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
         """Block all calls in a scope.
+
+        Needs `actions:freeze`. The owner of an agent or service freezes it with `workitems:write`.
 
         With `principal`, all requests of this agent or service are also refused, with `principal_frozen`.
 
@@ -77,6 +79,7 @@ class Freezes(TenantView):
         except ValueError as error:
             raise errors.InvalidRequest(errors=[FieldError("/scope", str(error), "invalid")]) from None
         self.subject = Subject(workflow=scope.workflow, integration=scope.integration)
+        _require_scope(scope, ctx=request.auth)
         stopped = set_freeze(scope, reason=body["reason"], ctx=request.auth)
         location = {"Location": f"/freezes/{stopped.freeze.public_id}"}
         return Response(_whole(stopped.freeze), status=201, headers=location)
@@ -117,6 +120,14 @@ class LiftFreeze(TenantView):
         freeze = _found(freeze_id, ctx=request.auth)
         self.subject = Subject(workflow=freeze.workflow, integration=freeze.integration)
         return Response(_whole(lift_freeze(freeze.id, reason=body.get("reason", ""), ctx=request.auth)))
+
+
+def _require_scope(scope: FreezeScope, *, ctx: ActingContext) -> None:
+    """Raise `ScopeMissing` for a token that may not freeze `scope`. One that only reads stops nothing."""
+    needed = {Scope.ACTIONS_FREEZE, *([Scope.WORKITEMS_WRITE] if scope.principal else [])}
+    if not any(map(ctx.has_scope_anywhere, needed)):
+        names = " or ".join(sorted(scope.value for scope in needed))
+        raise errors.ScopeMissing(f"This needs the scope {names}, which the credential or its roles do not have.")
 
 
 def _found(freeze_id: str, *, ctx: ActingContext) -> Freeze:
