@@ -100,11 +100,15 @@ class TestReadyz:
         document = assert_problem(Api().get("/readyz"), 503, "not_ready")
         assert "tenancy_role" in document["detail"]
 
-    def test_readyz_reports_a_database_that_accepts_no_writes(self) -> None:
+    def test_readyz_reports_a_database_that_accepts_no_writes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(readiness, "CACHED_SECONDS", 60.0)
         with connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
         problem = assert_problem(Api().get("/readyz"), 503, "not_ready")
         assert problem["detail"].startswith("The database accepts no writes: it is read-only")
+        with CaptureQueriesContext(connection) as captured:  # the answer is cached for a second
+            assert assert_problem(Api().get("/readyz"), 503, "not_ready")["detail"] == problem["detail"]
+        assert len(captured) == 0
 
     def test_readyz_reports_a_schema_of_newer_code(self) -> None:
         """Unless its migration is recorded as compatible. A migration without a record is not."""
@@ -115,10 +119,12 @@ class TestReadyz:
         record = SchemaMigration(name=".".join(migration), is_compatible=False, version="0.9.1")
         with platform_role():
             record.save()
+        readiness.forget()
         assert "Run Threada 0.9.1 here" in assert_problem(Api().get("/readyz"), 503, "not_ready")["detail"]
         record.is_compatible = True
         with platform_role():
             record.save()
+        readiness.forget()
         assert Api().get("/readyz").status_code == 200
 
     def test_readyz_reports_a_missing_migration(self) -> None:

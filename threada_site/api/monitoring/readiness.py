@@ -1,7 +1,8 @@
-"""Checks of `/readyz`. What anybody may ask for is cached for a second."""
+"""Checks of `/readyz`. What anybody may ask for is cached for a second, also during an outage."""
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -23,10 +24,25 @@ _SPILLED_ROWS: Final = 60_000
 _applied: set[str] = set()
 _sound_until: dict[str, float] = {}
 _same: set[str] = set()
+_problems_until: dict[str, tuple[float, str]] = {}
+_checking = threading.Lock()
+"""Lock of the checks: requests that wait for the database during an outage share one answer."""
 
 
 def readiness_problem() -> str | None:
     """Return a sentence that says why this instance cannot serve requests, with what to do, or None."""
+    name = connection.settings_dict["NAME"]
+    with _checking:
+        until, problem = _problems_until.get(name, (0.0, ""))
+        if time.monotonic() < until:
+            return problem
+        found = _first_problem()
+        if found:
+            _problems_until[name] = (time.monotonic() + CACHED_SECONDS, found)
+    return found
+
+
+def _first_problem() -> str | None:
     try:
         return next(_problems(), None)
     except (DatabaseError, PoolTimeout, EmbeddedPostgresError) as error:
@@ -107,5 +123,5 @@ def migrations_are_applied() -> bool:
 
 def forget() -> None:
     """Forget what was cached, for tests."""
-    for cached in (_applied, _sound_until, _same):
+    for cached in (_applied, _sound_until, _same, _problems_until):
         cached.clear()
