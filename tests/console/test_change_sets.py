@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
 from tests.console.sign_in import Console, confirm
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.admin import shown_change
 from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 
@@ -94,6 +97,27 @@ def test_a_change_set_shows_names_and_links_instead_of_raw_json(demo: Demo, cons
     (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
     shown = second.get(f"{address}/").content.decode()
     assert "replay" not in shown[shown.index("<h2>Difference") : shown.index("<h2>Input")]
+
+
+def test_a_change_that_the_page_cannot_show_whole_is_not_published_there(
+    demo: Demo, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_four_eyes(demo)
+    admin, second = console("admin"), console("second-admin")
+    items = {"items": "\n".join(f"Vendor {number}" for number in range(12))}
+    page = "/console/policies/list/sanctioned_vendors/change-items/"
+    answer = confirm(admin, page, items, follow=True).content.decode()
+    (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
+    digest = _digest(second.get(f"{address}/").content.decode())
+    monkeypatch.setattr(shown_change, "LINES_SHOWN", 5)
+    shown = second.get(f"{address}/").content.decode()
+    assert re.search(r"leaves out \d+ lines", shown)
+    assert "/change-sets/chg_" in shown
+    assert 'name="digest"' not in shown
+    refused = confirm(second, f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
+    assert "Published:" not in refused
+    assert "leaves out" in refused
+    assert "proposed" in second.get(f"{address}/").content.decode()
 
 
 def test_the_publisher_of_an_invitation_finds_its_link(demo: Demo, console: Console) -> None:

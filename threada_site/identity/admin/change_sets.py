@@ -17,13 +17,13 @@ from threada_site.admin.documents import as_yaml
 from threada_site.admin.lists import Column, ListFilter, words
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity.admin.account_links import purpose_to_show
-from threada_site.identity.admin.shown_change import shown_change
+from threada_site.identity.admin.shown_change import not_shown, shown_change
 from threada_site.identity.api.change_sets import ChangeSetFilters
 from threada_site.identity.change_sets.permissions import change_sets, require_independent, require_reviewer
 from threada_site.identity.change_sets.publish import change_set_with_id, publish, reject
 from threada_site.identity.passwords import RESET_OPERATION
 from threada_site.identity.selectors import principals_of_tenant
-from threada_site.kernel import ids
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
@@ -35,6 +35,8 @@ OPERATOR = "operator"
 def _publishing(admin: Any, call: Call) -> Effects:
     row: ChangeSet = admin.find(call.key, ctx=call.ctx)
     change = shown_change(row)
+    if change.left_out:
+        return Effects([not_shown(row, change)])
     lines = [line for lines in change.differences for line in lines]
     proposer = getattr(row, "proposer", None) or OPERATOR
     said = _("{title}, proposed by {proposer}, takes effect exactly as shown.").format(
@@ -100,7 +102,11 @@ class ChangeSetAdmin(TenantAdmin):
     @action(None, step_up=True, confirm=PUBLISH)
     def publish(self, call: Call) -> Done:
         """Publish exactly the change set that was shown."""
-        published = publish(_found(call), call.sent("digest"), ctx=call.ctx)
+        row = _found(call)
+        change = shown_change(row)
+        if change.left_out:
+            raise errors.InvalidRequest(not_shown(row, change))
+        published = publish(row, call.sent("digest"), ctx=call.ctx)
         return Done(_("Published: {title}.").format(title=published.title))
 
     @action(None, confirm=REJECT)

@@ -10,11 +10,12 @@ from typing import Any, Final
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from threada_site.admin.documents import as_yaml
+from threada_site.admin.documents import LINES_SHOWN
 from threada_site.admin.html import row_link
 from threada_site.admin.text_diff import Row, diff_rows
 from threada_site.admin.words import Text
 from threada_site.kernel import ids
+from threada_site.kernel.documents.writer import write_document
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 
 type Fact = tuple[str, Any]
@@ -40,9 +41,11 @@ _PAGES: Final[dict[str, tuple[str, Text]]] = {
 
 @dataclass(frozen=True, slots=True)
 class ShownChange:
-    """`differences`: rows of one diff for each changed object. `facts`: label and value. `subject`: link or empty."""
+    """`differences`: rows of one diff for each changed object, at most 3,000 together; `left_out` counts the others.
+    `facts`: label and value. `subject`: link or empty."""
 
     differences: list[list[Row]]
+    left_out: int
     facts: list[Fact]
     subject: Any
 
@@ -58,11 +61,34 @@ def shown_change(change_set: ChangeSet) -> ShownChange:
     else:
         pairs, facts = [(before, after)], _facts(after)
     states = [(_state(old), _state(new)) for old, new in pairs]
+    differences = [rows for old, new in states if (rows := diff_rows(_text(old), _text(new)))]
+    differences, left_out = _shortened(differences)
     return ShownChange(
-        differences=[rows for old, new in states if (rows := diff_rows(_text(old), _text(new)))],
+        differences=differences,
+        left_out=left_out,
         facts=facts,
         subject=_subject(change_set.arguments) if any(new if is_published else old for old, new in states) else "",
     )
+
+
+def not_shown(change_set: ChangeSet, change: ShownChange) -> str:
+    """Return why a change whose page leaves out lines is not published there, with what to do."""
+    return (
+        f"This page leaves out {change.left_out} lines of the change. Read all of it at GET "
+        f"/change-sets/{change_set.public_id}, and publish it there."
+    )
+
+
+def _shortened(differences: list[list[Row]]) -> tuple[list[list[Row]], int]:
+    """Return the first 3,000 rows, and the number of the others."""
+    shown: list[list[Row]] = []
+    space, left_out = LINES_SHOWN, 0
+    for rows in differences:
+        if space:
+            shown.append(rows[:space])
+        left_out += max(len(rows) - space, 0)
+        space = max(space - len(rows), 0)
+    return shown, left_out
 
 
 def _planned(plan: list[dict[str, str]]) -> str:
@@ -121,4 +147,4 @@ def _subject(arguments: Mapping[str, Any]) -> Any:
 
 
 def _text(state: Any) -> str:
-    return "" if state is None or state == {} else as_yaml(state)
+    return "" if state is None or state == {} else write_document(state)
