@@ -85,11 +85,14 @@ class ReadTools(TenantView):
     )
     @idempotent
     def post(self, request: Any, integration_id: str) -> Response:
-        """Queue a reading, and return the tools as they were found last. A job also reads them every five minutes."""
+        """Queue a reading, and return the tools as they were found last. A job also reads them every five minutes.
+
+        Two readings are at least 30 seconds apart.
+        """
         EMPTY.check(request.data)
         integration = _of_mcp(managed_integration(request, integration_id))
         enqueue_reading(integration.tenant_id, integration.id)
-        return Response(_represented(integration), status=202, headers={"Retry-After": "5"})
+        return Response(_represented(integration), status=202, headers={"Retry-After": "30"})
 
 
 class AcceptTools(TenantView):

@@ -33,7 +33,8 @@ READ_TOOLS: Final = "integrations.read_tools"
 INTERVAL: Final = timedelta(minutes=5)
 LONGEST_PAUSE: Final = timedelta(hours=1)
 """Longest time between two readings of a server that cannot be read."""
-SHORTEST_PAUSE: Final = timedelta(seconds=5)
+SHORTEST_PAUSE: Final = timedelta(seconds=30)
+"""Shortest time between two readings. One that is asked for earlier is carried out by the next sweep after that."""
 BATCH: Final = 200
 MOST_OF_TENANT: Final = 10
 """Readings of one tenant that one sweep enqueues, so that others do not wait for servers that hang."""
@@ -42,7 +43,7 @@ log = structlog.get_logger("threada.integrations")
 
 
 def read_tools(tenant: Tenant, integration_id: uuid.UUID, *, ctx: ActingContext) -> None:
-    """Read the tools of an integration, unless that was done within the last seconds. Safe to run twice.
+    """Read the tools of an integration, unless that was done in the last 30 seconds. Safe to run twice.
 
     Receipt `integration.tools_found` if they differ from the last reading. A failure leaves them as they are. A frozen
     integration is not read.
@@ -119,6 +120,8 @@ def _begin(tenant: Tenant, integration_id: uuid.UUID, *, now: datetime) -> tuple
     row = ToolList.objects.select_for_update().get(tenant_id=tenant.id, integration=integration)
     is_new = row.integration_version_id != integration.current_version_id
     if not is_new and row.tried_at is not None and row.tried_at > now - SHORTEST_PAUSE:
+        row.due_at = min(row.due_at, row.tried_at + SHORTEST_PAUSE)
+        row.save(update_fields=["due_at"])
         return None
     row.due_at, row.integration_version_id = now + INTERVAL, integration.current_version_id
     is_frozen = freeze_on(freezes_in_force(tenant.id), Place("", integration.slug, "", None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -14,7 +15,7 @@ from integrations.configuration.configure import upsert_integration
 from integrations.freezes.scope import FreezeScope
 from integrations.models import Execution, Integration, ToolList
 from integrations.tools.accepting import accept_tools
-from integrations.tools.reading import enqueue_due_readings
+from integrations.tools.reading import SHORTEST_PAUSE, enqueue_due_readings
 from integrations.tools.usable import tools_of
 from policies.models import Workflow
 from tests.client import Api
@@ -182,6 +183,12 @@ def test_people_accept_differences_in_the_console_and_by_the_api(office: Office,
     assert admin.post("/integrations/tools/tools/accept", stale).json()["reason_code"] == "conflict"
     assert admin.post("/integrations/tools/tools/accept", body).status_code == 200
     assert admin.post("/integrations/tools/tools/read", {}).status_code == 202
+    with unit_of_work(office.tenant.id):
+        ToolList.objects.update(tried_at=clock.now(), due_at=clock.now() + timedelta(hours=1))
+    run_jobs()
+    with unit_of_work(office.tenant.id):
+        reading = ToolList.objects.get(integration=integration("tools"))
+        assert reading.due_at == (reading.tried_at or clock.now()) + SHORTEST_PAUSE  # by the sweep, and not now
     assert admin.get("/integrations/bank/tools").json()["reason_code"] == "invalid_request"
     governed.upstream.behave(description="\n".join(map(str, range(4_000))), more=1)
     governed.read()
