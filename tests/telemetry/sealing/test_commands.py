@@ -7,6 +7,8 @@ from pathlib import Path
 
 import aics_tlog
 import pytest
+from django.apps import apps
+from django.conf import settings
 from django.core.management import call_command
 
 from telemetry.models import Checkpoint, InstanceCheckpoint, LogAlarm, Receipt
@@ -17,7 +19,10 @@ from tests.telemetry.sealed import NAME, SealingSetup, assert_verifies, newest, 
 from tests.telemetry.sealing.test_sealer import as_owner
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
+from threada_site.runtime.sealer.process import main
+from threada_site.runtime.sealer.schema import own_migrations
 from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.schema.version import known_migrations
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("instance_log")]
 
@@ -145,3 +150,32 @@ def test_replacement_of_a_lost_key_is_recorded(
     [new] = newest(tenant).verifier_keys
     assert new != old
     assert_verifies(tenant)
+
+
+def test_the_sealer_refuses_a_schema_that_is_not_that_of_its_code(
+    tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A newer migration that is recorded as compatible is accepted, as by web and worker."""
+    folders = {app.label for app in apps.get_app_configs() if app.path.startswith(str(settings.THREADA_BASE_DIR))}
+    assert own_migrations() == {(app, name) for app, name in known_migrations() if app in folders}
+    write_receipts(tenant, 1)
+    added = "INSERT INTO django_migrations (app, name, applied) VALUES ('telemetry', '0999_new', now())"
+    as_owner(added)
+    try:
+        assert main(["--once"]) == 1
+        assert "telemetry.0999_new" in capsys.readouterr().err
+        record = "INSERT INTO tenancy_schemamigration (name, is_compatible, version, applied_at) VALUES ('telemetry.0999_new', true, '9', now())"
+        as_owner(record)
+        assert main(["--once"]) == 0
+    finally:
+        as_owner("DELETE FROM django_migrations WHERE name = '0999_new'")
+        as_owner("DELETE FROM tenancy_schemamigration WHERE name = 'telemetry.0999_new'")
+    as_owner("UPDATE django_migrations SET name = 'away' WHERE app = 'workitems' AND name = '0001_initial'")
+    try:
+        assert main(["--once"]) == 1
+        assert "workitems.away" in capsys.readouterr().err
+        as_owner("UPDATE django_migrations SET app = 'auth' WHERE app = 'workitems' AND name = 'away'")
+        assert main(["--once"]) == 1
+        assert "missing, the first is workitems.0001_initial" in capsys.readouterr().err
+    finally:
+        as_owner("UPDATE django_migrations SET name = '0001_initial', app = 'workitems' WHERE name = 'away'")

@@ -32,6 +32,7 @@ from threada_site.environment import DATA_DIR, flag, key, postgresql_url, text
 from threada_site.postgres import EmbeddedPostgresError
 from threada_site.runtime.sealer.checkpoint_targets import checkpoint_targets
 from threada_site.runtime.sealer.key import OtherSealingKey, clock_skew, make_first_key, settle_sealing_key
+from threada_site.runtime.sealer.schema import SchemaDoesNotFit, require_fitting_schema
 from threada_site.tenancy.instance_record import SKEW_TOLERATED_S
 
 INTERVAL_S: Final = 1.0
@@ -111,6 +112,9 @@ class SealerProcess:
             except OtherSealingKey as error:
                 self._log("error", "sealing_key_differs", detail=str(error))
                 return 1
+            except SchemaDoesNotFit as error:
+                self._log("error", "schema_does_not_fit", detail=str(error))
+                return 1
             except (psycopg.Error, EmbeddedPostgresError) as error:
                 if once:
                     self._log("error", "sealing_failed", detail=_first_line(error))
@@ -122,6 +126,7 @@ class SealerProcess:
         return 0
 
     def _serve(self, store: LogStore, *, interval_s: float, once: bool) -> bool:
+        require_fitting_schema(store.connection)
         self._make_first_key(store)
         self._look_at_the_clock(store)
         publication = PublisherPool(self._targets, store=store, log=self._log, with_instance_log=keeps_instance_log())
