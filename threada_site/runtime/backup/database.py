@@ -28,6 +28,8 @@ from threada_site.runtime.backup.archive import blocks_of
 
 _PLACES: Final = Path("/usr/lib/postgresql")
 _LOGIN: Final = "THREADA_BACKUP_DATABASE_URL"
+SCRATCH: Final = "^threada_(restored|rehearsal)_[0-9a-f]{12}(_replaced)?$"
+"""Pattern of the names of databases that a restore or a verification creates and drops."""
 _HOW_TO_DUMP: Final = (
     "A dump needs a login that bypasses row-level security; with this one it would be empty. As a superuser: CREATE "
     "ROLE threada_backup LOGIN BYPASSRLS PASSWORD '…'; GRANT pg_read_all_data TO threada_backup; then set "

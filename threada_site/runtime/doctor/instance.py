@@ -13,6 +13,7 @@ from django.db import connection
 from telemetry.log.key_file import KeyFileProblem
 from threada_site.api.monitoring.readiness import write_problem
 from threada_site.runtime.backup.age import backup_age_seconds
+from threada_site.runtime.backup.database import SCRATCH
 from threada_site.runtime.doctor.findings import Finding, failed, ok, warning
 from threada_site.runtime.sealer.process import sealing_key_file
 from threada_site.tenancy.instance_membership import SKEW_TOLERATED_S, clock_skew, compare_facts, difference
@@ -55,6 +56,25 @@ def database() -> Iterator[Finding]:
         yield failed("database", "; ".join(problems), "manage.py check_tenancy; docs/operations/database.md.")
         return
     yield ok("database", "it answers and writes, and tenants are isolated")
+
+
+def leftovers() -> Iterator[Finding]:
+    """Look for databases that a killed restore or verification has left behind."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT datname FROM pg_database WHERE datname ~ %s AND NOT EXISTS "
+            "(SELECT FROM pg_stat_activity WHERE datid = pg_database.oid) ORDER BY datname",
+            [SCRATCH],
+        )
+        names = [name for (name,) in cursor.fetchall()]
+    for name in names:
+        yield warning(
+            "leftovers",
+            f"the database {name} contains a backup; the restore or verification that made it was killed",
+            f"If none runs now, as a superuser: DROP DATABASE {name}.",
+        )
+    if not names:
+        yield ok("leftovers", "no database of a killed restore")
 
 
 def clock() -> Iterator[Finding]:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.core.management import call_command
 from django.db import connection
@@ -13,6 +14,7 @@ from pytest_django import Settings
 
 from tests.ports import free_port
 from threada_site.database.roles import owner_role
+from threada_site.runtime.backup.database import database
 from threada_site.runtime.doctor import machine
 
 pytestmark = pytest.mark.django_db
@@ -44,6 +46,7 @@ def test_a_sound_instance(capsys: pytest.CaptureFixture[str]) -> None:
         "disk": {"ok"},
         "processes": {"failed"},
         "backup": {"warning"},
+        "leftovers": {"ok"},
         "mail": {"warning"},
         "broker": {"skipped"},
         "proxy": {"skipped"},
@@ -81,3 +84,17 @@ def test_every_fault_is_found_with_its_fix(
     assert "cursor_key" in found["permissions"][0]["said"]
     assert "0999_new" in found["versions"][0]["said"]
     assert "tenancy_role" in found["database"][0]["said"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_database_of_a_killed_restore_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "threada_restored_0123456789ab_replaced"
+    with psycopg.connect(database().named("postgres").conninfo, autocommit=True) as server:
+        server.execute(f"CREATE DATABASE {name}")
+        try:
+            (finding,) = findings(capsys)["leftovers"]
+            assert (finding["state"], f"DROP DATABASE {name}" in finding["fix"]) == ("warning", True)
+            with psycopg.connect(database().named(name).conninfo):  # a restore that runs
+                assert states(findings(capsys))["leftovers"] == {"ok"}
+        finally:
+            server.execute(f"DROP DATABASE {name} WITH (FORCE)")

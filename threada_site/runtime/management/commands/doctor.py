@@ -23,6 +23,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.disk,
     machine.processes,
     instance.backup,
+    instance.leftovers,
     machine.mail,
     machine.broker,
     machine.proxy,
