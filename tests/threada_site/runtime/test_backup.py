@@ -173,6 +173,8 @@ def test_a_changed_backup_is_refused(tmp_path: Path) -> None:
         keys = opened_keys(backup, made.recovery)
         assert keys == {**SECRET, SEALING_KEY: str(made.signing)}
         assert str(vkey) in check_signature(backup, given=[], keys=keys)
+        assert "comes from the backup itself" in check_signature(backup, given=[], keys=keys)
+        assert "comes from" not in check_signature(backup, given=[vkey], keys=keys)
         assert check_version(backup) is False
         with pytest.raises(RecoveryKeyProblem, match="another one"):
             opened_keys(backup, new_recovery_key()[0])
@@ -288,10 +290,13 @@ def test_scheduled_backups_are_made_when_due_and_the_newest_are_kept(
     assert set(old) <= set(tmp_path.iterdir())  # nothing is removed for a backup that failed
     settings.DATABASE_URL = ""
 
+    ahead = tmp_path / "threada-29990101T000000Z.backup"
+    ahead.touch()
     call_command("backup", "--scheduled")
+    assert f"{ahead} is dated in the future" in capsys.readouterr().err
     found = set(tmp_path.glob("*.backup"))
-    [new] = found - {*old, *others}
-    assert found == {old[1], new, *others}
+    [new] = found - {*old, *others, ahead}
+    assert found == {old[1], new, *others, ahead}
     assert list(tmp_path.glob(".threada*")) == []
     assert (backup_age_seconds() or 0) < 60
     assert [metric.name for metric in backup_metrics()] == ["threada_backup_age_seconds"]

@@ -18,6 +18,10 @@ from threada_site.runtime.backup.create import DUMP
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, decrypt, fingerprint, public_half
 from threada_site.runtime.sealer.process import sealing_key_file
 
+_OF_BACKUP: Final = (
+    "This key comes from the backup itself, and whoever knows the public recovery key can make such a backup: compare "
+    "it with the public sealing key of the instance, or give that with --key."
+)
 _UNVERIFIED: Final = (
     "PostgreSQL runs the contents of a dump as a superuser, also with --verify, so nothing was done. Say "
     "--although-unverified if you know who wrote this file."
@@ -34,6 +38,7 @@ def check_signature(
     signature, and one whose signature no trusted key can verify.
     """
     trusted = list(given) or _public_halves(keys.get(SEALING_KEY, ""))
+    is_of_backup = bool(trusted) and not given
     if not trusted:
         with suppress(KeyFileProblem):
             signing = sealing_key_file().keys()
@@ -54,7 +59,8 @@ def check_signature(
         raise BackupDamaged(f"{backup.path}: the signature is not valid: {error}") from None
     if note.text != backup.signed_text:
         raise BackupDamaged(f"{backup.path}: the signature is of another manifest.")
-    return f"Signed with {', '.join(str(key) for key in signed_by)}."
+    signers = ", ".join(str(key) for key in signed_by)
+    return f"Signed with {signers}.{f' {_OF_BACKUP}' if is_of_backup else ''}"
 
 
 def check_version(backup: Backup) -> bool:

@@ -1,4 +1,7 @@
-"""Scheduled backups: one file per period in a folder, of which the newest are kept."""
+"""Scheduled backups: one file per period in a folder, of which the newest are kept.
+
+Files dated in the future, by a clock that was ahead, are neither counted nor removed.
+"""
 
 from __future__ import annotations
 
@@ -42,13 +45,28 @@ def due_backup(folder: Path, *, every: timedelta, keep: int) -> Iterator[Path | 
             return
         for unfinished in folder.glob(_UNFINISHED):
             unfinished.unlink()
-        yield folder / f"threada-{clock.now():%Y%m%dT%H%M%S}Z.backup"
+        new = _path(folder, clock.now())
+        yield new
         for made_at in sorted(_times(folder))[:-keep]:
-            (folder / f"threada-{made_at:%Y%m%dT%H%M%S}Z.backup").unlink()
+            if (path := _path(folder, made_at)) != new:  # the clock may have been set back meanwhile
+                path.unlink()
     finally:
         os.close(descriptor)
 
 
+def dated_in_the_future(folder: Path) -> list[str]:
+    """Return the names of scheduled backups whose time has not come yet."""
+    return sorted(_path(folder, made_at).name for made_at in _all_times(folder) if made_at > clock.now())
+
+
+def _path(folder: Path, made_at: datetime) -> Path:
+    return folder / f"threada-{made_at:%Y%m%dT%H%M%S}Z.backup"
+
+
 def _times(folder: Path) -> list[datetime]:
+    return [made_at for made_at in _all_times(folder) if made_at <= clock.now()]
+
+
+def _all_times(folder: Path) -> list[datetime]:
     found = (_NAME.fullmatch(path.name) for path in folder.iterdir())
     return [datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) for match in found if match]
