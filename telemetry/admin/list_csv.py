@@ -61,9 +61,10 @@ class CsvDownload(_Base):
     def csv_view(self, request: HttpRequest) -> HttpResponseBase:
         """Answer with the rows of the list that the form describes, in its order."""
         self._require_view(request)
-        return download(str(self.opts.model_name), partial(self._read, request), request)
+        return download(str(self.opts.model_name), partial(self.csv_page, request), request)
 
-    def _read(self, request: HttpRequest, query: QueryDict) -> ListPage:
+    def csv_page(self, request: HttpRequest, query: QueryDict) -> ListPage:
+        """Return one page of the rows of a download."""
         ctx = context_of(request)
         return list_page(
             self.get_queryset(request),

@@ -104,8 +104,8 @@ class AccessHolderAdmin(CsvDownload, TenantAdmin):
         for row, holding in zip(rows, read_holdings(rows, tenant_id=ctx.tenant_id), strict=True):
             row.holding = holding
 
-    def _read(self, request: HttpRequest, query: QueryDict) -> ListPage:
-        page = super()._read(request, query)
+    def csv_page(self, request: HttpRequest, query: QueryDict) -> ListPage:
+        page = super().csv_page(request, query)
         self.complete(page.rows, ctx=request.acting_context)  # type: ignore[attr-defined]
         return page
 
@@ -126,7 +126,7 @@ class AccessHolderAdmin(CsvDownload, TenantAdmin):
     def row_view(self, request: HttpRequest, key: str) -> HttpResponse:
         """Show the page of the member, where the access is changed."""
         self.find(key, ctx=self._require_view(request))
-        members: TenantAdmin = self.admin_site._registry[Membership]  # type: ignore[assignment]
+        members: TenantAdmin = self.admin_site.get_model_admin(Membership)
         return members.row_view(request, key)
 
     def list_forms(self, ctx: ActingContext) -> list[tuple[str, str]]:

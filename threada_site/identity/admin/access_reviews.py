@@ -195,8 +195,8 @@ class AccessReviewEntryAdmin(BulkActions, CsvDownload, _ForReaders):
         for row in rows:
             row.names, row.decider = names, deciders.get(row.decided_by, html.NOTHING)
 
-    def _read(self, request: HttpRequest, query: QueryDict) -> ListPage:
-        page = super()._read(request, query)
+    def csv_page(self, request: HttpRequest, query: QueryDict) -> ListPage:
+        page = super().csv_page(request, query)
         self.complete(page.rows, ctx=request.acting_context)  # type: ignore[attr-defined]
         return page
 
