@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -66,7 +67,9 @@ class TestHealthz:
 @pytest.mark.django_db
 class TestReadyz:
     @pytest.fixture(autouse=True)
-    def nothing_cached(self) -> None:
+    def nothing_cached(self) -> Iterator[None]:
+        readiness.forget()
+        yield
         readiness.forget()
 
     def test_readyz_reads_the_catalogue_once_a_second(self, monkeypatch: pytest.MonkeyPatch) -> None:

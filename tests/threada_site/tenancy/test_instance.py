@@ -25,8 +25,10 @@ pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture(autouse=True)
-def first_machine(db: None, settings: Settings) -> None:
-    """Record the facts of a machine like this one, on a server that several machines use."""
+def first_machine(db: None, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Record the facts of a machine like this one, on a server that several machines use. No answer of `/readyz` is
+    cached."""
+    monkeypatch.setattr(readiness, "_problems_until", {})
     settings.DATABASE_URL = "postgresql://db.internal/threada"
     settings.THREADA_SECRETS_KEY = "the-first-key-for-secrets-of-this-test"
     settings.THREADA_INCLUSION_PROMISES = True

@@ -1,4 +1,4 @@
-"""Pictures of the documents, from demo data: `uv run pytest -m browser -n 0 tests/browser/screenshots.py`.
+"""Pictures of the documents, from demo data: `uv run pytest -m browser -n 0 tests/browser/pictures/screenshots.py`.
 
 The file has no name of a test, so that only this command writes docs/pictures. Pictures of the same code differ in times
 and ids.
