@@ -19,6 +19,8 @@ from typing import Any, Final
 
 import pytest
 from playwright.sync_api import Browser, sync_playwright
+from threada_client import Threada
+from threada_client.tool_calls import ToolCall
 
 from tests.adversarial.server import REPOSITORY, Server, running_server
 from tests.browser.conftest import CHROMIUM, FLAGS
@@ -387,6 +389,15 @@ def test_hooks_of_coding_agents(installed: Path, environment: dict[str, str], tm
     assert (answer["behavior"], "rejected" in answer["message"]) == ("deny", True)
     # the approval allowed one call
     assert claude("Bash", "--wait", "0.5", command="npm publish")[0] == "deny"
+
+    # whoever may write work items may label one about another call
+    label = {"tool_call": ToolCall("claude-code", "Bash", {"command": "rm -r /"}, "/src").sha256}
+    with Threada(environment["THREADA_URL"], tokens["coder"]) as coder:
+        other = {"agent": "claude-code", "tool": "Read", "input": {}}
+        item = coder.create_work_item("agent_tool_call", other, channel_id="coding_agents", metadata=label)
+        coder.wait_for_work_item(item["work_item_id"], until=["ready"])
+    decision, reason = claude("Bash", command="rm -r /")
+    assert (decision, "about another call" in reason) == ("deny", True), reason
 
     refused = [own | {"THREADA_TOKEN": "thr_wrong"}, own | {"THREADA_URL": "http://127.0.0.1:9"}]
     refused += [{"PATH": own["PATH"], "HOME": own["HOME"]}]

@@ -47,8 +47,19 @@ class ToolCall:
     @property
     def sha256(self) -> str:
         """Return the digest by which a repeated call finds its work item."""
-        compared = {name: value for name, value in self.payload.items() if name != "session"}
-        return hashlib.sha256(json.dumps(compared, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(_compared(self.payload).encode()).hexdigest()
+
+    def is_payload_of(self, item: Mapping[str, Any]) -> bool:
+        """Return True if a work item is about this call.
+
+        Its label does not prove that: whoever may write work items may change label and payload.
+        """
+        shown = item["payload"]
+        return isinstance(shown, dict) and json.loads(_compared(shown)) == json.loads(_compared(self.payload))
+
+
+def _compared(payload: Mapping[str, Any]) -> str:
+    return json.dumps({name: value for name, value in payload.items() if name != "session"}, sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +108,8 @@ def decide_tool_call(
     ended = threada.wait_for_execution(used["execution_id"], timeout=max(1.0, ends_at - time.monotonic()))
     if ended["status"] != "succeeded":
         return ToolDecision(is_allowed=False, reason=f"The approval was not used: {ended['status']}. {page}")
+    if not call.is_payload_of(threada.work_item(item_id)):  # it has ended, so nobody can change it any more
+        return ToolDecision(is_allowed=False, reason=f"The work item is about another call: {page}")
     return ToolDecision(is_allowed=True, reason=f"Allowed by Threada: {page}")
 
 
