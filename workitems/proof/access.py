@@ -112,6 +112,8 @@ def _member(holding: Holding) -> tuple[object, ...]:
 
 
 def _grant(one: Held, holding: Holding) -> str:
+    if one.since is None:
+        return f"{one.kind} {one.name} without a record"
     by = holding.names.get(one.by, "") if one.by else "operator"
     return f"{one.kind} {one.name} since {_written(one.since)} by {by}"
 

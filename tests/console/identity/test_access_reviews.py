@@ -11,7 +11,15 @@ from tests.factories import make_principal, make_tenant
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.models import AccessReview, AccessReviewEntry, ChangeSet, Membership
+from threada_site.tenancy.authority_models import DependenceReason
+from threada_site.tenancy.models import (
+    AccessReview,
+    AccessReviewEntry,
+    AccountDependence,
+    ChangeSet,
+    Membership,
+    User,
+)
 
 HOLDERS = "/console/tenancy/accessholder/"
 REVIEWS = "/console/tenancy/accessreview/"
@@ -69,6 +77,14 @@ def test_a_review_is_started_attested_and_finished(demo: Demo, console: Console)
     finish = f"{REVIEWS}{review.public_id}/finish/"
     assert "1 entries have no decision" in confirm(steward, finish, follow=True).content.decode()
     demo.join("other-admin", roles=("tenant_admin",))
+    with unit_of_work(demo.tenant.id):
+        other = User.objects.get(username="other-admin")
+        controlled = AccountDependence.objects.create(
+            tenant_id=demo.tenant.id, user=other, depends_on=found["admin"].user, reason=DependenceReason.CREATED
+        )
+    assert "0 of 1 done." in bulk(console("other-admin"), [found["admin"]], "keep"), "the admin controls the account"
+    with unit_of_work(demo.tenant.id):
+        controlled.delete()
     assert "1 of 1 done." in bulk(console("other-admin"), [found["admin"]], "keep")
     page = confirm(steward, finish, follow=True).content.decode()
     assert "The review is finished." in page

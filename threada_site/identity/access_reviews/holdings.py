@@ -1,6 +1,7 @@
 """Holdings of the members of a tenant: roles, groups, scopes on objects, credentials, break-glass rights.
 
-Times and givers are those that are recorded already: grants (`GrantRecord`), credentials, sessions, last sign-in.
+Times and givers are those that are recorded already: grants (`GrantRecord`), credentials, sessions, last sign-in. A
+role that is held without a record is listed without them.
 """
 
 from __future__ import annotations
@@ -90,7 +91,9 @@ def read_holdings(members: Collection[Membership], *, tenant_id: uuid.UUID) -> l
     scopes = GroupObjectPermission.objects.filter(group__role__tenant_id=tenant_id, object_pk=str(tenant_id))
     scopes = scopes.select_related("group__role", "permission")
     providers = identity_providers(tenant_id)
-    fetch_together(grants, credentials, used, sessions, scopes, providers)
+    roles = User.groups.through.objects.filter(user_id__in=users, group__role__tenant_id=tenant_id)
+    given = roles.order_by("group__role__slug").values_list("user_id", "group__role__slug")
+    fetch_together(grants, credentials, used, sessions, scopes, providers, given)
     of_role: dict[str, set[str]] = defaultdict(set)
     by_codename = {scope.codename: scope.value for scope in Scope}
     for row in scopes:
@@ -98,6 +101,9 @@ def read_holdings(members: Collection[Membership], *, tenant_id: uuid.UUID) -> l
     held: dict[uuid.UUID, list[Held]] = defaultdict(list)
     for grant in _named(grants, tenant_id):
         held[grant.user_id].append(Held(str(grant.kind), grant.name, grant.effective_at, grant.granted_by))
+    for user_id, role in given:
+        if not any((one.kind, one.name) == ("role", role) for one in held[user_id]):
+            held[user_id].append(Held("role", role))
     for credential in credentials:
         issued = (credential.created_at, credential.issued_by, credential.last_used_at)
         held[credential.user_id].append(Held("credential", f"{credential.hint}…", *issued, label=credential.label))

@@ -6,6 +6,7 @@ credentials, under their four-eyes rules.
 
 from __future__ import annotations
 
+import uuid
 from typing import Final
 
 from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Sum, When
@@ -16,10 +17,11 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.access_reviews.holdings import read_holdings
 from threada_site.identity.stewardship import is_steward, require_steward
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.directory.access_review_models import AccessReview, AccessReviewEntry, Attestation
+from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.models import Membership
 
 LONGEST_COMMENT: Final = 500
@@ -71,16 +73,24 @@ def start_review(*, ctx: ActingContext) -> AccessReview:
 def attest(entry: AccessReviewEntry, decision: str, comment: str, *, ctx: ActingContext) -> AccessReviewEntry:
     """Record the decision of a person about one entry of an open review. Receipt `access_review.attested`.
 
-    Raise `PersonRequired`, `PermissionDenied`, `AccessReviewClosed`, `SecondPersonRequired` for the own access and that
-    of agents and services that one owns, and `InvalidRequest`: a removal needs a comment.
+    Raise `PersonRequired`, `PermissionDenied`, `AccessReviewClosed`, `SecondPersonRequired` for the own access, that of
+    people of whom one is not independent, and that of agents and services whom oneself or such people own, and
+    `InvalidRequest`: a removal needs a comment.
     """
     _require_reviewer(ctx)
     review = AccessReview.objects.select_for_update().get(tenant_id=ctx.tenant_id, id=entry.review_id)
-    found = AccessReviewEntry.objects.select_for_update().get(tenant_id=ctx.tenant_id, id=entry.id)
+    found = (
+        AccessReviewEntry.objects.select_for_update(of=("self",))
+        .select_related("user")
+        .get(tenant_id=ctx.tenant_id, id=entry.id)
+    )
     if review.finished_at is not None:
         raise errors.AccessReviewClosed
-    if ctx.principal_id in _own(found, ctx=ctx):
-        raise errors.SecondPersonRequired("Another steward must confirm your own access, and that of your agents.")
+    if not is_independent_of(ctx.principal_id, _answering(found, ctx=ctx), tenant_id=ctx.tenant_id):
+        raise errors.SecondPersonRequired(
+            "A steward who is independent of you must confirm your own access, that of accounts that you control or "
+            "that control yours, and that of their agents."
+        )
     said = comment.strip()
     if decision not in Attestation.values or len(said) > LONGEST_COMMENT or (decision == "remove" and not said):
         problem = FieldError("/comment", f"must have 1 to {LONGEST_COMMENT} characters", "required")
@@ -135,10 +145,12 @@ def _require_reviewer(ctx: ActingContext) -> None:
     require_steward(ctx)
 
 
-def _own(entry: AccessReviewEntry, *, ctx: ActingContext) -> set[object]:
-    """Return the holder of an entry, and its owner then and now."""
+def _answering(entry: AccessReviewEntry, *, ctx: ActingContext) -> set[uuid.UUID]:
+    """Return the people who answer for an entry: the person, or the owner of an agent or service then and now."""
     owners = Membership.objects.filter(tenant_id=ctx.tenant_id, user_id=entry.user_id).values_list(
         "owner_id", flat=True
     )
     then = entry.holds.get("owner")
-    return {entry.user_id, *owners, ids.parse_public_id(ids.PRINCIPAL, then) if then else None}
+    holder = entry.user_id if entry.user.kind == PrincipalKind.HUMAN else None
+    found = {holder, *owners, ids.parse_public_id(ids.PRINCIPAL, then) if then else None}
+    return {one for one in found if one is not None}
