@@ -36,6 +36,7 @@ class DefinerFunction:
 
 _LOOK_UP: Final = DefinerFunction("threada_site/tenancy/sql/functions.sql")
 _MONTH: Final = DefinerFunction("threada_site/tenancy/sql/partitions.sql", is_public=False)
+_PERMISSIONS: Final = DefinerFunction("threada_site/tenancy/sql/permission_changes.sql")
 _RATES: Final = DefinerFunction("threada_site/tenancy/sql/rate_buckets.sql")
 _WORKLOADS: Final = DefinerFunction("threada_site/tenancy/sql/workloads.sql")
 DEFINER_FUNCTIONS: Final = {
@@ -45,11 +46,12 @@ DEFINER_FUNCTIONS: Final = {
     "threada_drop_month(text,integer)": _MONTH,
     "threada_enter(bytea,text,text,pg_snapshot,text)": _LOOK_UP,
     "threada_enter_workload(uuid,text,text[])": _WORKLOADS,
+    "threada_forget_permission_changes()": _PERMISSIONS,
     "threada_grants(uuid,uuid)": _LOOK_UP,
     "threada_is_member_somewhere(uuid)": _LOOK_UP,
     "threada_lease_tokens(text[],double precision[],double precision[],double precision[],text[],bigint[])": _RATES,
     "threada_names(uuid,uuid)": _LOOK_UP,
-    "threada_note_permission_change()": DefinerFunction("threada_site/tenancy/sql/permission_changes.sql"),
+    "threada_note_permission_change()": _PERMISSIONS,
     "threada_search(tsquery[],uuid,uuid)": DefinerFunction(
         "workitems/sql/search.sql",
         settings=("enable_seqscan=off", "enable_sort=off", "plan_cache_mode=force_custom_plan"),

@@ -69,6 +69,12 @@ def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
     cases = WorkItem.objects.filter(tenant_id=ctx.tenant_id, subject_id=subject.id)
     _require_ended(cases.exclude(status__in=ENDED) | cases.filter(Exists(_open_executions(ctx))), subject.public_id)
     _require_no_legal_hold(items_under_legal_hold(ctx.tenant_id).filter(subject_id=subject.id))
+    return forget_subject(subject, now=now, ctx=ctx)
+
+
+def forget_subject(subject: DataSubject, *, now: datetime, ctx: ActingContext) -> int:
+    """Erase the key of a locked data subject whatever its cases are, as `erase_subject` does."""
+    cases = WorkItem.objects.filter(tenant_id=ctx.tenant_id, subject_id=subject.id)
     case_ids = list(cases.order_by("id").values_list("id", flat=True))
     subject.lookup = subject.reference = subject.wrapped_key = None
     subject.erased_at = subject.erased_at or now

@@ -17,6 +17,7 @@ from threada_site.tenancy.models import (
     AccessReviewEntry,
     AccountDependence,
     ChangeSet,
+    GrantRecord,
     Membership,
     User,
 )
@@ -59,8 +60,11 @@ def test_a_review_is_started_attested_and_finished(demo: Demo, console: Console)
     assert "robot" in table
     assert "approver" in table
 
+    with unit_of_work(demo.tenant.id):
+        GrantRecord.objects.filter(user__username="finance-2", kind="role").delete()
     review = started(demo, steward)
     found = entries(demo)
+    assert {"kind": "role", "name": "approver", "since": None, "by": None} in found["finance-2"].holds["holds"]
     with unit_of_work(demo.tenant.id):
         fixed = [row.holds for row in AccessReviewEntry.objects.order_by("id")]
         assert (review.entry_count, review.sha256) == (Membership.objects.count(), canonical_sha256(fixed))

@@ -24,8 +24,8 @@ from telemetry.receipts.record import record
 from telemetry.verification.log import VerificationStats, verify_log
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.slugs import require_slug
-from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext, EntryPoint, system_context
+from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.context import ActingContext, EntryPoint, Scope, system_context
 from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.personal_data.encrypted_blob import BlobUnreadableError
 from threada_site.personal_data.subject_keys import lookup_under, opened_reference, wrapped
@@ -38,10 +38,11 @@ from threada_site.runtime.tenants.archive import ATTACHMENTS, CheckedExport, csv
 from threada_site.runtime.tenants.rows import forget_tokens, give_groups, insert_rows, run, stage_rows, staged
 from threada_site.runtime.tenants.signing import sign_first_checkpoint
 from threada_site.runtime.tenants.stopped import stop_what_could_act
-from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.models import DataSubject, Tenant, User
 from workitems.attachments.models import StoredFile
 from workitems.completeness.verify import verify_completeness
 from workitems.file_storage.stored_files import STORAGE, discard_file
+from workitems.retention.erasure import forget_subject
 
 _MOST_NAMED: Final = 5
 _NOT_MOVED: Final = (
@@ -97,6 +98,8 @@ def import_tenant(
         forget_tokens()
         lost = _rewrap(keys, ctx=ctx, without_keys=without_keys)
         insert_rows()
+        for subject in DataSubject.objects.filter(tenant_id=tenant.id, id__in=lost):
+            forget_subject(subject, now=clock.now(), ctx=ctx)
         _grant(export, groups)
         _check_references()
         say("comparing the receipts with the log and with the cases")
@@ -114,12 +117,12 @@ def import_tenant(
                     "log_root": export.newest.root.hex(),
                     "log_keys": sorted(map(str, export.keys)),
                 },
-                outcome={**stopped.counts, "subjects_without_key": lost},
+                outcome={**stopped.counts, "subjects_without_key": len(lost)},
             ),
             ctx=ctx,
         )
         signed = sign_first_checkpoint(tenant.id, before=export.newest.origin)
-    remarks = [*stopped.sentences, *_remarks(people, lost)]
+    remarks = [*stopped.sentences, *_remarks(people, len(lost))]
     return Imported(tenant, signed.origin, signed.size, remarks)
 
 
@@ -210,13 +213,13 @@ def _subject_keys(export: CheckedExport, recovery_key: str) -> dict[str, str]:
     return opened_keys(export.backup, recovery_key)
 
 
-def _rewrap(keys: dict[str, str], *, ctx: ActingContext, without_keys: bool) -> int:
-    """Wrap the keys of data subjects with the key of this instance. Return the number of subjects without key."""
-    lost = 0
+def _rewrap(keys: dict[str, str], *, ctx: ActingContext, without_keys: bool) -> list[uuid.UUID]:
+    """Wrap the keys of data subjects with the key of this instance. Return the subjects without key."""
+    lost: list[uuid.UUID] = []
     table = staged("tenancy_datasubject")
     for subject, sealed in run("SELECT id, reference FROM {} WHERE erased_at IS NULL", table):
         if str(subject) not in keys:
-            lost += 1
+            lost.append(subject)
             continue
         key = bytes.fromhex(keys[str(subject)])
         try:
@@ -230,14 +233,13 @@ def _rewrap(keys: dict[str, str], *, ctx: ActingContext, without_keys: bool) -> 
         )
     if lost and not without_keys:
         raise RecoveryKeyProblem(
-            f"The keys of {lost} people in cases are needed. Say --recovery-key-file FILE, or give up the contents of "
-            "their cases for good with --without-keys."
+            f"The keys of {len(lost)} people in cases are needed. Say --recovery-key-file FILE, or give up the "
+            "contents of their cases for good with --without-keys."
         )
     run(
-        "UPDATE {} SET wrapped_key = NULL, lookup = NULL, reference = NULL, erased_at = now() "
-        "WHERE erased_at IS NULL AND NOT id = ANY(%s::uuid[])",
+        "UPDATE {} SET wrapped_key = NULL, lookup = NULL, reference = NULL, erased_at = now() WHERE id = ANY(%s)",
         table,
-        parameters=[list(keys)],
+        parameters=[lost],
     )
     return lost
 
@@ -254,6 +256,8 @@ def _grant(export: CheckedExport, groups: Mapping[str, Group]) -> None:
         if table:
             objects[model] = {str(found) for (found,) in run("SELECT id FROM {}", staged(table))}
     members = {str(person) for (person,) in run("SELECT user_id FROM {}", staged("tenancy_membership"))}
+    recorded = set(run("SELECT user_id::text, name FROM {} WHERE kind = 'scope'", staged("tenancy_grantrecord")))
+    scopes = {scope.codename: scope.value for scope in Scope}
     for row in csv_rows(export.backup, GRANTS):
         permission = permissions.get((row["model"], row["codename"]))
         if permission is None or row["object_pk"] not in objects.get(row["model"], ()):
@@ -266,6 +270,8 @@ def _grant(export: CheckedExport, groups: Mapping[str, Group]) -> None:
         if row["holder_kind"] == "role" and row["holder"] in groups:
             GroupObjectPermission.objects.create(group=groups[row["holder"]], **values)
         elif row["holder_kind"] == "principal" and row["holder"] in members:
+            if (row["holder"], f"{scopes.get(row['codename'])}@{row['object_pk']}") not in recorded:
+                raise BackupDamaged(f"{path}: {GRANTS} has a scope without the record of its grant.")
             UserObjectPermission.objects.create(user_id=row["holder"], **values)
         else:
             raise BackupDamaged(f"{path}: {GRANTS} names a holder that is not of this tenant.")

@@ -7,9 +7,10 @@ import uuid
 
 from telemetry.log.signed_tree_heads import check_tree, sign_tree_head
 from telemetry.models import Checkpoint
-from telemetry.selectors import log_nodes, log_size
+from telemetry.selectors import log_nodes, log_size, newest_checkpoint
 from telemetry.tlog.checkpoint import log_origin, origin_after_break, times_restored
 from threada_site.kernel import clock, ids
+from threada_site.runtime.backup.archive import BackupDamaged
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
 
 
@@ -17,9 +18,13 @@ def sign_first_checkpoint(tenant_id: uuid.UUID, *, before: str) -> Checkpoint:
     """Sign the imported log under an origin of this instance, and record that in the anchor.
 
     `before`: the origin in the export. A log that this instance signed earlier gets a new origin, because two heads of
-    one origin must extend each other. Raise `KeyFileProblem` without a sealing key.
+    one origin must extend each other. Raise `KeyFileProblem` without a sealing key, and `BackupDamaged` if an imported
+    checkpoint would be newer than the signed one.
     """
     tenant = ids.public_id(ids.TENANT, tenant_id)
+    newest = newest_checkpoint(tenant_id)
+    if newest is not None and newest.id >= ids.new_uuid():
+        raise BackupDamaged("The newest checkpoint of the export is dated in the future. Compare the clocks.")
     keys, anchor = sealing_key_file().keys(), sealing_anchor()
     own = log_origin(keys[-1].name, tenant)
     kept = anchor.last(tenant)

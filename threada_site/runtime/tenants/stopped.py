@@ -26,6 +26,7 @@ from workitems.executions.freezes import set_freeze
 from workitems.executions.settle_attempt import settle_answered
 from workitems.models import NoticeMessage
 from workitems.notices.rules import OPEN, MessageStatus
+from workitems.retention.tenant_deletion import pending_deletion, withdraw_deletion
 from workitems.selectors import work_item_for_update
 
 REASON: Final = "The tenant was imported. Check address and secrets of this integration, then lift the freeze."
@@ -96,6 +97,10 @@ def stop_what_could_act(*, ctx: ActingContext) -> Stopped:
         withdraw_provider(slug, ctx=ctx)
     sentence = "{} trusted issuers and identity providers are withdrawn: apply them again."
     done.add("providers_withdrawn", len(issuers) + len(providers), sentence)
+    is_given_up = pending_deletion(ctx=ctx) is not None
+    if is_given_up:
+        withdraw_deletion(ctx=ctx)
+    done.add("deletions_withdrawn", int(is_given_up), "The deletion that stewards confirmed there does not apply here.")
     return done
 
 

@@ -20,7 +20,8 @@ class Migration(migrations.Migration):
     operations = [
         migrations.RunSQL(
             (SQL / "permission_changes.sql").read_text(),
-            "DROP FUNCTION threada_note_permission_change() CASCADE; DROP TABLE tenancy_permissionchange;",
+            "DROP FUNCTION threada_note_permission_change() CASCADE; "
+            "DROP FUNCTION threada_forget_permission_changes() CASCADE; DROP TABLE tenancy_permissionchange;",
         ),
         migrations.RunSQL(
             "CREATE INDEX threada_jobs_subject ON procrastinate_jobs "

@@ -32,6 +32,17 @@ BEGIN
 END
 $$;
 
+-- Remove the notes of a deleted tenant.
+CREATE OR REPLACE FUNCTION threada_forget_permission_changes() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+    DELETE FROM tenancy_permissionchange WHERE tenant = OLD.id;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER permission_change AFTER DELETE ON tenancy_tenant
+   FOR EACH ROW EXECUTE FUNCTION threada_forget_permission_changes();
 CREATE TRIGGER permission_change AFTER INSERT OR UPDATE OR DELETE ON tenancy_role
    FOR EACH ROW EXECUTE FUNCTION threada_note_permission_change('tenant');
 CREATE TRIGGER permission_change AFTER INSERT OR UPDATE OR DELETE ON tenancy_peoplegroup
