@@ -17,7 +17,7 @@ from django.core.files.storage import storages
 from django.db import transaction
 
 from telemetry.log.key_file import SigningKey
-from telemetry.models import Receipt
+from telemetry.models import InstanceQueueEntry, Receipt
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.note import Signer, sign
 from telemetry.verification.deletions import record_text
@@ -122,7 +122,5 @@ def _finish(tenant_id: uuid.UUID, keys: Sequence[SigningKey]) -> Deleted:
         row.save(update_fields=["note", "ended_at"])
         delete_rows(Tenant.objects.filter(id=tenant_id))
         if settings.THREADA_INSTANCE_LOG:
-            from telemetry.models import InstanceQueueEntry
-
             InstanceQueueEntry.objects.create(id=row.id)
     return Deleted(row.note)
