@@ -42,6 +42,7 @@ from workitems.permits.terms import Terms
 _USES_SHOWN: Final = 50
 _MOST_DIGITS: Final = 10
 _MOST_ON_DESK: Final = 5
+_MOST_READ: Final = 100
 TOOL_FACT: Final = "item.payload.tool"
 
 
@@ -58,7 +59,8 @@ def usage(permit: Permit) -> str:
 def in_effect(*, ctx: ActingContext) -> list[Permit]:
     """Return permits in effect of workflows on which the reader decides, those that end first first."""
     rows = permits(ctx).filter(status="in_effect", ends_at__gt=clock.now()).order_by("ends_at", "id")
-    return [row for row in rows[:_MOST_ON_DESK] if ctx.allows(Scope.DECISIONS_DECIDE, workflow=row.workflow_id)]
+    may_decide = [row for row in rows[:_MOST_READ] if ctx.allows(Scope.DECISIONS_DECIDE, workflow=row.workflow_id)]
+    return may_decide[:_MOST_ON_DESK]
 
 
 def state_of(permit: Permit) -> Any:
