@@ -50,13 +50,13 @@ _found_running = pytest.StashKey[bool]()
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Return the number of processes for the whole suite: three on two cores, as tests wait for a fifth of their time.
+    """Return the number of processes for the whole suite: one for each core, as each first prepares its databases.
 
     Single files, faults, races and browsers run in one process.
     """
     whole = config.args == config.getini("testpaths") or not config.args
     cores = len(os.sched_getaffinity(0))
-    return min(cores * 3 // 2, MOST_WORKERS) if whole and config.option.markexpr.startswith("not adversarial") else 0
+    return min(cores, MOST_WORKERS) if whole and config.option.markexpr.startswith("not adversarial") else 0
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
