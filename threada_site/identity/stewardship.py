@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from threada_site.kernel import errors
-from threada_site.kernel.context import ALL_SCOPES, ActingContext
+from threada_site.kernel.context import ALL_SCOPES, ActingContext, Scope
 
 
 def is_steward(ctx: ActingContext) -> bool:
@@ -14,6 +14,11 @@ def is_steward(ctx: ActingContext) -> bool:
     A principal with fewer scopes could otherwise give out more permissions than it has.
     """
     return ctx.is_system or ctx.scopes >= ALL_SCOPES
+
+
+def is_steward_or_auditor(ctx: ActingContext) -> bool:
+    """Return True if `ctx` may read who holds what in the tenant, and proofs of its configuration."""
+    return is_steward(ctx) or ctx.allows(Scope.TELEMETRY_READ)
 
 
 def require_steward(ctx: ActingContext) -> None:

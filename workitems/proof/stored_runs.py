@@ -12,10 +12,10 @@ from django.db.models import QuerySet
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
-from threada_site.identity.stewardship import is_steward, require_steward
+from threada_site.identity.stewardship import is_steward_or_auditor, require_steward
 from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, enqueue
 from threada_site.kernel import clock, errors
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.models import Tenant
 from workitems.proof.models import OPEN_PROOFS, ProofRun, ProofStatus
@@ -32,15 +32,10 @@ LONGEST: Final = timedelta(minutes=15)
 _ONE_AT_A_TIME: Final = "SELECT pg_advisory_xact_lock(hashtextextended('proofs ' || %s, 0))"
 
 
-def may_read(ctx: ActingContext) -> bool:
-    """Return True for stewards and auditors."""
-    return is_steward(ctx) or ctx.allows(Scope.TELEMETRY_READ)
-
-
 def proof_runs(ctx: ActingContext) -> QuerySet[ProofRun]:
     """Return the stored proofs of the tenant."""
     rows = ProofRun.objects.filter(tenant_id=ctx.tenant_id)
-    return rows if may_read(ctx) else rows.none()
+    return rows if is_steward_or_auditor(ctx) else rows.none()
 
 
 def request_proof(*, ctx: ActingContext) -> ProofRun:
@@ -72,7 +67,8 @@ def run_proof(tenant: Tenant, proof_id: uuid.UUID, *, ctx: ActingContext) -> Non
         proof = prove(ctx)
     except Exception:
         with unit_of_work(tenant.id):
-            ProofRun.objects.filter(tenant_id=tenant.id, id=proof_id).update(status=ProofStatus.BROKEN)
+            rows = ProofRun.objects.filter(tenant_id=tenant.id, id=proof_id)
+            rows.update(status=ProofStatus.BROKEN, finished_at=clock.now())
         raise
     with unit_of_work(tenant.id):
         run = ProofRun.objects.select_for_update().filter(tenant_id=tenant.id, id=proof_id).first()

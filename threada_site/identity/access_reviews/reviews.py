@@ -15,9 +15,9 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.access_reviews.holdings import read_holdings
-from threada_site.identity.stewardship import is_steward, require_steward
+from threada_site.identity.stewardship import is_steward_or_auditor, require_steward
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.directory.access_review_models import AccessReview, AccessReviewEntry, Attestation
@@ -27,21 +27,16 @@ from threada_site.tenancy.models import Membership
 LONGEST_COMMENT: Final = 500
 
 
-def may_read(ctx: ActingContext) -> bool:
-    """Return True for stewards and auditors."""
-    return is_steward(ctx) or ctx.allows(Scope.TELEMETRY_READ)
-
-
 def access_reviews(ctx: ActingContext) -> QuerySet[AccessReview]:
     """Return the reviews of the tenant that `ctx` may read."""
     rows = AccessReview.objects.filter(tenant_id=ctx.tenant_id)
-    return rows if may_read(ctx) else rows.none()
+    return rows if is_steward_or_auditor(ctx) else rows.none()
 
 
 def entries(ctx: ActingContext) -> QuerySet[AccessReviewEntry]:
     """Return the entries of reviews that `ctx` may read."""
     rows = AccessReviewEntry.objects.filter(tenant_id=ctx.tenant_id).select_related("review", "user")
-    return rows if may_read(ctx) else rows.none()
+    return rows if is_steward_or_auditor(ctx) else rows.none()
 
 
 def start_review(*, ctx: ActingContext) -> AccessReview:
@@ -94,7 +89,9 @@ def attest(entry: AccessReviewEntry, decision: str, comment: str, *, ctx: Acting
     said = comment.strip()
     if decision not in Attestation.values or len(said) > LONGEST_COMMENT or (decision == "remove" and not said):
         problem = FieldError("/comment", f"must have 1 to {LONGEST_COMMENT} characters", "required")
-        raise errors.InvalidRequest("Say keep, or remove with a comment of at most 500 characters.", errors=[problem])
+        raise errors.InvalidRequest(
+            f"Say keep, or remove with a comment of at most {LONGEST_COMMENT} characters.", errors=[problem]
+        )
     found.decision, found.comment = decision, said
     found.decided_by, found.decided_at = ctx.principal_id, clock.now()
     found.save(update_fields=["decision", "comment", "decided_by", "decided_at"])

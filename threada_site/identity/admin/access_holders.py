@@ -19,8 +19,8 @@ from threada_site.admin.model_admin import TenantAdmin
 from threada_site.admin.words import word
 from threada_site.identity.access_reviews.filters import HolderFilters
 from threada_site.identity.access_reviews.holdings import read_holdings
-from threada_site.identity.access_reviews.reviews import may_read
 from threada_site.identity.admin.access_cells import held_cell
+from threada_site.identity.stewardship import is_steward_or_auditor
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.models import AccessHolder, Membership
@@ -90,11 +90,11 @@ class AccessHolderAdmin(CsvDownload, TenantAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return True for stewards and auditors."""
         ctx: ActingContext | None = getattr(request, "acting_context", None)
-        return ctx is not None and may_read(ctx)
+        return ctx is not None and is_steward_or_auditor(ctx)
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         rows = AccessHolder.objects.filter(tenant_id=ctx.tenant_id).select_related("user", "owner")
-        return rows if may_read(ctx) else rows.none()
+        return rows if is_steward_or_auditor(ctx) else rows.none()
 
     def search(self, rows: QuerySet[Any], text: str) -> QuerySet[Any]:
         return rows.filter(user__username__startswith=text)

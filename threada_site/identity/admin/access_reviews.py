@@ -26,12 +26,11 @@ from threada_site.identity.access_reviews.reviews import (
     attest,
     entries,
     finish_review,
-    may_read,
     progress,
     start_review,
 )
 from threada_site.identity.admin.access_cells import fixed_cell, names_in
-from threada_site.identity.stewardship import is_steward
+from threada_site.identity.stewardship import is_steward, is_steward_or_auditor
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.directory.access_review_models import Attestation
@@ -69,7 +68,7 @@ class _ForReaders(TenantAdmin):
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         ctx: ActingContext | None = getattr(request, "acting_context", None)
-        return ctx is not None and may_read(ctx)
+        return ctx is not None and is_steward_or_auditor(ctx)
 
 
 @admin.register(AccessReview)

@@ -19,13 +19,14 @@ from threada_site.admin.confirmation import Effects, FormConfirmation
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.identity.stewardship import is_steward_or_auditor
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import User
 from workitems.models import ProofRun
 from workitems.proof.models import ProofStatus
 from workitems.proof.results import Result
-from workitems.proof.stored_runs import may_read, proof_runs, request_proof
+from workitems.proof.stored_runs import proof_runs, request_proof
 
 _QUESTIONS: Final[dict[str, Promise]] = {
     "people_are_asked": gettext_lazy("Does the action need people?"),
@@ -75,7 +76,7 @@ class ProofRunAdmin(TenantAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return True for stewards and auditors."""
         ctx: ActingContext | None = getattr(request, "acting_context", None)
-        return ctx is not None and may_read(ctx)
+        return ctx is not None and is_steward_or_auditor(ctx)
 
     def rows(self, ctx: ActingContext) -> QuerySet[Any]:
         return proof_runs(ctx).defer("document")
