@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any, Final
 
@@ -224,10 +225,10 @@ def tell_previous_address_of_change(tenant_id: str, link_id: str) -> None:
     tell_previous_address(uuid.UUID(link_id), ctx=job_context(tenant_of_job(tenant_id)))
 
 
-@periodic("workitems.index_changes", queue=MAINTENANCE_QUEUE, cron="* * * * * */2")
-def index_changed_items() -> None:
+@periodic("workitems.index_changes", queue=MAINTENANCE_QUEUE, cron="* * * * * */2", can_stop=True)
+def index_changed_items(*, is_asked_to_stop: Callable[[], bool] = lambda: False) -> None:
     """Write the search documents of new and changed work items, every two seconds."""
-    index_changes(now=clock.now())
+    index_changes(now=clock.now(), is_asked_to_stop=is_asked_to_stop)
 
 
 @periodic("workitems.notices", queue=MAINTENANCE_QUEUE, cron="* * * * * */10")

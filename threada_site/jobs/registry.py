@@ -52,11 +52,11 @@ def task[F: Function](
     return register
 
 
-def periodic[F: Function](name: str, *, queue: str, cron: str) -> Callable[[F], F]:
-    """Register a task without arguments that is enqueued by schedule, unless the previous one still waits."""
+def periodic[F: Function](name: str, *, queue: str, cron: str, can_stop: bool = False) -> Callable[[F], F]:
+    """Register a task without further arguments that is enqueued by schedule, unless the previous one still waits."""
 
     def register(function: F) -> F:
-        _register(Task(name, function, queue, cron=cron))
+        _register(Task(name, function, queue, cron=cron, can_stop=can_stop))
         return function
 
     return register

@@ -7,6 +7,7 @@ newest document, less a margin for transactions that commit late and clocks that
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -23,8 +24,11 @@ MARGIN: Final = timedelta(minutes=15)
 WINDOW: Final = timedelta(days=2)
 
 
-def index_changes(*, now: datetime) -> int:
-    """Write the documents of changed and of new work items. Return their number."""
+def index_changes(*, now: datetime, is_asked_to_stop: Callable[[], bool] = lambda: False) -> int:
+    """Write the documents of changed and of new work items in batches. Return their number.
+
+    Stop after a batch if `is_asked_to_stop` returns True; the next call writes what is left.
+    """
     written = 0
     for _ in range(MOST_BATCHES):
         with platform_role():
@@ -32,7 +36,7 @@ def index_changes(*, now: datetime) -> int:
             new = _without_document(_first_unindexed(now))
             write_documents(sorted({*changed, *new}))
         written += len(changed) + len(new)
-        if len(changed) < BATCH and len(new) < BATCH:
+        if (len(changed) < BATCH and len(new) < BATCH) or is_asked_to_stop():
             break
     return written
 

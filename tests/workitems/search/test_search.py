@@ -25,6 +25,7 @@ from workitems.executions.close_item import edit_payload
 from workitems.models import Participant, SearchChange, SearchDocument, WorkItem
 from workitems.retention.erasure import erase_principal, erase_subject
 from workitems.retention.run import empty_contents
+from workitems.search import sweep
 from workitems.search.documents import _sources, register_texts
 from workitems.search.find import search_items
 from workitems.search.sweep import index_changes, index_everything, index_missing
@@ -236,6 +237,13 @@ class TestUpkeep:
         assert index_missing(now=clock.now()) == 1
         assert found(office, "acme") == [paid.public_id]
         assert index_everything() == 2
+
+    def test_the_sweep_stops_after_a_batch_when_asked_to(self, office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sweep, "BATCH", 2)
+        for _ in range(3):
+            office.create()
+        assert index_changes(now=clock.now(), is_asked_to_stop=lambda: True) == 2
+        assert index() == 1
 
     def test_further_texts_are_found(self, office: Office, paid: WorkItem) -> None:
         register_texts(lambda item_ids: {item_id: ["urgent delivery"] for item_id in item_ids if item_id == paid.id})

@@ -44,20 +44,20 @@ async def work(*, concurrency: int) -> bool:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, asked.set)
     for each in all_tasks().values():
-        _bind(django_app, each)
+        _bind(django_app, each, asked)
     with django_app.replace_connector(_connector()) as app:
         async with app.open_async():
             await _run(WorkerPools(app, concurrency=concurrency), asked)
     return asked.is_set()
 
 
-def _bind(app: App, bound: Task) -> None:
-    """Register a task of the registry with procrastinate."""
+def _bind(app: App, bound: Task, asked: asyncio.Event) -> None:
+    """Register a task of the registry with procrastinate. `asked` is set when the worker should stop."""
 
     def carry_out(job: JobContext, **arguments: Any) -> None:
         if bound.cron:
             arguments.pop("timestamp", None)  # procrastinate passes periodic tasks their due time
-        run_task(bound.name, arguments, is_asked_to_stop=job.should_abort)
+        run_task(bound.name, arguments, is_asked_to_stop=lambda: asked.is_set() or job.should_abort())
 
     retry = RetryStrategy(max_attempts=bound.attempts - 1, linear_wait=bound.pause_s) if bound.attempts > 1 else False
     lock = bound.name if bound.cron else None
