@@ -20,6 +20,7 @@ import psycopg
 
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.neighbours import measure as neighbours
+from tests.benchmarks.neighbours import prefect_server
 from tests.benchmarks.world import TENANT, World
 from tests.broker import PROGRAM, Broker
 from tests.receivers.fixtures import Receiver
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 QUEUED = int(os.environ.get("THREADA_BENCHMARK_QUEUED", "2000"))
 BARE = 400
+PREFECT = 100
 SINGLES = 60
 TENANTS = 50
 EACH = 4
@@ -53,6 +55,7 @@ def measure(world: World) -> Iterator[Figure]:
             neighbour = neighbours.per_second(world, receiver, "procrastinate", count=BARE)
             yield from _full_queue(world, receiver, workers=1, neighbour=neighbour)
             yield from _full_queue(world, receiver, workers=2, neighbour=neighbour)
+            yield _prefect(world, receiver)
             yield from _many_tenants(receiver)
             yield from _latency(receiver, {}, named="one worker")
             if not PROGRAM.exists():
@@ -98,6 +101,15 @@ def _full_queue(
         is_met=ours / neighbour >= AIM_BESIDE_NEIGHBOUR,
     )
     yield Figure(name="… WAL of an effect, with idle writes", value=f"{written / QUEUED / 1000:.1f} kB")
+
+
+def _prefect(world: World, receiver: Receiver) -> Figure:
+    """Measure background tasks of Prefect with its own server and SQLite, as it starts by default."""
+    name = "effects/s of plain Prefect tasks"
+    if not prefect_server.PYTHON:
+        return Figure(name=name, value="not measured: THREADA_BENCHMARK_PREFECT names no Python")
+    found = neighbours.per_second(world, receiver, "prefect", count=PREFECT)
+    return Figure(name=name, value=f"{found:.0f}/s")
 
 
 def _many_tenants(receiver: Receiver) -> Iterator[Figure]:

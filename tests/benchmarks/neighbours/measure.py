@@ -1,4 +1,4 @@
-"""Effects per second of plain job queues: procrastinate in the same PostgreSQL, and Celery with the same RabbitMQ."""
+"""Effects per second of plain job queues: procrastinate in the same PostgreSQL, Celery with the same RabbitMQ, Prefect."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import psycopg
 from psycopg import conninfo
 
-from tests.benchmarks.neighbours import worker
+from tests.benchmarks.neighbours import prefect_server, worker
 from tests.benchmarks.world import World
 from tests.receivers.fixtures import Receiver
 
@@ -26,9 +26,10 @@ def per_second(world: World, receiver: Receiver, engine: str, *, count: int, bro
     os.environ["NEIGHBOUR_URL"] = f"{receiver.url}{PATH}"
     os.environ["NEIGHBOUR_BROKER"] = broker
     before = len(receiver.requests(PATH))
-    _queue(engine, _rows(count))
-    with _working(engine):
-        arrived = receiver.wait_for(before + count, path=PATH, timeout_s=120)[before:]
+    with prefect_server.prefect_server() if engine == "prefect" else nullcontext():
+        _queue(engine, _rows(count))
+        with _working(engine):
+            arrived = receiver.wait_for(before + count, path=PATH, timeout_s=120)[before:]
     # The first quarter is dropped: the worker opens its connections.
     arrived = arrived[count // 4 :]
     return float((len(arrived) - 1) / (arrived[-1]["at"] - arrived[0]["at"]))
@@ -53,6 +54,10 @@ def _rows(count: int) -> list[int]:
 
 
 def _queue(engine: str, rows: list[int]) -> None:
+    if engine == "prefect":
+        if prefect_server.run_worker(*(str(row_id) for row_id in rows)).wait(120):
+            raise RuntimeError("Prefect did not take all jobs.")
+        return
     if engine == "celery":
         app = worker.celery_app()
         for row_id in rows:
@@ -69,7 +74,10 @@ def _queue(engine: str, rows: list[int]) -> None:
 
 @contextmanager
 def _working(engine: str) -> Iterator[None]:
-    process = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.neighbours.worker", engine])
+    if engine == "prefect":
+        process = prefect_server.run_worker()
+    else:
+        process = subprocess.Popen([sys.executable, "-m", "tests.benchmarks.neighbours.worker", engine])
     try:
         yield
     finally:

@@ -1,6 +1,7 @@
-"""`python -m tests.benchmarks.neighbours.worker procrastinate|celery`: the worker of a plain job queue.
+"""`python worker.py procrastinate|celery|prefect`: the worker of a plain job queue.
 
-Each job reads a row, posts its amount over a kept connection, and updates the row.
+Each job reads a row, posts its amount over a kept connection, and updates the row. `python worker.py prefect ROW_ID…`
+queues jobs of Prefect, whose environment has nothing of the project.
 """
 
 from __future__ import annotations
@@ -46,13 +47,25 @@ def celery_app() -> Any:
     return app
 
 
-def main(engine: str) -> None:
-    if engine == "procrastinate":
+def prefect_task() -> Any:
+    from prefect import task  # type: ignore[import-not-found]
+
+    return task(name="effect")(make_effect)
+
+
+def main(engine: str, row_ids: list[str]) -> None:
+    for row_id in row_ids:
+        prefect_task().delay(int(row_id))
+    if engine == "prefect" and not row_ids:
+        from prefect.task_worker import serve  # type: ignore[import-not-found]
+
+        serve(prefect_task(), limit=CONCURRENCY)
+    elif engine == "procrastinate":
         procrastinate_app().run_worker(concurrency=CONCURRENCY, delete_jobs="successful")
-    else:
+    elif engine == "celery":
         arguments = ["worker", "--pool=threads", f"--concurrency={CONCURRENCY}", "--loglevel=ERROR"]
         celery_app().worker_main([*arguments, "--without-gossip", "--without-mingle"])
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], sys.argv[2:])
