@@ -147,6 +147,7 @@ class TestStructure:
             ("a: !!str 5", "/a", "f.yaml:1: Tags are not read. Quote text, and leave the tag out."),
             ("- ! 5", "/0", "f.yaml:1: Tags are not read. Quote text, and leave the tag out."),
             ("- !!python/object/apply:os.system [x]", "/0", "f.yaml:1: Tags are not read. Leave it out."),
+            ('{"%s": 1}' % ("k" * 1025), "", "f.yaml:1: A key has more than 1,024 characters. Shorten it."),
             ("a:\n\t- b", "/a", "f.yaml:2: A tab indents this line. YAML allows only spaces there."),
             ('{"a": 1} {"b": 2}', "", "f.yaml:1: It is neither YAML nor JSON: did not find expected <document start>"),
             ("a: 1\nb: c: d", "", "f.yaml:2: A colon with a blank is not allowed here. Quote text that contains one."),
@@ -227,13 +228,14 @@ spec:
 
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"))
+keys = texts.filter(lambda key: len(json.dumps(key)) <= 1024)
 values = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-MAX_INTEGER, MAX_INTEGER)
     | st.floats(allow_nan=False, allow_infinity=False).filter(lambda number: abs(number) <= MAX_INTEGER)
     | texts,
-    lambda children: st.lists(children, max_size=4) | st.dictionaries(texts, children, max_size=4),
+    lambda children: st.lists(children, max_size=4) | st.dictionaries(keys, children, max_size=4),
     max_leaves=20,
 )
 

@@ -359,6 +359,8 @@ def _in_words(error: yaml.MarkedYAMLError, lines: Sequence[str], line: int, colu
     at = text[column - 1 : column]
     if "\t" in (at, text[: len(text) - len(text.lstrip())][-1:]):
         return "A tab indents this line. YAML allows only spaces there."
+    if at == ":" and _LONG_KEY.search(text, 0, column - 1):
+        return "A key has more than 1,024 characters. Shorten it."
     if "cannot start any token" in problem and at:
         return f"A value must not begin with {at}. Quote it."
     for cause, said in _CAUSES:
@@ -368,6 +370,7 @@ def _in_words(error: yaml.MarkedYAMLError, lines: Sequence[str], line: int, colu
     return f"It is neither YAML nor JSON: {problem}{context}."
 
 
+_LONG_KEY: Final = re.compile(r"""("([^"\\]|\\.){1023,}"|'[^']{1023,}')$""")
 _CAUSES: Final = (
     ("mapping values are not allowed", "A colon with a blank is not allowed here. Quote text that contains one."),
     ("unexpected end of stream", "A quotation mark is not closed. Close it."),
