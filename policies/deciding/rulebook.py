@@ -1,7 +1,8 @@
 """The rulebook in force for one case: compiled policies that apply, and the lists that their rules read.
 
-Versions in force are queried for every case (one statement). Versions never change, so each process compiles them once;
-policies and lists that are not cached cost one statement each.
+Versions in force are queried for every case (one statement). Versions never change, so each process compiles them once,
+and builds the rulebook of equal answers to that statement once; policies and lists that are not cached cost one
+statement each.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from django.db import connection
 
 from policies.documents.policy import parse_policy
 from policies.language.evaluation import SCOPES, CompiledPolicy, RulebookEntry, Scope, compile_policy
+from policies.language.rules import Rule
 from policies.models import ListVersion, PolicyVersion
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
@@ -87,8 +89,12 @@ class _Readable:
     policy: CompiledPolicy | None
 
 
+type _Row = tuple[str, str, str, uuid.UUID | None]
+
 _policies: Final = WeightedCache[uuid.UUID, _Readable](max_weight=MOST_RULES_KEPT)
 _items: Final = WeightedCache[uuid.UUID, list[Any]](max_weight=MOST_ITEMS_KEPT)
+_rulebooks: Final = WeightedCache[tuple[uuid.UUID, tuple[_Row, ...]], Rulebook](max_weight=MOST_RULES_KEPT)
+"""Rulebooks by tenant and the rows that they follow from. They contain published versions only, which never change."""
 
 
 def rulebook_for(
@@ -108,8 +114,14 @@ def rulebook_for(
     groups = None if requester_groups is None else list(requester_groups)
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
         cursor.execute(_IN_FORCE, [ctx.tenant_id, workflow, channel, requester_id, at, groups])
-        rows = cursor.fetchall()
-    list_pointers = {slug: version_id for kind, _, slug, version_id in rows if kind == "list"}
+        rows = tuple(cursor.fetchall())
+    known = _rulebooks.get((ctx.tenant_id, rows))
+    return _built(rows, ctx=ctx) if known is None else known
+
+
+def _built(rows: tuple[_Row, ...], *, ctx: ActingContext) -> Rulebook:
+    """Return the rulebook of an answer to `_IN_FORCE`. Keep it if everything that it names was found and compiles."""
+    list_pointers = {slug: version_id for kind, _, slug, version_id in rows if kind == "list" and version_id}
     bindings = _bindings(rows)
     compiled = compiled_policies({version_id for _, version_id in bindings.values() if version_id}, ctx=ctx)
     entries = tuple(
@@ -119,13 +131,19 @@ def rulebook_for(
     )
     asked = _lists_asked(entries, list_pointers)
     items = list_items(asked.values(), ctx=ctx)
-    return Rulebook(
+    rulebook = Rulebook(
         entries,
         tuple(dict.fromkeys(slug for (_, slug), (_, version_id) in bindings.items() if version_id is None)),
         asked,
         {name: items[version_id] for name, version_id in asked.items()},
         tuple(sorted(slug for kind, _, slug, _ in rows if kind == "requester_group")),
     )
+    documents = [entry.document for entry in entries]
+    if all(documents):
+        weight = len(rows) + sum(_weight(document.rules) for document in documents if document)
+        weight += sum(map(len, items.values())) * MOST_RULES_KEPT // MOST_ITEMS_KEPT
+        _rulebooks.put((ctx.tenant_id, rows), rulebook, weight=weight)
+    return rulebook
 
 
 def compiled_policies(
@@ -172,13 +190,16 @@ def _bindings(rows: Iterable[tuple[Any, ...]]) -> dict[tuple[Scope, str], _Bindi
 def _compiled(version_id: uuid.UUID, document: Any) -> _Readable:
     try:
         policy = parse_policy(document)
-        readable = _Readable(compile_policy(policy))
-        weight = 1 + len(policy.rules) + sum(len(rule.when) for rule in policy.rules) // _BYTES_OF_A_RULE
+        readable, weight = _Readable(compile_policy(policy)), _weight(policy.rules)
     except ThreadaError as error:
         log.warning("policy_version_unreadable", policy_version_id=str(version_id), detail=error.detail)
         readable, weight = _Readable(None), 1
     _policies.put(version_id, readable, weight=weight)
     return readable
+
+
+def _weight(rules: Collection[Rule]) -> int:
+    return 1 + len(rules) + sum(len(rule.when) for rule in rules) // _BYTES_OF_A_RULE
 
 
 def _lists_asked(entries: Collection[RulebookEntry], pointers: Mapping[str, uuid.UUID]) -> dict[str, uuid.UUID]:
