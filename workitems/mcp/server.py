@@ -8,13 +8,13 @@ from typing import Any, Final
 import anyio
 import mcp_types as types
 import structlog
-from asgiref.sync import async_to_sync, sync_to_async
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from threada_site.api.openapi.version import API_VERSION
+from workitems.mcp import thread_loop
 from workitems.mcp.calls import Caller, CallerRefused
 from workitems.mcp.client_capabilities import TASKS, can_ask_people, knows_tasks
 from workitems.mcp.inputs import Inputs
@@ -48,7 +48,7 @@ def exchange(body: bytes, caller: Caller, server: Server[Any] | None = None) -> 
 
     `server`: the tools that are offered; None: Threada's own.
     """
-    return async_to_sync(_exchange)(body, caller, server or _server)
+    return thread_loop.run(_exchange(body, caller, server or _server))
 
 
 async def _exchange(body: bytes, caller: Caller, server: Server[Any]) -> tuple[int, dict[str, str], bytes]:
@@ -164,7 +164,7 @@ def _task_handler(work: Work) -> Callable[[Any, TaskParams], Any]:
 async def in_thread[Result](work: Callable[[], Result]) -> Result:
     """Run `work` in the thread of the request. If a view refuses the caller, its response is the answer."""
     try:
-        return await sync_to_async(work, thread_sensitive=True)()
+        return await thread_loop.call_outside(work)
     except CallerRefused:
         raise MCPError(types.INTERNAL_ERROR, "The caller was refused.") from None
 
