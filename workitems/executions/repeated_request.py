@@ -10,12 +10,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.db import IntegrityError
 
 from integrations import selectors as systems
 from integrations.models import Execution
+from threada_site.database.prepared_reads import PreparedRead
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment
@@ -57,17 +58,32 @@ def earlier_request(key: str | None, *, ctx: ActingContext) -> EarlierRequest | 
 
 def own_request(execution_id: uuid.UUID, *, ctx: ActingContext) -> EarlierRequest:
     """Return the request of the acting principal that has created an execution. Raise `NotFound`."""
-    mine = Execution.objects.filter(tenant_id=ctx.tenant_id, id=execution_id, requested_by=ctx.principal_id)
-    execution = mine.first()
+    execution = _own_execution.first(ctx.tenant_id, execution_id, ctx.principal_id)
     if execution is None:
         raise errors.NotFound
     return _request_of(execution, ctx=ctx)
 
 
 def _request_of(execution: Execution, *, ctx: ActingContext) -> EarlierRequest:
-    items = WorkItem.objects.filter(tenant_id=ctx.tenant_id, id=execution.work_item_id)
-    steps = DecisionStep.objects.filter(tenant_id=ctx.tenant_id, execution_id=execution.id)
-    return EarlierRequest(items.select_related("workflow_version").get(), execution, steps.order_by("-id").first())
+    item = _item.first(ctx.tenant_id, execution.work_item_id)
+    if item is None:
+        raise errors.NotFound
+    return EarlierRequest(item, execution, _last_step.first(ctx.tenant_id, execution.id))
+
+
+_own_execution: Final = PreparedRead(
+    lambda tenant, execution, principal: Execution.objects.filter(
+        tenant_id=tenant, id=execution, requested_by=principal
+    )
+)
+_item: Final = PreparedRead(
+    lambda tenant, item: WorkItem.objects.filter(tenant_id=tenant, id=item).select_related(
+        "workflow_version", "requester"
+    )
+)
+_last_step: Final = PreparedRead(
+    lambda tenant, execution: DecisionStep.objects.filter(tenant_id=tenant, execution_id=execution).order_by("-id")[:1]
+)
 
 
 def input_commitment(item: WorkItem, value: dict[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """Requests that wait for a change of a status. They use no thread: one query looks at many of them.
 
-A request is looked at after 10 ms and then whenever it has waited a tenth longer, at least five times a second. So a
+A request is looked at after 4 ms and then whenever it has waited a twentieth longer, at least five times a second. So a
 short wait ends soon after the change, and a long one costs little.
 
 All methods but `Offer.take` are called on the event loop.
@@ -29,9 +29,9 @@ from threada_site.runtime.web.refusals import ClientIsGoneError
 
 log = structlog.get_logger("threada.web")
 
-_SHORTEST_PAUSE_S: Final = 0.01
+_SHORTEST_PAUSE_S: Final = 0.004
 _LONGEST_PAUSE_S: Final = 0.2
-_PAUSE_SHARE: Final = 0.1
+_PAUSE_SHARE: Final = 0.05
 """Pause before the next look at a request, as a part of the time that it has waited."""
 _METHODS: Final = ("GET", "POST")
 _SUCCESSES: Final = (200, 202, 304)
