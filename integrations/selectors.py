@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from datetime import datetime
 from typing import Final
 
 from django.conf import settings
@@ -23,6 +24,7 @@ from integrations.models import (
     StoredSecret,
 )
 from threada_site.database.prepared_reads import PreparedRead
+from threada_site.database.sets.unlocked_rows import UnlockedRows
 from threada_site.kernel.context import ActingContext, Scope, Visibility
 
 
@@ -104,10 +106,32 @@ def execution_for_update(execution_id: uuid.UUID, *, tenant_id: uuid.UUID) -> Ex
 
 def unlocked_executions_for_update(execution_ids: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> list[Execution]:
     """Lock executions that nobody else has locked, in the order of their keys, and return them."""
-    rows = Execution.objects.select_for_update(of=("self",), skip_locked=True).filter(
-        tenant_id=tenant_id, id__in=list(execution_ids)
-    )
-    return list(rows.select_related("envelope", "integration_version").order_by("id"))
+    return _unlocked_executions(tenant_id, list(execution_ids))
+
+
+_unlocked_executions: Final = UnlockedRows(
+    Execution, condition="r.tenant_id = $1::uuid AND r.id = ANY($2::uuid[]) ORDER BY r.id"
+)
+
+
+def due_executions_for_update(
+    candidates: Sequence[uuid.UUID], *, tenant_id: uuid.UUID, now: datetime, most: int
+) -> list[Execution]:
+    """Lock due executions that nobody else has locked, up to `most` in the order of `candidates`. Return them with
+    envelope and version, in the order of their keys."""
+    found = _due_executions(tenant_id, list(candidates), now, most)
+    return sorted(found, key=lambda execution: execution.id)
+
+
+_due_executions: Final = UnlockedRows(
+    Execution,
+    "envelope",
+    "integration_version",
+    condition=(
+        "r.tenant_id = $1::uuid AND r.id = ANY($2::uuid[]) AND r.status = 'started' AND r.ready_at <= $3::timestamptz "
+        "ORDER BY array_position($2::uuid[], r.id) LIMIT $4::int"
+    ),
+)
 
 
 _locked_execution: Final = PreparedRead(

@@ -11,6 +11,7 @@ from django.db.models import F, Prefetch, Q, QuerySet
 from integrations.models import Execution, Freeze
 from threada_site.database.case_visibility import KEYSET
 from threada_site.database.prepared_reads import PreparedRead
+from threada_site.database.sets.unlocked_rows import UnlockedRows
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope, Visibility
 from threada_site.personal_data.erasable_fields import is_erased
@@ -97,10 +98,12 @@ _locked_item_of_execution: Final = PreparedRead(
 
 def unlocked_items_for_update(item_ids: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> dict[uuid.UUID, WorkItem]:
     """Lock work items that nobody else has locked, in the order of their keys. Return them by id."""
-    rows = WorkItem.objects.select_for_update(of=("self",), skip_locked=True).filter(
-        tenant_id=tenant_id, id__in=list(item_ids)
-    )
-    return {item.id: item for item in rows.select_related("workflow_version", "requester").order_by("id")}
+    return {item.id: item for item in _unlocked_items(tenant_id, list(item_ids))}
+
+
+_unlocked_items: Final = UnlockedRows(
+    WorkItem, "workflow_version", condition="r.tenant_id = $1::uuid AND r.id = ANY($2::uuid[]) ORDER BY r.id"
+)
 
 
 def read_ahead_for_runs(executions: Collection[Execution], *, tenant_id: uuid.UUID) -> None:

@@ -16,6 +16,7 @@ from tests.workitems.office import Office
 from threada_site.database.batched_writes import batched_writes, insert_rows, update_row
 from threada_site.database.prepared_reads import PreparedRead
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import clock
 from workitems import selectors
 from workitems.models import WorkItem
 
@@ -41,6 +42,34 @@ def test_the_locked_rows_are_those_that_django_reads(office: Office) -> None:
                 assert _columns(again.envelope) == _columns(plain.envelope)
                 assert item.workflow_version.id == item.workflow_version_id
             assert len(queries) == 1, "only the plain one's envelope is asked for"
+
+
+def test_the_rows_of_a_set_are_those_that_django_reads_and_share_what_they_refer_to(office: Office) -> None:
+    before = [office.execute(office.decided()).execution for _ in range(2)]
+    last_first, tenant_id = [row.id for row in reversed(before)], office.tenant.id
+    with unit_of_work(tenant_id):
+        for _ in range(2):  # built, then prepared
+            rows = integration_selectors.due_executions_for_update(
+                last_first, tenant_id=tenant_id, now=clock.now(), most=2
+            )
+            items = selectors.unlocked_items_for_update([row.work_item_id for row in rows], tenant_id=tenant_id)
+            assert [_columns(row) for row in rows] == [_columns(Execution.objects.get(id=row.id)) for row in before]
+            assert [_columns(items[row.work_item_id]) for row in rows] == [
+                _columns(WorkItem.objects.get(id=row.work_item_id)) for row in before
+            ]
+            with CaptureQueriesContext(connection) as queries:
+                first, second = rows
+                assert first.envelope.id == first.envelope_id != second.envelope.id == second.envelope_id
+                assert first.integration_version is second.integration_version
+                assert len({id(item.workflow_version) for item in items.values()}) == 1
+            assert len(queries) == 0
+        (only,) = integration_selectors.due_executions_for_update(
+            last_first, tenant_id=tenant_id, now=clock.now(), most=1
+        )
+        assert only.id == last_first[0]
+        assert integration_selectors.unlocked_executions_for_update(last_first, tenant_id=uuid.uuid4()) == []
+        found = integration_selectors.unlocked_executions_for_update(last_first, tenant_id=tenant_id)
+        assert [row.id for row in found] == sorted(last_first)
 
 
 def test_another_key_finds_nothing_and_another_tenant_neither(office: Office) -> None:

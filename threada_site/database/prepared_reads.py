@@ -10,10 +10,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from django.db import DEFAULT_DB_ALIAS, connection
 from django.db.models import Model, QuerySet
 
 from threada_site.database.router import read_connection
+from threada_site.database.sets.row_columns import RowColumns
 from threada_site.database.sets.shared_reads import remember, shared
 
 type Key = uuid.UUID | str
@@ -69,11 +69,11 @@ class _Compiled:
         self.locks = " FOR UPDATE" in self._sql
         self._set_sql = self._as_set(first, rest, keys)
         model: Any = query.model
-        self._row = _Columns(model, 0)
-        self._related: list[tuple[Any, _Columns]] = []
+        self._row = RowColumns(model, 0)
+        self._related: list[tuple[Any, RowColumns]] = []
         end = self._row.end
         for field in _selected_relations(model, query.select_related):
-            related = _Columns(field.related_model, end)
+            related = RowColumns(field.related_model, end)
             self._related.append((field, related))
             end = related.end
         self._is_checked = False
@@ -128,29 +128,6 @@ class _Compiled:
             is_there = values[columns.key] is not None
             field.set_cached_value(row, columns.object(values) if is_there else None)
         return row
-
-
-class _Columns:
-    """Consecutive columns of a query that contain the concrete fields of `model`, in their order."""
-
-    def __init__(self, model: type[Model], start: int) -> None:
-        fields = model._meta.concrete_fields
-        self.model = model
-        self.names = [field.column for field in fields]
-        self.end = start + len(fields)
-        self.key = start + fields.index(model._meta.pk)
-        self._start = start
-        self._attributes = [field.attname for field in fields]
-        self._converted = [
-            (number, field.from_db_value) for number, field in enumerate(fields) if hasattr(field, "from_db_value")
-        ]
-
-    def object(self, values: tuple[Any, ...]) -> Model:
-        """Return the object in these columns of a row."""
-        mine = list(values[self._start : self.end])
-        for number, convert in self._converted:
-            mine[number] = convert(mine[number], None, connection)
-        return self.model.from_db(DEFAULT_DB_ALIAS, self._attributes, mine)
 
 
 def _selected_relations(model: type[Model], selected: Any) -> list[Any]:

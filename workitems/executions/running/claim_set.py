@@ -15,9 +15,7 @@ from datetime import datetime
 from typing import Final
 
 import structlog
-from django.contrib.postgres.fields import ArrayField
 from django.db import DatabaseError, connection
-from django.db.models import F, Func, UUIDField, Value
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.configuration.parsed_documents import readable_action_of
@@ -26,9 +24,9 @@ from integrations.connectors import OutboundConnector, connector_named
 from integrations.executions.dispatch import candidates_for_set, withdraw_runs
 from integrations.executions.lease import is_due
 from integrations.freezes.block import freeze_before_lease
-from integrations.lifecycle import ExecutionStatus
 from integrations.limits.gauges import is_unlimited
 from integrations.models import Execution
+from integrations.selectors import due_executions_for_update
 from policies import selectors as policy_selectors
 from threada_site.database.batched_writes import batched_writes, update_row
 from threada_site.database.sets.shared_reads import shared_reads
@@ -77,7 +75,9 @@ def claim_set(
     with unit_of_work(tenant.id), shared_reads():
         candidates = candidates_for_set(tenant.id, execution_id, most=MOST * CLAIMERS, now=now)
         most = take(len(candidates))
-        executions = _due(tenant, candidates, now=now, most=most) if most >= min(2, len(candidates)) else []
+        executions = list[Execution]()
+        if most >= min(2, len(candidates)):
+            executions = due_executions_for_update(candidates, tenant_id=tenant.id, now=now, most=most)
         members += [execution.id for execution in executions]
         claimed = _lease(tenant, executions, now=now)
         claimed.is_named_over = execution_id not in candidates
@@ -98,7 +98,8 @@ def claim_in_parts(tenant: Tenant, members: Sequence[uuid.UUID], *, until: float
         try:
             now = clock.now()
             with unit_of_work(tenant.id), shared_reads():
-                found = _lease(tenant, _due(tenant, part, now=now, most=len(part)), now=now)
+                due = due_executions_for_update(part, tenant_id=tenant.id, now=now, most=len(part))
+                found = _lease(tenant, due, now=now)
         except Exception:
             log.warning("set_not_claimed", members=len(part), exc_info=True)
             connection.close()
@@ -130,16 +131,6 @@ def _lease(tenant: Tenant, executions: Sequence[Execution], *, now: datetime) ->
         if len(claimed.plans) > 1:
             withdraw_runs([plan.execution_id for plan in claimed.plans])
     return claimed
-
-
-def _due(tenant: Tenant, candidates: Sequence[uuid.UUID], *, now: datetime, most: int) -> list[Execution]:
-    """Lock due executions that nobody else has locked, in the order of the candidates. Return them by their keys."""
-    place = Func(Value(list(candidates), output_field=ArrayField(UUIDField())), F("id"), function="array_position")
-    rows = Execution.objects.select_for_update(of=("self",), skip_locked=True).filter(
-        tenant_id=tenant.id, id__in=candidates, status=ExecutionStatus.STARTED, ready_at__lte=now
-    )
-    found = rows.select_related("envelope", "integration_version").order_by(place)[:most]
-    return sorted(found, key=lambda execution: execution.id)
 
 
 def _read_ahead(tenant: Tenant, executions: Sequence[Execution]) -> None:
