@@ -233,6 +233,16 @@ class TestFailures:
             assert said(verdict) == ("deny", ("policy_too_slow",))
             assert verdict.trace[-1]["matched"][-1:] == ["slow"]
 
+    def test_cpu_time_is_asked_for_once_while_less_than_the_limit_has_passed(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        asked: list[float] = []
+        monkeypatch.setattr(time, "thread_time", lambda: asked.append(0.0) or 0.0)
+        assert said(evaluate([entry(rule("fast"))], build_facts(point="intake", now=NOW)))[0] == "allow"
+        assert len(asked) == 1
+        evaluate([entry(rule("fast"))], build_facts(point="intake", now=NOW), cpu_limit=0.0)
+        assert len(asked) > 2
+
     def test_a_rule_that_could_hold_the_process_denies_and_is_named(self) -> None:
         alike = " && ".join(["item.payload.xs == item.payload.xs"] * 80)
         slow = rule("slow", f"item.payload.xs.all(x, {alike})")
