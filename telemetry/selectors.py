@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
@@ -27,6 +27,7 @@ from telemetry.models import (
     SummaryRollup,
     TelemetryExport,
 )
+from telemetry.receipts.time_windows import CLOCKS_DIFFER
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof, consistency_text
 from telemetry.tlog.proofs import NodeReader, consistency_proof, inclusion_proof
@@ -39,8 +40,6 @@ _SEALING_STATE: Final = """
 SELECT (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 1),
        EXISTS (SELECT FROM telemetry_logalarm WHERE tenant_id = %(tenant)s AND acknowledged_at IS NULL)
 """
-_CLOCKS_DIFFER: Final = timedelta(days=1)
-"""Most by which the clocks of two machines differ, whose ids contain their times."""
 
 
 def receipts(ctx: ActingContext) -> QuerySet[Receipt]:
@@ -51,10 +50,12 @@ def receipts(ctx: ActingContext) -> QuerySet[Receipt]:
 def receipts_of(work_item_id: uuid.UUID, *, ctx: ActingContext) -> QuerySet[Receipt]:
     """Return the receipts of one work item: its timeline.
 
-    None is older than the work item, so the partitions of earlier months are not read.
+    None is older than the work item or newer than now, so the partitions of other months are not planned.
     """
-    oldest = ids.first_id_at(ids.instant_of(work_item_id) - _CLOCKS_DIFFER)
-    return receipts(ctx).filter(work_item_id=work_item_id, id__gte=oldest)
+    created = ids.instant_of(work_item_id)
+    oldest = ids.first_id_at(created - CLOCKS_DIFFER)
+    end = ids.first_id_at(max(created, clock.now()) + CLOCKS_DIFFER)
+    return receipts(ctx).filter(work_item_id=work_item_id, id__gte=oldest, id__lt=end)
 
 
 def exports(ctx: ActingContext) -> QuerySet[TelemetryExport]:

@@ -23,13 +23,15 @@ TENANTS: Final = ("globex", "initech")
 """Besides the one that is looked at: a fifth and a tenth of all rows are theirs."""
 PENDING: Final = 1000
 """Steps that wait for somebody, whatever the size."""
+OWNER: Final = "CASE WHEN number %% 10 = 3 THEN %(third)s WHEN number %% 5 = 1 THEN %(second)s ELSE %(first)s END"
+"""SQL of the tenant of a row: `first` is the one that is looked at, the others are those of `TENANTS`."""
 TABLES: Final = ("workitems_workitem", "telemetry_receipt", "integrations_execution", "workitems_decisionstep")
 
 _GENERATED: Final = """
 CREATE TEMPORARY TABLE generated AS
 SELECT number, uuidv7(age) AS id, uuidv7(age) AS receipt_id, uuidv7(age) AS execution_id, uuidv7(age) AS step_id,
        now() + age AS at,
-       CASE WHEN number %% 10 = 3 THEN %(third)s WHEN number %% 5 = 1 THEN %(second)s ELSE %(first)s END::uuid AS tenant_id,
+       ({owner})::uuid AS tenant_id,
        CASE WHEN number %% 7 = 0 THEN %(channel)s ELSE 'channel_' || number %% 7 END AS channel,
        CASE WHEN number %% 9 = 1 THEN %(workflow)s ELSE 'workflow_' || number %% 9 END AS workflow,
        (ARRAY['failed','ready','refused','refused','rejected','rejected','rejected','cancelled','expired','resolved',
@@ -74,15 +76,15 @@ class Size:
     bytes_by_table: dict[str, int]
 
 
-def grow(world: World, total: int) -> float:
-    """Bring the number of work items to `total`. Return the seconds it took."""
+def grow(world: World, total: int, *, days: int = DAYS, owner: str = OWNER) -> float:
+    """Bring the number of work items to `total`, spread over `days`. Return the seconds it took."""
     begun = time.perf_counter()
     with psycopg.connect(**world.superuser(), autocommit=True) as connection:
         _make_samples(world, connection)
         have = _count(connection, "workitems_workitem")
         if have < total:
-            with _in_bulk(connection):
-                _write(world, connection, total - have)
+            with _in_bulk(connection, days):
+                _write(world, connection, total - have, days, owner)
         for table in TABLES:
             connection.execute(f"VACUUM (ANALYZE) {table}")
         connection.execute("CHECKPOINT")
@@ -159,7 +161,7 @@ _SAMPLE: Final = {
 
 
 @contextmanager
-def _in_bulk(connection: psycopg.Connection[Any]) -> Iterator[None]:
+def _in_bulk(connection: psycopg.Connection[Any], days: int) -> Iterator[None]:
     """Disable fsync, triggers and foreign keys; create indexes without constraints afterwards."""
     fast = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "2GB", "autovacuum": "off"}
     for name, value in fast.items():
@@ -169,7 +171,7 @@ def _in_bulk(connection: psycopg.Connection[Any]) -> Iterator[None]:
     connection.execute("SET max_parallel_maintenance_workers = 2")
     definitions: list[str] = []
     for table in TABLES:
-        _make_months(connection, table)
+        _make_months(connection, table, days)
         found = connection.execute(
             "SELECT c.relname, pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid "
             "WHERE i.indrelid = %s::regclass AND NOT i.indisunique "
@@ -190,10 +192,10 @@ def _in_bulk(connection: psycopg.Connection[Any]) -> Iterator[None]:
         connection.execute("RESET session_replication_role")
 
 
-def _write(world: World, connection: psycopg.Connection[Any], count: int) -> None:
+def _write(world: World, connection: psycopg.Connection[Any], count: int, days: int, owner: str) -> None:
     names = {"channel": CHANNEL, "workflow": WORKFLOW, **_tenants(world, connection)}
     connection.execute("DROP TABLE IF EXISTS generated")
-    connection.execute(_GENERATED.format(count=count, days=DAYS, versions=POLICY_VERSIONS), names)
+    connection.execute(_GENERATED.format(count=count, days=days, owner=owner, versions=POLICY_VERSIONS), names)
     _copy(connection, "workitems_workitem", _ITEM, "generated g ORDER BY g.number")
     _copy(connection, "telemetry_receipt", _RECEIPT, "generated g ORDER BY g.number")
     _copy(connection, "integrations_execution", _EXECUTION, "generated g WHERE g.number % 10 = 0 ORDER BY g.number")
@@ -227,7 +229,7 @@ def _is_partitioned(connection: psycopg.Connection[Any], table: str) -> bool:
     return connection.execute("SELECT relkind FROM pg_class WHERE oid = %s::regclass", [table]).fetchone() == ("p",)
 
 
-def _make_months(connection: psycopg.Connection[Any], table: str) -> None:
+def _make_months(connection: psycopg.Connection[Any], table: str, days: int) -> None:
     """Create the past months of a partitioned table."""
     if not _is_partitioned(connection, table):
         return
@@ -235,7 +237,7 @@ def _make_months(connection: psycopg.Connection[Any], table: str) -> None:
     row = connection.execute(
         "SELECT end_id, threada_instant(end_id) FROM threada_partitions(%s) WHERE name = %s", [table, initial]
     ).fetchone()
-    first = connection.execute(f"SELECT date_trunc('month', now() AT TIME ZONE 'UTC') - interval '{DAYS + 31} days'")
+    first = connection.execute(f"SELECT date_trunc('month', now() AT TIME ZONE 'UTC') - interval '{days + 31} days'")
     start = first.fetchone()
     if row is None or start is None or row[1] <= start[0]:
         return
