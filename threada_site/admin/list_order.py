@@ -13,6 +13,7 @@ from django.db.models.lookups import GreaterThan, LessThan
 from django.http import QueryDict
 
 from threada_site.database.case_visibility import keyset_column
+from threada_site.database.keyset import first_rows
 
 SORT: Final = "sort"
 REVERSED: Final = "reversed"
@@ -69,12 +70,12 @@ def keyset_page(rows: QuerySet[Any], query: QueryDict, order: Order, most: int) 
     """Return a page of rows, and whether later and earlier rows exist."""
     newer = _position(rows, query.get(NEWER, ""), order)
     if newer is not None:
-        turned = list(_ordered(rows.filter(_beyond(rows, newer, order.turned)), order.turned)[: most + 1])
+        turned = first_rows(_ordered(rows.filter(_beyond(rows, newer, order.turned)), order.turned), most + 1)
         return turned[:most][::-1], True, len(turned) > most
     older = _position(rows, query.get(OLDER, ""), order)
     if older is not None:
         rows = rows.filter(_beyond(rows, older, order))
-    taken = list(_ordered(rows, order)[: most + 1])
+    taken = first_rows(_ordered(rows, order), most + 1)
     return taken[:most], len(taken) > most, older is not None and bool(taken)
 
 

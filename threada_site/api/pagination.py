@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 
 from threada_site.database.case_visibility import keyset_column
-from threada_site.database.keyset import NEWEST_FIRST, Edge, Order
+from threada_site.database.keyset import NEWEST_FIRST, Edge, Order, first_rows
 from threada_site.kernel import errors
 from threada_site.kernel.errors import FieldError
 
@@ -55,7 +55,7 @@ def paginate(
         page, below = found_rows(queryset, search, below=last.id if last else None, most=limit)
         further = None if below is None else Edge(below)
     else:
-        rows = list(order.sort(queryset if last is None else order.beyond(queryset, last))[: limit + 1])
+        rows = first_rows(order.sort(queryset if last is None else order.beyond(queryset, last)), limit + 1)
         page = rows[:limit]
         further = order.edge_of(page[-1]) if len(rows) > limit else None
     return {
