@@ -36,6 +36,7 @@ def main() -> None:
                 "provisioning",
                 "scale",
                 "search",
+                "shares",
                 "waits",
                 "workers",
             ):

@@ -18,6 +18,7 @@ from tests.benchmarks import (
     replays,
     scale,
     sealing,
+    shares,
     startup,
     statements,
     summary,
@@ -48,12 +49,23 @@ NAMES = (
     "waits",
     "gateway",
 )
-LONG: Final = ("months", "scale", "search", "workers")
+LONG: Final = ("months", "scale", "search", "shares", "workers")
 """Many minutes: only where they are named."""
 
 _WORLDS: Final = {
     name: name
-    for name in ("lists", "exports", "effects", "months", "provisioning", "scale", "search", "waits", "workers")
+    for name in (
+        "lists",
+        "exports",
+        "effects",
+        "months",
+        "provisioning",
+        "scale",
+        "search",
+        "shares",
+        "waits",
+        "workers",
+    )
 } | {"gateway": "waits"}
 """Instances that hold rows of their own; the others share one."""
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
@@ -75,6 +87,7 @@ _AT_ONCE: Final[dict[str, Callable[[World], Iterator[Figure]]]] = {
     "tokens": tokens.measure,
     "effects": effects.measure,
     "scale": scale.measure,
+    "shares": shares.measure,
     "waits": waits.measure,
     "gateway": gateway.measure,
 }

@@ -9,7 +9,6 @@ with nearly all work items, and of one with a thousandth.
 
 from __future__ import annotations
 
-import json
 import os
 import statistics
 import subprocess
@@ -17,7 +16,6 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -27,6 +25,7 @@ import psycopg
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.history import grow, size_of
 from tests.benchmarks.load import Connection, request_bytes
+from tests.benchmarks.plans import asked_statements, print_plan
 from tests.benchmarks.rows import a_policy_version
 from tests.benchmarks.servers import PRODUCT, web_server
 from tests.benchmarks.world import TENANT, WORKFLOW, World
@@ -72,7 +71,7 @@ def measure(world: World) -> Iterator[Figure]:
 def _checked_at(world: World, size: int, baseline: dict[str, float], first: int) -> Iterator[Figure]:
     """Yield the blocks read by the statements of each page, which do not depend on other load."""
     for name, path in _pages(world).items():
-        asked = _asked(world, path)
+        asked = asked_statements(world.tenant_id, path, _headers(world, path))
         blocks = sum(each.blocks for each in asked)
         ratio = blocks / baseline.setdefault(f"{name}, blocks", blocks)
         print(f"    {size:,} {name}: {blocks} blocks, {ratio:.2f}", flush=True)
@@ -85,7 +84,7 @@ def _checked_at(world: World, size: int, baseline: dict[str, float], first: int)
             is_met=ratio <= FLAT or blocks <= FEW,
         )
         if ratio > FLAT and blocks > FEW:
-            _print_plan(asked, name, size)
+            print_plan(asked, f"not flat at {size:,}: {name}")
 
 
 def _own_at(world: World, size: int) -> Iterator[Figure]:
@@ -103,7 +102,7 @@ def _own_at(world: World, size: int) -> Iterator[Figure]:
         wide, _ = _timed(connection, request_bytes("GET", path, world.headers, ""))
         for owner, headers in _own_headers(world).items():
             cost, shown = _timed(connection, request_bytes("GET", path, headers, ""))
-            blocks = sum(each.blocks for each in _asked(world, path, headers))
+            blocks = sum(each.blocks for each in asked_statements(world.tenant_id, path, headers))
             print(f"    {size:,} own {name} of {owner}: {shown}, {cost / wide:.2f}, {blocks} blocks", flush=True)
             yield Figure(
                 name=f"{size:>10,} own {name}, {owner}",
@@ -253,70 +252,3 @@ def _export(rows: int) -> float:
     command = [sys.executable, "-m", "tests.benchmarks.export_maker", TENANT, str(rows), "stream"]
     count, seconds, *_ = subprocess.check_output(command, text=True).split()
     return int(count) / float(seconds)
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """Statement of a page, with its plan as PostgreSQL executed it again."""
-
-    statement: str
-    plan: dict[str, Any]
-
-    @property
-    def blocks(self) -> int:
-        """Return the number of blocks of 8 KB read from memory or disk."""
-        return int(self.plan["Shared Hit Blocks"]) + int(self.plan["Shared Read Blocks"])
-
-
-def _asked(world: World, path: str, headers: dict[str, str] | None = None) -> list[Asked]:
-    """Return the statements of a page, without those of authentication."""
-    from django.db import connection as database
-    from django.test import Client
-
-    from threada_site.database.unit_of_work import unit_of_work
-
-    taken: list[tuple[str, Any]] = []
-
-    def noted(execute: Any, statement: str, params: Any, many: bool, context: Any) -> Any:
-        if statement.startswith(("SELECT", "WITH", "(SELECT")) and "threada_enter" not in statement:
-            taken.append((statement, params))
-        return execute(statement, params, many, context)
-
-    with database.execute_wrapper(noted):
-        answer = Client(headers=headers or _headers(world, path), SERVER_NAME="127.0.0.1").get(path)
-    assert answer.status_code == 200, answer.content
-    actor = answer.wsgi_request.acting_context  # type: ignore[attr-defined]
-    found: list[Asked] = []
-    with unit_of_work(uuid.UUID(world.tenant_id), actor=actor):
-        for statement, params in taken:
-            cursor = database.prepared_cursor() if "$1" in statement else database.cursor()  # type: ignore[attr-defined]
-            with cursor:
-                cursor.execute(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", params)
-                (plan,) = cursor.fetchone()
-            found.append(Asked(statement, (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]))
-    return found
-
-
-def _print_plan(asked: list[Asked], name: str, size: int) -> None:
-    """Print the plan of the statement that reads most."""
-    worst = max(asked, key=lambda each: each.blocks)
-    print(
-        f"  not flat at {size:,}: {name}; of {len(asked)} statements the one that looks at most, {worst.blocks} blocks:"
-    )
-    print(f"    {worst.statement[:700]}")
-    for line in _lines(worst.plan, worst.plan["Actual Total Time"] / 10):
-        print(f"    {line}", flush=True)
-
-
-def _lines(node: dict[str, Any], least_ms: float, depth: int = 0) -> Iterator[str]:
-    """Yield a line for each node with at least a tenth of the time."""
-    if node["Actual Total Time"] * node["Actual Loops"] < least_ms:
-        return
-    index = f" on {node['Index Name']}" if "Index Name" in node else ""
-    removed = f", {node['Rows Removed by Filter']} removed" if "Rows Removed by Filter" in node else ""
-    yield (
-        f"{'  ' * depth}{node['Node Type']}{index}: {node['Actual Rows']:g} rows of {node['Plan Rows']} expected{removed}, "
-        f"{node['Actual Total Time']:.2f} ms, {node.get('Shared Read Blocks', 0)} blocks read"
-    )
-    for child in node.get("Plans", []):
-        yield from _lines(child, least_ms, depth + 1)
