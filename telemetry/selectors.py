@@ -27,7 +27,6 @@ from telemetry.models import (
     SummaryRollup,
     TelemetryExport,
 )
-from telemetry.receipts.time_windows import CLOCKS_DIFFER
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proof_text import TlogProof, consistency_text
 from telemetry.tlog.proofs import NodeReader, consistency_proof, inclusion_proof
@@ -53,8 +52,8 @@ def receipts_of(work_item_id: uuid.UUID, *, ctx: ActingContext) -> QuerySet[Rece
     None is older than the work item or newer than now, so the partitions of other months are not planned.
     """
     created = ids.instant_of(work_item_id)
-    oldest = ids.first_id_at(created - CLOCKS_DIFFER)
-    end = ids.first_id_at(max(created, clock.now()) + CLOCKS_DIFFER)
+    oldest = ids.first_id_at(created - ids.CLOCKS_DIFFER)
+    end = ids.first_id_at(max(created, clock.now()) + ids.CLOCKS_DIFFER)
     return receipts(ctx).filter(work_item_id=work_item_id, id__gte=oldest, id__lt=end)
 
 

@@ -10,8 +10,6 @@ from typing import Final
 from threada_site.kernel import ids
 from threada_site.kernel.errors import FieldError, InvalidRequest, WindowTooLarge
 
-CLOCKS_DIFFER: Final = timedelta(days=1)
-"""Most by which the clocks of two machines differ, whose ids contain their times."""
 _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 
 
@@ -20,7 +18,7 @@ class Window:
     """Time from `after` (inclusive) to `before` (exclusive).
 
     A window with `is_open` ends now because no end was given. It also includes rows whose writer's clock was up to
-    `CLOCKS_DIFFER` ahead of the reader's, but no later month: each partition that a list may read costs planning.
+    `ids.CLOCKS_DIFFER` ahead of the reader's, but no later month: each partition that a list may read costs planning.
     """
 
     after: datetime
@@ -33,7 +31,7 @@ class Window:
 
     @property
     def end_id(self) -> uuid.UUID:
-        return ids.first_id_at(self.before + CLOCKS_DIFFER if self.is_open else self.before)
+        return ids.first_id_at(self.before + ids.CLOCKS_DIFFER if self.is_open else self.before)
 
 
 def window(after: datetime | None, before: datetime | None, *, now: datetime, longest: timedelta) -> Window:

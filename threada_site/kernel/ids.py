@@ -70,6 +70,8 @@ SUFFIX_PATTERN: Final = r"[0-7][0-9a-hjkmnp-tv-z]{25}"
 _SUFFIX: Final = re.compile(SUFFIX_PATTERN)
 LAST: Final = uuid.UUID(int=2**128 - 1)
 """Every id there is is smaller."""
+CLOCKS_DIFFER: Final = timedelta(days=1)
+"""Most by which the clocks of two machines differ, whose ids contain their times."""
 
 
 def new_uuid() -> uuid.UUID:
