@@ -16,6 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, 
 
 from threada_site.database.router import refuse_while_reading
 from threada_site.database.sets.set_statements import as_columns, columns, columns_named, sets_together
+from threada_site.database.sets.stored_values import stored_values
 
 
 class Statement(NamedTuple):
@@ -105,16 +106,14 @@ class _Writes:
 
     def insert(self, rows: Sequence[models.Model], *, ignore_conflicts: bool) -> None:
         for row in rows:
-            values = [field.get_db_prep_save(field.pre_save(row, True), self._database) for field in columns(type(row))]
+            values = stored_values(row, None, database=self._database, is_new=True)
             insert = _Insert(row, values, ignore_conflicts)
             self._inserts.append(insert)
             self._inserted.setdefault((type(row), row.pk), insert)
 
     def change(self, row: models.Model, fields: tuple[str, ...]) -> None:
-        values = {
-            field: field.get_db_prep_save(field.pre_save(row, False), self._database)
-            for field in columns_named(type(row), fields)
-        }
+        stored = stored_values(row, fields, database=self._database, is_new=False)
+        values = dict(zip(columns_named(type(row), fields), stored, strict=True))
         inserted = self._inserted.get((type(row), row.pk))
         changed = self._changed.get((type(row), row.pk))
         if inserted is not None:
