@@ -17,6 +17,7 @@ from threada_site.api.idempotency import REPLAYED, KeyReservation, idempotent, s
 from threada_site.api.models import IdempotencyRecord
 from threada_site.api.operations import operation
 from threada_site.api.views import TenantView, path_id
+from threada_site.database.sets.shared_reads import shared_reads
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
@@ -131,7 +132,8 @@ def started_action(
 ) -> tuple[Response, Execution]:
     """Start an action. Return the response, with the inclusion promise for its receipts, and the execution.
 
-    `remember` stores the response under the idempotency key, together with the execution.
+    The item is locked. `remember` stores the response under the idempotency key, together with the execution. What the
+    decision at intake has read is not read again for that about the action.
     """
     ctx = collecting_receipts(ctx)
     responses = []
@@ -141,7 +143,8 @@ def started_action(
         if remember is not None:
             remember(started.execution, responses[0])
 
-    started = execute_action(item, asked, ctx=ctx, also_write=also_write)
+    with shared_reads():
+        started = execute_action(item, asked, ctx=ctx, also_write=also_write)
     return responses[0], started.execution
 
 

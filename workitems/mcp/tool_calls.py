@@ -21,6 +21,8 @@ from threada_site.api.idempotency import REPLAYED, KeyReservation
 from threada_site.api.models import IdempotencyRecord
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView, path_id, path_slug
+from threada_site.database.batched_writes import batched_writes
+from threada_site.database.sets.shared_reads import shared_reads
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import canonical_sha256
@@ -71,27 +73,29 @@ class CallTool(TenantView):
     def post(self, request: Any, integration_id: str) -> Response:
         ctx = request.auth
         call = _CALL.check(request.data)
-        integration, document = gateway_of(integration_id, ctx=ctx)
-        tool = callable_tool(integration, document, call["tool"])
-        key = request.META.get("HTTP_IDEMPOTENCY_KEY")
-        reservation = _reservation(integration.slug, call, key=key, ctx=ctx)
+        reservation = _reservation(
+            path_slug(integration_id), call, key=request.META.get("HTTP_IDEMPOTENCY_KEY"), ctx=ctx
+        )
         record = reservation.reserve_key()
-        item = _item_of(record, call, ctx=ctx)
-        earlier = None
-        if item is not None:
-            earlier = equal_request(item, integration=integration.slug, action=ACTION, input_={}, ctx=ctx)
-        if earlier is not None:
-            self.subject = subject_of(earlier.item, execution=earlier.execution)
-            earlier.check_permitted(ctx=ctx)
-            response = self._state(request, earlier)
-            response.headers[REPLAYED] = "true"
-            return response
-        if item is None or not LIFECYCLE.is_open(WorkItemStatus(item.status)):
-            facts = facts_of(integration, tool)
-            item = self._created(call, facts, reservation, was_used=record is not None, ctx=ctx)
-        self.subject = subject_of(item)
-        asked = ActionRequest(integration=integration.slug, action=ACTION)
-        response, execution = started_action(item, asked, ctx=ctx)
+        with shared_reads():  # begins after the wait for the key
+            integration, document = gateway_of(integration_id, ctx=ctx)
+            tool = callable_tool(integration, document, call["tool"])
+            item = _item_of(record, call, ctx=ctx)
+            earlier = None
+            if item is not None:
+                earlier = equal_request(item, integration=integration.slug, action=ACTION, input_={}, ctx=ctx)
+            if earlier is not None:
+                self.subject = subject_of(earlier.item, execution=earlier.execution)
+                earlier.check_permitted(ctx=ctx)
+                response = self._state(request, earlier)
+                response.headers[REPLAYED] = "true"
+                return response
+            if item is None or not LIFECYCLE.is_open(WorkItemStatus(item.status)):
+                facts = facts_of(integration, tool)
+                item = self._created(call, facts, reservation, was_used=record is not None, ctx=ctx)
+            self.subject = subject_of(item)
+            asked = ActionRequest(integration=integration.slug, action=ACTION)
+            response, execution = started_action(item, asked, ctx=ctx)
         wait_for_end(request, execution)
         return response
 
@@ -115,18 +119,19 @@ class CallTool(TenantView):
         named = {"requester": call["requester"]} if "requester" in call else {}
         payload = {**facts, "arguments": call["arguments"]}
         try:
-            created = created_item(
-                {"workflow_id": CALL_WORKFLOW, "channel_id": CHANNEL, "payload": payload, **named}, ctx=ctx
-            )
+            with batched_writes():
+                created = created_item(
+                    {"workflow_id": CALL_WORKFLOW, "channel_id": CHANNEL, "payload": payload, **named}, ctx=ctx
+                )
+                if was_used:
+                    _forget([reservation])
+                reservation.remember(Response({"work_item_id": created.data["work_item_id"]}))
         except (errors.UnknownWorkflow, errors.UnknownChannel) as missing:
             missing.detail = (
                 f"There is no workflow {CALL_WORKFLOW} or no channel {CHANNEL} here. Install the pack {PACK} from the "
                 "gallery of the console, or apply your own documents."
             )
             raise
-        if was_used:
-            _forget([reservation])
-        reservation.remember(Response({"work_item_id": created.data["work_item_id"]}))
         return _own_locked(created.data["work_item_id"], ctx=ctx)
 
     def _state(self, request: Any, earlier: EarlierRequest) -> Response:

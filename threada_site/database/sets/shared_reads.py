@@ -12,7 +12,13 @@ _open: Final[ContextVar[dict[Hashable, Any] | None]] = ContextVar("shared_reads"
 
 @contextmanager
 def shared_reads() -> Iterator[None]:
-    """Remember the results of shared reads until the block ends. Open it inside a short transaction."""
+    """Remember the results of shared reads until the block ends. Open it inside a short transaction.
+
+    A block inside another one joins it.
+    """
+    if _open.get() is not None:
+        yield
+        return
     token = _open.set({})
     try:
         yield
