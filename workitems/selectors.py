@@ -52,12 +52,17 @@ def _is_limited_to_own(ctx: ActingContext) -> bool:
     return Scope.WORKITEMS_READ in ctx.scopes and ctx.row_visibility is Visibility.OWN
 
 
+def reads_all_cases(ctx: ActingContext) -> bool:
+    """Return True if the context may read every case of its tenant."""
+    return Scope.WORKITEMS_READ in ctx.scopes and ctx.visibility is Visibility.TENANT
+
+
 def _readable(ctx: ActingContext, *, item: str, workflow: str) -> Q | None:
     """Return the condition for rows of cases that the context may read; None if it may read all.
 
     `item` and `workflow` are the lookups of the ids of work item and workflow.
     """
-    if Scope.WORKITEMS_READ in ctx.scopes and ctx.visibility is Visibility.TENANT:
+    if reads_all_cases(ctx):
         return None
     granted = Q(**{f"{workflow}__in": ctx.granted_workflows(Scope.WORKITEMS_READ)})
     if Scope.WORKITEMS_READ not in ctx.scopes:
