@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from django.db.models import F, Prefetch, Q, QuerySet
@@ -111,9 +111,31 @@ _unlocked_items: Final = UnlockedRows(
 )
 
 
+def unlocked_new_items_for_update(tenant_id: uuid.UUID, besides: uuid.UUID) -> list[WorkItem]:
+    """Lock the oldest items with status `new`, except `besides` and those that somebody else has locked. Return up to
+    31 of them."""
+    return _unlocked_new_items(tenant_id, besides)
+
+
+_unlocked_new_items: Final = PreparedRead(
+    lambda tenant, besides: (
+        WorkItem.objects.select_for_update(of=("self",), skip_locked=True)
+        .select_related("workflow_version", "requester")
+        .filter(tenant_id=tenant, status=WorkItemStatus.NEW)
+        .exclude(id=besides)
+        .order_by("id")[:31]
+    )
+)
+
+
+def read_evidence_ahead(item_ids: Iterable[uuid.UUID], *, tenant_id: uuid.UUID) -> None:
+    """Read the evidence of several work items, for `evidence_of` in `shared_reads`."""
+    _evidence.read_ahead([(item_id, tenant_id) for item_id in item_ids])
+
+
 def read_ahead_for_runs(executions: Collection[Execution], *, tenant_id: uuid.UUID) -> None:
     """Read evidence and steps of several executions, for `evidence_of` and `steps_about` in `shared_reads`."""
-    _evidence.read_ahead([(execution.work_item_id, tenant_id) for execution in executions])
+    read_evidence_ahead((execution.work_item_id for execution in executions), tenant_id=tenant_id)
     _steps_about.read_ahead([(tenant_id, execution.id, execution.envelope_id) for execution in executions])
 
 

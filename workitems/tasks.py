@@ -57,7 +57,7 @@ from workitems.retention.batches import take_batch
 from workitems.search.sweep import index_changes, index_missing
 from workitems.steps.deadline_sweep import sweep_deadlines
 from workitems.steps.departures import CHECK_REACHABILITY
-from workitems.steps.policy_decision import take_intake_decision
+from workitems.steps.intake_set import decide_intake as decide_in_set
 from workitems.steps.reachability_sweep import check_tenant, sweep_reachability
 
 ATTEMPTS: Final = 20
@@ -69,12 +69,10 @@ log = structlog.get_logger("threada.jobs")
 
 @task("workitems.decide_intake", queue=DEFAULT_QUEUE)
 def decide_intake(tenant_id: str, work_item_id: str, correlation_id: str) -> None:
-    """Evaluate the policies for a new work item, unless `/actions/execute` has done so already."""
+    """Evaluate the policies for a new work item, unless `/actions/execute` has done so already, and for others."""
     tenant = tenant_of_job(tenant_id)
-    with unit_of_work(tenant.id):
-        item = selectors.work_item_for_update(uuid.UUID(work_item_id), tenant_id=tenant.id)
-        if item is not None:
-            take_intake_decision(item, ctx=job_context(tenant, correlation_id))
+    job_context(tenant, correlation_id)
+    decide_in_set(tenant, uuid.UUID(work_item_id))
 
 
 @task(START_REQUEST, queue=DEFAULT_QUEUE, attempts=ATTEMPTS, pause_s=PAUSE_S)

@@ -9,6 +9,7 @@ from django.db.models import Value
 
 from policies.language.approvals import ApprovalRule
 from policies.models import PolicyVersion
+from threada_site.database.sets.shared_reads import shared
 from threada_site.kernel import clock
 from threada_site.tenancy.independence import read_controllers_of_principals
 from threada_site.tenancy.models import Membership
@@ -42,7 +43,11 @@ def excluded_principals(
         excluded |= asking
     if "last_editor" in rule.exclude:
         excluded |= editors
-    owners, standing = _owners_and_delegations(asking | editors, tenant_id=item.tenant_id)
+    asked = frozenset(asking | editors)
+    owners, standing = shared(
+        ("owners and delegations", item.tenant_id, asked),
+        lambda: _owners_and_delegations(asked, tenant_id=item.tenant_id),
+    )
     if "agent_owner" in rule.exclude:
         excluded |= owners
     if "policy_author" in rule.exclude:
@@ -72,5 +77,6 @@ def controllers_when_opened(excluded: Collection[uuid.UUID], *, tenant_id: uuid.
     """Return the people who control `excluded` now, as the step stores them for agents and for people who leave."""
     if not excluded:
         return {}
-    found = read_controllers_of_principals(tenant_id, excluded)
+    key = ("controllers", tenant_id, frozenset(excluded))
+    found = shared(key, lambda: read_controllers_of_principals(tenant_id, excluded))
     return {str(who): sorted(map(str, controllers)) for who, controllers in found.items()}

@@ -6,6 +6,7 @@ after the change every decision is refused until the step has been evaluated aga
 
 from __future__ import annotations
 
+import uuid
 from typing import Final, NamedTuple
 
 from django.db import connection
@@ -13,6 +14,7 @@ from django.db import connection
 from integrations.configuration.configure import RE_EVALUATE_FOR_INTEGRATIONS
 from integrations.models import Execution
 from policies.publication.in_force import RE_EVALUATE_FOR_POLICIES
+from threada_site.database.sets.shared_reads import shared
 from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import errors
 from workitems.models import DecisionStep
@@ -67,7 +69,12 @@ def _lock_pins(step: DecisionStep, execution: Execution | None) -> _Pins:
     if execution is None and not step.policy_version_ids:
         return _Pins(integration_is_current=True, policies_take_votes=True)
     version_id = execution.integration_version_id if execution else None
+    pinned = tuple(sorted(step.policy_version_ids))
+    return shared(("pins", step.tenant_id, version_id, pinned), lambda: _lock(step.tenant_id, version_id, pinned))
+
+
+def _lock(tenant_id: uuid.UUID, version_id: uuid.UUID | None, pinned: tuple[uuid.UUID, ...]) -> _Pins:
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-        cursor.execute(_LOCK, [step.tenant_id, version_id, sorted(step.policy_version_ids)])
+        cursor.execute(_LOCK, [tenant_id, version_id, list(pinned)])
         is_current, takes_votes = cursor.fetchone()
-    return _Pins(execution is None or bool(is_current), takes_votes is not False)
+    return _Pins(version_id is None or bool(is_current), takes_votes is not False)

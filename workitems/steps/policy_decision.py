@@ -61,17 +61,24 @@ def decision_request(item: WorkItem, *, actor: Actor, asked: ActionAsked | None 
 
 
 def take_intake_decision(item: WorkItem, *, ctx: ActingContext) -> PolicyDecision | None:
-    """Decide about a locked item with status `new`. Return None for any other item.
+    """Decide about a locked item with status `new` and delete its waiting job. Return None for any other item."""
+    if item.status != WorkItemStatus.NEW:
+        return None
+    with batched_writes():
+        decision = decide_new_item(item, ctx=ctx)
+        withdraw_jobs(DECIDE_INTAKE, [str(item.id)])
+    return decision
+
+
+def decide_new_item(item: WorkItem, *, ctx: ActingContext) -> PolicyDecision:
+    """Decide about a locked item with status `new`.
 
     deny → `refused`; review → a review step, unless one was approved for this payload; require_approval → an approval
     step over the envelope of the item; allow → `ready`.
     """
-    if item.status != WorkItemStatus.NEW:
-        return None
     with batched_writes():
         decision = decide(decision_request(item, actor=payload_author(item)), ctx=ctx)
         item.policy_version_id = decision.policy_version_id
-        withdraw_jobs(DECIDE_INTAKE, [str(item.id)])
         match decision.outcome:
             case "deny":
                 _decided(item, decision, WorkItemStatus.REFUSED, ctx=ctx)
@@ -128,6 +135,8 @@ def _decided(item: WorkItem, decision: PolicyDecision, status: WorkItemStatus, *
 
 def was_reviewed(item: WorkItem) -> bool:
     """Return True if a review was approved for exactly this payload, so that it is not required again."""
+    if item.first_step_opened_at is None:
+        return False
     return DecisionStep.objects.filter(
         tenant_id=item.tenant_id,
         work_item=item,
