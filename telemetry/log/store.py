@@ -24,8 +24,9 @@ from threada_site.database.role_names import PLATFORM
 # Force index plans: statistics of a queue that fills and empties are unreliable. A commit must be on disk before its
 # tree head is signed: a log that loses its last leaves in a crash would look rolled back.
 _AS_SEALER: Final = (
-    f"SET LOCAL ROLE {PLATFORM}; SET LOCAL enable_seqscan = off; SET LOCAL enable_hashjoin = off; "
-    "SET LOCAL enable_mergejoin = off; SET LOCAL synchronous_commit = on; SET LOCAL jit = off"
+    f"SET LOCAL ROLE {PLATFORM}; SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off; "
+    "SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off; SET LOCAL synchronous_commit = on; "
+    "SET LOCAL jit = off"
 )
 _LOCK: Final = "SELECT pg_try_advisory_xact_lock(hashtextextended('threada-seal ' || %s, 0))"
 LOCK_FOR_SEALING: Final = "SELECT pg_advisory_xact_lock(hashtextextended('threada-seal ' || %s, 0))"
@@ -39,20 +40,23 @@ WITH RECURSIVE waiting AS (
 SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
 """
 # Dequeues, hashes the stored bytes and appends to the log in one statement. Entries whose receipt is missing or already
-# sealed stay in the queue: their age raises the alarm.
+# sealed stay in the queue: their age raises the alarm. OFFSET 0 keeps the planner from joining whole tables, and ARRAY
+# makes the deletion a lookup of ids: one lookup per entry and table, whatever the statistics say.
 _APPEND_QUEUED: Final = """
-WITH due AS (
-    SELECT q.id FROM telemetry_sealqueueentry q
-     WHERE q.tenant_id = %(tenant)s
-       AND EXISTS (SELECT FROM telemetry_receipt r WHERE r.id = q.id AND r.tenant_id = q.tenant_id)
-       AND NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.id = q.id)
-     ORDER BY q.id LIMIT %(limit)s),
-taken AS (DELETE FROM telemetry_sealqueueentry q USING due WHERE q.id = due.id RETURNING q.id),
+WITH taken AS (
+    DELETE FROM telemetry_sealqueueentry WHERE id = ANY (ARRAY(
+        SELECT q.id FROM telemetry_sealqueueentry q
+         WHERE q.tenant_id = %(tenant)s
+           AND EXISTS (SELECT FROM telemetry_receipt r WHERE r.id = q.id AND r.tenant_id = q.tenant_id OFFSET 0)
+           AND NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.id = q.id OFFSET 0)
+         ORDER BY q.id LIMIT %(limit)s))
+    RETURNING id),
 sealed AS (
     INSERT INTO telemetry_logleaf (id, tenant_id, "index", hash)
     SELECT r.id, r.tenant_id, %(size)s::bigint + row_number() OVER (ORDER BY r.id) - 1,
            sha256(decode('00', 'hex') || r.body)
-      FROM taken JOIN telemetry_receipt r ON r.id = taken.id
+      FROM taken
+     CROSS JOIN LATERAL (SELECT * FROM telemetry_receipt WHERE id = taken.id OFFSET 0) r
     RETURNING "index", hash)
 SELECT hash FROM sealed ORDER BY "index"
 """

@@ -15,6 +15,7 @@ from django.db import DatabaseError, connection, transaction
 from telemetry.log.anchor import Anchor, append_line
 from telemetry.log.store import LogStore
 from telemetry.models import Checkpoint, LogAlarm, LogLeaf, LogNode, Receipt, SealQueueEntry
+from tests.adversarial.waiting import until
 from tests.factories import make_tenant
 from tests.telemetry.sealed import (
     NAME,
@@ -99,6 +100,30 @@ def test_queued_receipts_become_a_log_that_an_independent_reader_verifies(
         assert sorted(LogLeaf.objects.values_list("id", flat=True)) == sorted(
             Receipt.objects.values_list("id", flat=True)
         )
+
+
+def test_batch_reads_few_rows_although_statistics_are_missing(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+    """A log and a queue that grow before they are analyzed must not be read as a whole for each batch."""
+    write_receipts(tenant, 1500)
+    for batch in (1000, 20):  # the second one meets the index entries of the first, and marks them as dead
+        with sealing_setup.sealer(batch=batch) as sealer:
+            assert sealer.seal(tenant.id) == batch
+    before = index_entries_read()
+    with sealing_setup.sealer(batch=20) as sealer:
+        assert sealer.seal(tenant.id) == 20
+    until(lambda: index_entries_read() > before)
+    assert index_entries_read() - before < 20 * 10 + 256  # of the tree, up to 255 leaves
+
+
+def index_entries_read() -> int:
+    """Return the number of index entries that ended sessions and this one have read in receipts, queue and log."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_stat_force_next_flush()")
+        cursor.execute(
+            "SELECT sum(idx_tup_read) FROM pg_stat_user_indexes "
+            "WHERE relname ~ '^telemetry_(receipt_.*|sealqueueentry|logleaf|lognode)$'"
+        )
+        return int(cursor.fetchone()[0])
 
 
 def test_nothing_new_signs_nothing_but_a_heartbeat_that_tells_its_time(
