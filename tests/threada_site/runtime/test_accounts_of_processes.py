@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -19,6 +20,7 @@ import psutil
 import pytest
 
 from tests.adversarial.server import REPOSITORY, Server, running_server
+from tests.adversarial.waiting import until
 from tests.databases.template import SOURCES
 from tests.ports import free_port
 from threada_site import postgres
@@ -65,11 +67,18 @@ def server(folder: Path) -> Iterator[Server]:
 
 
 def processes(server: Server) -> dict[str, psutil.Process]:
-    found = {"web": server.web_processes()[0]}
-    for process in psutil.Process(server.process.pid).children():
-        for name in ("worker", "sealer"):
-            if process.status() != psutil.STATUS_ZOMBIE and name in process.cmdline():
-                found[name] = process
+    """Return web, worker and sealer once all of them run: a worker that lost its database is started again."""
+    found: dict[str, psutil.Process] = {}
+
+    def all_run() -> bool:
+        found.clear()
+        found.update(zip(["web"], server.web_processes(), strict=False))
+        for process in psutil.Process(server.process.pid).children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                found.update({name: process for name in ("worker", "sealer") if name in process.cmdline()})
+        return len(found) == 3
+
+    until(all_run)
     return found
 
 

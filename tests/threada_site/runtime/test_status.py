@@ -16,6 +16,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.engines.choice import other_engine
 from threada_site.jobs.enqueue import enqueue
 from threada_site.kernel import clock
+from threada_site.runtime.management.commands import status
 from threada_site.tenancy.models import Tenant
 from workitems.sweeps import adopt_jobs_of_another_engine
 
@@ -25,8 +26,14 @@ pytestmark = pytest.mark.django_db
 NOTHING_RUNS = "Not running: web, worker, sealer. Start what is missing; manage.py up runs everything."
 
 
+@pytest.fixture(autouse=True)
+def nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hide the processes that other tests run meanwhile, on the same data directory."""
+    monkeypatch.setattr(status, "processes_of", lambda *_: [])
+
+
 def facts_of_status(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
-    """Return what `status` prints. It exits with 1, because tests run beside no process of the instance."""
+    """Return what `status` prints. It exits with 1, because no process of the instance runs."""
     with pytest.raises(SystemExit) as ended:
         call_command("status", json=True)
     assert ended.value.code == 1
