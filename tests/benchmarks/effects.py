@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 import httpx
 import psycopg
 
+from tests.benchmarks import intake_decisions
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.neighbours import measure as neighbours
 from tests.benchmarks.neighbours import prefect_server
@@ -27,6 +28,7 @@ from tests.receivers.fixtures import Receiver
 
 if TYPE_CHECKING:
     from threada_site.kernel.context import ActingContext
+    from workitems.models import WorkItem
 
 QUEUED = int(os.environ.get("THREADA_BENCHMARK_QUEUED", "2000"))
 BARE = 400
@@ -52,6 +54,7 @@ def measure(world: World) -> Iterator[Figure]:
         receiver = Receiver(Path(folder))
         try:
             _put_bank(receiver.url)
+            yield intake_decisions.figure(world, create_item=create_item, running_worker=lambda: running_worker({}))
             neighbour = neighbours.per_second(world, receiver, "procrastinate", count=BARE)
             yield from _full_queue(world, receiver, workers=1, neighbour=neighbour)
             yield from _full_queue(world, receiver, workers=2, neighbour=neighbour)
@@ -135,7 +138,7 @@ def _many_tenants(receiver: Receiver) -> Iterator[Figure]:
 
 def _latency(receiver: Receiver, environment: dict[str, str], *, named: str) -> Iterator[Figure]:
     before = len(receiver.requests("/payments"))
-    with _worker(environment):
+    with running_worker(environment):
         _execute()
         receiver.wait_for(before + 1, path="/payments", timeout_s=120)
         time.sleep(2)
@@ -188,7 +191,7 @@ def _single_ms(receiver: Receiver, *, before: int) -> float:
 
 
 @contextmanager
-def _worker(own: dict[str, str]) -> Iterator[None]:
+def running_worker(own: dict[str, str]) -> Iterator[None]:
     """Run `manage.py worker` as `up` starts it; the environment names the database."""
     environment = {**os.environ, "THREADA_EGRESS_ALLOW": ALLOWED, "THREADA_LOG_LEVEL": "WARNING", **own}
     process = subprocess.Popen([sys.executable, "manage.py", "worker"], env=environment)
@@ -203,7 +206,7 @@ def _worker(own: dict[str, str]) -> Iterator[None]:
 def _workers(count: int, own: dict[str, str]) -> Iterator[None]:
     with ExitStack() as stack:
         for _ in range(count):
-            stack.enter_context(_worker(own))
+            stack.enter_context(running_worker(own))
         yield
 
 
@@ -264,16 +267,23 @@ def _put_bank(url: str, tenant_slug: str = TENANT) -> None:
         upsert_integration("int_bank", spec, ctx=acting_system(tenant, EntryPoint.COMMAND))
 
 
-def _execute(tenant: str = TENANT) -> None:
-    """Create one payment, decided and queued."""
+def create_item(tenant: str = TENANT) -> WorkItem:
+    """Create one payment that is not decided yet."""
     from threada_site.database.unit_of_work import unit_of_work
-    from workitems.executions.request_action import ActionRequest, execute_action
     from workitems.items.intake import IntakeRequest, create_work_item
-    from workitems.items.locks import locked_item
 
     ctx = _context(tenant)
     with unit_of_work(ctx.tenant_id):
         asked = IntakeRequest(workflow="payment_run", channel="web_main", payload=PAYLOAD)
-        item = create_work_item(asked, ctx=ctx)
+        return create_work_item(asked, ctx=ctx)
+
+
+def _execute(tenant: str = TENANT) -> None:
+    """Create one payment, decided and queued."""
+    from threada_site.database.unit_of_work import unit_of_work
+    from workitems.executions.request_action import ActionRequest, execute_action
+    from workitems.items.locks import locked_item
+
+    ctx, item = _context(tenant), create_item(tenant)
     with unit_of_work(ctx.tenant_id):
         execute_action(locked_item(item.id, ctx=ctx), ActionRequest(integration="int_bank", action="pay"), ctx=ctx)

@@ -100,7 +100,7 @@ def _effects(world: World, receiver: Receiver, *, environment: dict[str, str], e
 
 def _carried(world: World, receiver: Receiver) -> Iterator[Figure]:
     """Measure the cost in PostgreSQL of a create, without and with its effect. Sealing adds two rows per receipt."""
-    with effects._worker({}):
+    with effects.running_worker({}):
         _wait_until_idle(world)
         written, begun = effects._wal(world), time.monotonic()
         time.sleep(_SECONDS_TO_SETTLE)
@@ -132,7 +132,7 @@ def _statements(world: World, receiver: Receiver) -> Iterator[Figure]:
     with _every_statement_logged(world):
         connection.close()
         connection.close_pool()  # type: ignore[attr-defined]
-        with effects._worker({}):
+        with effects.running_worker({}):
             _wait_until_idle(world)
             at, begun = _log_size(world), time.monotonic()
             time.sleep(_SECONDS_TO_SETTLE)
