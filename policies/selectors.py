@@ -65,17 +65,33 @@ class WorkflowInForce:
     channel_exists: bool
 
 
-def workflow_in_force(slug: str, *, channel: str | None, ctx: ActingContext) -> WorkflowInForce | None:
-    """Return the current version of the workflow, or None. Takes one statement, plus one for an uncached version."""
-    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-        cursor.execute(
-            "SELECT w.id, w.name, w.current_version_id, EXISTS "
-            "(SELECT 1 FROM policies_channel c WHERE c.tenant_id = w.tenant_id AND c.slug = $1) "
-            "FROM policies_workflow w "
-            "WHERE w.tenant_id = $2 AND w.slug = $3 AND w.current_version_id IS NOT NULL",
-            [channel, ctx.tenant_id, slug],
-        )
-        row = cursor.fetchone()
+type WorkflowRow = tuple[uuid.UUID, str, uuid.UUID, bool]
+
+
+def workflow_query(*, tenant: str, workflow: str, channel: str) -> str:
+    """Return the SQL for a `WorkflowRow`. The arguments are SQL."""
+    return (
+        "SELECT w.id, w.name, w.current_version_id, EXISTS "
+        f"(SELECT 1 FROM policies_channel c WHERE c.tenant_id = w.tenant_id AND c.slug = {channel}) "
+        "FROM policies_workflow w "
+        f"WHERE w.tenant_id = {tenant} AND w.slug = {workflow} AND w.current_version_id IS NOT NULL"
+    )
+
+
+_WORKFLOW: Final = workflow_query(tenant="$2", workflow="$3", channel="$1")
+
+
+def workflow_in_force(
+    slug: str, *, channel: str | None, ctx: ActingContext, row: WorkflowRow | None = None
+) -> WorkflowInForce | None:
+    """Return the current version of the workflow, or None. Takes one statement, plus one for an uncached version.
+
+    `row`: the row about this workflow and channel, if it was read in this transaction already.
+    """
+    if row is None:
+        with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+            cursor.execute(_WORKFLOW, [channel, ctx.tenant_id, slug])
+            row = cursor.fetchone()
     if row is None:
         return None
     workflow_id, name, version_id, channel_exists = row

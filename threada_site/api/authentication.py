@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
 import orjson
@@ -14,6 +15,7 @@ from django.db import connection
 from django.utils.module_loading import import_string
 from rest_framework.authentication import BaseAuthentication
 
+from threada_site.database.batched_writes import Statement
 from threada_site.database.replica_reads import POSITION
 from threada_site.database.unit_of_work import mark_entered, set_actor, set_visibility
 from threada_site.kernel import errors, ids, tokens
@@ -33,7 +35,6 @@ ENTRY_POINT: Final = "threada.entry_point"
 """Key of the WSGI environment: the entry point of the request, if it is not the API itself."""
 METADATA_PATH: Final = "/.well-known/oauth-protected-resource"
 _ENTER: Final = "SELECT * FROM threada_enter($1, $2, $3, $4, $5)"
-_ENTER_AND_LOCATE: Final = f"SELECT entered.*, {POSITION} FROM threada_enter($1, $2, $3, $4, $5) AS entered"
 _REFUSALS: Final[dict[str, type[errors.ThreadaError]]] = {
     "revoked": errors.CredentialRevoked,
     "expired": errors.CredentialExpired,
@@ -69,17 +70,26 @@ class CredentialAuthentication(BaseAuthentication):
         source = source_of(request.META, is_behind_proxy=settings.THREADA_TRUSTED_PROXY)
         digest = tokens.digest(token)
         kept = kept_permissions(digest, role)
+        alongside = _alongside(request)
         started = time.monotonic()
         with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
             cursor.execute(
-                _ENTER_AND_LOCATE if settings.THREADA_REPLICAS else _ENTER,
-                [digest, tenant, source.network, kept and kept.snapshot, kept and kept.visibility],
+                _entering(alongside.sql if alongside else None, is_located=bool(settings.THREADA_REPLICAS)),
+                [
+                    digest,
+                    tenant,
+                    source.network,
+                    kept and kept.snapshot,
+                    kept and kept.visibility,
+                    *(alongside.params if alongside else ()),
+                ],
             )
             row = cursor.fetchone()
         if row is None:
             raise errors.CredentialInvalid(headers=challenge())
         state, credential_id, user_id, username, kind, tenant_id, slug, issued_by, is_known_network, *found = row
-        is_changed, snapshot, visibility, scopes, grants, *position = found
+        is_changed, snapshot, visibility, scopes, grants, *further = found
+        position = further.pop(0) if settings.THREADA_REPLICAS else None
         if kept is not None and not is_changed and state == "ok":
             permissions = kept.permissions
         else:
@@ -110,7 +120,8 @@ class CredentialAuthentication(BaseAuthentication):
         if role is not None:
             set_visibility(context)  # narrowed to one role, which SQL does not know
         request._request.acting_context = context
-        request._request.read_since = position[0] if position else None
+        request._request.read_since = position
+        request._request.read_alongside = (alongside, tuple(further)) if alongside else None
         set_actor(context)
         structlog.contextvars.bind_contextvars(tenant=slug, actor=context.actor)
         if state != "ok":
@@ -147,6 +158,28 @@ class CredentialAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Any) -> str:
         return challenge()["WWW-Authenticate"]
+
+
+def _alongside(request: Any) -> Statement | None:
+    """Return the query that the view of a request reads by the statement that authenticates, or None."""
+    view = (request.parser_context or {}).get("view")
+    ask = getattr(view, "alongside", None)
+    return ask(request) if ask is not None else None
+
+
+@cache
+def _entering(alongside: str | None, *, is_located: bool) -> str:
+    """Return the statement that authenticates, with the query `alongside` and the position in the log if asked for."""
+    if alongside is None and not is_located:
+        return _ENTER
+    columns, joined = ["entered.*"], ""
+    if is_located:
+        columns.append(POSITION)
+    if alongside is not None:
+        columns.append("alongside.*")
+        # LIMIT keeps PostgreSQL from joining the other way round: the tenant is set before its rows are read.
+        joined = f" LEFT JOIN LATERAL ({alongside} LIMIT 1) AS alongside ON true"
+    return f"SELECT {', '.join(columns)} FROM threada_enter($1, $2, $3, $4, $5) AS entered{joined}"
 
 
 def _method(kind: PrincipalKind, *, user_id: uuid.UUID, issued_by: uuid.UUID | None) -> AuthenticationMethod:

@@ -19,6 +19,7 @@ from threada_site.api.parsers import MergePatchParser
 from threada_site.api.problems import problem_response
 from threada_site.api.refusals import as_threada_error, record_refusal, result_or_refusal
 from threada_site.api.resources.proposals import proposed_response
+from threada_site.database.batched_writes import Statement
 from threada_site.database.unit_of_work import entered_unit_of_work, unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
@@ -38,6 +39,14 @@ class TenantView(APIView):
     body_is_secret: ClassVar[bool] = False  # True if the body contains secrets: its digest is keyed
     key_reservation: KeyReservation | None = None
     subject: Any = None  # subject of a refusal's receipt, once the handler has found it
+
+    def alongside(self, request: Any) -> Statement | None:
+        """Return a query for one row, to be read by the statement that authenticates, or None.
+
+        It reads rows of the tenant `entered.tenant_id`; its parameters start at `$6`. The caller is not known yet. The
+        query and its row are the attribute `read_alongside` of Django's request, if authentication has read them.
+        """
+        return None
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.key_reservation = None

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, ClassVar
+from io import BytesIO
+from typing import Any, ClassVar, Final
 
+import orjson
 from rest_framework.response import Response
 
+from policies.selectors import workflow_query
 from telemetry import selectors as receipt_selectors
 from telemetry.api.resources.log import EVENT
 from threada_site.api.conditional_requests.tags import check_if_match, etag
@@ -17,6 +20,7 @@ from threada_site.api.operations import operation
 from threada_site.api.pagination import Search, paginate
 from threada_site.api.resources.resource import page_of
 from threada_site.api.views import TenantView, path_id
+from threada_site.database.batched_writes import Statement
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
@@ -29,13 +33,17 @@ from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_IT
 from workitems.conversation.selectors import timeline
 from workitems.executions.close_item import cancel_work_item, edit_payload, resolve_work_item
 from workitems.explain.gather import explanation_with_waits
-from workitems.items.intake import IntakeRequest, create_work_item
+from workitems.items.intake import IntakeRequest, ReadWorkflow, create_work_item
 from workitems.items.locks import locked_item
 from workitems.items.metadata import edit_metadata
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import listed, record_reading
 from workitems.models import WorkItem
 from workitems.search.find import search_items
+
+_WORKFLOW: Final = workflow_query(tenant="entered.tenant_id", workflow="$6::text", channel="$7::text")
+_LARGEST_READ_AHEAD: Final = 16_384
+"""Bytes of a body that is parsed before the caller is known, to read its workflow earlier."""
 
 
 class WorkItems(TenantView):
@@ -81,7 +89,12 @@ class WorkItems(TenantView):
     )
     @idempotent
     def post(self, request: Any) -> Response:
-        return created_item(request.data, ctx=request.auth)
+        return created_item(request.data, ctx=request.auth, workflow=_workflow_read(request))
+
+    def alongside(self, request: Any) -> Statement | None:
+        """Return the query for the workflow that a body names, to be read by the statement that authenticates."""
+        named = _named_workflow(request) if request.method == "POST" else None
+        return None if named is None else Statement(_WORKFLOW, named)
 
 
 class WorkItemDetail(TenantView):
@@ -229,8 +242,35 @@ def _search_in(request: Any) -> Search | None:
     return partial(search_items, text, ctx=request.auth, workflow=workflows[0] if len(workflows) == 1 else "")
 
 
-def created_item(sent: Any, *, ctx: ActingContext) -> Response:
-    """Create the work item that a body describes. Return the answer of its request."""
+def _named_workflow(request: Any) -> tuple[str, str | None] | None:
+    """Return workflow and channel that a small body names; None if it cannot be read without taking it."""
+    stream = request.META.get("wsgi.input")
+    if type(stream) is not BytesIO or len(raw := stream.getbuffer()) > _LARGEST_READ_AHEAD:
+        return None
+    try:
+        body = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    workflow, channel = (body.get("workflow_id"), body.get("channel_id")) if isinstance(body, dict) else (None, None)
+    if not isinstance(workflow, str) or not isinstance(channel, str | None) or "\0" in workflow + (channel or ""):
+        return None
+    return workflow, channel
+
+
+def _workflow_read(request: Any) -> ReadWorkflow | None:
+    """Return the workflow that the statement of `alongside` has found, or None."""
+    read: tuple[Statement, Any] | None = getattr(request, "read_alongside", None)
+    if read is None or read[1][0] is None:
+        return None
+    (workflow, channel), row = read[0].params, read[1]
+    return ReadWorkflow(workflow, channel, row)
+
+
+def created_item(sent: Any, *, ctx: ActingContext, workflow: ReadWorkflow | None = None) -> Response:
+    """Create the work item that a body describes. Return the answer of its request.
+
+    `workflow`: the row about a workflow and a channel that was read in this transaction.
+    """
     body = CREATE_WORK_ITEM.check(sent)
     item = create_work_item(
         IntakeRequest(
@@ -245,6 +285,7 @@ def created_item(sent: Any, *, ctx: ActingContext) -> Response:
             metadata=body.get("metadata", {}),
         ),
         ctx=ctx,
+        read=workflow,
     )
     headers = {"Location": f"/work-items/{item.public_id}", "ETag": item_etag(item)}
     return Response(WORK_ITEM.represent(item), status=201, headers=headers)

@@ -51,14 +51,29 @@ class IntakeRequest:
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
-def create_work_item(request: IntakeRequest, *, ctx: ActingContext) -> WorkItem:
+@dataclass(frozen=True, slots=True)
+class ReadWorkflow:
+    """Row about a workflow and a channel that was read in the transaction."""
+
+    workflow: str
+    channel: str | None
+    row: policy_selectors.WorkflowRow
+
+    def row_about(self, request: IntakeRequest) -> policy_selectors.WorkflowRow | None:
+        """Return the row if it is about the workflow and the channel of `request`."""
+        return self.row if (self.workflow, self.channel) == (request.workflow, request.channel) else None
+
+
+def create_work_item(request: IntakeRequest, *, ctx: ActingContext, read: ReadWorkflow | None = None) -> WorkItem:
     """Create a work item with status `new`. One statement writes item, evidence, receipt, queue row and job.
 
     Raises `UnknownWorkflow`, `UnknownChannel`, `ChannelRequired`, `PermissionDenied`, `PayloadTooLarge`,
     `PayloadSchemaViolation`, `AttachmentNotUsable`, `UnknownRequester`, `QuotaExceeded`, `ExternalRefTaken`.
     """
     require_unit_of_work(ctx.tenant_id, reads_cases=False)
-    workflow = policy_selectors.workflow_in_force(request.workflow, channel=request.channel, ctx=ctx)
+    workflow = policy_selectors.workflow_in_force(
+        request.workflow, channel=request.channel, ctx=ctx, row=read.row_about(request) if read else None
+    )
     if workflow is None:
         raise errors.UnknownWorkflow(
             f"There is no workflow {request.workflow!r} here. GET /workflows lists those there are.",
