@@ -66,7 +66,19 @@ class _Texts(HTMLParser):
             self.found.append(data)
 
 
-def unmarked(page: str, data: re.Pattern[str]) -> list[str]:
+class Data:
+    """Texts that are data and not texts of the console."""
+
+    def __init__(self, texts: set[str]) -> None:
+        self._texts = sorted((text for text in texts if len(text) > 2 and WORD.search(text)), key=len, reverse=True)
+
+    def removed_from(self, line: str) -> str:
+        """Return the line without the texts. A pattern of all of them, which are thousands, would take minutes."""
+        texts = [re.escape(text) for text in self._texts if text in line]
+        return re.sub(rf"(?<!\w)(?:{'|'.join(texts)})(?!\w)", " ", line) if texts else line
+
+
+def unmarked(page: str, data: Data) -> list[str]:
     """Return the texts of a page that are neither in brackets nor data."""
     body = page[page.index("<body") :] if "<body" in page else page
     reader = _Texts()
@@ -79,15 +91,15 @@ def unmarked(page: str, data: re.Pattern[str]) -> list[str]:
 
 
 @cache
-def _has_words(line: str, data: re.Pattern[str]) -> bool:
+def _has_words(line: str, data: Data) -> bool:
     """Return True if a line has words that are not data. Looking for data takes longest, so it comes last."""
     if not WORD.search(line) or not WORD.search(DATA.sub(" ", line)):
         return False
-    return WORD.search(DATA.sub(" ", data.sub(" ", line))) is not None
+    return WORD.search(DATA.sub(" ", data.removed_from(line))) is not None
 
 
-def data_of_tables(*also: str) -> re.Pattern[str]:
-    """Return a pattern of all texts in the database, which are data and not texts of the console."""
+def data_of_tables(*also: str) -> Data:
+    """Return all texts in the database, which are data and not texts of the console."""
     found: set[str] = set(also)
     for model in apps.get_models():
         if not model._meta.managed:
@@ -95,9 +107,7 @@ def data_of_tables(*also: str) -> re.Pattern[str]:
         for row in model._base_manager.all()[:500].values():
             for value in row.values():
                 found.update(_strings(value))
-    found |= {text[:1].upper() + text[1:] for text in found}
-    texts = sorted((text for text in found if len(text) > 2 and WORD.search(text)), key=len, reverse=True)
-    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, texts)) + r")(?!\w)")
+    return Data(found | {text[:1].upper() + text[1:] for text in found})
 
 
 def examples_of(*schemas: Any) -> set[str]:
