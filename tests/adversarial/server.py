@@ -22,6 +22,7 @@ import psutil
 import psycopg
 from psycopg import sql
 
+from tests.adversarial.new_instance import LOG, copy_new_instance
 from tests.broker import engine_environment
 from tests.ports import free_port
 from threada_site import postgres
@@ -136,18 +137,45 @@ class Server:
 
 
 @contextmanager
-def running_server(directory: Path, *, program: tuple[str, ...] = CHECKOUT, **own: str) -> Iterator[Server]:
+def running_server(
+    directory: Path, *, program: tuple[str, ...] = CHECKOUT, is_copied: bool = True, **own: str
+) -> Iterator[Server]:
     """Run `manage.py up` in `directory` and end it by Ctrl-C afterwards, unless it has ended.
 
     The same directory gives the same instance again. `own`: additional environment variables. `program`: command line
-    in front of the name of a command; another than that of the checkout runs in `directory`.
+    in front of the name of a command; another than that of the checkout runs in `directory`. `is_copied`: begin with a
+    copy of a new instance, if the directory has none and the engine is the first one; False creates the instance.
     """
-    port = free_port()
-    log = directory / "up.log"
+    port, log = free_port(), directory / LOG
+    environment = _environment(directory) | engine_environment() | own
+    is_first_engine = environment.get("THREADA_ENGINE", "procrastinate") == "procrastinate"
+    if is_copied and is_first_engine and program == CHECKOUT and not (directory / "data").exists():
+        copy_new_instance(directory, _make, port=port)
+    with _up(directory, port, environment, program) as process:
+        match = re.search(r"token (thr_\w+)", log.read_text())
+        assert match is not None, log.read_text()
+        url = _manage(program, environment, "database_url", "--superuser").strip()
+        yield Server(process, port, match[1], url, log, environment, program)
+
+
+def _environment(directory: Path) -> dict[str, str]:
     inherited = {"DATABASE_URL", "THREADA_PROCESS"}  # the WSGI module, which other tests import, sets the second
     environment = {name: value for name, value in os.environ.items() if name not in inherited}
-    environment |= {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING"}
-    environment |= engine_environment() | own
+    return environment | {"THREADA_DATA_DIR": str(directory / "data"), "THREADA_LOG_LEVEL": "WARNING"}
+
+
+def _make(directory: Path) -> None:
+    """Create an instance in `directory` and stop it."""
+    with _up(directory, free_port(), _environment(directory), CHECKOUT):
+        pass
+
+
+@contextmanager
+def _up(
+    directory: Path, port: int, environment: dict[str, str], program: tuple[str, ...]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Run `up` from the moment at which it is ready, until Ctrl-C."""
+    log = directory / LOG
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*program, "up", "--port", str(port)],
@@ -160,10 +188,7 @@ def running_server(directory: Path, *, program: tuple[str, ...] = CHECKOUT, **ow
         )
     try:
         _wait_until_ready(process, port, log)
-        match = re.search(r"token (thr_\w+)", log.read_text())
-        assert match is not None, log.read_text()
-        url = _manage(program, environment, "database_url", "--superuser").strip()
-        yield Server(process, port, match[1], url, log, environment, program)
+        yield process
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)

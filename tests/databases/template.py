@@ -61,7 +61,7 @@ def _drop(cursor: Any, name: str) -> None:
 
 
 def _template(cursor: Any, *, fresh: bool) -> str:
-    wanted = PREFIX + _fingerprint()
+    wanted = PREFIX + fingerprint()
     cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{PREFIX}%"])
     present = {name for (name,) in cursor.fetchall()}
     if wanted in present and not fresh:
@@ -98,7 +98,7 @@ def _connect_to(name: str) -> None:
 
 
 @cache
-def _fingerprint() -> str:
+def fingerprint() -> str:
     """Digest of everything that decides what `migrate` makes: source, package versions, and the month (it creates the
     partitions of the months ahead)."""
     base = settings.THREADA_BASE_DIR

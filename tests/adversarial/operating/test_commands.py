@@ -41,7 +41,7 @@ def disk() -> Iterator[tuple[Path, bool]]:
 
 def test_an_instance_is_operated_by_its_commands(disk: tuple[Path, bool]) -> None:
     place, can_be_filled = disk
-    with running_server(place) as server:
+    with running_server(place, is_copied=False) as server:
         status, said = manage(server, "status", "--json")
         assert status == 0, said
         facts = json.loads(said)
