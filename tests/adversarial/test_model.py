@@ -55,7 +55,7 @@ __all__ = ["receiver"]
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.slow, pytest.mark.django_db]
 
-EXAMPLES = int(os.environ.get("THREADA_MODEL_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("THREADA_MODEL_EXAMPLES", "15"))
 STEPS = 40
 EXPIRES_AFTER = timedelta(hours=8)
 AMOUNTS = st.sampled_from([500, 5, 150, 666])

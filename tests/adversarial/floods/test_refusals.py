@@ -19,7 +19,7 @@ from tests.examples import CHOSEN
 
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(900)]
 
-FLOOD: Final = 13_000 if CHOSEN == "many" else 4_000
+FLOOD: Final = 13_000 if CHOSEN == "many" else 2_000
 FEW: Final = 400
 CLIENTS: Final = 8
 RATE: Final = 10
