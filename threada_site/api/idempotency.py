@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -102,6 +102,17 @@ class KeyReservation:
             key=self.key,
             body_sha256=self.body_sha256,
             **answer,
+        )
+
+
+def forget_answers(reservations: Sequence[KeyReservation]) -> None:
+    """Delete the answers under several keys of one principal and one path."""
+    first = reservations[0]
+    with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
+        cursor.execute(
+            "DELETE FROM api_idempotencyrecord "
+            "WHERE tenant_id = $1 AND principal_id = $2 AND path = $3 AND key = ANY($4::text[])",
+            [first.context.tenant_id, first.context.principal_id, first.path, [each.key for each in reservations]],
         )
 
 

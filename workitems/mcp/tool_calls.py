@@ -17,7 +17,7 @@ from integrations.selectors import readable_integration
 from integrations.tools.pins import CALL_WORKFLOW, facts_of
 from integrations.tools.usable import callable_tool, callable_tools
 from threada_site.api.conditional_requests.waiting import resumed_by
-from threada_site.api.idempotency import REPLAYED, KeyReservation
+from threada_site.api.idempotency import REPLAYED, KeyReservation, forget_answers
 from threada_site.api.models import IdempotencyRecord
 from threada_site.api.shapes import shape
 from threada_site.api.views import TenantView, path_id, path_slug
@@ -124,7 +124,7 @@ class CallTool(TenantView):
                     {"workflow_id": CALL_WORKFLOW, "channel_id": CHANNEL, "payload": payload, **named}, ctx=ctx
                 )
                 if was_used:
-                    _forget([reservation])
+                    forget_answers([reservation])
                 reservation.remember(Response({"work_item_id": created.data["work_item_id"]}))
         except (errors.UnknownWorkflow, errors.UnknownChannel) as missing:
             missing.detail = (
@@ -171,9 +171,10 @@ def _item_of(record: IdempotencyRecord | None, call: dict[str, Any], *, ctx: Act
     if record is None:
         return None
     found = path_id(ids.WORK_ITEM, orjson.loads(record.response)["work_item_id"])
-    if not selectors.work_items(ctx).filter(id=found).exists():
+    try:
+        item = locked_item(found, ctx=ctx)
+    except errors.NotFound:
         return None
-    item = locked_item(found, ctx=ctx)
     return (
         item if (item.payload.get("tool"), item.payload.get("arguments")) == (call["tool"], call["arguments"]) else None
     )
@@ -192,20 +193,9 @@ def _only_reads(payload: Any) -> bool:
     return isinstance(annotations, dict) and annotations.get("read_only") is True
 
 
-def _forget(reservations: list[KeyReservation]) -> None:
-    """Delete the records of reservations of one principal and one path."""
-    first = reservations[0]
-    IdempotencyRecord.objects.filter(
-        tenant_id=first.context.tenant_id,
-        principal_id=first.context.principal_id,
-        path=first.path,
-        key__in=[each.key for each in reservations],
-    ).delete()
-
-
 def _forget_item(item: WorkItem, *, integration: str, ctx: ActingContext) -> None:
     """Let an equal call without a key make a new work item."""
     call = {"tool": item.payload["tool"], "arguments": item.payload["arguments"]}
     requesters = (ids.public_id(ids.PRINCIPAL, item.requester_id), item.requester.username)
     named = ({}, *({"requester": requester} for requester in requesters))
-    _forget([_reservation(integration, {**call, **each}, key=None, ctx=ctx) for each in named])
+    forget_answers([_reservation(integration, {**call, **each}, key=None, ctx=ctx) for each in named])
