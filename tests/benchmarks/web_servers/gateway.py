@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from tests.benchmarks.effects import _worker
+from tests.benchmarks.effects import running_worker
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.servers import PRODUCT, web_server
 from tests.benchmarks.world import TENANT, World
@@ -32,7 +32,7 @@ def measure(world: World) -> Iterator[Figure]:
         try:
             _prepare(upstream)
             with (
-                _worker({}),
+                running_worker({}),
                 web_server(PRODUCT, port=world.port, processes=1),
                 httpx.Client(base_url=f"http://127.0.0.1:{world.port}", headers=world.headers, timeout=30) as client,
                 httpx.Client(base_url=upstream.url) as bare,

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from tests.benchmarks.effects import PAYLOAD, _put_bank, _worker
+from tests.benchmarks.effects import PAYLOAD, _put_bank, running_worker
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.servers import PRODUCT, web_server
 from tests.benchmarks.world import World
@@ -29,7 +29,7 @@ def measure(world: World) -> Iterator[Figure]:
         try:
             _put_bank(receiver.url)
             with (
-                _worker({}),
+                running_worker({}),
                 web_server(PRODUCT, port=world.port, processes=1),
                 httpx.Client(base_url=f"http://127.0.0.1:{world.port}", headers=world.headers) as client,
             ):
