@@ -79,7 +79,7 @@ from workitems.steps.voting import Ballot, cast_vote
 
 pytestmark = pytest.mark.django_db
 
-EXAMPLES = 5 if CHOSEN == "few" else int(os.environ.get("THREADA_MODEL_EXAMPLES", FEW))
+EXAMPLES = 5 if CHOSEN == "few" else int(os.environ.get("THREADA_MODEL_EXAMPLES", "15"))
 ROLES = ("finance", "tenant_admin", "approver", "requester")
 RUN = (
     ExecutionStatus.STARTED,
