@@ -34,6 +34,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture(autouse=True)
 def _one_window(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "WINDOW_S", 1.0)
+    monkeypatch.setattr(running, "LONGEST_WINDOW_S", 1.0)
     monkeypatch.setattr(running, "CHECK_HOLDS_S", 60.0)
     monkeypatch.setattr(running, "SLOTS_WITHIN_S", 5.0)
 

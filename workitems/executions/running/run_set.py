@@ -22,7 +22,7 @@ from workitems.executions.run_execution import NOT_STARTED, run_execution
 from workitems.executions.running.call_slots import call_slots
 from workitems.executions.running.calling import ExecutionPlan, call_receiver
 from workitems.executions.running.claim_set import MOST, ClaimedSet, claim_in_parts, claim_set
-from workitems.executions.running.settle_set import WINDOW_S, Arrived, settle_set, settle_single
+from workitems.executions.running.settle_set import LONGEST_WINDOW_S, WINDOW_S, Arrived, settle_set, settle_single
 
 CHECK_HOLDS_S: Final = 1.0
 """A call starts within this time after its checks, or not at all."""
@@ -118,7 +118,7 @@ def _return_connection() -> None:
 
 
 def _gathered(arrivals: queue.SimpleQueue[Arrived | None], left: int, *, wait_s: float | None) -> list[Arrived | None]:
-    """Wait for an outcome, and return it with those that arrive within the window."""
+    """Wait for an outcome, and return it with those that arrive within a window of the one before, up to a limit."""
     if not left:
         time.sleep(wait_s or 0)
         return []
@@ -126,10 +126,10 @@ def _gathered(arrivals: queue.SimpleQueue[Arrived | None], left: int, *, wait_s:
         arrived = [arrivals.get(timeout=wait_s)]
     except queue.Empty:
         return []
-    until = time.monotonic() + WINDOW_S
+    until = time.monotonic() + LONGEST_WINDOW_S
     while len(arrived) < left and (wait := until - time.monotonic()) > 0:
         try:
-            arrived.append(arrivals.get(timeout=wait))
+            arrived.append(arrivals.get(timeout=min(wait, WINDOW_S)))
         except queue.Empty:
             break
     return arrived

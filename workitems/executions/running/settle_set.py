@@ -31,6 +31,9 @@ from workitems.executions.settle_attempt import settle
 from workitems.models import WorkItem
 
 WINDOW_S: Final = 0.005
+"""Longest time between two outcomes that are recorded together."""
+LONGEST_WINDOW_S: Final = 0.025
+"""Longest time that the first of them waits."""
 
 log = structlog.get_logger("threada.executions")
 
