@@ -65,6 +65,7 @@ def _escaped(text: str) -> str:
     return text.replace("\\", "\\\\").replace('"', '\\"')
 
 
+@lru_cache(maxsize=1024)
 def _is_array(field: models.Field[Any, Any]) -> bool:
     return str(field.cast_db_type(connection)).endswith("[]")
 

@@ -186,6 +186,7 @@ class ConditionList:
 
 
 _compiled: Final = WeightedCache[tuple[str, tuple[str, ...]], Expression](max_weight=_MOST_KEPT)
+_lists: Final = WeightedCache[tuple[str, tuple[str, ...]], ConditionList](max_weight=_MOST_KEPT)
 
 
 def compile_expression(source: str, *, variables: tuple[str, ...]) -> Expression:
@@ -218,11 +219,16 @@ def compile_together(conditions: Sequence[Expression]) -> ConditionList | None:
     if not conditions:
         return None
     source = "[" + ",".join(f"({condition.source}\n)" for condition in conditions) + "]"
-    try:
-        _, program, _ = _guarded(source, conditions[0].variables)
-    except ExpressionError:
-        return None
-    return ConditionList(len(conditions), program)
+    variables = conditions[0].variables
+    known = _lists.get((source, variables))
+    if known is None:
+        try:
+            _, program, _ = _guarded(source, variables)
+        except ExpressionError:
+            return None
+        known = ConditionList(len(conditions), program)
+        _lists.put((source, variables), known, weight=len(source) + _OWN_WEIGHT)
+    return known
 
 
 def _compile(source: str, variables: tuple[str, ...]) -> Expression:
