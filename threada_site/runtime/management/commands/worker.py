@@ -6,7 +6,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from psycopg_pool import PoolTimeout
 
 from threada_site.database.connection_problems import connection_problem
@@ -19,6 +19,7 @@ log = structlog.get_logger("threada.worker")
 
 class Command(BaseCommand):
     help = "Run jobs: intake decisions, executions, deadlines. May run several times, on several machines."
+    requires_system_checks: list[str] = []  # they load the console and the API, 30 MB that jobs do not use
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
@@ -33,6 +34,7 @@ class Command(BaseCommand):
             refuse_unless_safe()
             refuse_unless_of_this_instance()
             _tell_of_jobs_left()
+            connection.close()  # this thread needs none while it waits for the others
             is_done = _work(options["concurrency"])
         except NotSafeToRunError as error:
             raise CommandError(str(error)) from None
