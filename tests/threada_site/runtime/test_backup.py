@@ -291,12 +291,16 @@ def test_scheduled_backups_are_made_when_due_and_the_newest_are_kept(
     settings.DATABASE_URL = ""
 
     ahead = tmp_path / "threada-29990101T000000Z.backup"
-    ahead.touch()
+    impossible = [tmp_path / f"threada-{time}Z.backup" for time in ("20261399T250000", "00000000T000000")]
+    for path in (ahead, *impossible):
+        path.touch()
     call_command("backup", "--scheduled")
-    assert f"{ahead} is dated in the future" in capsys.readouterr().err
+    warned = capsys.readouterr().err
+    assert all(f"{path} is dated in the future or at an impossible time" in warned for path in (ahead, *impossible))
     found = set(tmp_path.glob("*.backup"))
-    [new] = found - {*old, *others, ahead}
-    assert found == {old[1], new, *others, ahead}
+    others += [ahead, *impossible]
+    [new] = found - {*old, *others}
+    assert found == {old[1], new, *others}
     assert list(tmp_path.glob(".threada*")) == []
     assert (backup_age_seconds() or 0) < 60
     assert [metric.name for metric in backup_metrics()] == ["threada_backup_age_seconds"]

@@ -1,6 +1,6 @@
 """Scheduled backups: one file per period in a folder, of which the newest are kept.
 
-Files dated in the future, by a clock that was ahead, are neither counted nor removed.
+Files dated in the future, by a clock that was ahead, and those whose names are no time are neither counted nor removed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 
 from threada_site.kernel import clock
 
-_NAME: Final = re.compile(r"threada-(\d{8}T\d{6})Z\.backup")
+_NAME: Final = re.compile(r"threada-([0-9]{8}T[0-9]{6})Z\.backup")
 _UNFINISHED: Final = ".threada-*.backup.*"
 
 
@@ -54,9 +54,11 @@ def due_backup(folder: Path, *, every: timedelta, keep: int) -> Iterator[Path | 
         os.close(descriptor)
 
 
-def dated_in_the_future(folder: Path) -> list[str]:
-    """Return the names of scheduled backups whose time has not come yet."""
-    return sorted(_path(folder, made_at).name for made_at in _all_times(folder) if made_at > clock.now())
+def misdated(folder: Path) -> list[str]:
+    """Return the names of files that look like scheduled backups, but are dated in the future or at no time."""
+    names = [path.name for path in folder.iterdir() if _NAME.fullmatch(path.name)]
+    times = {_path(folder, made_at).name for made_at in _times(folder)}
+    return sorted(set(names) - times)
 
 
 def _path(folder: Path, made_at: datetime) -> Path:
@@ -64,9 +66,14 @@ def _path(folder: Path, made_at: datetime) -> Path:
 
 
 def _times(folder: Path) -> list[datetime]:
-    return [made_at for made_at in _all_times(folder) if made_at <= clock.now()]
-
-
-def _all_times(folder: Path) -> list[datetime]:
+    """Return the times in the names of the backups, without those that have not come yet."""
     found = (_NAME.fullmatch(path.name) for path in folder.iterdir())
-    return [datetime.strptime(match[1], "%Y%m%dT%H%M%S").replace(tzinfo=UTC) for match in found if match]
+    times = (_time(match[1]) for match in found if match)
+    return [made_at for made_at in times if made_at is not None and made_at <= clock.now()]
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 from django.conf import settings
@@ -14,6 +15,7 @@ from telemetry.log.key_file import KeyFileProblem
 from threada_site.api.monitoring.readiness import write_problem
 from threada_site.runtime.backup.age import backup_age_seconds
 from threada_site.runtime.backup.database import SCRATCH
+from threada_site.runtime.backup.scheduled import misdated
 from threada_site.runtime.doctor.findings import Finding, failed, ok, warning
 from threada_site.runtime.sealer.process import sealing_key_file
 from threada_site.tenancy.instance_membership import SKEW_TOLERATED_S, clock_skew, compare_facts, difference
@@ -104,7 +106,10 @@ def keys() -> Iterator[Finding]:
 
 
 def backup() -> Iterator[Finding]:
-    """Check the age of the newest backup."""
+    """Check the age of the newest backup, and the names of scheduled ones."""
+    folder: Path | None = settings.THREADA_BACKUP_DIR
+    if folder is not None and folder.exists():
+        yield from _misdated(folder)
     age = backup_age_seconds()
     if age is None or not LastBackup.objects.exists():
         yield warning("backup", "none was ever made", "manage.py backup FILE, and docs/operations/backup.md.")
@@ -112,3 +117,17 @@ def backup() -> Iterator[Finding]:
         yield warning("backup", f"the newest is {age / 86_400:.1f} days old", "Look at the scheduled backups.")
     else:
         yield ok("backup", f"the newest is {age / 3600:.1f} hours old")
+
+
+def _misdated(folder: Path) -> Iterator[Finding]:
+    try:
+        names = misdated(folder)
+    except OSError as error:
+        yield warning("backup", f"{folder}: {error.strerror}", "Run doctor as the user who makes the backups.")
+        return
+    for name in names:
+        yield warning(
+            "backup",
+            f"{folder / name} is dated in the future or at an impossible time, so it is neither counted nor removed",
+            "Compare the clock, then rename or remove the file.",
+        )

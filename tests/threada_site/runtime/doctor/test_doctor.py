@@ -98,3 +98,15 @@ def test_the_database_of_a_killed_restore_is_named(capsys: pytest.CaptureFixture
                 assert states(findings(capsys))["leftovers"] == {"ok"}
         finally:
             server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_files_that_no_schedule_dates_are_named(
+    capsys: pytest.CaptureFixture[str], settings: Settings, tmp_path: Path
+) -> None:
+    settings.THREADA_BACKUP_DIR = tmp_path
+    for time in ("20261399T250000", "29990101T000000", "20260101T000000"):
+        (tmp_path / f"threada-{time}Z.backup").touch()
+    wrong = [finding["said"] for finding in findings(capsys)["backup"] if "impossible time" in finding["said"]]
+    assert [said.partition(" is ")[0] for said in wrong] == [
+        str(tmp_path / f"threada-{time}Z.backup") for time in ("20261399T250000", "29990101T000000")
+    ]

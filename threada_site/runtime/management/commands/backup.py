@@ -15,7 +15,7 @@ from threada_site.runtime.backup.database import DatabaseProblem, copy_cluster, 
 from threada_site.runtime.backup.progress import BackupProgress
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, new_recovery_key
 from threada_site.runtime.backup.rehearse import RehearsalFailed, rehearse
-from threada_site.runtime.backup.scheduled import ScheduleProblem, dated_in_the_future, due_backup
+from threada_site.runtime.backup.scheduled import ScheduleProblem, due_backup, misdated
 from threada_site.tenancy.management.base import ProductCommand
 
 
@@ -70,8 +70,10 @@ class Command(ProductCommand):
                 self.stdout.write(f"No backup is due in {folder}.")
             else:
                 self._back_up(path, verifies=verifies)
-        for name in dated_in_the_future(folder):
-            self.stderr.write(f"{folder / name} is dated in the future. It is neither counted nor removed.")
+        for name in misdated(folder):
+            self.stderr.write(
+                f"{folder / name} is dated in the future or at an impossible time. It is neither counted nor removed."
+            )
 
     def _back_up(self, path: Path, *, verifies: bool) -> None:
         with BackupProgress(self.stderr) as progress:
