@@ -72,7 +72,9 @@ def read_tools(tenant: Tenant, integration_id: uuid.UUID, *, ctx: ActingContext)
             return  # a later reading has begun
         row.problem = problem[:500]
         row.failures = 0 if found is not None else min(row.failures + 1, 100)
-        row.due_at = now + (INTERVAL if found is not None else _pause(row.failures))
+        due_at = now + (INTERVAL if found is not None else _pause(row.failures))
+        is_wanted_again = row.due_at < tried.due_at  # asked for while this reading went on
+        row.due_at = min(row.due_at, due_at) if is_wanted_again else due_at
         if found is not None:
             _store(integration, row, found, base_url=document.base_url or "", ctx=ctx)
             row.read_at, row.base_url, row.protocol_version = clock.now(), document.base_url or "", version_spoken
