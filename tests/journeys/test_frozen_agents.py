@@ -151,6 +151,18 @@ def test_an_owner_freezes_its_own_agent_by_api(demo: Demo, buyer: User) -> None:
     assert refusal("sue", {"principal": "buyer"}) == "scope_missing"  # a viewer's token only reads
 
 
+def test_a_refused_freeze_does_not_say_which_agents_exist(demo: Demo, buyer: User) -> None:
+    demo.join("requester-1", roles=("requester",))
+    answers = []
+    for name in ("buyer", "nobody", "finance-1"):
+        body = {"scope": {"principal": name}, "reason": "Curious."}
+        answer = demo.api("requester-1").post("/freezes", body)
+        said = {key: text for key, text in answer.json().items() if key not in ("correlation_id", "instance")}
+        answers.append((answer.status_code, str(said).replace(name, "NAME")))
+    assert len(set(answers)) == 1, answers
+    assert answers[0][0] == 403
+
+
 def test_a_freeze_names_an_agent_alone(demo: Demo, buyer: User) -> None:
     scope = FreezeScope(principal="buyer", principal_id=buyer.id)
     assert scope.covers(Place("payment_run", "int_bank", "pay", buyer.id))
