@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from integrations.models import Execution
@@ -18,12 +18,14 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
+from threada_site.kernel.json.canonical import new_salt
+from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.models import Membership
 from workitems.approvers.count_votes import Outcome
 from workitems.approvers.step_votes import read_step_votes
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Permit, PermitApproval, Vote, WorkItem
-from workitems.permits.records import record_permit, set_limits
+from workitems.permits.records import approved_terms, record_permit, set_limits
 from workitems.permits.terms import MOST_PRINCIPALS, Terms, beyond_limits, bound_errors
 from workitems.steps.vote_authentication import check_authentication, stored_authentication
 from workitems.steps.voting import Ballot, cast_vote, check_permitted, execution_of
@@ -125,12 +127,13 @@ def _unknown_principals(terms: Terms, *, ctx: ActingContext) -> list[FieldError]
 
 
 def _same_terms(step: DecisionStep, terms: Terms) -> Permit | None:
-    """Return the permit with these terms that was proposed on the step, locked."""
+    """Return the permit with these terms, whatever its salt, that was proposed on the step, locked."""
     rows = Permit.objects.select_for_update(of=("self",)).filter(tenant_id=step.tenant_id, step_id=step.id)
-    permit = rows.filter(sha256=terms.sha256).first()
-    if permit is not None:
-        _check_proposed(permit, step)
-    return permit
+    for permit in rows.order_by("id"):
+        if not is_erased(permit.body) and replace(approved_terms(permit), salt="") == terms:
+            _check_proposed(permit, step)
+            return permit
+    return None
 
 
 def _check_proposed(permit: Permit, step: DecisionStep) -> None:
@@ -142,6 +145,7 @@ def _check_proposed(permit: Permit, step: DecisionStep) -> None:
 
 
 def _propose(item: WorkItem, step: DecisionStep, terms: Terms, *, ctx: ActingContext) -> Permit:
+    terms = replace(terms, salt=new_salt().hex())
     permit = Permit(
         tenant_id=step.tenant_id,
         workflow=terms.workflow,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from integrations.models import Execution
 from telemetry.receipts.format import Entry, Subject
 from telemetry.receipts.record import record
@@ -16,15 +18,25 @@ from workitems.permits.terms import Terms, terms_from_json
 
 
 def limits_of(permit: Permit) -> Terms:
-    """Return the terms in force. Bounds that were erased are left out."""
+    """Return the terms in force. Bounds and salt are left out once they are erased."""
     bounds = [] if is_erased(permit.bounds) else permit.bounds
-    return terms_from_json({**permit.limits, "bounds": bounds})
+    salt = "" if is_erased(permit.body) else approved_terms(permit).salt
+    return terms_from_json({**permit.limits, "bounds": bounds, "salt": salt})
+
+
+def approved_terms(permit: Permit) -> Terms:
+    """Return the terms in the body of a permit that is not erased."""
+    return terms_from_json(orjson.loads(bytes(permit.body)))
 
 
 def set_limits(permit: Permit, terms: Terms) -> None:
-    """Make `terms` those in force. Bounds are stored apart: they may name people, and can be erased."""
+    """Make `terms` those in force.
+
+    Bounds are stored apart, because they may name people, and can be erased. The salt is in the body alone.
+    """
     limits = terms.as_json()
     permit.bounds = limits.pop("bounds")
+    limits.pop("salt", None)
     permit.limits, permit.ends_at = limits, terms.ends_at
 
 

@@ -33,7 +33,8 @@ _FIELD: Final = re.compile(SUM_FIELD)
 class Terms:
     """Coverage of a permit. `principals` are public ids; `rules` are pairs of policy and rule; all bounds must hold.
 
-    `integration_version` is the public id of the version that says what the action sends.
+    `integration_version` is the public id of the version that says what the action sends. `salt`: random hexadecimal
+    digits, so that the digest confirms no guess once the terms are erased.
     """
 
     workflow: str
@@ -47,6 +48,7 @@ class Terms:
     principals: tuple[str, ...]
     max_sum: SumLimit | None = None
     bounds: tuple[str, ...] = ()
+    salt: str = ""
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -62,6 +64,7 @@ class Terms:
             **({"max_sum": self.max_sum.as_json()} if self.max_sum else {}),
             "principals": sorted(set(self.principals)),
             "bounds": sorted(set(self.bounds)),
+            **({"salt": self.salt} if self.salt else {}),
         }
 
     def canonical(self) -> bytes:
@@ -88,6 +91,7 @@ def terms_from_json(value: Mapping[str, Any]) -> Terms:
         max_sum=sum_from_json(value.get("max_sum")),
         principals=tuple(value["principals"]),
         bounds=tuple(value["bounds"]),
+        salt=value.get("salt", ""),
     )
 
 
@@ -101,16 +105,21 @@ class BoundedFacts:
         self.facts = facts
         self._bound = BoundFacts({name: facts[name] for name in BOUND_VARIABLES}, variables=BOUND_VARIABLES)
         self._left: float = MAX_COST
+        self._known: dict[str, bool] = {}
 
     def holds(self, bound: str) -> bool:
         """Evaluate a bound. Raise `NotCoveredError` if it has no value, or if the rest of the cost is too small."""
+        if bound in self._known:
+            return self._known[bound]
         try:
             self._left -= self._bound.cost_of(bound, BOUND_VARIABLES)
             if self._left < 0:
                 raise NotCoveredError("The bounds are too expensive together.")
-            return compile_expression(bound, variables=BOUND_VARIABLES).truth(self._bound)
+            truth = compile_expression(bound, variables=BOUND_VARIABLES).truth(self._bound)
         except ExpressionError as error:
             raise NotCoveredError(f"A bound cannot be evaluated: {error}") from None
+        self._known[bound] = truth
+        return truth
 
 
 class NotCoveredError(Exception):

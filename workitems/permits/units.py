@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-import orjson
 from django.db.models import F, IntegerField, QuerySet
 from django.db.models.fields.json import KT
 from django.db.models.functions import Cast
@@ -33,7 +32,7 @@ from workitems.approvers.count_votes import Outcome
 from workitems.models import Permit, PermitUse, WorkItem
 from workitems.permits.counting_again import CastVotes, count_again
 from workitems.permits.propose import approval_votes
-from workitems.permits.records import limits_of, record_use
+from workitems.permits.records import approved_terms, limits_of, record_use
 from workitems.permits.selectors import use_of
 from workitems.permits.terms import (
     BoundedFacts,
@@ -42,7 +41,6 @@ from workitems.permits.terms import (
     beyond_limits,
     check_covers,
     fits,
-    terms_from_json,
     wider_than,
 )
 from workitems.steps.exclusions import excluded_principals
@@ -209,13 +207,12 @@ def _amount(
 
 def _sound_terms(permit: Permit) -> Terms:
     """Return the terms in force. Raise `NotCoveredError` unless they are those that were approved, or narrower."""
-    body = bytes(permit.body)
     if is_erased(permit.body) or is_erased(permit.bounds):
         raise NotCoveredError("Its terms were erased.")
-    if permit.status != "in_effect" or sha256_hex(body) != permit.sha256:
+    if permit.status != "in_effect" or sha256_hex(bytes(permit.body)) != permit.sha256:
         raise NotCoveredError("It is not in effect.")
     limits = limits_of(permit)
-    approved = terms_from_json(orjson.loads(body))
+    approved = approved_terms(permit)
     scope = (approved.workflow, approved.integration, approved.action)
     if next(wider_than(limits, approved), None) or scope != (permit.workflow, permit.integration, permit.action):
         raise NotCoveredError("It is wider than what was approved.")
