@@ -12,7 +12,9 @@ import pytest
 from integrations.attempts.retry import MAX_WORKER_DEATHS
 from integrations.executions.lease import acquire_lease
 from integrations.models import Execution
+from policies.deciding.stored_decision import stored_facts
 from policies.language.approvals import SumLimit
+from policies.selectors import policy_decision
 from tests.client import Api
 from tests.factories import make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
@@ -23,6 +25,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock, errors
+from threada_site.kernel.cel import BoundFacts
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ObjectGrants, Scope, Visibility
 from threada_site.kernel.ids import new_uuid
@@ -33,9 +36,10 @@ from workitems.executions.operator_actions import cancel_execution, reconcile_ex
 from workitems.executions.run_execution import run_execution
 from workitems.items.locks import locked_step
 from workitems.models import DecisionStep, Permit, PermitUse, WorkItem
-from workitems.permits import terms, units
+from workitems.permits import propose, terms, units, warnings
 from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.permits.propose import Proposal, approve_permit, vote_with_permit
+from workitems.permits.records import approved_terms
 from workitems.permits.selectors import permits
 from workitems.permits.terms import NotCoveredError, amount_of
 from workitems.retention.erasure import erase_principal
@@ -372,6 +376,29 @@ def test_a_changed_rule_ends_its_uses(finance: Office, bank: Receiver, changed: 
     assert not ask(finance)[2]
 
 
+def test_the_api_warns_of_a_permit_for_every_tool(finance: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warnings, "CALL_WORKFLOW", "payments")
+    _, step, _ = finance.awaiting()
+    terms = {
+        "ends_at": rfc3339(clock.now() + timedelta(days=1)),
+        "max_count": 3,
+        "max_sum": {"field": FIELD, "at_most": 2000},
+        "principals": [finance.people["rita"].public_id],
+    }
+    vote_of = {"decision": "approve", "envelope_sha256": step.envelope_sha256, "permit": terms}
+    place = f"/decision-steps/{step.public_id}/votes"
+    [warning] = finance.api("fay").post(place, vote_of).json()["permit_warnings"]
+    assert warning["code"] == "covers_every_tool"
+    permit = finance.api("finn").post(place, vote_of).json()["permit_id"]
+    assert finance.api("finn").get(f"/permits/{permit}").json()["warnings"] == [warning]
+    named = {"bounds": ["item.payload.tool == 'look_up'"]}
+    assert finance.api("fay").post(f"/permits/{permit}/narrow", named).json()["warnings"] == []
+    _, step, _ = finance.awaiting()
+    alone = {**vote_of, "envelope_sha256": step.envelope_sha256}
+    alone.pop("permit")
+    assert finance.api("fay").post(f"/decision-steps/{step.public_id}/votes", alone).json()["permit_warnings"] == []
+
+
 def test_the_api_proposes_shows_narrows_and_revokes(finance: Office) -> None:
     _, step, _ = finance.awaiting()
     terms = {
@@ -517,6 +544,51 @@ def test_bounds_that_are_too_expensive_together_cover_nothing(finance: Office, m
     assert ask(finance)[2]
     monkeypatch.setattr(terms, "MAX_COST", 0)
     assert not ask(finance)[2]
+
+
+def test_a_bound_is_charged_once_for_a_use(finance: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    [bound] = in_effect(finance).bounds
+    _, first, covered = ask(finance)
+    assert covered
+    with unit_of_work(finance.tenant.id):
+        facts = stored_facts(policy_decision(first.policy_decision_id, tenant_id=finance.tenant.id))
+    cost = BoundFacts(facts, variables=terms.BOUND_VARIABLES).cost_of(bound, terms.BOUND_VARIABLES)
+    monkeypatch.setattr(terms, "MAX_COST", cost)
+    assert ask(finance)[2]
+    monkeypatch.setattr(terms, "MAX_COST", cost - 1)
+    assert not ask(finance)[2]
+
+
+def test_a_digest_confirms_no_guess_after_an_erasure(finance: Office) -> None:
+    """Equal terms have different digests on different steps, and the salt is erased with the bounds."""
+    permit = in_effect(finance, bounds=["item.payload.vendor != 'Fay'"])
+    with unit_of_work(finance.tenant.id):
+        approved = approved_terms(permit)
+        assert len(approved.salt) == 32
+        guess = replace(approved, salt="").sha256
+        narrow_permit(permit, Narrowing(max_count=2), ctx=finance.ctx("fay"))
+        erase_principal(finance.people["fay"], ctx=finance.ctx("ada"))
+    stored = now(finance, permit)
+    assert is_erased(stored.body)
+    assert approved.salt not in str(stored.limits)
+    assert guess != permit.sha256
+    digests = {
+        body["inputs"].get(name)
+        for kind in ("permit.proposed", "permit.in_effect", "permit.narrowed")
+        for body in finance.bodies(kind)
+        for name in ("permit_sha256", "limits_sha256", "limits_before_sha256")
+    }
+    guesses = {replace(approved, salt="", max_count=count).sha256 for count in (2, 3)}
+    assert not guesses & digests
+    with unit_of_work(finance.tenant.id):
+        revoke_permit(stored, ctx=finance.ctx("finn"))
+
+
+def test_a_permit_from_before_salts_still_covers(finance: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(propose, "new_salt", lambda: b"")
+    permit = in_effect(finance)
+    assert "salt" not in bytes(permit.body).decode()
+    assert ask(finance)[2]
 
 
 def test_each_stage_approves_the_same_terms(office: Office) -> None:

@@ -37,13 +37,12 @@ from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.permits.propose import Proposal, approve_permit
 from workitems.permits.records import limits_of
 from workitems.permits.selectors import permit_for_update, permits, uses
-from workitems.permits.terms import Terms
+from workitems.permits.warnings import TOOL_FACT, covers_every_tool
 
 _USES_SHOWN: Final = 50
 _MOST_DIGITS: Final = 10
 _MOST_ON_DESK: Final = 5
 _MOST_READ: Final = 100
-TOOL_FACT: Final = "item.payload.tool"
 
 
 def usage(permit: Permit) -> str:
@@ -85,11 +84,6 @@ def permit_choice(step: DecisionStep, rule: ApprovalRule) -> dict[str, Any]:
         (row, terms, _names(terms.principals), covers_every_tool(terms)) for row in rows for terms in [limits_of(row)]
     ]
     return {"permit_limits": rule.permit, "proposed_permits": proposed, "permit_bounds": bounds}
-
-
-def covers_every_tool(terms: Terms) -> bool:
-    """Return True if terms are for calls of tools and no bound reads the tool."""
-    return terms.workflow == CALL_WORKFLOW and not any(TOOL_FACT in bound for bound in terms.bounds)
 
 
 def proposal_sent(call: Call, step: DecisionStep, rule: ApprovalRule) -> Proposal | None:

@@ -13,6 +13,7 @@ from threada_site.api.resources.field_types import (
     OBJECT,
     SHA256,
     SLUG,
+    TEXT,
     array,
     choice,
     inline,
@@ -23,6 +24,7 @@ from threada_site.api.resources.resource import FieldType, Resource, field, give
 from threada_site.kernel import ids
 from workitems.models import Permit
 from workitems.permits.records import limits_of
+from workitems.permits.warnings import warnings_of
 
 _SUM: Final = FieldType({"type": "string", "description": "Decimal number."}, lambda value: f"{value.normalize():f}")
 
@@ -31,6 +33,9 @@ def _approved(permit: Permit) -> Any:
     return orjson.loads(bytes(permit.body))
 
 
+PERMIT_WARNINGS: Final = array(
+    inline(field("code", choice(("covers_every_tool",))), field("detail", TEXT, description="One sentence."))
+)
 PERMIT: Final = Resource(
     "Permit",
     field("permit_id", public_id(ids.PERMIT), "id"),
@@ -46,6 +51,7 @@ PERMIT: Final = Resource(
         lambda permit: limits_of(permit).as_json(),
         description="Terms in force: the approved ones, or narrower ones.",
     ),
+    field("warnings", PERMIT_WARNINGS, lambda permit: warnings_of(limits_of(permit)), description="Probable mistakes."),
     field("ends_at", INSTANT),
     field("used_count", COUNT, description="Units in use: reserved or spent. Failed executions return theirs."),
     field("used_sum", _SUM),

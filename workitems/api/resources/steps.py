@@ -30,6 +30,7 @@ from threada_site.api.resources.field_types import (
 from threada_site.api.resources.resource import FieldType, Resource, field, given
 from threada_site.kernel import ids
 from threada_site.kernel.context import PrincipalKind
+from workitems.api.permits.resources import PERMIT_WARNINGS
 from workitems.api.resources.waits import NEED
 from workitems.api.resources.work_items import PAYLOAD_OMITTED
 from workitems.approvers.count_votes import Need, VoteResult
@@ -37,6 +38,8 @@ from workitems.items.sensitive import omits_contents
 from workitems.items.titles import listed_title, title_of
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, Delegation, Permit, Vote, WorkItem
+from workitems.permits.records import limits_of
+from workitems.permits.warnings import warnings_of
 
 VOTE: Final = Resource(
     "Vote",
@@ -98,10 +101,15 @@ def _permit_id(_vote: Vote, permit: Permit | None) -> Any:
     return permit.id if permit else None
 
 
+def _permit_warnings(_vote: Vote, permit: Permit | None) -> Any:
+    return warnings_of(limits_of(permit)) if permit else []
+
+
 VOTE_ANSWER: Final = Resource(
     "VoteAnswer",
     *VOTE_CAST.fields,
     field("permit_id", maybe(public_id(ids.PERMIT)), _permit_id, description="Permit that the vote approves."),
+    field("permit_warnings", PERMIT_WARNINGS, _permit_warnings, description="Probable mistakes in the permit."),
     RECEIPT_PROMISE,
 )
 
