@@ -32,14 +32,14 @@ type Observation = tuple[Result, str]
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check: its question, and its run on a sample.
+    """A check: the promise that it tries, and its run on a sample.
 
     `run` takes the sample, the leaves of the rule that it meets (empty: nobody is asked), and the open case.
     `needs_people`: the check applies only where people are asked.
     """
 
     name: str
-    question: str
+    promise: str
     run: Callable[[Sample, tuple[Leaf, ...], Case], Observation]
     needs_people: bool = True
 
@@ -157,15 +157,15 @@ def without_people(_sample: Sample, leaves: tuple[Leaf, ...], _case: Case) -> Ob
 
 
 CHECKS: Final = (
-    Check("people_are_asked", "Does the action need people?", without_people, needs_people=False),
-    Check("requester_cannot_approve", "Can one person request and approve?", requester_alone),
-    Check("agent_cannot_approve", "Can an agent, or its owner, approve the agent's request?", agent_and_owner),
-    Check("one_approver_is_not_enough", "Who could approve alone?", single_approver),
-    Check("expired_step_does_not_act", "Does an expired step act?", expired_step),
-    Check("changed_envelope_is_refused", "Is a changed envelope refused?", changed_envelope, needs_people=False),
+    Check("people_are_asked", "People decide before the action runs", without_people, needs_people=False),
+    Check("requester_cannot_approve", "Nobody approves an own request", requester_alone),
+    Check("agent_cannot_approve", "Neither an agent nor its owner approves the agent's request", agent_and_owner),
+    Check("one_approver_is_not_enough", "Where several people are required, nobody approves alone", single_approver),
+    Check("expired_step_does_not_act", "An expired step does not act", expired_step),
+    Check("changed_envelope_is_refused", "A changed envelope is refused", changed_envelope, needs_people=False),
     Check(
         "frozen_integration_is_not_called",
-        "Does a frozen integration get called?",
+        "A frozen integration is not called",
         frozen_integration,
         needs_people=False,
     ),

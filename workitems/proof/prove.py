@@ -17,7 +17,7 @@ from workitems.approvers.step_votes import read_step_votes
 from workitems.proof.cases import Asked, Outcome, ask
 from workitems.proof.checks import CHECKS, Check, Observation
 from workitems.proof.results import Finding, Proof, Result
-from workitems.proof.rules_matching import NAME, QUESTION, rule_findings
+from workitems.proof.rules_matching import NAME, PROMISE, rule_findings
 from workitems.proof.samples import Sample, samples
 from workitems.proof.stage import Case, Stage, TooSlowError
 
@@ -45,7 +45,7 @@ def prove(ctx: ActingContext, *, seconds: float = MOST_SECONDS) -> Proof:
         ]
     finally:
         stage.close()
-    return Proof({named.name: named.question for named in CHECKS} | {NAME: QUESTION}, (*found, *about_rules))
+    return Proof({named.name: named.promise for named in CHECKS} | {NAME: PROMISE}, (*found, *about_rules))
 
 
 @dataclass(slots=True)

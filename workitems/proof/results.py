@@ -28,9 +28,9 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """All findings of a run, and the question that each check answers."""
+    """All findings of a run, and the promise that each check tries."""
 
-    questions: dict[str, str]
+    promises: dict[str, str]
     findings: tuple[Finding, ...]
 
     def result_of(self, check: str) -> Result:
@@ -40,7 +40,7 @@ class Proof:
     @property
     def holds(self) -> bool:
         """Return True if no check fails and at least one passes."""
-        results = {self.result_of(check) for check in self.questions}
+        results = {self.result_of(check) for check in self.promises}
         return Result.FAIL not in results and Result.PASS in results
 
     def as_json(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Proof:
             "checks": [
                 {
                     "check": check,
-                    "question": question,
+                    "promise": promise,
                     "result": self.result_of(check).value,
                     "findings": [
                         {"case": finding.case, "result": finding.result.value, "text": finding.text}
@@ -58,7 +58,7 @@ class Proof:
                         if finding.check == check
                     ],
                 }
-                for check, question in self.questions.items()
+                for check, promise in self.promises.items()
             ],
         }
 

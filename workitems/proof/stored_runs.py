@@ -100,7 +100,7 @@ def _finish(run: ProofRun, proof: Proof, *, ctx: ActingContext) -> None:
     run.status = ProofStatus.PASSED if proof.holds else ProofStatus.FAILED
     run.document, run.sha256, run.finished_at = document, canonical_sha256(document), clock.now()
     run.save(update_fields=["status", "document", "sha256", "finished_at", "started_at"])
-    results = [proof.result_of(check) for check in proof.questions]
+    results = [proof.result_of(check) for check in proof.promises]
     record(
         Entry(
             kind="proof.finished",

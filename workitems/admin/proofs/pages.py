@@ -28,15 +28,15 @@ from workitems.proof.models import ProofStatus
 from workitems.proof.results import Result
 from workitems.proof.stored_runs import proof_runs, request_proof
 
-_QUESTIONS: Final[dict[str, Promise]] = {
-    "people_are_asked": gettext_lazy("Does the action need people?"),
-    "requester_cannot_approve": gettext_lazy("Can one person request and approve?"),
-    "agent_cannot_approve": gettext_lazy("Can an agent, or its owner, approve the agent's request?"),
-    "one_approver_is_not_enough": gettext_lazy("Who could approve alone?"),
-    "expired_step_does_not_act": gettext_lazy("Does an expired step act?"),
-    "changed_envelope_is_refused": gettext_lazy("Is a changed envelope refused?"),
-    "frozen_integration_is_not_called": gettext_lazy("Does a frozen integration get called?"),
-    "every_rule_matches": gettext_lazy("Which rules never match?"),
+_PROMISES: Final[dict[str, Promise]] = {
+    "people_are_asked": gettext_lazy("People decide before the action runs"),
+    "requester_cannot_approve": gettext_lazy("Nobody approves an own request"),
+    "agent_cannot_approve": gettext_lazy("Neither an agent nor its owner approves the agent's request"),
+    "one_approver_is_not_enough": gettext_lazy("Where several people are required, nobody approves alone"),
+    "expired_step_does_not_act": gettext_lazy("An expired step does not act"),
+    "changed_envelope_is_refused": gettext_lazy("A changed envelope is refused"),
+    "frozen_integration_is_not_called": gettext_lazy("A frozen integration is not called"),
+    "every_rule_matches": gettext_lazy("Every rule decides some case"),
 }
 _STATES: Final = {Result.PASS: "passed", Result.FAIL: "failed", Result.NOT_APPLICABLE: "not applicable"}
 _MOST_FINDINGS: Final = 40
@@ -67,8 +67,8 @@ class ProofRunAdmin(TenantAdmin):
         Column(gettext_lazy("Requested by"), lambda row: row.requester),
     )
     about = gettext_lazy(
-        "Checks of the product's promises against this tenant's rules, roles and people: can one person move money, "
-        "does a frozen integration get called. The last ten are kept."
+        "Checks of the product's promises against this tenant's rules, roles and people: no single person moves money, "
+        "no frozen integration is called. The last ten are kept."
     )
     nothing_yet = gettext_lazy("No proof was run yet.")
     page_template = "workitems/proof.html"
@@ -125,7 +125,7 @@ def _check(check: dict[str, Any]) -> dict[str, Any]:
     order = [Result.FAIL, Result.NOT_APPLICABLE, Result.PASS]
     findings = sorted(check["findings"], key=lambda finding: order.index(Result(finding["result"])))
     return {
-        "question": _QUESTIONS.get(check["check"], check["question"]),
+        "promise": _PROMISES.get(check["check"], check["check"]),
         "state": _STATES[Result(check["result"])],
         "is_open": check["result"] == Result.FAIL,
         "findings": [(_STATES[Result(one["result"])], one["text"], one["case"]) for one in findings[:_MOST_FINDINGS]],

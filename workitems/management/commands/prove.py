@@ -39,8 +39,8 @@ class Command(TenantCommand):
             self.refuse("Not every promise holds with this configuration; see above.")
 
     def _print(self, proof: Proof) -> None:
-        for check, question in proof.questions.items():
-            self.stdout.write(f"{proof.result_of(check).value.upper():15}{question}")
+        for check, promise in proof.promises.items():
+            self.stdout.write(f"{proof.result_of(check).value.upper():15}{promise}")
             for finding in proof.findings:
                 if finding.check == check:
                     self.stdout.write(f"  {finding.result.value:15}{finding.text}\n                 {finding.case}")
