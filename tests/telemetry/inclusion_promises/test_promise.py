@@ -15,6 +15,7 @@ from typing import Any
 import aics_tlog
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
@@ -31,6 +32,7 @@ from tests.telemetry.tampering import by_sql
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
+from threada_site.tenancy.instance_membership import differing_facts
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -274,6 +276,28 @@ def test_new_sealing_key_endorses_after_rotation(
     assert InclusionPromiseKey.objects.count() == 3
     for name, answer in (("both", both), ("new", new)):
         assert verified("promise", kept_answer(answer, tmp_path, name), "--key", vkey(sealing_setup, office))[0] == 0
+
+
+def test_a_new_promise_key_is_endorsed_and_earlier_promises_stay_verifiable(
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path, settings: Any
+) -> None:
+    call_command("instance", "check")
+    before = executed(office)
+    settings.THREADA_PROMISE_KEY = "another promise key of this test"
+    assert differing_facts(with_settings=False) == ["THREADA_PROMISE_KEY"]
+    call_command("instance", "accept", "THREADA_PROMISE_KEY")
+    assert differing_facts(with_settings=False) == []
+    clear_endorsement_cache()
+    assert executed(office).json()["receipt_promise"] is None, "nobody endorsed the new key yet"
+    endorse_key(sealing_setup, settings)
+    after = executed(office)
+    key = vkey(sealing_setup, office)
+    for name, answer in (("before", before), ("after", after)):
+        assert verified("promise", kept_answer(answer, tmp_path, name), "--key", key)[0] == 0
+    old, new = (answer.json()["receipt_promise"] for answer in (before, after))
+    assert old["promise_key"] != new["promise_key"]
+    (tmp_path / "mixed").write_text(json.dumps({"receipt_promise": {**new, "promise_key": old["promise_key"]}}))
+    assert verified("promise", tmp_path / "mixed", "--key", key)[0] != 0
 
 
 def test_the_leaf_is_the_hash_of_the_stored_bytes(office: Office, sealing_setup: SealingSetup) -> None:
