@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
 import pytest
 
 from integrations.connectors.mcp_messages import UnusableMessage, result_in
+from integrations.connectors.response_outcomes import outcome_of_answer, without
 from integrations.transport import OutboundAnswer
 
 
@@ -38,3 +40,10 @@ def test_other_answers_contain_no_result(sent: Any) -> None:
 def test_the_response_is_found_among_the_events_of_a_stream() -> None:
     stream = b'id: 1\ndata: \n\n: ping\r\n\r\ndata: {"method": "x"}\r\n\r\nevent: message\ndata: {"id": 1,\ndata: "result": {"a": 1}}'
     assert result_in(answer(stream, "text/event-stream; charset=utf-8")) == {"a": 1}
+
+
+def test_a_short_session_id_is_recorded_nowhere() -> None:
+    """Servers choose their ids: also two characters are hidden, plain and inside of JSON."""
+    outcome = outcome_of_answer(answer({"session": "s1"}), now=datetime.now(UTC), secrets=["s1"])
+    assert "s1" not in str(outcome.response)
+    assert without("Session s1 has ended", ["s1"]) == "Session [redacted] has ended"
