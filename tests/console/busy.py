@@ -18,8 +18,9 @@ from threada_site.identity.passwords import start_reset
 from threada_site.identity.providers.configure import upsert_provider
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
-from threada_site.kernel import clock
+from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
+from threada_site.tenancy.deletions.models import TenantDeletion
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.models import FourEyesRule, IdentityLink, IdentityProvider, Tenant, User
 from workitems.models import ProofRun
@@ -99,9 +100,18 @@ def busy_tenant(demo: Demo) -> Busy:
     assert demo.api("admin").post(f"/freezes/{stopped}/lift", {}).status_code == 200
     demo.wait()
     (overlay, *_) = demo.api("admin").get("/overlays").json()["data"]
-    propose_removal(demo.tenant, overlay["overlay_id"])
+    proposed = propose_removal(demo.tenant, overlay["overlay_id"])
     with unit_of_work(demo.tenant.id):
-        start_review(ctx=acting(demo.tenant, User.objects.get(username="admin")))
+        admin = User.objects.get(username="admin")
+        start_review(ctx=acting(demo.tenant, admin))
+        TenantDeletion.objects.create(
+            tenant_id=demo.tenant.id,
+            change_set_id=ids.parse_public_id(ids.CHANGE_SET, proposed),
+            requested_by=admin.id,
+            confirmed_by=admin.id,
+            due_at=clock.now(),
+            withdrawn_at=clock.now(),
+        )
         ProofRun.objects.create(tenant_id=demo.tenant.id, status="passed", document={"holds": True, "checks": []})
     sign_in_place(demo.tenant)
     return Busy(item, step["decision_step_id"], execution, step["envelope_sha256"])

@@ -84,6 +84,7 @@ _GROUPS: Final = (
             ),
             (gettext_lazy("Retention"), "auto_delete", "workitems_retentionrun", Scope.TELEMETRY_READ),
             (gettext_lazy("Legal holds"), "lock_clock", "workitems_legalhold", Scope.TELEMETRY_READ),
+            (gettext_lazy("Tenant deletion"), "delete_forever", "tenancy_tenantdeletion", Scope.WORKFLOW_MANAGE),
         ),
     ),
     (
@@ -114,7 +115,7 @@ _PAGES: Final = (
     "usage",
 )
 """Names of links that open a page instead of a list."""
-_FOR_STEWARDS: Final = ("tenancy_identityprovider", "tenancy_trustedissuer")
+_FOR_STEWARDS: Final = ("tenancy_identityprovider", "tenancy_trustedissuer", "tenancy_tenantdeletion")
 _SETTINGS: Final = {"telemetry_checkpoint_instance": "THREADA_INSTANCE_LOG"}
 """Links to optional parts, and the setting that turns each on."""
 _ALSO: Final = {"policies_policy": ("policies/policyversion/", "policies/policydecision/")}

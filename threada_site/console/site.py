@@ -45,6 +45,7 @@ from threada_site.console.signing_in import SignInForm, sign_in
 from threada_site.console.tenant_choice import CHOOSE_TENANT, choose_tenant
 from threada_site.console.time_zone import time_zone_page
 from threada_site.identity.sign_in.onward import onward_of
+from threada_site.identity.stewardship import is_steward
 from threada_site.kernel.context import Scope
 from threada_site.sign_in.discovery import company_page
 from threada_site.sign_in.in_session import start_step_up
@@ -59,6 +60,7 @@ from threada_site.sign_in.views import (
 )
 from workitems.portal.pages import home_context
 from workitems.portal.urls import portal_urls
+from workitems.retention.tenant_deletion import pending_deletion
 
 EMERGENCIES_SHOWN: Final = 5
 
@@ -154,6 +156,7 @@ class ConsoleSite(UnfoldAdminSite):
         if home["requests_only"]:
             return TemplateResponse(request, "workitems/portal/home.html", {**context, "title": _("Requests")})
         context |= {**dashboard(ctx), "pulse": pulse_of("dashboard"), "first_steps": first_steps(ctx)}
+        context["tenant_deletion"] = pending_deletion(ctx=ctx) if is_steward(ctx) else None
         return TemplateResponse(request, "console/dashboard.html", context)
 
     def summary(self, request: HttpRequest) -> TemplateResponse:

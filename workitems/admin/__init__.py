@@ -10,7 +10,8 @@ from workitems.admin.messages import NoticeMessageAdmin
 from workitems.admin.packs import PackAdmin
 from workitems.admin.permits.pages import PermitAdmin
 from workitems.admin.proofs.pages import ProofRunAdmin
-from workitems.admin.retention import LegalHoldAdmin, RetentionRunAdmin
+from workitems.admin.retention.pages import LegalHoldAdmin, RetentionRunAdmin
+from workitems.admin.retention.tenant_deletion import TenantDeletionAdmin
 from workitems.admin.steps import DecisionStepAdmin
 
 __all__ = [
@@ -26,5 +27,6 @@ __all__ = [
     "PermitAdmin",
     "ProofRunAdmin",
     "RetentionRunAdmin",
+    "TenantDeletionAdmin",
     "WorkItemAdmin",
 ]

@@ -43,17 +43,8 @@ def request_deletion(slug: str, *, ctx: ActingContext) -> TenantDeletion:
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    if not ctx.is_person:
-        raise errors.PersonRequired("Two people delete a tenant: one requests it, an independent one confirms it.")
-    if slug != ctx.tenant_slug:
-        raise errors.InvalidRequest(
-            f"Type the id of the tenant, {ctx.tenant_slug}, to request its deletion.",
-            errors=[errors.FieldError("/tenant_id", "is not the id of this tenant", "invalid")],
-        )
     lock_retention(ctx=ctx)
-    check_no_legal_hold(ctx=ctx)
-    if pending_deletion(ctx=ctx) is not None:
-        raise errors.Conflict("The deletion of this tenant is confirmed already. A steward can withdraw it.")
+    check_may_request(slug, ctx=ctx)
     days = settings.THREADA_TENANT_DELETION_DAYS
     require_confirmation(
         ProposedChange(
@@ -82,6 +73,21 @@ def request_deletion(slug: str, *, ctx: ActingContext) -> TenantDeletion:
     inputs = {"requested_by": ids.public_id(ids.PRINCIPAL, proposer), "due_at": rfc3339(row.due_at)}
     record(Entry(kind="tenant.deletion_confirmed", inputs=inputs), ctx=ctx)
     return row
+
+
+def check_may_request(slug: str, *, ctx: ActingContext) -> None:
+    """Raise the refusals of `request_deletion`, except that it needs a second person."""
+    require_steward(ctx)
+    if not ctx.is_person:
+        raise errors.PersonRequired("Two people delete a tenant: one requests it, an independent one confirms it.")
+    if slug != ctx.tenant_slug:
+        raise errors.InvalidRequest(
+            f"Type the id of the tenant, {ctx.tenant_slug}, to request its deletion.",
+            errors=[errors.FieldError("/tenant_id", "is not the id of this tenant", "invalid")],
+        )
+    check_no_legal_hold(ctx=ctx)
+    if pending_deletion(ctx=ctx) is not None:
+        raise errors.Conflict("The deletion of this tenant is confirmed already. A steward can withdraw it.")
 
 
 @operation(DELETE)

@@ -1,0 +1,1 @@
+"""Console pages of retention, legal holds and the deletion of the tenant."""
