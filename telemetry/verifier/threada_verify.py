@@ -1267,6 +1267,24 @@ def check(options: argparse.Namespace, report: Report, stack: ExitStack) -> None
         (check_instance if source.has("entries.txt") else check_evidence)(source, keys, options, report)
 
 
+def checked(options: argparse.Namespace) -> Report:
+    """Check the file that `options` name. Raise `UsageError` for options that cannot be used."""
+    report = Report()
+    with ExitStack() as stack:
+        try:
+            check(options, report, stack)
+        except (VerificationError, zipfile.BadZipFile, EOFError, gzip.BadGzipFile, zlib.error) as wrong:
+            report.found("cannot_be_checked", str(wrong) or type(wrong).__name__)
+    return report
+
+
+def verify_complete_evidence(path: Path, keys: list[str]) -> Report:
+    """Check that evidence proves every receipt of its log under one of the public `keys`. For programs."""
+    options = parser().parse_args(["--complete"])
+    options.file, options.key = path, keys
+    return checked(options)
+
+
 def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["promise"]:
@@ -1275,15 +1293,11 @@ def main(arguments: list[str] | None = None) -> int:
     if Ed25519PublicKey is None:
         sys.stderr.write("The package `cryptography` is missing: pip install cryptography\n")
         return 2
-    report = Report()
-    with ExitStack() as stack:
-        try:
-            check(options, report, stack)
-        except UsageError as misused:
-            sys.stderr.write(f"threada_verify.py: {misused}\n")
-            return 2
-        except (VerificationError, zipfile.BadZipFile, EOFError, gzip.BadGzipFile, zlib.error) as wrong:
-            report.found("cannot_be_checked", str(wrong) or type(wrong).__name__)
+    try:
+        report = checked(options)
+    except UsageError as misused:
+        sys.stderr.write(f"threada_verify.py: {misused}\n")
+        return 2
     if options.json:
         sys.stdout.write(
             json.dumps({"verified": not (report.number_of_findings or report.undecided), **asdict(report)}) + "\n"
