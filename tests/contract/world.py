@@ -14,11 +14,12 @@ from django.test import override_settings
 from policies.configuration.lists import upsert_list
 from policies.documents.list import parse_list
 from tests.client import Api
-from tests.factories import acting_system, make_principal, make_tenant, make_token
+from tests.factories import acting, acting_system, make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
 from tests.threada_site.identity.trusted_issuers.issuer import offline_spec
 from threada_site.database.roles import owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.access_reviews.reviews import start_review
 from threada_site.identity.change_sets.propose import propose
 from threada_site.identity.credentials import revoke_credential
 from threada_site.identity.grants.role_grants import withdraw_role
@@ -75,7 +76,8 @@ class Stock:
 def stock(slug: str) -> Stock:
     """Create a tenant whose administrator creates one object of every kind by the API. Slugs have a prefix."""
     tenant = make_tenant(slug)
-    admin = Api(make_token(tenant, make_principal(tenant, f"{slug}-admin", roles=("tenant_admin",))))
+    steward = make_principal(tenant, f"{slug}-admin", roles=("tenant_admin",))
+    admin = Api(make_token(tenant, steward))
     flow, channel, policy, system = (f"{slug}-{name}" for name in ("flow", "channel", "policy", "system"))
     made(admin.post("/channels", {"channel_id": channel}))
     with unit_of_work(tenant.id):
@@ -118,6 +120,10 @@ def stock(slug: str) -> Stock:
     made(admin.post("/groups", {"group_id": f"{slug}-group", "spec": {"members": [f"{slug}-admin"]}}))
     made(admin.post("/retention", {"retention_rule_id": f"{slug}-rule", "spec": {"keep_payload": "P90D"}}))
     run = made(admin.post("/retention-runs", {}))
+    with unit_of_work(tenant.id):
+        review = start_review(ctx=acting(tenant, steward))
+    (reviewed,) = made(admin.get(f"/access-reviews/{review.public_id}/entries"))["data"]
+    proof = made(admin.post("/proofs", {}))
     hold = made(admin.post("/legal-holds", {"reason": "A test.", "workflow_id": flow}))
     made(admin.post("/principals", {"principal": f"{slug}-service", "kind": "service", "roles": ["viewer"]}))
     asked = {"principal": f"{slug}-service", "scopes": ["workitems:read"], "expires_in_days": 1}
@@ -158,6 +164,9 @@ def stock(slug: str) -> Stock:
             "group_id": f"{slug}-group",
             "retention_rule_id": f"{slug}-rule",
             "retention_run_id": run["retention_run_id"],
+            "access_review_id": review.public_id,
+            "access_review_entry_id": reviewed["access_review_entry_id"],
+            "proof_id": proof["proof_id"],
             "legal_hold_id": hold["legal_hold_id"],
             "credential_id": credential["credential_id"],
             "workflow_version": item["workflow_version_id"],

@@ -25,7 +25,7 @@ from workitems.api import (
     undo,
     watching,
 )
-from workitems.api.administration import credentials, kinds, legal_holds, principals, tenant_deletion
+from workitems.api.administration import credentials, kinds, legal_holds, principals, proofs, tenant_deletion
 from workitems.api.permits import views as permits
 
 urlpatterns = [
@@ -110,6 +110,8 @@ urlpatterns = [
     path("legal-holds", legal_holds.LegalHolds.as_view()),
     path("legal-holds/<str:legal_hold_id>", legal_holds.LegalHoldDetail.as_view()),
     path("legal-holds/<str:legal_hold_id>/lift", legal_holds.LiftLegalHold.as_view()),
+    path("proofs", proofs.Proofs.as_view()),
+    path("proofs/<str:proof_id>", proofs.ProofDetail.as_view()),
     path("freezes", freezes.Freezes.as_view()),
     path("freezes/<str:freeze_id>", freezes.FreezeDetail.as_view()),
     path("freezes/<str:freeze_id>/lift", freezes.LiftFreeze.as_view()),

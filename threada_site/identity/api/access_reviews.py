@@ -1,0 +1,170 @@
+"""`/access-reviews`: fixed lists of who holds what, and decisions about their entries."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Final
+
+import django_filters
+from django.db.models import QuerySet
+from rest_framework.response import Response
+
+from threada_site.api.filters import apply_filters
+from threada_site.api.idempotency import idempotent
+from threada_site.api.operations import operation
+from threada_site.api.pagination import paginate
+from threada_site.api.resources.field_types import (
+    COUNT,
+    INSTANT,
+    MAYBE_INSTANT,
+    OBJECT,
+    SHA256,
+    TEXT,
+    choice,
+    maybe_public_id,
+    public_id,
+)
+from threada_site.api.resources.resource import Resource, field, page_of
+from threada_site.api.shapes import shape
+from threada_site.api.views import TenantView, path_id
+from threada_site.identity.access_reviews.reviews import LONGEST_COMMENT, access_reviews, attest, entries
+from threada_site.identity.stewardship import is_steward_or_auditor
+from threada_site.kernel import errors, ids
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.directory.access_review_models import AccessReview, Attestation
+
+_OPEN: Final = "open"
+ACCESS_REVIEW: Final = Resource(
+    "AccessReview",
+    field("access_review_id", public_id(ids.ACCESS_REVIEW), "id", description="Id of the review."),
+    field("status", choice((_OPEN, "finished"))),
+    field("entry_count", COUNT, description="Number of entries: members when the review started."),
+    field("sha256", SHA256, description="Digest of the canonical JSON of what the entries hold, oldest member first."),
+    field("started_by", public_id(ids.PRINCIPAL), description="Steward who started it."),
+    field("started_at", INSTANT),
+    field("finished_by", maybe_public_id(ids.PRINCIPAL), description="Steward who finished it, or null."),
+    field("finished_at", MAYBE_INSTANT),
+)
+ACCESS_REVIEW_ENTRY: Final = Resource(
+    "AccessReviewEntry",
+    field("access_review_entry_id", public_id(ids.ACCESS_REVIEW_ENTRY), "id", description="Id of the entry."),
+    field("access_review_id", public_id(ids.ACCESS_REVIEW), "review_id", description="Review that it belongs to."),
+    field("principal", public_id(ids.PRINCIPAL), "user_id"),
+    field("holds", OBJECT, description="Roles, groups, scopes and credentials when the review started."),
+    field(
+        "decision",
+        choice((_OPEN, *Attestation.values)),
+        lambda entry: entry.decision or _OPEN,
+        description="`remove` asks for a removal, and removes nothing.",
+    ),
+    field("comment", TEXT, description="Reason of the decision. Empty after the erasure of the principal."),
+    field("decided_by", maybe_public_id(ids.PRINCIPAL), description="Steward who decided, or null."),
+    field("decided_at", MAYBE_INSTANT, description="Time of the decision, or null."),
+)
+ATTEST: Final = shape(
+    {
+        "decision": {"type": "string", "enum": list(Attestation.values)},
+        "comment": {
+            "type": "string",
+            "maxLength": LONGEST_COMMENT,
+            "description": "Reason. Required for a removal.",
+        },
+    },
+    required=("decision",),
+    example={"decision": "remove", "comment": "She changed the team."},
+)
+
+
+class EntryFilters(django_filters.FilterSet):
+    """Filters of entries. `decision=open`: those without a decision."""
+
+    decision = django_filters.ChoiceFilter(
+        choices=[(word, word) for word in (_OPEN, *Attestation.values)], method="with_decision"
+    )
+
+    def with_decision(self, rows: QuerySet[Any], _name: str, value: str) -> QuerySet[Any]:
+        return rows.filter(decision="" if value == _OPEN else value)
+
+
+class AccessReviews(TenantView):
+    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
+
+    @operation(
+        "listAccessReviews",
+        "List access reviews",
+        tag="Principals",
+        answers={200: page_of(ACCESS_REVIEW)},
+        is_paged=True,
+        reasons=("permission_denied",),
+    )
+    def get(self, request: Any) -> Response:
+        """List all reviews, for stewards and auditors as on the pages of the console."""
+        _require_reader(request.auth)
+        return Response(paginate(access_reviews(request.auth), request, represent=ACCESS_REVIEW.represent))
+
+
+class AccessReviewDetail(TenantView):
+    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
+
+    @operation(
+        "readAccessReview",
+        "Read an access review",
+        tag="Principals",
+        answers={200: ACCESS_REVIEW},
+        reasons=("permission_denied",),
+    )
+    def get(self, request: Any, access_review_id: str) -> Response:
+        return Response(ACCESS_REVIEW.represent(_review(access_review_id, ctx=request.auth)))
+
+
+class AccessReviewEntries(TenantView):
+    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
+
+    @operation(
+        "listAccessReviewEntries",
+        "List the entries of an access review",
+        tag="Principals",
+        answers={200: page_of(ACCESS_REVIEW_ENTRY)},
+        filters=EntryFilters,
+        is_paged=True,
+        reasons=("permission_denied",),
+    )
+    def get(self, request: Any, access_review_id: str) -> Response:
+        review = _review(access_review_id, ctx=request.auth)
+        rows = apply_filters(EntryFilters, entries(request.auth).filter(review=review), request)
+        return Response(paginate(rows, request, represent=ACCESS_REVIEW_ENTRY.represent))
+
+
+class AttestEntry(TenantView):
+    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
+
+    @operation(
+        "attestAccessReviewEntry",
+        "Decide about an entry of an access review",
+        tag="Principals",
+        body=ATTEST,
+        answers={200: ACCESS_REVIEW_ENTRY},
+        reasons=("permission_denied", "person_required", "second_person_required", "access_review_closed"),
+    )
+    @idempotent
+    def post(self, request: Any, access_review_entry_id: str) -> Response:
+        """Record that access is kept, or must be removed. For stewards, about people who are independent of them."""
+        body = ATTEST.check(request.data)
+        _require_reader(request.auth)
+        entry = entries(request.auth).filter(id=path_id(ids.ACCESS_REVIEW_ENTRY, access_review_entry_id)).first()
+        if entry is None:
+            raise errors.NotFound
+        decided = attest(entry, body["decision"], body.get("comment", ""), ctx=request.auth)
+        return Response(ACCESS_REVIEW_ENTRY.represent(decided))
+
+
+def _require_reader(ctx: ActingContext) -> None:
+    if not is_steward_or_auditor(ctx):
+        raise errors.PermissionDenied("Stewards and auditors read access reviews.")
+
+
+def _review(access_review_id: str, *, ctx: ActingContext) -> AccessReview:
+    _require_reader(ctx)
+    review = access_reviews(ctx).filter(id=path_id(ids.ACCESS_REVIEW, access_review_id)).first()
+    if review is None:
+        raise errors.NotFound
+    return review
