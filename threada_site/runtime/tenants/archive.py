@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import csv
-import io
 import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Final
 
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
-from telemetry.verifier import threada_verify
+from telemetry.verifier.threada_verify import verify_complete_evidence
 from threada_site.kernel import ids
 from threada_site.runtime.backup.archive import Backup, BackupDamaged, Watch
 from threada_site.runtime.backup.contents import FILES, KEYS
 from threada_site.runtime.backup.create import known_migrations
 from threada_site.runtime.backup.tenant_export import EVIDENCE, GRANTS, KIND, PRINCIPALS, ROLES, exported_tables
+from threada_site.runtime.tenants.malformed import refused_as_damaged
 
 ATTACHMENTS: Final = f"{FILES}/attachments"
 _CONFIGURATION: Final = "configuration/"
 _FIELD_LIMIT: Final = 256 << 20
+MOST_NAMED: Final = 5
+"""Number of findings that a refusal names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,11 @@ def checked_export(backup: Backup, *, given: Sequence[VerifierKey], watch: Watch
     Without `given` public keys, those that the newest checkpoint of the export states are used.
     """
     _check_kind(backup)
+    with refused_as_damaged(backup.path):
+        return _checked(backup, given, watch)
+
+
+def _checked(backup: Backup, given: Sequence[VerifierKey], watch: Watch) -> CheckedExport:
     backup.check(watch)
     _check_members(backup)
     tenant_id, slug, name = _tenant_of(backup)
@@ -107,6 +115,7 @@ def _check_members(backup: Backup) -> None:
 
 
 def _tenant_of(backup: Backup) -> tuple[uuid.UUID, str, str]:
+    datetime.fromisoformat(backup.manifest["made_at"])
     said: Any = backup.manifest.get("tenant")
     if isinstance(said, dict) and all(isinstance(said.get(name), str) for name in ("id", "slug", "name")):
         found = ids.parse_public_id(ids.TENANT, said["id"])
@@ -141,13 +150,11 @@ def _check_note(note: str | None, keys: Sequence[VerifierKey], *, text: str, wha
 
 
 def _check_evidence(backup: Backup, keys: Sequence[VerifierKey]) -> None:
-    """Run the verifier for outsiders over every receipt of the export."""
-    said = io.StringIO()
+    """Verify every receipt of the export as the verifier for outsiders does."""
     with tempfile.NamedTemporaryFile(prefix="threada-evidence-", suffix=".zip") as file:
         file.writelines(backup.blocks(f"{EVIDENCE}.zip"))
         file.flush()
-        given = [word for key in keys for word in ("--key", str(key))]
-        with redirect_stdout(said), redirect_stderr(said):
-            status = threada_verify.main([*given, "--complete", file.name])
-    if status != 0:
-        raise BackupDamaged(f"{backup.path}: its receipts do not verify:\n{said.getvalue().strip()}")
+        report = verify_complete_evidence(Path(file.name), [str(key) for key in keys])
+    if report.number_of_findings:
+        found = [str(finding) for finding in report.findings[:MOST_NAMED]]
+        raise BackupDamaged("\n".join([f"{backup.path}: its receipts do not verify:", *found]))

@@ -11,13 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any, Final
+from typing import Final
 
-from django.contrib.auth.models import Group, Permission
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
-from django.db import IntegrityError, connection, transaction
-from guardian.models import GroupObjectPermission, UserObjectPermission
+from django.db import IntegrityError, transaction
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
@@ -25,7 +23,7 @@ from telemetry.verification.log import VerificationStats, verify_log
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.slugs import require_slug
 from threada_site.kernel import clock, errors, ids
-from threada_site.kernel.context import ActingContext, EntryPoint, Scope, system_context
+from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.personal_data.encrypted_blob import BlobUnreadableError
 from threada_site.personal_data.subject_keys import lookup_under, opened_reference, wrapped
@@ -33,8 +31,10 @@ from threada_site.runtime.backup.archive import BackupDamaged
 from threada_site.runtime.backup.checks import opened_keys
 from threada_site.runtime.backup.contents import KEYS
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem
-from threada_site.runtime.backup.tenant_export import GRANTS, PRINCIPALS, ROLES
-from threada_site.runtime.tenants.archive import ATTACHMENTS, CheckedExport, csv_rows
+from threada_site.runtime.tenants.accounts import create_accounts, give_scopes_and_roles
+from threada_site.runtime.tenants.archive import ATTACHMENTS, MOST_NAMED, CheckedExport
+from threada_site.runtime.tenants.documents import check_documents
+from threada_site.runtime.tenants.malformed import refused_as_damaged
 from threada_site.runtime.tenants.rows import forget_tokens, give_groups, insert_rows, run, stage_rows, staged
 from threada_site.runtime.tenants.signing import sign_first_checkpoint
 from threada_site.runtime.tenants.stopped import stop_what_could_act
@@ -44,17 +44,10 @@ from workitems.completeness.verify import verify_completeness
 from workitems.file_storage.stored_files import STORAGE, discard_file
 from workitems.retention.erasure import forget_subject
 
-_MOST_NAMED: Final = 5
 _NOT_MOVED: Final = (
     "Not moved: passwords, second factors, sessions, stored secrets, invitations, jobs, edits of the configuration "
     "log, sign-in domains, browser origins and quotas."
 )
-_OBJECTS: Final = {
-    "tenancy.tenant": None,
-    "policies.workflow": "policies_workflow",
-    "integrations.integration": "integrations_integration",
-}
-
 type Say = Callable[[str], None]
 
 
@@ -85,14 +78,15 @@ def import_tenant(
     stored.
     """
     require_slug(slug, naming="tenant")
-    keys = _subject_keys(export, recovery_key)
+    with refused_as_damaged(export.backup.path):
+        keys = _subject_keys(export, recovery_key)
     ctx = system_context(
         tenant_id=export.tenant_id, tenant_slug=slug, correlation_id=ids.new_uuid().hex, entry_point=EntryPoint.COMMAND
     )
-    with _written_files() as written, unit_of_work(export.tenant_id):
+    with refused_as_damaged(export.backup.path), _written_files() as written, unit_of_work(export.tenant_id):
         tenant = _new_tenant(export, slug)
         say("reading the rows")
-        people = _principals(export, renamed)
+        people = create_accounts(export, renamed)
         stage_rows(export.backup, tenant_id=tenant.id, principals={person.id for person in people})
         groups = give_groups(slug)
         forget_tokens()
@@ -100,8 +94,9 @@ def import_tenant(
         insert_rows()
         for subject in DataSubject.objects.filter(tenant_id=tenant.id, id__in=lost):
             forget_subject(subject, now=clock.now(), ctx=ctx)
-        _grant(export, groups)
+        give_scopes_and_roles(export, groups)
         _check_references()
+        check_documents(tenant.id)
         say("comparing the receipts with the log and with the cases")
         _verify(tenant, export)
         _write_files(export, written)
@@ -146,65 +141,6 @@ def _new_tenant(export: CheckedExport, slug: str) -> Tenant:
     return tenant
 
 
-def _principals(export: CheckedExport, renamed: Mapping[str, str]) -> list[User]:
-    """Create the accounts of the export, without passwords. Raise `Conflict` if one exists here."""
-    people = []
-    for row in csv_rows(export.backup, PRINCIPALS):
-        try:
-            person = User(
-                id=uuid.UUID(row["id"]),
-                username=renamed.get(row["username"], row["username"]) if row["kind"] == "human" else row["username"],
-                kind=row["kind"],
-                home_tenant_id=None if row["kind"] == "human" else export.tenant_id,
-                display_name=row["display_name"],
-                email=row["email"],
-                time_zone=row["time_zone"],
-                language=row["language"],
-                is_active=row["is_active"] == "t",
-                created_at=row["created_at"],
-            )
-        except (KeyError, ValueError) as error:
-            raise BackupDamaged(f"{export.backup.path}: {PRINCIPALS} cannot be read: {error}") from None
-        person.set_unusable_password()
-        people.append(person)
-    if unknown := sorted(renamed.keys() - {row["username"] for row in csv_rows(export.backup, PRINCIPALS)}):
-        raise errors.Conflict(f"The export has no person {unknown[0]!r} to rename.")
-    known = list(User.objects.filter(id__in=[person.id for person in people]))
-    if any(not _is_erased(person) for person in known):
-        raise errors.Conflict(
-            "Accounts of the export exist in this instance. An import makes no account here a member of another tenant."
-        )
-    names = [person.username for person in people if person.kind == "human"]
-    taken = sorted(User.objects.filter(home_tenant=None, username__in=names).values_list("username", flat=True))
-    if taken:
-        raise errors.Conflict(
-            f"These names belong to other people here: {', '.join(taken[:_MOST_NAMED])}. "
-            "Give new ones: --rename OLD=NEW."
-        )
-    for person in people:
-        require_slug(person.username, naming="principal")
-    try:
-        with transaction.atomic():
-            back = {person.id for person in known}
-            User.objects.bulk_create([person for person in people if person.id not in back])
-            for person in people:
-                if person.id in back:
-                    person.save(force_update=True)
-    except IntegrityError as error:
-        raise BackupDamaged(
-            f"{export.backup.path}: {PRINCIPALS} has accounts that no instance makes: {error}"
-        ) from None
-    return people
-
-
-def _is_erased(person: User) -> bool:
-    """Return True for the empty account of a person who left with a tenant. Nobody can use it, so it may come back."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT threada_is_member_somewhere(%s)", [person.id])
-        (is_member,) = cursor.fetchone()
-    return person.username == f"erased-{person.id.hex}" and not person.is_active and not is_member
-
-
 def _subject_keys(export: CheckedExport, recovery_key: str) -> dict[str, str]:
     if not recovery_key:
         return {}
@@ -244,43 +180,6 @@ def _rewrap(keys: dict[str, str], *, ctx: ActingContext, without_keys: bool) -> 
     return lost
 
 
-def _grant(export: CheckedExport, groups: Mapping[str, Group]) -> None:
-    """Give roles their scopes, and members their roles and their scopes on single objects."""
-    path, tenant = export.backup.path, str(export.tenant_id)
-    permissions = {
-        (f"{row.content_type.app_label}.{row.content_type.model}", row.codename): row
-        for row in Permission.objects.select_related("content_type")
-    }
-    objects = {"tenancy.tenant": {tenant}}
-    for model, table in _OBJECTS.items():
-        if table:
-            objects[model] = {str(found) for (found,) in run("SELECT id FROM {}", staged(table))}
-    members = {str(person) for (person,) in run("SELECT user_id FROM {}", staged("tenancy_membership"))}
-    recorded = set(run("SELECT user_id::text, name FROM {} WHERE kind = 'scope'", staged("tenancy_grantrecord")))
-    scopes = {scope.codename: scope.value for scope in Scope}
-    for row in csv_rows(export.backup, GRANTS):
-        permission = permissions.get((row["model"], row["codename"]))
-        if permission is None or row["object_pk"] not in objects.get(row["model"], ()):
-            raise BackupDamaged(f"{path}: {GRANTS} has a scope on something that is not of this tenant.")
-        values: dict[str, Any] = {
-            "permission": permission,
-            "content_type": permission.content_type,
-            "object_pk": row["object_pk"],
-        }
-        if row["holder_kind"] == "role" and row["holder"] in groups:
-            GroupObjectPermission.objects.create(group=groups[row["holder"]], **values)
-        elif row["holder_kind"] == "principal" and row["holder"] in members:
-            if (row["holder"], f"{scopes.get(row['codename'])}@{row['object_pk']}") not in recorded:
-                raise BackupDamaged(f"{path}: {GRANTS} has a scope without the record of its grant.")
-            UserObjectPermission.objects.create(user_id=row["holder"], **values)
-        else:
-            raise BackupDamaged(f"{path}: {GRANTS} names a holder that is not of this tenant.")
-    for row in csv_rows(export.backup, ROLES):
-        if row["slug"] not in groups or row["user_id"] not in members:
-            raise BackupDamaged(f"{path}: {ROLES} names somebody who is not of this tenant.")
-        User.groups.through.objects.create(user_id=row["user_id"], group_id=groups[row["slug"]].pk)
-
-
 def _check_references() -> None:
     try:
         run("SET CONSTRAINTS ALL IMMEDIATE")
@@ -292,8 +191,8 @@ def _check_references() -> None:
 def _verify(tenant: Tenant, export: CheckedExport) -> None:
     """Verify the stored rows as `verify_receipts` does, with the keys of the exporting instance."""
     log = verify_log(tenant, keys=export.keys, older=[], stats=VerificationStats())
-    found = [str(finding) for finding in islice(log, _MOST_NAMED)]
-    found += [str(finding) for finding in islice(verify_completeness(tenant), _MOST_NAMED)]
+    found = [str(finding) for finding in islice(log, MOST_NAMED)]
+    found += [str(finding) for finding in islice(verify_completeness(tenant), MOST_NAMED)]
     if found:
         raise BackupDamaged("\n".join(["The rows of the export are not those of its receipts:", *found]))
 

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from telemetry.log.store import LOCK_FOR_SEALING
 from threada_site.database.roles import platform_role
+from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.tenancy.isolation_checks import tenant_models
 from threada_site.tenancy.models import User
 
@@ -85,7 +86,7 @@ def forget_people(tenant_id: uuid.UUID) -> None:
         cursor.execute(query)
         people = [person for (person,) in cursor.fetchall()]
     for person in User.objects.filter(id__in=people):
-        person.username = f"erased-{person.id.hex}"
+        person.username = erased_name(person.id, tenant_id=tenant_id)
         person.display_name = person.email = person.time_zone = person.language = ""
         person.is_active = False
         person.email_confirmed_at = person.last_login = None
@@ -93,6 +94,11 @@ def forget_people(tenant_id: uuid.UUID) -> None:
         person.enrolled_factors.all().delete()
         person.recovery_codes.all().delete()
         person.save()
+
+
+def erased_name(person_id: uuid.UUID, *, tenant_id: uuid.UUID) -> str:
+    """Return the name of an account that was erased with a tenant. Only an import of this tenant fills it again."""
+    return f"erased-{sha256_hex(tenant_id.bytes + person_id.bytes)[:32]}"
 
 
 def delete_rows_of(tenant_id: uuid.UUID) -> int:

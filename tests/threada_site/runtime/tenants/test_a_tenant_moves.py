@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +17,15 @@ from telemetry.tlog.note import Signer, sign
 from tests.client import Api
 from tests.factories import make_tenant, make_token
 from tests.telemetry.sealed import NAME, SealingSetup, write_receipts
+from tests.threada_site.runtime.tenants.hostile import changed, in_rows, malformed, with_principal
 from tests.threada_site.tenancy.rows import RowMaker
+from tests.workitems.attachments.files import PDF, path, take_files, upload
 from tests.workitems.office import Office, open_office
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import Scope
-from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
-from threada_site.runtime.backup.archive import MANIFEST, NOTE
+from threada_site.runtime.backup.archive import MANIFEST
 from threada_site.runtime.backup.recovery_key import new_recovery_key
 from threada_site.runtime.backup.tenant_export import GRANTS
 from threada_site.runtime.tenants import departure, erase
@@ -60,41 +56,6 @@ def let_time_pass(tenant: Tenant, column: str, table: str, days: int) -> None:
         cursor.execute(moved, [days, tenant.id])
 
 
-def changed(
-    source: Path, target: Path, change: Callable[[str, bytes], bytes], signer: Any, *, grants: str = GRANTS
-) -> str:
-    """Write a copy of an export with changed members, signed as its maker could sign it."""
-    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
-        manifest = json.loads(old.read(MANIFEST))
-        for name in list(manifest["members"]):
-            content = change(name, old.read(name))
-            manifest["members"].pop(name)
-            named = grants if name == GRANTS else name
-            new.writestr(named, content)
-            manifest["members"][named] = {"size": len(content), "sha256": sha256_hex(content)}
-        body = change(MANIFEST, canonical_bytes(manifest))
-        new.writestr(MANIFEST, body)
-        new.writestr(NOTE, signer(f"threada backup\n{sha256_hex(body)}\n"))
-    return str(target)
-
-
-def in_rows(table: str, column: str, value: str) -> Callable[[str, bytes], bytes]:
-    """Return a change of one column in all rows of a table."""
-
-    def change(name: str, content: bytes) -> bytes:
-        if name != f"rows/{table}.csv":
-            return content
-        header, *rows = csv.reader(io.StringIO(content.decode()), quoting=csv.QUOTE_NOTNULL)
-        place = header.index(column)
-        out = io.StringIO()
-        out.write(",".join(str(name) for name in header) + "\n")
-        writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NOTNULL)
-        writer.writerows([*row[:place], value, *row[place + 1 :]] for row in rows)
-        return out.getvalue().encode()
-
-    return change
-
-
 @pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_tenant_moves_to_another_instance(
@@ -116,6 +77,16 @@ def test_a_tenant_moves_to_another_instance(
     about = office.create(5, workflow="wages", payload={"amount": 5, "vendor": "Initech"})
     queued = office.execute(office.decided()).execution
     waiting = office.awaiting()[2]
+    take_files(office)
+    invoice = upload(office.api("rita")).json()
+    handed_in = {
+        "workflow_id": "payments",
+        "channel_id": "web",
+        "payload": {"amount": 5, "invoice": invoice_of(invoice)},
+    }
+    assert office.api("rita").post("/work-items", handed_in).status_code == 201
+    stored = path(office, invoice["attachment_id"])
+    encrypted = stored.read_bytes()
     other = make_tenant("other-tenant")
     RowMaker(other).one_of_each()
     neighbour = make_tenant("neighbour")
@@ -168,6 +139,7 @@ def test_a_tenant_moves_to_another_instance(
     assert office.people["ben"].public_id in note
     assert command(capsys, "tenant", "deleted") in note
     nothing_is_left(tenant)
+    assert not stored.exists()
     with unit_of_work(other.id):
         assert all(model.objects.exists() for model in tenant_models())
     sealing.seal()
@@ -200,16 +172,35 @@ def test_a_tenant_moves_to_another_instance(
         ),
         "not those of its receipts": in_rows("telemetry_receipt", "workflow", "another"),
         "cannot be read": in_rows("workitems_workitem", "created_at", "soon"),
+        "is not of this tenant": in_rows("workitems_storedfile", "path", f"{other.id.hex}/ab/{'0' * 40}"),
+        "belongs to no row": in_rows("workitems_storedfile", "path", f"{tenant.id.hex}/ab/{'0' * 40}"),
         "dated in the future": in_rows("telemetry_checkpoint", "id", "ffffffff-ffff-7fff-bfff-ffffffffffff"),
         "without the record": lambda name, body: body + hidden if name == GRANTS else body,
         "schema is not that": lambda name, body: (
             body.replace(b'"0001_initial"', b'"0009_later"') if name == MANIFEST else body
         ),
     }
+    # Somebody who was erased here, alone or with another tenant, does not come back with this one.
+    for number in range(2):
+        gone = User(id=ids.new_uuid(), kind="human", is_active=False, username=f"erased-{number}")
+        gone.username = erase.erased_name(gone.id, tenant_id=other.id) if number else f"erased-{gone.id.hex}"
+        gone.save()
+        revived = with_principal(f"{gone.id},mallory,human,Mallory,m@example.com,,,t,2026-01-01T00:00:00Z")
+        bad = changed(file, tmp_path / f"revived-{number}.export", revived, signed)
+        assert "exist in this instance" in command(capsys, "tenant", "import", bad, "--without-keys", fails=True)
+        gone.refresh_from_db()
+        assert (gone.is_active, gone.display_name) == (False, "")
     tenants = Tenant.objects.count()
     for number, (sentence, change) in enumerate(hostile.items()):
         bad = changed(file, tmp_path / f"{number}.export", change, signed)
         assert sentence in command(capsys, "tenant", "import", bad, "--without-keys", fails=True), sentence
+    for what, change in malformed(str(ids.new_uuid())).items():
+        bad = changed(file, tmp_path / "malformed.export", change, signed)
+        refused = command(capsys, "tenant", "import", bad, "--without-keys", fails=True)
+        assert "Traceback" not in refused, what
+        assert Tenant.objects.count() == tenants, what
+        assert "\x1b" not in refused, what
+    assert not stored.exists()
     bad = changed(file, tmp_path / "path.export", lambda _, body: body, signed, grants="files/attachments/../../grants")
     assert "leads out of the backup" in command(capsys, "tenant", "import", bad, fails=True)
     assert "known key" in command(capsys, *arrival, "--log-key", stranger, fails=True)
@@ -235,9 +226,17 @@ def test_a_tenant_moves_to_another_instance(
         assert Receipt.objects.filter(kind="tenant.imported").count() == 1
         assert not TenantDeletion.objects.filter(withdrawn_at=None).exists()
     assert ada.get("/work-items").status_code == 401
-    moved = Office(Tenant.objects.get(slug="moved"), {"ada": User.objects.get(username="ada")})
+    assert stored.read_bytes() == encrypted
+    people = {name: User.objects.get(username=name) for name in ("ada", "fay")}
+    moved = Office(Tenant.objects.get(slug="moved"), people)
     assert Api(token_of(moved, "ada")).get("/work-items").json()["data"]
+    content = Api(token_of(moved, "fay")).get(f"/attachments/{invoice['attachment_id']}/content")
+    assert b"".join(content.streaming_content) == PDF
     assert "or this very tenant" in command(capsys, *arrival, "--as", "again", fails=True)
+
+
+def invoice_of(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: answer[name] for name in ("attachment_id", "name", "media_type", "size", "sha256")}
 
 
 def killed(*_: object) -> int:

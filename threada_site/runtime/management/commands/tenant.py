@@ -70,7 +70,7 @@ class Command(TenantCommand):
                 does = {"export": self._export, "import": self._import, "delete": self._delete, "deleted": self._print}
                 does[options["does"]](progress, options)
         except (BackupDamaged, RecoveryKeyProblem, KeyFileProblem) as error:
-            self.refuse(str(error))
+            self.refuse(*map(_printable, str(error).splitlines()))
         except MalformedText as error:
             self.misuse(f"--log-key: {error}")
         except OSError as error:
@@ -119,3 +119,8 @@ class Command(TenantCommand):
         with platform_role():
             notes = list(DeletedTenant.objects.exclude(note="").order_by("id").values_list("note", flat=True))
         self.stdout.write("\n".join(notes), ending="")
+
+
+def _printable(line: str) -> str:
+    """Return a line that changes nothing in a terminal: it may quote a file that a stranger made."""
+    return "".join(sign if sign.isprintable() else "?" for sign in line)
