@@ -16,6 +16,7 @@ from telemetry.models import Receipt
 from telemetry.tlog.note import Signer, sign
 from tests.client import Api
 from tests.factories import make_tenant, make_token
+from tests.jobs import run_jobs
 from tests.telemetry.sealed import NAME, SealingSetup, write_receipts
 from tests.threada_site.runtime.tenants.hostile import changed, in_rows, malformed, with_principal
 from tests.threada_site.tenancy.rows import RowMaker
@@ -76,7 +77,7 @@ def test_a_tenant_moves_to_another_instance(
     office.upsert_workflow("wages", subject="/vendor")
     about = office.create(5, workflow="wages", payload={"amount": 5, "vendor": "Initech"})
     queued = office.execute(office.decided()).execution
-    waiting = office.awaiting()[2]
+    _, step, waiting = office.awaiting()
     take_files(office)
     invoice = upload(office.api("rita")).json()
     handed_in = {
@@ -227,11 +228,18 @@ def test_a_tenant_moves_to_another_instance(
         assert not TenantDeletion.objects.filter(withdrawn_at=None).exists()
     assert ada.get("/work-items").status_code == 401
     assert stored.read_bytes() == encrypted
-    people = {name: User.objects.get(username=name) for name in ("ada", "fay")}
+    people = {name: User.objects.get(username=name) for name in ("ada", "fay", "finn")}
     moved = Office(Tenant.objects.get(slug="moved"), people)
     assert Api(token_of(moved, "ada")).get("/work-items").json()["data"]
     content = Api(token_of(moved, "fay")).get(f"/attachments/{invoice['attachment_id']}/content")
     assert b"".join(content.streaming_content) == PDF
+    # An open step is decided here, and its action waits for the freeze of the integration.
+    for name in ("fay", "finn"):
+        moved.vote(step, name)
+    run_jobs()
+    assert moved.step(step).status == "approved"
+    approved = moved.execution(waiting)
+    assert (approved.status, approved.blocked_by_freeze_id is not None) == ("started", True)
     assert "or this very tenant" in command(capsys, *arrival, "--as", "again", fails=True)
 
 
