@@ -103,9 +103,12 @@ class Server:
         return None
 
     def kill_the_database(self) -> None:
+        """Kill the embedded server and wait until it has ended: until then it may still answer."""
         cluster = postgres.status(Path(self.environment["THREADA_DATA_DIR"]))
         assert cluster is not None
-        os.kill(cluster.pid, signal.SIGQUIT)  # like pg_ctl -m immediate
+        server = psutil.Process(cluster.pid)
+        server.send_signal(signal.SIGQUIT)  # like pg_ctl -m immediate
+        server.wait(60)
 
     def rows(self) -> dict[str, int]:
         """Return the number of rows of every table."""
