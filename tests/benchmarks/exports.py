@@ -16,8 +16,8 @@ import psutil
 import psycopg
 
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.finding.rows import generate_receipts
 from tests.benchmarks.load import request_bytes
-from tests.benchmarks.rows import generate_receipts
 from tests.benchmarks.servers import PRODUCT, web_server
 from tests.benchmarks.world import TENANT, World
 

@@ -12,13 +12,10 @@ from tests.benchmarks import (
     effects,
     exports,
     intake,
-    lists,
     memory,
-    months,
     replays,
     scale,
     sealing,
-    shares,
     startup,
     statements,
     summary,
@@ -26,7 +23,7 @@ from tests.benchmarks import (
 )
 from tests.benchmarks.authentication import tokens
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.finding import search
+from tests.benchmarks.finding import lists, months, search, shares
 from tests.benchmarks.people import provisioning
 from tests.benchmarks.web_servers import comparison, gateway, waits
 from tests.benchmarks.world import World, make_world

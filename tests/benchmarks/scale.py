@@ -23,10 +23,10 @@ from urllib.parse import urlencode
 import psycopg
 
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.history import grow, size_of
+from tests.benchmarks.finding.history import grow, size_of
+from tests.benchmarks.finding.plans import asked_statements, print_plan
+from tests.benchmarks.finding.rows import a_policy_version
 from tests.benchmarks.load import Connection, request_bytes
-from tests.benchmarks.plans import asked_statements, print_plan
-from tests.benchmarks.rows import a_policy_version
 from tests.benchmarks.servers import PRODUCT, web_server
 from tests.benchmarks.world import TENANT, WORKFLOW, World
 
@@ -198,7 +198,7 @@ def _deep(path: str, filters: dict[str, str], last_id: uuid.UUID, world: World) 
 
 def _id_at(world: World, depth: float) -> uuid.UUID:
     """Return the id at a fraction `depth` of the half year, counted from the newest."""
-    from tests.benchmarks.history import DAYS
+    from tests.benchmarks.finding.history import DAYS
 
     with psycopg.connect(**world.superuser()) as connection:
         row = connection.execute(

@@ -14,8 +14,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from tests.benchmarks.figures import Figure
+from tests.benchmarks.finding.rows import DAYS, a_policy_version, generate
 from tests.benchmarks.load import Connection, request_bytes
-from tests.benchmarks.rows import DAYS, a_policy_version, generate
 from tests.benchmarks.servers import PRODUCT, web_server
 from tests.benchmarks.world import CHANNEL, WORKFLOW, World
 

@@ -19,7 +19,7 @@ from typing import Any, Final
 import psycopg
 
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.history import grow
+from tests.benchmarks.finding.history import grow
 from tests.benchmarks.world import WORKFLOW, World
 from threada_site.kernel import clock, ids
 

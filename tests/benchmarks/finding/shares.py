@@ -14,9 +14,9 @@ from urllib.parse import urlencode
 import psycopg
 
 from tests.benchmarks.figures import Figure
-from tests.benchmarks.history import TENANTS, grow
-from tests.benchmarks.plans import Asked, asked_statements, print_plan
-from tests.benchmarks.rows import a_policy_version
+from tests.benchmarks.finding.history import TENANTS, grow
+from tests.benchmarks.finding.plans import Asked, asked_statements, print_plan
+from tests.benchmarks.finding.rows import a_policy_version
 from tests.benchmarks.world import CHANNEL, WORKFLOW, World
 
 ROWS: Final = 1_000_000
