@@ -57,7 +57,7 @@ from workitems.retention.batches import take_batch
 from workitems.search.sweep import index_changes, index_missing
 from workitems.steps.deadline_sweep import sweep_deadlines
 from workitems.steps.departures import CHECK_REACHABILITY
-from workitems.steps.intake_set import decide_intake as decide_in_set
+from workitems.steps.policy.intake_set import decide_intake as decide_in_set
 from workitems.steps.reachability_sweep import check_tenant, sweep_reachability
 
 ATTEMPTS: Final = 20

@@ -73,7 +73,7 @@ from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, s
 from workitems.steps.claims import claim_step
 from workitems.steps.delegations import OutOfOffice, confirm_delegation, consent_to_delegation, delegate
 from workitems.steps.escalation import escalate_step
-from workitems.steps.policy_decision import take_intake_decision
+from workitems.steps.policy.decision import take_intake_decision
 from workitems.steps.reassignment import reassign_step
 from workitems.steps.voting import Ballot, cast_vote
 

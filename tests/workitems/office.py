@@ -30,7 +30,7 @@ from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.items.locks import locked_execution, locked_item, locked_step
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Vote, WorkItem
-from workitems.steps.policy_decision import take_intake_decision
+from workitems.steps.policy.decision import take_intake_decision
 from workitems.steps.voting import Ballot, cast_vote
 
 WORKFLOW: dict[str, Any] = {

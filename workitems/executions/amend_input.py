@@ -29,7 +29,7 @@ from workitems.items.transitions import transition_execution, transition_item
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.opening_and_closing import asked_by_action, close_step, open_step
-from workitems.steps.policy_decision import (
+from workitems.steps.policy.decision import (
     approval_rule,
     decision_request,
     record_decision,

@@ -26,7 +26,7 @@ from workitems.lifecycle import StepKind, WorkItemStatus
 from workitems.models import Vote, WorkItem
 from workitems.permits.units import reserve_unit, return_unused_unit, unit_still_covers
 from workitems.steps.opening_and_closing import open_step
-from workitems.steps.policy_decision import approval_rule, decision_request, record_decision
+from workitems.steps.policy.decision import approval_rule, decision_request, record_decision
 
 DETAIL: Final = marked("The approvals given do not satisfy the policies in force, or no longer count.")
 

@@ -27,7 +27,7 @@ from workitems.items.transitions import transition_execution, transition_item, t
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.steps.opening_and_closing import close_step, new_envelope, open_step
-from workitems.steps.policy_decision import (
+from workitems.steps.policy.decision import (
     approval_rule,
     decision_request,
     record_decision,

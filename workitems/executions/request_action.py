@@ -30,7 +30,7 @@ from workitems.lifecycle import WORK_ITEM, StepKind, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
 from workitems.permits.units import reserve_unit
 from workitems.steps.opening_and_closing import new_envelope, open_step
-from workitems.steps.policy_decision import (
+from workitems.steps.policy.decision import (
     ActionAsked,
     approval_rule,
     decision_request,

@@ -42,7 +42,7 @@ from workitems.executions.settle_attempt import settle, settle_answered
 from workitems.items.actors import actor_of
 from workitems.items.receipts import record_item
 from workitems.models import WorkItem
-from workitems.steps.policy_decision import decision_request
+from workitems.steps.policy.decision import decision_request
 
 NEVER_CALLED_BACK: Final = Outcome(
     failure=FailureClass.TIMEOUT,

@@ -45,7 +45,7 @@ from workitems.permits.terms import (
 )
 from workitems.steps.exclusions import excluded_principals
 from workitems.steps.opening_and_closing import pinned_versions
-from workitems.steps.policy_decision import approval_rule
+from workitems.steps.policy.decision import approval_rule
 
 MOST_TRIED: Final = 20
 """Permits of a principal that are compared with a request. More for one action are not looked at."""

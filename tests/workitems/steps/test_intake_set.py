@@ -17,8 +17,8 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext
 from workitems.items.locks import locked_item
 from workitems.models import WorkItem
-from workitems.steps import intake_set
-from workitems.steps.policy_decision import decide_new_item
+from workitems.steps.policy import intake_set
+from workitems.steps.policy.decision import decide_new_item
 from workitems.tasks import decide_intake as job
 
 pytestmark = pytest.mark.django_db

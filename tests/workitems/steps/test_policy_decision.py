@@ -10,7 +10,7 @@ from threada_site.kernel import ids
 from workitems.executions.close_item import edit_payload
 from workitems.items.locks import locked_item
 from workitems.models import DecisionStep
-from workitems.steps.policy_decision import take_intake_decision
+from workitems.steps.policy.decision import take_intake_decision
 
 
 def test_each_effect_moves_the_item(office: Office) -> None:

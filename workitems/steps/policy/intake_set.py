@@ -19,7 +19,7 @@ from workitems import selectors
 from workitems.items.intake import DECIDE_INTAKE
 from workitems.lifecycle import WorkItemStatus
 from workitems.models import WorkItem
-from workitems.steps.policy_decision import decide_new_item
+from workitems.steps.policy.decision import decide_new_item
 
 WITHIN_S: Final = 0.1
 """A set takes no further decision after this time, because a request about one of its items waits for the set."""

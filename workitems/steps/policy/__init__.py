@@ -1,0 +1,1 @@
+"""Policy decisions about cases: at intake, one by one or in sets."""
