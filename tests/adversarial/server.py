@@ -22,8 +22,8 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from tests.adversarial.new_instance import LOG, copy_new_instance
 from tests.broker import engine_environment
+from tests.databases.new_instance import LOG, copy_new_instance
 from tests.ports import free_port
 from threada_site import postgres
 
