@@ -52,7 +52,7 @@ def test_stewards_request_and_withdraw_the_deletion_of_their_tenant(office: Offi
     assert "Withdraw deletion" in listed
     assert "confirmed already" in text(ada.post(f"{PAGE}new/", named))
     assert ben.get(f"{PAGE}?q={proposed.public_id}").status_code == 200
-    assert ben.get(f"{PAGE}{proposed.public_id}/").status_code == 404
+    assert ben.get(f"{PAGE}{proposed.public_id}/").status_code == 200
     fay.post(f"{PAGE}withdraw/", {})
     with unit_of_work(office.tenant.id):
         assert TenantDeletion.objects.get().withdrawn_at is None

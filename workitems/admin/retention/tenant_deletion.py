@@ -8,8 +8,7 @@ from django import forms
 from django.conf import settings
 from django.contrib import admin
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.urls import reverse
+from django.http import Http404, HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
@@ -82,6 +81,7 @@ class TenantDeletionAdmin(TenantAdmin):
         "operator."
     )
     nothing_yet = gettext_lazy("Nobody has confirmed a deletion of this tenant.")
+    page_template = "workitems/tenant_deletion.html"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Return True for stewards."""
@@ -106,9 +106,19 @@ class TenantDeletionAdmin(TenantAdmin):
     def key_of(self, row: TenantDeletion) -> str:
         return ids.public_id(ids.CHANGE_SET, row.change_set_id)
 
-    def url_of(self, row: TenantDeletion) -> str:
-        """Return the page of the change set: a deletion has no other page."""
-        return reverse("admin:tenancy_changeset_change", args=[self.key_of(row)])
+    def find(self, key: str, *, ctx: ActingContext) -> TenantDeletion:
+        """Return the deletion of a change set. Raise `Http404`."""
+        row: TenantDeletion | None = self.search(self.rows(ctx), key).first()
+        if row is None:
+            raise Http404("There is no such deletion in this tenant.")
+        return row
+
+    def page_title(self, row: TenantDeletion) -> str:
+        return str(self.heading)
+
+    def page(self, row: TenantDeletion, *, ctx: ActingContext) -> dict[str, Any]:
+        self.complete([row], ctx=ctx)
+        return {}
 
     def list_forms(self, ctx: ActingContext) -> list[tuple[str, str]]:
         """Return the form to request a deletion, or the one to withdraw the deletion that waits."""
