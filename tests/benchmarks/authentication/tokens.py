@@ -78,6 +78,7 @@ def _authentication(token: str) -> Callable[[], Any]:
             self._request: Any = RequestFactory().get("/me", headers={"Authorization": f"Bearer {token}"})
             self.META = self._request.META
             self.correlation_id = uuid.uuid4().hex
+            self.parser_context: dict[str, Any] = {}
 
     def authenticate() -> Any:
         with entered_unit_of_work():
