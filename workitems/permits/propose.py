@@ -130,7 +130,7 @@ def _same_terms(step: DecisionStep, terms: Terms) -> Permit | None:
     """Return the permit with these terms, whatever its salt, that was proposed on the step, locked."""
     rows = Permit.objects.select_for_update(of=("self",)).filter(tenant_id=step.tenant_id, step_id=step.id)
     for permit in rows.order_by("id"):
-        if not is_erased(permit.body) and replace(approved_terms(permit), salt="") == terms:
+        if not is_erased(permit.body) and replace(approved_terms(permit), salt="").canonical() == terms.canonical():
             _check_proposed(permit, step)
             return permit
     return None

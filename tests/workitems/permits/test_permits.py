@@ -146,6 +146,15 @@ def test_only_equal_terms_of_all_required_approvers_take_effect(finance: Office)
     assert ask(finance)[2]
 
 
+def test_terms_are_equal_whatever_the_order_of_people_and_bounds(finance: Office) -> None:
+    _, step, _ = finance.awaiting()
+    people = [finance.people[name].public_id for name in ("rita", "wim")]
+    bounds, ends = ["item.payload.amount <= 900", "item.payload.amount >= 1"], clock.now() + timedelta(days=2)
+    first = vote(finance, step, "fay", proposal(finance, ends_at=ends, principals=people, bounds=bounds))
+    second = vote(finance, step, "finn", proposal(finance, ends_at=ends, principals=people[::-1], bounds=bounds[::-1]))
+    assert (second.id, second.status) == (first.id, "in_effect")
+
+
 def test_an_approval_of_one_execution_is_none_of_the_permit(finance: Office) -> None:
     _, step, _ = finance.awaiting()
     permit = vote(finance, step, "fay", proposal(finance))
