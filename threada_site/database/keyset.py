@@ -14,7 +14,7 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 from django.contrib.postgres.expressions import ArraySubquery
-from django.db.models import BooleanField, Func, Q, QuerySet
+from django.db.models import BooleanField, Func, Lookup, Q, QuerySet
 
 from threada_site.database.case_visibility import KEYSET, keyset_column
 
@@ -70,11 +70,21 @@ def first_rows(rows: QuerySet[Any], most: int) -> list[Any]:
 
     Their ids are found without the tables that `select_related` joins. Row-level security makes PostgreSQL expect few
     rows of each join, so that it would join and sort all rows of the tenant instead of reading them in their order.
+    Conditions on other tables would be planned twice, as badly, so such rows are read as they are.
     """
-    if not rows.query.select_related or KEYSET in rows.query.annotations:
+    if not rows.query.select_related or not _has_plain_conditions(rows):
         return list(rows[:most])
     found = ArraySubquery(rows.select_related(None).values("id")[:most])
     return list(rows.filter(_IsAnyOf("id", found)))
+
+
+def _has_plain_conditions(rows: QuerySet[Any]) -> bool:
+    """Return True if all conditions compare columns of the rows' own table with values."""
+    query = rows.query
+    compared = all(
+        isinstance(each, Lookup) and not hasattr(each.rhs, "resolve_expression") for each in query.where.leaves()
+    )
+    return compared and len(query.alias_map) <= 1 and KEYSET not in query.annotations
 
 
 class _IsAnyOf(Func):
