@@ -84,7 +84,8 @@ def _has_plain_conditions(rows: QuerySet[Any]) -> bool:
     compared = all(
         isinstance(each, Lookup) and not hasattr(each.rhs, "resolve_expression") for each in query.where.leaves()
     )
-    return compared and len(query.alias_map) <= 1 and KEYSET not in query.annotations
+    tables = sum(count > 0 for count in query.alias_refcount.values())
+    return compared and tables <= 1 and KEYSET not in query.annotations
 
 
 class _IsAnyOf(Func):
