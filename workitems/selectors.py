@@ -112,8 +112,10 @@ _unlocked_items: Final = UnlockedRows(
 
 
 def unlocked_new_items_for_update(tenant_id: uuid.UUID, besides: uuid.UUID) -> list[WorkItem]:
-    """Lock the oldest items with status `new`, except `besides` and those that somebody else has locked. Return up to
-    31 of them."""
+    """Lock the oldest items with status `new`, except `besides` and those that another transaction has locked.
+
+    Return at most 31: with `besides` they are a set of 32.
+    """
     return _unlocked_new_items(tenant_id, besides)
 
 

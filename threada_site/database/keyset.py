@@ -70,7 +70,8 @@ def first_rows(rows: QuerySet[Any], most: int) -> list[Any]:
 
     Their ids are found without the tables that `select_related` joins. Row-level security makes PostgreSQL expect few
     rows of each join, so that it would join and sort all rows of the tenant instead of reading them in their order.
-    Conditions on other tables would be planned twice, as badly, so such rows are read as they are.
+    Rows with conditions on other tables are read in one step: repeating such a condition for the found ids made
+    PostgreSQL choose plans that did not end.
     """
     if not rows.query.select_related or not _has_plain_conditions(rows):
         return list(rows[:most])

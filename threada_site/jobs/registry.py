@@ -53,7 +53,10 @@ def task[F: Function](
 
 
 def periodic[F: Function](name: str, *, queue: str, cron: str, can_stop: bool = False) -> Callable[[F], F]:
-    """Register a task without further arguments that is enqueued by schedule, unless the previous one still waits."""
+    """Register a task that is enqueued by schedule, unless the previous one still waits.
+
+    Its function takes no argument, or only `is_asked_to_stop` if `can_stop`.
+    """
 
     def register(function: F) -> F:
         _register(Task(name, function, queue, cron=cron, can_stop=can_stop))

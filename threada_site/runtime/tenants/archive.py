@@ -115,7 +115,7 @@ def _check_members(backup: Backup) -> None:
 
 
 def _tenant_of(backup: Backup) -> tuple[uuid.UUID, str, str]:
-    datetime.fromisoformat(backup.manifest["made_at"])
+    datetime.fromisoformat(backup.manifest["made_at"])  # an invalid date must not reach the receipt of the import
     said: Any = backup.manifest.get("tenant")
     if isinstance(said, dict) and all(isinstance(said.get(name), str) for name in ("id", "slug", "name")):
         found = ids.parse_public_id(ids.TENANT, said["id"])
