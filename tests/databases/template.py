@@ -1,17 +1,18 @@
 """The migrated template database, from which every test database is copied.
 
 Migrating takes seconds, a copy takes a tenth of one. The template stays on the server between runs and is named after
-the source that made it, so that a change of the source makes a new one.
+the source of the schema, so that a change of the schema makes a new one.
 """
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
+from pathlib import Path
 from typing import Any, Final
 
 import psycopg
@@ -24,6 +25,7 @@ from threada_site.database.roles import OWNER
 
 PREFIX: Final = "threada_template_"
 SOURCES: Final = ("threada_site", "workitems", "policies", "integrations", "telemetry")
+SCHEMA_SOURCE: Final = "threada_site/database"
 _LOCK: Final = 7_402_113
 """Advisory lock of the server: one process at a time makes or copies the template."""
 
@@ -61,7 +63,7 @@ def _drop(cursor: Any, name: str) -> None:
 
 
 def _template(cursor: Any, *, fresh: bool) -> str:
-    wanted = PREFIX + fingerprint()
+    wanted = PREFIX + _schema_fingerprint()
     cursor.execute("SELECT datname FROM pg_database WHERE datname LIKE %s", [f"{PREFIX}%"])
     present = {name for (name,) in cursor.fetchall()}
     if wanted in present and not fresh:
@@ -99,14 +101,34 @@ def _connect_to(name: str) -> None:
 
 @cache
 def fingerprint() -> str:
-    """Digest of everything that decides what `migrate` makes: source, package versions, and the month (it creates the
-    partitions of the months ahead)."""
+    """Digest of the whole source, the package versions, and the month."""
+    base = settings.THREADA_BASE_DIR
+    return _digest(path for folder in SOURCES for path in (base / folder).rglob("*") if path.suffix in (".py", ".sql"))
+
+
+@cache
+def _schema_fingerprint() -> str:
+    """Digest of everything that decides what `migrate` makes: migrations, models, SQL, permissions, package versions,
+    and the month (it creates the partitions of the months ahead)."""
+    base = settings.THREADA_BASE_DIR
+    return _digest(
+        path
+        for folder in SOURCES
+        for path in (base / folder).rglob("*")
+        if path.suffix == ".sql"
+        or (
+            path.suffix == ".py"
+            and (
+                "migrations" in path.parts or path.stem.endswith("models") or path.is_relative_to(base / SCHEMA_SOURCE)
+            )
+        )
+    )
+
+
+def _digest(files: Iterable[Path]) -> str:
     base = settings.THREADA_BASE_DIR
     digest = hashlib.sha256(f"{sys.version} {datetime.now(UTC):%Y-%m}".encode())
-    files = [base / "pyproject.toml"]
-    for folder in SOURCES:
-        files += sorted(path for path in (base / folder).rglob("*") if path.suffix in (".py", ".sql"))
-    for file in files:
+    for file in [base / "pyproject.toml", base / "threada_site/kernel/context.py", *sorted(files)]:
         digest.update(f"{file.relative_to(base)}\0".encode())
         digest.update(file.read_bytes())
     return digest.hexdigest()[:16]

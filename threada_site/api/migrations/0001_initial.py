@@ -6,7 +6,7 @@ from django.db.models import PROTECT
 from threada_site.database.constraints import RowLevelSecurity
 from threada_site.kernel import ids
 
-SQL = Path(__file__).resolve().parent.parent / "sql"
+SQL = Path(__file__).resolve().parent / "_v1"
 
 TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_name": "+", "to": "tenancy.tenant"}
 

@@ -9,7 +9,7 @@ from threada_site.database.constraints import AppendOnly, InstanceRows, RowLevel
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import SlugColumn
 
-SQL = Path(__file__).resolve().parent.parent / "sql"
+SQL = Path(__file__).resolve().parent / "_v1"
 
 TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_name": "+", "to": "tenancy.tenant"}
 
