@@ -8,7 +8,6 @@ from pathlib import Path
 import aics_tlog
 import pytest
 from django.apps import apps
-from django.conf import settings
 from django.core.management import call_command
 
 from telemetry.models import Checkpoint, InstanceCheckpoint, LogAlarm, Receipt
@@ -156,7 +155,8 @@ def test_the_sealer_refuses_a_schema_that_is_not_that_of_its_code(
     tenant: Tenant, sealing_setup: SealingSetup, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A newer migration that is recorded as compatible is accepted, as by web and worker."""
-    folders = {app.label for app in apps.get_app_configs() if app.path.startswith(str(settings.THREADA_BASE_DIR))}
+    packages = ("threada_site", "workitems", "policies", "integrations", "telemetry")
+    folders = {app.label for app in apps.get_app_configs() if app.name.split(".")[0] in packages}
     assert own_migrations() == {(app, name) for app, name in known_migrations() if app in folders}
     write_receipts(tenant, 1)
     added = "INSERT INTO django_migrations (app, name, applied) VALUES ('telemetry', '0999_new', now())"
