@@ -32,7 +32,7 @@ _HINT: Final = _("Enter starts editing, Esc ends it. Ctrl+Space suggests words."
 class ConsoleForm(forms.Form):
     """Form with the acting context and its row. `intro` is shown above it. A link may set the fields `prefilled`."""
 
-    intro: ClassVar[Text] = ""
+    intro: Text = ""
     prefilled: ClassVar[tuple[str, ...]] = ()
     template: ClassVar[str] = "console/form.html"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 import orjson
 from django import forms
@@ -16,20 +16,18 @@ from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.strict import parse_json
 from workitems.api.shapes import AMEND_STEP
-from workitems.executions.amend_input import Amendment, amend_input
+from workitems.executions.amend_input import Amendment, amend_input, approvers_after_amendment
 from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import record_reading
 from workitems.models import DecisionStep
 
+_MOST_NAMES: Final = 10
+
 
 class AmendmentForm(ConsoleForm):
     """Current input and payload as JSON."""
 
-    intro = gettext_lazy(
-        "The votes cast so far are cleared, the policies are evaluated again, and all approvers, including you, decide "
-        "on the changed envelope. This form approves nothing."
-    )
     row: DecisionStep
     envelope_sha256 = forms.CharField(widget=forms.HiddenInput)
     input = forms.CharField(
@@ -42,12 +40,32 @@ class AmendmentForm(ConsoleForm):
     def prepare(self) -> None:
         step = self.row
         record_reading(step.work_item, ctx=self.ctx)
+        self.intro = self._consequences()
         self.fields["envelope_sha256"].initial = step.envelope_sha256
         self.fields["payload"].initial = _as_text(step.work_item.payload)
         if step.execution is None:
             del self.fields["input"]
         else:
             self.fields["input"].initial = _as_text(step.execution.input)
+
+    def _consequences(self) -> str:
+        """Return sentences about the effect of a change, with the people who can decide afterwards."""
+        people = approvers_after_amendment(self.row.work_item, self.row, ctx=self.ctx)
+        if not people:
+            return _(
+                "You cannot change this request: the rule excludes the person who edited it last, and too few others "
+                "could decide afterwards."
+            )
+        names = ", ".join(one.display_name or one.username for one in people[:_MOST_NAMES])
+        if len(people) > _MOST_NAMES:
+            names = _("{names} and {count} more").format(names=names, count=len(people) - _MOST_NAMES)
+        effect = _(
+            "This form approves nothing. It clears the votes cast so far, and the policies are evaluated again. "
+            "Afterwards these people can decide: {names}."
+        ).format(names=names)
+        if any(one.id == self.ctx.principal_id for one in people):
+            return effect
+        return f"{effect} {_('You cannot: the rule excludes the person who edited the request last.')}"
 
 
 class AmendmentPages:
@@ -73,10 +91,11 @@ class AmendmentPages:
         changed = amend_input(item, step, Amendment(**body), ctx=call.ctx)
         count = len(changed.difference.changes) + changed.difference.omitted
         places = "1 place" if count == 1 else f"{count} places"
-        return Done(
-            _("The envelope has changed in {places}. Read it below. You may vote on it.").format(places=places),
-            self.url_of(changed.step),
-        )
+        if call.ctx.principal_id in changed.approvers:
+            done = _("The envelope has changed in {places}. Read it below. You may vote on it.")
+        else:
+            done = _("The envelope has changed in {places}. Other people decide about it now.")
+        return Done(done.format(places=places), self.url_of(changed.step))
 
 
 def _as_text(value: Any) -> str:

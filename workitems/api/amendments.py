@@ -29,7 +29,9 @@ class AmendDecisionStep(TenantView):
         description=(
             "For a person whose vote would count. The step and its votes are superseded. The policies evaluate "
             "the changed input or payload, and a new step opens for the new envelope and at least the same "
-            "approvers. Vote on the new step to approve it. If the policies deny the change, nothing changes."
+            "approvers. If the policies deny the change, or if nobody could decide about it, nothing changes. A "
+            "rule that excludes the last editor excludes the caller from the new step; everybody else who may decide "
+            "votes on it."
         ),
         body=AMEND_STEP,
         answers={201: STEP_AMENDED},
@@ -45,6 +47,7 @@ class AmendDecisionStep(TenantView):
             "step_up_required",
             "vote_authentication_required",
             "policy_denied",
+            "nobody_can_decide",
             "payload_schema_violation",
             "expression_failed",
             "unknown_action",

@@ -1,12 +1,15 @@
 """Amendments ("approve with changes"): an approver changes the input or payload, and a new step asks for approval.
 
 No vote is carried over to the new envelope, not even the editor's. Only an approver whose vote would count may amend.
-The new step requires at least the approvals of the step that it replaces, even if the policies would allow the amended
-action without any.
+A rule that excludes the last editor excludes that approver from the new step. An amendment about which nobody could
+decide is refused. The new step requires at least the approvals of the step that it replaces, even if the policies would
+allow the amended action without any.
 """
 
 from __future__ import annotations
 
+import uuid
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +24,8 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_bytes, commitment
 from threada_site.kernel.json.differences import Difference, difference
 from threada_site.kernel.json.strict import parse_json
+from threada_site.tenancy.members import Member
+from workitems.approvers.step_votes import read_step_votes
 from workitems.executions.close_item import checked_new_payload, replace_payload
 from workitems.executions.re_evaluate import await_approval, re_evaluate, rebuild_envelope
 from workitems.items.actors import payload_author
@@ -28,6 +33,7 @@ from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_item
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
 from workitems.models import DecisionStep, WorkItem
+from workitems.steps.exclusions import controllers_when_opened, excluded_principals
 from workitems.steps.opening_and_closing import asked_by_action, close_step, open_step
 from workitems.steps.policy.decision import (
     approval_rule,
@@ -50,10 +56,11 @@ class Amendment:
 
 @dataclass(frozen=True, slots=True)
 class Amended:
-    """New pending step, and the difference between its envelope and the previous one."""
+    """New pending step, the difference between its envelope and the previous one, and the people who can decide."""
 
     step: DecisionStep
     difference: Difference
+    approvers: frozenset[uuid.UUID]
 
 
 def amend_input(item: WorkItem, step: DecisionStep, amendment: Amendment, *, ctx: ActingContext) -> Amended:
@@ -61,7 +68,8 @@ def amend_input(item: WorkItem, step: DecisionStep, amendment: Amendment, *, ctx
 
     The policies in force decide about the amendment. If they deny it, or if no envelope can be built, nothing changes.
     If the new payload requires a review, the waiting execution is cancelled. Raises the errors of `cast_vote`, and
-    `PolicyDenied`, `InvalidRequest`, `PayloadTooLarge`, `PayloadSchemaViolation`, `ExpressionFailed`.
+    `PolicyDenied`, `NobodyCanDecide`, `InvalidRequest`, `PayloadTooLarge`, `PayloadSchemaViolation`,
+    `ExpressionFailed`.
     """
     execution = execution_of(step)
     check_may_decide(item, step, execution, amendment.envelope_sha256, ctx=ctx)
@@ -80,11 +88,47 @@ def amend_input(item: WorkItem, step: DecisionStep, amendment: Amendment, *, ctx
         replace_payload(item, new_payload, ctx=ctx)
     following = _re_evaluate(item, step, execution, new_payload=edits_payload, ctx=ctx)
     amended = Amended(
-        following, difference(parse_json(bytes(step.envelope.body)), parse_json(bytes(following.envelope.body)))
+        following,
+        difference(parse_json(bytes(step.envelope.body)), parse_json(bytes(following.envelope.body))),
+        _approvers_of(item, following),
     )
     parts = [name for name, edited in (("input", edits_input), ("payload", edits_payload)) if edited]
     _record_amended(item, step, execution, amended, parts, ctx=ctx)
     return amended
+
+
+def approvers_after_amendment(item: WorkItem, step: DecisionStep, *, ctx: ActingContext) -> list[Member]:
+    """Return the people who could decide if the acting person amended a step, by the rule of the step.
+
+    The policies may ask for more people when they evaluate the amendment. An earlier editor of the payload is left out.
+    """
+    following = copy(step)
+    rule = from_json(step.rule)
+    excluded = excluded_principals(
+        item, rule, pins=step.policy_version_ids, asked_by=_asked_by(step), input_edited_by=ctx.principal_id
+    )
+    following.excluded_ids = sorted(excluded)
+    following.excluded_controllers = controllers_when_opened(excluded, tenant_id=item.tenant_id)
+    votes = read_step_votes(following, (), workflow_id=item.workflow_version.workflow_id)
+    eligible = votes.eligible_ids()
+    return [] if votes.result.nobody_can_decide else [one for one in votes.active_members if one.id in eligible]
+
+
+def _asked_by(step: DecisionStep) -> uuid.UUID | None:
+    return step.execution.requested_by if step.execution else asked_by_action(step)
+
+
+def _approvers_of(item: WorkItem, step: DecisionStep) -> frozenset[uuid.UUID]:
+    """Return the people who can vote on a new step. Raise `NobodyCanDecide` if they cannot complete it.
+
+    A rule that names targets of an escalation is completed by those.
+    """
+    votes = read_step_votes(step, (), workflow_id=item.workflow_version.workflow_id)
+    if votes.result.nobody_can_decide and not from_json(step.rule).escalate_to:
+        raise errors.NobodyCanDecide(
+            "Too few people would be left who can decide about the changed request. Nothing was changed."
+        )
+    return frozenset(votes.eligible_ids())
 
 
 def _edits(sent: Any, now: Any, pointer: str) -> bool:

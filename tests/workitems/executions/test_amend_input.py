@@ -142,6 +142,8 @@ def test_what_would_need_no_approval_now_is_asked_all_the_same(office: Office, b
 def test_what_asks_for_more_people_now_gets_more(office: Office) -> None:
     huge = {**RULES[1], "id": "huge", "when": "ctx.action == 'pay' && item.payload.amount > 1000", "reason": "HUGE"}
     office.put_rules({**huge, "approvals": {"all": [{"role": "finance", "count": 3}]}}, *RULES)
+    for name in ("flo", "felix"):
+        office.join(name, roles=("approver", "finance"))
     _, old, _ = office.awaiting()
     new = change(office, old, "fay", payload={"amount": 5000}).step
     assert new.rule["count"] == 3
@@ -231,6 +233,39 @@ def test_what_is_refused_changes_nothing(office: Office, bank: Receiver, by: str
     assert everything(office) == before
     (refused,) = office.bodies("request.refused")
     assert refused["outcome"]["reason_code"] in expected
+
+
+@pytest.mark.parametrize("what", [{"payload": {"amount": 400}}, {"input": {"note": "second"}}])
+def test_a_change_about_which_too_few_could_decide_is_refused(office: Office, bank: Receiver, what: Any) -> None:
+    """The editor is excluded afterwards: of three people two are left, and the rule asks for three."""
+    office.put_rules({**RULES[1], "approvals": {"role": "finance", "count": 3}}, *RULES[2:])
+    _, step, _ = with_input(office, bank)
+    office.vote(step, "finn")
+    before = everything(office)
+    answer = office.api("fay").post(
+        f"/decision-steps/{step.public_id}/changes", {"envelope_sha256": step.envelope_sha256, **what}
+    )
+    assert (answer.status_code, answer.json()["reason_code"]) == (409, "nobody_can_decide")
+    assert everything(office) == before
+    page = (
+        sign_in(office.people["fay"])
+        .get(f"/console/workitems/decisionstep/{step.public_id}/change-input/")
+        .content.decode()
+    )
+    assert "You cannot change this request" in page
+
+
+def test_the_form_names_who_can_decide_afterwards(office: Office, bank: Receiver) -> None:
+    item, step, _ = with_input(office, bank)
+    browser = sign_in(office.people["fay"])
+    url = f"/console/workitems/decisionstep/{step.public_id}/change-input/"
+    page = browser.get(url).content.decode()
+    assert "Afterwards these people can decide: finn, fred. You cannot" in page
+    sent = {"envelope_sha256": step.envelope_sha256, "input": '{"note": "second"}', "payload": '{"amount": 500}'}
+    answer = browser.post(url, sent, follow=True).content.decode()
+    assert "Other people decide about it now." in answer
+    assert "You may vote on it." not in answer
+    assert office.people["fay"].id in office.pending_step(item).excluded_ids
 
 
 def test_a_closed_step_is_not_changed(office: Office) -> None:

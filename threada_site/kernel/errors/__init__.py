@@ -82,6 +82,7 @@ from threada_site.kernel.errors.decisions import (
     EnvelopeChanged,
     GrantTooLate,
     InvitationNotAccepted,
+    NobodyCanDecide,
     NobodyToEscalateTo,
     PermitChanged,
     PermitClosed,

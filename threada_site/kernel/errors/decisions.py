@@ -213,6 +213,13 @@ class NobodyToEscalateTo(PolicyRefusal):
     advice = "Name in `to` a role, group or user that can decide."
 
 
+class NobodyCanDecide(PolicyRefusal):
+    reason_code = "nobody_can_decide"
+    status = 409
+    title = "Nobody could decide afterwards"
+    advice = "Ask somebody else to make the change, or reject the request."
+
+
 class AlreadyEscalated(PolicyRefusal):
     reason_code = "already_escalated"
     status = 409
