@@ -4,7 +4,6 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 from django.db.models import CASCADE, PROTECT
 
-import policies.lifecycle
 from threada_site.database.constraints import AppendOnly, CaseVisibility, RowLevelSecurity, TenantForeignKey
 from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import new_salt
@@ -501,7 +500,7 @@ class Migration(migrations.Migration):
                             ("failed", "failed"),
                             ("cancelled", "cancelled"),
                         ],
-                        default=policies.lifecycle.ReplayStatus["REQUESTED"],
+                        default="requested",
                         max_length=16,
                     ),
                 ),
@@ -531,8 +530,8 @@ class Migration(migrations.Migration):
                             (
                                 "status__in",
                                 [
-                                    policies.lifecycle.ReplayStatus["REQUESTED"],
-                                    policies.lifecycle.ReplayStatus["RUNNING"],
+                                    "requested",
+                                    "running",
                                 ],
                             )
                         ),
@@ -549,7 +548,7 @@ class Migration(migrations.Migration):
                     TenantForeignKey(field="baseline", name="policyreplay_baseline_fk"),
                     models.CheckConstraint(
                         condition=models.Q(
-                            models.Q(("status", policies.lifecycle.ReplayStatus["FINISHED"]), _negated=True),
+                            models.Q(("status", "finished"), _negated=True),
                             ("finished_at__isnull", False),
                             _connector="OR",
                         ),
@@ -631,7 +630,7 @@ class Migration(migrations.Migration):
                     "status",
                     models.CharField(
                         choices=[("active", "active"), ("ended", "ended")],
-                        default=policies.lifecycle.ShadowStatus["ACTIVE"],
+                        default="active",
                         max_length=16,
                     ),
                 ),
@@ -659,13 +658,13 @@ class Migration(migrations.Migration):
                     TenantForeignKey(field="policy", name="policyshadow_policy_fk"),
                     TenantForeignKey(field="policy_version", name="policyshadow_policy_version_fk"),
                     models.UniqueConstraint(
-                        condition=models.Q(("status", policies.lifecycle.ShadowStatus["ACTIVE"])),
+                        condition=models.Q(("status", "active")),
                         fields=("tenant", "policy_version"),
                         name="policyshadow_one_active",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("status", policies.lifecycle.ShadowStatus["ACTIVE"]),
+                            ("status", "active"),
                             ("ended_at__isnull", False),
                             _connector="OR",
                         ),

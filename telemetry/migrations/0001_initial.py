@@ -4,7 +4,6 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import migrations, models
 from django.db.models import CASCADE, PROTECT
 
-import telemetry.lifecycle
 from threada_site.database.constraints import AppendOnly, InstanceRows, RowLevelSecurity, TenantForeignKey
 from threada_site.database.partitioning import PartitionByMonth
 from threada_site.kernel import clock, ids
@@ -56,7 +55,7 @@ class Migration(migrations.Migration):
                     "status",
                     models.CharField(
                         choices=[("active", "active"), ("paused", "paused"), ("removed", "removed")],
-                        default=telemetry.lifecycle.DeliveryStatus["ACTIVE"],
+                        default="active",
                         max_length=16,
                     ),
                 ),
@@ -89,7 +88,7 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "deliveries",
                 "indexes": [
                     models.Index(
-                        condition=models.Q(("status", telemetry.lifecycle.DeliveryStatus["ACTIVE"])),
+                        condition=models.Q(("status", "active")),
                         fields=["next_try_at"],
                         name="delivery_active_idx",
                     )
@@ -98,7 +97,7 @@ class Migration(migrations.Migration):
                     RowLevelSecurity(name="delivery_rls"),
                     models.UniqueConstraint(fields=("tenant", "id"), name="delivery_tenant_id_key"),
                     models.UniqueConstraint(
-                        condition=models.Q(("status", telemetry.lifecycle.DeliveryStatus["REMOVED"]), _negated=True),
+                        condition=models.Q(("status", "removed"), _negated=True),
                         fields=("tenant", "slug"),
                         name="delivery_slug_key",
                     ),
@@ -671,7 +670,7 @@ class Migration(migrations.Migration):
                             ("cancelled", "cancelled"),
                         ],
                         db_default="requested",
-                        default=telemetry.lifecycle.ExportStatus["REQUESTED"],
+                        default="requested",
                         max_length=16,
                     ),
                 ),
@@ -699,8 +698,8 @@ class Migration(migrations.Migration):
                             (
                                 "status__in",
                                 [
-                                    telemetry.lifecycle.ExportStatus["REQUESTED"],
-                                    telemetry.lifecycle.ExportStatus["RUNNING"],
+                                    "requested",
+                                    "running",
                                 ],
                             )
                         ),
@@ -708,7 +707,7 @@ class Migration(migrations.Migration):
                         name="telemetryexport_open_idx",
                     ),
                     models.Index(
-                        condition=models.Q(("status", telemetry.lifecycle.ExportStatus["READY"])),
+                        condition=models.Q(("status", "ready")),
                         fields=["expires_at"],
                         name="telemetryexport_expiring_idx",
                     ),
@@ -718,7 +717,7 @@ class Migration(migrations.Migration):
                     models.UniqueConstraint(fields=("tenant", "id"), name="telemetryexport_tenant_id_key"),
                     models.CheckConstraint(
                         condition=models.Q(
-                            models.Q(("status", telemetry.lifecycle.ExportStatus["READY"]), _negated=True),
+                            models.Q(("status", "ready"), _negated=True),
                             models.Q(
                                 ("expires_at__isnull", False),
                                 ("ready_at__isnull", False),

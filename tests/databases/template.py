@@ -41,6 +41,21 @@ def make_copy(name: str, *, fresh: bool = False) -> None:
         cursor.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
 
 
+@contextmanager
+def empty_database(name: str) -> Iterator[None]:
+    """Connect to a new database without a schema, and drop it at the end."""
+    with _server() as cursor:
+        _drop(cursor, name)
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    outer = connection.settings_dict["NAME"]
+    _connect_to(name)
+    try:
+        yield
+    finally:
+        _connect_to(outer)
+        drop(name)
+
+
 def drop(name: str) -> None:
     """Drop the database `name`."""
     with _server() as cursor:

@@ -37,7 +37,7 @@ from threada_site.runtime.startup import (
 )
 from threada_site.tenancy.instance_membership import SETTINGS, accept_facts, differing_facts
 from threada_site.tenancy.models import Tenant, User
-from threada_site.tenancy.schema.version import newer_schema_problem
+from threada_site.tenancy.schema.version import newer_schema_problem, schema_problem
 from workitems.configuration.apply import apply_documents, read_documents
 from workitems.gallery.catalogue import gallery_pack
 from workitems.gallery.installation import install_from_gallery
@@ -89,11 +89,10 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
     if settings.DATABASE_URL:
         refuse_unless_web_is_apart(web_login_url())
     embedded_root, started = _database(progress)
-    newer = newer_schema_problem()
-    if newer:
-        raise NotSafeToRunError(newer)
+    _refuse(newer_schema_problem())
     progress("bringing the schema up to date")
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+    _refuse(schema_problem())
     refuse_unless_safe()
     _take_settings_over(progress)
     refuse_unless_of_this_instance()
@@ -104,6 +103,11 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
         made = seed_demo()
     base_url = settings.THREADA_PUBLIC_URL or f"http://{'localhost' if host == '127.0.0.1' else host}:{port}"
     return Preparation(_banner(base_url, made, with_demo=with_demo), embedded_root, started)
+
+
+def _refuse(problem: str | None) -> None:
+    if problem:
+        raise NotSafeToRunError(problem)
 
 
 def seed_demo() -> DemoSecrets:

@@ -28,6 +28,7 @@ from threada_site.runtime.backup.contents import (
 from threada_site.runtime.backup.database import database, dump
 from threada_site.runtime.backup.recovery_key import encrypt, fingerprint
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
+from threada_site.tenancy.schema.version import schema_problem
 
 DUMP = "database.dump"
 
@@ -67,6 +68,8 @@ def create_backup(path: Path, *, recovery_key: str, watch: Watch) -> Created:
                 "Keys are not in this backup, because no recovery key is set (THREADA_BACKUP_RECOVERY_KEY). Without "
                 "keys, stored secrets and contents of cases about people cannot be read. Store them apart from it."
             )
+        if problem := schema_problem():
+            left_out.append(problem)
         writer.finish(facts, signing(left_out))
     return Created(path, path.stat().st_size, left_out)
 

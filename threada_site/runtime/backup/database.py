@@ -25,6 +25,7 @@ from threada_site.database.role_names import OWNER, PLATFORM, PLATFORM_LOGIN
 from threada_site.database.stored_logins import EMBEDDED, stored_passwords
 from threada_site.postgres.binaries import locate
 from threada_site.runtime.backup.archive import blocks_of
+from threada_site.tenancy.schema.version import schema_problem
 
 _PLACES: Final = Path("/usr/lib/postgresql")
 _LOGIN: Final = "THREADA_BACKUP_DATABASE_URL"
@@ -105,7 +106,7 @@ def copy_cluster(source: Database, folder: Path) -> None:
 def restored(target: Database, name: str, blocks: Iterable[bytes]) -> Iterator[Database]:
     """Restore a dump into a new database `name` of the same server. Drop it again unless it was renamed in the block.
 
-    Raise `DatabaseProblem`.
+    Raise `DatabaseProblem`, also if this version can neither use nor upgrade the schema in it.
     """
     new = target.named(name)
     with _connected(target) as connection:
@@ -123,6 +124,9 @@ def restored(target: Database, name: str, blocks: Iterable[bytes]) -> Iterator[D
         with _connected(new) as connection:
             connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}")
             connection.execute("ANALYZE")
+            problem = schema_problem(connection.cursor())
+        if problem:
+            raise DatabaseProblem(problem)
         yield new
     finally:
         with _connected(target.named("postgres")) as connection:

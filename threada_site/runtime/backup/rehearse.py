@@ -37,7 +37,7 @@ def rehearse(backup: Backup, *, migrates: bool, say: Callable[[str], None]) -> N
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(backup.read(f"{CHECKPOINTS}/{relative}"))
         if migrates:
-            _run(scratch, folder, "migrate", "--verbosity", "0")
+            _run(scratch, folder, "upgrade")
         _run(scratch, folder, "check_tenancy")
         say(_run(scratch, folder, "verify_receipts"))
 

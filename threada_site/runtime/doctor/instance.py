@@ -21,7 +21,7 @@ from threada_site.runtime.sealer.process import sealing_key_file
 from threada_site.tenancy.instance_membership import SKEW_TOLERATED_S, clock_skew, compare_facts, difference
 from threada_site.tenancy.instance_models import LastBackup
 from threada_site.tenancy.isolation_checks import start_problems
-from threada_site.tenancy.schema.version import missing_migrations, newer_schema_problem
+from threada_site.tenancy.schema.version import missing_migrations, newer_schema_problem, schema_problem
 
 _LEAST_PYTHON: Final = (3, 12)
 _LEAST_POSTGRESQL: Final = 15
@@ -37,9 +37,10 @@ def versions() -> Iterator[Finding]:
     server = connection.pg_version // 10_000  # type: ignore[attr-defined]
     if server < _LEAST_POSTGRESQL:
         yield failed("versions", f"PostgreSQL {server}", f"Use PostgreSQL {_LEAST_POSTGRESQL} or newer.")
-    newer = newer_schema_problem()
-    if newer:
-        yield failed("versions", newer, "Run the newer version here.")
+    problem = newer_schema_problem() or schema_problem()
+    if problem:
+        said, _, fix = problem.partition(". ")
+        yield failed("versions", said, fix)
     elif missing := missing_migrations():
         yield failed("versions", f"{len(missing)} migrations are missing", "Run manage.py upgrade.")
     else:

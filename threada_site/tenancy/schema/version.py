@@ -7,9 +7,10 @@ import it, and reads there if it may still run.
 from __future__ import annotations
 
 import pkgutil
+from contextlib import nullcontext
 from functools import cache
 from importlib import import_module
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.apps import apps
 from django.conf import settings
@@ -19,6 +20,7 @@ from django.db.migrations.recorder import MigrationRecorder
 
 from threada_site.database.migration_safety import COMPATIBLE
 from threada_site.tenancy.instance_models import SchemaMigration
+from threada_site.tenancy.schema.states import current_state_problem, earlier_state_problem
 
 
 class NewerMigration(NamedTuple):
@@ -67,12 +69,32 @@ def newer_schema_problem() -> str | None:
     blocking = [migration for migration in newer_migrations() if not migration.is_compatible]
     if not blocking:
         return None
+    earlier = earlier_schema_problem()
+    if earlier:
+        return earlier
     names = ", ".join(migration.name for migration in blocking[:3]) + (" and others" if len(blocking) > 3 else "")
     version = max((migration.version for migration in blocking), default="")
     return (
         f"The schema is newer than this code ({settings.THREADA_VERSION}) and not compatible with it: {names}. Run "
         f"Threada {version or 'of the newer version'} here, or restore a backup from before the upgrade."
     )
+
+
+def earlier_schema_problem() -> str | None:
+    """Return why this database cannot be upgraded, with what to do, or None if it can."""
+    with connection.cursor() as cursor:
+        return earlier_state_problem(cursor, known=known_migrations())
+
+
+def schema_problem(cursor: Any = None) -> str | None:
+    """Return why this version can neither use nor upgrade the schema, with what to do, or None.
+
+    `cursor`: of another database than that of this instance. Reads the whole catalog, which takes half a second.
+    """
+    with nullcontext(cursor) if cursor else connection.cursor() as reader:
+        return earlier_state_problem(reader, known=known_migrations()) or current_state_problem(
+            reader, known=known_migrations()
+        )
 
 
 def record_migrations() -> None:

@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 from threada_site.runtime.upgrade.pending import lines, pending_migrations, version_before
 from threada_site.runtime.upgrade.release_notes import notes_between, read_changelog
 from threada_site.tenancy.management.base import ProductCommand
-from threada_site.tenancy.schema.version import newer_schema_problem
+from threada_site.tenancy.schema.version import newer_schema_problem, schema_problem
 
 
 class Command(ProductCommand):
@@ -22,13 +22,15 @@ class Command(ProductCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object (with --check)")
 
     def run_command(self, **options: Any) -> None:
-        newer = newer_schema_problem()
-        if newer:
-            self.refuse(newer)
+        problem = newer_schema_problem() or schema_problem()
+        if problem:
+            self.refuse(problem)
         pending = pending_migrations()
         before, after = version_before(), settings.THREADA_VERSION
         if not options["check"]:
             call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
+            if problem := schema_problem():
+                self.refuse(problem)
             self.stdout.write(f"Applied {len(pending)} migrations. The schema is that of Threada {after}.")
             return
         notes = notes_between(read_changelog(settings.THREADA_BASE_DIR), before, after)

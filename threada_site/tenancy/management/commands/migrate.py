@@ -14,7 +14,7 @@ from threada_site.database.partitioning import has_months, make_months
 from threada_site.database.roles import OWNER, may_take, owner_role
 from threada_site.database.schema_lock import schema_lock
 from threada_site.database.table_grants import grant_tables
-from threada_site.tenancy.schema.version import record_migrations
+from threada_site.tenancy.schema.version import earlier_schema_problem, record_migrations
 
 _LOCK_S: Final = 3
 _PAUSE_S: Final = 2.0
@@ -34,6 +34,8 @@ class Command(migrate.Command):
             with owner_role():
                 super().handle(*args, **options)
             return
+        if problem := earlier_schema_problem():
+            raise CommandError(problem)
         with schema_lock(lambda: self.stderr.write("Waiting for another process that changes the schema.")):
             self._migrate(*args, **options)
 
