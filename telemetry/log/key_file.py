@@ -60,10 +60,15 @@ class SigningKey:
 
 
 class KeyFile:
-    """The file at `path` with mode 0600. It is replaced as a whole and never edited in place."""
+    """The file at `path` with mode 0600. It is replaced as a whole and never edited in place.
 
-    def __init__(self, path: Path) -> None:
+    `what` and `remedy`: noun and last sentence of error messages.
+    """
+
+    def __init__(self, path: Path, *, what: str = "sealing key", remedy: str = "Restore it from your backup.") -> None:
         self.path = path
+        self._what = f"The {what} {path}"
+        self._remedy = remedy
         self._seen: tuple[int, int, int] | None = None
         self._keys: tuple[SigningKey, ...] = ()
 
@@ -78,19 +83,21 @@ class KeyFile:
         try:
             state = self.path.stat()
         except FileNotFoundError:
-            raise KeyFileProblem(f"The sealing key {self.path} is missing. Restore it from your backup.") from None
+            raise KeyFileProblem(f"{self._what} is missing. {self._remedy}") from None
+        except OSError as error:
+            raise KeyFileProblem(f"{self._what} cannot be read: {error}") from None
         if state.st_mode & 0o077:
-            raise KeyFileProblem(f"The sealing key {self.path} can be read by others. chmod 600 it.")
+            raise KeyFileProblem(f"{self._what} can be read by others. chmod 600 it.")
         seen = (state.st_ino, state.st_mtime_ns, state.st_size)
         if seen != self._seen:
             try:
                 lines = self.path.read_text().split()
                 self._keys = tuple(SigningKey.parse(line) for line in lines)
             except (OSError, ValueError) as error:
-                raise KeyFileProblem(f"The sealing key {self.path} cannot be read: {error}") from None
+                raise KeyFileProblem(f"{self._what} cannot be read: {error}") from None
             self._seen = seen
         if not self._keys:
-            raise KeyFileProblem(f"The sealing key {self.path} is empty. Restore it from your backup.")
+            raise KeyFileProblem(f"{self._what} is empty. {self._remedy}")
         return self._keys
 
     def create(self, name: str) -> None:
@@ -109,12 +116,16 @@ class KeyFile:
         keys = self.keys()
         if len(keys) == 1:
             keys = (keys[0], SigningKey.new(keys[0].name))
-            self._written(list(keys)).replace(self.path)
+            self.replace(list(keys))
         return keys[0], keys[-1]
 
     def finish_rotation(self) -> None:
         """Remove the old key, so that only the newest one signs. Checkpoints still contain the old public key."""
-        self._written([self.keys()[-1]]).replace(self.path)
+        self.replace([self.keys()[-1]])
+
+    def replace(self, keys: list[SigningKey]) -> None:
+        """Replace all keys of the file; make it if it is missing."""
+        self._written(keys).replace(self.path)
 
     def _written(self, keys: list[SigningKey]) -> Path:
         temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")

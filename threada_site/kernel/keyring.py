@@ -32,6 +32,10 @@ class KeyringProblem(Undecryptable):
     """There is no usable key. The message says what to do."""
 
 
+class ReceiptKeyProblem(Exception):
+    """A key of receipts is missing, unreadable, readable by others or not a known one. The message says what to do."""
+
+
 @dataclass(frozen=True, slots=True)
 class EncryptedSecret:
     """Encrypted bytes, and the id of the key."""

@@ -16,6 +16,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.kernel.errors import ConfirmationRequired, ThreadaError
+from threada_site.kernel.keyring import ReceiptKeyProblem
 from threada_site.postgres import EmbeddedPostgresError
 from threada_site.tenancy.change_sets import store_proposal
 from threada_site.tenancy.instance_membership import difference, differing_facts
@@ -37,7 +38,7 @@ class ProductCommand(BaseCommand):
             raise
         except ThreadaError as error:
             self.refuse(error.detail, *(f"{entry.pointer} {entry.detail}" for entry in error.errors))
-        except EmbeddedPostgresError as error:
+        except (EmbeddedPostgresError, ReceiptKeyProblem) as error:
             self.refuse(str(error))
         except ProgrammingError as error:
             if not isinstance(error.__cause__, UndefinedTable):

@@ -1,0 +1,242 @@
+"""Signatures of receipts by the role of the process that wrote them. Pure.
+
+One Ed25519 signature covers the receipts of one role that one statement writes. They are the leaves of an RFC 6962 tree
+in the order in which they were written, so that each receipt carries what verifies it alone: the column `signature`,
+one line of words separated by single spaces:
+
+    <role>+<key id> <position>/<size> <base64 of the signature> <base64 of a hash of the inclusion path>…
+
+The signed bytes are the lines below, each ended by a line feed. The id of a key is that of a C2SP signed note whose
+name is the role.
+
+    threada receipts/1
+    <public id of the tenant>
+    <role>+<key id>
+    <size>
+    <base64 of the root>
+
+A public key is a word `<role>+<key id>+<base64 of 1 and the key>`, followed by `@<RFC 3339>` if it was retired:
+receipts with a later time are not valid under it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Final, NamedTuple, Self
+
+import orjson
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from telemetry.tlog.hashing import leaf_hash, node_hash
+from telemetry.tlog.note import VerifierKey
+from telemetry.tlog.texts import MalformedText, decimal, decoded, encoded
+from threada_site.kernel.clock import rfc3339
+
+ROLES: Final = ("web", "worker", "command")
+ROLE_OF: Final = {"api": "web", "mcp": "web", "console": "web", "job": "worker", "command": "command"}
+"""Role of the process that writes receipts of an entry point."""
+_FIRST_LINE: Final = "threada receipts/1"
+_MOST_HASHES: Final = 64
+
+
+def sign_bodies(bodies: Sequence[bytes], *, tenant: str, key: VerifierKey, private: Ed25519PrivateKey) -> list[str]:
+    """Return the signature of each body, in their order. `tenant` is a public id; the name of `key` is the role."""
+    root, paths = _tree([leaf_hash(body) for body in bodies])
+    named = _named(key)
+    value = encoded(private.sign(_signed_bytes(tenant, named, len(bodies), root)))
+    return [
+        " ".join((named, f"{position}/{len(bodies)}", value, *map(encoded, path)))
+        for position, path in enumerate(paths)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiptKey:
+    """A public key of a role. `until`: time of its retirement."""
+
+    key: VerifierKey
+    until: datetime | None = None
+
+    @classmethod
+    def parse(cls, word: str) -> Self:
+        """Parse a public key. Raise `MalformedText`."""
+        text, at, until = word.partition("@")
+        key = VerifierKey.parse(text)
+        if key.name not in ROLES:
+            raise MalformedText(f"the role of a key of receipts is one of {', '.join(ROLES)}, not {key.name}")
+        try:
+            ends = datetime.fromisoformat(until) if at else None
+        except ValueError:
+            ends = None
+        if at and (ends is None or ends.tzinfo is None):
+            raise MalformedText("the end of a key of receipts is an RFC 3339 time")
+        return cls(key, ends)
+
+    def __str__(self) -> str:
+        return f"{self.key}@{rfc3339(self.until)}" if self.until else str(self.key)
+
+
+class ReceiptKeys:
+    """Public keys of all roles, by role and id."""
+
+    def __init__(self, keys: Iterable[ReceiptKey]) -> None:
+        self._keys = {_named(each.key): each for each in keys}
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Parse words separated by white space. Raise `MalformedText`."""
+        return cls(ReceiptKey.parse(word) for word in text.split())
+
+    def __str__(self) -> str:
+        return "".join(f"{key}\n" for key in self._keys.values())
+
+    def __iter__(self) -> Any:
+        return iter(self._keys.values())
+
+    def __bool__(self) -> bool:
+        return bool(self._keys)
+
+    def named(self, name: str) -> ReceiptKey | None:
+        """Return the key `<role>+<key id>`, or None."""
+        return self._keys.get(name)
+
+
+class OriginState(StrEnum):
+    """Result of checking the signature of a receipt."""
+
+    AUTHENTIC = "authentic"
+    UNSIGNED = "unsigned"
+    INVALID = "invalid"
+
+
+class Origin(NamedTuple):
+    """State of a receipt's signature, the role that wrote it (None unless authentic), and what is wrong with it."""
+
+    state: OriginState
+    role: str | None = None
+    problem: str = ""
+
+
+class SignedBody(NamedTuple):
+    """Stored bytes of a receipt, and its signature; empty if it has none."""
+
+    body: bytes
+    signature: str
+
+
+def origins_of(receipts: Iterable[SignedBody], *, tenant: str, keys: ReceiptKeys) -> list[Origin]:
+    """Return the origin of each receipt of a tenant (a public id), in their order.
+
+    A receipt is authentic if a public key that was not retired at its `occurred_at` signed its bytes for this tenant,
+    and if its `entry_point` is one of the key's role. One signature is verified once, whatever number of receipts it
+    covers.
+    """
+    verified: dict[tuple[str, bytes, bytes], bool] = {}
+    return [_origin(receipt, tenant, keys, verified) for receipt in receipts]
+
+
+def _origin(
+    receipt: SignedBody, tenant: str, keys: ReceiptKeys, verified: dict[tuple[str, bytes, bytes], bool]
+) -> Origin:
+    if not receipt.signature:
+        return Origin(OriginState.UNSIGNED)
+    try:
+        signed = _Parsed.parse(receipt.signature)
+        content = orjson.loads(receipt.body)
+        entry_point, at = content["actor"]["entry_point"], datetime.fromisoformat(content["occurred_at"])
+        role = ROLE_OF[entry_point]
+    except MalformedText as error:
+        return Origin(OriginState.INVALID, problem=str(error))
+    except (ValueError, KeyError, TypeError):
+        return Origin(OriginState.INVALID, problem="the stored bytes are not a receipt")
+    known = keys.named(signed.key)
+    if known is None:
+        return Origin(OriginState.INVALID, problem=f"no key {signed.key} is known")
+    root = _root_of(leaf_hash(receipt.body), signed)
+    statement = None if root is None else _signed_bytes(tenant, signed.key, signed.size, root)
+    if statement is None or not _verifies(known, statement, signed.value, verified):
+        return Origin(OriginState.INVALID, problem=f"the signature of {signed.key} does not verify")
+    if known.key.name != role:
+        return Origin(OriginState.INVALID, problem=f"the {known.key.name} signed the entry point {entry_point}")
+    if known.until is not None and at > known.until:
+        return Origin(OriginState.INVALID, problem=f"the key {signed.key} was retired on {rfc3339(known.until)}")
+    return Origin(OriginState.AUTHENTIC, known.key.name)
+
+
+def _verifies(
+    known: ReceiptKey, statement: bytes, value: bytes, verified: dict[tuple[str, bytes, bytes], bool]
+) -> bool:
+    what = (str(known.key), statement, value)
+    if what not in verified:
+        verified[what] = known.key.signed(statement.decode(), value)
+    return verified[what]
+
+
+class _Parsed(NamedTuple):
+    """Words of a signature."""
+
+    key: str
+    position: int
+    size: int
+    value: bytes
+    path: list[bytes]
+
+    @classmethod
+    def parse(cls, text: str) -> _Parsed:
+        words = text.split(" ")
+        if len(words) < 3 or len(words) > 3 + _MOST_HASHES:
+            raise MalformedText("a signature of receipts is a key, a position, a signature and hashes")
+        key, place, value, *hashes = words
+        position, slash, size = place.partition("/")
+        found = cls(
+            key,
+            decimal(position, what="the position of a signature of receipts"),
+            decimal(size if slash else "", what="the size of a signature of receipts"),
+            decoded(value, what="a signature of receipts"),
+            [decoded(each, what="a hash of a signature of receipts") for each in hashes],
+        )
+        if found.position >= found.size or len(found.value) != 64 or any(len(each) != 32 for each in found.path):
+            raise MalformedText("a signature of receipts has 64 bytes, its hashes 32, and its position is in its size")
+        return found
+
+
+def _named(key: VerifierKey) -> str:
+    return f"{key.name}+{key.key_id.hex()}"
+
+
+def _signed_bytes(tenant: str, key: str, size: int, root: bytes) -> bytes:
+    return f"{_FIRST_LINE}\n{tenant}\n{key}\n{size}\n{encoded(root)}\n".encode()
+
+
+def _tree(leaves: list[bytes]) -> tuple[bytes, list[list[bytes]]]:
+    """Return the root and the inclusion path of each leaf."""
+    paths: list[list[bytes]] = [[] for _ in leaves]
+    level, width = leaves, 1
+    while len(level) > 1:
+        for position, path in enumerate(paths):
+            sibling = (position // width) ^ 1
+            if sibling < len(level):
+                path.append(level[sibling])
+        pairs = [node_hash(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
+        level = [*pairs, level[-1]] if len(level) % 2 else pairs
+        width *= 2
+    return level[0], paths
+
+
+def _root_of(leaf: bytes, signed: _Parsed) -> bytes | None:
+    """Return the root that the path leads to, or None if its length does not fit (RFC 9162, section 2.1.3.2)."""
+    fn, sn, current = signed.position, signed.size - 1, leaf
+    for sibling in signed.path:
+        if sn == 0:
+            return None
+        if fn & 1 or fn == sn:
+            current = node_hash(sibling, current)
+            while not fn & 1 and fn != 0:
+                fn, sn = fn >> 1, sn >> 1
+        else:
+            current = node_hash(current, sibling)
+        fn, sn = fn >> 1, sn >> 1
+    return current if sn == 0 else None
