@@ -14,7 +14,7 @@ from telemetry.instance_log.models import (
 )
 from telemetry.log.models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
 from telemetry.receipts.account_models import AccountEvent, SignInFailures
-from telemetry.receipts.models import Receipt, RemovedReceipt, SealQueueEntry
+from telemetry.receipts.models import Receipt, ReceiptKeyNote, RemovedReceipt, SealQueueEntry
 from telemetry.receipts.reason_models import ReceiptReason
 from telemetry.receipts.refusal_models import RefusalCount
 from telemetry.summary.models import SummaryCount, SummaryPosition, SummaryRollup
@@ -35,6 +35,7 @@ __all__ = [
     "LogLeaf",
     "LogNode",
     "Receipt",
+    "ReceiptKeyNote",
     "ReceiptReason",
     "RefusalCount",
     "RemovedReceipt",

@@ -18,7 +18,9 @@ from pytest_django import Settings
 from pytest_django.plugin import DjangoDbBlocker
 from whitenoise.middleware import WhiteNoiseMiddleware
 
+from telemetry.log.key_file import SigningKey
 from telemetry.receipts import refusals
+from telemetry.receipts.keyring import ReceiptKeyring, replaced_keyring
 from telemetry.receipts.refusal_counts import RefusalCounts
 from tests.client import Api
 from tests.databases.contents import Values
@@ -26,6 +28,7 @@ from tests.databases.order import in_order
 from tests.databases.process import Databases, content_of, uses_database
 from tests.examples import load_profile
 from tests.factories import make_tenant
+from tests.jobs import role_of_this_process
 from tests.lanes import chosen_marks, long_modules_first, may_have_one
 from threada_site import postgres
 from threada_site.database.role_names import APP
@@ -146,6 +149,32 @@ def rights_of_the_web() -> None:
     request_finished.connect(_become_platform, dispatch_uid="rights_of_the_web")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_keys_of_receipts() -> Iterator[None]:
+    """Let requests sign receipts with the key of the web only, and jobs with that of the worker, as processes with
+    accounts of their own have no others."""
+    sign = ReceiptKeyring.private
+
+    def private(keyring: ReceiptKeyring, role: str) -> SigningKey:
+        own = role_of_this_process.get()
+        assert replaced_keyring() is not None or own in (None, role), f"{own} signs a receipt of the {role}"
+        return sign(keyring, role)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ReceiptKeyring, "private", private)
+        request_started.connect(_sign_as_web, dispatch_uid="own_keys_of_receipts")
+        request_finished.connect(_sign_as_any, dispatch_uid="own_keys_of_receipts")
+        yield
+
+
+def _sign_as_web(**_: Any) -> None:
+    role_of_this_process.set("web")
+
+
+def _sign_as_any(**_: Any) -> None:
+    role_of_this_process.set(None)
+
+
 def _become_web(**_: Any) -> None:
     if connection.connection is not None and not connection.needs_rollback and not connection.closed_in_transaction:
         connection.connection.execute(f"SET ROLE {APP}")
@@ -210,6 +239,7 @@ def prepared(request: pytest.FixtureRequest, databases: Databases, django_db_blo
 def outside_any_tenant() -> None:
     """Leave the tenant of a test that failed inside a unit of work."""
     connection.threada_tenant = connection.threada_visibility = None
+    role_of_this_process.set(None)
 
 
 @pytest.fixture(autouse=True)

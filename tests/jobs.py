@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 from django.conf import settings
@@ -26,6 +27,10 @@ _TABLES = {
 }
 TABLE, _JOBS = _TABLES[settings.THREADA_ENGINE]
 """Where the engine of this run keeps jobs, for tests that count rows or copy them; and those that wait there."""
+
+
+role_of_this_process: Final[ContextVar[str | None]] = ContextVar("role_of_this_process", default=None)
+"""Role whose key alone signs receipts now: `web` in requests, `worker` in jobs; None for any."""
 
 
 class Waiting(NamedTuple):
@@ -104,7 +109,11 @@ def run_jobs(*, ahead_of_time: bool = False) -> list[str]:
     ran = []
     while (taken := _take(ahead_of_time=ahead_of_time)) is not None:
         name, arguments = taken
-        run_task(name, arguments)
+        token = role_of_this_process.set("worker")
+        try:
+            run_task(name, arguments)
+        finally:
+            role_of_this_process.reset(token)
         if all_tasks()[name].queue != NOTICE_QUEUE:
             ran.append(name)
         assert len(ran) < 1000, f"jobs keep enqueueing jobs: {ran[-5:]}"

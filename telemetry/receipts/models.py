@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from threada_site.database.constraints import AppendOnly, tenant_constraints
+from threada_site.database.constraints import AppendOnly, InstanceRows, tenant_constraints
 from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import TenantRow
 
@@ -14,7 +14,9 @@ class Receipt(TenantRow):
     """One step of governed work. Never changed.
 
     `body` is the canonical JSON (RFC 8785) of the five blocks actor, inputs, evidence, policy and outcome, stored and
-    hashed as bytes. The other columns are projections of `body` for the documented filters and contain nothing else.
+    hashed as bytes. `signature` (`telemetry/receipts/signature.py`) tells the role of the process that wrote it; it is
+    empty in receipts of versions that did not sign. The other columns are projections of `body` for the documented
+    filters and contain nothing else.
     """
 
     kind = models.CharField(max_length=64)
@@ -31,6 +33,7 @@ class Receipt(TenantRow):
     correlation_id = models.CharField(max_length=128, blank=True)
     body = models.BinaryField()
     body_sha256 = models.CharField(max_length=64)
+    signature = models.TextField(default="", db_default="", blank=True)
 
     class Meta:
         constraints = [*tenant_constraints("receipt"), AppendOnly(name="receipt_append_only")]
@@ -88,3 +91,20 @@ class RemovedReceipt(TenantRow):
 
     def __str__(self) -> str:
         return ids.public_id(ids.RECEIPT, self.id)
+
+
+class ReceiptKeyNote(models.Model):
+    """The sealer's endorsement of the public keys of receipts. The current sealing keys sign the newest row."""
+
+    id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
+    note = models.TextField(help_text="The signed note.")
+    signed_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            InstanceRows(name="receiptkeynote_rls", readable="everybody"),
+            AppendOnly(name="receiptkeynote_append_only"),
+        ]
+
+    def __str__(self) -> str:
+        return self.note.partition("\n")[0]

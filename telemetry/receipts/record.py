@@ -8,7 +8,9 @@ from typing import Final
 
 from telemetry.models import AccountEvent, Receipt, ReceiptReason, SealQueueEntry
 from telemetry.receipts.format import Entry, body_bytes
-from threada_site.database.batched_writes import insert_rows
+from telemetry.receipts.signature import ROLE_OF
+from telemetry.receipts.signing import SignReceipts
+from threada_site.database.batched_writes import batched_writes, insert_rows
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
@@ -79,7 +81,7 @@ def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQue
 
 def record(entry: Entry, *, ctx: ActingContext) -> None:
     """Append one receipt."""
-    insert_rows(*_receipt_rows(entry, ctx=ctx))
+    _insert(_receipt_rows(entry, ctx=ctx), ctx=ctx)
 
 
 def record_with_source(entry: Entry, source: Source, *, ctx: ActingContext) -> None:
@@ -91,7 +93,14 @@ def record_with_source(entry: Entry, source: Source, *, ctx: ActingContext) -> N
     for row in rows:
         if isinstance(row, AccountEvent):
             row.address, row.user_agent, row.salt = said["address"], said["user_agent"], salt
-    insert_rows(*rows)
+    _insert(rows, ctx=ctx)
+
+
+def _insert(rows: list[Receipt | SealQueueEntry | AccountEvent | ReceiptReason], *, ctx: ActingContext) -> None:
+    """Insert the rows of a receipt. It is signed together with the other receipts of the statement."""
+    with batched_writes() as writes:
+        insert_rows(*rows)
+        writes.fill_last(rows[0], "signature", SignReceipts(ctx.tenant_id, ROLE_OF[ctx.entry_point]))
 
 
 def _accounts_of(entry: Entry) -> list[uuid.UUID]:

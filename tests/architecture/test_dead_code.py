@@ -13,7 +13,7 @@ FOUND_BY_NAME = re.compile(r"urlpatterns|application|handler\d{3}|Command|\w+Con
 """Names that Django looks up."""
 FOR_TESTS = {"clear_cached_page", "clear_endorsement_cache", "forget_counts", "forget_origins", "forget_replicas"}
 """Functions that clear caches of a process between tests."""
-WITHOUT_A_WAY_IN = {"withdraw_role"}
+WITHOUT_A_WAY_IN = {"origins_of_receipts", "withdraw_role"}
 """Services that neither API, console nor command calls."""
 
 

@@ -7,7 +7,7 @@ Django's fields.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -17,6 +17,9 @@ from django.db import DEFAULT_DB_ALIAS, DatabaseError, connection, connections, 
 from threada_site.database.router import refuse_while_reading
 from threada_site.database.sets.set_statements import as_columns, columns, columns_named, sets_together
 from threada_site.database.sets.stored_values import stored_values
+
+type Fill = Callable[[list[Any]], None]
+"""Function that sets a field of the given rows. Hashable."""
 
 
 class Statement(NamedTuple):
@@ -103,6 +106,12 @@ class _Writes:
         self._also: list[Statement] = []
         self._inserted: dict[tuple[type[models.Model], Any], _Insert] = {}
         self._changed: dict[tuple[type[models.Model], Any], _Change] = {}
+        self._unfilled: dict[tuple[Fill, str], list[models.Model]] = {}
+
+    def fill_last(self, row: models.Model, field: str, fill: Fill) -> None:
+        """Set `field` of an added row when the statement is complete: `fill` is called once with all rows that were
+        given with an equal one."""
+        self._unfilled.setdefault((fill, field), []).append(row)
 
     def insert(self, rows: Sequence[models.Model], *, ignore_conflicts: bool) -> None:
         for row in rows:
@@ -130,6 +139,10 @@ class _Writes:
         self._also.append(statement)
 
     def run(self) -> None:
+        for (fill, field), rows in self._unfilled.items():
+            fill(rows)
+            for row in rows:
+                self.change(row, (field,))
         if not (self._inserts or self._changes or self._also):
             return
         if self._as_sets:

@@ -33,6 +33,7 @@ PLATFORM_TABLES: Final = (
     "telemetry_logalarm",
     "telemetry_logleaf",
     "telemetry_lognode",
+    "telemetry_receiptkeynote",
     "tenancy_deletedtenant",
     "tenancy_instance",
     "tenancy_lastbackup",

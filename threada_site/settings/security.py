@@ -13,7 +13,10 @@ THREADA_PEOPLE_KEY = key("people_key")
 # Signs inclusion promises, if answers contain them. The sealer endorses the key and needs it too.
 THREADA_PROMISE_KEY = key("promise_key") if flag("THREADA_INCLUSION_PROMISES") else ""
 THREADA_PROMISE_SECONDS = number("THREADA_PROMISE_SECONDS", 86_400)
-# Likewise: monitoring sends one of them to read `/metrics`.
+# Sign receipts: private keys of this process, and public keys of all. Without them, files in the data directory.
+THREADA_RECEIPT_KEY = text("THREADA_RECEIPT_KEY")
+THREADA_RECEIPT_PUBLIC_KEYS = text("THREADA_RECEIPT_PUBLIC_KEYS")
+# Several keys, as above: monitoring sends one of them to read `/metrics`.
 THREADA_METRICS_TOKENS = keys("metrics_token")
 # Secrets at rest: keys separated by white space, of which the first encrypts; or a file with one per line.
 THREADA_SECRETS_KEY = text("THREADA_SECRETS_KEY")

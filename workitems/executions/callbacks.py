@@ -30,7 +30,7 @@ from integrations.lifecycle import EXECUTION, ExecutionStatus
 from integrations.models import Execution
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext, system_context
+from threada_site.kernel.context import ActingContext, EntryPoint, system_context
 from threada_site.tenancy.models import Tenant
 from workitems import selectors
 from workitems.executions.settle_attempt import settle_answered
@@ -215,5 +215,8 @@ def _parsed(text: str) -> tuple[uuid.UUID, uuid.UUID]:
 
 def _context(tenant: Tenant, execution: Execution) -> ActingContext:
     return system_context(
-        tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=execution.correlation_id or uuid.uuid4().hex
+        tenant_id=tenant.id,
+        tenant_slug=tenant.slug,
+        correlation_id=execution.correlation_id or uuid.uuid4().hex,
+        entry_point=EntryPoint.API,
     )

@@ -16,6 +16,7 @@ from typing import Final
 from django.db import InternalError, OperationalError, connection, transaction
 
 from policies.language.approvals import Leaf
+from telemetry.receipts.keyring import ReceiptKeyring, signing_with
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext
 from workitems.proof.people import Cast, cast_for
@@ -69,6 +70,8 @@ class Stage:
         self._open: ExitStack | None = None
         self._ends = 0.0
         self._casts: dict[tuple[tuple[Leaf, ...], int], Cast] = {}
+        # Cases act as web and worker, whose keys this process has not. Nothing that these keys sign is kept.
+        self._keyring = ReceiptKeyring.throw_away()
 
     def observe[T](self, run: Callable[[Case], T], leaves: tuple[Leaf, ...] = (), approvers: int = 0) -> T:
         """Return what `run` returns for a case with people who have what `leaves` ask for.
@@ -110,6 +113,7 @@ class Stage:
         is_outermost = not connection.in_atomic_block
         self._open = ExitStack()
         self._open.enter_context(unit_of_work(self.ctx.tenant_id))
+        self._open.enter_context(signing_with(self._keyring))
         self._ends = time.monotonic() + self.seconds * _OWN_SHARE
         if is_outermost and connection.pg_version >= _TRANSACTION_TIMEOUT_SINCE:  # type: ignore[attr-defined]
             _set_local("transaction_timeout", self.seconds)
