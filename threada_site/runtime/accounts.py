@@ -10,6 +10,8 @@ group of web and worker, the fifth the group of all three. Files of the data dir
 | `keys/*` | root, web and worker | 0640 |
 | `keys/promise_key` | sealer, web and worker | 0640 |
 | `keys/sealing_key`, `checkpoints/` | sealer | 0600, 0700 |
+| `keys/receipt_key_web`, `keys/receipt_key_worker`, `keys/receipt_key_command` | web, worker, root | 0600 |
+| `keys/receipt_public_keys` | root, all three | 0640 |
 | `exports/`, `attachments/` | worker, web and worker | 2770 |
 | `deliveries/`, `archiving/` | worker | 0700 |
 """
@@ -95,6 +97,11 @@ def hand_over(data_dir: Path, accounts: Accounts) -> None:
     for path in _files(keys):
         if path.name.startswith("sealing_key"):
             _set(path, sealer, sealer, 0o600)
+        elif path.name.startswith("receipt_key_"):
+            account = by_process.get(path.name.removeprefix("receipt_key_"))
+            _set(path, account.user if account else 0, account.group if account else 0, 0o600)
+        elif path.name == "receipt_public_keys":
+            _set(path, 0, accounts.everybody, 0o640)
         elif path.name == "promise_key":
             _set(path, sealer, accounts.shared, 0o640)
         else:

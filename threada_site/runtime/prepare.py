@@ -33,6 +33,7 @@ from threada_site.runtime.startup import (
     NotSafeToRunError,
     refuse_unless_of_this_instance,
     refuse_unless_safe,
+    refuse_unless_signing,
     refuse_unless_web_is_apart,
 )
 from threada_site.tenancy.instance_membership import SETTINGS, accept_facts, differing_facts
@@ -94,6 +95,7 @@ def prepare(*, host: str, port: int, with_demo: bool, progress: Progress) -> Pre
     call_command("migrate", verbosity=0, interactive=False, skip_checks=True)
     _refuse(schema_problem())
     refuse_unless_safe()
+    refuse_unless_signing("web", "worker", "command")
     _take_settings_over(progress)
     refuse_unless_of_this_instance()
     _tell_of_jobs_left(progress)

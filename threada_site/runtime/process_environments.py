@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.conf import settings
 
+from telemetry.receipts.signing import receipt_keyring
 from threada_site.database.bootstrap import login_url
 from threada_site.database.role_names import APP, PLATFORM_LOGIN
 from threada_site.runtime.separation import local_url
@@ -38,7 +39,26 @@ def environments(*, have_accounts: bool) -> dict[str, Changes]:
     common: Changes = {"THREADA_DATA_DIR": str(settings.THREADA_DATA_DIR)}
     if have_accounts:
         common["HOME"] = "/nonexistent"
-    return {"web": web | common, "worker": others | common, "sealer": others | common}
+    own = _receipt_keys()
+    return {
+        "web": web | common | own.get("web", {}),
+        "worker": others | common | own.get("worker", {}),
+        "sealer": others | common | own.get("sealer", {}),
+    }
+
+
+def _receipt_keys() -> dict[str, Changes]:
+    """Return the variables of the keys of receipts for each process, if this one has them in variables: the private key
+    of its role only, and all public keys."""
+    if not settings.THREADA_RECEIPT_KEY:
+        return {}
+    keyring = receipt_keyring()
+    public = " ".join(map(str, keyring.public()))
+    private: dict[str, str | None] = {role: str(keyring.private(role)) for role in ("web", "worker")}
+    return {
+        process: {"THREADA_RECEIPT_KEY": private.get(process), "THREADA_RECEIPT_PUBLIC_KEYS": public}
+        for process in ("web", "worker", "sealer")
+    }
 
 
 def _platform_login_url() -> str:

@@ -8,6 +8,7 @@ from django.conf import settings
 from integrations.secrets.access import plain_origins
 from integrations.secrets.origins import UnusableOrigin
 from integrations.secrets.references import entry_problems
+from telemetry.receipts.signing import receipt_keyring
 from threada_site.database.logins import roles_in_reach
 from threada_site.database.replicas import replica_problems
 from threada_site.jobs.engines.choice import engine_problem
@@ -71,6 +72,13 @@ def _missing_packages() -> list[str]:
         for extra, setting in needed.items()
         if getattr(settings, setting) and (missing := missing_extra(extra))
     ]
+
+
+def refuse_unless_signing(*roles: str) -> None:
+    """Raise `NotSafeToRunError` if receipts of these roles cannot be signed so that they verify."""
+    problems = [problem for role in roles if (problem := receipt_keyring().problem(role))]
+    if problems:
+        raise NotSafeToRunError("\n".join(["Receipts cannot be signed:", *problems]))
 
 
 def refuse_unless_of_this_instance() -> None:

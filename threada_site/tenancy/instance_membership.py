@@ -10,6 +10,7 @@ from typing import Final
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.utils.module_loading import import_string
 
 from threada_site.tenancy.instance_record import SKEW_TOLERATED_S, Fact, compare, settle, skew
 
@@ -25,11 +26,13 @@ __all__ = [
 
 SECRETS_KEY: Final = "THREADA_SECRETS_KEY"
 PEOPLE_KEY: Final = "THREADA_PEOPLE_KEY"
+RECEIPT_KEYS: Final = "THREADA_RECEIPT_PUBLIC_KEYS"
 KEYS: Final = {
     "THREADA_SECRET_KEY": "console sessions would not be valid on the other machines",
     "THREADA_CURSOR_KEY": "list cursors would not be valid on the other machines",
     SECRETS_KEY: "stored secrets could not be decrypted",
     PEOPLE_KEY: "contents of cases about data subjects could not be decrypted",
+    RECEIPT_KEYS: "receipts would be signed with keys that the other machines and the sealer do not know",
     "THREADA_PROMISE_KEY": "promises of receipts would be signed with a key that the sealer does not vouch for",
 }
 SETTINGS: Final = {
@@ -91,6 +94,7 @@ def facts_here(*, with_settings: bool) -> list[Fact]:
         Fact("THREADA_CURSOR_KEY", tuple(settings.THREADA_CURSOR_KEYS)),
         Fact(SECRETS_KEY, _secrets_keys()),
         Fact(PEOPLE_KEY, tuple(dict.fromkeys(settings.THREADA_PEOPLE_KEY.split()))),
+        Fact(RECEIPT_KEYS, tuple(import_string(settings.THREADA_CURRENT_RECEIPT_KEYS)()), is_key=False),
     ]
     if settings.THREADA_INCLUSION_PROMISES:
         facts.append(Fact("THREADA_PROMISE_KEY", (settings.THREADA_PROMISE_KEY,)))

@@ -10,6 +10,9 @@ from typing import Final
 
 from django.conf import settings
 
+from telemetry.receipts.keyring import PUBLIC_FILE, private_file
+from telemetry.receipts.signature import ROLES
+from telemetry.receipts.signing import receipt_keyring
 from threada_site.environment import text
 from threada_site.kernel.files import give_to_owner_of, is_shared, sync_directory
 from threada_site.runtime.backup.archive import BackupDamaged
@@ -20,14 +23,25 @@ CHECKPOINTS: Final = "checkpoints"
 FILES: Final = "files"
 SEALING_KEY: Final = "sealing_key"
 SECRETS_KEY: Final = "secrets_key"
-NAMES: Final = ("secret_key", "cursor_key", "metrics_token", SECRETS_KEY, "people_key", "promise_key", SEALING_KEY)
+RECEIPT_KEYS: Final = (PUBLIC_FILE, *map(private_file, ROLES))
+NAMES: Final = (
+    "secret_key",
+    "cursor_key",
+    "metrics_token",
+    SECRETS_KEY,
+    "people_key",
+    "promise_key",
+    *RECEIPT_KEYS,
+    SEALING_KEY,
+)
 
 
 def keys_here() -> dict[str, str]:
     """Return the keys that this machine has, by name: those of the environment, otherwise those of the files."""
     found = {}
+    given = receipt_keyring().given()
     for name in NAMES:
-        value = "" if name == SEALING_KEY else text(f"THREADA_{name.upper()}")
+        value = given.get(name, "") if name in (*RECEIPT_KEYS, SEALING_KEY) else text(f"THREADA_{name.upper()}")
         path = key_path(name)
         if value or path.is_file():
             found[name] = value or path.read_text()

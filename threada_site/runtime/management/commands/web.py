@@ -8,7 +8,12 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import connection
 
-from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance, refuse_unless_safe
+from threada_site.runtime.startup import (
+    NotSafeToRunError,
+    refuse_unless_of_this_instance,
+    refuse_unless_safe,
+    refuse_unless_signing,
+)
 from threada_site.runtime.web.options import web_command
 from threada_site.tenancy.management.base import ProductCommand
 
@@ -34,6 +39,7 @@ class Command(ProductCommand):
     def run_command(self, **options: Any) -> None:
         try:
             refuse_unless_safe(works=False)
+            refuse_unless_signing("web")
             refuse_unless_of_this_instance()
         except NotSafeToRunError as error:
             raise CommandError(str(error)) from None

@@ -12,7 +12,12 @@ from psycopg_pool import PoolTimeout
 from threada_site.database.connection_problems import connection_problem
 from threada_site.jobs.engines.choice import CELERY, other_engine
 from threada_site.jobs.enqueue import depth_left_behind
-from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_of_this_instance, refuse_unless_safe
+from threada_site.runtime.startup import (
+    NotSafeToRunError,
+    refuse_unless_of_this_instance,
+    refuse_unless_safe,
+    refuse_unless_signing,
+)
 
 log = structlog.get_logger("threada.worker")
 
@@ -32,6 +37,7 @@ class Command(BaseCommand):
     def handle(self, *_args: Any, **options: Any) -> None:
         try:
             refuse_unless_safe()
+            refuse_unless_signing("worker")
             refuse_unless_of_this_instance()
             _tell_of_jobs_left()
             connection.close()  # this thread needs none while it waits for the others
