@@ -104,7 +104,7 @@ class AcceptTools(TenantView):
         tag="Integrations",
         body=ACCEPT_TOOLS,
         answers={200: TOOL_LIST},
-        reasons=("person_required", "conflict", "confirmation_required"),
+        reasons=("person_required", "vote_authentication_required", "conflict", "confirmation_required"),
     )
     @idempotent
     def post(self, request: Any, integration_id: str) -> Response:

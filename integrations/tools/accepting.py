@@ -16,6 +16,7 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.change_sets import operation, require_policy_confirmation
+from threada_site.tenancy.credentials.deciding import require_person
 
 
 def accept_tools(integration: Integration, chosen: Mapping[str, str], *, ctx: ActingContext) -> list[Tool]:
@@ -28,8 +29,7 @@ def accept_tools(integration: Integration, chosen: Mapping[str, str], *, ctx: Ac
     require_unit_of_work(ctx.tenant_id)
     if not ctx.allows(Scope.INTEGRATIONS_MANAGE, integration=integration.id):
         raise errors.PermissionDenied("You do not hold integrations:manage here.")
-    if not ctx.is_person:
-        raise errors.PersonRequired("A person has to accept tools, because descriptions are instructions to agents.")
+    require_person("A person has to accept tools, because descriptions are instructions to agents.", ctx=ctx)
     ToolList.objects.select_for_update().filter(tenant_id=ctx.tenant_id, integration=integration).first()
     tools = {tool.name: tool for tool in tools_of(integration)}
     outdated = [name for name, sha256 in chosen.items() if name not in tools or tools[name].found_sha256 != sha256]

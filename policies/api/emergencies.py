@@ -27,7 +27,13 @@ class ConfirmEmergency(TenantView):
         tag="Policies",
         body=EMPTY,
         answers={200: POLICY_VERSION},
-        reasons=("transition_not_allowed", "emergency_over", "person_required", "second_person_required"),
+        reasons=(
+            "transition_not_allowed",
+            "emergency_over",
+            "person_required",
+            "vote_authentication_required",
+            "second_person_required",
+        ),
         headers=("ETag",),
     )
     @idempotent

@@ -61,6 +61,7 @@ class PublishPolicyVersion(TenantView):
             "policy_tests_failed",
             "version_not_draft",
             "person_required",
+            "vote_authentication_required",
             "step_up_required",
             "replay_report_required",
             "emergency_pending",

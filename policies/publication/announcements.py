@@ -26,6 +26,7 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import EmergencyPending, EvaluatorBusy, EvaluatorFailed, ThreadaError
 from threada_site.kernel.json.canonical import commitment
+from threada_site.tenancy.credentials.deciding import check_authentication
 from threada_site.tenancy.four_eyes import stewards
 from threada_site.tenancy.independence import are_independent, read_controllers
 
@@ -39,6 +40,7 @@ def check_may_announce(policy: Policy, emergency: Emergency, *, ctx: ActingConte
     """Raise `PersonRequired`, `StepUpRequired`, `InvalidRequest`, `EmergencyPending` or `EmergencyNotAvailable`."""
     now = clock.now()
     check_may_publish_alone(now=now, ctx=ctx)
+    check_authentication(ctx=ctx)
     emergency.check()
     if open_emergency_of(policy) is not None:
         raise EmergencyPending

@@ -20,6 +20,7 @@ from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import TransitionNotAllowed
+from threada_site.tenancy.credentials.deciding import check_authentication
 from threada_site.tenancy.independence import are_independent, read_controllers
 
 
@@ -64,6 +65,7 @@ def confirm_emergency(emergency: EmergencyPublication, *, ctx: ActingContext) ->
     controllers = read_controllers(ctx.tenant_id, {ctx.principal_id, found.published_by})
     is_independent = are_independent(ctx.principal_id, found.published_by, controllers)
     check_may_confirm(is_independent=is_independent, ends_at=found.ends_at, now=now, ctx=ctx)
+    check_authentication(ctx=ctx)
     _close(found, EmergencyStatus.CONFIRMED, ctx=ctx)
     record(_entry("policy.emergency_confirmed", found), ctx=ctx)
     return found

@@ -70,8 +70,8 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "tenancy_changeset": ("after", "before", "digest", "operation", "proposed_at", "proposed_by", "rule"),
     "tenancy_consolesession": ("key_sha256",),
     "tenancy_credential": (
-        "created_at", "expires_at", "hint", "issued_by", "roles", "scopes", "subject_token_sha256", "token_sha256",
-        "trusted_issuer_version_id", "user_id",
+        "created_at", "expires_at", "hint", "issued_by", "roles", "scopes", "session_factors", "subject_token_sha256",
+        "token_sha256", "trusted_issuer_version_id", "user_id",
     ),
     "tenancy_enrolledfactor": ("created_at", "key_id", "kind", "secret", "user_id"),
     "tenancy_grantrecord": ("kind", "name", "source", "user_id"),

@@ -237,6 +237,7 @@ def _issued(
     ctx: ActingContext,
 ) -> IssuedCredential:
     token = tokens.new_token()
+    session_factors = list(ctx.authentication.factors) if principal.id == ctx.principal_id else None
     credential = Credential.objects.create(
         tenant_id=ctx.tenant_id,
         user=principal,
@@ -247,12 +248,14 @@ def _issued(
         issued_by=None if ctx.is_system else ctx.principal_id,
         expires_at=expires_at,
         awaits_confirmation=awaits_confirmation,
+        session_factors=session_factors,
     )
     inputs = {
         "credential": credential.public_id,
         "principal": principal.public_id,
         "scopes": sorted(scopes),
         "expires_at": clock.rfc3339(expires_at) if expires_at else None,
+        **({} if session_factors is None else {"session_factors": session_factors}),
     }
     record(Entry(kind="credential.issued", inputs=inputs), ctx=ctx)
     return IssuedCredential(credential, token)

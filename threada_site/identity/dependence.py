@@ -11,6 +11,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, DependenceReason
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.independence import are_independent, read_controllers
 from threada_site.tenancy.models import Credential, Membership, User
 
@@ -64,8 +65,8 @@ def confirm_account(person: User, *, ctx: ActingContext) -> None:
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    if not (ctx.is_person or ctx.is_system):
-        raise errors.PersonRequired("Only a person can confirm an account.")
+    if not ctx.is_system:
+        require_person("Only a person can confirm an account.", ctx=ctx)
     membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=person).first()
     if membership is None or person.kind != PrincipalKind.HUMAN:
         raise errors.NotFound("There is no such person in this tenant.")

@@ -11,6 +11,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.four_eyes import FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.independence import are_independent, read_controllers
 from threada_site.tenancy.models import FourEyesRule
@@ -53,8 +54,7 @@ def end_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
     people who are not independent of that person.
     """
     rule = _locked(slug, is_turned_on=False, ctx=ctx)
-    if not ctx.is_person:
-        raise errors.PersonRequired("Two people must end this, in the console or each with their own token.")
+    require_person("Two people must end this, in the console or each with their own token.", ctx=ctx)
     if not rule.is_required:
         return rule
     now = clock.now()

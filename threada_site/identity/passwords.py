@@ -22,6 +22,7 @@ from threada_site.kernel.context import ActingContext, AuthenticationMethod, Pri
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.change_sets import ProposedChange, operation, require_confirmation
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import Membership, User
 
@@ -74,8 +75,8 @@ def start_reset(person: User, *, ctx: ActingContext) -> AccountLink:
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    if not (ctx.is_person or ctx.is_system):
-        raise errors.PersonRequired("Only people can reset a password.")
+    if not ctx.is_system:
+        require_person("Only people can reset a password.", ctx=ctx)
     _check_resettable(person, ctx=ctx)
     change = ProposedChange(
         rule=IDENTITY_FOUR_EYES,

@@ -60,7 +60,7 @@ class Delegations(TenantView):
         body=DELEGATE,
         answers={201: DELEGATION},
         headers=("Location",),
-        reasons=("delegate_not_eligible", "delegation_overlaps", "person_required"),
+        reasons=("delegate_not_eligible", "delegation_overlaps", "person_required", "vote_authentication_required"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
@@ -98,7 +98,13 @@ class ConsentToDelegation(TenantView):
         description="The delegator consents to a delegation that somebody else proposed. It is in force from then on.",
         body=EMPTY,
         answers={200: DELEGATION},
-        reasons=("permission_denied", "delegation_ended", "delegation_overlaps", "delegate_not_eligible"),
+        reasons=(
+            "permission_denied",
+            "vote_authentication_required",
+            "delegation_ended",
+            "delegation_overlaps",
+            "delegate_not_eligible",
+        ),
     )
     @idempotent
     def post(self, request: Any, delegation_id: str) -> Response:
@@ -121,6 +127,7 @@ class ConfirmDelegation(TenantView):
         answers={200: DELEGATION},
         reasons=(
             "person_required",
+            "vote_authentication_required",
             "second_person_required",
             "delegation_ended",
             "delegation_overlaps",

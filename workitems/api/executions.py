@@ -122,7 +122,12 @@ class ReconcileExecution(TenantView):
         tag="Executions",
         body=RECONCILE_EXECUTION,
         answers={200: EXECUTION_WITH_ATTEMPTS},
-        reasons=("execution_not_reconcilable", "person_required", "second_person_required"),
+        reasons=(
+            "execution_not_reconcilable",
+            "person_required",
+            "vote_authentication_required",
+            "second_person_required",
+        ),
     )
     @idempotent
     def post(self, request: Any, execution_id: str) -> Response:

@@ -107,7 +107,13 @@ class LiftFreeze(TenantView):
         tag="Executions",
         body=LIFT_FREEZE,
         answers={200: FREEZE_WITH_EXECUTIONS},
-        reasons=("freeze_lifted", "person_required", "second_person_required", "permission_denied"),
+        reasons=(
+            "freeze_lifted",
+            "person_required",
+            "vote_authentication_required",
+            "second_person_required",
+            "permission_denied",
+        ),
     )
     @idempotent
     def post(self, request: Any, freeze_id: str) -> Response:

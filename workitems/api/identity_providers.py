@@ -97,7 +97,7 @@ class ConfirmIdentityLinks(TenantView):
         tag="Identity providers",
         body=EMPTY,
         answers={200: CONFIRMED},
-        reasons=("permission_denied", "person_required", "second_person_required"),
+        reasons=("permission_denied", "person_required", "vote_authentication_required", "second_person_required"),
     )
     @idempotent
     def post(self, request: Any, **path: str) -> Response:

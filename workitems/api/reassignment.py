@@ -39,6 +39,7 @@ class ReassignDecisionStep(TenantView):
             "step_closed",
             "assignee_not_eligible",
             "person_required",
+            "vote_authentication_required",
             "voter_excluded",
             "voter_not_eligible",
             "voter_not_independent",
@@ -78,6 +79,7 @@ class EscalateDecisionStep(TenantView):
             "nobody_to_escalate_to",
             "already_escalated",
             "person_required",
+            "vote_authentication_required",
             "second_person_required",
         ),
     )

@@ -14,6 +14,7 @@ from integrations.freezes.covering import is_step_covered
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, AuthenticationMethod, PrincipalKind
 from threada_site.kernel.factors import Factor
+from threada_site.tenancy.credentials.deciding import has_authentication_to_decide
 from threada_site.tenancy.models import EnrolledFactor, Membership
 from workitems.approvers.active_members import ApproverKeys, IdentityKeys, approver_keys_of
 from workitems.approvers.timely_grants import DECIDE
@@ -50,11 +51,12 @@ def can_vote(ctx: ActingContext) -> Q | None:
 
     The principal is asked now, holds `decisions:decide` there, has accepted the invitation, is neither excluded nor
     dependent on who is or on who voted, has not voted or been represented, and has the authentication of the rule or
-    can have it in this session. Runs two statements, one more while delegations are in force.
+    can have it in this session. Runs two statements, one more while delegations are in force, and one more for a token
+    or a session without a second factor.
     """
     if ctx.principal_kind is not PrincipalKind.HUMAN or ctx.is_system:
         return None
-    if ctx.authentication.method is AuthenticationMethod.ISSUED_TOKEN:
+    if not has_authentication_to_decide(ctx):
         return None
     keys = approver_keys_of(ctx)
     asked = _asked(ctx, keys.own)

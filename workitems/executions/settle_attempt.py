@@ -197,9 +197,8 @@ def _perform_item_action(item: WorkItem, request: dict[str, Any], *, ctx: Acting
     """
     if request["operation"] != "assign":
         return Outcome(response={"operation": request["operation"]})
-    assignee = User.objects.filter(
-        username=request["to"], id__in=Membership.objects.filter(tenant_id=ctx.tenant_id).values("user_id")
-    ).first()
+    members = Membership.objects.filter(tenant_id=ctx.tenant_id, accepted_at__isnull=False)
+    assignee = User.objects.filter(username=request["to"], id__in=members.values("user_id")).first()
     if assignee is None:
         return Outcome(
             failure=FailureClass.REJECTED_BY_RECEIVER,

@@ -205,12 +205,11 @@ def _requester_id(named: str | None, *, workflow_id: uuid.UUID, ctx: ActingConte
         raise errors.PermissionDenied("Naming another requester needs workitems:on_behalf.")
     parsed = ids.parse_public_id(ids.PRINCIPAL, named)
     lookup = {"id": parsed} if parsed else {"username": named}
-    found = User.objects.filter(
-        **lookup, id__in=Membership.objects.filter(tenant_id=ctx.tenant_id).values("user_id")
-    ).first()
+    members = Membership.objects.filter(tenant_id=ctx.tenant_id, accepted_at__isnull=False)
+    found = User.objects.filter(**lookup, id__in=members.values("user_id")).first()
     if found is None:
         raise errors.UnknownRequester(
-            "The requester is not a principal of this tenant.",
+            "The requester is not a member of this tenant. Whoever is only invited is none before accepting.",
             errors=[FieldError("/requester", "names no principal", "unknown")],
         )
     return found.id

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from integrations.models import Execution
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.models import Membership
 from workitems.models import WorkItem
@@ -37,8 +38,7 @@ def check_had_no_part(item: WorkItem, execution: Execution, *, ctx: ActingContex
 
     The person must also be independent of those who did. Raises `PersonRequired` or `SecondPersonRequired`.
     """
-    if not ctx.is_person:
-        raise errors.PersonRequired("Only a person may state the outcome, one who had no part in requesting it.")
+    require_person("Only a person may state the outcome, one who had no part in requesting it.", ctx=ctx)
     requesters = requesters_of(item, execution.requested_by)
     parties = requesters | owners_of(requesters, tenant_id=item.tenant_id)
     if ctx.principal_id in parties:
@@ -56,6 +56,6 @@ def had_no_part(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> 
     """Return True if `check_had_no_part` passes."""
     try:
         check_had_no_part(item, execution, ctx=ctx)
-    except (errors.PersonRequired, errors.SecondPersonRequired):
+    except (errors.PersonRequired, errors.SecondPersonRequired, errors.VoteAuthenticationRequired):
         return False
     return True

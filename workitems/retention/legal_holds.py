@@ -19,6 +19,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.change_sets import ProposedChange, operation, proposer_of, require_confirmation
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.four_eyes import LEGAL_HOLD_FOUR_EYES
 from threada_site.tenancy.models import Membership
 from workitems.models import LegalHold, WorkItem
@@ -101,8 +102,8 @@ def lift_legal_hold(legal_hold_id: uuid.UUID, *, reason: str, ctx: ActingContext
     if legal_hold is None:
         raise errors.NotFound
     is_of_operator = legal_hold.set_by is None
-    if not ctx.is_person and not (is_of_operator and ctx.is_system):
-        raise errors.PersonRequired("A person has to lift this legal hold, in the console.")
+    if not (is_of_operator and ctx.is_system):
+        require_person("A person has to lift this legal hold, in the console.", ctx=ctx)
     if legal_hold.lifted_at is not None:
         raise errors.Conflict("This legal hold is already lifted.")
     if ctx.is_person:

@@ -22,6 +22,7 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.change_sets import ProposedChange, operation, proposer_of, require_confirmation
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.deletions.models import TenantDeletion
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from workitems.models import LegalHold
@@ -78,8 +79,7 @@ def request_deletion(slug: str, *, ctx: ActingContext) -> TenantDeletion:
 def check_may_request(slug: str, *, ctx: ActingContext) -> None:
     """Raise the refusals of `request_deletion`, except that it needs a second person."""
     require_steward(ctx)
-    if not ctx.is_person:
-        raise errors.PersonRequired("Two people delete a tenant: one requests it, an independent one confirms it.")
+    require_person("Two people delete a tenant: one requests it, an independent one confirms it.", ctx=ctx)
     if slug != ctx.tenant_slug:
         raise errors.InvalidRequest(
             f"Type the id of the tenant, {ctx.tenant_slug}, to request its deletion.",
@@ -103,8 +103,8 @@ def withdraw_deletion(*, ctx: ActingContext) -> TenantDeletion:
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    if not (ctx.is_person or ctx.is_system):
-        raise errors.PersonRequired("A person must withdraw the deletion of a tenant.")
+    if not ctx.is_system:
+        require_person("A person must withdraw the deletion of a tenant.", ctx=ctx)
     lock_retention(ctx=ctx)
     row = pending_deletion(ctx=ctx)
     if row is None:

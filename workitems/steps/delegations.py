@@ -20,6 +20,7 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.credentials.deciding import check_authentication, require_person
 from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.members import members
 from threada_site.tenancy.models import Membership, User
@@ -81,6 +82,7 @@ def consent_to_delegation(row: Delegation, *, ctx: ActingContext) -> None:
     require_unit_of_work(ctx.tenant_id)
     if not ctx.is_person or ctx.principal_id != row.delegator_id:
         raise errors.PermissionDenied("Only the delegator can consent to this delegation.")
+    check_authentication(ctx=ctx)
     _bring_into_force(row, "delegation.consented", ctx=ctx)
 
 
@@ -92,8 +94,7 @@ def confirm_delegation(row: Delegation, *, ctx: ActingContext) -> None:
     them, `DelegationEnded`, `DelegateNotEligible`, `DelegationOverlaps`.
     """
     require_unit_of_work(ctx.tenant_id)
-    if not ctx.is_person:
-        raise errors.PersonRequired("Only a person can confirm a delegation.")
+    require_person("Only a person can confirm a delegation.", ctx=ctx)
     if Scope.WORKFLOW_MANAGE not in ctx.scopes:
         raise errors.PermissionDenied("Confirming a delegation needs workflow:manage.")
     if not may_confirm(row, ctx=ctx):
@@ -157,8 +158,7 @@ def _bring_into_force(row: Delegation, kind: str, *, ctx: ActingContext) -> bool
 
 
 def _check_may_act_for(person_id: uuid.UUID, *, ctx: ActingContext) -> None:
-    if not ctx.is_person:
-        raise errors.PersonRequired("Only people delegate, end or propose delegations.")
+    require_person("Only people delegate, end or propose delegations.", ctx=ctx)
     if ctx.principal_id != person_id and Scope.WORKFLOW_MANAGE not in ctx.scopes:
         raise errors.PermissionDenied("People delegate for themselves; for others it needs workflow:manage.")
 
@@ -193,10 +193,12 @@ def _check_people(row: Delegation) -> None:
     found = {
         member.id: member
         for member in members(row.tenant_id, among=[row.delegator_id, row.delegate_id], humans_only=True)
+        if member.is_accepted
     }
     if row.delegator_id not in found:
         raise errors.InvalidRequest(
-            "Only people of this tenant have delegates.", errors=[FieldError("/delegator", "is not a person here")]
+            "Only people who are members of this tenant have delegates.",
+            errors=[FieldError("/delegator", "is not a person here")],
         )
     member = found.get(row.delegate_id)
     if member is None or not member.decides_somewhere or row.delegate_id == row.delegator_id:

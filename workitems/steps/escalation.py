@@ -18,6 +18,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.change_sets import ProposedChange, operation, proposer_of, require_confirmation
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.independence import are_independent, read_controllers
 from workitems.approvers.active_members import (
@@ -82,8 +83,7 @@ def _escalate_outside_rule(
         raise errors.PermissionDenied(
             "Escalating to anybody but whom the rule names needs workflow:manage. Leave `to` out."
         )
-    if not ctx.is_person:
-        raise errors.PersonRequired("Only a person can escalate to somebody whom the rule does not name.")
+    require_person("Only a person can escalate to somebody whom the rule does not name.", ctx=ctx)
     check_open(step, execution_of(step))
     reached = _reached(step, (to,), item=item)
     if not reached:

@@ -9,6 +9,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.models import User
 from workitems.approvers.step_votes import read_step_votes
@@ -29,8 +30,7 @@ def reassign_step(item: WorkItem, step: DecisionStep, to: User, *, reason: str =
     require_unit_of_work(ctx.tenant_id)
     workflow_id = item.workflow_version.workflow_id
     check_permitted(item, ctx=ctx)
-    if not ctx.is_person:
-        raise errors.PersonRequired("Only a person can reassign a step.")
+    require_person("Only a person can reassign a step.", ctx=ctx)
     check_open(step, execution_of(step))
     votes = read_step_votes(step, workflow_id=workflow_id)
     if not ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id):

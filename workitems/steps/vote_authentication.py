@@ -10,6 +10,7 @@ from policies.language.approvals import ApprovalRule
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, AuthenticationMethod, EntryPoint
+from threada_site.tenancy.credentials import deciding
 
 OPERATOR = "operator"
 
@@ -17,16 +18,12 @@ OPERATOR = "operator"
 def check_authentication(rule: ApprovalRule, *, ctx: ActingContext) -> None:
     """Raise an error if the rule requires another authentication. Agents and services, who only advise, are exempt.
 
-    A token that somebody else issued to a person never counts. Raises `StepUpRequired`, `VoteAuthenticationRequired`.
+    Raises `StepUpRequired` and `VoteAuthenticationRequired`, the latter also if the tenant requires another
+    authentication of every decision of the person.
     """
     if not ctx.is_person:
         return
-    method = ctx.authentication.method
-    if method is AuthenticationMethod.ISSUED_TOKEN:
-        raise errors.VoteAuthenticationRequired(
-            "Somebody else issued this token to you, so a vote with it does not count. Vote in the console, or with a "
-            "personal token."
-        )
+    deciding.check_authentication(ctx=ctx)
     if rule.authentication == "phishing_resistant" and "passkey" not in ctx.authentication.factors:
         raise errors.VoteAuthenticationRequired(
             "The rule requires a session in which a passkey was used. Use one in the console: sign in with it, or "

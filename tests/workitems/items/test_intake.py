@@ -14,6 +14,7 @@ from threada_site.database.unit_of_work import OutsideUnitOfWorkError, unit_of_w
 from threada_site.kernel import errors
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.canonical import commitment
+from threada_site.tenancy.models import Membership
 from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.models import Evidence, WorkItem
 
@@ -123,6 +124,16 @@ def test_one_may_hand_in_for_another(office: Office) -> None:
     assert by_id.requester_id == office.people["rita"].id
     own = office.create(requester="rita")
     assert own.requester_id == own.submitted_by_id
+
+
+def test_somebody_who_is_only_invited_is_no_requester(office: Office) -> None:
+    with unit_of_work(office.tenant.id):
+        Membership.objects.filter(user=office.people["rita"]).update(accepted_at=None)
+    before = office.count(WorkItem), office.count(Receipt)
+    for named in ("rita", office.people["rita"].public_id):
+        with pytest.raises(errors.UnknownRequester, match="only invited"):
+            office.create(by="ada", requester=named)
+    assert (office.count(WorkItem), office.count(Receipt)) == before
 
 
 def test_services_want_a_unit_of_work(office: Office) -> None:

@@ -20,6 +20,7 @@ from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.directory.access_review_models import AccessReview, AccessReviewEntry, Attestation
 from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.models import Membership
@@ -137,8 +138,7 @@ def progress(review: AccessReview) -> dict[str, int]:
 
 def _require_reviewer(ctx: ActingContext) -> None:
     require_unit_of_work(ctx.tenant_id)
-    if not ctx.is_person:
-        raise errors.PersonRequired("A person must review access, in the console.")
+    require_person("A person must review access, in the console.", ctx=ctx)
     require_steward(ctx)
 
 

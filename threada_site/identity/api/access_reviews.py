@@ -143,7 +143,13 @@ class AttestEntry(TenantView):
         tag="Principals",
         body=ATTEST,
         answers={200: ACCESS_REVIEW_ENTRY},
-        reasons=("permission_denied", "person_required", "second_person_required", "access_review_closed"),
+        reasons=(
+            "permission_denied",
+            "person_required",
+            "vote_authentication_required",
+            "second_person_required",
+            "access_review_closed",
+        ),
     )
     @idempotent
     def post(self, request: Any, access_review_entry_id: str) -> Response:

@@ -114,6 +114,7 @@ class PublishChangeSet(TenantView):
         answers={200: CHANGE_SET},
         reasons=(
             "person_required",
+            "vote_authentication_required",
             "permission_denied",
             "second_person_required",
             "change_set_stale",
@@ -141,7 +142,13 @@ class RejectChangeSet(TenantView):
         tag="Change sets",
         body=REJECT_CHANGE_SET,
         answers={200: CHANGE_SET},
-        reasons=("person_required", "permission_denied", "second_person_required", "change_set_closed"),
+        reasons=(
+            "person_required",
+            "vote_authentication_required",
+            "permission_denied",
+            "second_person_required",
+            "change_set_closed",
+        ),
     )
     @idempotent
     def post(self, request: Any, change_set_id: str) -> Response:

@@ -130,7 +130,7 @@ class FourEyes(TenantView):
         tag="System",
         body=SET_FOUR_EYES,
         answers={200: FOUR_EYES},
-        reasons=("permission_denied", "person_required", "second_person_required"),
+        reasons=("permission_denied", "person_required", "vote_authentication_required", "second_person_required"),
     )
     @idempotent
     def post(self, request: Any) -> Response:

@@ -13,6 +13,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.change_sets import operation_named
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.four_eyes import FREEZE_FOUR_EYES, POLICY_FOUR_EYES
 from threada_site.tenancy.independence import are_independent, read_controllers
 
@@ -31,9 +32,8 @@ def change_sets(ctx: ActingContext) -> QuerySet[ChangeSet]:
 
 
 def require_reviewer(change_set: ChangeSet, *, ctx: ActingContext) -> None:
-    """Raise `PersonRequired`, or `PermissionDenied` without the scopes of the rule and of the operation."""
-    if not ctx.is_person:
-        raise errors.PersonRequired("A person must publish or reject a change set, in the console or with a token.")
+    """Raise the errors of `require_person`, or `PermissionDenied` without the scopes of the rule and the operation."""
+    require_person("A person must publish or reject a change set, in the console or with a token.", ctx=ctx)
     scope = REVIEWING.get(change_set.rule)
     is_reviewer = is_steward(ctx) if scope is None else ctx.allows(scope)
     if not is_reviewer:

@@ -13,6 +13,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.change_sets import ProposedChange, operation, require_confirmation
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import User
 
@@ -29,8 +30,8 @@ def reset_factors(person: User, *, ctx: ActingContext) -> FactorEvent:
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
-    if not (ctx.is_person or ctx.is_system):
-        raise errors.PersonRequired("Only people can reset second factors.")
+    if not ctx.is_system:
+        require_person("Only people can reset second factors.", ctx=ctx)
     if person.kind != PrincipalKind.HUMAN:
         raise errors.Conflict("Services and agents have no second factors.")
     if not ctx.is_system and belongs_elsewhere(person, tenant_id=ctx.tenant_id):

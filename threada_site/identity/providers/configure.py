@@ -14,6 +14,7 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, EntryPoint
 from threada_site.tenancy.change_sets import proposer_of
+from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.models import ConsoleSession, IdentityLink, IdentityProvider
 from threada_site.tenancy.upsert import Change, UpsertResult
@@ -106,8 +107,7 @@ def confirm_links(slug: str, *, ctx: ActingContext) -> int:
         raise errors.NotFound
     version = provider.current_version
     if not ctx.is_system:
-        if not ctx.is_person:
-            raise errors.PersonRequired("Only a person can confirm the links of an identity provider.")
+        require_person("Only a person can confirm the links of an identity provider.", ctx=ctx)
         author = version.proposed_by or version.created_by
         if not is_independent_of(ctx.principal_id, [author], tenant_id=ctx.tenant_id):
             raise errors.SecondPersonRequired("You changed the identity provider. Another steward must confirm it.")

@@ -181,8 +181,8 @@ class StepUpFailed(AuthorizationRefusal):
 class VoteAuthenticationRequired(AuthorizationRefusal):
     reason_code = "vote_authentication_required"
     status = 403
-    title = "This vote requires another authentication"
-    advice = "Sign in to the console and vote there. See authentication of the step's rule."
+    title = "This decision requires another authentication"
+    advice = "Sign in to the console, with a second factor if you must have one, and decide there. See detail."
 
 
 class BatchMixed(PolicyRefusal):

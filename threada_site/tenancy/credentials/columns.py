@@ -7,7 +7,17 @@ from django.db import models
 
 
 class OriginColumns(models.Model):
-    """Networks of the requests with a credential, and the origin of an exchanged token, which is empty for others."""
+    """Networks of the requests with a credential, and where it comes from.
+
+    `session_factors` is that of personal tokens. The other columns are those of exchanged tokens.
+    """
+
+    session_factors = ArrayField(
+        models.CharField(max_length=20),
+        null=True,
+        editable=False,
+        help_text="Factors of the session in which a person created the own token; empty: not known.",
+    )
 
     networks = ArrayField(
         models.CharField(max_length=43),

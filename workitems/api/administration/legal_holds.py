@@ -169,7 +169,7 @@ class LiftLegalHold(TenantView):
         body=LIFT_LEGAL_HOLD,
         answers={200: LEGAL_HOLD},
         may_need_confirmation=True,
-        reasons=("permission_denied", "person_required", "conflict"),
+        reasons=("permission_denied", "person_required", "vote_authentication_required", "conflict"),
     )
     @idempotent
     def post(self, request: Any, legal_hold_id: str) -> Response:

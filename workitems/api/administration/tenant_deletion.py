@@ -73,7 +73,7 @@ class TenantDeletionView(TenantView):
         body=REQUEST_DELETION,
         answers={200: TENANT_DELETION},
         may_need_confirmation=True,
-        reasons=("permission_denied", "person_required", "conflict"),
+        reasons=("permission_denied", "person_required", "vote_authentication_required", "conflict"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
@@ -95,7 +95,7 @@ class WithdrawTenantDeletion(TenantView):
         tag="Retention",
         body=EMPTY,
         answers={200: TENANT_DELETION},
-        reasons=("permission_denied", "person_required", "not_found"),
+        reasons=("permission_denied", "person_required", "vote_authentication_required", "not_found"),
     )
     @idempotent
     def post(self, request: Any) -> Response:

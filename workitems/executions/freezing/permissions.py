@@ -10,6 +10,7 @@ from policies import selectors as policy_selectors
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
+from threada_site.tenancy.credentials.deciding import check_authentication
 from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.models import Membership, User
 
@@ -81,6 +82,7 @@ def check_may_lift(freeze: Freeze, *, four_eyes: bool, ctx: ActingContext) -> No
     ):
         raise errors.SecondPersonRequired("A person who is independent of the one who set this freeze has to lift it.")
     if ctx.is_person:
+        check_authentication(ctx=ctx)
         return
     if freeze.set_by is None:
         may_lift = ctx.is_system
