@@ -7,16 +7,56 @@
 
   const form = () => document.querySelector(`#${FRAME} form`);
 
-  // Ask the server for the form with the present entries; `button` is the button that was pressed.
-  async function refresh(button, focusOn) {
+  const fields = () => [...form().querySelectorAll("input:not([type=hidden]), select, textarea")];
+  const nameOf = (field) => (field.type === "checkbox" ? `${field.name} ${field.value}` : field.name);
+  const entryOf = (field) =>
+    field.type === "checkbox" ? field.checked : field.type === "file" ? field.files[0] : field.value;
+  let last = Promise.resolve();
+
+  // Ask the server for the form with the present entries, after earlier questions; `button` is the button that was pressed.
+  function refresh(button, focusOn) {
+    last = last.catch(() => {}).then(() => redraw(button, focusOn));
+    return last;
+  }
+
+  async function redraw(button, focusOn) {
     const sent = new FormData(form());
     sent.set(button.name, button.value);
-    const answer = await fetch(location.href, { method: "POST", body: sent, redirect: "error" });
-    const page = new DOMParser().parseFromString(await answer.text(), "text/html");
-    const fresh = page.getElementById(FRAME);
-    if (!fresh) return location.reload();
-    document.getElementById(FRAME).replaceWith(document.adoptNode(fresh));
-    (document.getElementById(focusOn) ?? newest(button))?.focus();
+    const before = new Map(fields().map((field) => [field, entryOf(field)]));
+    // Rows behind a removed one get other numbers, so nothing can be entered meanwhile.
+    form().inert = button.name === "_remove";
+    try {
+      const answer = await fetch(location.href, { method: "POST", body: sent, redirect: "error" });
+      const page = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const fresh = page.getElementById(FRAME);
+      if (!fresh) return location.reload();
+      const entered = fields().filter((field) => before.has(field) && before.get(field) !== entryOf(field));
+      const held = form().contains(document.activeElement) ? document.activeElement : null;
+      document.getElementById(FRAME).replaceWith(document.adoptNode(fresh));
+      keep(entered);
+      if (button.name === "_update" && held?.id) return focusAgain(held);
+      (document.getElementById(focusOn) ?? newest(button))?.focus();
+    } finally {
+      form().inert = false;
+    }
+  }
+
+  // Entries that were made while the server was asked stay in their fields.
+  function keep(entered) {
+    const now = new Map(fields().map((field) => [nameOf(field), field]));
+    for (const field of entered) {
+      const other = now.get(nameOf(field));
+      if (other?.type !== field.type) continue;
+      if (field.type === "checkbox") other.checked = field.checked;
+      else if (field.type === "file") other.files = field.files;
+      else other.value = field.value;
+    }
+  }
+
+  function focusAgain(held) {
+    const field = document.getElementById(held.id);
+    field?.focus();
+    if (field?.matches("textarea, input:is([type=text], :not([type]))")) field.setSelectionRange(held.selectionStart, held.selectionEnd);
   }
 
   // The first field of the row that was added, or the button that adds rows.
