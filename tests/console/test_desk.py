@@ -234,11 +234,11 @@ def test_shared_details_are_shown_once_and_differences_per_step(demo: Demo, cons
     steps = [ask(demo), ask(demo, amount=3_000_000)]
     page = console("finance-1").get(f"{BATCH}?{urlencode([('step', choice) for choice in choices(*steps)])}")
     shared = dict(page.context["shared"])
-    assert (shared["Vendor"], shared["will be sent / url"]) == ("Hooli", "http://127.0.0.1:9901/payments")
+    assert (shared["Vendor"], shared["will be sent.url"]) == ("Hooli", "http://127.0.0.1:9901/payments")
     differs = [dict(row.differs) for row in page.context["rows"]]
     assert [row["Amount"] for row in differs] == ["EUR 20,000.00 (2000000)", "EUR 30,000.00 (3000000)"]
     assert [set(row) for row in differs] == [
-        {"Amount", "will be sent / body / amount_minor", "will be sent / body / reference"}
+        {"Amount", "will be sent.body.amount_minor", "will be sent.body.reference"}
     ] * 2
     body = page.content.decode()
     for choice, step in zip(choices(*steps), steps, strict=True):

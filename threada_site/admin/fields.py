@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from threada_site.kernel.characters import code_point, has_unseen, name_of, pieces
 from threada_site.kernel.json.canonical import canonical_bytes
+from threada_site.kernel.json.pointers import dotted
 
 MOST_INDENTED: Final = 4
 """Levels of nested values that are indented, so that deep values keep their width."""
@@ -19,11 +20,17 @@ MOST_INDENTED: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Label and value of one line, as HTML; `lines` are the members of an object or list."""
+    """Caption and value of one line; `lines` are the members of an object or list.
 
-    label: SafeString
+    `name` is that of a member or the place in a list from 0, None for a line without a place of its own. `label` is
+    the schema's label as HTML; empty if there is none. `remark` is HTML behind the caption.
+    """
+
+    name: str | int | None
     value: SafeString | str = ""
     lines: Sequence[Line] = ()
+    label: SafeString | str = ""
+    remark: SafeString | str = ""
 
 
 def visible(text: Any) -> SafeString:
@@ -47,29 +54,26 @@ def plainly(value: Any) -> str:
     return str(value)
 
 
-def entries(value: Any) -> list[tuple[str, Any, bool]]:
-    """Return the members of an object or array as name, value, and True if the value has members of its own."""
-    if isinstance(value, dict):
-        return [(str(name), part, _has_parts(part)) for name, part in value.items()]
-    if isinstance(value, list | tuple):
-        return [(str(place + 1), part, _has_parts(part)) for place, part in enumerate(value)]
-    return [("", value, False)]
-
-
 def fields(value: Any) -> SafeString:
     """Return a JSON value as nested HTML lists of names and values."""
     return lines_html(_lines(value))
 
 
-def lines_html(lines: Iterable[Line]) -> SafeString:
-    """Return lines as nested HTML lists.
+def lines_html(lines: Iterable[Line], *, path: str = "") -> SafeString:
+    """Return lines as nested HTML lists. The caption of a nested line is its dotted path; `path` leads to the lines.
 
-    Every value has the full width, at any depth: an object or list begins below its label. The first levels are
-    indented, deeper ones are numbered.
+    Every value has the full width, at any depth: an object or list begins below its caption. Only the first levels are
+    indented, so the indentation alone does not tell the parent of a value.
     """
     found: list[str] = []
-    _write(lines, found, level=1)
-    return mark_safe("".join(found))  # noqa: S308 (labels and values are HTML already)
+    _write(lines, found, path=path, level=1)
+    return mark_safe("".join(found))  # noqa: S308 (captions and values are HTML already)
+
+
+def caption(path: str, *, label: SafeString | str = "") -> SafeString:
+    """Return the caption of a value as HTML: its dotted path, after its label if it has one."""
+    shown = f'<code class="t-name">{visible(path)}</code>'
+    return mark_safe(f"{label} {shown}" if label else shown)  # noqa: S308 (both are escaped)
 
 
 def value(value: Any) -> SafeString:
@@ -106,11 +110,6 @@ def exact(value: Any) -> SafeString:
     return literal(word)
 
 
-def exact_name(name: str) -> SafeString:
-    """Return the name of a member as HTML."""
-    return SafeString(f'<code class="t-name">{visible(name)}</code>') if name else literal(_("empty name"))
-
-
 def literal(word: str) -> SafeString:
     """Return a word of the page in place of a value, which no text can imitate."""
     return SafeString(f'<em class="t-literal">{escape(word)}</em>')
@@ -123,38 +122,38 @@ def number_text(value: float) -> str:
 
 def _lines(value: Any) -> Iterator[Line]:
     if isinstance(value, dict):
-        for name, part in value.items():
-            yield _line(exact_name(str(name)), part)
+        parts: Iterable[tuple[str | int | None, Any]] = ((str(name), part) for name, part in value.items())
     elif isinstance(value, list | tuple):
-        for place, part in enumerate(value, start=1):
-            yield _line(place_label(place), part)
+        parts = enumerate(value)
     else:
-        yield Line(SafeString(""), exact(value))
+        parts = [(None, value)]
+    for name, part in parts:
+        if isinstance(part, dict | list | tuple) and part and name is not None:
+            yield Line(name, lines=list(_lines(part)))
+        else:
+            yield Line(name, exact(part))
 
 
-def _line(label: SafeString, value: Any) -> Line:
-    if isinstance(value, dict | list | tuple) and value:
-        return Line(label, lines=list(_lines(value)))
-    return Line(label, exact(value))
-
-
-def place_label(place: int) -> SafeString:
-    """Return the number of an element of a list, from 1."""
-    return SafeString(f'<span class="t-place">{place}</span>')
-
-
-def _write(lines: Iterable[Line], found: list[str], *, level: int) -> None:
+def _write(lines: Iterable[Line], found: list[str], *, path: str, level: int) -> None:
     indented = " t-indented" if 1 < level <= MOST_INDENTED else ""
     found.append(f'<dl class="t-doc{indented}">')
     for line in lines:
+        here = path if line.name is None else dotted(path, line.name)
+        term = _term(line, here, is_nested=bool(path))
         if line.lines:
-            depth = f' <span class="t-place">{_("level")} {level}</span>' if level >= MOST_INDENTED else ""
-            found.append(f'<div class="t-group"><dt>{line.label}{depth}</dt><dd>')
-            _write(line.lines, found, level=level + 1)
+            found.append(f'<div class="t-group"><dt>{term}</dt><dd>')
+            _write(line.lines, found, path=here, level=level + 1)
         else:
-            found.append(f'<div class="t-entry"><dt>{line.label}</dt><dd>{line.value}')
+            found.append(f'<div class="t-entry"><dt>{term}</dt><dd>{line.value}')
         found.append("</dd></div>")
     found.append("</dl>")
+
+
+def _term(line: Line, path: str, *, is_nested: bool) -> str:
+    """Return the caption of a line: the label of the schema, and the path of what is nested or has no label."""
+    has_own = line.name is None or (line.label and not is_nested)
+    term = line.label if has_own else caption(path, label=line.label)
+    return f"{term} {line.remark}" if line.remark else term
 
 
 def _marked(character: str) -> str:

@@ -1,7 +1,8 @@
-"""Two-column text diff by line, with changed words marked. Pure."""
+"""Two-column text diff by line, with changed words marked, and the path to lines whose parents are omitted. Pure."""
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,11 +10,13 @@ from itertools import zip_longest
 from typing import Final, Literal
 
 from threada_site.kernel.differences import BoundedMatcher, Steps
+from threada_site.kernel.json.pointers import dotted
 
 AROUND: Final = 3
 """Context lines before and after each difference."""
 _WORDS: Final = re.compile(r"\w+|\s+|[^\w\s]")
 _LIKE_ENOUGH: Final = 0.4
+_KEY: Final = re.compile(r'("(?:[^"\\]|\\.)*"|[^\s"#:][^:#]*?)\s*:(?:\s|$)')
 
 type Part = tuple[str, bool]
 """A piece of a line, and True if it differs from the other side."""
@@ -29,12 +32,16 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of the diff. `kind` is `same`, `changed`, `removed`, `added`, or `gap` for omitted lines."""
+    """One row of the diff. `kind` is `same`, `changed`, `removed`, `added`, or `gap` for omitted lines.
+
+    `path` of a gap is the dotted path to the next line: its parents may be among the omitted lines.
+    """
 
     kind: Literal["same", "changed", "removed", "added", "gap"]
     before: Side | None = None
     after: Side | None = None
     left_out: int = 0
+    path: str = ""
 
 
 def diff_rows(before: str, after: str, *, around: int | None = AROUND) -> list[Row]:
@@ -43,7 +50,7 @@ def diff_rows(before: str, after: str, *, around: int | None = AROUND) -> list[R
     if old == new and around is not None:
         return []
     rows = list(_rows(old, new))
-    return rows if around is None else _folded(rows, around)
+    return rows if around is None else _folded(rows, around, parents_of(old), parents_of(new))
 
 
 def _rows(old: list[str], new: list[str]) -> Iterator[Row]:
@@ -84,7 +91,49 @@ def _marked(old: str, new: str, steps: Steps) -> tuple[tuple[Part, ...], tuple[P
     return tuple(before), tuple(after)
 
 
-def _folded(rows: list[Row], around: int) -> list[Row]:
+def parents_of(lines: list[str]) -> list[str]:
+    """Return for each line of a YAML document the dotted path of its parents, as the indentation tells them."""
+    paths: list[str] = []
+    open_parts: list[tuple[float, str, int]] = []  # indentation, path, place in its list
+    for line in lines:
+        text = line.lstrip(" ")
+        indent: float = len(line) - len(text)
+        if not text or text.startswith("#"):
+            paths.append(open_parts[-1][1] if open_parts else "")
+            continue
+        is_first = True
+        while True:
+            is_item = text == "-" or text.startswith("- ")
+            depth = indent + 0.5 if is_item else indent
+            place = -1
+            while open_parts and open_parts[-1][0] >= depth:
+                closed = open_parts.pop()
+                place = closed[2] if closed[0] == depth else -1
+            parent = open_parts[-1][1] if open_parts else ""
+            if is_first:
+                paths.append(parent)
+            if not is_item:
+                break
+            open_parts.append((depth, dotted(parent, place + 1), place + 1))
+            rest = text[1:].lstrip(" ")
+            indent, text, is_first = indent + len(text) - len(rest), rest, False
+            if not text:
+                break
+        if text and (key := _KEY.match(text)):
+            open_parts.append((indent, dotted(parent, _unquoted(key[1])), -1))
+    return paths
+
+
+def _unquoted(key: str) -> str:
+    if not key.startswith('"'):
+        return key
+    try:
+        return str(json.loads(key))
+    except ValueError:
+        return key
+
+
+def _folded(rows: list[Row], around: int, old_parents: list[str], new_parents: list[str]) -> list[Row]:
     shown = {
         near
         for place, row in enumerate(rows)
@@ -96,7 +145,9 @@ def _folded(rows: list[Row], around: int) -> list[Row]:
     for place, row in enumerate(rows):
         if place in shown:
             if left_out:
-                found.append(Row("gap", left_out=left_out))
+                path = new_parents[row.after.number - 1] if row.after else ""
+                path = old_parents[row.before.number - 1] if row.before and not row.after else path
+                found.append(Row("gap", left_out=left_out, path=path))
                 left_out = 0
             found.append(row)
         else:

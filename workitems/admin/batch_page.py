@@ -15,12 +15,13 @@ from django.utils.translation import gettext, ngettext
 from policies import selectors as policy_selectors
 from policies.language.approvals import from_json
 from threada_site.admin.actions import Call, Done
-from threada_site.admin.fields import entries, plainly
+from threada_site.admin.fields import plainly
 from threada_site.admin.reauthentication import proof_asked, reauthenticate
 from threada_site.kernel import errors, ids
 from threada_site.kernel.characters import unseen_in
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.json.pointers import dotted
 from threada_site.kernel.json.truncate import shorten
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
@@ -166,22 +167,22 @@ def _lines(step: DecisionStep, content: dict[str, Any], *, ctx: ActingContext) -
     """Return names and values of the contents. The payload has the labels of its schema where they are unique."""
     schema = policy_selectors.workflow_document(step.work_item.workflow_version_id, ctx=ctx).payload_schema
     rows = [] if is_erased(step.work_item.payload) else list(labelled(described(schema, content["payload"], ctx=ctx)))
-    lines = dict(_flattened("", content))
-    times = Counter(label for _row, label, _exact in rows)
-    named = {exact: (row, label) for row, label, exact in rows if times[label] == 1 and label not in lines}
+    lines = dict(line for name, part in content.items() for line in _flattened(name, part))
+    times = Counter(label for _row, label, _path in rows)
+    named = {path: (row, label) for row, label, path in rows if times[label] == 1 and label not in lines}
     return {
         named[name][1] if name in named else name: formatted_and_exact(named[name][0], text) if name in named else text
         for name, text in lines.items()
     }
 
 
-def _flattened(place: str, value: Any) -> Iterator[tuple[str, str]]:
-    for name, part, has_parts in entries(value):
-        here = f"{place} / {name}" if place else name
-        if has_parts:
-            yield from _flattened(here, part)
-        else:
-            yield here, plainly(part)
+def _flattened(path: str, value: Any) -> Iterator[tuple[str, str]]:
+    """Yield the dotted path and the text of each scalar and each empty object or list."""
+    if isinstance(value, dict | list) and value:
+        for name, part in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from _flattened(dotted(path, name), part)
+    else:
+        yield path, plainly(value)
 
 
 def _shared(contents: list[dict[str, str]]) -> dict[str, str]:

@@ -86,21 +86,16 @@ def input_of(execution: Execution, *, ctx: ActingContext) -> SafeString:
     return rows_html(described(schema, execution.input, ctx=ctx)) if schema else json_fields(execution.input)
 
 
-def labelled(
-    rows: Sequence[Row], names: tuple[str, ...] = (), raw: tuple[str, ...] = ()
-) -> Iterator[tuple[Row, str, str]]:
-    """Yield each row, members after their object, with its labels and its exact names.
+def labelled(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str]]:
+    """Yield each row, members after their object, with its caption and the dotted path that begins with `payload`.
 
-    Exact names begin with `payload`, and replace labels that the schema lacks: no name of a requester looks like one.
+    Nested rows have their path in the caption, and rows without a label of the schema have no other: no name of a
+    requester looks like a label.
     """
     for row in rows:
-        exact = (*raw, str(int(row.name) + 1) if row.is_element else row.name)
-        label = exact[-1] if row.is_element else row.label
-        is_known = row.is_described and len(names) == len(raw)
-        shown = (*names, label) if is_known else ()
-        place = " / ".join(("payload", *exact))
-        yield row, " / ".join(shown) or place, place
-        yield from labelled(row.rows, shown, exact)
+        path = f"payload.{row.path}"
+        yield row, f"{row.label} ({path})" if row.label and row.is_nested else row.label or path, path
+        yield from labelled(row.rows)
 
 
 def formatted_and_exact(row: Row, exact: str) -> str:

@@ -12,10 +12,12 @@ from policies.models import PolicyDecision
 from threada_site.admin.fields import plainly
 from threada_site.kernel.json.canonical import canonical_bytes
 from threada_site.kernel.json.differences import difference
+from threada_site.kernel.json.pointers import dotted, pointer_to, tokens_of
 from threada_site.kernel.json.truncate import shorten
 from workitems.admin.contents import formatted_and_exact, labelled
 from workitems.admin.sent import what_is_sent
 from workitems.display.fields import Row
+from workitems.display.formats import value_at
 from workitems.models import DecisionStep
 
 type Describe = Callable[[Any], Sequence[Row]]
@@ -71,18 +73,26 @@ def differences_to(
         if not after_cut and change.pointer in labels[1]:
             after_text = formatted_and_exact(labels[1][change.pointer][0], after_text)
         known = labels[1].get(change.pointer) or labels[0].get(change.pointer)
-        place = (
-            known[1]
-            if known
-            else " / ".join(part.replace("~1", "/").replace("~0", "~") for part in change.pointer.split("/")[1:])
-        )
+        place = known[1] if known else _path(change.pointer, before, now)
         absent = ("from" not in as_json, "to" not in as_json)
         shown.append(ShownDifference(place, before_text, after_text, *absent))
     return ShownDifferences(shown, is_cut)
 
 
+def _path(pointer: str, *compared: dict[str, Any]) -> str:
+    """Return a pointer into one of the compared values as a dotted path, below the name of its part."""
+    first, *tokens = tokens_of(pointer)
+    parts = [value.get(first) for value in compared]
+    path = first
+    for token in tokens:
+        is_element = any(isinstance(part, list) for part in parts)
+        path = dotted(path, int(token) if is_element and token.isdecimal() else token)
+        parts = [value_at(part, pointer_to("", token)) for part in parts]
+    return path
+
+
 def _by_pointer(rows: Sequence[Row]) -> dict[str, tuple[Row, str]]:
-    return {f"/payload{row.pointer}": (row, label) for row, label, _exact in labelled(rows)}
+    return {f"/payload{row.pointer}": (row, label) for row, label, _path in labelled(rows)}
 
 
 def _compared(envelope: dict[str, Any]) -> dict[str, Any]:

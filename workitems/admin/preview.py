@@ -15,6 +15,7 @@ from policies.documents.workflow import WorkflowDocument
 from policies.selectors import workflow_document
 from threada_site.admin.fields import plainly
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.json.pointers import dotted
 from workitems.display.fields import fields, summary
 from workitems.display.formats import locale_named
 from workitems.models import WorkItem
@@ -29,9 +30,9 @@ def preview_of(payload: Mapping[str, Any], document: WorkflowDocument) -> list[t
     rows = fields(document.payload_schema, payload, locale_named(get_language()), timezone.get_current_timezone())
     first = [row for row in summary(rows, document.summary) if not row.rows][:_PARTS]
     if first:
-        return [(row.label or row.name, _short(row.text or plainly(row.value))) for row in first]
+        return [(row.caption, _short(row.text or plainly(row.value))) for row in first]
     plain = ((name, value) for name, value in payload.items() if not isinstance(value, dict | list))
-    return [(name, _short(plainly(value))) for name, value in list(plain)[:_PARTS]]
+    return [(dotted("", name), _short(plainly(value))) for name, value in list(plain)[:_PARTS]]
 
 
 def previews_of(items: Collection[uuid.UUID], *, ctx: ActingContext) -> dict[uuid.UUID, list[tuple[str, str]]]:

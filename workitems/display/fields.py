@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from babel import Locale
 
-from threada_site.kernel.json.pointers import pointer_to
+from threada_site.kernel.json.pointers import dotted, pointer_to, tokens_of
 from workitems.display.amounts import NEUTRAL
 from workitems.display.file_values import FILE_SCHEMA, attachment_in, described
 from workitems.display.formats import formatted, value_at
@@ -28,26 +28,50 @@ _MINOR: Final = " minor"
 class Row:
     """One value of a payload.
 
-    `name` is its exact name, `label` the schema's or a readable form of the name; empty for elements of lists and for
-    members that the schema does not describe. `text` is the formatted value; empty if it is shown as it is. `rows` are
-    the members or elements of an object or a list.
+    `place` are the names and places in lists that lead to it, `path` the same as a dotted path. `label` is the schema's
+    or a readable form of the name; empty for elements of lists and for members that the schema does not describe.
+    `text` is the formatted value; empty if it is shown as it is. `rows` are the members or elements of an object or a
+    list.
     """
 
-    name: str
+    place: tuple[str | int, ...]
+    path: str
     label: str
     description: str
-    pointer: str
     value: Any
     text: str
     is_described: bool
-    is_element: bool
     rows: tuple[Row, ...]
     attachment_id: str = ""
     """Id of the file, for a value of the format `file`."""
 
     @property
+    def name(self) -> str:
+        """Return the exact name of a member, or the place in its list from 0."""
+        return str(self.place[-1])
+
+    @property
+    def pointer(self) -> str:
+        return pointer_to("", *self.place)
+
+    @property
+    def is_element(self) -> bool:
+        return isinstance(self.place[-1], int)
+
+    @property
+    def is_nested(self) -> bool:
+        return len(self.place) > 1
+
+    @property
     def has_rows(self) -> bool:
         return bool(self.rows)
+
+    @property
+    def caption(self) -> str:
+        """Return the label, with the path if the value is nested; the path without a label."""
+        if not self.label:
+            return self.path
+        return f"{self.label} ({self.path})" if self.is_nested else self.label
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,34 +81,30 @@ class _Reader:
     zone: tzinfo
     people: Mapping[str, str]
 
-    def rows(self, value: Any, view: SchemaView, pointer: str) -> tuple[Row, ...]:
+    def rows(self, value: Any, view: SchemaView, place: tuple[str | int, ...], path: str) -> tuple[Row, ...]:
         if isinstance(value, dict):
             order = dict.fromkeys([*(name for name in view.names if name in value), *value])
-            return tuple(self._row(name, value[name], view.member(name), pointer, is_element=False) for name in order)
+            return tuple(self._row(name, value[name], view.member(name), place, path) for name in order)
         if isinstance(value, list):
-            return tuple(
-                self._row(str(place), part, view.element(place), pointer, is_element=True)
-                for place, part in enumerate(value)
-            )
+            return tuple(self._row(at, part, view.element(at), place, path) for at, part in enumerate(value))
         return ()
 
-    def _row(self, name: str, value: Any, view: SchemaView, base: str, *, is_element: bool) -> Row:
-        pointer = pointer_to(base, name)
+    def _row(self, name: str | int, value: Any, view: SchemaView, base: tuple[str | int, ...], path: str) -> Row:
+        place, path = (*base, name), dotted(path, name)
         attachment_id = attachment_in(value) if view.annotation.get("format") == "file" else ""
         text = self._text(value, view)
         if attachment_id:
             view, text = view.with_members(FILE_SCHEMA), described(value["name"], value["size"], self.locale)
-        label = "" if is_element or not view.is_described else view.label or _label_of(name, view, text)
+        has_label = isinstance(name, str) and view.is_described
         return Row(
-            name=name,
-            label=label,
+            place=place,
+            path=path,
+            label=view.label or _label_of(str(name), view, text) if has_label else "",
             description=view.description,
-            pointer=pointer,
             value=value,
             text=text,
             is_described=view.is_described,
-            is_element=is_element,
-            rows=self.rows(value, view, pointer),
+            rows=self.rows(value, view, place, path),
             attachment_id=attachment_id,
         )
 
@@ -119,15 +139,22 @@ def fields(
     `people` are the names of principals by public id or username, for the format `person`.
     """
     reader = _Reader(root=value, locale=locale, zone=zone, people=people or {})
-    return reader.rows(value, SchemaView.of(schema), "")
+    return reader.rows(value, SchemaView.of(schema), (), "")
 
 
 def summary(rows: Sequence[Row], pointers: Sequence[str]) -> list[Row]:
     """Return the rows at `pointers`, in their order; without pointers the first four scalars that are described."""
     if not pointers:
         return [row for row in rows if row.is_described and not isinstance(row.value, dict | list)][:4]
-    known = {row.pointer: row for row in _all(rows)}
-    return [known[pointer] for pointer in pointers if pointer in known]
+    return [row for pointer in pointers if (row := _at(rows, tokens_of(pointer))) is not None]
+
+
+def _at(rows: Sequence[Row], tokens: Sequence[str]) -> Row | None:
+    found: Row | None = None
+    for token in tokens:
+        found = next((row for row in rows if row.name == token), None)
+        rows = found.rows if found else ()
+    return found
 
 
 def people_in(schema: Any, value: Any) -> set[str]:
@@ -152,22 +179,19 @@ def _label_of(name: str, view: SchemaView, text: str) -> str:
 
 
 def label_at(schema: Any, pointer: str) -> str:
-    """Return the label of the value at a pointer."""
+    """Return the label of the value at a pointer, with its path if it is nested."""
     view = SchemaView.of(schema)
-    names = [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+    names = tokens_of(pointer)
     for name in names:
         view = view.member(name)
-    return view.label or readable(names[-1])
+    label = view.label or readable(names[-1])
+    return f"{label} ({dotted('', *names)})" if len(names) > 1 else label
 
 
 def readable(name: str) -> str:
     """Return a name of a schema as words: `dueDate` and `due_date` become `Due date`."""
     words = " ".join(word.lower() if not word.isupper() else word for word in _WORD_END.split(name) if word)
     return words[:1].upper() + words[1:] if words else name
-
-
-def _all(rows: Sequence[Row]) -> list[Row]:
-    return [each for row in rows for each in (row, *_all(row.rows))]
 
 
 __all__ = ["Row", "fields", "label_at", "people_in", "readable", "summary", "value_at"]

@@ -20,20 +20,26 @@ SCHEMA: dict[str, Any] = {
 }
 
 
-def test_members_have_the_labels_of_the_schema() -> None:
+def test_members_have_the_labels_of_the_schema_and_nested_ones_their_path() -> None:
     rows = fields(SCHEMA, {"amount_minor": 5, "lines": [{"text": "paper"}]})
-    assert [(label, exact) for _row, label, exact in labelled(rows)] == [
-        ("Amount", "payload / amount_minor"),
-        ("Lines", "payload / lines"),
-        ("Lines / 1", "payload / lines / 1"),
-        ("Lines / 1 / Text", "payload / lines / 1 / text"),
+    assert [(label, path) for _row, label, path in labelled(rows)] == [
+        ("Amount", "payload.amount_minor"),
+        ("Lines", "payload.lines"),
+        ("payload.lines.#1", "payload.lines.#1"),
+        ("Text (payload.lines.#1.text)", "payload.lines.#1.text"),
     ]
 
 
 def test_a_name_that_the_schema_lacks_never_reads_like_a_label() -> None:
-    rows = fields(SCHEMA, {"Amount": 5, "lines": [{"Text": "paper"}]})
-    labels = [label for _row, label, _exact in labelled(rows)]
-    assert labels == ["Lines", "Lines / 1", "payload / lines / 1 / Text", "payload / Amount"]
+    rows = fields(SCHEMA, {"Amount": 5, "lines": [{"Text": "paper", "Text (payload.lines.#1.text)": "x"}]})
+    labels = [label for _row, label, _path in labelled(rows)]
+    assert labels == [
+        "Lines",
+        "payload.lines.#1",
+        "payload.lines.#1.Text",
+        'payload.lines.#1."Text (payload.lines.#1.text)"',
+        "payload.Amount",
+    ]
 
 
 def test_a_formatted_value_is_followed_by_the_exact_one() -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.examples import examples
-from threada_site.admin.text_diff import Row, Side, diff_rows
+from threada_site.admin.text_diff import Row, Side, diff_rows, parents_of
 
 
 def text_of(rows: list[Row], side: str) -> str:
@@ -41,11 +41,53 @@ def test_distant_unchanged_lines_are_omitted() -> None:
     ]  # fmt: skip
 
 
+DOCUMENT = """spec:
+  rules:
+    - id: a
+      approvals:
+        all:
+          - role: finance
+            count: 2
+          - role: b
+    - id: b
+      "a.b":
+        c: 1
+  list:
+  - x
+  - y: 1
+    z: 2
+top: 1"""
+
+
+def test_omitted_parents_are_named_at_the_gap() -> None:
+    lines = DOCUMENT.splitlines()
+    assert dict(zip([line.strip() for line in lines], parents_of(lines), strict=True)) == {
+        "spec:": "", "rules:": "spec", "- id: a": "spec.rules", "approvals:": "spec.rules.#1",
+        "all:": "spec.rules.#1.approvals", "- role: finance": "spec.rules.#1.approvals.all",
+        "count: 2": "spec.rules.#1.approvals.all.#1", "- role: b": "spec.rules.#1.approvals.all",
+        "- id: b": "spec.rules", '"a.b":': "spec.rules.#2", "c: 1": 'spec.rules.#2."a.b"', "list:": "spec",
+        "- x": "spec.list", "- y: 1": "spec.list", "z: 2": "spec.list.#2", "top: 1": "",
+    }  # fmt: skip
+    rows = diff_rows(DOCUMENT, DOCUMENT.replace("count: 2", "count: 1"), around=0)
+    assert [(row.kind, row.path) for row in rows] == [
+        ("gap", "spec.rules.#1.approvals.all.#1"), ("changed", ""), ("gap", ""),
+    ]  # fmt: skip
+    rows = diff_rows(DOCUMENT, DOCUMENT.replace("        c: 1\n", ""), around=0)
+    assert (rows[0].kind, rows[0].path) == ("gap", 'spec.rules.#2."a.b"')
+
+
 def test_equal_texts_have_no_rows() -> None:
     assert diff_rows("a\nb", "a\nb") == []
 
 
 LINES = st.lists(st.sampled_from(["a", "b", "a b", "", "id: x", "id: y"]), max_size=8).map("\n".join)
+
+
+@settings(max_examples=examples(200))
+@given(LINES, LINES)
+def test_every_line_has_parents(before: str, after: str) -> None:
+    lines = [*before.splitlines(), "- - a: - b", "-", '"x', ": :", *after.splitlines()]
+    assert len(parents_of(lines)) == len(lines)
 
 
 @settings(max_examples=examples(200))
