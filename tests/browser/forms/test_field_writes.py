@@ -10,7 +10,7 @@ from urllib.parse import urljoin, urlsplit
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.browser.field_writes import entries, record_writes, writes
+from tests.browser.forms.field_writes import entries, record_writes, writes
 from tests.browser.scene import morning
 from tests.browser.watched import Watched, opened
 from tests.console.portal.forms import put_workflow, stored
