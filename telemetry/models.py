@@ -12,7 +12,15 @@ from telemetry.instance_log.models import (
     InstanceNode,
     InstanceQueueEntry,
 )
-from telemetry.log.models import Checkpoint, CheckpointTarget, LogAlarm, LogLeaf, LogNode
+from telemetry.log.models import (
+    Checkpoint,
+    CheckpointTarget,
+    LogAlarm,
+    LogLeaf,
+    LogNode,
+    QuarantineCount,
+    QuarantinedReceipt,
+)
 from telemetry.receipts.account_models import AccountEvent, SignInFailures
 from telemetry.receipts.models import Receipt, ReceiptKeyNote, RemovedReceipt, SealQueueEntry
 from telemetry.receipts.reason_models import ReceiptReason
@@ -34,6 +42,8 @@ __all__ = [
     "LogAlarm",
     "LogLeaf",
     "LogNode",
+    "QuarantineCount",
+    "QuarantinedReceipt",
     "Receipt",
     "ReceiptKeyNote",
     "ReceiptReason",

@@ -29,7 +29,8 @@ _ROWS: Final = LogQueries(
     INSTANCE,
     "checkpoints",
     "SELECT id, size, root, note, verifier_keys FROM telemetry_instancecheckpoint ORDER BY id DESC",
-    "SELECT id, size, root FROM telemetry_instancecheckpoint WHERE split_part(note, chr(10), 1) = %s ORDER BY size, id",
+    "SELECT id, size, root, note FROM telemetry_instancecheckpoint "
+    "WHERE split_part(note, chr(10), 1) = %s ORDER BY size, id",
     'SELECT "index", hash FROM telemetry_instancenode WHERE level = %s ORDER BY "index"',
 )
 _ENTRIES: Final = """

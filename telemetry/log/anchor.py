@@ -28,6 +28,15 @@ class AnchoredCheckpoint:
     size: int
     root: bytes
     is_acknowledgement: bool = False
+    extensions: tuple[str, ...] = ()
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        return Checkpoint(self.origin, self.size, self.root, self.extensions)
+
+    @property
+    def complete_until(self) -> datetime | None:
+        return self.checkpoint.complete_until
 
 
 class Anchor:
@@ -116,4 +125,4 @@ def _anchored(entry: dict[str, Any]) -> AnchoredCheckpoint:
         checkpoint = Checkpoint.parse("{origin}\n{size}\n{root}\n".format(**entry["acknowledged"]))
         return AnchoredCheckpoint(checkpoint.origin, checkpoint.size, checkpoint.root, is_acknowledgement=True)
     checkpoint = Checkpoint.parse(SignedNote.parse(entry["note"]).text)
-    return AnchoredCheckpoint(checkpoint.origin, checkpoint.size, checkpoint.root)
+    return AnchoredCheckpoint(checkpoint.origin, checkpoint.size, checkpoint.root, extensions=checkpoint.extensions)

@@ -110,6 +110,44 @@ class LogAlarm(TenantRow):
         return f"{self.kind} at {self.signed_size}"
 
 
+class QuarantinedReceipt(TenantRow):
+    """A queued receipt that the sealer refused. Has the id of the receipt.
+
+    `receipt` contains all columns of the row, which is not among the receipts any more; null if there was none. An
+    operator accepts or discards it with `manage.py quarantine`.
+    """
+
+    reason = models.CharField(max_length=32)
+    refused_at = models.DateTimeField()
+    receipt = models.JSONField(null=True)
+
+    class Meta:
+        constraints = [*tenant_constraints("quarantinedreceipt"), AppendOnly(name="quarantinedreceipt_append_only")]
+
+    def __str__(self) -> str:
+        return f"{self.public_id}: {self.reason}"
+
+    @property
+    def public_id(self) -> str:
+        return ids.public_id(ids.RECEIPT, self.id)
+
+
+class QuarantineCount(TenantRow):
+    """Number of refused receipts beyond those that the quarantine of a tenant holds."""
+
+    receipts = models.BigIntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            *tenant_constraints("quarantinecount"),
+            models.UniqueConstraint(fields=["tenant"], name="quarantinecount_tenant_key"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.receipts} until {self.last_at:%Y-%m-%d}"
+
+
 class CheckpointTarget(models.Model):
     """State of publishing to one target. Belongs to the instance, since the operator configures the targets."""
 

@@ -6,10 +6,11 @@ Imports no Django.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 
 import psycopg
@@ -17,9 +18,12 @@ import uuid_utils.compat
 
 from telemetry.log.rows import log_size, node_reader, stored_nodes
 from telemetry.log.signed_tree_heads import SignedTreeHead
+from telemetry.tlog.checkpoint import Checkpoint
+from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
 from threada_site.database.role_names import PLATFORM
+from threada_site.kernel import ids
 
 # Force index plans: statistics of a queue that fills and empties are unreliable. A commit must be on disk before its
 # tree head is signed: a log that loses its last leaves in a crash would look rolled back.
@@ -39,33 +43,44 @@ WITH RECURSIVE waiting AS (
       FROM waiting WHERE waiting.tenant_id IS NOT NULL)
 SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
 """
-# Dequeues, hashes the stored bytes and appends to the log in one statement. Entries whose receipt is missing or already
-# sealed stay in the queue: their age raises the alarm. OFFSET 0 keeps the planner from joining whole tables, and ARRAY
-# makes the deletion a lookup of ids: one lookup per entry and table, whatever the statistics say.
-_APPEND_QUEUED: Final = """
-WITH taken AS (
-    DELETE FROM telemetry_sealqueueentry WHERE id = ANY (ARRAY(
-        SELECT q.id FROM telemetry_sealqueueentry q
-         WHERE q.tenant_id = %(tenant)s
-           AND EXISTS (SELECT FROM telemetry_receipt r WHERE r.id = q.id AND r.tenant_id = q.tenant_id OFFSET 0)
-           AND NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.id = q.id OFFSET 0)
-         ORDER BY q.id LIMIT %(limit)s))
-    RETURNING id),
-sealed AS (
-    INSERT INTO telemetry_logleaf (id, tenant_id, "index", hash)
-    SELECT r.id, r.tenant_id, %(size)s::bigint + row_number() OVER (ORDER BY r.id) - 1,
-           sha256(decode('00', 'hex') || r.body)
-      FROM taken
-     CROSS JOIN LATERAL (SELECT * FROM telemetry_receipt WHERE id = taken.id OFFSET 0) r
-    RETURNING "index", hash)
-SELECT hash FROM sealed ORDER BY "index"
+# OFFSET 0 keeps the planner from joining whole tables: one lookup per entry and table, whatever the statistics say.
+_QUEUED: Final = """
+SELECT q.id, r.body, EXISTS (SELECT FROM telemetry_logleaf l WHERE l.id = q.id OFFSET 0)
+  FROM (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORDER BY id LIMIT %(limit)s) q
+  LEFT JOIN LATERAL (SELECT * FROM telemetry_receipt WHERE id = q.id AND tenant_id = %(tenant)s OFFSET 0) r ON true
+ ORDER BY q.id
+"""
+_OLDEST_QUEUED: Final = "SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %s ORDER BY id LIMIT 1"
+_DEQUEUE: Final = "DELETE FROM telemetry_sealqueueentry WHERE tenant_id = %s AND id = ANY(%s)"
+_APPEND: Final = """
+INSERT INTO telemetry_logleaf (id, tenant_id, "index", hash)
+SELECT leaf.id, %s, %s::bigint + leaf.place - 1, leaf.hash
+  FROM unnest(%s::uuid[], %s::bytea[]) WITH ORDINALITY AS leaf (id, hash, place)
+"""
+MOST_QUARANTINED: Final = 10_000
+"""Most receipts of a tenant in quarantine."""
+_QUARANTINE: Final = """
+INSERT INTO telemetry_quarantinedreceipt (id, tenant_id, reason, refused_at, receipt)
+SELECT refused.id, %s, refused.reason, %s, to_jsonb(r)
+  FROM unnest(%s::uuid[], %s::text[]) AS refused (id, reason)
+  LEFT JOIN LATERAL (
+       SELECT * FROM telemetry_receipt WHERE id = refused.id AND tenant_id = %s OFFSET 0) r ON true
+    ON CONFLICT DO NOTHING
+"""
+_TAKE_OUT: Final = """
+DELETE FROM telemetry_receipt r WHERE tenant_id = %s AND id = ANY(%s)
+   AND NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.tenant_id = r.tenant_id AND l.id = r.id OFFSET 0)
+"""
+_COUNT_BEYOND: Final = """
+INSERT INTO telemetry_quarantinecount AS counted (id, tenant_id, receipts, last_at) VALUES (%s, %s, %s, %s)
+ON CONFLICT (tenant_id) DO UPDATE SET receipts = counted.receipts + excluded.receipts, last_at = excluded.last_at
 """
 _INSERT_NODES: Final = """
 INSERT INTO telemetry_lognode (id, tenant_id, level, "index", hash)
 SELECT gen_random_uuid(), %s, n.* FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[]) AS n
 """
 _NEWEST: Final = """
-SELECT size, split_part(note, chr(10), 1), signed_at FROM telemetry_checkpoint
+SELECT size, note, signed_at FROM telemetry_checkpoint
  WHERE tenant_id = %s ORDER BY id DESC LIMIT 1
 """
 _UNSIGNED: Final = """
@@ -113,6 +128,16 @@ class NewestCheckpoint:
     size: int
     origin: str
     signed_at: datetime
+    complete_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedReceipt:
+    """A queued receipt; `body` is None if there is no such receipt."""
+
+    id: uuid.UUID
+    body: bytes | None
+    is_sealed: bool
 
 
 class LogStore:
@@ -163,10 +188,33 @@ class LogStore:
     def reader(self, tenant_id: uuid.UUID) -> NodeReader:
         return node_reader(self._fetch, tenant_id)
 
-    def append_queued(self, tenant_id: uuid.UUID, *, size: int, limit: int) -> list[bytes]:
-        """Append the oldest queued receipts after the `size` existing leaves. Return their leaf hashes in order."""
-        rows = self.connection.execute(_APPEND_QUEUED, {"tenant": tenant_id, "size": size, "limit": limit}).fetchall()
-        return [row[0] for row in rows]
+    def queued(self, tenant_id: uuid.UUID, *, limit: int) -> list[QueuedReceipt]:
+        """Return the oldest queued receipts, ordered by id."""
+        rows = self.connection.execute(_QUEUED, {"tenant": tenant_id, "limit": limit}).fetchall()
+        return [QueuedReceipt(*row) for row in rows]
+
+    def oldest_queued(self, tenant_id: uuid.UUID) -> datetime | None:
+        """Return the time of the oldest queued receipt."""
+        row = self.connection.execute(_OLDEST_QUEUED, [tenant_id]).fetchone()
+        return ids.instant_of(row[0]) if row else None
+
+    def dequeue(self, tenant_id: uuid.UUID, receipts: Sequence[uuid.UUID]) -> None:
+        """Delete queue entries."""
+        self.connection.execute(_DEQUEUE, [tenant_id, list(receipts)])
+
+    def append(self, tenant_id: uuid.UUID, leaves: Sequence[tuple[uuid.UUID, bytes]], *, size: int) -> None:
+        """Append leaves (receipt id and hash) after the `size` existing ones."""
+        self.connection.execute(_APPEND, [tenant_id, size, [leaf[0] for leaf in leaves], [leaf[1] for leaf in leaves]])
+
+    def quarantine(self, tenant_id: uuid.UUID, refused: Mapping[uuid.UUID, str], *, at: datetime) -> None:
+        """Move receipts, by id and reason, into quarantine. Beyond the largest number of a tenant they are counted and
+        stay where they are."""
+        [(kept,)] = self._fetch("SELECT count(*) FROM telemetry_quarantinedreceipt WHERE tenant_id = %s", [tenant_id])
+        moved = dict(islice(refused.items(), max(MOST_QUARANTINED - kept, 0)))
+        self.connection.execute(_QUARANTINE, [tenant_id, at, list(moved), list(moved.values()), tenant_id])
+        self.connection.execute(_TAKE_OUT, [tenant_id, list(moved)])
+        if beyond := len(refused) - len(moved):
+            self.connection.execute(_COUNT_BEYOND, [uuid_utils.compat.uuid7(), tenant_id, beyond, at])
 
     def store_nodes(self, tenant_id: uuid.UUID, nodes: Sequence[Node]) -> None:
         """Insert the completed nodes whose level is a stored level."""
@@ -176,7 +224,10 @@ class LogStore:
 
     def newest_checkpoint(self, tenant_id: uuid.UUID) -> NewestCheckpoint | None:
         row = self.connection.execute(_NEWEST, [tenant_id]).fetchone()
-        return NewestCheckpoint(*row) if row else None
+        if row is None:
+            return None
+        checkpoint = Checkpoint.parse(SignedNote.parse(row[1]).text)
+        return NewestCheckpoint(row[0], checkpoint.origin, row[2], checkpoint.complete_until)
 
     def add_checkpoint(self, tenant_id: uuid.UUID, tree_head: SignedTreeHead) -> uuid.UUID:
         """Insert a signed checkpoint and return its id."""

@@ -54,6 +54,11 @@ def projection_mismatches(row: StoredReceipt, *, tenant_id: uuid.UUID) -> Iterat
         return
     if tenant != tenant_id:
         yield "other_tenant", f"the stored bytes are of tenant {body['tenant']}"
+    if ids.instant_of(row.id) != receipt["occurred_at"]:
+        yield (
+            "time_differs",
+            f"its id is of {ids.instant_of(row.id).isoformat()}, the receipt says {body['occurred_at']}",
+        )
     for column, value in receipt.items():
         stored = getattr(row, column)
         if stored != value:

@@ -11,7 +11,7 @@ from telemetry.receipts.format import Entry, body_bytes
 from telemetry.receipts.signature import ROLE_OF
 from telemetry.receipts.signing import SignReceipts
 from threada_site.database.batched_writes import batched_writes, insert_rows
-from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.database.unit_of_work import receipt_written, require_unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import commitment, new_salt, sha256_hex
@@ -40,6 +40,7 @@ ACCOUNT_KINDS: Final = (
 def _receipt_rows(entry: Entry, *, ctx: ActingContext) -> list[Receipt | SealQueueEntry | AccountEvent | ReceiptReason]:
     """Return the unsaved rows of a receipt, for services that insert all rows in one statement."""
     require_unit_of_work(ctx.tenant_id, reads_cases=False)
+    receipt_written()
     receipt_id = ids.new_uuid()
     occurred_at = ids.instant_of(receipt_id)
     reasons: list[ReceiptReason] = []

@@ -22,8 +22,10 @@ from telemetry.log.signed_tree_heads import (
     sign_tree_head,
 )
 from telemetry.log.store import LogStore
+from telemetry.sealing.admission import Admission, complete_until
 from telemetry.sealing.log_lines import Log
 from telemetry.tlog.checkpoint import log_origin
+from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.tree import CompactRange
 from threada_site.kernel import ids
 
@@ -90,11 +92,11 @@ class Sealer:
         while waiting:
             full = []
             for tenant_id in waiting:
-                taken = self.seal(tenant_id, waits=waits)
-                sealed += taken
-                if taken:
+                number, is_full = self._seal(tenant_id, waits=waits)
+                sealed += number
+                if number:
                     to_sign.add(tenant_id)
-                if taken == self._batch:
+                if is_full:
                     full.append(tenant_id)
             waiting = full if time.monotonic() < ends_at else []
         signed = [self.sign(tenant_id, waits=waits) for tenant_id in to_sign]
@@ -104,13 +106,41 @@ class Sealer:
 
     def seal(self, tenant_id: uuid.UUID, *, waits: bool = False) -> int:
         """Append at most one batch of queued receipts to the tenant's log. Return their number."""
+        return self._seal(tenant_id, waits=waits)[0]
+
+    def _seal(self, tenant_id: uuid.UUID, *, waits: bool) -> tuple[int, bool]:
+        """Append at most one batch of queued receipts to the tenant's log, and put those that are refused into
+        quarantine.
+
+        Return the number of appended ones, and True if the batch was full.
+        """
         with self._store.locked(tenant_id, waits=waits) as is_mine:
             tree = self._check_tree(tenant_id) if is_mine else None
-            if tree is None:
-                return 0
-            hashes = self._store.append_queued(tenant_id, size=tree.size, limit=self._batch)
-            self._store.store_nodes(tenant_id, [node for value in hashes for node in tree.append(value)])
-        return len(hashes)
+            queued = self._store.queued(tenant_id, limit=self._batch) if tree else []
+            if tree is None or not queued:
+                return 0, False
+            origin = self._origin(tenant_id, ids.public_id(ids.TENANT, tenant_id))
+            admission = Admission(tenant_id, datetime.now(UTC), self._complete_until(tenant_id, origin))
+            reasons = {one.id: admission.refusal(one) for one in queued}
+            leaves = [(one.id, leaf_hash(bytes(one.body))) for one in queued if one.body and not reasons[one.id]]
+            self._store.dequeue(tenant_id, list(reasons))
+            self._store.append(tenant_id, leaves, size=tree.size)
+            self._store.store_nodes(tenant_id, [node for _, value in leaves for node in tree.append(value)])
+            self._quarantine(tenant_id, {receipt: reason for receipt, reason in reasons.items() if reason})
+        return len(leaves), len(queued) == self._batch
+
+    def _quarantine(self, tenant_id: uuid.UUID, refused: dict[uuid.UUID, str]) -> None:
+        if refused:
+            self._store.quarantine(tenant_id, refused, at=datetime.now(UTC))
+            self._log_at_intervals(
+                "error",
+                "receipts_refused",
+                tenant=ids.public_id(ids.TENANT, tenant_id),
+                number=len(refused),
+                receipt=ids.public_id(ids.RECEIPT, min(refused)),
+                reason=refused[min(refused)],
+                detail="These receipts are not in the log. Look at each: manage.py quarantine list.",
+            )
 
     def sign(self, tenant_id: uuid.UUID, *, always: bool = False, waits: bool = False) -> SignedCheckpoint | None:
         """Sign a checkpoint if the log grew, if the last checkpoint is older than the heartbeat, or if `always` is
@@ -127,7 +157,12 @@ class Sealer:
             is_current = newest is not None and (newest.size, newest.origin) == (tree.size, origin)
             if newest and is_current and not always and at - newest.signed_at < self._heartbeat:
                 return None
-            tree_head = sign_tree_head(tree, origin=origin, keys=keys, at=at)
+            until = complete_until(
+                at=at,
+                oldest_queued=self._store.oldest_queued(tenant_id),
+                before=self._complete_until(tenant_id, origin),
+            )
+            tree_head = sign_tree_head(tree, origin=origin, keys=keys, at=at, complete_until=until)
             self._anchor.append_checkpoint(tenant, tree_head.note, at=at)
             checkpoint_id = self._store.add_checkpoint(tenant_id, tree_head)
             if self.instance:
@@ -170,6 +205,13 @@ class Sealer:
             return kept.origin
         newest = self._store.newest_checkpoint(tenant_id)
         return newest.origin if newest else log_origin(self._key_file.keys()[-1].name, tenant)
+
+    def _complete_until(self, tenant_id: uuid.UUID, origin: str) -> datetime | None:
+        """Return the time in the newest checkpoint of the log `origin`, according to the anchor and the database."""
+        newest = (self._anchor.last(ids.public_id(ids.TENANT, tenant_id)), self._store.newest_checkpoint(tenant_id))
+        return max(
+            (one.complete_until for one in newest if one and one.origin == origin and one.complete_until), default=None
+        )
 
     def _check_tree(self, tenant_id: uuid.UUID) -> CompactRange | None:
         """Return the tree if it matches the signed log or extends it, else None."""

@@ -5,20 +5,32 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
 from telemetry.tlog.hashing import HASH_BYTES
 from telemetry.tlog.note import SignedNote, Signer, VerifierKey, checked_name, checked_text, sign
 from telemetry.tlog.texts import MalformedText, decimal, decoded, encoded
 
+COMPLETE_AFTER: Final = timedelta(minutes=5)
+"""Time after which every receipt is in the queue or sealed: a unit of work lasts at most four minutes."""
+CLOCKS_DIFFER: Final = timedelta(seconds=5)
+"""Most by which the clocks of the process that writes a receipt and of the sealer differ."""
 INSTANCE: Final = "instance"
 """Last part of the origin of the instance log, in place of a tenant's public id."""
+_COMPLETE_UNTIL: Final = re.compile(
+    r"complete-until ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)"
+)
 _RESTORED: Final = re.compile(r"(?P<instance>.+)/restored-(?P<times>[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The head of a log. `extensions` are lines of other software; the logs of this product have none."""
+    """The head of a log. `extensions` are the lines after the root: `complete-until T`, and lines of other software.
+
+    `complete_until`: every receipt older than this time is among the first `size`. None for logs of checkpoints, and in
+    notes of versions that did not write the line.
+    """
 
     origin: str
     size: int
@@ -34,7 +46,23 @@ class Checkpoint:
         root = decoded(lines[2], what="the root of the checkpoint")
         if len(root) != HASH_BYTES:
             raise MalformedText(f"the root of the checkpoint has {len(root)} bytes, not {HASH_BYTES}")
-        return cls(lines[0], decimal(lines[1], what="the size of the checkpoint"), root, tuple(lines[3:]))
+        found = cls(lines[0], decimal(lines[1], what="the size of the checkpoint"), root, tuple(lines[3:]))
+        _ = found.complete_until
+        return found
+
+    @property
+    def complete_until(self) -> datetime | None:
+        """Return the time in the line `complete-until`. Raises `MalformedText`."""
+        lines = [line for line in self.extensions if line.startswith("complete-until")]
+        if not lines:
+            return None
+        matched = _COMPLETE_UNTIL.fullmatch(lines[0])
+        try:
+            if len(lines) == 1 and matched:
+                return datetime.fromisoformat(matched[1])
+        except ValueError:
+            pass
+        raise MalformedText("a checkpoint has at most one line complete-until, with a time in milliseconds and UTC")
 
     def text(self) -> str:
         """Return the text that is signed."""
@@ -59,6 +87,11 @@ def open_checkpoint(note: str | bytes | SignedNote, keys: Iterable[VerifierKey],
     if checkpoint.origin != origin:
         raise MalformedText(f"the checkpoint is of {checkpoint.origin}, not of {origin}")
     return checkpoint
+
+
+def complete_until_line(at: datetime) -> str:
+    """Return the line of a checkpoint that names the time until which the log is complete, in whole milliseconds."""
+    return f"complete-until {at.astimezone(UTC).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
 
 
 def log_origin(instance: str, tenant: str) -> str:

@@ -8,7 +8,7 @@ the line, as the signed-note specification requires.
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -25,6 +25,15 @@ def cosigned(note: SignedNote, name: str, private_key: Ed25519PrivateKey, *, at:
     key_id = cosigner_key_id(name, private_key.public_key().public_bytes_raw())
     line = Signature(checked_name(name), key_id, seconds.to_bytes(8, "big") + value)
     return SignedNote(note.text, (*note.signatures, line))
+
+
+def cosigned_at(note: SignedNote) -> datetime | None:
+    """Return the time of the first cosignature of a note, which is not verified; None without one."""
+    for signature in note.signatures:
+        seconds = int.from_bytes(signature.value[:8], "big")
+        if len(signature.value) == 72 and seconds < 1 << 36:
+            return datetime.fromtimestamp(seconds, UTC)
+    return None
 
 
 def cosigner_key_id(name: str, public_key: bytes) -> bytes:

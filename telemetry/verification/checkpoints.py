@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from telemetry.tlog.checkpoint import Checkpoint
+from telemetry.tlog.checkpoint import CLOCKS_DIFFER, COMPLETE_AFTER, Checkpoint
+from telemetry.tlog.cosignature import cosigned_at
 from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
 from telemetry.tlog.tree import CompactRange
 from telemetry.verification.findings import Finding
 from telemetry.verification.snapshot import stream
 from threada_site.kernel import ids
+from threada_site.kernel.clock import rfc3339
 from threada_site.tenancy.models import Tenant
 
 if TYPE_CHECKING:
@@ -22,12 +26,14 @@ _NEWEST_FIRST: Final = """
 SELECT id, size, root, note, verifier_keys FROM telemetry_checkpoint WHERE tenant_id = %s ORDER BY id DESC
 """
 _OLDEST_FIRST: Final = """
-SELECT id, size, root FROM telemetry_checkpoint
+SELECT id, size, root, note FROM telemetry_checkpoint
  WHERE tenant_id = %s AND split_part(note, chr(10), 1) = %s ORDER BY size, id
 """
 _NODES: Final = """
 SELECT "index", hash FROM telemetry_lognode WHERE tenant_id = %s AND level = %s ORDER BY "index"
 """
+_SECOND: Final = timedelta(seconds=1)
+"""A cosignature states its time in whole seconds."""
 _EARLIER: Final = "are of an earlier log, from before it was acknowledged that it broke off."
 _ELSEWHERE: Final = "were signed by the instance that the tenant was imported from."
 
@@ -89,6 +95,8 @@ class CheckpointComparison:
         self._ahead: tuple[Any, ...] | None = None
         self._agreed = 0
         self._is_broken = False
+        self._complete_until: datetime | None = None
+        self._latest: datetime | None = None
         self.count = 0
         self.trusted_keys: list[bytes] = []
 
@@ -163,9 +171,10 @@ class CheckpointComparison:
     def compare_at(self, tree: CompactRange) -> Iterator[Finding]:
         """Compare the checkpoints of the tree's current size with its root."""
         while self._ahead is not None and self._ahead[1] <= tree.size:
-            checkpoint_id, size, root = self._ahead
+            checkpoint_id, size, root, note = self._ahead
             self._ahead = next(self._signed, None)
             self.count += 1
+            yield from self._check_time_of(note, f"checkpoint {ids.public_id(ids.CHECKPOINT, checkpoint_id)}")
             if bytes(root) == tree.root():
                 self._agreed = size
             elif not self._is_broken:
@@ -178,16 +187,53 @@ class CheckpointComparison:
                 )
         while self._older and self._older[0].size <= tree.size:
             checkpoint = self._older.pop(0)
+            if checkpoint.origin == self._origin:
+                self._complete_until = _later(self._complete_until, checkpoint.complete_until)
             if checkpoint.root != tree.root():
                 yield self._finding(
                     "forked",
                     f"forked: its first {checkpoint.size} {self._things} are not the ones that were sealed then",
                 )
 
+    def check_time(self, receipt_id: uuid.UUID, *, sequence: int) -> Iterator[Finding]:
+        """Compare the time of the next receipt with the times of the checkpoints before it."""
+        occurred_at = ids.instant_of(receipt_id)
+        self._latest = _later(self._latest, occurred_at)
+        if self._complete_until is not None and occurred_at < self._complete_until:
+            until = rfc3339(self._complete_until)
+            message = (
+                f"of {rfc3339(occurred_at)}, and a checkpoint before it says that the log was complete until {until}"
+            )
+            receipt = ids.public_id(ids.RECEIPT, receipt_id)
+            yield Finding(self._rows.name, "sealed_too_late", message, sequence=sequence, receipt=receipt)
+
+    def _check_time_of(self, note: str, named: str) -> Iterator[Finding]:
+        """Compare the line complete-until with that of the checkpoint before, and with the receipts until here."""
+        try:
+            signed = SignedNote.parse(note)
+            until = Checkpoint.parse(signed.text).complete_until
+        except MalformedText:
+            return  # reported with the signatures
+        if until is None:
+            return
+        at = cosigned_at(signed)
+        before, latest, self._latest = self._complete_until, self._latest, None
+        at = cosigned_at(signed)
+        if before is not None and until < before:
+            message = f"{named} says complete-until {rfc3339(until)}, and an older one {rfc3339(before)}"
+            yield self._finding("time_goes_back", message)
+        elif at is not None and until >= at + _SECOND - COMPLETE_AFTER and until != before:
+            message = f"{named} of {rfc3339(at)} says complete-until {rfc3339(until)}, which is too late"
+            yield self._finding("time_ahead", message)
+        if at is not None and latest is not None and latest >= at + _SECOND + CLOCKS_DIFFER:
+            message = f"{named} of {rfc3339(at)} covers a receipt of {rfc3339(latest)}"
+            yield self._finding("sealed_too_early", message)
+        self._complete_until = _later(before, until)
+
     def report_unreached(self, tree: CompactRange) -> Iterator[Finding]:
         """Yield findings for checkpoints that cover more leaves than exist."""
         while self._ahead is not None:
-            checkpoint_id, size, _ = self._ahead
+            checkpoint_id, size, *_ = self._ahead
             self._ahead = next(self._signed, None)
             self.count += 1
             if self._ahead is None:  # only the largest checkpoint is reported
@@ -200,3 +246,7 @@ class CheckpointComparison:
 
     def _finding(self, code: str, message: str, sequence: int | None = None) -> Finding:
         return Finding(self._rows.name, code, message, sequence=sequence)
+
+
+def _later(one: datetime | None, other: datetime | None) -> datetime | None:
+    return max((at for at in (one, other) if at is not None), default=None)

@@ -83,6 +83,7 @@ def verify_log(
         stats.sealed += 1
         receipt = ids.public_id(ids.RECEIPT, leaf_id)
         yield from _check_receipt(tenant, columns, value, sequence=index, receipt=receipt)
+        yield from comparison.check_time(leaf_id, sequence=index)
         if is_whole and index != tree.size:
             yield from _gap(tenant, tree.size, index)
             is_whole = False  # no tree can be built from the following leaves

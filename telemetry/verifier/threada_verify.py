@@ -54,7 +54,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import IO, Any
 
@@ -73,6 +73,9 @@ MOST_NAMED = 200
 PROOF_LINE = "c2sp.org/tlog-proof@v1"
 INSTANCE = "instance"
 DASH = "\N{EM DASH} "
+COMPLETE_UNTIL = re.compile(r"complete-until [0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z")
+CLOCKS_DIFFER = timedelta(seconds=6)  # five, and one because a cosignature states whole seconds
+ID_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 DELETION = "threada tenant deletion\n"
 
 
@@ -216,12 +219,18 @@ class Key:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A signed tree head: name of the log, number of leaves, root hash, and the ids of the signing keys."""
+    """A signed tree head: name of the log, number of leaves, root hash, and the ids of the signing keys.
+
+    `complete_until`: every receipt older than this time is among the first `size`; None in notes of earlier versions,
+    which are checked for order only.
+    """
 
     origin: str
     size: int
     root: bytes
     signed_by: str
+    complete_until: datetime | None = None
+    signed_at: datetime | None = None
 
     @property
     def tenant(self) -> str:
@@ -249,7 +258,8 @@ class Checkpoint:
         known = {(key.name, key.id): key for key in keys if key.name == origin}
         if not known:
             raise VerificationError(f"the checkpoint is of {origin}, and none of the keys given is for that log")
-        return cls(origin, size, root, signed_by(below, text, known, "the checkpoint"))
+        signers = signed_by(below, text, known, "the checkpoint")
+        return cls(origin, size, root, signers, time_in(text), signed_at(note, keys, origin))
 
     @staticmethod
     def read(text: str) -> tuple[str, int, bytes]:
@@ -264,6 +274,16 @@ class Checkpoint:
         if size == 0 and root != EMPTY_ROOT:
             raise VerificationError("the checkpoint says that an empty log has something in it")
         return lines[0], size, root
+
+
+def time_in(text: str) -> datetime | None:
+    """Return the time of the line complete-until in the text of a checkpoint."""
+    lines = [line for line in text.split("\n")[3:] if line.startswith("complete-until")]
+    if not lines:
+        return None
+    if len(lines) > 1 or not COMPLETE_UNTIL.fullmatch(lines[0]):
+        raise VerificationError("the line complete-until of the checkpoint cannot be read")
+    return instant(lines[0].partition(" ")[2])
 
 
 def parts_of(note: str, what: str) -> tuple[str, str]:
@@ -473,6 +493,9 @@ class Report:
             "root": base64.b64encode(checkpoint.root).decode(),
             "signed_by": checkpoint.signed_by,
         }
+        if checkpoint.complete_until:
+            until = checkpoint.complete_until.isoformat(timespec="milliseconds")
+            self.checkpoint["complete_until"] = until.replace("+00:00", "Z")
 
     def found(self, code: str, message: str, **where: Any) -> None:
         self.number_of_findings += 1
@@ -556,6 +579,13 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
     checkpoint = Checkpoint.open(note, keys)
     report.begin(checkpoint)
     instance_checkpoint = check_instance_proof(source, note, checkpoint, keys, report)
+    log_notes, instance_notes = (
+        notes_against(options, checkpoint),
+        notes_against(options, instance_checkpoint) if instance_checkpoint else [],
+    )
+    if options.against and not log_notes and not instance_notes:
+        raise UsageError(f"{options.against} holds no checkpoint of {checkpoint.origin}")
+    older = open_older_checkpoints(log_notes, options, keys, report)
     tiles = Tiles(source.tile, checkpoint)
     seen, last = SequenceSet(checkpoint.size), ""
     with source.lines("positions.txt") as positions, source.lines("receipts.ndjson") as lines:
@@ -567,21 +597,16 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
                     "out_of_order", f"stands after {last}, which is younger or the same", receipt=receipt, line=number
                 )
             last = receipt or last
-            check_place(
-                body, next(positions, None), tiles, seen, report, checkpoint=checkpoint, receipt=receipt, line=number
-            )
+            position = next(positions, None)
+            check_place(body, position, tiles, seen, report, checkpoint=checkpoint, receipt=receipt, line=number)
+            if receipt and position and position.isdigit():
+                check_time(body, int(position), checkpoint, older, report, receipt=receipt, line=number)
         if left := sum(1 for _ in positions):
             report.found(
                 "receipts_cut_off", f"{left} more positions are listed than there are receipts: cut off, or taken out"
             )
     seen.summarize(report, complete_log=options.complete)
-    log_notes, instance_notes = (
-        notes_against(options, checkpoint),
-        notes_against(options, instance_checkpoint) if instance_checkpoint else [],
-    )
-    if options.against and not log_notes and not instance_notes:
-        raise UsageError(f"{options.against} holds no checkpoint of {checkpoint.origin}")
-    for old in open_older_checkpoints(log_notes, options, keys, report):
+    for old in older:
         compare(checkpoint, old, lambda old=old: tiles.root_at(old.size), report)  # type: ignore[misc]
     if instance_checkpoint and instance_notes:
         compare_by_proof(
@@ -735,6 +760,55 @@ def check_place(
         report.found("bytes_differ", "these are not the bytes that were sealed at this sequence", **where)
 
 
+def check_time(
+    body: bytes,
+    index: int,
+    checkpoint: Checkpoint,
+    older: list[Checkpoint],
+    report: Report,
+    *,
+    receipt: str,
+    line: int | None = None,
+) -> None:
+    """Verify the time of a receipt: that of its id, not after its sealing, and not before the checkpoints before it."""
+    where = {"sequence": index, "receipt": receipt, "line": line}
+    if checkpoint.complete_until is not None:
+        try:
+            stated = instant(str(json.loads(body)["occurred_at"]))
+        except (VerificationError, KeyError):
+            stated = None
+        of_id = time_of_id(receipt)
+        if of_id is None or stated != of_id:
+            report.found("time_differs", "its id is of another time than it says", **where)
+            return
+        if checkpoint.signed_at is not None and of_id >= checkpoint.signed_at + CLOCKS_DIFFER:
+            report.found("sealed_too_early", f"is of {of_id:%Y-%m-%dT%H:%M:%SZ}, after its checkpoint", **where)
+    for old in older:
+        of_id = time_of_id(receipt)
+        if old.complete_until is not None and of_id and index >= old.size and of_id < old.complete_until:
+            report.found(
+                "sealed_too_late",
+                f"is of {of_id:%Y-%m-%dT%H:%M:%SZ}, and the checkpoint of {old.size} {old.things} says that the log "
+                f"was complete until {old.complete_until:%Y-%m-%dT%H:%M:%SZ}",
+                **where,
+            )
+            return
+
+
+def time_of_id(receipt: str) -> datetime | None:
+    """Return the time of an id, whose first 48 bits are milliseconds (UUIDv7 in TypeID form)."""
+    digits = receipt.rpartition("_")[2][:10]
+    if len(digits) < 10 or any(digit not in ID_DIGITS for digit in digits) or digits > "7zzzzzzzzz":
+        return None
+    milliseconds = 0
+    for digit in digits:
+        milliseconds = milliseconds * 32 + ID_DIGITS.index(digit)
+    try:
+        return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(milliseconds=milliseconds)
+    except OverflowError:
+        return None
+
+
 def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: Report) -> None:
     """Verify a whole log in order: its receipts produce the root of the checkpoint, and those of older checkpoints."""
     checkpoint = Checkpoint.open(text_of(options.checkpoint), keys)
@@ -754,6 +828,8 @@ def check_log(path: Path, keys: list[Key], options: argparse.Namespace, report: 
                     sequence=size,
                     receipt=receipt,
                 )
+            if receipt:
+                check_time(body, size, checkpoint, older, report, receipt=receipt, line=number)
             tree.append(leaf_hash(body))
             size = tree.size
             if size in wanted:
@@ -792,6 +868,8 @@ def check_proof(text: str, body: bytes, keys: list[Key], report: Report) -> Chec
     if not inclusion_holds(leaf_hash(body), index, checkpoint.size, siblings, checkpoint.root):
         message = "the proof does not lead from these bytes to the root of the checkpoint"
         report.found("proof_does_not_hold", message, sequence=index, receipt=receipt)
+    if receipt:
+        check_time(body, index, checkpoint, [], report, receipt=receipt)
     return checkpoint
 
 
@@ -851,6 +929,9 @@ def compare(checkpoint: Checkpoint, old: Checkpoint, root_then: Callable[[], byt
     elif root_then() != old.root:
         outcome = f"forked: its first {old.size} {old.things} are not the ones that were sealed then"
         report.found("forked", outcome)
+    elif old.complete_until and checkpoint.complete_until and checkpoint.complete_until < old.complete_until:
+        outcome = "its time goes back: the older checkpoint says that the log was complete until a later time"
+        report.found("time_goes_back", outcome)
     else:
         outcome = "this log continues it" if old.size < checkpoint.size else "the same"
     root = base64.b64encode(old.root).decode()
@@ -956,7 +1037,8 @@ class InclusionPromise:
 
 def instant(text: str) -> datetime:
     try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=timezone.utc)
+        form = "%Y-%m-%dT%H:%M:%S.%fZ" if "." in text else "%Y-%m-%dT%H:%M:%SZ"
+        return datetime.strptime(text, form).replace(tzinfo=timezone.utc)
     except ValueError:
         raise VerificationError(f"{text!r} is not an instant") from None
 

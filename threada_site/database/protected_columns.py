@@ -33,6 +33,8 @@ PLATFORM_TABLES: Final = (
     "telemetry_logalarm",
     "telemetry_logleaf",
     "telemetry_lognode",
+    "telemetry_quarantinecount",
+    "telemetry_quarantinedreceipt",
     "telemetry_receiptkeynote",
     "tenancy_deletedtenant",
     "tenancy_instance",

@@ -10,6 +10,7 @@ receipt commit together or not at all.
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,8 +19,14 @@ from typing import Final
 from django.db import transaction
 
 from threada_site.database.router import read_alias, read_connection
+from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Visibility
 
+LONGEST_S: Final = 240.0
+"""Most seconds from the beginning to the commit of a unit of work that writes receipts.
+
+The sealer states that a log is complete until five minutes ago. A receipt that became visible later would be refused.
+"""
 _forgetting: Final[list[Callable[[], None]]] = []
 
 
@@ -58,6 +65,20 @@ def entered_unit_of_work() -> Iterator[None]:
     outer = current_tenant_id()
     with transaction.atomic(using=read_alias()), _restored(outer):
         yield
+
+
+def receipt_written() -> None:
+    """Record that the open unit of work writes a receipt, so that it is rolled back if it takes too long."""
+    read_connection().threada_writes_receipts = True
+
+
+def restart_age() -> None:
+    """Count the age of the open unit of work from now on: for commands that wrote no receipt yet, and whose receipts
+    follow at the end. Raise `RuntimeError` after a receipt."""
+    connection = read_connection()
+    if connection.threada_writes_receipts:
+        raise RuntimeError("a unit of work that wrote a receipt goes on ageing")
+    connection.threada_started = time.monotonic()
 
 
 def on_unit_of_work_end(forget: Callable[[], None]) -> Callable[[], None]:
@@ -134,8 +155,12 @@ def _restored(outer: uuid.UUID | None) -> Iterator[None]:
     """
     connection = read_connection()
     outer_actor, outer_visibility = current_actor(), current_visibility()
+    if outer is None:
+        connection.threada_started, connection.threada_writes_receipts = time.monotonic(), False
     try:
         yield
+        if outer is None and connection.threada_writes_receipts:
+            _require_young(time.monotonic() - connection.threada_started)
     except BaseException:
         connection.threada_tenant, connection.threada_visibility = outer, outer_visibility
         connection.threada_actor = outer_actor
@@ -147,6 +172,12 @@ def _restored(outer: uuid.UUID | None) -> Iterator[None]:
     connection.threada_actor = outer_actor
     if outer is None:
         _forget()
+
+
+def _require_young(age: float) -> None:
+    """Raise `WorkTooLong` for a unit of work whose receipts would come after the log was said to be complete."""
+    if age > LONGEST_S:
+        raise errors.WorkTooLong
 
 
 def _forget() -> None:

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, transaction
 
 from telemetry.log.anchor import Anchor, append_line
 from telemetry.log.store import LogStore
-from telemetry.models import Checkpoint, LogAlarm, LogLeaf, LogNode, Receipt, SealQueueEntry
+from telemetry.models import Checkpoint, LogAlarm, LogLeaf, LogNode, QuarantinedReceipt, Receipt, SealQueueEntry
 from tests.adversarial.waiting import until
 from tests.factories import make_tenant
 from tests.telemetry.sealed import (
@@ -318,7 +318,7 @@ def test_without_its_key_nothing_is_sealed(tenant: Tenant, sealing_setup: Sealin
     assert checkpoints(tenant) == 0
 
 
-def test_queue_entry_without_receipt_stays_and_blocks_nothing(tenant: Tenant, sealing_setup: SealingSetup) -> None:
+def test_queue_entry_without_receipt_goes_to_quarantine(tenant: Tenant, sealing_setup: SealingSetup) -> None:
     """The receipt was deleted before it was sealed; its queue entry remained."""
     write_receipts(tenant, 3)
     with unit_of_work(tenant.id):
@@ -327,7 +327,10 @@ def test_queue_entry_without_receipt_stays_and_blocks_nothing(tenant: Tenant, se
     as_owner(f"DELETE FROM telemetry_receipt WHERE id = '{gone}'")
     assert sealing_setup.seal() == expected
     with unit_of_work(tenant.id):
-        assert [entry.id for entry in SealQueueEntry.objects.all()] == [gone]
+        assert not SealQueueEntry.objects.exists()
+        assert list(QuarantinedReceipt.objects.values_list("id", "reason", "receipt")) == [
+            (gone, "receipt_missing", None)
+        ]
     assert_verifies(tenant)
 
 

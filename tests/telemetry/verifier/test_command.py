@@ -67,7 +67,7 @@ def test_it_imports_the_standard_library_and_cryptography_alone_and_reads_as_pyt
     assert {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "typing"
             for alias in node.names} == {"IO", "Any"}  # fmt: skip
     assert {alias.name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module == "datetime"
-            for alias in node.names} == {"datetime", "timezone"}  # fmt: skip
+            for alias in node.names} == {"datetime", "timedelta", "timezone"}  # fmt: skip
 
 
 def test_it_runs_on_python_3_10(tmp_path: Path) -> None:

@@ -131,6 +131,7 @@ from threada_site.kernel.errors.executions import (
     TooManyConnections,
     TooManyProofs,
     TooManyTests,
+    WorkTooLong,
 )
 from threada_site.kernel.errors.exports import (
     AttachmentErased,

@@ -80,6 +80,13 @@ class AuditUnavailable(ExecutionRefusal):
     advice = "Nothing was changed. Retry later."
 
 
+class WorkTooLong(ExecutionRefusal):
+    reason_code = "work_too_long"
+    status = 503
+    title = "The work took longer than four minutes"
+    advice = "Nothing was changed. Ask for less at once, or retry when the instance is less busy."
+
+
 class ServiceUnavailable(ExecutionRefusal):
     reason_code = "service_unavailable"
     status = 503

@@ -1,4 +1,4 @@
-"""Import of one tenant from its export: everything in one transaction, or nothing.
+"""Import of one tenant from its export: everything in one transaction, or nothing. Its receipts are written last.
 
 What could act is stopped: executions under way need a person, integrations are frozen, deliveries are paused.
 """
@@ -20,7 +20,7 @@ from django.db import IntegrityError, transaction
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from telemetry.verification.log import VerificationStats, verify_log
-from threada_site.database.unit_of_work import unit_of_work
+from threada_site.database.unit_of_work import restart_age, unit_of_work
 from threada_site.identity.slugs import require_slug
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
@@ -92,14 +92,15 @@ def import_tenant(
         forget_tokens()
         lost = _rewrap(keys, ctx=ctx, without_keys=without_keys)
         insert_rows()
-        for subject in DataSubject.objects.filter(tenant_id=tenant.id, id__in=lost):
-            forget_subject(subject, now=clock.now(), ctx=ctx)
         give_scopes_and_roles(export, groups)
         _check_references()
         check_documents(tenant.id)
         say("comparing the receipts with the log and with the cases")
         _verify(tenant, export)
         _write_files(export, written)
+        restart_age()
+        for subject in DataSubject.objects.filter(tenant_id=tenant.id, id__in=lost):
+            forget_subject(subject, now=clock.now(), ctx=ctx)
         stopped = stop_what_could_act(ctx=ctx)
         record(
             Entry(

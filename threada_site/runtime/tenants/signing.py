@@ -6,7 +6,8 @@ import re
 import uuid
 
 from telemetry.log.signed_tree_heads import check_tree, sign_tree_head
-from telemetry.models import Checkpoint
+from telemetry.models import Checkpoint, SealQueueEntry
+from telemetry.sealing.admission import complete_until
 from telemetry.selectors import log_nodes, log_size, newest_checkpoint
 from telemetry.tlog.checkpoint import log_origin, origin_after_break, times_restored
 from threada_site.kernel import clock, ids
@@ -33,7 +34,9 @@ def sign_first_checkpoint(tenant_id: uuid.UUID, *, before: str) -> Checkpoint:
     origin = origin_after_break(max(earlier, key=times_restored)) if earlier else own
     tree = check_tree(None, size=log_size(tenant_id), read=log_nodes(tenant_id))
     at = clock.now()
-    head = sign_tree_head(tree, origin=origin, keys=keys, at=at)
+    oldest = SealQueueEntry.objects.filter(tenant_id=tenant_id).order_by("id").values_list("id", flat=True).first()
+    until = complete_until(at=at, oldest_queued=ids.instant_of(oldest) if oldest else None, before=None)
+    head = sign_tree_head(tree, origin=origin, keys=keys, at=at, complete_until=until)
     checkpoint = Checkpoint.objects.create(
         tenant_id=tenant_id,
         size=head.size,

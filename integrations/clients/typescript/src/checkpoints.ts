@@ -14,12 +14,16 @@ export interface Key {
   public: Bytes;
 }
 
-/** Signed tree head. `signedBy` are the ids of the given keys that signed. */
+/**
+ * Signed tree head. `signedBy` are the ids of the given keys that signed. `completeUntil`: every receipt older than this
+ * time is among the first `size`; null in notes of earlier versions, which are checked for order only.
+ */
 export interface Checkpoint {
   origin: string;
   size: bigint;
   root: Bytes;
   signedBy: string[];
+  completeUntil: number | null;
 }
 
 /** Parse a key. Throw `TypeError` if it is none, because keys come from the caller. */
@@ -55,7 +59,7 @@ export async function opened(note: string, keys: readonly Key[]): Promise<Checkp
   if (origin === "" || size === "" || root === "") {
     throw new VerificationFailed("The checkpoint does not say origin, size and root.");
   }
-  const head = { origin, size: decimal(size, ""), root: hashOf(root) };
+  const head = { origin, size: decimal(size, ""), root: hashOf(root), completeUntil: timeIn(text) };
   if (head.size === 0n && hex(head.root) !== EMPTY_ROOT) {
     throw new VerificationFailed("The checkpoint says that an empty log has something in it.");
   }
@@ -80,6 +84,28 @@ export async function opened(note: string, keys: readonly Key[]): Promise<Checkp
   }
   if (signedBy.length === 0) throw new VerificationFailed(`None of the keys signed the checkpoint of ${origin}.`);
   return { ...head, signedBy: signedBy.sort() };
+}
+
+/** Return the time of the line complete-until in the text of a checkpoint, in milliseconds. */
+function timeIn(text: string): number | null {
+  const lines = text.split("\n").slice(3).filter((line) => line.startsWith("complete-until"));
+  const [first] = lines;
+  if (first === undefined) return null;
+  const time = /^complete-until ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)$/.exec(first)?.[1];
+  const found = Date.parse(time ?? "");
+  if (lines.length > 1 || Number.isNaN(found)) {
+    throw new VerificationFailed("The line complete-until of the checkpoint cannot be read.");
+  }
+  return found;
+}
+
+/** Return the time of an id in milliseconds: its first 48 bits (UUIDv7 in TypeID form). */
+export function timeOfId(id: string): number {
+  let found = 0;
+  for (const digit of id.slice(id.lastIndexOf("_") + 1).slice(0, 10)) {
+    found = found * 32 + "0123456789abcdefghjkmnpqrstvwxyz".indexOf(digit);
+  }
+  return found;
 }
 
 /** Return the signed notes of a text with one or several of them, one after the other. */

@@ -7,7 +7,7 @@
 import { unzipSync } from "fflate";
 
 import { type Bytes, decimal, decoded, encoder, hex, isEqual } from "./bytes.js";
-import { type Checkpoint, instanceOf, type Key, keyOf, named, notesIn, opened } from "./checkpoints.js";
+import { type Checkpoint, instanceOf, type Key, keyOf, named, notesIn, opened, timeOfId } from "./checkpoints.js";
 import { VerificationFailed } from "./errors.js";
 import { Tiles } from "./tiles.js";
 import { isIncluded, leafHash, proofIn } from "./verification.js";
@@ -117,18 +117,19 @@ class Check {
     this.result.checkpoint = { size: Number(size), root: hex(root), signedBy };
     await this.instance(files, note, checkpoint, keys);
     const tiles = await Tiles.of(checkpoint, (name) => files.find(name));
-    await this.receipts(files, checkpoint, tiles);
+    const older = options.against === undefined ? [] : await this.older(options.against, checkpoint, keys);
+    await this.receipts(files, checkpoint, tiles, older);
     if (options.complete === true) {
       for (let index = 0; index < size; index += 1) {
         if (this.seen.has(index)) continue;
         this.found("receipt_missing", "No receipt of this sequence is in the file.", { sequence: index });
       }
     }
-    if (options.against !== undefined) await this.compare(options.against, checkpoint, tiles, keys);
+    await this.compare(older, checkpoint, tiles);
   }
 
   /** Verify every receipt against the leaf at its place. */
-  private async receipts(files: Files, checkpoint: Checkpoint, tiles: Tiles): Promise<void> {
+  private async receipts(files: Files, checkpoint: Checkpoint, tiles: Tiles, older: Checkpoint[]): Promise<void> {
     const positions = linesOf(files.required("positions.txt"));
     const bodies = linesOf(files.required("receipts.ndjson"));
     const tenant = checkpoint.origin.slice(checkpoint.origin.lastIndexOf("/") + 1);
@@ -144,6 +145,7 @@ class Check {
       }
       last = receipt ?? last;
       await this.place(hashes[at % AT_ONCE] as Bytes, positions[at], tiles, Number(checkpoint.size), { receipt, line });
+      if (receipt !== null) this.time(body, receipt, Number(decoded(positions[at] ?? body, "")), checkpoint, older, line);
     }
     const left = positions.length - bodies.length;
     if (left > 0) this.found("receipts_cut_off", `${left} more positions are listed than there are receipts.`);
@@ -170,6 +172,20 @@ class Check {
     if (!isEqual(await tiles.leaf(sequence), leaf)) {
       this.found("bytes_differ", "These are not the bytes that were sealed at this sequence.", place);
     }
+  }
+
+  /** Verify the time of a receipt: that of its id, and not before the older checkpoints before it. */
+  private time(body: Bytes, receipt: string, sequence: number, now: Checkpoint, older: Checkpoint[], line: number): void {
+    if (Number.isNaN(sequence)) return;
+    const { occurred_at: stated } = JSON.parse(decoded(body, "A receipt")) as { occurred_at?: unknown };
+    const time = timeOfId(receipt);
+    const place = { receipt, line, sequence };
+    if (now.completeUntil !== null && Date.parse(String(stated)) !== time) {
+      this.found("time_differs", "Its id is of another time than it says.", place);
+    }
+    const before = older.find((old) => old.completeUntil !== null && sequence >= Number(old.size) && time < old.completeUntil);
+    if (before === undefined) return;
+    this.found("sealed_too_late", `The log was said to be complete at its time, with ${before.size} receipts.`, place);
   }
 
   /** Return the id of a receipt after checking its tenant, or null if it cannot be parsed. */
@@ -206,19 +222,25 @@ class Check {
     }
   }
 
-  /** Verify that the log continues older checkpoints. */
-  private async compare(against: string, checkpoint: Checkpoint, tiles: Tiles, keys: Key[]): Promise<void> {
+  /** Return the older checkpoints of this log. Each must be signed. */
+  private async older(against: string, checkpoint: Checkpoint, keys: Key[]): Promise<Checkpoint[]> {
     const notes = notesIn(against).filter((note) => note.startsWith(`${checkpoint.origin}\n`));
     if (notes.length === 0) throw new TypeError(`"against" holds no checkpoint of ${checkpoint.origin}.`);
+    const found: Checkpoint[] = [];
     for (const note of notes) {
-      let old: Checkpoint;
       try {
-        old = await opened(note, keys);
+        found.push(await opened(note, keys));
       } catch (error) {
         if (!(error instanceof VerificationFailed)) throw error;
         this.found("older_checkpoint_unusable", `An older checkpoint: ${error.message}`);
-        continue;
       }
+    }
+    return found;
+  }
+
+  /** Verify that the log continues older checkpoints. */
+  private async compare(older: Checkpoint[], checkpoint: Checkpoint, tiles: Tiles): Promise<void> {
+    for (const old of older) {
       const size = Number(old.size);
       let outcome = old.size < checkpoint.size ? "this log continues it" : "the same";
       if (old.size > checkpoint.size) {
@@ -227,6 +249,9 @@ class Check {
       } else if (old.size > 0n && (await tiles.rootAt(size)) !== hex(old.root)) {
         outcome = `forked: its first ${size} receipts are not the ones that were sealed then`;
         this.found("forked", outcome);
+      } else if ((old.completeUntil ?? 0) > (checkpoint.completeUntil ?? Infinity)) {
+        outcome = "its time goes back: the older checkpoint says that the log was complete until a later time";
+        this.found("time_goes_back", outcome);
       }
       this.result.against.push({ size, outcome });
     }

@@ -121,7 +121,7 @@ class Command(ProductCommand):
         checkpoints = [kept for kept in older if _tenant_of(kept) == name]
         kept = sealing_anchor().last(name)
         if kept is not None and kept.size:
-            checkpoints.append(ArchivedCheckpoint(Checkpoint(kept.origin, kept.size, kept.root)))
+            checkpoints.append(ArchivedCheckpoint(kept.checkpoint))
         return checkpoints
 
     def _say(self, findings: Iterator[Finding], found: Counter[str], progress: Progress) -> None:
