@@ -162,9 +162,7 @@ def test_the_largest_number_in_quarantine(tenant: Tenant, tmp_path: Path, monkey
 
 
 @pytest.mark.django_db(transaction=True)
-def test_a_queued_receipt_holds_the_time_back(
-    tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_queued_receipt_holds_the_time_back(tenant: Tenant, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("telemetry.sealing.admission.CLOCKS_DIFFER", timedelta(days=1))  # the tenant is new
     setup = SealingSetup(tmp_path)
     setup.seal()
