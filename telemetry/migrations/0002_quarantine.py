@@ -8,6 +8,8 @@ TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_n
 
 
 class Migration(migrations.Migration):
+    compatible_with_running_code = True
+
     dependencies = [("telemetry", "0001_initial"), ("tenancy", "0002_functions")]
 
     operations = [
