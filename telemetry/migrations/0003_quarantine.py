@@ -10,7 +10,7 @@ TENANT = {"db_index": False, "editable": False, "on_delete": PROTECT, "related_n
 class Migration(migrations.Migration):
     compatible_with_running_code = True
 
-    dependencies = [("telemetry", "0001_initial"), ("tenancy", "0002_functions")]
+    dependencies = [("telemetry", "0002_receipt_signatures"), ("tenancy", "0002_functions")]
 
     operations = [
         migrations.CreateModel(
