@@ -84,7 +84,7 @@ def start_waiting_request(tenant_id: str, work_item_id: str) -> None:
 @task("workitems.run_execution", queue=EXECUTION_QUEUE)
 def run_execution(tenant_id: str, execution_id: str) -> None:
     """Run an execution that is due, and others of the tenant with it."""
-    if not call_slots.has_claimed(uuid.UUID(execution_id)):
+    if not call_slots.needs_no_job(uuid.UUID(execution_id)):
         run_set(tenant_of_job(tenant_id), uuid.UUID(execution_id))
 
 

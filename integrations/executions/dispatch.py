@@ -77,7 +77,7 @@ _FOR_SET: Final = """
         SELECT i.tenant_id, i.slug FROM integrations_integration i
           LEFT JOIN integrations_integrationgauge g ON g.tenant_id = i.tenant_id AND g.integration_id = i.id
          WHERE i.tenant_id = $1::uuid AND g.opened_at IS NULL AND g.waits_until IS NULL AND g.concurrency IS NULL
-           AND g.rate_calls IS NULL AND coalesce(g.failures, 0) = 0),
+           AND g.rate_calls IS NULL AND coalesce(g.failures, 0) = 0 AND i.slug <> ALL($5::text[])),
     waiting AS (
         SELECT e.id, e.turn, e.ready_at FROM open i
          CROSS JOIN LATERAL (
@@ -145,15 +145,18 @@ def dispatch_waiting(tenant_id: uuid.UUID, *, now: datetime) -> int:
     return len(rows)
 
 
-def candidates_for_set(tenant_id: uuid.UUID, execution_id: uuid.UUID, *, most: int, now: datetime) -> list[uuid.UUID]:
+def candidates_for_set(
+    tenant_id: uuid.UUID, execution_id: uuid.UUID, *, most: int, now: datetime, without: Sequence[str] = ()
+) -> list[uuid.UUID]:
     """Return up to 2 · `most` executions that may run together with `execution_id`.
 
     `execution_id` comes first; it is left out if it has ended or another worker has its lease. Those without a job of
     their own come before those that have one; integrations take turns. Integrations with limits, an open breaker or
-    failures since their last success, and executions that were lost with a worker, are left out.
+    failures since their last success, those named by `without`, and executions that were lost with a worker, are left
+    out.
     """
     with connection.prepared_cursor() as cursor:  # type: ignore[attr-defined]
-        cursor.execute(_FOR_SET, [tenant_id, now, most, execution_id])
+        cursor.execute(_FOR_SET, [tenant_id, now, most, execution_id, list(without)])
         return [candidate for (candidate,) in cursor.fetchall()]
 
 

@@ -8,6 +8,7 @@ transaction records the result, unless another worker has taken over.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
@@ -100,8 +101,13 @@ def settle_outcome(tenant: Tenant, plan: ExecutionPlan, outcome: Outcome | None)
         return execution.status
 
 
-def begin_execution(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | None:
-    """Check an execution that is due and lease it. Return its call; None if there is nothing to call now."""
+def begin_execution(
+    tenant: Tenant, execution_id: uuid.UUID, *, may_begin: Callable[[Execution], bool] = lambda _execution: True
+) -> ExecutionPlan | None:
+    """Check an execution that is due and lease it. Return its call; None if there is nothing to call now.
+
+    `may_begin`: False if no place is free for its call. Then it stays due, unless its time for all attempts has passed.
+    """
     now = clock.now()
     with unit_of_work(tenant.id):
         found = _locked(tenant, execution_id)
@@ -116,7 +122,12 @@ def begin_execution(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | 
             _note_lost_worker(item, execution, action, ctx=ctx)
         if not is_due(execution, now=now):
             return None
-        if not _is_free(item, execution, now=now, ctx=ctx) or not _is_admitted(execution, now=now):
+        if not _is_free(item, execution, now=now, ctx=ctx):
+            dispatch_waiting(tenant.id, now=now)
+            return None
+        if not may_begin(execution) and _is_in_time(execution, action, now=now):
+            return None
+        if not _is_admitted(execution, now=now):
             dispatch_waiting(tenant.id, now=now)
             return None
         try:
@@ -187,9 +198,13 @@ def _is_admitted(execution: Execution, *, now: datetime) -> bool:
 
 def check_in_time(execution: Execution, action: ActionDocument, *, now: datetime) -> None:
     """Raise `TransportFailure` if the time for all attempts passed while the execution waited."""
-    began = execution.tries_began_at or now
-    if (now - began).total_seconds() > action.retry.deadline_s:
+    if not _is_in_time(execution, action, now=now):
         raise TransportFailure(FailureClass.DEADLINE_PASSED, "The execution waited past the deadline of all attempts.")
+
+
+def _is_in_time(execution: Execution, action: ActionDocument, *, now: datetime) -> bool:
+    began = execution.tries_began_at or now
+    return (now - began).total_seconds() <= action.retry.deadline_s
 
 
 def recheck_before_call(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> Verdict:

@@ -142,9 +142,14 @@ def test_no_more_are_claimed_than_slots_are_free(
     assert statuses(office, runs).count("succeeded") == 3
     taken = call_slots.take(3)
     monkeypatch.setattr(running, "SLOTS_WITHIN_S", 0.0)
-    run_set(office.tenant, runs[-1].id)  # no slot is free: alone, in the thread of the job
+    run_set(office.tenant, runs[-1].id)  # no slot is free: it stays due
+    assert statuses(office, runs).count("succeeded") == 3
+    with CaptureQueriesContext(connection) as queries:
+        run_set(office.tenant, runs[-1].id)
+    assert len(queries) == 0
     call_slots.give_back(taken)
-    assert statuses(office, runs).count("succeeded") == 4
+    run_set(office.tenant, runs[-1].id)
+    assert statuses(office, runs).count("succeeded") == 6
     assert office.execution(runs[-1]).status == "succeeded"
 
 

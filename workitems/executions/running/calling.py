@@ -11,7 +11,7 @@ from django.conf import settings
 from django.db import connection
 
 from integrations.attempts.outcomes import Outcome
-from integrations.configuration.parsed_documents import secret_access
+from integrations.configuration.parsed_documents import document_of, secret_access
 from integrations.connectors import CallTerms, OutboundConnector, connector_named
 from integrations.documents import ActionDocument
 from integrations.executions.lease import Lease
@@ -26,6 +26,7 @@ from threada_site.tenancy.models import Tenant
 from workitems.attachments.access import FileAccess
 from workitems.executions.callbacks import callback_id
 from workitems.executions.lease_renewal import renewed_lease
+from workitems.executions.running.lanes import Receiver
 from workitems.models import WorkItem
 
 
@@ -47,6 +48,7 @@ class ExecutionPlan:
     correlation_id: str
     traceparent: str
     kept_for: str
+    receiver: Receiver
     checked_at: float = field(default_factory=time.monotonic)
 
 
@@ -73,7 +75,14 @@ def plan_of(
         correlation_id=ctx.correlation_id,
         traceparent=execution.traceparent,
         kept_for=f"{tenant.id}:{execution.integration_version_id}",
+        receiver=receiver_of(execution),
     )
+
+
+def receiver_of(execution: Execution) -> Receiver:
+    """Return the receiver of the calls of an execution, for their places."""
+    limits = document_of(execution.integration_version).limits
+    return Receiver(execution.tenant_id, execution.integration, has_limit=limits.concurrency is not None)
 
 
 def call_receiver(tenant: Tenant, plan: ExecutionPlan) -> Outcome | None:

@@ -37,7 +37,8 @@ from workitems import selectors
 from workitems.executions.missing_approval import missing_approval
 from workitems.executions.open_envelope import open_to_run
 from workitems.executions.run_execution import check_in_time, context_of, lease_and_record, verdict_before_call
-from workitems.executions.running.calling import ExecutionPlan, plan_of
+from workitems.executions.running.call_slots import call_slots
+from workitems.executions.running.calling import ExecutionPlan, plan_of, receiver_of
 from workitems.models import WorkItem
 
 MOST: Final = 32
@@ -73,7 +74,9 @@ def claim_set(
     """
     now = clock.now()
     with unit_of_work(tenant.id), shared_reads():
-        candidates = candidates_for_set(tenant.id, execution_id, most=MOST * CLAIMERS, now=now)
+        candidates = candidates_for_set(
+            tenant.id, execution_id, most=MOST * CLAIMERS, now=now, without=call_slots.full_integrations(tenant.id)
+        )
         most = take(len(candidates))
         executions = list[Execution]()
         if most >= min(2, len(candidates)):
@@ -148,6 +151,8 @@ def _claimed(tenant: Tenant, item: WorkItem, execution: Execution, *, now: datet
             return None
         action = readable_action_of(execution)
         check_in_time(execution, action, now=now)
+        if not call_slots.has_room(receiver_of(execution)):
+            return None
         envelope_fields, given = open_to_run(item, execution)
         connector = envelope_fields["integration"]["connector"]
         check_before_call(connector)
