@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from typing import Any, Final
 
 from django import forms
@@ -30,7 +32,7 @@ _LABELS: Final = {
 
 
 class RowForm(forms.Form):
-    """One field of the payload. A row without a name is not used."""
+    """One field of the payload. A row without a name gets one from its label; an empty row is not used."""
 
     was = forms.CharField(required=False, max_length=200, widget=forms.HiddenInput)
     label = forms.CharField(label=gettext_lazy("Label"), required=False, max_length=200)
@@ -47,11 +49,19 @@ class RowForm(forms.Form):
 
     def clean(self) -> dict[str, Any]:
         found: dict[str, Any] = self.cleaned_data
+        if not found.get("key") and "key" not in self.errors and self._is_filled(found):
+            found["key"] = name_from(found.get("label", "")) if not found.get("was") else ""
+            if not found["key"]:
+                self.add_error("key", _("Enter a name, or delete this field."))
         if found.get("key") and found.get("type") == CHOICE and not listed(found.get("choices", "")):
             self.add_error("choices", _("List the choices."))
         if found.get("key") and found.get("type") == MONEY and not found.get("currency"):
             self.add_error("currency", _("Enter a currency, for example EUR."))
         return found
+
+    def _is_filled(self, found: dict[str, Any]) -> bool:
+        entered = ("was", "label", "is_required", "choices", "currency")
+        return found.get("type", TYPES[0]) != TYPES[0] or any(found.get(name) for name in entered)
 
     @property
     def row(self) -> FieldRow:
@@ -70,6 +80,13 @@ class RowForm(forms.Form):
 RowFormSet = forms.formset_factory(
     RowForm, extra=EMPTY_ROWS, can_order=True, can_delete=True, max_num=MOST_ROWS, absolute_max=MOST_ROWS
 )
+
+
+def name_from(label: str) -> str:
+    """Return the name of a field with this label: "Invoice number" gives `invoice_number`. Empty if none fits."""
+    plain = unicodedata.normalize("NFKD", label.casefold()).encode("ascii", "ignore").decode()
+    name = re.sub("[^a-z0-9]+", "_", plain).strip("_")[:63]
+    return name if re.fullmatch(_KEY, name) else ""
 
 
 def listed(text: str) -> list[str]:

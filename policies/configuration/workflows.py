@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from policies.documents.workflow import WorkflowDocument, workflow_from_spec
+from policies.documents.workflow_mistakes import version_errors
 from policies.drafts.cost_check import check_payload_growth
 from policies.locks import locked_by_slug
 from policies.models import Workflow, WorkflowVersion
@@ -33,7 +34,8 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
 
     A version is added only if its contents differ from the current one. Receipts: `workflow.version_added`, and
     `workflow.renamed` if only the name changed. Raises `RulesTooExpensive` if a rule in force would cost too much, and
-    `DocumentInvalid` if the data subject of the current version is left out instead of ended by null.
+    `DocumentInvalid` for probable mistakes (`version_errors`), and if the data subject of the current version is left
+    out instead of ended by null.
     """
     require_unit_of_work(ctx.tenant_id)
     workflow, _ = locked_by_slug(Workflow, slug, ctx=ctx)
@@ -42,6 +44,11 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
         result = _rename(workflow, document.name, ctx=ctx)
         _keep_source(workflow, ctx.source, ctx=ctx)
         return result
+    mistakes = version_errors(document)
+    if mistakes:
+        raise errors.DocumentInvalid(
+            "A new version of the workflow has probable mistakes. Correct the fields listed in errors.", errors=mistakes
+        )
     current = workflow.current_version
     _require_right_to_declare(workflow, spec, ctx=ctx)
     ended_subject = _ended_subject(current, document)

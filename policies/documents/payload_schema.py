@@ -7,6 +7,7 @@ Messages never contain values of the payload, because they appear in answers and
 
 from __future__ import annotations
 
+import copy
 import functools
 import graphlib
 import json
@@ -15,11 +16,11 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from policies.documents.schema_graph import SchemaGraph
+from policies.documents.schema_graph import DRAFTS, SchemaGraph
 from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInteroperable
 from threada_site.kernel.json import strict as interop
 from threada_site.kernel.json.patterns import OPTIONS
-from threada_site.kernel.json.pointers import pointer_to
+from threada_site.kernel.json.pointers import pointer_to, value_at
 from threada_site.kernel.weighted_cache import WeightedCache
 
 MAX_ERRORS: Final = 50
@@ -30,12 +31,13 @@ MAX_MATCHING: Final = 20_000_000
 """Bound on the time of patterns for one payload, in units of 0.1 µs."""
 MIN_VALUE_DEPTH: Final = 8
 
-_DEFAULT_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
-_DRAFTS: Final[dict[str, type[jsonschema_rs.Validator]]] = {
-    _DEFAULT_DRAFT: jsonschema_rs.Draft202012Validator,
-    "https://json-schema.org/draft/2019-09/schema": jsonschema_rs.Draft201909Validator,
-    "http://json-schema.org/draft-07/schema": jsonschema_rs.Draft7Validator,
-}
+_VALIDATORS: Final[dict[str, type[jsonschema_rs.Validator]]] = dict(
+    zip(
+        DRAFTS,
+        (jsonschema_rs.Draft202012Validator, jsonschema_rs.Draft201909Validator, jsonschema_rs.Draft7Validator),
+        strict=True,
+    )
+)
 _MOST_KEPT: Final = 4 * 1024 * 1024
 """Bytes of schemas whose compiled form is kept. It takes about 15 times as much memory."""
 _OWN_WEIGHT: Final = 1_000
@@ -97,7 +99,7 @@ class PayloadSchema:
         self._evaluations = graph.evaluations()
         self._has_alternatives = graph.has_alternatives
         self._matching = graph.matching()
-        self._validator = _build(schema, assert_format=assert_format)
+        self._validator = _build(_without_nested_drafts(schema, graph), assert_format=assert_format)
 
     def errors(self, payload: Any, *, pointer: str = "/payload") -> list[FieldError]:
         """Return the errors of `payload`, as `validate` does. `payload` is I-JSON (`kernel.interop`)."""
@@ -154,15 +156,27 @@ def _schema_errors(schema: Any) -> list[FieldError]:
     if len(json.dumps(schema, ensure_ascii=False).encode()) > MAX_SCHEMA_BYTES:
         return [FieldError("", f"A payload schema has at most {MAX_SCHEMA_BYTES // 1024:,} KB.", "too_large")]
     draft = _draft(schema)
-    if draft not in _DRAFTS:
-        named = " or ".join(_DRAFTS)
+    if draft not in DRAFTS:
+        named = " or ".join(DRAFTS)
         return [FieldError("/$schema", f"This draft is not supported. Use {named}, or leave it out.", "draft")]
     misshapen = _distinct(_meta_validator(draft).iter_errors(schema), "")
-    return misshapen or _graph_errors(schema) or _build_errors(schema)
-
-
-def _graph_errors(schema: dict[str, Any]) -> list[FieldError]:
+    if misshapen:
+        return misshapen
     graph = SchemaGraph(schema)
+    return _graph_errors(graph) or _build_errors(_without_nested_drafts(schema, graph))
+
+
+def _without_nested_drafts(schema: dict[str, Any], graph: SchemaGraph) -> dict[str, Any]:
+    """Return the schema without the drafts that schemas inside of it name. The engine would change the draft there."""
+    if not graph.nested_drafts:
+        return schema
+    cleaned = copy.deepcopy(schema)
+    for place in graph.nested_drafts:
+        del value_at(cleaned, place)["$schema"]
+    return cleaned
+
+
+def _graph_errors(graph: SchemaGraph) -> list[FieldError]:
     if graph.errors:
         return graph.errors
     try:
@@ -191,18 +205,18 @@ def _build_errors(schema: dict[str, Any]) -> list[FieldError]:
 
 
 def _draft(schema: dict[str, Any]) -> str:
-    return str(schema.get("$schema", _DEFAULT_DRAFT)).removesuffix("#")
+    return str(schema.get("$schema", DRAFTS[0])).removesuffix("#")
 
 
 def _build(schema: dict[str, Any], *, assert_format: bool) -> jsonschema_rs.Validator:
-    return _DRAFTS[_draft(schema)](
+    return _VALIDATORS[_draft(schema)](
         schema, validate_formats=assert_format, pattern_options=OPTIONS, mask="The value", offline=True
     )
 
 
 @functools.cache
 def _meta_validator(draft: str) -> jsonschema_rs.Validator:
-    return _DRAFTS[draft]({"$ref": draft}, validate_formats=False, offline=True)
+    return _VALIDATORS[draft]({"$ref": draft}, validate_formats=False, offline=True)
 
 
 def _distinct(errors: Iterator[jsonschema_rs.ValidationError], pointer: str) -> list[FieldError]:

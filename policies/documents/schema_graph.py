@@ -33,7 +33,25 @@ _IN_PLACE_MAP: Final = ("dependentSchemas", "dependencies")
 _DEFINITIONS: Final = ("$defs", "definitions")
 _PROPERTIES_ALL: Final = ("additionalProperties", "unevaluatedProperties", "propertyNames")
 _ITEMS_ALL: Final = ("items", "additionalItems", "unevaluatedItems", "contains")
+DRAFTS: Final = (
+    "https://json-schema.org/draft/2020-12/schema",
+    "https://json-schema.org/draft/2019-09/schema",
+    "http://json-schema.org/draft-07/schema",
+)
+"""Drafts of JSON Schema that are supported; the first one is the default."""
 _NOT_SUPPORTED: Final = ("$anchor", "$dynamicAnchor", "$dynamicRef", "$recursiveAnchor", "$recursiveRef")
+KEYWORDS: Final = frozenset(
+    (
+        *("$schema", "$id", "$ref", "$defs", "$comment", "$vocabulary", *_NOT_SUPPORTED, KEYWORD),
+        *(*_IN_PLACE_ONE, *_IN_PLACE_LIST, *_IN_PLACE_MAP, *_DEFINITIONS, *_PROPERTIES_ALL, *_ITEMS_ALL),
+        *("properties", "patternProperties", "prefixItems", "type", "enum", "const", "required", "dependentRequired"),
+        *("multipleOf", "maximum", "exclusiveMaximum", "minimum", "exclusiveMinimum", "maxLength", "minLength"),
+        *("pattern", "maxItems", "minItems", "uniqueItems", "maxContains", "minContains", "maxProperties"),
+        *("minProperties", "format", "contentEncoding", "contentMediaType", "contentSchema", "title", "description"),
+        *("default", "deprecated", "readOnly", "writeOnly", "examples"),
+    )
+)
+"""Keywords of the drafts 7, 2019-09 and 2020-12, and Threada's own."""
 
 
 @dataclass(slots=True)
@@ -61,12 +79,15 @@ class _Schema:
 class SchemaGraph:
     """All schemas of one document by JSON pointer, and the errors in their references.
 
-    `has_alternatives` is True if the document uses `anyOf` or `oneOf`.
+    `has_alternatives` is True if the document uses `anyOf` or `oneOf`. `nested_drafts` are the places of schemas below
+    the top that name a draft, which is ignored: published schemas repeat `$schema` in the schemas that they bundle.
     """
 
     def __init__(self, document: Any) -> None:
         self.errors: list[FieldError] = []
         self.has_alternatives = False
+        self.nested_drafts: list[str] = []
+        self.unknown_keywords: list[tuple[str, str]] = []
         self._document = document
         self._pattern_bytes = 0
         self._schemas: dict[str, _Schema] = {}
@@ -136,12 +157,14 @@ class SchemaGraph:
         self.errors.append(FieldError(place, detail, code))
 
     def _read(self, place: str, schema: dict[str, Any]) -> _Schema:
+        self.unknown_keywords.extend((place, keyword) for keyword in schema if keyword not in KEYWORDS)
         for keyword in _NOT_SUPPORTED:
             if keyword in schema:
                 self._add_error(pointer_to(place, keyword), f"{keyword} is not supported. Use $ref with #/$defs/….")
-        for keyword in ("$id", "$schema"):
-            if place and keyword in schema:
-                self._add_error(pointer_to(place, keyword), f"{keyword} is only allowed at the top of the schema.")
+        if place and "$id" in schema:
+            self._add_error(pointer_to(place, "$id"), "$id is only allowed at the top of the schema.")
+        if place and "$schema" in schema:
+            self._nested_draft(place, schema["$schema"])
         found = _Schema(_comparisons(schema.get("enum")), self._matching(place, schema))
         if isinstance(schema.get("$ref"), str):
             found.in_place.extend(self._reference(pointer_to(place, "$ref"), schema["$ref"]))
@@ -161,6 +184,16 @@ class SchemaGraph:
             found.items.one_of.extend(self._several(place, schema, "items"))
         found.items.each.extend(self._ones(place, schema, _ITEMS_ALL))
         return found
+
+    def _nested_draft(self, place: str, draft: Any) -> None:
+        """Accept the draft of the whole document, and any known draft if the document names none."""
+        named = str(draft).removesuffix("#")
+        of_document = self._document.get("$schema")
+        if (named in DRAFTS and of_document is None) or named == str(of_document).removesuffix("#"):
+            self.nested_drafts.append(place)
+            return
+        detail = "A schema inside of another has the draft of the whole schema. Remove $schema here, or use one draft."
+        self._add_error(pointer_to(place, "$schema"), detail, "draft")
 
     def _matching(self, place: str, schema: dict[str, Any]) -> int:
         """Return the time for ten characters in the patterns of one schema."""

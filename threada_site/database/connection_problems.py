@@ -1,9 +1,12 @@
-"""Sentences for operators: why PostgreSQL cannot be used, and what to do. Without passwords. Pure."""
+"""Sentences for operators: why PostgreSQL or a file cannot be used, and what to do. Without passwords. Pure."""
 
 from __future__ import annotations
 
+import errno
 from typing import Final
 
+UNUSABLE: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
+"""Errors of files and directories that an operator can remove."""
 _REMEDIES: Final = (
     ("refused", "No PostgreSQL listens there. Start it, or correct host and port in DATABASE_URL"),
     ("No such file or directory", "No PostgreSQL listens there. Start it, or correct the host in DATABASE_URL"),
@@ -38,6 +41,16 @@ def connection_problem(error: BaseException) -> str:
             "logins and database. Or use the script of manage.py database_logins."
         )
     return f"The database cannot be used: {said}. manage.py doctor looks for the reason."
+
+
+def file_problem(error: OSError) -> tuple[str, str]:
+    """Return the error of a file, and the remedy."""
+    said = f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror or error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return said, "Free space on this disk, or enlarge it."
+    if error.errno in UNUSABLE:
+        return said, "Let the user who runs Threada write there: mount it writable, or change owner and mode."
+    return said, "Look at the file and its directory."
 
 
 def _sentence(text: str) -> str:

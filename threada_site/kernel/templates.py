@@ -11,13 +11,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 from urllib.parse import quote
 
-from threada_site.kernel.cel import Expression, ExpressionError, compile_expression
+from threada_site.kernel.cel import Expression, ExpressionError, compile_expression, unguarded_reads
 from threada_site.kernel.errors import DocumentInvalid, ExpressionFailed, FieldError
 from threada_site.kernel.json.canonical import canonical_bytes
 from threada_site.kernel.json.pointers import pointer_to
@@ -75,6 +75,20 @@ def render(template: Template, facts: Mapping[str, Any]) -> Any:
     if errors:
         raise ExpressionFailed(f"{errors[0].pointer}: {errors[0].detail}", errors=errors)
     return value
+
+
+def unguarded_reads_of(template: Template, variable: str) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield the pointer of each expression with each path that it reads from `variable` without a test, sorted."""
+    pending = [template.node]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, Parts):
+            for part in node.parts:
+                if isinstance(part, Expression):
+                    for path in sorted(unguarded_reads(part.source, variable, variables=part.variables)):
+                        yield node.pointer, path
+        elif isinstance(node, dict | list):
+            pending.extend(reversed(list(node.values() if isinstance(node, dict) else node)))
 
 
 @dataclass(frozen=True, slots=True)

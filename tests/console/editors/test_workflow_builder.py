@@ -64,6 +64,26 @@ def test_a_workflow_is_built(demo: Demo, console: Console) -> None:
     assert browser.post(NEW, sent).status_code == 422
 
 
+def test_a_field_without_a_name_gets_one_or_is_refused(demo: Demo, console: Console) -> None:
+    browser = console("admin")
+    sent = {"slug": "named", "name": "Named", "actions": ""}
+    unnamed = rows({"label": "Invoice number", "ORDER": 1}, {"label": "Straße", "ORDER": 2}, {})
+    for nameless in (
+        {"label": "号码"},
+        {"is_required": "on"},
+        {"type": "money", "currency": "EUR"},
+        {"choices": "a, b"},
+    ):
+        refused = browser.post(NEW, {**sent, **rows({"key": "vendor"}, nameless)})
+        assert "Enter a name, or delete this field." in refused.content.decode()
+    assert browser.post(NEW, {**sent, **unnamed}).status_code == 302
+    assert spec_of(demo, "named")["payload_schema"]["properties"].keys() == {"invoice_number", "strasse"}
+    change = "/console/policies/workflow/named/rebuild/"
+    emptied = {**shown_values(browser.get(change)), "rows-0-key": "", "rows-0-was": "invoice_number"}
+    assert "Enter a name, or delete this field." in browser.post(change, emptied).content.decode()
+    assert "invoice_number" in spec_of(demo, "named")["payload_schema"]["properties"]
+
+
 def shown_values(page: Any) -> dict[str, Any]:
     """Return what a browser would send of an unchanged form."""
     form = page.context["form"]
@@ -121,7 +141,7 @@ def test_a_request_is_declared_by_choosing_an_action(demo: Demo, console: Consol
         "name": "Asked",
         "request": choices[0],
         "input": "note: ${item.payload.note}",
-        **rows({"key": "note"}),
+        **rows({"key": "note", "is_required": "on"}),
     }
     for wrong, said in (
         ({"input": "[1]"}, "Write names and values"),
@@ -133,6 +153,8 @@ def test_a_request_is_declared_by_choosing_an_action(demo: Demo, console: Consol
     spec = spec_of(demo, "asked")
     assert spec["request"] == {"action": action, "integration": integration, "input": {"note": "${item.payload.note}"}}
     assert spec["actions"] == [action]
+    optional = browser.post(NEW, {**sent, "slug": "optional", **rows({"key": "note", "is_required": ""})})
+    assert "item.payload.note may be missing" in optional.content.decode()
     shown = browser.get("/console/policies/workflow/asked/rebuild/")
     assert confirm(browser, "/console/policies/workflow/asked/rebuild/", shown_values(shown)).status_code == 302
     assert spec_of(demo, "asked") == spec

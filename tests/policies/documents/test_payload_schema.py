@@ -434,3 +434,32 @@ def test_many_large_patterns_are_refused_before_they_fill_memory() -> None:
     assert [entry.code for entry in check_schema(large)] == ["too_large"]
     assert time.thread_time() - began < 5
     assert check_schema({"properties": {f"p{number}": {"pattern": f"^a{number}+$"} for number in range(2_000)}}) == []
+
+
+DRAFT_7 = "http://json-schema.org/draft-07/schema#"
+DRAFT_2020 = "https://json-schema.org/draft/2020-12/schema"
+
+
+@pytest.mark.parametrize(
+    ("top", "nested", "is_accepted"),
+    [
+        (DRAFT_7, DRAFT_7, True),
+        (DRAFT_7, DRAFT_7[:-1], True),
+        (None, DRAFT_2020, True),
+        (None, DRAFT_7, True),
+        (DRAFT_2020, DRAFT_7, False),
+        (None, "urn:own", False),
+        (DRAFT_7, "urn:own", False),
+    ],
+)
+def test_a_nested_draft_is_ignored_if_it_is_that_of_the_whole_schema(
+    top: str | None, nested: str, is_accepted: bool
+) -> None:
+    inner = {"$schema": nested, "type": "array", "contains": {"const": 1}, "minContains": 2}
+    schema = {**({"$schema": top} if top else {}), "properties": {"a": inner}}
+    found = check_schema(schema)
+    assert [(error.pointer, error.code) for error in found] == (
+        [] if is_accepted else [("/properties/a/$schema", "draft")]
+    )
+    if is_accepted:  # `minContains` is a keyword of 2019-09 and later
+        assert bool(validate(schema, {"a": [1]})) == (top is None)

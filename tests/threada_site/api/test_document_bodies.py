@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from threada_site.api.bodies import body_limit, takes_document
 from threada_site.kernel import tokens
@@ -63,3 +65,20 @@ def test_limits_are_settings(settings: Any) -> None:
     assert body_limit({"PATH_INFO": "/work-items", **TOKEN}) == 10
     settings.THREADA_MAX_BODY_BYTES = 30
     assert body_limit({"PATH_INFO": "/workflows", **TOKEN}) == 30
+
+
+def test_the_documented_proxies_let_the_largest_form_through() -> None:
+    """A size is in bytes: nginx counts m as 1,048,576, Caddy MB as 1,000,000."""
+    largest = body_limit({"PATH_INFO": "/console/request/payment_run/", "HTTP_COOKIE": "threada_session=x"})
+    assert largest > 2 * settings.THREADA_MAX_ATTACHMENT_BYTES
+    folder = settings.THREADA_BASE_DIR / "docs" / "operations"
+    sizes = {
+        "proxies/nginx.conf": [(r"client_max_body_size (\d+)m;", 1_048_576)],
+        "proxies/Caddyfile": [(r"max_size (\d+)MB", 1_000_000)],
+        "containers/Caddyfile": [(r"max_size (\d+)MB", 1_000_000), (r"request_buffers (\d+)MB", 1_000_000)],
+        "helm/examples/production.yaml": [(r"proxy-body-size: (\d+)m", 1_048_576)],
+    }
+    for name, patterns in sizes.items():
+        for pattern, unit in patterns:
+            (found,) = re.findall(pattern, (folder / name).read_text())
+            assert int(found) * unit >= largest, name

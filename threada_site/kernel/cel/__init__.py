@@ -16,7 +16,7 @@ from threada_site.kernel.cel.expression import (
     worst_cost,
 )
 from threada_site.kernel.cel.hardening import assert_hardened
-from threada_site.kernel.cel.logic import Logic, compared_with, logic_of
+from threada_site.kernel.cel.logic import Logic, compared_with, logic_of, unguarded_reads
 from threada_site.kernel.cel.sizes import AnyValue, Built, Size, size_of_lists, size_of_schema
 from threada_site.kernel.cel.typed import check_typed
 
@@ -43,5 +43,6 @@ __all__ = [
     "logic_of",
     "size_of_lists",
     "size_of_schema",
+    "unguarded_reads",
     "worst_cost",
 ]

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Final
 
 from threada_site.kernel.cel.expression import compile_tree
-from threada_site.kernel.cel.tree import comparison_with_text, identity, settled, texts_compared_with
+from threada_site.kernel.cel.tree import comparison_with_text, identity, paths_read, settled, texts_compared_with
 
 _MOST_CONJUNCTS: Final = 64
 
@@ -43,3 +43,13 @@ def logic_of(source: str, *, variables: tuple[str, ...]) -> Logic:
 def compared_with(source: str, fact: str, *, variables: tuple[str, ...]) -> frozenset[tuple[str, str]]:
     """Return what `source` compares `fact` with, as `texts_compared_with`. Raise `ExpressionError`."""
     return frozenset(texts_compared_with(compile_tree(source, variables=variables).root, fact))
+
+
+@lru_cache(maxsize=4096)
+def unguarded_reads(source: str, variable: str, *, variables: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+    """Return the paths that `source` reads from `variable` without testing their presence. Raise `ExpressionError`.
+
+    A test anywhere in the expression counts, also of a part of the path.
+    """
+    read, tested = paths_read(compile_tree(source, variables=variables).root, variable)
+    return frozenset(path for path in read if not any(path[: len(one)] == one[: len(path)] for one in tested))

@@ -34,7 +34,7 @@ _LAYOUT: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
     ),
     "Constant": (("bool", 2, "BOOL"), ("string", 6, "STRING"), ("bytes", 7, "BYTES")),
     "Ident": (("name", 1, "STRING"),),
-    "Select": (("operand", 1, "Expr"), ("field", 2, "STRING")),
+    "Select": (("operand", 1, "Expr"), ("field", 2, "STRING"), ("test_only", 3, "BOOL")),
     "Call": (("target", 1, "Expr"), ("function", 2, "STRING"), ("args", 3, "*Expr")),
     "List": (("elements", 1, "*Expr"),),
     "Struct": (("name", 1, "STRING"), ("entries", 2, "*Entry")),
@@ -50,6 +50,7 @@ _LAYOUT: Final[dict[str, tuple[tuple[str, int, str], ...]]] = {
         ("second_variable", 8, "STRING"),
     ),
 }
+type Path = tuple[str, ...]
 _INT, _UINT, _DOUBLE = 2, 3, 4
 _TIMESTAMP, _DURATION = 2, 3
 _ARITHMETIC: Final = ("_+_", "_-_", "_*_", "_/_")
@@ -229,6 +230,39 @@ def texts_compared_with(root: Any, fact: str) -> Iterator[tuple[str, str]]:
         name = _named(compared) or ""
         if name.startswith("lists."):
             yield "list", name.removeprefix("lists.")
+
+
+def paths_read(root: Any, variable: str) -> tuple[frozenset[Path], frozenset[Path]]:
+    """Return the paths that are read from `variable`, and those whose presence is tested by `has` or `in`.
+
+    A path through another one stands for both. Computed keys end a path.
+    """
+    read: set[Path] = set()
+    tested: set[Path] = set()
+    for node, _ in _walk(root):
+        path = _path(node, variable)
+        if path:
+            (tested if node.select.test_only else read).add(path)
+        elif _calls(node, "@in") and _kind(node.call.args[0]) == "constant":
+            container = _path(node.call.args[1], variable)
+            if container is not None:
+                tested.add((*container, node.call.args[0].constant.string))
+    passed = {path[:length] for path in read | tested for length in range(len(path))}
+    return frozenset(read - passed), frozenset(tested)
+
+
+def _path(node: Any, variable: str) -> Path | None:
+    """Return the names that lead from `variable` to a node: () for the variable, None for another node."""
+    if _is_variable(node, variable):
+        return ()
+    if _kind(node) == "select":
+        operand, name = node.select.operand, node.select.field
+    elif _calls(node, "_[_]") and _kind(node.call.args[1]) == "constant" and node.call.args[1].constant.string:
+        operand, name = node.call.args[0], node.call.args[1].constant.string
+    else:
+        return None
+    path = _path(operand, variable)
+    return None if path is None else (*path, name)
 
 
 def _named(node: Any) -> str | None:

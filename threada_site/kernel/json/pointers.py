@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from hashlib import sha256
-from typing import Final
+from typing import Any, Final
 
 LONGEST_PATH: Final = 240
 _PLAIN: Final = re.compile(r"[^\W\d]\w*(?:-\w+)*")
@@ -44,3 +44,10 @@ def _shortened(path: str) -> str:
         return path
     digest = sha256(path.encode("utf-8", "surrogatepass")).hexdigest()[:16]
     return f"{path[:80]}…{digest}…{path[-100:]}"
+
+
+def value_at(value: Any, pointer: str) -> Any:
+    """Return the part of a JSON value that `pointer` leads to. Raise `LookupError` or `ValueError` without one."""
+    for token in tokens_of(pointer):
+        value = value[int(token)] if isinstance(value, list) else value[token]
+    return value

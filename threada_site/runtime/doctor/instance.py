@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,8 @@ from django.db import connection
 
 from telemetry.log.key_file import KeyFileProblem
 from threada_site.api.monitoring.readiness import write_problem
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.context import system_context
 from threada_site.runtime.backup.age import backup_age_seconds
 from threada_site.runtime.backup.database import SCRATCH
 from threada_site.runtime.backup.scheduled import misdated
@@ -21,11 +24,14 @@ from threada_site.runtime.sealer.process import sealing_key_file
 from threada_site.tenancy.instance_membership import SKEW_TOLERATED_S, clock_skew, compare_facts, difference
 from threada_site.tenancy.instance_models import LastBackup
 from threada_site.tenancy.isolation_checks import start_problems
+from threada_site.tenancy.models import Tenant
 from threada_site.tenancy.schema.version import missing_migrations, newer_schema_problem, schema_problem
+from workitems.configuration.probable_mistakes import warnings_in_force
 
 _LEAST_PYTHON: Final = (3, 12)
 _LEAST_POSTGRESQL: Final = 15
 _OLD_S: Final = 2 * 86_400
+_MOST_MISTAKES: Final = 10
 
 
 def versions() -> Iterator[Finding]:
@@ -104,6 +110,21 @@ def keys() -> Iterator[Finding]:
         yield failed("keys", str(error), "Restore the sealing key from a backup; the sealer signs nothing without it.")
     if not differing:
         yield ok("keys", "keys and settings are those of the instance")
+
+
+def documents() -> Iterator[Finding]:
+    """Look for probable mistakes of the workflows in force, in each tenant."""
+    found = []
+    for tenant in Tenant.objects.filter(is_active=True).order_by("slug"):
+        with unit_of_work(tenant.id):
+            ctx = system_context(tenant_id=tenant.id, tenant_slug=tenant.slug, correlation_id=uuid.uuid4().hex)
+            found += [f"{tenant.slug}: {said}" for said in warnings_in_force(ctx)]
+    for said in found[:_MOST_MISTAKES]:
+        yield warning("documents", said, "Correct the workflow; manage.py apply --plan names all mistakes.")
+    if len(found) > _MOST_MISTAKES:
+        yield warning("documents", f"{len(found) - _MOST_MISTAKES} more", "manage.py apply --plan names all mistakes.")
+    if not found:
+        yield ok("documents", "no probable mistakes in the workflows in force")
 
 
 def backup() -> Iterator[Finding]:

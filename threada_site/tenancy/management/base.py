@@ -11,7 +11,7 @@ from django.db import OperationalError, ProgrammingError
 from psycopg.errors import UndefinedTable
 from psycopg_pool import PoolTimeout
 
-from threada_site.database.connection_problems import connection_problem
+from threada_site.database.connection_problems import UNUSABLE, connection_problem, file_problem
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
@@ -46,6 +46,10 @@ class ProductCommand(BaseCommand):
             self.refuse("The schema is missing or older than this code. Run manage.py migrate.")
         except (OperationalError, PoolTimeout) as error:
             self.refuse(connection_problem(error))
+        except OSError as error:
+            if error.errno not in UNUSABLE:
+                raise
+            self.refuse(*file_problem(error))
 
     def run_command(self, **options: Any) -> None:
         """Run the command. Write only its result to standard output."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +15,17 @@ from django.core.management import call_command
 from django.db import connection
 from pytest_django import Settings
 
+from policies.models import Workflow
 from tests.ports import free_port
+from tests.workitems.office import open_office
 from threada_site.database.roles import owner_role
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import ids
 from threada_site.runtime.backup.database import database
 from threada_site.runtime.doctor import machine
+from threada_site.runtime.doctor.findings import Finding
+from threada_site.runtime.management.commands.doctor import results_of
+from threada_site.tenancy.models import Tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -50,7 +60,37 @@ def test_a_sound_instance(capsys: pytest.CaptureFixture[str]) -> None:
         "mail": {"warning"},
         "broker": {"skipped"},
         "proxy": {"skipped"},
+        "documents": {"ok"},
     }
+
+
+@pytest.mark.parametrize(
+    ("number", "fix"),
+    [(errno.ENOSPC, "Free space on this disk, or enlarge it."), (errno.EROFS, "Let the user who runs Threada write")],
+)
+def test_a_file_that_cannot_be_used_is_a_finding(number: int, fix: str) -> None:
+    def check() -> Iterator[Finding]:
+        raise OSError(number, os.strerror(number), "/data/postgres.lock")
+        yield
+
+    (found,) = results_of(check)
+    assert (found.check, found.state, found.said) == ("check", "failed", f"/data/postgres.lock: {os.strerror(number)}")
+    assert found.fix.startswith(fix)
+
+
+def test_probable_mistakes_in_force_are_named(capsys: pytest.CaptureFixture[str], tenant: Tenant) -> None:
+    open_office(tenant)
+    with unit_of_work(tenant.id):
+        workflow = Workflow.objects.select_related("current_version").get(slug="payments")
+        version = workflow.current_version
+        assert version is not None
+        version.id, version.number, version._state.adding = ids.new_uuid(), version.number + 1, True
+        version.spec["payload_schema"]["requierd"] = []
+        version.save()
+        workflow.current_version = version
+        workflow.save(update_fields=["current_version"])
+    said = [finding["said"] for finding in findings(capsys)["documents"]]
+    assert said[0].startswith(f"{tenant.slug}: payments: /spec/payload_schema/requierd: requierd is no keyword")
 
 
 def test_every_fault_is_found_with_its_fix(

@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError
 from psycopg_pool import PoolTimeout
 
-from threada_site.database.connection_problems import connection_problem
+from threada_site.database.connection_problems import connection_problem, file_problem
 from threada_site.postgres import EmbeddedPostgresError
 from threada_site.runtime.doctor import instance, machine
 from threada_site.runtime.doctor.findings import Finding, State, failed
@@ -27,6 +27,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.mail,
     machine.broker,
     machine.proxy,
+    instance.documents,
 )
 
 
@@ -37,7 +38,7 @@ class Command(ProductCommand):
         parser.add_argument("--json", action="store_true", help="print one JSON object")
 
     def run_command(self, **options: Any) -> None:
-        findings = [finding for check in CHECKS for finding in _results(check)]
+        findings = [finding for check in CHECKS for finding in results_of(check)]
         if options["json"]:
             self.stdout.write(json.dumps({"findings": [_as_json(finding) for finding in findings]}, indent=2))
         else:
@@ -50,10 +51,13 @@ class Command(ProductCommand):
             self.refuse(f"{count} checks failed.")
 
 
-def _results(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
-    """Return the findings of a check. A database that does not answer is one of them."""
+def results_of(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    """Return the findings of a check. An unusable database or file is one of them."""
     try:
         return list(check())
+    except OSError as error:
+        said, fix = file_problem(error)
+        return [failed(check.__name__, said, fix)]
     except (DatabaseError, PoolTimeout, EmbeddedPostgresError) as error:
         said, _, fix = connection_problem(error).rstrip(".").rpartition(". ")
         return [failed(check.__name__, said, f"{fix}.")]

@@ -14,6 +14,7 @@ from psycopg_pool import PoolTimeout
 from telemetry.alarms import broken_logs_alarm, left_behind_alarm, months_alarm, unsealed_alarm
 from threada_site import postgres
 from threada_site.api.monitoring.local_metrics import disk_places
+from threada_site.database.connection_problems import file_problem
 from threada_site.database.partitioning import MONTHS_AHEAD
 from threada_site.runtime.processes import RunningProcess, missing_kinds, named, processes_of
 from threada_site.tenancy.management.base import ProductCommand
@@ -72,6 +73,9 @@ def _database_problems(facts: dict[str, Any]) -> Iterator[str]:
         facts |= _measured()
     except (DatabaseError, PoolTimeout, postgres.EmbeddedPostgresError) as error:
         yield f"The database does not answer: {str(error).strip().partition(chr(10))[0]}"
+        return
+    except OSError as error:
+        yield " ".join(file_problem(error))
         return
     if alarm := _alarm(facts):
         yield alarm
