@@ -8,7 +8,7 @@ from django.db.models.functions import Coalesce
 from integrations.freezes.models import Freeze, FreezeBlock
 from integrations.limits.models import IntegrationGauge
 from integrations.probes.models import IntegrationTest
-from integrations.secrets.models import StoredSecret
+from integrations.secrets.models import ProposedSecret, StoredSecret
 from integrations.tools.models import Tool, ToolList
 from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
 from threada_site.kernel import clock, ids
@@ -35,6 +35,7 @@ __all__ = [
     "IntegrationGauge",
     "IntegrationTest",
     "IntegrationVersion",
+    "ProposedSecret",
     "StoredSecret",
     "Tool",
     "ToolList",

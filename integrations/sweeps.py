@@ -8,8 +8,9 @@ from typing import Final
 from django.db import connection
 from django.db.models import Q
 
+from integrations.configuration.secrets import LONGEST_WAIT
 from integrations.lifecycle import IntegrationTestStatus
-from integrations.models import IntegrationTest
+from integrations.models import IntegrationTest, ProposedSecret
 from integrations.probes.models import OPEN_TESTS
 from integrations.probes.run import RUN_TEST
 from telemetry.deliveries.attempt_list import RUN_ATTEMPT, enqueue_attempt
@@ -65,6 +66,15 @@ def enqueue_due_tests(*, now: datetime) -> int:
         for tenant_id, test_id in missing:
             enqueue(RUN_TEST, tenant_id=tenant_id, queue=DELIVERY_QUEUE, test_id=str(test_id))
     return len(missing)
+
+
+def delete_old_values(*, now: datetime) -> int:
+    """Delete values of secrets that were proposed more than seven days ago. Return their number.
+
+    Their change sets stay open and become stale when somebody publishes them.
+    """
+    with platform_role():
+        return ProposedSecret.objects.filter(created_at__lte=now - LONGEST_WAIT).delete()[0]
 
 
 def delete_old_tests(*, now: datetime) -> int:

@@ -75,5 +75,6 @@ def sweep() -> None:
 
 @periodic("integrations.tidy", queue=MAINTENANCE_QUEUE, cron="23 * * * *")
 def tidy() -> None:
-    """Delete old tests of integrations. Runs every hour."""
+    """Delete old tests of integrations, and values of secrets that nobody published. Runs every hour."""
     sweeps.delete_old_tests(now=clock.now())
+    sweeps.delete_old_values(now=clock.now())

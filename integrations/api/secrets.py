@@ -65,12 +65,15 @@ class Secrets(TenantView):
         body=PUT_SECRET,
         answers={200: SECRET, 201: SECRET},
         headers=("Location",),
+        may_need_confirmation=True,
     )
     @idempotent
     def post(self, request: Any) -> Response:
         """Store a secret. It is encrypted and never returned; documents refer to it as `{stored: secret_id}`.
 
-        Calls use the new value immediately and send it to the given origins only.
+        Calls use the new value immediately and send it to the given origins only. Where `policy_four_eyes` is required,
+        the value waits encrypted, for at most seven days, until a second person publishes the change set, which shows
+        its name, its origins and a keyed fingerprint of the value. Removing a secret takes effect immediately.
         """
         body = PUT_SECRET.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)

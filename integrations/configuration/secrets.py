@@ -1,38 +1,49 @@
-"""Secrets of a tenant: written, changed and removed. `integrations.secrets.vault` encrypts and reveals them."""
+"""Secrets of a tenant: written, changed and removed. `integrations.secrets.vault` encrypts and reveals them.
+
+Under `policy_four_eyes`, a value is stored as a change set. It waits encrypted, for at most seven days.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
+from integrations.attempts.failures import TransportFailure
 from integrations.configuration.parsed_documents import document_of
-from integrations.models import Integration, StoredSecret
+from integrations.models import Integration, ProposedSecret, StoredSecret
 from integrations.secrets.access import checked_origin
 from integrations.secrets.origins import UnusableOrigin
 from integrations.secrets.references import MAX_SECRET_BYTES, SecretReference
-from integrations.secrets.vault import encrypt_secret
+from integrations.secrets.vault import decrypt_secret, encrypt_secret, fingerprint_of
 from telemetry.models import Delivery
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock
-from threada_site.kernel.context import ActingContext
-from threada_site.kernel.errors import FieldError, InUse, InvalidRequest
+from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.errors import FieldError, InUse, InvalidRequest, NotFound
+from threada_site.kernel.keyring import EncryptedSecret
+from threada_site.tenancy.authority_models import ChangeSet
+from threada_site.tenancy.change_sets import operation, require_policy_confirmation
 from threada_site.tenancy.upsert import Change, UpsertResult
 
 MOST_ORIGINS: Final = 10
+LONGEST_WAIT: Final = timedelta(days=7)
+"""Time after which a proposed value is deleted, and its change set can no longer be published."""
 _PLAIN: Final = re.compile(r"[^\x00-\x1f\x7f]+")
 
 
 def upsert_secret(slug: str, value: str, *, origins: Sequence[str], ctx: ActingContext) -> UpsertResult[StoredSecret]:
     """Create or change the secret `slug` with this value and these origins. Receipts contain only its name and origins.
 
-    Raises `InvalidRequest`, whose errors contain no value.
+    Raises `InvalidRequest`, whose errors contain no value, and `ConfirmationRequired` under `policy_four_eyes`.
     """
     require_unit_of_work(ctx.tenant_id)
     origins = _checked(value, origins)
     encrypted = encrypt_secret(slug, value, tenant_id=ctx.tenant_id)
+    _confirm(slug, value, origins, encrypted, ctx=ctx)
     made = StoredSecret(
         tenant_id=ctx.tenant_id,
         slug=slug,
@@ -51,6 +62,62 @@ def upsert_secret(slug: str, value: str, *, origins: Sequence[str], ctx: ActingC
     row.save(update_fields=["origins", "token", "key_id", "number", "changed_at"])
     _record("secret.changed", row, ctx=ctx)
     return UpsertResult(row, Change.CHANGED)
+
+
+def _forget_value(change_set: ChangeSet) -> None:
+    """Delete the value that waits for the publication of a change set."""
+    ProposedSecret.objects.filter(tenant_id=change_set.tenant_id, change_set_id=change_set.id).delete()
+
+
+@operation("secret.put", scope=Scope.INTEGRATIONS_MANAGE, on_close=_forget_value)
+def _publish_secret(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
+    slug = arguments["secret"]
+    waiting = ProposedSecret.objects.filter(
+        tenant_id=ctx.tenant_id,
+        slug=slug,
+        fingerprint=arguments["fingerprint"],
+        created_at__gt=clock.now() - LONGEST_WAIT,
+    )
+    row = waiting.order_by("-created_at").first()
+    if row is None:
+        raise NotFound("The value is deleted: it waits for at most seven days.")
+    try:
+        value = decrypt_secret(bytes(row.token), slug, tenant_id=ctx.tenant_id)
+    except TransportFailure as failure:
+        raise NotFound(failure.detail) from None
+    upsert_secret(slug, value.reveal(), origins=arguments["origins"], ctx=ctx)
+
+
+def _confirm(slug: str, value: str, origins: list[str], encrypted: EncryptedSecret, *, ctx: ActingContext) -> None:
+    current = StoredSecret.objects.filter(tenant_id=ctx.tenant_id, slug=slug).first()
+    fingerprint = fingerprint_of(slug, value, tenant_id=ctx.tenant_id)
+    said = {"secret": slug, "origins": origins, "fingerprint": fingerprint}
+
+    def also_store(change_set: ChangeSet) -> None:
+        ProposedSecret.objects.bulk_create(
+            [
+                ProposedSecret(
+                    tenant_id=change_set.tenant_id,
+                    change_set_id=change_set.id,
+                    slug=slug,
+                    fingerprint=fingerprint,
+                    token=encrypted.token,
+                    key_id=encrypted.key_id,
+                    created_at=change_set.proposed_at,
+                )
+            ],
+            ignore_conflicts=True,
+        )
+
+    require_policy_confirmation(
+        "secret.put",
+        f"Change the value of the secret {slug}" if current else f"Store the secret {slug}",
+        arguments=said,
+        before={"secret": slug, "origins": current.origins, "number": current.number} if current else None,
+        after={**said, "number": current.number + 1 if current else 1},
+        ctx=ctx,
+        also_store=also_store,
+    )
 
 
 def remove_secret(row: StoredSecret, *, ctx: ActingContext) -> None:

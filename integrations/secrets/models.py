@@ -9,6 +9,27 @@ from threada_site.kernel import clock
 from threada_site.tenancy.models import SlugColumn, TenantRow
 
 
+class ProposedSecret(TenantRow):
+    """Encrypted value of a secret in an open change set. Deleted with the end of the change set or after seven days."""
+
+    change_set_id = models.UUIDField()
+    slug = SlugColumn()
+    fingerprint = models.CharField(max_length=32, help_text="Keyed fingerprint of the value.")
+    token = models.BinaryField(help_text="Fernet: {tenant, slug, value}.")
+    key_id = models.CharField(max_length=16, help_text="Id of the instance's key that encrypted it.")
+    created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        verbose_name = "proposed secret"
+        constraints = [
+            *tenant_constraints("proposedsecret"),
+            models.UniqueConstraint(fields=["tenant", "change_set_id"], name="proposedsecret_of_change_set"),
+        ]
+
+    def __str__(self) -> str:
+        return self.slug
+
+
 class StoredSecret(TenantRow):
     """A secret that documents reference as `{stored: <slug>}`. Its value is encrypted and never shown."""
 

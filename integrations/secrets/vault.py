@@ -3,17 +3,31 @@
 from __future__ import annotations
 
 import uuid
+from typing import Final
 
 import orjson
+from django.utils.crypto import salted_hmac
 
 from integrations.attempts.failures import FailureClass, TransportFailure, origin_refused
-from integrations.models import StoredSecret
+from integrations.models import ProposedSecret, StoredSecret
 from integrations.secrets.origins import parse_origin, shown_address
 from integrations.secrets.references import Secret
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.keyring import EncryptedSecret, Undecryptable
 from threada_site.personal_data.instance_keyring import keyring
+
+_ENCRYPTED: Final[tuple[type[StoredSecret | ProposedSecret], ...]] = (StoredSecret, ProposedSecret)
+"""Tables with `token` and `key_id`."""
+
+
+def fingerprint_of(slug: str, value: str, *, tenant_id: uuid.UUID) -> str:
+    """Return the fingerprint (32 hex digits) of a value, keyed with the `SECRET_KEY` of the instance.
+
+    Equal values of a secret have equal fingerprints. Nobody finds a value by its fingerprint without the key.
+    """
+    text = orjson.dumps([str(tenant_id), slug, value]).decode()
+    return salted_hmac("threada.secret_fingerprint", text, algorithm="sha256").hexdigest()[:32]
 
 
 def encrypt_secret(slug: str, value: str, *, tenant_id: uuid.UUID) -> EncryptedSecret:
@@ -34,8 +48,13 @@ def reveal(name: str, *, tenant_id: uuid.UUID, sent_to: str | None) -> Secret:
         raise _unavailable(name, "does not exist")
     if sent_to is not None and not any(parse_origin(origin).covers(sent_to) for origin in row.origins):
         raise origin_refused(f"The secret stored:{name} is not for {shown_address(sent_to)}.")
+    return decrypt_secret(bytes(row.token), name, tenant_id=tenant_id)
+
+
+def decrypt_secret(token: bytes, name: str, *, tenant_id: uuid.UUID) -> Secret:
+    """Return the value of the secret `name`. Raises `TransportFailure` (`credential_unavailable`)."""
     try:
-        kept = orjson.loads(keyring().decrypt(bytes(row.token)))
+        kept = orjson.loads(keyring().decrypt(token))
     except Undecryptable:
         raise _unavailable(name, "cannot be decrypted with the instance's keys") from None
     if (kept["tenant"], kept["slug"]) != (str(tenant_id), name):
@@ -52,16 +71,17 @@ def reencrypt_secrets(*, most: int) -> tuple[int, int]:
     current = keyring().key_ids[0]
     done = broken = 0
     with platform_role():
-        rows = StoredSecret.objects.exclude(key_id=current).order_by("key_id", "id")
-        for row in rows.select_for_update(skip_locked=True)[:most]:
-            try:
-                encrypted = keyring().encrypt(keyring().decrypt(bytes(row.token)))
-            except Undecryptable:
-                broken += 1
-                continue
-            row.token, row.key_id = encrypted.token, encrypted.key_id
-            row.save(update_fields=["token", "key_id"])
-            done += 1
+        for model in _ENCRYPTED:
+            rows = model.objects.exclude(key_id=current).order_by("key_id", "id")
+            for row in rows.select_for_update(skip_locked=True)[: most - done - broken]:
+                try:
+                    encrypted = keyring().encrypt(keyring().decrypt(bytes(row.token)))
+                except Undecryptable:
+                    broken += 1
+                    continue
+                row.token, row.key_id = encrypted.token, encrypted.key_id
+                row.save(update_fields=["token", "key_id"])
+                done += 1
     return done, broken
 
 
@@ -69,13 +89,13 @@ def encrypted_with_older_keys() -> int:
     """Return the number of secrets, across all tenants, that are not encrypted with the first key."""
     current = keyring().key_ids[0]
     with platform_role():
-        return StoredSecret.objects.exclude(key_id=current).count()
+        return sum(model.objects.exclude(key_id=current).count() for model in _ENCRYPTED)
 
 
 def encrypted_with_unknown_keys() -> int:
     """Return the number of secrets, across all tenants, that no key of this machine decrypts."""
     with platform_role():
-        return StoredSecret.objects.exclude(key_id__in=keyring().key_ids).count()
+        return sum(model.objects.exclude(key_id__in=keyring().key_ids).count() for model in _ENCRYPTED)
 
 
 def _unavailable(name: str, why: str) -> TransportFailure:

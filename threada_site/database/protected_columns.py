@@ -55,6 +55,7 @@ PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
         "checks", "created_at", "failure", "failure_detail", "finished_at", "integration_id",
         "integration_version_id", "lease_until", "requested_by", "started_at", "status",
     ),
+    "integrations_proposedsecret": ("change_set_id", "created_at", "fingerprint", "slug", "token"),
     "integrations_storedsecret": ("created_at", "created_by", "slug"),
     "integrations_tool": ("found", "found_at", "found_sha256", "integration_id", "name"),
     "integrations_toollist": (

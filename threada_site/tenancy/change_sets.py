@@ -32,6 +32,7 @@ class ProposedChange:
     """A change before it is confirmed. `arguments`, `before` and `after` are JSON.
 
     `parties` are ids of people besides the proposer who may not publish it, for example the authors of a draft.
+    `also_store` writes what the operation needs besides its arguments, in the unit of work that stores the change set.
     """
 
     rule: str
@@ -41,6 +42,7 @@ class ProposedChange:
     before: Any = None
     after: Any = None
     parties: frozenset[uuid.UUID] = field(default_factory=frozenset)
+    also_store: Callable[[ChangeSet], None] | None = field(default=None, compare=False, repr=False)
 
     @property
     def digest(self) -> str:
@@ -58,21 +60,27 @@ class ProposedChange:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredOperation:
-    """Operation of change sets, and the scope that its publisher needs on the tenant besides that of the rule."""
+    """Operation of change sets, and the scope that its publisher needs on the tenant besides that of the rule.
+
+    `on_close` deletes what `also_store` of the change wrote.
+    """
 
     carry_out: Operation
     scope: Scope | None
+    on_close: Callable[[ChangeSet], None] | None = None
 
 
 OPERATIONS: Final[dict[str, RegisteredOperation]] = {}
 """Operations by name. Importing the module of a service registers its operations."""
 
 
-def operation(name: str, *, scope: Scope | None = None) -> Callable[[Operation], Operation]:
+def operation(
+    name: str, *, scope: Scope | None = None, on_close: Callable[[ChangeSet], None] | None = None
+) -> Callable[[Operation], Operation]:
     """Register `(arguments, ctx)` as the operation `name` of change sets."""
 
     def register(carry_out: Operation) -> Operation:
-        OPERATIONS[name] = RegisteredOperation(carry_out, scope)
+        OPERATIONS[name] = RegisteredOperation(carry_out, scope, on_close)
         return carry_out
 
     return register
@@ -121,6 +129,7 @@ def require_policy_confirmation(
     ctx: ActingContext,
     parties: frozenset[uuid.UUID] = frozenset(),
     replay: Any = NOT_REPLAYED,
+    also_store: Callable[[ChangeSet], None] | None = None,
 ) -> None:
     """Raise `ConfirmationRequired` if `policy_four_eyes` holds for a change of the rules in force.
 
@@ -134,6 +143,7 @@ def require_policy_confirmation(
         before={"state": before},
         after={"state": after, "replay": replay},
         parties=parties,
+        also_store=also_store,
     )
     require_confirmation(change, ctx=ctx)
 

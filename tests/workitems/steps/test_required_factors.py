@@ -191,21 +191,21 @@ def _away(office: Office) -> OutOfOffice:
     )
 
 
-def _confirm_delegation(office: Office, ctx: ActingContext, _strong: ActingContext) -> object:
+def _confirm_delegation(office: Office, ctx: ActingContext, _strong: ActingContext) -> None:
     away = OutOfOffice(
         delegator=office.people["finn"], delegate=office.people["fay"], ends_at=clock.now() + timedelta(days=1)
     )
     manager = replace(office.ctx("ada"), authentication=WITH_FACTOR)
-    return confirm_delegation(delegate(away, ctx=manager), ctx=ctx)
+    confirm_delegation(delegate(away, ctx=manager), ctx=ctx)
 
 
-def _consent(office: Office, ctx: ActingContext, strong: ActingContext) -> object:
+def _consent(office: Office, ctx: ActingContext, strong: ActingContext) -> None:
     row = delegate(_away(office), ctx=strong)
-    return consent_to_delegation(row, ctx=ctx)
+    consent_to_delegation(row, ctx=ctx)
 
 
-def _end_delegation(office: Office, ctx: ActingContext, strong: ActingContext) -> object:
-    return end_delegation(delegate(_away(office), ctx=strong), ctx=ctx)
+def _end_delegation(office: Office, ctx: ActingContext, strong: ActingContext) -> None:
+    end_delegation(delegate(_away(office), ctx=strong), ctx=ctx)
 
 
 def _confirm_emergency(office: Office, ctx: ActingContext, _strong: ActingContext) -> object:
@@ -225,12 +225,12 @@ def _confirm_emergency(office: Office, ctx: ActingContext, _strong: ActingContex
     return confirm_emergency(row, ctx=ctx)
 
 
-def _reconcile(office: Office, ctx: ActingContext, _strong: ActingContext) -> object:
+def _reconcile(office: Office, ctx: ActingContext, _strong: ActingContext) -> None:
     execution = DecisionStep.objects.get().execution
     assert execution is not None
     item, locked = locked_execution(execution.id, ctx=office.system)
     assert had_no_part(item, locked, ctx=ctx) is (ctx.authentication == WITH_FACTOR)
-    return reconcile_execution(item, locked, succeeded=True, reason="seen", ctx=ctx)
+    reconcile_execution(item, locked, succeeded=True, reason="seen", ctx=ctx)
 
 
 def _accept_tools(office: Office, ctx: ActingContext, _strong: ActingContext) -> object:

@@ -39,4 +39,6 @@ def propose(change: ProposedChange, *, ctx: ActingContext) -> ChangeSet:
     stored = ChangeSet.objects.get(tenant_id=ctx.tenant_id, digest=row.digest, status=ChangeSetStatus.PROPOSED)
     if stored.id == row.id:
         record_change_set("change_set.proposed", stored, ctx=ctx)
+    if change.also_store is not None:
+        change.also_store(stored)
     return stored

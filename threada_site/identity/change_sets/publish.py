@@ -111,4 +111,7 @@ def _close(change_set: ChangeSet, status: ChangeSetStatus, *, ctx: ActingContext
     change_set.closed_by = None if ctx.is_system else ctx.principal_id
     change_set.closed_at = clock.now()
     change_set.save(update_fields=["status", "closed_by", "closed_at", "reason"])
+    on_close = operation_named(change_set.operation).on_close
+    if on_close is not None:
+        on_close(change_set)
     record_change_set(f"change_set.{status.value}", change_set, ctx=ctx)

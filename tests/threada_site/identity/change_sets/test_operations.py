@@ -12,6 +12,7 @@ import pytest
 from pytest_django import Settings
 
 from integrations.configuration.configure import upsert_integration, withdraw_integration
+from integrations.configuration.secrets import upsert_secret
 from policies import selectors
 from policies.configuration.calendars import upsert_calendar
 from policies.configuration.channels import upsert_channel
@@ -71,6 +72,7 @@ CHANGES: dict[str, Change] = {
     "integration.put": lambda ctx: upsert_integration(
         "desk", {**SPEC, "actions": {"close": {}, "request_approval": {"question": "Go?"}}}, ctx=ctx
     ),
+    "secret.put": lambda ctx: upsert_secret("token", "value", origins=["https://bank.example"], ctx=ctx),
     "integration.withdraw": lambda ctx: withdraw_integration("desk", ctx=ctx),
     "retention_rule.put": lambda ctx: upsert_retention_rule(
         "wages", parse_retention({**RETENTION, "keep_payload": "P2Y"}), ctx=ctx
