@@ -22,7 +22,9 @@ from telemetry.exports.download import Download, open_file
 from telemetry.exports.evidence_archive import (
     CHECKPOINT_FILE,
     INSTANCE_PROOF_FILE,
+    LOG_ORDER,
     MEDIA_TYPE,
+    ORDER_FILE,
     POSITIONS_FILE,
     README_FILE,
     RECEIPTS_FILE,
@@ -90,9 +92,19 @@ def _over(checkpoint: Checkpoint) -> InstanceProof | None:
 
 
 def evidence_of(
-    file: Path, *, name: str, checkpoint: Checkpoint, compression: str = "none", whole_log: int | None = None
+    file: Path,
+    *,
+    name: str,
+    checkpoint: Checkpoint,
+    compression: str = "none",
+    whole_log: int | None = None,
+    is_in_log_order: bool = False,
 ) -> Iterator[bytes]:
-    """Yield the bytes of the zip `name`, for receipts that are the lines of `file`. Opens its own units of work."""
+    """Yield the bytes of the zip `name`, for receipts that are the lines of `file`. Opens its own units of work.
+
+    The lines are in the order of their ids, or in that of the log: receipts that commit at the same time may be sealed
+    in another order than that of their ids.
+    """
     archive = Archive(name)
     words = readme(
         archive=f"{name}.zip", origin=checkpoint.note.partition("\n")[0], verifier_keys=list(checkpoint.verifier_keys)
@@ -103,6 +115,8 @@ def evidence_of(
     yield archive.add(CHECKPOINT_FILE, (over.entry.note if over else checkpoint.note).encode())
     if over:
         yield archive.add(INSTANCE_PROOF_FILE, str(over.proof).encode())
+    if is_in_log_order:
+        yield archive.add(ORDER_FILE, LOG_ORDER)
     with archive.member(RECEIPTS_FILE) as out, _receipts(file, compression) as lines:
         while block := lines.read(_READ_BYTES):
             out.write(block)

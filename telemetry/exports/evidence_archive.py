@@ -3,6 +3,7 @@
     <name>/README.txt         instructions
     <name>/receipts.ndjson    the export, byte for byte
     <name>/positions.txt      line n: the log index of receipt n, from 0, or `-` if it is not sealed yet
+    <name>/order.txt          `order: log` if the receipts are in the order of the log; without it, in that of their ids
     <name>/checkpoint.txt     the signed checkpoint of the log (C2SP tlog-checkpoint)
     <name>/instance.tlog-proof  proof that checkpoint.txt is a leaf of the instance log (C2SP tlog-proof), if it is one
     <name>/tile/…             hashes of the log (C2SP tlog-tiles) on the path from the receipts to the checkpoint
@@ -20,6 +21,8 @@ from typing import IO, Final
 README_FILE: Final = "README.txt"
 RECEIPTS_FILE: Final = "receipts.ndjson"
 POSITIONS_FILE: Final = "positions.txt"
+ORDER_FILE: Final = "order.txt"
+LOG_ORDER: Final = b"order: log\n"
 CHECKPOINT_FILE: Final = "checkpoint.txt"
 INSTANCE_PROOF_FILE: Final = "instance.tlog-proof"
 MEDIA_TYPE: Final = "application/zip"
@@ -38,6 +41,7 @@ The archive claims to be signed with:
 
 receipts.ndjson   the receipts, one JSON object per line, byte for byte as they were sealed
 positions.txt     line n: the log index of receipt n, from 0
+order.txt         `order: log` if the receipts are in the order of the log; without it, in that of their ids
 checkpoint.txt    the signed checkpoint of the log (https://c2sp.org/tlog-checkpoint)
 tile/             hashes of the log (https://c2sp.org/tlog-tiles, RFC 6962)
 instance.tlog-proof  proof that checkpoint.txt, byte for byte, is a leaf of the instance log

@@ -570,6 +570,29 @@ class SequenceSet:
                 report.found("receipt_missing", "no receipt of this sequence is in the file", sequence=index)
 
 
+class Order:
+    """Order of the receipts in evidence: that of their ids, or that of the log if `order.txt` says so."""
+
+    def __init__(self, source: Evidence) -> None:
+        said = source.text("order.txt") if source.has("order.txt") else ""
+        if said not in ("", "order: log\n"):
+            raise VerificationError("order.txt names an order that this verifier does not know")
+        self._of_log, self._last, self._index = bool(said), "", -1
+
+    def check(self, receipt: str | None, position: bytes | None, report: Report, *, line: int) -> None:
+        """Report a receipt that does not stand after all before it."""
+        if not self._of_log:
+            if receipt and receipt <= self._last:
+                message = f"stands after {self._last}, which is younger or the same"
+                report.found("out_of_order", message, receipt=receipt, line=line)
+            self._last = receipt or self._last
+        elif position is not None and position.isdigit() and len(position) < 20:
+            if int(position) <= self._index:
+                message = f"stands after the receipt of sequence {self._index}"
+                report.found("out_of_order", message, sequence=int(position), receipt=receipt, line=line)
+            self._index = max(self._index, int(position))
+
+
 # ----- Checks ---------------------------------------------------------------------------------------------------------
 
 
@@ -587,17 +610,13 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
         raise UsageError(f"{options.against} holds no checkpoint of {checkpoint.origin}")
     older = open_older_checkpoints(log_notes, options, keys, report)
     tiles = Tiles(source.tile, checkpoint)
-    seen, last = SequenceSet(checkpoint.size), ""
+    seen, order = SequenceSet(checkpoint.size), Order(source)
     with source.lines("positions.txt") as positions, source.lines("receipts.ndjson") as lines:
         for number, body in watched(lines):
             report.receipts = number
             receipt = identified(body, report, line=number)
-            if receipt and receipt <= last:
-                report.found(
-                    "out_of_order", f"stands after {last}, which is younger or the same", receipt=receipt, line=number
-                )
-            last = receipt or last
             position = next(positions, None)
+            order.check(receipt, position, report, line=number)
             check_place(body, position, tiles, seen, report, checkpoint=checkpoint, receipt=receipt, line=number)
             if receipt and position and position.isdigit():
                 check_time(body, int(position), checkpoint, older, report, receipt=receipt, line=number)

@@ -63,6 +63,15 @@ def write_archives(folder: Path) -> dict[str, Any]:
         lines, places = list(log.entries), [str(number) for number in range(_SIZE)]
         change(lines, places)
         add(name, write_evidence(folder / name, log, lines, places), complete=True)
+    sealed = Log.of([body(number) for number in (3, 0, 2, 1, 9, 7)])
+    for name, order in {"log-order": "order: log\n", "id-order": None, "unknown-order": "order: time\n"}.items():
+        evidence = write_evidence(folder / name, sealed, sealed.entries, range(6), order=order)
+        add(name, evidence, complete=True)
+    places = [0, 2, 1, 3, 4, 5]
+    swapped = [sealed.entries[place] for place in places]
+    add(
+        "log-order-swapped", write_evidence(folder / "log-order-swapped", sealed, swapped, places, order="order: log\n")
+    )
     tile = whole(folder / "tile", log)
     changed = tile / "tile" / "0" / "000"
     changed.write_bytes(bytes([changed.read_bytes()[0] ^ 1]) + changed.read_bytes()[1:])

@@ -241,6 +241,7 @@ def test_typescript_client_finds_what_the_python_client_finds(compilation: Compi
         "size-1",
         "size-256",
         "size-257",
+        "log-order",
     ]
     compilation.done("typescript")
     scenario = compilation.typescript / "out" / "scenarios" / "evidence.js"

@@ -59,9 +59,12 @@ def write_evidence(
     *,
     note: str | None = None,
     tiles: bool = True,
+    order: str | None = None,
 ) -> Path:
-    """Write the unpacked evidence folder."""
+    """Write the unpacked evidence folder. `order`: the text of order.txt."""
     folder.mkdir(parents=True, exist_ok=True)
+    if order is not None:
+        (folder / "order.txt").write_text(order)
     (folder / "receipts.ndjson").write_bytes(b"".join(line + b"\n" for line in lines))
     (folder / "positions.txt").write_text("".join(f"{position}\n" for position in positions))
     (folder / "checkpoint.txt").write_text(note or checkpoint(log))

@@ -59,6 +59,20 @@ def test_a_selection_holds_in_any_order_of_sealing(run: Run, tmp_path: Path, log
     assert short.findings == [("receipt_missing", 0, None), ("receipt_missing", 3, None)]
 
 
+def test_the_order_of_the_log_holds_if_the_file_says_so(run: Run, tmp_path: Path) -> None:
+    log = Log.of([body(number) for number in (3, 0, 2, 1, 9, 7)])
+    said = run(write_evidence(tmp_path / "log", log, log.entries, range(6), order="order: log\n"), "--complete")
+    assert (said.code, said.findings) == (0, [])
+    said = run(write_evidence(tmp_path / "ids", log, log.entries, range(6)), "--complete")
+    assert said.findings == [("out_of_order", None, receipt_id(number)) for number in (0, 1, 7)]
+    places = [0, 2, 1, 3, 4, 5]
+    lines = [log.entries[place] for place in places]
+    said = run(write_evidence(tmp_path / "swapped", log, lines, places, order="order: log\n"))
+    assert said.findings == [("out_of_order", 1, receipt_id(0))]
+    said = run(write_evidence(tmp_path / "unknown", log, log.entries, range(6), order="order: time\n"))
+    assert (said.code, [code for code, _, _ in said.findings]) == (1, ["cannot_be_checked"])
+
+
 @pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 512])
 def test_every_shape_of_tree(run: Run, tmp_path: Path, size: int) -> None:
     small = log_of(size)

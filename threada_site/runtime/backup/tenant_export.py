@@ -171,7 +171,8 @@ def _add_evidence(writer: ArchiveWriter, checkpoint: Checkpoint) -> None:
     with tempfile.NamedTemporaryFile(prefix="threada-receipts-") as file:
         file.writelines(_receipt_lines(checkpoint))
         file.flush()
-        writer.add(f"{EVIDENCE}.zip", evidence_of(Path(file.name), name=EVIDENCE, checkpoint=checkpoint))
+        evidence = evidence_of(Path(file.name), name=EVIDENCE, checkpoint=checkpoint, is_in_log_order=True)
+        writer.add(f"{EVIDENCE}.zip", evidence)
 
 
 def _receipt_lines(checkpoint: Checkpoint) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ import { isIncluded, leafHash, proofIn } from "./verification.js";
 const MOST_NAMED = 200;
 const NEWLINE = 10;
 const AT_ONCE = 256;
+const LOG_ORDER = "order: log\n";
 const NOT_SEALED = "2d"; // a hyphen
 
 /** One mismatch. `code` is stable and for programs, `message` for people. */
@@ -133,17 +134,31 @@ class Check {
     const positions = linesOf(files.required("positions.txt"));
     const bodies = linesOf(files.required("receipts.ndjson"));
     const tenant = checkpoint.origin.slice(checkpoint.origin.lastIndexOf("/") + 1);
+    const order = files.find("order.txt") === null ? "" : files.text("order.txt");
+    if (order !== "" && order !== LOG_ORDER) {
+      throw new VerificationFailed("order.txt names an order that this verifier does not know.");
+    }
     let last = "";
+    let lastSequence = -1;
     let hashes: Bytes[] = [];
     for (const [at, body] of bodies.entries()) {
       const line = at + 1;
       if (at % AT_ONCE === 0) hashes = await Promise.all(bodies.slice(at, at + AT_ONCE).map(leafHash));
       this.result.receipts = line;
       const receipt = this.identified(body, tenant, line);
-      if (receipt !== null && receipt <= last) {
-        this.found("out_of_order", `Stands after ${last}, which is younger or the same.`, { receipt, line });
+      if (order === LOG_ORDER) {
+        const sequence = sequenceOf(positions[at]);
+        if (sequence !== null && sequence <= lastSequence) {
+          const message = `Stands after the receipt of sequence ${lastSequence}.`;
+          this.found("out_of_order", message, { sequence, receipt, line });
+        }
+        lastSequence = Math.max(lastSequence, sequence ?? -1);
+      } else {
+        if (receipt !== null && receipt <= last) {
+          this.found("out_of_order", `Stands after ${last}, which is younger or the same.`, { receipt, line });
+        }
+        last = receipt ?? last;
       }
-      last = receipt ?? last;
       await this.place(hashes[at % AT_ONCE] as Bytes, positions[at], tiles, Number(checkpoint.size), { receipt, line });
       if (receipt !== null) this.time(body, receipt, Number(decoded(positions[at] ?? body, "")), checkpoint, older, line);
     }
@@ -290,6 +305,12 @@ function filesOf(archive: Uint8Array): Files {
     throw new VerificationFailed("The archive does not hold one checkpoint.txt, so it is not evidence.");
   }
   return new Files(entries, first.slice(0, -"checkpoint.txt".length));
+}
+
+/** Return the number in a line of positions.txt, or null if there is none; `place` says what is wrong. */
+function sequenceOf(position: Bytes | undefined): number | null {
+  const text = position === undefined ? "" : new TextDecoder().decode(position);
+  return /^[0-9]{1,15}$/.test(text) ? Number(text) : null;
 }
 
 /** Return the lines of a file without their newlines. */
