@@ -89,6 +89,9 @@ _LINES: Final = f"""
     UNION ALL
     SELECT 'extension ' || extname FROM pg_extension
 """
+_LITERAL: Final = r"'(?:[^']|'')*'::character varying"
+_CAST_AS_ONE: Final = re.compile(rf"\(ARRAY\[({_LITERAL}(?:, {_LITERAL})*)\]\)::text\[\]")
+_CAST_EACH: Final = re.compile(rf"\(({_LITERAL})\)::text")
 _OPTIONAL: Final = ("extension", "function", "index", "type")
 """Kinds of objects that an operator may add: they change no row of the product. SECURITY DEFINER functions and views
 are checked by `isolation_checks`."""
@@ -104,7 +107,15 @@ def schema_lines(cursor: Any) -> list[str]:
         rows = cursor.fetchall()
     finally:
         cursor.execute("SELECT set_config('search_path', %s, false)", [path])
-    return sorted(re.sub(r"\s+", " ", line).strip() for (line,) in rows)
+    return sorted(normalized(line) for (line,) in rows)
+
+
+def normalized(line: str) -> str:
+    """Return a line with single spaces, and without the casts of literals that a dump and restore writes differently.
+
+    `(ARRAY['a'::character varying])::text[]` becomes `ARRAY[('a'::character varying)::text]`.
+    """
+    return _CAST_EACH.sub(r"\1", _CAST_AS_ONE.sub(r"ARRAY[\1]", re.sub(r"\s+", " ", line).strip()))
 
 
 def missing_columns(found: Iterable[str], expected: Iterable[str]) -> list[str]:

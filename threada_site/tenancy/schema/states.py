@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from threada_site.tenancy.schema.fingerprint import differences, missing_columns, schema_lines
+from threada_site.tenancy.schema.fingerprint import differences, missing_columns, normalized, schema_lines
 
 CURRENT: Final = Path(__file__).parent / "current.txt"
 _FIRST: Final = Path(__file__).parent / "first.txt.gz"
@@ -28,7 +28,7 @@ type Migrations = AbstractSet[tuple[str, str]]
 @cache
 def first_lines() -> tuple[str, ...]:
     """Return the lines of the first state that can be upgraded."""
-    return tuple(line for line in _first_file() if not line.startswith("migration "))
+    return tuple(normalized(line) for line in _first_file() if not line.startswith("migration "))
 
 
 @cache
@@ -40,7 +40,7 @@ def first_migrations() -> frozenset[tuple[str, str]]:
 
 def current_lines() -> list[str]:
     """Return the lines of the schema that this code's migrations make."""
-    return CURRENT.read_text(encoding="utf-8").splitlines()
+    return [normalized(line) for line in CURRENT.read_text(encoding="utf-8").splitlines()]
 
 
 def earlier_state_problem(cursor: Any, *, known: Migrations) -> str | None:

@@ -20,7 +20,7 @@ from threada_site.runtime.doctor.instance import versions
 from threada_site.runtime.prepare import prepare
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_schema_fits
 from threada_site.tenancy.models import Tenant
-from threada_site.tenancy.schema.fingerprint import differences, schema_lines
+from threada_site.tenancy.schema.fingerprint import differences, normalized, schema_lines
 from threada_site.tenancy.schema.states import current_lines, first_lines, first_migrations
 from threada_site.tenancy.schema.version import known_migrations, schema_problem
 
@@ -166,3 +166,11 @@ def test_an_interrupted_first_installation_continues() -> None:
     applied_are(*first_migrations() - {("workitems", "0001_initial")})
     change("DROP TABLE workitems_savedview CASCADE")
     assert schema_problem() is None
+
+
+def test_a_restored_dump_writes_casts_differently_and_has_the_same_lines() -> None:
+    made = "CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b''c'::character varying])::text[])))"
+    restored = "CHECK (((s)::text = ANY (ARRAY[('a'::character varying)::text, ('b''c'::character varying)::text])))"
+    other = restored.replace("'a'", "'x'")
+    assert normalized(made) == normalized(restored) == normalized(normalized(made))
+    assert normalized(other) != normalized(restored)
