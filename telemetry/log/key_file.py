@@ -8,6 +8,8 @@ During a key rotation there are two, and both sign. Imports no Django.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -125,10 +127,31 @@ class KeyFile:
 
     def replace(self, keys: list[SigningKey]) -> None:
         """Replace all keys of the file; make it if it is missing."""
+        self.keep_public_halves()
         self._written(keys).replace(self.path)
 
-    def _written(self, keys: list[SigningKey]) -> Path:
-        temporary = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+    def held(self) -> list[VerifierKey]:
+        """Return the public halves of keys that were replaced here, and of those that replaced them before."""
+        try:
+            return [VerifierKey.parse(line) for line in self._held.read_text().split()]
+        except FileNotFoundError:
+            return []
+
+    def keep_public_halves(self) -> None:
+        """Add the public halves of the current keys to the list of those that this machine had."""
+        with suppress(KeyFileProblem):
+            known = self.held()
+            current = [key.verifier_key(key.name) for key in self.keys()]
+            if not set(current) <= set(known):
+                self._written(list(dict.fromkeys([*known, *current])), self._held).replace(self._held)
+
+    @property
+    def _held(self) -> Path:
+        return self.path.with_name(f"{self.path.name}.held")
+
+    def _written(self, keys: Iterable[SigningKey | VerifierKey], path: Path | None = None) -> Path:
+        path = path or self.path
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.unlink(missing_ok=True)
         with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             give_to_owner_of(file.fileno(), self.path)

@@ -22,6 +22,10 @@ class UntrustedNote(ValueError):
     """No known key signed the note, or a signature of a known key is invalid."""
 
 
+class NoKnownSigner(UntrustedNote):
+    """No known key signed the note."""
+
+
 def checked_name(name: str) -> str:
     """Return `name` if it is a valid key name: not empty, without Unicode spaces, plus signs and control characters."""
     if not name or any(char.isspace() or char == "+" or ord(char) < 0x20 for char in name):
@@ -135,7 +139,7 @@ class SignedNote:
                 raise UntrustedNote(f"the signature of {key.name} with key {key.key_id.hex()} does not verify")
             good[identity] = key
         if not good:
-            raise UntrustedNote("no key that is known here signed the note")
+            raise NoKnownSigner("no key that is known here signed the note")
         return tuple(good.values())
 
 

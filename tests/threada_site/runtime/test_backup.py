@@ -19,7 +19,7 @@ from django.conf import settings as product
 from django.core.management import call_command
 from pytest_django import Settings
 
-from telemetry.log.key_file import SigningKey
+from telemetry.log.key_file import KeyFile, SigningKey
 from telemetry.tlog.note import Signer, sign
 from tests.journeys.worker import database_url
 from tests.telemetry.sealed import NAME, SealingSetup, write_receipts
@@ -30,7 +30,7 @@ from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
 from threada_site.runtime.backup.age import backup_age_seconds, backup_metrics
 from threada_site.runtime.backup.archive import MANIFEST, NOTE, Backup, BackupDamaged, new_archive
 from threada_site.runtime.backup.checks import check_signature, check_version, known_keys, opened_keys
-from threada_site.runtime.backup.contents import KEYS, SEALING_KEY, keys_as_bytes, write_stored_file
+from threada_site.runtime.backup.contents import KEYS, SEALING_KEY, keys_as_bytes, write_key, write_stored_file
 from threada_site.runtime.backup.create import known_migrations
 from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, encrypt, fingerprint, new_recovery_key
 from threada_site.runtime.backup.scheduled import ScheduleProblem, due_backup
@@ -92,6 +92,9 @@ def test_an_instance_is_backed_up_and_restored_elsewhere_as_the_page_says(
     call_command(*new_key.split()[3:])
     settings.THREADA_BACKUP_RECOVERY_KEY = capsys.readouterr().out.strip().partition("=")[2]
     call_command(*back_up.split()[3:])
+    option = f"--key '{sealing.key_file.keys()[-1].verifier_key(NAME)}'"
+    assert f"Keep this option of restore beside the recovery key: {option}" in capsys.readouterr().err
+    (tmp_path / "sealing-key").write_text(f"{option.split(chr(39))[1]}\n")
     attachment.unlink()
     call_command(*verify.split()[3:])
     assert "all valid" in capsys.readouterr().out
@@ -101,6 +104,8 @@ def test_an_instance_is_backed_up_and_restored_elsewhere_as_the_page_says(
 
     asked = shell(restore.removesuffix(" --log-name new"), elsewhere, status=2)
     assert "Keep the log names only if" in asked
+    stopped = shell(re.sub(r" --key \S+", "", restore), elsewhere, status=1)
+    assert "NOT VERIFIED" in stopped
     said = shell(restore, elsewhere)
     assert f"Signed with {NAME}+" in said
     assert f"{NAME}/restored-1/{public_id} goes on" in said
@@ -172,9 +177,7 @@ def test_a_changed_backup_is_refused(tmp_path: Path) -> None:
         backup.check(lambda _name, _size: None)
         keys = opened_keys(backup, made.recovery)
         assert keys == {**SECRET, SEALING_KEY: str(made.signing)}
-        assert str(vkey) in check_signature(backup, given=[], keys=keys)
-        assert "comes from the backup itself" in check_signature(backup, given=[], keys=keys)
-        assert "comes from" not in check_signature(backup, given=[vkey], keys=keys)
+        assert check_signature(backup, given=[vkey], keys=keys) == f"Signed with {vkey}."
         assert check_version(backup) is False
         with pytest.raises(RecoveryKeyProblem, match="another one"):
             opened_keys(backup, new_recovery_key()[0])
@@ -221,9 +224,9 @@ def test_other_rows_under_a_changed_manifest_open_no_keys_and_have_no_signature(
     made.write(b"rows of a stranger", stranger)
     vkey = made.signing.verifier_key(NAME)
     with Backup(made.path) as backup:
-        with pytest.raises(BackupDamaged, match="signature is not valid"):
-            check_signature(backup, given=[vkey], keys={})
-        with pytest.raises(BackupDamaged, match="signature is not valid"):
+        with pytest.raises(BackupDamaged, match="NOT VERIFIED: no key that is known here"):
+            check_signature(backup, given=[vkey], keys={}, although_unverified=True)
+        with pytest.raises(BackupDamaged, match="NOT VERIFIED"):
             check_signature(backup, given=[], keys=opened_keys(backup, made.recovery))
         manifest = json.loads(backup.manifest_bytes)
     manifest["members"][KEYS] = {"size": len(sealed), "sha256": sha256_hex(sealed)}
@@ -236,10 +239,14 @@ def test_other_rows_under_a_changed_manifest_open_no_keys_and_have_no_signature(
 def test_a_backup_without_a_verified_signature_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Made(tmp_path)
     monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(tmp_path / "no_sealing_key"))
+    own = {SEALING_KEY: str(made.signing)}
     with Backup(made.path) as backup:
-        with pytest.raises(BackupDamaged, match="was not verified"):
-            check_signature(backup, given=[], keys={})
-        assert "not verified" in check_signature(backup, given=[], keys={}, although_unverified=True)
+        for keys in ({}, own):
+            with pytest.raises(BackupDamaged, match="NOT VERIFIED"):
+                check_signature(backup, given=[], keys=keys)
+            assert check_signature(backup, given=[], keys=keys, although_unverified=True).startswith("NOT VERIFIED")
+        said = check_signature(backup, given=[], keys=own, although_unverified=True)
+        assert f"the signature is by {made.signing.verifier_key(NAME)}. That key comes from the backup itself" in said
     with zipfile.ZipFile(made.path) as old, zipfile.ZipFile(tmp_path / "unsigned.backup", "w") as new:
         for name in set(old.namelist()) - {NOTE}:
             new.writestr(name, old.read(name))
@@ -248,6 +255,26 @@ def test_a_backup_without_a_verified_signature_is_refused(tmp_path: Path, monkey
             with pytest.raises(BackupDamaged, match="is not signed"):
                 check_signature(backup, given=[], keys=keys)
         assert "not signed" in check_signature(backup, given=[], keys={}, although_unverified=True)
+
+
+def test_a_sealing_key_that_this_machine_had_is_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Made(tmp_path)
+    file = KeyFile(tmp_path / "held" / "sealing_key")
+    monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(file.path))
+    file.path.parent.mkdir(mode=0o700)
+    file.replace([made.signing])
+    signed = f"Signed with {made.signing.verifier_key(NAME)}."
+    with Backup(made.path) as backup:
+        assert check_signature(backup, given=[], keys={}) == signed
+        _, new = file.begin_rotation()
+        file.finish_rotation()
+        assert [str(key) for key in file.keys()] == [str(new)]  # noqa: SIM118
+        assert check_signature(backup, given=[], keys={}) == signed
+        write_key(SEALING_KEY, str(SigningKey.new("another")))
+        assert check_signature(backup, given=[], keys={}) == signed
+        with pytest.raises(BackupDamaged, match="NOT VERIFIED"):
+            check_signature(backup, given=[SigningKey.new(NAME).verifier_key(NAME)], keys={})
+    assert file.path.with_name("sealing_key.held").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_stored_file_is_not_written_through_a_link(tmp_path: Path) -> None:

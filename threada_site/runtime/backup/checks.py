@@ -10,7 +10,7 @@ from typing import Final
 from django.db.migrations.loader import MigrationLoader
 
 from telemetry.log.key_file import KeyFileProblem, SigningKey
-from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
+from telemetry.tlog.note import NoKnownSigner, SignedNote, UntrustedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
 from threada_site.runtime.backup.archive import Backup, BackupDamaged
 from threada_site.runtime.backup.contents import KEYS, NAMES, SEALING_KEY
@@ -19,48 +19,69 @@ from threada_site.runtime.backup.recovery_key import RecoveryKeyProblem, decrypt
 from threada_site.runtime.sealer.process import sealing_key_file
 
 _OF_BACKUP: Final = (
-    "This key comes from the backup itself, and whoever knows the public recovery key can make such a backup: compare "
-    "it with the public sealing key of the instance, or give that with --key."
+    "That key comes from the backup itself, and whoever knows the public recovery key can make such a backup."
 )
 _UNVERIFIED: Final = (
-    "PostgreSQL runs the contents of a dump as a superuser, also with --verify, so nothing was done. Say "
-    "--although-unverified if you know who wrote this file."
+    "PostgreSQL runs the contents of a dump as a superuser, also with --verify, so nothing was done. Give the public "
+    "sealing key that you keep beside the recovery key (--key). --although-unverified restores a file that anybody may "
+    "have made."
 )
 
 
 def check_signature(
     backup: Backup, *, given: Sequence[VerifierKey], keys: dict[str, str], although_unverified: bool = False
 ) -> str:
-    """Return a sentence about the signature. Raise `BackupDamaged` if a trusted key did not sign.
+    """Return a sentence about the signature. Raise `BackupDamaged` unless a trusted key signed, and nothing differs.
 
-    Trusted are the given public keys; otherwise those of the sealing key in the backup, which only the holder of the
-    recovery key can read, and otherwise that of this machine. `although_unverified`: accept a backup without a
-    signature, and one whose signature no trusted key can verify.
+    Trusted are the given public keys; without them the sealing keys that this machine has or had. The sealing key in
+    the backup (`keys`) is not: it only says who signed. `although_unverified`: accept a backup without a signature, and
+    one whose signature no trusted key can verify.
     """
-    trusted = list(given) or _public_halves(keys.get(SEALING_KEY, ""))
-    is_of_backup = bool(trusted) and not given
-    if not trusted:
-        with suppress(KeyFileProblem):
-            signing = sealing_key_file().keys()
-            trusted = [key.verifier_key(key.name) for key in signing]
     if backup.note is None:
         if given or not although_unverified:
-            raise BackupDamaged(f"{backup.path} is not signed. {_UNVERIFIED}")
-        return "The backup is not signed."
-    if not trusted:
-        unverified = "The signature was not verified: no public sealing key is known here (--key)."
-        if not although_unverified:
-            raise BackupDamaged(f"{unverified} {_UNVERIFIED}")
-        return unverified
+            raise BackupDamaged(f"NOT VERIFIED: {backup.path} is not signed. {_UNVERIFIED}")
+        return "NOT VERIFIED: the backup is not signed."
+    trusted = list(given) or sealing_keys_of_this_machine()
     try:
         note = SignedNote.parse(backup.note)
-        signed_by = note.verified_by(trusted)
+        signed_by = note.verified_by([*trusted, *_public_halves(keys.get(SEALING_KEY, ""))])
+    except NoKnownSigner as error:
+        signed_by, said = (), f"{error}."
     except (UntrustedNote, MalformedText) as error:
         raise BackupDamaged(f"{backup.path}: the signature is not valid: {error}") from None
+    else:
+        said = f"the signature is by {_names(signed_by)}. {_OF_BACKUP}"
     if note.text != backup.signed_text:
         raise BackupDamaged(f"{backup.path}: the signature is of another manifest.")
-    signers = ", ".join(str(key) for key in signed_by)
-    return f"Signed with {signers}.{f' {_OF_BACKUP}' if is_of_backup else ''}"
+    known = [key for key in signed_by if key in trusted]
+    if known:
+        return f"Signed with {_names(known)}."
+    if given or not although_unverified:
+        raise BackupDamaged(f"NOT VERIFIED: {said} {_UNVERIFIED}")
+    return f"NOT VERIFIED: {said}"
+
+
+def sealing_keys_of_this_machine() -> list[VerifierKey]:
+    """Return the public sealing keys that this machine has, and those that it had before."""
+    file = sealing_key_file()
+    found = file.held()
+    with suppress(KeyFileProblem):
+        current = file.keys()
+        found += [key.verifier_key(key.name) for key in current]
+    return list(dict.fromkeys(found))
+
+
+def key_line() -> str | None:
+    """Return the option of `restore` that names the sealing key of this machine; None without a key."""
+    try:
+        signing = sealing_key_file().keys()[-1]
+    except KeyFileProblem:
+        return None
+    return f"--key '{signing.verifier_key(signing.name)}'"
+
+
+def _names(keys: Sequence[VerifierKey]) -> str:
+    return ", ".join(map(str, keys))
 
 
 def check_version(backup: Backup) -> bool:

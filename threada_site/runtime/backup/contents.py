@@ -60,6 +60,8 @@ def key_path(name: str) -> Path:
 def write_key(name: str, value: str) -> None:
     """Replace the file of a key atomically, with mode 0600 or that of the file before."""
     path = key_path(name)
+    if name == SEALING_KEY:
+        sealing_key_file().keep_public_halves()
     before = path.stat().st_mode & 0o640 if path.exists() and not path.stat().st_mode & 0o007 else 0o600
     _write(path, [value.encode()], mode=before if name != SEALING_KEY else 0o600)
 

@@ -17,6 +17,7 @@ from threada_site.api.monitoring.readiness import write_problem
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import system_context
 from threada_site.runtime.backup.age import backup_age_seconds
+from threada_site.runtime.backup.checks import key_line
 from threada_site.runtime.backup.database import SCRATCH
 from threada_site.runtime.backup.scheduled import misdated
 from threada_site.runtime.doctor.findings import Finding, failed, ok, warning
@@ -139,6 +140,8 @@ def backup() -> Iterator[Finding]:
         yield warning("backup", f"the newest is {age / 86_400:.1f} days old", "Look at the scheduled backups.")
     else:
         yield ok("backup", f"the newest is {age / 3600:.1f} hours old")
+    if line := key_line():
+        yield ok("backup", f"option of restore, to keep beside the recovery key: {line}")
 
 
 def _misdated(folder: Path) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 
 from threada_site.runtime.backup.age import record_backup
 from threada_site.runtime.backup.archive import Backup, BackupDamaged
+from threada_site.runtime.backup.checks import key_line
 from threada_site.runtime.backup.create import create_backup
 from threada_site.runtime.backup.database import DatabaseProblem, copy_cluster, database
 from threada_site.runtime.backup.progress import BackupProgress
@@ -85,6 +86,8 @@ class Command(ProductCommand):
         record_backup(name=path.name, size=created.bytes, has_keys=bool(settings.THREADA_BACKUP_RECOVERY_KEY))
         for sentence in created.left_out:
             self.stderr.write(sentence)
+        if line := key_line():
+            self.stderr.write(f"Keep this option of restore beside the recovery key: {line}")
         self.stdout.write(f"{created.path}: {created.bytes} bytes")
 
     def _new_recovery_key(self, path: Path) -> None:

@@ -37,7 +37,9 @@ class Command(ProductCommand):
             "--recovery-key", type=Path, metavar="FILE", help="private recovery key, for the keys in it"
         )
         parser.add_argument("--without-keys", action="store_true", help="leave the keys of this machine as they are")
-        parser.add_argument("--key", action="append", default=[], help="a trusted public sealing key; may be repeated")
+        parser.add_argument(
+            "--key", action="append", default=[], help="a trusted public sealing key, or @FILE; may be repeated"
+        )
         parser.add_argument(
             "--although-unverified", action="store_true", help="accept a file that no known sealing key has signed"
         )
@@ -64,7 +66,7 @@ class Command(ProductCommand):
             self._refuse_unless_ready(replaces=options["replace"])
         progress.say("checking sizes and digests")
         backup.check(progress.step)
-        trusted = [VerifierKey.parse(text) for text in options["key"]]
+        trusted = [VerifierKey.parse(text) for given in options["key"] for text in _texts(given)]
         unverified = options["although_unverified"]
         progress.say(check_signature(backup, given=trusted, keys=keys, although_unverified=unverified))
         if options["verify"]:
@@ -106,3 +108,8 @@ class Command(ProductCommand):
         done = subprocess.run(program("instance", "check"), check=False, capture_output=True, text=True)
         if done.returncode:
             self.stderr.write(done.stderr.strip())
+
+
+def _texts(given: str) -> list[str]:
+    """Return the keys that an option gives: itself, or the lines of the file that it names after @."""
+    return Path(given[1:]).read_text().split() if given.startswith("@") else [given]
