@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import timedelta
 
 from django.db import connection
@@ -13,8 +14,15 @@ from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.principals import add_member, ensure_principal
 from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
 from threada_site.identity.tenants import create_tenant, founding_context
-from threada_site.kernel import ids
-from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, system_context
+from threada_site.kernel import clock, ids
+from threada_site.kernel.context import (
+    ActingContext,
+    Authentication,
+    AuthenticationMethod,
+    EntryPoint,
+    PrincipalKind,
+    system_context,
+)
 from threada_site.tenancy.effective_permissions import effective_permissions
 from threada_site.tenancy.models import Tenant, User
 
@@ -83,6 +91,13 @@ def acting(
         entry_point=entry_point,
         correlation_id=ids.new_uuid().hex,
     )
+
+
+def stepped_up(ctx: ActingContext) -> ActingContext:
+    """Return the context of a console session whose person has just proved who it is."""
+    now = clock.now()
+    signed_in = Authentication(method=AuthenticationMethod.SESSION, at=now, factors=("password",))
+    return replace(ctx, entry_point=EntryPoint.CONSOLE, authentication=signed_in, reauthenticated_at=now)
 
 
 def acting_system(tenant: Tenant, entry_point: EntryPoint = EntryPoint.JOB) -> ActingContext:

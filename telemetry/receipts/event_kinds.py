@@ -140,6 +140,7 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "policy.shadow_started": "A draft is evaluated alongside the rules in force.",
     "policy.version_drafted": "A version of a policy was drafted.",
     "policy.version_edited": "A draft was edited.",
+    "principal.access_ended": "Everything through which a member could act was ended; the membership stays.",
     "principal.address_asked": "A person asked to change the mail address.",
     "principal.address_changed": "The mail address of a person changed.",
     "principal.address_link_sent": "A link to a new mail address was sent.",

@@ -6,7 +6,7 @@ from django.test import Client
 from pytest_django import Settings
 
 from tests.console.busy import Busy, busy_tenant
-from tests.console.sign_in import Console, sign_in
+from tests.console.sign_in import Console, sign_in, step_up
 from tests.databases.contents import MD5, Values
 from tests.journeys.demo import Demo, seeded_demo
 from threada_site.tenancy.models import User
@@ -33,5 +33,15 @@ def console(demo: Demo) -> Console:
 
     def open_for(name: str) -> Client:
         return sign_in(User.objects.get(username=name))
+
+    return open_for
+
+
+@pytest.fixture
+def stepped_up(demo: Demo) -> Console:
+    """Return a factory of signed-in clients that have just proved who they are."""
+
+    def open_for(name: str) -> Client:
+        return step_up(sign_in(User.objects.get(username=name)))
 
     return open_for

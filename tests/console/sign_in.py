@@ -8,6 +8,7 @@ from typing import Any
 
 from django.test import Client
 
+from threada_site.kernel import clock
 from threada_site.tenancy.models import User
 
 CONFIRMED = {"confirmed": "yes", "given_reason": "No longer needed."}
@@ -27,3 +28,11 @@ def sign_in(user: User) -> Client:
     client = Client(enforce_csrf_checks=False)
     client.force_login(user)
     return client
+
+
+def step_up(browser: Client) -> Client:
+    """Let the session of `browser` have proved who its person is, just now."""
+    session = browser.session
+    session["reauthenticated_at"] = clock.now().timestamp()
+    session.save()
+    return browser

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from tests.client import Api
-from tests.console.sign_in import Console, confirm, sign_in
+from tests.console.sign_in import Console, confirm, sign_in, step_up
 from tests.factories import PASSWORD, acting_system, make_principal
 from tests.jobs import queued_jobs
 from tests.journeys.demo import Demo
@@ -98,7 +98,7 @@ def test_two_stewards_reset_a_password_and_sessions_end(demo: Demo, console: Con
     assert signed_in.get("/console/").status_code == 200
     make_principal(demo.tenant, "second", roles=["tenant_admin"])
     page = f"/console/tenancy/membership/{person.public_id}/"
-    first, second = console("admin"), console("second")
+    first, second = step_up(console("admin")), step_up(console("second"))
     assert first.post(f"{page}reset-password/").status_code == 302
     with unit_of_work(demo.tenant.id):
         change_set = ChangeSet.objects.get()

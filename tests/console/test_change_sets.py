@@ -17,6 +17,12 @@ from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 LIST = "/console/tenancy/changeset/"
 
 
+@pytest.fixture
+def console(stepped_up: Console) -> Console:
+    """Return a factory of signed-in clients: nobody publishes a change set without a step-up."""
+    return stepped_up
+
+
 def require_four_eyes(demo: Demo) -> None:
     make_principal(demo.tenant, "second-admin", roles=["tenant_admin"])
     with unit_of_work(demo.tenant.id):

@@ -14,7 +14,7 @@ from policies.models import Policy
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.console.busy import Busy
-from tests.console.sign_in import Console, confirm
+from tests.console.sign_in import Console, confirm, step_up
 from tests.factories import make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -114,7 +114,7 @@ def test_overlays_channels_lists_and_integrations_are_created_and_changed(
 
 
 def test_a_credential_of_a_service_is_shown_once_and_can_be_revoked(demo: Demo, console: Console) -> None:
-    browser = console("admin")
+    browser = step_up(console("admin"))
     asked = {"principal": "demo-client", "scopes": ["workitems:read"], "days": "7", "label": "laptop"}
     page = browser.post("/console/tenancy/credential/issue/", asked)
     assert page.status_code == 200
@@ -133,7 +133,7 @@ def test_a_credential_of_a_service_is_shown_once_and_can_be_revoked(demo: Demo, 
 
 def test_nobody_issues_a_credential_of_a_person_on_the_page_of_credentials(demo: Demo, console: Console) -> None:
     asked = {"principal": "finance-1", "scopes": ["workitems:read"], "days": "7"}
-    assert console("admin").post("/console/tenancy/credential/issue/", asked).status_code == 422
+    assert step_up(console("admin")).post("/console/tenancy/credential/issue/", asked).status_code == 422
     browser = console("finance-1")
     assert browser.get("/console/tenancy/credential/").context["rows"] == []
     assert browser.get("/console/tenancy/credential/issue/").status_code == 403

@@ -16,6 +16,7 @@ from policies.documents.list import parse_list
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
+from tests.step_up import people_stepped_up
 from tests.threada_site.identity.trusted_issuers.issuer import offline_spec
 from threada_site.database.roles import owner_role, platform_role
 from threada_site.database.unit_of_work import unit_of_work
@@ -112,9 +113,9 @@ def stock(slug: str) -> Stock:
         admin.post("/secrets", {"secret_id": f"{slug}-token", "value": "s", "origins": ["https://bank.example"]})
     )
     signs_in = {"protocol": "oidc", "name": slug, "issuer": "https://id.example", "client_id": "threada"}
-    made(admin.post("/identity-providers", {"identity_provider_id": f"{slug}-login", "spec": signs_in}))
     trusted = {**offline_spec(), "issuer": f"https://{slug}.example"}
-    with override_settings(THREADA_PUBLIC_URL="https://threada.example"):
+    with override_settings(THREADA_PUBLIC_URL="https://threada.example"), people_stepped_up():
+        made(admin.post("/identity-providers", {"identity_provider_id": f"{slug}-login", "spec": signs_in}))
         made(admin.post("/trusted-issuers", {"trusted_issuer_id": f"{slug}-ci", "spec": trusted}))
     made(admin.post("/roles", {"role_id": f"{slug}-role", "spec": {"scopes": ["workitems:read"]}}))
     made(admin.post("/groups", {"group_id": f"{slug}-group", "spec": {"members": [f"{slug}-admin"]}}))

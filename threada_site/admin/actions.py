@@ -17,7 +17,7 @@ from django.utils.html import format_html
 from django.utils.translation import gettext as _
 
 from threada_site.admin.html import row_link
-from threada_site.admin.reauthentication import needs_step_up, reauthenticate, require_step_up
+from threada_site.admin.reauthentication import StepUp, needs_step_up, reauthenticate, require_step_up
 from threada_site.api.refusals import record_refusal, result_or_refusal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, errors
@@ -71,7 +71,7 @@ class ActionSpec:
 
     slug: str
     scope: Scope | None
-    step_up: bool = False
+    step_up: StepUp = False
     confirmation: Any = None
     prepare: Callable[[Call], Any] | None = None
 
@@ -79,7 +79,7 @@ class ActionSpec:
 def action(
     scope: Scope | None,
     *,
-    step_up: bool = False,
+    step_up: StepUp = False,
     confirm: Any = None,
     prepare: Callable[[Call], Any] | None = None,
 ) -> Callable[[Callable[..., Done]], Callable[..., Done]]:
@@ -96,7 +96,7 @@ def action(
     return decorate
 
 
-def carry_out(call: Call, scope: Scope | None, handler: Handler, *, step_up: bool = False) -> Done | ThreadaError:
+def carry_out(call: Call, scope: Scope | None, handler: Handler, *, step_up: StepUp = False) -> Done | ThreadaError:
     """Call `handler` in a unit of work. Return a refusal after its rollback and receipt.
 
     A change that needs a second person is stored as a change set, after the rollback. Actions of stewards, and those

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_http_methods
 
 from threada_site.admin.actions import Call, Done, Handler, carry_out, sentences
 from threada_site.admin.confirmation import Effects, FormConfirmation, confirmation_page, is_confirmed, with_reason
-from threada_site.admin.reauthentication import needs_step_up, proof_asked
+from threada_site.admin.reauthentication import StepUp, needs_step_up, proof_asked
 from threada_site.admin.words import Text
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
@@ -105,7 +105,7 @@ class FormSpec:
     scope: Scope | None
     submit: Text
     of_row: bool
-    step_up: bool
+    step_up: StepUp
     confirmation: FormConfirmation | None
 
 
@@ -116,7 +116,7 @@ def form_page[F: ConsoleForm](
     scope: Scope | None,
     submit: Text = _SAVE,
     of_row: bool = False,
-    step_up: bool = False,
+    step_up: StepUp = False,
     confirm: FormConfirmation | None = None,
 ) -> Callable[[Callable[[Any, Call, F], Done]], Callable[[Any, Call, F], Done]]:
     """Make a method `(self, call, form) -> Done` of a ModelAdmin the handler of a valid form, of the class `form`.

@@ -29,6 +29,9 @@ STEWARD_SCOPES: Final = frozenset(
     {Scope.WORKFLOW_MANAGE, Scope.POLICIES_PUBLISH, Scope.INTEGRATIONS_MANAGE, Scope.ACTIONS_FREEZE}
 )
 """Scopes whose actions change identity, rules, secrets or freezes. They need a step-up (`acts_with_step_up`)."""
+ALWAYS: Final = "always"
+"""`step_up` of an action or a form that needs one also where the tenant requires no second factors."""
+type StepUp = bool | str
 _REAUTHENTICATED, _METHOD, _WRONG = "reauthenticated_at", "reauthenticated_by", "wrong_passwords"
 
 
@@ -57,15 +60,15 @@ def proof_asked(ctx: ActingContext, *, is_required: bool = True, must_be_passkey
     return "code_or_passkey" if Factor.PASSKEY in kinds else "code"
 
 
-def needs_step_up(scope: Scope | None, *, step_up: bool, ctx: ActingContext) -> bool:
+def needs_step_up(scope: Scope | None, *, step_up: StepUp, ctx: ActingContext) -> bool:
     """Return True if an action needs a step-up in this session: one of `STEWARD_SCOPES`, or one that says so."""
-    return ctx.acts_with_step_up and (step_up or scope in STEWARD_SCOPES)
+    return step_up == ALWAYS or (ctx.acts_with_step_up and (bool(step_up) or scope in STEWARD_SCOPES))
 
 
 def require_step_up(ctx: ActingContext) -> None:
     """Raise `StepUpRequired` without a recent re-authentication."""
     if not ctx.recently_reauthenticated(clock.now()):
-        raise errors.StepUpRequired("This tenant requires a step-up for this action, at most five minutes old.")
+        raise errors.StepUpRequired("This action needs a step-up, at most five minutes old.")
 
 
 def reauthenticate(request: HttpRequest, ctx: ActingContext) -> ActingContext:

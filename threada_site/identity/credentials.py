@@ -15,6 +15,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.change_sets.propose import propose
+from threada_site.identity.confirmation import require_stepped_up_person
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
@@ -34,6 +35,7 @@ from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import Credential, Membership, User
 
 LONGEST_LIFE: Final = timedelta(days=3660)
+PROVISIONING_CLIENT: Final = "the credential of a provisioning client"
 _HINT_LENGTH: Final = 10
 
 
@@ -61,14 +63,17 @@ def issue_credential(
     without a label or beyond the tenant's longest life, or a lifetime outside of 0 to 10 years. A service issues none
     to itself, and none that is valid for longer than the token that it uses.
 
-    Under `identity_four_eyes`, the token of a service or an agent with `identity:provision` is not valid before an
-    independent steward publishes the change set that is proposed here.
+    Only a person after a step-up, or the operator, issues a token of a service or an agent with `identity:provision`
+    (`PersonRequired`, `StepUpRequired`). Under `identity_four_eyes` it is not valid before an independent steward
+    publishes the change set that is proposed here; a token that a service issues never is, whatever the rules say.
     """
     require_unit_of_work(ctx.tenant_id)
     is_own = principal.kind == PrincipalKind.HUMAN and not ctx.is_system
     _check_issuer(principal, ctx=ctx)
     _check_machine(principal, expires_in, ctx=ctx)
     asked = read_scopes(scopes)
+    if principal.kind != PrincipalKind.HUMAN and Scope.IDENTITY_PROVISION in asked:
+        require_stepped_up_person(PROVISIONING_CLIENT, ctx=ctx)
     now = clock.now()
     _check_member(principal, ctx=ctx)
     _check_grantable(asked, principal, tenant_id=ctx.tenant_id)
@@ -99,6 +104,8 @@ def confirm_credential(credential: Credential, *, ctx: ActingContext) -> None:
         raise errors.NotFound("The credential is revoked or has expired.")
     if not locked.awaits_confirmation:
         return
+    if Scope.IDENTITY_PROVISION in locked.scopes:
+        require_stepped_up_person(PROVISIONING_CLIENT, ctx=ctx)
     require_confirmation(_confirmation_of(locked), ctx=ctx, always=True)
     locked.awaits_confirmation = False
     locked.confirmed_by = None if ctx.is_system else ctx.principal_id
@@ -197,6 +204,8 @@ def _check_grantable(asked: frozenset[Scope], principal: User, *, tenant_id: uui
 
 
 def _awaits_confirmation(principal: User, asked: frozenset[Scope], *, ctx: ActingContext) -> bool:
+    if ctx.is_machine:
+        return True
     provisions = principal.kind != PrincipalKind.HUMAN and Scope.IDENTITY_PROVISION in asked
     return provisions and is_confirmation_needed(IDENTITY_FOUR_EYES, ctx=ctx)
 
@@ -208,7 +217,9 @@ def _confirmation_of(credential: Credential) -> ProposedChange:
     return ProposedChange(
         rule=IDENTITY_FOUR_EYES,
         operation="identity.confirm_credential",
-        title=f"Let {name} provision people and groups",
+        title=f"Let {name} use the credential {credential.hint}…"
+        if Scope.IDENTITY_PROVISION not in credential.scopes
+        else f"Let {name} provision people and groups",
         arguments={"credential": credential.public_id},
         before={name: {}},
         after={name: {"credential": credential.hint, "scopes": credential.scopes, "expires_at": expires_at}},

@@ -211,6 +211,11 @@ class ActingContext:
         return self.principal_kind is PrincipalKind.HUMAN and not self.is_system
 
     @property
+    def is_machine(self) -> bool:
+        """Return True if a service or an agent acts."""
+        return not (self.is_person or self.is_system)
+
+    @property
     def actor(self) -> str:
         """Return the public id of the principal, or `system`."""
         return "system" if self.is_system else ids.public_id(ids.PRINCIPAL, self.principal_id)

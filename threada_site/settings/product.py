@@ -118,7 +118,7 @@ THREADA_REFUSAL_RECEIPTS = number("THREADA_REFUSAL_RECEIPTS", 10)
 # Function that stores proposed changes, by name, because identity is above the API layer.
 THREADA_CHANGE_SET_HANDLER = "threada_site.identity.change_sets.propose.propose"
 # Function that ends what somebody who is no longer a member held, by name, because work items are above identity.
-THREADA_DEPARTURE_HANDLER = "workitems.steps.departures.end_work_of"
+THREADA_DEPARTURE_HANDLER = "workitems.permits.departures.end_power_of"
 # Function that returns the actions of the workflows that a context may read, because integrations do not know policies.
 THREADA_READABLE_ACTIONS = "policies.selectors.readable_actions"
 THREADA_ALLOWED_ACTIONS = "policies.selectors.allowed_actions"

@@ -20,6 +20,7 @@ from threada_site.admin.confirmation import Effects, FormConfirmation
 from threada_site.admin.documents import as_yaml
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
+from threada_site.admin.reauthentication import ALWAYS
 from threada_site.admin.schema_fields import description_of, label_of
 from threada_site.admin.spec_forms import SpecForm
 from threada_site.identity.admin.documents import (
@@ -163,6 +164,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         form=NewProviderForm,
         scope=Scope.WORKFLOW_MANAGE,
         submit=gettext_lazy("Add provider"),
+        step_up=ALWAYS,
     )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         return self.create(call, form)
@@ -174,6 +176,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         of_row=True,
         submit=gettext_lazy("Save version"),
         confirm=REPLACE,
+        step_up=ALWAYS,
     )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         return self.save(call, form, call.key)
@@ -185,6 +188,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         of_row=True,
         submit=gettext_lazy("Save version"),
         confirm=REPLACE,
+        step_up=ALWAYS,
     )
     def edit_document(self, call: Call, form: ConsoleForm) -> Done:
         return self.save_document(call, form)
@@ -213,6 +217,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
         of_row=True,
         submit=gettext_lazy("Withdraw provider"),
         confirm=WITHDRAW,
+        step_up=ALWAYS,
     )
     def withdraw(self, call: Call, form: ConsoleForm) -> Done:
         withdraw_provider(call.key, ctx=call.ctx)

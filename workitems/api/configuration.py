@@ -60,7 +60,14 @@ APPLY_CONFIGURATION: Final = shape(
     required=("files", "digest"),
     example={"files": _FILES, "digest": "0" * 64, "revision": "4f1c2d3"},
 )
-_REFUSALS: Final = ("document_invalid", "policy_document_invalid", "policy_tests_failed", *EVALUATOR_REFUSALS)
+_REFUSALS: Final = (
+    "document_invalid",
+    "policy_document_invalid",
+    "policy_tests_failed",
+    "person_required",
+    "step_up_required",
+    *EVALUATOR_REFUSALS,
+)
 
 
 class PlanConfiguration(TenantView):
@@ -82,6 +89,9 @@ class PlanConfiguration(TenantView):
         Each kind needs the scopes that it needs elsewhere: `workflow:manage` (channels, calendars, workflows, packs),
         `policies:publish` (lists, overlays), also `policies:write` (policies), `integrations:manage` (integrations),
         every scope (all other kinds).
+
+        Changed documents of kind `IdentityProvider` and `TrustedIssuer` are refused (`person_required` to services,
+        `step_up_required` to people): people write them in the console, and the operator by `manage.py apply`.
         """
         body = PLAN_CONFIGURATION.check(request.data)
         require(request.auth, Scope.CONFIGURATION_WRITE)
@@ -109,7 +119,8 @@ class ApplyConfiguration(TenantView):
         """Put all documents in force, or none, if the result is the plan with `digest`.
 
         If documents, options or the configuration in force changed since, the answer is `plan_stale`. Under a four-eyes
-        rule that covers one of the changes, all of them become one change set.
+        rule that covers one of the changes, all of them become one change set. So they do if a service changes roles,
+        groups or grants.
         """
         body = APPLY_CONFIGURATION.check(request.data)
         require(request.auth, Scope.CONFIGURATION_WRITE)

@@ -15,7 +15,7 @@ from threada_site.api.resources.field_types import SLUG as SLUG_FIELD
 from threada_site.api.resources.resource import Resource, field
 from threada_site.api.shapes import EMPTY, SLUG, shape
 from threada_site.api.views import TenantView
-from threada_site.identity.api.documents import IdentityDocuments
+from threada_site.identity.api.documents import WRITE_REASONS, WRITTEN_IN_THE_CONSOLE, IdentityDocuments
 from threada_site.identity.providers.configure import confirm_links, withdraw_provider
 from threada_site.identity.providers.documents import parse_provider
 from threada_site.identity.selectors import identity_providers
@@ -79,10 +79,18 @@ _ENDPOINTS: Final = IdentityDocuments(
     rows=identity_providers,
     putting=_put,
     put_description="Create an identity provider, or add a version to an existing one.\n\n"
-    "Another issuer, client or claim of the subject suspends the links of the provider.",
-    reasons=("document_invalid", "secret_reference_not_allowed", "secret_origin_refused", "permission_denied"),
+    "Another issuer, client or claim of the subject suspends the links of the provider.\n\n"
+    f"{WRITTEN_IN_THE_CONSOLE}",
+    reasons=(
+        "document_invalid",
+        "secret_reference_not_allowed",
+        "secret_origin_refused",
+        "permission_denied",
+        *WRITE_REASONS,
+    ),
     withdrawing=withdraw_provider,
-    withdraw_description="Accept no sign-in by the provider, and end the sessions that it opened. Its links stay.",
+    withdraw_description="Accept no sign-in by the provider, and end the sessions that it opened. Its links stay.\n\n"
+    f"{WRITTEN_IN_THE_CONSOLE}",
 )
 IdentityProviders: Final = list_view(_ENDPOINTS)
 IdentityProviderDetail: Final = detail_view(_ENDPOINTS)

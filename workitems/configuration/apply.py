@@ -15,7 +15,15 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.documents.field_errors import suggestion
 from threada_site.kernel.documents.reader import Document, load_documents
-from threada_site.kernel.errors import ConfirmationRequired, DocumentInvalid, FieldError, InvalidRequest, ThreadaError
+from threada_site.kernel.errors import (
+    ConfirmationRequired,
+    DocumentInvalid,
+    FieldError,
+    InvalidRequest,
+    PersonRequired,
+    StepUpRequired,
+    ThreadaError,
+)
 from threada_site.tenancy.change_sets import operation
 from threada_site.tenancy.upsert import Change
 from threada_site.tenancy.versioned_documents import store_source
@@ -131,7 +139,8 @@ def apply_documents(
     `kinds` are removed and listed. `is_baseline`: later differences from these documents count as drift.
 
     Raise one `DocumentInvalid` that lists the errors of all documents as `file:line:column: pointer: reason`, and
-    everything that cannot be removed because it is in use. The caller's unit of work is rolled back then.
+    everything that cannot be removed because it is in use. Raise `PersonRequired` or `StepUpRequired` for a document
+    that only a person in the console may write, or the operator. The caller's unit of work is rolled back then.
     """
     require_unit_of_work(ctx.tenant_id)
     if len(revision) > MAX_REVISION:
@@ -235,6 +244,9 @@ def _apply_all(documents: list[Placed], *, ctx: ActingContext) -> tuple[list[App
                 if kind not in _STORE_THEIR_SOURCE:
                     store_source(kind, done.name, "", document.written, ctx=ctx)
                 applied.append(done)
+        except (PersonRequired, StepUpRequired) as error:
+            error.errors = tuple(_located(document, "", [FieldError("", error.detail, error.reason_code)]))
+            raise
         except ThreadaError as error:
             found = failed.without_consequences(document, error)
             place = failed.place_of(document, error)
@@ -254,6 +266,8 @@ def _remove_all(names: Iterable[Named], *, ctx: ActingContext) -> list[FieldErro
         try:
             with transaction.atomic():
                 KINDS[entry.kind].remove(entry.name, ctx)
+        except (PersonRequired, StepUpRequired):
+            raise
         except ThreadaError as error:
             problems.append(FieldError("", f"{entry.kind} {entry.name}: {error.detail}", error.reason_code))
     return problems

@@ -24,7 +24,8 @@ CHECK_REACHABILITY: Final = "workitems.check_reachability"
 def end_work_of(person_id: uuid.UUID, *, ctx: ActingContext) -> Mapping[str, tuple[str, ...]]:
     """End delegations from and to the person, claims and assignments. Return public ids by noun.
 
-    For `THREADA_DEPARTURE_HANDLER`. Enqueues the check of the open steps, which counts their votes without the person.
+    Part of `THREADA_DEPARTURE_HANDLER`. Enqueues the check of the open steps, which counts their votes without the
+    person.
     Receipts `delegation.ended`, `decision_step.released`, `decision_step.unassigned`.
     """
     require_unit_of_work(ctx.tenant_id)

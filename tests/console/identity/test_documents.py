@@ -45,6 +45,12 @@ GITHUB = {
 }
 
 
+@pytest.fixture
+def console(stepped_up: Console) -> Console:
+    """Return a factory of signed-in clients: nobody writes these documents without a step-up."""
+    return stepped_up
+
+
 @pytest.fixture(autouse=True)
 def public_url(settings: Settings) -> None:
     settings.THREADA_PUBLIC_URL = "https://threada.example"

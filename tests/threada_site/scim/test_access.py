@@ -8,7 +8,7 @@ import pytest
 
 from telemetry.models import Receipt
 from tests.client import Api
-from tests.factories import acting, acting_system, make_principal, make_tenant, make_token
+from tests.factories import acting, acting_system, make_principal, make_tenant, make_token, stepped_up
 from tests.threada_site.scim.provisioning import USER, Provisioning, provisioning_of
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.change_sets.publish import publish
@@ -25,7 +25,7 @@ from threada_site.tenancy.models import Credential, ProvisionedPerson, Tenant, U
 def token_by(tenant: Tenant, steward: User, service: User) -> str:
     with unit_of_work(tenant.id):
         issued = issue_credential(
-            principal=service, scopes=["identity:provision"], label="idp", ctx=acting(tenant, steward)
+            principal=service, scopes=["identity:provision"], label="idp", ctx=stepped_up(acting(tenant, steward))
         )
     return issued.token
 
@@ -81,7 +81,7 @@ def test_token_is_not_valid_before_a_second_steward_confirms_it(acme: Tenant, se
         change_set = ChangeSet.objects.get()
         with pytest.raises(errors.SecondPersonRequired):
             publish(change_set, change_set.digest, ctx=acting(acme, ada))
-        publish(change_set, change_set.digest, ctx=acting(acme, ben))
+        publish(change_set, change_set.digest, ctx=stepped_up(acting(acme, ben)))
         assert Credential.objects.get(user=service).confirmed_by == ben.id
     added = scim.add("ann")
     with unit_of_work(acme.id):

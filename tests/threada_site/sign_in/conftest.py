@@ -7,6 +7,7 @@ from pytest_django import Settings
 
 from tests.factories import make_tenant
 from tests.receivers.oidc_provider import OidcProvider, running_provider
+from tests.step_up import step_up  # noqa: F401 - a fixture
 from threada_site.sign_in import metadata, slots
 from threada_site.tenancy.models import Tenant
 

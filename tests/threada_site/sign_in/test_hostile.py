@@ -31,6 +31,8 @@ from threada_site.sign_in import answers, metadata, slots
 from threada_site.sign_in.pending import MOST_AT_ONCE
 from threada_site.tenancy.models import IdentityLink, Tenant, User
 
+pytestmark = pytest.mark.usefixtures("step_up")
+
 NOT_A_NUMBER, INFINITE = float("nan"), float("inf")
 
 

@@ -24,6 +24,8 @@ from threada_site.identity.selectors import roles_of_member
 from threada_site.kernel import clock
 from threada_site.tenancy.models import IdentityLink, Tenant, User
 
+pytestmark = pytest.mark.usefixtures("step_up")
+
 PAGE = "/console/sign-in-methods/"
 
 

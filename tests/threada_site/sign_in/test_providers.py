@@ -29,6 +29,8 @@ from threada_site.sign_in import metadata
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import ChangeSet, IdentityLink, Tenant, User
 
+pytestmark = pytest.mark.usefixtures("step_up")
+
 
 def steward(tenant: Tenant, name: str) -> tuple[User, Api]:
     person = make_principal(tenant, name, roles=["tenant_admin"])

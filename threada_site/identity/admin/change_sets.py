@@ -16,6 +16,7 @@ from threada_site.admin.confirmation import REASON, Confirmation, Effects
 from threada_site.admin.documents import as_yaml
 from threada_site.admin.lists import Column, ListFilter, words
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.reauthentication import ALWAYS
 from threada_site.identity.admin.account_links import purpose_to_show
 from threada_site.identity.admin.shown_change import not_shown, shown_change
 from threada_site.identity.api.change_sets import ChangeSetFilters
@@ -99,7 +100,7 @@ class ChangeSetAdmin(TenantAdmin):
             "may_reject": is_open and (is_own or not why_not),
         }
 
-    @action(None, step_up=True, confirm=PUBLISH)
+    @action(None, step_up=ALWAYS, confirm=PUBLISH)
     def publish(self, call: Call) -> Done:
         """Publish exactly the change set that was shown."""
         row = _found(call)

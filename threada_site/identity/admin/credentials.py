@@ -18,6 +18,7 @@ from threada_site.admin.confirmation import Confirmation, Effects
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.reauthentication import ALWAYS
 from threada_site.identity import selectors
 from threada_site.identity.admin.roles import SCOPE_CHOICES
 from threada_site.identity.credentials import issue_credential, revoke_credential
@@ -115,6 +116,7 @@ class CredentialAdmin(TenantAdmin):
         form=CredentialForm,
         scope=Scope.WORKFLOW_MANAGE,
         submit=gettext_lazy("Issue credential"),
+        step_up=ALWAYS,
     )
     def issue(self, call: Call, form: ConsoleForm) -> Done:
         said = form.cleaned_data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from django.utils.translation import gettext as _
@@ -9,6 +10,11 @@ from django.utils.translation import gettext_lazy
 
 from threada_site.admin.actions import Call
 from threada_site.admin.confirmation import Confirmation, Effects
+from threada_site.admin.words import word
+from threada_site.identity.departure.access import ways_to_act
+from threada_site.kernel import clock
+
+_MOST_NAMED: Final = 100
 
 
 def _removing(admin: Any, call: Call) -> Effects:
@@ -19,6 +25,21 @@ def _removing(admin: Any, call: Call) -> Effects:
             _("Sessions and credentials in this tenant end now. Decisions that wait for them ask others."),
         ]
     )
+
+
+def _ending_access(admin: Any, call: Call) -> Effects:
+    person = admin.find(call.key, ctx=call.ctx).user
+    found = ways_to_act(person, ctx=replace(call.ctx, reauthenticated_at=clock.now()))
+    return Effects(
+        [
+            _("%(name)s can do nothing in this tenant any more. Roles and groups stay.") % {"name": person.username},
+            *(f"{word(noun)}: {', '.join(names[:_MOST_NAMED])}{_more(len(names))}" for noun, names in found.items()),
+        ]
+    )
+
+
+def _more(number: int) -> str:
+    return _(" and {number} more").format(number=number - _MOST_NAMED) if number > _MOST_NAMED else ""
 
 
 def _ending_sessions(admin: Any, call: Call) -> Effects:
@@ -32,5 +53,6 @@ def _withdrawing(admin: Any, call: Call) -> Effects:
 
 
 REMOVE: Final = Confirmation(gettext_lazy("Remove from the tenant"), _removing)
+END_ACCESS: Final = Confirmation(gettext_lazy("End access"), _ending_access)
 END_SESSIONS: Final = Confirmation(gettext_lazy("End sessions"), _ending_sessions)
 WITHDRAW_INVITATION: Final = Confirmation(gettext_lazy("Withdraw invitation"), _withdrawing)

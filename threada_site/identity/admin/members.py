@@ -18,12 +18,13 @@ from threada_site.admin.actions import Call, Done, action
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
+from threada_site.admin.reauthentication import ALWAYS
 from threada_site.admin.words import word
 from threada_site.identity import selectors
 from threada_site.identity.account_links import unused_link
 from threada_site.identity.admin.account_links import link_shown, purpose_to_show
 from threada_site.identity.admin.credentials import issuer_of
-from threada_site.identity.admin.member_consequences import END_SESSIONS, REMOVE, WITHDRAW_INVITATION
+from threada_site.identity.admin.member_consequences import END_ACCESS, END_SESSIONS, REMOVE, WITHDRAW_INVITATION
 from threada_site.identity.admin.member_forms import (
     InviteAgainForm,
     MemberForm,
@@ -39,6 +40,7 @@ from threada_site.identity.admin.member_forms import (
 from threada_site.identity.admin.member_life import ends_in_words, life_of
 from threada_site.identity.admission import add_principal
 from threada_site.identity.console_sessions.ending import end_sessions_of
+from threada_site.identity.departure.access import NOT_ENDED, end_access
 from threada_site.identity.departure.tell import advice_after
 from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
 from threada_site.identity.factors.reset import reset_factors
@@ -269,6 +271,20 @@ class MembershipAdmin(TenantAdmin):
             ngettext("{number} session of {username} ended.", "{number} sessions of {username} ended.", ended).format(
                 number=ended, username=person.username
             )
+        )
+
+    @action(Scope.WORKFLOW_MANAGE, step_up=ALWAYS, confirm=END_ACCESS)
+    def end_access(self, call: Call) -> Done:
+        """End everything through which the member can act."""
+        principal = self.find(call.key, ctx=call.ctx).user
+        ended = end_access(principal, ctx=call.ctx)
+        number = sum(len(names) for noun, names in ended.items() if noun not in NOT_ENDED)
+        return Done(
+            ngettext(
+                "{number} way in which {username} could act has ended.",
+                "{number} ways in which {username} could act have ended.",
+                number,
+            ).format(number=number, username=principal.username)
         )
 
     @action(Scope.WORKFLOW_MANAGE, confirm=REMOVE)

@@ -16,6 +16,7 @@ from threada_site.admin import html
 from threada_site.admin.actions import Call, Done
 from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
+from threada_site.admin.reauthentication import ALWAYS
 from threada_site.admin.spec_forms import SpecForm
 from threada_site.identity.admin.documents import (
     REPLACE,
@@ -134,6 +135,7 @@ class TrustedIssuerAdmin(StewardDocumentAdmin):
         form=NewTrustedIssuerForm,
         scope=Scope.WORKFLOW_MANAGE,
         submit=gettext_lazy("Trust this issuer"),
+        step_up=ALWAYS,
     )
     def new(self, call: Call, form: ConsoleForm) -> Done:
         return self.create(call, form)
@@ -145,6 +147,7 @@ class TrustedIssuerAdmin(StewardDocumentAdmin):
         of_row=True,
         submit=gettext_lazy("Save version"),
         confirm=REPLACE,
+        step_up=ALWAYS,
     )
     def new_version(self, call: Call, form: ConsoleForm) -> Done:
         return self.save(call, form, call.key)
@@ -156,6 +159,7 @@ class TrustedIssuerAdmin(StewardDocumentAdmin):
         of_row=True,
         submit=gettext_lazy("Save version"),
         confirm=REPLACE,
+        step_up=ALWAYS,
     )
     def edit_document(self, call: Call, form: ConsoleForm) -> Done:
         return self.save_document(call, form)
@@ -167,6 +171,7 @@ class TrustedIssuerAdmin(StewardDocumentAdmin):
         of_row=True,
         submit=gettext_lazy("Withdraw issuer"),
         confirm=WITHDRAW,
+        step_up=ALWAYS,
     )
     def withdraw(self, call: Call, form: ConsoleForm) -> Done:
         withdraw_trusted_issuer(call.key, ctx=call.ctx)

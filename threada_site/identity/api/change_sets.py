@@ -113,6 +113,7 @@ class PublishChangeSet(TenantView):
         body=PUBLISH_CHANGE_SET,
         answers={200: CHANGE_SET},
         reasons=(
+            "step_up_required",
             "person_required",
             "vote_authentication_required",
             "permission_denied",
@@ -126,7 +127,8 @@ class PublishChangeSet(TenantView):
         """Carry out the change as a person who is independent of everybody with a part in it.
 
         The change set becomes stale (409) if its base changed since it was proposed. Refusals of the change itself are
-        answered as by its own endpoint.
+        answered as by its own endpoint: one about a trusted issuer, an identity provider or a provisioning client takes
+        a step-up, so it is published in the console (`step_up_required`).
         """
         body = PUBLISH_CHANGE_SET.check(request.data)
         published = publish(_found(request, change_set_id), body["digest"], ctx=request.auth)

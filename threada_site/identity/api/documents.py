@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Final
 
 from django.db.models import QuerySet
 
@@ -13,9 +13,16 @@ from threada_site.api.conditional_requests.replacing import Replaceable
 from threada_site.api.conditional_requests.tags import etag
 from threada_site.api.document_views import DocumentEndpoints
 from threada_site.api.shapes import Shape
+from threada_site.identity.confirmation import require_stepped_up_person
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.upsert import UpsertResult
+
+WRITE_REASONS: Final = ("person_required", "step_up_required")
+WRITTEN_IN_THE_CONSOLE: Final = (
+    "People write it in the console, after a step-up, and the operator by `manage.py apply`. A token cannot: that of a "
+    "person is refused as `step_up_required`, that of a service or an agent as `person_required`."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +37,8 @@ class IdentityDocuments(DocumentEndpoints):
     rows: Callable[[uuid.UUID], QuerySet[Any]]
     putting: Callable[[str, Mapping[str, Any], ActingContext], UpsertResult[Any]]
     withdrawing: Callable[..., object]
+
+    withdraw_reasons: ClassVar[tuple[str, ...]] = ("permission_denied", *WRITE_REASONS)
 
     @property
     def body(self) -> Shape:
@@ -53,6 +62,7 @@ class IdentityDocuments(DocumentEndpoints):
 
     def check_write(self, ctx: ActingContext) -> None:
         require_steward(ctx)
+        require_stepped_up_person(self.with_article, ctx=ctx)
 
     def in_force(self, ctx: ActingContext) -> QuerySet[Any]:
         return self.rows(ctx.tenant_id)

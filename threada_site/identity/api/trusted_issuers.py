@@ -9,7 +9,7 @@ from threada_site.api.document_views import detail_view, list_view
 from threada_site.api.resources.field_types import ANY, INSTANT, INTEGER, MAYBE_INSTANT, SLUG, TEXT, public_id
 from threada_site.api.resources.resource import Resource, field
 from threada_site.api.shapes import shape
-from threada_site.identity.api.documents import IdentityDocuments
+from threada_site.identity.api.documents import WRITE_REASONS, WRITTEN_IN_THE_CONSOLE, IdentityDocuments
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.identity.trusted_issuers.selectors import trusted_issuers
@@ -75,10 +75,11 @@ _ENDPOINTS: Final = IdentityDocuments(
     rows=trusted_issuers,
     putting=_put,
     put_description="Add a version, unless nothing changes. It is effective for the next request; a job fetches the "
-    "keys.",
-    reasons=("permission_denied", "document_invalid", "conflict"),
+    f"keys.\n\n{WRITTEN_IN_THE_CONSOLE}",
+    reasons=("permission_denied", *WRITE_REASONS, "document_invalid", "conflict"),
     withdrawing=withdraw_trusted_issuer,
-    withdraw_description="Accept no more tokens of the issuer. Principals and receipts stay.",
+    withdraw_description="Accept no more tokens of the issuer. Principals and receipts stay.\n\n"
+    f"{WRITTEN_IN_THE_CONSOLE}",
 )
 TrustedIssuers: Final = list_view(_ENDPOINTS)
 TrustedIssuerDetail: Final = detail_view(_ENDPOINTS)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.confirmation import require_second_steward, require_stepped_up_person
 from threada_site.identity.grants.role_grants import require_roles
 from threada_site.identity.providers.documents import read_spec
 from threada_site.identity.stewardship import require_steward
@@ -20,13 +20,16 @@ from threada_site.tenancy.models import ConsoleSession, IdentityLink, IdentityPr
 from threada_site.tenancy.upsert import Change, UpsertResult
 from threada_site.tenancy.versioned_documents import put_version, says_already
 
+_NOUN: Final = "an identity provider"
+
 
 def upsert_provider(slug: str, spec: dict[str, Any], *, ctx: ActingContext) -> UpsertResult[IdentityProvider]:
     """Add a version of the identity provider `slug`. Receipt `identity_provider.version_added`.
 
     `spec` was parsed by `parse_provider`, and its secret checked. A version with another issuer, client, key or claim
     of the subject suspends the links of the provider and ends the sessions that they opened. Raise `PermissionDenied`,
-    `InvalidRequest` for an unknown role, `ConfirmationRequired` where a second steward must confirm it.
+    `InvalidRequest` for an unknown role, `PersonRequired`, `StepUpRequired`, `ConfirmationRequired` where a second
+    steward must confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -36,6 +39,7 @@ def upsert_provider(slug: str, spec: dict[str, Any], *, ctx: ActingContext) -> U
     provider = IdentityProvider.objects.select_for_update().get(tenant_id=ctx.tenant_id, slug=slug)
     if says_already(provider, spec):
         return UpsertResult(provider, Change.UNCHANGED)
+    require_stepped_up_person(_NOUN, ctx=ctx)
     current = provider.current_version
     require_second_steward(
         "put_identity_provider",
@@ -70,10 +74,12 @@ def upsert_provider(slug: str, spec: dict[str, Any], *, ctx: ActingContext) -> U
 def withdraw_provider(slug: str, *, ctx: ActingContext) -> None:
     """Accept no sign-in by an identity provider and end the sessions that it opened.
 
-    Receipt `identity_provider.withdrawn`. Raise `NotFound`, `PermissionDenied`, `ConfirmationRequired`.
+    Receipt `identity_provider.withdrawn`. Raise `NotFound`, `PermissionDenied`, `PersonRequired`, `StepUpRequired`,
+    `ConfirmationRequired`.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
+    require_stepped_up_person(_NOUN, ctx=ctx)
     rows = IdentityProvider.objects.select_for_update().filter(tenant_id=ctx.tenant_id, slug=slug)
     provider = rows.exclude(current_version=None).first()
     if provider is None or provider.current_version is None:

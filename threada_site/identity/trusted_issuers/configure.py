@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
-from threada_site.identity.confirmation import require_second_steward
+from threada_site.identity.confirmation import require_second_steward, require_stepped_up_person
 from threada_site.identity.grants.role_grants import require_roles
 from threada_site.identity.owners import owner_named
 from threada_site.identity.slugs import require_slug
@@ -28,6 +28,7 @@ from threada_site.tenancy.trusted_issuer_models import FETCH_KEYS, TrustedIssuer
 from threada_site.tenancy.upsert import Change, UpsertResult
 from threada_site.tenancy.versioned_documents import put_version, says_already
 
+_NOUN: Final = "a trusted issuer"
 _TAKEN: Final = "This issuer and audience cannot be used here. Choose another audience below {prefix}/."
 
 
@@ -36,8 +37,9 @@ def upsert_trusted_issuer(
 ) -> UpsertResult[TrustedIssuer]:
     """Create or change a trusted issuer. Receipt `trusted_issuer.version_added`. A job fetches its keys.
 
-    Raise `DocumentInvalid` for an audience of another tenant, an unknown role or owner; `Conflict` if issuer and
-    audience are taken; `ConfirmationRequired` where a second steward must confirm it.
+    Raise `DocumentInvalid` for an audience of another tenant, an unknown role or owner; `PersonRequired`,
+    `StepUpRequired`; `Conflict` if issuer and audience are taken; `ConfirmationRequired` where a second steward must
+    confirm it.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -49,6 +51,7 @@ def upsert_trusted_issuer(
     row = rows.filter(tenant_id=ctx.tenant_id, slug=slug).first()
     if row is not None and row.audience == audience and says_already(row, spec):
         return UpsertResult(row, Change.UNCHANGED)
+    require_stepped_up_person(_NOUN, ctx=ctx)
     current = row.current_version.spec if row is not None and row.current_version is not None else None
     require_second_steward(
         "put_trusted_issuer",
@@ -83,10 +86,11 @@ def upsert_trusted_issuer(
 def withdraw_trusted_issuer(slug: str, *, ctx: ActingContext) -> None:
     """Accept no more tokens of a trusted issuer; its versions stay. Receipt `trusted_issuer.withdrawn`.
 
-    Raise `NotFound`, `ConfirmationRequired`.
+    Raise `NotFound`, `PersonRequired`, `StepUpRequired`, `ConfirmationRequired`.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
+    require_stepped_up_person(_NOUN, ctx=ctx)
     rows = TrustedIssuer.objects.select_for_update(of=("self",)).select_related("current_version")
     row = rows.filter(tenant_id=ctx.tenant_id, slug=slug, current_version__isnull=False).first()
     if row is None or row.current_version is None:

@@ -119,16 +119,18 @@ class Credentials(TenantView):
         body=ISSUE_CREDENTIAL,
         answers={201: ISSUED_CREDENTIAL},
         headers=("Location",),
-        reasons=("permission_denied", "scope_not_grantable"),
+        reasons=("permission_denied", "scope_not_grantable", "person_required", "step_up_required"),
     )
     @idempotent
     def post(self, request: Any) -> Response:
         """Return the token, once. Only a `tenant_admin` may do this, and no agent.
 
-        A service issues none to itself, and none that is valid for longer than the token that it uses.
+        A service issues none to itself, and none that is valid for longer than the token that it uses. A token that a
+        service issues is not valid before a steward publishes its change set.
 
-        People issue their own tokens, in their own console session. Under `identity_four_eyes`, a token with
-        `identity:provision` is not valid before an independent steward publishes its change set.
+        People issue their own tokens, in their own console session, and there, after a step-up, those with
+        `identity:provision`: services are refused as `person_required`, people as `step_up_required`. Under
+        `identity_four_eyes` such a token is not valid before an independent steward publishes its change set.
         """
         body = ISSUE_CREDENTIAL.check(request.data)
         require_steward(request.auth)

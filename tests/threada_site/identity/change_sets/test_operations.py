@@ -27,7 +27,7 @@ from policies.documents.workflow import parse_workflow
 from policies.models import PolicyVersion
 from policies.publication.publish import publish_policy_version, retire_policy_version
 from tests.contract.world import made, rows_of_everything
-from tests.factories import acting_system, make_principal, make_tenant
+from tests.factories import acting_system, make_principal, make_tenant, stepped_up
 from tests.threada_site.identity.change_sets.offices import STRICT, Office, make_office
 from tests.threada_site.identity.trusted_issuers.issuer import mapping, offline_spec
 from threada_site.database.unit_of_work import unit_of_work
@@ -119,6 +119,12 @@ ELSEWHERE = {
 """Operations with tests of their own: file, and a text in it."""
 
 
+def proposer(furnished: Office, name: str) -> ActingContext:
+    """Return the service, or a person after a step-up for what only people write."""
+    is_of_people = name.endswith(("_identity_provider", "_trusted_issuer"))
+    return stepped_up(furnished.context("ada")) if is_of_people else furnished.context("robot")
+
+
 def version(policy: str, status: str) -> PolicyVersion:
     return PolicyVersion.objects.filter(policy__slug=policy, status=status).latest("number")
 
@@ -167,7 +173,7 @@ def test_every_operation_is_tested() -> None:
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_is_proposed_and_carried_out(furnished: Office, name: str) -> None:
-    robot, ben = furnished.context("robot"), furnished.context("ben")
+    robot, ben = proposer(furnished, name), stepped_up(furnished.context("ben"))
     rows = rows_of_everything(but=frozenset())
     with pytest.raises(errors.ConfirmationRequired) as refused, unit_of_work(robot.tenant_id):
         CHANGES[name](robot)
@@ -191,14 +197,14 @@ def test_a_change_is_proposed_and_carried_out(furnished: Office, name: str) -> N
 
 @pytest.mark.parametrize("name", sorted(CHANGES.keys() - {"policy.publish"}))
 def test_nobody_publishes_it_without_its_scopes(furnished: Office, name: str) -> None:
-    robot = furnished.context("robot")
+    robot = proposer(furnished, name)
     with pytest.raises(errors.ConfirmationRequired) as refused, unit_of_work(robot.tenant_id):
         CHANGES[name](robot)
     with unit_of_work(robot.tenant_id):
         change_set = propose(refused.value.change, ctx=robot)
     scope = OPERATIONS[name].scope
     for missing in {scope or Scope.WORKFLOW_MANAGE, Scope.POLICIES_PUBLISH}:
-        ben = furnished.context("ben")
+        ben = stepped_up(furnished.context("ben"))
         ben = replace(ben, scopes=frozenset(held for held in ben.scopes if held != missing))
         with pytest.raises(errors.PermissionDenied), unit_of_work(ben.tenant_id):
             publish(change_set, change_set.digest, ctx=ben)

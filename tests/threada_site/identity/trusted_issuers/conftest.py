@@ -11,6 +11,7 @@ from pytest_django import Settings
 from tests.factories import acting_system, make_principal
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver, receiver  # noqa: F401 - a fixture
+from tests.step_up import step_up  # noqa: F401 - a fixture
 from tests.threada_site.identity.trusted_issuers.issuer import PUBLIC_URL, Issuer, mapping, spec
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.trusted_issuers import verification

@@ -23,6 +23,8 @@ from threada_site.tenancy.models import Tenant, TrustedIssuer
 from workitems.configuration.apply import apply_documents
 from workitems.configuration.export import configuration_files
 
+pytestmark = pytest.mark.usefixtures("step_up")
+
 LIST = "/trusted-issuers"
 PATH = f"{LIST}/ci"
 

@@ -25,6 +25,8 @@ from threada_site.sign_in.saml import metadata
 from threada_site.tenancy.models import Tenant
 from workitems.configuration.kinds.identity_providers import IDENTITY_PROVIDER
 
+pytestmark = pytest.mark.usefixtures("step_up")
+
 INLINE = {"protocol": "saml", "name": "Corp", "metadata": metadata_of("one")}
 BY_ADDRESS = {"protocol": "saml", "name": "Corp", "metadata": "https://id.example/metadata", "entity_id": ENTITY_ID}
 ROLE = 'protocolSupportEnumeration="urn:oasis:names:tc:SAML:2.0:protocol"'
