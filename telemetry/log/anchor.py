@@ -35,6 +35,10 @@ class AnchoredCheckpoint:
         return Checkpoint(self.origin, self.size, self.root, self.extensions)
 
     @property
+    def signed_from(self) -> int | None:
+        return self.checkpoint.signed_from
+
+    @property
     def complete_until(self) -> datetime | None:
         return self.checkpoint.complete_until
 
@@ -68,6 +72,7 @@ class Anchor:
             "origin": checkpoint.origin,
             "size": checkpoint.size,
             "root": encoded(checkpoint.root),
+            "lines": list(checkpoint.extensions),
             "reason": reason,
         }
         self._append(tenant, {"at": at.isoformat(), "acknowledged": entry}, day=at)
@@ -122,7 +127,15 @@ def _last_whole_line(path: Path) -> bytes | None:
 
 def _anchored(entry: dict[str, Any]) -> AnchoredCheckpoint:
     if "acknowledged" in entry:
-        checkpoint = Checkpoint.parse("{origin}\n{size}\n{root}\n".format(**entry["acknowledged"]))
-        return AnchoredCheckpoint(checkpoint.origin, checkpoint.size, checkpoint.root, is_acknowledgement=True)
+        said = entry["acknowledged"]
+        lines = [said["origin"], said["size"], said["root"], *said.get("lines", ())]
+        checkpoint = Checkpoint.parse("".join(f"{line}\n" for line in lines))
+        return AnchoredCheckpoint(
+            checkpoint.origin,
+            checkpoint.size,
+            checkpoint.root,
+            is_acknowledgement=True,
+            extensions=checkpoint.extensions,
+        )
     checkpoint = Checkpoint.parse(SignedNote.parse(entry["note"]).text)
     return AnchoredCheckpoint(checkpoint.origin, checkpoint.size, checkpoint.root, extensions=checkpoint.extensions)

@@ -13,7 +13,7 @@ from typing import Final
 from telemetry.log.anchor import AnchoredCheckpoint
 from telemetry.log.key_file import SigningKey
 from telemetry.log.rows import LogIncomplete
-from telemetry.tlog.checkpoint import Checkpoint, complete_until_line
+from telemetry.tlog.checkpoint import Checkpoint, complete_until_line, signed_from_line
 from telemetry.tlog.cosignature import cosigned
 from telemetry.tlog.note import Signer
 from telemetry.tlog.proofs import NodeReader, tree_root
@@ -101,14 +101,16 @@ def sign_tree_head(
     keys: Sequence[SigningKey],
     at: datetime,
     complete_until: datetime | None = None,
+    signed_from: int | None = None,
 ) -> SignedTreeHead:
     """Sign the head of `tree` with every key under the name of the log.
 
     The newest key adds a cosignature, which contains the time. `complete_until`: every receipt older than this time is
-    in the tree; None for a log whose leaves are not receipts.
+    in the tree; None for a log whose leaves are not receipts. `signed_from`: receipts from this index on are signed.
     """
-    lines = () if complete_until is None else (complete_until_line(complete_until),)
-    checkpoint = Checkpoint(origin, tree.size, tree.root(), lines)
+    lines = [] if complete_until is None else [complete_until_line(complete_until)]
+    lines += [] if signed_from is None else [signed_from_line(signed_from)]
+    checkpoint = Checkpoint(origin, tree.size, tree.root(), tuple(lines))
     note = checkpoint.sign([Signer(origin, key.private_key) for key in keys])
     text = str(cosigned(note, keys[-1].name, keys[-1].private_key, at=at))
     return SignedTreeHead(checkpoint.size, checkpoint.root, text, [str(key.verifier_key(origin)) for key in keys], at)

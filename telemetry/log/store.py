@@ -22,7 +22,7 @@ from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
-from threada_site.database.role_names import PLATFORM
+from threada_site.database.role_names import APP, PLATFORM, PLATFORM_LOGIN
 from threada_site.kernel import ids
 
 # Force index plans: statistics of a queue that fills and empties are unreliable. A commit must be on disk before its
@@ -45,7 +45,7 @@ SELECT tenant_id FROM waiting WHERE tenant_id IS NOT NULL
 """
 # OFFSET 0 keeps the planner from joining whole tables: one lookup per entry and table, whatever the statistics say.
 _QUEUED: Final = """
-SELECT q.id, r.body, EXISTS (SELECT FROM telemetry_logleaf l WHERE l.id = q.id OFFSET 0)
+SELECT q.id, r.body, EXISTS (SELECT FROM telemetry_logleaf l WHERE l.id = q.id OFFSET 0), coalesce(r.signature, '')
   FROM (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORDER BY id LIMIT %(limit)s) q
   LEFT JOIN LATERAL (SELECT * FROM telemetry_receipt WHERE id = q.id AND tenant_id = %(tenant)s OFFSET 0) r ON true
  ORDER BY q.id
@@ -74,6 +74,12 @@ DELETE FROM telemetry_receipt r WHERE tenant_id = %s AND id = ANY(%s)
 _COUNT_BEYOND: Final = """
 INSERT INTO telemetry_quarantinecount AS counted (id, tenant_id, receipts, last_at) VALUES (%s, %s, %s, %s)
 ON CONFLICT (tenant_id) DO UPDATE SET receipts = counted.receipts + excluded.receipts, last_at = excluded.last_at
+"""
+# Processes of this version name themselves. The other columns of other logins' sessions are hidden.
+_OTHER_PROCESSES: Final = """
+SELECT EXISTS (SELECT FROM pg_stat_activity
+                WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = ANY(%s)
+                  AND application_name NOT LIKE 'threada%%')
 """
 _INSERT_NODES: Final = """
 INSERT INTO telemetry_lognode (id, tenant_id, level, "index", hash)
@@ -129,6 +135,7 @@ class NewestCheckpoint:
     origin: str
     signed_at: datetime
     complete_until: datetime | None = None
+    signed_from: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +145,7 @@ class QueuedReceipt:
     id: uuid.UUID
     body: bytes | None
     is_sealed: bool
+    signature: str = ""
 
 
 class LogStore:
@@ -198,6 +206,12 @@ class LogStore:
         row = self.connection.execute(_OLDEST_QUEUED, [tenant_id]).fetchone()
         return ids.instant_of(row[0]) if row else None
 
+    def are_others_connected(self) -> bool:
+        """Return True if processes are connected with the product's logins that do not name themselves as this version
+        does."""
+        [(found,)] = self._fetch(_OTHER_PROCESSES, [[APP, PLATFORM_LOGIN]])
+        return bool(found)
+
     def dequeue(self, tenant_id: uuid.UUID, receipts: Sequence[uuid.UUID]) -> None:
         """Delete queue entries."""
         self.connection.execute(_DEQUEUE, [tenant_id, list(receipts)])
@@ -227,7 +241,7 @@ class LogStore:
         if row is None:
             return None
         checkpoint = Checkpoint.parse(SignedNote.parse(row[1]).text)
-        return NewestCheckpoint(row[0], checkpoint.origin, row[2], checkpoint.complete_until)
+        return NewestCheckpoint(row[0], checkpoint.origin, row[2], checkpoint.complete_until, checkpoint.signed_from)
 
     def add_checkpoint(self, tenant_id: uuid.UUID, tree_head: SignedTreeHead) -> uuid.UUID:
         """Insert a signed checkpoint and return its id."""

@@ -13,6 +13,7 @@ from typing import Final
 import orjson
 
 from telemetry.log.store import QueuedReceipt
+from telemetry.receipts.signature import OriginState
 from telemetry.tlog.checkpoint import CLOCKS_DIFFER, COMPLETE_AFTER
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
@@ -24,27 +25,36 @@ TIME_DIFFERS: Final = "time_differs"
 TOO_OLD: Final = "older_than_log"
 OLDER_THAN_TENANT: Final = "older_than_tenant"
 IN_THE_FUTURE: Final = "in_the_future"
+UNSIGNED: Final = "unsigned"
+INVALID_SIGNATURE: Final = "invalid_signature"
 
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """Bounds of the times of receipts of one tenant, at the time `at` of sealing.
+    """Rules for receipts of one tenant, at the time `at` of sealing.
 
-    `complete_until`: the time in the newest checkpoint of the log. None if it names none.
+    `complete_until`: the time in the newest checkpoint of the log. None if it names none. `requires_signatures`: False
+    as long as processes may write that do not sign.
     """
 
     tenant_id: uuid.UUID
     at: datetime
     complete_until: datetime | None = None
+    requires_signatures: bool = False
 
-    def refusal(self, queued: QueuedReceipt) -> str | None:
-        """Return the reason why the receipt is not sealed, or None."""
+    def refusal(self, queued: QueuedReceipt, origin: OriginState | None = None) -> str | None:
+        """Return the reason why the receipt is not sealed, or None. `origin` is None if no keys are known."""
         if queued.body is None:
             return MISSING
         if queued.is_sealed:
             return SEALED_ALREADY
         occurred_at = ids.instant_of(queued.id)
-        return self._malformed(queued.id, queued.body, occurred_at) or self._out_of_time(occurred_at)
+        wrong = self._malformed(queued.id, queued.body, occurred_at) or self._out_of_time(occurred_at)
+        if wrong or origin in (None, OriginState.AUTHENTIC):
+            return wrong
+        if origin is OriginState.INVALID:
+            return INVALID_SIGNATURE
+        return UNSIGNED if self.requires_signatures else None
 
     def _malformed(self, receipt_id: uuid.UUID, body: bytes, occurred_at: datetime) -> str | None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ from telemetry.log.signed_tree_heads import (
 from telemetry.log.store import LogStore
 from telemetry.sealing.admission import Admission, complete_until
 from telemetry.sealing.log_lines import Log
+from telemetry.sealing.signatures import Signatures
 from telemetry.tlog.checkpoint import log_origin
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.tree import CompactRange
@@ -32,6 +34,7 @@ from threada_site.kernel import ids
 if TYPE_CHECKING:
     from telemetry.inclusion_promises.key_endorsement import KeyEndorser
     from telemetry.instance_log.seal import InstanceSealer
+    from telemetry.receipts.signature import ReceiptKeys
 
 BATCH: Final = 2_000
 HEARTBEAT: Final = timedelta(minutes=10)
@@ -58,6 +61,7 @@ class Sealer:
         batch: int = BATCH,
         with_instance_log: bool = False,
         promise_key: bytes | None = None,
+        receipt_keys: Callable[[], ReceiptKeys] | None = None,
     ) -> None:
         self._store = store
         self._key_file = key_file
@@ -67,6 +71,7 @@ class Sealer:
         self._heartbeat = heartbeat
         self._batch = batch
         self._checked_at = float("-inf")
+        self._signatures = Signatures(store, read_keys=receipt_keys, log=self._log_at_intervals)
         self._said: dict[str, float] = {}
         self._tenants_without_alarm: set[uuid.UUID] = set()
         self.instance = self._instance_sealer() if with_instance_log else None
@@ -120,14 +125,31 @@ class Sealer:
             if tree is None or not queued:
                 return 0, False
             origin = self._origin(tenant_id, ids.public_id(ids.TENANT, tenant_id))
-            admission = Admission(tenant_id, datetime.now(UTC), self._complete_until(tenant_id, origin))
-            reasons = {one.id: admission.refusal(one) for one in queued}
+            signed_from = self._signed_from(tenant_id, origin)
+            origins = self._signatures.origins(tenant_id, queued)
+            if origins is None and signed_from is not None:
+                return 0, False  # without the public keys nothing can be told apart
+            admission = Admission(
+                tenant_id,
+                datetime.now(UTC),
+                self._complete_until(tenant_id, origin),
+                requires_signatures=signed_from is not None,
+            )
+            reasons = {one.id: admission.refusal(one, (origins or {}).get(one.id)) for one in queued}
+            self._signatures.note(tenant_id, origins, is_new_log=tree.size == 0)
             leaves = [(one.id, leaf_hash(bytes(one.body))) for one in queued if one.body and not reasons[one.id]]
             self._store.dequeue(tenant_id, list(reasons))
             self._store.append(tenant_id, leaves, size=tree.size)
             self._store.store_nodes(tenant_id, [node for _, value in leaves for node in tree.append(value)])
             self._quarantine(tenant_id, {receipt: reason for receipt, reason in reasons.items() if reason})
         return len(leaves), len(queued) == self._batch
+
+    def _signed_from(self, tenant_id: uuid.UUID, origin: str) -> int | None:
+        """Return the index from which on receipts of the log `origin` are signed, according to its checkpoints."""
+        newest = (self._anchor.last(ids.public_id(ids.TENANT, tenant_id)), self._store.newest_checkpoint(tenant_id))
+        return next(
+            (one.signed_from for one in newest if one and one.origin == origin and one.signed_from is not None), None
+        )
 
     def _quarantine(self, tenant_id: uuid.UUID, refused: dict[uuid.UUID, str]) -> None:
         if refused:
@@ -157,12 +179,14 @@ class Sealer:
             is_current = newest is not None and (newest.size, newest.origin) == (tree.size, origin)
             if newest and is_current and not always and at - newest.signed_at < self._heartbeat:
                 return None
-            until = complete_until(
-                at=at,
-                oldest_queued=self._store.oldest_queued(tenant_id),
-                before=self._complete_until(tenant_id, origin),
+            oldest = self._store.oldest_queued(tenant_id)
+            until = complete_until(at=at, oldest_queued=oldest, before=self._complete_until(tenant_id, origin))
+            signed_from = self._signed_from(tenant_id, origin)
+            if signed_from is None:
+                signed_from = self._signatures.required_from(tenant_id, size=tree.size, is_drained=oldest is None)
+            tree_head = sign_tree_head(
+                tree, origin=origin, keys=keys, at=at, complete_until=until, signed_from=signed_from
             )
-            tree_head = sign_tree_head(tree, origin=origin, keys=keys, at=at, complete_until=until)
             self._anchor.append_checkpoint(tenant, tree_head.note, at=at)
             checkpoint_id = self._store.add_checkpoint(tenant_id, tree_head)
             if self.instance:

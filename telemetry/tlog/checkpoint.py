@@ -21,15 +21,17 @@ INSTANCE: Final = "instance"
 _COMPLETE_UNTIL: Final = re.compile(
     r"complete-until ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{3}Z)"
 )
+_SIGNED_FROM: Final = re.compile(r"signed-from (?P<size>0|[1-9][0-9]{0,18})")
 _RESTORED: Final = re.compile(r"(?P<instance>.+)/restored-(?P<times>[0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """The head of a log. `extensions` are the lines after the root: `complete-until T`, and lines of other software.
+    """The head of a log. `extensions` are the lines after the root: `complete-until T`, `signed-from N`, and others.
 
     `complete_until`: every receipt older than this time is among the first `size`. None for logs of checkpoints, and in
-    notes of versions that did not write the line.
+    notes of versions that did not write the line. `signed_from`: receipts from this index on carry a signature of the
+    process that wrote them; None as long as processes may run that do not sign.
     """
 
     origin: str
@@ -47,8 +49,19 @@ class Checkpoint:
         if len(root) != HASH_BYTES:
             raise MalformedText(f"the root of the checkpoint has {len(root)} bytes, not {HASH_BYTES}")
         found = cls(lines[0], decimal(lines[1], what="the size of the checkpoint"), root, tuple(lines[3:]))
-        _ = found.complete_until
+        _ = found.complete_until, found.signed_from
         return found
+
+    @property
+    def signed_from(self) -> int | None:
+        """Return the number in the line `signed-from`. Raises `MalformedText`."""
+        lines = [line for line in self.extensions if line.startswith("signed-from")]
+        if not lines:
+            return None
+        matched = _SIGNED_FROM.fullmatch(lines[0])
+        if len(lines) > 1 or not matched:
+            raise MalformedText("a checkpoint has at most one line signed-from, with the number of a leaf")
+        return int(matched["size"])
 
     @property
     def complete_until(self) -> datetime | None:
@@ -92,6 +105,11 @@ def open_checkpoint(note: str | bytes | SignedNote, keys: Iterable[VerifierKey],
 def complete_until_line(at: datetime) -> str:
     """Return the line of a checkpoint that names the time until which the log is complete, in whole milliseconds."""
     return f"complete-until {at.astimezone(UTC).isoformat(timespec='milliseconds').removesuffix('+00:00')}Z"
+
+
+def signed_from_line(size: int) -> str:
+    """Return the line of a checkpoint that names the index from which on receipts carry signatures."""
+    return f"signed-from {size}"
 
 
 def log_origin(instance: str, tenant: str) -> str:

@@ -11,7 +11,7 @@ from telemetry.models import LogAlarm
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from telemetry.selectors import log_nodes, log_size
-from telemetry.tlog.checkpoint import origin_after_break
+from telemetry.tlog.checkpoint import origin_after_break, signed_from_line
 from telemetry.tlog.proofs import NodeReader, tree_root
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
@@ -66,4 +66,8 @@ def restart_point(
         raise errors.Conflict(f"The log cannot go on: {error}. Restore the database from a backup.") from None
     if is_signed_one and not although_it_matches:
         raise errors.Conflict("The log is the one that was signed. There is nothing to acknowledge.")
-    return kept, AnchoredCheckpoint(origin_after_break(kept.origin), size, root, is_acknowledgement=True)
+    # What was in the log before the break is taken as it is; what follows is signed.
+    lines = (signed_from_line(size),)
+    return kept, AnchoredCheckpoint(
+        origin_after_break(kept.origin), size, root, is_acknowledgement=True, extensions=lines
+    )

@@ -73,6 +73,7 @@ def _named(parts: dict[str, Any]) -> dict[str, Any]:
 
 _database = _connection()
 _database["OPTIONS"] |= {
+    "application_name": "threada",  # the sealer notices processes of versions that did not name themselves
     "pool": {
         "min_size": 1,
         "max_size": number("THREADA_DATABASE_POOL", 16),

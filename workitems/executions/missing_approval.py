@@ -23,9 +23,10 @@ from workitems.items.actors import actor_of
 from workitems.items.receipts import record_item
 from workitems.items.transitions import transition_execution, transition_unless_undo
 from workitems.lifecycle import StepKind, WorkItemStatus
-from workitems.models import Vote, WorkItem
+from workitems.models import WorkItem
 from workitems.permits.units import reserve_unit, return_unused_unit, unit_still_covers
 from workitems.steps.opening_and_closing import open_step
+from workitems.steps.opening_facts import cast_id
 from workitems.steps.policy.decision import approval_rule, decision_request, record_decision
 
 DETAIL: Final = marked("The approvals given do not satisfy the policies in force, or no longer count.")
@@ -109,17 +110,12 @@ def _record(kind: str, item: WorkItem, execution: Execution, found: Recount, *, 
         execution=execution,
         inputs={
             "envelope_sha256": execution.envelope.sha256,
-            "votes": [_cast_id(vote) for vote in found.valid],
-            "votes_not_counted": [_cast_id(vote) for vote in found.lost],
+            "votes": [cast_id(vote) for vote in found.valid],
+            "votes_not_counted": [cast_id(vote) for vote in found.lost],
         },
         outcome={"status": execution.status, "work_item_status": item.status},
         reason_codes=(FailureClass.APPROVAL_MISSING,),
     )
-
-
-def _cast_id(vote: Vote) -> str:
-    """Return the public id of a vote as it was cast, which its receipt names."""
-    return ids.public_id(ids.VOTE, vote.carried_from or vote.id)
 
 
 def _rule_of(verdict: Verdict) -> ApprovalRule:

@@ -15,6 +15,7 @@ from policies.models import PolicyDecision
 from policies.selectors import policy_decision
 from threada_site.kernel.json.canonical import canonical_sha256
 from workitems import selectors
+from workitems.executions.approval_receipts import check_approvals
 from workitems.executions.build_envelope import build_request_envelope
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Vote, WorkItem
@@ -82,6 +83,7 @@ def _approvals(execution: Execution, decision: PolicyDecision | None) -> GivenAp
     votes = tuple(rows.defer("comment").order_by("id"))
     if {vote.envelope_sha256 for vote in votes if vote.decision == "approve"} != {sha256}:
         raise envelope_mismatch("What would run is not what was approved.")
+    check_approvals(execution.work_item_id, steps, votes)
     return GivenApprovals(steps, votes)
 
 

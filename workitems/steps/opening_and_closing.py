@@ -26,6 +26,7 @@ from workitems.notices.enqueue import notice
 from workitems.steps.batch_limits import batch_key
 from workitems.steps.due_dates import due_dates
 from workitems.steps.exclusions import controllers_when_opened, excluded_principals
+from workitems.steps.opening_facts import opening_facts
 from workitems.steps.pauses import end_pause, pause_new_step
 from workitems.steps.pending_approvers import clear_pending_approvers, insert_pending_approvers
 from workitems.steps.pins import re_evaluate_if_outdated
@@ -106,12 +107,14 @@ def open_step(
         insert_rows(*(_carried(vote, step) for vote in carried))
         insert_pending_approvers(step, rule, workflow_id=item.workflow_version.workflow_id)
         notice("assigned", step, None, ctx, occurrence="opened")
+        blocks = step_blocks(step)
         record_item(
             "decision_step.opened",
             item,
             ctx=ctx,
             execution=execution,
-            **step_blocks(step),
+            inputs={**blocks["inputs"], **opening_facts(step, carried)},
+            policy=blocks["policy"],
             outcome={"status": step.status, "is_first": is_first},
         )
     re_evaluate_if_outdated(step, execution)

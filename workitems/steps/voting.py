@@ -16,6 +16,7 @@ from policies.selectors import workflow_document
 from threada_site.database.batched_writes import batched_writes, insert_rows, update_row
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import commitment
@@ -95,6 +96,7 @@ def cast_vote(item: WorkItem, step: DecisionStep, ballot: Ballot, *, ctx: Acting
             inputs={
                 "decision_step_id": step.public_id,
                 "vote_id": vote.public_id,
+                "cast_at": rfc3339(vote.created_at),
                 "envelope_sha256": ballot.envelope_sha256,
                 "comment_commitment": commitment(bytes(item.payload_salt), ballot.comment),
                 "authentication": vote.authentication,

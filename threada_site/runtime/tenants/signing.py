@@ -36,7 +36,7 @@ def sign_first_checkpoint(tenant_id: uuid.UUID, *, before: str) -> Checkpoint:
     at = clock.now()
     oldest = SealQueueEntry.objects.filter(tenant_id=tenant_id).order_by("id").values_list("id", flat=True).first()
     until = complete_until(at=at, oldest_queued=ids.instant_of(oldest) if oldest else None, before=None)
-    head = sign_tree_head(tree, origin=origin, keys=keys, at=at, complete_until=until)
+    head = sign_tree_head(tree, origin=origin, keys=keys, at=at, complete_until=until, signed_from=tree.size)
     checkpoint = Checkpoint.objects.create(
         tenant_id=tenant_id,
         size=head.size,

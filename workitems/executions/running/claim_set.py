@@ -34,6 +34,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
 from workitems import selectors
+from workitems.executions.approval_receipts import read_ahead_approvals
 from workitems.executions.missing_approval import missing_approval
 from workitems.executions.open_envelope import open_to_run
 from workitems.executions.run_execution import check_in_time, context_of, lease_and_record, verdict_before_call
@@ -138,6 +139,8 @@ def _lease(tenant: Tenant, executions: Sequence[Execution], *, now: datetime) ->
 
 def _read_ahead(tenant: Tenant, executions: Sequence[Execution]) -> None:
     selectors.read_ahead_for_runs(executions, tenant_id=tenant.id)
+    approved = {each.work_item_id for each in executions if each.permit_id is None and selectors.steps_about(each)}
+    read_ahead_approvals(approved, tenant_id=tenant.id)
     policy_selectors.read_decisions_ahead(
         [each.policy_decision_id for each in executions if each.policy_decision_id], tenant_id=tenant.id
     )
