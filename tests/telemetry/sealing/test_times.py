@@ -100,13 +100,22 @@ def test_the_line_is_read_beside_lines_of_others() -> None:
     assert Checkpoint.parse(Checkpoint("a/b", 1, ROOT).text()).complete_until is None
 
 
-def insert(tenant: Tenant, at: datetime, *, stated: datetime | None = None, kind: str = "thing.done") -> uuid.UUID:
+def insert(
+    tenant: Tenant, at: datetime, *, stated: datetime | None = None, kind: str = "thing.done", signature: str = ""
+) -> uuid.UUID:
     """Insert a receipt of this time and its queue entry, as SQL in a request can."""
-    receipt_id, stated = id_at(at), stated or ids.instant_of(id_at(at))
+    receipt_id = id_at(at)
+    stated = stated or ids.instant_of(receipt_id)
     body = body_bytes(Entry(kind=kind), acting_system(tenant), receipt_id=receipt_id, occurred_at=stated)
     with unit_of_work(tenant.id):
         Receipt.objects.create(
-            id=receipt_id, tenant_id=tenant.id, kind=kind, occurred_at=stated, body=body, body_sha256=sha256_hex(body)
+            id=receipt_id,
+            tenant_id=tenant.id,
+            kind=kind,
+            occurred_at=stated,
+            body=body,
+            body_sha256=sha256_hex(body),
+            signature=signature,
         )
         SealQueueEntry.objects.create(id=receipt_id, tenant_id=tenant.id)
     return receipt_id
