@@ -22,6 +22,7 @@ from telemetry.models import (
     InstanceEntry,
     LogLeaf,
     Receipt,
+    ReceiptKeyNote,
     SummaryCount,
     SummaryPosition,
     SummaryRollup,
@@ -96,6 +97,11 @@ def with_sealed(receipts: QuerySet[Receipt]) -> QuerySet[Any]:
 def newest_checkpoint(tenant_id: uuid.UUID) -> Checkpoint | None:
     """Return the newest checkpoint of the tenant's log, or None."""
     return Checkpoint.objects.filter(tenant_id=tenant_id).order_by("-id").first()
+
+
+def newest_receipt_key_note() -> str | None:
+    """Return the newest note in which the sealer endorses the public keys of receipts, or None."""
+    return ReceiptKeyNote.objects.order_by("-id").values_list("note", flat=True).first()
 
 
 def proof_of(receipt: Receipt) -> TlogProof:

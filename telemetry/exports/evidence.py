@@ -27,13 +27,15 @@ from telemetry.exports.evidence_archive import (
     ORDER_FILE,
     POSITIONS_FILE,
     README_FILE,
+    RECEIPT_KEYS_FILE,
     RECEIPTS_FILE,
+    SIGNATURES_FILE,
     Archive,
     readme,
 )
 from telemetry.log.rows import LogIncomplete
-from telemetry.models import Checkpoint, LogLeaf, TelemetryExport
-from telemetry.selectors import InstanceProof, instance_proof, newest_checkpoint
+from telemetry.models import Checkpoint, LogLeaf, Receipt, TelemetryExport
+from telemetry.selectors import InstanceProof, instance_proof, newest_checkpoint, newest_receipt_key_note
 from telemetry.tlog.tiles import TILE_HASHES, TILE_LEVELS, TileId, levels, tiles_of
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
@@ -121,6 +123,14 @@ def evidence_of(
         while block := lines.read(_READ_BYTES):
             out.write(block)
             yield archive.drain()
+    with unit_of_work(checkpoint.tenant_id):
+        key_note = newest_receipt_key_note()
+    if key_note:
+        yield archive.add(RECEIPT_KEYS_FILE, key_note.encode())
+    with archive.member(SIGNATURES_FILE) as out, _receipts(file, compression) as stream:
+        for lines_read in batched(stream, _LINES_AT_ONCE):
+            out.write("".join(f"{signature or '-'}\n" for signature in _signatures(lines_read, checkpoint)).encode())
+            yield archive.drain()
     touched: set[int] = set()
     with archive.member(POSITIONS_FILE) as out, _receipts(file, compression) as stream:
         for lines_read in batched(stream, _LINES_AT_ONCE):
@@ -144,10 +154,23 @@ def _receipts(file: Path, compression: str) -> Iterator[IO[bytes]]:
         yield gzip.GzipFile(fileobj=raw) if compression == "gzip" else raw  # type: ignore[misc]
 
 
+def _named(lines: tuple[bytes, ...]) -> list[uuid.UUID]:
+    parsed = (ids.parse_public_id(ids.RECEIPT, orjson.loads(line)["id"]) for line in lines)
+    return [receipt for receipt in parsed if receipt is not None]
+
+
+def _signatures(lines: tuple[bytes, ...], checkpoint: Checkpoint) -> list[str]:
+    """Return the signature of each receipt; "" for those that have none or were removed."""
+    named = _named(lines)
+    with unit_of_work(checkpoint.tenant_id):
+        rows = Receipt.objects.filter(tenant_id=checkpoint.tenant_id, id__in=named)
+        found = dict(rows.values_list("id", "signature"))
+    return [found.get(receipt, "") for receipt in named]
+
+
 def _places(lines: tuple[bytes, ...], checkpoint: Checkpoint) -> list[int | None]:
     """Return the log index of each receipt under `checkpoint`, or None if it was sealed later or not yet."""
-    parsed = (ids.parse_public_id(ids.RECEIPT, orjson.loads(line)["id"]) for line in lines)
-    named = [receipt for receipt in parsed if receipt is not None]
+    named = _named(lines)
     with unit_of_work(checkpoint.tenant_id):
         leaves = LogLeaf.objects.filter(tenant_id=checkpoint.tenant_id, id__in=named, index__lt=checkpoint.size)
         found = dict(leaves.values_list("id", "index"))

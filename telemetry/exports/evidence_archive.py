@@ -4,6 +4,8 @@
     <name>/receipts.ndjson    the export, byte for byte
     <name>/positions.txt      line n: the log index of receipt n, from 0, or `-` if it is not sealed yet
     <name>/order.txt          `order: log` if the receipts are in the order of the log; without it, in that of their ids
+    <name>/signatures.txt     line n: the signature of receipt n (`telemetry/receipts/signature.py`), or `-`
+    <name>/receipt-keys.txt   the public keys of these signatures, in a note that the sealer signed, if it did
     <name>/checkpoint.txt     the signed checkpoint of the log (C2SP tlog-checkpoint)
     <name>/instance.tlog-proof  proof that checkpoint.txt is a leaf of the instance log (C2SP tlog-proof), if it is one
     <name>/tile/…             hashes of the log (C2SP tlog-tiles) on the path from the receipts to the checkpoint
@@ -23,6 +25,8 @@ RECEIPTS_FILE: Final = "receipts.ndjson"
 POSITIONS_FILE: Final = "positions.txt"
 ORDER_FILE: Final = "order.txt"
 LOG_ORDER: Final = b"order: log\n"
+SIGNATURES_FILE: Final = "signatures.txt"
+RECEIPT_KEYS_FILE: Final = "receipt-keys.txt"
 CHECKPOINT_FILE: Final = "checkpoint.txt"
 INSTANCE_PROOF_FILE: Final = "instance.tlog-proof"
 MEDIA_TYPE: Final = "application/zip"
@@ -42,6 +46,8 @@ The archive claims to be signed with:
 receipts.ndjson   the receipts, one JSON object per line, byte for byte as they were sealed
 positions.txt     line n: the log index of receipt n, from 0
 order.txt         `order: log` if the receipts are in the order of the log; without it, in that of their ids
+signatures.txt    line n: the signature of receipt n by the process that wrote it, or - if it has none
+receipt-keys.txt  the public keys of these signatures, signed by the key of the log
 checkpoint.txt    the signed checkpoint of the log (https://c2sp.org/tlog-checkpoint)
 tile/             hashes of the log (https://c2sp.org/tlog-tiles, RFC 6962)
 instance.tlog-proof  proof that checkpoint.txt, byte for byte, is a leaf of the instance log

@@ -44,9 +44,10 @@ def private_file(role: str) -> str:
 class ReceiptKeyring:
     """Keys of a process. Files are read again after they were replaced."""
 
-    def __init__(self, folder: Path, *, private: str = "", public: str = "") -> None:
-        """Create a keyring. `private` and `public`: contents of the variables."""
+    def __init__(self, folder: Path, *, private: str = "", public: str = "", makes: bool = True) -> None:
+        """Create a keyring. `private` and `public`: contents of the variables. `makes`: make missing files."""
         self.folder = folder
+        self._makes = makes
         self._given = private
         self._given_public = public
         self._files = {role: KeyFile(folder / private_file(role), what=_what(role), remedy=_REMEDY) for role in ROLES}
@@ -87,7 +88,7 @@ class ReceiptKeyring:
         if self._given_public or self._given:
             own = [ReceiptKey(_public_half(key)) for key in self._environment().values()]
             return ReceiptKeys([*own, *_parsed(self._given_public, "THREADA_RECEIPT_PUBLIC_KEYS")])
-        if not self._public_path.exists():
+        if self._makes and not self._public_path.exists():
             self.make()
         try:
             state = self._public_path.stat()
@@ -96,7 +97,10 @@ class ReceiptKeyring:
                 self._public = _parsed(self._public_path.read_text("ascii"), str(self._public_path))
                 self._seen = seen
         except (OSError, UnicodeDecodeError) as error:
-            raise ReceiptKeyProblem(f"The public keys {self._public_path} cannot be read: {error}") from None
+            raise ReceiptKeyProblem(
+                f"The public keys of receipts {self._public_path} cannot be read: {error}. Bring the file here, or set "
+                "THREADA_RECEIPT_PUBLIC_KEYS."
+            ) from None
         return self._public
 
     def given(self) -> dict[str, str]:

@@ -40,6 +40,7 @@ ROLE_OF: Final = {"api": "web", "mcp": "web", "console": "web", "job": "worker",
 """Role of the process that writes receipts of an entry point."""
 _FIRST_LINE: Final = "threada receipts/1"
 _MOST_HASHES: Final = 64
+_MOST_VERIFIED: Final = 10_000
 
 
 def sign_bodies(bodies: Sequence[bytes], *, tenant: str, key: VerifierKey, private: Ed25519PrivateKey) -> list[str]:
@@ -113,11 +114,19 @@ class OriginState(StrEnum):
 
 
 class Origin(NamedTuple):
-    """State of a receipt's signature, the role that wrote it (None unless authentic), and what is wrong with it."""
+    """State of a receipt's signature, the role that wrote it (None unless authentic), and what is wrong with it.
+
+    `is_key_known`: False if the receipt is invalid because none of the given keys has the id that it names.
+    """
 
     state: OriginState
     role: str | None = None
     problem: str = ""
+    is_key_known: bool = True
+
+
+type Verified = dict[tuple[bytes, bytes, bytes], bool]
+"""Results of signatures by key, signed bytes and signature."""
 
 
 class SignedBody(NamedTuple):
@@ -134,13 +143,12 @@ def origins_of(receipts: Iterable[SignedBody], *, tenant: str, keys: ReceiptKeys
     and if its `entry_point` is one of the key's role. One signature is verified once, whatever number of receipts it
     covers.
     """
-    verified: dict[tuple[str, bytes, bytes], bool] = {}
-    return [_origin(receipt, tenant, keys, verified) for receipt in receipts]
+    verified: Verified = {}
+    return [origin_of(receipt, tenant, keys, verified) for receipt in receipts]
 
 
-def _origin(
-    receipt: SignedBody, tenant: str, keys: ReceiptKeys, verified: dict[tuple[str, bytes, bytes], bool]
-) -> Origin:
+def origin_of(receipt: SignedBody, tenant: str, keys: ReceiptKeys, verified: Verified) -> Origin:
+    """Return the origin of one receipt (`origins_of`). `verified`: results of signatures, which it adds to."""
     if not receipt.signature:
         return Origin(OriginState.UNSIGNED)
     try:
@@ -154,7 +162,7 @@ def _origin(
         return Origin(OriginState.INVALID, problem="the stored bytes are not a receipt")
     known = keys.named(signed.key)
     if known is None:
-        return Origin(OriginState.INVALID, problem=f"no key {signed.key} is known")
+        return Origin(OriginState.INVALID, problem=f"no key {signed.key} is known", is_key_known=False)
     root = _root_of(leaf_hash(receipt.body), signed)
     statement = None if root is None else _signed_bytes(tenant, signed.key, signed.size, root)
     if statement is None or not _verifies(known, statement, signed.value, verified):
@@ -166,11 +174,11 @@ def _origin(
     return Origin(OriginState.AUTHENTIC, known.key.name)
 
 
-def _verifies(
-    known: ReceiptKey, statement: bytes, value: bytes, verified: dict[tuple[str, bytes, bytes], bool]
-) -> bool:
-    what = (str(known.key), statement, value)
+def _verifies(known: ReceiptKey, statement: bytes, value: bytes, verified: Verified) -> bool:
+    what = (known.key.public_key, statement, value)
     if what not in verified:
+        if len(verified) >= _MOST_VERIFIED:
+            verified.clear()
         verified[what] = known.key.signed(statement.decode(), value)
     return verified[what]
 

@@ -23,6 +23,7 @@ from telemetry.log.signed_tree_heads import (
     sign_tree_head,
 )
 from telemetry.log.store import LogStore
+from telemetry.receipts.key_endorsement import ReceiptKeyEndorser
 from telemetry.sealing.admission import Admission, complete_until
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.signatures import Signatures
@@ -30,6 +31,7 @@ from telemetry.tlog.checkpoint import log_origin
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.tree import CompactRange
 from threada_site.kernel import ids
+from threada_site.kernel.keyring import ReceiptKeyProblem
 
 if TYPE_CHECKING:
     from telemetry.inclusion_promises.key_endorsement import KeyEndorser
@@ -46,7 +48,8 @@ class Sealer:
     """Seals the receipts of all tenants through one connection. Several sealers at once, on any machine, are safe.
 
     `with_instance_log`: also seal the log of all tenants' checkpoints. `promise_key`: endorse this key for inclusion
-    promises. The code of both is loaded only if it is used.
+    promises. The code of both is loaded only if it is used. `receipt_keys`: returns the public keys of receipts to
+    endorse.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Sealer:
         self._said: dict[str, float] = {}
         self._tenants_without_alarm: set[uuid.UUID] = set()
         self.instance = self._instance_sealer() if with_instance_log else None
+        self._receipt_keys = receipt_keys and ReceiptKeyEndorser(store, key_file=key_file, read=receipt_keys)
         self._key_endorser = None if promise_key is None else self._new_key_endorser(promise_key)
 
     def round(self, *, seconds: float = 1.0, waits: bool = False) -> int:
@@ -91,6 +95,7 @@ class Sealer:
         ends_at = time.monotonic() + seconds
         if self._key_endorser and self._key_endorser.endorse_if_needed():
             self._log("info", "promise_key_endorsed")
+        self._endorse_receipt_keys()
         to_sign = set(self._unsigned())
         waiting = self._store.waiting_tenants()
         sealed = 0
@@ -194,6 +199,13 @@ class Sealer:
         published = SignedCheckpoint(tenant, tree_head.size, tree_head.note, at)
         self._on_signed(published)
         return published
+
+    def _endorse_receipt_keys(self) -> None:
+        try:
+            if self._receipt_keys and self._receipt_keys.endorse_if_needed():
+                self._log("info", "receipt_keys_endorsed")
+        except ReceiptKeyProblem as error:
+            self._log_at_intervals("error", "receipt_keys_unusable", detail=str(error))
 
     def _instance_sealer(self) -> InstanceSealer:
         from telemetry.instance_log.seal import InstanceSealer

@@ -7,13 +7,18 @@ first checkpoint that covers it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from telemetry.receipts.key_endorsement import endorsed_keys
 from telemetry.receipts.projections import StoredReceipt, projection_mismatches
+from telemetry.receipts.signature import OriginState, ReceiptKeys, SignedBody, Verified, origin_of
 from telemetry.tlog.hashing import leaf_hash
-from telemetry.tlog.note import VerifierKey
+from telemetry.tlog.note import UntrustedNote, VerifierKey
+from telemetry.tlog.texts import MalformedText
 from telemetry.tlog.tree import CompactRange
 from telemetry.verification.checkpoints import (
     ArchivedCheckpoint,
@@ -27,7 +32,8 @@ from telemetry.verification.snapshot import stream
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 
-_COLUMNS: Final = ", ".join(f"r.{name}" for name in StoredReceipt.__dataclass_fields__)
+_COLUMNS: Final = ", ".join(f"r.{name}" for name in (*StoredReceipt.__dataclass_fields__, "signature"))
+_KEY_NOTES: Final = "SELECT note FROM telemetry_receiptkeynote ORDER BY id DESC"
 _SEALED: Final = f"""
 SELECT l."index", l.id, l.hash, {_COLUMNS}
   FROM telemetry_logleaf l LEFT JOIN telemetry_receipt r ON r.tenant_id = l.tenant_id AND r.id = l.id
@@ -40,6 +46,10 @@ SELECT EXISTS (SELECT FROM telemetry_sealqueueentry q WHERE q.tenant_id = r.tena
    AND NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.tenant_id = r.tenant_id AND l.id = r.id)
  ORDER BY r.id
 """
+UNSIGNED: Final = "unsigned"
+UNKNOWN_KEY: Final = "unknown key"
+_UNSIGNED_NOTE: Final = "have no signature of the process that wrote them."
+_UNKNOWN_NOTE: Final = "are signed with keys that the sealer did not endorse."
 _IMPORTS: Final = "SELECT body FROM telemetry_receipt WHERE tenant_id = %s AND kind = 'tenant.imported' ORDER BY id"
 _QUEUED_WITHOUT: Final = """
 SELECT q.id FROM telemetry_sealqueueentry q
@@ -51,12 +61,16 @@ SELECT q.id FROM telemetry_sealqueueentry q
 
 @dataclass(slots=True)
 class VerificationStats:
-    """Numbers of verified rows, signing keys, and notes for the reader."""
+    """Numbers of verified rows, signing keys, and notes for the reader.
+
+    `written_by`: number of receipts by the role whose signature verifies, `unsigned`, and `unknown key`.
+    """
 
     sealed: int = 0
     waiting: int = 0
     checkpoints: int = 0
     signed_by: list[str] = field(default_factory=list)
+    written_by: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
 
 
@@ -76,13 +90,14 @@ def verify_log(
     rows = tenant_log_queries(tenant)
     comparison = CheckpointComparison(rows, older=older, imported=_imported_logs(tenant))
     yield from comparison.check_signatures(keys, stats=stats)
+    origins = _Origins(tenant, comparison.trusted_keys, stats)
     tree, nodes, is_whole = CompactRange(), StoredNodes(rows), True
     yield from comparison.compare_at(tree)
     for index, leaf_id, value, *columns in stream(_SEALED, [tenant.id]):
         watch()
         stats.sealed += 1
         receipt = ids.public_id(ids.RECEIPT, leaf_id)
-        yield from _check_receipt(tenant, columns, value, sequence=index, receipt=receipt)
+        yield from _check_receipt(tenant, columns, value, origins, sequence=index, receipt=receipt)
         yield from comparison.check_time(leaf_id, sequence=index)
         if is_whole and index != tree.size:
             yield from _gap(tenant, tree.size, index)
@@ -94,7 +109,12 @@ def verify_log(
         yield from nodes.report_extra_nodes()
         yield from comparison.report_unreached(tree)
     stats.checkpoints = comparison.count
-    yield from _check_unsealed(tenant, stats, watch)
+    yield from _check_unsealed(tenant, stats, origins, watch)
+    stats.notes += [
+        f"{stats.written_by[kind]} receipts {what}"
+        for kind, what in ((UNSIGNED, _UNSIGNED_NOTE), (UNKNOWN_KEY, _UNKNOWN_NOTE))
+        if stats.written_by[kind] and stats.signed_by
+    ]
 
 
 def _imported_logs(tenant: Tenant) -> ImportedLogs:
@@ -114,27 +134,58 @@ def _gap(tenant: Tenant, expected: int, found: int) -> Iterator[Finding]:
 
 
 def _check_receipt(
-    tenant: Tenant, columns: Sequence[Any], leaf: bytes, *, sequence: int, receipt: str
+    tenant: Tenant, columns: Sequence[Any], leaf: bytes, origins: _Origins, *, sequence: int, receipt: str
 ) -> Iterator[Finding]:
     """Verify one sealed receipt."""
     if columns[0] is None:
         message = "sealed, and not in the database any more"
         yield Finding(tenant.slug, "receipt_missing", message, sequence=sequence, receipt=receipt)
         return
-    row = StoredReceipt(*columns)
+    *projected, signature = columns
+    row = StoredReceipt(*projected)
     if leaf_hash(row.body) != bytes(leaf):
         message = "the stored bytes are not the ones that were sealed"
         yield Finding(tenant.slug, "bytes_differ", message, sequence=sequence, receipt=receipt)
+    elif problem := origins.problem(row.body, signature):
+        yield Finding(tenant.slug, "origin_invalid", problem, sequence=sequence, receipt=receipt)
     for code, message in projection_mismatches(row, tenant_id=tenant.id):
         yield Finding(tenant.slug, code, message, sequence=sequence, receipt=receipt)
 
 
-def _check_unsealed(tenant: Tenant, stats: VerificationStats, watch: Callable[[], None]) -> Iterator[Finding]:
+class _Origins:
+    """Origins of the receipts of a tenant, under the keys that the sealer endorsed."""
+
+    def __init__(self, tenant: Tenant, sealing_keys: Sequence[bytes], stats: VerificationStats) -> None:
+        self._tenant = ids.public_id(ids.TENANT, tenant.id)
+        self._stats = stats
+        self._verified: Verified = {}
+        self._keys = ReceiptKeys(())
+        for (note,) in stream(_KEY_NOTES, []):
+            with suppress(MalformedText, UntrustedNote):
+                self._keys = endorsed_keys(note, sealing_keys)
+                break
+
+    def problem(self, body: bytes, signature: str) -> str:
+        """Count a receipt. Return what is wrong with its signature; "" if it is valid or missing, or if its key is not
+        endorsed, as those of another instance that a tenant was imported from."""
+        found = origin_of(SignedBody(body, signature), self._tenant, self._keys, self._verified)
+        if found.state is OriginState.INVALID and found.is_key_known:
+            return found.problem
+        self._stats.written_by[found.role or (UNSIGNED if found.is_key_known else UNKNOWN_KEY)] += 1
+        return ""
+
+
+def _check_unsealed(
+    tenant: Tenant, stats: VerificationStats, origins: _Origins, watch: Callable[[], None]
+) -> Iterator[Finding]:
     """Verify receipts that are not sealed: queued ones, and those that would never be sealed."""
     for is_queued, *columns in stream(_UNSEALED, [tenant.id]):
         watch()
-        row = StoredReceipt(*columns)
+        *projected, signature = columns
+        row = StoredReceipt(*projected)
         receipt = ids.public_id(ids.RECEIPT, row.id)
+        if problem := origins.problem(row.body, signature):
+            yield Finding(tenant.slug, "origin_invalid", problem, receipt=receipt)
         stats.waiting += is_queued
         if not is_queued:
             message = "neither sealed nor queued for it: it was put in, or its leaf was taken out"

@@ -26,6 +26,10 @@ KEY is the public key of the log (name+id+key) or a file of such lines. Get it f
 evidence: the key is trusted, everything else is verified. The same key signs all logs of an instance, including the
 instance log (name/instance), so that the key of any of them is sufficient for it.
 
+Evidence also carries the signatures of the processes that wrote its receipts (web, worker, command), with their public
+keys, which the key of the log endorses. An invalid one is a finding. With --signed, every receipt needs a valid one,
+which neither receipts from before signatures have, nor those that were put into the database otherwise.
+
 A successful verification proves the bytes of each receipt, its position (sequence), its tenant, and that all of them
 existed when the checkpoint was signed. It does not prove that the content of receipts is true, or that an export is
 complete. With --complete, every sequence of the log must be present.
@@ -115,14 +119,12 @@ def complete(hashes: list[bytes]) -> bytes:
     return hashes[0]
 
 
-def inclusion_holds(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
-    """Verify an inclusion proof (RFC 9162, section 2.1.3.2)."""
-    if not 0 <= index < size:
-        return False
+def root_of(leaf: bytes, index: int, size: int, path: list[bytes]) -> bytes | None:
+    """Return the root that an inclusion path leads to, or None if its length does not fit (RFC 9162, 2.1.3.2)."""
     fn, sn, current = index, size - 1, leaf
     for sibling in path:
         if sn == 0:
-            return False
+            return None
         if fn & 1 or fn == sn:
             current = node_hash(sibling, current)
             while not fn & 1 and fn != 0:
@@ -130,7 +132,12 @@ def inclusion_holds(leaf: bytes, index: int, size: int, path: list[bytes], root:
         else:
             current = node_hash(current, sibling)
         fn, sn = fn >> 1, sn >> 1
-    return sn == 0 and current == root
+    return current if sn == 0 else None
+
+
+def inclusion_holds(leaf: bytes, index: int, size: int, path: list[bytes], root: bytes) -> bool:
+    """Verify an inclusion proof."""
+    return 0 <= index < size and root_of(leaf, index, size, path) == root
 
 
 def consistency_holds(old_size: int, old_root: bytes, size: int, root: bytes, path: list[bytes]) -> bool:
@@ -478,6 +485,7 @@ class Report:
     instance: dict[str, Any] = field(default_factory=dict)
     promise: dict[str, Any] = field(default_factory=dict)
     receipts: int = 0
+    written_by: dict[str, int] = field(default_factory=dict)
     first_sequence: int | None = None
     last_sequence: int | None = None
     absent_between: int = 0
@@ -520,6 +528,8 @@ class Report:
                 span = f", sequences {self.first_sequence} to {self.last_sequence}"
                 span += f", {self.absent_between} between them not in this file" if self.absent_between else ""
             yield f"{self.things.capitalize():<11} {self.receipts} read{span}"
+        if self.written_by:
+            yield f"Written by  {', '.join(f'{role} {count}' for role, count in sorted(self.written_by.items()))}"
         yield from self._promise_lines()
         for older in self.against:
             yield f"Against     the checkpoint of {older['size']} {older['things']}: {older['outcome']}"
@@ -611,15 +621,24 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
     older = open_older_checkpoints(log_notes, options, keys, report)
     tiles = Tiles(source.tile, checkpoint)
     seen, order = SequenceSet(checkpoint.size), Order(source)
-    with source.lines("positions.txt") as positions, source.lines("receipts.ndjson") as lines:
+    with ExitStack() as stack:
+        positions, lines = (stack.enter_context(source.lines(name)) for name in ("positions.txt", "receipts.ndjson"))
+        signatures = stack.enter_context(source.lines("signatures.txt")) if source.has("signatures.txt") else None
+        origins = Origins(source, keys, report, signatures, required=options.signed)
         for number, body in watched(lines):
             report.receipts = number
             receipt = identified(body, report, line=number)
             position = next(positions, None)
             order.check(receipt, position, report, line=number)
-            check_place(body, position, tiles, seen, report, checkpoint=checkpoint, receipt=receipt, line=number)
+            is_same = check_place(
+                body, position, tiles, seen, report, checkpoint=checkpoint, receipt=receipt, line=number
+            )
             if receipt and position and position.isdigit():
                 check_time(body, int(position), checkpoint, older, report, receipt=receipt, line=number)
+            if is_same:
+                origins.check(body, receipt=receipt, line=number)
+            else:
+                origins.skip()
         if left := sum(1 for _ in positions):
             report.found(
                 "receipts_cut_off", f"{left} more positions are listed than there are receipts: cut off, or taken out"
@@ -763,20 +782,130 @@ def check_place(
     checkpoint: Checkpoint,
     receipt: str | None,
     line: int,
-) -> None:
-    """Verify one receipt of the evidence."""
+) -> bool:
+    """Verify one receipt of the evidence. Return False if these are other bytes than the sealed ones."""
     if position is None or position == b"-":
         report.found("not_sealed", "was not sealed when this evidence was made", receipt=receipt, line=line)
-        return
+        return True
     index = decimal(position.decode("ascii", "replace"), f"position {line}")
     where = {"sequence": index, "receipt": receipt, "line": line}
     if index >= checkpoint.size:
         report.found("not_sealed", f"the checkpoint has {checkpoint.size} receipts, so not this one", **where)
-        return
+        return True
     if seen.again(index):
         report.found("repeated", "a receipt of this sequence is in the file already", **where)
     if tiles.leaf(index) != leaf_hash(body):
         report.found("bytes_differ", "these are not the bytes that were sealed at this sequence", **where)
+        return False
+    return True
+
+
+# ----- Signatures of receipts by the processes that wrote them --------------------------------------------------------
+
+ROLES = {"api": "web", "mcp": "web", "console": "web", "job": "worker", "command": "command"}
+"""Role of the process that writes receipts of an entry point."""
+UNSIGNED, UNKNOWN_KEY = "unsigned", "unknown key"
+
+
+class Origins:
+    """Signatures of the receipts of evidence, in `signatures.txt`; evidence of earlier versions has none.
+
+    Line n is `-` or `<role>+<key id> <position>/<size> <signature> <hash>…`. The hashes lead from the receipt, leaf
+    `position` of a tree of `size` receipts that were written together, to its root (RFC 6962). The key of the role
+    signs the lines `threada receipts/1`, tenant, `<role>+<key id>`, size and root.
+    """
+
+    def __init__(
+        self, source: Evidence, keys: list[Key], report: Report, lines: Iterator[bytes] | None, *, required: bool
+    ) -> None:
+        self._report, self._lines, self._required = report, lines, required
+        self._keys = endorsed_keys(source.text("receipt-keys.txt"), keys) if source.has("receipt-keys.txt") else {}
+        self._verified: dict[tuple[str, bytes, bytes], bool] = {}
+
+    def check(self, body: bytes, *, receipt: str | None, line: int) -> None:
+        """Verify the signature of the next receipt, and count it by its role."""
+        text = next(self._lines or iter(()), b"-").decode("ascii", "replace")
+        try:
+            found = self._role(body, text)
+        except VerificationError as wrong:
+            self._report.found("origin_invalid", str(wrong), receipt=receipt, line=line)
+            return
+        if self._lines is not None:
+            self._report.written_by[found] = self._report.written_by.get(found, 0) + 1
+        if self._required and found in (UNSIGNED, UNKNOWN_KEY):
+            message = "no process signed it" if found == UNSIGNED else "an unknown key signed it"
+            self._report.found("unsigned", message, receipt=receipt, line=line)
+
+    def skip(self) -> None:
+        """Leave out the signature of the next receipt, whose bytes are not the sealed ones."""
+        next(self._lines or iter(()), None)
+
+    def _role(self, body: bytes, text: str) -> str:
+        if text == "-":
+            return UNSIGNED
+        named, place, value, hashes = signature_parts(text)
+        if named not in self._keys:
+            return UNKNOWN_KEY
+        key, until = self._keys[named]
+        position, size = place
+        root = root_of(leaf_hash(body), position, size, hashes)
+        if root is None:
+            raise VerificationError("the path of its signature does not fit its position")
+        signed = f"threada receipts/1\n{self._report.tenant}\n{named}\n{size}\n{base64.b64encode(root).decode()}\n"
+        what = (named, value, root)
+        if what not in self._verified:
+            if len(self._verified) >= 10_000:
+                self._verified.clear()
+            self._verified[what] = key.signed(signed, value)
+        if not self._verified[what]:
+            raise VerificationError(f"the signature of {named} does not verify")
+        try:
+            content = json.loads(body)
+            entry_point, at = str(content["actor"]["entry_point"]), instant(str(content["occurred_at"]))
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise VerificationError("it does not say by which entry point and when it was written") from None
+        if ROLES.get(entry_point) != key.name:
+            raise VerificationError(f"the {key.name} signed the entry point {entry_point}")
+        if until is not None and at > until:
+            raise VerificationError(f"the key {named} was retired before it was written")
+        return key.name
+
+
+def endorsed_keys(note: str, keys: list[Key]) -> dict[str, tuple[Key, datetime | None]]:
+    """Return the public keys of receipts by `<role>+<key id>`, with the time of their end, from a note that one of the
+    given keys signed."""
+    text, below = parts_of(note, "the endorsement of the keys of receipts")
+    name, *words = text.removesuffix("\n").split("\n")
+    if name.rpartition("/")[2] != "receipt-keys":
+        raise VerificationError("receipt-keys.txt does not endorse keys of receipts")
+    known = {(key.name, key.id): key for key in named_keys(name, keys)}
+    if not known:
+        raise VerificationError(f"receipt-keys.txt is of {name}, and none of the keys given is of that instance")
+    signed_by(below, text, known, "the endorsement of the keys of receipts")
+    found: dict[str, tuple[Key, datetime | None]] = {}
+    for word in words:
+        vkey, at, until = word.partition("@")
+        key = Key.parse(vkey)
+        if key.name not in ROLES.values():
+            raise VerificationError(f"receipt-keys.txt names the role {key.name}, which there is not")
+        found[f"{key.name}+{key.id.hex()}"] = (key, instant(until) if at else None)
+    return found
+
+
+def signature_parts(text: str) -> tuple[str, tuple[int, int], bytes, list[bytes]]:
+    """Return key, place, signature and hashes of a line of signatures.txt."""
+    words = text.split(" ")
+    if len(words) < 3:
+        raise VerificationError("its signature cannot be read")
+    position, slash, size = words[1].partition("/")
+    place = decimal(position, "the position of its signature"), decimal(size if slash else "", "the size")
+    value = unbase64(words[2], "its signature")
+    if len(value) != 64 or place[0] >= place[1]:
+        raise VerificationError("its signature does not have 64 bytes, or no place in its size")
+    return words[0], place, value, hashes_in(words[3:], "its signature")
+
+
+# ----- Logs, single receipts and older checkpoints --------------------------------------------------------------------
 
 
 def check_time(
@@ -1340,6 +1469,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--consistency", type=Path, help="the proof from the older checkpoint to the one of --proof")
     made.add_argument("--promise", type=Path, help="a promise: the API response that contains it, or its notes")
     made.add_argument("--complete", action="store_true", help="require every sequence of the log in the evidence")
+    made.add_argument("--signed", action="store_true", help="require a valid signature of every receipt of evidence")
     made.add_argument("--json", action="store_true", help="print the report as one JSON object")
     return made
 

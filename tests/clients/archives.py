@@ -12,6 +12,7 @@ from threada_client.verification import verify
 from tests.telemetry.tlog.logs import Log
 from tests.telemetry.verifier.evidence import (
     KEY,
+    SIGNED,
     SIGNER,
     body,
     checkpoint,
@@ -19,6 +20,7 @@ from tests.telemetry.verifier.evidence import (
     receipt_id,
     whole,
     write_evidence,
+    write_signed,
     zipped,
 )
 
@@ -39,11 +41,16 @@ def write_archives(folder: Path) -> dict[str, Any]:
         if "against" in options:
             against.write_text(options["against"])
         found = verify(
-            archive, [KEY], against=against if "against" in options else None, complete=options.get("complete", False)
+            archive,
+            [KEY],
+            against=against if "against" in options else None,
+            complete=options.get("complete", False),
+            signed=options.get("signed", False),
         )
         expected[name] = {
             "verified": found.is_verified,
             "receipts": found.report["receipts"],
+            "written_by": found.report["written_by"],
             "span": [found.report["first_sequence"], found.report["last_sequence"]],
             "against": [[one["size"], one["outcome"].partition(":")[0]] for one in found.report["against"]],
             "findings": [[one[key] for key in ("code", "sequence", "receipt", "line")] for one in found.findings],
@@ -80,6 +87,9 @@ def write_archives(folder: Path) -> dict[str, Any]:
     twice = (
         checkpoint(log) + str(log.checkpoint(origin=SIGNER.verifier_key.name).sign([SIGNER])).splitlines()[-1] + "\n"
     )
+    for name, change_signed in SIGNED.items():
+        add(f"signed-{name}", change_signed(write_signed(folder / f"signed-{name}")), signed=True)
+    add("unsigned-allowed", SIGNED["stripped"](write_signed(folder / "unsigned-allowed")))
     for name, note in {"size-changed": checkpoint(log).replace("\n600\n", "\n599\n", 1), "signed-twice": twice}.items():
         add(name, write_evidence(folder / name, log, log.entries, range(_SIZE), note=note))
     (folder / "cases.json").write_text(json.dumps(cases))

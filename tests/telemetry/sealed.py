@@ -29,6 +29,7 @@ from telemetry.models import (
 )
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
+from telemetry.receipts.signing import receipt_keyring
 from telemetry.sealing.sealer import Sealer
 from telemetry.tlog.checkpoint import instance_origin
 from telemetry.tlog.hashing import leaf_hash
@@ -72,7 +73,11 @@ class SealingSetup:
     @contextmanager
     def sealer(self, **options: Any) -> Iterator[Sealer]:
         with own_connection() as own:
-            options = {"with_instance_log": settings.THREADA_INSTANCE_LOG, **options}
+            options = {
+                "with_instance_log": settings.THREADA_INSTANCE_LOG,
+                "receipt_keys": receipt_keyring().public,
+                **options,
+            }
             yield Sealer(LogStore(own), key_file=self.key_file, anchor=self.anchor, log=self.said, **options)
 
     def seal(self, **options: Any) -> int:

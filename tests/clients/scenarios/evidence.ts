@@ -8,6 +8,7 @@ interface Case {
   keys: string[];
   against?: string;
   complete?: boolean;
+  signed?: boolean;
 }
 
 const files = "node:fs"; // without the types of Node
@@ -20,6 +21,7 @@ for (const [name, { keys, ...options }] of Object.entries(cases)) {
   results[name] = {
     verified: found.isVerified,
     receipts: found.receipts,
+    written_by: found.writtenBy,
     span: [found.firstSequence, found.lastSequence],
     against: found.against.map(({ size, outcome }) => [size, outcome.split(":")[0]]),
     findings: found.findings.map(({ code, sequence, receipt, line }) => [code, sequence, receipt, line]),

@@ -9,18 +9,24 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from telemetry.exports import evidence as service
-from telemetry.models import Receipt
+from telemetry.models import Receipt, SealQueueEntry
+from telemetry.receipts.signature import ROLE_OF
 from tests.console.sign_in import sign_in
+from tests.jobs import run_jobs
 from tests.telemetry.sealed import SealingSetup, write_receipts
 from tests.telemetry.tampering import by_sql
 from tests.workitems.office import Office
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import ids
+from threada_site.kernel.json.canonical import sha256_hex
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -32,10 +38,10 @@ def sealing_setup(tmp_path: Path) -> SealingSetup:
     return SealingSetup(tmp_path / "sealing")
 
 
-def verified(archive: Path, key: str, *before: str) -> tuple[int, dict[str, Any]]:
+def verified(archive: Path, key: str, *before: str, options: Sequence[str] = ()) -> tuple[int, dict[str, Any]]:
     """Run the downloaded verifier in a separate process. Return exit status and report."""
     done = subprocess.run(
-        [*before, sys.executable, str(VERIFIER), "--json", "--key", key, str(archive)],
+        [*before, sys.executable, str(VERIFIER), "--json", "--key", key, *options, str(archive)],
         capture_output=True, text=True, check=False, cwd=archive.parent, env={"PATH": "/usr/bin:/bin:/usr/sbin:/sbin"},
     )  # fmt: skip
     return done.returncode, json.loads(done.stdout) if done.stdout.startswith("{") else {"said": done.stderr}
@@ -70,6 +76,47 @@ def test_an_export_verifies_anywhere(
         lines = opened.read(f"{top}/receipts.ndjson").splitlines()
     assert positions == [str(place) for place in range(len(lines))]
     assert report["receipts"] == len(lines) > 700
+
+
+def test_evidence_tells_who_wrote_each_receipt(office: Office, sealing_setup: SealingSetup, tmp_path: Path) -> None:
+    office.create(5)
+    run_jobs()
+    write_receipts(office.tenant, 3)
+    archive, key = download_evidence(office, sealing_setup, tmp_path)
+    code, report = verified(archive, key, options=["--signed"])
+    assert (code, report["findings"]) == (0, []), report
+    with zipfile.ZipFile(archive) as opened:
+        [name] = [name for name in opened.namelist() if name.endswith("/receipts.ndjson")]
+        actors = [json.loads(line)["actor"] for line in opened.read(name).splitlines()]
+    roles = Counter(ROLE_OF[actor["entry_point"]] for actor in actors)
+    assert report["written_by"] == dict(roles)
+    assert {"web", "worker"} <= roles.keys()
+
+
+def test_receipt_that_was_put_in_is_told_from_those_of_processes(
+    office: Office, sealing_setup: SealingSetup, tmp_path: Path
+) -> None:
+    """It copies a genuine receipt, with its signature and another id, as whoever holds the web's login can."""
+    office.create(5)
+    forged = ids.new_uuid()
+    with unit_of_work(office.tenant.id):
+        genuine = Receipt.objects.get(kind="work_item.created")
+        genuine.id = forged
+        genuine.body = bytes(genuine.body).replace(genuine_id(genuine), ids.public_id(ids.RECEIPT, forged).encode())
+        genuine.body_sha256 = sha256_hex(genuine.body)
+        Receipt.objects.bulk_create([genuine])
+        SealQueueEntry.objects.bulk_create([SealQueueEntry(id=forged, tenant_id=office.tenant.id)])
+    archive, key = download_evidence(office, sealing_setup, tmp_path)
+    code, report = verified(archive, key)
+    assert (code, [(one["code"], one["receipt"]) for one in report["findings"]]) == (
+        1,
+        [("origin_invalid", ids.public_id(ids.RECEIPT, forged))],
+    )
+
+
+def genuine_id(receipt: Receipt) -> bytes:
+    """Return the id in the body of a receipt."""
+    return str(json.loads(bytes(receipt.body))["id"]).encode()
 
 
 def test_unsealed_receipts_are_reported_and_proven_after_sealing(

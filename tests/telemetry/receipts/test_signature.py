@@ -44,21 +44,19 @@ def origin(receipt: SignedBody, *, tenant: str = TENANT, keys: ReceiptKeys = KEY
 @given(st.integers(1, 40))
 def test_each_receipt_of_a_batch_verifies_alone(count: int) -> None:
     for one in signed(*map(receipt, range(count))):
-        assert origin(one) == (OriginState.AUTHENTIC, "web", "")
+        assert origin(one) == Origin(OriginState.AUTHENTIC, "web")
 
 
 def test_receipt_without_a_signature_is_unsigned() -> None:
-    assert origin(SignedBody(receipt(), "")) == (OriginState.UNSIGNED, None, "")
+    assert origin(SignedBody(receipt(), "")) == Origin(OriginState.UNSIGNED)
 
 
 @pytest.mark.parametrize("entry_point", ["api", "mcp", "console"])
 def test_the_web_signs_its_entry_points_alone(entry_point: str) -> None:
     body = receipt(entry_point=entry_point)
     assert origin(signed(body)[0]).state == OriginState.AUTHENTIC
-    assert origin(signed(body, key=WORKER)[0]) == (
-        OriginState.INVALID,
-        None,
-        f"the worker signed the entry point {entry_point}",
+    assert origin(signed(body, key=WORKER)[0]) == Origin(
+        OriginState.INVALID, problem=f"the worker signed the entry point {entry_point}"
     )
 
 
@@ -119,7 +117,7 @@ def test_changed_signature_is_invalid(change: Any) -> None:
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{}", b'{"actor":{"entry_point":"ghost"},"occurred_at":"2026-01-01"}'])
 def test_bytes_that_are_no_receipt_are_invalid(body: bytes) -> None:
-    assert origin(signed(body)[0]) == (OriginState.INVALID, None, "the stored bytes are not a receipt")
+    assert origin(signed(body)[0]) == Origin(OriginState.INVALID, problem="the stored bytes are not a receipt")
 
 
 def test_one_signature_covers_all_receipts_of_a_statement() -> None:

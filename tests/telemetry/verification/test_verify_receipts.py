@@ -173,10 +173,11 @@ def test_an_edited_receipt_with_its_leaf(verify: Verify, sealed: SealedLog) -> N
         f"WHERE r.id = l.id AND {sealed.where(50, 'l')}",
     )
     lines = found(verify)
-    assert len(lines) == 3
-    assert "was signed over" in lines[0]
-    assert "kept hash" in lines[1]
-    assert "forked" in lines[2]
+    assert len(lines) == 4
+    assert lines[0].endswith(" does not verify")
+    assert "was signed over" in lines[1]
+    assert "kept hash" in lines[2]
+    assert "forked" in lines[3]
 
 
 def test_a_receipt_put_in_by_hand(verify: Verify, sealed: SealedLog) -> None:
@@ -256,3 +257,34 @@ def test_an_older_checkpoint_must_be_signed(verify: Verify, sealed: SealedLog, t
     saved.write_text(newest(sealed.tenant).note.replace(f"\n{size}\n", f"\n{size - 1}\n"))
     (line,) = found(verify, "--against", str(saved))
     assert line.startswith(f"acme: the older checkpoint of {size - 1} receipts: the signature of ")
+
+
+def test_a_signature_of_another_receipt(verify: Verify, sealed: SealedLog) -> None:
+    by_sql(
+        "UPDATE telemetry_receipt r SET signature = o.signature FROM telemetry_receipt o "
+        f"WHERE {sealed.where(50, 'r')} AND {sealed.where(51, 'o')}"
+    )
+    [line] = found(verify)
+    assert line.startswith(f"acme: sequence 50, receipt {sealed.named(50)}: the signature of worker+")
+    assert line.endswith(" does not verify")
+
+
+def test_a_receipt_that_was_put_in_with_its_queue_row(verify: Verify, sealed: SealedLog) -> None:
+    """A copy under another id that names itself, as a forged vote would, with the signature of its model."""
+    forged = ids.new_uuid()
+    old, new = sealed.named(50), ids.public_id(ids.RECEIPT, forged)
+    by_sql(
+        "INSERT INTO telemetry_receipt SELECT (r).* FROM (SELECT jsonb_populate_record(t, "
+        f"jsonb_build_object('id', '{forged}')) AS r FROM telemetry_receipt t WHERE {sealed.where(50, 't')}) copy",
+        "UPDATE telemetry_receipt SET body = convert_to(replace(convert_from(body, 'UTF8'), "
+        f"'{old}', '{new}'), 'UTF8') WHERE id = '{forged}'",
+        f"UPDATE telemetry_receipt SET body_sha256 = encode(sha256(body), 'hex') WHERE id = '{forged}'",
+        f"INSERT INTO telemetry_sealqueueentry (id, tenant_id) VALUES ('{forged}', '{sealed.tenant.id}')",
+    )
+    assert [line.partition(": the signature of ")[0] for line in found(verify)] == [f"acme: receipt {new}"]
+
+
+def test_receipts_without_a_signature_are_counted(verify: Verify, sealed: SealedLog) -> None:
+    by_sql(f"UPDATE telemetry_receipt SET signature = '' WHERE {sealed.where(50)}")
+    said = verify("--tenant", "acme")
+    assert (said.code, said.err) == (0, "acme: 1 receipts have no signature of the process that wrote them.\n")

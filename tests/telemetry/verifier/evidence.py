@@ -5,13 +5,15 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from telemetry.exports.evidence_archive import Archive
-from telemetry.tlog.note import Signer
+from telemetry.log.key_file import SigningKey
+from telemetry.receipts.signature import sign_bodies
+from telemetry.tlog.note import Signer, sign
 from telemetry.tlog.tiles import levels, tiles_of
 from tests.telemetry.tlog.logs import Log, key
 
@@ -79,6 +81,117 @@ def write_evidence(
 def whole(folder: Path, log: Log) -> Path:
     """Write evidence of all receipts of the log."""
     return write_evidence(folder, log, log.entries, range(log.tree.size))
+
+
+WEB, WORKER = SigningKey.new("web"), SigningKey.new("worker")
+
+
+def written(number: int, *, entry_point: str = "api", second: int = 0) -> bytes:
+    """Return a small receipt with what its signature binds."""
+    return body(number, actor={"entry_point": entry_point}, occurred_at=f"2026-11-30T12:00:0{second}.000Z")
+
+
+def write_signed(folder: Path) -> Path:
+    """Write evidence of three receipts of the web, written together, and of one of the worker."""
+    lines = [*(written(number) for number in range(3)), written(3, entry_point="job")]
+    whole(folder, Log.of(lines))
+    signatures = [
+        *sign_bodies(lines[:3], tenant=TENANT, key=WEB.verifier_key("web"), private=WEB.private_key),
+        *sign_bodies(lines[3:], tenant=TENANT, key=WORKER.verifier_key("worker"), private=WORKER.private_key),
+    ]
+    (folder / "signatures.txt").write_text("".join(f"{signature}\n" for signature in signatures))
+    endorse(folder, str(WEB.verifier_key("web")), str(WORKER.verifier_key("worker")))
+    return folder
+
+
+def endorse(folder: Path, *words: str, signer: Signer | None = None) -> None:
+    """Write the note that endorses keys of receipts, signed by the key of the log."""
+    name = "threada.test/receipt-keys"
+    text = "".join(f"{line}\n" for line in (name, *words))
+    (folder / "receipt-keys.txt").write_text(str(sign(text, [signer or Signer(name, key(1))])))
+
+
+def _with_signatures(folder: Path, change: Callable[[list[str]], None]) -> Path:
+    file = folder / "signatures.txt"
+    lines = file.read_text().splitlines()
+    change(lines)
+    file.write_text("".join(f"{line}\n" for line in lines))
+    return folder
+
+
+def _exchanged(folder: Path) -> Path:
+    return _with_signatures(folder, lambda lines: lines.insert(0, lines.pop(1)))
+
+
+def _stripped(folder: Path) -> Path:
+    return _with_signatures(folder, lambda lines: lines.__setitem__(2, "-"))
+
+
+def _cut_off(folder: Path) -> Path:
+    return _with_signatures(folder, lambda lines: lines.__delitem__(3))
+
+
+def _malformed(folder: Path) -> Path:
+    return _with_signatures(folder, lambda lines: lines.__setitem__(3, lines[3].replace("0/1", "1/1")))
+
+
+def _by_web(folder: Path) -> Path:
+    job = written(3, entry_point="job")
+    made = sign_bodies([job], tenant=TENANT, key=WEB.verifier_key("web"), private=WEB.private_key)
+    return _with_signatures(folder, lambda lines: lines.__setitem__(3, made[0]))
+
+
+def _of_other_tenant(folder: Path) -> Path:
+    job = written(3, entry_point="job")
+    made = sign_bodies([job], tenant="tn_other", key=WORKER.verifier_key("worker"), private=WORKER.private_key)
+    return _with_signatures(folder, lambda lines: lines.__setitem__(3, made[0]))
+
+
+def _without_file(folder: Path) -> Path:
+    (folder / "signatures.txt").unlink()
+    return folder
+
+
+def _not_endorsed(folder: Path) -> Path:
+    (folder / "receipt-keys.txt").unlink()
+    return folder
+
+
+def _retired(at: str) -> Callable[[Path], Path]:
+    def change(folder: Path) -> Path:
+        endorse(folder, f"{WEB.verifier_key('web')}@{at}", str(WORKER.verifier_key("worker")))
+        return folder
+
+    return change
+
+
+def _endorsed_by_stranger(folder: Path) -> Path:
+    stranger = Signer("threada.test/receipt-keys", key(2))
+    endorse(folder, str(WEB.verifier_key("web")), str(WORKER.verifier_key("worker")), signer=stranger)
+    return folder
+
+
+def _endorsed_role(folder: Path) -> Path:
+    endorse(folder, str(SigningKey.new("ghost").verifier_key("ghost")))
+    return folder
+
+
+SIGNED: dict[str, Callable[[Path], Path]] = {
+    "whole": lambda folder: folder,
+    "exchanged": _exchanged,
+    "stripped": _stripped,
+    "cut-off": _cut_off,
+    "malformed": _malformed,
+    "by-web": _by_web,
+    "other-tenant": _of_other_tenant,
+    "without-file": _without_file,
+    "not-endorsed": _not_endorsed,
+    "retired-later": _retired("2026-11-30T12:00:00.000Z"),
+    "retired-earlier": _retired("2026-11-30T11:59:59.999Z"),
+    "stranger": _endorsed_by_stranger,
+    "role": _endorsed_role,
+}
+"""Changes of the evidence that `write_signed` writes."""
 
 
 def zipped(folder: Path) -> Path:

@@ -22,6 +22,7 @@ from psycopg.conninfo import make_conninfo
 from telemetry.log.anchor import Anchor
 from telemetry.log.key_file import KeyFile, KeyFileProblem
 from telemetry.log.store import LogStore
+from telemetry.receipts.keyring import ReceiptKeyring
 from telemetry.sealing.log_lines import LineLog
 from telemetry.sealing.publisher_pool import PublisherPool
 from telemetry.sealing.sealer import Sealer
@@ -48,6 +49,16 @@ def sealing_key_file() -> KeyFile:
 def sealing_anchor() -> Anchor:
     """Return the record of signed checkpoints that is stored outside the database."""
     return Anchor(Path(text("THREADA_ANCHOR_DIR") or DATA_DIR / "checkpoints"))
+
+
+def receipt_keyring_of_variables() -> ReceiptKeyring:
+    """Return the keys of receipts that the environment names, for processes without Django."""
+    return ReceiptKeyring(
+        DATA_DIR / "keys",
+        private=text("THREADA_RECEIPT_KEY"),
+        public=text("THREADA_RECEIPT_PUBLIC_KEYS"),
+        makes=False,
+    )
 
 
 def instance_name() -> str:
@@ -144,6 +155,7 @@ class SealerProcess:
             on_signed=publication.offer,
             with_instance_log=keeps_instance_log(),
             promise_key=self._promise_key(),
+            receipt_keys=receipt_keyring_of_variables().public,
         )
         while not self._stop.is_set():
             begun = time.monotonic()

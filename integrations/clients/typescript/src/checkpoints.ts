@@ -47,14 +47,9 @@ export async function named(name: string, material: Bytes): Promise<Key> {
   return { name, id: hex(digest.subarray(0, 4)), public: material };
 }
 
-/** Open a signed note: a key for its log must have signed, none twice, and no signature of a known key may be wrong. */
+/** Open a signed checkpoint: a key for its log must have signed, and no signature of a known key may be wrong. */
 export async function opened(note: string, keys: readonly Key[]): Promise<Checkpoint> {
-  const end = note.lastIndexOf("\n\n");
-  // eslint-disable-next-line no-control-regex
-  if (end < 0 || !note.endsWith("\n") || /[\u0000-\u0009\u000b-\u001f]/.test(note)) {
-    throw new VerificationFailed("The checkpoint is no signed note.");
-  }
-  const text = note.slice(0, end + 1);
+  const { text, signatures } = partsOf(note, "The checkpoint");
   const [origin = "", size = "", root = ""] = text.split("\n");
   if (origin === "" || size === "" || root === "") {
     throw new VerificationFailed("The checkpoint does not say origin, size and root.");
@@ -63,27 +58,41 @@ export async function opened(note: string, keys: readonly Key[]): Promise<Checkp
   if (head.size === 0n && hex(head.root) !== EMPTY_ROOT) {
     throw new VerificationFailed("The checkpoint says that an empty log has something in it.");
   }
+  return { ...head, signedBy: await signersOf(text, signatures, keys, origin) };
+}
+
+/** Return the text of a note and its signature lines. */
+export function partsOf(note: string, what: string): { text: string; signatures: string[] } {
+  const end = note.lastIndexOf("\n\n");
+  // eslint-disable-next-line no-control-regex
+  if (end < 0 || !note.endsWith("\n") || /[\u0000-\u0009\u000b-\u001f]/.test(note)) {
+    throw new VerificationFailed(`${what} is no signed note.`);
+  }
+  return { text: note.slice(0, end + 1), signatures: note.slice(end + 2, -1).split("\n") };
+}
+
+/** Return the ids of the keys of `name` that signed a note: at least one, none twice, and none with a wrong signature. */
+export async function signersOf(text: string, lines: string[], keys: readonly Key[], origin: string): Promise<string[]> {
   const known = keys.filter((key) => key.name === origin);
-  const lines = note.slice(end + 2, -1).split("\n");
-  if (lines.length > MOST_SIGNATURES) throw new VerificationFailed("The checkpoint has too many signatures.");
+  if (lines.length > MOST_SIGNATURES) throw new VerificationFailed(`The note of ${origin} has too many signatures.`);
   const signedBy: string[] = [];
   for (const line of lines) {
     const [, name = "", value = ""] = /^\u2014 ([^ ]+) (.*)$/.exec(line) ?? [];
     const signature = bytesOf(value);
     if (!line.startsWith(DASH) || signature.length < 5) {
-      throw new VerificationFailed("A signature line of the checkpoint cannot be read.");
+      throw new VerificationFailed(`A signature line of the note of ${origin} cannot be read.`);
     }
     const id = hex(signature.subarray(0, 4));
     const key = name === origin ? known.find((one) => one.id === id) : undefined;
     if (key === undefined) continue; // another key or a witness
     if (!(await isSigned(key, text, signature.slice(4)))) {
-      throw new VerificationFailed(`The signature of key ${id} under the checkpoint is wrong.`);
+      throw new VerificationFailed(`The signature of key ${id} under the note of ${origin} is wrong.`);
     }
-    if (signedBy.includes(id)) throw new VerificationFailed("A key signed the checkpoint twice.");
+    if (signedBy.includes(id)) throw new VerificationFailed(`A key signed the note of ${origin} twice.`);
     signedBy.push(id);
   }
-  if (signedBy.length === 0) throw new VerificationFailed(`None of the keys signed the checkpoint of ${origin}.`);
-  return { ...head, signedBy: signedBy.sort() };
+  if (signedBy.length === 0) throw new VerificationFailed(`None of the keys signed the note of ${origin}.`);
+  return signedBy.sort();
 }
 
 /** Return the time of the line complete-until in the text of a checkpoint, in milliseconds. */
@@ -129,7 +138,8 @@ export function notesIn(text: string): string[] {
 export const instanceOf = (name: string): string =>
   name.slice(0, Math.max(name.lastIndexOf("/"), 0)).replace(/\/restored-[0-9]+$/, "");
 
-async function isSigned(key: Key, text: string, signature: Bytes): Promise<boolean> {
+/** Return true if the key signed this text. */
+export async function isSigned(key: Key, text: string, signature: Bytes): Promise<boolean> {
   const imported = await crypto.subtle.importKey("raw", key.public, "Ed25519", false, ["verify"]);
   return crypto.subtle.verify("Ed25519", imported, signature, encoder.encode(text));
 }

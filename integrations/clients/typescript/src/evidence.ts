@@ -9,6 +9,7 @@ import { unzipSync } from "fflate";
 import { type Bytes, decimal, decoded, encoder, hex, isEqual } from "./bytes.js";
 import { type Checkpoint, instanceOf, type Key, keyOf, named, notesIn, opened, timeOfId } from "./checkpoints.js";
 import { VerificationFailed } from "./errors.js";
+import { endorsedKeys, Origins, UNSIGNED } from "./origins.js";
 import { Tiles } from "./tiles.js";
 import { isIncluded, leafHash, proofIn } from "./verification.js";
 
@@ -39,6 +40,8 @@ export interface Evidence {
   log: string;
   checkpoint: { size: number; root: string; signedBy: string[] } | null;
   receipts: number;
+  /** Receipts by the role whose signature verifies (web, worker, command), "unsigned", or "unknown key". */
+  writtenBy: Record<string, number>;
   firstSequence: number | null;
   lastSequence: number | null;
   against: Comparison[];
@@ -51,6 +54,8 @@ export interface EvidenceOptions {
   against?: string;
   /** Require every receipt of the log. */
   complete?: boolean;
+  /** Require a valid signature of every receipt by the process that wrote it. */
+  signed?: boolean;
 }
 
 type Place = Partial<Pick<Finding, "sequence" | "receipt" | "line">>;
@@ -95,6 +100,7 @@ class Check {
     log: "",
     checkpoint: null,
     receipts: 0,
+    writtenBy: {},
     firstSequence: null,
     lastSequence: null,
     against: [],
@@ -119,7 +125,10 @@ class Check {
     await this.instance(files, note, checkpoint, keys);
     const tiles = await Tiles.of(checkpoint, (name) => files.find(name));
     const older = options.against === undefined ? [] : await this.older(options.against, checkpoint, keys);
-    await this.receipts(files, checkpoint, tiles, older);
+    const keyNote = files.find("receipt-keys.txt") === null ? null : files.text("receipt-keys.txt");
+    const endorsed = keyNote === null ? new Map() : await endorsedKeys(keyNote, keys);
+    const origins = new Origins(endorsed, tenantOf(checkpoint));
+    await this.receipts(files, checkpoint, tiles, older, origins, options.signed === true);
     if (options.complete === true) {
       for (let index = 0; index < size; index += 1) {
         if (this.seen.has(index)) continue;
@@ -130,10 +139,19 @@ class Check {
   }
 
   /** Verify every receipt against the leaf at its place. */
-  private async receipts(files: Files, checkpoint: Checkpoint, tiles: Tiles, older: Checkpoint[]): Promise<void> {
+  private async receipts(
+    files: Files,
+    checkpoint: Checkpoint,
+    tiles: Tiles,
+    older: Checkpoint[],
+    origins: Origins,
+    isRequired: boolean,
+  ): Promise<void> {
     const positions = linesOf(files.required("positions.txt"));
     const bodies = linesOf(files.required("receipts.ndjson"));
-    const tenant = checkpoint.origin.slice(checkpoint.origin.lastIndexOf("/") + 1);
+    const data = files.find("signatures.txt");
+    const signatures = data === null ? null : linesOf(data);
+    const tenant = tenantOf(checkpoint);
     const order = files.find("order.txt") === null ? "" : files.text("order.txt");
     if (order !== "" && order !== LOG_ORDER) {
       throw new VerificationFailed("order.txt names an order that this verifier does not know.");
@@ -159,8 +177,12 @@ class Check {
         }
         last = receipt ?? last;
       }
-      await this.place(hashes[at % AT_ONCE] as Bytes, positions[at], tiles, Number(checkpoint.size), { receipt, line });
+      const [leaf, size] = [hashes[at % AT_ONCE] as Bytes, Number(checkpoint.size)];
+      const isSame = await this.place(leaf, positions[at], tiles, size, { receipt, line });
       if (receipt !== null) this.time(body, receipt, Number(decoded(positions[at] ?? body, "")), checkpoint, older, line);
+      if (!isSame) continue;
+      const signature = decoded(signatures?.[at] ?? encoder.encode(UNSIGNED), "signatures.txt");
+      await this.origin(origins, body, signature, signatures !== null, isRequired, { receipt, line });
     }
     const left = positions.length - bodies.length;
     if (left > 0) this.found("receipts_cut_off", `${left} more positions are listed than there are receipts.`);
@@ -170,23 +192,48 @@ class Check {
     }
   }
 
-  private async place(leaf: Bytes, position: Bytes | undefined, tiles: Tiles, size: number, where: Place): Promise<void> {
+  /** Verify the signature of a receipt by the process that wrote it. */
+  private async origin(
+    origins: Origins,
+    body: Bytes,
+    signature: string,
+    isThere: boolean,
+    isRequired: boolean,
+    where: Place,
+  ): Promise<void> {
+    let role: string;
+    try {
+      role = await origins.roleOf(body, signature);
+    } catch (error) {
+      if (!(error instanceof VerificationFailed)) throw error;
+      this.found("origin_invalid", error.message, where);
+      return;
+    }
+    if (isThere) this.result.writtenBy[role] = (this.result.writtenBy[role] ?? 0) + 1;
+    if (isRequired && role === "unsigned") this.found("unsigned", "No process signed it.", where);
+    if (isRequired && role === "unknown key") this.found("unsigned", "An unknown key signed it.", where);
+  }
+
+  /** Return false if these are other bytes than the sealed ones. */
+  private async place(leaf: Bytes, position: Bytes | undefined, tiles: Tiles, size: number, where: Place): Promise<boolean> {
     const text = position === undefined ? "-" : decoded(position, "positions.txt");
     if (text === "-") {
       this.found("not_sealed", "Was not sealed when this evidence was made.", where);
-      return;
+      return true;
     }
     const sequence = Number(decimal(text, ""));
     const place = { ...where, sequence };
     if (sequence >= size) {
       this.found("not_sealed", `The checkpoint has ${size} receipts, so not this one.`, place);
-      return;
+      return true;
     }
     if (this.seen.has(sequence)) this.found("repeated", "A receipt of this sequence is in the file already.", place);
     this.seen.add(sequence);
     if (!isEqual(await tiles.leaf(sequence), leaf)) {
       this.found("bytes_differ", "These are not the bytes that were sealed at this sequence.", place);
+      return false;
     }
+    return true;
   }
 
   /** Verify the time of a receipt: that of its id, and not before the older checkpoints before it. */
@@ -272,6 +319,8 @@ class Check {
     }
   }
 }
+
+const tenantOf = (checkpoint: Checkpoint): string => checkpoint.origin.slice(checkpoint.origin.lastIndexOf("/") + 1);
 
 /** Files of an evidence archive, in the folder of its only checkpoint. */
 class Files {

@@ -54,7 +54,7 @@ export const leafHash = (body: Uint8Array): Promise<Bytes> => sha256(joined(Uint
 export const nodeHash = (left: Bytes, right: Bytes): Promise<Bytes> => sha256(joined(Uint8Array.of(1), left, right));
 
 /** Return the root that an inclusion proof leads to (RFC 9162, section 2.1.3.2), or null if it cannot be one. */
-async function rootOf(leaf: Bytes, index: bigint, size: bigint, path: Bytes[]): Promise<Bytes | null> {
+export async function rootOf(leaf: Bytes, index: bigint, size: bigint, path: Bytes[]): Promise<Bytes | null> {
   if (index >= size) return null;
   let [first, last, current] = [index, size - 1n, leaf];
   for (const sibling of path) {

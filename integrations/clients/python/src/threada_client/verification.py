@@ -26,17 +26,24 @@ class Verification:
 
 
 def verify(
-    evidence: Path, keys: Sequence[str | Path], *, against: Path | None = None, complete: bool = False
+    evidence: Path,
+    keys: Sequence[str | Path],
+    *,
+    against: Path | None = None,
+    complete: bool = False,
+    signed: bool = False,
 ) -> Verification:
     """Verify the file that `download_evidence` wrote, against public keys of the log.
 
     Get the keys from the people responsible for the instance, not from the API. `against` is an older checkpoint of
-    your own; `complete` requires every receipt of the log. Raise `ValueError` for missing files and invalid keys, and
+    your own; `complete` requires every receipt of the log, `signed` a valid signature of each by the process that
+    wrote it. Raise `ValueError` for missing files and invalid keys, and
     without the extra `verify`. The verifier runs in a process of its own and opens no connection.
     """
     command = [sys.executable, _VERIFIER, "--json", *(f"--key={key}" for key in keys)]
     command += [f"--against={against}"] if against else []
     command += ["--complete"] if complete else []
+    command += ["--signed"] if signed else []
     ran = subprocess.run([*command, "--", str(evidence)], capture_output=True, text=True, check=False)
     if ran.returncode not in _DONE or not ran.stdout:
         raise ValueError(ran.stderr.strip().removeprefix("threada_verify.py: ") or "The verifier failed.")
