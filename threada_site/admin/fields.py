@@ -1,4 +1,4 @@
-"""JSON values as readable fields. Invisible characters are written as code points, in names and values."""
+"""JSON values as readable fields. Invisible characters are code points, mixed scripts are marked."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from threada_site.kernel.characters import code_point, has_unseen, name_of, pieces
 from threada_site.kernel.json.canonical import canonical_bytes
 from threada_site.kernel.json.pointers import dotted
+from threada_site.kernel.lookalikes import words
 
 MOST_INDENTED: Final = 4
 """Levels of nested values that are indented, so that deep values keep their width."""
@@ -34,13 +35,14 @@ class Line:
 
 
 def visible(text: Any) -> SafeString:
-    """Return a text as escaped HTML, with every invisible character shown as its code point and marked."""
+    """Return a text as escaped HTML, with every invisible character as its code point, and a mark at mixed scripts."""
     if isinstance(text, SafeString):
         return text
     plain = str(text)
-    if not has_unseen(plain):
+    if plain.isascii() and not has_unseen(plain):
         return SafeString(escape(plain))
-    return mark_safe("".join(_marked(piece) if is_unseen else escape(piece) for piece, is_unseen in pieces(plain)))  # noqa: S308 (every piece is escaped)
+    shown = (_marked(piece) if is_unseen else _with_scripts(piece) for piece, is_unseen in pieces(plain))
+    return mark_safe("".join(shown))  # noqa: S308 (every piece is escaped)
 
 
 def plainly(value: Any) -> str:
@@ -158,6 +160,16 @@ def _term(line: Line, path: str, *, is_nested: bool) -> str:
 
 def _marked(character: str) -> str:
     return f'<span class="t-unseen" title="{name_of(character)}">{code_point(character)}</span>'
+
+
+def _with_scripts(text: str) -> str:
+    """Return a text as HTML with a mark behind each word that has letters of several scripts."""
+    return "".join(_mixed(piece, scripts) if scripts else escape(piece) for piece, scripts in words(text))
+
+
+def _mixed(word: str, scripts: tuple[str, ...]) -> str:
+    mark = _("mixed scripts: {names}").format(names=", ".join(name.capitalize() for name in scripts))
+    return f'<span class="t-mixed">{escape(word)}</span> <span class="t-tag t-risk">{escape(mark)}</span>'
 
 
 def _has_parts(value: Any) -> bool:

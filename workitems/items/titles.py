@@ -7,11 +7,13 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils.translation import gettext as _
 
 from integrations.models import Execution
 from policies.documents.workflow import WorkflowDocument
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.kernel.lookalikes import has_mixed_word
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
 from workitems.display.formats import value_at
@@ -52,7 +54,8 @@ def related_key(workflow: str, payload: Any, document: WorkflowDocument) -> str:
 
 def title_of(item: WorkItem) -> str:
     """Return the title of an item for its own page; after an erasure the default title."""
-    return default_title(item.workflow, item.id) if is_erased(item.title) or not item.title else str(item.title)
+    is_gone = is_erased(item.title) or not item.title
+    return default_title(item.workflow, item.id) if is_gone else with_mark(str(item.title))
 
 
 def listed_title(item: WorkItem) -> str:
@@ -77,4 +80,9 @@ def title_of_execution(execution: Any) -> str:
     title = execution.item_title
     if not title or is_erased(title) or is_sensitive(execution.data_class):
         return default_title(execution.workflow, execution.work_item_id)
-    return str(title)
+    return with_mark(str(title))
+
+
+def with_mark(title: str) -> str:
+    """Return a title with a mark in front if one of its words has letters of several scripts."""
+    return _("[mixed scripts] {title}").format(title=title) if has_mixed_word(title) else title

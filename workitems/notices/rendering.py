@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from threada_site.kernel import ids
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems.display.titles import is_default_title
+from workitems.items.titles import with_mark
 from workitems.lifecycle import StepKind
 from workitems.models import NoticeMessage, WorkItem
 from workitems.notices.rules import Event
@@ -174,4 +175,4 @@ def _title_of(item: WorkItem) -> str:
     is_omitted = item.data_class in settings.THREADA_SENSITIVE_DATA_CLASSES or item.subject_id is not None
     if is_omitted or is_erased(item.title) or is_default_title(str(item.title), item.id):
         return ""
-    return str(item.title)
+    return with_mark(str(item.title))

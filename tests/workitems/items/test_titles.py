@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import translation
 from pytest_django import Settings
 
 from tests.workitems.office import Office
@@ -35,6 +36,19 @@ def test_an_item_gets_its_title_at_intake_and_with_each_new_payload(office: Offi
     put(office, title="Transfer ${money(item.payload.amount, 'EUR')}")
     office.on_item(item, edit_payload, payload={"amount": 5})
     assert title_of(office.item(item)) == "Pay EUR 0.05"  # by the version that the item follows
+
+
+def test_a_title_with_mixed_scripts_has_a_mark_in_front(office: Office) -> None:
+    put(office, title="Pay ${item.payload.vendor}")
+    named = {
+        name: office.create(5, payload={"amount": 5, "vendor": name})
+        for name in ("H\u043e\u043eli", "Hooli", "\u041c\u0438\u0440")
+    }
+    assert [(title_of(item), listed_title(item)) for item in named.values()] == [
+        (shown, shown) for shown in ("[mixed scripts] Pay H\u043e\u043eli", "Pay Hooli", "Pay \u041c\u0438\u0440")
+    ]
+    with translation.override("de"):
+        assert title_of(named["H\u043e\u043eli"]) == "[gemischte Schriften] Pay H\u043e\u043eli"
 
 
 def test_without_a_template_the_title_is_the_workflow_with_a_short_id(office: Office) -> None:

@@ -361,6 +361,13 @@ def test_a_rolled_back_event_is_not_notified(office: Office, mail_server: MailSe
     assert mail_server.taken == []
 
 
+def test_the_title_of_a_message_marks_mixed_scripts(office: Office, mail_server: MailServer) -> None:
+    office.upsert_workflow(title="Pay ${item.payload.vendor}")
+    office.awaiting(payload={"amount": 500, "vendor": "H\u043e\u043eli"})
+    run_jobs()
+    assert {said for _, said in told(mail_server)} == {"[acme] Decision requested: [mixed scripts] Pay H\u043e\u043eli"}
+
+
 @pytest.mark.parametrize(
     ("changes", "subject"),
     [
