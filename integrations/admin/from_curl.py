@@ -31,7 +31,9 @@ class CurlForm(ConsoleForm):
         "Paste a command that works. It is not run. A secret in it is stored under Secrets, for this address only, and "
         "the document refers to it."
     )
-    command = forms.CharField(label=gettext_lazy("curl command"), max_length=MOST_CHARACTERS, widget=CodeArea(8))
+    command = forms.CharField(
+        label=gettext_lazy("curl command"), max_length=MOST_CHARACTERS, widget=CodeArea(8, {"data-never-kept": ""})
+    )
     slug = forms.SlugField(label=gettext_lazy("Id of the integration"), max_length=63)
     name = forms.CharField(label=gettext_lazy("Name"), required=False, max_length=200)
     action = forms.SlugField(label=gettext_lazy("Name of the action"), max_length=63)

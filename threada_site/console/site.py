@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import partial, wraps
 from typing import Any, Final
 
+from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, URLResolver, path
+from django.urls import URLPattern, URLResolver, path, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
@@ -24,6 +25,7 @@ from threada_site.admin.usage import usage_page
 from threada_site.console.account_links import invitation_page, new_password_page, reset_page
 from threada_site.console.dashboards.dashboard import dashboard
 from threada_site.console.editors.documents import check, complete
+from threada_site.console.entries import kept_entries, page_sent_from
 from threada_site.console.factors.page import second_factors_page
 from threada_site.console.factors.second_step import confirm_page, second_step_page
 from threada_site.console.first_steps.hiding import hide_view
@@ -81,6 +83,19 @@ class ConsoleSite(UnfoldAdminSite):
     def has_permission(self, request: HttpRequest) -> bool:
         """Return True if a person is signed in to a tenant."""
         return getattr(request, "acting_context", None) is not None
+
+    def admin_view(self, view: Any, cacheable: bool = False) -> Any:  # noqa: FBT001, FBT002 - Django's signature
+        """Return the view for people who are signed in. Others go on to the page of the form that they sent."""
+        checked: Any = super().admin_view(view, cacheable)
+
+        @wraps(checked)
+        def inner(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.method == "POST" and not self.has_permission(request) and (page := page_sent_from(request)):
+                return redirect_to_login(page, reverse("admin:login"))
+            response: HttpResponse = checked(request, *args, **kwargs)
+            return response
+
+        return inner
 
     def get_urls(self) -> list[URLResolver | URLPattern]:
         dropped = {"search", "autocomplete", "view_on_site"}
@@ -147,7 +162,7 @@ class ConsoleSite(UnfoldAdminSite):
         ctx = getattr(request, "acting_context", None)
         may_settle = ctx is not None and ctx.allows(Scope.POLICIES_PUBLISH)
         emergencies = list(unconfirmed_emergencies(ctx)[:EMERGENCIES_SHOWN]) if ctx is not None and may_settle else []
-        return {**super().each_context(request), "emergencies": emergencies}
+        return {**super().each_context(request), "emergencies": emergencies, "kept_entries": kept_entries(request)}
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         ctx = request.acting_context  # type: ignore[attr-defined]
