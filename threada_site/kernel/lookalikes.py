@@ -119,7 +119,7 @@ def scripts_of(word: str) -> tuple[str, ...]:
 
 
 def skeleton(text: str) -> str:
-    """Return a text that is equal for texts that look alike, by letters of other scripts, digits or unseen characters."""
+    """Return the same text for texts that look alike: letters of other scripts, digits, unseen characters."""
     seen = "".join(piece for piece, is_unseen in pieces(unicodedata.normalize("NFKC", text)) if not is_unseen)
     plain = seen.translate(_TABLE).replace("rn", "m")
     dashed = "".join("-" if unicodedata.category(character) == "Pd" else character for character in plain)

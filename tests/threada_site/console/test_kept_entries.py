@@ -49,8 +49,8 @@ def test_key_and_owner_are_those_of_one_person_in_one_tenant() -> None:
     ],
 )
 def test_only_pages_of_this_console_are_gone_on_to(named: str, page: str) -> None:
-    headers = {"HTTP_REFERER": named} if named else {}
-    assert page_sent_from(RequestFactory().post("/console/x/", **headers)) == page
+    headers = {"Referer": named} if named else {}
+    assert page_sent_from(RequestFactory().post("/console/x/", headers=headers)) == page
 
 
 def test_a_form_that_is_sent_without_a_session_leads_back_to_its_page(tenant: Tenant, settings: Any) -> None:
