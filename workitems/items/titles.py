@@ -7,16 +7,15 @@ from collections.abc import Collection
 from typing import Any, Final
 
 from django.db.models import OuterRef, QuerySet, Subquery
-from django.utils.translation import gettext as _
 
 from integrations.models import Execution
 from policies.documents.workflow import WorkflowDocument
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.kernel.lookalikes import has_mixed_word
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
 from workitems.display.formats import value_at
+from workitems.display.marks import with_mark
 from workitems.display.titles import default_title, title_from
 from workitems.items.sensitive import is_sensitive, with_data_class
 from workitems.models import WorkItem
@@ -81,8 +80,3 @@ def title_of_execution(execution: Any) -> str:
     if not title or is_erased(title) or is_sensitive(execution.data_class):
         return default_title(execution.workflow, execution.work_item_id)
     return with_mark(str(title))
-
-
-def with_mark(title: str) -> str:
-    """Return a title with a mark in front if one of its words has letters of several scripts."""
-    return _("[mixed scripts] {title}").format(title=title) if has_mixed_word(title) else title

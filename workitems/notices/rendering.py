@@ -15,8 +15,8 @@ from django.utils.translation import gettext as _
 
 from threada_site.kernel import ids
 from threada_site.personal_data.erasable_fields import is_erased
+from workitems.display.marks import with_mark
 from workitems.display.titles import is_default_title
-from workitems.items.titles import with_mark
 from workitems.lifecycle import StepKind
 from workitems.models import NoticeMessage, WorkItem
 from workitems.notices.rules import Event
