@@ -189,7 +189,7 @@ def _same_sealing_key(*data_dirs: Path) -> None:
 def _founded(machine: Machine, folder: Path, receiver: Receiver) -> tuple[str, dict[str, str]]:
     """Create the schema, a tenant with the demo's documents and two banks, a client, and two members of finance."""
     machine.manage("migrate", "-v", "0")
-    machine.manage("create_tenant", TENANT)
+    machine.manage("create_tenant", TENANT, "--steward", "steward")
     documents = folder / "documents"
     documents.mkdir()
     for document in (REPOSITORY / "threada_site" / "runtime" / "demo").glob("*.yaml"):
@@ -212,6 +212,7 @@ def _founded(machine: Machine, folder: Path, receiver: Receiver) -> tuple[str, d
 
 def _credential(machine: Machine, name: str, kind: str, roles: list[str], scopes: str) -> str:
     words = [word for role in roles for word in ("--role", role)]
+    words += [] if kind == "human" else ["--owner", "steward"]
     return machine.manage(
         "create_credential", "--tenant", TENANT, "--principal", name, "--kind", kind, *words, "--scopes", scopes
     ).strip()

@@ -42,6 +42,7 @@ def call(server: Server, method: str, path: str, body: Any = None) -> tuple[int,
 
 def manager_of(server: Server) -> Server:
     options = ["--tenant", "demo", "--principal", "ivy", "--kind", "service", "--role", "tenant_admin"]
+    options += ["--owner", "developer-1"]
     scopes = ["--scopes", "workflow:manage workitems:read workitems:write actions:execute telemetry:read"]
     token = server.manage("create_credential", *options, *scopes).strip()
     return dataclasses.replace(server, token=token)

@@ -93,9 +93,10 @@ def payments(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Payments]:
 @pytest.fixture(scope="module")
 def hostile(payments: Payments) -> Hostile:
     server = payments.server
-    server.manage("create_tenant", "hostile")
+    server.manage("create_tenant", "hostile", "--steward", "keeper-1")
     said = server.manage(
         *("create_credential", "--tenant", "hostile", "--principal", "author", "--kind", "service"),
+        *("--owner", "keeper-1"),
         *("--role", "policy_author", "--role", "requester", "--scopes"),
         "workitems:read workitems:write policies:write",
     )

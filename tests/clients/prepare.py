@@ -37,6 +37,7 @@ def main() -> None:
     tokens: dict[str, Any] = {}
     for name, (kind, role, scopes) in CREDENTIALS.items():
         words = ("--principal", name, "--kind", kind, "--role", role, "--scopes", scopes)
+        words = words if kind == "human" else (*words, "--owner", "developer-1")
         text = printed("create_credential", "--tenant", "demo", *words)
         tokens[name] = next(word for word in text.split() if word.startswith("thr_"))
     from tests.workitems.mcp.upstream import offer_tools

@@ -495,6 +495,7 @@ def test_the_documented_github_job_plans_and_applies(server: Server, tmp_path: P
     assert found is not None
     said = server.manage(
         *("create_credential", "--tenant", "demo", "--principal", "deployer", "--kind", "service"),
+        *("--owner", "developer-1"),
         *("--role", "tenant_admin", "--scopes", "configuration:write workflow:manage workitems:read"),
     )
     token = next(word for word in said.split() if word.startswith("thr_"))

@@ -20,9 +20,11 @@ from playwright.sync_api import Browser, expect
 from tests.adversarial.server import REPOSITORY, Server
 from tests.adversarial.waiting import until
 from tests.clients.conftest import SOURCES
+from threada_site.kernel.context import DOCUMENTED_SCOPES, with_implied
 
 START: Final = "pip install uv && uv run manage.py up\n"
 BLOCK: Final = re.compile(r"^ *```(sh|console|python|yaml)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+_REQUEST: Final = re.compile(r"^curl -sS -X POST .*\n(?:  -H .*\n)+  -d '.*'$", re.MULTILINE)
 _VALUE: Final = re.compile(r"^export (\w+)=(\w+_)…\n$")
 _CRASH: Final = """python agent.py > crashed & agent=$!
 until grep -q awaiting_approval crashed; do kill -0 $agent; sleep 0.2; done
@@ -89,6 +91,24 @@ class Reader:
         return {**self.server.environment, "PYTHONPATH": str(SOURCES / "python" / "src")}
 
 
+def follow_readme(reader: Reader, browser: Browser) -> None:
+    """Follow README.md: both requests that `up` printed, then the approval of `admin`, whose vote must count."""
+    hand_in, ask = _REQUEST.findall(reader.output)
+    assert "Run both requests, sign in as `admin`" in (REPOSITORY / "README.md").read_text()
+    assert reader.answer(hand_in)["status"] == "new"
+    (item,) = re.findall(r"wi_[0-9a-z]+", ask)
+    assert reader.answer(ask)["status"] == "started"
+    server = reader.server
+    until(lambda: bool(server.send("GET", f"/decision-steps?work_item_id={item}").json()["data"]))
+    approve(server, browser, item, "admin", shown="")
+    (step,) = server.send("GET", f"/decision-steps?work_item_id={item}").json()["data"]
+    votes = server.send("GET", f"/decision-steps/{step['decision_step_id']}").json()["votes"]
+    assert [(vote["decision"], vote["counted"]) for vote in votes] == [("approve", True)]
+    assert server.send("GET", f"/work-items/{item}").json()["status"] == "ready"
+    scopes = with_implied(frozenset(DOCUMENTED_SCOPES))
+    assert server.send("GET", "/me").json()["scopes"] == sorted(scopes)
+
+
 def follow_first_action(reader: Reader) -> None:
     """Follow first-action.md: a payment that a policy allows, one that it refuses, and the verification."""
     start, token, create, item, pay, ask, refused, again, refusal, why, verify = (
@@ -147,17 +167,27 @@ def follow_agent(reader: Reader, browser: Browser) -> tuple[str, str]:
     return crashed, output
 
 
-def approve(server: Server, browser: Browser, item: str, person: str, *, then: str = "") -> None:
-    """Sign in with the password that `up` printed, open the payment on the desk, and approve it."""
+def approve(
+    server: Server,
+    browser: Browser,
+    item: str,
+    person: str,
+    *,
+    shown: str = "Pay Hooli EUR 20,000.00",
+    then: str = "",
+) -> None:
+    """Sign in with the password that `up` printed, open the step on the desk that shows `shown`, and approve it."""
     (step,) = server.send("GET", f"/decision-steps?work_item_id={item}").json()["data"]
-    passwords = dict(re.findall(r"(finance-\d) / (\S+?)(?:,|\n)", server.log.read_text()))
+    printed = server.log.read_text()
+    passwords = dict(re.findall(r"(finance-\d) / (\S+?)(?:,|\n)", printed))
+    passwords |= re.findall(r"user (admin), password (\S+)", printed)
     page = browser.new_context(base_url=f"http://localhost:{server.port}", locale="en-GB").new_page()
     page.goto("/console/")
     page.get_by_label("Account").or_(page.locator("[name=username]")).first.fill(person)
     page.locator("[name=password]").fill(passwords[person])
     page.locator("button[type=submit]").first.click()
     page.goto("/console/workitems/decisionstep/desk/")
-    page.locator(f"main a[href*={step['decision_step_id']}]:has-text('Pay Hooli EUR 20,000.00')").first.click()
+    page.locator(f"main a[href*={step['decision_step_id']}]").filter(has_text=shown).first.click()
     page.locator("button:has-text('Approve')").first.click()
     expect(page.locator("main, [role=alert], .t-messages").first).to_contain_text(then)
     page.wait_for_load_state("networkidle")

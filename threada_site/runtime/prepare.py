@@ -21,6 +21,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.environment import IS_INSTALLED
 from threada_site.identity.credentials import issue_credential
 from threada_site.identity.grants.role_grants import grant_role
+from threada_site.identity.owners import set_owner
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import add_member, ensure_principal
 from threada_site.identity.tenants import create_tenant, founding_context
@@ -53,8 +54,11 @@ DEMO_PEOPLE: Final = {
     "finance-1": ("approver", "finance"),
     "finance-2": ("approver", "finance"),
     "security-1": ("approver", "security"),
+    "developer-1": ("requester",),
 }
 DEMO_CLIENT: Final = "demo-client"
+DEMO_OWNER: Final = "developer-1"
+"""Owner of the service, who is excluded from decisions on its requests."""
 
 DEMO_PAYLOAD: Final = {"question": "May we share the vendor list with our auditor?", "department": "procurement"}
 _ITEM: Final = {"workflow_id": "policy_review", "channel_id": "web_main"}
@@ -113,7 +117,7 @@ def _refuse(problem: str | None) -> None:
 
 
 def seed_demo() -> DemoSecrets:
-    """Create the tenant `demo` with documents, the payment pack, members and a service with a token.
+    """Create the tenant `demo` with documents, the payment pack, members and an owned service with a token.
 
     All in one transaction.
     """
@@ -127,7 +131,8 @@ def seed_demo() -> DemoSecrets:
             person = _member(name, PrincipalKind.HUMAN, roles, ctx=ctx)
             passwords[name] = secrets.token_urlsafe(12)
             set_password(person, passwords[name], ctx=ctx)
-        service = _member(DEMO_CLIENT, PrincipalKind.SERVICE, ("tenant_admin",), ctx=ctx)
+        service = _member(DEMO_CLIENT, PrincipalKind.SERVICE, ("demo_client",), ctx=ctx)
+        set_owner(service, DEMO_OWNER, ctx=ctx)
         issued = issue_credential(
             principal=service,
             scopes=[scope.value for scope in DOCUMENTED_SCOPES],
@@ -213,10 +218,11 @@ def _banner(base_url: str, made: DemoSecrets | None, *, with_demo: bool) -> str:
         others = ", ".join(f"{name} / {password}" for name, password in made.passwords.items() if name != "admin")
         lines += [
             f"           user admin, password {made.passwords['admin']}",
-            f"           approvers of the demo (user / password): {others}",
+            f"           other people of the demo (user / password): {others}",
             f"  API      {base_url}/docs",
             f"           token {made.token}",
-            "           These secrets are shown only once. The token has the five documented scopes.",
+            f"           of the service {DEMO_CLIENT}, with the five documented scopes. {DEMO_OWNER} owns it.",
+            "           These secrets are shown only once. Whoever has them all is one person, whatever receipts say.",
             "",
             "Hand in a request for work:",
             "",
@@ -234,10 +240,10 @@ def _banner(base_url: str, made: DemoSecrets | None, *, with_demo: bool) -> str:
                 "  The tenant demo already exists, so its secrets are not printed again.",
                 f"  A new password: {_MANAGE} changepassword admin",
                 f"  A new token:    {_MANAGE} create_credential --tenant {DEMO} --principal {DEMO_CLIENT} \\",
-                f'                    --kind service --scopes "{" ".join(DOCUMENTED_SCOPES)}"',
+                f'                    --kind service --owner {DEMO_OWNER} --scopes "{" ".join(DOCUMENTED_SCOPES)}"',
             ]
         else:
-            lines += ["", f"  A first tenant: {_MANAGE} create_tenant SLUG"]
+            lines += ["", f"  A first tenant: {_MANAGE} create_tenant SLUG --steward PERSON"]
     return "\n".join([*lines, "", "Ctrl-C stops it."])
 
 

@@ -107,8 +107,9 @@ def reading(server: Server, token: str, *, source: str = "127.0.0.1") -> Callabl
 
 def noisy_token(server: Server, tenant: str) -> str:
     with contextlib.suppress(AssertionError):  # there already
-        server.manage("create_tenant", tenant)
+        server.manage("create_tenant", tenant, "--steward", f"keeper-of-{tenant}")
     words = ("--principal", "noisy", "--kind", "service", "--role", "requester", "--scopes", "workitems:write")
+    words = (*words, "--owner", f"keeper-of-{tenant}")
     printed = server.manage("create_credential", "--tenant", tenant, *words)
     return next(word for word in printed.split() if word.startswith("thr_"))
 

@@ -54,7 +54,9 @@ def manage(db: None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
 
 
 def credential(manage: Manage, *arguments: str, tenant: str = "acme", principal: str = "bot") -> Said:
-    return manage("create_credential", "--tenant", tenant, "--principal", principal, *arguments)
+    """Issue a credential to `principal`, whom `keeper` owns unless `arguments` say otherwise."""
+    owner = () if {"--owner", "human"} & set(arguments) else ("--owner", "keeper")
+    return manage("create_credential", "--tenant", tenant, "--principal", principal, *owner, *arguments)
 
 
 class TestQuota:
@@ -87,6 +89,27 @@ class TestCreateTenant:
         assert manage("create_tenant", "Acme Inc.").status == 1
         assert Tenant.objects.count() == 0
 
+    def test_the_first_person_holds_every_scope_and_may_own_a_service(self, manage: Manage) -> None:
+        made = manage("create_tenant", "acme", "--steward", "nora")
+        assert made == Said(0, "acme\n", "Set the password of nora: manage.py changepassword nora\n")
+        tenant, nora = Tenant.objects.get(slug="acme"), User.objects.get(username="nora")
+        assert permissions_of_principal(nora.id, tenant_id=tenant.id).roles == {"tenant_admin"}
+        with unit_of_work(tenant.id):
+            member = Membership.objects.get()
+            assert (member.user, member.added_by, member.accepted_at is not None) == (nora, None, True)
+        said = credential(manage, "--owner", "nora", "--role", "viewer", "--scopes", "workitems:read")
+        assert said.status == 0
+
+    def test_a_person_of_another_tenant_becomes_steward_only_if_the_operator_says_so(
+        self, manage: Manage, tenant: Tenant
+    ) -> None:
+        make_principal(tenant, "nora")
+        said = manage("create_tenant", "globex", "--steward", "nora")
+        assert (said.status, said.out) == (1, "")
+        assert "is a person of another tenant" in said.err
+        assert not Tenant.objects.filter(slug="globex").exists()
+        assert manage("create_tenant", "globex", "--steward", "nora", "--join") == Said(0, "globex\n", "")
+
     def test_missing_slug_is_a_usage_error(self, manage: Manage) -> None:
         said = manage("create_tenant")
         assert (said.status, said.out) == (2, "")
@@ -94,9 +117,43 @@ class TestCreateTenant:
 
 
 class TestCreateCredential:
+    @pytest.fixture(autouse=True)
+    def keeper(self, tenant: Tenant) -> User:
+        return make_principal(tenant, "keeper", roles=())
+
+    @pytest.mark.parametrize("kind", ["service", "agent"])
+    def test_an_agent_or_a_service_needs_an_owner(self, manage: Manage, tenant: Tenant, kind: str) -> None:
+        said = manage(
+            "create_credential", "--tenant", "acme", "--principal", "bot", "--kind", kind, "--role", "tenant_admin",
+            "--scopes", "workflow:manage",
+        )  # fmt: skip
+        assert said == Said(1, "", f"The {kind} bot has no owner.\nName the person who answers for it with --owner.\n")
+        with unit_of_work(tenant.id):
+            assert Credential.objects.count() == 0
+        assert not User.objects.filter(username="bot").exists()
+
+    def test_an_owner_is_a_person_of_the_tenant(self, manage: Manage, tenant: Tenant) -> None:
+        make_principal(tenant, "robot", kind="service")
+        for name in ("nobody", "robot"):
+            said = credential(manage, "--owner", name, "--scopes", "workitems:read")
+            assert (said.status, said.out) == (1, "")
+        assert not User.objects.filter(username="bot").exists()
+
+    def test_whoever_has_an_owner_needs_none_for_another_token(self, manage: Manage, tenant: Tenant) -> None:
+        words = ("--role", "viewer", "--scopes", "workitems:read")
+        assert credential(manage, *words).status == 0
+        again = manage("create_credential", "--tenant", "acme", "--principal", "bot", *words)
+        assert again.status == 0
+
+    def test_people_own_themselves(self, manage: Manage, tenant: Tenant) -> None:
+        words = ("--kind", "human", "--role", "viewer", "--scopes", "workitems:read")
+        assert manage("create_credential", "--tenant", "acme", "--principal", "nora", *words).status == 0
+
     def test_principal_membership_and_role_are_created_and_only_the_token_is_printed(
-        self, manage: Manage, tenant: Tenant
+        self, manage: Manage, tenant: Tenant, keeper: User
     ) -> None:
+        with unit_of_work(tenant.id):
+            before = Receipt.objects.count()
         roles = ("--role", "requester", "--role", "auditor")
         scopes = ("--scopes", "workitems:read telemetry:read")
         said = credential(manage, "--kind", "agent", *roles, *scopes, "--expires-in", "30d", "--label", "crawler")
@@ -105,13 +162,13 @@ class TestCreateCredential:
         bot = User.objects.get(username="bot")
         with unit_of_work(tenant.id):
             row = Credential.objects.get()
-            assert Membership.objects.get().user == bot
-            assert list(Receipt.objects.order_by("id").values_list("kind", flat=True)) == [
-                "tenant.created",
+            assert Membership.objects.get(user=bot).owner == keeper
+            assert list(Receipt.objects.order_by("id").values_list("kind", flat=True))[before:] == [
                 "principal.created",
                 "member.added",
                 "role.granted",
                 "role.granted",
+                "principal.owner_set",
                 "credential.issued",
             ]
         assert bytes(row.token_sha256) == tokens.digest(said.out.strip())

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from django.core.management import call_command
 
+from tests.factories import make_principal
 from tests.receivers.oidc_provider import OidcProvider
 from tests.threada_site.scim.provisioning import Provisioning
 from tests.threada_site.sign_in.conftest import provider
@@ -31,12 +32,16 @@ def blocks(language: str) -> list[str]:
 
 
 def test_steps_lead_to_people_who_sign_in_with_roles(acme: Tenant, provider: OidcProvider, tmp_path: Path) -> None:
+    make_principal(acme, "keeper", roles=())
     role, corp = blocks("yaml")
     (tmp_path / "provisioner.yaml").write_text(role)
     apply, create = [line for line in blocks("sh")[0].replace("\\\n", " ").splitlines() if line.strip()]
     token = ""
     for line in (apply, create):
-        words = [word.replace("TENANT", "acme").replace("FOLDER", str(tmp_path)) for word in shlex.split(line)]
+        words = [
+            word.replace("TENANT", "acme").replace("PERSON", "keeper").replace("FOLDER", str(tmp_path))
+            for word in shlex.split(line)
+        ]
         out = io.StringIO()
         call_command(words[3], *words[4:], stdout=out)
         token = out.getvalue().strip()

@@ -161,11 +161,11 @@ def test_platform_login_takes_both_roles_and_inherits_neither(instance: Instance
 
 
 def test_web_works_with_its_own_login_and_shows_metrics_of_a_worker(instance: Instance) -> None:
-    made = manage(instance.platform, "create_tenant", "web")
+    made = manage(instance.platform, "create_tenant", "web", "--steward", "nora")
     assert made.returncode == 0, made.stderr
     issued = manage(
         instance.platform, "create_credential", "--tenant", "web", "--principal", "bot", "--kind", "service",
-        "--role", "requester", "--scopes", "workitems:read",
+        "--owner", "nora", "--role", "requester", "--scopes", "workitems:read",
     )  # fmt: skip
     assert issued.returncode == 0, issued.stderr
     with running_web(instance.both) as url:

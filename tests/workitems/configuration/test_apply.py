@@ -116,15 +116,15 @@ def apply(tenant: Tenant, capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
 def test_the_demo_folder_is_applied_once(apply: Any, tenant: Tenant) -> None:
     planned = apply(DEMO_DOCUMENTS, "--plan")
     assert (planned.code, planned.err.count("warning: ")) == (0, 2)
-    assert planned.out.endswith("12 documents, 12 would be changed.\n")
+    assert planned.out.endswith("13 documents, 13 would be changed.\n")
     before = counts(tenant)
     assert before[:-2] == (0,) * (len(MODELS) - 2)
     done = apply(DEMO_DOCUMENTS)
-    assert (done.code, done.out.splitlines()[-1]) == (0, "12 documents, 12 changed.")
+    assert (done.code, done.out.splitlines()[-1]) == (0, "13 documents, 12 changed.")
     assert all(line.startswith("+ ") for line in done.out.splitlines()[:-1])
     after = counts(tenant)
     again = apply(DEMO_DOCUMENTS)
-    assert again.out.splitlines()[-1] == "12 documents, 0 changed."
+    assert again.out.splitlines()[-1] == "13 documents, 0 changed."
     assert counts(tenant) == after
 
 

@@ -19,7 +19,7 @@ from threada_site.tenancy.models import Membership, User
 class Command(TenantCommand):
     help = (
         "Issue a token to a principal of a tenant and print it. The principal and its membership are created if "
-        "missing. Roles are only added. If anything fails, nothing is changed."
+        "missing. An agent or a service needs an owner. Roles are only added. If anything fails, nothing is changed."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,7 +36,11 @@ class Command(TenantCommand):
         parser.add_argument(
             "--role", action="append", default=[], metavar="SLUG", help="grant this role first; repeatable"
         )
-        parser.add_argument("--owner", metavar="NAME", help="the person who answers for the agent or service")
+        parser.add_argument(
+            "--owner",
+            metavar="NAME",
+            help="the person who answers for the agent or service; required unless it has an owner",
+        )
         parser.add_argument("--scopes", required=True, type=scopes, help='such as "workitems:read workitems:write"')
         parser.add_argument("--expires-in", type=duration, metavar="DURATION", help="30d, 12h, P30D, PT8H (never)")
         parser.add_argument("--label", default="", help="purpose of the token")
@@ -50,11 +54,16 @@ class Command(TenantCommand):
                     f"{principal.username} is a person of another tenant, whose stewards chose the name.",
                     "Choose another name, or add that account to this tenant with --join.",
                 )
-            add_member(principal, ctx=ctx)
+            membership = add_member(principal, ctx=ctx)
             for role in options["role"]:
                 grant_role(principal, role, ctx=ctx)
             if options["owner"] is not None:
                 set_owner(principal, options["owner"], ctx=ctx)
+            elif principal.kind != PrincipalKind.HUMAN and membership.owner_id is None:
+                self.refuse(
+                    f"The {principal.kind} {principal.username} has no owner.",
+                    "Name the person who answers for it with --owner.",
+                )
             issued = issue_credential(
                 principal=principal,
                 scopes=options["scopes"],
