@@ -11,8 +11,9 @@ from django.db import connection
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.credentials import issue_credential
 from threada_site.identity.grants.role_grants import grant_role
+from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import add_member, ensure_principal
-from threada_site.identity.selectors import permissions_of_principal, scopes_somewhere
+from threada_site.identity.selectors import permissions_of_principal, principal_of_tenant, scopes_somewhere
 from threada_site.identity.tenants import create_tenant, founding_context
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import (
@@ -41,14 +42,24 @@ def make_principal(
     name: str = "alice",
     kind: str | PrincipalKind = PrincipalKind.HUMAN,
     roles: Iterable[str] = ("client",),
+    owner: str = "keeper",
 ) -> User:
-    """Create a principal of `tenant` with `roles`; another call adds a membership in another tenant."""
+    """Create a principal of `tenant` with `roles`; another call adds a membership in another tenant.
+
+    `owner`: the person who owns an agent or a service, created without roles if missing. With "" it has none, so that
+    nobody knows who controls it.
+    """
     ctx = acting_system(tenant)
+    is_owned = bool(owner) and PrincipalKind(kind) is not PrincipalKind.HUMAN
     with unit_of_work(tenant.id):
+        if is_owned and principal_of_tenant(tenant.id, owner) is None:
+            add_member(ensure_principal(owner, kind=PrincipalKind.HUMAN, ctx=ctx), ctx=ctx)
         principal = ensure_principal(name, kind=PrincipalKind(kind), ctx=ctx)
         add_member(principal, ctx=ctx)
         for role in roles:
             grant_role(principal, role, ctx=ctx)
+        if is_owned:
+            set_owner(principal, owner, ctx=ctx)
     return principal
 
 

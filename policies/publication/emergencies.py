@@ -21,7 +21,7 @@ from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import TransitionNotAllowed
 from threada_site.tenancy.credentials.deciding import check_authentication
-from threada_site.tenancy.independence import are_independent, read_controllers
+from threada_site.tenancy.independence import are_independent, read_controllers, require_known_owner
 
 
 def replace_emergency(policy: Policy, *, by: PolicyVersion, ctx: ActingContext) -> None:
@@ -76,8 +76,9 @@ def end_emergency(emergency: EmergencyPublication, *, ctx: ActingContext) -> Eme
 
     If the previous version was retired, nothing is in force and the policy denies. Open steps of the retired version
     are re-evaluated. An announced one is withdrawn. Receipt `policy.emergency_ended`. Raises `TransitionNotAllowed`
-    when it is not open.
+    when it is not open, `OwnerRequired` for an agent or a service without a known owner.
     """
+    require_known_owner(ctx)
     policy, found = locked_emergency(emergency, ctx=ctx)
     if found.status == EmergencyStatus.ANNOUNCED:
         close_emergency(found, EmergencyStatus.WITHDRAWN, ctx=ctx)

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from rest_framework.permissions import BasePermission
 
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope, Visibility
+from threada_site.tenancy.independence import require_known_owner
+
+_MANAGING: Final = frozenset({Scope.WORKFLOW_MANAGE, Scope.POLICIES_PUBLISH, Scope.INTEGRATIONS_MANAGE})
+"""Scopes whose writes need a known owner of an agent or a service."""
 
 
 class HasScope(BasePermission):
-    """Permission by the scope of each method in `scopes`; other methods are not allowed."""
+    """Permission by the scope of each method in `scopes`; other methods are not allowed.
+
+    An agent or a service without a known owner asks, reads and executes, but manages nothing.
+    """
 
     def has_permission(self, request: Any, view: Any) -> bool:
         method = "GET" if request.method == "HEAD" else request.method
@@ -23,6 +30,8 @@ class HasScope(BasePermission):
             raise errors.ScopeMissing(
                 f"This needs the scope {needed.value}, which the credential or its roles do not have."
             )
+        if method != "GET" and needed in _MANAGING:
+            require_known_owner(context)
         return True
 
 

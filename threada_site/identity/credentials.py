@@ -32,6 +32,7 @@ from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.authority_models import DependenceReason
 from threada_site.tenancy.change_sets import ProposedChange, is_confirmation_needed, require_confirmation
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
+from threada_site.tenancy.independence import require_known_owner
 from threada_site.tenancy.models import Credential, Membership, User
 
 LONGEST_LIFE: Final = timedelta(days=3660)
@@ -65,7 +66,8 @@ def issue_credential(
 
     Only a person after a step-up, or the operator, issues a token of a service or an agent with `identity:provision`
     (`PersonRequired`, `StepUpRequired`). Under `identity_four_eyes` it is not valid before an independent steward
-    publishes the change set that is proposed here; a token that a service issues never is, whatever the rules say.
+    publishes the change set that is proposed here; a token that a service issues never is, whatever the rules say. A
+    service without a known owner issues none (`OwnerRequired`).
     """
     require_unit_of_work(ctx.tenant_id)
     is_own = principal.kind == PrincipalKind.HUMAN and not ctx.is_system
@@ -147,6 +149,7 @@ def _check_issuer(principal: User, *, ctx: ActingContext) -> None:
         raise errors.PermissionDenied("Agents cannot issue credentials.")
     else:
         require_steward(ctx)
+        require_known_owner(ctx)
 
 
 def _check_machine(principal: User, expires_in: timedelta | None, *, ctx: ActingContext) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
@@ -59,20 +60,23 @@ def record_resetters(person: User, *, ctx: ActingContext) -> None:
 def confirm_account(person: User, *, ctx: ActingContext) -> None:
     """Confirm that `person` alone controls the account: end its dependences. Receipt `account.confirmed`.
 
-    Nothing happens if the account depends on nobody. Raise `PermissionDenied` and `PersonRequired` unless a steward or
-    the operator acts, `SecondPersonRequired` if the steward is not independent of the person and of everybody that the
-    account depends on, `Conflict` before the person has accepted the invitation, `NotFound` for a stranger.
+    Of an agent or a service, confirm the owner: end its dependences on those who named one. The others last.
+
+    Nothing happens if there is nothing to confirm. Raise `PermissionDenied` and `PersonRequired` unless a steward or
+    the operator acts, `SecondPersonRequired` if the steward is not independent of the principal and of everybody who
+    controls it, `Conflict` before the person has accepted the invitation, `NotFound` for a stranger.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     if not ctx.is_system:
         require_person("Only a person can confirm an account.", ctx=ctx)
     membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=person).first()
-    if membership is None or person.kind != PrincipalKind.HUMAN:
+    if membership is None:
         raise errors.NotFound("There is no such person in this tenant.")
     if membership.accepted_at is None:
         raise errors.Conflict("The invitation is not accepted yet. Confirm the account after that.")
-    if not open_dependences(person.id, tenant_id=ctx.tenant_id):
+    to_end = to_confirm(person, tenant_id=ctx.tenant_id)
+    if not to_end:
         return
     if not ctx.is_system:
         controllers = read_controllers(ctx.tenant_id, [person.id, ctx.principal_id])
@@ -81,16 +85,15 @@ def confirm_account(person: User, *, ctx: ActingContext) -> None:
                 "You are not independent of this account or of somebody it depends on. Another steward or the "
                 "instance's operator must confirm it."
             )
-    end_dependences(person, ctx=ctx)
+    end_dependences(person, to_end, ctx=ctx)
 
 
-def end_dependences(person: User, *, ctx: ActingContext) -> None:
-    """End all dependences of an account. The caller checks the independence. Receipt `account.confirmed`.
+def end_dependences(person: User, ended: Sequence[AccountDependence], *, ctx: ActingContext) -> None:
+    """End open dependences of an account. The caller checks the independence. Receipt `account.confirmed`.
 
     Personal tokens from the time of the dependence are revoked, since somebody else may have created and kept them.
     """
     require_unit_of_work(ctx.tenant_id)
-    ended = open_dependences(person.id, tenant_id=ctx.tenant_id)
     if not ended:
         return
     by = BY_OPERATOR if ctx.is_system else BY_STEWARD
@@ -122,7 +125,15 @@ def record_addition(person: User, *, ctx: ActingContext) -> None:
         record_dependence(person, DependenceReason.INVITED, on=change_set.proposed_by, ctx=ctx)
         controllers = read_controllers(ctx.tenant_id, [person.id, ctx.principal_id])
         if are_independent(person.id, ctx.principal_id, controllers):
-            end_dependences(person, ctx=ctx)
+            end_dependences(person, open_dependences(person.id, tenant_id=ctx.tenant_id), ctx=ctx)
+
+
+def to_confirm(principal: User, *, tenant_id: uuid.UUID) -> list[AccountDependence]:
+    """Return the open dependences that a confirmation ends: of an agent or a service, those on who named its owner."""
+    found = open_dependences(principal.id, tenant_id=tenant_id)
+    if principal.kind == PrincipalKind.HUMAN:
+        return found
+    return [row for row in found if row.reason == DependenceReason.NAMED]
 
 
 def open_dependences(account_id: uuid.UUID, *, tenant_id: uuid.UUID) -> list[AccountDependence]:

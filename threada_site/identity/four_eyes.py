@@ -13,7 +13,7 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.four_eyes import FOUR_EYES, is_four_eyes_required
-from threada_site.tenancy.independence import are_independent, read_controllers
+from threada_site.tenancy.independence import are_independent, read_controllers, require_known_owner
 from threada_site.tenancy.models import FourEyesRule
 
 ASKED_LASTS: Final = timedelta(days=7)
@@ -23,8 +23,10 @@ ASKED_LASTS: Final = timedelta(days=7)
 def turn_on_four_eyes(slug: str, *, ctx: ActingContext) -> FourEyesRule:
     """Turn a four-eyes rule on, and cancel a request to end it.
 
-    Nothing happens if it is on already. Receipt `four_eyes.required`. Raise `PermissionDenied` without tenant_admin.
+    Nothing happens if it is on already. Receipt `four_eyes.required`. Raise `PermissionDenied` without tenant_admin,
+    `OwnerRequired` for an agent or a service without a known owner.
     """
+    require_known_owner(ctx)
     rule = _locked(slug, is_turned_on=True, ctx=ctx)
     if rule.is_required and rule.end_asked_by is None:
         return rule

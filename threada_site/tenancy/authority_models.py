@@ -17,6 +17,7 @@ class DependenceReason(models.TextChoices):
     RESET = "reset", "reset the password"
     ISSUED = "issued", "issued a credential"
     OWNED = "owned", "owned the agent or service"
+    NAMED = "named", "named the owner of the agent or service"
     LINKED = "linked", "made the identity provider that signs the person in"
 
 
@@ -24,7 +25,9 @@ class AccountDependence(TenantRow):
     """Dependence of a person's account on the person who created, invited, reset or credentialed it.
 
     It lasts until an independent steward, an identity provider or the operator confirms the account (`ended_by`; empty
-    with `ended_at` set: the operator), never until a time.
+    with `ended_at` set: the operator), never until a time. Agents and services depend so on whoever named their owner
+    (`named`) until that is confirmed; their other dependences last, and end where a new owner answers for somebody who
+    left.
     """
 
     user = models.ForeignKey(User, on_delete=models.PROTECT, db_index=False, related_name="+")

@@ -21,6 +21,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.authority_models import ChangeSet
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES, POLICY_FOUR_EYES, is_four_eyes_required
+from threada_site.tenancy.independence import require_known_owner
 
 NOT_REPLAYED: Final = "There is no replay of this change."
 
@@ -109,7 +110,8 @@ def require_confirmation(change: ProposedChange, *, ctx: ActingContext, always: 
     Raise `ChangeSetStale` if it is being published, but differs from the change that was confirmed.
 
     `always`: it needs one whether or not the tenant turned the rule on. The operator is exempt from
-    `identity_four_eyes`.
+    `identity_four_eyes`. Raise `OwnerRequired` for an agent or a service without a known owner: it neither makes such a
+    change at once nor proposes it.
     """
     if ctx.collected_changes is not None:
         ctx.collected_changes.append((change, is_confirmation_needed(change.rule, ctx=ctx, always=always)))
@@ -117,6 +119,8 @@ def require_confirmation(change: ProposedChange, *, ctx: ActingContext, always: 
         _check_is_confirmed(change, ctx=ctx)
     elif ctx.always_propose or is_confirmation_needed(change.rule, ctx=ctx, always=always):
         raise errors.ConfirmationRequired.of(change)
+    else:
+        require_known_owner(ctx)
 
 
 def require_policy_confirmation(

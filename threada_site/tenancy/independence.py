@@ -1,39 +1,83 @@
-"""Independence of people: no one controls the account of the other, and no third person controls both.
+"""Independence of principals: no one controls the account of the other, and no third person controls both.
 
 A person controls an account that the person created, invited, reset or issued a credential for, directly or through a
 chain, until the account is confirmed (`AccountDependence`). Agents and services are controlled by those who own them,
-added them or ever issued a credential for them.
+added them, named their owner, ever issued a credential for them, or let a trusted issuer name them.
+
+The control of an agent or a service is known if its owner is an active person of the tenant who accepted the
+invitation, and if everybody who added it, issued one of its live credentials or maps it now still is a member with a
+known control, or has left and its owner was named since. The operator ends a chain. Accounts of people depend on known
+people, also on those who left; they are unknown only while they depend on an agent or a service that is. Whoever is
+`UNKNOWN` is independent of nobody. `threada_controllers` returns NULL then.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
 
 from threada_site.database.router import read_connection
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext
 
 
-def read_controllers(tenant_id: uuid.UUID, people: Collection[uuid.UUID]) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
+class Unknown(Enum):
+    """Type of `UNKNOWN`."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+"""Control of a principal if not everybody who controls it is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Controllers:
+    """Known people who control one or several principals. Compare them with `share_nobody`."""
+
+    people: frozenset[uuid.UUID] = frozenset()
+
+
+type Control = Controllers | Unknown
+NOBODY: Final = Controllers()
+
+
+def joined(controls: Iterable[Control]) -> Control:
+    """Return the control of several principals together: `UNKNOWN` if one of them is."""
+    people: set[uuid.UUID] = set()
+    for control in controls:
+        if control is UNKNOWN:
+            return UNKNOWN
+        people |= control.people
+    return Controllers(frozenset(people))
+
+
+def share_nobody(one: Control, other: Control) -> bool:
+    """Return True if both are known and no person is among both."""
+    return one is not UNKNOWN and other is not UNKNOWN and one.people.isdisjoint(other.people)
+
+
+def control_of(found: Iterable[uuid.UUID] | None, *principals: uuid.UUID) -> Control:
+    """Return the control from a result of `threada_controllers`, with `principals` themselves."""
+    return UNKNOWN if found is None else Controllers(frozenset({*principals, *found}))
+
+
+def read_controllers(tenant_id: uuid.UUID, people: Collection[uuid.UUID]) -> dict[uuid.UUID, Control]:
     """Return, for each of `people`, the person and everybody who controls the account. Runs one statement."""
     with read_connection().prepared_cursor() as cursor:
         cursor.execute(
             "SELECT person, threada_controllers(person, $1) FROM unnest($2::uuid[]) AS person",
             [tenant_id, list(people)],
         )
-        return {person: frozenset({person, *controllers}) for person, controllers in cursor.fetchall()}
+        return {person: control_of(controllers, person) for person, controllers in cursor.fetchall()}
 
 
-def read_controllers_of_principals(
-    tenant_id: uuid.UUID, principals: Collection[uuid.UUID]
-) -> dict[uuid.UUID, set[uuid.UUID]]:
-    """Return the other principals who control each of `principals`, for those who have any. Runs one statement."""
-    found = read_controllers(tenant_id, principals)
-    return {who: set(controllers) - {who} for who, controllers in found.items() if len(controllers) > 1}
-
-
-def are_independent(one: uuid.UUID, other: uuid.UUID, controllers: Mapping[uuid.UUID, Collection[uuid.UUID]]) -> bool:
-    """Return True if the two people share no controller. `controllers` is from `read_controllers`."""
-    return frozenset(controllers[one]).isdisjoint(controllers[other])
+def are_independent(one: uuid.UUID, other: uuid.UUID, controllers: Mapping[uuid.UUID, Control]) -> bool:
+    """Return True if the two principals are known and share no controller. `controllers`: of `read_controllers`."""
+    return share_nobody(controllers[one], controllers[other])
 
 
 def is_independent_of(person: uuid.UUID, others: Collection[uuid.UUID | None], *, tenant_id: uuid.UUID) -> bool:
@@ -46,3 +90,15 @@ def is_independent_of(person: uuid.UUID, others: Collection[uuid.UUID | None], *
         return True
     controllers = read_controllers(tenant_id, {person, *named})
     return all(are_independent(person, other, controllers) for other in named)
+
+
+def require_known_owner(ctx: ActingContext) -> None:
+    """Raise `OwnerRequired` for an agent or a service whose control is unknown.
+
+    It may ask, read and execute within its scopes, and changes nothing else. Runs one statement, for people and the
+    operator none.
+    """
+    if ctx.is_person or ctx.is_system:
+        return
+    if read_controllers(ctx.tenant_id, [ctx.principal_id])[ctx.principal_id] is UNKNOWN:
+        raise errors.OwnerRequired

@@ -12,14 +12,15 @@ import orjson
 from threada_site.database.router import read_connection
 from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
+from threada_site.tenancy.independence import UNKNOWN, Control, control_of
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
     """Principal of the tenant with its permissions, not limited by the scopes of a token.
 
-    `is_accepted` is False for a person who has not accepted the invitation. `controlled_by` contains the people who
-    control the account, see `threada_site.tenancy.independence`.
+    `is_accepted` is False for a person who has not accepted the invitation. `controlled_by` are the people who control
+    the account of a person, see `threada_site.tenancy.independence`; it is not read for agents and services.
     """
 
     id: uuid.UUID
@@ -28,7 +29,7 @@ class Member:
     kind: PrincipalKind
     permissions: EffectivePermissions
     is_accepted: bool = True
-    controlled_by: frozenset[uuid.UUID] = frozenset()
+    controlled_by: Control = UNKNOWN
 
     def scopes_on(self, workflow_id: uuid.UUID) -> frozenset[Scope]:
         """Return the scopes on one workflow, from the tenant or from grants on the workflow."""
@@ -46,9 +47,10 @@ MEMBER_COLUMNS: Final = """
            (SELECT jsonb_agg(jsonb_build_array(g.role_slug, g.model, g.object_id, g.codename, g.visibility))
               FROM threada_grants(u.id, m.tenant_id) g),
            m.accepted_at IS NOT NULL,
-           CASE WHEN EXISTS (SELECT 1 FROM tenancy_accountdependence d
+           CASE WHEN u.kind <> 'human' THEN NULL
+                WHEN EXISTS (SELECT 1 FROM tenancy_accountdependence d
                               WHERE d.tenant_id = $1 AND d.user_id = u.id AND d.ended_at IS NULL)
-                THEN threada_controllers(u.id, $1) END"""
+                THEN threada_controllers(u.id, $1) ELSE '{}' END"""
 """Columns of `member_of`, for a membership `m` with its user `u` in the tenant `$1`."""
 _MEMBERS: Final = f"""
     SELECT {MEMBER_COLUMNS}
@@ -84,5 +86,5 @@ def member_of(row: Sequence[Any], *, tenant_id: uuid.UUID) -> Member:
             asked=None,
         ),
         is_accepted=is_accepted,
-        controlled_by=frozenset(controllers or ()),
+        controlled_by=control_of(controllers),
     )

@@ -17,6 +17,7 @@ from threada_site.database.router import read_connection
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.grant_times import GRANT_TIMES_COLUMN, GrantTimes, grant_times_of, read_grant_times
+from threada_site.tenancy.independence import UNKNOWN
 from threada_site.tenancy.members import MEMBER_COLUMNS, Member, member_of, members
 from workitems.approvers import count_votes
 from workitems.approvers.approver_keys import approver_keys
@@ -33,7 +34,9 @@ _ACTIVE_MEMBERS: Final = f"""
         SELECT unnest($2::uuid[]) AS id
          UNION SELECT delegator_id FROM standing WHERE delegate_id = ANY($2::uuid[]))
     (SELECT (SELECT jsonb_agg(jsonb_build_array(delegate_id, delegator_id)) FROM standing),
-            NULL::jsonb, NULL::uuid, NULL::text, NULL::text, NULL::text, NULL::jsonb, NULL::boolean, NULL::uuid[])
+            NULL::jsonb, NULL::uuid, NULL::text, NULL::text, NULL::text, NULL::jsonb, NULL::boolean,
+            ARRAY(SELECT id FROM tenancy_user
+                   WHERE home_tenant_id = $1 AND ($2::uuid[] IS NULL OR id = ANY($2::uuid[]))))
     UNION ALL
     (SELECT NULL, {GRANT_TIMES_COLUMN}, {MEMBER_COLUMNS}
       FROM tenancy_membership m
@@ -42,7 +45,8 @@ _ACTIVE_MEMBERS: Final = f"""
        AND ($2::uuid[] IS NULL OR u.id IN (SELECT id FROM wanted))
      ORDER BY u.username)
 """
-"""One row without a member, with all delegations in force as pairs, and one row for each member."""
+"""One row without a member, with all delegations in force as pairs and the agents and services of the tenant, those of
+`$2` only, and one row for each member."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,13 @@ class ActiveMembers:
     """Active human members of a tenant at one moment, and their delegations (`delegate → delegators`).
 
     Contains only people who have accepted their invitation. `grant_times` contains the times from which their grants
-    count, see `threada_site.tenancy.grant_times`.
+    count, see `threada_site.tenancy.grant_times`. `machines` are the ids of agents and services among those asked for.
     """
 
     members: tuple[Member, ...]
     stands_for: Mapping[uuid.UUID, frozenset[uuid.UUID]]
     grant_times: Mapping[uuid.UUID, GrantTimes]
+    machines: frozenset[uuid.UUID] = frozenset()
 
     def __iter__(self) -> Iterator[Member]:
         return iter(self.members)
@@ -82,11 +87,12 @@ def active_members_of(
         cursor.execute(_ACTIVE_MEMBERS, parameters)
         found = cursor.fetchall()
     rows = [row for row in found if row[2] is not None]
-    (pairs,) = (row[0] for row in found if row[2] is None)
+    ((pairs, machines),) = ((row[0], row[-1]) for row in found if row[2] is None)
     accepted = tuple(member_of(row[2:], tenant_id=tenant_id) for row in rows)
     times = {member.id: grant_times_of(member.id, row[1]) for member, row in zip(accepted, rows, strict=True)}
     standing = orjson.loads(pairs) if isinstance(pairs, str | bytes) else pairs
-    return ActiveMembers(accepted, by_delegate(map(uuid.UUID, pair) for pair in standing or ()), times)
+    delegations = by_delegate(map(uuid.UUID, pair) for pair in standing or ())
+    return ActiveMembers(accepted, delegations, times, frozenset(machines))
 
 
 def stands_for(tenant_id: uuid.UUID, *, now: datetime) -> dict[uuid.UUID, frozenset[uuid.UUID]]:
@@ -132,7 +138,7 @@ def acting_approver(ctx: ActingContext, member: Member | None, *, workflow_id: u
         roles=ctx.roles,
         groups=ctx.groups,
         scopes=frozenset(scope.value for scope in ctx.scopes | ctx.grants.workflows.get(workflow_id, frozenset())),
-        controlled_by=member.controlled_by if member else frozenset(),
+        controlled_by=member.controlled_by if member else UNKNOWN,
     )
 
 
@@ -180,6 +186,7 @@ def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> Appr
     times = read_grant_times(ctx.tenant_id, [ctx.principal_id, *delegators])
     known = members(ctx.tenant_id, among={ctx.principal_id, *delegators}, humans_only=True) if standing else []
     deciding = [one for one in known if one.id in delegators and one.is_accepted and one.decides_somewhere]
+    deciding = [one for one in deciding if one.controlled_by is not UNKNOWN]
     own = approver_keys(
         name=ctx.principal_name,
         roles=ctx.roles,
@@ -188,7 +195,8 @@ def approver_keys_of(ctx: ActingContext, *, now: datetime | None = None) -> Appr
         workflow_scopes=_on_workflows(ctx.grants.workflows),
     )
     identities = frozenset({ctx.principal_id, *(one.id for one in deciding)})
-    controllers = identities.union(*(one.controlled_by for one in known if one.id in identities))
+    controls = [one.controlled_by for one in known if one.id in identities]
+    controllers = identities.union(*(control.people for control in controls if control is not UNKNOWN))
     everybody = {*controllers, *standing, *(who for others in standing.values() for who in others)}
     return ApproverKeys(
         own=IdentityKeys(tuple(key_times(own, times[ctx.principal_id]).items())),

@@ -32,10 +32,22 @@ _DEPENDENTS: Final = f"""
           SELECT id FROM below)
 """
 """The people given, those who control their accounts, and everybody whose account depends on one of these."""
+_UNKNOWN: Final = """(
+    EXISTS (SELECT FROM unnest(%s::uuid[]) one WHERE threada_controllers(one, %s) IS NULL) OR EXISTS (
+        SELECT FROM unnest(workitems_decisionstep.excluded_ids) who JOIN tenancy_user u ON u.id = who
+          LEFT JOIN tenancy_membership m ON m.tenant_id = workitems_decisionstep.tenant_id AND m.user_id = u.id
+         WHERE CASE WHEN u.kind <> 'human'
+                    THEN NOT jsonb_exists(workitems_decisionstep.excluded_controllers, who::text)
+                    WHEN u.is_active AND m.accepted_at IS NOT NULL
+                    THEN EXISTS (SELECT FROM tenancy_accountdependence d
+                                  WHERE d.tenant_id = m.tenant_id AND d.user_id = u.id AND d.ended_at IS NULL)
+                         AND threada_controllers(u.id, m.tenant_id) IS NULL
+                    ELSE workitems_decisionstep.excluded_controllers -> who::text = 'null' END))"""
+"""Nobody knows who controls one of the people given, or an excluded principal: see `StepVotes.excluded_controllers`."""
 _EXCLUDED: Final = f"""(
-    workitems_decisionstep.excluded_ids && {_DEPENDENTS} OR EXISTS (
+    {_UNKNOWN} OR workitems_decisionstep.excluded_ids && {_DEPENDENTS} OR EXISTS (
         SELECT FROM jsonb_each(workitems_decisionstep.excluded_controllers) who
-         WHERE who.value ?| ARRAY(SELECT id::text FROM ({_CONTROLLERS}) mine)
+         WHERE jsonb_typeof(who.value) = 'array' AND who.value ?| ARRAY(SELECT id::text FROM ({_CONTROLLERS}) mine)
            AND NOT EXISTS (SELECT FROM tenancy_membership m JOIN tenancy_user u ON u.id = m.user_id
                             WHERE m.tenant_id = %s AND m.user_id = who.key::uuid AND u.kind = 'human'
                               AND u.is_active AND m.accepted_at IS NOT NULL)))"""
@@ -123,7 +135,7 @@ def _excluded(ctx: ActingContext, keys: ApproverKeys) -> Q:
     """Return the condition that the principal has a part in the case, or depends on somebody who has."""
     people = sorted(keys.identities)
     dependents = [people, ctx.tenant_id, people, ctx.tenant_id]
-    found = _sql(_EXCLUDED, [*dependents, people, ctx.tenant_id, people, ctx.tenant_id])
+    found = _sql(_EXCLUDED, [people, ctx.tenant_id, *dependents, people, ctx.tenant_id, people, ctx.tenant_id])
     return Q(found) | Q(excluded_ids__overlap=sorted(keys.excluding))
 
 

@@ -9,13 +9,14 @@ from typing import assert_never
 
 from policies.language.approvals import Leaf
 from threada_site.kernel.context import PrincipalKind
+from threada_site.tenancy.independence import NOBODY, UNKNOWN, Control, Controllers, joined
 
 
 @dataclass(frozen=True, slots=True)
 class Approver:
     """Principal as seen by approval rules; `scopes` are those held on the workflow of the step.
 
-    `controlled_by` contains the people who control the account (see `threada_site.tenancy.independence`).
+    `controlled_by` are the people who control the account (see `threada_site.tenancy.independence`).
     """
 
     id: uuid.UUID
@@ -24,17 +25,17 @@ class Approver:
     roles: frozenset[str] = frozenset()
     groups: frozenset[str] = frozenset()
     scopes: frozenset[str] = frozenset()
-    controlled_by: frozenset[uuid.UUID] = frozenset()
+    controlled_by: Control = NOBODY
 
     @property
-    def controllers(self) -> frozenset[uuid.UUID]:
-        """The approver and everyone who controls the account. Two people are independent if these sets are disjoint."""
-        return self.controlled_by | {self.id}
+    def controllers(self) -> Control:
+        """The approver and everyone who controls the account."""
+        return joined((self.controlled_by, Controllers(frozenset({self.id}))))
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Approver whose vote may count. `identities` are the approver and the delegators."""
+    """Approver whose vote may count. `identities` are the approver and the delegators, all of known control."""
 
     id: uuid.UUID
     identities: tuple[Approver, ...]
@@ -42,7 +43,14 @@ class Candidate:
     @property
     def controllers(self) -> frozenset[uuid.UUID]:
         """The controllers of all identities. Of two candidates whose controllers intersect, at most one counts."""
-        return frozenset().union(*(identity.controllers for identity in self.identities))
+        control = self.control
+        if control is UNKNOWN:
+            raise ValueError(f"{self.id} is no candidate: nobody knows who controls the account")
+        return control.people
+
+    @property
+    def control(self) -> Control:
+        return joined(identity.controllers for identity in self.identities)
 
     def is_eligible_for(self, leaf: Leaf, stand_ins: Collection[Leaf]) -> bool:
         """Return True if the candidate may fill `leaf`. A match with one of `stand_ins` may fill any leaf."""

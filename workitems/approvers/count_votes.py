@@ -33,6 +33,7 @@ from policies.language.approvals import (
     whole,
 )
 from threada_site.kernel.context import PrincipalKind
+from threada_site.tenancy.independence import NOBODY, UNKNOWN, Control, Controllers, joined, share_nobody
 from workitems.approvers.candidates import Approver, Candidate
 from workitems.approvers.independent_groups import largest_independent
 from workitems.approvers.matching import MOST_SETS, Assignment, assign
@@ -57,7 +58,8 @@ type StandsFor = Mapping[uuid.UUID, Collection[uuid.UUID]]
 class Eligibility(StrEnum):
     """Result of the check whether a principal's vote counts. `NOT_YET`: it counts once a later stage is open.
 
-    `DEPENDENT_ON_EXCLUDED`: the account depends on an excluded person, or both on one third person. `NOT_INDEPENDENT`:
+    `DEPENDENT_ON_EXCLUDED`: the account depends on an excluded person, or both on one third person, or nobody knows who
+    controls one of the two. `NOT_INDEPENDENT`:
     an approval cannot count beside a vote that was cast. `NOT_ACCEPTED`: the invitation was not accepted. `LATE`: the
     grants it needs began after the first step of the item opened, and nobody has confirmed them.
     """
@@ -143,13 +145,14 @@ def eligibility(
     delegators: Iterable[Approver] = (),
     stand_ins: Collection[Leaf] = (),
     opened: Opened | None = None,
-    excluded_controllers: Collection[uuid.UUID] = (),
+    excluded_controllers: Control = NOBODY,
 ) -> Eligibility:
     """Return whether the vote of this approver counts under the rule. `excluded` are ids of excluded members.
 
     `delegators` are the members for whom the approver is a delegate: the approver is eligible where they are, and
     excluded if one of them is. An approver who matches one of `stand_ins` is eligible for every leaf. `opened` None
     means that all stages are open. `excluded_controllers` are the people who control the accounts of excluded members.
+    An account of unknown control is independent of nobody: its vote never counts.
     """
     if approver.kind is not PrincipalKind.HUMAN:
         return Eligibility.NOT_ELIGIBLE
@@ -157,7 +160,7 @@ def eligibility(
     if any(identity.id in excluded for identity in identities):
         return Eligibility.EXCLUDED
     candidate = Candidate(approver.id, identities)
-    if not candidate.controllers.isdisjoint(excluded) or not candidate.controllers.isdisjoint(excluded_controllers):
+    if not share_nobody(candidate.control, joined((Controllers(frozenset(excluded)), excluded_controllers))):
         return Eligibility.DEPENDENT_ON_EXCLUDED
     now = opened_part(rule.tree, opened) if opened is not None else whole(rule.tree)
     if any(candidate.is_eligible_for(leaf, stand_ins) for leaf in leaves(now)):
@@ -176,7 +179,7 @@ def count_votes(
     excluded: Collection[uuid.UUID] = (),
     stands_for: StandsFor = MappingProxyType({}),
     stand_ins: Collection[Leaf] = (),
-    excluded_controllers: Collection[uuid.UUID] = (),
+    excluded_controllers: Control = NOBODY,
 ) -> VoteResult:
     """Return the result of `votes` under `rule`. The order of the votes does not matter.
 
@@ -185,7 +188,7 @@ def count_votes(
     delegators (for a voter: at the time of the vote). An approver who matches one of `stand_ins` can fill any leaf. A
     delegate counts instead of the delegator; both never count together, nor do two people who are not independent (see
     `threada_site.tenancy.independence`). `excluded_controllers` are the people who control accounts of excluded
-    members; votes that depend on them do not count.
+    members; votes that depend on them do not count. Nor do those of accounts of unknown control.
     """
     out = excluded_transitively(excluded, stands_for)
     count = _Count(
@@ -194,7 +197,7 @@ def count_votes(
         excluded=out,
         stands_for=stands_for,
         stand_ins=stand_ins,
-        excluded_controllers=frozenset(excluded_controllers),
+        excluded_controllers=excluded_controllers,
     )
     return count.result([vote for vote in votes if now is None or vote.at <= now])
 
@@ -210,11 +213,11 @@ class _Count:
         excluded: frozenset[uuid.UUID],
         stands_for: StandsFor,
         stand_ins: Collection[Leaf],
-        excluded_controllers: frozenset[uuid.UUID],
+        excluded_controllers: Control,
     ) -> None:
         self._rule = rule
         self._stand_ins = stand_ins
-        known = {approver.id: approver for approver in approvers}
+        known = {approver.id: approver for approver in approvers if approver.controlled_by is not UNKNOWN}
         self._deciders: dict[uuid.UUID, Candidate] = {}
         for approver in sorted(known.values(), key=lambda one: one.id):
             others = sorted(
@@ -277,13 +280,14 @@ class _Count:
         Excludes candidates who are not independent of them, and removes delegators who are not.
         """
         voters = self._among(voted)
-        used = controllers_of(voters)
+        used = Controllers(controllers_of(voters))
         undecided = []
         for one in self._deciders.values():
             own, *delegators = one.identities
-            if one.id in voted or not own.controllers.isdisjoint(used) or any(who.id in voted for who in delegators):
+            taken = any(who.id in voted for who in delegators)
+            if one.id in voted or taken or not share_nobody(own.controllers, used):
                 continue
-            free = (delegator for delegator in delegators if delegator.controllers.isdisjoint(used))
+            free = (delegator for delegator in delegators if share_nobody(delegator.controllers, used))
             undecided.append(Candidate(one.id, (own, *free)))
         return undecided
 

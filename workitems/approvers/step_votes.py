@@ -13,6 +13,7 @@ from django.db.models import QuerySet
 
 from policies.language.approvals import ApprovalRule, from_json, has_stages, leaves_of
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.tenancy.independence import UNKNOWN, Control, Controllers, control_of, joined, share_nobody
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import (
     ActiveMembers,
@@ -54,19 +55,19 @@ class StepVotes:
         return count_votes.excluded_transitively(self.step.excluded_ids, self.stands_for)
 
     @cached_property
-    def excluded_controllers(self) -> frozenset[uuid.UUID]:
-        """Ids of the people who control the accounts of excluded members.
+    def excluded_controllers(self) -> Control:
+        """The people who control the accounts of excluded members.
 
-        For excluded principals who are not active members, as of the opening of the step.
+        For agents, services and people who left, as of the opening of the step (`controllers_when_opened`).
         """
-        known = self.active_members.by_id
-        stored = self.step.excluded_controllers
-        return frozenset().union(
-            *(
-                known[who].controlled_by if who in known else map(uuid.UUID, stored.get(str(who), ()))
-                for who in self.step.excluded_ids
-            )
-        )
+        return joined(map(self._controllers_of_excluded, self.step.excluded_ids))
+
+    def _controllers_of_excluded(self, who: uuid.UUID) -> Control:
+        if who in self.active_members.by_id:
+            return self.active_members.by_id[who].controlled_by
+        missing = None if who in self.active_members.machines else ()
+        stored = self.step.excluded_controllers.get(str(who), missing)
+        return control_of(None if stored is None else map(uuid.UUID, stored))
 
     @cached_property
     def voters(self) -> frozenset[uuid.UUID]:
@@ -110,14 +111,14 @@ class StepVotes:
         member = self.active_members.by_id.get(approver_id)
         if member is None:
             return None
-        controllers = member.controlled_by | {member.id}
+        control = joined((member.controlled_by, Controllers(frozenset({member.id}))))
         return next(
             (
                 vote
                 for vote in self.votes
                 if vote.voter_id in self.result.voters
                 and vote.voter_id != approver_id
-                and not controllers.isdisjoint(self._controllers_of_vote(vote))
+                and not share_nobody(control, self._controllers_of_vote(vote))
             ),
             None,
         )
@@ -134,19 +135,19 @@ class StepVotes:
         """
         others = [vote for vote in self.votes if vote.voter_id != approver_id]
         taken = principals_of(others)
-        used = frozenset().union(
-            *(self._controllers_of_vote(vote) for vote in others if vote.voter_id in self.result.voters)
-        )
+        used = joined(self._controllers_of_vote(vote) for vote in others if vote.voter_id in self.result.voters)
         return frozenset(
             who
             for who in self.stands_for.get(approver_id, ())
-            if who not in taken and who in self._approvers and self._approvers[who].controllers.isdisjoint(used)
+            if who not in taken and who in self._approvers and share_nobody(self._approvers[who].controllers, used)
         )
 
-    def _controllers_of_vote(self, vote: Vote) -> frozenset[uuid.UUID]:
+    def _controllers_of_vote(self, vote: Vote) -> Control:
+        """Return the control of a vote that may count: without those delegators whose own control is unknown now."""
         known = self.active_members.by_id
-        people = [known[who] for who in (vote.voter_id, *vote.stands_for) if who in known]
-        return frozenset({vote.voter_id, *vote.stands_for}).union(*(person.controlled_by for person in people))
+        voting = frozenset({vote.voter_id, *vote.stands_for})
+        controls = [known[who].controlled_by for who in voting if who in known]
+        return joined((Controllers(voting), *(control for control in controls if control is not UNKNOWN)))
 
     def eligible_ids(self) -> set[uuid.UUID]:
         """Return the ids of the members whose vote counts."""

@@ -25,6 +25,7 @@ from threada_site.kernel.errors import (
     ThreadaError,
 )
 from threada_site.tenancy.change_sets import operation
+from threada_site.tenancy.independence import require_known_owner
 from threada_site.tenancy.upsert import Change
 from threada_site.tenancy.versioned_documents import store_source
 from workitems.configuration.collected_changes import CollectedChanges
@@ -140,7 +141,7 @@ def apply_documents(
 
     Raise one `DocumentInvalid` that lists the errors of all documents as `file:line:column: pointer: reason`, and
     everything that cannot be removed because it is in use. Raise `PersonRequired` or `StepUpRequired` for a document
-    that only a person in the console may write, or the operator. The caller's unit of work is rolled back then.
+    that only a person in the console may write, or the operator.    Raise `OwnerRequired` for an agent or a service without a known owner. The caller's unit of work is rolled back then.
     """
     require_unit_of_work(ctx.tenant_id)
     if len(revision) > MAX_REVISION:
@@ -165,6 +166,8 @@ def apply_documents(
     if is_strict and warned:
         raise DocumentInvalid("The documents have warnings; nothing was changed (strict).", errors=warned)
     outcome = Outcome(applied, removed, left, warned)
+    if outcome.changes and not is_plan:
+        require_known_owner(ctx)
     try:
         _confirm(collected, documents, outcome, prune=prune, revision=revision, kinds=kinds, is_baseline=is_baseline)
     except ConfirmationRequired:

@@ -27,7 +27,7 @@ class CastVotes:
     grants_as_of: datetime
     escalated_to: Sequence[Any]
     excluded: frozenset[uuid.UUID] = frozenset()
-    excluded_controllers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    excluded_controllers: Mapping[str, Sequence[str] | None] = field(default_factory=dict)
 
 
 def count_again(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Final
 
 from django.db.models import Q, QuerySet
 
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.owners import CHECK_REACHABILITY
 from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, enqueue
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
@@ -16,9 +16,6 @@ from workitems.items.receipts import record_item
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Delegation
 from workitems.steps.delegations import close_delegation
-
-CHECK_REACHABILITY: Final = "workitems.check_reachability"
-"""Name of the task that checks the open steps of a tenant again."""
 
 
 def end_work_of(person_id: uuid.UUID, *, ctx: ActingContext) -> Mapping[str, tuple[str, ...]]:

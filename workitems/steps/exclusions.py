@@ -11,8 +11,9 @@ from policies.language.approvals import ApprovalRule
 from policies.models import PolicyVersion
 from threada_site.database.sets.shared_reads import shared
 from threada_site.kernel import clock
-from threada_site.tenancy.independence import read_controllers_of_principals
-from threada_site.tenancy.models import Membership
+from threada_site.kernel.context import PrincipalKind
+from threada_site.tenancy.independence import UNKNOWN, read_controllers
+from threada_site.tenancy.models import Membership, User
 from workitems.approvers.active_members import by_delegate, delegations_in_force
 from workitems.approvers.count_votes import with_principals
 from workitems.items.participants import requesters_of
@@ -73,10 +74,23 @@ def _owners_and_delegations(
     return frozenset(owner for part, _, owner in rows if part == 1), standing
 
 
-def controllers_when_opened(excluded: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> dict[str, list[str]]:
-    """Return the people who control `excluded` now, as the step stores them for agents and for people who leave."""
+def controllers_when_opened(excluded: Collection[uuid.UUID], *, tenant_id: uuid.UUID) -> dict[str, list[str] | None]:
+    """Return the people who control `excluded` now, as the step stores them for agents and for people who leave.
+
+    Of unknown control are people with the entry None, and agents and services without one: an entry of these names at
+    least the owner. People whom nobody else controls have no entry either.
+    """
     if not excluded:
         return {}
     key = ("controllers", tenant_id, frozenset(excluded))
-    found = shared(key, lambda: read_controllers_of_principals(tenant_id, excluded))
-    return {str(who): sorted(map(str, controllers)) for who, controllers in found.items()}
+    found = shared(key, lambda: read_controllers(tenant_id, excluded))
+    others = {who: control.people - {who} for who, control in found.items() if control is not UNKNOWN}
+    known = {str(who): sorted(map(str, people)) for who, people in others.items() if people}
+    return {**known, **dict.fromkeys(map(str, _people_among(found.keys() - others.keys())))}
+
+
+def _people_among(principals: Collection[uuid.UUID]) -> list[uuid.UUID]:
+    """Return those of `principals` who are people. Runs one statement, without principals none."""
+    if not principals:
+        return []
+    return list(User.objects.filter(id__in=principals, kind=PrincipalKind.HUMAN.value).values_list("id", flat=True))

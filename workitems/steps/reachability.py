@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import Prefetch
 
@@ -17,6 +17,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, Visibility
 from threada_site.kernel.json.canonical import canonical_sha256
+from threada_site.tenancy.independence import UNKNOWN
 from threada_site.tenancy.members import Member
 from workitems.approvers.active_members import ActiveMembers
 from workitems.approvers.participants import add_participants
@@ -27,6 +28,8 @@ from workitems.steps.pending_approvers import refresh_pending_approvers
 from workitems.steps.unreachable import escalate_unreachable
 
 type Memo = dict[str, bool]
+_COUNTING: Final = 2
+"""Number of the rules of counting. Another one lets all open steps be checked again. 2: unknown control."""
 
 
 def check_reachability(
@@ -51,9 +54,10 @@ def check_reachability(
 
 
 def membership_fingerprint(active_members: ActiveMembers) -> str:
-    """Return a digest that changes with members, roles, groups, scopes, their times, and delegations."""
+    """Return a digest that changes with members, roles, groups, scopes, their times, delegations and `_COUNTING`."""
     return canonical_sha256(
         {
+            "counting": _COUNTING,
             "members": [_permissions_of(member) for member in sorted(active_members, key=lambda member: member.id)],
             "grant_times": {
                 str(who): {grant: since and rfc3339(since) for grant, since in times.items()}
@@ -140,7 +144,7 @@ def _permissions_of(member: Member) -> list[Any]:
         _sorted(permissions.roles),
         _sorted(permissions.groups),
         _sorted(permissions.scopes),
-        sorted(map(str, member.controlled_by)),
+        None if member.controlled_by is UNKNOWN else sorted(map(str, member.controlled_by.people)),
         {str(workflow): _sorted(scopes) for workflow, scopes in permissions.grants.workflows.items()},
     ]
 

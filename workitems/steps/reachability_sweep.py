@@ -15,6 +15,7 @@ from threada_site.kernel.context import ActingContext
 from workitems.approvers.active_members import ActiveMembers, active_members_of
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, MembershipSnapshot, WorkItem
+from workitems.steps.named_owners import store_known_controllers
 from workitems.steps.reachability import (
     check_reachability,
     mark_changed_reachability,
@@ -59,8 +60,12 @@ def _tenants_with_pending_steps() -> list[uuid.UUID]:
 
 
 def check_tenant(tenant_id: uuid.UUID) -> int:
-    """Check the steps of a tenant that changed, or all if its members did. Return the number of checked steps."""
+    """Check the steps of a tenant that changed, or all if its members did. Return the number of checked steps.
+
+    Steps that waited for an owner to be named are among those that changed.
+    """
     with unit_of_work(tenant_id):
+        store_known_controllers(tenant_id)
         active_members = active_members_of(tenant_id)
         fingerprint = membership_fingerprint(active_members)
         known = MembershipSnapshot.objects.filter(tenant_id=tenant_id).values_list("fingerprint", flat=True).first()

@@ -29,7 +29,7 @@ from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.authority_models import AccountDependence, DependenceReason
 from threada_site.tenancy.change_sets import store_proposal
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
-from threada_site.tenancy.independence import are_independent, read_controllers
+from threada_site.tenancy.independence import UNKNOWN, are_independent, read_controllers
 from threada_site.tenancy.models import FourEyesRule, Membership, Tenant, User
 
 NEW = "another long enough phrase"
@@ -91,7 +91,8 @@ def joined(tenant: Tenant, name: str, by: User, *, roles: tuple[str, ...] = ()) 
 def controllers(tenant: Tenant, person: User) -> set[str]:
     with unit_of_work(tenant.id):
         found = read_controllers(tenant.id, [person.id])[person.id]
-    return set(User.objects.filter(id__in=found).values_list("username", flat=True)) - {person.username}
+    assert found is not UNKNOWN
+    return set(User.objects.filter(id__in=found.people).values_list("username", flat=True)) - {person.username}
 
 
 class TestPersonalTokens:

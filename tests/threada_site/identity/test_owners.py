@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
 
 from tests.factories import acting, acting_system, make_principal
@@ -11,7 +13,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.kernel import errors
-from threada_site.tenancy.independence import read_controllers_of_principals
+from threada_site.tenancy.independence import UNKNOWN, Controllers, read_controllers
 from threada_site.tenancy.models import Membership, Tenant, User
 
 __all__ = ["manage"]
@@ -19,7 +21,7 @@ __all__ = ["manage"]
 
 @pytest.fixture
 def agent(tenant: Tenant) -> User:
-    return make_principal(tenant, "bot", kind="agent")
+    return make_principal(tenant, "bot", kind="agent", owner="")
 
 
 @pytest.fixture
@@ -35,6 +37,10 @@ def own(tenant: Tenant, principal: User, owner: str) -> None:
 def owner_of(tenant: Tenant, principal: User) -> User | None:
     with unit_of_work(tenant.id):
         return Membership.objects.select_related("owner").get(user=principal).owner
+
+
+def controlled_by(agent: User, *people: User) -> dict[uuid.UUID, Controllers]:
+    return {agent.id: Controllers(frozenset({agent.id, *(person.id for person in people)}))}
 
 
 def test_owner_of_an_agent_is_set_and_removed(tenant: Tenant, agent: User, ann: User) -> None:
@@ -57,17 +63,20 @@ def test_an_owner_who_is_replaced_by_one_steward_still_controls_the_agent(
     own(tenant, agent, "ada")
     own(tenant, agent, "ann")
     with unit_of_work(tenant.id):
-        assert read_controllers_of_principals(tenant.id, [agent.id]) == {agent.id: {ann.id}}
+        assert read_controllers(tenant.id, [agent.id]) == controlled_by(agent, ann)
         set_owner(agent, "ada", ctx=acting(tenant, ada))
+        assert read_controllers(tenant.id, [agent.id]) == controlled_by(agent, ann, ada)
         set_owner(agent, "", ctx=acting(tenant, ada))
-        assert read_controllers_of_principals(tenant.id, [agent.id]) == {agent.id: {ann.id, ada.id}}
+        assert read_controllers(tenant.id, [agent.id]) == {agent.id: UNKNOWN}
+        set_owner(agent, "ann", ctx=acting(tenant, ada))
+        assert read_controllers(tenant.id, [agent.id]) == controlled_by(agent, ann, ada)
 
 
 def test_the_owner_of_a_removed_agent_still_controls_it(tenant: Tenant, agent: User, ann: User) -> None:
     own(tenant, agent, "ann")
     with unit_of_work(tenant.id):
         remove_member(agent, ctx=acting_system(tenant))
-        assert read_controllers_of_principals(tenant.id, [agent.id]) == {agent.id: {ann.id}}
+        assert read_controllers(tenant.id, [agent.id]) == controlled_by(agent, ann)
 
 
 def test_owner_must_be_a_human_member(tenant: Tenant, other_tenant: Tenant, agent: User, ann: User) -> None:

@@ -18,6 +18,7 @@ from tests.examples import examples
 from tests.policies import approval_strategies as strategies
 from tests.workitems.approvers.test_count_votes import _satisfied, approver, some_votes, vote
 from tests.workitems.approvers.test_count_votes_delegates import HUMANS, some_delegations
+from threada_site.tenancy.independence import UNKNOWN, Controllers
 from workitems.approvers.candidates import Approver, Candidate
 from workitems.approvers.count_votes import Eligibility, Outcome, Vote, count_votes, eligibility
 from workitems.approvers.independent_groups import independent_groups, largest_independent
@@ -27,7 +28,7 @@ ADA, BEA = uuid.UUID(int=901), uuid.UUID(int=902)
 
 
 def controlled(number: int, *by: uuid.UUID, roles: tuple[str, ...] = ("finance",)) -> Approver:
-    return approver(number, *roles, controlled_by=frozenset(by))
+    return approver(number, *roles, controlled_by=Controllers(frozenset(by)))
 
 
 def lone(approver: Approver) -> Candidate:
@@ -80,12 +81,32 @@ def test_who_depends_on_an_excluded_person_does_not_count() -> None:
     requester, puppet, other = controlled(1, ADA), controlled(2, ADA), controlled(3, BEA)
     one = ApprovalRule(tree=Leaf("role", "finance"))
     people = [requester, puppet, other]
-    excluding: dict[str, Any] = {"excluded": {requester.id}, "excluded_controllers": {ADA}}
-    assert eligibility(one, puppet, {requester.id}, excluded_controllers={ADA}) is Eligibility.DEPENDENT_ON_EXCLUDED
+    excluding: dict[str, Any] = {"excluded": {requester.id}, "excluded_controllers": Controllers(frozenset({ADA}))}
+    assert eligibility(one, puppet, **excluding) is Eligibility.DEPENDENT_ON_EXCLUDED
     assert eligibility(one, controlled(5, requester.id), {requester.id}) is Eligibility.DEPENDENT_ON_EXCLUDED
-    assert eligibility(one, requester, {requester.id}, excluded_controllers={ADA}) is Eligibility.EXCLUDED
+    assert eligibility(one, requester, **excluding) is Eligibility.EXCLUDED
     assert count_votes(one, [vote(puppet)], people, **excluding).outcome is Outcome.WAITING
     assert count_votes(one, [vote(other)], people, **excluding).outcome is Outcome.APPROVED
+
+
+def test_whoever_is_unknown_counts_beside_nobody_and_excludes_everybody() -> None:
+    one, other = ApprovalRule(tree=Leaf("role", "finance")), controlled(3, BEA)
+    puppet, second = replace(controlled(1), controlled_by=UNKNOWN), controlled(4)
+    people = [puppet, other, second]
+    assert eligibility(one, puppet, ()) is Eligibility.DEPENDENT_ON_EXCLUDED
+    assert count_votes(one, [vote(puppet)], people).outcome is Outcome.WAITING
+    assert count_votes(TWO, [vote(puppet), vote(other)], people).outcome is Outcome.WAITING
+    assert count_votes(TWO, [vote(puppet), vote(other), vote(second)], people).outcome is Outcome.APPROVED
+    assert count_votes(one, [vote(puppet, "reject"), vote(other)], people).outcome is Outcome.APPROVED
+    delegate = count_votes(one, [vote(other)], people, stands_for={other.id: {puppet.id}})
+    assert delegate.outcome is Outcome.APPROVED
+    with pytest.raises(ValueError, match="nobody knows who controls the account"):
+        _ = lone(puppet).controllers
+
+    requester = uuid.UUID(int=900)
+    assert eligibility(one, other, {requester}, excluded_controllers=UNKNOWN) is Eligibility.DEPENDENT_ON_EXCLUDED
+    waiting = count_votes(one, [vote(other), vote(second)], people, excluded={requester}, excluded_controllers=UNKNOWN)
+    assert (waiting.outcome, waiting.nobody_can_decide, waiting.voters) == (Outcome.WAITING, True, frozenset())
 
 
 def test_two_hundred_people_of_one_steward_count_once_and_quickly() -> None:
@@ -125,7 +146,7 @@ def test_independent_votes_agree_with_brute_force(
     controlled_by: dict[uuid.UUID, frozenset[uuid.UUID]],
     stands_for: dict[uuid.UUID, set[uuid.UUID]],
 ) -> None:
-    people = [replace(one, controlled_by=controlled_by.get(one.id, frozenset())) for one in HUMANS]
+    people = [replace(one, controlled_by=Controllers(controlled_by.get(one.id, frozenset()))) for one in HUMANS]
     known = {one.id: one for one in people}
     approvals = [each for each in votes if each.decision == "approve" and each.voter_id in known]
     voted = [known[who] for who in sorted({each.voter_id for each in approvals})]
@@ -134,9 +155,7 @@ def test_independent_votes_agree_with_brute_force(
     found = False
     for size in range(len(voted) + 1):
         for team in itertools.combinations(voted, size):
-            sets = [
-                frozenset().union(*(who.controllers for who in _identities(one, known, stands_for))) for one in team
-            ]
+            sets = [Candidate(one.id, tuple(_identities(one, known, stands_for))).controllers for one in team]
             if any(not left.isdisjoint(right) for left, right in itertools.combinations(sets, 2)):
                 continue
             acting = frozenset(

@@ -43,6 +43,8 @@ def reason_codes(declared: Operation, handler: Any, method: str, view: Any, *, h
         yield from _IN_TENANTS
         if view.scopes.get(method):
             yield from _WITH_SCOPE
+            if method != "GET":
+                yield "owner_required"
     if has_variables:
         yield "not_found"
     if declared.is_paged:

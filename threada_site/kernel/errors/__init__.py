@@ -52,6 +52,7 @@ from threada_site.kernel.errors.configuration import (
     EvaluatorBusy,
     EvaluatorFailed,
     InUse,
+    OwnerRequired,
     PersonRequired,
     PlanStale,
     PolicyDocumentInvalid,

@@ -175,6 +175,13 @@ class PersonRequired(AuthorizationRefusal):
     advice = "Services and agents cannot do this."
 
 
+class OwnerRequired(AuthorizationRefusal):
+    reason_code = "owner_required"
+    status = 403
+    title = "The agent or service has no known owner"
+    advice = "Ask a steward to name an active person as its owner, or the operator to run manage.py set_owner."
+
+
 class ReplayReportRequired(ValidationRefusal):
     reason_code = "replay_report_required"
     status = 409

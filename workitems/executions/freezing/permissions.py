@@ -11,7 +11,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.credentials.deciding import check_authentication
-from threada_site.tenancy.independence import is_independent_of
+from threada_site.tenancy.independence import is_independent_of, require_known_owner
 from threada_site.tenancy.models import Membership, User
 
 
@@ -76,7 +76,10 @@ def check_exists(scope: FreezeScope, member: Membership | None, *, ctx: ActingCo
 
 
 def check_may_lift(freeze: Freeze, *, four_eyes: bool, ctx: ActingContext) -> None:
-    """Raise `PersonRequired` for a freeze of a person, and with `four_eyes` `SecondPersonRequired`."""
+    """Raise `PersonRequired` for a freeze of a person, and with `four_eyes` `SecondPersonRequired`.
+
+    Raise `OwnerRequired` for an agent or a service without a known owner.
+    """
     if four_eyes and not (
         ctx.is_person and is_independent_of(ctx.principal_id, [freeze.set_by], tenant_id=ctx.tenant_id)
     ):
@@ -90,3 +93,4 @@ def check_may_lift(freeze: Freeze, *, four_eyes: bool, ctx: ActingContext) -> No
         may_lift = not User.objects.filter(id=freeze.set_by, kind="human").exists()
     if not may_lift:
         raise errors.PersonRequired("A person set this freeze, so a person has to lift it.")
+    require_known_owner(ctx)

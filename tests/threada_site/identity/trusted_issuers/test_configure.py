@@ -18,7 +18,7 @@ from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.documents.writer import write_document
 from threada_site.kernel.errors import DocumentInvalid
-from threada_site.tenancy.independence import read_controllers
+from threada_site.tenancy.independence import Controllers, read_controllers
 from threada_site.tenancy.models import Tenant, TrustedIssuer
 from workitems.configuration.apply import apply_documents
 from workitems.configuration.export import configuration_files
@@ -150,23 +150,26 @@ def test_invalid_documents(changes: dict[str, Any], pointer: str) -> None:
 
 
 def test_author_of_a_mapping_controls_the_service(tenant: Tenant, steward: Api) -> None:
-    deployer = make_principal(tenant, "deployer", "service")
-    other = make_principal(tenant, "other", "service")
+    deployer = make_principal(tenant, "deployer", "service", owner="ola")
+    other = make_principal(tenant, "other", "service", owner="ola")
     steward.post(LIST, {"trusted_issuer_id": "ci", "spec": offline_spec()})
     steward.delete(PATH)
     with unit_of_work(tenant.id):
         controllers = read_controllers(tenant.id, [deployer.id, other.id])
-    ann = make_principal(tenant, "ann", roles=[])
-    assert ann.id in controllers[deployer.id]
-    assert ann.id not in controllers.get(other.id, frozenset())
+    ann, ola = (make_principal(tenant, name, roles=[]) for name in ("ann", "ola"))
+    assert controllers == {
+        deployer.id: Controllers(frozenset({deployer.id, ann.id, ola.id})),
+        other.id: Controllers(frozenset({other.id, ola.id})),
+    }
 
 
 def test_who_proposed_and_who_confirmed_a_mapping_control_the_service(tenant: Tenant, steward: Api) -> None:
-    deployer, ben = make_principal(tenant, "deployer", "service"), make_principal(tenant, "ben", roles=["tenant_admin"])
+    deployer = make_principal(tenant, "deployer", "service", owner="ola")
+    ben = make_principal(tenant, "ben", roles=["tenant_admin"])
     change = steward.post(LIST, {"trusted_issuer_id": "ci", "spec": offline_spec()}).json()
     sent = {"digest": change["digest"]}
     assert Api(make_token(tenant, ben)).post(f"/change-sets/{change['change_set_id']}/publish", sent).status_code == 200
     with unit_of_work(tenant.id):
         controllers = read_controllers(tenant.id, [deployer.id])[deployer.id]
-    ann = make_principal(tenant, "ann", roles=[])
-    assert {ann.id, ben.id} <= controllers
+    ann, ola = (make_principal(tenant, name, roles=[]) for name in ("ann", "ola"))
+    assert controllers == Controllers(frozenset({deployer.id, ann.id, ben.id, ola.id}))
