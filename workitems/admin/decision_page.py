@@ -43,6 +43,7 @@ from workitems.approvers import count_votes
 from workitems.approvers.active_members import active_members_of, escalation_leaves
 from workitems.approvers.step_votes import StepVotes
 from workitems.approvers.timely_grants import late_in_words
+from workitems.approvers.unowned import names_without_owner
 from workitems.conversation.audience import owners_of_requesters, remember_owners
 from workitems.display.fields import readable
 from workitems.display.formats import locale_named
@@ -227,6 +228,7 @@ def _people(step: DecisionStep, counted: Iterable[Vote], *, ctx: ActingContext) 
     manages = ctx.allows(Scope.WORKFLOW_MANAGE, workflow=workflow_id)
     return {
         "vote_result": result,
+        "unowned": ", ".join(names_without_owner(votes)) if is_pending else "",
         "given": len(result.counted) if result else 0,
         "asked": len(result.counted) + sum(need.missing for need in result.waiting_for) if result else 0,
         "needs": [need_in_words(need) for need in result.waiting_for] if result else [],

@@ -62,6 +62,11 @@ class StepVotes:
         """
         return joined(map(self._controllers_of_excluded, self.step.excluded_ids))
 
+    @property
+    def unknown_excluded(self) -> tuple[uuid.UUID, ...]:
+        """Ids of excluded principals of unknown control. While there are any, nobody can decide."""
+        return tuple(who for who in self.step.excluded_ids if self._controllers_of_excluded(who) is UNKNOWN)
+
     def _controllers_of_excluded(self, who: uuid.UUID) -> Control:
         if who in self.active_members.by_id:
             return self.active_members.by_id[who].controlled_by

@@ -40,13 +40,15 @@ class StepFacts:
 
     `approvals` counts votes that count, `needs` lists missing votes. Stage `stage` of `stages` is open. `escalate_to`
     lists approvers of the rule who may not decide yet. `claimed_by` and `assignee` are names. `history` says who
-    escalated or reassigned it.
+    escalated or reassigned it. `unowned` are names of agents and services without a known owner that take part in the
+    case, or made the account of somebody who does.
     """
 
     kind: StepKind
     approvals: int
     needs: tuple[Need, ...]
     nobody_can_decide: bool = False
+    unowned: tuple[str, ...] = ()
     stage: int = 1
     stages: int = 1
     exclude: Collection[Exclusion] = ()

@@ -10,15 +10,14 @@ from integrations.freezes.block import freeze_on, freezes_in_force, place_of_exe
 from integrations.lifecycle import ExecutionStatus
 from integrations.models import Execution, Freeze
 from policies import selectors as policy_selectors
-from policies.language.approvals import from_json
 from policies.models import PolicyDecision
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
 from workitems.approvers.active_members import escalation_leaves
-from workitems.approvers.count_votes import VoteResult
-from workitems.approvers.step_votes import read_step_votes
+from workitems.approvers.step_votes import StepVotes, read_step_votes
+from workitems.approvers.unowned import names_without_owner
 from workitems.conversation.questions import may_answer
 from workitems.explain.facts import (
     DecisionFacts,
@@ -93,7 +92,7 @@ def explain_input(item: WorkItem, *, ctx: ActingContext, newest: Newest | None =
     return ExplainInput(
         status=WorkItemStatus(item.status),
         decision=_decision_facts(decision) if decision else None,
-        step=_step_facts(step, votes.result) if step and votes else None,
+        step=_step_facts(step, votes) if step and votes else None,
         execution=ExecutionFacts(
             status=ExecutionStatus(execution.status),
             action=execution.action,
@@ -161,8 +160,8 @@ def _decision_facts(decision: PolicyDecision) -> DecisionFacts:
     )
 
 
-def _step_facts(step: DecisionStep, result: VoteResult) -> StepFacts:
-    rule = from_json(step.rule)
+def _step_facts(step: DecisionStep, votes: StepVotes) -> StepFacts:
+    rule, result = votes.rule, votes.result
     is_claimed = step.claimed_by is not None and step.claimant_at(clock.now()) is not None
     return StepFacts(
         id=step.id,
@@ -170,6 +169,7 @@ def _step_facts(step: DecisionStep, result: VoteResult) -> StepFacts:
         approvals=len(result.counted),
         needs=result.waiting_for,
         nobody_can_decide=result.nobody_can_decide,
+        unowned=names_without_owner(votes),
         stage=result.stage,
         stages=result.stages,
         exclude=tuple(rule.exclude),

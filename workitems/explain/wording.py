@@ -181,6 +181,13 @@ def _progress(step: StepFacts | None, reader: Reader) -> list[str]:
         )
     if step.nobody_can_decide:
         said.append(sentence("No member can complete the {kind}.", kind=stored_sentence(step.kind)))
+    if step.unowned:
+        said.append(
+            sentence(
+                "Nobody is known to be independent of {names}: no active person is known as the owner.",
+                names=sentence_list(step.unowned, " and "),
+            )
+        )
     return said
 
 
@@ -300,6 +307,13 @@ def _next_of_step(step: StepFacts | None, execution: ExecutionFacts | None, *, p
     if step.nobody_can_decide:
         kind = stored_sentence(step.kind)
         said = [sentence("Somebody needs the required role or group, or the {kind} cannot be completed.", kind=kind)]
+        if step.unowned:
+            said = [
+                sentence(
+                    "It goes on when a steward, or the operator with manage.py set_owner, names an owner of {names}.",
+                    names=sentence_list(step.unowned, " and "),
+                )
+            ]
     if paused:
         return [*said, sentence("The deadlines continue with the answer.")]
     if step.remind_at:
