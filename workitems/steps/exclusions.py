@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection
 
-from django.db.models import Value
+from django.db.models import Exists, OuterRef, Value
 
 from policies.language.approvals import ApprovalRule
 from policies.models import PolicyVersion
@@ -32,7 +32,8 @@ def excluded_principals(
 
     `requester`: the submitter, the named requester, and the principal that requested the action. `last_editor`: the
     author of the current payload, and the last editor of the action's input. `agent_owner`: the owners of those of them
-    that are agents or services. `policy_author`: the authors and publishers of the pinned policy versions or, if there
+    that are agents or services; where there is no active owner, the agent or service itself, so that the step waits for
+    one. `policy_author`: the authors and publishers of the pinned policy versions or, if there
     are none, of the version that decided about the item.
     """
     if not rule.exclude:
@@ -62,13 +63,25 @@ def excluded_principals(
 def _owners_and_delegations(
     principals: Collection[uuid.UUID], *, tenant_id: uuid.UUID
 ) -> tuple[frozenset[uuid.UUID], dict[uuid.UUID, frozenset[uuid.UUID]]]:
-    """Return the owners of agents and services among `principals`, and all delegations in force. Runs one statement."""
+    """Return the owners of agents and services among `principals`, and all delegations in force. Runs one statement.
+
+    Agents and services without an active owner stand for their unknown owner.
+    """
     owners = Membership.objects.filter(tenant_id=tenant_id, user_id__in=principals, owner__isnull=False)
+    active = Membership.objects.filter(
+        tenant_id=tenant_id, user_id=OuterRef("owner_id"), user__is_active=True, accepted_at__isnull=False
+    )
+    owned = Membership.objects.filter(Exists(active), tenant_id=tenant_id, user_id=OuterRef("id"))
+    unowned = User.objects.filter(~Exists(owned), id__in=principals, home_tenant_id=tenant_id)
     delegations = delegations_in_force(tenant_id, now=clock.now())
     rows = list(
         owners.order_by()
         .values_list(Value(1), "user_id", "owner_id")
-        .union(delegations.order_by().values_list(Value(2), "delegate_id", "delegator_id"), all=True)
+        .union(
+            unowned.order_by().values_list(Value(1), "id", "id"),
+            delegations.order_by().values_list(Value(2), "delegate_id", "delegator_id"),
+            all=True,
+        )
     )
     standing = by_delegate((delegate, delegator) for part, delegate, delegator in rows if part == 2)
     return frozenset(owner for part, _, owner in rows if part == 1), standing

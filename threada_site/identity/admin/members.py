@@ -42,12 +42,12 @@ from threada_site.identity.admission import add_principal
 from threada_site.identity.console_sessions.ending import end_sessions_of
 from threada_site.identity.departure.access import NOT_ENDED, end_access
 from threada_site.identity.departure.tell import advice_after
-from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences
+from threada_site.identity.dependence import confirm_account, last_confirmation, open_dependences, to_confirm
 from threada_site.identity.factors.reset import reset_factors
 from threada_site.identity.grants.object_grants import object_named, scopes_by_object, set_object_scopes
 from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.invitations import invite_again, withdraw_invitation
-from threada_site.identity.owners import set_owner
+from threada_site.identity.owners import set_owner, without_known_owner
 from threada_site.identity.passwords import start_reset
 from threada_site.identity.principals import remove_member
 from threada_site.identity.stewardship import is_steward
@@ -117,7 +117,7 @@ class MembershipAdmin(TenantAdmin):
             "credentials": [(one, issuer_of(one)) for one in credentials[:50]] if is_own_or_steward else None,
             "forms": self._forms_for(row, ctx=ctx) if steward else [],
             "state": _state_of(row),
-            **(_account(row, ctx=ctx) if row.user.kind == PrincipalKind.HUMAN else {}),
+            **(_account(row, ctx=ctx) if row.user.kind == PrincipalKind.HUMAN else _owned(row, ctx=ctx)),
             "may_see_history": is_own_or_steward,
             "may_end_sessions": steward and row.user.kind == PrincipalKind.HUMAN and row.user_id != ctx.principal_id,
             "may_remove": steward and row.user_id != ctx.principal_id,
@@ -255,9 +255,11 @@ class MembershipAdmin(TenantAdmin):
 
     @action(Scope.WORKFLOW_MANAGE)
     def confirm(self, call: Call) -> Done:
-        """Confirm that the person alone controls the account."""
+        """Confirm that the person alone controls the account, or who owns the agent or service."""
         person = self.find(call.key, ctx=call.ctx).user
         confirm_account(person, ctx=call.ctx)
+        if person.kind != PrincipalKind.HUMAN:
+            return Done(gettext("The owner of {username} is confirmed.").format(username=person.username))
         return Done(
             gettext("The account of {username} is confirmed and depends on nobody.").format(username=person.username)
         )
@@ -313,6 +315,20 @@ def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
         and row.accepted_at is not None
         and ctx.principal_id not in involved,
         "invitation": unused_link(row.user, LinkPurpose.INVITATION, tenant_id=ctx.tenant_id) if is_open else None,
+    }
+
+
+def _owned(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
+    """Return what the page says about the control of an agent or a service: whether it is known, and who named owners.
+
+    A steward may confirm a naming who is neither the owner nor one who named it.
+    """
+    namings = to_confirm(row.user, tenant_id=ctx.tenant_id)
+    involved = {row.owner_id, *(one.depends_on_id for one in namings)}
+    return {
+        "is_unknown": without_known_owner(ctx.tenant_id).filter(id=row.id).exists(),
+        "dependences": [(one.depends_on, one.get_reason_display(), one.created_at) for one in namings],
+        "may_confirm": bool(namings) and is_steward(ctx) and ctx.is_person and ctx.principal_id not in involved,
     }
 
 
