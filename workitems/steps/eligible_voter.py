@@ -11,6 +11,7 @@ from threada_site.kernel.context import ActingContext
 from workitems.approvers.count_votes import Eligibility
 from workitems.approvers.step_votes import StepVotes
 from workitems.approvers.timely_grants import late_in_words
+from workitems.approvers.unowned import names_without_owner
 
 ENDS_DEPENDENCE: Final = gettext_noop(
     "The dependence ends when an independent steward, the identity provider or the operator confirms the account."
@@ -27,10 +28,7 @@ def check_eligible(votes: StepVotes, *, ctx: ActingContext, rejects: bool = Fals
         case Eligibility.EXCLUDED:
             raise errors.VoterExcluded("You have a part in this case, so somebody else has to decide.")
         case Eligibility.DEPENDENT_ON_EXCLUDED:
-            raise errors.VoterNotIndependent(
-                "Your account and that of somebody who has a part in this case depend on each other or on one person, "
-                f"so somebody else has to decide. {ENDS_DEPENDENCE}"
-            )
+            raise _dependent_on_excluded(votes)
         case Eligibility.NOT_ACCEPTED:
             raise errors.InvitationNotAccepted(
                 "Accept your invitation to this tenant first. Until then you cannot vote."
@@ -46,6 +44,18 @@ def check_eligible(votes: StepVotes, *, ctx: ActingContext, rejects: bool = Fals
                 raise _not_independent(votes, ctx=ctx)
         case Eligibility.COUNTS:
             return
+
+
+def _dependent_on_excluded(votes: StepVotes) -> errors.VoterNotIndependent:
+    if unowned := names_without_owner(votes):
+        return errors.VoterNotIndependent(
+            f"Nobody is known to be independent of {', '.join(unowned)}: no active person is known as the owner. A "
+            "steward must name one, or the operator with manage.py set_owner."
+        )
+    return errors.VoterNotIndependent(
+        "Your account and that of somebody who has a part in this case depend on each other or on one person, "
+        f"so somebody else has to decide. {ENDS_DEPENDENCE}"
+    )
 
 
 def _not_independent(votes: StepVotes, *, ctx: ActingContext) -> errors.VoterNotIndependent:

@@ -434,7 +434,7 @@ class TestDependence:
                 confirm_account(nora, ctx=acting(tenant, sync))
             with pytest.raises(errors.SecondPersonRequired):
                 confirm_account(nora, ctx=session(tenant, ada))
-        assert controllers(tenant, nora) == {"sync", "ada"}
+        assert controllers(tenant, nora) == {"sync", "ada", "keeper"}
 
     def test_a_token_from_the_time_of_the_dependence_ends_with_it(self, tenant: Tenant, ada: User, bob: User) -> None:
         nora = joined(tenant, "nora", ada, roles=("viewer",))

@@ -23,7 +23,7 @@ MACHINES = ["service", "agent"]
 
 @pytest.mark.parametrize("kind", MACHINES)
 def test_two_tenants_have_principals_of_the_same_name(tenant: Tenant, other_tenant: Tenant, kind: str) -> None:
-    mine, theirs = (make_principal(place, "sync", kind, ["viewer"]) for place in (tenant, other_tenant))
+    mine, theirs = (make_principal(place, "sync", kind, ["viewer"], owner="") for place in (tenant, other_tenant))
     assert mine.id != theirs.id
     for place, principal in ((tenant, mine), (other_tenant, theirs)):
         with unit_of_work(place.id):
