@@ -141,7 +141,8 @@ def apply_documents(
 
     Raise one `DocumentInvalid` that lists the errors of all documents as `file:line:column: pointer: reason`, and
     everything that cannot be removed because it is in use. Raise `PersonRequired` or `StepUpRequired` for a document
-    that only a person in the console may write, or the operator.    Raise `OwnerRequired` for an agent or a service without a known owner. The caller's unit of work is rolled back then.
+    that only a person in the console may write, or the operator; `OwnerRequired` for an agent or a service without a
+    known owner. The caller's unit of work is rolled back then.
     """
     require_unit_of_work(ctx.tenant_id)
     if len(revision) > MAX_REVISION:
