@@ -110,17 +110,27 @@ def of_an_invited_owner(tenant: Tenant, _ada: User) -> User:
 
 def added_by_one_without_owner(tenant: Tenant, _ada: User) -> User:
     maker = make_principal(tenant, "maker", "service", roles=["tenant_admin"], owner="")
-    bot = make(tenant, "bot", by=acting(tenant, maker))
-    make_principal(tenant, "ola", roles=[])
-    own(tenant, bot, "ola")
+    bot = make_principal(tenant, "bot", "service", roles=["viewer"], owner="ola")
+    with unit_of_work(tenant.id):
+        Membership.objects.filter(user=bot).update(added_by=maker.id)  # as 89cae31e let a service do
     return bot
 
 
 def issued_by_one_without_owner(tenant: Tenant, _ada: User) -> User:
-    maker = make_principal(tenant, "maker", "service", roles=["tenant_admin"], owner="")
+    maker = make_principal(tenant, "maker", "service", roles=["tenant_admin"], owner="ola")
     bot = make_principal(tenant, "bot", "service", roles=["viewer"], owner="ola")
     issue(tenant, bot, by=maker)
+    own(tenant, maker, "")
     return bot
+
+
+def invited_by_one_without_owner(tenant: Tenant) -> tuple[User, User]:
+    """Return a service `maker` without an owner, and the person `nora` whom it invited, as 89cae31e let a service do."""
+    maker = make_principal(tenant, "maker", "service", roles=["tenant_admin"], owner="")
+    nora = make_principal(tenant, "nora", roles=[])
+    with unit_of_work(tenant.id):
+        AccountDependence.objects.create(tenant=tenant, user=nora, depends_on=maker, reason="invited")
+    return maker, nora
 
 
 def added_by_a_steward_without_owner(tenant: Tenant, ada: User) -> User:
@@ -192,9 +202,7 @@ def test_a_person_whose_adder_left_stays_known(tenant: Tenant, ada: User, bob: U
 
 
 def test_a_person_whom_a_service_without_owner_invited_is_unknown_until_confirmed(tenant: Tenant, bob: User) -> None:
-    one_steward_is_enough(tenant)
-    maker = make_principal(tenant, "maker", "service", roles=["tenant_admin"], owner="")
-    nora = joined(tenant, "nora", maker)
+    maker, nora = invited_by_one_without_owner(tenant)
     assert controllers(tenant, nora) is UNKNOWN
     with unit_of_work(tenant.id), pytest.raises(errors.SecondPersonRequired):
         confirm_account(nora, ctx=acting(tenant, bob))
