@@ -36,6 +36,17 @@ def broken_logs_alarm(count: int) -> str | None:
     )
 
 
+def quarantine_alarm(count: int) -> str | None:
+    """Return the alarm text if `count` receipts were refused and not decided about, else None."""
+    if not count:
+        return None
+    which = "A receipt was" if count == 1 else f"{count} receipts were"
+    return (
+        f"{which} refused by the sealer, because of a missing or wrong signature or a wrong time. Look at each, and "
+        "accept or discard it: manage.py quarantine."
+    )
+
+
 FEWEST_MONTHS_AHEAD: Final = 2
 
 

@@ -6,8 +6,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from django.db import connection
+from django.db.models import Sum
 
-from telemetry.models import CheckpointTarget, InstanceAlarm, LogAlarm, SealQueueEntry
+from telemetry.models import (
+    CheckpointTarget,
+    InstanceAlarm,
+    LogAlarm,
+    QuarantineCount,
+    QuarantinedReceipt,
+    SealQueueEntry,
+)
 from threada_site.kernel import clock, ids
 from threada_site.kernel.metrics import Metric
 
@@ -44,6 +52,12 @@ def seal_metrics() -> Iterator[Metric]:
         "Logs whose rows differ from their signed tree head. Nothing is appended to them.",
         LogAlarm.objects.filter(acknowledged_at__isnull=True).count()
         + InstanceAlarm.objects.filter(acknowledged_at__isnull=True).count(),
+    )
+    beyond = QuarantineCount.objects.aggregate(number=Sum("receipts"))["number"] or 0
+    yield Metric(
+        "threada_receipts_quarantined",
+        "Receipts that the sealer refused and no operator has decided about.",
+        QuarantinedReceipt.objects.count() + beyond,
     )
     yield Metric(
         "threada_checkpoint_targets_failing",

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery, Sum
 
-from telemetry.alarms import broken_logs_alarm, unsealed_alarm
+from telemetry.alarms import broken_logs_alarm, quarantine_alarm, unsealed_alarm
 from telemetry.lifecycle import DeliveryStatus, ExportStatus
 from telemetry.log.rows import instance_log_size as size_of_instance_log
 from telemetry.log.rows import instance_node_reader, node_reader
@@ -38,7 +38,8 @@ from threada_site.tenancy.models import Tenant
 
 _SEALING_STATE: Final = """
 SELECT (SELECT id FROM telemetry_sealqueueentry WHERE tenant_id = %(tenant)s ORDER BY id LIMIT 1),
-       EXISTS (SELECT FROM telemetry_logalarm WHERE tenant_id = %(tenant)s AND acknowledged_at IS NULL)
+       EXISTS (SELECT FROM telemetry_logalarm WHERE tenant_id = %(tenant)s AND acknowledged_at IS NULL),
+       (SELECT count(*) FROM telemetry_quarantinedreceipt WHERE tenant_id = %(tenant)s)
 """
 
 
@@ -191,9 +192,10 @@ def sealing_alarms(ctx: ActingContext) -> list[str]:
     """Return the alarm texts about the tenant's log; usually empty."""
     with read_connection().cursor() as cursor:
         cursor.execute(_SEALING_STATE, {"tenant": ctx.tenant_id})
-        oldest, is_broken = cursor.fetchone()
+        oldest, is_broken, refused = cursor.fetchone()
     said = (
         broken_logs_alarm(int(is_broken)),
+        quarantine_alarm(refused),
         unsealed_alarm(clock.now() - ids.instant_of(oldest)) if oldest else None,
     )
     return [alarm for alarm in said if alarm]

@@ -81,6 +81,25 @@ SELECT EXISTS (SELECT FROM pg_stat_activity
                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND usename = ANY(%s)
                   AND application_name NOT LIKE 'threada%%')
 """
+_TAKE_FROM_QUARANTINE: Final = """
+DELETE FROM telemetry_quarantinedreceipt
+ WHERE tenant_id = %s AND id = %s AND coalesce(receipt ->> 'body_sha256', '') = %s
+RETURNING receipt IS NOT NULL
+"""
+_PUT_BACK: Final = """
+INSERT INTO telemetry_receipt SELECT (r).* FROM (
+       SELECT jsonb_populate_record(NULL::telemetry_receipt, receipt) AS r
+         FROM telemetry_quarantinedreceipt WHERE tenant_id = %s AND id = %s) quarantined
+ WHERE NOT EXISTS (SELECT FROM telemetry_logleaf WHERE id = (quarantined.r).id)
+RETURNING body, encode(sha256(body), 'hex')
+"""
+_QUEUE_COUNTED: Final = """
+WITH counted AS (DELETE FROM telemetry_quarantinecount WHERE tenant_id = %(tenant)s RETURNING tenant_id)
+INSERT INTO telemetry_sealqueueentry (id, tenant_id)
+SELECT r.id, r.tenant_id FROM counted JOIN telemetry_receipt r ON r.tenant_id = counted.tenant_id
+ WHERE NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.id = r.id)
+   AND NOT EXISTS (SELECT FROM telemetry_sealqueueentry q WHERE q.id = r.id)
+"""
 _INSERT_NODES: Final = """
 INSERT INTO telemetry_lognode (id, tenant_id, level, "index", hash)
 SELECT gen_random_uuid(), %s, n.* FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[]) AS n
@@ -229,6 +248,24 @@ class LogStore:
         self.connection.execute(_TAKE_OUT, [tenant_id, list(moved)])
         if beyond := len(refused) - len(moved):
             self.connection.execute(_COUNT_BEYOND, [uuid_utils.compat.uuid7(), tenant_id, beyond, at])
+
+    def take_from_quarantine(
+        self, tenant_id: uuid.UUID, receipt_id: uuid.UUID, *, sha256: str, puts_back: bool
+    ) -> bytes | None:
+        """Delete the row of a receipt with this digest from quarantine. Put the receipt back among the others if
+        `puts_back`, and return its body then."""
+        body = None
+        if puts_back and sha256:
+            row = self.connection.execute(_PUT_BACK, [tenant_id, receipt_id]).fetchone()
+            if row is not None and row[1] != sha256:
+                raise ValueError(f"the receipt {receipt_id} in quarantine is not the one that was accepted")
+            body = row and bytes(row[0])
+        self.connection.execute(_TAKE_FROM_QUARANTINE, [tenant_id, receipt_id, sha256])
+        return body
+
+    def queue_counted(self, tenant_id: uuid.UUID) -> None:
+        """Queue the refused receipts beyond the largest number in quarantine again."""
+        self.connection.execute(_QUEUE_COUNTED, {"tenant": tenant_id})
 
     def store_nodes(self, tenant_id: uuid.UUID, nodes: Sequence[Node]) -> None:
         """Insert the completed nodes whose level is a stored level."""

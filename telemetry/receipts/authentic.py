@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import orjson
@@ -17,6 +18,7 @@ from django.db import connection
 from telemetry.models import LogLeaf, Receipt
 from telemetry.receipts.signature import OriginState
 from telemetry.receipts.signing import origins_of_rows
+from telemetry.sealing.decisions import ACCEPTED
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote
@@ -24,7 +26,6 @@ from threada_site.database.sets.shared_reads import shared
 from threada_site.kernel import ids
 from threada_site.kernel.json.canonical import sha256_hex
 
-ACCEPTED: Final = "quarantine.accepted"
 _OF_CASES: Final = """
 SELECT r.work_item_id, r.id, r.body, r.signature, l."index"
   FROM unnest(%s::uuid[]) AS item (id)
@@ -46,6 +47,42 @@ class AuthenticReceipt:
     is_signed: bool
 
 
+class Authenticity:
+    """Decides which receipts of a tenant count. Reads what receipts without a valid signature need at most once."""
+
+    def __init__(self, tenant_id: uuid.UUID) -> None:
+        self._tenant_id = tenant_id
+
+    def origins(self, rows: Sequence[tuple[uuid.UUID, bytes, str, int | None]]) -> list[OriginState | None]:
+        """Return the state of the signature of each receipt that counts, and None for the others.
+
+        `rows`: id, body, signature, and index in the log or None.
+        """
+        signed = origins_of_rows([row[:3] for row in rows], tenant_id=self._tenant_id)
+        return [
+            origin.state if origin.state is OriginState.AUTHENTIC or self._counts_without(row, origin.state) else None
+            for row, (_, _, origin) in zip(rows, signed, strict=True)
+        ]
+
+    def _counts_without(self, row: tuple[uuid.UUID, bytes, str, int | None], state: OriginState) -> bool:
+        """Return True if a receipt counts although no known key signed it."""
+        receipt_id, body, _, index = row
+        if self._signed_from is None:
+            if state is OriginState.UNSIGNED:
+                return True
+        elif index is not None and index < self._signed_from:
+            return True
+        return self._accepted.get(ids.public_id(ids.RECEIPT, receipt_id)) == sha256_hex(body)
+
+    @cached_property
+    def _signed_from(self) -> int | None:
+        return signed_from(self._tenant_id)
+
+    @cached_property
+    def _accepted(self) -> dict[str, str]:
+        return accepted_receipts(self._tenant_id)
+
+
 def authentic_receipts(
     items: Collection[uuid.UUID], *, kinds: Sequence[str], tenant_id: uuid.UUID
 ) -> dict[uuid.UUID, list[AuthenticReceipt]]:
@@ -54,12 +91,12 @@ def authentic_receipts(
     first = ids.first_id_at(ids.instant_of(min(items)) - ids.CLOCKS_DIFFER)
     with connection.cursor() as cursor:
         cursor.execute(_OF_CASES, [sorted(items), tenant_id, list(kinds), first])
-        rows = cursor.fetchall()
-    origins = origins_of_rows([(row[1], bytes(row[2]), row[3]) for row in rows], tenant_id=tenant_id)
+        rows = [(item, receipt_id, bytes(body), *more) for item, receipt_id, body, *more in cursor.fetchall()]
+    authenticity = shared(("authenticity", tenant_id), lambda: Authenticity(tenant_id))
     found: dict[uuid.UUID, list[AuthenticReceipt]] = {item: [] for item in items}
-    for (item, receipt_id, *_, index), (_, body, origin) in zip(rows, origins, strict=True):
-        is_signed = origin.state is OriginState.AUTHENTIC
-        if is_signed or _counts_without(origin.state, index, tenant_id) or _is_accepted(receipt_id, body, tenant_id):
+    for (item, receipt_id, body, *_), state in zip(rows, authenticity.origins([row[1:] for row in rows]), strict=True):
+        if state is not None:
+            is_signed = state is OriginState.AUTHENTIC
             found[item].append(AuthenticReceipt(receipt_id, orjson.loads(body), is_signed))
     return found
 
@@ -71,19 +108,6 @@ def signed_from(tenant_id: uuid.UUID) -> int | None:
     """
     checkpoint = newest_checkpoint(tenant_id)
     return 0 if checkpoint is None else Checkpoint.parse(SignedNote.parse(checkpoint.note).text).signed_from
-
-
-def _counts_without(state: OriginState, index: int | None, tenant_id: uuid.UUID) -> bool:
-    """Return True if a receipt with this index, or none, counts although no known key signed it."""
-    size = shared(("signed from", tenant_id), lambda: signed_from(tenant_id))
-    if size is None:
-        return state is OriginState.UNSIGNED
-    return index is not None and index < size
-
-
-def _is_accepted(receipt_id: uuid.UUID, body: bytes, tenant_id: uuid.UUID) -> bool:
-    accepted = shared(("accepted receipts", tenant_id), lambda: accepted_receipts(tenant_id))
-    return accepted.get(ids.public_id(ids.RECEIPT, receipt_id)) == sha256_hex(body)
 
 
 def accepted_receipts(tenant_id: uuid.UUID) -> dict[str, str]:

@@ -160,6 +160,8 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "provisioning.person_added": "A provisioning client added a person.",
     "provisioning.person_changed": "A provisioning client changed a person.",
     "provisioning.person_deleted": "A provisioning client deleted a person.",
+    "quarantine.accepted": "An operator accepted receipts that the sealer had refused. They follow in the log.",
+    "quarantine.discarded": "An operator discarded receipts that the sealer had refused.",
     "question.answered": "The requester answered a question.",
     "question.asked": "A decider asked the requester a question.",
     "question.closed": "A question ended because its step ended.",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -24,7 +24,9 @@ from telemetry.log.signed_tree_heads import (
 )
 from telemetry.log.store import LogStore
 from telemetry.receipts.key_endorsement import ReceiptKeyEndorser
+from telemetry.receipts.signature import OriginState
 from telemetry.sealing.admission import Admission, complete_until
+from telemetry.sealing.decisions import QuarantineDecision, quarantine_decisions
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.signatures import Signatures
 from telemetry.tlog.checkpoint import log_origin
@@ -147,7 +149,25 @@ class Sealer:
             self._store.append(tenant_id, leaves, size=tree.size)
             self._store.store_nodes(tenant_id, [node for _, value in leaves for node in tree.append(value)])
             self._quarantine(tenant_id, {receipt: reason for receipt, reason in reasons.items() if reason})
+            authentic = [one for one in queued if (origins or {}).get(one.id) is OriginState.AUTHENTIC]
+            decisions = quarantine_decisions(one for one in authentic if not reasons[one.id])
+            if decisions:
+                leaves += self._carry_out(tenant_id, decisions, tree)
         return len(leaves), len(queued) == self._batch
+
+    def _carry_out(
+        self, tenant_id: uuid.UUID, decisions: Sequence[QuarantineDecision], tree: CompactRange
+    ) -> list[tuple[uuid.UUID, bytes]]:
+        """Append the receipts that an operator accepted, and forget those that were discarded. Return the leaves."""
+        found = []
+        for one in decisions:
+            body = self._store.take_from_quarantine(tenant_id, one.receipt_id, sha256=one.sha256, puts_back=one.accepts)
+            if body is not None:
+                found.append((one.receipt_id, leaf_hash(body)))
+        self._store.append(tenant_id, found, size=tree.size)
+        self._store.store_nodes(tenant_id, [node for _, value in found for node in tree.append(value)])
+        self._store.queue_counted(tenant_id)
+        return found
 
     def _signed_from(self, tenant_id: uuid.UUID, origin: str) -> int | None:
         """Return the index from which on receipts of the log `origin` are signed, according to its checkpoints."""

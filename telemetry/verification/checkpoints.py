@@ -99,6 +99,7 @@ class CheckpointComparison:
         self._latest: datetime | None = None
         self.count = 0
         self.trusted_keys: list[bytes] = []
+        self.signed_from: int | None = None
 
     def check_signatures(self, keys: Sequence[VerifierKey], *, stats: VerificationStats) -> Iterator[Finding]:
         """Verify every stored checkpoint, newest first: signature by a trusted key, and columns equal to the note.
@@ -129,7 +130,7 @@ class CheckpointComparison:
                 yield self._finding("checkpoint_unsigned", f"{where}: {error}")
                 continue
             if self._origin is None:
-                self._origin = checkpoint.origin
+                self._origin, self.signed_from = checkpoint.origin, checkpoint.signed_from
                 stats.signed_by = sorted(key.key_id.hex() for key in signers)
             if (checkpoint.size, checkpoint.root) != (size, bytes(root)):
                 yield self._finding("checkpoint_differs", f"{where}: its columns are not what was signed")

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from telemetry.receipts.authentic import accepted_receipts
 from telemetry.receipts.key_endorsement import endorsed_keys
 from telemetry.receipts.projections import StoredReceipt, projection_mismatches
+from telemetry.receipts.quarantine import IN_WORDS
 from telemetry.receipts.signature import OriginState, ReceiptKeys, SignedBody, Verified, origin_of
 from telemetry.tlog.hashing import leaf_hash
 from telemetry.tlog.note import UntrustedNote, VerifierKey
@@ -51,6 +53,10 @@ UNKNOWN_KEY: Final = "unknown key"
 _UNSIGNED_NOTE: Final = "have no signature of the process that wrote them."
 _UNKNOWN_NOTE: Final = "are signed with keys that the sealer did not endorse."
 _IMPORTS: Final = "SELECT body FROM telemetry_receipt WHERE tenant_id = %s AND kind = 'tenant.imported' ORDER BY id"
+_QUARANTINED: Final = """
+SELECT id, reason, receipt ->> 'kind' FROM telemetry_quarantinedreceipt WHERE tenant_id = %s ORDER BY id
+"""
+_COUNTED: Final = "SELECT receipts FROM telemetry_quarantinecount WHERE tenant_id = %s"
 _QUEUED_WITHOUT: Final = """
 SELECT q.id FROM telemetry_sealqueueentry q
  WHERE q.tenant_id = %s
@@ -81,8 +87,10 @@ def verify_log(
     older: Sequence[ArchivedCheckpoint],
     stats: VerificationStats,
     watch: Callable[[], None] = lambda: None,
+    requires_signatures: bool = True,
 ) -> Iterator[Finding]:
-    """Yield every finding. Call it inside `snapshot`.
+    """Yield every finding. Call it inside `snapshot`. `requires_signatures`: False for the log of another instance, whose
+    keys of receipts are not known here.
 
     `keys` are trusted signers; if empty, the keys named by the newest checkpoint are trusted and `stats.notes` says so.
     `older` are checkpoints of this tenant archived elsewhere. `watch` is called for every receipt.
@@ -90,7 +98,10 @@ def verify_log(
     rows = tenant_log_queries(tenant)
     comparison = CheckpointComparison(rows, older=older, imported=_imported_logs(tenant))
     yield from comparison.check_signatures(keys, stats=stats)
-    origins = _Origins(tenant, comparison.trusted_keys, stats)
+    accepted = accepted_receipts(tenant.id)
+    if not requires_signatures:
+        comparison.signed_from = None
+    origins = _Origins(tenant, comparison, stats, accepted=accepted)
     tree, nodes, is_whole = CompactRange(), StoredNodes(rows), True
     yield from comparison.compare_at(tree)
     for index, leaf_id, value, *columns in stream(_SEALED, [tenant.id]):
@@ -98,7 +109,8 @@ def verify_log(
         stats.sealed += 1
         receipt = ids.public_id(ids.RECEIPT, leaf_id)
         yield from _check_receipt(tenant, columns, value, origins, sequence=index, receipt=receipt)
-        yield from comparison.check_time(leaf_id, sequence=index)
+        if receipt not in accepted:
+            yield from comparison.check_time(leaf_id, sequence=index)
         if is_whole and index != tree.size:
             yield from _gap(tenant, tree.size, index)
             is_whole = False  # no tree can be built from the following leaves
@@ -109,6 +121,7 @@ def verify_log(
         yield from nodes.report_extra_nodes()
         yield from comparison.report_unreached(tree)
     stats.checkpoints = comparison.count
+    yield from _check_quarantine(tenant)
     yield from _check_unsealed(tenant, stats, origins, watch)
     stats.notes += [
         f"{stats.written_by[kind]} receipts {what}"
@@ -146,7 +159,7 @@ def _check_receipt(
     if leaf_hash(row.body) != bytes(leaf):
         message = "the stored bytes are not the ones that were sealed"
         yield Finding(tenant.slug, "bytes_differ", message, sequence=sequence, receipt=receipt)
-    elif problem := origins.problem(row.body, signature):
+    elif problem := origins.problem(receipt, row.body, signature, sequence=sequence):
         yield Finding(tenant.slug, "origin_invalid", problem, sequence=sequence, receipt=receipt)
     for code, message in projection_mismatches(row, tenant_id=tenant.id):
         yield Finding(tenant.slug, code, message, sequence=sequence, receipt=receipt)
@@ -155,24 +168,47 @@ def _check_receipt(
 class _Origins:
     """Origins of the receipts of a tenant, under the keys that the sealer endorsed."""
 
-    def __init__(self, tenant: Tenant, sealing_keys: Sequence[bytes], stats: VerificationStats) -> None:
+    def __init__(
+        self, tenant: Tenant, comparison: CheckpointComparison, stats: VerificationStats, *, accepted: Collection[str]
+    ) -> None:
         self._tenant = ids.public_id(ids.TENANT, tenant.id)
         self._stats = stats
+        self._accepted = accepted
+        self._signed_from = comparison.signed_from
         self._verified: Verified = {}
         self._keys = ReceiptKeys(())
         for (note,) in stream(_KEY_NOTES, []):
             with suppress(MalformedText, UntrustedNote):
-                self._keys = endorsed_keys(note, sealing_keys)
+                self._keys = endorsed_keys(note, comparison.trusted_keys)
                 break
 
-    def problem(self, body: bytes, signature: str) -> str:
-        """Count a receipt. Return what is wrong with its signature; "" if it is valid or missing, or if its key is not
-        endorsed, as those of another instance that a tenant was imported from."""
+    def problem(self, receipt: str, body: bytes, signature: str, *, sequence: int | None) -> str:
+        """Count a receipt. Return what is wrong with its signature, or "".
+
+        A receipt before the index from which on the log requires signatures may have none, or one of a key that is not
+        endorsed, as those of another instance that a tenant was imported from. An operator may have accepted others.
+        """
+        if receipt in self._accepted:
+            return ""
         found = origin_of(SignedBody(body, signature), self._tenant, self._keys, self._verified)
         if found.state is OriginState.INVALID and found.is_key_known:
             return found.problem
+        if found.role is None and self._signed_from is not None and (sequence is None or sequence >= self._signed_from):
+            return f"no process of the product signed it, and the log requires it from sequence {self._signed_from} on"
         self._stats.written_by[found.role or (UNSIGNED if found.is_key_known else UNKNOWN_KEY)] += 1
         return ""
+
+
+def _check_quarantine(tenant: Tenant) -> Iterator[Finding]:
+    """Name the receipts that the sealer refused, until an operator accepts or discards them."""
+    for receipt_id, reason, kind in stream(_QUARANTINED, [tenant.id]):
+        named = f" ({kind})" if kind else ""
+        message = f"refused by the sealer, because {IN_WORDS.get(reason, reason)}{named}: manage.py quarantine"
+        yield Finding(tenant.slug, "refused", message, receipt=ids.public_id(ids.RECEIPT, receipt_id))
+    for (number,) in stream(_COUNTED, [tenant.id]):
+        yield Finding(
+            tenant.slug, "refused", f"{number} more receipts were refused by the sealer: manage.py quarantine"
+        )
 
 
 def _check_unsealed(
@@ -184,7 +220,7 @@ def _check_unsealed(
         *projected, signature = columns
         row = StoredReceipt(*projected)
         receipt = ids.public_id(ids.RECEIPT, row.id)
-        if problem := origins.problem(row.body, signature):
+        if problem := origins.problem(receipt, row.body, signature, sequence=None):
             yield Finding(tenant.slug, "origin_invalid", problem, receipt=receipt)
         stats.waiting += is_queued
         if not is_queued:

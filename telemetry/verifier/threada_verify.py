@@ -493,6 +493,7 @@ class Report:
     findings: list[Finding] = field(default_factory=list)
     number_of_findings: int = 0
     undecided: bool = False
+    accepted: list[str] = field(default_factory=list)
 
     def begin(self, checkpoint: Checkpoint) -> None:
         self.log, self.tenant, self.things = checkpoint.origin, checkpoint.tenant, checkpoint.things
@@ -920,6 +921,8 @@ def check_time(
 ) -> None:
     """Verify the time of a receipt: that of its id, not after its sealing, and not before the checkpoints before it."""
     where = {"sequence": index, "receipt": receipt, "line": line}
+    if receipt in report.accepted:
+        return
     if checkpoint.complete_until is not None:
         try:
             stated = instant(str(json.loads(body)["occurred_at"]))
@@ -1125,9 +1128,19 @@ def identified(body: bytes, report: Report, *, line: int | None = None) -> str |
     except (ValueError, KeyError, TypeError, RecursionError):
         report.found("unreadable", "this is not a receipt", line=line)
         return None
+    if receipt.get("kind") == "quarantine.accepted":  # an operator vouches for receipts that follow
+        report.accepted += accepted_in(receipt)
     if tenant != report.tenant:
         report.found("other_tenant", f"the receipt is of tenant {tenant}", receipt=named, line=line)
     return named
+
+
+def accepted_in(receipt: dict[str, Any]) -> list[str]:
+    """Return the receipts that an operator accepted into the log although their time or signature is wrong."""
+    try:
+        return [str(one["receipt_id"]) for one in receipt["inputs"]["receipts"]]
+    except (KeyError, TypeError):
+        return []
 
 
 # ----- Inclusion promises (RFC 6962, section 3.2: signed certificate timestamps) --------------------------------------

@@ -34,7 +34,9 @@ from telemetry.models import Delivery, TelemetryExport
 from threada_site.kernel import ids
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.tenancy.account_link_models import AccountLink
-from threada_site.tenancy.authority_models import AccountDependence
+from threada_site.tenancy.authority_models import AccountDependence, GrantKind, GrantRecord
+from threada_site.tenancy.factor_models import EnrolledFactor
+from threada_site.tenancy.identity_provider_models import IdentityLink
 from threada_site.tenancy.models import Credential, DataSubject, FourEyesRule, Membership, PeopleGroup, Tenant, User
 from threada_site.tenancy.trusted_issuer_models import TrustedIssuer, TrustedIssuerVersion
 from workitems.models import (
@@ -173,6 +175,32 @@ EXPECTED_RECEIPTS: Final = (
     ReceiptExpectation("four_eyes.required", _at("inputs.rule"), FourEyesRule, _text, _SLUG, Q(is_required=True)),
     ReceiptExpectation(
         "four_eyes.end_asked", _at("inputs.rule"), FourEyesRule, _text, _SLUG, Q(end_asked_by__isnull=False)
+    ),
+    ReceiptExpectation("four_eyes.ended", _at("inputs.rule"), FourEyesRule, _text, _SLUG, Q(is_required=False)),
+    ReceiptExpectation("identity.linked", _at("inputs.link"), IdentityLink, _id(ids.IDENTITY_LINK)),
+    ReceiptExpectation(
+        "scope.granted",
+        _at("inputs.principal", "inputs.scope"),
+        GrantRecord,
+        lambda user, name: _text(ids.public_id(ids.PRINCIPAL, user), name.partition("@")[0]),
+        ("user_id", "name"),
+        Q(kind=GrantKind.SCOPE.value),
+    ),
+    ReceiptExpectation(
+        "second_factor.enrolled",
+        _at("inputs.factor"),
+        EnrolledFactor,
+        _id(ids.FACTOR),
+        condition=Q(
+            Exists(
+                Membership.objects.filter(
+                    user_id=OuterRef("user_id"),
+                    tenant_id=OuterRef("user__home_tenant_id"),
+                    created_at__lte=OuterRef("created_at"),
+                )
+            )
+        ),
+        tenant="user__home_tenant_id",
     ),
     ReceiptExpectation("channel.created", _at("subject.channel_id"), Channel, _text, _SLUG),
     ReceiptExpectation(

@@ -6,14 +6,17 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import batched
 from typing import Any, Final
 
 import orjson
-from django.db.models import Model, QuerySet
+from django.db.models import Model, OuterRef, QuerySet, Subquery
 
 from integrations.models import Attempt, Execution
 from policies.models import PolicyDecision, PolicyVersion
-from telemetry.models import Receipt
+from telemetry.models import LogLeaf, Receipt
+from telemetry.receipts.authentic import Authenticity
+from telemetry.receipts.signature import OriginState
 from telemetry.verification.findings import Finding
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
@@ -31,17 +34,24 @@ _ACCEPTED_KINDS: Final = {
 }
 
 
-def verify_completeness(tenant: Tenant, *, watch: Callable[[], None] = lambda: None) -> Iterator[Finding]:
-    """Yield a finding for each missing receipt. Call inside a unit of work; reads in batches to bound memory."""
+def verify_completeness(
+    tenant: Tenant, *, watch: Callable[[], None] = lambda: None, only_authentic: bool = True
+) -> Iterator[Finding]:
+    """Yield a finding for each missing receipt. Call inside a unit of work; reads in batches to bound memory.
+
+    A receipt that no process of the product wrote is like a missing one. `only_authentic`: False for receipts of
+    another instance, whose keys are not known here.
+    """
+    authenticity = Authenticity(tenant.id) if only_authentic else None
     for items in _batches(WorkItem.objects.filter(tenant_id=tenant.id).only("id", "status")):
-        cases, bodies = _cases(tenant.id, items)
+        cases, bodies = _cases(tenant.id, items, authenticity)
         for case in cases:
             watch()
             for event in missing_receipts(case, bodies.get(case.work_item_id, ())):
                 yield Finding(tenant.slug, "act_without_receipt", str(event))
     for versions in _batches(PolicyVersion.objects.filter(tenant_id=tenant.id).exclude(status="draft")):
-        yield from _unpublished(tenant, versions)
-    yield from _missing_expected_receipts(tenant)
+        yield from _unpublished(tenant, versions, authenticity)
+    yield from _missing_expected_receipts(tenant, authenticity)
 
 
 def case_count(tenant: Tenant) -> int:
@@ -49,7 +59,9 @@ def case_count(tenant: Tenant) -> int:
     return WorkItem.objects.filter(tenant_id=tenant.id).count()
 
 
-def _cases(tenant_id: uuid.UUID, items: Sequence[WorkItem]) -> tuple[list[CaseRows], dict[str, list[Any]]]:
+def _cases(
+    tenant_id: uuid.UUID, items: Sequence[WorkItem], authenticity: Authenticity | None
+) -> tuple[list[CaseRows], dict[str, list[Any]]]:
     item_ids = [item.id for item in items]
     mine: dict[str, Any] = {"tenant_id": tenant_id, "work_item_id__in": item_ids}
     executions: dict[uuid.UUID, dict[str, str]] = defaultdict(dict)
@@ -99,15 +111,17 @@ def _cases(tenant_id: uuid.UUID, items: Sequence[WorkItem]) -> tuple[list[CaseRo
         )
         for item in items
     ]
-    return cases, _bodies(Receipt.objects.filter(**mine).order_by().values_list("work_item_id", "body"), ids.WORK_ITEM)
+    return cases, _bodies(Receipt.objects.filter(**mine), "work_item_id", ids.WORK_ITEM, authenticity)
 
 
-def _unpublished(tenant: Tenant, versions: Sequence[PolicyVersion]) -> Iterator[Finding]:
+def _unpublished(
+    tenant: Tenant, versions: Sequence[PolicyVersion], authenticity: Authenticity | None
+) -> Iterator[Finding]:
     kinds = [kind for accepted in _ACCEPTED_KINDS.values() for kind in accepted]
     rows = Receipt.objects.filter(
         tenant_id=tenant.id, policy_version_id__in=[version.id for version in versions], kind__in=kinds
     )
-    bodies = _bodies(rows.order_by().values_list("policy_version_id", "body"), ids.POLICY_VERSION)
+    bodies = _bodies(rows, "policy_version_id", ids.POLICY_VERSION, authenticity)
     for version in versions:
         recorded = {body["kind"] for body in bodies.get(version.public_id, ())}
         expected = {
@@ -120,8 +134,8 @@ def _unpublished(tenant: Tenant, versions: Sequence[PolicyVersion]) -> Iterator[
                 yield Finding(tenant.slug, "act_without_receipt", message)
 
 
-def _missing_expected_receipts(tenant: Tenant) -> Iterator[Finding]:
-    recorded = _recorded_keys(tenant)
+def _missing_expected_receipts(tenant: Tenant, authenticity: Authenticity | None) -> Iterator[Finding]:
+    recorded = _recorded_keys(tenant, authenticity)
     for expected in EXPECTED_RECEIPTS:
         rows = expected.model._default_manager.filter(expected.condition, **{expected.tenant: tenant.id}).order_by("pk")
         for columns in rows.values_list(*expected.columns).iterator(chunk_size=_CHUNK):
@@ -135,7 +149,7 @@ def _missing_expected_receipts(tenant: Tenant) -> Iterator[Finding]:
             yield Finding(tenant.slug, "act_without_receipt", f"{key}: there is no receipt {deletion.kind}")
 
 
-def _recorded_keys(tenant: Tenant) -> defaultdict[Any, set[str]]:
+def _recorded_keys(tenant: Tenant, authenticity: Authenticity | None) -> defaultdict[Any, set[str]]:
     """Return the keys found in receipts, by `ReceiptExpectation`, and by `DeletionExpectation` and receipt kind."""
     readers: dict[str, list[tuple[Any, Callable[[Any], str]]]] = defaultdict(list)
     for expected in EXPECTED_RECEIPTS:
@@ -145,25 +159,37 @@ def _recorded_keys(tenant: Tenant) -> defaultdict[Any, set[str]]:
         for kind in (deletion.kind, deletion.created_kind):
             readers[kind].append(((deletion, kind), deletion.receipt_key))
     recorded: defaultdict[Any, set[str]] = defaultdict(set)
-    rows = Receipt.objects.filter(tenant_id=tenant.id, kind__in=list(readers)).order_by()
-    for kind, body in rows.values_list("kind", "body").iterator(chunk_size=_CHUNK):
+    rows = Receipt.objects.filter(tenant_id=tenant.id, kind__in=list(readers))
+    for kind, body in _counting(rows, "kind", authenticity):
         with suppress(orjson.JSONDecodeError):
-            decoded = orjson.loads(bytes(body))
+            decoded = orjson.loads(body)
             for about, read in readers[kind]:
                 with suppress(KeyError):
                     recorded[about].add(read(decoded))
     return recorded
 
 
-def _bodies(rows: Any, prefix: str) -> dict[str, list[Any]]:
+def _bodies(
+    rows: QuerySet[Receipt], column: str, prefix: str, authenticity: Authenticity | None
+) -> dict[str, list[Any]]:
     """Return decoded receipt bodies by public id. Skip malformed bodies: the log verification reports them."""
     found: dict[str, list[Any]] = defaultdict(list)
-    for about, body in rows.iterator():
+    for about, body in _counting(rows, column, authenticity):
         try:
-            found[ids.public_id(prefix, about)].append(orjson.loads(bytes(body)))
+            found[ids.public_id(prefix, about)].append(orjson.loads(body))
         except orjson.JSONDecodeError:
             continue
     return found
+
+
+def _counting(rows: QuerySet[Receipt], column: str, authenticity: Authenticity | None) -> Iterator[tuple[Any, bytes]]:
+    """Yield one column and the body of the receipts that count."""
+    place = LogLeaf.objects.filter(id=OuterRef("id"), tenant_id=OuterRef("tenant_id")).values("index")[:1]
+    read = rows.order_by().values_list(column, "id", "body", "signature", Subquery(place)).iterator(chunk_size=_CHUNK)
+    for some in batched(read, _CHUNK):
+        known = [(row[1], bytes(row[2]), row[3], row[4]) for row in some]
+        states = authenticity.origins(known) if authenticity else [OriginState.AUTHENTIC] * len(known)
+        yield from ((row[0], bytes(row[2])) for row, state in zip(some, states, strict=True) if state is not None)
 
 
 def _batches[Row: Model](rows: QuerySet[Row]) -> Iterator[list[Row]]:

@@ -106,13 +106,15 @@ def insert(
     """Insert a receipt of this time and its queue entry, as SQL in a request can."""
     receipt_id = id_at(at)
     stated = stated or ids.instant_of(receipt_id)
-    body = body_bytes(Entry(kind=kind), acting_system(tenant), receipt_id=receipt_id, occurred_at=stated)
+    ctx = acting_system(tenant)
+    body = body_bytes(Entry(kind=kind), ctx, receipt_id=receipt_id, occurred_at=stated)
     with unit_of_work(tenant.id):
         Receipt.objects.create(
             id=receipt_id,
             tenant_id=tenant.id,
             kind=kind,
             occurred_at=stated,
+            correlation_id=ctx.correlation_id,
             body=body,
             body_sha256=sha256_hex(body),
             signature=signature,

@@ -41,7 +41,7 @@ from tests.workitems.office import Office
 from tests.workitems.people_cases import about_people, ended_case
 from tests.workitems.permits.test_permits import ask, in_effect, on_permit, rules
 from tests.workitems.retention.archives import cancelled, dry_run, put_rule, run, seal_all
-from threada_site.database.roles import platform_role
+from threada_site.database.roles import OWNER, platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import show_link, unused_link
 from threada_site.identity.dependence import confirm_account
@@ -54,7 +54,11 @@ from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import clock
 from threada_site.kernel.context import PrincipalKind
 from threada_site.tenancy.account_link_models import LinkPurpose
+from threada_site.tenancy.authority_models import GrantRecord
+from threada_site.tenancy.factor_models import EnrolledFactor
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
+from threada_site.tenancy.identity_provider_models import IdentityLink, IdentityProvider
+from threada_site.tenancy.models import FourEyesRule
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 from workitems.completeness.verify import verify_completeness
 from workitems.configuration.packs import remove_pack
@@ -225,11 +229,51 @@ def findings(office: Office) -> list[str]:
         return [finding.message for finding in verify_completeness(office.tenant)]
 
 
+OF_INSERTED_ROWS = {"four_eyes.ended", "identity.linked", "scope.granted", "second_factor.enrolled"}
+"""Kinds of receipts of which `used_office` writes none."""
+
+
+def test_rows_of_identity_that_sql_inserts_are_named(office: Office) -> None:
+    """Whoever may write these tables can act as somebody; the receipts are missing."""
+    fay, tenant = office.people["fay"], office.tenant
+    with unit_of_work(tenant.id):
+        provider = IdentityProvider.objects.create(tenant_id=tenant.id, slug="corp")
+        link = IdentityLink.objects.create(
+            tenant_id=tenant.id, provider=provider, user=fay, issuer="https://idp.example", subject="1"
+        )
+        GrantRecord.objects.create(tenant_id=tenant.id, user=fay, kind="scope", name="decisions:decide@1")
+        FourEyesRule.objects.create(tenant_id=tenant.id, slug="identity_four_eyes", is_required=False)
+        factor = EnrolledFactor.objects.create(user=fay, kind="totp", secret=b"x", key_id="1")
+    assert set(findings(office)) == {
+        f"{link.public_id}: there is no receipt identity.linked",
+        f"{fay.public_id} decisions:decide: there is no receipt scope.granted",
+        "identity_four_eyes: there is no receipt four_eyes.ended",
+        f"{factor.public_id}: there is no receipt second_factor.enrolled",
+    }
+
+
+@pytest.mark.parametrize("kind", ["credential.issued", "role.granted", "member.added", "tenant.created"])
+def test_a_receipt_that_nobody_signed_is_like_none(office: Office, kind: str) -> None:
+    assert findings(office) == []
+    if kind == "credential.issued":
+        office.api("ada")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SET CONSTRAINTS ALL IMMEDIATE; SET ROLE {OWNER}; ALTER TABLE telemetry_receipt DISABLE TRIGGER USER"
+        )
+        cursor.execute("UPDATE telemetry_receipt SET signature = '' WHERE kind = %s", [kind])
+        assert cursor.rowcount > 0
+        cursor.execute("ALTER TABLE telemetry_receipt ENABLE TRIGGER USER; RESET ROLE")
+    found = findings(office)
+    assert found
+    assert all(line.endswith(f": there is no receipt {kind}") for line in found)
+
+
 def test_deleting_any_expected_receipt_is_reported(used_office: Office, subtests: pytest.Subtests) -> None:
     assert findings(used_office) == []
     expected = {entry.kind for entry in EXPECTED_RECEIPTS} | {deletion.kind for deletion in EXPECTED_DELETION_RECEIPTS}
     assert len(expected) == len(EXPECTED_RECEIPTS) + len(EXPECTED_DELETION_RECEIPTS)
-    for kind in sorted(expected):
+    for kind in sorted(expected - OF_INSERTED_ROWS):
         with subtests.test(kind), unit_of_work(used_office.tenant.id):
             receipts = list(Receipt.objects.filter(kind=kind))
             assert receipts

@@ -191,9 +191,9 @@ def _check_references() -> None:
 
 def _verify(tenant: Tenant, export: CheckedExport) -> None:
     """Verify the stored rows as `verify_receipts` does, with the keys of the exporting instance."""
-    log = verify_log(tenant, keys=export.keys, older=[], stats=VerificationStats())
+    log = verify_log(tenant, keys=export.keys, older=[], stats=VerificationStats(), requires_signatures=False)
     found = [str(finding) for finding in islice(log, MOST_NAMED)]
-    found += [str(finding) for finding in islice(verify_completeness(tenant), MOST_NAMED)]
+    found += [str(finding) for finding in islice(verify_completeness(tenant, only_authentic=False), MOST_NAMED)]
     if found:
         raise BackupDamaged("\n".join(["The rows of the export are not those of its receipts:", *found]))
 

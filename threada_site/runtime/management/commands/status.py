@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 from django.db import DatabaseError
 from psycopg_pool import PoolTimeout
 
-from telemetry.alarms import broken_logs_alarm, left_behind_alarm, months_alarm, unsealed_alarm
+from telemetry.alarms import broken_logs_alarm, left_behind_alarm, months_alarm, quarantine_alarm, unsealed_alarm
 from threada_site import postgres
 from threada_site.api.monitoring.local_metrics import disk_places
 from threada_site.database.connection_problems import file_problem
@@ -86,6 +86,7 @@ def _alarm(facts: dict[str, Any]) -> str | None:
     age = timedelta(seconds=facts["receipts_unsealed_oldest_seconds"])
     return (
         broken_logs_alarm(facts["logs_broken"])
+        or quarantine_alarm(facts.get("receipts_quarantined", 0))
         or unsealed_alarm(age)
         or months_alarm(facts.get("months_ahead", MONTHS_AHEAD), facts.get("tables_beyond_months", 0))
         or left_behind_alarm(facts.get("jobs_left_behind", 0), facts.get("jobs_left_behind_oldest_due_seconds", 0))
