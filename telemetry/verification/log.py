@@ -89,8 +89,9 @@ def verify_log(
     watch: Callable[[], None] = lambda: None,
     requires_signatures: bool = True,
 ) -> Iterator[Finding]:
-    """Yield every finding. Call it inside `snapshot`. `requires_signatures`: False for the log of another instance, whose
-    keys of receipts are not known here.
+    """Yield every finding. Call it inside `snapshot`.
+
+    `requires_signatures`: False for the log of another instance, whose keys of receipts are not known here.
 
     `keys` are trusted signers; if empty, the keys named by the newest checkpoint are trusted and `stats.notes` says so.
     `older` are checkpoints of this tenant archived elsewhere. `watch` is called for every receipt.

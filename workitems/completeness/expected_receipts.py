@@ -134,6 +134,15 @@ _CASE_EXISTS: Final = Q(work_item_id__isnull=True) | Q(
     Exists(WorkItem.objects.filter(tenant_id=OuterRef("tenant_id"), id=OuterRef("work_item_id")))
 )
 
+# Each tenant of a person has the receipt of a factor, but only those that the person had accepted then.
+_MEMBER_ELSEWHERE: Final = Q(
+    Exists(
+        Membership.objects.filter(user_id=OuterRef("user_id")).exclude(
+            tenant_id=OuterRef("user__memberships__tenant_id")
+        )
+    )
+)
+
 EXPECTED_RECEIPTS: Final = (
     ReceiptExpectation("tenant.created", _at("tenant"), Tenant, _id(ids.TENANT), tenant="id"),
     ReceiptExpectation("member.added", _at("inputs.principal"), Membership, _id(ids.PRINCIPAL), ("user_id",)),
@@ -191,16 +200,8 @@ EXPECTED_RECEIPTS: Final = (
         _at("inputs.factor"),
         EnrolledFactor,
         _id(ids.FACTOR),
-        condition=Q(
-            Exists(
-                Membership.objects.filter(
-                    user_id=OuterRef("user_id"),
-                    tenant_id=OuterRef("user__home_tenant_id"),
-                    created_at__lte=OuterRef("created_at"),
-                )
-            )
-        ),
-        tenant="user__home_tenant_id",
+        condition=Q(user__memberships__created_at__lte=F("created_at")) & ~_MEMBER_ELSEWHERE,
+        tenant="user__memberships__tenant_id",
     ),
     ReceiptExpectation("channel.created", _at("subject.channel_id"), Channel, _text, _SLUG),
     ReceiptExpectation(

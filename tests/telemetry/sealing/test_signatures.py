@@ -62,7 +62,7 @@ def test_a_new_tenant_needs_signatures_at_once(tenant: Tenant, setup: SealingSet
 def test_an_upgraded_log_needs_them_ten_minutes_after_the_last_process_of_another_version(
     tenant: Tenant, setup: SealingSetup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    setup.seal()
+    setup.seal(receipt_keys=None)
     unsigned = insert(tenant, clock.now())
     began = time.monotonic()
     later = 0.0
@@ -105,7 +105,7 @@ def test_an_upgraded_log_needs_them_ten_minutes_after_the_last_process_of_anothe
 
 
 def test_a_wrong_signature_is_refused_also_before(tenant: Tenant, setup: SealingSetup) -> None:
-    setup.seal()
+    setup.seal(receipt_keys=None)
     refused = insert(tenant, clock.now(), signature="web+00000000 0/1 AAAA")
     seal(setup)
     assert signed_from(tenant) is None
