@@ -160,6 +160,7 @@ class TestMetrics:
             "threada_jobs_left_behind_oldest_due_seconds",
             "threada_receipts_unsealed",
             "threada_receipts_unsealed_oldest_seconds",
+            "threada_receipts_quarantined",
             "threada_receipts_sealed",
             "threada_checkpoint_oldest_seconds",
             "threada_logs_broken",
