@@ -16,9 +16,9 @@ import orjson
 from django.db import connection
 
 from telemetry.models import LogLeaf, Receipt
+from telemetry.receipts.quarantine_decisions import ACCEPTED
 from telemetry.receipts.signature import OriginState
 from telemetry.receipts.signing import origins_of_rows
-from telemetry.sealing.decisions import ACCEPTED
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote

@@ -10,8 +10,8 @@ from typing import Final
 
 from telemetry.models import QuarantinedReceipt
 from telemetry.receipts.format import Entry
+from telemetry.receipts.quarantine_decisions import ACCEPTED, DISCARDED
 from telemetry.receipts.record import record
-from telemetry.sealing.decisions import ACCEPTED, DISCARDED
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext

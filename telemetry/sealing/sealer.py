@@ -24,9 +24,9 @@ from telemetry.log.signed_tree_heads import (
 )
 from telemetry.log.store import LogStore
 from telemetry.receipts.key_endorsement import ReceiptKeyEndorser
+from telemetry.receipts.quarantine_decisions import QuarantineDecision, quarantine_decisions
 from telemetry.receipts.signature import OriginState
 from telemetry.sealing.admission import Admission, complete_until
-from telemetry.sealing.decisions import QuarantineDecision, quarantine_decisions
 from telemetry.sealing.log_lines import Log
 from telemetry.sealing.signatures import Signatures
 from telemetry.tlog.checkpoint import log_origin
