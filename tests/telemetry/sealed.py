@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -154,6 +155,31 @@ def write_receipts(tenant: Tenant, count: int) -> None:
     with unit_of_work(tenant.id):
         for number in range(count):
             record(Entry(kind="thing.done", inputs={"number": number}), ctx=acting_system(tenant))
+
+
+def seal_out_of_order(tenant: Tenant, sealing: SealingSetup) -> None:
+    """Seal two receipts after younger ones: their transaction commits when the younger ones are sealed."""
+    recorded, sealed = threading.Event(), threading.Event()
+
+    def write() -> None:
+        with unit_of_work(tenant.id):
+            for number in range(2):
+                record(Entry(kind="thing.done", inputs={"number": number}), ctx=acting_system(tenant))
+            recorded.set()
+            assert sealed.wait(60)
+        connection.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    assert recorded.wait(60)
+    write_receipts(tenant, 2)
+    sealing.seal()
+    sealed.set()
+    thread.join()
+    sealing.seal()
+    with unit_of_work(tenant.id):
+        places = list(LogLeaf.objects.order_by("index").values_list("id", flat=True))
+    assert places != sorted(places)
 
 
 def origin(tenant: Tenant) -> str:

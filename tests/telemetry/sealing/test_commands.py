@@ -170,6 +170,16 @@ def test_the_sealer_refuses_a_schema_that_is_not_that_of_its_code(
     finally:
         as_owner("DELETE FROM django_migrations WHERE name = '0999_new'")
         as_owner("DELETE FROM tenancy_schemamigration WHERE name = 'telemetry.0999_new'")
+    as_owner("INSERT INTO django_migrations (app, name, applied) VALUES ('telemetry', '0004_summary', now())")
+    as_owner("ALTER TABLE tenancy_tenant RENAME require_mfa TO required_mfa")
+    try:
+        assert main(["--once"]) == 1
+        said = capsys.readouterr().err
+        assert "of a state before the first one of Threada 0.2.0 that can be upgraded" in said
+        assert "newer" not in said
+    finally:
+        as_owner("ALTER TABLE tenancy_tenant RENAME required_mfa TO require_mfa")
+        as_owner("DELETE FROM django_migrations WHERE name = '0004_summary'")
     as_owner("UPDATE django_migrations SET name = 'away' WHERE app = 'workitems' AND name = '0001_initial'")
     try:
         assert main(["--once"]) == 1

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 import psycopg
 
+from threada_site.tenancy.schema.states import earlier_state_problem
+
 _ROOT: Final = Path(__file__).resolve().parents[3]
 _FOLDERS: Final = {
     "api": "threada_site/api",
@@ -45,6 +47,8 @@ def require_fitting_schema(connection: psycopg.Connection[Any]) -> None:
         rows = connection.execute("SELECT app, name FROM django_migrations WHERE app = ANY(%s)", [list(_FOLDERS)])
         applied = set(rows)
     known = own_migrations()
+    if has_migrations and applied != known and (problem := earlier_state_problem(connection.cursor(), known=known)):
+        raise SchemaDoesNotFit(problem)
     compatible: set[str] = set()
     if has_records and applied - known:
         rows = connection.execute("SELECT name FROM tenancy_schemamigration WHERE is_compatible")

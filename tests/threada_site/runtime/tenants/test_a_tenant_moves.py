@@ -17,7 +17,7 @@ from telemetry.tlog.note import Signer, sign
 from tests.client import Api
 from tests.factories import make_tenant, make_token
 from tests.jobs import run_jobs
-from tests.telemetry.sealed import NAME, SealingSetup, write_receipts
+from tests.telemetry.sealed import NAME, SealingSetup, seal_out_of_order, write_receipts
 from tests.threada_site.runtime.tenants.hostile import changed, in_rows, malformed, with_principal
 from tests.threada_site.tenancy.rows import RowMaker
 from tests.workitems.attachments.files import PDF, path, take_files, upload
@@ -93,6 +93,7 @@ def test_a_tenant_moves_to_another_instance(
     neighbour = make_tenant("neighbour")
     write_receipts(neighbour, 3)
     sealing.seal()
+    seal_out_of_order(tenant, sealing)
     private, public = new_recovery_key()
     assert confirm(office) == 200
     file = tmp_path / "acme.export"
