@@ -6,6 +6,7 @@ Pure. Imports no Django.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -33,17 +34,28 @@ INVALID_SIGNATURE: Final = "invalid_signature"
 class Admission:
     """Rules for receipts of one tenant, at the time `at` of sealing.
 
-    `complete_until`: the time in the newest checkpoint of the log. None if it names none. `requires_signatures`: False
-    as long as processes may write that do not sign.
+    `complete_until`: the time in the newest checkpoint of the log. None if it names none. `signed_from`: the index from
+    which on receipts are signed. None as long as processes may write that do not sign.
     """
 
     tenant_id: uuid.UUID
     at: datetime
     complete_until: datetime | None = None
-    requires_signatures: bool = False
+    signed_from: int | None = None
 
-    def refusal(self, queued: QueuedReceipt, origin: OriginState | None = None) -> str | None:
-        """Return the reason why the receipt is not sealed, or None. `origin` is None if no keys are known."""
+    def reasons(
+        self, queued: Sequence[QueuedReceipt], origins: Mapping[uuid.UUID, OriginState], *, size: int
+    ) -> dict[uuid.UUID, str | None]:
+        """Return the reason why each receipt is not sealed, or None, for a log of `size` leaves."""
+        found: dict[uuid.UUID, str | None] = {}
+        for one in queued:
+            found[one.id] = self.refusal(one, origins.get(one.id), index=size)
+            size += found[one.id] is None
+        return found
+
+    def refusal(self, queued: QueuedReceipt, origin: OriginState | None = None, *, index: int = 0) -> str | None:
+        """Return the reason why the receipt is not sealed as leaf `index`, or None. `origin` is None if no keys are
+        known."""
         if queued.body is None:
             return MISSING
         if queued.is_sealed:
@@ -54,7 +66,7 @@ class Admission:
             return wrong
         if origin is OriginState.INVALID:
             return INVALID_SIGNATURE
-        return UNSIGNED if self.requires_signatures else None
+        return UNSIGNED if self.signed_from is not None and index >= self.signed_from else None
 
     def _malformed(self, receipt_id: uuid.UUID, body: bytes, occurred_at: datetime) -> str | None:
         try:

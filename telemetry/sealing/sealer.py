@@ -137,12 +137,9 @@ class Sealer:
             if origins is None and signed_from is not None:
                 return 0, False  # without the public keys nothing can be told apart
             admission = Admission(
-                tenant_id,
-                datetime.now(UTC),
-                self._complete_until(tenant_id, origin),
-                requires_signatures=signed_from is not None,
+                tenant_id, datetime.now(UTC), self._complete_until(tenant_id, origin), signed_from=signed_from
             )
-            reasons = {one.id: admission.refusal(one, (origins or {}).get(one.id)) for one in queued}
+            reasons = admission.reasons(queued, origins or {}, size=tree.size)
             self._signatures.note(tenant_id, origins, is_new_log=tree.size == 0)
             leaves = [(one.id, leaf_hash(bytes(one.body))) for one in queued if one.body and not reasons[one.id]]
             self._store.dequeue(tenant_id, list(reasons))

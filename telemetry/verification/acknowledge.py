@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
+
 from django.db import connection
 
 from telemetry.log.anchor import Anchor, AnchoredCheckpoint
 from telemetry.log.rows import LogIncomplete
 from telemetry.log.store import LOCK_FOR_SEALING
-from telemetry.models import LogAlarm
+from telemetry.models import LogAlarm, Receipt, SealQueueEntry
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from telemetry.selectors import log_nodes, log_size
@@ -48,8 +51,17 @@ def acknowledge_log(
         ),
         ctx=ctx,
     )
+    # What was in the log before the break counts as it is. What follows is signed, apart from receipts of an earlier
+    # version that a restored backup brings in its queue.
+    unsigned = _unsigned_in_queue(ctx.tenant_id) if although_it_matches else 0
+    checkpoint = replace(checkpoint, extensions=(signed_from_line(checkpoint.size + unsigned),))
     anchor.append_acknowledgement(tenant, checkpoint, reason=reason, at=clock.now())
     return checkpoint
+
+
+def _unsigned_in_queue(tenant_id: uuid.UUID) -> int:
+    queued = SealQueueEntry.objects.filter(tenant_id=tenant_id).values("id")
+    return Receipt.objects.filter(tenant_id=tenant_id, id__in=queued, signature="").count()
 
 
 def restart_point(
@@ -66,8 +78,4 @@ def restart_point(
         raise errors.Conflict(f"The log cannot go on: {error}. Restore the database from a backup.") from None
     if is_signed_one and not although_it_matches:
         raise errors.Conflict("The log is the one that was signed. There is nothing to acknowledge.")
-    # What was in the log before the break is taken as it is; what follows is signed.
-    lines = (signed_from_line(size),)
-    return kept, AnchoredCheckpoint(
-        origin_after_break(kept.origin), size, root, is_acknowledgement=True, extensions=lines
-    )
+    return kept, AnchoredCheckpoint(origin_after_break(kept.origin), size, root, is_acknowledgement=True)

@@ -238,6 +238,7 @@ class Checkpoint:
     signed_by: str
     complete_until: datetime | None = None
     signed_at: datetime | None = None
+    signed_from: int | None = None
 
     @property
     def tenant(self) -> str:
@@ -266,7 +267,7 @@ class Checkpoint:
         if not known:
             raise VerificationError(f"the checkpoint is of {origin}, and none of the keys given is for that log")
         signers = signed_by(below, text, known, "the checkpoint")
-        return cls(origin, size, root, signers, time_in(text), signed_at(note, keys, origin))
+        return cls(origin, size, root, signers, time_in(text), signed_at(note, keys, origin), signed_from_in(text))
 
     @staticmethod
     def read(text: str) -> tuple[str, int, bytes]:
@@ -291,6 +292,23 @@ def time_in(text: str) -> datetime | None:
     if len(lines) > 1 or not COMPLETE_UNTIL.fullmatch(lines[0]):
         raise VerificationError("the line complete-until of the checkpoint cannot be read")
     return instant(lines[0].partition(" ")[2])
+
+
+def signed_from_in(text: str) -> int | None:
+    """Return the number in the line signed-from in the text of a checkpoint."""
+    lines = [line for line in text.split("\n")[3:] if line.startswith("signed-from")]
+    if not lines:
+        return None
+    if len(lines) > 1 or not lines[0].startswith("signed-from "):
+        raise VerificationError("the line signed-from of the checkpoint cannot be read")
+    return decimal(lines[0].removeprefix("signed-from "), "the number in the line signed-from")
+
+
+def requires_signature(checkpoint: Checkpoint, position: bytes | None) -> bool:
+    """Return True if the checkpoint says that the receipt at this position carries a signature."""
+    if checkpoint.signed_from is None or position is None or not position.isdigit():
+        return False
+    return int(position) >= checkpoint.signed_from
 
 
 def parts_of(note: str, what: str) -> tuple[str, str]:
@@ -637,7 +655,7 @@ def check_evidence(source: Evidence, keys: list[Key], options: argparse.Namespac
             if receipt and position and position.isdigit():
                 check_time(body, int(position), checkpoint, older, report, receipt=receipt, line=number)
             if is_same:
-                origins.check(body, receipt=receipt, line=number)
+                origins.check(body, receipt=receipt, line=number, is_required=requires_signature(checkpoint, position))
             else:
                 origins.skip()
         if left := sum(1 for _ in positions):
@@ -823,17 +841,23 @@ class Origins:
         self._keys = endorsed_keys(source.text("receipt-keys.txt"), keys) if source.has("receipt-keys.txt") else {}
         self._verified: dict[tuple[str, bytes, bytes], bool] = {}
 
-    def check(self, body: bytes, *, receipt: str | None, line: int) -> None:
-        """Verify the signature of the next receipt, and count it by its role."""
+    def check(self, body: bytes, *, receipt: str | None, line: int, is_required: bool) -> None:
+        """Verify the signature of the next receipt, and count it by its role.
+
+        `is_required`: the checkpoint says that receipts of its position carry one.
+        """
         text = next(self._lines or iter(()), b"-").decode("ascii", "replace")
         try:
             found = self._role(body, text)
         except VerificationError as wrong:
+            if receipt in self._report.accepted:
+                return
             self._report.found("origin_invalid", str(wrong), receipt=receipt, line=line)
             return
         if self._lines is not None:
             self._report.written_by[found] = self._report.written_by.get(found, 0) + 1
-        if self._required and found in (UNSIGNED, UNKNOWN_KEY):
+        is_required = is_required and receipt not in self._report.accepted
+        if (self._required or is_required) and found in (UNSIGNED, UNKNOWN_KEY):
             message = "no process signed it" if found == UNSIGNED else "an unknown key signed it"
             self._report.found("unsigned", message, receipt=receipt, line=line)
 

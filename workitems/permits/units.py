@@ -22,6 +22,7 @@ from policies.language.approvals import ApprovalRule, from_json
 from policies.language.evaluation import Verdict
 from policies.models import PolicyDecision
 from policies.selectors import policy_decision
+from telemetry.receipts.authentic import authentic_receipts
 from threada_site.database.batched_writes import insert_rows
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
@@ -29,7 +30,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems.approvers.count_votes import Outcome
-from workitems.models import Permit, PermitUse, WorkItem
+from workitems.models import Permit, PermitUse, Vote, WorkItem
 from workitems.permits.counting_again import CastVotes, count_again
 from workitems.permits.propose import approval_votes
 from workitems.permits.records import approved_terms, limits_of, record_use
@@ -227,7 +228,7 @@ def _is_approved(
         item, rule, pins=pins, asked_by=execution.requested_by, input_edited_by=execution.input_edited_by
     )
     cast = CastVotes(
-        votes=approval_votes(permit),
+        votes=_recorded_approvals(permit),
         rule=from_json(permit.rule),
         grants_as_of=permit.grants_as_of,
         escalated_to=permit.escalated_to,
@@ -240,6 +241,25 @@ def _is_approved(
         workflow_id=item.workflow_version.workflow_id,
     )
     return result.outcome is Outcome.APPROVED
+
+
+def _recorded_approvals(permit: Permit) -> list[Vote]:
+    """Return the approvals of a permit that receipts state which the product wrote.
+
+    Retention may have removed the case on which the permit was proposed, with its receipts.
+    """
+    votes = approval_votes(permit)
+    item = permit.work_item_id
+    receipts = authentic_receipts([item], kinds=["permit.approved"], tenant_id=permit.tenant_id)[item]
+    if not receipts and not WorkItem.objects.filter(tenant_id=permit.tenant_id, id=item).exists():
+        return votes
+    stated = {
+        (content["inputs"].get("vote"), content["actor"]["principal"])
+        for content in (receipt.content for receipt in receipts)
+        if (content["inputs"].get("permit_id"), content["inputs"].get("permit_sha256"))
+        == (permit.public_id, permit.sha256)
+    }
+    return [vote for vote in votes if (vote.public_id, ids.public_id(ids.PRINCIPAL, vote.voter_id)) in stated]
 
 
 def _facts(decision: PolicyDecision) -> BoundedFacts:
