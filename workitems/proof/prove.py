@@ -14,6 +14,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from workitems.approvers.step_votes import read_step_votes
+from workitems.proof.accountable import PROMISES, accountable_findings
 from workitems.proof.cases import Asked, Outcome, ask
 from workitems.proof.checks import CHECKS, Check, Observation
 from workitems.proof.results import Finding, Proof, Result
@@ -36,6 +37,7 @@ def prove(ctx: ActingContext, *, seconds: float = MOST_SECONDS) -> Proof:
     with unit_of_work(ctx.tenant_id):
         chosen = list(samples(ctx))
         about_rules = list(rule_findings(ctx))
+        about_people = list(accountable_findings(ctx, has_cases=bool(chosen)))
     stage = Stage(ctx, seconds=seconds)
     try:
         found = [
@@ -45,7 +47,8 @@ def prove(ctx: ActingContext, *, seconds: float = MOST_SECONDS) -> Proof:
         ]
     finally:
         stage.close()
-    return Proof({named.name: named.promise for named in CHECKS} | {NAME: PROMISE}, (*found, *about_rules))
+    promises = {named.name: named.promise for named in CHECKS} | {NAME: PROMISE} | PROMISES
+    return Proof(promises, (*found, *about_rules, *about_people))
 
 
 @dataclass(slots=True)

@@ -16,8 +16,10 @@ from tests.factories import acting_system
 from tests.journeys.conftest import demo
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.operator_word import people_by_operator
+from threada_site.kernel import clock
 from threada_site.kernel.context import EntryPoint
-from threada_site.tenancy.models import Tenant, User
+from threada_site.tenancy.models import Membership, Tenant, User
 from workitems.models import DecisionStep, WorkItem
 from workitems.proof.prove import prove
 from workitems.proof.results import Result
@@ -50,8 +52,10 @@ def test_demo_keeps_its_promises_and_nothing_remains(demo: Demo) -> None:
     status, proof = proved(demo.tenant.slug)
     found = results(proof)
     assert found.pop("every_rule_matches") == "not_applicable"  # there are no recorded decisions
+    assert found.pop("people_are_apart") == "not_applicable"  # `up` made all of them
     assert found == dict.fromkeys(found, "pass")
     assert "nothing is sent" in json.dumps(proof)
+    assert "They are one hand by construction" in json.dumps(proof)
     assert status == 0
     assert rows(demo) == before | {"Receipt": before["Receipt"] + 1}, "nothing remains but the receipt of the proof"
 
@@ -85,6 +89,25 @@ def test_rules_that_break_promises_are_named(demo: Demo) -> None:
     broken = {check for check, result in found.items() if result == "fail"}
     assert broken == {"requester_cannot_approve", "agent_cannot_approve"}
     assert "Who could decide: finance-1, finance-2." in json.dumps(proof)
+
+
+def test_people_of_whom_a_command_made_something_are_named(demo: Demo) -> None:
+    (people,) = [check for check in proved(demo.tenant.slug)[1]["checks"] if check["check"] == "people_are_apart"]
+    named = {finding["case"]: finding["text"] for finding in people["findings"]}
+    assert named["finance-1"] == "A command of the operator made the account and the password."
+    assert {finding["result"] for finding in people["findings"]} == {"not_applicable"}
+    with unit_of_work(demo.tenant.id):
+        demo.api("finance-1")  # with a token of the operator
+        found = people_by_operator(demo.tenant.id)
+        assert (found["finance-1"], found["admin"]) == (["account", "password", "token"], ["account", "password"])
+        ada = User.objects.create(username="ada", kind="human")
+        Membership.objects.create(tenant=demo.tenant, user=ada, added_by=User.objects.get(username="admin").id)
+        Membership.objects.filter(user=ada).update(accepted_at=clock.now())
+        assert people_by_operator(demo.tenant.id).keys() == found.keys()
+    (people,) = [check for check in proved(demo.tenant.slug)[1]["checks"] if check["check"] == "people_are_apart"]
+    assert "one hand" not in json.dumps(people)
+    with unit_of_work(demo.tenant.id):
+        Membership.objects.filter(user=ada).delete()  # written without its receipt, above
 
 
 def test_a_tenant_without_cases_proves_nothing(demo: Demo, other_tenant: Tenant) -> None:

@@ -15,6 +15,7 @@ from django.db import connection
 from telemetry.log.key_file import KeyFileProblem
 from threada_site.api.monitoring.readiness import write_problem
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.operator_word import people_by_operator
 from threada_site.kernel.context import system_context
 from threada_site.runtime.backup.age import backup_age_seconds
 from threada_site.runtime.backup.checks import key_line
@@ -126,6 +127,17 @@ def documents() -> Iterator[Finding]:
         yield warning("documents", f"{len(found) - _MOST_MISTAKES} more", "manage.py apply --plan names all mistakes.")
     if not found:
         yield ok("documents", "no probable mistakes in the workflows in force")
+
+
+def people() -> Iterator[Finding]:
+    """Name people who are people by the operator's word, in each tenant."""
+    for tenant in Tenant.objects.filter(is_active=True).order_by("slug"):
+        with unit_of_work(tenant.id):
+            found = people_by_operator(tenant.id)
+        if found:
+            named = ", ".join(f"{name} ({', '.join(made)})" for name, made in found.items())
+            by_word = "people by the operator's word, whose account, password or token a command made"
+            yield ok("people", f"{tenant.slug}: {by_word}: {named}")
 
 
 def backup() -> Iterator[Finding]:
