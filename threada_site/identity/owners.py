@@ -14,7 +14,7 @@ from django.db.models.expressions import RawSQL
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
-from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.dependence import end_dependences, open_dependences, record_dependence
 from threada_site.identity.selectors import principal_of_tenant
@@ -25,7 +25,7 @@ from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.authority_models import DependenceReason
 from threada_site.tenancy.independence import UNKNOWN, read_controllers
-from threada_site.tenancy.models import Credential, Membership, TrustedIssuer, User
+from threada_site.tenancy.models import Credential, Membership, Tenant, TrustedIssuer, User
 
 CHECK_REACHABILITY: Final = "workitems.check_reachability"
 """Name of the task that checks the open steps of a tenant again."""
@@ -44,6 +44,19 @@ def without_known_owner(tenant_id: uuid.UUID) -> QuerySet[Membership]:
         "threada_controllers(tenancy_membership.user_id, %s) IS NULL", [tenant_id], output_field=BooleanField()
     )
     return rows.filter(is_unknown).select_related("user", "owner").order_by("user__username")
+
+
+def ownerless_by_tenant() -> dict[str, list[str]]:
+    """Return, by slug of the active tenant, the names of agents and services without a known owner, if there are any.
+
+    Opens a unit of work in each tenant.
+    """
+    found = {}
+    for tenant in Tenant.objects.filter(is_active=True).order_by("slug"):
+        with unit_of_work(tenant.id):
+            if names := list(without_known_owner(tenant.id).values_list("user__username", flat=True)):
+                found[tenant.slug] = names
+    return found
 
 
 def set_owner(principal: User, owner: str, *, ctx: ActingContext) -> None:

@@ -37,7 +37,6 @@ def prove(ctx: ActingContext, *, seconds: float = MOST_SECONDS) -> Proof:
     with unit_of_work(ctx.tenant_id):
         chosen = list(samples(ctx))
         about_rules = list(rule_findings(ctx))
-        about_people = list(accountable_findings(ctx, has_cases=bool(chosen)))
     stage = Stage(ctx, seconds=seconds)
     try:
         found = [
@@ -47,6 +46,9 @@ def prove(ctx: ActingContext, *, seconds: float = MOST_SECONDS) -> Proof:
         ]
     finally:
         stage.close()
+    is_tried = any(finding.result is Result.PASS for finding in found)
+    with unit_of_work(ctx.tenant_id):
+        about_people = list(accountable_findings(ctx, is_tried=is_tried))
     promises = {named.name: named.promise for named in CHECKS} | {NAME: PROMISE} | PROMISES
     return Proof(promises, (*found, *about_rules, *about_people))
 

@@ -127,7 +127,9 @@ class TestCreateCredential:
             "create_credential", "--tenant", "acme", "--principal", "bot", "--kind", kind, "--role", "tenant_admin",
             "--scopes", "workflow:manage",
         )  # fmt: skip
-        assert said == Said(1, "", f"The {kind} bot has no owner.\nName the person who answers for it with --owner.\n")
+        assert said == Said(
+            1, "", f"The {kind} bot has no known owner.\nName the person who answers for it with --owner.\n"
+        )
         with unit_of_work(tenant.id):
             assert Credential.objects.count() == 0
         assert not User.objects.filter(username="bot").exists()

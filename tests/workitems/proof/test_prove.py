@@ -6,13 +6,14 @@ import json
 from io import StringIO
 from typing import Any
 
+import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from integrations.models import Execution, Freeze
 from policies.publication.publish import upsert_policy
 from telemetry.models import Receipt
-from tests.factories import acting_system
+from tests.factories import acting_system, make_principal
 from tests.journeys.conftest import demo
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -108,6 +109,17 @@ def test_people_of_whom_a_command_made_something_are_named(demo: Demo) -> None:
     assert "one hand" not in json.dumps(people)
     with unit_of_work(demo.tenant.id):
         Membership.objects.filter(user=ada).delete()  # written without its receipt, above
+
+
+@pytest.mark.parametrize("kind", ["service", "agent"])
+def test_a_service_or_an_agent_without_an_owner_fails(demo: Demo, kind: str) -> None:
+    make_principal(demo.tenant, "stray", kind=kind, roles=("tenant_admin",), owner="")
+    status, proof = proved(demo.tenant.slug)
+    (owners,) = [check for check in proof["checks"] if check["check"] == "machines_have_owners"]
+    assert (status, owners["result"], [finding["case"] for finding in owners["findings"]]) == (1, "fail", ["stray"])
+    call_command("set_owner", "developer-1", of="stray", stdout=StringIO())
+    status, proof = proved(demo.tenant.slug)
+    assert (status, results(proof)["machines_have_owners"]) == (0, "pass")
 
 
 def test_a_tenant_without_cases_proves_nothing(demo: Demo, other_tenant: Tenant) -> None:

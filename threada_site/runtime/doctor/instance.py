@@ -16,6 +16,7 @@ from telemetry.log.key_file import KeyFileProblem
 from threada_site.api.monitoring.readiness import write_problem
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.operator_word import people_by_operator
+from threada_site.identity.owners import ownerless_by_tenant
 from threada_site.kernel.context import system_context
 from threada_site.runtime.backup.age import backup_age_seconds
 from threada_site.runtime.backup.checks import key_line
@@ -127,6 +128,19 @@ def documents() -> Iterator[Finding]:
         yield warning("documents", f"{len(found) - _MOST_MISTAKES} more", "manage.py apply --plan names all mistakes.")
     if not found:
         yield ok("documents", "no probable mistakes in the workflows in force")
+
+
+def owners() -> Iterator[Finding]:
+    """Name agents and services without a known owner, in each tenant."""
+    found = ownerless_by_tenant()
+    for slug, names in found.items():
+        yield warning(
+            "owners",
+            f"{slug}: nobody is known to control {', '.join(names)}; they ask, read and execute, and change nothing",
+            f"manage.py set_owner PERSON --all-of-tenant {slug}, or --of NAME --tenant {slug}.",
+        )
+    if not found:
+        yield ok("owners", "every agent and service has a known owner")
 
 
 def people() -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from policies.models import Workflow
+from tests.factories import make_principal
 from tests.ports import free_port
 from tests.workitems.office import open_office
 from threada_site.database.roles import owner_role
@@ -61,6 +62,7 @@ def test_a_sound_instance(capsys: pytest.CaptureFixture[str]) -> None:
         "broker": {"skipped"},
         "proxy": {"skipped"},
         "documents": {"ok"},
+        "owners": {"ok"},
     }
 
 
@@ -91,6 +93,20 @@ def test_probable_mistakes_in_force_are_named(capsys: pytest.CaptureFixture[str]
         workflow.save(update_fields=["current_version"])
     said = [finding["said"] for finding in findings(capsys)["documents"]]
     assert said[0].startswith(f"{tenant.slug}: payments: /spec/payload_schema/requierd: requierd is no keyword")
+
+
+def test_ownerless_services_and_people_by_the_operators_word_are_named(
+    capsys: pytest.CaptureFixture[str], tenant: Tenant
+) -> None:
+    make_principal(tenant, "stray", kind="service", owner="")
+    make_principal(tenant, "owned", kind="service")
+    found = findings(capsys)
+    (owners,), (people,) = found["owners"], found["people"]
+    assert owners["state"] == "warning"
+    assert owners["said"].startswith("acme: nobody is known to control stray; ")
+    assert owners["fix"] == "manage.py set_owner PERSON --all-of-tenant acme, or --of NAME --tenant acme."
+    assert people["state"] == "ok"
+    assert people["said"].endswith("a command made: keeper (account)")
 
 
 def test_every_fault_is_found_with_its_fix(

@@ -9,11 +9,12 @@ import pytest
 from django.core.management import call_command
 from django.db import connection, connections
 
+from tests.factories import make_principal
 from threada_site.database.roles import owner_role
 from threada_site.database.schema_lock import schema_lock
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_schema_fits
 from threada_site.runtime.upgrade.release_notes import notes_between
-from threada_site.tenancy.models import SchemaMigration
+from threada_site.tenancy.models import SchemaMigration, Tenant
 
 CHANGES = """# Changelog
 
@@ -44,6 +45,18 @@ def test_every_applied_migration_is_recorded() -> None:
         applied = {name for (name,) in cursor.fetchall()}
     assert set(SchemaMigration.objects.values_list("name", flat=True)) == applied
     refuse_unless_schema_fits()
+
+
+@pytest.mark.django_db
+def test_an_upgrade_names_services_without_a_known_owner(capsys: pytest.CaptureFixture[str], tenant: Tenant) -> None:
+    make_principal(tenant, "owned", kind="service")
+    call_command("upgrade")
+    assert "nobody is known" not in capsys.readouterr().out
+    make_principal(tenant, "stray", kind="agent", owner="")
+    call_command("upgrade")
+    said = capsys.readouterr().out
+    assert "In acme, nobody is known to control stray. " in said
+    assert said.endswith("manage.py set_owner PERSON --all-of-tenant acme\n")
 
 
 @pytest.mark.django_db

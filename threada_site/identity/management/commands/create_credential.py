@@ -8,7 +8,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.credentials import issue_credential
 from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.management.arguments import duration, scopes
-from threada_site.identity.owners import set_owner
+from threada_site.identity.owners import set_owner, without_known_owner
 from threada_site.identity.principals import add_member, ensure_principal
 from threada_site.identity.selectors import is_member_somewhere, principal_of_tenant
 from threada_site.kernel.context import ActingContext, PrincipalKind
@@ -39,7 +39,7 @@ class Command(TenantCommand):
         parser.add_argument(
             "--owner",
             metavar="NAME",
-            help="the person who answers for the agent or service; required unless it has an owner",
+            help="the person who answers for the agent or service; required unless it has a known owner",
         )
         parser.add_argument("--scopes", required=True, type=scopes, help='such as "workitems:read workitems:write"')
         parser.add_argument("--expires-in", type=duration, metavar="DURATION", help="30d, 12h, P30D, PT8H (never)")
@@ -54,14 +54,14 @@ class Command(TenantCommand):
                     f"{principal.username} is a person of another tenant, whose stewards chose the name.",
                     "Choose another name, or add that account to this tenant with --join.",
                 )
-            membership = add_member(principal, ctx=ctx)
+            add_member(principal, ctx=ctx)
             for role in options["role"]:
                 grant_role(principal, role, ctx=ctx)
             if options["owner"] is not None:
                 set_owner(principal, options["owner"], ctx=ctx)
-            elif principal.kind != PrincipalKind.HUMAN and membership.owner_id is None:
+            elif without_known_owner(ctx.tenant_id).filter(user=principal).exists():
                 self.refuse(
-                    f"The {principal.kind} {principal.username} has no owner.",
+                    f"The {principal.kind} {principal.username} has no known owner.",
                     "Name the person who answers for it with --owner.",
                 )
             issued = issue_credential(

@@ -22,6 +22,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     machine.permissions,
     machine.disk,
     machine.processes,
+    instance.owners,
     instance.people,
     instance.backup,
     instance.leftovers,

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandParser
 
+from threada_site.identity.owners import ownerless_by_tenant
 from threada_site.runtime.upgrade.pending import lines, pending_migrations, version_before
 from threada_site.runtime.upgrade.release_notes import notes_between, read_changelog
 from threada_site.tenancy.management.base import ProductCommand
@@ -21,6 +22,14 @@ class Command(ProductCommand):
         parser.add_argument("--check", action="store_true", help="change nothing; say what would be done")
         parser.add_argument("--json", action="store_true", help="print one JSON object (with --check)")
 
+    def _name_ownerless(self) -> None:
+        """Print the agents and services of each tenant without a known owner."""
+        for slug, names in ownerless_by_tenant().items():
+            self.stdout.write(
+                f"In {slug}, nobody is known to control {', '.join(names)}. They ask, read and execute, and change "
+                f"nothing until an owner is named: manage.py set_owner PERSON --all-of-tenant {slug}"
+            )
+
     def run_command(self, **options: Any) -> None:
         problem = newer_schema_problem() or schema_problem()
         if problem:
@@ -32,6 +41,7 @@ class Command(ProductCommand):
             if problem := schema_problem():
                 self.refuse(problem)
             self.stdout.write(f"Applied {len(pending)} migrations. The schema is that of Threada {after}.")
+            self._name_ownerless()
             return
         notes = notes_between(read_changelog(settings.THREADA_BASE_DIR), before, after)
         if options["json"]:
