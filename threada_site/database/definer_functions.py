@@ -50,6 +50,7 @@ DEFINER_FUNCTIONS: Final = {
     "threada_grants(uuid,uuid)": _LOOK_UP,
     "threada_is_member_somewhere(uuid)": _LOOK_UP,
     "threada_lease_tokens(text[],double precision[],double precision[],double precision[],text[],bigint[])": _RATES,
+    "threada_lookalikes(uuid[],uuid)": DefinerFunction("workitems/sql/lookalikes.sql"),
     "threada_names(uuid,uuid)": _LOOK_UP,
     "threada_note_permission_change()": _PERMISSIONS,
     "threada_search(tsquery[],uuid,uuid)": DefinerFunction(

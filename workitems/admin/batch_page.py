@@ -29,6 +29,7 @@ from workitems.admin.contents import described, formatted_and_exact, labelled
 from workitems.admin.decision_page import COMMENT_LENGTH
 from workitems.admin.sent import end_in_words, what_is_sent
 from workitems.api.shapes import CAST_BATCH_VOTES
+from workitems.items.lookalikes import lookalikes_in
 from workitems.items.questions import question_of
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import record_reading
@@ -165,8 +166,12 @@ def _content(step: DecisionStep) -> dict[str, Any]:
 
 def _lines(step: DecisionStep, content: dict[str, Any], *, ctx: ActingContext) -> dict[str, str]:
     """Return names and values of the contents. The payload has the labels of its schema where they are unique."""
-    schema = policy_selectors.workflow_document(step.work_item.workflow_version_id, ctx=ctx).payload_schema
-    rows = [] if is_erased(step.work_item.payload) else list(labelled(described(schema, content["payload"], ctx=ctx)))
+    item = step.work_item
+    document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)
+    rows: list[Any] = []
+    if not is_erased(item.payload):
+        alike = lookalikes_in(item, document)
+        rows += labelled(described(document.payload_schema, content["payload"], alike=alike, ctx=ctx))
     lines = dict(line for name, part in content.items() for line in _flattened(name, part))
     times = Counter(label for _row, label, _path in rows)
     named = {path: (row, label) for row, label, path in rows if times[label] == 1 and label not in lines}

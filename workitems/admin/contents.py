@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
+from django.utils.translation import gettext as _
 
 from integrations.configuration.parsed_documents import action_of
 from integrations.models import Execution
@@ -23,6 +24,7 @@ from threada_site.tenancy.models import Membership, User
 from workitems.display.fields import Row, fields, label_at, people_in, summary
 from workitems.display.formats import locale_named
 from workitems.display.html import label_html, rows_html, value_html
+from workitems.items.lookalikes import lookalikes_in
 from workitems.items.titles import listed_title
 from workitems.models import WorkItem
 
@@ -46,7 +48,7 @@ def contents_of(item: WorkItem, payload: Any, *, ctx: ActingContext) -> Contents
     document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)
     if is_erased(item.payload):
         return Contents(SafeString(""), [])
-    rows = described(document.payload_schema, payload, ctx=ctx)
+    rows = described(document.payload_schema, payload, alike=lookalikes_in(item, document), ctx=ctx)
     first = summary(rows, document.summary)
     return Contents(rows_html(rows), [(label_html(row), value_html(row)) for row in first])
 
@@ -73,11 +75,15 @@ def related_to(item: WorkItem, found: QuerySet[WorkItem], *, ctx: ActingContext)
     }
 
 
-def described(schema: Mapping[str, Any], value: Any, *, ctx: ActingContext) -> Sequence[Row]:
+def described(
+    schema: Mapping[str, Any], value: Any, *, alike: Collection[str] = (), ctx: ActingContext
+) -> Sequence[Row]:
     """Return the rows of a value in the reader's locale and time zone. One statement if the value names people."""
     named = people_in(schema, value)
     people = _names_of(named, ctx=ctx) if named else {}
-    return fields(schema, value, locale_named(get_language()), timezone.get_current_timezone(), people=people)
+    return fields(
+        schema, value, locale_named(get_language()), timezone.get_current_timezone(), people=people, alike=alike
+    )
 
 
 def input_of(execution: Execution, *, ctx: ActingContext) -> SafeString:
@@ -100,6 +106,8 @@ def labelled(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str]]:
 
 def formatted_and_exact(row: Row, exact: str) -> str:
     """Return a formatted value with its exact one, because different values can have the same format."""
+    if row.is_lookalike:
+        return f"{exact} [{_('resembles an earlier value')}]"
     return f"{row.text} ({exact})" if row.text and row.text != exact else exact
 
 

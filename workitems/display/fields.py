@@ -7,7 +7,7 @@ is part of every row. Names of such members are never shown as labels, so that a
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, tzinfo
 from typing import Any, Final
@@ -44,6 +44,8 @@ class Row:
     rows: tuple[Row, ...]
     attachment_id: str = ""
     """Id of the file, for a value of the format `file`."""
+    is_lookalike: bool = False
+    """True if the value resembles another one of an earlier work item."""
 
     @property
     def name(self) -> str:
@@ -80,6 +82,7 @@ class _Reader:
     locale: Locale
     zone: tzinfo
     people: Mapping[str, str]
+    alike: Collection[str]
 
     def rows(self, value: Any, view: SchemaView, place: tuple[str | int, ...], path: str) -> tuple[Row, ...]:
         if isinstance(value, dict):
@@ -106,6 +109,7 @@ class _Reader:
             is_described=view.is_described,
             rows=self.rows(value, view, place, path),
             attachment_id=attachment_id,
+            is_lookalike=bool(self.alike) and pointer_to("", *place) in self.alike,
         )
 
     def _text(self, value: Any, view: SchemaView) -> str:
@@ -133,12 +137,14 @@ def fields(
     zone: tzinfo = UTC,
     *,
     people: Mapping[str, str] | None = None,
+    alike: Collection[str] = (),
 ) -> tuple[Row, ...]:
     """Return the rows of `value`, an object or a list, in the order of its schema.
 
-    `people` are the names of principals by public id or username, for the format `person`.
+    `people` are the names of principals by public id or username, for the format `person`. `alike` are pointers of
+    values that resemble earlier ones.
     """
-    reader = _Reader(root=value, locale=locale, zone=zone, people=people or {})
+    reader = _Reader(root=value, locale=locale, zone=zone, people=people or {}, alike=alike)
     return reader.rows(value, SchemaView.of(schema), (), "")
 
 

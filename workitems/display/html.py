@@ -62,6 +62,9 @@ def _line(row: Row) -> Line:
 
 def _scalar(row: Row) -> SafeString:
     shown = exact(row.value)
+    if row.is_lookalike:
+        mark = f'<span class="t-tag t-risk">{escape(_("resembles an earlier value"))}</span>'
+        return mark_safe(f"{shown} {mark}")  # noqa: S308 (both are escaped)
     if not row.text or row.text == row.value:
         return shown
     return mark_safe(f'<span class="t-shown">{visible(row.text)}</span> <span class="t-exact">{shown}</span>')  # noqa: S308 (both are escaped)

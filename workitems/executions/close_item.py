@@ -16,6 +16,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.json.canonical import commitment, sha256_hex
 from workitems.attachments.payload_files import complete_files, use_files
 from workitems.items.intake import checked_payload, enqueue_intake_decision
+from workitems.items.lookalikes import replace_lookalike_labels
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.requester_questions import close_questions
 from workitems.items.subjects import check_same_subject
@@ -65,7 +66,9 @@ def replace_payload(item: WorkItem, new: NewPayload, *, ctx: ActingContext) -> N
     """Replace the payload of an open, locked item by a checked one; increments the version."""
     item.payload = new.value
     use_files(new.files, item)
-    derive_from_payload(item, workflow_document(item.workflow_version_id, ctx=ctx))
+    document = workflow_document(item.workflow_version_id, ctx=ctx)
+    derive_from_payload(item, document)
+    replace_lookalike_labels(item, document)
     item.payload_sha256 = sha256_hex(new.canonical)
     item.version += 1
     item.edited_by_id = ctx.principal_id

@@ -26,6 +26,7 @@ from workitems.attachments.payload_files import complete_files, use_files
 from workitems.items.batch_locks import lock_single
 from workitems.items.evidence import NO_EVIDENCE, EvidencePart, normalize_evidence
 from workitems.items.labels import new_labels
+from workitems.items.lookalikes import new_lookalike_labels
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.subjects import subject_in
 from workitems.items.titles import derive_from_payload
@@ -112,7 +113,7 @@ def create_work_item(request: IntakeRequest, *, ctx: ActingContext, read: ReadWo
     derive_from_payload(item, workflow.document, name=workflow.name)
     item.created_at = item.updated_at = ids.instant_of(item.id)
     with _external_ref_once(item), batched_writes():
-        insert_rows(item, *new_evidence(item, parts), *new_labels(item))
+        insert_rows(item, *new_evidence(item, parts), *new_labels(item), *new_lookalike_labels(item, workflow.document))
         record_item(
             "work_item.created",
             item,

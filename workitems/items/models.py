@@ -5,6 +5,9 @@ Also the view of all principals whose own a work item is or whom it names.
 
 from __future__ import annotations
 
+import uuid
+from typing import ClassVar
+
 from django.db import models
 
 from threada_site.database.constraints import AppendOnly, CaseVisibility, tenant_constraints
@@ -86,6 +89,8 @@ class ItemLabel(TenantRow):
         "workitems.WorkItem", on_delete=models.PROTECT, db_constraint=False, db_index=False, related_name="labels"
     )
     label = models.UUIDField(help_text="Digest, see `workitems.items.labels`.")
+    OF_CONTENTS: ClassVar = uuid.UUID("fffffffe-0000-0000-0000-000000000000")
+    """First of the labels that follow from the payload and are deleted with it (`workitems.items.lookalikes`)."""
 
     class Meta:
         constraints = [

@@ -13,7 +13,7 @@ from django.db.models import Case, F, Q, QuerySet, Value, When
 from telemetry.models import Receipt
 from threada_site.personal_data.erasable_fields import contents_of
 from threada_site.tenancy.isolation_checks import tenant_models
-from workitems.models import LegalHold, SearchChange, SearchDocument, WorkItem
+from workitems.models import ItemLabel, LegalHold, SearchChange, SearchDocument, WorkItem
 
 _NOT_OF_A_CASE: Final = (Receipt, LegalHold, WorkItem, SearchDocument, SearchChange)
 """Receipts are removed separately, holds are kept, and work items are removed last. What the search derives is neither
@@ -66,12 +66,13 @@ def tables_with_contents() -> Iterator[tuple[type[models.Model], str, list[Any]]
 
 
 def forget_words(item_ids: Sequence[uuid.UUID], *, tenant_id: uuid.UUID, is_kept: bool = True) -> None:
-    """Delete what the search stores of these cases, as the platform.
+    """Delete what the search stores of these cases, and labels of their values, as the platform.
 
     If the cases are kept, the sweep is told to write their documents again, without the contents: one that runs at this
     moment may still store the former words.
     """
     SearchDocument.objects.filter(tenant_id=tenant_id, id__in=item_ids).delete()
+    ItemLabel.objects.filter(tenant_id=tenant_id, work_item_id__in=item_ids, label__gte=ItemLabel.OF_CONTENTS).delete()
     SearchChange.objects.filter(tenant_id=tenant_id, work_item_id__in=item_ids).delete()
     if is_kept:
         SearchChange.objects.bulk_create(SearchChange(tenant_id=tenant_id, work_item_id=item) for item in item_ids)

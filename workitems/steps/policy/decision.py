@@ -10,12 +10,14 @@ from integrations.models import Execution
 from policies.deciding.decide import DecisionRequest, decide
 from policies.language.approvals import REVIEW_DEFAULT, ApprovalRule, from_json
 from policies.models import PolicyDecision
+from policies.selectors import workflow_document
 from threada_site.database.batched_writes import batched_writes
 from threada_site.jobs.enqueue import withdraw_jobs
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
 from workitems.items.actors import Actor, payload_author
 from workitems.items.intake import DECIDE_INTAKE
+from workitems.items.lookalikes import mark_lookalikes
 from workitems.items.receipts import payload_inputs, record_item
 from workitems.items.transitions import transition_item
 from workitems.lifecycle import StepKind, StepStatus, WorkItemStatus
@@ -77,6 +79,7 @@ def decide_new_item(item: WorkItem, *, ctx: ActingContext) -> PolicyDecision:
     step over the envelope of the item; allow → `ready`.
     """
     with batched_writes():
+        mark_lookalikes(item, workflow_document(item.workflow_version_id, ctx=ctx))
         decision = decide(decision_request(item, actor=payload_author(item)), ctx=ctx)
         item.policy_version_id = decision.policy_version_id
         match decision.outcome:

@@ -1,0 +1,112 @@
+"""Marks of values that look like another value of an earlier work item."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.utils import translation
+
+from policies.selectors import workflow_document
+from tests.workitems.office import Office
+from threada_site.database.unit_of_work import unit_of_work
+from workitems.admin.contents import contents_of
+from workitems.executions.close_item import edit_payload
+from workitems.items.labels import risk_label
+from workitems.items.locks import locked_item
+from workitems.items.lookalikes import mark_lookalikes
+from workitems.items.titles import listed_title
+from workitems.models import ItemLabel, WorkItem
+from workitems.retention.run import empty_contents
+from workitems.steps.policy.decision import take_intake_decision
+
+HOOLI = "H\u043e\u043eli"
+MARK = "resembles an earlier value"
+
+
+@pytest.fixture
+def payments(office: Office) -> Office:
+    office.upsert_workflow(title="Pay ${item.payload.vendor}", related_by=["/vendor", "/iban"])
+    return office
+
+
+def pay(office: Office, vendor: Any, iban: str = "DE1", by: str = "rita", **more: Any) -> WorkItem:
+    return office.decided(5, payload={"amount": 5, "vendor": vendor, "iban": iban}, by=by, **more)
+
+
+def decided_again(office: Office, item: WorkItem) -> WorkItem:
+    with unit_of_work(office.tenant.id):
+        take_intake_decision(locked_item(item.id, ctx=office.system), ctx=office.system)
+    return office.item(item)
+
+
+def shown(office: Office, item: WorkItem) -> str:
+    with unit_of_work(office.tenant.id):
+        return contents_of(item, item.payload, ctx=office.system).whole
+
+
+def test_a_value_that_resembles_an_earlier_one_is_marked_in_title_and_beside_it(payments: Office) -> None:
+    first = pay(payments, "Hooli GmbH")
+    same = pay(payments, "Hooli GmbH", "DE2")
+    other = pay(payments, "Hooli AG")
+    false = pay(payments, f"{HOOLI} GmbH", "DE3")
+    assert [listed_title(item) for item in (first, same, other)] == [
+        "Pay Hooli GmbH", "Pay Hooli GmbH", "Pay Hooli AG",
+    ]  # fmt: skip
+    assert listed_title(false) == f"[look-alike] [mixed scripts] Pay {HOOLI} GmbH"
+    with translation.override("de"):
+        assert listed_title(false).startswith("[Verwechslungsgefahr] [gemischte Schriften] ")
+    assert [shown(payments, item).count(MARK) for item in (first, same, other, false)] == [0, 0, 0, 1]
+    assert f'GmbH</span> <span class="t-tag t-risk">{MARK}</span>' in shown(payments, false)
+
+
+def test_each_field_is_compared_for_itself(payments: Office) -> None:
+    pay(payments, "Hooli", "DE10")
+    swapped = pay(payments, "DE1O", "Hoo1i")
+    assert listed_title(swapped) == "Pay DE1O"
+    iban = pay(payments, "Umbrella", "DE1O")
+    assert listed_title(iban) == "[look-alike] Pay Umbrella"
+    assert shown(payments, iban).count(MARK) == 1
+
+
+def test_the_first_of_two_is_not_marked_and_an_edit_is_compared_again(payments: Office) -> None:
+    first = pay(payments, "Hooli")
+    item = pay(payments, "Umbrella")
+    payments.on_item(item, edit_payload, payload={"amount": 5, "vendor": "HooIi", "iban": "DE1"})
+    assert listed_title(decided_again(payments, item)) == "[look-alike] Pay HooIi"
+    assert listed_title(payments.item(first)) == "Pay Hooli"
+    payments.on_item(item, edit_payload, payload={"amount": 5, "vendor": "Umbrella", "iban": "DE1"})
+    assert listed_title(decided_again(payments, item)) == "Pay Umbrella"
+    assert shown(payments, payments.item(item)).count(MARK) == 0
+
+
+def test_a_requester_who_reads_only_own_cases_imitates_nobody_without_a_mark(payments: Office) -> None:
+    pay(payments, "Hooli")
+    item = payments.create(5, payload={"amount": 5, "vendor": HOOLI, "iban": "DE3"})
+    with unit_of_work(payments.tenant.id), connection.cursor() as cursor:
+        locked = locked_item(item.id, ctx=payments.system)
+        cursor.execute("SELECT set_config('app.visibility', 'own', true)")
+        assert ItemLabel.objects.count() == 0
+        mark_lookalikes(locked, workflow_document(item.workflow_version_id, ctx=payments.system))
+        cursor.execute("SELECT threada_lookalikes(%s, %s)", [[risk_label("new_vendor")], item.id])
+        assert cursor.fetchall() == []
+    assert listed_title(payments.item(item)) == f"[look-alike] [mixed scripts] Pay {HOOLI}"
+
+
+def test_removed_contents_leave_no_label(payments: Office) -> None:
+    first = pay(payments, "Hooli")
+    pay(payments, HOOLI)
+    with unit_of_work(payments.tenant.id):
+        assert ItemLabel.objects.filter(work_item=first).count() == 2
+        empty_contents([first.id], by="retention", ctx=payments.system)
+        assert ItemLabel.objects.filter(work_item=first).count() == 0
+    assert listed_title(pay(payments, "H0oli")) == "Pay H0oli"
+
+
+def test_a_case_about_a_person_has_no_labels(office: Office) -> None:
+    office.upsert_workflow(title="Pay ${item.payload.vendor}", related_by=["/vendor"], subject="/vendor")
+    pay(office, "Hooli")
+    assert listed_title(pay(office, "HooIi")) == "Pay HooIi"
+    with unit_of_work(office.tenant.id):
+        assert ItemLabel.objects.count() == 0
