@@ -19,7 +19,9 @@ from workitems.items.lookalikes import mark_lookalikes
 from workitems.items.titles import listed_title
 from workitems.models import ItemLabel, WorkItem
 from workitems.retention.run import empty_contents
+from workitems.steps.policy import intake_set
 from workitems.steps.policy.decision import take_intake_decision
+from workitems.tasks import decide_intake
 
 HOOLI = "H\u043e\u043eli"
 MARK = "resembles an earlier value"
@@ -82,16 +84,28 @@ def test_the_first_of_two_is_not_marked_and_an_edit_is_compared_again(payments: 
 
 
 def test_a_requester_who_reads_only_own_cases_imitates_nobody_without_a_mark(payments: Office) -> None:
-    pay(payments, "Hooli")
+    pay(payments, "Hooli", by="ada")
     item = payments.create(5, payload={"amount": 5, "vendor": HOOLI, "iban": "DE3"})
     with unit_of_work(payments.tenant.id), connection.cursor() as cursor:
         locked = locked_item(item.id, ctx=payments.system)
-        cursor.execute("SELECT set_config('app.visibility', 'own', true)")
-        assert ItemLabel.objects.count() == 0
+        own = "SELECT set_config('app.visibility', 'own', true), set_config('app.principal', %s, true)"
+        cursor.execute(own, [str(item.requester_id)])
+        assert not ItemLabel.objects.exclude(work_item_id=item.id).exists()
         mark_lookalikes(locked, workflow_document(item.workflow_version_id, ctx=payments.system))
         cursor.execute("SELECT threada_lookalikes(%s, %s)", [[risk_label("new_vendor")], item.id])
         assert cursor.fetchall() == []
     assert listed_title(payments.item(item)) == f"[look-alike] [mixed scripts] Pay {HOOLI}"
+
+
+def test_a_set_of_intake_decisions_marks_too(payments: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    pay(payments, "Hooli")
+    names = ("Umbrella", HOOLI, "HooIi", "Stark")
+    items = [payments.create(5, payload={"amount": 5, "vendor": name, "iban": "DE1"}) for name in names]
+    alone: list[Any] = []
+    monkeypatch.setattr(intake_set.log, "warning", lambda *_, **facts: alone.append(facts))
+    decide_intake(str(payments.tenant.id), str(items[0].id), "")
+    assert alone == []
+    assert [listed_title(payments.item(item)).count("[look-alike]") for item in items] == [0, 1, 1, 0]
 
 
 def test_removed_contents_leave_no_label(payments: Office) -> None:
