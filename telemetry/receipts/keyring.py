@@ -103,6 +103,15 @@ class ReceiptKeyring:
             ) from None
         return self._public
 
+    def roles(self) -> list[str]:
+        """Return the roles whose private keys this process should have. Root has all files."""
+        return list(self._environment()) if self._given else list(ROLES)
+
+    def is_of_one_account(self) -> bool:
+        """Return True if the same account of this machine owns the private keys of web and worker."""
+        paths = [self.folder / private_file(role) for role in ("web", "worker")]
+        return not self._given and all(path.exists() for path in paths) and len({p.stat().st_uid for p in paths}) == 1
+
     def given(self) -> dict[str, str]:
         """Return the contents of the variables by the names of the files that they replace."""
         private = {private_file(role): f"{key}\n" for role, key in self._environment().items()}
@@ -184,7 +193,7 @@ class ReceiptKeyring:
         path = self._public_path
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
         temporary.unlink(missing_ok=True)
-        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644), "w") as file:
+        with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             give_to_owner_of(file.fileno(), path)
             if path.exists():
                 os.fchmod(file.fileno(), path.stat().st_mode & 0o777)

@@ -24,7 +24,7 @@ def test_files_are_made_at_first_use(tmp_path: Path) -> None:
         "receipt_key_command": "0o600",
         "receipt_key_web": "0o600",
         "receipt_key_worker": "0o600",
-        "receipt_public_keys": "0o644",
+        "receipt_public_keys": "0o600",
     }
     assert [keyring.problem(role) for role in ROLES] == [None, None, None]
     assert str(ReceiptKeyring(tmp_path / "keys").public()) == str(keyring.public())

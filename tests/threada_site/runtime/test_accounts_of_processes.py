@@ -11,19 +11,25 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import psutil
+import psycopg
 import pytest
 
+from telemetry.receipts.keyring import ReceiptKeyring
+from telemetry.receipts.signature import SignedBody, origins_of
 from tests.adversarial.server import REPOSITORY, Server, running_server
 from tests.adversarial.waiting import until
 from tests.databases.template import SOURCES
 from tests.ports import free_port
 from threada_site import postgres
+from threada_site.database.bootstrap import EMBEDDED_DATABASE
+from threada_site.kernel import ids
 from threada_site.postgres.home import service_home
 from threada_site.runtime.accounts import accounts_of
 
@@ -102,7 +108,7 @@ def test_web_worker_and_sealer_have_different_unprivileged_accounts(server: Serv
     assert 0 not in set.union(*groups.values())
 
 
-def test_only_the_sealer_reads_the_sealing_key(server: Server) -> None:
+def test_each_process_reads_its_own_keys_only(server: Server) -> None:
     keys = Path(server.environment["THREADA_DATA_DIR"]) / "keys"
     readable = {
         (name, key)
@@ -113,6 +119,16 @@ def test_only_the_sealer_reads_the_sealing_key(server: Server) -> None:
     assert readable == {("sealer", "sealing_key")} | {
         (name, key) for name in ("web", "worker") for key in ("secret_key", "secrets_key", "people_key")
     }
+    assert {
+        (name, role)
+        for name in ("web", "worker", "sealer")
+        for role in ("web", "worker", "command")
+        if run_as(server, name, READ, keys / f"receipt_key_{role}").returncode == 0
+    } == {("web", "web"), ("worker", "worker")}
+    for name in ("web", "worker", "sealer"):
+        assert run_as(server, name, READ, keys / "receipt_public_keys").returncode == 0
+        written = run_as(server, name, "import sys; open(sys.argv[1], 'a')", keys / "receipt_public_keys")
+        assert "PermissionError" in written.stderr
     for name in ("web", "worker"):
         assert "PermissionError" in run_as(server, name, READ, keys.parent / "database-logins.json").stderr
         removed = run_as(server, name, "import sys, os; os.unlink(sys.argv[1])", keys / "sealing_key")
@@ -171,10 +187,32 @@ def test_exports_are_written_by_the_worker_and_read_by_the_web(server: Server) -
 def test_keys_rotated_by_root_keep_their_reader(server: Server) -> None:
     sealing_key = Path(server.environment["THREADA_DATA_DIR"]) / "keys" / "sealing_key"
     secrets_key = sealing_key.with_name("secrets_key")
-    before = {path: _owner(path) for path in (sealing_key, secrets_key)}
+    paths = [sealing_key, secrets_key, *sealing_key.parent.glob("receipt_*")]
+    before = {path: _owner(path) for path in paths}
+    assert len(before) == 6
     server.manage("rotate_secrets", "--new-key")
     server.manage("rotate_sealing_key")
-    assert {path: _owner(path) for path in (sealing_key, secrets_key)} == before
+    server.manage("receipt_keys", "rotate")
+    assert {path: _owner(path) for path in paths} == before
+
+
+def test_every_receipt_is_signed_by_the_process_that_wrote_it(server: Server) -> None:
+    """Also after the rotation, which running processes follow."""
+    assert server.send("POST", "/telemetry/exports", b"{}").status in (200, 201, 202)
+    data = Path(server.environment["THREADA_DATA_DIR"])
+    cluster = postgres.status(data)
+    assert cluster is not None
+    keys = ReceiptKeyring(data / "keys", makes=False).public()
+    with psycopg.connect(**cluster.conninfo(user=cluster.superuser, dbname=EMBEDDED_DATABASE)) as database:
+        rows = database.execute("SELECT tenant_id, body, signature FROM telemetry_receipt").fetchall()
+    found = Counter(
+        (origin.state.value, origin.role)
+        for tenant, body, signature in rows
+        for origin in origins_of(
+            [SignedBody(bytes(body), signature)], tenant=ids.public_id(ids.TENANT, tenant), keys=keys
+        )
+    )
+    assert set(found) == {("authentic", role) for role in ("web", "worker", "command")}
 
 
 def test_restarted_database_admits_the_accounts_again(server: Server) -> None:

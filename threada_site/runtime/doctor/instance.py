@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection
 
 from telemetry.log.key_file import KeyFileProblem
+from telemetry.receipts.signing import receipt_keyring
 from threada_site.api.monitoring.readiness import write_problem
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.operator_word import people_by_operator
@@ -152,6 +153,22 @@ def people() -> Iterator[Finding]:
             named = ", ".join(f"{name} ({', '.join(made)})" for name, made in found.items())
             by_word = "people by the operator's word, whose account, password or token a command made"
             yield ok("people", f"{tenant.slug}: {by_word}: {named}")
+
+
+def receipts() -> Iterator[Finding]:
+    """Check that receipts can be signed, and that signatures tell the processes apart."""
+    keyring = receipt_keyring()
+    problems = [problem for role in keyring.roles() if (problem := keyring.problem(role))]
+    for problem in problems:
+        yield failed("receipts", problem, "docs/operations/keys.md: keys of receipts.")
+    if not problems and keyring.is_of_one_account():
+        yield warning(
+            "receipts",
+            "web, worker and commands run under one account, so signatures of receipts do not tell them apart",
+            "Run up as root, or the processes under accounts of their own: docs/operations/keys.md.",
+        )
+    elif not problems:
+        yield ok("receipts", "each process signs its receipts with a key of its own")
 
 
 def backup() -> Iterator[Finding]:

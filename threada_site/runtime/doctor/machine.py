@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from django.conf import settings
 
+from telemetry.receipts.keyring import PUBLIC_FILE
 from threada_site.api.monitoring.local_metrics import disk_places
 from threada_site.environment import text
 from threada_site.jobs.engines.choice import CELERY, engine_problem
@@ -62,6 +63,7 @@ def permissions() -> Iterator[Finding]:
         )
     keys = Path(settings.THREADA_DATA_DIR) / "keys"
     paths = [keys, *keys.iterdir()] if keys.is_dir() and os.access(keys, os.R_OK) else []
+    paths = [path for path in paths if path.name != PUBLIC_FILE]
     open_to_all = [path.name for path in paths if stat.S_IMODE(path.lstat().st_mode) & stat.S_IRWXO]
     if open_to_all:
         yield failed(

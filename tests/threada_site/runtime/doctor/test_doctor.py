@@ -16,6 +16,7 @@ from django.db import connection
 from pytest_django import Settings
 
 from policies.models import Workflow
+from telemetry.receipts.signing import receipt_keyring
 from tests.factories import make_principal
 from tests.ports import free_port
 from tests.workitems.office import open_office
@@ -53,6 +54,7 @@ def test_a_sound_instance(capsys: pytest.CaptureFixture[str]) -> None:
         "database": {"ok"},
         "clock": {"ok"},
         "keys": {"ok"},
+        "receipts": {"warning"},
         "permissions": {"ok"},
         "disk": {"ok"},
         "processes": {"failed"},
@@ -64,6 +66,17 @@ def test_a_sound_instance(capsys: pytest.CaptureFixture[str]) -> None:
         "documents": {"ok"},
         "owners": {"ok"},
     }
+
+
+def test_key_of_receipts_that_is_gone_is_a_finding(
+    capsys: pytest.CaptureFixture[str], settings: Settings, tmp_path: Path
+) -> None:
+    settings.THREADA_DATA_DIR = tmp_path
+    receipt_keyring().make()
+    (tmp_path / "keys" / "receipt_key_worker").unlink()
+    [finding] = findings(capsys)["receipts"]
+    assert finding["state"] == "failed"
+    assert f"{tmp_path}/keys/receipt_key_worker is missing" in finding["said"]
 
 
 @pytest.mark.parametrize(

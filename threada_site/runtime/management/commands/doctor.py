@@ -19,6 +19,7 @@ CHECKS: tuple[Callable[[], Iterator[Finding]], ...] = (
     instance.database,
     instance.clock,
     instance.keys,
+    instance.receipts,
     machine.permissions,
     machine.disk,
     machine.processes,
