@@ -32,6 +32,7 @@ class SigningKey:
     def __init__(self, name: str, private_key: Ed25519PrivateKey) -> None:
         self.name = checked_name(name)
         self.private_key = private_key
+        self._public = private_key.public_key().public_bytes_raw()
 
     @classmethod
     def new(cls, name: str) -> SigningKey:
@@ -58,7 +59,7 @@ class SigningKey:
 
     def verifier_key(self, origin: str) -> VerifierKey:
         """Return the public key under the name of a log."""
-        return VerifierKey(origin, self.private_key.public_key().public_bytes_raw())
+        return VerifierKey(origin, self._public)
 
 
 class KeyFile:

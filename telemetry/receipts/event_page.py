@@ -43,6 +43,8 @@ Two types are no receipts: `threada.delivery.test` is a test event, without `seq
 for a receipt that retention removed, with its `leafhash` and without `data`. A delivery that selects kinds or workflows
 leaves removed receipts out.
 
+`evidence.signature` of `vote.recorded` is reserved for a signature of the person who voted.
+
 Later versions may add kinds, and fields in every block. Ignore what you do not know.
 
 ## Receive them

@@ -13,6 +13,7 @@ Django.
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Final
 
 from telemetry.log.key_file import KeyFile, KeyFileProblem, SigningKey
-from telemetry.receipts.signature import ROLES, ReceiptKey, ReceiptKeys
+from telemetry.receipts.signature import ROLES, ReceiptKey, ReceiptKeys, ReceiptSigner
 from telemetry.tlog.note import VerifierKey
 from telemetry.tlog.texts import MalformedText
 from threada_site.kernel.files import give_to_owner_of
@@ -32,8 +33,9 @@ _REMEDY: Final = (
     "Restore it from your backup, or set THREADA_RECEIPT_KEY and THREADA_RECEIPT_PUBLIC_KEYS. If it is lost, make new "
     "keys: manage.py receipt_keys rotate."
 )
+_LOOKED_AT_S: Final = 1.0
 _GRACE: Final = timedelta(seconds=5)
-"""Time for which a replaced key may still sign: a process may just have read it, and clocks differ."""
+"""Time for which a replaced key may still sign: processes look for a new one once a second, and clocks differ."""
 
 
 def private_file(role: str) -> str:
@@ -52,6 +54,7 @@ class ReceiptKeyring:
         self._given_public = public
         self._files = {role: KeyFile(folder / private_file(role), what=_what(role), remedy=_REMEDY) for role in ROLES}
         self._in_environment: dict[str, SigningKey] | None = None
+        self._signers: dict[str, tuple[float, ReceiptSigner]] = {}
         self._seen: object = None
         self._public = ReceiptKeys(())
 
@@ -82,6 +85,15 @@ class ReceiptKeyring:
                 raise ReceiptKeyProblem(str(error)) from None
         self.make()
         return self._files[role].keys()[-1]
+
+    def signer(self, role: str) -> ReceiptSigner:
+        """Return the signer of receipts of `role`. Looks once a second for another key. Raise `ReceiptKeyProblem`."""
+        now = time.monotonic()
+        known = self._signers.get(role)
+        if known is None or now >= known[0]:
+            key = self.private(role)
+            known = self._signers[role] = (now + _LOOKED_AT_S, ReceiptSigner(_public_half(key), key.private_key))
+        return known[1]
 
     def public(self) -> ReceiptKeys:
         """Return the public keys of all roles, retired ones included. Raise `ReceiptKeyProblem`."""

@@ -43,15 +43,21 @@ _MOST_HASHES: Final = 64
 _MOST_VERIFIED: Final = 10_000
 
 
-def sign_bodies(bodies: Sequence[bytes], *, tenant: str, key: VerifierKey, private: Ed25519PrivateKey) -> list[str]:
-    """Return the signature of each body, in their order. `tenant` is a public id; the name of `key` is the role."""
-    root, paths = _tree([leaf_hash(body) for body in bodies])
-    named = _named(key)
-    value = encoded(private.sign(_signed_bytes(tenant, named, len(bodies), root)))
-    return [
-        " ".join((named, f"{position}/{len(bodies)}", value, *map(encoded, path)))
-        for position, path in enumerate(paths)
-    ]
+class ReceiptSigner:
+    """Signs receipts of a role with its private key."""
+
+    def __init__(self, key: VerifierKey, private: Ed25519PrivateKey) -> None:
+        """Create a signer. `key`: the public half, whose name is the role."""
+        self._named = _named(key)
+        self._private = private
+
+    def sign(self, bodies: Sequence[bytes], *, tenant: str) -> list[str]:
+        """Return the signature of each body, in their order. `tenant` is a public id."""
+        root, paths = _tree([leaf_hash(body) for body in bodies])
+        value = encoded(self._private.sign(_signed_bytes(tenant, self._named, len(bodies), root)))
+        return [
+            " ".join((self._named, f"{position}/{len(bodies)}", value, *path)) for position, path in enumerate(paths)
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,15 +225,16 @@ def _signed_bytes(tenant: str, key: str, size: int, root: bytes) -> bytes:
     return f"{_FIRST_LINE}\n{tenant}\n{key}\n{size}\n{encoded(root)}\n".encode()
 
 
-def _tree(leaves: list[bytes]) -> tuple[bytes, list[list[bytes]]]:
-    """Return the root and the inclusion path of each leaf."""
-    paths: list[list[bytes]] = [[] for _ in leaves]
+def _tree(leaves: list[bytes]) -> tuple[bytes, list[list[str]]]:
+    """Return the root, and the inclusion path of each leaf in base64."""
+    paths: list[list[str]] = [[] for _ in leaves]
     level, width = leaves, 1
     while len(level) > 1:
+        texts = [encoded(value) for value in level]
         for position, path in enumerate(paths):
             sibling = (position // width) ^ 1
             if sibling < len(level):
-                path.append(level[sibling])
+                path.append(texts[sibling])
         pairs = [node_hash(level[at], level[at + 1]) for at in range(0, len(level) - 1, 2)]
         level = [*pairs, level[-1]] if len(level) % 2 else pairs
         width *= 2

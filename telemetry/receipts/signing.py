@@ -13,7 +13,7 @@ from django.conf import settings
 
 from telemetry.models import Receipt
 from telemetry.receipts.keyring import ReceiptKeyring, replaced_keyring
-from telemetry.receipts.signature import Origin, SignedBody, origins_of, sign_bodies
+from telemetry.receipts.signature import Origin, SignedBody, origins_of
 from threada_site.kernel import ids
 from threada_site.kernel.keyring import ReceiptKeyProblem
 
@@ -27,13 +27,8 @@ class SignReceipts:
 
     def __call__(self, rows: list[Any]) -> None:
         """Set the column `signature` of unsaved receipts. Raise `ReceiptKeyProblem`."""
-        key = receipt_keyring().private(self.role)
-        signatures = sign_bodies(
-            [bytes(row.body) for row in rows],
-            tenant=ids.public_id(ids.TENANT, self.tenant_id),
-            key=key.verifier_key(self.role),
-            private=key.private_key,
-        )
+        signer = receipt_keyring().signer(self.role)
+        signatures = signer.sign([row.body for row in rows], tenant=ids.public_id(ids.TENANT, self.tenant_id))
         for row, signature in zip(rows, signatures, strict=True):
             row.signature = signature
 
@@ -69,7 +64,7 @@ def origins_of_rows(rows: Sequence[tuple[uuid.UUID, bytes, str]], *, tenant_id: 
 def receipt_keyring() -> ReceiptKeyring:
     """Return the keys of this process."""
     return replaced_keyring() or _keyring(
-        Path(settings.THREADA_DATA_DIR), settings.THREADA_RECEIPT_KEY, settings.THREADA_RECEIPT_PUBLIC_KEYS
+        settings.THREADA_DATA_DIR, settings.THREADA_RECEIPT_KEY, settings.THREADA_RECEIPT_PUBLIC_KEYS
     )
 
 

@@ -35,7 +35,7 @@ def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
     ):
         for warming in (ours, bare):
             run(warming, clients=CLIENTS)
-        pairs = [(_loaded(bare, bare_web, database), _loaded(ours, ours_web, database)) for _ in range(rounds)]
+        pairs = [(loaded(bare, bare_web, database), loaded(ours, ours_web, database)) for _ in range(rounds)]
     yield from _figures([(bare_round, ours_round) for (bare_round, _), (ours_round, _) in pairs])
     cost, beside = (statistics.median(pair[side][1] for pair in pairs) for side in (1, 0))
     yield Figure(
@@ -46,7 +46,7 @@ def measure(world: World, *, rounds: int, seconds: float) -> Iterator[Figure]:
     )
 
 
-def _loaded(orders: Orders, web: psutil.Process, database: psutil.Process) -> tuple[Round, float]:
+def loaded(orders: Orders, web: psutil.Process, database: psutil.Process) -> tuple[Round, float]:
     """Return a round, and the milliseconds of processor time per request of web server and database server."""
     before = _processor_seconds(web) + _processor_seconds(database)
     seen = run(orders, clients=CLIENTS)

@@ -16,6 +16,7 @@ from tests.benchmarks import (
     replays,
     scale,
     sealing,
+    signatures,
     startup,
     statements,
     summary,
@@ -41,6 +42,7 @@ NAMES = (
     "provisioning",
     "replays",
     "sealing",
+    "signatures",
     "summary",
     "effects",
     "waits",
@@ -68,6 +70,7 @@ _WORLDS: Final = {
 _IN_ROUNDS: Final[dict[str, Callable[..., Iterator[Figure]]]] = {
     "intake": intake.measure,
     "sealing": sealing.measure,
+    "signatures": signatures.measure,
     "web": comparison.measure,
     "workers": workers.measure,
 }

@@ -109,8 +109,8 @@ class _Writes:
         self._unfilled: dict[tuple[Fill, str], list[models.Model]] = {}
 
     def fill_last(self, row: models.Model, field: str, fill: Fill) -> None:
-        """Set `field` of an added row when the statement is complete: `fill` is called once with all rows that were
-        given with an equal one."""
+        """Set a text field of an inserted row when the statement is complete: `fill` is called once with all rows of
+        the same model that were given with an equal one."""
         self._unfilled.setdefault((fill, field), []).append(row)
 
     def insert(self, rows: Sequence[models.Model], *, ignore_conflicts: bool) -> None:
@@ -139,10 +139,12 @@ class _Writes:
         self._also.append(statement)
 
     def run(self) -> None:
-        for (fill, field), rows in self._unfilled.items():
+        for (fill, name), rows in self._unfilled.items():
             fill(rows)
+            (field,) = columns_named(type(rows[0]), (name,))
+            place = columns(type(rows[0])).index(field)
             for row in rows:
-                self.change(row, (field,))
+                self._inserted[type(row), row.pk].values[place] = getattr(row, field.attname)
         if not (self._inserts or self._changes or self._also):
             return
         if self._as_sets:

@@ -16,9 +16,9 @@ from telemetry.receipts.signature import (
     OriginState,
     ReceiptKey,
     ReceiptKeys,
+    ReceiptSigner,
     SignedBody,
     origins_of,
-    sign_bodies,
 )
 from telemetry.tlog.texts import MalformedText
 from threada_site.kernel.json.canonical import canonical_bytes
@@ -33,7 +33,7 @@ def receipt(number: int = 0, *, entry_point: str = "api", at: str = "2026-11-30T
 
 
 def signed(*bodies: bytes, key: SigningKey = WEB, tenant: str = TENANT) -> list[SignedBody]:
-    signatures = sign_bodies(bodies, tenant=tenant, key=key.verifier_key(key.name), private=key.private_key)
+    signatures = ReceiptSigner(key.verifier_key(key.name), key.private_key).sign(bodies, tenant=tenant)
     return [SignedBody(*pair) for pair in zip(bodies, signatures, strict=True)]
 
 

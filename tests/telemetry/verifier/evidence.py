@@ -12,7 +12,7 @@ from typing import Any
 
 from telemetry.exports.evidence_archive import Archive
 from telemetry.log.key_file import SigningKey
-from telemetry.receipts.signature import sign_bodies
+from telemetry.receipts.signature import ReceiptSigner
 from telemetry.tlog.note import Signer, sign
 from telemetry.tlog.tiles import levels, tiles_of
 from tests.telemetry.tlog.logs import Log, key
@@ -86,6 +86,11 @@ def whole(folder: Path, log: Log) -> Path:
 WEB, WORKER = SigningKey.new("web"), SigningKey.new("worker")
 
 
+def signer(key: SigningKey) -> ReceiptSigner:
+    """Return the signer of a role."""
+    return ReceiptSigner(key.verifier_key(key.name), key.private_key)
+
+
 def written(number: int, *, entry_point: str = "api", second: int = 0) -> bytes:
     """Return a small receipt with what its signature binds."""
     return body(number, actor={"entry_point": entry_point}, occurred_at=f"2026-11-30T12:00:0{second}.000Z")
@@ -96,8 +101,8 @@ def write_signed(folder: Path) -> Path:
     lines = [*(written(number) for number in range(3)), written(3, entry_point="job")]
     whole(folder, Log.of(lines))
     signatures = [
-        *sign_bodies(lines[:3], tenant=TENANT, key=WEB.verifier_key("web"), private=WEB.private_key),
-        *sign_bodies(lines[3:], tenant=TENANT, key=WORKER.verifier_key("worker"), private=WORKER.private_key),
+        *signer(WEB).sign(lines[:3], tenant=TENANT),
+        *signer(WORKER).sign(lines[3:], tenant=TENANT),
     ]
     (folder / "signatures.txt").write_text("".join(f"{signature}\n" for signature in signatures))
     endorse(folder, str(WEB.verifier_key("web")), str(WORKER.verifier_key("worker")))
@@ -137,13 +142,13 @@ def _malformed(folder: Path) -> Path:
 
 def _by_web(folder: Path) -> Path:
     job = written(3, entry_point="job")
-    made = sign_bodies([job], tenant=TENANT, key=WEB.verifier_key("web"), private=WEB.private_key)
+    made = signer(WEB).sign([job], tenant=TENANT)
     return _with_signatures(folder, lambda lines: lines.__setitem__(3, made[0]))
 
 
 def _of_other_tenant(folder: Path) -> Path:
     job = written(3, entry_point="job")
-    made = sign_bodies([job], tenant="tn_other", key=WORKER.verifier_key("worker"), private=WORKER.private_key)
+    made = signer(WORKER).sign([job], tenant="tn_other")
     return _with_signatures(folder, lambda lines: lines.__setitem__(3, made[0]))
 
 

@@ -12,7 +12,7 @@ from django.db import connection
 from integrations.models import Execution
 from telemetry.models import Receipt, SealQueueEntry
 from telemetry.receipts.keyring import ReceiptKeyring
-from telemetry.receipts.signature import sign_bodies
+from telemetry.receipts.signature import ReceiptSigner
 from tests.receivers.fixtures import Receiver
 from tests.telemetry.sealed import seal_queued, sign_in_place
 from tests.workitems.office import Office
@@ -130,12 +130,8 @@ def test_a_forged_vote_with_the_signature_of_another_receipt(office: Office, ban
 def test_a_forged_vote_signed_with_another_key(office: Office, bank: Receiver) -> None:
     _, step, execution, vote = voted_once(office)
     key = ReceiptKeyring.throw_away().private("web")
-    [signature] = sign_bodies(
-        [b"{}"],
-        tenant=ids.public_id(ids.TENANT, office.tenant.id),
-        key=key.verifier_key("web"),
-        private=key.private_key,
-    )
+    signer = ReceiptSigner(key.verifier_key("web"), key.private_key)
+    [signature] = signer.sign([b"{}"], tenant=ids.public_id(ids.TENANT, office.tenant.id))
     forge_vote(office, step, vote, signature=signature)
     assert_nothing_sent(office, execution, bank)
 
