@@ -35,6 +35,7 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "decision_step.cancelled": "A decision step ended because its work item or execution ended.",
     "decision_step.changed": "A decider changed the input of the execution.",
     "decision_step.claimed": "A person claimed a decision step.",
+    "decision_step.controllers_known": "It became known who controls an excluded principal of a decision step.",
     "decision_step.deadlines_moved": "Deadlines moved because a question to the requester was open.",
     "decision_step.escalated": "A decision step was passed to further approvers.",
     "decision_step.expired": "The last deadline of a decision step passed without a decision.",

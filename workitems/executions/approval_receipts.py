@@ -18,7 +18,7 @@ from threada_site.kernel.clock import rfc3339
 from workitems.models import DecisionStep, Vote
 from workitems.steps.opening_facts import cast_id, opening_facts
 
-KINDS: Final = ("decision_step.opened", "vote.recorded")
+KINDS: Final = ("decision_step.controllers_known", "decision_step.opened", "vote.recorded")
 _RECORDED_WITHIN_S: Final = 60.0
 """Most seconds between the time in a vote's row and that of its receipt, which are written by one transaction."""
 
@@ -65,12 +65,25 @@ def _opening_of(step: DecisionStep, receipts: Iterable[AuthenticReceipt]) -> Aut
         raise _differs(step, "opening")
     inputs = found[0].content["inputs"]
     stated = {name: inputs.get(name) for name in ("rule_sha256", "excluded", "controllers", "grants_as_of")}
+    if stated["controllers"] is not None:
+        stated["controllers"] = {**stated["controllers"], **_known_later(step, receipts)}
     now = {name: value for name, value in opening_facts(step, ()).items() if name in stated}
     # Versions that did not sign stated neither the exclusions nor the controllers.
     is_earlier = not found[0].is_signed and not any(stated.values())
     if inputs.get("envelope_sha256") != step.envelope_sha256 or (stated != now and not is_earlier):
         raise _differs(step, "rule, exclusions or controllers")
     return found[0]
+
+
+def _known_later(step: DecisionStep, receipts: Iterable[AuthenticReceipt]) -> dict[str, Any]:
+    """Return the controllers that became known while the step waited for an owner."""
+    found = [
+        one.content["inputs"].get("controllers", {})
+        for one in receipts
+        if one.content["kind"] == "decision_step.controllers_known"
+        and one.content["inputs"].get("decision_step_id") == step.public_id
+    ]
+    return {who: people for known in found for who, people in known.items()}
 
 
 def _counted_on(step: DecisionStep, receipts: Iterable[AuthenticReceipt]) -> list[Mapping[str, Any]]:

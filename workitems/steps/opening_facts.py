@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from threada_site.kernel import ids
@@ -17,7 +17,7 @@ def opening_facts(step: DecisionStep, carried: Iterable[Vote]) -> dict[str, Any]
     return {
         "rule_sha256": canonical_sha256(step.rule),
         "excluded": [ids.public_id(ids.PRINCIPAL, who) for who in step.excluded_ids],
-        "controllers": _controllers(step),
+        "controllers": controllers_with_public_ids(step.excluded_controllers),
         "grants_as_of": rfc3339(step.grants_as_of),
         "carried_votes": sorted(cast_id(vote) for vote in carried),
     }
@@ -28,11 +28,10 @@ def cast_id(vote: Vote) -> str:
     return ids.public_id(ids.VOTE, vote.carried_from or vote.id)
 
 
-def _controllers(step: DecisionStep) -> dict[str, list[str] | None]:
+def controllers_with_public_ids(stored: Mapping[str, Sequence[str] | None]) -> dict[str, list[str] | None]:
     """Return the stored controllers of excluded principals, with public ids; None means that they are unknown."""
     return {
-        _principal(who): None if people is None else sorted(map(_principal, people))
-        for who, people in step.excluded_controllers.items()
+        _principal(who): None if people is None else sorted(map(_principal, people)) for who, people in stored.items()
     }
 
 

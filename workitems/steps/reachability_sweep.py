@@ -65,7 +65,7 @@ def check_tenant(tenant_id: uuid.UUID) -> int:
     Steps that waited for an owner to be named are among those that changed.
     """
     with unit_of_work(tenant_id):
-        store_known_controllers(tenant_id)
+        store_known_controllers(ctx=sweep_context(tenant_id))
         active_members = active_members_of(tenant_id)
         fingerprint = membership_fingerprint(active_members)
         known = MembershipSnapshot.objects.filter(tenant_id=tenant_id).values_list("fingerprint", flat=True).first()

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from integrations.models import Execution
 from tests.factories import make_principal
+from tests.receivers.fixtures import Receiver
 from tests.threada_site.identity.test_accounts import one_steward_is_enough
 from tests.threada_site.identity.test_commands import Manage, manage
 from tests.threada_site.identity.test_known_control import UNOWNED, invited_by_one_without_owner, leave
@@ -17,6 +19,7 @@ from threada_site.identity.owners import set_owner
 from threada_site.kernel import errors
 from threada_site.tenancy.models import User
 from workitems.approvers.can_vote import can_vote
+from workitems.executions.run_execution import run_execution
 from workitems.explain.gather import explain_work_item
 from workitems.lifecycle import StepStatus
 from workitems.models import DecisionStep, Vote, WorkItem
@@ -170,4 +173,38 @@ def test_a_step_that_an_earlier_version_opened_waits_too(office: Office) -> None
     check_tenant(office.tenant.id)
     assert office.item(item).nobody_can_decide
     with unit_of_work(office.tenant.id):
-        assert store_known_controllers(office.tenant.id) == 0
+        assert store_known_controllers(ctx=office.system) == 0
+
+
+def test_a_case_that_waited_for_the_owner_is_paid_and_its_receipts_say_who_controls_it(
+    office: Office, bank: Receiver, manage: Manage
+) -> None:
+    bot = make_principal(office.tenant, "bot", "service", owner="")
+    _, step = asked(office, bot)
+    check_tenant(office.tenant.id)
+    assert manage("set_owner", "wim", "--of", "bot").status == 0
+    check_tenant(office.tenant.id)
+    (known,) = office.bodies("decision_step.controllers_known")
+    assert known["inputs"]["controllers"] == {bot.public_id: [office.people["wim"].public_id]}
+    office.vote(step, "fay")
+    office.vote(step, "finn")
+    assert step.execution_id is not None
+    run_execution(office.tenant, step.execution_id)
+    with unit_of_work(office.tenant.id):
+        execution = Execution.objects.get(id=step.execution_id)
+    assert (execution.status, execution.failure) == ("succeeded", "")
+    assert len(bank.requests()) == 1
+
+
+def test_controllers_that_no_receipt_states_stop_the_call(office: Office, bank: Receiver) -> None:
+    bot = make_principal(office.tenant, "bot", "service", owner="")
+    _, step = asked(office, bot)
+    office.set_step(step, excluded_controllers={str(bot.id): [str(office.people["wim"].id)]})
+    office.vote(step, "fay")
+    office.vote(step, "finn")
+    assert step.execution_id is not None
+    run_execution(office.tenant, step.execution_id)
+    with unit_of_work(office.tenant.id):
+        execution = Execution.objects.get(id=step.execution_id)
+    assert execution.failure == "envelope_mismatch"
+    assert bank.requests() == []
