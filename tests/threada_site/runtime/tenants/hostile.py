@@ -33,8 +33,8 @@ def changed(source: Path, target: Path, change: Change, signer: Any, *, grants: 
     return str(target)
 
 
-def in_rows(table: str, column: str, value: str) -> Change:
-    """Return a change of one column in all rows of a table."""
+def in_rows(table: str, column: str, value: str, *, only_last: bool = False) -> Change:
+    """Return a change of one column in all rows of a table, or in the last one."""
 
     def change(name: str, content: bytes) -> bytes:
         if name != f"rows/{table}.csv":
@@ -44,7 +44,8 @@ def in_rows(table: str, column: str, value: str) -> Change:
         out = io.StringIO()
         out.write(",".join(str(name) for name in header) + "\n")
         writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NOTNULL)
-        writer.writerows([*row[:place], value, *row[place + 1 :]] for row in rows)
+        kept = rows[:-1] if only_last else []
+        writer.writerows([*kept, *([*row[:place], value, *row[place + 1 :]] for row in rows[len(kept) :])])
         return out.getvalue().encode()
 
     return change

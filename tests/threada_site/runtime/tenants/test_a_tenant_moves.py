@@ -176,7 +176,9 @@ def test_a_tenant_moves_to_another_instance(
         "cannot be read": in_rows("workitems_workitem", "created_at", "soon"),
         "is not of this tenant": in_rows("workitems_storedfile", "path", f"{other.id.hex}/ab/{'0' * 40}"),
         "belongs to no row": in_rows("workitems_storedfile", "path", f"{tenant.id.hex}/ab/{'0' * 40}"),
-        "dated in the future": in_rows("telemetry_checkpoint", "id", "ffffffff-ffff-7fff-bfff-ffffffffffff"),
+        "dated in the future": in_rows(
+            "telemetry_checkpoint", "id", "ffffffff-ffff-7fff-bfff-ffffffffffff", only_last=True
+        ),
         "without the record": lambda name, body: body + hidden if name == GRANTS else body,
         "schema is not that": lambda name, body: (
             body.replace(b'"0001_initial"', b'"0009_later"') if name == MANIFEST else body
