@@ -21,6 +21,7 @@ from threada_site.kernel.errors import DocumentInvalid, FieldError, JsonNotInter
 from threada_site.kernel.json import strict as interop
 from threada_site.kernel.json.patterns import OPTIONS
 from threada_site.kernel.json.pointers import pointer_to, value_at
+from threada_site.kernel.json.schemas import unknown_names
 from threada_site.kernel.weighted_cache import WeightedCache
 
 MAX_ERRORS: Final = 50
@@ -89,7 +90,7 @@ def payload_schema(schema: Any, *, assert_format: bool = False) -> PayloadSchema
 class PayloadSchema:
     """A compiled schema. Immutable, so it can be cached with a workflow version."""
 
-    __slots__ = ("_evaluations", "_has_alternatives", "_matching", "_validator")
+    __slots__ = ("_evaluations", "_has_alternatives", "_known", "_matching", "_validator")
 
     def __init__(self, schema: Any, *, assert_format: bool) -> None:
         errors = check_schema(schema)
@@ -99,6 +100,7 @@ class PayloadSchema:
         self._evaluations = graph.evaluations()
         self._has_alternatives = graph.has_alternatives
         self._matching = graph.matching()
+        self._known = _closed_names(schema)
         self._validator = _build(_without_nested_drafts(schema, graph), assert_format=assert_format)
 
     def errors(self, payload: Any, *, pointer: str = "/payload") -> list[FieldError]:
@@ -119,11 +121,19 @@ class PayloadSchema:
         if matching and matching * _characters(payload) > 10 * MAX_MATCHING:
             detail = "Matching its texts with the patterns of the schema could take too long. Send shorter texts."
             return [FieldError(pointer, detail, "too_large")]
+        unknown = self._unknown_names(payload, pointer)
+        if unknown:
+            return unknown
         if self._validator.is_valid(payload):
             return []
         if evaluations > _MAX_SEARCH:
             return self._first_error(payload, pointer)
         return _distinct(self._validator.iter_errors(payload), pointer)
+
+    def _unknown_names(self, payload: Any, pointer: str) -> list[FieldError]:
+        """Return errors of the first 50 of many members that a closed schema does not know."""
+        found = unknown_names(payload, self._known, prefix=pointer) if self._known is not None else []
+        return [FieldError(each.pointer, _DETAILS["additionalProperties"], "additionalProperties") for each in found]
 
     def _first_error(self, payload: Any, pointer: str) -> list[FieldError]:
         """Return at most one error, for large payloads. The engine builds all errors before it returns the first.
@@ -260,6 +270,13 @@ def _is_another_kind(branch: list[jsonschema_rs.ValidationError], error: jsonsch
     return any(
         inner.kind.name in ("type", "const", "enum") and inner.instance_path == error.instance_path for inner in branch
     )
+
+
+def _closed_names(schema: Any) -> frozenset[str] | None:
+    """Return the only names that the payload may have, or None if it may have others."""
+    if not isinstance(schema, dict) or schema.get("additionalProperties") is not False:
+        return None
+    return None if schema.keys() & {"patternProperties", "$ref"} else frozenset(schema.get("properties", {}))
 
 
 def _characters(value: Any) -> int:

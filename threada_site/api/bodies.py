@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from io import BytesIO
 from typing import Any, Final
 
 from django.conf import settings
@@ -11,6 +12,8 @@ from django.conf import settings
 from threada_site.kernel import tokens
 
 UNDECLARED: Final = "threada.length_undeclared"
+TOKENS: Final = "threada.tokens"
+"""Key of the WSGI environment: tokens of a request that another one stands for."""
 
 _OF_API: Final = re.compile(
     r"/(workflows|policies)(/[^/]+/versions)?|/integrations(/[^/]+)?|/configuration/(plan|apply)"
@@ -18,6 +21,9 @@ _OF_API: Final = re.compile(
 _OF_CONSOLE: Final = re.compile(r"/console/(policies|integrations)/.+")
 _FILE_OF_API: Final = "/attachments"
 _FILES_OF_CONSOLE: Final = re.compile(r"/console/(request/[^/]+/?|workitems/workitem/[^/]+/comment/)")
+BYTES_PER_TOKEN: Final = 64 * 1024
+_MOST_DIGITS: Final = 18
+"""Digits of a declared size that are read: more than any limit has, and few enough for `int`."""
 _OVERHEAD: Final = 65_536
 """Bytes of a form with one file that are not the file."""
 _FILES_AT_ONCE: Final = 2
@@ -79,7 +85,21 @@ def takes_document(environ: Mapping[str, Any]) -> bool:
 def body_size(environ: Mapping[str, Any]) -> int:
     """Return the size of the body that was declared; without a declaration the largest one allowed, and one more."""
     declared = str(environ.get("CONTENT_LENGTH") or "0")
-    return int(declared) if declared.isascii() and declared.isdigit() else 0
+    return int(declared[:_MOST_DIGITS]) if declared.isascii() and declared.isdigit() else 0
+
+
+def tokens_of(environ: Mapping[str, Any]) -> int:
+    """Return the tokens that a request draws from its buckets: one for each started 64 KB of its body, at least one.
+
+    Reading a large body takes the interpreter from others, as many small bodies do. Files are stored as they are.
+    """
+    if TOKENS in environ:
+        return int(environ[TOKENS])
+    if largest_files(environ):
+        return 1
+    stream = environ.get("wsgi.input")
+    size = len(stream.getbuffer()) if type(stream) is BytesIO else body_size(environ)
+    return max(1, -(-size // BYTES_PER_TOKEN))
 
 
 def names_token(environ: Mapping[str, Any]) -> bool:

@@ -21,6 +21,9 @@ class Shape:
         self.schema = {**schema, **({"examples": [example]} if example is not None else {})}
         self.example = example
         self._whole = [name for name, of in schema.get("properties", {}).items() if of.get("type") == "integer"]
+        is_closed = schema.get("additionalProperties") is False and "patternProperties" not in schema
+        self._names = frozenset(schemas.field_names(schema))
+        self._known = frozenset(schema.get("properties", {})) if is_closed else None
         self._validator: jsonschema_rs.Draft202012Validator = schemas.validator(schema, repeats_values=not is_secret)
 
     def check(self, body: Any) -> dict[str, Any]:
@@ -28,7 +31,8 @@ class Shape:
 
         JSON has no integers: 2.0 is a valid integer for a schema and is converted to an int here.
         """
-        problems = schemas.field_errors(self._validator, body)
+        problems = schemas.unknown_names(body, self._known) if self._known is not None else []
+        problems = problems or schemas.field_errors(self._validator, body, known=self._names)
         if problems:
             raise InvalidRequest("The body is invalid.", errors=problems)
         return {**body, **{name: int(body[name]) for name in self._whole if isinstance(body.get(name), float)}}

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
+from threada_site.api.bodies import tokens_of
 from threada_site.api.refusals import record_refusal
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.weighted_cache import WeightedCache
@@ -28,7 +29,7 @@ def refused_unread(request: Any) -> HttpResponse | None:
     if known is None:
         return None
     account, ctx = known
-    admission = leases.refusal(_buckets(account, ctx))
+    admission = leases.refusal(_buckets(account, ctx), tokens_of(request.META))
     ctx = replace(ctx, correlation_id=request.correlation_id) if ctx is not None else None
     return _page(request, admission, ctx=ctx) if admission is not None else None
 
@@ -41,7 +42,7 @@ def refused(request: Any) -> HttpResponse | None:
     digest = _digest(request)
     if digest is not None:
         _SESSIONS.put(digest, (account, without_permissions(ctx) if ctx is not None else None))
-    admission = leases.take(_buckets(account, ctx))
+    admission = leases.take(_buckets(account, ctx), tokens_of(request.META))
     return _page(request, admission, ctx=ctx) if admission is not None and admission.retry_s is not None else None
 
 

@@ -99,30 +99,33 @@ class Leases:
         self._asking = tuple(threading.Lock() for _ in range(_STRIPES))
         self._refused: Counter[str] = Counter()
 
-    def take(self, buckets: Sequence[Bucket]) -> Admission | None:
-        """Spend one token of each bucket, or none if one is empty. Return None without buckets."""
+    def take(self, buckets: Sequence[Bucket], tokens: int = 1) -> Admission | None:
+        """Spend `tokens` of each bucket, or none if one has fewer. Return None without buckets.
+
+        No request needs more than a full bucket has.
+        """
         if not buckets:
             return None
-        missing, admission = self._spend(buckets)
+        missing, admission = self._spend(buckets, tokens)
         if admission is not None:
             return admission
         with self._asking[hash(missing[-1].key) % _STRIPES]:
-            missing, admission = self._spend(buckets)  # another thread may have leased meanwhile
+            missing, admission = self._spend(buckets, tokens)  # another thread may have leased meanwhile
             if admission is not None:
                 return admission
-            self._ask(missing)
-            _, admission = self._spend(buckets, is_last=True)
+            self._ask(missing, tokens)
+            _, admission = self._spend(buckets, tokens, is_last=True)
         return admission
 
-    def owe(self, buckets: Sequence[Bucket]) -> Admission | None:
-        """Spend one token of each bucket that the next lease of it will pay for. Return None without buckets."""
+    def owe(self, buckets: Sequence[Bucket], tokens: int = 1) -> Admission | None:
+        """Spend `tokens` of each bucket that the next lease of it will pay for. Return None without buckets."""
         with self._lock:
             now = self._now()
             for bucket in buckets:
                 lease = self._lease(bucket, now)
-                lease.tokens -= 1
+                lease.tokens -= _needed(bucket, tokens)
                 if lease.empty_until > now:
-                    lease.empty_until += 1 / bucket.rate
+                    lease.empty_until += _needed(bucket, tokens) / bucket.rate
             return self._state(buckets, now) if buckets else None
 
     def spend_known(self, buckets: Sequence[Bucket]) -> Admission | None:
@@ -150,17 +153,18 @@ class Leases:
         if owed:
             self._ask(owed)
 
-    def refusal(self, buckets: Iterable[Bucket]) -> Admission | None:
-        """Return the refusal of a request if a bucket is known to be empty, and count it. Spend nothing."""
+    def refusal(self, buckets: Iterable[Bucket], tokens: int = 1) -> Admission | None:
+        """Return the refusal of a request if a bucket is known to have fewer tokens, and count it. Spend nothing."""
         with self._lock:
             now = self._now()
-            return next((self._refuse(bucket, now) for bucket in buckets if self._wait(bucket, now) > 0), None)
+            short = (bucket for bucket in buckets if self._wait(bucket, now, tokens) > 0)
+            return next((self._refuse(bucket, now, tokens) for bucket in short), None)
 
-    def is_empty(self, buckets: Iterable[Bucket]) -> bool:
-        """Return True if a bucket is known to be empty. Count nothing."""
+    def is_empty(self, buckets: Iterable[Bucket], tokens: int = 1) -> bool:
+        """Return True if a bucket is known to have fewer tokens. Count nothing."""
         with self._lock:
             now = self._now()
-            return any(self._wait(bucket, now) > 0 for bucket in buckets)
+            return any(self._wait(bucket, now, tokens) > 0 for bucket in buckets)
 
     def count(self, kind: str) -> None:
         """Count a refusal of this kind, which the next lease stores."""
@@ -181,24 +185,29 @@ class Leases:
             self._leases.clear()
             self._refused.clear()
 
-    def _spend(self, buckets: Sequence[Bucket], *, is_last: bool = False) -> tuple[list[Bucket], Admission | None]:
-        """Return the buckets without a token and the result. Without a result, tokens must be leased first."""
+    def _spend(
+        self, buckets: Sequence[Bucket], tokens: int, *, is_last: bool = False
+    ) -> tuple[list[Bucket], Admission | None]:
+        """Return the buckets with too few tokens and the result. Without a result, tokens must be leased first."""
         with self._lock:
             now = self._now()
-            missing = [bucket for bucket in buckets if self._lease(bucket, now).tokens < 1]
+            missing = [bucket for bucket in buckets if self._lease(bucket, now).tokens < _needed(bucket, tokens)]
             for bucket in missing:
-                if is_last or self._wait(bucket, now) > 0:
-                    return missing, self._refuse(bucket, now)
+                if is_last or self._wait(bucket, now, tokens) > 0:
+                    return missing, self._refuse(bucket, now, tokens)
             if missing:
                 return missing, None
             for bucket in buckets:
-                self._lease(bucket, now).tokens -= 1
+                self._lease(bucket, now).tokens -= _needed(bucket, tokens)
             return missing, self._state(buckets, now)
 
-    def _ask(self, buckets: Sequence[Bucket]) -> None:
+    def _ask(self, buckets: Sequence[Bucket], tokens: int = 1) -> None:
         with self._lock:
             now = self._now()
-            wanted = [Wanted(bucket, bucket.block - self._lease(bucket, now).tokens) for bucket in buckets]
+            wanted = [
+                Wanted(bucket, max(bucket.block, _needed(bucket, tokens)) - self._lease(bucket, now).tokens)
+                for bucket in buckets
+            ]
             refused, self._refused = self._refused, Counter()
         try:
             granted = self._lend(wanted, refused)
@@ -213,8 +222,9 @@ class Leases:
                 found = granted[number] if granted is not None else _alone(want, lease, now)
                 lease.tokens += found.tokens
                 lease.left, lease.asked_at = found.left, now
-                if lease.tokens < 1:
-                    lease.empty_until = now + max((1 - lease.tokens - found.left) / want.bucket.rate, _PAUSE_S)
+                needed = _needed(want.bucket, tokens)
+                if lease.tokens < needed:
+                    lease.empty_until = now + max((needed - lease.tokens - found.left) / want.bucket.rate, _PAUSE_S)
 
     def _lease(self, bucket: Bucket, now: float) -> _Lease:
         lease = self._leases.get(bucket.key)
@@ -228,13 +238,13 @@ class Leases:
             lease.tokens = 0
         return lease
 
-    def _wait(self, bucket: Bucket, now: float) -> float:
+    def _wait(self, bucket: Bucket, now: float, tokens: int = 1) -> float:
         lease = self._lease(bucket, now)
-        return max(0.0, lease.empty_until - now) if lease.tokens < 1 else 0.0
+        return max(0.0, lease.empty_until - now) if lease.tokens < _needed(bucket, tokens) else 0.0
 
-    def _refuse(self, bucket: Bucket, now: float) -> Admission:
+    def _refuse(self, bucket: Bucket, now: float, tokens: int = 1) -> Admission:
         self._refused[bucket.kind] += 1
-        wait = self._wait(bucket, now)
+        wait = self._wait(bucket, now, tokens)
         retry = max(1, math.ceil(wait))
         reset = max(retry, math.ceil((bucket.burst - self._level(bucket, now)) / bucket.rate))
         return Admission(bucket.kind, bucket.burst, 0, reset, retry)
@@ -249,6 +259,10 @@ class Leases:
         lease = self._lease(bucket, now)
         refilled = lease.left + bucket.rate * (now - lease.asked_at)
         return min(float(bucket.burst), max(0.0, refilled + lease.tokens))
+
+
+def _needed(bucket: Bucket, tokens: int) -> int:
+    return min(tokens, bucket.burst)
 
 
 def _alone(wanted: Wanted, lease: _Lease, now: float) -> Granted:

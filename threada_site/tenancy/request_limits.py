@@ -49,8 +49,8 @@ _failed: Final[WeightedCache[bytes, bool]] = WeightedCache(max_weight=_CREDENTIA
 """SHA-256 of tokens that were answered with 401."""
 
 
-def admit(request: Any) -> None:
-    """Draw the tokens of a request. Raise `RateLimited` if it must not be run.
+def admit(request: Any, tokens: int = 1) -> None:
+    """Draw `tokens` for a request. Raise `RateLimited` if it must not be run.
 
     A refused request whose credential is known gets its context, for the receipt. A request that was held is the same
     request again: it draws no second token.
@@ -60,7 +60,7 @@ def admit(request: Any) -> None:
         return
     known = _known.get(digest)
     if known is not None:
-        request.admission = leases.take(_credential_buckets(known))
+        request.admission = leases.take(_credential_buckets(known), tokens)
         if request.admission is not None and _is_refused(request.admission):
             request.acting_context = replace(known, correlation_id=request.correlation_id)
             raise refusal_of(request.admission)
@@ -103,8 +103,8 @@ def charge_further(ctx: ActingContext) -> None:
         raise refusal_of(admission)
 
 
-def refusal_unread(environ: Mapping[str, Any]) -> RateLimited | None:
-    """Return the refusal of a request, if it is known to be one and its receipt is only counted, or there is none."""
+def refusal_unread(environ: Mapping[str, Any], tokens: int = 1) -> RateLimited | None:
+    """Return the refusal of a request for `tokens` if it is known, and its receipt is only counted or there is none."""
     digest = _digest(environ)
     if digest is None:
         return None
@@ -112,11 +112,12 @@ def refusal_unread(environ: Mapping[str, Any]) -> RateLimited | None:
     if known is None and _failed.get(digest) is None:
         return None
     buckets = _credential_buckets(known) if known is not None else _address_buckets(environ)
-    if not leases.is_empty(buckets):
+    needed = tokens if known is not None else 1
+    if not leases.is_empty(buckets, needed):
         return None
     if known is not None and not import_string(settings.THREADA_REFUSAL_COUNTER)(known, RateLimited(), reserves=False):
         return None
-    admission = leases.refusal(buckets)
+    admission = leases.refusal(buckets, needed)
     return refusal_of(admission) if admission is not None else None
 
 
@@ -132,8 +133,8 @@ def admit_first(request: Any, ctx: ActingContext) -> None:
         raise refusal_of(admission)
 
 
-def settle(request: Any, refusal: ThreadaError | None) -> ThreadaError | None:
-    """Charge a request whose credential was not known before. Return the refusal to answer with, which may differ.
+def settle(request: Any, refusal: ThreadaError | None, tokens: int = 1) -> ThreadaError | None:
+    """Charge `tokens` for a request whose credential was not known before. Return the refusal to answer with.
 
     `refusal`: that of the request, if it was refused.
     """
@@ -147,7 +148,7 @@ def settle(request: Any, refusal: ThreadaError | None) -> ThreadaError | None:
     if ctx is not None and _known.get(digest) is None:
         _known.put(digest, without_permissions(ctx))
         buckets = _credential_buckets(ctx)
-        request.admission = leases.owe(buckets)
+        request.admission = leases.owe(buckets, tokens)
         with suppress(DatabaseError):  # the request is done; what is owed stays owed
             leases.pay(buckets)
     return refusal

@@ -237,3 +237,35 @@ def test_what_is_spent_without_a_statement_is_bounded_and_paid_by_the_next_lease
     assert admitted(leases, SMALL, 1) == 0
     shared.time += 2
     assert admitted(leases, SMALL, 5) == 2
+
+
+def test_a_request_may_need_several_tokens() -> None:
+    shared = Shared()
+    leases = Leases(shared.lend, now=shared.now)
+    refusals = [leases.take([BUCKET, OTHER], 15) for _ in range(33)]
+    assert all(admission is not None and admission.retry_s is None for admission in refusals)
+    refused = leases.take([BUCKET, OTHER], 15)  # 5 of 500 are left
+    assert refused is not None
+    assert (refused.kind, refused.retry_s) == ("credential", 1)
+    statements = shared.statements
+    assert leases.is_empty([BUCKET], 15)
+    assert leases.take([BUCKET], 15) is not None
+    assert shared.statements == statements  # known without asking
+    assert not leases.is_empty([BUCKET])
+    small = leases.take([BUCKET])
+    assert small is not None
+    assert small.retry_s is None
+    shared.time += 0.2
+    again = leases.take([BUCKET, OTHER], 15)
+    assert again is not None
+    assert again.retry_s is None
+
+
+def test_no_request_needs_more_than_a_full_bucket() -> None:
+    shared = Shared()
+    leases = Leases(shared.lend, now=shared.now)
+    first, second = leases.take([SMALL], 64), leases.take([SMALL], 64)
+    assert first is not None
+    assert first.retry_s is None
+    assert second is not None
+    assert second.retry_s == 5

@@ -18,6 +18,7 @@ from threada_site.kernel.documents.field_errors import MAX_FIELD_ERRORS, FieldEr
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.ids import SLUG_PATTERN
 from threada_site.kernel.json.pointers import pointer_to
+from threada_site.kernel.json.schemas import field_names, shortened
 
 type Schema = dict[str, Any]
 
@@ -27,7 +28,7 @@ SLUG: Final[Schema] = {
     "errorMessage": "Give it an id of a to z, 0 to 9, _ and -, 63 characters at most.",
 }
 _MOST_ELEMENTS: Final = 10_001
-"""Elements of one list that are checked; a schema allows no more than 10,000."""
+"""Entries of one list or object that are checked; a schema allows no more than 10,000."""
 _TYPES: Final = {
     "string": "text",
     "object": "an object",
@@ -58,7 +59,8 @@ class Structure:
         if self._validator.is_valid(value):
             return FieldErrors()
         found: dict[str, FieldError] = {}
-        errors = sorted(self._validator.iter_errors(_shortened(value)), key=_rank)
+        cut = shortened(value, most=_MOST_ELEMENTS, known=self._names)
+        errors = sorted(self._validator.iter_errors(cut), key=_rank)
         for error in _without_consequences(errors):
             for entry in self._entries(error, pointer):
                 found.setdefault(entry.pointer, entry)
@@ -66,6 +68,11 @@ class Structure:
                 break
         # An error that has no sentence, or that lies in a part that was cut off, still refuses the document.
         return FieldErrors(found.values() or [FieldError(pointer, f"{_name([])} is invalid.")])
+
+    @cached_property
+    def _names(self) -> frozenset[str]:
+        """Names of all fields anywhere in the schema."""
+        return frozenset(field_names(self.schema))
 
     @cached_property
     def _validator(self) -> jsonschema_rs.Draft202012Validator:
@@ -214,12 +221,3 @@ def _name(path: list[str | int]) -> str:
     if not path:
         return "The document"
     return str(path[-1]) if isinstance(path[-1], str) else f"Each of {_name(path[:-1])}"
-
-
-def _shortened(value: Any) -> Any:
-    """Return `value` with long lists cut: every element can have an error, but only the first errors are reported."""
-    if isinstance(value, dict):
-        return {name: _shortened(child) for name, child in value.items()}
-    if isinstance(value, list):
-        return [_shortened(child) for child in value[:_MOST_ELEMENTS]]
-    return value

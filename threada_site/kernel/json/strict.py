@@ -9,12 +9,19 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any, Final, NoReturn
 
 from threada_site.kernel.errors import JsonNotInteroperable, MalformedJson
+from threada_site.kernel.json import large
+from threada_site.kernel.json.pointers import pointer_to
 
 MAX_DEPTH: Final = 64
 MAX_INTEGER: Final = 2**53 - 1
+MAX_MEMBERS: Final = 2_000
+"""Members of one object, unless the workflow of a payload says more."""
+LARGE: Final = 64 * 1024
+"""Bodies of more bytes are parsed by `large`."""
 _MAX_INTEGER_DIGITS: Final = 16
 
 
@@ -27,6 +34,8 @@ def parse_json(raw: bytes) -> Any:
         text = raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise MalformedJson(f"The body is not UTF-8 (byte {error.start}). Send JSON encoded as UTF-8.") from None
+    if len(raw) > LARGE:
+        return large.parse(raw, _checks)
     _check_nesting(raw)
     try:
         value = _decoder.decode(text)
@@ -47,13 +56,42 @@ def check_strings(value: Any) -> None:
         if isinstance(node, str):
             if "\x00" in node:
                 raise JsonNotInteroperable("A string holds U+0000, which cannot be stored. Remove it.")
-            if any("\ud800" <= character <= "\udfff" for character in node):
+            if _SURROGATE.search(node):
                 raise JsonNotInteroperable("A string holds a lone surrogate, which is no Unicode text. Remove it.")
         elif isinstance(node, dict):
             pending.extend(node)
             pending.extend(node.values())
         elif isinstance(node, list):
             pending.extend(node)
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def crowded(value: Any, *, most: int = MAX_MEMBERS, besides: Iterable[Any] = ()) -> str | None:
+    """Return the JSON pointer of an object with more than `most` members, or None. Leave out the values `besides`."""
+    left_out = {id(each) for each in besides}
+    pending = [value]
+    for node in pending:  # grows while containers are found
+        kind = type(node)
+        if kind is dict:
+            if len(node) > most and id(node) not in left_out:
+                return _pointer(value, node)
+            if id(node) not in left_out:
+                pending += [each for each in node.values() if type(each) is dict or type(each) is list]
+        elif kind is list:
+            pending += [each for each in node if type(each) is dict or type(each) is list]
+    return None
+
+
+def _pointer(value: Any, wanted: Any) -> str:
+    pending = [("", value)]
+    for pointer, node in pending:  # grows while containers are found
+        if node is wanted:
+            return pointer
+        entries = node.items() if isinstance(node, dict) else enumerate(node)
+        pending += [(pointer_to(pointer, name), each) for name, each in entries if isinstance(each, dict | list)]
+    return ""
 
 
 def check_value(value: Any) -> None:
@@ -153,3 +191,16 @@ _decoder: Final = json.JSONDecoder(
     parse_float=_parse_double,
     parse_constant=_refuse_constant,
 )
+
+
+class _Checks:
+    max_depth = MAX_DEPTH
+    too_deep = staticmethod(_too_deep)
+    strings = staticmethod(check_strings)
+
+    @staticmethod
+    def number(value: float) -> object:
+        return _check_integer(value) if isinstance(value, int) else check_double(value)
+
+
+_checks: Final = _Checks()

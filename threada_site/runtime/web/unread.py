@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from threada_site.api.bodies import names_token
+from threada_site.api.bodies import names_token, tokens_of
 from threada_site.kernel.errors import RateLimited
 from threada_site.tenancy.request_limits import refusal_unread
 from workitems.executions.callbacks import is_callback_id
@@ -40,4 +40,4 @@ def refuse(environ: dict[str, Any]) -> RateLimited | None:
     """Return the refusal of a call of the API beyond its rate limits, if it is known without a statement."""
     path = environ["PATH_INFO"]
     needs_none = path.startswith(_WITHOUT_CREDENTIAL) or path == _EXCHANGE
-    return None if needs_none else refusal_unread(environ)
+    return None if needs_none else refusal_unread(environ, tokens_of(environ))
