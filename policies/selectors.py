@@ -10,13 +10,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from django.db import connection
-from django.db.models import Case, Model, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import BigIntegerField, Case, Max, Model, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast
 
 from policies.deciding.effective_rules import Binding
 from policies.deciding.stored_decision import stored_facts
 from policies.documents.calendar import parse_calendar
 from policies.documents.overlay import SCOPE_KINDS, OverlayScope
-from policies.documents.workflow import WorkflowDocument, workflow_from_spec
+from policies.documents.workflow import DEFAULT_MAX_PAYLOAD_BYTES, WorkflowDocument, workflow_from_spec
 from policies.language.approvals import ApprovalRule
 from policies.language.working_time import DEFAULT_CALENDAR, WorkingCalendar
 from policies.lifecycle import EmergencyStatus, PolicyVersionStatus, ReplayStatus
@@ -96,6 +98,14 @@ def workflow_in_force(
         return None
     workflow_id, name, version_id, channel_exists = row
     return WorkflowInForce(workflow_id, name, version_id, workflow_document(version_id, ctx=ctx), channel_exists)
+
+
+def largest_payload(*, ctx: ActingContext) -> int:
+    """Return the largest payload in bytes that some version of a workflow accepts; open cases keep their version."""
+    limit = Cast(KeyTextTransform("max_payload_bytes", "spec"), BigIntegerField())
+    rows = WorkflowVersion.objects.filter(tenant_id=ctx.tenant_id)
+    found: int | None = rows.aggregate(most=Max(limit))["most"]
+    return DEFAULT_MAX_PAYLOAD_BYTES if found is None else found
 
 
 def workflow_document(version_id: uuid.UUID, *, ctx: ActingContext) -> WorkflowDocument:

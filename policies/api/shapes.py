@@ -13,6 +13,7 @@ from policies.documents.workflow import (
     MAX_NAME,
     MAX_RELATED_BY,
     MAX_SUMMARY,
+    MOST_MEMBERS,
     MOST_PAYLOAD_BYTES,
     ON_REJECT,
     PAUSES,
@@ -20,6 +21,7 @@ from policies.documents.workflow import (
 from policies.language.rules import Effect
 from policies.publication.rules import MAX_REASON, MIN_REASON
 from threada_site.api.shapes import SLUG, shape
+from threada_site.kernel.json.strict import MAX_MEMBERS
 
 _INSTANT: Final[dict[str, Any]] = {"type": ["string", "null"], "format": "date-time", "maxLength": 40}
 NAME: Final = {"type": "string", "maxLength": MAX_NAME}
@@ -36,6 +38,13 @@ WORKFLOW_SPEC: Final[dict[str, Any]] = {
             "minimum": 1,
             "maximum": MOST_PAYLOAD_BYTES,
             "default": DEFAULT_MAX_PAYLOAD_BYTES,
+        },
+        "max_members": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": MOST_MEMBERS,
+            "default": MAX_MEMBERS,
+            "description": "Most members of one object in a payload.",
         },
         "actions": {"type": "array", "items": SLUG, "description": "Actions that may be executed."},
         "data_class": {**SLUG, "default": DEFAULT_DATA_CLASS},

@@ -32,7 +32,7 @@ def workflow_version_text(version: WorkflowVersion) -> str:
     document = whole_workflow(workflow.slug, workflow.name, version.spec)
 
     def labelled(value: Any) -> dict[str, Any]:
-        found = normalized_workflow(value)
+        found = normalized_workflow(value, stored=version.spec)
         if version.id == workflow.current_version_id:
             return found
         spec = {key: entry for key, entry in found["spec"].items() if key != "name"}

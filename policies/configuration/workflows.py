@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from policies.documents.workflow import WorkflowDocument, workflow_from_spec
+from policies.documents.workflow import WorkflowDocument, without_default_bound, workflow_from_spec
 from policies.documents.workflow_mistakes import version_errors
 from policies.drafts.cost_check import check_payload_growth
 from policies.locks import locked_by_slug
@@ -40,7 +40,7 @@ def upsert_workflow(slug: str, document: WorkflowDocument, *, ctx: ActingContext
     require_unit_of_work(ctx.tenant_id)
     workflow, _ = locked_by_slug(Workflow, slug, ctx=ctx)
     spec = document.as_spec()
-    if says_already(workflow, spec):
+    if says_already(workflow, spec) or says_already(workflow, without_default_bound(spec)):
         result = _rename(workflow, document.name, ctx=ctx)
         _keep_source(workflow, ctx.source, ctx=ctx)
         return result

@@ -6,6 +6,7 @@ channel_required: true          # a request must name a channel
 payload_schema: {type: object}  # JSON Schema of the payload
 assert_format: false            # `format` in it is an annotation unless this is true
 max_payload_bytes: 262144       # of the payload's canonical JSON
+max_members: 2000               # of one object in the payload
 actions: [pay]                  # actions that may be executed on its work items
 data_class: internal            # a fact that rules can read
 reject_reasons: [OTHER]         # allowed codes of a reject
@@ -40,9 +41,11 @@ from threada_site.kernel.documents.kind_schema import KindSchema
 from threada_site.kernel.documents.structure import SLUG, closed_object, text, whole_number
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to
+from threada_site.kernel.json.strict import MAX_MEMBERS
 
 DEFAULT_MAX_PAYLOAD_BYTES: Final = 262_144
 MOST_PAYLOAD_BYTES: Final = 16 * 1024 * 1024
+MOST_MEMBERS: Final = 1_000_000
 DEFAULT_DATA_CLASS: Final = "internal"
 DEFAULT_REJECT_REASONS: Final = ("INSUFFICIENT_EVIDENCE", "INCORRECT_REQUEST", "AGAINST_POLICY", "DUPLICATE", "OTHER")
 ON_REJECT: Final = ("end", "ready")
@@ -90,6 +93,12 @@ WORKFLOW_SCHEMA: Final = KindSchema(
                 MOST_PAYLOAD_BYTES,
                 default=DEFAULT_MAX_PAYLOAD_BYTES,
                 description="Largest size of a payload in canonical JSON.",
+            ),
+            "max_members": whole_number(
+                1,
+                MOST_MEMBERS,
+                default=MAX_MEMBERS,
+                description="Most members of one object in a payload. A version without it sets no bound.",
             ),
             "actions": {
                 "type": "array",
@@ -193,7 +202,8 @@ WORKFLOW_SCHEMA: Final = KindSchema(
 class WorkflowDocument:
     """A parsed workflow document with defaults applied. `id` is None for a bare spec.
 
-    `ends_subject`: the document says `subject: null`. It is not stored.
+    `ends_subject`: the document says `subject: null`. It is not stored. `max_members`: None for a version of 0.2.0 that
+    was stored before there was a bound.
     """
 
     id: str | None = None
@@ -203,6 +213,7 @@ class WorkflowDocument:
     payload_schema: Mapping[str, Any]
     assert_format: bool = False
     max_payload_bytes: int = DEFAULT_MAX_PAYLOAD_BYTES
+    max_members: int | None = MAX_MEMBERS
     actions: tuple[str, ...] = ()
     data_class: str = DEFAULT_DATA_CLASS
     reject_reasons: tuple[str, ...] = DEFAULT_REJECT_REASONS
@@ -239,6 +250,7 @@ class WorkflowDocument:
             "payload_schema": dict(self.payload_schema),
             "assert_format": self.assert_format,
             "max_payload_bytes": self.max_payload_bytes,
+            **({"max_members": self.max_members} if self.max_members is not None else {}),
             "actions": list(self.actions),
             "data_class": self.data_class,
             "reject_reasons": list(self.reject_reasons),
@@ -251,7 +263,7 @@ class WorkflowDocument:
 
 def workflow_from_spec(spec: Mapping[str, Any]) -> WorkflowDocument:
     """Return the workflow that `as_spec` serialized. Not for documents; see `parse_workflow`."""
-    return WorkflowDocument(**{**spec, **_lists(spec), "request": declaration_in(spec)})
+    return WorkflowDocument(**{"max_members": None, **spec, **_lists(spec), "request": declaration_in(spec)})
 
 
 def parse_workflow(value: Any) -> WorkflowDocument:
@@ -291,10 +303,21 @@ def whole_workflow(slug: str, name: str, spec: Mapping[str, Any]) -> dict[str, A
     return {"kind": "Workflow", "id": slug, "spec": {**({"name": name} if name else {}), **spec}}
 
 
-def normalized_workflow(value: Any) -> dict[str, Any]:
-    """Return a workflow document with all defaults, as `whole_workflow` does. Raises `DocumentInvalid`."""
+def normalized_workflow(value: Any, *, stored: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return a workflow document with all defaults, as `whole_workflow` does. Raises `DocumentInvalid`.
+
+    `stored`: the spec it is compared with, which may have been stored before `max_members` existed.
+    """
     document = parse_workflow(value)
-    return whole_workflow(document.id or "", document.name, document.as_spec())
+    spec = document.as_spec()
+    if stored is not None and "max_members" not in stored:
+        spec = without_default_bound(spec)
+    return whole_workflow(document.id or "", document.name, spec)
+
+
+def without_default_bound(spec: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a spec without the default of `max_members`, as versions were stored before there was a bound."""
+    return {name: value for name, value in spec.items() if (name, value) != ("max_members", MAX_MEMBERS)}
 
 
 def _check_question_time(text: str, *, pointer: str) -> list[FieldError]:

@@ -95,6 +95,7 @@ def test_a_workflow_version_stores_its_defaults(work: ActingContext) -> None:
         "payload_schema": {"type": "object"},
         "assert_format": False,
         "max_payload_bytes": 262_144,
+        "max_members": 2_000,
         "actions": [],
         "data_class": "internal",
         "reject_reasons": list(DEFAULT_REJECT_REASONS),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Any, ClassVar, cast
 
 from django.http import HttpRequest
@@ -11,6 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from threada_site.api.bodies import tokens_of
 from threada_site.api.conditional_requests.tags import tagged
 from threada_site.api.idempotency import KeyReservation, replay
 from threada_site.api.models import IdempotencyRecord
@@ -48,12 +50,20 @@ class TenantView(APIView):
         """
         return None
 
+    def payloads_in(self, body: Any) -> Sequence[Any]:
+        """Return the payloads in a body. Their workflow says how many members their objects may have."""
+        return ()
+
+    def largest_body(self, request: Any) -> int | None:
+        """Return the largest body in bytes that the tenant can use here, or None. Asked for bodies above 64 KB."""
+        return None
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.key_reservation = None
         self.subject = None
         self.headers: dict[str, str] = {}
         try:
-            request_limits.admit(request)
+            request_limits.admit(request, tokens_of(request.META))
         except Exception as error:  # noqa: BLE001 - answered as any other refusal
             return self._refused(as_threada_error(error))
         handle = super().dispatch
@@ -70,7 +80,7 @@ class TenantView(APIView):
         """Charge the request if `admit` could not. A failed authentication beyond the limit leaves no receipt."""
         refused = outcome if isinstance(outcome, ThreadaError) else None
         try:
-            refusal = request_limits.settle(request, refused)
+            refusal = request_limits.settle(request, refused, tokens_of(request.META))
         except Exception as error:  # noqa: BLE001 - answered as any other refusal
             return self._answer(as_threada_error(error))
         if refusal is not refused:

@@ -11,6 +11,7 @@ from threada_site.api.operations import operation
 from threada_site.api.views import TenantView, path_id
 from threada_site.kernel import ids
 from threada_site.kernel.context import Scope
+from workitems.api.payload_bodies import PayloadBody
 from workitems.api.resources.steps import STEP_AMENDED
 from workitems.api.shapes import AMEND_STEP
 from workitems.api.steps import shown_step
@@ -19,7 +20,7 @@ from workitems.items.locks import locked_step
 from workitems.items.receipts import subject_of
 
 
-class AmendDecisionStep(TenantView):
+class AmendDecisionStep(PayloadBody, TenantView):
     scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
 
     @operation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
@@ -91,6 +92,10 @@ class _Refused:
 class CreateWorkItems(TenantView):
     scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
     refused: list[_Refused]
+
+    def payloads_in(self, body: Any) -> Sequence[Any]:
+        items = body.get("items") if isinstance(body, dict) else None
+        return [each.get("payload") for each in items if isinstance(each, dict)] if isinstance(items, list) else []
 
     @operation(
         "createWorkItems",

@@ -28,6 +28,7 @@ from threada_site.kernel.json.merge_patch import merge_patch
 from threada_site.kernel.waits import Awaited, Watched
 from workitems import lifecycle, selectors
 from workitems.api.filters import WorkItemFilters
+from workitems.api.payload_bodies import PayloadBody
 from workitems.api.resources.work_items import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
 from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM, MERGED_METADATA
 from workitems.conversation.selectors import timeline
@@ -46,7 +47,7 @@ _LARGEST_READ_AHEAD: Final = 16_384
 """Bytes of a body that is parsed before the caller is known, to read its workflow earlier."""
 
 
-class WorkItems(TenantView):
+class WorkItems(PayloadBody, TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKITEMS_WRITE}
 
     @operation(
@@ -97,7 +98,7 @@ class WorkItems(TenantView):
         return None if named is None else Statement(_WORKFLOW, named)
 
 
-class WorkItemDetail(TenantView):
+class WorkItemDetail(PayloadBody, TenantView):
     scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "PATCH": Scope.WORKITEMS_WRITE}
 
     @operation(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,7 +59,8 @@ def _written(ctx: ActingContext) -> dict[tuple[str, str], list[str]]:
 
 def _text(kind: str, stored: Stored, written: list[str]) -> str:
     """Return the text of a document as it was written, if it still says the same; otherwise a generated one."""
-    normalized = normalized_workflow if kind == "Workflow" else _unchanged
+    spec = stored.document.get("spec", {})
+    normalized = partial(normalized_workflow, stored=spec) if kind == "Workflow" else _unchanged
     same = (text for text in written[:_TEXTS_TRIED] if says(text, stored.document, normalized=normalized))
     return next(same, "") or write_document(stored.document)
 

@@ -20,6 +20,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.canonical import canonical_bytes, commitment, sha256_hex
+from threada_site.kernel.json.strict import crowded
 from threada_site.tenancy.models import Membership, User
 from threada_site.tenancy.quotas.require import require_open_item_quota
 from workitems.attachments.payload_files import complete_files, use_files
@@ -151,6 +152,7 @@ def enqueue_intake_decision(item: WorkItem) -> None:
 
 def checked_payload(payload: Any, document: policy_selectors.WorkflowDocument) -> bytes:
     """Return the canonical bytes of a payload. Raise an error if its workflow rejects it."""
+    _check_members(payload, document)
     payload_bytes = canonical_bytes(payload)
     if len(payload_bytes) > document.max_payload_bytes:
         raise errors.PayloadTooLarge(
@@ -162,6 +164,15 @@ def checked_payload(payload: Any, document: policy_selectors.WorkflowDocument) -
             "The payload does not match the schema of its workflow. Fix the fields listed in errors.", errors=problems
         )
     return payload_bytes
+
+
+def _check_members(payload: Any, document: policy_selectors.WorkflowDocument) -> None:
+    most = document.max_members
+    place = crowded(payload, most=most) if most is not None else None
+    if place is not None:
+        detail = f"has more than {most} members; max_members of the workflow allows more"
+        problem = FieldError(f"/payload{place}", detail, "too_large")
+        raise errors.PayloadSchemaViolation("An object of the payload is too large.", errors=[problem])
 
 
 def new_evidence(item: WorkItem, parts: tuple[EvidencePart, ...]) -> list[Evidence]:

@@ -7,6 +7,8 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from policies.configuration.texts import workflow_text
+from policies.models import Workflow, WorkflowVersion
 from telemetry.models import Receipt, SealQueueEntry
 from tests.jobs import queued_jobs
 from tests.workitems.office import Office
@@ -15,6 +17,7 @@ from threada_site.kernel import errors
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.canonical import commitment
 from threada_site.tenancy.models import Membership
+from threada_site.tenancy.versioned_documents import put_version
 from workitems.items.intake import IntakeRequest, create_work_item
 from workitems.models import Evidence, WorkItem
 
@@ -114,6 +117,32 @@ def test_a_workflow_may_set_less(office: Office) -> None:
     office.create(payload={"amount": 123456789})
     with pytest.raises(errors.PayloadTooLarge, match="21 bytes"):
         office.create(payload={"amount": 1234567890})
+
+
+def test_an_object_has_as_many_members_as_the_workflow_says(office: Office) -> None:
+    payload = {"amount": 1, "names": {str(number): number for number in range(2_001)}}
+    with pytest.raises(errors.PayloadSchemaViolation) as refused:
+        office.create(payload=payload)
+    assert [(entry.pointer, entry.code) for entry in refused.value.errors] == [("/payload/names", "too_large")]
+    office.upsert_workflow(max_members=2_001)
+    assert office.create(payload=payload).payload == payload
+
+
+def test_a_version_from_before_the_bound_accepts_what_it_accepted(office: Office) -> None:
+    with unit_of_work(office.tenant.id):
+        workflow = Workflow.objects.get(slug="payments")
+        version = workflow.current_version
+        assert version is not None
+        earlier = {name: value for name, value in version.spec.items() if name != "max_members"}
+        put_version(workflow, earlier, ctx=office.system, name=workflow.name)
+    payload = {"amount": 1, "names": {str(number): number for number in range(2_001)}}
+    assert office.create(payload=payload).payload == payload
+    before = office.count(WorkflowVersion)
+    office.upsert_workflow()  # the same document, read with the default
+    assert office.count(WorkflowVersion) == before
+    with unit_of_work(office.tenant.id):
+        assert "max_members" not in workflow_text(Workflow.objects.get(slug="payments"))
+    assert office.create(payload=payload).payload == payload
 
 
 def test_one_may_hand_in_for_another(office: Office) -> None:

@@ -1,0 +1,25 @@
+"""Bodies that carry one payload of a workflow."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from policies.selectors import largest_payload
+
+_WRITTEN: Final = 3
+"""Longest way to write a byte of canonical JSON: `\\u00e9` in place of two bytes."""
+_REST: Final = 64 * 1024
+"""Bytes of a body besides its payload."""
+
+
+class PayloadBody:
+    """Mixin of views whose body has the member `payload`."""
+
+    def payloads_in(self, body: Any) -> Sequence[Any]:
+        """Return the payload in a body."""
+        return [body.get("payload")] if isinstance(body, dict) else []
+
+    def largest_body(self, request: Any) -> int:
+        """Return the largest body in bytes that some workflow of the tenant accepts. One statement."""
+        return _WRITTEN * largest_payload(ctx=request.auth) + _REST
