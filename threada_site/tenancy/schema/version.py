@@ -125,5 +125,7 @@ def known_migrations() -> frozenset[tuple[str, str]]:
             package = import_module(module) if module else None
         except ModuleNotFoundError:
             continue
-        found |= {(app.label, entry.name) for entry in pkgutil.iter_modules(getattr(package, "__path__", []))}
+        entries = pkgutil.iter_modules(getattr(package, "__path__", []))
+        # Like Django's loader: packages beside the migrations, and modules that begin with _, are none.
+        found |= {(app.label, entry.name) for entry in entries if not entry.ispkg and entry.name[0] not in "_~"}
     return frozenset(found)

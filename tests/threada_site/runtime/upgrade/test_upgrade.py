@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.core.management import call_command
 from django.db import connection, connections
+from django.db.migrations.loader import MigrationLoader
 
 from tests.factories import make_principal
 from threada_site.database.roles import owner_role
@@ -15,6 +16,7 @@ from threada_site.database.schema_lock import schema_lock
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_schema_fits
 from threada_site.runtime.upgrade.release_notes import notes_between
 from threada_site.tenancy.models import SchemaMigration, Tenant
+from threada_site.tenancy.schema.version import known_migrations
 
 CHANGES = """# Changelog
 
@@ -36,6 +38,11 @@ def test_release_notes_are_those_between_two_versions() -> None:
     assert notes_between(CHANGES, "0.2.0", "0.10.0") == "## 0.10.0 (unreleased)\n\nten\n\n## 0.9.1\n\nnine"
     assert notes_between(CHANGES, "0.9.1", "0.9.1") == ""
     assert notes_between(CHANGES, "", "0.9.1") == "## 0.9.1\n\nnine"
+
+
+@pytest.mark.django_db
+def test_the_migrations_that_must_be_applied_are_those_that_django_loads() -> None:
+    assert known_migrations() == set(MigrationLoader(connection).disk_migrations)
 
 
 @pytest.mark.django_db
