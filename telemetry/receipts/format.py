@@ -45,7 +45,8 @@ class Subject:
 class Entry:
     """Content of a receipt without the actor block, which is derived from the acting context.
 
-    Values are ids, digests and salted commitments, never a secret or personal data.
+    Values are ids, digests and salted commitments, never a secret or personal data. `accounts` are principals whose
+    security history shows it besides those that `inputs` name; the receipt does not contain them.
     """
 
     kind: str
@@ -55,6 +56,7 @@ class Entry:
     policy: dict[str, Any] = field(default_factory=dict)
     outcome: dict[str, Any] = field(default_factory=dict)
     reason_codes: tuple[str, ...] = ()
+    accounts: tuple[uuid.UUID, ...] = ()
 
 
 def body_bytes(entry: Entry, context: ActingContext, *, receipt_id: uuid.UUID, occurred_at: datetime) -> bytes:

@@ -109,4 +109,4 @@ def _accounts_of(entry: Entry) -> list[uuid.UUID]:
     if not entry.kind.startswith(ACCOUNT_KINDS):
         return []
     named = (ids.parse_public_id(ids.PRINCIPAL, value) for value in entry.inputs.values() if isinstance(value, str))
-    return list(dict.fromkeys(principal for principal in named if principal is not None))
+    return list(dict.fromkeys((*(principal for principal in named if principal is not None), *entry.accounts)))

@@ -16,6 +16,9 @@ from threada_site.admin.words import word
 from threada_site.kernel.context import ActingContext
 
 SHOWN: Final = 20
+_NOT_SHOWN: Final = {"tenancy.membership": ("user",)}
+"""Model → fields that edits do not show. The member is that of the page, and stored under the name of its account,
+which somebody who is only invited may have elsewhere."""
 _ACTIONS: Final = {0: "created", 1: "changed", 2: "deleted"}
 
 
@@ -37,10 +40,11 @@ def edits_of(row: Model, *, ctx: ActingContext) -> list[Edit]:
         object_pk=str(row.pk),
         additional_data__tenant=str(ctx.tenant_id),
     ).order_by("-id")[:SHOWN]
-    return [_edit(entry) for entry in entries]
+    hidden = _NOT_SHOWN.get(row._meta.label_lower, ())
+    return [_edit(entry, hidden) for entry in entries]
 
 
-def _edit(entry: LogEntry) -> Edit:
+def _edit(entry: LogEntry, hidden: tuple[str, ...]) -> Edit:
     details: dict[str, Any] = entry.additional_data or {}
     changes: dict[str, Any] = entry.changes or {}
     return Edit(
@@ -51,7 +55,7 @@ def _edit(entry: LogEntry) -> Edit:
         changes=[
             (word(name), _shown(pair[0]), _shown(pair[1]))
             for name, pair in changes.items()
-            if isinstance(pair, list) and len(pair) == 2 and _shown(pair[0]) != _shown(pair[1])
+            if name not in hidden and isinstance(pair, list) and len(pair) == 2 and _shown(pair[0]) != _shown(pair[1])
         ],
     )
 

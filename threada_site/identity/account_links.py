@@ -15,6 +15,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_dependence
+from threada_site.identity.known_as import known_as
 from threada_site.identity.stewardship import require_steward
 from threada_site.jobs.enqueue import NOTICE_QUEUE, enqueue
 from threada_site.kernel import clock, errors, tokens
@@ -190,4 +191,6 @@ def _check_address(address: str) -> None:
 
 
 def _entry(kind: str, link: AccountLink, **outcome: str) -> Entry:
-    return Entry(kind=kind, inputs={"link": link.public_id, "principal": link.user.public_id}, outcome=outcome)
+    named = known_as(link.user, tenant_id=link.tenant_id)
+    inputs = {"link": link.public_id, "principal": named}
+    return Entry(kind=kind, inputs=inputs, outcome=outcome, accounts=(link.user_id,))

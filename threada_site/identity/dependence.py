@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
+from threada_site.identity.known_as import known_as
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind
@@ -38,11 +39,11 @@ def record_dependence(
         tenant_id=ctx.tenant_id, user=account, depends_on_id=controller, reason=reason.value
     )
     inputs = {
-        "principal": account.public_id,
+        "principal": known_as(account, tenant_id=ctx.tenant_id),
         "depends_on": ids.public_id(ids.PRINCIPAL, controller),
         "reason": reason.value,
     }
-    record(Entry(kind="account.dependent", inputs=inputs), ctx=ctx)
+    record(Entry(kind="account.dependent", inputs=inputs, accounts=(account.id,)), ctx=ctx)
 
 
 def record_resetters(person: User, *, ctx: ActingContext) -> None:

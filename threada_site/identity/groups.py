@@ -13,6 +13,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.grants.grant_records import end_grants, record_grants
+from threada_site.identity.known_as import known_ids
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
@@ -55,12 +56,12 @@ def define_group(
     label = (group.name if group else "") if name is None else name
     if group is not None and current == {membership.id for membership in wanted} and label == group.name:
         return UpsertResult(group, Change.UNCHANGED)
-    after = _described(label, (membership.user for membership in wanted))
+    after = _described(label, (membership.user for membership in wanted), ctx=ctx)
     require_second_steward(
         "define_group",
         f"Set the members of the group {slug}",
         {"group": slug, "members": sorted(after["members"]), "name": label},
-        before={slug: _described(group.name, (row.membership.user for row in of_group))} if group else None,
+        before={slug: _described(group.name, (row.membership.user for row in of_group), ctx=ctx)} if group else None,
         after={slug: after},
         ctx=ctx,
         is_rule_change=True,
@@ -78,7 +79,8 @@ def define_group(
         PeopleGroupMember(tenant_id=ctx.tenant_id, group=group, membership=membership) for membership in joining
     )
     record_grants([membership.user_id for membership in joining], GrantKind.GROUP, slug, ctx=ctx)
-    inputs = {"group": slug, "members": sorted(membership.user.public_id for membership in wanted)}
+    named = known_ids([membership.user_id for membership in wanted], tenant_id=ctx.tenant_id)
+    inputs = {"group": slug, "members": sorted(named.values())}
     record(Entry(kind="group.defined", inputs=inputs), ctx=ctx)
     return UpsertResult(group, Change.CREATED if is_new else Change.CHANGED)
 
@@ -96,7 +98,7 @@ def remove_group(slug: str, *, ctx: ActingContext) -> None:
         raise errors.NotFound
     _check_by_hand(group)
     people = (row.membership.user for row in _members(group, ctx=ctx))
-    before = {slug: _described(group.name, people)}
+    before = {slug: _described(group.name, people, ctx=ctx)}
     require_second_steward(
         "remove_group",
         f"Remove the group {slug}",
@@ -131,9 +133,11 @@ def _members(group: PeopleGroup | None, *, ctx: ActingContext) -> list[PeopleGro
     return list(_rows(group, ctx=ctx).select_related("membership__user")) if group else []
 
 
-def _described(name: str, people: Iterable[User]) -> dict[str, Any]:
+def _described(name: str, people: Iterable[User], *, ctx: ActingContext) -> dict[str, Any]:
     """Return a group as a change set shows it. Ids tell whether a name still names the same principal."""
-    return {"name": name, "members": {person.username: person.public_id for person in people}}
+    found = {person.username: person.id for person in people}
+    named = known_ids(list(found.values()), tenant_id=ctx.tenant_id)
+    return {"name": name, "members": {username: named[person] for username, person in found.items()}}
 
 
 def _memberships(names: list[str], *, ctx: ActingContext) -> list[Membership]:

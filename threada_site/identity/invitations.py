@@ -8,6 +8,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.account_links import close_link, create_link, link_of_token, mail_is_set_up, withdraw_links
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.dependence import record_dependence
+from threada_site.identity.known_as import known_as
 from threada_site.identity.passwords import check_password_rules
 from threada_site.identity.selectors import is_member_somewhere
 from threada_site.identity.stewardship import require_steward
@@ -48,7 +49,7 @@ def invite_again(person: User, address: str, *, ctx: ActingContext) -> AccountLi
         require_second_steward(
             "invite_again",
             f"Invite {person.username} again",
-            {"principal": person.public_id, "email": address},
+            {"principal": known_as(person, tenant_id=ctx.tenant_id), "email": address},
             before={person.username: _receiver(last.address) if last else None},
             after={person.username: _receiver(goes_to)},
             ctx=ctx,

@@ -17,6 +17,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.dependence import end_dependences, open_dependences, record_dependence
+from threada_site.identity.known_as import known_as
 from threada_site.identity.selectors import principal_of_tenant
 from threada_site.identity.stewardship import require_steward
 from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, enqueue
@@ -107,7 +108,7 @@ def write_owner(membership: Membership, owner: User | None, *, ctx: ActingContex
         _answer_for_departed(membership, ctx=ctx)
     membership.owner = owner
     membership.save(update_fields=["owner"])
-    inputs = {"principal": principal.public_id, "owner": owner.public_id if owner else None}
+    inputs = {"principal": principal.public_id, "owner": known_as(owner, tenant_id=ctx.tenant_id) if owner else None}
     record(Entry(kind="principal.owner_set", inputs=inputs), ctx=ctx)
     enqueue(CHECK_REACHABILITY, tenant_id=ctx.tenant_id, queue=MAINTENANCE_QUEUE)
 

@@ -20,6 +20,7 @@ from threada_site.identity.departure.restore import restore_identity_links
 from threada_site.identity.dependence import record_addition, record_dependence
 from threada_site.identity.grants.grant_records import record_grants
 from threada_site.identity.invitations import invite
+from threada_site.identity.known_as import known_as
 from threada_site.identity.selectors import (
     groups_of_member,
     principal_of_tenant,
@@ -42,8 +43,8 @@ def ensure_principal(
     """Return the person `name` of the instance, or the service or agent `name` of the tenant; create it if missing.
 
     Adds no membership. Receipt and dependence (`created`) if it is new in this tenant, so that neither tells whether
-    another tenant has the person. Raise `InvalidRequest` for an invalid slug, `Conflict` if a principal of another kind
-    has the name in this tenant.
+    another tenant has the person; those of somebody who is invited follow with the invitation, which they name. Raise
+    `InvalidRequest` for an invalid slug, `Conflict` if a principal of another kind has the name in this tenant.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -63,10 +64,9 @@ def ensure_principal(
     )
     if principal.kind != kind:
         raise errors.Conflict(f"The account {name!r} is of kind {principal.kind}, not {kind.value}.")
-    if is_new or (kind is PrincipalKind.HUMAN and member is None):
+    is_new_here = is_new or (kind is PrincipalKind.HUMAN and member is None)
+    if is_new_here and (ctx.is_system or kind is not PrincipalKind.HUMAN):
         record(Entry(kind="principal.created", inputs={"principal": principal.public_id, "kind": kind.value}), ctx=ctx)
-        if kind is PrincipalKind.HUMAN and ctx.change_set_id is None:
-            record_dependence(principal, DependenceReason.CREATED, ctx=ctx)
     return principal
 
 
@@ -136,12 +136,19 @@ def write_membership(principal: User, *, address: str = "", ctx: ActingContext) 
         },
     )
     if is_new:
+        if is_invited:
+            invite(principal, address, ctx=ctx)
+        named = {"principal": known_as(principal, tenant_id=ctx.tenant_id)}
+        if is_invited:
+            created = {**named, "kind": principal.kind}
+            record(Entry(kind="principal.created", inputs=created, accounts=(principal.id,)), ctx=ctx)
+            if ctx.change_set_id is None:
+                record_dependence(principal, DependenceReason.CREATED, ctx=ctx)
         record_grants([principal.id], GrantKind.MEMBER, ctx=ctx)
-        record(Entry(kind="member.added", inputs={"principal": principal.public_id}), ctx=ctx)
+        record(Entry(kind="member.added", inputs=named, accounts=(principal.id,)), ctx=ctx)
         restore_identity_links(principal, ctx=ctx)
         if is_invited:
             record_addition(principal, ctx=ctx)
-            invite(principal, address, ctx=ctx)
     return membership
 
 
@@ -162,7 +169,7 @@ def remove_member(principal: User, *, ctx: ActingContext) -> Departure | None:
     require_second_steward(
         "remove_member",
         f"Remove the member {principal.username}",
-        {"principal": principal.public_id},
+        {"principal": known_as(principal, tenant_id=ctx.tenant_id)},
         before={principal.username: {"roles": roles, "groups": groups_of_member(membership)}},
         after=None,
         ctx=ctx,

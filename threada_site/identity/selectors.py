@@ -15,7 +15,8 @@ from django.db import connection
 from django.db.models import OuterRef, QuerySet, Subquery
 from guardian.models import GroupObjectPermission
 
-from threada_site.kernel import errors, ids
+from threada_site.identity.known_as import member_named
+from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, EntryPoint, ObjectGrants, PrincipalKind, Scope, Visibility
 from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
 from threada_site.tenancy.models import (
@@ -165,8 +166,8 @@ def principal_of_tenant(tenant_id: uuid.UUID, name: str) -> User | None:
 
 
 def member_with_id(public_id: str, *, tenant_id: uuid.UUID) -> User:
-    """Return the principal of the tenant with this public id. Raise `NotFound`."""
-    principal_id = ids.parse_public_id(ids.PRINCIPAL, public_id)
+    """Return the principal whom the tenant knows by this public id (`known_as`). Raise `NotFound`."""
+    principal_id = member_named(public_id, tenant_id=tenant_id)
     found = principals_of_tenant(tenant_id).filter(id=principal_id).first() if principal_id else None
     if found is None:
         raise errors.NotFound("There is no such account in this tenant.")

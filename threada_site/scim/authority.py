@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from functools import cached_property
 
+from threada_site.identity.owners import without_known_owner
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, EntryPoint, PrincipalKind, system_context
 from threada_site.tenancy.models import Credential
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Client:
     """Provisioning client that acts.
 
@@ -20,6 +22,12 @@ class Client:
 
     ctx: ActingContext
     sole_author: uuid.UUID | None
+
+    @cached_property
+    def has_owner(self) -> bool:
+        """Return True if it is known who controls the client."""
+        unknown = without_known_owner(self.ctx.tenant_id).filter(user_id=self.ctx.principal_id)
+        return not unknown.exists()
 
     @property
     def confirming(self) -> ActingContext:

@@ -34,7 +34,7 @@ MOST_MEMBERS: Final = 10_000
 """People in one group."""
 MOST_CHANGED: Final = 1_000
 """People whom one request adds to a group or takes out of it."""
-_CHANGED: Final = ("display_name", "display_name_key", "external_id", "version", "modified_at")
+_CHANGED: Final = ("display_name", "display_name_key", "named_at", "external_id", "version", "modified_at")
 _TAKEN: Final = "A group with this externalId exists in this tenant."
 _MOST_SLUG: Final = 55
 
@@ -42,7 +42,8 @@ _MOST_SLUG: Final = 55
 def create_group(resource: Any, *, client: Client) -> ProvisionedGroup:
     """Add a group of the tenant with these people.
 
-    Its slug is made from the name, and never changes. Receipt `provisioning.group_added`. Raise `UniquenessException`
+    Its slug is made from the name, and never changes. It is bound to no role: a person does that (`unbound_groups`).
+    Receipt `provisioning.group_added`. Raise `UniquenessException`
     for an external id that is taken, `InvalidValueException` for a person that does not exist, `QuotaExceeded`.
     """
     ctx = client.ctx
@@ -162,7 +163,10 @@ def _change(
 
 
 def _fill(row: ProvisionedGroup, resource: Any) -> None:
-    row.display_name = column_text(resource.display_name, "displayName")
+    name = column_text(resource.display_name, "displayName")
+    if name != row.display_name:
+        row.named_at = clock.now()
+    row.display_name = name
     row.display_name_key = user_key(row.display_name)
     row.external_id = column_text(resource.external_id, "externalId")
     row.modified_at = clock.now()

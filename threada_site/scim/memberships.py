@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Final
 
+from policies.configuration.removal import check_nobody_asks
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.outcome import DepartureReason
 from threada_site.identity.departure.restore import restore_membership
 from threada_site.identity.grants.grant_records import end_grants, record_grants
-from threada_site.kernel import clock
+from threada_site.identity.providers.provisioned import roles_of_group
+from threada_site.identity.selectors import scopes_of_roles
+from threada_site.kernel import clock, errors
+from threada_site.kernel.context import INSIDE_WORKFLOW_MANAGE, Scope
 from threada_site.scim.authority import Client
 from threada_site.tenancy.authority_models import GrantKind
 from threada_site.tenancy.directory.provisioning_models import SOURCE
@@ -22,6 +27,13 @@ from threada_site.tenancy.models import (
     ProvisionedPerson,
     User,
 )
+
+_DECIDES_OR_MANAGES: Final = INSIDE_WORKFLOW_MANAGE | {
+    Scope.WORKFLOW_MANAGE,
+    Scope.ACTIONS_FREEZE,
+    Scope.IDENTITY_PROVISION,
+    Scope.CONFIGURATION_WRITE,
+}
 
 
 def end(person: User, *, client: Client) -> None:
@@ -59,7 +71,12 @@ def write_members(
     leaving: Collection[ProvisionedPerson],
     client: Client,
 ) -> None:
-    """Change the group of the tenant that belongs to a provisioned group. Only members of the tenant are in it."""
+    """Change the group of the tenant that belongs to a provisioned group. Only members of the tenant are in it.
+
+    Raise `PermissionDenied` if a client without an owner adds people to a group that decides or manages.
+    """
+    if joining:
+        _check_owned(group, client=client)
     tenant_id, slug = client.ctx.tenant_id, group.group.slug
     leavers = [person.user_id for person in leaving]
     PeopleGroupMember.objects.filter(tenant_id=tenant_id, group=group.group, membership__user_id__in=leavers).delete()
@@ -78,3 +95,25 @@ def write_members(
         by=client.sole_author,
         ctx=client.confirming,
     )
+
+
+def _check_owned(group: ProvisionedGroup, *, client: Client) -> None:
+    """Raise `PermissionDenied` if nobody answers for the client and the group decides or manages.
+
+    It does if an identity provider gives a role with such a scope to it, or an approval rule or an overlay names it.
+    """
+    if client.has_owner:
+        return
+    ctx = client.ctx
+    roles = roles_of_group(group)
+    scopes = {Scope(scope) for held in scopes_of_roles(roles, tenant_id=ctx.tenant_id).values() for scope in held}
+    try:
+        check_nobody_asks("group", group.group.slug, ctx=ctx)
+        is_asked = False
+    except errors.InUse:
+        is_asked = True
+    if is_asked or scopes & _DECIDES_OR_MANAGES:
+        raise errors.PermissionDenied(
+            f"The group {group.display_name} decides or manages, and nobody answers for {ctx.principal_name}. "
+            "A steward or the operator names its owner (set_owner)."
+        )

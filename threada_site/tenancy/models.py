@@ -129,7 +129,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     tenant, in which its name is unique.
     """
 
-    id = models.UUIDField(primary_key=True, default=ids.new_uuid, editable=False)
+    id = models.UUIDField(primary_key=True, default=ids.new_account_id, editable=False)
     username = SlugColumn()
     home_tenant = models.ForeignKey(
         Tenant, on_delete=models.PROTECT, null=True, db_index=False, related_name="+", editable=False

@@ -34,6 +34,7 @@ from threada_site.identity.admin.documents import (
 )
 from threada_site.identity.providers.configure import confirm_links, withdraw_provider
 from threada_site.identity.providers.documents import SAML, SCHEMA, parse_provider, read_spec
+from threada_site.identity.providers.provisioned import unbound_groups
 from threada_site.identity.selectors import identity_providers
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.tenancy.models import IdentityLink, IdentityProvider
@@ -151,6 +152,7 @@ class IdentityProviderAdmin(StewardDocumentAdmin):
             "scopes": read.scopes,
             "claims": [(label_of(key), name) for key, name in read.claims.items()],
             "roles": sorted(spec.get("roles", {}).items()),
+            "unbound": list(unbound_groups(row.current_version, tenant_id=ctx.tenant_id)[:_SHOWN]),
             "more": _others(spec),
             "has_public_url": bool(settings.THREADA_PUBLIC_URL),
             "addresses": addresses_of(row, spec, tenant=ctx.tenant_slug),

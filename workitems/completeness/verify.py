@@ -19,6 +19,7 @@ from telemetry.receipts.authentic import Authenticity
 from telemetry.receipts.signature import OriginState
 from telemetry.verification.findings import Finding
 from threada_site.kernel import ids
+from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import Tenant
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 from workitems.completeness.rules import CaseRows, missing_receipts
@@ -159,14 +160,27 @@ def _recorded_keys(tenant: Tenant, authenticity: Authenticity | None) -> default
         for kind in (deletion.kind, deletion.created_kind):
             readers[kind].append(((deletion, kind), deletion.receipt_key))
     recorded: defaultdict[Any, set[str]] = defaultdict(set)
+    invited = _invited(tenant)
     rows = Receipt.objects.filter(tenant_id=tenant.id, kind__in=list(readers))
     for kind, body in _counting(rows, "kind", authenticity):
         with suppress(orjson.JSONDecodeError):
             decoded = orjson.loads(body)
+            inputs = decoded.get("inputs", {})
+            if isinstance(named := inputs.get("principal"), str):
+                inputs["principal"] = invited.get(named, named)
             for about, read in readers[kind]:
                 with suppress(KeyError):
                     recorded[about].add(read(decoded))
     return recorded
+
+
+def _invited(tenant: Tenant) -> dict[str, str]:
+    """Return the public ids of invitations, which receipts name until they are accepted, with those of their people."""
+    rows = AccountLink.objects.filter(tenant_id=tenant.id, purpose=LinkPurpose.INVITATION)
+    return {
+        ids.public_id(ids.ACCOUNT_LINK, link): ids.public_id(ids.PRINCIPAL, person)
+        for link, person in rows.values_list("id", "user_id")
+    }
 
 
 def _bodies(

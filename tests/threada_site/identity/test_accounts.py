@@ -16,7 +16,7 @@ from threada_site.identity.account_links import show_link, tenant_of_link, unuse
 from threada_site.identity.admission import add_principal
 from threada_site.identity.change_sets.publish import publish
 from threada_site.identity.credentials import IssuedCredential, issue_credential
-from threada_site.identity.dependence import confirm_account, open_dependences
+from threada_site.identity.dependence import confirm_account, open_dependences, record_dependence
 from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.invitations import accept_invitation, invite_again, withdraw_invitation
 from threada_site.identity.passwords import reset_password, set_password, start_reset
@@ -30,7 +30,7 @@ from threada_site.tenancy.authority_models import AccountDependence, DependenceR
 from threada_site.tenancy.change_sets import store_proposal
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.independence import UNKNOWN, are_independent, read_controllers
-from threada_site.tenancy.models import FourEyesRule, Membership, Tenant, User
+from threada_site.tenancy.models import FourEyesRule, Tenant, User
 
 NEW = "another long enough phrase"
 
@@ -427,9 +427,9 @@ class TestDependence:
         sync = make_principal(tenant, "sync", kind="service", roles=["tenant_admin"])
         with unit_of_work(tenant.id):
             issue_credential(principal=sync, scopes=["workitems:read"], ctx=session(tenant, ada))
-            nora = ensure_principal("nora", kind=PrincipalKind.HUMAN, ctx=acting(tenant, sync))
-            add_member(nora, ctx=acting(tenant, sync))
-            Membership.objects.filter(user=nora).update(accepted_at=clock.now())
+            nora = ensure_principal("nora", kind=PrincipalKind.HUMAN, ctx=acting_system(tenant))
+            add_member(nora, ctx=acting_system(tenant))
+            record_dependence(nora, DependenceReason.INVITED, ctx=acting(tenant, sync))
             with pytest.raises(errors.PersonRequired):
                 confirm_account(nora, ctx=acting(tenant, sync))
             with pytest.raises(errors.SecondPersonRequired):

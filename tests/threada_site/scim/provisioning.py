@@ -7,9 +7,10 @@ from typing import Any
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_token
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.owners import set_owner
 from threada_site.identity.roles import define_role
 from threada_site.kernel.context import Scope
-from threada_site.tenancy.models import Tenant
+from threada_site.tenancy.models import Tenant, User
 
 SCIM = "application/scim+json"
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
@@ -58,3 +59,10 @@ def provisioning_of(tenant: Tenant, name: str = "provisioner") -> Provisioning:
         define_role("provisioner", frozenset({Scope.IDENTITY_PROVISION}), ctx=acting_system(tenant))
     service = make_principal(tenant, name, kind="service", roles=["provisioner"])
     return Provisioning(tenant, make_token(tenant, service))
+
+
+def name_owner(scim: Provisioning, name: str) -> None:
+    """Name the person who answers for the client; "": nobody does."""
+    client = User.objects.get(username="provisioner", home_tenant=scim.tenant)
+    with unit_of_work(scim.tenant.id):
+        set_owner(client, name, ctx=acting_system(scim.tenant))

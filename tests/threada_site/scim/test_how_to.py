@@ -45,10 +45,10 @@ def test_steps_lead_to_people_who_sign_in_with_roles(acme: Tenant, provider: Oid
         out = io.StringIO()
         call_command(words[3], *words[4:], stdout=out)
         token = out.getvalue().strip()
-    (tmp_path / "corp.yaml").write_text(corp.replace("https://id.example.com", provider.issuer))
-    call_command("apply", str(tmp_path), "--tenant", "acme", stdout=io.StringIO())
     scim = Provisioning(acme, token)
     scim.add_group("Finance Team", scim.add("ann@example.com", externalId="00u1")["id"])
+    (tmp_path / "corp.yaml").write_text(corp.replace("https://id.example.com", provider.issuer))
+    call_command("apply", str(tmp_path), "--tenant", "acme", stdout=io.StringIO())
     _, answer = sign_in_at(provider, oid="00u1")
     assert (answer.status_code, answer["Location"]) == (302, "/console/")
     with unit_of_work(acme.id):

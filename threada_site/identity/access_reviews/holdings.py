@@ -18,6 +18,7 @@ from guardian.models import GroupObjectPermission
 
 from threada_site.database.joint_reads import fetch_together
 from threada_site.identity.grants.object_grants import object_slugs, split_name
+from threada_site.identity.known_as import known_ids
 from threada_site.identity.selectors import identity_providers
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
@@ -49,13 +50,19 @@ class Held:
 
 @dataclass(slots=True)
 class Holding:
-    """Everything that one member holds. `last_used_at`: last sign-in, use of a session, or use of a credential."""
+    """Everything that one member holds.
+
+    `known_as`: the id by which the tenant knows the member, `owner_known_as` that of its owner. `last_used_at`: last
+    sign-in, use of a session, or use of a credential.
+    """
 
     member: Membership
     held: list[Held] = field(default_factory=list)
     scopes: frozenset[str] = frozenset()
     last_used_at: datetime | None = None
     names: Mapping[uuid.UUID, str] = field(default_factory=dict)
+    known_as: str = ""
+    owner_known_as: str = ""
 
     @property
     def is_steward(self) -> bool:
@@ -68,9 +75,9 @@ class Holding:
     def as_json(self) -> dict[str, Any]:
         """Return what a review fixes. People are named by id."""
         return {
-            "principal": self.member.user.public_id,
+            "principal": self.known_as,
             "kind": self.member.user.kind,
-            "owner": _principal(self.member.owner_id),
+            "owner": self.owner_known_as or None,
             "since": _written(self.member.created_at),
             "by": _principal(self.member.added_by),
             "scopes": sorted(self.scopes),
@@ -115,6 +122,8 @@ def read_holdings(members: Collection[Membership], *, tenant_id: uuid.UUID) -> l
     for user_id, at in (*used, *sessions):
         last[user_id] = max(at, last.get(user_id, at))
     names = _names(members, held.values())
+    owners = [member.owner_id for member in members if member.owner_id is not None]
+    known = known_ids([*users, *owners], tenant_id=tenant_id)
     return [
         Holding(
             member,
@@ -122,11 +131,18 @@ def read_holdings(members: Collection[Membership], *, tenant_id: uuid.UUID) -> l
             frozenset(
                 scope for one in held[member.user_id] if one.kind == "role" for scope in of_role.get(one.name, ())
             ),
-            max(filter(None, (last.get(member.user_id), member.user.last_login)), default=None),
+            max(filter(None, (last.get(member.user_id), _last_login(member))), default=None),
             names,
+            known[member.user_id],
+            known[member.owner_id] if member.owner_id is not None else "",
         )
         for member in members
     ]
+
+
+def _last_login(member: Membership) -> datetime | None:
+    """Return the last sign-in of the account; None of somebody who is only invited, whose account may be elsewhere."""
+    return member.user.last_login if member.accepted_at is not None else None
 
 
 def _used(rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -98,7 +98,7 @@ def attest(entry: AccessReviewEntry, decision: str, comment: str, *, ctx: Acting
     found.save(update_fields=["decision", "comment", "decided_by", "decided_at"])
     inputs = {
         "access_review_id": review.public_id,
-        "principal": ids.public_id(ids.PRINCIPAL, found.user_id),
+        "principal": found.holds["principal"],
         "holds_sha256": canonical_sha256(found.holds),
     }
     record(Entry(kind="access_review.attested", inputs=inputs, outcome={"decision": decision}), ctx=ctx)

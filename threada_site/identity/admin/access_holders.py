@@ -20,6 +20,7 @@ from threada_site.admin.words import word
 from threada_site.identity.access_reviews.filters import HolderFilters
 from threada_site.identity.access_reviews.holdings import read_holdings
 from threada_site.identity.admin.access_cells import held_cell
+from threada_site.identity.known_as import known_as, member_named
 from threada_site.identity.stewardship import is_steward_or_auditor
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, PrincipalKind
@@ -110,14 +111,14 @@ class AccessHolderAdmin(CsvDownload, TenantAdmin):
         return page
 
     def key_of(self, row: AccessHolder) -> str:
-        return row.user.public_id
+        return known_as(row.user, tenant_id=row.tenant_id)
 
     def url_of(self, row: AccessHolder) -> str:
         """Return the URL of the member's page, where the access is changed."""
-        return html.page_url("tenancy.membership", row.user.public_id)
+        return html.page_url("tenancy.membership", self.key_of(row))
 
     def find(self, key: str, *, ctx: ActingContext) -> Any:
-        parsed = ids.parse_public_id(ids.PRINCIPAL, key)
+        parsed = member_named(key, tenant_id=ctx.tenant_id)
         row = self.rows(ctx).filter(user_id=parsed).first() if parsed else None
         if row is None:
             raise Http404("There is no such holder in this tenant.")

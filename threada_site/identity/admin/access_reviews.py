@@ -30,6 +30,7 @@ from threada_site.identity.access_reviews.reviews import (
     start_review,
 )
 from threada_site.identity.admin.access_cells import fixed_cell, names_in
+from threada_site.identity.known_as import known_as
 from threada_site.identity.stewardship import is_steward, is_steward_or_auditor
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
@@ -212,6 +213,7 @@ class AccessReviewEntryAdmin(BulkActions, CsvDownload, _ForReaders):
             "since": row.holds["since"][:10],
             "used": (row.holds["last_used_at"] or "")[:10],
             "is_member": is_member,
+            "known_as": known_as(row.user, tenant_id=ctx.tenant_id),
             "may_decide": row.review.finished_at is None and is_steward(ctx) and row.user_id != ctx.principal_id,
         }
 

@@ -17,6 +17,7 @@ from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
 from threada_site.identity.groups import define_group
+from threada_site.identity.known_as import with_known_ids
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
@@ -65,7 +66,7 @@ class PeopleGroupAdmin(TenantAdmin):
     def page(self, row: PeopleGroup, *, ctx: ActingContext) -> dict[str, Any]:
         members = list(selectors.group_members(row)[: _SHOWN + 1])
         return {
-            "members": members[:_SHOWN],
+            "members": with_known_ids(members[:_SHOWN], tenant_id=ctx.tenant_id),
             "are_more": len(members) > _SHOWN,
             "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) and not row.source else [],
         }

@@ -26,7 +26,7 @@ def life_of(row: Membership, *, ctx: ActingContext) -> list[Line]:
     """Return lines with labels about the person of a membership. For stewards and the person."""
     return [
         (_("Joined"), _joined(row, ctx=ctx)),
-        (_("Signs in by"), _methods(row.user, ctx=ctx)),
+        (_("Signs in by"), _methods(row.user, ctx=ctx) if row.accepted_at is not None else _("nothing yet")),
         (_("Last sign-in"), html.when(_last_sign_in(row.user, ctx=ctx)) or _("never in this tenant")),
     ]
 

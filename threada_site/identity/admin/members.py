@@ -47,6 +47,7 @@ from threada_site.identity.factors.reset import reset_factors
 from threada_site.identity.grants.object_grants import object_named, scopes_by_object, set_object_scopes
 from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.invitations import invite_again, withdraw_invitation
+from threada_site.identity.known_as import known_as, member_named
 from threada_site.identity.owners import set_owner, without_known_owner
 from threada_site.identity.passwords import start_reset
 from threada_site.identity.principals import remove_member
@@ -93,10 +94,10 @@ class MembershipAdmin(TenantAdmin):
         return f"{kind} {row.user.username}"
 
     def key_of(self, row: Membership) -> str:
-        return row.user.public_id
+        return known_as(row.user, tenant_id=row.tenant_id)
 
     def find(self, key: str, *, ctx: ActingContext) -> Membership:
-        parsed = ids.parse_public_id(ids.PRINCIPAL, key)
+        parsed = member_named(key, tenant_id=ctx.tenant_id)
         member: Membership | None = self.rows(ctx).filter(user_id=parsed).first() if parsed else None
         if member is None:
             raise Http404("There is no such account in this tenant.")
@@ -109,6 +110,7 @@ class MembershipAdmin(TenantAdmin):
         credentials = selectors.credentials_of_tenant(ctx.tenant_id).filter(user=row.user)
         return {
             "principal": row.user,
+            "known_as": self.key_of(row),
             "owner": row.owner,
             "groups": selectors.groups_of_member(row),
             "roles": roles_of(row),
@@ -119,7 +121,10 @@ class MembershipAdmin(TenantAdmin):
             "state": _state_of(row),
             **(_account(row, ctx=ctx) if row.user.kind == PrincipalKind.HUMAN else _owned(row, ctx=ctx)),
             "may_see_history": is_own_or_steward,
-            "may_end_sessions": steward and row.user.kind == PrincipalKind.HUMAN and row.user_id != ctx.principal_id,
+            "may_end_sessions": steward
+            and row.user.kind == PrincipalKind.HUMAN
+            and row.accepted_at is not None
+            and row.user_id != ctx.principal_id,
             "may_remove": steward and row.user_id != ctx.principal_id,
             "life": life_of(row, ctx=ctx) if is_own_or_steward and row.user.kind == PrincipalKind.HUMAN else [],
             "ends": ends_in_words(row.user, ctx=ctx) if steward else [],
@@ -137,7 +142,7 @@ class MembershipAdmin(TenantAdmin):
             "show-reset-link": to_show is not LinkPurpose.RESET,
             "show-invitation-link": to_show is not LinkPurpose.INVITATION,
         }
-        forms = self._forms(ctx, of_row=True, key=row.user.public_id)
+        forms = self._forms(ctx, of_row=True, key=self.key_of(row))
         return [(url, title) for url, title in forms if not hidden.get(url.rstrip("/").rpartition("/")[2])]
 
     def notices(self, ctx: ActingContext) -> list[SafeString]:
@@ -160,7 +165,7 @@ class MembershipAdmin(TenantAdmin):
             owner=said["owner"],
             ctx=call.ctx,
         ).row
-        page = html.page_url("tenancy.membership", principal.public_id)
+        page = html.page_url("tenancy.membership", known_as(principal, tenant_id=call.ctx.tenant_id))
         return link_shown(call, principal, LinkPurpose.INVITATION, page=page) or Done(
             gettext("{username} is now a member of the tenant.").format(username=principal.username), page
         )

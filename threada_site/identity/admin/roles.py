@@ -16,6 +16,7 @@ from threada_site.admin.forms import ConsoleForm, form_page
 from threada_site.admin.lists import Column
 from threada_site.admin.model_admin import TenantAdmin
 from threada_site.identity import selectors
+from threada_site.identity.known_as import with_known_ids
 from threada_site.identity.roles import define_role, set_role_require_mfa, set_role_visibility
 from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors
@@ -93,7 +94,7 @@ class RoleAdmin(TenantAdmin):
         return {
             "scopes": role_scope_names(row),
             "sees": _SEES[row.visibility],
-            "holders": holders[:200],
+            "holders": with_known_ids(holders[:200], tenant_id=ctx.tenant_id),
             "forms": self._forms(ctx, of_row=True, key=row.slug) if is_steward(ctx) else [],
         }
 

@@ -132,9 +132,14 @@ def _named(value: Any) -> Any:
         return [_named(entry) for entry in value]
     if not isinstance(value, Mapping):
         return value
-    if value and all(isinstance(one, str) and ids.parse_public_id(ids.PRINCIPAL, one) for one in value.values()):
+    if value and all(isinstance(one, str) and _is_member(one) for one in value.values()):
         return sorted(value)
     return {key: _named(entry) for key, entry in value.items()}
+
+
+def _is_member(public_id: str) -> bool:
+    """Return True for the id of an account, or of an invitation that names somebody who has not accepted it."""
+    return any(ids.parse_public_id(prefix, public_id) for prefix in (ids.PRINCIPAL, ids.ACCOUNT_LINK))
 
 
 def _subject(arguments: Mapping[str, Any]) -> Any:

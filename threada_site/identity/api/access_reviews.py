@@ -48,7 +48,12 @@ ACCESS_REVIEW_ENTRY: Final = Resource(
     "AccessReviewEntry",
     field("access_review_entry_id", public_id(ids.ACCESS_REVIEW_ENTRY), "id", description="Id of the entry."),
     field("access_review_id", public_id(ids.ACCESS_REVIEW), "review_id", description="Review that it belongs to."),
-    field("principal", public_id(ids.PRINCIPAL), "user_id"),
+    field(
+        "principal",
+        TEXT,
+        lambda entry: entry.holds["principal"],
+        description="Id of the principal; of the invitation if it was not accepted when the review started.",
+    ),
     field("holds", OBJECT, description="Roles, groups, scopes and credentials when the review started."),
     field(
         "decision",

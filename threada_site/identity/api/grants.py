@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Final
 
+from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework.response import Response
 
 from threada_site.api.conditional_requests.tags import check_if_match, etag, short_digest
@@ -18,7 +20,6 @@ from threada_site.api.resources.field_types import (
     array,
     choice,
     maybe_public_id,
-    public_id,
 )
 from threada_site.api.resources.resource import Resource, field, given, page_of
 from threada_site.api.shapes import shape
@@ -38,12 +39,17 @@ from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.authority_models import GrantRecord
-from threada_site.tenancy.models import TenantRow, User
+from threada_site.tenancy.models import Membership, TenantRow, User
 
 _SCOPE: Final = choice(tuple(scope.value for scope in Scope))
 GRANT: Final = Resource(
     "Grant",
-    field("principal_id", public_id(ids.PRINCIPAL), "user_id"),
+    field(
+        "principal_id",
+        maybe_public_id(ids.PRINCIPAL),
+        lambda row: row.user_id if row.has_accepted else None,
+        description="null until the person has accepted the invitation.",
+    ),
     field("principal", SLUG, "user.username", description="Name of the principal."),
     given("kind", choice(OBJECT_KINDS)),
     given("object_id", SLUG, description="Id of the workflow or integration."),
@@ -88,7 +94,7 @@ class Grants(TenantView):
     def get(self, request: Any) -> Response:
         require_steward(request.auth)
         slugs = object_slugs(request.auth.tenant_id)
-        rows = apply_filters(NoFilters, object_grants(request.auth.tenant_id), request)
+        rows = apply_filters(NoFilters, _with_acceptance(request.auth.tenant_id), request)
         return Response(paginate(rows, request, represent=lambda row: _represented(row, slugs)))
 
 
@@ -171,6 +177,13 @@ def _answer(request: Any, kind: str, object_id: str, principal: str) -> Response
 
 def _tag(scopes: Iterable[Scope]) -> str:
     return etag("scopes", short_digest(" ".join(sorted(scopes))))
+
+
+def _with_acceptance(tenant_id: uuid.UUID) -> QuerySet[GrantRecord]:
+    accepted = Membership.objects.filter(
+        tenant_id=OuterRef("tenant_id"), user_id=OuterRef("user_id"), accepted_at__isnull=False
+    )
+    return object_grants(tenant_id).annotate(has_accepted=Exists(accepted))
 
 
 def _represented(row: GrantRecord, slugs: Mapping[Any, tuple[str, str]]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record, record_with_source
 from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
 from threada_site.identity.console_sessions.limits import open_sessions
+from threada_site.identity.known_as import member_named
 from threada_site.identity.selectors import belongs_elsewhere, tenants_of_person
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors, ids
@@ -47,6 +48,8 @@ def end_sessions_of(person: User, *, ctx: ActingContext) -> int:
     require_steward(ctx)
     if person.kind != PrincipalKind.HUMAN:
         raise errors.Conflict("Services and agents have no sessions. Revoke their credentials.")
+    if member_named(person.public_id, tenant_id=ctx.tenant_id) is None:
+        raise errors.Conflict(f"{person.username} has not accepted the invitation.")
     if not ctx.is_system and belongs_elsewhere(person, tenant_id=ctx.tenant_id):
         raise errors.Conflict(f"{person.username} belongs to another tenant too. Ask the instance's operator.")
     ended = _delete(person.console_sessions.all())

@@ -20,6 +20,7 @@ from threada_site.identity.account_links import withdraw_link
 from threada_site.identity.change_sets.publish import close_unpublished
 from threada_site.identity.confirmation import require_stepped_up_person
 from threada_site.identity.console_sessions.ending import end_sessions_in
+from threada_site.identity.known_as import known_as
 from threada_site.identity.selectors import belongs_elsewhere
 from threada_site.identity.stewardship import require_steward
 from threada_site.identity.trusted_issuers.mappings import end_mappings
@@ -44,8 +45,9 @@ def end_access(principal: User, *, ctx: ActingContext) -> Ended:
 
     Takes effect at once and needs no second steward, because it only takes power away. Roles and groups stay. Password
     and passkeys of a person who is a member of another tenant too are ended by the operator only; they are listed under
-    `of_the_account`. Receipt `principal.access_ended` with everything that ended. Raise `PermissionDenied`,
-    `PersonRequired`, `StepUpRequired`, `NotFound` for a stranger, `Conflict` for oneself.
+    `of_the_account`. Of somebody who is only invited, nothing of the account ends. Receipt `principal.access_ended`
+    with everything that ended. Raise `PermissionDenied`, `PersonRequired`, `StepUpRequired`, `NotFound` for a stranger,
+    `Conflict` for oneself.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -55,21 +57,23 @@ def end_access(principal: User, *, ctx: ActingContext) -> Ended:
     work = import_string(settings.THREADA_DEPARTURE_HANDLER)(principal.id, ctx=ctx)
     if not Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=principal).exists():
         raise errors.NotFound("There is no such member in this tenant.")
+    named = known_as(principal, tenant_id=ctx.tenant_id)
+    is_invited = named != principal.public_id
     ends_account = ctx.is_system or not belongs_elsewhere(principal, tenant_id=ctx.tenant_id)
     ended = {
         "revoked": revoke_credentials(principal, ctx=ctx),
         "mappings": end_mappings(principal.username, ctx=ctx),
         "identity_links": end_identity_links(principal, ctx=ctx),
         "account_links": withdraw_account_links(principal, ctx=ctx),
-        "sessions": end_sessions_in(principal, is_everywhere=ends_account, ctx=ctx),
-        **(_end_account(principal) if ends_account else {"of_the_account": _ways_of_account(principal)}),
+        **({} if is_invited else _end_sign_in(principal, ends_account=ends_account, ctx=ctx)),
         **work,
         "change_sets": close_change_sets(principal, why=_ENDED, ctx=ctx),
         "issued_by_the_principal": issued_for_others(principal, ctx=ctx),
     }
     found = {noun: tuple(names) for noun, names in ended.items() if names}
     outcome = {"revoked": [], **{noun: list(names) for noun, names in found.items()}}
-    record(Entry(kind="principal.access_ended", inputs={"principal": principal.public_id}, outcome=outcome), ctx=ctx)
+    entry = Entry(kind="principal.access_ended", inputs={"principal": named}, outcome=outcome, accounts=(principal.id,))
+    record(entry, ctx=ctx)
     return found
 
 
@@ -79,6 +83,12 @@ def ways_to_act(principal: User, *, ctx: ActingContext) -> Ended:
         found = end_access(User.objects.get(id=principal.id), ctx=ctx)
         transaction.set_rollback(True)
     return found
+
+
+def _end_sign_in(principal: User, *, ends_account: bool, ctx: ActingContext) -> dict[str, tuple[str, ...]]:
+    sessions = end_sessions_in(principal, is_everywhere=ends_account, ctx=ctx)
+    account = _end_account(principal) if ends_account else {"of_the_account": _ways_of_account(principal)}
+    return {"sessions": sessions, **account}
 
 
 def _ways_of_account(principal: User) -> tuple[str, ...]:

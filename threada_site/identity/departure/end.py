@@ -32,6 +32,7 @@ from threada_site.identity.departure.tell import tell_of_departure
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.grants.grant_records import end_grants
 from threada_site.identity.grants.object_grants import withdraw_scopes_on_objects
+from threada_site.identity.known_as import known_as
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.authority_models import DependenceReason
@@ -41,10 +42,13 @@ from threada_site.tenancy.models import Membership, ProvisionedPerson, Role, Use
 def end_membership(principal: User, *, reason: DepartureReason, ctx: ActingContext) -> Departure:
     """End the membership of a principal in the tenant of `ctx`. Receipt `member.removed` with everything that ended.
 
-    Nothing happens without a membership, except that what a previous departure left over ends too. The caller has
-    checked permissions and confirmation.
+    Nothing happens without a membership, except that what a previous departure left over ends too. Sessions of somebody
+    who has not accepted the invitation go on: they are not of this tenant. The caller has checked permissions and
+    confirmation.
     """
     require_unit_of_work(ctx.tenant_id)
+    named = known_as(principal, tenant_id=ctx.tenant_id)
+    is_invited = named != principal.public_id
     work = _end_work(principal, ctx=ctx)  # locks delegations before the membership, as their services do
     membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=principal).first()
     if membership is not None:
@@ -70,7 +74,7 @@ def end_membership(principal: User, *, reason: DepartureReason, ctx: ActingConte
     departure = Departure(
         was_member=membership is not None,
         is_last=is_last,
-        sessions=end_sessions_in(principal, is_everywhere=is_last, ctx=ctx),
+        sessions=() if is_invited else end_sessions_in(principal, is_everywhere=is_last, ctx=ctx),
         credentials=credentials,
         identity_links=identity_links,
         account_links=account_links,
@@ -80,8 +84,9 @@ def end_membership(principal: User, *, reason: DepartureReason, ctx: ActingConte
         work=work,
     )
     if departure.was_member:
-        inputs = {"principal": principal.public_id, "reason": reason.value}
-        record(Entry(kind="member.removed", inputs=inputs, outcome=departure.as_outcome()), ctx=ctx)
+        inputs = {"principal": named, "reason": reason.value}
+        outcome = departure.as_outcome()
+        record(Entry(kind="member.removed", inputs=inputs, outcome=outcome, accounts=(principal.id,)), ctx=ctx)
         tell_of_departure(principal, departure, reason, ctx=ctx)
     return departure
 

@@ -16,6 +16,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.grants.grant_records import end_grants, record_grants
+from threada_site.identity.known_as import known_as
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
@@ -70,7 +71,7 @@ def set_object_scopes(principal: User, target: TenantRow, scopes: Collection[Sco
     require_second_steward(
         "set_object_scopes",
         f"Set the scopes of {principal.username} on the {place}",
-        {"principal": principal.public_id, "on": on, "scopes": _names(wanted)},
+        {"principal": known_as(principal, tenant_id=ctx.tenant_id), "on": on, "scopes": _names(wanted)},
         before={principal.username: {place: _names(held)}},
         after={principal.username: {place: _names(wanted)}},
         ctx=ctx,
@@ -87,12 +88,12 @@ def set_object_scopes(principal: User, target: TenantRow, scopes: Collection[Sco
     )
     for scope in added:
         record_grants([principal.id], GrantKind.SCOPE, f"{scope.value}@{target.pk}", ctx=ctx)
-        record(_entry("scope.granted", principal, scope, on), ctx=ctx)
+        record(_entry("scope.granted", principal, scope, on, ctx=ctx), ctx=ctx)
     rows = _rows(principal, target)
     for scope in sorted(held - wanted):
         rows.filter(permission__codename=scope.codename).delete()
         end_grants([principal.id], GrantKind.SCOPE, f"{scope.value}@{target.pk}", ctx=ctx)
-        record(_entry("scope.withdrawn", principal, scope, on), ctx=ctx)
+        record(_entry("scope.withdrawn", principal, scope, on, ctx=ctx), ctx=ctx)
 
 
 def lock_object_scopes(principal: User, *, ctx: ActingContext) -> bool:
@@ -174,8 +175,10 @@ def _names(scopes: Collection[Scope]) -> list[str]:
     return sorted(scope.value for scope in scopes)
 
 
-def _entry(kind: str, principal: User, scope: Scope, on: dict[str, str]) -> Entry:
-    return Entry(kind=kind, inputs={"principal": principal.public_id, "scope": scope.value, "on": on})
+def _entry(kind: str, principal: User, scope: Scope, on: dict[str, str], *, ctx: ActingContext) -> Entry:
+    named = known_as(principal, tenant_id=ctx.tenant_id)
+    inputs = {"principal": named, "scope": scope.value, "on": on}
+    return Entry(kind=kind, inputs=inputs, accounts=(principal.id,))
 
 
 def _model(kind: str) -> Any:

@@ -9,6 +9,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.grants.grant_records import end_grants, record_grants
+from threada_site.identity.known_as import known_as
 from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.providers.sources import check_not_from_provider
 from threada_site.identity.roles import found_role
@@ -58,7 +59,7 @@ def set_roles(principal: User, roles: Collection[str], *, ctx: ActingContext) ->
     require_second_steward(
         "set_roles",
         f"Set the roles of {principal.username}",
-        {"principal": principal.public_id, "roles": wanted},
+        {"principal": known_as(principal, tenant_id=ctx.tenant_id), "roles": wanted},
         before={principal.username: scopes_of_roles(held, tenant_id=ctx.tenant_id)},
         after={principal.username: scopes_of_roles(wanted, tenant_id=ctx.tenant_id)},
         ctx=ctx,
@@ -75,14 +76,21 @@ def require_roles(roles: Collection[str], *, ctx: ActingContext) -> None:
 def write_role_grants(
     principal: User, *, granted: Collection[str], withdrawn: Collection[str] = (), ctx: ActingContext
 ) -> None:
-    """Give and withdraw roles with their receipts. The caller has checked permissions, membership and confirmation."""
+    """Give and withdraw roles with their receipts. The caller has checked permissions, membership and confirmation.
+
+    Somebody who is only invited is not told: the address of an account elsewhere is not the tenant's.
+    """
+    named = known_as(principal, tenant_id=ctx.tenant_id) if granted or withdrawn else ""
+    is_member = named == principal.public_id
     for slug in sorted(granted):
         principal.groups.add(found_role(slug, ctx=ctx).group)
         record_grants([principal.id], GrantKind.ROLE, slug, ctx=ctx)
-        record(Entry(kind="role.granted", inputs={"principal": principal.public_id, "role": slug}), ctx=ctx)
-        if principal.kind == PrincipalKind.HUMAN and (principal.email or principal.has_usable_password()):
+        inputs = {"principal": named, "role": slug}
+        record(Entry(kind="role.granted", inputs=inputs, accounts=(principal.id,)), ctx=ctx)
+        if is_member and principal.kind == PrincipalKind.HUMAN and (principal.email or principal.has_usable_password()):
             notify_person(principal.id, "role_granted", slug, ctx=ctx)
     for slug in sorted(withdrawn):
         principal.groups.remove(found_role(slug, ctx=ctx).group)
         end_grants([principal.id], GrantKind.ROLE, slug, ctx=ctx)
-        record(Entry(kind="role.withdrawn", inputs={"principal": principal.public_id, "role": slug}), ctx=ctx)
+        inputs = {"principal": named, "role": slug}
+        record(Entry(kind="role.withdrawn", inputs=inputs, accounts=(principal.id,)), ctx=ctx)

@@ -10,6 +10,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward, require_stepped_up_person
 from threada_site.identity.grants.role_grants import require_roles
 from threada_site.identity.providers.documents import read_spec
+from threada_site.identity.providers.provisioned import unbound_groups
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, EntryPoint
@@ -30,6 +31,8 @@ def upsert_provider(slug: str, spec: dict[str, Any], *, ctx: ActingContext) -> U
     of the subject suspends the links of the provider and ends the sessions that they opened. Raise `PermissionDenied`,
     `InvalidRequest` for an unknown role, `PersonRequired`, `StepUpRequired`, `ConfirmationRequired` where a second
     steward must confirm it.
+
+    A version that says the same is added if it binds provisioned groups to roles (`provisioned.unbound_groups`).
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -37,7 +40,7 @@ def upsert_provider(slug: str, spec: dict[str, Any], *, ctx: ActingContext) -> U
     require_roles(wanted.all_roles, ctx=ctx)
     IdentityProvider.objects.bulk_create([IdentityProvider(tenant_id=ctx.tenant_id, slug=slug)], ignore_conflicts=True)
     provider = IdentityProvider.objects.select_for_update().get(tenant_id=ctx.tenant_id, slug=slug)
-    if says_already(provider, spec):
+    if says_already(provider, spec) and not _binds_groups(provider, ctx=ctx):
         return UpsertResult(provider, Change.UNCHANGED)
     require_stepped_up_person(_NOUN, ctx=ctx)
     current = provider.current_version
@@ -129,6 +132,16 @@ def end_sessions(provider: IdentityProvider) -> int:
     """End the console sessions that links of the provider opened. Return their number."""
     links = IdentityLink.objects.filter(tenant_id=provider.tenant_id, provider=provider).values_list("id", flat=True)
     return ConsoleSession.objects.filter(identity_link_id__in=list(links)).delete()[0]
+
+
+def _binds_groups(provider: IdentityProvider, *, ctx: ActingContext) -> bool:
+    """Return True if a version that says the same binds provisioned groups that got their names later.
+
+    It does if a person after a step-up or the operator writes it. For anybody else nothing changes.
+    """
+    may_write = ctx.is_system or (ctx.is_person and ctx.recently_reauthenticated(clock.now()))
+    version = provider.current_version
+    return may_write and version is not None and unbound_groups(version, tenant_id=ctx.tenant_id).exists()
 
 
 def _suspend(provider: IdentityProvider) -> int:

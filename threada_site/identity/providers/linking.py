@@ -12,7 +12,7 @@ from threada_site.identity.factors.enrolled import enrolled_kinds
 from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.providers.documents import read_spec
 from threada_site.identity.providers.links import Identity, person_provisioned_as
-from threada_site.identity.providers.provisioned import provisioned_groups
+from threada_site.identity.providers.provisioned import bound_groups
 from threada_site.identity.providers.role_grants import sync_roles, withdraw_roles_of
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, EntryPoint
@@ -101,7 +101,7 @@ def _groups_of(person: User, identity: Identity, version: IdentityProviderVersio
         return identity.groups
     if provisioned.user_id != person.id:
         raise errors.IdentityAmbiguous
-    return provisioned_groups([person], tenant_id=version.tenant_id)[person.id]
+    return bound_groups([person], version, tenant_id=version.tenant_id)[person.id]
 
 
 def _acting_person(ctx: ActingContext) -> User:

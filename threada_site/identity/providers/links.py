@@ -20,7 +20,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.grants.grant_records import record_grants
 from threada_site.identity.providers.documents import NAME_ID, ProviderSpec
-from threada_site.identity.providers.provisioned import provisioned_groups, provisioned_person
+from threada_site.identity.providers.provisioned import bound_groups, provisioned_person
 from threada_site.identity.providers.role_grants import sync_roles
 from threada_site.identity.providers.saml_metadata import NAME_ID_FORMAT, PERSISTENT
 from threada_site.kernel import clock, errors
@@ -125,7 +125,7 @@ def sign_in_identity(
     link.save(update_fields=["last_used_at"])
     groups = identity.groups
     if provisioned is not None:
-        groups = provisioned_groups([person], tenant_id=ctx.tenant_id)[person.id]
+        groups = bound_groups([person], version, tenant_id=ctx.tenant_id)[person.id]
     sync_roles(person, version, groups, ctx=ctx)
     return link
 

@@ -1,7 +1,8 @@
 """People whom a provisioning client added, as identity providers see them: by external id, with provisioned groups.
 
 An identity provider whose document names `claims.scim_external_id` signs in provisioned people only. Their roles follow
-from the groups that the client maintains, not from the claim `groups`.
+from the groups that the client maintains, not from the claim `groups`. A person binds a group to roles by writing a
+version of the provider that names it. A group that gets the name later is bound by the next version.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterable
 
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 
 from threada_site.identity.providers.documents import read_spec
 from threada_site.identity.providers.role_grants import sync_roles
@@ -18,6 +19,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.models import (
     IdentityProvider,
     IdentityProviderVersion,
+    ProvisionedGroup,
     ProvisionedGroupMember,
     ProvisionedPerson,
     User,
@@ -30,13 +32,38 @@ def provisioned_person(external_id: str, *, tenant_id: uuid.UUID) -> Provisioned
     return rows.filter(external_id=external_id).first() if external_id else None
 
 
-def provisioned_groups(people: Collection[User], *, tenant_id: uuid.UUID) -> dict[uuid.UUID, frozenset[str]]:
-    """Return the names of the provisioned groups of each of these people."""
-    rows = ProvisionedGroupMember.objects.filter(tenant_id=tenant_id, person__user__in=people, person__deleted_at=None)
+def bound_groups(
+    people: Collection[User], version: IdentityProviderVersion, *, tenant_id: uuid.UUID
+) -> dict[uuid.UUID, frozenset[str]]:
+    """Return the names of the provisioned groups of each of these people that had them when `version` was written."""
+    rows = ProvisionedGroupMember.objects.filter(
+        Q(group__named_at=None) | Q(group__named_at__lte=version.created_at),
+        tenant_id=tenant_id,
+        person__user__in=people,
+        person__deleted_at=None,
+    )
     found: dict[uuid.UUID, set[str]] = defaultdict(set)
     for user_id, name in rows.values_list("person__user_id", "group__display_name"):
         found[user_id].add(name)
     return {person.id: frozenset(found[person.id]) for person in people}
+
+
+def unbound_groups(version: IdentityProviderVersion, *, tenant_id: uuid.UUID) -> QuerySet[ProvisionedGroup]:
+    """Return the provisioned groups that `version` names and that got their names later: no role follows from them."""
+    spec = read_spec(version.spec)
+    rows = ProvisionedGroup.objects.filter(tenant_id=tenant_id, named_at__gt=version.created_at)
+    named = rows.filter(display_name__in=list(spec.roles))
+    return named.order_by("display_name") if spec.claims.get("scim_external_id") else named.none()
+
+
+def roles_of_group(group: ProvisionedGroup) -> frozenset[str]:
+    """Return the roles to which identity providers bind a group."""
+    return frozenset(
+        role
+        for version in _versions(group.tenant_id)
+        if group.named_at is None or group.named_at <= version.created_at
+        for role in read_spec(version.spec).roles.get(group.display_name, ())
+    )
 
 
 def maps_group(name: str, *, tenant_id: uuid.UUID) -> bool:
@@ -53,8 +80,8 @@ def sync_provisioned_roles(people: Iterable[ProvisionedPerson], *, by: uuid.UUID
     versions = _versions(ctx.tenant_id)
     if not active or not versions:
         return
-    groups = provisioned_groups(active, tenant_id=ctx.tenant_id)
     for version in versions:
+        groups = bound_groups(active, version, tenant_id=ctx.tenant_id)
         for person in active:
             sync_roles(person, version, groups[person.id], by=by, ctx=ctx)
 

@@ -69,6 +69,9 @@ class ProvisionedGroup(TenantRow):
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=clock.now, editable=False)
     modified_at = models.DateTimeField(default=clock.now, editable=False)
+    named_at = models.DateTimeField(
+        null=True, editable=False, help_text="Time since which it has its name; empty: before this column existed."
+    )
 
     class Meta:
         constraints = [

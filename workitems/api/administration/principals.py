@@ -6,14 +6,22 @@ from typing import Any, ClassVar, Final
 
 import django_filters
 from django.contrib.auth.models import Group
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from rest_framework.response import Response
 
 from threada_site.api.filters import AnyOf, SlugFilter, apply_filters
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
 from threada_site.api.pagination import paginate
-from threada_site.api.resources.field_types import INSTANT, MAYBE_SLUG, MAYBE_TEXT, SLUG, TEXTS, choice, public_id
+from threada_site.api.resources.field_types import (
+    INSTANT,
+    MAYBE_SLUG,
+    MAYBE_TEXT,
+    SLUG,
+    TEXTS,
+    choice,
+    maybe_public_id,
+)
 from threada_site.api.resources.resource import Resource, field, page_of
 from threada_site.api.shapes import SLUG as SLUG_SCHEMA
 from threada_site.api.shapes import shape
@@ -27,6 +35,7 @@ from threada_site.identity.selectors import groups_of_member
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import Membership
 from workitems.api.administration.access import require_reader
 
@@ -36,17 +45,33 @@ _EMAIL: Final = {"type": "string", "maxLength": 254, "description": "Address to 
 
 
 def _state(member: Membership) -> str:
-    if not member.user.is_active:
-        return "inactive"
-    return "active" if member.accepted_at is not None else "invited"
+    if member.accepted_at is None:
+        return "invited"
+    return "active" if member.user.is_active else "inactive"
 
 
 PRINCIPAL: Final = Resource(
     "Principal",
-    field("principal_id", public_id(ids.PRINCIPAL), "user_id"),
+    field(
+        "principal_id",
+        maybe_public_id(ids.PRINCIPAL),
+        lambda member: None if _state(member) == "invited" else member.user_id,
+        description="null until the person has accepted the invitation.",
+    ),
+    field(
+        "invitation_id",
+        maybe_public_id(ids.ACCOUNT_LINK),
+        lambda member: member.invitation if _state(member) == "invited" else None,
+        description="Invitation that the person has not accepted, or null. Receipts name it until then.",
+    ),
     field("principal", SLUG, "user.username", description="Name of the principal."),
     field("kind", choice(PrincipalKind), "user.kind"),
-    field("display_name", MAYBE_TEXT, "user.display_name"),
+    field(
+        "display_name",
+        MAYBE_TEXT,
+        lambda member: "" if _state(member) == "invited" else member.user.display_name,
+        description="null until the person has accepted the invitation.",
+    ),
     field("state", choice(_STATES), _state, description="`invited`: the person has not accepted the invitation."),
     field(
         "roles",
@@ -134,8 +159,9 @@ class Principals(TenantView):
         A member gets the roles in addition to its own, and the owner if one is given (200).
 
         A person gets an invitation and sets the own password; nobody else can. It is mailed to `email`; without a mail
-        server the console shows its link once. The account depends on the steward who added it until another one
-        confirms it. Only a `tenant_admin` may do this.
+        server the console shows its link once. Until the person accepts, answers and receipts name the invitation, so
+        that nothing tells whether another tenant has the name. The account depends on the steward who added it until
+        another one confirms it. Only a `tenant_admin` may do this.
         """
         body = ADD_PRINCIPAL.check(request.data)
         require_steward(request.auth)
@@ -246,7 +272,14 @@ class InvitePrincipal(TenantView):
 
 def _members(ctx: ActingContext) -> QuerySet[Membership]:
     groups = Group.objects.filter(role__tenant_id=ctx.tenant_id).select_related("role")
+    invitations = AccountLink.objects.filter(
+        tenant_id=OuterRef("tenant_id"),
+        user_id=OuterRef("user_id"),
+        created_at__gte=OuterRef("created_at"),
+        purpose=LinkPurpose.INVITATION,
+    )
     rows = Membership.objects.filter(tenant_id=ctx.tenant_id).select_related("user", "owner")
+    rows = rows.annotate(invitation=Subquery(invitations.order_by("id").values("id")[:1]))
     return rows.prefetch_related(Prefetch("user__groups", queryset=groups))
 
 
