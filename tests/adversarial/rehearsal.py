@@ -22,6 +22,7 @@ from typing import Any, Final
 import psycopg
 
 from telemetry.log.key_file import KeyFile
+from telemetry.receipts.keyring import ReceiptKeyring
 from tests.adversarial.banks import bank_documents
 from tests.adversarial.machines import PORT, TENANT, Machine, Site
 from tests.adversarial.network import SUBNET, Network
@@ -59,6 +60,8 @@ def running_site(folder: Path) -> Iterator[Site]:
             urls = _logins(network, folder, addresses["db"], superuser_url)
             shared = {name: value for name, value in os.environ.items() if name not in OWN}
             shared |= {key: secrets.token_urlsafe(48) for key in KEYS}
+            receipts = ReceiptKeyring.throw_away()
+            shared["THREADA_RECEIPT_PUBLIC_KEYS"] = " ".join(map(str, receipts.public()))
             shared |= {
                 "THREADA_ALLOWED_HOSTS": " ".join(addresses.values()),
                 "THREADA_EGRESS_ALLOW": f"{SUBNET}.0/24",
@@ -70,7 +73,12 @@ def running_site(folder: Path) -> Iterator[Site]:
             }
 
             def machine(name: str, url: str) -> Machine:
-                own = {"THREADA_DATA_DIR": str(folder / name), url: urls[url]}
+                roles = ("web",) if url == "DATABASE_URL" else ("worker", "command")
+                own = {
+                    "THREADA_DATA_DIR": str(folder / name),
+                    url: urls[url],
+                    "THREADA_RECEIPT_KEY": " ".join(str(receipts.private(role)) for role in roles),
+                }
                 made = Machine(network, name, addresses[name], shared | own, folder / f"{name}.log")
                 (folder / name).mkdir()
                 machines.append(made)
