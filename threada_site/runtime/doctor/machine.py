@@ -62,7 +62,8 @@ def permissions() -> Iterator[Finding]:
             "Run as the user who runs Threada, or give the folders to this one (chown).",
         )
     keys = Path(settings.THREADA_DATA_DIR) / "keys"
-    paths = [keys, *keys.iterdir()] if keys.is_dir() and os.access(keys, os.R_OK) else []
+    is_readable = keys.is_dir() and os.access(keys, os.R_OK)
+    paths = [keys, *(path for path in keys.iterdir() if path.name != PUBLIC_FILE)] if is_readable else []
     paths = [path for path in paths if path.name != PUBLIC_FILE]
     open_to_all = [path.name for path in paths if stat.S_IMODE(path.lstat().st_mode) & stat.S_IRWXO]
     if open_to_all:

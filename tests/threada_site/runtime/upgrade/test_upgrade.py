@@ -75,7 +75,7 @@ def test_check_names_pending_migrations_and_changes_nothing(capsys: pytest.Captu
 
     assert check()["pending"] == []
     with owner_role(), connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_migrations WHERE app = 'tenancy' AND name = '0002_functions'")
+        cursor.execute("DELETE FROM django_migrations WHERE app = 'tenancy' AND name >= '0002'")
     facts = check()
     assert facts["pending"][0]["name"] == "tenancy.0002_functions"
     assert facts["running_code_may_stay"] is False
