@@ -19,6 +19,7 @@ from tests.client import Api
 from tests.factories import make_principal, make_tenant, make_token
 from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver
+from tests.workitems.executions.test_forged_approvals import by_owner
 from tests.workitems.office import ASKS_TWO, RULES, Office
 from tests.workitems.retention.archives import aged, dry_run, put_rule, run, seal_all
 from threada_site.database.unit_of_work import unit_of_work
@@ -309,6 +310,23 @@ def test_a_revocation_stops_what_is_not_called_yet(finance: Office, bank: Receiv
     assert not ask(finance)[2]
     with pytest.raises(errors.PermissionDenied):
         on_permit(finance, permit, revoke_permit, by="rita")
+
+
+def test_approvals_without_a_receipt_that_somebody_signed_cover_nothing(finance: Office, bank: Receiver) -> None:
+    """SQL in a request can insert approvals, and receipts, but signs none."""
+    in_effect(finance)
+    _, execution, is_covered = ask(finance)
+    assert is_covered
+    before = len(bank.requests())
+    by_owner(
+        "UPDATE telemetry_receipt SET signature = '' WHERE id = "
+        "(SELECT id FROM telemetry_receipt WHERE kind = 'permit.approved' ORDER BY id DESC LIMIT 1)"
+    )
+    run_execution(finance.tenant, execution.id)
+    assert finance.execution(execution).status == "awaiting_approval"
+    assert len(bank.requests()) == before
+    _, _, is_covered = ask(finance)
+    assert not is_covered
 
 
 def test_a_permit_only_becomes_narrower(finance: Office, bank: Receiver) -> None:
