@@ -96,7 +96,7 @@ def test_checkpoints_are_listed_newest_first_and_stay_in_their_tenant(
     assert {checkpoint["origin"] for checkpoint in found} == {origin(tenant)}
     for checkpoint in found:
         assert checkpoint["checkpoint"].startswith(
-            f"{origin(tenant)}\n{checkpoint['tree_size']}\n{checkpoint['root_hash']}\n\n"
+            f"{origin(tenant)}\n{checkpoint['tree_size']}\n{checkpoint['root_hash']}\ncomplete-until "
         )
     with unit_of_work(other_tenant.id):
         foreign = Receipt.objects.latest("id").public_id
