@@ -93,9 +93,7 @@ def test_evidence_tells_who_wrote_each_receipt(office: Office, sealing_setup: Se
     assert {"web", "worker"} <= roles.keys()
 
 
-def test_receipt_that_was_put_in_is_in_no_evidence(
-    office: Office, sealing_setup: SealingSetup, tmp_path: Path
-) -> None:
+def test_receipt_that_was_put_in_is_in_no_evidence(office: Office, sealing_setup: SealingSetup, tmp_path: Path) -> None:
     """It copies a genuine receipt, with its signature and another id, as whoever holds the web's login can."""
     office.create(5)
     forged = ids.new_uuid()
