@@ -19,8 +19,8 @@ CLIENT_COMMANDS = "threada.client_commands"
 def main() -> None:
     """Run the command that the arguments name."""
     command = sys.argv[1] if len(sys.argv) > 1 else "help"
-    # Selects the database login of this process if the web has its own login.
-    os.environ["THREADA_PROCESS"] = "web" if command == "web" else "platform"
+    # Selects the database login of this process if the web has its own login, and the time of its statements.
+    os.environ["THREADA_PROCESS"] = command if command in ("web", "worker") else "platform"
     if IS_INSTALLED:
         os.environ["PYTHONSAFEPATH"] = "1"  # started processes import nothing from the current directory
     name_process(command)

@@ -47,6 +47,7 @@ def bodies_of(rows: QuerySet[Receipt]) -> Iterator[list[bytes | memoryview]]:
     connection = read_connection()
     with connection.wrap_database_errors, connection.cursor() as cursor:
         raw = cursor.connection.cursor()
+        raw.execute("SET LOCAL statement_timeout = 0")
         with raw.copy(_copy_of(rows)) as copy:
             messages = iter(copy)
             first = bytes(next(messages, b""))

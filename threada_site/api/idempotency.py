@@ -21,6 +21,7 @@ from django.http import HttpResponse
 from rest_framework.response import Response
 
 from threada_site.api.models import IdempotencyRecord
+from threada_site.api.stored_answers import closed_answer, opened_answer
 from threada_site.database.batched_writes import insert_rows
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
@@ -75,7 +76,7 @@ class KeyReservation:
                 # The response is not rendered yet: its header still contains Django's default.
                 "Content-Type": response.content_type or "application/json",
             },
-            response=orjson.dumps(response.data),
+            response=closed_answer(orjson.dumps(response.data), response.data),
             expires_at=clock.now() + timedelta(hours=settings.THREADA_IDEMPOTENCY_HOURS),
         )
         insert_rows(record)
@@ -161,12 +162,12 @@ def stored_answer(ctx: ActingContext, path: str, key: str) -> dict[str, Any]:
     found = IdempotencyRecord.objects.filter(
         tenant_id=ctx.tenant_id, principal_id=ctx.principal_id, path=path, key=key
     ).first()
-    return dict(orjson.loads(bytes(found.response))) if found is not None else {}
+    return dict(orjson.loads(opened_answer(found))) if found is not None else {}
 
 
 def replay(record: IdempotencyRecord) -> HttpResponse:
-    """Return the stored answer unchanged, marked as a repetition."""
-    response = HttpResponse(bytes(record.response), status=record.status, headers=record.headers)
+    """Return the stored answer unchanged, marked as a repetition. Raise `IdempotencyAnswerGone`."""
+    response = HttpResponse(opened_answer(record), status=record.status, headers=record.headers)
     if "Content-Type" not in record.headers:
         response.headers["Content-Type"] = "application/json"
     response.headers[REPLAYED] = "true"

@@ -112,8 +112,9 @@ def as_threada_error(error: Exception) -> ThreadaError:
         log.error("audit_unavailable", exc_info=error)
         return errors.AuditUnavailable(headers={"Retry-After": "5"})
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):
-        log.warning("database_unavailable", exc_info=error)
-        return errors.ServiceUnavailable(headers={"Retry-After": "2"})
+        is_ended = isinstance(error.__cause__, psycopg.errors.QueryCanceled)
+        log.warning("statement_too_slow" if is_ended else "database_unavailable", exc_info=error)
+        return errors.StatementTooSlow() if is_ended else errors.ServiceUnavailable(headers={"Retry-After": "2"})
     log.error("unforeseen_error", exc_info=error)
     return errors.InternalError()
 

@@ -16,7 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from threada_site import postgres
 from threada_site.database.logins import new_passwords, scram_verifier
-from threada_site.database.role_names import APP, MEMBERSHIPS, OWNER, PLATFORM, PLATFORM_LOGIN, ROLES
+from threada_site.database.role_names import APP, LIMIT_OF_WEB, MEMBERSHIPS, OWNER, PLATFORM, PLATFORM_LOGIN, ROLES
 from threada_site.database.stored_logins import server_of, store_passwords, stored_passwords
 from threada_site.environment import is_web
 
@@ -91,6 +91,9 @@ def _create_roles(connection: psycopg.Connection[Any]) -> None:
         for grant in MEMBERSHIPS:
             connection.execute(grant)
         connection.execute(f"REVOKE {OWNER}, {PLATFORM} FROM {APP}")
+    limited = "SELECT FROM pg_roles WHERE rolname = %s AND rolconfig::text LIKE '%%statement_timeout=%%'"
+    if connection.execute(limited, [APP]).fetchone() is None:
+        connection.execute(LIMIT_OF_WEB)
 
 
 def _has_all_privileges(connection: psycopg.Connection[Any], database: str) -> bool:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import psycopg
 
-from threada_site.database.role_names import APP, MEMBERSHIPS, OWNER, PLATFORM, PLATFORM_LOGIN, ROLES
+from threada_site.database.role_names import APP, LIMIT_OF_WEB, MEMBERSHIPS, OWNER, PLATFORM, PLATFORM_LOGIN, ROLES
 
 _ITERATIONS: Final = 4096
 
@@ -35,7 +35,7 @@ def logins_script(*, database: str, verifiers: dict[str, str], takes_memberships
         if login in verifiers:
             lines.append(f"ALTER ROLE {login} PASSWORD '{verifiers[login]}';")
     if takes_memberships:
-        lines.append(f"REVOKE {OWNER}, {PLATFORM} FROM {APP};")
+        lines += [f"REVOKE {OWNER}, {PLATFORM} FROM {APP};", f"{LIMIT_OF_WEB};"]
     name = '"' + database.replace('"', '""') + '"'
     text = "'" + database.replace("'", "''") + "'"
     lines += [

@@ -24,3 +24,7 @@ MEMBERSHIPS: Final = (
     f"GRANT {OWNER}, {PLATFORM} TO {PLATFORM_GATE}",
     f"GRANT {APP}, {PLATFORM_GATE} TO {PLATFORM_LOGIN}",
 )
+WEB_STATEMENT_MS: Final = 15_000
+"""Milliseconds after which PostgreSQL ends a statement of the web."""
+LIMIT_OF_WEB: Final = f"ALTER ROLE {APP} SET statement_timeout = {WEB_STATEMENT_MS}"
+"""For a server where the web has a login of its own. A connection without the option of the settings has it too."""

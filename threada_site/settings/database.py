@@ -12,7 +12,7 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from threada_site.database.bootstrap import EMBEDDED_DATABASE, connection_parameters, has_both_logins
-from threada_site.database.role_names import APP, PLATFORM_LOGIN
+from threada_site.database.role_names import APP, PLATFORM_LOGIN, WEB_STATEMENT_MS
 from threada_site.database.stored_logins import EMBEDDED, stored_passwords
 from threada_site.settings.environment import DATA_DIR, database_url, flag, is_web, number, text
 
@@ -71,7 +71,13 @@ def _named(parts: dict[str, Any]) -> dict[str, Any]:
     return {**named, "OPTIONS": parts}
 
 
+# Milliseconds after which PostgreSQL ends a statement of a process. Commands, exports and the sealer have no limit.
+THREADA_STATEMENT_MS = {"web": WEB_STATEMENT_MS, "worker": 1_800_000}.get(text("THREADA_PROCESS"), 0)
+
 _database = _connection()
+if THREADA_STATEMENT_MS:
+    _limit = f"-c statement_timeout={THREADA_STATEMENT_MS}"
+    _database["OPTIONS"]["options"] = f"{_database['OPTIONS'].get('options', '')} {_limit}".strip()
 _database["OPTIONS"] |= {
     "application_name": "threada",  # the sealer notices processes of versions that did not name themselves
     "pool": {

@@ -19,6 +19,7 @@ from threada_site.api.idempotency import idempotent
 from threada_site.api.models import IdempotencyRecord
 from threada_site.api.negotiation import AnyNegotiation
 from threada_site.api.operations import operation
+from threada_site.api.stored_answers import opened_answer
 from threada_site.api.views import TenantView, path_id
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
@@ -71,7 +72,7 @@ class Attachments(TenantView):
 
     def replayed(self, request: Any, record: IdempotencyRecord) -> HttpResponseBase:
         """Return the first answer. If its file was not written, because the instance stopped, write it now."""
-        found = ids.parse_public_id(ids.ATTACHMENT, str(orjson.loads(bytes(record.response)).get("attachment_id", "")))
+        found = ids.parse_public_id(ids.ATTACHMENT, str(orjson.loads(opened_answer(record)).get("attachment_id", "")))
         self.announced = announced_again(found, ctx=request.auth) if found is not None else None
         return super().replayed(request, record)
 

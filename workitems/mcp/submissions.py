@@ -11,6 +11,7 @@ from rest_framework.response import Response
 
 from threada_site.api.idempotency import REPLAYED, KeyReservation
 from threada_site.api.models import IdempotencyRecord
+from threada_site.api.stored_answers import opened_answer
 from threada_site.api.views import path_id
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
@@ -81,7 +82,8 @@ def _item_of(record: IdempotencyRecord | None, *, ctx: ActingContext, only_open:
     """Return the work item of an earlier answer, if the caller may read it."""
     if record is None:
         return None
-    rows = selectors.work_items(ctx).filter(id=path_id(ids.WORK_ITEM, orjson.loads(record.response)["work_item_id"]))
+    answer = orjson.loads(opened_answer(record))
+    rows = selectors.work_items(ctx).filter(id=path_id(ids.WORK_ITEM, answer["work_item_id"]))
     return (rows.filter(status__in=OPEN_STATUSES) if only_open else rows).first()
 
 

@@ -20,6 +20,7 @@ from threada_site.api.conditional_requests.waiting import resumed_by
 from threada_site.api.idempotency import REPLAYED, KeyReservation, forget_answers
 from threada_site.api.models import IdempotencyRecord
 from threada_site.api.shapes import shape
+from threada_site.api.stored_answers import opened_answer
 from threada_site.api.views import TenantView, path_id, path_slug
 from threada_site.database.batched_writes import batched_writes
 from threada_site.database.sets.shared_reads import shared_reads
@@ -170,7 +171,7 @@ def _item_of(record: IdempotencyRecord | None, call: dict[str, Any], *, ctx: Act
     """Return the locked work item of an earlier call, if the caller may still read it and its payload is that call."""
     if record is None:
         return None
-    found = path_id(ids.WORK_ITEM, orjson.loads(record.response)["work_item_id"])
+    found = path_id(ids.WORK_ITEM, orjson.loads(opened_answer(record))["work_item_id"])
     try:
         item = locked_item(found, ctx=ctx)
     except errors.NotFound:

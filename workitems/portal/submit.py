@@ -12,6 +12,7 @@ from rest_framework.response import Response
 
 from threada_site.api.idempotency import KeyReservation
 from threada_site.api.models import IdempotencyRecord
+from threada_site.api.stored_answers import opened_answer
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
@@ -76,7 +77,7 @@ def submitted_under(workflow: str, key: str, *, ctx: ActingContext) -> str | Non
     record = IdempotencyRecord.objects.filter(
         tenant_id=ctx.tenant_id, principal_id=ctx.principal_id, path=f"/console/request/{workflow}", key=key
     ).first()
-    return None if record is None else _item_in(bytes(record.response))
+    return None if record is None else _item_in(opened_answer(record))
 
 
 def _item_in(answer: bytes) -> str:

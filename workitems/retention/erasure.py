@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 
-from django.db import connection
 from django.db.models import Exists, Model, OuterRef, Q, QuerySet
 
 from integrations.models import OPEN_EXECUTION_STATUSES, Execution
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.api.models import IdempotencyRecord
+from threada_site.api.stored_answers import forget_answers_about
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.forgetting import forget_account
@@ -47,11 +46,6 @@ from workitems.retention.due import ENDED, items_under_legal_hold
 from workitems.retention.legal_holds import LIFT
 from workitems.retention.locks import lock_retention
 from workitems.retention.reason_columns import REASONS
-
-_FORGET_ANSWERS: Final = """
-DELETE FROM api_idempotencyrecord
- WHERE tenant_id = %s AND EXISTS (SELECT FROM unnest(%s::bytea[]) AS named WHERE position(named IN response) > 0)
-"""
 
 
 def erase_subject(subject_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> int:
@@ -85,7 +79,9 @@ def forget_subject(subject: DataSubject, *, now: datetime, ctx: ActingContext) -
     DecisionStep.objects.filter(tenant_id=ctx.tenant_id, work_item_id__in=case_ids).update(payload_sha256="")
     with platform_role():
         forget_words(case_ids, tenant_id=ctx.tenant_id)
-    _forget_answers([subject.public_id, *(ids.public_id(ids.WORK_ITEM, case) for case in case_ids)], ctx=ctx)
+    forget_answers_about(
+        [subject.public_id, *(ids.public_id(ids.WORK_ITEM, case) for case in case_ids)], tenant_id=ctx.tenant_id
+    )
     _record("subject.erased", {"subject_id": subject.public_id}, {"cases": len(case_ids)}, ctx=ctx)
     return len(case_ids)
 
@@ -118,7 +114,8 @@ def erase_principal(principal: User, *, ctx: ActingContext) -> int:
         raise errors.UnderLegalHold("A legal hold names this person as requester. Lift it first.")
     sentences = _empty_sentences(principal, ctx=ctx)
     asked = RequesterQuestion.objects.filter(tenant_id=ctx.tenant_id, asked_by=principal)
-    _forget_answers([question.public_id for question in asked.only("id")], ctx=ctx)
+    named = [principal.public_id, *(question.public_id for question in asked.only("id"))]
+    forget_answers_about(named, principal.username, principal.email, tenant_id=ctx.tenant_id)
     IdempotencyRecord.objects.filter(tenant_id=ctx.tenant_id, principal_id=principal.id).delete()
     ProofRun.objects.filter(tenant_id=ctx.tenant_id, document__icontains=principal.username).delete()
     is_forgotten = forget_account(principal, ctx=ctx)
@@ -205,12 +202,6 @@ def _empty_reasons(principal: User, model: type[Model], author: str, column: str
     """Empty reasons outside of cases, with the salts of their commitments in receipts. Return their number."""
     rows = model._default_manager.filter(tenant_id=ctx.tenant_id, **{author: principal.id}).exclude(**{column: ""})
     return rows.update(**{column: ErasedText(BY_SUBJECT), "reason_salt": b""})
-
-
-def _forget_answers(named: Sequence[str], *, ctx: ActingContext) -> None:
-    """Delete stored idempotency answers that contain one of these ids."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FORGET_ANSWERS, [ctx.tenant_id, [name.encode() for name in named]])
 
 
 def _open_executions(ctx: ActingContext) -> QuerySet[Any]:

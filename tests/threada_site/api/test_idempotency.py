@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from django.db import connection
 
 from tests.client import Api
@@ -55,6 +56,33 @@ class TestSameKey:
         assert client.post("/channels", {"slug": "web"}).status_code == 201
         assert client.post("/channels", {"slug": "web"}).status_code == 500  # the unique slug; no service is called
         assert records(tenant) == []
+
+    def test_an_answer_is_stored_encrypted(self, tenant: Tenant, client: Api) -> None:
+        client.post("/channels", {"slug": "web"}, headers=KEY)
+        with unit_of_work(tenant.id):
+            assert b"web" not in bytes(IdempotencyRecord.objects.get().response)
+
+    @pytest.mark.parametrize(
+        "stored",
+        [b"", Fernet(Fernet.generate_key()).encrypt(b"{}"), b"\x01 too short"],
+        ids=["empty", "another key", "malformed"],
+    )
+    def test_work_whose_answer_is_gone_is_not_repeated(self, tenant: Tenant, client: Api, stored: bytes) -> None:
+        """As after a restore, after the end of a key, and after an erasure."""
+        client.post("/channels", {"slug": "web"}, headers=KEY)
+        with unit_of_work(tenant.id):
+            IdempotencyRecord.objects.update(response=stored)
+        again = client.post("/channels", {"slug": "web"}, headers=KEY)
+        assert_problem(again, 409, "idempotency_answer_gone")
+        assert again.headers["Location"] == "/channels/web"
+        assert channels_of(tenant) == ["web"]
+        assert_problem(client.post("/channels", {"slug": "web"}, headers=KEY), 409, "idempotency_answer_gone")
+
+    def test_an_answer_of_an_earlier_version_is_returned(self, tenant: Tenant, client: Api) -> None:
+        client.post("/channels", {"slug": "web"}, headers=KEY)
+        with unit_of_work(tenant.id):
+            IdempotencyRecord.objects.update(response=b'{"slug":"web"}')
+        assert client.post("/channels", {"slug": "web"}, headers=KEY).json() == {"slug": "web"}
 
     def test_key_expires(self, tenant: Tenant, client: Api) -> None:
         client.post("/channels", {"slug": "web"}, headers=KEY)

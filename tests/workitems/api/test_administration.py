@@ -15,6 +15,7 @@ from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.workitems.office import Office
 from threada_site.api.models import IdempotencyRecord
+from threada_site.api.stored_answers import opened_answer
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.grants.object_grants import set_object_scopes
 from threada_site.identity.grants.role_grants import set_roles
@@ -107,7 +108,7 @@ def test_services_and_agents_get_credentials_once(office: Office, steward: Api) 
     assert (issued.status_code, repeated.status_code, repeated.json()["token"]) == (201, 201, None)
     assert repeated.json() == {**issued.json(), "token": None}
     with unit_of_work(office.tenant.id):
-        assert not any(token.encode() in bytes(record.response) for record in IdempotencyRecord.objects.all())
+        assert not any(token.encode() in opened_answer(record) for record in IdempotencyRecord.objects.all())
     assert Api(token).get("/me").json()["name"] == "botty"
     shown = steward.get("/credentials", {"principal": "botty"}).json()["data"]
     assert [row["credential_id"] for row in shown] == [issued.json()["credential_id"]]

@@ -95,6 +95,29 @@ def test_every_page_of_an_erased_case_still_opens(office: Office) -> None:
         assert not [word for word in SECRETS if word in answer.content.decode()]
 
 
+def test_no_table_shows_the_contents_of_a_case_about_a_person_during_its_life(office: Office) -> None:
+    about_people(office)
+    rita, fay = office.api("rita"), office.api("fay")
+    sent = {
+        "workflow_id": "payments",
+        "channel_id": "web",
+        "payload": payload(),
+        "evidence": [{"kind": "citation", "title": "Q-EVIDENCE"}],
+    }
+    made = rita.post("/work-items", sent, headers={"Idempotency-Key": "one"})
+    assert made.status_code == 201, made.content
+    path = f"/work-items/{made.json()['work_item_id']}"
+    asked = {"work_item_id": made.json()["work_item_id"], "action_id": "pay", "integration_id": "bank"}
+    started = rita.post("/actions/execute", {**asked, "input": {"memo": "Q-INPUT"}}, headers={"Idempotency-Key": "two"})
+    assert started.status_code == 202, started.content
+    said = fay.post(f"{path}/comments", {"text": "Q-COMMENT"}, headers={"Idempotency-Key": "three"})
+    assert said.status_code == 201, said.content
+    assert office.count(IdempotencyRecord) == 3
+    assert found_in_tables(*SECRETS) == set()
+    again = rita.post("/work-items", sent, headers={"Idempotency-Key": "one"})
+    assert again.content == made.content
+
+
 def test_answers_kept_for_repetition_go_too(office: Office) -> None:
     about_people(office)
     sent = {"workflow_id": "payments", "channel_id": "web", "payload": payload()}
@@ -108,8 +131,13 @@ def test_answers_kept_for_repetition_go_too(office: Office) -> None:
         item = WorkItem.objects.get(id=ids.parse_public_id(ids.WORK_ITEM, made["work_item_id"]))
     erase(office, item)
     with unit_of_work(office.tenant.id):
-        assert list(IdempotencyRecord.objects.values_list("key", flat=True)) == ["two"]
+        items = WorkItem.objects.count()
     assert found_in_tables(ALICE) == set()
+    again = rita.post("/work-items", sent, headers={"Idempotency-Key": "one"})
+    assert (again.status_code, again.json()["reason_code"]) == (409, "idempotency_answer_gone")
+    assert again.headers["Location"] == f"/work-items/{made['work_item_id']}"
+    assert rita.post("/work-items", other, headers={"Idempotency-Key": "two"}).status_code == 201
+    assert office.count(WorkItem) == items
 
 
 def test_what_forbids_an_erasure(office: Office) -> None:

@@ -13,6 +13,7 @@ EVERYWHERE: Final = (
     "too_many_connections",
     "internal_error",
     "service_unavailable",
+    "statement_too_slow",
 )
 _IN_TENANTS: Final = (
     "credential_missing",
@@ -33,7 +34,7 @@ _WITH_BODY: Final = (
     "invalid_request",
 )
 _WHEN_WRITING: Final = ("audit_unavailable",)
-_WITH_KEY: Final = ("invalid_request", "idempotency_in_flight", "idempotency_key_reused")
+_WITH_KEY: Final = ("invalid_request", "idempotency_in_flight", "idempotency_key_reused", "idempotency_answer_gone")
 
 
 def reason_codes(declared: Operation, handler: Any, method: str, view: Any, *, has_variables: bool) -> Iterator[str]:

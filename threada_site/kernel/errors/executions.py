@@ -87,6 +87,13 @@ class WorkTooLong(ExecutionRefusal):
     advice = "Nothing was changed. Ask for less at once, or retry when the instance is less busy."
 
 
+class StatementTooSlow(ExecutionRefusal):
+    reason_code = "statement_too_slow"
+    status = 503
+    title = "The database took too long"
+    advice = "Nothing was changed. Narrow the list by a filter or a time range, or ask for less at once."
+
+
 class ServiceUnavailable(ExecutionRefusal):
     reason_code = "service_unavailable"
     status = 503

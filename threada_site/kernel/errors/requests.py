@@ -136,6 +136,13 @@ class IdempotencyKeyReused(ValidationRefusal):
     advice = "Use a new key for a new request."
 
 
+class IdempotencyAnswerGone(ValidationRefusal):
+    reason_code = "idempotency_answer_gone"
+    status = 409
+    title = "The work was done, and its answer is not stored any more"
+    advice = "Read the resource. A new request needs a new key."
+
+
 class IdempotencyInFlight(ValidationRefusal):
     reason_code = "idempotency_in_flight"
     status = 409

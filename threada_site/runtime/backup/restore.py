@@ -7,13 +7,15 @@ from collections.abc import Callable
 from io import StringIO
 
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 
 from telemetry.instance_log.acknowledge import acknowledge_instance_log
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.verification.acknowledge import acknowledge_log
+from threada_site.api.models import IdempotencyRecord
+from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, EntryPoint, system_context
@@ -81,6 +83,9 @@ def restore(backup: Backup, *, keys: dict[str, str], keeps_log_names: bool, say:
             write_checkpoints(relative, backup.read(f"{CHECKPOINTS}/{relative}"))
     say("bringing the schema up to date")
     call_command("upgrade", stdout=StringIO())
+    with transaction.atomic(), platform_role():
+        # What a client got after the backup may differ from them; the work is never done again under their keys.
+        IdempotencyRecord.objects.update(response=b"")
     _record(backup, keeps_log_names=keeps_log_names, say=say)
 
 

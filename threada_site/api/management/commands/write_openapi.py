@@ -1,20 +1,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-from django.conf import settings
-
-from threada_site.api.documentation.pages import openapi_schema
+from threada_site.api.documentation.pages import document_path, openapi_schema
 from threada_site.api.openapi.compatibility import breaking_changes
-from threada_site.api.openapi.version import API_VERSION
 from threada_site.tenancy.management.base import ProductCommand
-
-
-def document_path() -> Path:
-    """Return the file of the committed OpenAPI document of this API version."""
-    return Path(settings.THREADA_BASE_DIR) / "docs" / "reference" / f"openapi-{API_VERSION}.json"
 
 
 class Command(ProductCommand):
