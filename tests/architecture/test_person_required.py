@@ -10,6 +10,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 ELSEWHERE: Final = {
     "integrations/probes/calls.py": "a test call decides nothing",
     "policies/publication/rules.py": "pure; its callers call check_authentication",
+    "threada_site/identity/confirmation.py": "asks for a step-up, which no token has",
     "threada_site/identity/departure/leave.py": "the own departure, in a session",
     "workitems/conversation/questions.py": "a question decides nothing",
     "workitems/conversation/watching.py": "a watch decides nothing",
