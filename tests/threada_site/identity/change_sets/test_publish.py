@@ -13,7 +13,7 @@ from tests.factories import acting_system, make_principal, make_token
 from tests.threada_site.identity.change_sets.offices import Office, publish, refusal
 from tests.threada_site.identity.test_services import kinds, last_body
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.credentials import issue_credential
+from threada_site.identity.credentials import confirm_credential, issue_credential
 from threada_site.identity.owners import set_owner
 from threada_site.kernel import clock
 from threada_site.tenancy.authority_models import AccountDependence
@@ -111,6 +111,7 @@ class TestPublishing:
         with unit_of_work(office.tenant.id):
             set_owner(office.principal("robot"), "ada", ctx=acting_system(office.tenant))
             issued = issue_credential(principal=clerk, scopes=["policies:publish"], ctx=office.context("robot"))
+            confirm_credential(issued.credential, ctx=acting_system(office.tenant))
         proposed = office.bind(Api(issued.token))
         assert refusal(publish(office.ada, proposed)) == (403, "second_person_required")
         assert publish(office.ben, proposed).status_code == 200
