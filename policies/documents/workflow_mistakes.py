@@ -18,13 +18,13 @@ from threada_site.kernel.errors import FieldError
 from threada_site.kernel.json.pointers import pointer_to, tokens_of, value_at
 from threada_site.kernel.templates import unguarded_reads_of
 
-type Presence = Literal["required", "optional", "absent"]
+type Requirement = Literal["required", "optional", "absent"]
 
 UNKNOWN_KEYWORD: Final = "unknown_keyword"
 MAY_BE_MISSING: Final = "may_be_missing"
 IGNORED: Final = "ignored"
 _OPEN: Final = ("allOf", "anyOf", "oneOf", "if", "dependentSchemas", "patternProperties")
-"""Keywords by which a schema says more about its properties than `presence` reads."""
+"""Keywords by which a schema says more about its properties than `requirement` reads."""
 _MOST_REFERENCES: Final = 20
 
 
@@ -48,9 +48,9 @@ def version_warnings(document: WorkflowDocument, pointer: str = "/spec") -> list
     return found
 
 
-def presence(schema: Any, path: Iterable[str]) -> Presence | None:
+def requirement(schema: Any, path: Iterable[str]) -> Requirement | None:
     """Return whether each payload that fits `schema` has a value at `path`; None if its keywords do not tell."""
-    found: Presence = "required"
+    found: Requirement = "required"
     node = schema
     for name in path:
         node = _resolved(node, schema)
@@ -68,11 +68,11 @@ def presence(schema: Any, path: Iterable[str]) -> Presence | None:
 
 def reads_that_fail(
     reads: Iterable[tuple[str, tuple[str, ...]]], schema: Mapping[str, Any]
-) -> Iterator[tuple[str, str, Presence]]:
-    """Yield pointer, path and presence of the reads of `item` that fail for some request of a schema, or for all."""
+) -> Iterator[tuple[str, str, Requirement]]:
+    """Yield pointer, path and requirement of the reads of `item` that fail for some request of a schema, or for all."""
     for pointer, path in reads:
         if path[:1] == ("payload",) and len(path) > 1:
-            found = presence(schema, path[1:])
+            found = requirement(schema, path[1:])
             if found in ("optional", "absent"):
                 yield pointer, ".".join(("item", *path)), found
 
@@ -95,7 +95,7 @@ def _absent_fields(document: WorkflowDocument, pointer: str) -> Iterator[FieldEr
             for index, one in enumerate(getattr(document, name))
         ]
     for place, path in named:
-        if presence(document.payload_schema, path) == "absent":
+        if requirement(document.payload_schema, path) == "absent":
             yield FieldError(place, f"No payload of this workflow has a field {'.'.join(path)}. Correct it.", "unknown")
 
 

@@ -25,7 +25,8 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.authority_models import DependenceReason
-from threada_site.tenancy.independence import UNKNOWN, read_controllers
+from threada_site.tenancy.controllers import UNKNOWN
+from threada_site.tenancy.independence import read_controllers
 from threada_site.tenancy.models import Credential, Membership, Tenant, TrustedIssuer, User
 
 CHECK_REACHABILITY: Final = "workitems.check_reachability"

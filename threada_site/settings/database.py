@@ -72,11 +72,11 @@ def _named(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 # Milliseconds after which PostgreSQL ends a statement of a process. Commands, exports and the sealer have no limit.
-THREADA_STATEMENT_MS = {"web": WEB_STATEMENT_MS, "worker": 1_800_000}.get(text("THREADA_PROCESS"), 0)
+_statement_ms = {"web": WEB_STATEMENT_MS, "worker": 1_800_000}.get(text("THREADA_PROCESS"), 0)
 
 _database = _connection()
-if THREADA_STATEMENT_MS:
-    _limit = f"-c statement_timeout={THREADA_STATEMENT_MS}"
+if _statement_ms:
+    _limit = f"-c statement_timeout={_statement_ms}"
     _database["OPTIONS"]["options"] = f"{_database['OPTIONS'].get('options', '')} {_limit}".strip()
 _database["OPTIONS"] |= {
     "application_name": "threada",  # the sealer notices processes of versions that did not name themselves

@@ -11,8 +11,8 @@ import orjson
 
 from threada_site.database.router import read_connection
 from threada_site.kernel.context import PrincipalKind, Scope
+from threada_site.tenancy.controllers import UNKNOWN, Control, control_of
 from threada_site.tenancy.effective_permissions import EffectivePermissions, effective_permissions
-from threada_site.tenancy.independence import UNKNOWN, Control, control_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ from policies.language.approvals import Leaf, LeafKind
 from threada_site.database.router import read_connection
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, Scope
+from threada_site.tenancy.controllers import UNKNOWN
 from threada_site.tenancy.grant_times import GRANT_TIMES_COLUMN, GrantTimes, grant_times_of, read_grant_times
-from threada_site.tenancy.independence import UNKNOWN
 from threada_site.tenancy.members import MEMBER_COLUMNS, Member, member_of, members
 from workitems.approvers import count_votes
 from workitems.approvers.approver_keys import approver_keys

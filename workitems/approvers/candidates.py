@@ -9,7 +9,7 @@ from typing import assert_never
 
 from policies.language.approvals import Leaf
 from threada_site.kernel.context import PrincipalKind
-from threada_site.tenancy.independence import NOBODY, UNKNOWN, Control, Controllers, joined
+from threada_site.tenancy.controllers import NOBODY, UNKNOWN, Control, Controllers, joined
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from policies.language.approvals import (
     whole,
 )
 from threada_site.kernel.context import PrincipalKind
-from threada_site.tenancy.independence import NOBODY, UNKNOWN, Control, Controllers, joined, share_nobody
+from threada_site.tenancy.controllers import NOBODY, UNKNOWN, Control, Controllers, joined, share_nobody
 from workitems.approvers.candidates import Approver, Candidate
 from workitems.approvers.independent_groups import largest_independent
 from workitems.approvers.matching import MOST_SETS, Assignment, assign

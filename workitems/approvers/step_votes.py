@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 
 from policies.language.approvals import ApprovalRule, from_json, has_stages, leaves_of
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
-from threada_site.tenancy.independence import UNKNOWN, Control, Controllers, control_of, joined, share_nobody
+from threada_site.tenancy.controllers import UNKNOWN, Control, Controllers, control_of, joined, share_nobody
 from workitems.approvers import count_votes
 from workitems.approvers.active_members import (
     ActiveMembers,

@@ -12,8 +12,8 @@ from policies.documents.policy import parse_policy
 from policies.documents.workflow import parse_workflow, whole_workflow
 from policies.documents.workflow_mistakes import (
     MAY_BE_MISSING,
-    presence,
     reads_that_fail,
+    requirement,
     version_errors,
     version_warnings,
 )
@@ -213,7 +213,7 @@ def _of_integration(value: Mapping[str, Any], tenant: _Tenant) -> Iterator[Field
             if name in workflow["spec"].get("actions", ())
         ]
         for pointer, path in _reads(action):
-            if path[:1] == ("payload",) and {presence(schema, path[1:]) for schema in schemas} == {"absent"}:
+            if path[:1] == ("payload",) and {requirement(schema, path[1:]) for schema in schemas} == {"absent"}:
                 said = f"No workflow with the action {name} has the field {'.'.join(path[1:])}. Correct it."
                 yield FieldError(pointer_to("/spec", "actions", name) + pointer, said, NO_SUCH_FIELD)
 

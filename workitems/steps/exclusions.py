@@ -12,7 +12,8 @@ from policies.models import PolicyVersion
 from threada_site.database.sets.shared_reads import shared
 from threada_site.kernel import clock
 from threada_site.kernel.context import PrincipalKind
-from threada_site.tenancy.independence import UNKNOWN, read_controllers
+from threada_site.tenancy.controllers import UNKNOWN
+from threada_site.tenancy.independence import read_controllers
 from threada_site.tenancy.models import Membership, User
 from workitems.approvers.active_members import by_delegate, delegations_in_force
 from workitems.approvers.count_votes import with_principals

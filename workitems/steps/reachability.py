@@ -17,7 +17,7 @@ from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import ActingContext, Visibility
 from threada_site.kernel.json.canonical import canonical_sha256
-from threada_site.tenancy.independence import UNKNOWN
+from threada_site.tenancy.controllers import UNKNOWN
 from threada_site.tenancy.members import Member
 from workitems.approvers.active_members import ActiveMembers
 from workitems.approvers.participants import add_participants

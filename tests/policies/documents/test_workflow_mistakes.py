@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from policies.documents.workflow import parse_workflow
-from policies.documents.workflow_mistakes import presence, version_errors, version_warnings
+from policies.documents.workflow_mistakes import requirement, version_errors, version_warnings
 
 SCHEMA = {
     "type": "object",
@@ -45,8 +45,8 @@ def asking(note: str) -> dict[str, Any]:
         (["free", "x"], None),
     ],
 )
-def test_presence_of_a_field(path: list[str], found: str | None) -> None:
-    assert presence(SCHEMA, path) == found
+def test_requirement_of_a_field(path: list[str], found: str | None) -> None:
+    assert requirement(SCHEMA, path) == found
 
 
 @pytest.mark.parametrize(

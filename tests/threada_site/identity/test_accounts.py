@@ -28,8 +28,9 @@ from threada_site.kernel.context import ActingContext, Authentication, Authentic
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.authority_models import AccountDependence, DependenceReason
 from threada_site.tenancy.change_sets import store_proposal
+from threada_site.tenancy.controllers import UNKNOWN
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
-from threada_site.tenancy.independence import UNKNOWN, are_independent, read_controllers
+from threada_site.tenancy.independence import are_independent, read_controllers
 from threada_site.tenancy.models import FourEyesRule, Tenant, User
 
 NEW = "another long enough phrase"

@@ -22,7 +22,8 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.context import SYSTEM_PRINCIPAL_ID, ActingContext, PrincipalKind
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet
 from threada_site.tenancy.change_sets import ProposedChange
-from threada_site.tenancy.independence import UNKNOWN, Unknown, is_independent_of, read_controllers
+from threada_site.tenancy.controllers import UNKNOWN, Unknown
+from threada_site.tenancy.independence import is_independent_of, read_controllers
 from threada_site.tenancy.models import Credential, Membership, Tenant, User
 
 __all__ = ["manage"]

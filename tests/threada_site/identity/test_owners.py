@@ -13,7 +13,8 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.owners import set_owner
 from threada_site.identity.principals import remove_member
 from threada_site.kernel import errors
-from threada_site.tenancy.independence import UNKNOWN, Controllers, read_controllers
+from threada_site.tenancy.controllers import UNKNOWN, Controllers
+from threada_site.tenancy.independence import read_controllers
 from threada_site.tenancy.models import Membership, Tenant, User
 
 __all__ = ["manage"]

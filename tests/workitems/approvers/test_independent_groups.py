@@ -18,7 +18,7 @@ from tests.examples import examples
 from tests.policies import approval_strategies as strategies
 from tests.workitems.approvers.test_count_votes import _satisfied, approver, some_votes, vote
 from tests.workitems.approvers.test_count_votes_delegates import HUMANS, some_delegations
-from threada_site.tenancy.independence import UNKNOWN, Controllers
+from threada_site.tenancy.controllers import UNKNOWN, Controllers
 from workitems.approvers.candidates import Approver, Candidate
 from workitems.approvers.count_votes import Eligibility, Outcome, Vote, count_votes, eligibility
 from workitems.approvers.independent_groups import independent_groups, largest_independent

@@ -144,10 +144,10 @@ def test_nothing_waits_for_a_token_whose_votes_do_not_count(covered: Office) -> 
         assert can_vote(ctx) is not None  # nobody knows yet how fay will sign in
 
 
-def with_step(act: Callable[..., object]) -> Door:
+def with_step(operate: Callable[..., object]) -> Door:
     def door(office: Office, ctx: ActingContext, _strong: ActingContext) -> object:
         item, step = locked_step(DecisionStep.objects.get().id, ctx=office.system)
-        return act(item, step, ctx=ctx)
+        return operate(item, step, ctx=ctx)
 
     return door
 

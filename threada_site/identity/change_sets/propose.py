@@ -11,7 +11,8 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.change_sets import ProposedChange
-from threada_site.tenancy.independence import UNKNOWN, Control, read_controllers
+from threada_site.tenancy.controllers import UNKNOWN, Control
+from threada_site.tenancy.independence import read_controllers
 
 
 def propose(change: ProposedChange, *, ctx: ActingContext) -> ChangeSet:

@@ -47,7 +47,7 @@ def compared_with(source: str, fact: str, *, variables: tuple[str, ...]) -> froz
 
 @lru_cache(maxsize=4096)
 def unguarded_reads(source: str, variable: str, *, variables: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
-    """Return the paths that `source` reads from `variable` without testing their presence. Raise `ExpressionError`.
+    """Return the paths that `source` reads from `variable` without testing for them. Raise `ExpressionError`.
 
     A test anywhere in the expression counts, also of a part of the path.
     """

@@ -233,7 +233,7 @@ def texts_compared_with(root: Any, fact: str) -> Iterator[tuple[str, str]]:
 
 
 def paths_read(root: Any, variable: str) -> tuple[frozenset[Path], frozenset[Path]]:
-    """Return the paths that are read from `variable`, and those whose presence is tested by `has` or `in`.
+    """Return the paths that are read from `variable`, and those that `has` or `in` tests for.
 
     A path through another one stands for both. Computed keys end a path.
     """

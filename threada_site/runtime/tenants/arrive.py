@@ -194,10 +194,12 @@ def _verify(tenant: Tenant, export: CheckedExport, lost: list[uuid.UUID]) -> Non
 
     `lost`: data subjects without key. Their receipts are written after this, with the others of the import.
     """
-    awaited = {f"{ids.public_id(ids.DATA_SUBJECT, subject)}: there is no receipt subject.erased" for subject in lost}
+    missing = {
+        f"{ids.public_id(ids.DATA_SUBJECT, subject)}: there is no receipt subject.erased" for subject in lost
+    }
     log = verify_log(tenant, keys=export.keys, older=[], stats=VerificationStats(), requires_signatures=False)
     found = [str(finding) for finding in islice(log, MOST_NAMED)]
-    rows = (row for row in verify_completeness(tenant, only_authentic=False) if row.message not in awaited)
+    rows = (row for row in verify_completeness(tenant, only_authentic=False) if row.message not in missing)
     found += [str(finding) for finding in islice(rows, MOST_NAMED)]
     if found:
         raise BackupDamaged("\n".join(["The rows of the export are not those of its receipts:", *found]))

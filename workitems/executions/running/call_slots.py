@@ -19,7 +19,7 @@ from typing import Final
 import structlog
 from django.conf import settings
 
-from workitems.executions.running.lanes import Lanes, Place, Receiver
+from workitems.executions.running.lanes import CallLanes, Place, Receiver
 
 SETTLING: Final = 8
 """Failed calls that are settled at the same time, fewer than the process has connections."""
@@ -32,7 +32,7 @@ class CallSlots:
 
     def __init__(self) -> None:
         self._lock = threading.Condition()
-        self._kept = Lanes(size=0)
+        self._kept = CallLanes(size=0)
         self._claimed: set[uuid.UUID] = set()
         self.settling = threading.BoundedSemaphore(SETTLING)
         self._threads: ThreadPoolExecutor | None = None
@@ -151,10 +151,10 @@ class CallSlots:
     def forget(self) -> None:
         """Begin with all places free. Called after a fork, in the child, which has no threads of its parent."""
         self._lock, self.settling = threading.Condition(), threading.BoundedSemaphore(SETTLING)
-        self._kept, self._threads, self._claimed = Lanes(size=0), None, set()
+        self._kept, self._threads, self._claimed = CallLanes(size=0), None, set()
 
     @property
-    def _lanes(self) -> Lanes:
+    def _lanes(self) -> CallLanes:
         self._kept.size = settings.THREADA_CALL_SLOTS
         return self._kept
 

@@ -51,7 +51,7 @@ class _Waiting:
 
 
 @dataclass(slots=True)
-class Lanes:
+class CallLanes:
     """Places of one process. `size`: number of places in each lane. `taken`: call slots that are not free."""
 
     size: int

@@ -18,7 +18,8 @@ from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel.documents.reader import load_documents
 from threada_site.kernel.documents.writer import write_document
 from threada_site.kernel.errors import DocumentInvalid
-from threada_site.tenancy.independence import Controllers, read_controllers
+from threada_site.tenancy.controllers import Controllers
+from threada_site.tenancy.independence import read_controllers
 from threada_site.tenancy.models import Tenant, TrustedIssuer
 from workitems.configuration.apply import apply_documents
 from workitems.configuration.export import configuration_files

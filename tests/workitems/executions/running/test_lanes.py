@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import uuid
 
-from workitems.executions.running.lanes import LOOK_AGAIN_S, Lanes, Place, Receiver
+from workitems.executions.running.lanes import LOOK_AGAIN_S, CallLanes, Place, Receiver
 
 TENANT, OTHER = uuid.UUID(int=1), uuid.UUID(int=2)
 
 
-def begun(lanes: Lanes, count: int, receiver: Receiver) -> list[Place]:
+def begun(lanes: CallLanes, count: int, receiver: Receiver) -> list[Place]:
     lanes.taken += count
     return [Place(receiver) for _ in range(count)]
 
 
-def lasting(lanes: Lanes, count: int, receiver: Receiver) -> list[Place]:
+def lasting(lanes: CallLanes, count: int, receiver: Receiver) -> list[Place]:
     places = begun(lanes, count, receiver)
     for place in places:
         lanes.note_lasting(place)
@@ -22,7 +22,7 @@ def lasting(lanes: Lanes, count: int, receiver: Receiver) -> list[Place]:
 
 
 def test_an_integration_without_a_limit_has_four_long_places() -> None:
-    lanes, bank = Lanes(32), Receiver(TENANT, "bank")
+    lanes, bank = CallLanes(32), Receiver(TENANT, "bank")
     places = begun(lanes, 32, bank)
     assert lanes.free == 0
     for place in places[:3]:
@@ -40,7 +40,7 @@ def test_an_integration_without_a_limit_has_four_long_places() -> None:
 
 
 def test_a_tenant_has_half_of_the_long_places_and_others_have_theirs() -> None:
-    lanes = Lanes(32)
+    lanes = CallLanes(32)
     for number in range(4):
         assert not lanes.is_full(TENANT)
         lasting(lanes, 4, Receiver(TENANT, f"bank_{number}"))
@@ -54,7 +54,7 @@ def test_a_tenant_has_half_of_the_long_places_and_others_have_theirs() -> None:
 
 
 def test_an_integration_with_a_limit_has_the_share_of_its_tenant() -> None:
-    lanes, bank = Lanes(32), Receiver(TENANT, "bank", has_limit=True)
+    lanes, bank = CallLanes(32), Receiver(TENANT, "bank", has_limit=True)
     places = lasting(lanes, 15, bank)
     assert (lanes.free, lanes.has_room(bank)) == (32, True)
     places += lasting(lanes, 2, bank)
@@ -63,20 +63,20 @@ def test_an_integration_with_a_limit_has_the_share_of_its_tenant() -> None:
 
 
 def test_calls_that_keep_their_slots_fill_the_share_of_their_tenant() -> None:
-    lanes = Lanes(32)
+    lanes = CallLanes(32)
     lasting(lanes, 16, Receiver(TENANT, "bank"))
     assert (lanes.free, lanes.is_full(TENANT), lanes.is_full(OTHER)) == (20, True, False)
 
 
 def test_all_tenants_together_have_as_many_long_places_as_there_are_slots() -> None:
-    lanes = Lanes(8)
+    lanes = CallLanes(8)
     for number in range(3):
         lasting(lanes, 4, Receiver(uuid.UUID(int=number), "bank"))
     assert lanes.free == 4
 
 
 def test_an_execution_waits_for_a_place_and_is_found_when_one_is_free() -> None:
-    lanes, bank = Lanes(32), Receiver(TENANT, "bank")
+    lanes, bank = CallLanes(32), Receiver(TENANT, "bank")
     places = lasting(lanes, 4, bank)
     first, second = uuid.UUID(int=11), uuid.UUID(int=12)
     lanes.wait(first, TENANT, bank, now=0.0)
@@ -92,7 +92,7 @@ def test_an_execution_waits_for_a_place_and_is_found_when_one_is_free() -> None:
 
 
 def test_an_execution_without_a_slot_waits_for_any() -> None:
-    lanes = Lanes(2)
+    lanes = CallLanes(2)
     quick = begun(lanes, 2, Receiver(OTHER, "bank"))
     lanes.wait(uuid.UUID(int=11), TENANT, None, now=0.0)
     lanes.wait(uuid.UUID(int=12), TENANT, None, now=0.0)
