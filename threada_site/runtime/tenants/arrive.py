@@ -194,9 +194,7 @@ def _verify(tenant: Tenant, export: CheckedExport, lost: list[uuid.UUID]) -> Non
 
     `lost`: data subjects without key. Their receipts are written after this, with the others of the import.
     """
-    missing = {
-        f"{ids.public_id(ids.DATA_SUBJECT, subject)}: there is no receipt subject.erased" for subject in lost
-    }
+    missing = {f"{ids.public_id(ids.DATA_SUBJECT, subject)}: there is no receipt subject.erased" for subject in lost}
     log = verify_log(tenant, keys=export.keys, older=[], stats=VerificationStats(), requires_signatures=False)
     found = [str(finding) for finding in islice(log, MOST_NAMED)]
     rows = (row for row in verify_completeness(tenant, only_authentic=False) if row.message not in missing)
