@@ -82,7 +82,10 @@ spec:
     What is paid.
 
       Twice a week.
-  payload_schema: {type: object, properties: {vendor: {type: string, pattern: "^[A-Z]+$"}, amount_minor: {type: integer}}}
+  payload_schema:
+    type: object
+    required: [vendor]
+    properties: {vendor: {type: string, pattern: "^[A-Z]+$"}, amount_minor: {type: integer}}
   actions: [pay]
 ---
 kind: Integration

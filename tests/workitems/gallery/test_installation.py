@@ -13,7 +13,7 @@ from policies.configuration.lists import upsert_list
 from policies.documents.list import ListDocument
 from policies.models import List, Pack, Workflow
 from policies.publication.publish import upsert_policy
-from tests.console.sign_in import confirm, sign_in
+from tests.console.sign_in import confirm, sign_in, step_up
 from tests.factories import acting, acting_system, make_principal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
@@ -127,7 +127,7 @@ def test_four_eyes_make_it_one_change_set(tenant: Tenant, ada: User) -> None:
     answer = browser.post(f"{PAGE}install/", {"plan": planned(tenant).digest}, follow=True)
     assert "A second person must publish this change" in answer.content.decode()
     assert planned(tenant).installed == ""
-    second = sign_in(make_principal(tenant, "second", roles=["tenant_admin"]))
+    second = step_up(sign_in(make_principal(tenant, "second", roles=["tenant_admin"])))
     page = answer.content.decode()
     address = page[page.index("/console/tenancy/changeset/chg_") :].split('"')[0]
     shown = second.get(address).content.decode()

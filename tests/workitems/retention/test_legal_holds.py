@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.urls import reverse
 
-from tests.console.sign_in import confirm, sign_in
+from tests.console.sign_in import confirm, sign_in, step_up
 from tests.factories import acting_system
 from tests.threada_site.identity.change_sets.offices import refusal
 from tests.workitems.office import Office
@@ -141,5 +141,5 @@ def test_the_console_sets_and_proposes_to_lift(office: Office) -> None:
     with unit_of_work(office.tenant.id):
         row = ChangeSet.objects.get()
     publication = reverse("admin:tenancy_changeset_publish", args=[row.public_id])
-    confirm(bea, publication, {"digest": row.digest})
+    confirm(step_up(bea), publication, {"digest": row.digest})
     assert stored(office).lifted_at is not None

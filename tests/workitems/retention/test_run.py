@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import uuid_utils.compat
 from django.core.management import call_command
 from django.db import connection, transaction
 from django.db.utils import IntegrityError, ProgrammingError
@@ -19,7 +19,7 @@ from policies.models import PolicyDecision
 from telemetry.models import Receipt, ReceiptReason, RemovedReceipt
 from telemetry.receipts.remove import removal_sha256
 from telemetry.tasks import months
-from tests.by_month import add_past_months, id_in_month, month_before, parts, value
+from tests.by_month import add_past_months, month_before, parts, value
 from tests.jobs import queued_jobs, run_jobs
 from tests.threada_site.tenancy.rows import check_constraints_now
 from tests.workitems.office import Office, open_office
@@ -195,7 +195,7 @@ def test_months_that_it_empties_are_dropped(office: Office, monkeypatch: pytest.
     table = "telemetry_receipt"
     add_past_months(table, 4)
     with monkeypatch.context() as past:
-        past.setattr(uuid_utils.compat, "uuid7", lambda: id_in_month(3))
+        past.setattr(ids, "time", SimpleNamespace(time_ns=lambda: int(month_before(3).timestamp()) * 10**9))
         old = ended(office, days=400)
     month = f"{table}_{month_before(3):%Y_%m}"
     check_constraints_now()
