@@ -55,7 +55,7 @@ def test_new_tenant_has_everything_open_and_the_backup_unknown(tenant: Tenant, a
 
 
 def test_steps_follow_the_real_state(tenant: Tenant, ada: User) -> None:
-    make_principal(tenant, "bot", kind="agent", roles=["requester"])
+    make_principal(tenant, "bot", kind="agent", roles=["requester"], owner="ada")
     assert states(tenant, ada)["People"] == "open"
     make_principal(tenant, "bob", roles=["approver"])
     with unit_of_work(tenant.id):
