@@ -15,6 +15,7 @@ from telemetry.log.store import QueuedReceipt
 from telemetry.models import LogLeaf, QuarantineCount, QuarantinedReceipt, Receipt, SealQueueEntry
 from telemetry.receipts.format import Entry, body_bytes
 from telemetry.receipts.record import record
+from telemetry.receipts.signing import receipt_keyring
 from telemetry.sealing.admission import Admission, complete_until
 from telemetry.tlog.checkpoint import Checkpoint, complete_until_line
 from telemetry.tlog.note import SignedNote
@@ -101,13 +102,22 @@ def test_the_line_is_read_beside_lines_of_others() -> None:
 
 
 def insert(
-    tenant: Tenant, at: datetime, *, stated: datetime | None = None, kind: str = "thing.done", signature: str = ""
+    tenant: Tenant,
+    at: datetime,
+    *,
+    stated: datetime | None = None,
+    kind: str = "thing.done",
+    signature: str = "",
+    is_signed: bool = False,
 ) -> uuid.UUID:
-    """Insert a receipt of this time and its queue entry, as SQL in a request can."""
+    """Insert a receipt of this time and its queue entry, as SQL in a request can. `is_signed`: with the key of
+    the worker."""
     receipt_id = id_at(at)
     stated = stated or ids.instant_of(receipt_id)
     ctx = acting_system(tenant)
     body = body_bytes(Entry(kind=kind), ctx, receipt_id=receipt_id, occurred_at=stated)
+    if is_signed:
+        [signature] = receipt_keyring().signer("worker").sign([body], tenant=ids.public_id(ids.TENANT, tenant.id))
     with unit_of_work(tenant.id):
         Receipt.objects.create(
             id=receipt_id,
@@ -179,12 +189,12 @@ def test_a_queued_receipt_holds_the_time_back(tenant: Tenant, tmp_path: Path, mo
     setup.seal()
     before = time_of(tenant)
     with setup.sealer(heartbeat=timedelta(0)) as sealer:
-        waiting = insert(tenant, before + timedelta(milliseconds=1))
+        waiting = insert(tenant, before + timedelta(milliseconds=1), is_signed=True)
         sealer.sign(tenant.id, always=True)
         assert time_of(tenant) == ids.instant_of(waiting)
         sealer.round()
     assert time_of(tenant) > ids.instant_of(waiting)
-    late = insert(tenant, time_of(tenant) - timedelta(milliseconds=1))
+    late = insert(tenant, time_of(tenant) - timedelta(milliseconds=1), is_signed=True)
     setup.seal()
     with unit_of_work(tenant.id):
         assert dict(QuarantinedReceipt.objects.values_list("id", "reason")) == {late: "older_than_log"}
