@@ -5,6 +5,7 @@ import pytest
 from tests.contract.populated import Populated
 from tests.contract.world import World
 from tests.databases.contents import Values
+from tests.step_up import step_up  # noqa: F401 - a fixture
 
 
 @pytest.fixture

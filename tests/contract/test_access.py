@@ -101,6 +101,7 @@ def test_without_the_scope(world: World, operation: Operation) -> None:
             assert operation.scope.value in body["detail"]
 
 
+@pytest.mark.usefixtures("step_up")
 @pytest.mark.parametrize("operation", [operation for operation in OPERATIONS if operation.variables], ids=str)
 def test_what_another_tenant_has_is_not_there(world: World, operation: Operation, settings: Settings) -> None:
     """Check that ids of another tenant, unknown ids and invalid ids have the same answer."""

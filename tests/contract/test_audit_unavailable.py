@@ -37,7 +37,7 @@ BODIES: Final = {
     "setRoles": {"roles": ["requester"]},
 }
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("step_up")]
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from tests.contract.hostile import GARBAGE, MEGABYTE, MISSHAPEN, STATUS, UNREADA
 from tests.contract.world import World
 from threada_site.api.bodies import reading_undeclared
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("step_up")]
 
 OPERATIONS = {str(operation): operation for operation in in_tenants()}
 WITH_BODY = [operation for operation in OPERATIONS.values() if operation.body is not None]

@@ -134,6 +134,7 @@ def write_everything(world: World) -> None:
     fay = Api(
         make_token(world.home.tenant, make_principal(world.home.tenant, "fay", roles=("approver", "tenant_admin")))
     )
+    make_principal(world.home.tenant, "gil", roles=("approver",))  # can decide about what fay has changed
     first, second, third = (_awaiting_approval(world) for _ in range(3))
     ballot = {"decision": "approve", "envelope_sha256": first["envelope_sha256"]}
     made(fay.post(f"/decision-steps/{first['decision_step_id']}/votes", ballot))

@@ -43,6 +43,7 @@ WITHOUT_END: Final = {
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("step_up")
 def test_what_is_read_can_be_written_back(world: World, settings: Settings) -> None:
     settings.THREADA_PUBLIC_URL = "https://threada.example"
     admin, names = world.home.admin, world.home.ids
@@ -185,6 +186,7 @@ def test_the_protection_of_personal_data_ends_by_an_explicit_null(world: World) 
 
 
 @pytest.mark.django_db
+@pytest.mark.usefixtures("step_up")
 def test_what_has_changed_since_it_was_read_is_not_deleted(world: World) -> None:
     admin, names = world.home.admin, world.home.ids
     tagged = [path for path in EDITED if ("DELETE", path) in OPERATIONS]
