@@ -101,7 +101,7 @@ def take_answer(named: Named, answer: Answer, *, message_id: str) -> None:
     `ExecutionInProgress` if the call is not settled yet, and `CallbackContradicted`, after the receipt
     `execution.callback_refused` is committed, if another outcome is recorded.
     """
-    recorded = _taken(named, answer, message_id=message_id)
+    recorded = _taken(named, answer, message_id=message_id, entry_point=EntryPoint.API)
     if recorded is not None:
         raise errors.CallbackContradicted(
             f"The callback says {answer.status}, and the execution is recorded as {recorded}."
@@ -128,13 +128,13 @@ def take_simulated_answer(tenant: Tenant, execution_id: uuid.UUID) -> None:
         detail="Simulated: the document of the integration simulates a callback that says failed.",
         data={"simulated": True, "answer": request["answer"]},
     )
-    try:
-        take_answer(Named(tenant, execution_id), answer, message_id=f"simulated-{execution_id}")
-    except errors.CallbackContradicted:
+    named = Named(tenant, execution_id)
+    recorded = _taken(named, answer, message_id=f"simulated-{execution_id}", entry_point=EntryPoint.JOB)
+    if recorded is not None:
         log.info("simulated_callback_ignored", execution=ids.public_id(ids.EXECUTION, execution_id))
 
 
-def _taken(named: Named, answer: Answer, *, message_id: str) -> str | None:
+def _taken(named: Named, answer: Answer, *, message_id: str, entry_point: EntryPoint) -> str | None:
     """Return None if the answer was taken or repeats what is recorded, otherwise the recorded status."""
     message = hashlib.sha256(message_id.encode()).hexdigest()
     with unit_of_work(named.tenant.id):
@@ -144,7 +144,7 @@ def _taken(named: Named, answer: Answer, *, message_id: str) -> str | None:
         execution = integration_selectors.execution_for_update(named.execution_id, tenant_id=named.tenant.id)
         if item is None or execution is None:
             raise errors.NotFound
-        ctx = _context(named.tenant, execution)
+        ctx = _context(named.tenant, execution, entry_point)
         with bound_contextvars(tenant=named.tenant.slug, execution=execution.public_id):
             if execution.callback_message == message and execution.callback_status == answer.status:
                 log.info("callback_repeated", status=execution.status, message=message_id)
@@ -213,10 +213,10 @@ def _parsed(text: str) -> tuple[uuid.UUID, uuid.UUID]:
         raise errors.NotFound from None
 
 
-def _context(tenant: Tenant, execution: Execution) -> ActingContext:
+def _context(tenant: Tenant, execution: Execution, entry_point: EntryPoint) -> ActingContext:
     return system_context(
         tenant_id=tenant.id,
         tenant_slug=tenant.slug,
         correlation_id=execution.correlation_id or uuid.uuid4().hex,
-        entry_point=EntryPoint.API,
+        entry_point=entry_point,
     )
