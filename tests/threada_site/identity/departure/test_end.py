@@ -85,7 +85,7 @@ def test_everything_of_the_person_ends_and_one_receipt_lists_it(alice: User, ten
         add_member(guest, ctx=ctx)
         invitation = AccountLink.objects.get()
         show_link(invitation, ctx=ctx)
-        change_set = propose(ProposedChange(rule="x", operation="y", title="z", arguments={}), ctx=ctx)
+        change_set = propose(ProposedChange(rule="x", operation="overlay.remove", title="z", arguments={}), ctx=ctx)
         export = TelemetryExport.objects.create(
             tenant=tenant, requested_by=alice.id, from_id=invitation.id, before_id=invitation.id
         )
