@@ -264,9 +264,12 @@ def other_tenant(db: None, prepared: Values) -> Tenant:
 
 @pytest.fixture
 def rate_limits(settings: Settings) -> Iterator[Callable[..., None]]:
-    """Return a function that sets rates per second: `rate_limits(credential=2)`. Other requests are not limited."""
+    """Return a function that sets rates per second: `rate_limits(credential=2)`. Other requests are not limited.
 
-    def limit(*, burst_seconds: int = 5, **rates: int) -> None:
+    A rate of 0.01 with a burst of 500 seconds admits five requests, on the slowest machine as on the fastest.
+    """
+
+    def limit(*, burst_seconds: int = 5, **rates: float) -> None:
         settings.THREADA_RATE_LIMITS = {**dict.fromkeys(settings.THREADA_RATE_LIMITS, 0), **rates}
         settings.THREADA_RATE_BURST_SECONDS = burst_seconds
 

@@ -27,6 +27,12 @@ rules:
 PREVIEW = "/console/policies/policy/payments/preview/"
 
 
+@pytest.fixture(autouse=True)
+def long_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a step read all decisions of a test, also on a slow machine."""
+    monkeypatch.setattr("policies.replay.preview.STEP_S", 60.0)
+
+
 @pytest.fixture
 def decided(demo: Demo) -> Demo:
     """Decide three payments: two small ones, one large one."""

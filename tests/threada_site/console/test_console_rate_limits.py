@@ -34,23 +34,21 @@ def statements(browser: Client) -> list[str]:
 
 def test_beyond_the_burst_a_page_says_when_to_retry(rate_limits: Limit, tenant: Tenant) -> None:
     eve = person(tenant, "eve")
-    rate_limits(account=1, burst_seconds=3)
-    assert pages(eve, 10)[:3] == [200] * 3
+    rate_limits(account=0.01, burst_seconds=300)
+    assert pages(eve, 10) == [200] * 3 + [429] * 7
     refused = eve.get("/console/")
-    if refused.status_code == 200:  # a token was added in the meantime
-        refused = eve.get("/console/")
     assert refused.status_code == 429
-    assert refused.headers["Retry-After"] == "1"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 100
     assert refused.headers["RateLimit-Remaining"] == "0"
     text = refused.content.decode()
     assert "<h1>Too many requests</h1>" in text
-    assert "1 requests per second of this account" in text
+    assert "0.01 requests per second of this account" in text
     assert "frame-ancestors" in refused.headers["Content-Security-Policy"]
 
 
 def test_a_refused_page_reads_no_session(rate_limits: Limit, tenant: Tenant) -> None:
     eve = person(tenant, "eve")
-    rate_limits(account=1, burst_seconds=1)
+    rate_limits(account=0.01, burst_seconds=100)
     pages(eve, 20)
     assert min(len(statements(eve)) for _ in range(10)) == 0
     with unit_of_work(tenant.id):
@@ -69,8 +67,8 @@ def test_a_page_below_the_limit_needs_no_extra_statement(rate_limits: Limit, ten
 
 def test_another_account_is_not_affected(rate_limits: Limit, tenant: Tenant) -> None:
     eve, adam = person(tenant, "eve"), person(tenant, "adam")
-    rate_limits(account=1)
-    assert 429 in pages(eve, 8)
+    rate_limits(account=0.01, burst_seconds=500)
+    assert pages(eve, 8) == [200] * 5 + [429] * 3
     assert pages(adam, 4) == [200] * 4
 
 
@@ -78,7 +76,7 @@ def test_people_of_a_tenant_share_a_bucket_apart_from_its_credentials(rate_limit
     eve, adam = person(tenant, "eve"), person(tenant, "adam")
     client = Api(make_token(tenant, make_principal(tenant, "rita", roles=["requester"])))
     client.get("/me")
-    rate_limits(account=100, credential=100, tenant=1)
+    rate_limits(account=100, credential=100, tenant=0.01, burst_seconds=500)
     assert 429 in [client.get("/me").status_code for _ in range(8)]
     assert pages(eve, 1) == [200]
     assert 429 in pages(adam, 8)
