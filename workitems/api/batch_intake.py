@@ -19,6 +19,7 @@ from threada_site.api.refusals import as_threada_error, record_refusal
 from threada_site.api.resources.field_types import BOOLEAN, COUNT, INTEGER, array, schema_of
 from threada_site.api.resources.resource import FieldType, Resource, given
 from threada_site.api.shapes import shape
+from threada_site.api.stored_answers import opened_answer
 from threada_site.api.views import TenantView
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
@@ -32,6 +33,12 @@ from workitems.items.batch_locks import lock_batch
 
 MOST: Final = 100
 _KEY: Final = "idempotency_key"
+_NOT_STORED: Final = (
+    errors.IdempotencyAnswerGone,
+    errors.IdempotencyInFlight,
+    errors.IdempotencyKeyReused,
+    errors.RateLimited,
+)
 log = structlog.get_logger("threada.api")
 
 _PATH: Final = "/work-items"
@@ -135,9 +142,9 @@ class CreateWorkItems(TenantView):
                     if reservation:
                         reservation.remember(answer)
                     return _shown(index, answer.status_code, answer.data)
+            return _shown(index, record.status, orjson.loads(opened_answer(record)), replayed=True)
         except Exception as error:  # noqa: BLE001 - answered as the refusal of this item alone
             return self._refusal(request, index, as_threada_error(error), reservation)
-        return _shown(index, record.status, orjson.loads(bytes(record.response)), replayed=True)
 
     def _refusal(
         self, request: Any, index: int, refusal: ThreadaError, reservation: KeyReservation | None
@@ -149,7 +156,7 @@ class CreateWorkItems(TenantView):
         if refusal.status >= 500:
             raise refusal
         answer = problem_response(refusal, correlation_id=request.correlation_id)
-        if isinstance(refusal, errors.IdempotencyInFlight | errors.IdempotencyKeyReused | errors.RateLimited):
+        if isinstance(refusal, _NOT_STORED):
             reservation = None
         if reservation is None or reservation.remember_refusal(answer) is None:
             self.refused.append(_Refused(refusal, answer, reservation))

@@ -46,13 +46,14 @@ def submit_request(
     decision, as in the API; every other refusal changes nothing. The draft of the form is deleted on success.
 
     Raise the errors of `create_work_item` and `execute_declared`, `Conflict` if the workflow has changed since
-    `workflow` was read, `IdempotencyInFlight`, and `IdempotencyKeyReused` if the form was sent with another payload.
+    `workflow` was read, `IdempotencyInFlight`, `IdempotencyAnswerGone`, and `IdempotencyKeyReused` if the form was sent
+    with another payload.
     """
     require_unit_of_work(ctx.tenant_id, reads_cases=False)
     reservation = KeyReservation(ctx, f"/console/request/{workflow.slug}", key, canonical_sha256(payload))
     earlier = reservation.reserve_key()
     if earlier is not None:
-        return Submitted(_item_in(bytes(earlier.response)), is_repeated=True)
+        return Submitted(_item_in(opened_answer(earlier)), is_repeated=True)
     channel = workflow.declared.channel or None
     item = create_work_item(IntakeRequest(workflow=workflow.slug, channel=channel, payload=payload), ctx=ctx)
     if item.workflow_version_id != workflow.version_id:
@@ -73,11 +74,16 @@ def submit_request(
 
 
 def submitted_under(workflow: str, key: str, *, ctx: ActingContext) -> str | None:
-    """Return the work item that a form with this key has created, whatever its payload was; None if there is none."""
+    """Return the work item that a form with this key has created, whatever its payload was; None if it is not known."""
     record = IdempotencyRecord.objects.filter(
         tenant_id=ctx.tenant_id, principal_id=ctx.principal_id, path=f"/console/request/{workflow}", key=key
     ).first()
-    return None if record is None else _item_in(opened_answer(record))
+    if record is None:
+        return None
+    try:
+        return _item_in(opened_answer(record))
+    except errors.IdempotencyAnswerGone:
+        return None
 
 
 def _item_in(answer: bytes) -> str:

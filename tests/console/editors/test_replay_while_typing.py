@@ -31,6 +31,7 @@ PREVIEW = "/console/policies/policy/payments/preview/"
 def long_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let a step read all decisions of a test, also on a slow machine."""
     monkeypatch.setattr("policies.replay.preview.STEP_S", 60.0)
+    monkeypatch.setattr("policies.replay.preview._SEARCH_MS", 60_000)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from tests.console.portal.forms import FORM, REQUESTS, plain_payments, put_workf
 from tests.console.sign_in import Console, confirm
 from tests.factories import acting, acting_system, make_principal
 from tests.journeys.demo import Demo
+from threada_site.api.models import IdempotencyRecord
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.grants.role_grants import grant_role, set_roles
 from threada_site.identity.roles import define_role
@@ -293,6 +294,16 @@ def test_one_form_makes_one_request(demo: Demo, rita: Client) -> None:
     other = send(rita, token=token, vendor="Umbrella", amount_minor="7")
     assert "sent before with other values" in problems_in(other)
     assert first["Location"] in other.content.decode()
+    assert stored(demo) == (2, 1)
+
+
+def test_a_form_whose_answer_is_gone_makes_no_second_request(demo: Demo, rita: Client) -> None:
+    token = token_of(rita)
+    send(rita, token=token, **SMALL)
+    with unit_of_work(demo.tenant.id):
+        IdempotencyRecord.objects.filter(path="/console/request/payment_run").update(response=b"")
+    assert problems_in(send(rita, token=token, **SMALL))
+    assert "sent before with other values" in problems_in(send(rita, token=token, vendor="Umbrella", amount_minor="7"))
     assert stored(demo) == (2, 1)
 
 

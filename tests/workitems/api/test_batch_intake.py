@@ -10,6 +10,7 @@ from django.db import OperationalError, connection
 from django.test.utils import CaptureQueriesContext
 
 from tests.workitems.office import Office
+from threada_site.api.models import IdempotencyRecord
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.tenants import set_quota
 from threada_site.tenancy.quotas.kinds import Quota
@@ -131,3 +132,17 @@ def test_a_batch_that_the_instance_fails_keeps_the_receipts_of_refused_items(
     again = api.post("/work-items/batch", {"work_items": sent}).json()["results"]
     assert [(row["status"], row["replayed"]) for row in again] == [(201, False), (422, True), (201, False)]
     assert len(office.bodies("request.refused")) == 1
+
+
+def test_an_answer_that_is_gone_refuses_its_work_item_alone(office: Office) -> None:
+    api = office.api("rita")
+    first, second = entry(idempotency_key="kept"), entry(idempotency_key="gone")
+    assert api.post("/work-items/batch", {"work_items": [first, second]}).json()["created"] == 2
+    with unit_of_work(office.tenant.id):
+        IdempotencyRecord.objects.filter(key="gone").update(response=b"")
+    again = api.post("/work-items/batch", {"work_items": [first, second]}).json()["results"]
+    assert [(row["status"], row["replayed"]) for row in again] == [(201, True), (409, False)]
+    assert again[1]["problem"]["reason_code"] == "idempotency_answer_gone"
+    assert office.count(WorkItem) == 2
+    with unit_of_work(office.tenant.id):
+        assert IdempotencyRecord.objects.filter(key="gone").count() == 1
