@@ -110,8 +110,9 @@ class AccessHolderAdmin(CsvDownload, TenantAdmin):
         self.complete(page.rows, ctx=request.acting_context)  # type: ignore[attr-defined]
         return page
 
-    def key_of(self, row: AccessHolder) -> str:
-        return known_as(row.user, tenant_id=row.tenant_id)
+    def key_of(self, row: Any) -> str:
+        named: str = row.holding.known_as if hasattr(row, "holding") else known_as(row.user, tenant_id=row.tenant_id)
+        return named
 
     def url_of(self, row: AccessHolder) -> str:
         """Return the URL of the member's page, where the access is changed."""

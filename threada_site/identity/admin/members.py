@@ -47,7 +47,7 @@ from threada_site.identity.factors.reset import reset_factors
 from threada_site.identity.grants.object_grants import object_named, scopes_by_object, set_object_scopes
 from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.invitations import invite_again, withdraw_invitation
-from threada_site.identity.known_as import known_as, member_named
+from threada_site.identity.known_as import known_as, known_ids, member_named
 from threada_site.identity.owners import set_owner, without_known_owner
 from threada_site.identity.passwords import start_reset
 from threada_site.identity.principals import remove_member
@@ -93,14 +93,22 @@ class MembershipAdmin(TenantAdmin):
         kind = _("person") if row.user.kind == PrincipalKind.HUMAN else word(row.user.kind)
         return f"{kind} {row.user.username}"
 
-    def key_of(self, row: Membership) -> str:
-        return known_as(row.user, tenant_id=row.tenant_id)
+    def complete(self, rows: list[Any], *, ctx: ActingContext) -> None:
+        """Add to each row the id by which the tenant knows the member, with one statement for all."""
+        named = known_ids([row.user_id for row in rows], tenant_id=ctx.tenant_id)
+        for row in rows:
+            row.known_as = named[row.user_id]
+
+    def key_of(self, row: Any) -> str:
+        named: str = getattr(row, "known_as", "") or known_as(row.user, tenant_id=row.tenant_id)
+        return named
 
     def find(self, key: str, *, ctx: ActingContext) -> Membership:
         parsed = member_named(key, tenant_id=ctx.tenant_id)
         member: Membership | None = self.rows(ctx).filter(user_id=parsed).first() if parsed else None
         if member is None:
             raise Http404("There is no such account in this tenant.")
+        self.complete([member], ctx=ctx)
         return member
 
     def page(self, row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
