@@ -94,10 +94,11 @@ class MembershipAdmin(TenantAdmin):
         return f"{kind} {row.user.username}"
 
     def complete(self, rows: list[Any], *, ctx: ActingContext) -> None:
-        """Add to each row the id by which the tenant knows the member, with one statement for all."""
-        named = known_ids([row.user_id for row in rows], tenant_id=ctx.tenant_id)
+        """Add to each row the id by which the tenant knows the member. Runs statements only if somebody is invited."""
+        invited = [row.user_id for row in rows if row.accepted_at is None]
+        named = known_ids(invited, tenant_id=ctx.tenant_id) if invited else {}
         for row in rows:
-            row.known_as = named[row.user_id]
+            row.known_as = named.get(row.user_id, row.user.public_id)
 
     def key_of(self, row: Any) -> str:
         named: str = getattr(row, "known_as", "") or known_as(row.user, tenant_id=row.tenant_id)
