@@ -171,6 +171,7 @@ def test_entries_made_while_the_form_is_redrawn_stay(rita: Demo, chromium: Brows
     assert watched.complaints == []
 
 
+@pytest.mark.timeout(900)  # opens up to 90 pages
 def test_no_script_writes_into_a_form_of_the_console(demo: Demo, chromium: Browser, server: str) -> None:
     morning(demo)
     before = stored(demo)
