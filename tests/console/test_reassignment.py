@@ -13,7 +13,7 @@ from django.urls import reverse
 
 from telemetry.models import Receipt
 from tests.console.busy import Busy
-from tests.console.sign_in import Console, confirm
+from tests.console.sign_in import Console, confirm, step_up
 from tests.factories import acting_system, make_principal
 from tests.journeys.demo import Demo
 from threada_site.database.unit_of_work import unit_of_work
@@ -138,7 +138,7 @@ def test_a_step_is_escalated_by_form(demo: Demo, busy: Busy, console: Console) -
     with unit_of_work(demo.tenant.id):
         row = ChangeSet.objects.get(operation="decision_step.escalate")
     publication = reverse("admin:tenancy_changeset_publish", args=[row.public_id])
-    assert sent(console("admin-2"), publication, digest=row.digest).startswith("Published: Escalate")
+    assert sent(step_up(console("admin-2")), publication, digest=row.digest).startswith("Published: Escalate")
     refused(admin, url, "already_escalated", to="role/security")
     body = page(console("security-1"), busy.step).content.decode()
     assert "the role security" in body

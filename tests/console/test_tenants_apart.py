@@ -12,7 +12,7 @@ from django.urls import reverse
 from integrations.models import Execution
 from policies.models import PolicyDecision, PolicyReplay, PolicyShadow
 from tests.console.busy import Busy
-from tests.console.sign_in import Console, sign_in
+from tests.console.sign_in import Console, sign_in, step_up
 from tests.contract.test_access import absent
 from tests.factories import make_principal, make_tenant
 from tests.journeys.demo import SMALL, Demo
@@ -28,8 +28,8 @@ MODELS = sorted(site._registry, key=lambda model: model._meta.label_lower)
 
 @pytest.fixture
 def stranger(other_tenant: Tenant) -> Client:
-    """Return a client of a person with every scope in another tenant."""
-    return sign_in(make_principal(other_tenant, "gloria", roles=["tenant_admin"]))
+    """Return a client of a person with every scope in another tenant, who has proved who they are."""
+    return step_up(sign_in(make_principal(other_tenant, "gloria", roles=["tenant_admin"])))
 
 
 def pages_of(model: Any, demo: Demo) -> list[str]:
