@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypedDict
 
-from threada_site.postgres.errors import OWN_DATABASE, AccountMissing, DirectoryNotOurs
+from threada_site.postgres.errors import OWN_DATABASE, AccountMissing, DirectoryNotOurs, FileNotWritten
 
 SERVICE_ACCOUNTS = ("threada", "postgres", "nobody")
 """Accounts tried in this order when root runs Threada; none is created. An operator may create `threada` for this
@@ -56,8 +56,13 @@ class Account:
         return self.can('cd "$1"', directory)
 
     def write(self, path: Path, content: str) -> None:
-        """Replace a file of the account atomically, readable only by the account."""
-        self._shell('umask 077; cat >"$1.new" && mv -f "$1.new" "$1"', path, content=content).check_returncode()
+        """Replace a file of the account atomically, readable only by the account. Raise `FileNotWritten`."""
+        done = self._shell('umask 077; cat >"$1.new" && mv -f "$1.new" "$1"', path, content=content)
+        if done.returncode:
+            reason = (
+                done.stderr.decode(errors="replace").strip().rpartition(": ")[2] or f"exit status {done.returncode}"
+            )
+            raise FileNotWritten(f"{path} cannot be written: {reason}. Free space on this disk, or make it writable.")
 
     def own(self, directory: Path) -> None:
         """Give the account a directory that the caller has just created."""

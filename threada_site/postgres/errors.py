@@ -43,3 +43,7 @@ class StopFailed(EmbeddedPostgresError):
 
 class LauncherBusy(EmbeddedPostgresError):
     """Another process has held the launcher's lock of this server for too long."""
+
+
+class FileNotWritten(EmbeddedPostgresError):
+    """A file of the cluster cannot be written: the disk is full or read-only."""

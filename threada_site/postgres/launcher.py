@@ -4,6 +4,7 @@ killed."""
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
@@ -17,7 +18,14 @@ from threada_site.postgres.binaries import binaries_for
 from threada_site.postgres.cluster import Cluster
 from threada_site.postgres.configuration import log_tail, prune_logs, write_configuration
 from threada_site.postgres.creation import SUPERUSER, check_version, create_cluster
-from threada_site.postgres.errors import OWN_DATABASE, DirectoryNotOurs, LauncherBusy, StartFailed, StopFailed
+from threada_site.postgres.errors import (
+    OWN_DATABASE,
+    DirectoryNotOurs,
+    FileNotWritten,
+    LauncherBusy,
+    StartFailed,
+    StopFailed,
+)
 from threada_site.postgres.home import check_reachable, find_home, make_home, service_home
 from threada_site.postgres.postmaster import (
     end_leftovers,
@@ -199,3 +207,8 @@ def _refusals(root: Path) -> Iterator[None]:
             f"{error.filename or root} cannot be read by this user. Run Threada as the user who first ran it here, "
             f"{OWN_DATABASE}, or choose another THREADA_DATA_DIR."
         ) from error
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        said = f"{error.filename or root} cannot be written: {error.strerror}"
+        raise FileNotWritten(f"{said}. Free space on this disk, or make it writable.") from error
