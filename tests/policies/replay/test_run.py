@@ -329,6 +329,7 @@ def started(ctx: ActingContext, **request: Any) -> PolicyReplay:
 
 def test_a_resumed_replay_counts_nothing_twice(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replaying, "BATCH", 5)
+    monkeypatch.setattr(replaying, "BATCH_S", 60)  # so that load does not end a batch early
     replay = started(book)
     progress: list[tuple[int, int]] = []
     assert run_replay(
@@ -349,6 +350,7 @@ def test_a_resumed_replay_counts_nothing_twice(book: ActingContext, monkeypatch:
 
 def test_a_cancelled_replay_stops_and_can_be_resumed(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replaying, "BATCH", 5)
+    monkeypatch.setattr(replaying, "BATCH_S", 60)  # so that load does not end a batch early
     replay = started(book)
 
     def cancel(running: PolicyReplay) -> None:
@@ -374,6 +376,7 @@ def test_a_cancelled_replay_stops_and_can_be_resumed(book: ActingContext, monkey
 def test_a_worker_that_lost_its_lease_writes_nothing(book: ActingContext, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lease of a stalled worker expires; another worker continues, and the first one stops."""
     monkeypatch.setattr(replaying, "BATCH", 5)
+    monkeypatch.setattr(replaying, "BATCH_S", 60)  # so that load does not end a batch early
     replay = started(book)
 
     def overtake(running: PolicyReplay) -> None:
