@@ -128,7 +128,7 @@ def test_post_operation_is_documented(shelf: dict[str, Any]) -> None:
         *limits,
         "Location",
     }
-    assert codes(found, "409") == {"idempotency_in_flight"}
+    assert codes(found, "409") == {"idempotency_in_flight", "idempotency_answer_gone"}
     assert codes(found, "422") == {"invalid_request", "idempotency_key_reused"}
     assert "policy_denied" in codes(found, "403")
 
