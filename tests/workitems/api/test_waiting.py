@@ -121,7 +121,7 @@ def test_a_held_request_draws_one_token(office: Office, monkeypatch: pytest.Monk
     item = office.create()
     read(office, f"/work-items/{item}")
     drawn: list[Any] = []
-    monkeypatch.setattr(request_limits.leases, "take", drawn.append)
+    monkeypatch.setattr(request_limits.leases, "take", lambda *taken: drawn.append(taken))
     read(office, f"/work-items/{item}", **{WAITED: 30})
     assert drawn == []
     read(office, f"/work-items/{item}")
