@@ -134,7 +134,7 @@ def test_the_publisher_of_an_invitation_finds_its_link(demo: Demo, console: Cons
     (address,) = set(re.findall(rf'href="({LIST}chg_\w+)/"', answer))
     shown = second.get(f"{address}/").content.decode()
     published = confirm(second, f"{address}/publish/", {"digest": _digest(shown)}, follow=True).content.decode()
-    (member,) = re.findall(r't-primary" href="(/console/tenancy/membership/pr_\w+/)"', published)
+    (member,) = re.findall(r't-primary" href="(/console/tenancy/membership/al_\w+/)"', published)
     assert "One-time link" not in admin.get(f"{address}/").content.decode()
     assert "show-invitation-link" not in admin.get(f"{member}").content.decode()
     assert admin.post(f"{member}show-invitation-link/").status_code == 404

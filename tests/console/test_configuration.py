@@ -185,9 +185,9 @@ def test_groups_and_owners_are_set_by_form(demo: Demo, console: Console) -> None
     assert "finance-2" in browser.get(own).content.decode()
     assert "is not an active person" in browser.post(own, {"owner": "demo-client"}).content.decode()
     assert "Change owner" not in browser.get(people["finance-1"]).content.decode()
-    assert kinds(demo)[-6:] == [
-        "group.defined", "request.refused", "request.refused", "group.defined", "principal.owner_set",
-        "request.refused",
+    assert kinds(demo)[-8:] == [
+        "group.defined", "request.refused", "request.refused", "group.defined", "account.dependent",
+        "account.dependent", "principal.owner_set", "request.refused",
     ]  # fmt: skip
     make_principal(demo.tenant, "mallory", roles=["operator"])
     refused = console("mallory").post(change, {"name": "", "members": "mallory"})

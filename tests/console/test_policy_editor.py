@@ -8,7 +8,7 @@ from typing import Any
 from pytest_django import Settings
 
 from policies.models import EmergencyPublication, PolicyVersion, Workflow
-from tests.console.sign_in import Console, confirm
+from tests.console.sign_in import Console, confirm, step_up
 from tests.factories import acting_system
 from tests.jobs import run_jobs
 from tests.journeys.demo import Demo
@@ -215,9 +215,9 @@ def test_a_second_person_publishes_what_was_replayed(demo: Demo, console: Consol
     shown = console("pia").get(f"{address}/").content.decode()
     (digest,) = re.findall(r'name="digest" value="(\w{64})"', shown)
     assert "replayed, " in shown
-    author = confirm(console("admin"), f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
+    author = confirm(step_up(console("admin")), f"{address}/publish/", {"digest": digest}, follow=True).content.decode()
     assert "second_person_required" in author
-    confirm(console("pia"), f"{address}/publish/", {"digest": digest})
+    confirm(step_up(console("pia")), f"{address}/publish/", {"digest": digest})
     assert demo.client.get("/policies/payments").json()["version"] == 2
 
 

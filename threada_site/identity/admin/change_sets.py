@@ -22,6 +22,7 @@ from threada_site.identity.admin.shown_change import not_shown, shown_change
 from threada_site.identity.api.change_sets import ChangeSetFilters
 from threada_site.identity.change_sets.permissions import change_sets, require_independent, require_reviewer
 from threada_site.identity.change_sets.publish import change_set_with_id, publish, reject
+from threada_site.identity.known_as import known_as
 from threada_site.identity.passwords import RESET_OPERATION
 from threada_site.identity.selectors import principals_of_tenant
 from threada_site.kernel import errors, ids
@@ -87,12 +88,14 @@ class ChangeSetAdmin(TenantAdmin):
         is_open = row.status == ChangeSetStatus.PROPOSED
         why_not = _why_not(row, ctx=ctx) if is_open else ""
         is_own = row.proposed_by == ctx.principal_id
+        link_of = _person_with_link(row, ctx=ctx)
         return {
             "proposed_by": names.get(row.proposed_by, OPERATOR),
             "closed_by": names.get(row.closed_by, OPERATOR),
             "parties": ", ".join(names[party] for party in parties if party in names),
             "change": shown_change(row),
-            "link_of": _person_with_link(row, ctx=ctx),
+            "link_of": link_of,
+            "link_of_key": known_as(link_of, tenant_id=ctx.tenant_id) if link_of else "",
             "arguments": as_yaml(row.arguments),
             "is_open": is_open,
             "is_own": is_own,
