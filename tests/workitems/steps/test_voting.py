@@ -13,6 +13,7 @@ from tests.workitems.office import ASKS_TWO, BANK, RULES, Office
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.grants.role_grants import withdraw_role
 from threada_site.kernel import clock, errors, ids
+from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.context import EntryPoint, Scope
 from threada_site.kernel.errors import ThreadaError
 from threada_site.kernel.json.canonical import commitment
@@ -42,6 +43,7 @@ def test_a_vote_is_bound_to_the_envelope_and_recorded_as_commitments(office: Off
     assert vote.envelope_sha256 == step.envelope_sha256
     (body,) = office.bodies("vote.recorded")
     assert body["inputs"] == {
+        "cast_at": rfc3339(vote.created_at),
         "decision_step_id": step.public_id,
         "vote_id": vote.public_id,
         "envelope_sha256": step.envelope_sha256,
