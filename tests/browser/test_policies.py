@@ -111,7 +111,7 @@ def test_a_draft_is_written_replayed_and_published_by_a_second_person(two_people
     expect(browser.locator("ins").first).to_be_visible()
     assert not page.overflows()
     browser.get_by_role("button", name="Publish change set").click()
-    expect(browser.get_by_text("Confirm that it is you, then press the button again.")).to_be_visible()
+    expect(browser.get_by_role("heading", name="Confirm that it is you")).to_be_visible()
     browser.fill("input[name=password]", PASSWORD)
     browser.get_by_role("button", name="Continue").click()
     browser.get_by_role("button", name="Publish change set").click()
