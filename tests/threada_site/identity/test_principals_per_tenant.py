@@ -88,10 +88,12 @@ def test_only_people_are_found_at_sign_in(tenant: Tenant) -> None:
 def test_the_command_issues_to_the_principal_of_the_tenant(
     manage: Manage, tenant: Tenant, other_tenant: Tenant
 ) -> None:
-    for place in ("acme", "globex"):
+    for place, holder in (("acme", tenant), ("globex", other_tenant)):
+        make_principal(holder, "keeper", roles=())
         said = credential(manage, "--role", "viewer", "--scopes", "workitems:read", tenant=place, principal="sync")
         assert said.status == 0
-        assert credential(manage, "--scopes", "workitems:read", tenant=place, principal="sync").status == 0
+        asked = ("--tenant", place, "--principal", "sync", "--scopes", "workitems:read")
+        assert manage("create_credential", *asked).status == 0
     assert set(User.objects.filter(username="sync").values_list("home_tenant_id", flat=True)) == {
         tenant.id,
         other_tenant.id,
@@ -110,13 +112,14 @@ def test_the_command_adds_no_person_of_another_tenant_by_name_alone(
     joined = credential(manage, "--kind", "human", "--join", *asked, tenant="acme", principal="cfo")
     assert joined.status == 0
     assert [choice.slug for choice in tenants_of_person(person)] == ["acme", "globex"]
-    assert credential(manage, *asked, tenant="acme", principal="cfo").status == 0
+    assert manage("create_credential", "--tenant", "acme", "--principal", "cfo", *asked).status == 0
 
 
 def test_the_command_creates_a_service_although_a_person_elsewhere_has_the_name(
     manage: Manage, tenant: Tenant, other_tenant: Tenant
 ) -> None:
     person = make_principal(other_tenant, "intake", roles=["viewer"])
+    make_principal(tenant, "keeper", roles=())
     said = credential(manage, "--role", "requester", "--scopes", "workitems:write", tenant="acme", principal="intake")
     assert said.status == 0
     assert User.objects.get(username="intake", home_tenant_id=tenant.id).kind == "service"
