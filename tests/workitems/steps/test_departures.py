@@ -59,6 +59,7 @@ def test_delegations_claims_and_assignments_end(office: Office) -> None:
         "delegations": (from_fay.public_id, to_fay.public_id),
         "claims": (step.public_id,),
         "assignments": (step.public_id,),
+        "permits": (),
     }
     found = office.step(step)
     assert (found.claimed_by_id, found.claimed_until, found.assignee_id) == (None, None, None)
