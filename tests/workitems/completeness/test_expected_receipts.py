@@ -234,7 +234,7 @@ OF_INSERTED_ROWS = {"four_eyes.ended", "identity.linked", "scope.granted", "seco
 
 
 def test_rows_of_identity_that_sql_inserts_are_named(office: Office) -> None:
-    """Whoever may write these tables can act as somebody; the receipts are missing."""
+    """Insert rows that let somebody act, without the receipts of these acts."""
     fay, tenant = office.people["fay"], office.tenant
     with unit_of_work(tenant.id):
         provider = IdentityProvider.objects.create(tenant_id=tenant.id, slug="corp")

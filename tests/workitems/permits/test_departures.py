@@ -1,4 +1,4 @@
-"""What happens to permits when somebody's access ends or a membership does."""
+"""Permits whose principal or approver lost access or membership."""
 
 from __future__ import annotations
 
