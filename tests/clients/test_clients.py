@@ -242,6 +242,9 @@ def test_typescript_client_finds_what_the_python_client_finds(compilation: Compi
         "size-256",
         "size-257",
         "log-order",
+        "signed-whole",
+        "signed-retired-later",
+        "unsigned-allowed",
     ]
     compilation.done("typescript")
     scenario = compilation.typescript / "out" / "scenarios" / "evidence.js"

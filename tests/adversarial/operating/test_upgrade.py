@@ -83,8 +83,12 @@ def copy_of_the_code(target: Path) -> None:
 
 
 def add_migration(tree: Path, name: str, *, after: str, compatible: bool) -> None:
-    text = MIGRATION.format(compatible=compatible, after=after, column=f"note_{name[:4]}")
+    """Add a migration that adds a column, and record the schema with it, as `manage.py write_schema` would."""
+    column = f"note_{name[:4]}"
+    text = MIGRATION.format(compatible=compatible, after=after, column=column)
     (tree / "threada_site/tenancy/migrations" / f"{name}.py").write_text(text)
+    with (tree / "threada_site/tenancy/schema/current.txt").open("a") as record:
+        record.write(f"column tenancy_tenant.{column} text\n")
 
 
 def manage(tree: Path, server: Server, *words: str) -> subprocess.CompletedProcess[str]:

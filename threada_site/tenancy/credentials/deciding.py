@@ -13,6 +13,11 @@ from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, AuthenticationMethod
 from threada_site.kernel.factors import has_second_factor
 
+_WITHOUT_TOKEN: Final = (
+    AuthenticationMethod.NONE,
+    AuthenticationMethod.SESSION,
+    AuthenticationMethod.IDENTITY_PROVIDER,
+)
 _COVERAGE: Final = """
     SELECT t.needs_second_factor,
            (SELECT c.session_factors FROM tenancy_credential c WHERE c.tenant_id = $2 AND c.id = $3)
@@ -41,8 +46,11 @@ def check_authentication(*, ctx: ActingContext) -> None:
 
 
 def has_authentication_to_decide(ctx: ActingContext) -> bool:
-    """Return True if `check_authentication` passes, or if it is not known yet how the person will authenticate."""
-    return ctx.authentication.method is AuthenticationMethod.NONE or not _refusal(ctx)
+    """Return True if `check_authentication` passes, or if it is not known yet how the person will authenticate.
+
+    Runs no statement for a console session: one without a required factor has neither roles nor scopes.
+    """
+    return ctx.authentication.method in _WITHOUT_TOKEN or not _refusal(ctx)
 
 
 def _refusal(ctx: ActingContext) -> str:
