@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import tempfile
@@ -33,6 +34,8 @@ class Replica:
         self.directory = Path(tempfile.mkdtemp(prefix="threada-replica-", dir="/tmp"))
         self._account.own(self.directory)
         self._server: subprocess.Popen[bytes] | None = None
+        self._slot = f"killed_{os.getpid()}"
+        self._log = (self.directory / "log").open("ab")
 
     @property
     def address(self) -> dict[str, Any]:
@@ -48,12 +51,12 @@ class Replica:
         """Start following, and wait until queries are accepted."""
         command = [
             self._programs / "postgres", "-D", self.directory / "data", "-k", self.directory, "-h", "",
-            "-c", f"port={PORT}", "-c", "max_standby_streaming_delay=1s",
+            "-c", f"port={PORT}", "-c", "max_standby_streaming_delay=1s", "-c", "wal_receiver_create_temp_slot=on",
         ]  # fmt: skip
         deadline = time.monotonic() + SECONDS
         while True:  # until the processes of the killed server are gone
             self._server = subprocess.Popen(
-                command, cwd="/", env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                command, cwd="/", env=environment(), stdout=subprocess.DEVNULL, stderr=self._log,
                 start_new_session=True, **self._account.identity,
             )  # fmt: skip
             while self._server.poll() is None:
@@ -78,8 +81,9 @@ class Replica:
             self._server.wait(SECONDS)
 
     def kill(self) -> None:
-        """Kill all its processes at once, as if its machine failed."""
+        """Kill all its processes at once, as if its machine failed. The primary keeps what it misses meanwhile."""
         assert self._server is not None
+        self._on_primary("SELECT pg_create_physical_replication_slot(%s, true)")
         server = psutil.Process(self._server.pid)
         for process in [server, *server.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess):
@@ -88,15 +92,30 @@ class Replica:
 
     def remove(self) -> None:
         self.stop()
+        self._forget_slot()
+        self._log.close()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def catch_up(self) -> None:
         """Wait until it has replayed everything the primary has written."""
-        primary = self._primary.conninfo(user=self._primary.superuser, dbname=self._dbname)
-        with psycopg.connect(**primary) as connection:  # type: ignore[arg-type]
-            position = connection.execute("SELECT pg_current_wal_flush_lsn()::text").fetchone()
-        assert position is not None
+        [position] = self._on_primary("SELECT pg_current_wal_flush_lsn()::text")
         deadline = time.monotonic() + SECONDS
         while self.sql(f"SELECT pg_last_wal_replay_lsn() >= '{position[0]}'::pg_lsn") != [(True,)]:
-            assert time.monotonic() < deadline, "the replica does not follow"
+            assert time.monotonic() < deadline, f"The replica does not follow: {self._last_lines()}"
             time.sleep(0.01)
+        self._forget_slot()
+
+    def _forget_slot(self) -> None:
+        self._on_primary(
+            "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s AND NOT active"
+        )
+
+    def _on_primary(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement, in which `%s` is the name of the slot, and return its rows."""
+        primary = self._primary.conninfo(user=self._primary.superuser, dbname=self._dbname)
+        slot = [self._slot] if "%s" in statement else None
+        with psycopg.connect(**primary) as connection:  # type: ignore[arg-type]
+            return connection.execute(statement, slot).fetchall()  # type: ignore[arg-type]
+
+    def _last_lines(self) -> str:
+        return (self.directory / "log").read_text()[-2000:]
