@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from pytest_django import Settings
 
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting, acting_system, make_principal, make_tenant, make_token, stepped_up
+from tests.threada_site.identity.trusted_issuers.conftest import trust
+from tests.threada_site.identity.trusted_issuers.issuer import PUBLIC_URL, Issuer, mapping
+from tests.threada_site.identity.trusted_issuers.test_exchange import exchanged
 from tests.threada_site.scim.provisioning import USER, Provisioning, provisioning_of
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.change_sets.publish import publish
@@ -59,6 +63,23 @@ def test_requests_without_the_scope_are_refused_as_scim_errors(acme: Tenant) -> 
 def test_only_services_provision(acme: Tenant, kind: str) -> None:
     ada = make_principal(acme, "ada", kind=kind, roles=["tenant_admin"])
     refused(Provisioning(acme, make_token(acme, ada)).get("/Users"), 403, "permission_denied")
+
+
+def test_an_exchanged_token_of_a_service_does_not_provision(
+    acme: Tenant, service: User, scim: Provisioning, settings: Settings
+) -> None:
+    settings.THREADA_PUBLIC_URL = PUBLIC_URL
+    issuer = Issuer()
+    trust(acme, issuer, mapping(principal=service.username, scopes=["identity:provision"]))
+    ann = scim.add("ann")["id"]
+    workload = Provisioning(acme, exchanged(issuer.token()))
+    assert workload.api.get("/me").json()["scopes"] == ["identity:provision"]
+    body = {"schemas": [USER], "userName": "bob"}
+    refused(workload.send("POST", "/Users", body), 403, "permission_denied")
+    refused(workload.send("PUT", f"/Users/{ann}", body), 403, "permission_denied")
+    refused(workload.send("DELETE", f"/Users/{ann}"), 403, "permission_denied")
+    refused(workload.get("/Users"), 403, "permission_denied")
+    assert [user["userName"] for user in scim.get("/Users").json()["Resources"]] == ["ann"]
 
 
 def test_path_of_another_tenant_is_not_found(acme: Tenant, scim: Provisioning) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from tests.factories import make_principal, make_tenant
 from tests.threada_site.scim.provisioning import ENTERPRISE, USER, Provisioning
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.kernel import ids
+from threada_site.kernel import clock, ids
 from threada_site.tenancy.models import Membership, ProvisionedPerson, Tenant, User
 
 
@@ -38,6 +39,28 @@ def test_user_is_a_person_without_password_and_member_of_the_tenant(acme: Tenant
     assert found["ETag"] == 'W/"1"'
     assert added["active"] is True
     assert added[ENTERPRISE]["department"] == "Finance"
+
+
+def test_a_client_describes_no_account_of_a_person_who_is_in_another_tenant_too(
+    acme: Tenant, scim: Provisioning
+) -> None:
+    told = {"displayName": "Ann", "emails": [{"value": "ann@example.com"}], "timezone": "Europe/Berlin"}
+    ann, bob = (scim.add(name, **told)["id"] for name in ("ann", "bob"))
+    confirmed_at = clock.now()
+    User.objects.filter(home_tenant=None, email="ann@example.com").update(email_confirmed_at=confirmed_at)
+    make_principal(make_tenant("globex"), account(ann).username)
+    others = {"displayName": "Eve", "emails": [{"value": "eve@example.com"}], "timezone": "Asia/Tokyo"}
+    for user_id in (ann, bob):
+        answer = scim.patch(f"/Users/{user_id}", {"op": "replace", "value": others})
+        assert answer.status_code == 204, answer.content
+        body = {"schemas": [USER], "userName": user_id, **others}
+        assert scim.send("PUT", f"/Users/{user_id}", body).status_code == 200
+    described = [(a.display_name, a.email, a.time_zone, a.email_confirmed_at) for a in map(account, (ann, bob))]
+    assert described == [
+        ("Ann", "ann@example.com", "Europe/Berlin", confirmed_at),
+        ("Eve", "eve@example.com", "Asia/Tokyo", None),
+    ]
+    assert scim.get(f"/Users/{ann}").json()["displayName"] == "Eve"
 
 
 def test_user_name_is_unique_in_its_tenant_in_any_case(acme: Tenant, scim: Provisioning) -> None:
