@@ -32,6 +32,7 @@ from threada_site.kernel.context import EntryPoint
 from threada_site.kernel.waits import MESSAGE, OFFER, RESUMED, WAITED, Offer
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from workitems.executions.freezes import lift_freeze, set_freeze
+from workitems.executions.run_execution import run_execution
 from workitems.gallery.catalogue import gallery_pack
 from workitems.gallery.installation import install_from_gallery
 from workitems.models import DecisionStep, WorkItem
@@ -378,6 +379,30 @@ def test_nothing_passes_the_gateway_that_the_rules_do_not_let_pass(office: Offic
         Workflow.objects.filter(slug="mcp_call").update(current_version=None)
     assert "Install the pack mcp_tools" in agent.refused("look_up", text="new")["detail"]
     assert [call["arguments"]["text"] for call in governed.calls()] == ["frozen", "c"]
+
+
+def test_an_approved_call_is_not_made_with_a_description_that_is_accepted_later(
+    office: Office, governed: World
+) -> None:
+    agent = governed.agent()
+    governed.upstream.behave(named=["send"])
+    governed.read()
+    governed.accept()
+    assert agent.status("send", text="a") == "awaiting_approval"
+    governed.approve()
+    with unit_of_work(office.tenant.id):
+        execution = Execution.objects.get()
+    office.set_execution(execution, next_try_at=clock.now() + timedelta(hours=1))
+    governed.upstream.behave(named=["send"], schema={"type": "object"})
+    assert governed.read()["send"] == "changed"
+    governed.accept()
+    assert governed.read()["send"] == "accepted"
+    office.set_execution(execution, next_try_at=None)
+    run_execution(office.tenant, execution.id)
+    failed = office.execution(execution)
+    assert (failed.status, failed.failure) == ("failed", "envelope_mismatch")
+    assert "The tool send is not what the envelope contains" in failed.failure_detail
+    assert governed.calls() == []
 
 
 def test_a_hostile_server_affects_only_its_own_calls(office: Office, governed: World) -> None:
