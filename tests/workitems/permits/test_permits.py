@@ -28,7 +28,14 @@ from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock, errors
 from threada_site.kernel.cel import BoundFacts
 from threada_site.kernel.clock import rfc3339
-from threada_site.kernel.context import ObjectGrants, Scope, Visibility
+from threada_site.kernel.context import (
+    ActingContext,
+    Authentication,
+    AuthenticationMethod,
+    ObjectGrants,
+    Scope,
+    Visibility,
+)
 from threada_site.kernel.ids import new_uuid
 from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.personal_data.erasable_fields import is_erased
@@ -36,7 +43,7 @@ from threada_site.tenancy.models import Role
 from workitems.executions.operator_actions import cancel_execution, reconcile_execution, retry_execution
 from workitems.executions.run_execution import run_execution
 from workitems.items.locks import locked_step
-from workitems.models import DecisionStep, Permit, PermitUse, WorkItem
+from workitems.models import DecisionStep, Permit, PermitApproval, PermitUse, WorkItem
 from workitems.permits import propose, terms, units, warnings
 from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.permits.propose import Proposal, approve_permit, vote_with_permit
@@ -44,7 +51,7 @@ from workitems.permits.records import approved_terms
 from workitems.permits.selectors import permits
 from workitems.permits.terms import NotCoveredError, amount_of
 from workitems.retention.erasure import erase_principal
-from workitems.steps.voting import Ballot
+from workitems.steps.voting import Ballot, cast_vote
 
 FIELD = "item.payload.amount"
 OFFERS: dict[str, Any] = {
@@ -79,6 +86,11 @@ def vote(office: Office, step: DecisionStep, by: str, terms: Proposal) -> Permit
         item, locked = locked_step(step.id, ctx=office.system)
         ballot = Ballot(decision="approve", envelope_sha256=step.envelope_sha256)
         return vote_with_permit(item, locked, ballot, terms, ctx=office.ctx(by))[1]
+
+
+def approve(office: Office, step: DecisionStep, permit: Permit, ctx: ActingContext) -> None:
+    with unit_of_work(office.tenant.id):
+        approve_permit(*locked_step(step.id, ctx=office.system), permit, permit.sha256, ctx=ctx)
 
 
 def in_effect(office: Office, **changes: Any) -> Permit:
@@ -145,6 +157,41 @@ def test_only_equal_terms_of_all_required_approvers_take_effect(finance: Office)
         approve_permit(item, locked, second, second.sha256, ctx=finance.ctx("fay"))
     assert (now(finance, first).status, now(finance, second).status) == ("proposed", "in_effect")
     assert ask(finance)[2]
+
+
+def test_only_those_who_approved_the_step_approve_its_permit(office: Office) -> None:
+    office.put_rules(*rules({**OFFERS, "veto": 2}))
+    office.join("bot", kind="agent", roles=("approver", "finance"))
+    _, step, _ = office.awaiting()
+    office.vote(step, "fred", "reject")
+    office.vote(step, "bot")
+    permit = vote(office, step, "fay", proposal(office))
+    office.vote(step, "finn")
+    assert office.step(step).status == "approved"
+    for name in ("fred", "bot", "vera"):
+        with pytest.raises(errors.VoterNotEligible):
+            approve(office, step, permit, office.ctx(name))
+    assert (now(office, permit).status, office.count(PermitApproval)) == ("proposed", 1)
+    approve(office, step, permit, office.ctx("finn"))
+    assert now(office, permit).status == "in_effect"
+
+
+def test_an_approval_of_a_permit_needs_the_authentication_of_a_vote(office: Office) -> None:
+    office.put_rules(*rules({**OFFERS, "authentication": "phishing_resistant"}))
+    _, step, _ = office.awaiting()
+    with_password = Authentication(method=AuthenticationMethod.SESSION, at=clock.now(), factors=("password",))
+    by_passkey = {"authentication": replace(with_password, factors=("passkey",))}
+    fay, finn = (replace(office.ctx(name), **by_passkey) for name in ("fay", "finn"))
+    ballot = Ballot(decision="approve", envelope_sha256=step.envelope_sha256)
+    with unit_of_work(office.tenant.id):
+        permit = vote_with_permit(*locked_step(step.id, ctx=office.system), ballot, proposal(office), ctx=fay)[1]
+        cast_vote(*locked_step(step.id, ctx=office.system), ballot, ctx=finn)
+    assert office.step(step).status == "approved"
+    with pytest.raises(errors.VoteAuthenticationRequired, match="a passkey was used"):
+        approve(office, step, permit, replace(finn, authentication=with_password))
+    assert (now(office, permit).status, office.count(PermitApproval)) == ("proposed", 1)
+    approve(office, step, permit, finn)
+    assert now(office, permit).status == "in_effect"
 
 
 def test_terms_are_equal_whatever_the_order_of_people_and_bounds(finance: Office) -> None:
