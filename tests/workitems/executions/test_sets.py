@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,14 +11,17 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
+from integrations.attempts.outcomes import Outcome
 from integrations.executions.dispatch import RUN_EXECUTION
+from integrations.executions.lease import acquire_lease
 from integrations.models import Attempt, Execution
 from tests.jobs import lose_all_jobs, waiting_jobs
 from tests.receivers.fixtures import Receiver
 from tests.workitems.executions.test_freezes import freeze, lift
-from tests.workitems.office import Office
+from tests.workitems.office import RULES, Office
 from threada_site.database.batched_writes import batched_writes, insert_rows, update_row
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.principals import remove_member
 from threada_site.jobs.registry import run_task
 from threada_site.kernel import clock
 from workitems.executions.run_execution import run_execution
@@ -26,6 +30,7 @@ from workitems.executions.running import run_set as running
 from workitems.executions.running import settle_set as settling
 from workitems.executions.running.call_slots import call_slots
 from workitems.executions.running.run_set import run_set
+from workitems.executions.running.settle_set import Arrived
 from workitems.models import WorkItem
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -94,6 +99,50 @@ def test_members_that_are_not_ordinary_do_not_affect_the_others(office: Office, 
     assert len(bank.requests()) == 4
     run_set(office.tenant, lost.id)
     assert office.execution(lost).status == "succeeded"
+
+
+def test_what_a_single_run_would_refuse_is_not_called_in_a_set(office: Office, bank: Receiver) -> None:
+    late, denied = (office.execute(office.decided(amount)).execution for amount in (6, 7))
+    unapproved = office.awaiting(500)
+    for voter in ("fay", "finn"):
+        office.vote(unapproved[1], voter)
+    runs = started(office, 3)
+    office.set_execution(late, tries_began_at=clock.now() - timedelta(days=1, seconds=1))
+    office.put_rules({"id": "late", "when": "item.payload.amount == 7", "effect": "deny", "reason": "LATE"}, *RULES)
+    with unit_of_work(office.tenant.id):
+        remove_member(office.people["finn"], ctx=office.system)
+    refused = [late, denied, unapproved[2]]
+    assert statuses(office, refused) == ["started"] * 3
+    run_set(office.tenant, runs[0].id)
+    assert statuses(office, runs) == ["succeeded"] * 3
+    assert [entry["body"] for entry in bank.requests()] == ['{"amount":5}'] * 3
+    assert [(run.status, run.failure) for run in map(office.execution, refused)] == [
+        ("failed", "deadline_passed"),
+        ("failed", "policy_denied"),
+        ("awaiting_approval", ""),
+    ]
+
+
+@pytest.mark.parametrize(("is_idempotent", "status"), [(True, "running"), (False, "outcome_unknown")])
+def test_a_late_outcome_of_a_member_that_lost_its_lease_is_ignored(
+    office: Office, bank: Receiver, is_idempotent: bool, status: str
+) -> None:
+    office.put_bank(base_url=bank.url, idempotent=is_idempotent)
+    runs = started(office, 2)
+    claimed = claiming.claim_set(office.tenant, runs[0].id, take=lambda wanted: wanted, members=[])
+    assert [plan.execution_id for plan in claimed.plans] == [run.id for run in runs]
+    office.set_execution(runs[0], lease_until=clock.now() - timedelta(seconds=1))
+    run_execution(office.tenant, runs[0].id)
+    if is_idempotent:
+        with unit_of_work(office.tenant.id):
+            acquire_lease(Execution.objects.select_for_update().get(id=runs[0].id), now=clock.now())
+    assert statuses(office, runs) == [status, "running"]
+    assert settling.settle_set(office.tenant, [Arrived(plan, Outcome()) for plan in claimed.plans]) == []
+    assert statuses(office, runs) == [status, "succeeded"]
+    assert [body["subject"]["execution_id"] for body in office.bodies("execution.succeeded")] == [runs[1].public_id]
+    with unit_of_work(office.tenant.id):
+        outcomes = Attempt.objects.order_by("execution_id", "number").values_list("outcome", flat=True)
+        assert list(outcomes) == ["failed", *([""] if is_idempotent else []), "succeeded"]
 
 
 def test_a_freeze_and_the_limits_stop_every_member(office: Office, bank: Receiver) -> None:
