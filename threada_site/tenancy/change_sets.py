@@ -87,14 +87,25 @@ def operation(
     return register
 
 
-def operation_named(name: str) -> RegisteredOperation:
-    """Return a registered operation. Raise `KeyError` for an unknown name.
+def known_operation(name: str) -> RegisteredOperation | None:
+    """Return a registered operation. Return None if this version does not know it, as after a rollback.
 
     Commands and workers load only the services that they use. The views use all of them.
     """
     if name not in OPERATIONS:
         import_module(settings.ROOT_URLCONF)
-    return OPERATIONS[name]
+    return OPERATIONS.get(name)
+
+
+def operation_named(name: str) -> RegisteredOperation:
+    """Return a registered operation. Raise `ChangeSetStale` if this version does not know it."""
+    found = known_operation(name)
+    if found is None:
+        raise errors.ChangeSetStale(
+            f"This version of Threada does not know the change {name}. The change set waits for a version that knows "
+            "it. Its proposer can withdraw it."
+        )
+    return found
 
 
 def store_proposal(refusal: errors.ConfirmationRequired, *, ctx: ActingContext) -> ChangeSet:

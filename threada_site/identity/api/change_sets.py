@@ -149,6 +149,7 @@ class RejectChangeSet(TenantView):
             "vote_authentication_required",
             "permission_denied",
             "second_person_required",
+            "change_set_stale",
             "change_set_closed",
         ),
     )

@@ -32,7 +32,10 @@ def change_sets(ctx: ActingContext) -> QuerySet[ChangeSet]:
 
 
 def require_reviewer(change_set: ChangeSet, *, ctx: ActingContext) -> None:
-    """Raise the errors of `require_person`, or `PermissionDenied` without the scopes of the rule and the operation."""
+    """Raise the errors of `require_person`, or `PermissionDenied` without the scopes of the rule and the operation.
+
+    Raise `ChangeSetStale` if this version does not know the operation.
+    """
     require_person("A person must publish or reject a change set, in the console or with a token.", ctx=ctx)
     scope = REVIEWING.get(change_set.rule)
     is_reviewer = is_steward(ctx) if scope is None else ctx.allows(scope)

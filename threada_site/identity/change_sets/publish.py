@@ -13,7 +13,7 @@ from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import FieldError
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
-from threada_site.tenancy.change_sets import ProposedChange, operation_named
+from threada_site.tenancy.change_sets import ProposedChange, known_operation, operation_named
 
 MAX_REASON: Final = 500
 _NO_LONGER_POSSIBLE: Final = (errors.NotFound, errors.VersionNotDraft, errors.TransitionNotAllowed)
@@ -28,8 +28,9 @@ def publish(change_set: ChangeSet, digest: str, *, ctx: ActingContext) -> Change
     """Carry out a change set as an independent person.
 
     Receipt `change_set.published`, after those of the operation. Raise `PersonRequired`, `PermissionDenied`,
-    `SecondPersonRequired`, `ChangeSetClosed`, and `ChangeSetStale` for another digest or if the change would no longer
-    be the one that was proposed; the latter marks the change set as stale (receipt `change_set.stale`) and keeps that.
+    `SecondPersonRequired`, `ChangeSetClosed`, and `ChangeSetStale` for an operation that this version does not know,
+    for another digest, or if the change would no longer be the one that was proposed; the latter marks the change set
+    as stale (receipt `change_set.stale`) and keeps that.
     """
     found = _locked(change_set, ctx=ctx)
     require_reviewer(found, ctx=ctx)
@@ -52,7 +53,7 @@ def reject(change_set: ChangeSet, reason: str, *, ctx: ActingContext) -> ChangeS
     """Close a change set without carrying it out, as somebody who may publish it, or as its proposer.
 
     Receipt `change_set.rejected`. Raise `InvalidRequest` without a reason, `PersonRequired`, `PermissionDenied`,
-    `SecondPersonRequired` and `ChangeSetClosed`.
+    `SecondPersonRequired`, `ChangeSetClosed`, and `ChangeSetStale` for an unknown operation of somebody else.
     """
     found = _locked(change_set, ctx=ctx)
     if ctx.is_system or found.proposed_by != ctx.principal_id:
@@ -69,7 +70,10 @@ def reject(change_set: ChangeSet, reason: str, *, ctx: ActingContext) -> ChangeS
 
 
 def close_unpublished(change_set: ChangeSet, reason: str, *, ctx: ActingContext) -> None:
-    """Mark a locked, open change set as stale, for example because its proposer left. Receipt `change_set.stale`."""
+    """Mark a locked, open change set as stale, for example because its proposer left. Receipt `change_set.stale`.
+
+    One whose operation this version does not know is closed too; what it stored besides waits for its end.
+    """
     change_set.reason = reason[:MAX_REASON]
     _close(change_set, ChangeSetStatus.STALE, ctx=ctx)
 
@@ -111,7 +115,7 @@ def _close(change_set: ChangeSet, status: ChangeSetStatus, *, ctx: ActingContext
     change_set.closed_by = None if ctx.is_system else ctx.principal_id
     change_set.closed_at = clock.now()
     change_set.save(update_fields=["status", "closed_by", "closed_at", "reason"])
-    on_close = operation_named(change_set.operation).on_close
-    if on_close is not None:
-        on_close(change_set)
+    operation = known_operation(change_set.operation)
+    if operation is not None and operation.on_close is not None:
+        operation.on_close(change_set)
     record_change_set(f"change_set.{status.value}", change_set, ctx=ctx)

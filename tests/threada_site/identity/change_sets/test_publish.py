@@ -13,10 +13,12 @@ from tests.factories import acting_system, make_principal, make_token
 from tests.threada_site.identity.change_sets.offices import Office, publish, refusal
 from tests.threada_site.identity.test_services import kinds, last_body
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.change_sets.permissions import waiting_for
 from threada_site.identity.credentials import confirm_credential, issue_credential
 from threada_site.identity.owners import set_owner
 from threada_site.kernel import clock
 from threada_site.tenancy.authority_models import AccountDependence
+from threada_site.tenancy.change_sets import OPERATIONS
 from threada_site.tenancy.models import FourEyesRule, Tenant
 
 WRITTEN_BY_PROPOSING = frozenset(
@@ -192,6 +194,33 @@ class TestRejecting:
         location = office.bind(office.robot).headers["Location"]
         answer = Api(make_token(office.tenant, other)).post(f"{location}/reject", {"reason": "No."})
         assert refusal(answer) == (403, "person_required")
+
+
+def test_an_operation_of_a_later_version_waits_for_it(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a rollback, open change sets name operations that no module registers."""
+    proposed = office.remove_overlay(office.robot)
+    location = proposed.headers["Location"]
+    removed = OPERATIONS.pop("overlay.remove")
+    try:
+        before = rows_of_everything()
+        for answer in (publish(office.ben, proposed), office.ben.post(f"{location}/reject", {"reason": "No."})):
+            assert refusal(answer) == (409, "change_set_stale")
+            assert answer.json()["detail"] == (
+                "This version of Threada does not know the change overlay.remove. The change set waits for a version "
+                "that knows it. Its proposer can withdraw it."
+            )
+        assert rows_of_everything() == before
+        assert made(office.ben.get(location))["operation"] == "overlay.remove"
+        with unit_of_work(office.tenant.id):
+            assert waiting_for(office.context("ben")) == []
+        second = office.bind(office.robot)
+    finally:
+        OPERATIONS["overlay.remove"] = removed
+    assert publish(office.ben, proposed).status_code == 200
+    assert not office.is_bound()
+    monkeypatch.delitem(OPERATIONS, "overlay.put")
+    withdrawn = office.robot.post(second.headers["Location"] + "/reject", {"reason": "Wrong."})
+    assert (withdrawn.status_code, withdrawn.json()["status"]) == (200, "rejected")
 
 
 @pytest.mark.parametrize("path", ["/change-sets/chg_x", "/change-sets/ov_01kb4x2v8qf3m9r7t5w1y0z6ab"])

@@ -117,6 +117,19 @@ def test_everything_of_the_person_ends_and_one_receipt_lists_it(alice: User, ten
     }
 
 
+@pytest.mark.parametrize("reason", [DepartureReason.LEFT, DepartureReason.ERASED])
+def test_a_proposal_of_a_later_version_ends_too(alice: User, tenant: Tenant, reason: DepartureReason) -> None:
+    """After a rollback, a change set names an operation that no module of this version registers."""
+    with unit_of_work(tenant.id):
+        change = ProposedChange(rule="x", operation="overlay.of_a_later_version", title="z", arguments={})
+        change_set = propose(change, ctx=acting(tenant, alice))
+    assert depart(alice, tenant, reason).change_sets == (change_set.public_id,)
+    with unit_of_work(tenant.id):
+        assert ChangeSet.objects.get().status == "stale"
+        assert not Membership.objects.filter(user=alice).exists()
+    assert len(bodies(tenant, "change_set.stale")) == 1
+
+
 def test_it_is_idempotent(alice: User, tenant: Tenant) -> None:
     depart(alice, tenant)
     again = depart(alice, tenant)
