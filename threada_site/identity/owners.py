@@ -7,7 +7,8 @@ nothing else. Its cases whose rule excludes the requester wait until an owner is
 from __future__ import annotations
 
 import uuid
-from typing import Final
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
 
 from django.db.models import BooleanField, Q, QuerySet
 from django.db.models.expressions import RawSQL
@@ -24,7 +25,7 @@ from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, enqueue
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.kernel.errors import FieldError
-from threada_site.tenancy.authority_models import DependenceReason
+from threada_site.tenancy.authority_models import AccountDependence, DependenceReason
 from threada_site.tenancy.controllers import UNKNOWN
 from threada_site.tenancy.independence import read_controllers
 from threada_site.tenancy.models import Credential, Membership, Tenant, TrustedIssuer, User
@@ -114,6 +115,18 @@ def write_owner(membership: Membership, owner: User | None, *, ctx: ActingContex
     enqueue(CHECK_REACHABILITY, tenant_id=ctx.tenant_id, queue=MAINTENANCE_QUEUE)
 
 
+def depend_on_authors(spec: Mapping[str, Any], authors: Iterable[uuid.UUID | None], *, ctx: ActingContext) -> None:
+    """Let agents and services that a trusted issuer can name now depend again on `authors` who returned to the tenant.
+
+    An owner who was named after the authors had left answers for what they had written before, not for `spec`.
+    """
+    known = {who for who in authors if who}
+    found = AccountDependence.objects.filter(tenant_id=ctx.tenant_id, depends_on_id__in=known, ended_at__isnull=False)
+    for row in found.exclude(user__kind=PrincipalKind.HUMAN.value).select_related("user").order_by("id"):
+        if _maps(spec, row.user.username):
+            record_dependence(row.user, DependenceReason.ISSUED, on=row.depends_on_id, ctx=ctx)
+
+
 def _is_unknown(membership: Membership) -> bool:
     return read_controllers(membership.tenant_id, [membership.user_id])[membership.user_id] is UNKNOWN
 
@@ -147,7 +160,7 @@ def _makers(membership: Membership) -> dict[uuid.UUID, DependenceReason]:
     return {**found, **({membership.added_by: DependenceReason.CREATED} if membership.added_by else {})}
 
 
-def _maps(spec: dict[str, list[dict[str, str]]], name: str) -> bool:
+def _maps(spec: Mapping[str, Any], name: str) -> bool:
     """Return True if a trusted issuer with this document can name the agent or service."""
     return any(one.get("principal") == name or "principal_from" in one for one in spec.get("mappings", ()))
 

@@ -4,29 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any, Final
 
 import pytest
+from pytest_django import Settings
 
-from tests.factories import acting, acting_system, make_principal
+from tests.factories import acting, acting_system, make_principal, stepped_up
 from tests.threada_site.identity.test_accounts import joined, one_steward_is_enough
 from tests.threada_site.identity.test_commands import Manage, manage
 from tests.threada_site.identity.test_services import kinds, last_body
+from tests.threada_site.identity.trusted_issuers.issuer import PUBLIC_URL, Issuer, spec
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.change_sets.propose import propose
+from threada_site.identity.change_sets.publish import publish
 from threada_site.identity.credentials import issue_credential
 from threada_site.identity.dependence import confirm_account
 from threada_site.identity.grants.role_grants import grant_role
 from threada_site.identity.owners import set_owner, without_known_owner
 from threada_site.identity.principals import add_member, ensure_principal, remove_member
+from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
+from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import SYSTEM_PRINCIPAL_ID, ActingContext, PrincipalKind
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet
-from threada_site.tenancy.change_sets import ProposedChange
+from threada_site.tenancy.change_sets import ProposedChange, store_proposal
 from threada_site.tenancy.controllers import UNKNOWN, Unknown
 from threada_site.tenancy.independence import is_independent_of, read_controllers
 from threada_site.tenancy.models import Credential, Membership, Tenant, User
 
 __all__ = ["manage"]
+ISSUER: Final = Issuer()
+
+
+@pytest.fixture(autouse=True)
+def public_url(settings: Settings) -> None:
+    settings.THREADA_PUBLIC_URL = PUBLIC_URL
 
 
 @pytest.fixture
@@ -78,6 +90,14 @@ def issue(tenant: Tenant, machine: User, *, by: User, expires_in: timedelta | No
         return issue_credential(
             principal=machine, scopes=["workitems:read"], expires_in=expires_in, ctx=acting(tenant, by)
         ).credential
+
+
+def map_to(tenant: Tenant, said: dict[str, Any], *, by: User) -> None:
+    """Put the trusted issuer `ci` into force with one mapping, as a person after a step-up."""
+    whole = {"when": "true", "scopes": ["workitems:read"], **said}
+    document = parse_trusted_issuer(spec(ISSUER, whole, audience=f"{PUBLIC_URL}/acme", jwks=ISSUER.key_set))
+    with unit_of_work(tenant.id):
+        upsert_trusted_issuer("ci", document, ctx=stepped_up(acting(tenant, by)))
 
 
 def unowned(tenant: Tenant) -> list[str]:
@@ -258,9 +278,6 @@ def test_the_operator_names_without_controlling(tenant: Tenant, ada: User, ola: 
 
 
 def test_an_owner_that_two_stewards_named_together_is_confirmed(tenant: Tenant, ola: User) -> None:
-    from threada_site.identity.change_sets.publish import publish
-    from threada_site.tenancy.change_sets import store_proposal
-
     ada, bob = (make_principal(tenant, name, roles=["tenant_admin"]) for name in ("ada", "bob"))
     bot = make_principal(tenant, "bot", "service", owner="")
     with pytest.raises(errors.ConfirmationRequired) as refused:
@@ -302,6 +319,76 @@ def test_an_issuer_who_left_matters_only_while_the_credential_is_live(tenant: Te
     with unit_of_work(tenant.id):
         Credential.objects.filter(id=short.id).update(expires_at=clock.now() - timedelta(hours=1))
     assert controllers(tenant, bot) == {"ada", "ola"}
+
+
+class TestAuthorsOfMappings:
+    """What a trusted issuer can name is controlled by those who wrote and confirmed the mapping in force."""
+
+    @pytest.mark.parametrize("said", [{"principal": "bot"}, {"principal_from": "claims.sub"}], ids=str)
+    def test_what_somebody_who_left_maps_is_unknown_until_an_owner_is_named(
+        self, tenant: Tenant, ada: User, bob: User, said: dict[str, str]
+    ) -> None:
+        bot = make_principal(tenant, "bot", "service", roles=["viewer"], owner="ola")
+        map_to(tenant, said, by=ada)
+        assert controllers(tenant, bot) == {"ada", "ola"}
+        leave(tenant, ada)
+        assert controllers(tenant, bot) is UNKNOWN
+        assert unowned(tenant) == ["bot"]
+        with unit_of_work(tenant.id):
+            assert not is_independent_of(bot.id, [bob.id], tenant_id=tenant.id)
+            with pytest.raises(errors.OwnerRequired):
+                propose(
+                    ProposedChange(rule="policy_four_eyes", operation="x", title="x", arguments={}),
+                    ctx=acting(tenant, bot),
+                )
+        own(tenant, bot, "ola")
+        assert controllers(tenant, bot) == {"ada", "ola"}
+        assert unowned(tenant) == []
+
+    def test_what_they_map_after_their_return_is_unknown_again_when_they_leave(
+        self, tenant: Tenant, ada: User, bob: User
+    ) -> None:
+        """The owner answered for what they had written, not for what they wrote afterwards."""
+        bot = make_principal(tenant, "bot", "service", roles=["viewer"], owner="ola")
+        other = make_principal(tenant, "other", "service", roles=["viewer"], owner="ola")
+        map_to(tenant, {"principal": "bot"}, by=ada)
+        leave(tenant, ada)
+        own(tenant, bot, "ola")
+        make_principal(tenant, "ada", roles=["tenant_admin"])
+        map_to(tenant, {"principal": "bot", "scopes": ["workitems:write"]}, by=ada)
+        leave(tenant, ada)
+        assert controllers(tenant, bot) is UNKNOWN
+        assert controllers(tenant, other) == {"ola"}
+        own(tenant, bot, "ola")
+        assert controllers(tenant, bot) == {"ada", "ola"}
+
+    def test_who_proposed_the_mapping_counts_as_who_confirmed_it(self, tenant: Tenant, bob: User) -> None:
+        bot = make_principal(tenant, "bot", "service", roles=["viewer"], owner="ola")
+        ada = make_principal(tenant, "ada", roles=["tenant_admin"])
+        with pytest.raises(errors.ConfirmationRequired) as refused:
+            map_to(tenant, {"principal": "bot"}, by=ada)
+        with unit_of_work(tenant.id):
+            change_set = store_proposal(refused.value, ctx=acting(tenant, ada))
+            publish(change_set, change_set.digest, ctx=stepped_up(acting(tenant, bob)))
+        assert controllers(tenant, bot) == {"ada", "bob", "ola"}
+        leave(tenant, ada)
+        assert controllers(tenant, bot) is UNKNOWN
+        own(tenant, bot, "ola")
+        leave(tenant, bob)
+        assert controllers(tenant, bot) is UNKNOWN
+
+    def test_a_mapping_that_is_no_longer_in_force_makes_nothing_unknown(
+        self, tenant: Tenant, ada: User, bob: User
+    ) -> None:
+        bot = make_principal(tenant, "bot", "service", roles=["viewer"], owner="ola")
+        map_to(tenant, {"principal": "bot"}, by=ada)
+        map_to(tenant, {"principal": "bot", "scopes": ["workitems:write"]}, by=bob)
+        leave(tenant, ada)
+        assert controllers(tenant, bot) == {"ada", "bob", "ola"}
+        with unit_of_work(tenant.id):
+            withdraw_trusted_issuer("ci", ctx=stepped_up(acting(tenant, bob)))
+        leave(tenant, bob)
+        assert controllers(tenant, bot) == {"ada", "bob", "ola"}
 
 
 def test_a_removed_service_stays_with_its_owner_or_stays_unknown(tenant: Tenant, ada: User) -> None:

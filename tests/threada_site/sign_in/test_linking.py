@@ -20,8 +20,11 @@ from tests.threada_site.sign_in.test_providers import document, steward
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.dependence import open_dependences
 from threada_site.identity.passwords import set_password
+from threada_site.identity.principals import remove_member
 from threada_site.identity.selectors import roles_of_member
 from threada_site.kernel import clock
+from threada_site.tenancy.controllers import Controllers
+from threada_site.tenancy.independence import is_independent_of, read_controllers
 from threada_site.tenancy.models import IdentityLink, Tenant, User
 
 pytestmark = pytest.mark.usefixtures("step_up")
@@ -134,6 +137,26 @@ def test_a_linked_person_depends_on_the_steward_who_alone_made_the_provider(
     link(browser, provider)
     with unit_of_work(acme.id):
         assert [one.depends_on for one in open_dependences(alice.id, tenant_id=acme.id)] == [ann]
+
+
+def test_whom_the_provider_of_somebody_who_left_signs_in_is_not_two_people(
+    acme: Tenant, provider: OidcProvider
+) -> None:
+    """The author of a provider can sign in as anybody there, also after leaving."""
+    ann, api = steward(acme, "ann")
+    other = make_principal(acme, "other", roles=[])
+    assert api.post("/identity-providers", document(provider)).status_code == 201
+    for subject in ("person-1", "person-2"):
+        if subject == "person-2":
+            with unit_of_work(acme.id):
+                remove_member(ann, ctx=acting_system(acme))
+        assert sign_in_at(provider, sub=subject)[1].status_code == 302
+    one, two = (link_of(acme, subject).user_id for subject in ("person-1", "person-2"))
+    with unit_of_work(acme.id):
+        controllers = read_controllers(acme.id, [one, two])
+        assert controllers == {who: Controllers(frozenset({who, ann.id})) for who in (one, two)}
+        assert not is_independent_of(one, [two], tenant_id=acme.id)
+        assert is_independent_of(one, [other.id], tenant_id=acme.id)
 
 
 def test_unlinking_ends_sessions_and_roles_and_makes_no_second_person(acme: Tenant, provider: OidcProvider) -> None:

@@ -12,7 +12,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward, require_stepped_up_person
 from threada_site.identity.grants.role_grants import require_roles
-from threada_site.identity.owners import owner_named
+from threada_site.identity.owners import depend_on_authors, owner_named
 from threada_site.identity.slugs import require_slug
 from threada_site.identity.stewardship import require_steward
 from threada_site.identity.trusted_issuers.audiences import default_audience, is_audience_of
@@ -64,7 +64,9 @@ def upsert_trusted_issuer(
     if current is None:
         require_quota(Quota.TRUSTED_ISSUERS, ctx=ctx)
     row = _with_pair(row, slug, str(spec["issuer"]), audience, ctx=ctx)
-    put = put_version(row, spec, ctx=ctx, proposed_by=proposer_of(ctx))
+    proposer = proposer_of(ctx)
+    put = put_version(row, spec, ctx=ctx, proposed_by=proposer)
+    depend_on_authors(spec, (put.version.created_by, proposer), ctx=ctx)
     record(
         Entry(
             kind="trusted_issuer.version_added",
