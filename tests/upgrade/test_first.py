@@ -155,6 +155,9 @@ def test_a_backup_of_the_first_state_is_restored_upgraded_and_continued(
         assert execution(FACTS["outcome_unknown"])["status"] == "outcome_unknown"
         until(lambda: execution(FACTS["running"])["status"] == "outcome_unknown", seconds=400)
 
+        of_robot = _owner_is_named(environment, send)
+        until(lambda: execution(of_robot)["status"] == "succeeded", seconds=120)
+
         item = json.loads(send("ada", "GET", f"/work-items/{FACTS['erased']['item']}")[1])
         assert FACTS["erased"]["reference"] not in json.dumps(item)
         status, content = send("rita", "GET", f"/attachments/{FACTS['file']['attachment_id']}/content")
@@ -166,10 +169,10 @@ def test_a_backup_of_the_first_state_is_restored_upgraded_and_continued(
         assert published[0] == 200, published[1]
         time.sleep(2)  # what would be sent twice would be sent by now
 
-    [(path, body, key, authorization)] = bank
-    assert (path, json.loads(body)) == ("/payments", {"amount": 500})
-    assert authorization == f"Bearer {SECRET}"
-    assert key not in {call["key"] for call in FACTS["calls"]}
+    assert [(path, json.loads(body), authorization) for path, body, _, authorization in bank] == [
+        ("/payments", {"amount": amount}, f"Bearer {SECRET}") for amount in (500, 501)
+    ]
+    assert [key for *_, key, _ in bank] == [opened["execution"], of_robot]
     manage(environment, "sealer", "--once")
     assert "all valid" in manage(environment, "verify_receipts")
     with psycopg.connect(cluster.url(user=cluster.superuser, dbname=EMBEDDED_DATABASE)) as database:
@@ -177,6 +180,35 @@ def test_a_backup_of_the_first_state_is_restored_upgraded_and_continued(
         assert database.execute("SELECT count(*) FROM telemetry_sealqueueentry").fetchone() == (0,)
         database.execute("ALTER TABLE tenancy_tenant ADD note text")
     _refused_everywhere(environment, tmp_path / "of_another_schema.backup")
+
+
+def _owner_is_named(environment: dict[str, str], send: Callable[..., Any]) -> str:
+    """Check that the step that a service without owner asked for waits for an owner, and approve it.
+
+    Return the id of its execution.
+    """
+    asked = FACTS["of_robot"]
+    place = f"/decision-steps/{asked['step']}"
+    vote = {"decision": "approve", "envelope_sha256": asked["envelope_sha256"]}
+    step = json.loads(send("fay", "GET", place)[1])
+    assert (step["status"], step["nobody_can_decide"]) == ("pending", True)
+    for person in ("fay", "finn", "fred"):
+        status, body = send(person, "POST", f"{place}/votes", vote)
+        refused = json.loads(body)
+        assert (status, refused["reason_code"]) == (403, "voter_not_independent")
+        assert "manage.py set_owner" in refused["detail"]
+    explained = json.loads(send("fay", "GET", f"/work-items/{step['work_item_id']}/explain")[1])
+    assert explained["next"][0] == (
+        "It goes on when a steward, or the operator with manage.py set_owner, names an owner of robot."
+    )
+    assert manage(environment, "set_owner", "wim", "--of", "robot") == "robot\n"
+    assert not json.loads(send("fay", "GET", place)[1])["nobody_can_decide"]
+    for person in ("fay", "finn"):
+        status, body = send(person, "POST", f"{place}/votes", vote)
+        assert status in (200, 201), body
+    assert json.loads(send("fay", "GET", place)[1])["status"] == "approved"
+    execution: str = step["execution_id"]
+    return execution
 
 
 def _refused_everywhere(environment: dict[str, str], backup: Path) -> None:
