@@ -71,11 +71,11 @@ def issue_credential(
     """
     require_unit_of_work(ctx.tenant_id)
     is_own = principal.kind == PrincipalKind.HUMAN and not ctx.is_system
-    _check_issuer(principal, ctx=ctx)
-    _check_machine(principal, expires_in, ctx=ctx)
     asked = read_scopes(scopes)
     if principal.kind != PrincipalKind.HUMAN and Scope.IDENTITY_PROVISION in asked:
         require_stepped_up_person(PROVISIONING_CLIENT, ctx=ctx)
+    _check_issuer(principal, ctx=ctx)
+    _check_machine(principal, expires_in, ctx=ctx)
     now = clock.now()
     _check_member(principal, ctx=ctx)
     _check_grantable(asked, principal, tenant_id=ctx.tenant_id)

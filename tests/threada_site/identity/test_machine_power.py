@@ -13,7 +13,9 @@ from tests.contract.world import rows_of_everything
 from tests.factories import acting, acting_system, make_principal, make_token, stepped_up
 from tests.step_up import people_stepped_up
 from tests.threada_site.api.conftest import assert_problem
+from tests.threada_site.identity.trusted_issuers.conftest import trust
 from tests.threada_site.identity.trusted_issuers.issuer import Issuer, mapping, offline_spec, spec
+from tests.threada_site.identity.trusted_issuers.test_exchange import exchanged
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.change_sets.publish import publish
 from threada_site.identity.credentials import issue_credential
@@ -174,6 +176,34 @@ def test_a_machine_writes_it_neither_by_plan_nor_by_apply_nor_in_a_pack(
         assert_problem(robot.post("/packs", {"document": pack(document)}), 422, "document_invalid")
     assert rows_of_everything(but=WRITES) == before
     assert proposals(tenant) == []
+
+
+@pytest.mark.parametrize("kind", ["service", "agent"])
+@pytest.mark.parametrize("way", ["token_of_the_issuer", "exchanged_token"])
+def test_a_machine_for_which_an_issuer_speaks_writes_nothing_of_it(
+    tenant: Tenant, robot: Api, trusted: dict[str, Any], way: str, kind: str
+) -> None:
+    """Its owner is a steward, it has every scope and names a person as requester: nothing makes a person of it."""
+    make_principal(tenant, "delegate", kind, ["tenant_admin"], owner="ann")
+    issuer = Issuer(name="https://build.test")
+    trust(tenant, issuer, mapping(principal="delegate", scopes=ALL), slug="build")
+    token = issuer.token(sub="ann", act={"sub": "ann"})
+    delegate = Api(token if way == "token_of_the_issuer" else exchanged(token))
+    assert delegate.get("/me").json()["kind"] == kind
+    before = rows_of_everything(but=WRITES)
+    for method, path, body in people_only(trusted):
+        assert_problem(send(delegate, method, path, body), 403, "person_required")
+        assert rows_of_everything(but=WRITES) == before, (method, path)
+        if method == "POST":
+            named = {**body, "requester": User.objects.get(username="ann").public_id}
+            assert_problem(send(delegate, method, path, named), 422, "invalid_request")
+    for noun, value in (("TrustedIssuer", {**trusted, "issuer": "https://me.test"}), ("IdentityProvider", PROVIDER)):
+        files = [{"path": "a.json", "text": json.dumps({"kind": noun, "id": "mine", "spec": value})}]
+        for path, more in (("/configuration/plan", {}), ("/configuration/apply", {"digest": "0" * 64})):
+            assert_problem(delegate.post(path, {"files": files, **more}), 403, "person_required")
+    assert rows_of_everything(but=WRITES) == before
+    assert proposals(tenant) == []
+    assert robot.get("/trusted-issuers/mine").status_code == 404
 
 
 def test_a_machine_prunes_none_but_may_apply_what_is_in_force(robot: Api, trusted: dict[str, Any]) -> None:
