@@ -11,6 +11,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
+from django.db.migrations.loader import MigrationLoader
+
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
@@ -34,7 +36,7 @@ class CheckedExport:
     """An export whose signature and receipts were verified.
 
     `keys`: public keys of the exporting instance. `are_stated`: the file itself states them, nobody gave them.
-    `newest`: its newest checkpoint.
+    `newest`: its newest checkpoint. `is_older`: an older version made it, so that tables and columns may be missing.
     """
 
     backup: Backup
@@ -44,6 +46,7 @@ class CheckedExport:
     keys: list[VerifierKey]
     are_stated: bool
     newest: Checkpoint
+    is_older: bool
 
 
 def checked_export(backup: Backup, *, given: Sequence[VerifierKey], watch: Watch) -> CheckedExport:
@@ -73,7 +76,7 @@ def _checked(backup: Backup, given: Sequence[VerifierKey], watch: Watch) -> Chec
     _check_note(backup.note, keys, text=backup.signed_text, what=f"{backup.path}: its manifest")
     _check_note(row["note"], keys, text=note.text, what=f"{backup.path}: its newest checkpoint")
     _check_evidence(backup, keys)
-    return CheckedExport(backup, tenant_id, slug, name, keys, not given, newest)
+    return CheckedExport(backup, tenant_id, slug, name, keys, not given, newest, is_older(backup))
 
 
 def csv_rows(backup: Backup, member: str) -> Iterator[dict[str, str]]:
@@ -97,11 +100,22 @@ def _lines(backup: Backup, member: str) -> Iterator[str]:
 def _check_kind(backup: Backup) -> None:
     if backup.manifest.get("kind") != KIND:
         raise BackupDamaged(f"{backup.path} is no export of a tenant.")
-    if backup.manifest["schema"] != known_migrations():
+    if not _is_known(backup.manifest["schema"]):
         raise BackupDamaged(
-            f"The export was made by Threada {backup.manifest.get('version')}, whose schema is not that of this code. "
-            "Bring both instances to the same version, then export again."
+            f"The export was made by Threada {backup.manifest.get('version')} with a schema that is not known here. "
+            "Upgrade this instance to the version of the other one, then import again."
         )
+
+
+def is_older(backup: Backup) -> bool:
+    """Return True if an older version made the export: its newest migrations are not those of this version."""
+    return bool(backup.manifest["schema"] != known_migrations())
+
+
+def _is_known(schema: Any) -> bool:
+    """Return True if this version has all migrations of a schema, which are those of this version or an older one."""
+    migrations = MigrationLoader(None, ignore_no_migrations=True).disk_migrations
+    return isinstance(schema, dict) and set(schema.items()) <= migrations.keys()
 
 
 def _check_members(backup: Backup) -> None:
@@ -110,7 +124,7 @@ def _check_members(backup: Backup) -> None:
     present = {
         name for name in backup.members if not name.startswith((_CONFIGURATION, f"{ATTACHMENTS}/")) and name != KEYS
     }
-    if wrong := sorted(needed ^ present):
+    if wrong := sorted((needed ^ present) - (tables - present if is_older(backup) else set())):
         raise BackupDamaged(f"{backup.path}: {wrong[0]} is missing, or nothing of this version.")
 
 

@@ -15,8 +15,9 @@ from typing import Final
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
+from telemetry.models import SealQueueEntry
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from telemetry.verification.log import VerificationStats, verify_log
@@ -42,6 +43,7 @@ from threada_site.tenancy.models import DataSubject, Tenant, User
 from workitems.attachments.models import StoredFile
 from workitems.completeness.verify import verify_completeness
 from workitems.file_storage.stored_files import STORAGE, discard_file
+from workitems.migrations._0002.forget_unknown import forget_unknown
 from workitems.retention.erasure import forget_subject
 
 _NOT_MOVED: Final = (
@@ -87,11 +89,16 @@ def import_tenant(
         tenant = _new_tenant(export, slug)
         say("reading the rows")
         people = create_accounts(export, renamed)
-        stage_rows(export.backup, tenant_id=tenant.id, principals={person.id for person in people})
+        principals = {person.id for person in people}
+        stage_rows(export.backup, tenant_id=tenant.id, principals=principals, is_older=export.is_older)
         groups = give_groups(slug)
         forget_tokens()
         lost = _rewrap(keys, ctx=ctx, without_keys=without_keys)
         insert_rows()
+        queued = SealQueueEntry.objects.filter(tenant_id=tenant.id).count()
+        if export.is_older:
+            with connection.schema_editor(atomic=False) as editor:
+                forget_unknown(None, editor)  # as the upgrade of that version does
         give_scopes_and_roles(export, groups)
         _check_references()
         check_documents(tenant.id)
@@ -117,7 +124,7 @@ def import_tenant(
             ),
             ctx=ctx,
         )
-        signed = sign_first_checkpoint(tenant.id, before=export.newest.origin)
+        signed = sign_first_checkpoint(tenant.id, before=export.newest.origin, queued=queued)
     remarks = [*stopped.sentences, *_remarks(people, len(lost))]
     return Imported(tenant, signed.origin, signed.size, remarks)
 

@@ -36,17 +36,21 @@ def run(query: str, *names: sql.Composable, parameters: Any = None) -> list[tupl
         return cursor.fetchall() if cursor.description else []
 
 
-def stage_rows(backup: Backup, *, tenant_id: uuid.UUID, principals: set[uuid.UUID]) -> None:
+def stage_rows(backup: Backup, *, tenant_id: uuid.UUID, principals: set[uuid.UUID], is_older: bool) -> None:
     """Read every table of the export into a temporary table, and check that all rows are of this tenant.
 
-    `principals`: the ids that the export brings; rows may name no other account. Raise `BackupDamaged`.
+    `principals`: the ids that the export brings; rows may name no other account. `is_older`: an older version made the
+    export. Tables that it lacks are empty then, and columns that it lacks get their default of the database, or NULL.
+    Raise `BackupDamaged`.
     """
     run("CREATE TEMP TABLE {} (id uuid PRIMARY KEY) ON COMMIT DROP", sql.Identifier(_PRINCIPALS))
     run("INSERT INTO {} SELECT unnest(%s::uuid[])", sql.Identifier(_PRINCIPALS), parameters=[list(principals)])
     for model in _models():
         table = model._meta.db_table
-        run("CREATE TEMP TABLE {} (LIKE {}) ON COMMIT DROP", staged(table), sql.Identifier(table))
-        _copy(backup, table)
+        definition = "CREATE TEMP TABLE {} (LIKE {} INCLUDING DEFAULTS) ON COMMIT DROP"
+        run(definition, staged(table), sql.Identifier(table))
+        if not is_older or f"rows/{table}.csv" in backup.members:
+            _copy(backup, table, is_older=is_older)
         if run("SELECT 1 FROM {} WHERE tenant_id <> %s LIMIT 1", staged(table), parameters=[tenant_id]):
             raise BackupDamaged(f"{backup.path}: rows/{table}.csv has rows of another tenant.")
         for field in model._meta.local_concrete_fields:
@@ -100,13 +104,17 @@ def _models() -> list[type[models.Model]]:
     )
 
 
-def _copy(backup: Backup, table: str) -> None:
+def _copy(backup: Backup, table: str, *, is_older: bool) -> None:
     member = f"rows/{table}.csv"
     blocks = backup.blocks(member)
     first = next(blocks, b"")
     header = first.partition(b"\n")[0].decode(errors="replace").strip().split(",")
-    if sorted(header) != sorted(_columns(table)):
-        raise BackupDamaged(f"{backup.path}: {member} has other columns than this version.")
+    known = _columns(table)
+    if unknown := [name for name in header if name not in known]:
+        raise BackupDamaged(f"{backup.path}: {member} has the column {unknown[0]!r}, which this version does not know.")
+    needed = _columns(table, needed=True) if is_older else known
+    if missing := [name for name in needed if name not in header]:
+        raise BackupDamaged(f"{backup.path}: {member} lacks the column {missing[0]!r}, which has no default.")
     columns = sql.SQL(", ").join(map(sql.Identifier, header))
     query = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv, HEADER)").format(staged(table), columns)
     own = connection.connection
@@ -119,11 +127,13 @@ def _copy(backup: Backup, table: str) -> None:
         raise BackupDamaged(f"{backup.path}: {member} cannot be read: {error}") from None
 
 
-def _columns(table: str, *, insertable: bool = False) -> list[str]:
+def _columns(table: str, *, insertable: bool = False, needed: bool = False) -> list[str]:
+    """Return the columns of a table. `insertable`: without generated ones. `needed`: those without default or NULL."""
     rows = run(
         "SELECT attname::text FROM pg_attribute WHERE attrelid = %s::regclass AND attnum > 0 AND NOT attisdropped "
-        "AND (NOT %s OR attgenerated = '') ORDER BY attnum",
-        parameters=[table, insertable],
+        "AND (NOT %s OR attgenerated = '') AND (NOT %s OR attnotnull AND NOT (atthasdef AND attgenerated = '')) "
+        "ORDER BY attnum",
+        parameters=[table, insertable, needed],
     )
     return [name for (name,) in rows]
 

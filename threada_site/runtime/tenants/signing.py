@@ -15,12 +15,13 @@ from threada_site.runtime.backup.archive import BackupDamaged
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
 
 
-def sign_first_checkpoint(tenant_id: uuid.UUID, *, before: str) -> Checkpoint:
+def sign_first_checkpoint(tenant_id: uuid.UUID, *, before: str, queued: int) -> Checkpoint:
     """Sign the imported log under an origin of this instance, and record that in the anchor.
 
-    `before`: the origin in the export. A log that this instance signed earlier gets a new origin, because two heads of
-    one origin must extend each other. Raise `KeyFileProblem` without a sealing key, and `BackupDamaged` if an imported
-    checkpoint would be newer than the signed one.
+    `before`: the origin in the export. `queued`: number of its receipts that were not sealed yet. They are sealed next,
+    and no process of this instance has signed them. A log that this instance signed earlier gets a new origin, because
+    two heads of one origin must extend each other. Raise `KeyFileProblem` without a sealing key, and `BackupDamaged` if
+    an imported checkpoint would be newer than the signed one.
     """
     tenant = ids.public_id(ids.TENANT, tenant_id)
     newest = newest_checkpoint(tenant_id)
@@ -36,7 +37,8 @@ def sign_first_checkpoint(tenant_id: uuid.UUID, *, before: str) -> Checkpoint:
     at = clock.now()
     oldest = SealQueueEntry.objects.filter(tenant_id=tenant_id).order_by("id").values_list("id", flat=True).first()
     until = complete_until(at=at, oldest_queued=ids.instant_of(oldest) if oldest else None, before=None)
-    head = sign_tree_head(tree, origin=origin, keys=keys, at=at, complete_until=until, signed_from=tree.size)
+    signed_from = tree.size + queued
+    head = sign_tree_head(tree, origin=origin, keys=keys, at=at, complete_until=until, signed_from=signed_from)
     checkpoint = Checkpoint.objects.create(
         tenant_id=tenant_id,
         size=head.size,

@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,17 @@ from threada_site.runtime.backup.tenant_export import GRANTS, PRINCIPALS, ROLES
 type Change = Callable[[str, bytes], bytes]
 
 
-def changed(source: Path, target: Path, change: Change, signer: Any, *, grants: str = GRANTS) -> str:
+def changed(
+    source: Path, target: Path, change: Change, signer: Any, *, grants: str = GRANTS, without: Collection[str] = ()
+) -> str:
     """Write a copy of an export with changed members, signed as its maker could sign it."""
     with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w") as new:
         manifest = json.loads(old.read(MANIFEST))
         for name in list(manifest["members"]):
             content = change(name, old.read(name))
             manifest["members"].pop(name)
+            if name in without:
+                continue
             named = grants if name == GRANTS else name
             new.writestr(named, content)
             manifest["members"][named] = {"size": len(content), "sha256": sha256_hex(content)}
@@ -47,6 +51,49 @@ def in_rows(table: str, column: str, value: str, *, only_last: bool = False) -> 
         kept = rows[:-1] if only_last else []
         writer.writerows([*kept, *([*row[:place], value, *row[place + 1 :]] for row in rows[len(kept) :])])
         return out.getvalue().encode()
+
+    return change
+
+
+def with_column(table: str, column: str) -> Change:
+    """Return a change that adds an empty column to a table."""
+
+    def change(name: str, content: bytes) -> bytes:
+        if name != f"rows/{table}.csv":
+            return content
+        header, _, rest = content.partition(b"\n")
+        out = io.StringIO()
+        writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NOTNULL)
+        writer.writerows([*row, None] for row in csv.reader(io.StringIO(rest.decode()), quoting=csv.QUOTE_NOTNULL))
+        return header + f",{column}\n".encode() + out.getvalue().encode()
+
+    return change
+
+
+def without_column(table: str, column: str) -> Change:
+    """Return a change that leaves a column of a table out."""
+
+    def change(name: str, content: bytes) -> bytes:
+        if name != f"rows/{table}.csv":
+            return content
+        header, *rows = csv.reader(io.StringIO(content.decode()), quoting=csv.QUOTE_NOTNULL)
+        place = header.index(column)
+        out = io.StringIO()
+        out.write(",".join(str(name) for name in header if name != column) + "\n")
+        writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NOTNULL)
+        writer.writerows([*row[:place], *row[place + 1 :]] for row in rows)
+        return out.getvalue().encode()
+
+    return change
+
+
+def one_after_another(*changes: Change) -> Change:
+    """Return a change that makes all of `changes`."""
+
+    def change(name: str, content: bytes) -> bytes:
+        for one in changes:
+            content = one(name, content)
+        return content
 
     return change
 

@@ -180,7 +180,7 @@ def test_a_tenant_moves_to_another_instance(
             "telemetry_checkpoint", "id", "ffffffff-ffff-7fff-bfff-ffffffffffff", only_last=True
         ),
         "without the record": lambda name, body: body + hidden if name == GRANTS else body,
-        "schema is not that": lambda name, body: (
+        "with a schema that is not known here": lambda name, body: (
             body.replace(b'"0001_initial"', b'"0009_later"') if name == MANIFEST else body
         ),
     }
