@@ -187,7 +187,7 @@ def test_a_machine_for_which_an_issuer_speaks_writes_nothing_of_it(
     make_principal(tenant, "delegate", kind, ["tenant_admin"], owner="ann")
     issuer = Issuer(name="https://build.test")
     trust(tenant, issuer, mapping(principal="delegate", scopes=ALL), slug="build")
-    token = issuer.token(sub="ann", act={"sub": "ann"})
+    token = issuer.token(sub="ann")
     delegate = Api(token if way == "token_of_the_issuer" else exchanged(token))
     assert delegate.get("/me").json()["kind"] == kind
     before = rows_of_everything(but=WRITES)
