@@ -19,13 +19,13 @@ def acknowledge_instance_log(anchor: Anchor, *, reason: str, although_it_matches
     with platform_role():
         with connection.cursor() as cursor:
             cursor.execute(LOCK_FOR_SEALING, [INSTANCE])
-        _, checkpoint = restart_point(
+        checkpoint = restart_point(
             anchor,
             INSTANCE,
             size=instance_log_size(),
             read=instance_nodes(),
             although_it_matches=although_it_matches,
-        )
+        ).checkpoint
         alarms = InstanceAlarm.objects.filter(acknowledged_at__isnull=True)
         alarms.update(acknowledged_at=clock.now(), reason=reason)
         anchor.append_acknowledgement(INSTANCE, checkpoint, reason=reason, at=clock.now())

@@ -20,6 +20,7 @@ from telemetry.log.store import LogStore, NewestCheckpoint
 from telemetry.tlog.checkpoint import INSTANCE
 from telemetry.tlog.proofs import NodeReader
 from telemetry.tlog.tree import Node
+from threada_site.kernel import ids
 
 # Dequeues, copies and hashes in one statement. A queue entry whose checkpoint was deleted stays in the queue. The
 # record of a tenant's deletion becomes a leaf as its checkpoints do.
@@ -55,6 +56,7 @@ INSERT INTO telemetry_instancenode (level, "index", hash)
 SELECT n.* FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[]) AS n
 """
 _NEWEST: Final = "SELECT size, note, signed_at FROM telemetry_instancecheckpoint ORDER BY id DESC LIMIT 1"
+_NEWEST_ID: Final = "SELECT id FROM telemetry_instancecheckpoint ORDER BY id DESC LIMIT 1"
 _SIGNED: Final = """
 INSERT INTO telemetry_instancecheckpoint (id, size, root, note, verifier_keys, signed_at)
 VALUES (%s, %s, %s, %s, %s, %s)
@@ -114,8 +116,10 @@ class InstanceStore:
         return (rows[0][0], rows[0][1], rows[0][2]) if rows else None
 
     def add_checkpoint(self, tree_head: SignedTreeHead) -> None:
+        """Insert a signed checkpoint as the newest one."""
+        rows = self._fetch(_NEWEST_ID, ())
         values = [
-            uuid_utils.compat.uuid7(),
+            ids.new_uuid_after(rows[0][0] if rows else None),
             tree_head.size,
             tree_head.root,
             tree_head.note,

@@ -104,6 +104,7 @@ _INSERT_NODES: Final = """
 INSERT INTO telemetry_lognode (id, tenant_id, level, "index", hash)
 SELECT gen_random_uuid(), %s, n.* FROM unnest(%s::smallint[], %s::bigint[], %s::bytea[]) AS n
 """
+_NEWEST_ID: Final = "SELECT id FROM telemetry_checkpoint WHERE tenant_id = %s ORDER BY id DESC LIMIT 1"
 _NEWEST: Final = """
 SELECT size, note, signed_at FROM telemetry_checkpoint
  WHERE tenant_id = %s ORDER BY id DESC LIMIT 1
@@ -281,8 +282,9 @@ class LogStore:
         return NewestCheckpoint(row[0], checkpoint.origin, row[2], checkpoint.complete_until, checkpoint.signed_from)
 
     def add_checkpoint(self, tenant_id: uuid.UUID, tree_head: SignedTreeHead) -> uuid.UUID:
-        """Insert a signed checkpoint and return its id."""
-        checkpoint_id = uuid_utils.compat.uuid7()
+        """Insert a signed checkpoint as the newest one and return its id."""
+        row = self.connection.execute(_NEWEST_ID, [tenant_id]).fetchone()
+        checkpoint_id = ids.new_uuid_after(row[0] if row else None)
         values = [
             checkpoint_id,
             tenant_id,

@@ -26,6 +26,7 @@ from threada_site.database.sets.shared_reads import shared
 from threada_site.kernel import ids
 from threada_site.kernel.json.canonical import sha256_hex
 
+LOG_ACKNOWLEDGED: Final = "log.acknowledged"
 _OF_CASES: Final = """
 SELECT r.work_item_id, r.id, r.body, r.signature, l."index"
   FROM unnest(%s::uuid[]) AS item (id)
@@ -112,11 +113,20 @@ def signed_from(tenant_id: uuid.UUID) -> int | None:
 
 def accepted_receipts(tenant_id: uuid.UUID) -> dict[str, str]:
     """Return the receipts that operators accepted from quarantine: public id → digest of the body."""
+    decisions = _sealed_of_commands(ACCEPTED, tenant_id)
+    return {one["receipt_id"]: one["sha256"] for content in decisions for one in content["inputs"]["receipts"]}
+
+
+def continued_logs(tenant_id: uuid.UUID) -> dict[str, int]:
+    """Return the logs that operators continued: origin → number of receipts from before."""
+    outcomes = [content["outcome"] for content in _sealed_of_commands(LOG_ACKNOWLEDGED, tenant_id)]
+    return {outcome["origin"]: outcome["size"] for outcome in outcomes}
+
+
+def _sealed_of_commands(kind: str, tenant_id: uuid.UUID) -> list[dict[str, Any]]:
+    """Return the contents of sealed receipts of a kind that commands signed, ordered by id."""
     sealed = LogLeaf.objects.filter(tenant_id=tenant_id).values("id")
-    rows = Receipt.objects.filter(tenant_id=tenant_id, kind=ACCEPTED, id__in=sealed).order_by("id")
+    rows = Receipt.objects.filter(tenant_id=tenant_id, kind=kind, id__in=sealed).order_by("id")
     decisions = [(row[0], bytes(row[1]), row[2]) for row in rows.values_list("id", "body", "signature")]
-    found: dict[str, str] = {}
-    for _, body, origin in origins_of_rows(decisions, tenant_id=tenant_id):
-        if origin.role == "command":
-            found |= {one["receipt_id"]: one["sha256"] for one in orjson.loads(body)["inputs"]["receipts"]}
-    return found
+    found = origins_of_rows(decisions, tenant_id=tenant_id)
+    return [orjson.loads(body) for _, body, origin in found if origin.role == "command"]

@@ -105,7 +105,7 @@ EVENT_KINDS: Final[dict[str, str]] = {
     "list.downloaded": "A list of the console was downloaded as CSV.",
     "list.version_added": "A list that rules read was created or changed.",
     "list.withdrawn": "A list that rules read was withdrawn.",
-    "log.acknowledged": "A restored log continues under a new origin.",
+    "log.acknowledged": "An operator continued a log under a new origin.",
     "member.added": "A principal became a member of the tenant.",
     "member.removed": "A membership ended.",
     "message.retried": "A message that could not be sent is sent again.",

@@ -11,16 +11,15 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-import uuid_utils.compat
-
 from telemetry.log.key_file import KeyFile
 from telemetry.log.store import LogStore
 from telemetry.receipts.signature import ReceiptKeys
 from telemetry.tlog.note import SignedNote, Signer, VerifierKey, sign
 from telemetry.tlog.texts import MalformedText
+from threada_site.kernel import ids
 
 RECEIPT_KEYS: Final = "receipt-keys"
-_NEWEST: Final = "SELECT note FROM telemetry_receiptkeynote ORDER BY id DESC LIMIT 1"
+_NEWEST: Final = "SELECT note, id FROM telemetry_receiptkeynote ORDER BY id DESC LIMIT 1"
 _INSERT: Final = "INSERT INTO telemetry_receiptkeynote (id, note, signed_at) VALUES (%s, %s, %s)"
 
 
@@ -51,7 +50,7 @@ class ReceiptKeyEndorser:
             is_new = signed != wanted
             if is_new:
                 note = sign(text, [Signer(name, key.private_key) for key in keys])
-                new_id = uuid_utils.compat.uuid7()
+                new_id = ids.new_uuid_after(row[1] if row else None)
                 self._store.connection.execute(_INSERT, [new_id, str(note), datetime.now(UTC)])
         self._done = wanted
         return is_new

@@ -21,7 +21,7 @@ IN_WORDS: Final = {
     "sealed_already": "it is sealed already",
     "malformed": "its bytes are not those of a receipt with this id and tenant",
     "time_differs": "its id is of another time than it says",
-    "older_than_log": "the log was said to be complete at its time",
+    "older_than_log": "the log was said to be complete at its time (if a clock was ahead: manage.py acknowledge_log)",
     "older_than_tenant": "it is older than its tenant",
     "in_the_future": "its time is in the future",
     "unsigned": "no process of the product signed it",

@@ -34,7 +34,7 @@ SELECT "index", hash FROM telemetry_lognode WHERE tenant_id = %s AND level = %s 
 """
 _SECOND: Final = timedelta(seconds=1)
 """A cosignature states its time in whole seconds."""
-_EARLIER: Final = "are of an earlier log, from before it was acknowledged that it broke off."
+_EARLIER: Final = "are of an earlier log, from before an operator acknowledged it."
 _ELSEWHERE: Final = "were signed by the instance that the tenant was imported from."
 
 
@@ -79,13 +79,21 @@ class ImportedLogs:
 class CheckpointComparison:
     """Comparison of the signed checkpoints of one log with the tree while it grows.
 
-    `imported`: logs of other instances that this log continues. Their newest checkpoint is compared too.
+    `imported`: logs of other instances that this log continues. Their newest checkpoint is compared too. `continued`:
+    number of receipts from before an operator continued the log, by origin. Checkpoints of that origin say nothing
+    about the times of those receipts.
     """
 
     def __init__(
-        self, rows: LogQueries, *, older: Sequence[ArchivedCheckpoint], imported: ImportedLogs | None = None
+        self,
+        rows: LogQueries,
+        *,
+        older: Sequence[ArchivedCheckpoint],
+        imported: ImportedLogs | None = None,
+        continued: Mapping[str, int] | None = None,
     ) -> None:
         self._rows = rows
+        self._continued = continued or {}
         self._imported = imported or ImportedLogs()
         self._things = rows.things
         self._kept = older
@@ -199,7 +207,8 @@ class CheckpointComparison:
     def check_time(self, receipt_id: uuid.UUID, *, sequence: int) -> Iterator[Finding]:
         """Compare the time of the next receipt with the times of the checkpoints before it."""
         occurred_at = ids.instant_of(receipt_id)
-        self._latest = _later(self._latest, occurred_at)
+        if self._origin is None or sequence >= self._continued.get(self._origin, 0):
+            self._latest = _later(self._latest, occurred_at)
         if self._complete_until is not None and occurred_at < self._complete_until:
             until = rfc3339(self._complete_until)
             message = (
@@ -217,7 +226,6 @@ class CheckpointComparison:
             return  # reported with the signatures
         if until is None:
             return
-        at = cosigned_at(signed)
         before, latest, self._latest = self._complete_until, self._latest, None
         at = cosigned_at(signed)
         if before is not None and until < before:

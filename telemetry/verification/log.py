@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from telemetry.receipts.authentic import accepted_receipts
+from telemetry.receipts.authentic import accepted_receipts, continued_logs
 from telemetry.receipts.key_endorsement import endorsed_keys
 from telemetry.receipts.projections import StoredReceipt, projection_mismatches
 from telemetry.receipts.quarantine import IN_WORDS
@@ -97,7 +97,9 @@ def verify_log(
     `older` are checkpoints of this tenant archived elsewhere. `watch` is called for every receipt.
     """
     rows = tenant_log_queries(tenant)
-    comparison = CheckpointComparison(rows, older=older, imported=_imported_logs(tenant))
+    comparison = CheckpointComparison(
+        rows, older=older, imported=_imported_logs(tenant), continued=continued_logs(tenant.id)
+    )
     yield from comparison.check_signatures(keys, stats=stats)
     accepted = accepted_receipts(tenant.id)
     if not requires_signatures:

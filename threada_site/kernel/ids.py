@@ -94,6 +94,12 @@ def new_uuid() -> uuid.UUID:
     return uuid.UUID(int=millisecond << 80 | 7 << 76 | (tail >> 62 & 0xFFF) << 64 | 2 << 62 | low)
 
 
+def new_uuid_after(last: uuid.UUID | None) -> uuid.UUID:
+    """Return a new UUIDv7 that sorts after `last`, also if a clock was ahead when that was made."""
+    made = new_uuid()
+    return made if last is None else max(made, uuid.UUID(int=last.int + 1))
+
+
 def new_account_id() -> uuid.UUID:
     """Return a new UUIDv4 for an account, which outlives its tenants: its id does not tell when it was created."""
     return uuid.uuid4()

@@ -13,8 +13,8 @@ from threada_site.tenancy.management.base import TenantCommand
 
 class Command(TenantCommand):
     help = (
-        "Continue a log that differs from the signed one (for example after restoring an older backup) under a new "
-        "origin. Run it where the sealer runs."
+        "Continue a log under a new origin: one that differs from the signed one (for example after restoring an older "
+        "backup), or one that a clock that was ahead signed. Run it where the sealer runs."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
