@@ -77,6 +77,11 @@ def current_public_keys() -> list[str]:
     return [" ".join(current)] if current else []
 
 
+def web_signing_problem() -> str | None:
+    """Return why the web cannot sign receipts so that they verify, with what to do; None if it can."""
+    return receipt_keyring().problem("web")
+
+
 @lru_cache(maxsize=4)
 def _keyring(data_dir: Path, private: str, public: str) -> ReceiptKeyring:
     return ReceiptKeyring(data_dir / "keys", private=private, public=public)

@@ -23,6 +23,7 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.errors import ThreadaError
+from threada_site.kernel.keyring import ReceiptKeyProblem
 
 log = structlog.get_logger("threada.api")
 
@@ -108,7 +109,7 @@ def as_threada_error(error: Exception) -> ThreadaError:
         return errors.BadRequest()
     if isinstance(error, drf.PermissionDenied | DjangoPermissionDenied):
         return errors.PermissionDenied()
-    if _is_write_failure(error):
+    if isinstance(error, ReceiptKeyProblem) or _is_write_failure(error):
         log.error("audit_unavailable", exc_info=error)
         return errors.AuditUnavailable(headers={"Retry-After": "5"})
     if isinstance(error, OperationalError | InterfaceError | PoolTimeout):

@@ -134,7 +134,7 @@ class Readyz(PublicView):
         """Check that the instance is started and not stopping, and that its database and settings are usable.
 
         Checks: the database answers and can write, all migrations are applied and no newer one excludes this code,
-        tenants are isolated, keys and settings are equal to those of the other machines.
+        tenants are isolated, receipts can be signed, keys and settings are equal to those of the other machines.
         """
         if settings.THREADA_STOPPING_FILE and Path(settings.THREADA_STOPPING_FILE).exists():
             raise errors.InstanceStopping

@@ -135,6 +135,8 @@ THREADA_WORKLOAD_AUDIENCES = words("THREADA_WORKLOAD_AUDIENCES")
 THREADA_EXCHANGED_TOKENS = number("THREADA_EXCHANGED_TOKENS", 100)
 # Function that returns the public keys of receipts that are not retired, by name for the same reason.
 THREADA_CURRENT_RECEIPT_KEYS = "telemetry.receipts.signing.current_public_keys"
+# Function that returns why the web cannot sign receipts, by name for the same reason.
+THREADA_WEB_SIGNING_PROBLEM = "telemetry.receipts.signing.web_signing_problem"
 # Function that records the first use of a credential from a network, by name for the same reason.
 THREADA_NEW_NETWORK_HANDLER = "telemetry.receipts.networks.record_new_network"
 # Seconds between the notice to all stewards and the effect of an emergency publication, and the hours after the end of

@@ -11,13 +11,16 @@ import pytest
 from django.db import DatabaseError, connection
 
 from integrations.models import Execution, Integration, IntegrationVersion
+from telemetry.log.key_file import SigningKey
 from telemetry.models import Receipt, TelemetryExport
+from telemetry.receipts.keyring import ReceiptKeyring, signing_with
 from tests.jobs import count_of_jobs
 from tests.workitems.office import BANK, Office
 from threada_site.api.models import IdempotencyRecord
 from threada_site.database.role_names import PLATFORM_LOGIN
 from threada_site.database.roles import APP, OWNER
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel.keyring import ReceiptKeyProblem
 from workitems.executions.run_execution import run_execution
 from workitems.models import DecisionStep, Vote, WorkItem
 from workitems.tasks import decide_intake
@@ -58,6 +61,13 @@ def full(table: str) -> Iterator[None]:
         _as_owner("DROP FUNCTION refuse_as_full()")
 
 
+@contextmanager
+def unsigned(_: str) -> Iterator[None]:
+    """Take the keys of web and worker away from this process."""
+    with signing_with(ReceiptKeyring.of([SigningKey.new("command")])):
+        yield
+
+
 def state(office: Office) -> list[Any]:
     with unit_of_work(office.tenant.id):
         rows: list[Any] = [
@@ -70,10 +80,19 @@ def state(office: Office) -> list[Any]:
     return [*rows, count_of_jobs()]
 
 
-@pytest.mark.parametrize("closed", [unwritable, full])
-@pytest.mark.parametrize("table", ["telemetry_receipt", "telemetry_sealqueueentry"])
+@pytest.mark.parametrize(
+    ("closed", "table"),
+    [
+        *(
+            (closed, table)
+            for closed in (unwritable, full)
+            for table in ("telemetry_receipt", "telemetry_sealqueueentry")
+        ),
+        (unsigned, ""),
+    ],
+)
 def test_no_call_changes_anything(
-    office: Office, table: str, closed: Callable[[str], AbstractContextManager[None]]
+    office: Office, closed: Callable[[str], AbstractContextManager[None]], table: str
 ) -> None:
     item, step, execution = office.awaiting()
     ready = office.decided()
@@ -121,9 +140,13 @@ def test_workers_leave_their_work_undone(office: Office) -> None:
     new = office.create()
     execution = office.execute(office.decided()).execution
     before = state(office)
-    with unwritable("telemetry_receipt"):
-        with pytest.raises(DatabaseError, match="permission denied for table telemetry_receipt"):
-            decide_intake(str(office.tenant.id), str(new.id), new.correlation_id)
-        with pytest.raises(DatabaseError, match="permission denied for table telemetry_receipt"):
-            run_execution(office.tenant, execution.id)
-    assert state(office) == before
+    for closed, error, said in (
+        (unwritable, DatabaseError, "permission denied for table telemetry_receipt"),
+        (unsigned, ReceiptKeyProblem, "has no key of the role worker"),
+    ):
+        with closed("telemetry_receipt"):
+            with pytest.raises(error, match=said):
+                decide_intake(str(office.tenant.id), str(new.id), new.correlation_id)
+            with pytest.raises(error, match=said):
+                run_execution(office.tenant, execution.id)
+        assert state(office) == before

@@ -15,6 +15,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from prometheus_client.parser import text_string_to_metric_families
 
+from telemetry.receipts.signing import receipt_keyring
 from tests.client import Api
 from tests.factories import make_principal, make_token
 from tests.scraping import scrape
@@ -129,6 +130,18 @@ class TestReadyz:
             record.save()
         readiness.forget()
         assert Api().get("/readyz").status_code == 200
+
+    def test_readyz_reports_a_missing_key_of_receipts(self, settings: object, tmp_path: Path) -> None:
+        settings.THREADA_DATA_DIR = tmp_path
+        receipt_keyring().make()
+        (tmp_path / "keys" / "receipt_key_web").unlink()
+        detail = assert_problem(Api().get("/readyz"), 503, "not_ready")["detail"]
+        assert detail.startswith("Receipts cannot be signed: ")
+        assert "receipt_key_web is missing. Restore it from your backup, or set THREADA_RECEIPT_KEY" in detail
+        receipt_keyring().make()  # another one
+        readiness.forget()
+        detail = assert_problem(Api().get("/readyz"), 503, "not_ready")["detail"]
+        assert "is not among the public keys" in detail
 
     def test_readyz_reports_a_missing_migration(self) -> None:
         with owner_role(), connection.cursor() as cursor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from pytest_django import Settings
 
 from telemetry.receipts.keyring import ReceiptKeyring
@@ -15,6 +15,7 @@ from threada_site.runtime.backup.contents import keys_here
 from threada_site.runtime.process_environments import environments
 from threada_site.runtime.startup import NotSafeToRunError, refuse_unless_signing
 from threada_site.tenancy.instance_membership import RECEIPT_KEYS, differing_facts
+from threada_site.tenancy.models import Tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +57,22 @@ def test_process_does_not_start_without_its_key(data_dir: Path) -> None:
     refuse_unless_signing("worker", "command")
     with pytest.raises(NotSafeToRunError, match=r"Receipts cannot be signed:\n.*receipt_key_web is missing"):
         refuse_unless_signing("web")
+
+
+def test_commands_say_that_their_key_is_missing(data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    receipt_keyring().make()
+    for role, arguments in (
+        ("web", ["web"]),
+        ("worker", ["worker"]),
+        ("command", ["create_tenant", "globex", "--steward", "Mia"]),
+    ):
+        (data_dir / "keys" / f"receipt_key_{role}").unlink()
+        with pytest.raises((SystemExit, CommandError)) as refused:
+            call_command(*arguments)
+        said = f"{refused.value} {capsys.readouterr().err}"
+        assert f"receipt_key_{role} is missing" in said
+        assert "manage.py receipt_keys rotate" in said
+    assert not Tenant.objects.filter(slug="globex").exists()
 
 
 def test_machine_with_other_public_keys_does_not_join(settings: Settings, data_dir: Path) -> None:

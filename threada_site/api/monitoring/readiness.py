@@ -7,8 +7,10 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.db.migrations.executor import MigrationExecutor
+from django.utils.module_loading import import_string
 from psycopg_pool import PoolTimeout
 
 from threada_site.jobs.engines.choice import engine_problem
@@ -78,6 +80,9 @@ def _problems() -> Iterator[str]:
     engine = engine_problem(works=False)
     if engine:
         yield f"{engine}."
+    unsigned = import_string(settings.THREADA_WEB_SIGNING_PROBLEM)()
+    if unsigned:
+        yield f"Receipts cannot be signed: {unsigned}"
     yield from _problems_of_database()
     differing = facts_that_differ()
     if differing:
