@@ -33,6 +33,7 @@ _REMEDY: Final = (
     "Restore it from your backup, or set THREADA_RECEIPT_KEY and THREADA_RECEIPT_PUBLIC_KEYS. If it is lost, make new "
     "keys: manage.py receipt_keys rotate."
 )
+ONE_ACCOUNT: Final = "web, worker and commands run under one account, so signatures of receipts do not tell them apart"
 _LOOKED_AT_S: Final = 1.0
 _GRACE: Final = timedelta(seconds=5)
 """Time for which a replaced key may still sign: processes look for a new one once a second, and clocks differ."""
@@ -121,8 +122,12 @@ class ReceiptKeyring:
 
     def is_of_one_account(self) -> bool:
         """Return True if the same account of this machine owns the private keys of web and worker."""
-        paths = [self.folder / private_file(role) for role in ("web", "worker")]
-        return not self._given and all(path.exists() for path in paths) and len({p.stat().st_uid for p in paths}) == 1
+        if self._given:
+            return False
+        try:
+            return len({(self.folder / private_file(role)).stat().st_uid for role in ("web", "worker")}) == 1
+        except OSError:
+            return False
 
     def given(self) -> dict[str, str]:
         """Return the contents of the variables by the names of the files that they replace."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from telemetry.alarms import left_behind_alarm
+from telemetry.receipts.signing import receipt_keyring
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.engines.choice import other_engine
 from threada_site.jobs.enqueue import enqueue
@@ -53,6 +55,19 @@ def test_status_shows_the_depth_of_the_queue(tenant: Tenant, capsys: pytest.Capt
     assert facts["receipts_unsealed"] > 0
     assert facts["missing"] == ["web", "worker", "sealer"]
     assert facts["problem"] == NOTHING_RUNS
+
+
+def test_status_says_that_one_account_has_the_keys(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings.THREADA_DATA_DIR = tmp_path
+    receipt_keyring().make()
+    said = "web, worker and commands run under one account, so signatures of receipts do not tell them apart"
+    facts = facts_of_status(capsys)
+    assert facts["signatures"] == said
+    assert said not in facts["problem"]
+    (tmp_path / "keys" / "receipt_key_worker").unlink()  # it is on another machine
+    assert "signatures" not in facts_of_status(capsys)
 
 
 def test_status_reports_jobs_of_the_other_engine(

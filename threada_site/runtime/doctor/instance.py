@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import connection
 
 from telemetry.log.key_file import KeyFileProblem
+from telemetry.receipts.keyring import ONE_ACCOUNT
 from telemetry.receipts.signing import receipt_keyring
 from threada_site.api.monitoring.readiness import write_problem
 from threada_site.database.unit_of_work import unit_of_work
@@ -164,7 +165,7 @@ def receipts() -> Iterator[Finding]:
     if not problems and keyring.is_of_one_account():
         yield warning(
             "receipts",
-            "web, worker and commands run under one account, so signatures of receipts do not tell them apart",
+            ONE_ACCOUNT,
             "Run up as root, or the processes under accounts of their own: docs/operations/keys.md.",
         )
     elif not problems:

@@ -12,6 +12,8 @@ from django.db import DatabaseError
 from psycopg_pool import PoolTimeout
 
 from telemetry.alarms import broken_logs_alarm, left_behind_alarm, months_alarm, quarantine_alarm, unsealed_alarm
+from telemetry.receipts.keyring import ONE_ACCOUNT
+from telemetry.receipts.signing import receipt_keyring
 from threada_site import postgres
 from threada_site.api.monitoring.local_metrics import disk_places
 from threada_site.database.connection_problems import file_problem
@@ -39,6 +41,8 @@ class Command(ProductCommand):
             "database": _database_place(),
             "engine": settings.THREADA_ENGINE,
         }
+        if receipt_keyring().is_of_one_account():
+            facts["signatures"] = ONE_ACCOUNT
         problems = [*_database_problems(facts), *_missing_problems(missing), *_disk_problems(facts)]
         if problems:
             facts["problem"] = " ".join(problems)
