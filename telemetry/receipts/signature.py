@@ -32,6 +32,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from telemetry.tlog.hashing import leaf_hash, node_hash
 from telemetry.tlog.note import VerifierKey
+from telemetry.tlog.proofs import inclusion_root
 from telemetry.tlog.texts import MalformedText, decimal, decoded, encoded
 from threada_site.kernel.clock import rfc3339
 
@@ -169,7 +170,7 @@ def origin_of(receipt: SignedBody, tenant: str, keys: ReceiptKeys, verified: Ver
     known = keys.named(signed.key)
     if known is None:
         return Origin(OriginState.INVALID, problem=f"no key {signed.key} is known", is_key_known=False)
-    root = _root_of(leaf_hash(receipt.body), signed)
+    root = inclusion_root(leaf_hash(receipt.body), signed.position, signed.size, signed.path)
     statement = None if root is None else _signed_bytes(tenant, signed.key, signed.size, root)
     if statement is None or not _verifies(known, statement, signed.value, verified):
         return Origin(OriginState.INVALID, problem=f"the signature of {signed.key} does not verify")
@@ -239,19 +240,3 @@ def _tree(leaves: list[bytes]) -> tuple[bytes, list[list[str]]]:
         level = [*pairs, level[-1]] if len(level) % 2 else pairs
         width *= 2
     return level[0], paths
-
-
-def _root_of(leaf: bytes, signed: _Parsed) -> bytes | None:
-    """Return the root that the path leads to, or None if its length does not fit (RFC 9162, section 2.1.3.2)."""
-    fn, sn, current = signed.position, signed.size - 1, leaf
-    for sibling in signed.path:
-        if sn == 0:
-            return None
-        if fn & 1 or fn == sn:
-            current = node_hash(sibling, current)
-            while not fn & 1 and fn != 0:
-                fn, sn = fn >> 1, sn >> 1
-        else:
-            current = node_hash(current, sibling)
-        fn, sn = fn >> 1, sn >> 1
-    return current if sn == 0 else None

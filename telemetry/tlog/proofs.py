@@ -42,12 +42,18 @@ def tree_root(size: int, read: NodeReader) -> bytes:
 
 def inclusion_holds(leaf: bytes, index: int, size: int, proof: Sequence[bytes], root: bytes) -> bool:
     """Return True if `proof` shows that the leaf hash is at `index` in the tree of `size` leaves with `root`."""
-    if not 0 <= index < size or not _are_hashes((leaf, root, *proof)):
-        return False
+    return len(root) == HASH_BYTES and inclusion_root(leaf, index, size, proof) == root
+
+
+def inclusion_root(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes | None:
+    """Return the root that `proof` leads to from the leaf hash at `index` in a tree of `size` leaves, or None if the
+    length of the proof does not fit (RFC 9162, section 2.1.3.2)."""
+    if not 0 <= index < size or not _are_hashes((leaf, *proof)):
+        return None
     fn, sn, current = index, size - 1, leaf
     for sibling in proof:
         if sn == 0:
-            return False
+            return None
         if fn & 1 or fn == sn:
             current = node_hash(sibling, current)
             while not fn & 1 and fn != 0:
@@ -55,7 +61,7 @@ def inclusion_holds(leaf: bytes, index: int, size: int, proof: Sequence[bytes], 
         else:
             current = node_hash(current, sibling)
         fn, sn = fn >> 1, sn >> 1
-    return sn == 0 and current == root
+    return current if sn == 0 else None
 
 
 def consistency_holds(old_size: int, old_root: bytes, size: int, root: bytes, proof: Sequence[bytes]) -> bool:
