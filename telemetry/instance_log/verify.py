@@ -18,8 +18,7 @@ from telemetry.tlog.texts import MalformedText
 from telemetry.tlog.tree import CompactRange
 from telemetry.verification.checkpoints import ArchivedCheckpoint, CheckpointComparison, LogQueries
 from telemetry.verification.deletions import deletion_in, is_signed_deletion
-from telemetry.verification.findings import Finding
-from telemetry.verification.log import VerificationStats
+from telemetry.verification.findings import Finding, VerificationStats
 from telemetry.verification.nodes import StoredNodes
 from telemetry.verification.snapshot import stream
 from threada_site.kernel import ids

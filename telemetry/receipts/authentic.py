@@ -7,7 +7,7 @@ required signatures (`signed-from` in the checkpoints), or if an operator accept
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -17,8 +17,8 @@ from django.db import connection
 
 from telemetry.models import LogLeaf, Receipt
 from telemetry.receipts.quarantine_decisions import ACCEPTED
-from telemetry.receipts.signature import OriginState
-from telemetry.receipts.signing import origins_of_rows
+from telemetry.receipts.signature import OriginState, ReceiptKeys, SignedBody, Verified, origin_of
+from telemetry.receipts.signing import origins_of_rows, receipt_keyring
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote
@@ -111,22 +111,38 @@ def signed_from(tenant_id: uuid.UUID) -> int | None:
     return 0 if checkpoint is None else Checkpoint.parse(SignedNote.parse(checkpoint.note).text).signed_from
 
 
-def accepted_receipts(tenant_id: uuid.UUID) -> dict[str, str]:
-    """Return the receipts that operators accepted from quarantine: public id → digest of the body."""
-    decisions = _sealed_of_commands(ACCEPTED, tenant_id)
+type KeysAt = Callable[[int | None], ReceiptKeys]
+"""Function that returns the public keys that count for the receipt at an index of the log; None for one that is not
+sealed."""
+
+
+def accepted_receipts(tenant_id: uuid.UUID, *, keys_at: KeysAt | None = None) -> dict[str, str]:
+    """Return the receipts that operators accepted from quarantine: public id → digest of the body.
+
+    `keys_at`: by default the keys of this process count.
+    """
+    decisions = _sealed_of_commands(ACCEPTED, tenant_id, keys_at)
     return {one["receipt_id"]: one["sha256"] for content in decisions for one in content["inputs"]["receipts"]}
 
 
-def continued_logs(tenant_id: uuid.UUID) -> dict[str, int]:
+def continued_logs(tenant_id: uuid.UUID, *, keys_at: KeysAt) -> dict[str, int]:
     """Return the logs that operators continued: origin → number of receipts from before."""
-    outcomes = [content["outcome"] for content in _sealed_of_commands(LOG_ACKNOWLEDGED, tenant_id)]
+    outcomes = [content["outcome"] for content in _sealed_of_commands(LOG_ACKNOWLEDGED, tenant_id, keys_at)]
     return {outcome["origin"]: outcome["size"] for outcome in outcomes}
 
 
-def _sealed_of_commands(kind: str, tenant_id: uuid.UUID) -> list[dict[str, Any]]:
+def _sealed_of_commands(kind: str, tenant_id: uuid.UUID, keys_at: KeysAt | None) -> list[dict[str, Any]]:
     """Return the contents of sealed receipts of a kind that commands signed, ordered by id."""
-    sealed = LogLeaf.objects.filter(tenant_id=tenant_id).values("id")
-    rows = Receipt.objects.filter(tenant_id=tenant_id, kind=kind, id__in=sealed).order_by("id")
-    decisions = [(row[0], bytes(row[1]), row[2]) for row in rows.values_list("id", "body", "signature")]
-    found = origins_of_rows(decisions, tenant_id=tenant_id)
-    return [orjson.loads(body) for _, body, origin in found if origin.role == "command"]
+    rows = Receipt.objects.filter(tenant_id=tenant_id, kind=kind).order_by("id").values_list("id", "body", "signature")
+    leaves = LogLeaf.objects.filter(tenant_id=tenant_id, id__in=[row[0] for row in rows])
+    indexes = dict(leaves.values_list("id", "index"))
+    tenant = ids.public_id(ids.TENANT, tenant_id)
+    verified: Verified = {}
+    found = []
+    for receipt_id, body, signature in rows:
+        if receipt_id not in indexes:
+            continue
+        keys = keys_at(indexes[receipt_id]) if keys_at else receipt_keyring().public()
+        if origin_of(SignedBody(bytes(body), signature), tenant, keys, verified).role == "command":
+            found.append(orjson.loads(bytes(body)))
+    return found

@@ -90,10 +90,9 @@ class CheckpointComparison:
         *,
         older: Sequence[ArchivedCheckpoint],
         imported: ImportedLogs | None = None,
-        continued: Mapping[str, int] | None = None,
     ) -> None:
         self._rows = rows
-        self._continued = continued or {}
+        self.continued: Mapping[str, int] = {}
         self._imported = imported or ImportedLogs()
         self._things = rows.things
         self._kept = older
@@ -207,7 +206,7 @@ class CheckpointComparison:
     def check_time(self, receipt_id: uuid.UUID, *, sequence: int) -> Iterator[Finding]:
         """Compare the time of the next receipt with the times of the checkpoints before it."""
         occurred_at = ids.instant_of(receipt_id)
-        if self._origin is None or sequence >= self._continued.get(self._origin, 0):
+        if self._origin is None or sequence >= self.continued.get(self._origin, 0):
             self._latest = _later(self._latest, occurred_at)
         if self._complete_until is not None and occurred_at < self._complete_until:
             until = rfc3339(self._complete_until)

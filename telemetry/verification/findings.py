@@ -1,8 +1,9 @@
-"""Findings of a verification. Pure."""
+"""Findings and numbers of a verification. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +23,18 @@ class Finding:
         named = [f"sequence {self.sequence}"] if self.sequence is not None else []
         named += [f"receipt {self.receipt}"] if self.receipt else []
         return ": ".join(part for part in (self.tenant, ", ".join(named), self.message) if part)
+
+
+@dataclass(slots=True)
+class VerificationStats:
+    """Numbers of verified rows, signing keys, and notes for the reader.
+
+    `written_by`: number of receipts by the role whose signature verifies, `unsigned`, and `unknown key`.
+    """
+
+    sealed: int = 0
+    waiting: int = 0
+    checkpoints: int = 0
+    signed_by: list[str] = field(default_factory=list)
+    written_by: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)

@@ -7,20 +7,14 @@ first checkpoint that covers it.
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from telemetry.receipts.authentic import accepted_receipts, continued_logs
-from telemetry.receipts.key_endorsement import endorsed_keys
 from telemetry.receipts.projections import StoredReceipt, projection_mismatches
 from telemetry.receipts.quarantine import IN_WORDS
-from telemetry.receipts.signature import OriginState, ReceiptKeys, SignedBody, Verified, origin_of
 from telemetry.tlog.hashing import leaf_hash
-from telemetry.tlog.note import UntrustedNote, VerifierKey
-from telemetry.tlog.texts import MalformedText
+from telemetry.tlog.note import VerifierKey
 from telemetry.tlog.tree import CompactRange
 from telemetry.verification.checkpoints import (
     ArchivedCheckpoint,
@@ -28,14 +22,14 @@ from telemetry.verification.checkpoints import (
     ImportedLogs,
     tenant_log_queries,
 )
-from telemetry.verification.findings import Finding
+from telemetry.verification.findings import Finding, VerificationStats
 from telemetry.verification.nodes import StoredNodes
+from telemetry.verification.origins import UNKNOWN_KEY, UNSIGNED, Origins, keys_of_log
 from telemetry.verification.snapshot import stream
 from threada_site.kernel import ids
 from threada_site.tenancy.models import Tenant
 
 _COLUMNS: Final = ", ".join(f"r.{name}" for name in (*StoredReceipt.__dataclass_fields__, "signature"))
-_KEY_NOTES: Final = "SELECT note FROM telemetry_receiptkeynote ORDER BY id DESC"
 _SEALED: Final = f"""
 SELECT l."index", l.id, l.hash, {_COLUMNS}
   FROM telemetry_logleaf l LEFT JOIN telemetry_receipt r ON r.tenant_id = l.tenant_id AND r.id = l.id
@@ -48,10 +42,8 @@ SELECT EXISTS (SELECT FROM telemetry_sealqueueentry q WHERE q.tenant_id = r.tena
    AND NOT EXISTS (SELECT FROM telemetry_logleaf l WHERE l.tenant_id = r.tenant_id AND l.id = r.id)
  ORDER BY r.id
 """
-UNSIGNED: Final = "unsigned"
-UNKNOWN_KEY: Final = "unknown key"
 _UNSIGNED_NOTE: Final = "have no signature of the process that wrote them."
-_UNKNOWN_NOTE: Final = "are signed with keys that the sealer did not endorse."
+_UNKNOWN_NOTE: Final = "are signed with keys that are not known."
 _IMPORTS: Final = "SELECT body FROM telemetry_receipt WHERE tenant_id = %s AND kind = 'tenant.imported' ORDER BY id"
 _QUARANTINED: Final = """
 SELECT id, reason, receipt ->> 'kind' FROM telemetry_quarantinedreceipt WHERE tenant_id = %s ORDER BY id
@@ -63,21 +55,6 @@ SELECT q.id FROM telemetry_sealqueueentry q
    AND NOT EXISTS (SELECT FROM telemetry_receipt r WHERE r.tenant_id = q.tenant_id AND r.id = q.id)
  ORDER BY q.id
 """
-
-
-@dataclass(slots=True)
-class VerificationStats:
-    """Numbers of verified rows, signing keys, and notes for the reader.
-
-    `written_by`: number of receipts by the role whose signature verifies, `unsigned`, and `unknown key`.
-    """
-
-    sealed: int = 0
-    waiting: int = 0
-    checkpoints: int = 0
-    signed_by: list[str] = field(default_factory=list)
-    written_by: Counter[str] = field(default_factory=Counter)
-    notes: list[str] = field(default_factory=list)
 
 
 def verify_log(
@@ -97,14 +74,13 @@ def verify_log(
     `older` are checkpoints of this tenant archived elsewhere. `watch` is called for every receipt.
     """
     rows = tenant_log_queries(tenant)
-    comparison = CheckpointComparison(
-        rows, older=older, imported=_imported_logs(tenant), continued=continued_logs(tenant.id)
-    )
+    comparison = CheckpointComparison(rows, older=older, imported=_imported_logs(tenant))
     yield from comparison.check_signatures(keys, stats=stats)
-    accepted = accepted_receipts(tenant.id)
-    if not requires_signatures:
-        comparison.signed_from = None
-    origins = _Origins(tenant, comparison, stats, accepted=accepted)
+    receipt_keys = keys_of_log(tenant, trusted=comparison.trusted_keys)
+    comparison.continued = continued_logs(tenant.id, keys_at=receipt_keys.at)
+    accepted = accepted_receipts(tenant.id, keys_at=receipt_keys.at)
+    signed_from = comparison.signed_from if requires_signatures else None
+    origins = Origins(tenant, receipt_keys, stats, signed_from=signed_from, accepted=accepted)
     tree, nodes, is_whole = CompactRange(), StoredNodes(rows), True
     yield from comparison.compare_at(tree)
     for index, leaf_id, value, *columns in stream(_SEALED, [tenant.id]):
@@ -150,7 +126,7 @@ def _gap(tenant: Tenant, expected: int, found: int) -> Iterator[Finding]:
 
 
 def _check_receipt(
-    tenant: Tenant, columns: Sequence[Any], leaf: bytes, origins: _Origins, *, sequence: int, receipt: str
+    tenant: Tenant, columns: Sequence[Any], leaf: bytes, origins: Origins, *, sequence: int, receipt: str
 ) -> Iterator[Finding]:
     """Verify one sealed receipt."""
     if columns[0] is None:
@@ -168,40 +144,6 @@ def _check_receipt(
         yield Finding(tenant.slug, code, message, sequence=sequence, receipt=receipt)
 
 
-class _Origins:
-    """Origins of the receipts of a tenant, under the keys that the sealer endorsed."""
-
-    def __init__(
-        self, tenant: Tenant, comparison: CheckpointComparison, stats: VerificationStats, *, accepted: Collection[str]
-    ) -> None:
-        self._tenant = ids.public_id(ids.TENANT, tenant.id)
-        self._stats = stats
-        self._accepted = accepted
-        self._signed_from = comparison.signed_from
-        self._verified: Verified = {}
-        self._keys = ReceiptKeys(())
-        for (note,) in stream(_KEY_NOTES, []):
-            with suppress(MalformedText, UntrustedNote):
-                self._keys = endorsed_keys(note, comparison.trusted_keys)
-                break
-
-    def problem(self, receipt: str, body: bytes, signature: str, *, sequence: int | None) -> str:
-        """Count a receipt. Return what is wrong with its signature, or "".
-
-        A receipt before the index from which on the log requires signatures may have none, or one of a key that is not
-        endorsed, as those of another instance that a tenant was imported from. An operator may have accepted others.
-        """
-        if receipt in self._accepted:
-            return ""
-        found = origin_of(SignedBody(body, signature), self._tenant, self._keys, self._verified)
-        if found.state is OriginState.INVALID and found.is_key_known:
-            return found.problem
-        if found.role is None and self._signed_from is not None and (sequence is None or sequence >= self._signed_from):
-            return f"no process of the product signed it, and the log requires it from sequence {self._signed_from} on"
-        self._stats.written_by[found.role or (UNSIGNED if found.is_key_known else UNKNOWN_KEY)] += 1
-        return ""
-
-
 def _check_quarantine(tenant: Tenant) -> Iterator[Finding]:
     """Name the receipts that the sealer refused, until an operator accepts or discards them."""
     for receipt_id, reason, kind in stream(_QUARANTINED, [tenant.id]):
@@ -215,7 +157,7 @@ def _check_quarantine(tenant: Tenant) -> Iterator[Finding]:
 
 
 def _check_unsealed(
-    tenant: Tenant, stats: VerificationStats, origins: _Origins, watch: Callable[[], None]
+    tenant: Tenant, stats: VerificationStats, origins: Origins, watch: Callable[[], None]
 ) -> Iterator[Finding]:
     """Verify receipts that are not sealed: queued ones, and those that would never be sealed."""
     for is_queued, *columns in stream(_UNSEALED, [tenant.id]):

@@ -81,7 +81,8 @@ def _much_at_once(world: World) -> Iterator[Figure]:
 
 def _verified(world: World) -> Figure:
     """Measure `manage.py verify_receipts` on the log of the rounds: bodies, columns, leaves, checkpoints."""
-    from telemetry.verification.log import VerificationStats, verify_log
+    from telemetry.verification.findings import VerificationStats
+    from telemetry.verification.log import verify_log
     from telemetry.verification.snapshot import snapshot
     from threada_site.runtime.sealer.process import sealing_key_file
     from threada_site.tenancy.models import Tenant

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from telemetry.verification.log import VerificationStats, verify_log
+from telemetry.verification.findings import VerificationStats
+from telemetry.verification.log import verify_log
 from tests.databases.contents import MD5, Values
 from tests.jobs import run_jobs
 from tests.journeys.demo import BANK_TOKEN, Demo, seeded_demo

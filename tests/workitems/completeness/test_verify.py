@@ -11,7 +11,8 @@ from django.db import connection
 from policies.models import PolicyVersion
 from policies.publication.publish import retire_policy_version
 from telemetry.models import Receipt
-from telemetry.verification.log import VerificationStats, verify_log
+from telemetry.verification.findings import VerificationStats
+from telemetry.verification.log import verify_log
 from tests.receivers.fixtures import Receiver
 from tests.workitems.office import Office
 from threada_site.database.roles import platform_role

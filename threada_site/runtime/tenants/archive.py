@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import tempfile
 import uuid
+import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,6 +14,9 @@ from typing import Any, Final
 
 from django.db.migrations.loader import MigrationLoader
 
+from telemetry.exports.evidence_archive import RECEIPT_KEYS_FILE
+from telemetry.receipts.key_endorsement import endorsed_keys
+from telemetry.receipts.signature import ReceiptKeys
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote, UntrustedNote, VerifierKey
 from telemetry.tlog.texts import MalformedText
@@ -37,6 +41,7 @@ class CheckedExport:
 
     `keys`: public keys of the exporting instance. `are_stated`: the file itself states them, nobody gave them.
     `newest`: its newest checkpoint. `is_older`: an older version made it, so that tables and columns may be missing.
+    `receipt_keys`: public keys that signed its receipts, retired ones included.
     """
 
     backup: Backup
@@ -47,6 +52,7 @@ class CheckedExport:
     are_stated: bool
     newest: Checkpoint
     is_older: bool
+    receipt_keys: ReceiptKeys
 
 
 def checked_export(backup: Backup, *, given: Sequence[VerifierKey], watch: Watch) -> CheckedExport:
@@ -75,8 +81,8 @@ def _checked(backup: Backup, given: Sequence[VerifierKey], watch: Watch) -> Chec
     keys = [VerifierKey(newest.origin, public) for public in {key.public_key for key in given or stated}]
     _check_note(backup.note, keys, text=backup.signed_text, what=f"{backup.path}: its manifest")
     _check_note(row["note"], keys, text=note.text, what=f"{backup.path}: its newest checkpoint")
-    _check_evidence(backup, keys)
-    return CheckedExport(backup, tenant_id, slug, name, keys, not given, newest, is_older(backup))
+    receipt_keys = _check_evidence(backup, keys)
+    return CheckedExport(backup, tenant_id, slug, name, keys, not given, newest, is_older(backup), receipt_keys)
 
 
 def csv_rows(backup: Backup, member: str) -> Iterator[dict[str, str]]:
@@ -163,12 +169,22 @@ def _check_note(note: str | None, keys: Sequence[VerifierKey], *, text: str, wha
         raise BackupDamaged(f"{what} is not what was signed.")
 
 
-def _check_evidence(backup: Backup, keys: Sequence[VerifierKey]) -> None:
-    """Verify every receipt of the export as the verifier for outsiders does."""
+def _check_evidence(backup: Backup, keys: Sequence[VerifierKey]) -> ReceiptKeys:
+    """Verify every receipt of the export as the verifier for outsiders does. Return the public keys of receipts that
+    the sealer of the exporting instance endorsed."""
     with tempfile.NamedTemporaryFile(prefix="threada-evidence-", suffix=".zip") as file:
         file.writelines(backup.blocks(f"{EVIDENCE}.zip"))
         file.flush()
         report = verify_complete_evidence(Path(file.name), [str(key) for key in keys])
+        note = _receipt_key_note(Path(file.name))
     if report.number_of_findings:
         found = [str(finding) for finding in report.findings[:MOST_NAMED]]
         raise BackupDamaged("\n".join([f"{backup.path}: its receipts do not verify:", *found]))
+    return endorsed_keys(note, [key.public_key for key in keys]) if note else ReceiptKeys(())
+
+
+def _receipt_key_note(evidence: Path) -> str:
+    """Return the note that endorses the keys of receipts; empty in exports of versions that did not sign."""
+    with zipfile.ZipFile(evidence) as archive:
+        names = [name for name in archive.namelist() if name.rpartition("/")[2] == RECEIPT_KEYS_FILE]
+        return archive.read(names[0]).decode() if names else ""

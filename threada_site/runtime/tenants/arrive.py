@@ -17,10 +17,10 @@ from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
 from django.db import IntegrityError, connection, transaction
 
-from telemetry.models import SealQueueEntry
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
-from telemetry.verification.log import VerificationStats, verify_log
+from telemetry.verification.findings import VerificationStats
+from telemetry.verification.log import verify_log
 from threada_site.database.unit_of_work import restart_age, unit_of_work
 from threada_site.identity.slugs import require_slug
 from threada_site.kernel import clock, errors, ids
@@ -37,7 +37,7 @@ from threada_site.runtime.tenants.archive import ATTACHMENTS, MOST_NAMED, Checke
 from threada_site.runtime.tenants.documents import check_documents
 from threada_site.runtime.tenants.malformed import refused_as_damaged
 from threada_site.runtime.tenants.rows import forget_tokens, give_groups, insert_rows, run, stage_rows, staged
-from threada_site.runtime.tenants.signing import sign_first_checkpoint
+from threada_site.runtime.tenants.signing import seal_imported_queue, sign_first_checkpoint
 from threada_site.runtime.tenants.stopped import stop_what_could_act
 from threada_site.tenancy.models import DataSubject, Tenant, User
 from workitems.attachments.models import StoredFile
@@ -95,7 +95,6 @@ def import_tenant(
         forget_tokens()
         lost = _rewrap(keys, ctx=ctx, without_keys=without_keys)
         insert_rows()
-        queued = SealQueueEntry.objects.filter(tenant_id=tenant.id).count()
         if export.is_older:
             with connection.schema_editor(atomic=False) as editor:
                 forget_unknown(None, editor)  # as the upgrade of that version does
@@ -105,6 +104,7 @@ def import_tenant(
         say("comparing the receipts with the log and with the cases")
         _verify(tenant, export, lost)
         _write_files(export, written)
+        size = seal_imported_queue(tenant.id, newest=export.newest, keys=export.receipt_keys)
         restart_age()
         for subject in DataSubject.objects.filter(tenant_id=tenant.id, id__in=lost):
             forget_subject(subject, now=clock.now(), ctx=ctx)
@@ -119,12 +119,13 @@ def import_tenant(
                     "log_size": export.newest.size,
                     "log_root": export.newest.root.hex(),
                     "log_keys": sorted(map(str, export.keys)),
+                    "receipt_keys": sorted(map(str, export.receipt_keys)),
                 },
-                outcome={**stopped.counts, "subjects_without_key": len(lost)},
+                outcome={**stopped.counts, "receipts": size, "subjects_without_key": len(lost)},
             ),
             ctx=ctx,
         )
-        signed = sign_first_checkpoint(tenant.id, before=export.newest.origin, queued=queued)
+        signed = sign_first_checkpoint(tenant.id, before=export.newest.origin)
     remarks = [*stopped.sentences, *_remarks(people, len(lost))]
     return Imported(tenant, signed.origin, signed.size, remarks)
 

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from pytest_django import Settings
 
 from integrations.models import Execution, Freeze
 from telemetry.log.key_file import KeyFile
-from telemetry.models import Receipt
+from telemetry.models import LogLeaf, Receipt
+from telemetry.receipts.keyring import ReceiptKeyring
+from telemetry.receipts.signature import ROLES, ReceiptSigner
+from telemetry.receipts.signing import receipt_keyring
 from telemetry.tlog.note import Signer, sign
 from tests.client import Api
 from tests.factories import make_tenant, make_token
 from tests.jobs import run_jobs
 from tests.telemetry.sealed import NAME, SealingSetup, seal_out_of_order, write_receipts
+from tests.telemetry.tampering import by_sql
 from tests.threada_site.runtime.tenants.hostile import changed, in_rows, malformed, with_principal
 from tests.threada_site.tenancy.rows import RowMaker
 from tests.workitems.attachments.files import PDF, path, take_files, upload
@@ -151,11 +156,16 @@ def test_a_tenant_moves_to_another_instance(
     assert "all valid" in command(capsys, "verify_receipts", "--tenant", "neighbour")
 
     # Elsewhere, with other keys.
+    retired = receipt_keyring().signer("worker")
     (tmp_path / "elsewhere").mkdir()
     KeyFile(tmp_path / "elsewhere" / "sealing_key").create(OTHER)
     elsewhere = SealingSetup(tmp_path / "elsewhere")
     monkeypatch.setenv("THREADA_SEALING_KEY_FILE", str(elsewhere.key_file.path))
     monkeypatch.setenv("THREADA_ANCHOR_DIR", str(elsewhere.anchor.directory))
+    here = ReceiptKeyring.throw_away()
+    settings.THREADA_RECEIPT_KEY = " ".join(str(here.private(role)) for role in ROLES)
+    settings.THREADA_RECEIPT_PUBLIC_KEYS = " ".join(map(str, here.public()))
+    command(capsys, "instance", "accept", "THREADA_RECEIPT_PUBLIC_KEYS")
     (tmp_path / "recovery").write_text(private)
     key = sealing.key_file.keys()[-1]
 
@@ -221,6 +231,10 @@ def test_a_tenant_moves_to_another_instance(
     checked = command(capsys, "verify_receipts", "--tenant", "moved")
     assert "all valid" in checked
     assert "signed by the instance that the tenant was imported from" in checked
+    # The receipts of before are judged by the keys that came with them, which count for nothing later.
+    assert "keys that are not known" not in checked
+    assert "no signature of the process" not in checked
+    imported_receipts_are_judged(tenant, retired, capsys)
     with unit_of_work(tenant.id):
         unknown = Execution.objects.get(id=queued.id)
         assert (unknown.status, Execution.objects.get(id=waiting.id).status) == ("outcome_unknown", "awaiting_approval")
@@ -244,6 +258,29 @@ def test_a_tenant_moves_to_another_instance(
     approved = moved.execution(waiting)
     assert (approved.status, approved.blocked_by_freeze_id is not None) == ("started", True)
     assert "or this very tenant" in command(capsys, *arrival, "--as", "again", fails=True)
+
+
+def imported_receipts_are_judged(tenant: Tenant, retired: ReceiptSigner, capsys: pytest.CaptureFixture[str]) -> None:
+    """Check that `verify_receipts` names a changed signature of an imported receipt, and a later one by a key of the
+    instance before."""
+    with unit_of_work(tenant.id):
+        size = json.loads(bytes(Receipt.objects.get(kind="tenant.imported").body))["outcome"]["receipts"]
+        leaves = LogLeaf.objects.filter(index__in=(size - 1, size)).order_by("index")
+        imported, later = [Receipt.objects.get(id=leaf.id) for leaf in leaves]
+    forged = retired.sign([bytes(later.body)], tenant=ids.public_id(ids.TENANT, tenant.id))[0]
+    for receipt, signature, message in (
+        (imported, forged, "does not verify"),
+        (later, forged, "no process of the product signed it"),
+    ):
+        change = "UPDATE telemetry_receipt SET signature = '{}' WHERE id = '{}'"
+        with transaction.atomic():
+            by_sql(change.format(signature, receipt.id))
+        said = command(capsys, "verify_receipts", "--tenant", "moved", fails=True)
+        [named] = [line for line in said.splitlines() if receipt.public_id in line]
+        assert message in named
+        with transaction.atomic():
+            by_sql(change.format(receipt.signature, receipt.id))
+    assert "all valid" in command(capsys, "verify_receipts", "--tenant", "moved")
 
 
 def invoice_of(answer: dict[str, Any]) -> dict[str, Any]:

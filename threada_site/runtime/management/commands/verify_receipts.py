@@ -19,8 +19,8 @@ from telemetry.tlog.note import VerifierKey, notes_in
 from telemetry.tlog.texts import MalformedText
 from telemetry.verification.checkpoints import ArchivedCheckpoint
 from telemetry.verification.deletions import deletion_in, is_signed_deletion
-from telemetry.verification.findings import Finding
-from telemetry.verification.log import VerificationStats, verify_log
+from telemetry.verification.findings import Finding, VerificationStats
+from telemetry.verification.log import verify_log
 from telemetry.verification.snapshot import instance_snapshot, snapshot
 from threada_site.database.roles import platform_role
 from threada_site.kernel import ids
