@@ -110,6 +110,7 @@ def test_fields_and_rows_follow_the_entries(rita: Demo, chromium: Browser, serve
     page.goto("/console/request/payment_run")
     page.fill("[name='p/vendor']", "Hooli")
     page.fill("[name='p/amount_minor']", "12.50")
+    page.focus("[name='p/method']")
     page.select_option("[name='p/method']", label="Card")
     if not scripts:
         page.click("button:has-text('Update the form')")

@@ -144,7 +144,7 @@ def test_everything_sealed_is_visible_and_nothing_imitates_a_label(demo: Demo, p
     assert sorted(shown) == sorted(leaves_of(payload))
     known = [line["path"] for line in seen["lines"] if not line["foreign"]]
     assert ["Amount"] in known
-    assert ["Payee", "IBAN"] in known
+    assert ["Payee", "IBAN payee.iban"] in known
     imitations = [line for line in seen["lines"] if line["path"][-1].startswith("Amount") and line["text"] != "6793661"]
     assert all(line["foreign"] for line in imitations)
     narrowest = min(line["room"] for line in seen["lines"])
