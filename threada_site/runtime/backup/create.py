@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from telemetry.tlog.note import Signer, sign
 from threada_site.kernel import clock
 from threada_site.kernel.clock import rfc3339
 from threada_site.postgres.binaries import locate
-from threada_site.runtime.backup.archive import ArchiveWriter, Watch, blocks_of, new_archive
+from threada_site.runtime.backup.archive import ArchiveWriter, Backup, Watch, blocks_of, new_archive
 from threada_site.runtime.backup.contents import (
     CHECKPOINTS,
     FILES,
@@ -25,12 +26,14 @@ from threada_site.runtime.backup.contents import (
     keys_here,
     stored_folders,
 )
-from threada_site.runtime.backup.database import database, dump
+from threada_site.runtime.backup.database import database, snapshot_of
 from threada_site.runtime.backup.recovery_key import encrypt, fingerprint
 from threada_site.runtime.sealer.process import sealing_anchor, sealing_key_file
 from threada_site.tenancy.schema.version import schema_problem
 
 DUMP = "database.dump"
+RECORDS = "idempotency_records.copy"
+"""Member with the idempotency records, without the answers. Backups of earlier versions do not have it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,9 @@ def create_backup(path: Path, *, recovery_key: str, watch: Watch) -> Created:
     with new_archive(path, watch) as writer:
         # Checkpoints first: a restored database may be newer than its last checkpoint, and must not be older.
         _add_checkpoints(writer)
-        writer.add(DUMP, dump(database()))
+        with snapshot_of(database()) as snapshot:
+            writer.add(RECORDS, snapshot.idempotency_records(), is_compressed=True)
+            writer.add(DUMP, snapshot.dump())
         _add_files(writer, left_out)
         if recovery_key:
             sealed = encrypt(keys_as_bytes(keys_here()), public=recovery_key, bound_to=writer.binding(facts))
@@ -72,6 +77,11 @@ def create_backup(path: Path, *, recovery_key: str, watch: Watch) -> Created:
             left_out.append(problem)
         writer.finish(facts, signing(left_out))
     return Created(path, path.stat().st_size, left_out)
+
+
+def records_in(backup: Backup) -> Iterable[bytes]:
+    """Return the idempotency records of a backup as COPY reads them; none if its dump contains them."""
+    return backup.blocks(RECORDS) if RECORDS in backup.members else ()
 
 
 def known_migrations() -> dict[str, str]:

@@ -16,7 +16,7 @@ from typing import Any, Final
 import psycopg
 from django.conf import settings
 from django.db import connection as default_connection
-from psycopg import sql
+from psycopg import IsolationLevel, sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from threada_site import postgres
@@ -31,6 +31,11 @@ _PLACES: Final = Path("/usr/lib/postgresql")
 _LOGIN: Final = "THREADA_BACKUP_DATABASE_URL"
 SCRATCH: Final = "^threada_(restored|rehearsal)_[0-9a-f]{12}(_replaced)?$"
 """Pattern of the names of databases that a restore or a verification creates and drops."""
+_RECORDS: Final = "public.api_idempotencyrecord"
+_COLUMNS: Final = f"""
+SELECT attname FROM pg_attribute
+ WHERE attrelid = to_regclass('{_RECORDS}') AND attnum > 0 AND NOT attisdropped ORDER BY attnum
+"""
 _HOW_TO_DUMP: Final = (
     "A dump needs a login that bypasses row-level security; with this one it would be empty. As a superuser: CREATE "
     "ROLE threada_backup LOGIN BYPASSRLS PASSWORD '…'; GRANT pg_read_all_data TO threada_backup; then set "
@@ -72,8 +77,39 @@ def database() -> Database:
     return Database(make_conninfo(**place), make_conninfo(**{**place, **login}))
 
 
-def dump(source: Database) -> Iterator[bytes]:
-    """Yield the dump in PostgreSQL's custom format. Raise `DatabaseProblem`, also if pg_dump fails at the end."""
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One state of a database, which all that is read from it shows. `program`: pg_dump."""
+
+    source: Database
+    connection: psycopg.Connection[Any]
+    program: Path
+
+    def dump(self) -> Iterator[bytes]:
+        """Yield the dump in PostgreSQL's custom format, without idempotency records.
+
+        Raise `DatabaseProblem`, also if pg_dump fails at the end.
+        """
+        exported = self.connection.execute("SELECT pg_export_snapshot()").fetchall()
+        command = [str(self.program), "--format=custom", "--no-unlogged-table-data", "--no-password"]
+        command += [f"--snapshot={exported[0][0]}", f"--exclude-table-data={_RECORDS}"]
+        with _running(command, self.source, stdout=subprocess.PIPE) as process:
+            yield from blocks_of(process.stdout)
+
+    def idempotency_records(self) -> Iterator[bytes]:
+        """Yield the idempotency records as COPY writes them, with empty answers."""
+        columns = [name for (name,) in self.connection.execute(_COLUMNS)]
+        if not columns:
+            return
+        selected = [sql.SQL("''::bytea") if name == "response" else sql.Identifier(name) for name in columns]
+        query = sql.SQL("COPY (SELECT {} FROM {}) TO STDOUT").format(sql.SQL(", ").join(selected), sql.SQL(_RECORDS))
+        with self.connection.cursor().copy(query) as rows:
+            yield from map(bytes, rows)
+
+
+@contextmanager
+def snapshot_of(source: Database) -> Iterator[Snapshot]:
+    """Open a snapshot for a dump. Raise `DatabaseProblem`."""
     with _connected(source) as connection:
         row = connection.execute(
             "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
@@ -81,9 +117,11 @@ def dump(source: Database) -> Iterator[bytes]:
         if row != (True,):
             raise DatabaseProblem(_HOW_TO_DUMP)
         program = _program("pg_dump", connection)
-    command = [str(program), "--format=custom", "--no-unlogged-table-data", "--no-password"]
-    with _running(command, source, stdout=subprocess.PIPE) as process:
-        yield from blocks_of(process.stdout)
+        for name in ("statement_timeout", "idle_in_transaction_session_timeout"):
+            connection.execute(f"SET {name} = 0")
+        connection.isolation_level = IsolationLevel.REPEATABLE_READ
+        with connection.transaction():
+            yield Snapshot(source, connection, program)
 
 
 def copy_cluster(source: Database, folder: Path) -> None:
@@ -103,8 +141,12 @@ def copy_cluster(source: Database, folder: Path) -> None:
 
 
 @contextmanager
-def restored(target: Database, name: str, blocks: Iterable[bytes]) -> Iterator[Database]:
+def restored(
+    target: Database, name: str, blocks: Iterable[bytes], *, records: Iterable[bytes] = ()
+) -> Iterator[Database]:
     """Restore a dump into a new database `name` of the same server. Drop it again unless it was renamed in the block.
+
+    `records`: the idempotency records, which a dump of an earlier version contains itself.
 
     Raise `DatabaseProblem`, also if this version can neither use nor upgrade the schema in it.
     """
@@ -122,6 +164,9 @@ def restored(target: Database, name: str, blocks: Iterable[bytes]) -> Iterator[D
         with _running(command, new, stdin=subprocess.PIPE) as process, suppress(BrokenPipeError):
             process.stdin.writelines(blocks)
         with _connected(new) as connection:
+            with connection.cursor().copy(f"COPY {_RECORDS} FROM STDIN") as rows:
+                for block in records:
+                    rows.write(block)
             connection.execute(f"GRANT USAGE, CREATE ON SCHEMA public TO {OWNER}")
             connection.execute("ANALYZE")
             problem = schema_problem(connection.cursor())

@@ -14,7 +14,7 @@ from django.conf import settings
 from threada_site.environment import program
 from threada_site.runtime.backup.archive import Backup
 from threada_site.runtime.backup.contents import CHECKPOINTS
-from threada_site.runtime.backup.create import DUMP
+from threada_site.runtime.backup.create import DUMP, records_in
 from threada_site.runtime.backup.database import Database, database, restored
 
 
@@ -30,7 +30,7 @@ def rehearse(backup: Backup, *, migrates: bool, say: Callable[[str], None]) -> N
     name = f"threada_rehearsal_{secrets.token_hex(6)}"
     with (
         tempfile.TemporaryDirectory(prefix="threada-rehearsal-") as folder,
-        restored(database(), name, backup.blocks(DUMP)) as scratch,
+        restored(database(), name, backup.blocks(DUMP), records=records_in(backup)) as scratch,
     ):
         for relative in backup.named(CHECKPOINTS):
             target = Path(folder, relative)

@@ -31,7 +31,7 @@ from threada_site.runtime.backup.contents import (
     write_key,
     write_stored_file,
 )
-from threada_site.runtime.backup.create import DUMP
+from threada_site.runtime.backup.create import DUMP, records_in
 from threada_site.runtime.backup.database import check_roles, clients, database, put_in_place, restored
 from threada_site.runtime.sealer.process import sealing_anchor
 from threada_site.tenancy.models import Tenant
@@ -73,7 +73,7 @@ def restore(backup: Backup, *, keys: dict[str, str], keeps_log_names: bool, say:
             write_stored_file(folder, relative, backup.blocks(f"{FILES}/{name}/{relative}"))
     say("restoring the database")
     name = f"threada_restored_{secrets.token_hex(6)}"
-    with restored(target, name, backup.blocks(DUMP)):
+    with restored(target, name, backup.blocks(DUMP), records=records_in(backup)):
         put_in_place(target, name)
     for key, value in keys.items():
         write_key(key, value)
@@ -84,7 +84,7 @@ def restore(backup: Backup, *, keys: dict[str, str], keeps_log_names: bool, say:
     say("bringing the schema up to date")
     call_command("upgrade", stdout=StringIO())
     with transaction.atomic(), platform_role():
-        # What a client got after the backup may differ from them; the work is never done again under their keys.
+        # Backups of earlier versions contain the answers. The work is never done again under these keys.
         IdempotencyRecord.objects.update(response=b"")
     _record(backup, keeps_log_names=keeps_log_names, say=say)
 
