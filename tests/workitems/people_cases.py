@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from django.db import connection
@@ -9,7 +10,11 @@ from django.db import connection
 from integrations.models import Execution
 from tests.jobs import TABLE
 from tests.workitems.office import BANK, WORKFLOW, Office
+from threada_site.api.models import IdempotencyRecord
+from threada_site.api.stored_answers import opened_answer
 from threada_site.database.roles import platform_role
+from threada_site.database.unit_of_work import unit_of_work
+from threada_site.kernel import errors
 from threada_site.tenancy.isolation_checks import tenant_models
 from workitems.executions.close_item import cancel_work_item
 from workitems.models import DecisionStep, WorkItem
@@ -72,4 +77,14 @@ def stored_rows(*tables: str) -> dict[str, list[str]]:
         for table in tables:
             cursor.execute(f'SELECT t::text FROM "{table}" t ORDER BY t.id')
             found[table] = [row for (row,) in cursor.fetchall()]
+    return found
+
+
+def readable_answers(office: Office) -> list[bytes]:
+    """Return the answers under idempotency keys of the tenant that are still known, decrypted."""
+    found = []
+    with unit_of_work(office.tenant.id):
+        for record in IdempotencyRecord.objects.order_by("id"):
+            with suppress(errors.IdempotencyAnswerGone):
+                found.append(opened_answer(record))
     return found

@@ -52,20 +52,19 @@ def opened_answer(record: IdempotencyRecord) -> bytes:
     return answer
 
 
-def forget_answers_about(public_ids: Sequence[str], *values: str, tenant_id: uuid.UUID) -> None:
-    """Delete the answers of a tenant that contain one of `public_ids`, or a value that equals one of `values`.
+def forget_answers_about(public_ids: Sequence[str], *values: str, tenant_id: uuid.UUID, path: str = "") -> None:
+    """Empty the answers of a tenant that contain one of `public_ids`, or a value that equals one of `values`.
 
-    Answers under the key of a subject end with it.
+    The records stay, so that a repetition does not do the work again. `path`: only records whose path begins with it.
     """
     needles = [*(one.encode() for one in public_ids), *(orjson.dumps(value) for value in values if value)]
-    rows = IdempotencyRecord.objects.filter(tenant_id=tenant_id).values_list("id", "response")
+    rows = IdempotencyRecord.objects.filter(tenant_id=tenant_id, path__startswith=path).values_list("id", "response")
     found = []
     for record_id, response in rows.iterator(chunk_size=_AT_ONCE) if needles else ():
-        stored = bytes(response)
-        answer = None if stored[:1] == _OF_SUBJECT else _opened(stored)
+        answer = _opened(bytes(response))
         if answer is not None and any(needle in answer for needle in needles):
             found.append(record_id)
-    IdempotencyRecord.objects.filter(tenant_id=tenant_id, id__in=found).delete()
+    IdempotencyRecord.objects.filter(tenant_id=tenant_id, id__in=found).update(response=b"")
 
 
 def _opened(stored: bytes) -> bytes | None:

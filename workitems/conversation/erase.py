@@ -5,12 +5,11 @@ from __future__ import annotations
 import uuid
 from typing import Final
 
-from django.db import connection
-
+from threada_site.api.stored_answers import forget_answers_about
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.enqueue import MAINTENANCE_QUEUE, enqueue
-from threada_site.kernel import clock
+from threada_site.kernel import clock, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.personal_data.erasable_fields import BY_AUTHOR, contents_of
 from workitems.models import Attachment, Comment, CommentVersion
@@ -20,7 +19,6 @@ from workitems.retention.due import items_under_legal_hold
 ERASE: Final = "workitems.erase_comment"
 """Name of the task that erases the texts of a removed comment; its argument is `comment_id`."""
 _AT_ONCE: Final = 200
-_FORGET: Final = "DELETE FROM api_idempotencyrecord WHERE tenant_id = %s AND position(%s::bytea IN response) > 0"
 
 
 def erase_removed(comment: Comment) -> None:
@@ -64,6 +62,6 @@ def sweep_removed() -> int:
 
 
 def forget_answers_with(comment: Comment, *, ctx: ActingContext) -> None:
-    """Delete stored idempotency answers that contain a comment."""
-    with connection.cursor() as cursor:
-        cursor.execute(_FORGET, [ctx.tenant_id, comment.public_id.encode()])
+    """Empty the stored idempotency answers about a case that contain a comment."""
+    case = ids.public_id(ids.WORK_ITEM, comment.work_item_id)
+    forget_answers_about([comment.public_id], tenant_id=ctx.tenant_id, path=f"/work-items/{case}/")

@@ -8,9 +8,8 @@ import pytest
 from telemetry.models import Receipt
 from tests.workitems.conversation.test_comments import say
 from tests.workitems.conversation.test_questions import answer, ask
-from tests.workitems.office import Office
-from threada_site.api.models import IdempotencyRecord
-from threada_site.api.stored_answers import opened_answer
+from tests.workitems.office import WORKFLOW, Office
+from tests.workitems.people_cases import payload, readable_answers
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
@@ -42,8 +41,12 @@ def test_erasing_a_person_erases_what_the_person_wrote(office: Office) -> None:
     assert question.answer == "answered by rita"
 
 
-def test_erasing_a_person_deletes_the_stored_answers_with_the_texts(office: Office) -> None:
-    item, _, _ = office.awaiting()
+@pytest.mark.parametrize("is_about_a_person", [False, True], ids=["key of the instance", "key of a person"])
+def test_erasing_a_person_empties_the_stored_answers_with_the_texts(office: Office, is_about_a_person: bool) -> None:
+    if is_about_a_person:
+        office.upsert_workflow(payload_schema=dict(WORKFLOW["payload_schema"]), subject="/person/mail")
+    item, _, _ = office.awaiting(payload=payload())
+    assert (item.subject_id is not None) == is_about_a_person
     path = f"/work-items/{item.public_id}"
     key = {"Idempotency-Key": "k1"}
     said = office.api("fay").post(f"{path}/comments", {"text": "said by fay"}, headers=key)
@@ -52,11 +55,12 @@ def test_erasing_a_person_deletes_the_stored_answers_with_the_texts(office: Offi
     where = f"{path}/questions/{asked.json()['question_id']}/answer"
     answered = office.api("rita").post(where, {"text": "answered by rita"}, headers=key)
     assert answered.status_code == 200, answered.content
+    assert sum(b"by fay" in answer for answer in readable_answers(office)) == 3
     with unit_of_work(office.tenant.id):
-        stored = [opened_answer(row) for row in IdempotencyRecord.objects.all()]
-        assert sum(b"by fay" in answer for answer in stored) == 3
         erase_principal(office.people["fay"], ctx=office.system)
-        assert not any(b"by fay" in opened_answer(row) for row in IdempotencyRecord.objects.all())
+    assert not any(b"by fay" in answer for answer in readable_answers(office))
+    again = office.api("rita").post(where, {"text": "answered by rita"}, headers=key)
+    assert (again.status_code, again.json()["reason_code"]) == (409, "idempotency_answer_gone")
 
 
 def test_a_legal_hold_on_a_commented_item_keeps_the_author(office: Office) -> None:

@@ -20,6 +20,7 @@ from tests.workitems.people_cases import (
     ended_case,
     found_in_tables,
     payload,
+    readable_answers,
     stored_rows,
     waiting_case,
 )
@@ -138,6 +139,30 @@ def test_answers_kept_for_repetition_go_too(office: Office) -> None:
     assert again.headers["Location"] == f"/work-items/{made['work_item_id']}"
     assert rita.post("/work-items", other, headers={"Idempotency-Key": "two"}).status_code == 201
     assert office.count(WorkItem) == items
+
+
+def test_answers_about_several_people_go_with_one_of_them(office: Office) -> None:
+    """They are stored under the key of the instance, which no erasure removes."""
+    about_people(office)
+    rita, bob = office.api("rita"), "bob@example.org"
+
+    def batch(key: str, *people: str) -> Any:
+        sent = [{"workflow_id": "payments", "channel_id": "web", "payload": payload(person=one)} for one in people]
+        return rita.post("/work-items/batch", {"work_items": sent}, headers={"Idempotency-Key": key})
+
+    both, others = batch("both", ALICE, bob), batch("others", bob, "carol@example.org")
+    made = [result["work_item"]["work_item_id"] for result in both.json()["results"]]
+    for item in made:
+        assert rita.post(f"/work-items/{item}/cancel", {}).status_code == 200
+    assert [ALICE.encode() in answer for answer in readable_answers(office)] == [True, False]
+    with unit_of_work(office.tenant.id):
+        item = WorkItem.objects.get(id=ids.parse_public_id(ids.WORK_ITEM, made[0]))
+    erase(office, item)
+    assert readable_answers(office) == [others.content]
+    again = batch("both", ALICE, bob)
+    assert (again.status_code, again.json()["reason_code"]) == (409, "idempotency_answer_gone")
+    assert batch("others", bob, "carol@example.org").content == others.content
+    assert office.count(WorkItem) == 4
 
 
 def test_what_forbids_an_erasure(office: Office) -> None:
