@@ -41,9 +41,10 @@ class WorkerPool:
 def all_pools(concurrency: int) -> tuple[WorkerPool, ...]:
     """Return the pools of one worker. `concurrency`: slots for executions. Of pools that share a queue, the first is
     filled first."""
+    ahead = max(1, concurrency // 2)  # with more, an execution would wait twice for calls that hang for a second
     return (
         WorkerPool("first", (FIRST_QUEUE,), 2, "first"),
-        WorkerPool("executions", (FIRST_QUEUE, EXECUTION_QUEUE), concurrency, "executions", ahead=concurrency),
+        WorkerPool("executions", (FIRST_QUEUE, EXECUTION_QUEUE), concurrency, "executions", ahead=ahead),
         WorkerPool("default", (DEFAULT_QUEUE,), 2, "default", ahead=2),
         WorkerPool("sweeps", (SWEEP_QUEUE,), 1, "default"),
         WorkerPool("maintenance", (MAINTENANCE_QUEUE,), 1, "default"),
