@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -37,10 +39,21 @@ def enqueue_due_deliveries(*, now: datetime) -> int:
             )
             due = cursor.fetchall()
         live = live_jobs(DELIVER, "delivery_id", [str(delivery_id) for _, delivery_id in due])
-        missing = [(tenant_id, delivery_id) for tenant_id, delivery_id in due if str(delivery_id) not in live]
-        for tenant_id, delivery_id in missing:
-            enqueue(DELIVER, tenant_id=tenant_id, queue=DELIVERY_QUEUE, delivery_id=str(delivery_id))
-    return len(missing)
+        turns, count = Counter[uuid.UUID](), 0
+        for tenant_id, delivery_id in due:
+            if str(delivery_id) not in live:
+                enqueue_delivery(tenant_id, str(delivery_id), ahead=turns[tenant_id])
+                count += 1
+            turns[tenant_id] += 1
+    return count
+
+
+def enqueue_delivery(tenant_id: uuid.UUID, delivery_id: str, *, ahead: int) -> None:
+    """Enqueue a delivery. `ahead`: deliveries of the tenant before it.
+
+    The first of every tenant comes before the second of any.
+    """
+    enqueue(DELIVER, tenant_id=tenant_id, queue=DELIVERY_QUEUE, priority=-ahead, delivery_id=delivery_id)
 
 
 def enqueue_due_attempts(*, now: datetime) -> int:

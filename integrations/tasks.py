@@ -13,9 +13,11 @@ from integrations.issuer_keys.fetch import enqueue_due_fetches, fetch_issuer_key
 from integrations.probes.run import RUN_TEST, run_test
 from integrations.tools.reading import READ_TOOLS, enqueue_due_readings, read_tools
 from telemetry.deliveries.attempt_list import RUN_ATTEMPT
+from telemetry.lifecycle import DeliveryStatus
+from telemetry.models import Delivery
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.jobs.context import job_context, tenant_of_job
-from threada_site.jobs.enqueue import DELIVERY_QUEUE, ISSUER_QUEUE, MAINTENANCE_QUEUE, TOOLS_QUEUE, enqueue
+from threada_site.jobs.enqueue import DELIVERY_QUEUE, ISSUER_QUEUE, MAINTENANCE_QUEUE, TOOLS_QUEUE
 from threada_site.jobs.registry import periodic, task
 from threada_site.kernel import clock
 from threada_site.tenancy.trusted_issuer_models import FETCH_KEYS
@@ -27,7 +29,8 @@ def deliver(tenant_id: str, delivery_id: str) -> None:
     tenant = tenant_of_job(tenant_id)
     if run_delivery(uuid.UUID(delivery_id), ctx=job_context(tenant), rng=random.SystemRandom()):
         with unit_of_work(tenant.id):
-            enqueue(sweeps.DELIVER, tenant_id=tenant.id, queue=DELIVERY_QUEUE, delivery_id=delivery_id)
+            others = Delivery.objects.filter(tenant_id=tenant.id, status=DeliveryStatus.ACTIVE).exclude(id=delivery_id)
+            sweeps.enqueue_delivery(tenant.id, delivery_id, ahead=others.count())
 
 
 @task(RUN_ATTEMPT, queue=DELIVERY_QUEUE)

@@ -112,6 +112,7 @@ def _queued(integration: Integration, *, ctx: ActingContext, **call: Any) -> Int
     of_integration = IntegrationTest.objects.filter(tenant_id=ctx.tenant_id, integration=integration)
     kept = of_integration.order_by("-id").values_list("id", flat=True)[: MOST_KEPT - 1]
     of_integration.exclude(id__in=list(kept)).delete()
+    ahead = IntegrationTest.objects.filter(tenant_id=ctx.tenant_id, status__in=OPEN_TESTS).count()
     test = IntegrationTest.objects.create(
         tenant_id=ctx.tenant_id,
         integration=integration,
@@ -119,7 +120,8 @@ def _queued(integration: Integration, *, ctx: ActingContext, **call: Any) -> Int
         requested_by=ctx.principal_id,
         **call,
     )
-    enqueue(RUN_TEST, tenant_id=ctx.tenant_id, queue=DELIVERY_QUEUE, test_id=str(test.id))
+    # The first test of every tenant comes before the second of any.
+    enqueue(RUN_TEST, tenant_id=ctx.tenant_id, queue=DELIVERY_QUEUE, priority=-ahead, test_id=str(test.id))
     return test
 
 

@@ -30,6 +30,7 @@ from workitems.notices.rules import Channel, Event, MessageStatus, Wishes, chann
 SEND: Final = "workitems.send_message"
 """Name of the task that sends a message; its argument is `message_id`."""
 _TOGETHER: Final = 50
+_MOST_COUNTED: Final = 1000
 
 
 def address_notice(notice_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> list[NoticeMessage]:
@@ -44,22 +45,39 @@ def address_notice(notice_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -
     if notice is None:
         return []
     concerned = set() if is_stale(notice.created_at, now=now) else _concerned(notice)
-    messages = _messages(notice, concerned, now=now)
+    messages, ahead = _messages(notice, concerned, now=now), open_messages(ctx.tenant_id)
     for start in range(0, len(messages), _TOGETHER):
         together = messages[start : start + _TOGETHER]
         with batched_writes():
             insert_rows(*together)
             for message in together:
                 if message.due_at is not None:
-                    enqueue_sending(message)
+                    enqueue_sending(message, ahead=ahead)
+                    ahead += 1
     notice.addressed_at = now
     notice.save(update_fields=["addressed_at"])
     return messages
 
 
-def enqueue_sending(message: NoticeMessage, *, run_at: datetime | None = None) -> None:
-    """Enqueue the sending of a message, at `run_at` at the earliest."""
-    enqueue(SEND, tenant_id=message.tenant_id, queue=NOTICE_QUEUE, run_at=run_at, message_id=str(message.id))
+def open_messages(tenant_id: uuid.UUID) -> int:
+    """Return the number of messages of a tenant that are not closed, up to a limit."""
+    return NoticeMessage.objects.filter(tenant_id=tenant_id, due_at__isnull=False)[:_MOST_COUNTED].count()
+
+
+def enqueue_sending(message: NoticeMessage, *, ahead: int, run_at: datetime | None = None) -> None:
+    """Enqueue the sending of a message, at `run_at` at the earliest.
+
+    `ahead`: messages of the tenant that are sent before. The first message of every tenant comes before the second of
+    any, so that a chat service that hangs delays the messages of other tenants by one call.
+    """
+    enqueue(
+        SEND,
+        tenant_id=message.tenant_id,
+        queue=NOTICE_QUEUE,
+        priority=-ahead,
+        run_at=run_at,
+        message_id=str(message.id),
+    )
 
 
 def _concerned(notice: Notice) -> set[uuid.UUID]:

@@ -22,7 +22,7 @@ from threada_site.tenancy.members import members
 from workitems import selectors
 from workitems.lifecycle import StepStatus
 from workitems.models import NoticeMessage, Vote
-from workitems.notices.addressing import enqueue_sending
+from workitems.notices.addressing import enqueue_sending, open_messages
 from workitems.notices.conversation import is_overtaken_without_step, readers_of_notice
 from workitems.notices.preferences import is_set_up, wishes_of
 from workitems.notices.rules import (
@@ -128,7 +128,7 @@ def settle_failed(taken: Taken, failure: SendFailure, *, now: datetime, ctx: Act
     message.due_at = now + timedelta(seconds=wait)
     message.handed_over_at = message.settled_at = None
     message.save(update_fields=["status", "reason", "detail", "due_at", "handed_over_at", "settled_at"])
-    enqueue_sending(message, run_at=message.due_at)
+    enqueue_sending(message, ahead=open_messages(ctx.tenant_id), run_at=message.due_at)
 
 
 def send_again(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> NoticeMessage:
@@ -149,7 +149,7 @@ def send_again(message_id: uuid.UUID, *, now: datetime, ctx: ActingContext) -> N
     message.attempts, message.due_at = 0, now
     message.handed_over_at = message.settled_at = None
     message.save(update_fields=["status", "attempts", "due_at", "handed_over_at", "settled_at"])
-    enqueue_sending(message)
+    enqueue_sending(message, ahead=open_messages(ctx.tenant_id))
     record(Entry(kind="message.retried", inputs={"message_id": message.public_id}), ctx=ctx)
     return message
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -29,7 +31,9 @@ def enqueue_due_notices(*, now: datetime) -> int:
 def _enqueue_due(task: str, argument: str, found: list[Any]) -> int:
     live = live_jobs(task, argument, [str(row_id) for _, row_id in found])
     missing = [(tenant_id, row_id) for tenant_id, row_id in found if str(row_id) not in live]
+    turns = Counter[uuid.UUID]()
     for tenant_id, row_id in missing:
         arguments: dict[str, Any] = {argument: str(row_id)}
-        enqueue(task, tenant_id=tenant_id, queue=NOTICE_QUEUE, **arguments)
+        enqueue(task, tenant_id=tenant_id, queue=NOTICE_QUEUE, priority=-turns[tenant_id], **arguments)
+        turns[tenant_id] += 1
     return len(missing)

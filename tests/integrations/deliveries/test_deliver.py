@@ -28,11 +28,12 @@ from tests.integrations.deliveries.delivering import (
     to_file,
     webhook,
 )
-from tests.jobs import run_jobs
+from tests.jobs import lose_all_jobs, run_jobs, waiting_jobs
 from tests.receivers.fixtures import Receiver
 from tests.telemetry.sealed import seal_queued
 from tests.workitems.office import open_office
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.jobs.registry import run_task
 from threada_site.kernel import clock
 from threada_site.tenancy.models import Tenant
 
@@ -166,6 +167,29 @@ def test_tenants_are_apart(tenant: Tenant, other_tenant: Tenant) -> None:
     assert b'"theirs"' not in file_of(ours).read_bytes()
     assert b'"theirs"' in file_of(theirs).read_bytes()
     assert len({event["source"] for event in lines(ours) + lines(theirs)}) == 2
+
+
+def test_many_deliveries_of_a_tenant_do_not_delay_another(
+    tenant: Tenant, other_tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while they go on after their time limit."""
+    many = [to_file(tenant, from_beginning=True, slug=f"many{number}") for number in range(3)]
+    other = to_file(other_tenant, from_beginning=True)
+    for each in (tenant, other_tenant):
+        seal_queued(each)
+    assert sweeps.enqueue_due_deliveries(now=clock.now()) == 4
+    assert by_turns()[1] == str(other.id)
+    assert sorted(job.priority for job in waiting_jobs()) == [-2, -1, 0, 0]
+    lose_all_jobs()
+    monkeypatch.setattr(deliver, "BUDGET_S", 0.0)
+    for delivery in (*many, other):
+        run_task(sweeps.DELIVER, {"tenant_id": str(delivery.tenant_id), "delivery_id": str(delivery.id)})
+    assert by_turns()[0] == str(other.id)
+
+
+def by_turns() -> list[str]:
+    """Return the deliveries that wait, in the order in which workers take them."""
+    return [job.arguments["delivery_id"] for job in sorted(waiting_jobs(), key=lambda job: -job.priority)]
 
 
 def test_busy_delivery_yields_to_others(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from integrations.probes import run as probes
 from telemetry.models import Receipt
 from tests.client import Api
 from tests.factories import acting_system, make_principal, make_tenant, make_token
-from tests.jobs import run_jobs
+from tests.jobs import run_jobs, waiting_jobs
 from tests.ports import free_port
 from tests.receivers.fixtures import Receiver
 from threada_site.database.unit_of_work import unit_of_work
@@ -130,6 +130,8 @@ def test_open_and_kept_tests_are_bounded(acme: Tenant, api: Api, receiver: Recei
         put(acme, receiver.url, slug=f"int_{number}")
     answers = [api.post(f"/integrations/int_{number}/test", {}) for number in range(probes.MOST_OPEN + 1)]
     assert [answer.status_code for answer in answers] == [202] * probes.MOST_OPEN + [429]
+    turns = [job.priority for job in waiting_jobs() if job.task == probes.RUN_TEST]
+    assert turns == [0, -1, -2, -3, -4], "the first of another tenant comes before the second"
     assert answers[-1].json()["reason_code"] == "too_many_tests"
     assert "Retry-After" in answers[-1].headers
     assert api.post("/integrations/int_0/test", {}).status_code == 202

@@ -10,20 +10,22 @@ from django.db import transaction
 from pytest_django import Settings
 
 from integrations.configuration.configure import upsert_integration
-from tests.jobs import queued_jobs, run_jobs
+from tests.factories import make_tenant
+from tests.jobs import lose_all_jobs, queued_jobs, run_jobs, waiting_jobs
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
-from tests.workitems.office import ASKS_TWO, RULES, Office
+from tests.workitems.office import ASKS_TWO, RULES, Office, open_office
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.principals import remove_member
 from threada_site.kernel import clock
-from threada_site.tenancy.models import User
+from threada_site.tenancy.models import Tenant, User
 from workitems.executions.close_item import cancel_work_item
 from workitems.executions.request_action import ActionRequest, execute_action
 from workitems.items.locks import locked_item, locked_step
 from workitems.metrics import notice_metrics
 from workitems.models import Notice, NoticeMessage
-from workitems.notices.addressing import address_notice
+from workitems.notices.addressing import SEND, address_notice
+from workitems.notices.sweep import enqueue_due_notices
 from workitems.steps.deadline_sweep import sweep_deadlines
 from workitems.steps.delegations import OutOfOffice, confirm_delegation, delegate
 from workitems.steps.escalation import escalate_step
@@ -53,6 +55,29 @@ def messages(office: Office, **which: Any) -> Told:
 def told(server: MailServer) -> list[tuple[str, str]]:
     """Return recipients and subjects, in order of names."""
     return sorted((address.partition("@")[0], str(mail["Subject"])) for address, mail in server.taken)
+
+
+def tenants_by_turns() -> list[str]:
+    """Return the tenants of the messages that wait, in the order in which workers take them."""
+    names = {str(tenant.id): tenant.slug for tenant in Tenant.objects.all()}
+    jobs = sorted((job for job in waiting_jobs() if job.task == SEND), key=lambda job: -job.priority)
+    return [names[job.arguments["tenant_id"]] for job in jobs]
+
+
+def test_messages_of_a_tenant_with_many_do_not_delay_another(office: Office, mail_server: MailServer) -> None:
+    """Also if they were lost: the sweep enqueues them in the same order."""
+    quiet = open_office(make_tenant("quiet"))
+    for name, person in quiet.people.items():
+        User.objects.filter(id=person.id).update(email=f"{name}@example.org")
+    for each in (office, office, quiet):
+        _, step, _ = each.awaiting()
+        with unit_of_work(each.tenant.id):
+            address_notice(Notice.objects.get(step=step).id, now=clock.now(), ctx=each.system)
+    by_turns = ["acme", "quiet", "acme", "quiet", "acme", "quiet", "acme", "acme", "acme"]
+    assert tenants_by_turns() == by_turns
+    lose_all_jobs()
+    assert enqueue_due_notices(now=clock.now() + timedelta(minutes=1)) == 9
+    assert tenants_by_turns() == by_turns
 
 
 def test_every_pending_approver_is_notified_once(office: Office, mail_server: MailServer) -> None:
