@@ -198,6 +198,15 @@ class TestInvitations:
                 accept_invitation(token, password=NEW, ctx=by_link(tenant, person))
         assert User.objects.get(id=person.id).check_password(PASSWORD)
 
+    def test_a_link_of_an_account_that_is_not_active_is_not_valid(self, tenant: Tenant, ada: User) -> None:
+        person, token = invited(tenant, "nora", ada)
+        User.objects.filter(id=person.id).update(is_active=False)
+        with unit_of_work(tenant.id):
+            with pytest.raises(errors.NotFound):
+                accept_invitation(token, password=PASSWORD, ctx=by_link(tenant, person))
+            assert AccountLink.objects.get().used_at is None
+        assert not User.objects.get(id=person.id).has_usable_password()
+
     def test_a_new_link_ends_the_previous_one(self, tenant: Tenant, ada: User, bob: User) -> None:
         person, token = invited(tenant, "nora", ada)
         with unit_of_work(tenant.id):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -23,9 +23,10 @@ from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import remove_member
 from threada_site.identity.selectors import roles_of_member
 from threada_site.kernel import clock
+from threada_site.sign_in import in_session
 from threada_site.tenancy.controllers import Controllers
 from threada_site.tenancy.independence import is_independent_of, read_controllers
-from threada_site.tenancy.models import IdentityLink, Tenant, User
+from threada_site.tenancy.models import IdentityLink, IdentityProvider, Tenant, User
 
 pytestmark = pytest.mark.usefixtures("step_up")
 
@@ -126,6 +127,25 @@ def test_a_link_of_somebody_else_is_not_taken_over(acme: Tenant, provider: OidcP
     assert link_of(acme).user == owner
     assert link(browser, provider, sub="person-2").status_code == 302
     assert reason_of(link(browser, provider, sub="person-3")) == "conflict"
+
+
+def test_no_account_is_linked_at_a_provider_that_changes_meanwhile(
+    acme: Tenant, provider: OidcProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_provider(acme, provider)
+    _, browser = signed_in(acme, "alice")
+    verified = in_session.verified_answer
+
+    def withdrawn_meanwhile(*given: Any) -> Any:
+        answer = verified(*given)
+        with unit_of_work(acme.id):
+            IdentityProvider.objects.update(current_version=None)
+        return answer
+
+    monkeypatch.setattr(in_session, "verified_answer", withdrawn_meanwhile)
+    assert reason_of(link(browser, provider)) == "sign_in_state_invalid"
+    with unit_of_work(acme.id):
+        assert not IdentityLink.objects.exists()
 
 
 def test_a_linked_person_depends_on_the_steward_who_alone_made_the_provider(
@@ -252,16 +272,19 @@ def test_a_wrong_answer_is_no_step_up(
     assert browser.get("/console/").wsgi_request.acting_context.principal_id == link_of(acme).user_id
 
 
-def test_a_step_up_counts_from_the_login_at_the_provider(
-    acme: Tenant, provider: OidcProvider, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("seconds", [-20, 40], ids=["before it was asked for", "by a clock that is ahead"])
+def test_a_step_up_counts_from_the_login_at_the_provider_and_not_from_the_future(
+    acme: Tenant, provider: OidcProvider, seconds: int
 ) -> None:
     put_provider(acme, provider)
     browser, _ = sign_in_at(provider)
-    step_up(browser, provider)
-    assert stepped_up(browser)
-    now = clock.now()
+    stated = int(time.time()) + seconds
+    assert step_up(browser, provider, auth_time=stated).status_code == 302
     ctx = browser.get("/console/").wsgi_request.acting_context
-    assert not ctx.recently_reauthenticated(now + timedelta(minutes=6))
+    counted = datetime.fromtimestamp(stated, UTC) if seconds < 0 else clock.now()
+    assert ctx.reauthenticated_at <= counted
+    assert ctx.recently_reauthenticated(clock.now())
+    assert not ctx.recently_reauthenticated(counted + timedelta(minutes=5, seconds=1))
 
 
 def test_with_an_enrolled_factor_a_login_without_one_is_no_step_up(acme: Tenant, provider: OidcProvider) -> None:

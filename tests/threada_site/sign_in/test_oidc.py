@@ -101,6 +101,7 @@ def test_the_authentication_at_the_provider_is_checked_when_asked_for(acme: Tena
     assert sign_in_at(provider, auth_time=now, acr="urn:mfa")[1].status_code == 302
     for claims in (
         {"auth_time": now - 600, "acr": "urn:mfa"},
+        {"auth_time": now + 600, "acr": "urn:mfa"},
         {"acr": "urn:mfa"},
         {"auth_time": now, "acr": "pwd"},
         {"auth_time": now},

@@ -10,11 +10,13 @@ from pytest_django import Settings
 
 from telemetry.models import Receipt
 from tests.client import Api
-from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant, make_token
+from tests.factories import PASSWORD, acting, acting_system, make_principal, make_tenant, make_token, stepped_up
 from tests.receivers.oidc_provider import OidcProvider, running_provider
 from tests.threada_site.sign_in.people import put_provider, sign_in_at
 from tests.threada_site.sign_in.test_oidc import link_of, reason_of
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.change_sets.publish import publish
+from threada_site.identity.departure.access import end_access
 from threada_site.identity.dependence import open_dependences
 from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.grants.role_grants import set_roles
@@ -23,9 +25,9 @@ from threada_site.identity.principals import remove_member
 from threada_site.identity.providers.configure import confirm_links, withdraw_provider
 from threada_site.identity.roles import define_role
 from threada_site.identity.selectors import roles_of_member
-from threada_site.kernel import errors
+from threada_site.kernel import clock, errors
 from threada_site.kernel.context import Scope
-from threada_site.sign_in import metadata
+from threada_site.sign_in import answers, metadata
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
 from threada_site.tenancy.models import ChangeSet, IdentityLink, Tenant, User
 
@@ -235,6 +237,58 @@ def test_a_removed_member_does_not_come_back_by_the_provider(acme: Tenant, provi
     with unit_of_work(acme.id):
         remove_member(link_of_person(acme), ctx=acting_system(acme))
     assert reason_of(sign_in_at(provider)[1]) == "principal_inactive"
+
+
+@pytest.mark.parametrize("way", ["unmapped", "suspended"])
+def test_a_waiting_role_is_not_given_once_the_provider_does_not_give_it(
+    acme: Tenant, provider: OidcProvider, way: str
+) -> None:
+    eve, _ = steward(acme, "eve")
+    steward(acme, "ann")
+    with unit_of_work(acme.id):
+        turn_on_four_eyes(IDENTITY_FOUR_EYES, ctx=acting_system(acme))
+    put_provider(acme, provider, roles={"it": ["tenant_admin"]})
+    sign_in_at(provider, groups=["it"])
+    if way == "unmapped":
+        put_provider(acme, provider, roles={"it": ["auditor"]})
+    with unit_of_work(acme.id):
+        if way == "suspended":
+            IdentityLink.objects.update(suspended_at=clock.now())
+        waiting = ChangeSet.objects.get(operation="identity.grant_provider_role")
+        with pytest.raises(errors.ChangeSetStale):
+            publish(waiting, waiting.digest, ctx=stepped_up(acting(acme, eve)))
+        assert roles_of_member(link_of_person(acme), tenant_id=acme.id) == []
+
+
+def test_a_member_whose_access_was_ended_does_not_sign_in_by_the_provider(acme: Tenant, provider: OidcProvider) -> None:
+    put_provider(acme, provider)
+    browser, _ = sign_in_at(provider)
+    assert browser.get("/console/").status_code == 200
+    with unit_of_work(acme.id):
+        end_access(link_of_person(acme), ctx=acting_system(acme))
+    again, answer = sign_in_at(provider)
+    assert reason_of(answer) == "principal_inactive"
+    assert [each.get("/console/").status_code for each in (browser, again)] == [302, 302]
+
+
+@pytest.mark.parametrize("end", [remove_member, end_access])
+def test_a_link_that_ends_during_the_sign_in_leaves_no_session(
+    acme: Tenant, provider: OidcProvider, monkeypatch: pytest.MonkeyPatch, end: Any
+) -> None:
+    put_provider(acme, provider)
+    sign_in_at(provider)
+    ann, _ = steward(acme, "ann")
+    opened = answers.open_session
+
+    def open_after_the_end(*given: Any) -> None:
+        with unit_of_work(acme.id):
+            end(link_of_person(acme), ctx=stepped_up(acting(acme, ann)))
+        opened(*given)
+
+    monkeypatch.setattr(answers, "open_session", open_after_the_end)
+    browser, answer = sign_in_at(provider)
+    assert reason_of(answer) == "sign_in_state_invalid"
+    assert browser.get("/console/").status_code == 302
 
 
 def link_of_person(tenant: Tenant) -> User:

@@ -13,7 +13,7 @@ from tests.jobs import run_jobs
 from tests.receivers.mail_server import MailServer, mail_server, urls_in
 from tests.threada_site.identity.test_accounts import session
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.account.mail_address import ask_for_address
+from threada_site.identity.account.mail_address import ask_for_address, confirm_address
 from threada_site.identity.passwords import set_password
 from threada_site.kernel import clock, errors
 from threada_site.tenancy.account_link_models import AccountLink
@@ -96,13 +96,18 @@ def test_it_needs_the_password(alice: User, tenant: Tenant, mail_server: MailSer
 def test_only_the_person_confirms_it(alice: User, tenant: Tenant, mail_server: MailServer) -> None:
     ask(signed_in(alice))
     link = link_in(mail_server)
-    stranger, bob = Client(), signed_in(make_principal(tenant, "bob", roles=["viewer"]))
+    other = make_principal(tenant, "bob", roles=["viewer"])
+    stranger, bob = Client(), signed_in(other)
     for client in (stranger, bob):
         page = client.get(link).content.decode()
         assert "Sign in" in page
         assert NEW not in page
         client.post(link)
-    assert address_of(alice) == OLD
+    with unit_of_work(tenant.id):
+        with pytest.raises(errors.PermissionDenied, match="This link is for alice"):
+            confirm_address(link.rstrip("/").rpartition("/")[2], ctx=session(tenant, other))
+        assert AccountLink.objects.get().used_at is None
+    assert (address_of(alice), address_of(other)) == (OLD, "")
 
 
 def test_a_link_mailed_to_the_old_address_resets_no_password_any_more(

@@ -131,11 +131,15 @@ def sign_in_identity(
 
 
 def is_link_current(link_id: uuid.UUID, version: IdentityProviderVersion) -> bool:
-    """Return True if a link signs in by this version of its provider. Waits for a change of the provider to commit."""
+    """Return True if a link signs in by this version of its provider.
+
+    Waits for changes of the provider and of the link to commit: a departure ends links before it looks for sessions.
+    """
     require_unit_of_work(version.tenant_id)
     provider = IdentityProvider.objects.select_for_update().get(tenant_id=version.tenant_id, id=version.provider_id)
-    links = IdentityLink.objects.filter(tenant_id=version.tenant_id, id=link_id, suspended_at=None, unlinked_at=None)
-    return provider.current_version_id == version.id and links.exists()
+    link = IdentityLink.objects.select_for_update().filter(tenant_id=version.tenant_id, id=link_id).first()
+    is_ended = link is None or any((link.suspended_at, link.unlinked_at, link.ended_at))
+    return provider.current_version_id == version.id and not is_ended
 
 
 def person_provisioned_as(identity: Identity, spec: ProviderSpec, *, tenant_id: uuid.UUID) -> ProvisionedPerson | None:
