@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytest_django import Settings
 
 from policies import selectors
 from policies.configuration.lists import upsert_list
@@ -18,9 +19,11 @@ from tests.factories import acting_system
 from tests.threada_site.identity.change_sets.offices import Office, make_office, publish
 from tests.threada_site.identity.test_commands import Manage, manage
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.change_sets.publish import reject
 from threada_site.identity.groups import define_group
 from threada_site.kernel import errors
 from threada_site.tenancy.authority_models import ChangeSet
+from threada_site.tenancy.change_sets import store_proposal
 from threada_site.tenancy.models import Tenant
 
 __all__ = ["manage"]
@@ -114,16 +117,18 @@ def test_a_command_proposes_and_prints_the_id(office: Office, manage: Manage, tm
     assert (sanctions(office), policies_bound(office)) == ([], ["lenient", "strict"])
 
 
-def test_pruning_is_proposed_too(office: Office, manage: Manage, tmp_path: Path) -> None:
-    document = {"kind": "Channel", "id": "portal"}
-    (tmp_path / "channel.json").write_text(json.dumps(document))
-    ctx = office.context("ada")
-    with unit_of_work(ctx.tenant_id):
-        overlay_count = selectors.overlays(ctx).count()
+def test_pruning_is_proposed_too(office: Office, manage: Manage, tmp_path: Path, settings: Settings) -> None:
+    settings.THREADA_EGRESS_ALLOW = ["127.0.0.1/32"]
+    assert manage("export_config", str(tmp_path), "--tenant", "acme").status == 0
+    (overlay,) = tmp_path.glob("overlays/strict.*")
+    overlay.unlink()
     said = manage("apply", str(tmp_path), "--tenant", "acme", "--prune")
-    with unit_of_work(ctx.tenant_id):
-        assert selectors.overlays(ctx).count() == overlay_count
-    assert said.out.startswith("chg_") or said.status == 1
+    assert said.status == 0
+    assert policies_bound(office) == ["strict"]
+    shown = made(office.ben.get(f"/change-sets/{said.out.splitlines()[0]}"))
+    answer = office.ben.post(f"/change-sets/{shown['change_set_id']}/publish", {"digest": shown["digest"]})
+    assert answer.status_code == 200, answer.content
+    assert policies_bound(office) == []
 
 
 def test_the_operator_too_needs_a_second_person_for_a_group(office: Office) -> None:
@@ -133,3 +138,16 @@ def test_the_operator_too_needs_a_second_person_for_a_group(office: Office) -> N
     assert refused.value.change.rule == "policy_four_eyes"
     with unit_of_work(office.tenant.id):
         assert not ChangeSet.objects.exists()
+
+
+def test_a_change_set_of_the_operator_is_withdrawn_by_a_person_only(office: Office) -> None:
+    ctx = acting_system(office.tenant)
+    with pytest.raises(errors.ConfirmationRequired) as refused, unit_of_work(office.tenant.id):
+        define_group("board", ["ada"], ctx=ctx)
+    with unit_of_work(office.tenant.id):
+        proposed = store_proposal(refused.value, ctx=ctx)
+        assert proposed.proposed_by is None
+        with pytest.raises(errors.PersonRequired):
+            reject(proposed, "No.", ctx=ctx)
+        assert ChangeSet.objects.get().status == "proposed"
+        assert reject(proposed, "No.", ctx=office.context("ben")).status == "rejected"

@@ -19,7 +19,7 @@ from threada_site.identity.owners import set_owner
 from threada_site.kernel import clock
 from threada_site.tenancy.authority_models import AccountDependence
 from threada_site.tenancy.change_sets import OPERATIONS
-from threada_site.tenancy.models import FourEyesRule, Tenant
+from threada_site.tenancy.models import FourEyesRule, Tenant, User
 
 WRITTEN_BY_PROPOSING = frozenset(
     {"telemetry_receipt", "telemetry_sealqueueentry", "api_idempotencyrecord", "tenancy_changeset"}
@@ -188,6 +188,15 @@ class TestRejecting:
         assert withdrawn.json()["status"] == "rejected"
         assert office.is_bound()
         assert kinds(office.tenant)[-1] == "change_set.rejected"
+
+    def test_only_an_independent_reviewer_rejects(self, office: Office) -> None:
+        with unit_of_work(office.tenant.id):
+            set_owner(User.objects.get(username="robot"), "ada", ctx=acting_system(office.tenant))
+        location = office.remove_overlay(office.robot).headers["Location"]
+        answer = office.ada.post(f"{location}/reject", {"reason": "No."})
+        assert refusal(answer) == (403, "second_person_required")
+        assert made(office.ben.get(location))["status"] == "proposed"
+        assert made(office.ben.post(f"{location}/reject", {"reason": "No."}))["status"] == "rejected"
 
     def test_another_service_cannot_reject(self, office: Office) -> None:
         other = make_principal(office.tenant, "other", kind="service", roles=["tenant_admin"])
