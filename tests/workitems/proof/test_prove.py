@@ -21,9 +21,12 @@ from threada_site.identity.operator_word import people_by_operator
 from threada_site.kernel import clock
 from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.models import Membership, Tenant, User
+from workitems.executions import open_envelope, run_execution
 from workitems.models import DecisionStep, WorkItem
+from workitems.proof import checks
 from workitems.proof.prove import prove
 from workitems.proof.results import Result
+from workitems.steps import voting
 
 __all__ = ["demo"]
 
@@ -90,6 +93,53 @@ def test_rules_that_break_promises_are_named(demo: Demo) -> None:
     broken = {check for check, result in found.items() if result == "fail"}
     assert broken == {"requester_cannot_approve", "agent_cannot_approve"}
     assert "Who could decide: finance-1, finance-2." in json.dumps(proof)
+
+
+def started_anyway(_item: WorkItem, step: DecisionStep, **_more: Any) -> None:
+    Execution.objects.filter(id=step.execution_id).update(status="started")
+
+
+BROKEN = {
+    "a vote on another envelope": (
+        "changed_envelope_is_refused",
+        "A vote that names another envelope was stored.",
+        ((voting, "require_current_envelope", lambda *_: None),),
+    ),
+    "a changed payload": (
+        "changed_envelope_is_refused",
+        "The approved request was about to be sent although its payload was changed.",
+        ((open_envelope, "check_agrees", lambda *_: None),),
+    ),
+    "a freeze": (
+        "frozen_integration_is_not_called",
+        "A request was about to be sent to the frozen integration.",
+        ((run_execution, "freeze_before_lease", lambda _: None),),
+    ),
+    "a vote after the end of the step": (
+        "expired_step_does_not_act",
+        "A vote on the expired step was stored.",
+        ((voting, "has_expired", lambda *_, **__: False),),
+    ),
+    "an execution after the end of the step": (
+        "expired_step_does_not_act",
+        "A request was about to be sent although its step expired.",
+        (
+            (checks, "expire_step", started_anyway),
+            (run_execution, "missing_approval", lambda *_: None),
+            (open_envelope, "_approvals", lambda *_: open_envelope.GivenApprovals()),
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+def test_a_product_that_breaks_a_promise_fails(demo: Demo, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    check, sentence, guards = BROKEN[broken]
+    for module, guard, replacement in guards:
+        monkeypatch.setattr(module, guard, replacement)
+    status, proof = proved(demo.tenant.slug)
+    assert (status, {name for name, result in results(proof).items() if result == "fail"}) == (1, {check})
+    assert sentence in json.dumps(proof)
 
 
 def test_people_of_whom_a_command_made_something_are_named(demo: Demo) -> None:
