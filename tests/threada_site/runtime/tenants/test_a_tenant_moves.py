@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.core.management import call_command
 from django.db import connection, transaction
+from django.test import Client
 from pytest_django import Settings
 
 from integrations.models import Execution, Freeze
@@ -23,21 +25,26 @@ from tests.factories import make_tenant, make_token
 from tests.jobs import run_jobs
 from tests.telemetry.sealed import NAME, SealingSetup, seal_out_of_order, write_receipts
 from tests.telemetry.tampering import by_sql
-from tests.threada_site.runtime.tenants.hostile import changed, in_rows, malformed, with_principal
+from tests.threada_site.identity.test_machine_power import PROVIDER
+from tests.threada_site.identity.trusted_issuers.issuer import PUBLIC_URL, mapping, offline_spec
+from tests.threada_site.runtime.tenants.hostile import changed, in_manifest, in_rows, malformed, with_principal
 from tests.threada_site.tenancy.rows import RowMaker
 from tests.workitems.attachments.files import PDF, path, take_files, upload
 from tests.workitems.office import Office, open_office
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.providers.configure import upsert_provider
+from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer
+from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import ids
 from threada_site.kernel.context import Scope
-from threada_site.runtime.backup.archive import MANIFEST
+from threada_site.runtime.backup.archive import MANIFEST, NOTE
 from threada_site.runtime.backup.recovery_key import new_recovery_key
 from threada_site.runtime.backup.tenant_export import GRANTS
 from threada_site.runtime.tenants import departure, erase
 from threada_site.tenancy.deletions.models import DeletedTenant, TenantDeletion
 from threada_site.tenancy.isolation_checks import tenant_models
-from threada_site.tenancy.models import Credential, Role, Tenant, User
+from threada_site.tenancy.models import Credential, IdentityProvider, Role, Tenant, TrustedIssuer, User
 from workitems.models import WorkItem
 from workitems.retention.legal_holds import LegalHoldRequest, lift_legal_hold, set_legal_hold
 
@@ -78,6 +85,10 @@ def test_a_tenant_moves_to_another_instance(
     office = open_office(tenant)
     office.join("ben", roles=("tenant_admin",))
     office.join("robot", kind="service", roles=("tenant_admin",))
+    settings.THREADA_PUBLIC_URL = PUBLIC_URL
+    with unit_of_work(tenant.id):
+        upsert_provider("corp", PROVIDER, ctx=office.system)
+        upsert_trusted_issuer("ci", parse_trusted_issuer(offline_spec(mapping(principal="robot"))), ctx=office.system)
     ada, ben, robot = (office.api(name) for name in ("ada", "ben", "robot"))
     office.upsert_workflow("wages", subject="/vendor")
     about = office.create(5, workflow="wages", payload={"amount": 5, "vendor": "Initech"})
@@ -172,6 +183,9 @@ def test_a_tenant_moves_to_another_instance(
     def signed(text: str) -> str:
         return str(sign(text, [Signer(key.name, key.private_key)]))
 
+    def elsewhere_signed(text: str) -> str:
+        return str(sign(text, [Signer(key.name, elsewhere.key_file.keys()[-1].private_key)]))
+
     known = str(key.verifier_key(NAME))
     arrival = ("tenant", "import", str(file), "--recovery-key-file", str(tmp_path / "recovery"))
     stranger = str(elsewhere.key_file.keys()[-1].verifier_key(OTHER))
@@ -222,9 +236,22 @@ def test_a_tenant_moves_to_another_instance(
     assert "has a tenant" in command(capsys, *arrival, "--as", "other-tenant", fails=True)
     assert Tenant.objects.count() == tenants
 
+    lax = in_manifest(settings={"personal_token_days": 3650, "require_mfa": False})
+    with zipfile.ZipFile(file) as export:
+        note = export.read(NOTE).decode()
+    for signer, sentence in (
+        (lambda _: note, "its manifest is not what was signed"),
+        (elsewhere_signed, "its manifest is not signed by a known key"),
+    ):
+        bad = changed(file, tmp_path / "lax.export", lax, signer)
+        refused = command(capsys, "tenant", "import", bad, "--without-keys", "--log-key", known, fails=True)
+        assert sentence in refused
+    assert Tenant.objects.count() == tenants
+
     said = command(capsys, *arrival, "--log-key", known, "--as", "moved")
     assert "1 executions were under way" in said
     assert "credentials are revoked" in said
+    assert "2 trusted issuers and identity providers are withdrawn: apply them again." in said
     assert "does not apply here" in said
     assert f"{OTHER}/{ids.public_id(ids.TENANT, tenant.id)} goes on" in said
     elsewhere.seal()
@@ -243,6 +270,9 @@ def test_a_tenant_moves_to_another_instance(
         assert WorkItem.objects.get(id=about.id).payload["vendor"] == "Initech"
         assert Receipt.objects.filter(kind="tenant.imported").count() == 1
         assert not TenantDeletion.objects.filter(withdrawn_at=None).exists()
+        for model in (IdentityProvider, TrustedIssuer):
+            assert [row.current_version_id for row in model.objects.all()] == [None]
+    assert Client().get("/console/login/moved/corp").headers["Location"] == "/console/login/moved/"
     assert ada.get("/work-items").status_code == 401
     assert stored.read_bytes() == encrypted
     people = {name: User.objects.get(username=name) for name in ("ada", "fay", "finn")}
