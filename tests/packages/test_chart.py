@@ -66,6 +66,7 @@ def test_examples_are_valid(name: str) -> None:
         assert ("DATABASE_URL" in variables(main)) == (process == "web")
         assert ("THREADA_PLATFORM_DATABASE_URL" in variables(main)) == (process != "web")
         assert ("THREADA_SEALING_KEY_FILE" in variables(main)) == (process == "sealer")
+        assert ("THREADA_RECEIPT_KEY" in variables(main)) == (process in ("web", "worker"))
 
 
 def test_workers_are_added_by_the_age_of_the_queue() -> None:
