@@ -1152,16 +1152,18 @@ def identified(body: bytes, report: Report, *, line: int | None = None) -> str |
     except (ValueError, KeyError, TypeError, RecursionError):
         report.found("unreadable", "this is not a receipt", line=line)
         return None
-    if receipt.get("kind") == "quarantine.accepted":  # an operator vouches for receipts that follow
-        report.accepted += accepted_in(receipt)
+    report.accepted += accepted_in(receipt)
     if tenant != report.tenant:
         report.found("other_tenant", f"the receipt is of tenant {tenant}", receipt=named, line=line)
     return named
 
 
 def accepted_in(receipt: dict[str, Any]) -> list[str]:
-    """Return the receipts that an operator accepted into the log although their time or signature is wrong."""
+    """Return the receipts that an operator accepted into the log by a command although their time or signature is
+    wrong."""
     try:
+        if receipt["kind"] != "quarantine.accepted" or receipt["actor"]["entry_point"] != "command":
+            return []
         return [str(one["receipt_id"]) for one in receipt["inputs"]["receipts"]]
     except (KeyError, TypeError):
         return []

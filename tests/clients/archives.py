@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from threada_client.verification import verify
 
+from telemetry.tlog.checkpoint import complete_until_line, signed_from_line
 from tests.telemetry.tlog.logs import Log
 from tests.telemetry.verifier.evidence import (
     KEY,
@@ -23,8 +25,11 @@ from tests.telemetry.verifier.evidence import (
     write_signed,
     zipped,
 )
+from tests.telemetry.verifier.test_times import NOW, note, receipt
+from threada_site.kernel.clock import rfc3339
 
 _SIZE: Final = 600
+_LOG_ORDER: Final = "order: log\n"
 type Options = dict[str, Any]
 
 
@@ -90,10 +95,55 @@ def write_archives(folder: Path) -> dict[str, Any]:
     for name, change_signed in SIGNED.items():
         add(f"signed-{name}", change_signed(write_signed(folder / f"signed-{name}")), signed=True)
     add("unsigned-allowed", SIGNED["stripped"](write_signed(folder / "unsigned-allowed")))
-    for name, note in {"size-changed": checkpoint(log).replace("\n600\n", "\n599\n", 1), "signed-twice": twice}.items():
-        add(name, write_evidence(folder / name, log, log.entries, range(_SIZE), note=note))
+    _add_lines_of_checkpoints(folder, add)
+    for name, head in {"size-changed": checkpoint(log).replace("\n600\n", "\n599\n", 1), "signed-twice": twice}.items():
+        add(name, write_evidence(folder / name, log, log.entries, range(_SIZE), note=head))
     (folder / "cases.json").write_text(json.dumps(cases))
     return expected
+
+
+def _add_lines_of_checkpoints(folder: Path, add: Callable[..., None]) -> None:
+    """Add evidence whose checkpoint says from where on receipts are signed, or until when the log is complete."""
+    until = complete_until_line(NOW - timedelta(minutes=5))
+    for signed in ("whole", "stripped", "without-file", "not-endorsed", "by-web"):
+        for size in (0, 3, 4):
+            evidence = SIGNED[signed](write_signed(folder / f"signed-from-{size}-{signed}"))
+            log = Log.of((evidence / "receipts.ndjson").read_bytes().splitlines())
+            (evidence / "checkpoint.txt").write_text(note(log, 4, signed_from_line(size)))
+            add(f"signed-from-{size}-{signed}", evidence)
+    late = receipt(NOW - timedelta(minutes=40))
+    receipts = {
+        "early": receipt(NOW + timedelta(seconds=6)),
+        "just-in-time": receipt(NOW + timedelta(seconds=5, milliseconds=999)),
+        "other-time": receipt(NOW, occurred_at=rfc3339(NOW - timedelta(milliseconds=1))),
+        "no-time": receipt(NOW, occurred_at="now"),
+        "no-time-of-id": receipt(NOW).replace(b"rc_0", b"rc_z"),
+        "late": late,
+    }
+    first = receipt(NOW - timedelta(minutes=30))
+    older = complete_until_line(NOW - timedelta(minutes=12))
+    for name, body_of in receipts.items():
+        log = Log.of([first, body_of])
+        evidence = write_evidence(folder / name, log, log.entries, range(2), note=note(log, 2, until), order=_LOG_ORDER)
+        add(name, evidence, against=note(log, 1, older))
+    for name, entry_point in {"accepted": "command", "accepted-by-nobody": "api"}.items():
+        inputs = {"receipts": [{"receipt_id": json.loads(late)["id"]}]}
+        decision = receipt(NOW, kind="quarantine.accepted", inputs=inputs, actor={"entry_point": entry_point})
+        log = Log.of([first, decision, late])
+        head = note(log, 3, until, signed_from_line(2))
+        evidence = write_evidence(folder / name, log, log.entries, range(3), note=head, order=_LOG_ORDER)
+        add(name, evidence, against=note(log, 1, older))
+    log = Log.of([first])
+    for name, lines in {
+        "until-never": ["complete-until never"],
+        "until-twice": [until, until],
+        "from-nowhere": ["signed-from -1"],
+        "from-nothing": ["signed-from"],
+        "from-twice": [signed_from_line(0), signed_from_line(0)],
+        "goes-back": [older],
+    }.items():
+        evidence = write_evidence(folder / name, log, log.entries, range(1), note=note(log, 1, *lines))
+        add(name, evidence, against=note(log, 1, until))
 
 
 def _change_lines(lines: list[bytes], places: list[str]) -> None:

@@ -245,6 +245,15 @@ def test_typescript_client_finds_what_the_python_client_finds(compilation: Compi
         "signed-whole",
         "signed-retired-later",
         "unsigned-allowed",
+        "signed-from-0-whole",
+        "signed-from-3-whole",
+        "signed-from-4-whole",
+        "signed-from-3-stripped",
+        "signed-from-4-stripped",
+        "signed-from-4-without-file",
+        "signed-from-4-not-endorsed",
+        "just-in-time",
+        "accepted",
     ]
     compilation.done("typescript")
     scenario = compilation.typescript / "out" / "scenarios" / "evidence.js"

@@ -62,15 +62,18 @@ def test_a_receipt_that_was_sealed_after_its_time_was_complete(run: Run, tmp_pat
 def test_a_receipt_that_an_operator_accepted(run: Run, tmp_path: Path) -> None:
     late = receipt(NOW - timedelta(minutes=40))
     accepted = {"receipts": [{"receipt_id": json.loads(late)["id"], "sha256": "", "reason": "older_than_log"}]}
-    decision = receipt(NOW - timedelta(minutes=1), inputs=accepted).replace(b"thing.done", b"quarantine.accepted")
-    entries = [receipt(NOW - timedelta(minutes=30)), decision, late]
-    log = Log.of(entries)
-    until = complete_until_line(NOW - timedelta(minutes=12))
-    (tmp_path / "checkpoint.txt").write_text(note(log, 3, until))
-    (tmp_path / "older.txt").write_text(note(log, 1, until))
-    (tmp_path / "log").write_bytes(b"".join(line + b"\n" for line in entries))
-    arguments = (tmp_path / "log", "--checkpoint", tmp_path / "checkpoint.txt", "--against", tmp_path / "older.txt")
-    assert run(*arguments).code == 0
+    for entry_point, found in {"command": [], "api": [("sealed_too_late", 2)]}.items():
+        decision = receipt(
+            NOW - timedelta(minutes=1), kind="quarantine.accepted", inputs=accepted, actor={"entry_point": entry_point}
+        )
+        entries = [receipt(NOW - timedelta(minutes=30)), decision, late]
+        log = Log.of(entries)
+        until = complete_until_line(NOW - timedelta(minutes=12))
+        (tmp_path / "checkpoint.txt").write_text(note(log, 3, until))
+        (tmp_path / "older.txt").write_text(note(log, 1, until))
+        (tmp_path / "log").write_bytes(b"".join(line + b"\n" for line in entries))
+        arguments = (tmp_path / "log", "--checkpoint", tmp_path / "checkpoint.txt", "--against", tmp_path / "older.txt")
+        assert codes(run(*arguments).report) == found
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 /** Signed checkpoints of logs (c2sp.org/signed-note, c2sp.org/tlog-checkpoint) and their keys. */
 
-import { type Bytes, bytesOf, decimal, encoder, hashOf, hex, joined, sha256 } from "./bytes.js";
+import { type Bytes, bytesOf, decimal, encoder, hashOf, hex, isEqual, joined, sha256 } from "./bytes.js";
 import { VerificationFailed } from "./errors.js";
 
 const DASH = "\u2014 ";
 const MOST_SIGNATURES = 100;
+const COSIGNATURE = 4;
 const EMPTY_ROOT = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /** Public key of a log: `name+id+key`. `public` are its 32 bytes. */
@@ -16,7 +17,8 @@ export interface Key {
 
 /**
  * Signed tree head. `signedBy` are the ids of the given keys that signed. `completeUntil`: every receipt older than this
- * time is among the first `size`; null in notes of earlier versions, which are checked for order only.
+ * time is among the first `size`; null in notes of earlier versions, which are checked for order only. `signedFrom`:
+ * receipts from this place on carry a signature. `signedAt`: time of the cosignature. Times are in milliseconds.
  */
 export interface Checkpoint {
   origin: string;
@@ -24,6 +26,8 @@ export interface Checkpoint {
   root: Bytes;
   signedBy: string[];
   completeUntil: number | null;
+  signedFrom: bigint | null;
+  signedAt: number | null;
 }
 
 /** Parse a key. Throw `TypeError` if it is none, because keys come from the caller. */
@@ -54,11 +58,13 @@ export async function opened(note: string, keys: readonly Key[]): Promise<Checkp
   if (origin === "" || size === "" || root === "") {
     throw new VerificationFailed("The checkpoint does not say origin, size and root.");
   }
-  const head = { origin, size: decimal(size, ""), root: hashOf(root), completeUntil: timeIn(text) };
+  const head = { origin, size: decimal(size, ""), root: hashOf(root) };
   if (head.size === 0n && hex(head.root) !== EMPTY_ROOT) {
     throw new VerificationFailed("The checkpoint says that an empty log has something in it.");
   }
-  return { ...head, signedBy: await signersOf(text, signatures, keys, origin) };
+  const signedBy = await signersOf(text, signatures, keys, origin);
+  const signedAt = await cosignedAt(text, signatures, keys, instanceOf(origin));
+  return { ...head, signedBy, signedAt, completeUntil: timeIn(text), signedFrom: signedFromIn(text) };
 }
 
 /** Return the text of a note and its signature lines. */
@@ -108,13 +114,45 @@ function timeIn(text: string): number | null {
   return found;
 }
 
-/** Return the time of an id in milliseconds: its first 48 bits (UUIDv7 in TypeID form). */
-export function timeOfId(id: string): number {
-  let found = 0;
-  for (const digit of id.slice(id.lastIndexOf("_") + 1).slice(0, 10)) {
-    found = found * 32 + "0123456789abcdefghjkmnpqrstvwxyz".indexOf(digit);
+/** Return the number in the line signed-from in the text of a checkpoint. */
+function signedFromIn(text: string): bigint | null {
+  const lines = text.split("\n").slice(3).filter((line) => line.startsWith("signed-from"));
+  const [first] = lines;
+  if (first === undefined) return null;
+  if (lines.length > 1) throw new VerificationFailed("The line signed-from of the checkpoint cannot be read.");
+  return decimal(first, "signed-from ");
+}
+
+/** Return the time of a cosignature (c2sp.org/tlog-cosignature, v1) of the instance `name`, in milliseconds. */
+async function cosignedAt(text: string, lines: string[], keys: readonly Key[], name: string): Promise<number | null> {
+  for (const key of keys) {
+    const digest = await sha256(joined(encoder.encode(`${name}\n`), Uint8Array.of(COSIGNATURE), key.public));
+    for (const line of lines) {
+      const [, who = "", material = ""] = /^\u2014 ([^ ]+) (.*)$/.exec(line) ?? [];
+      const value = bytesOf(material);
+      if (who !== name || value.length !== 76 || !isEqual(value.slice(0, 4), digest.slice(0, 4))) continue;
+      const seconds = Number(new DataView(value.buffer).getBigUint64(4));
+      if (seconds < 2 ** 36 && (await isSigned(key, `cosignature/v1\ntime ${seconds}\n${text}`, value.slice(12)))) {
+        return seconds * 1000;
+      }
+    }
   }
-  return found;
+  return null;
+}
+
+/** Return an RFC 3339 time of UTC in milliseconds, or null if the text is none. */
+export function instant(text: string): number | null {
+  const [, seconds = "", fraction = ""] = /^(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(\d{1,6}))?Z$/.exec(text) ?? [];
+  const found = new Date(`${seconds}Z`);
+  if (Number.isNaN(found.getTime()) || !found.toISOString().startsWith(seconds)) return null;
+  return found.getTime() + Number(fraction.padEnd(6, "0")) / 1000;
+}
+
+/** Return the time of an id in milliseconds: its first 48 bits (UUIDv7 in TypeID form). Null if it has none. */
+export function timeOfId(id: string): number | null {
+  const digits = id.slice(id.lastIndexOf("_") + 1).slice(0, 10);
+  if (!/^[0-7][0-9a-hjkmnp-tv-z]{9}$/.test(digits)) return null;
+  return [...digits].reduce((time, digit) => time * 32 + "0123456789abcdefghjkmnpqrstvwxyz".indexOf(digit), 0);
 }
 
 /** Return the signed notes of a text with one or several of them, one after the other. */

@@ -7,7 +7,7 @@
 import { unzipSync } from "fflate";
 
 import { type Bytes, decimal, decoded, encoder, hex, isEqual } from "./bytes.js";
-import { type Checkpoint, instanceOf, type Key, keyOf, named, notesIn, opened, timeOfId } from "./checkpoints.js";
+import { type Checkpoint, instanceOf, instant, type Key, keyOf, named, notesIn, opened, timeOfId } from "./checkpoints.js";
 import { VerificationFailed } from "./errors.js";
 import { endorsedKeys, Origins, UNSIGNED } from "./origins.js";
 import { Tiles } from "./tiles.js";
@@ -18,6 +18,7 @@ const NEWLINE = 10;
 const AT_ONCE = 256;
 const LOG_ORDER = "order: log\n";
 const NOT_SEALED = "2d"; // a hyphen
+const CLOCKS_DIFFER = 6000; // five seconds, and one because a cosignature states whole seconds
 
 /** One mismatch. `code` is stable and for programs, `message` for people. */
 export interface Finding {
@@ -108,6 +109,7 @@ class Check {
     numberOfFindings: 0,
   };
   private readonly seen = new Set<number>();
+  private readonly accepted = new Set<string>();
 
   found(code: string, message: string, place: Place = {}): void {
     this.result.numberOfFindings += 1;
@@ -164,8 +166,8 @@ class Check {
       if (at % AT_ONCE === 0) hashes = await Promise.all(bodies.slice(at, at + AT_ONCE).map(leafHash));
       this.result.receipts = line;
       const receipt = this.identified(body, tenant, line);
+      const sequence = sequenceOf(positions[at]);
       if (order === LOG_ORDER) {
-        const sequence = sequenceOf(positions[at]);
         if (sequence !== null && sequence <= lastSequence) {
           const message = `Stands after the receipt of sequence ${lastSequence}.`;
           this.found("out_of_order", message, { sequence, receipt, line });
@@ -179,10 +181,11 @@ class Check {
       }
       const [leaf, size] = [hashes[at % AT_ONCE] as Bytes, Number(checkpoint.size)];
       const isSame = await this.place(leaf, positions[at], tiles, size, { receipt, line });
-      if (receipt !== null) this.time(body, receipt, Number(decoded(positions[at] ?? body, "")), checkpoint, older, line);
+      if (receipt !== null && sequence !== null) this.time(body, receipt, sequence, checkpoint, older, line);
       if (!isSame) continue;
       const signature = decoded(signatures?.[at] ?? encoder.encode(UNSIGNED), "signatures.txt");
-      await this.origin(origins, body, signature, signatures !== null, isRequired, { receipt, line });
+      const isSigned = sequence !== null && checkpoint.signedFrom !== null && sequence >= checkpoint.signedFrom;
+      await this.origin(origins, body, signature, signatures !== null, isRequired, isSigned, { receipt, line });
     }
     const left = positions.length - bodies.length;
     if (left > 0) this.found("receipts_cut_off", `${left} more positions are listed than there are receipts.`);
@@ -192,26 +195,32 @@ class Check {
     }
   }
 
-  /** Verify the signature of a receipt by the process that wrote it. */
+  /**
+   * Verify the signature of a receipt by the process that wrote it. `isThere`: the archive has signatures. `isRequired`:
+   * the caller requires one; `isSigned`: the checkpoint says that there is one, unless an operator accepted the receipt.
+   */
   private async origin(
     origins: Origins,
     body: Bytes,
     signature: string,
     isThere: boolean,
     isRequired: boolean,
+    isSigned: boolean,
     where: Place,
   ): Promise<void> {
+    const isAccepted = this.accepted.has(where.receipt ?? "");
     let role: string;
     try {
       role = await origins.roleOf(body, signature);
     } catch (error) {
       if (!(error instanceof VerificationFailed)) throw error;
-      this.found("origin_invalid", error.message, where);
+      if (!isAccepted) this.found("origin_invalid", error.message, where);
       return;
     }
     if (isThere) this.result.writtenBy[role] = (this.result.writtenBy[role] ?? 0) + 1;
-    if (isRequired && role === "unsigned") this.found("unsigned", "No process signed it.", where);
-    if (isRequired && role === "unknown key") this.found("unsigned", "An unknown key signed it.", where);
+    if (!isRequired && (!isSigned || isAccepted)) return;
+    if (role === "unsigned") this.found("unsigned", "No process signed it.", where);
+    if (role === "unknown key") this.found("unsigned", "An unknown key signed it.", where);
   }
 
   /** Return false if these are other bytes than the sealed ones. */
@@ -236,25 +245,33 @@ class Check {
     return true;
   }
 
-  /** Verify the time of a receipt: that of its id, and not before the older checkpoints before it. */
+  /** Verify the time of a receipt: that of its id, not after its sealing, and not before older checkpoints before it. */
   private time(body: Bytes, receipt: string, sequence: number, now: Checkpoint, older: Checkpoint[], line: number): void {
-    if (Number.isNaN(sequence)) return;
+    if (this.accepted.has(receipt)) return;
     const { occurred_at: stated } = JSON.parse(decoded(body, "A receipt")) as { occurred_at?: unknown };
     const time = timeOfId(receipt);
     const place = { receipt, line, sequence };
-    if (now.completeUntil !== null && Date.parse(String(stated)) !== time) {
-      this.found("time_differs", "Its id is of another time than it says.", place);
+    if (now.completeUntil !== null) {
+      if (time === null || instant(String(stated)) !== time) {
+        this.found("time_differs", "Its id is of another time than it says.", place);
+        return;
+      }
+      if (now.signedAt !== null && time >= now.signedAt + CLOCKS_DIFFER) {
+        this.found("sealed_too_early", "Its time is after that of its checkpoint.", place);
+      }
     }
-    const before = older.find((old) => old.completeUntil !== null && sequence >= Number(old.size) && time < old.completeUntil);
+    const isTooLate = ({ completeUntil, size }: Checkpoint): boolean =>
+      completeUntil !== null && time !== null && sequence >= size && time < completeUntil;
+    const before = older.find(isTooLate);
     if (before === undefined) return;
     this.found("sealed_too_late", `The log was said to be complete at its time, with ${before.size} receipts.`, place);
   }
 
   /** Return the id of a receipt after checking its tenant, or null if it cannot be parsed. */
   private identified(body: Bytes, tenant: string, line: number): string | null {
-    let receipt: { id?: unknown; tenant?: unknown } | null = null;
+    let receipt: Receipt | null = null;
     try {
-      receipt = JSON.parse(decoded(body, "A receipt")) as { id?: unknown; tenant?: unknown } | null;
+      receipt = JSON.parse(decoded(body, "A receipt")) as Receipt | null;
     } catch {
       // reported below
     }
@@ -263,6 +280,7 @@ class Check {
       return null;
     }
     const id = String(receipt.id);
+    for (const accepted of acceptedIn(receipt)) this.accepted.add(accepted);
     if (receipt.tenant !== tenant) {
       this.found("other_tenant", `The receipt is of tenant ${String(receipt.tenant)}.`, { receipt: id, line });
     }
@@ -318,6 +336,22 @@ class Check {
       this.result.against.push({ size, outcome });
     }
   }
+}
+
+/** Members of a receipt that are read here. */
+interface Receipt {
+  id?: unknown;
+  tenant?: unknown;
+  kind?: unknown;
+  actor?: { entry_point?: unknown } | null;
+  inputs?: { receipts?: { receipt_id?: unknown }[] } | null;
+}
+
+/** Return the receipts that an operator accepted into the log by a command although their time or signature is wrong. */
+function acceptedIn(receipt: Receipt): string[] {
+  if (receipt.kind !== "quarantine.accepted" || receipt.actor?.entry_point !== "command") return [];
+  const receipts = receipt.inputs?.receipts;
+  return Array.isArray(receipts) ? receipts.map((one) => String(one.receipt_id)) : [];
 }
 
 const tenantOf = (checkpoint: Checkpoint): string => checkpoint.origin.slice(checkpoint.origin.lastIndexOf("/") + 1);

@@ -7,7 +7,7 @@
  */
 
 import { type Bytes, bytesOf, decimal, decoded, hashOf, hex } from "./bytes.js";
-import { instanceOf, isSigned, type Key, keyOf, named, partsOf, signersOf } from "./checkpoints.js";
+import { instanceOf, instant, isSigned, type Key, keyOf, named, partsOf, signersOf } from "./checkpoints.js";
 import { VerificationFailed } from "./errors.js";
 import { leafHash, rootOf } from "./verification.js";
 
@@ -15,7 +15,6 @@ import { leafHash, rootOf } from "./verification.js";
 export const UNSIGNED = "-";
 const MOST_HASHES = 64;
 const ROLES = new Map([["api", "web"], ["mcp", "web"], ["console", "web"], ["job", "worker"], ["command", "command"]]);
-const TIME = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{1,6}Z$/;
 
 /** Public key of a role, and the time of its end in milliseconds. */
 interface ReceiptKey {
@@ -98,8 +97,8 @@ function written(body: Bytes): { entryPoint: string; at: number } {
 }
 
 function moment(text: string): number {
-  const at = TIME.test(text) ? Date.parse(text) : Number.NaN;
-  if (Number.isNaN(at)) throw new VerificationFailed(`"${text}" is no time.`);
+  const at = instant(text);
+  if (at === null) throw new VerificationFailed(`"${text}" is no time.`);
   return at;
 }
 
