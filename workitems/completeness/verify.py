@@ -23,6 +23,8 @@ from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import Tenant
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 from workitems.completeness.rules import CaseRows, missing_receipts
+from workitems.completeness.scopes import KINDS as SCOPE_KINDS
+from workitems.completeness.scopes import scopes_without_receipt
 from workitems.models import Comment, CommentVersion, DecisionStep, RequesterQuestion, Vote, WorkItem
 
 AT_ONCE: Final = 500
@@ -53,6 +55,8 @@ def verify_completeness(
     for versions in _batches(PolicyVersion.objects.filter(tenant_id=tenant.id).exclude(status="draft")):
         yield from _unpublished(tenant, versions, authenticity)
     yield from _missing_expected_receipts(tenant, authenticity)
+    for message in scopes_without_receipt(tenant, _about_scopes(tenant, authenticity)):
+        yield Finding(tenant.slug, "act_without_receipt", message)
 
 
 def case_count(tenant: Tenant) -> int:
@@ -148,6 +152,18 @@ def _missing_expected_receipts(tenant: Tenant, authenticity: Authenticity | None
         present = {deletion.row_key(*columns) for columns in rows.values_list(*deletion.columns)}
         for key in sorted(recorded[deletion, deletion.created_kind] - recorded[deletion, deletion.kind] - present):
             yield Finding(tenant.slug, "act_without_receipt", f"{key}: there is no receipt {deletion.kind}")
+
+
+def _about_scopes(tenant: Tenant, authenticity: Authenticity | None) -> Iterator[dict[str, Any]]:
+    """Yield the receipts about scopes that count, oldest first. They name people by the ids that they have now."""
+    invited = _invited(tenant)
+    rows = Receipt.objects.filter(tenant_id=tenant.id, kind__in=SCOPE_KINDS)
+    for _, body in sorted(_counting(rows, "id", authenticity)):
+        with suppress(orjson.JSONDecodeError):
+            decoded = orjson.loads(body)
+            if named := decoded["inputs"].get("principal"):
+                decoded["inputs"]["principal"] = invited.get(named, named)
+            yield decoded
 
 
 def _recorded_keys(tenant: Tenant, authenticity: Authenticity | None) -> defaultdict[Any, set[str]]:

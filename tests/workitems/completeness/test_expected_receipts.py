@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connection
+from guardian.shortcuts import assign_perm
 
 from integrations.configuration.configure import withdraw_integration
 from integrations.configuration.secrets import remove_secret, upsert_secret
@@ -22,7 +23,7 @@ from policies.documents.calendar import parse_calendar
 from policies.documents.list import parse_list
 from policies.documents.overlay import OverlayScope
 from policies.drafts.edit import draft_policy_version
-from policies.models import EmergencyPublication, Overlay, PolicyVersion
+from policies.models import EmergencyPublication, Overlay, PolicyVersion, Workflow
 from policies.publication.emergencies import confirm_emergency, end_emergency
 from policies.replay.request import ReplayRequest, cancel_replay, request_replay
 from policies.replay.run import _become_failed, run_replay
@@ -46,19 +47,21 @@ from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.account_links import show_link, unused_link
 from threada_site.identity.dependence import confirm_account
 from threada_site.identity.four_eyes import end_four_eyes, turn_on_four_eyes
+from threada_site.identity.grants.object_grants import grant_scope_on
 from threada_site.identity.groups import define_group, remove_group
 from threada_site.identity.invitations import accept_invitation, withdraw_invitation
 from threada_site.identity.principals import ensure_principal, remove_member, write_membership
+from threada_site.identity.roles import define_role
 from threada_site.identity.trusted_issuers.configure import upsert_trusted_issuer, withdraw_trusted_issuer
 from threada_site.identity.trusted_issuers.document import parse_trusted_issuer
 from threada_site.kernel import clock
-from threada_site.kernel.context import PrincipalKind
+from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.account_link_models import LinkPurpose
 from threada_site.tenancy.authority_models import GrantRecord
 from threada_site.tenancy.factor_models import EnrolledFactor
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from threada_site.tenancy.identity_provider_models import IdentityLink, IdentityProvider
-from threada_site.tenancy.models import FourEyesRule
+from threada_site.tenancy.models import FourEyesRule, Role
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 from workitems.completeness.verify import verify_completeness
 from workitems.configuration.packs import remove_pack
@@ -249,6 +252,35 @@ def test_rows_of_identity_that_sql_inserts_are_named(office: Office) -> None:
         f"{fay.public_id} decisions:decide: there is no receipt scope.granted",
         "identity_four_eyes: there is no receipt four_eyes.ended",
         f"{factor.public_id}: there is no receipt second_factor.enrolled",
+    }
+
+
+READING = frozenset({Scope.WORKITEMS_READ})
+
+
+def test_scopes_that_sql_inserts_are_named(office: Office) -> None:
+    """Insert scopes of a role, on the tenant and on a workflow, with their records and without receipts."""
+    fay, tenant = office.people["fay"], office.tenant
+    with unit_of_work(tenant.id):
+        grant_scope_on(fay, Scope.ACTIONS_EXECUTE, Workflow.objects.get(slug="payments"), ctx=office.system)
+        for role, scopes in {"clerk": READING, "viewer": {*READING, Scope.TELEMETRY_READ}, "auditor": READING}.items():
+            define_role(role, frozenset(scopes), ctx=office.system)
+        define_role("viewer", READING, ctx=office.system)
+    assert findings(office) == []
+    with unit_of_work(tenant.id):
+        workflow = Workflow.objects.get(slug="payments")
+        assign_perm(Scope.DECISIONS_DECIDE.codename, fay, workflow)
+        GrantRecord.objects.create(tenant_id=tenant.id, user=fay, kind="scope", name=f"decisions:decide@{workflow.id}")
+        assign_perm(Scope.ACTIONS_EXECUTE.codename, fay, tenant)
+        for role in ("clerk", "viewer", "operator"):
+            group = Role.objects.get(tenant_id=tenant.id, slug=role).group
+            assign_perm(Scope.TELEMETRY_READ.codename, group, tenant)
+    assert set(findings(office)) == {
+        f"{fay.public_id} decisions:decide: there is no receipt scope.granted",
+        f"{fay.public_id} decisions:decide on workflow payments: there is no receipt scope.granted",
+        f"{fay.public_id} actions:execute on tenant acme: there is no receipt scope.granted",
+        "role clerk telemetry:read: there is no receipt role.defined",
+        "role viewer telemetry:read: there is no receipt role.defined",
     }
 
 
