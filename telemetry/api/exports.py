@@ -56,7 +56,8 @@ class TelemetryExports(TenantView):
         """Create an export. A small one is `ready` in this response; a job writes a larger one.
 
         Read a larger export until it is `ready`. The file contains the receipts committed when writing started, and
-        every download returns the same bytes.
+        every download returns the same bytes. No format contains the signatures of receipts; the evidence of an export
+        in the format `ndjson` does.
         """
         body = CREATE_EXPORT.check(request.data)
         filters = dict(body.get("filters", {}))

@@ -14,7 +14,10 @@ from threada_site.tenancy.management.base import TenantCommand
 
 class Command(TenantCommand):
     uses_keys = True
-    help = "Write a tenant's receipts to standard output. NDJSON contains the hashed bytes, unchanged."
+    help = (
+        "Write a tenant's receipts to standard output. NDJSON contains the hashed bytes, unchanged. No format contains "
+        "signatures of receipts; evidence does."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--tenant", required=True, help="the tenant's slug")
