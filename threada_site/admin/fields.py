@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -56,9 +56,15 @@ def plainly(value: Any) -> str:
     return str(value)
 
 
-def fields(value: Any) -> SafeString:
-    """Return a JSON value as nested HTML lists of names and values."""
-    return lines_html(_lines(value))
+def fields(value: Any, alike: Collection[str] = ()) -> SafeString:
+    """Return a JSON value as nested HTML lists of names and values. `alike`: texts that are marked where they occur."""
+    return lines_html(_lines(value, alike))
+
+
+def resembling(shown: SafeString) -> SafeString:
+    """Return a value, which is HTML, with the mark that it resembles an earlier one."""
+    mark = f'<span class="t-tag t-risk">{escape(_("resembles an earlier value"))}</span>'
+    return mark_safe(f"{shown} {mark}")  # noqa: S308 (both are escaped)
 
 
 def lines_html(lines: Iterable[Line], *, path: str = "") -> SafeString:
@@ -122,7 +128,7 @@ def number_text(value: float) -> str:
     return str(value) if isinstance(value, int) else canonical_bytes(value).decode()
 
 
-def _lines(value: Any) -> Iterator[Line]:
+def _lines(value: Any, alike: Collection[str]) -> Iterator[Line]:
     if isinstance(value, dict):
         parts: Iterable[tuple[str | int | None, Any]] = ((str(name), part) for name, part in value.items())
     elif isinstance(value, list | tuple):
@@ -131,9 +137,10 @@ def _lines(value: Any) -> Iterator[Line]:
         parts = [(None, value)]
     for name, part in parts:
         if isinstance(part, dict | list | tuple) and part and name is not None:
-            yield Line(name, lines=list(_lines(part)))
+            yield Line(name, lines=list(_lines(part, alike)))
         else:
-            yield Line(name, exact(part))
+            is_alike = isinstance(part, str) and any(text in part for text in alike)
+            yield Line(name, resembling(exact(part)) if is_alike else exact(part))
 
 
 def _write(lines: Iterable[Line], found: list[str], *, path: str, level: int) -> None:

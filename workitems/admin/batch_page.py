@@ -25,11 +25,11 @@ from threada_site.kernel.json.pointers import dotted
 from threada_site.kernel.json.truncate import shorten
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems import selectors
-from workitems.admin.contents import described, formatted_and_exact, labelled
+from workitems.admin.contents import described, formatted_and_exact, labelled, marked
 from workitems.admin.decision_page import COMMENT_LENGTH
 from workitems.admin.sent import end_in_words, what_is_sent
 from workitems.api.shapes import CAST_BATCH_VOTES
-from workitems.items.lookalikes import lookalikes_in
+from workitems.items.lookalikes import lookalikes_in, texts_at
 from workitems.items.questions import question_of
 from workitems.items.receipts import subject_of
 from workitems.items.sensitive import record_reading
@@ -169,16 +169,20 @@ def _lines(step: DecisionStep, content: dict[str, Any], *, ctx: ActingContext) -
     item = step.work_item
     document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)
     rows: list[Any] = []
+    resembling: frozenset[str] = frozenset()
     if not is_erased(item.payload):
         alike = lookalikes_in(item, document)
+        resembling = texts_at(item, alike)
         rows += labelled(described(document.payload_schema, content["payload"], alike=alike, ctx=ctx))
     lines = dict(line for name, part in content.items() for line in _flattened(name, part))
     times = Counter(label for _row, label, _path in rows)
     named = {path: (row, label) for row, label, path in rows if times[label] == 1 and label not in lines}
-    return {
-        named[name][1] if name in named else name: formatted_and_exact(named[name][0], text) if name in named else text
+    return dict(
+        (named[name][1], formatted_and_exact(named[name][0], text))
+        if name in named
+        else (name, marked(text, resembling))
         for name, text in lines.items()
-    }
+    )
 
 
 def _flattened(path: str, value: Any) -> Iterator[tuple[str, str]]:

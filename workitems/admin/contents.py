@@ -24,7 +24,7 @@ from threada_site.tenancy.models import Membership, User
 from workitems.display.fields import Row, fields, label_at, people_in, summary
 from workitems.display.formats import locale_named
 from workitems.display.html import label_html, rows_html, value_html
-from workitems.items.lookalikes import lookalikes_in
+from workitems.items.lookalikes import lookalikes_in, texts_at
 from workitems.items.titles import listed_title
 from workitems.models import WorkItem
 
@@ -35,11 +35,12 @@ RELATED_SHOWN: Final = 5
 class Contents:
     """A payload for a page. `summary` are label and value of the fields that people see first.
 
-    `is_cut` is True if the payload was shortened.
+    `resembling` are the values that resemble earlier ones. `is_cut` is True if the payload was shortened.
     """
 
     whole: SafeString
     summary: list[tuple[SafeString, SafeString]]
+    resembling: frozenset[str] = frozenset()
     is_cut: bool = False
 
 
@@ -48,9 +49,10 @@ def contents_of(item: WorkItem, payload: Any, *, ctx: ActingContext) -> Contents
     document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)
     if is_erased(item.payload):
         return Contents(SafeString(""), [])
-    rows = described(document.payload_schema, payload, alike=lookalikes_in(item, document), ctx=ctx)
-    first = summary(rows, document.summary)
-    return Contents(rows_html(rows), [(label_html(row), value_html(row)) for row in first])
+    alike = lookalikes_in(item, document)
+    rows = described(document.payload_schema, payload, alike=alike, ctx=ctx)
+    first = [(label_html(row), value_html(row)) for row in summary(rows, document.summary)]
+    return Contents(rows_html(rows), first, texts_at(item, alike))
 
 
 def payload_of(item: WorkItem, *, whole: bool, ctx: ActingContext) -> Contents:
@@ -86,10 +88,18 @@ def described(
     )
 
 
-def input_of(execution: Execution, *, ctx: ActingContext) -> SafeString:
+def resembling_in(item: WorkItem, *, ctx: ActingContext) -> frozenset[str]:
+    """Return the values of a work item that resemble those of earlier ones."""
+    document = policy_selectors.workflow_document(item.workflow_version_id, ctx=ctx)
+    return frozenset() if is_erased(item.payload) else texts_at(item, lookalikes_in(item, document))
+
+
+def input_of(execution: Execution, *, resembling: Collection[str] = (), ctx: ActingContext) -> SafeString:
     """Return the input of an execution as HTML, with the labels of the action's input schema if it has one."""
     schema = action_of(execution).input_schema if execution.input and not is_erased(execution.input) else None
-    return rows_html(described(schema, execution.input, ctx=ctx)) if schema else json_fields(execution.input)
+    return (
+        rows_html(described(schema, execution.input, ctx=ctx)) if schema else json_fields(execution.input, resembling)
+    )
 
 
 def labelled(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str]]:
@@ -107,8 +117,13 @@ def labelled(rows: Sequence[Row]) -> Iterator[tuple[Row, str, str]]:
 def formatted_and_exact(row: Row, exact: str) -> str:
     """Return a formatted value with its exact one, because different values can have the same format."""
     if row.is_lookalike:
-        return f"{exact} [{_('resembles an earlier value')}]"
+        return marked(exact, [exact])
     return f"{row.text} ({exact})" if row.text and row.text != exact else exact
+
+
+def marked(text: str, alike: Collection[str]) -> str:
+    """Return a text with a mark behind it if it contains one of `alike`, the values that resemble earlier ones."""
+    return f"{text} [{_('resembles an earlier value')}]" if any(one in text for one in alike) else text
 
 
 def _names_of(named: set[str], *, ctx: ActingContext) -> dict[str, str]:

@@ -132,6 +132,7 @@ def decision_page(step: DecisionStep, query: QueryDict, *, ctx: ActingContext) -
         **content,
         "payload": contents.whole,
         "summary": contents.summary,
+        "resembling": contents.resembling,
         "changes": changes.shown if changes else [],
         "is_cut": content["is_cut"] or bool(changes and changes.is_cut),
     }

@@ -17,7 +17,7 @@ from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import REASONS
 from threada_site.tenancy.models import User
 from workitems import selectors
-from workitems.admin.contents import input_of
+from workitems.admin.contents import input_of, resembling_in
 from workitems.admin.sent import end_in_words
 from workitems.executions.dead_letters import only_dead_letters
 from workitems.executions.undo import undo_of, undoing_of
@@ -35,6 +35,7 @@ def execution_page(row: Execution, *, ctx: ActingContext) -> dict[str, Any]:
     item = selectors.work_item(row.work_item_id, ctx=ctx)
     if item is not None:
         record_reading(item, ctx=ctx, execution=row)
+    resembling = resembling_in(item, ctx=ctx) if item is not None else frozenset()
     status = ExecutionStatus(row.status)
     may_execute = item is not None and ctx.allows(Scope.ACTIONS_EXECUTE, workflow=item.workflow_version.workflow_id)
     return {
@@ -44,7 +45,8 @@ def execution_page(row: Execution, *, ctx: ActingContext) -> dict[str, Any]:
         "envelope_fields": orjson.loads(bytes(row.envelope.body)),
         "envelope_text": bytes(row.envelope.body).decode(),
         "ends": end_in_words(orjson.loads(bytes(row.envelope.body))) if not row.finished_at else "",
-        "input": input_of(row, ctx=ctx),
+        "input": input_of(row, resembling=resembling, ctx=ctx),
+        "resembling": resembling,
         "attempts": Attempt.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-number"),
         "steps": DecisionStep.objects.filter(tenant_id=ctx.tenant_id, execution=row).order_by("-id"),
         "requested_by": User.objects.filter(id=row.requested_by).first(),

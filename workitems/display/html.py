@@ -9,7 +9,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from threada_site.admin.fields import Line, caption, exact, lines_html, visible
+from threada_site.admin.fields import Line, caption, exact, lines_html, resembling, visible
 from workitems.display.fields import Row
 from workitems.display.titles import one_line
 
@@ -63,8 +63,7 @@ def _line(row: Row) -> Line:
 def _scalar(row: Row) -> SafeString:
     shown = exact(row.value)
     if row.is_lookalike:
-        mark = f'<span class="t-tag t-risk">{escape(_("resembles an earlier value"))}</span>'
-        return mark_safe(f"{shown} {mark}")  # noqa: S308 (both are escaped)
+        return resembling(shown)
     if not row.text or row.text == row.value:
         return shown
     return mark_safe(f'<span class="t-shown">{visible(row.text)}</span> <span class="t-exact">{shown}</span>')  # noqa: S308 (both are escaped)

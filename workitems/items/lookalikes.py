@@ -7,6 +7,7 @@ have a key, so that nobody else computes them. A case about a person gets none.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from typing import Any, Final
 
 from django.db import connection
@@ -72,6 +73,12 @@ def lookalikes_in(item: WorkItem, document: WorkflowDocument) -> frozenset[str]:
     marks = {_mark(pointer): pointer for pointer in document.related_by}
     rows = ItemLabel.objects.filter(tenant_id=item.tenant_id, work_item_id=item.id, label__in=list(marks))
     return frozenset(marks[label] for label in rows.values_list("label", flat=True))
+
+
+def texts_at(item: WorkItem, pointers: Iterable[str]) -> frozenset[str]:
+    """Return the marked values themselves, for pages that show them outside of the payload too."""
+    found = (value_at(item.payload, pointer) for pointer in pointers)
+    return frozenset(value for value in found if isinstance(value, str))
 
 
 def _label(item: WorkItem, pointer: str, value: str) -> uuid.UUID:

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.urls import reverse
 from django.utils import translation
 
 from policies.selectors import workflow_document
-from tests.workitems.office import Office
+from tests.console.sign_in import sign_in
+from tests.workitems.office import BANK, Office
+from threada_site.admin.html import page_url
 from threada_site.database.unit_of_work import unit_of_work
 from workitems.admin.contents import contents_of
 from workitems.executions.close_item import edit_payload
@@ -61,6 +64,38 @@ def test_a_value_that_resembles_an_earlier_one_is_marked_in_title_and_beside_it(
         assert listed_title(false).startswith("[Verwechslungsgefahr] [gemischte Schriften] ")
     assert [shown(payments, item).count(MARK) for item in (first, same, other, false)] == [0, 0, 0, 1]
     assert f'GmbH</span> <span class="t-tag t-risk">{MARK}</span>' in shown(payments, false)
+
+
+def test_it_is_marked_in_the_request_that_is_sent_too(payments: Office) -> None:
+    """On the page of a decision, of several decisions and of the execution, beside the payload."""
+    pay_action = BANK["actions"]["pay"]
+    body = {**pay_action["body"], "to": ["${item.payload.vendor}"]}
+    payments.put_bank(actions={"pay": {**pay_action, "body": body}})
+    pay(payments, "Hooli GmbH")
+    steps, runs, browser = [], [], sign_in(payments.people["fay"])
+    for vendor, iban in (("Initech", "DE2"), (f"{HOOLI} GmbH", "DE3")):
+        item = payments.decided(500, payload={"amount": 500, "vendor": vendor, "iban": iban})
+        started = payments.execute(item)
+        assert started.step is not None
+        steps.append(started.step)
+        runs.append(page_url("integrations.execution", started.execution.public_id))
+    plain, marked = (browser.get(page_url("workitems.decisionstep", step.public_id)).content.decode() for step in steps)
+    for name, times in (("sent", 2), ("request", 1)):
+        assert section(plain, name).count(MARK) == 0
+        assert section(marked, name).count(MARK) == times, name
+    assert 'GmbH</span> <span class="t-tag t-risk">resembles' in section(marked, "sent")
+    assert section(marked, "sent").count("mixed scripts: Cyrillic, Latin") >= 2
+
+    chosen = [f"{step.public_id}:{step.envelope_sha256}" for step in steps]
+    several = browser.get(reverse("admin:workitems_decisionstep_batch"), {"step": chosen}).content.decode()
+    assert several.count(f"[{MARK}]") == 2  # in the payload and in what will be sent
+
+    assert [browser.get(run).content.decode().count(MARK) for run in runs] == [0, 1]
+
+
+def section(page: str, name: str) -> str:
+    """Return the section of a page with this id."""
+    return page.partition(f'id="{name}"')[2].partition("</section>")[0]
 
 
 def test_each_field_is_compared_for_itself(payments: Office) -> None:
