@@ -43,9 +43,9 @@ def test_caddyfile_is_valid(tmp_path: Path) -> None:
     """Caddy 2.6, which Debian has, has older words for the buffer of requests than the Caddy of compose.yaml."""
     text = (FOLDER / "Caddyfile").read_text()
     version = subprocess.run(["caddy", "version"], capture_output=True, text=True, check=True).stdout
-    assert "request_buffers 4MB" in text
+    assert "request_buffers 22MB" in text
     if version.lstrip("v").startswith("2.6."):
-        text = text.replace("request_buffers 4MB", "buffer_requests\n\t\tmax_buffer_size 4MB")
+        text = text.replace("request_buffers 22MB", "buffer_requests\n\t\tmax_buffer_size 22MB")
     (tmp_path / "Caddyfile").write_text(text)
     ran = subprocess.run(
         ["caddy", "validate", "--adapter", "caddyfile", "--config", tmp_path / "Caddyfile"],

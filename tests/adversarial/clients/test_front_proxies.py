@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -29,6 +29,7 @@ from tests.ports import free_port
 pytestmark = [pytest.mark.adversarial, pytest.mark.timeout(300)]
 
 FOLDER: Final = REPOSITORY / "docs" / "operations" / "proxies"
+CONTAINERS: Final = REPOSITORY / "docs" / "operations" / "containers"
 APPLICATION: Final = "tests.threada_site.runtime.web.served_application:application"
 LIMITS: Final = {
     "THREADA_TRUSTED_PROXY": "true",
@@ -36,7 +37,10 @@ LIMITS: Final = {
     "THREADA_CONNECTIONS_PER_ADDRESS": "4",
     "THREADA_HEAD_SECONDS": "10",
     "THREADA_BODY_PAUSE_SECONDS": "2",
+    "THREADA_MAX_DOCUMENT_BYTES": str(30 << 20),
 }
+ATTACHMENT: Final = 10 << 20
+"""Default of THREADA_MAX_ATTACHMENT_BYTES."""
 
 
 class Front:
@@ -70,14 +74,16 @@ def get(path: str, *lines: str) -> bytes:
 
 @pytest.fixture(params=["nginx", "caddy"])
 def front(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Front]:
-    binary = shutil.which(request.param)
+    program = "nginx" if request.param == "nginx" else "caddy"
+    binary = shutil.which(program)
     if binary is None:
-        pytest.skip(f"{request.param} is not installed (apt-get install {request.param})")
+        pytest.skip(f"{program} is not installed (apt-get install {program})")
     port, web_port = free_port(), free_port()
     with ExitStack() as stack:
         stack.enter_context(web_server(APPLICATION, port=web_port, processes=1, environment=LIMITS))
         certificate(tmp_path)
-        command = (nginx if request.param == "nginx" else caddy)(binary, tmp_path, port=port, web_port=web_port)
+        commands = {"nginx": nginx, "caddy": caddy, "caddy of compose.yaml": caddy_of_containers}
+        command = commands[request.param](binary, tmp_path, port=port, web_port=web_port)
         stack.enter_context(running(command, port, tmp_path))
         yield Front(port, web_port)
 
@@ -107,6 +113,24 @@ def caddy(binary: str, folder: Path, *, port: int, web_port: int) -> list[str]:
         "reverse_proxy 127.0.0.1:8000": f"reverse_proxy 127.0.0.1:{web_port}",
         "threada.example.org {": f"https://threada.example.org:{port} {{\n\ttls {folder}/fullchain.pem {folder}/privkey.pem",
         "{\n\tservers {": "{\n\tadmin off\n\tauto_https off\n\tservers {",
+    }.items():
+        assert documented in text
+        text = text.replace(documented, own)
+    file = folder / "Caddyfile"
+    file.write_text(text)
+    return [binary, "run", "--config", str(file), "--adapter", "caddyfile"]
+
+
+def caddy_of_containers(binary: str, folder: Path, *, port: int, web_port: int) -> list[str]:
+    """Return the command that runs the Caddyfile of compose.yaml, with the older words of Caddy 2.6 where it runs."""
+    text = (CONTAINERS / "Caddyfile").read_text()
+    version = subprocess.run([binary, "version"], capture_output=True, text=True, check=True).stdout
+    older = {"request_buffers 22MB": "buffer_requests\n\t\tmax_buffer_size 22MB"}
+    for documented, own in {
+        "reverse_proxy web:8000": f"reverse_proxy 127.0.0.1:{web_port}",
+        "{$THREADA_HOST} {": f"https://threada.example.org:{port} {{\n\ttls {folder}/fullchain.pem {folder}/privkey.pem",
+        "{\n\tservers {": "{\n\tadmin off\n\tauto_https off\n\tservers {",
+        **(older if version.lstrip("v").startswith("2.6.") else {}),
     }.items():
         assert documented in text
         text = text.replace(documented, own)
@@ -204,3 +228,22 @@ def test_requests_after_a_pause_find_an_open_connection(front: Front) -> None:
     for pause in (0.0, 4.8, 5.2, 9.9, 10.1):
         time.sleep(pause)
         assert front.send(get("/"), 42)[0] == 200
+
+
+@pytest.mark.parametrize("front", ["nginx", "caddy", "caddy of compose.yaml"], indirect=True)
+def test_the_largest_attachments_pass_and_larger_bodies_do_not(front: Front) -> None:
+    """A form has at most two files. The web server behind the proxies accepts more here, so that the proxy refuses.
+
+    Caddy passes a body on while it reads it, and answers 502 when it is too large; nginx answers 413.
+    """
+    for size, passes in ((ATTACHMENT, True), (2 * ATTACHMENT + 65_536, True), (2 * ATTACHMENT + (2 << 20), False)):
+        head = f"POST /documents HTTP/1.1\r\nHost: threada.example.org\r\nContent-Length: {size}\r\n"
+        with front.connect(42) as connection:
+            connection.sendall(f"{head}Connection: close\r\n\r\n".encode())
+            with suppress(OSError):  # a proxy that refuses the body may close before it has all of it
+                connection.sendall(bytes(size))
+            answer = http.client.HTTPResponse(connection)
+            answer.begin()
+            assert answer.status in ((200,) if passes else (413, 502)), size
+            if passes:
+                assert answer.read().split()[:3] == [b"POST", b"/documents", str(size).encode()]
