@@ -6,9 +6,12 @@ Under `policy_four_eyes`, a value is stored as a change set. It waits encrypted,
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
+
+import orjson
 
 from integrations.attempts.failures import TransportFailure
 from integrations.configuration.parsed_documents import document_of
@@ -17,7 +20,7 @@ from integrations.secrets.access import checked_origin
 from integrations.secrets.origins import UnusableOrigin
 from integrations.secrets.references import MAX_SECRET_BYTES, SecretReference
 from integrations.secrets.vault import decrypt_secret, encrypt_secret, fingerprint_of
-from telemetry.models import Delivery
+from telemetry.models import Delivery, Receipt
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -129,6 +132,25 @@ def remove_secret(row: StoredSecret, *, ctx: ActingContext) -> None:
         raise InUse(f"The secret {row.slug} is named by {', '.join(users)}. Change that first.", errors=errors)
     _record("secret.removed", row, ctx=ctx)
     row.delete()
+
+
+def secrets_by_receipts(tenant_id: uuid.UUID) -> dict[str, Mapping[str, Any]]:
+    """Return the body of the newest receipt of each secret that is stored according to its receipts, by name."""
+    kinds = ("secret.stored", "secret.changed", "secret.removed")
+    rows = Receipt.objects.filter(tenant_id=tenant_id, kind__in=kinds).order_by("id").values_list("body", flat=True)
+    newest = {body["inputs"]["secret_id"]: body for body in (orjson.loads(bytes(row)) for row in rows)}
+    return {slug: body for slug, body in sorted(newest.items()) if body["kind"] != "secret.removed"}
+
+
+def record_secrets_left_behind(*, ctx: ActingContext) -> int:
+    """Record that an imported tenant has lost its secrets: no export contains one. Return their number.
+
+    Receipt `secret.removed` for each.
+    """
+    found = secrets_by_receipts(ctx.tenant_id)
+    for body in found.values():
+        record(Entry(kind="secret.removed", inputs=body["inputs"], outcome=body["outcome"]), ctx=ctx)
+    return len(found)
 
 
 def used_by(slug: str, *, ctx: ActingContext) -> list[str]:

@@ -4,6 +4,9 @@ Runs in a checkout of that state, whose modules it uses; `git worktree add ../fi
 
     cd ../first && uv sync && PYTHONPATH=. uv run python REPOSITORY/tests/upgrade/make_first.py REPOSITORY/tests/upgrade
 
+`first.export` is the tenant of the restored backup, exported by the same code to the same recovery key (`manage.py tenant
+export acme first.export --recovery-key PUBLIC`).
+
 All keys and tokens in the fixture are made for it alone. An instance in a new data directory is filled with payments of
 two months, by service calls and a worker that is killed during a call. The clock of this process is shifted for the
 first month.

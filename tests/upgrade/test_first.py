@@ -1,4 +1,4 @@
-"""The fixture of the first state is restored, upgraded and continued by this version.
+"""The fixture of the first state is restored, upgraded and continued by this version; its export is imported.
 
 `make_first.py` has made the fixture with the code of that state.
 """
@@ -23,10 +23,12 @@ from typing import Any, Final
 import psycopg
 import pytest
 
+from telemetry.log.key_file import KeyFile
 from tests.adversarial.waiting import until
 from tests.ports import free_port
 from threada_site import postgres
 from threada_site.database.bootstrap import EMBEDDED_DATABASE
+from threada_site.kernel.ids import DECISION_STEP, parse_public_id
 from threada_site.tenancy.schema.fingerprint import schema_lines
 from threada_site.tenancy.schema.states import current_lines
 
@@ -180,6 +182,28 @@ def test_a_backup_of_the_first_state_is_restored_upgraded_and_continued(
         assert database.execute("SELECT count(*) FROM telemetry_sealqueueentry").fetchone() == (0,)
         database.execute("ALTER TABLE tenancy_tenant ADD note text")
     _refused_everywhere(environment, tmp_path / "of_another_schema.backup")
+
+
+def test_an_export_of_the_first_state_is_imported(environment: dict[str, str]) -> None:
+    manage(environment, "upgrade")
+    KeyFile(Path(environment["THREADA_DATA_DIR"]) / "keys" / "sealing_key").create("elsewhere.example")
+    keys = [word for key in FACTS["sealing_keys"] for word in ("--log-key", key)]
+    words = ["tenant", "import", str(HERE / "first.export"), "--recovery-key-file", str(HERE / "first.recovery.key")]
+    said = manage(environment, *words, *keys)
+    assert "1 stored secrets did not move: store them again." in said
+    manage(environment, "sealer", "--once")
+    assert "0 waiting" in (verified := manage(environment, "verify_receipts"))
+    assert "all valid" in verified
+    cluster = postgres.status(Path(environment["THREADA_DATA_DIR"]))
+    assert cluster is not None
+    with psycopg.connect(cluster.url(user=cluster.superuser, dbname=EMBEDDED_DATABASE)) as database:
+        assert database.execute("SELECT count(*) FROM workitems_workitem").fetchone() == (FACTS["work_items"],)
+        assert database.execute("SELECT count(*) FROM telemetry_quarantinedreceipt").fetchone() == (0,)
+        [(controllers,)] = database.execute(
+            "SELECT excluded_controllers FROM workitems_decisionstep WHERE id = %s",
+            [parse_public_id(DECISION_STEP, FACTS["of_robot"]["step"])],
+        ).fetchall()
+        assert controllers == {}
 
 
 def _owner_is_named(environment: dict[str, str], send: Callable[..., Any]) -> str:

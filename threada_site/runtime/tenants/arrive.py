@@ -17,6 +17,7 @@ from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
 from django.db import IntegrityError, connection, transaction
 
+from integrations.configuration.secrets import secrets_by_receipts
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from telemetry.verification.findings import VerificationStats
@@ -200,9 +201,11 @@ def _check_references() -> None:
 def _verify(tenant: Tenant, export: CheckedExport, lost: list[uuid.UUID]) -> None:
     """Verify the stored rows as `verify_receipts` does, with the keys of the exporting instance.
 
-    `lost`: data subjects without key. Their receipts are written after this, with the others of the import.
+    `lost`: data subjects without key. Their receipts are written after this, with the others of the import; so are
+    those of stored secrets, which no export contains.
     """
     missing = {f"{ids.public_id(ids.DATA_SUBJECT, subject)}: there is no receipt subject.erased" for subject in lost}
+    missing |= {f"{slug}: there is no receipt secret.removed" for slug in secrets_by_receipts(tenant.id)}
     log = verify_log(tenant, keys=export.keys, older=[], stats=VerificationStats(), requires_signatures=False)
     found = [str(finding) for finding in islice(log, MOST_NAMED)]
     rows = (row for row in verify_completeness(tenant, only_authentic=False) if row.message not in missing)

@@ -9,6 +9,7 @@ from integrations import selectors as integration_selectors
 from integrations.attempts.failures import FailureClass
 from integrations.attempts.outcomes import Outcome
 from integrations.configuration.parsed_documents import readable_action_of
+from integrations.configuration.secrets import record_secrets_left_behind
 from integrations.freezes.scope import FreezeScope
 from integrations.lifecycle import ExecutionStatus, IntegrationTestStatus
 from integrations.models import Execution, Integration, IntegrationTest
@@ -66,6 +67,9 @@ def stop_what_could_act(*, ctx: ActingContext) -> Stopped:
         set_freeze(FreezeScope(integration=integration.slug), reason=REASON, ctx=ctx)
     done.add(
         "integrations_frozen", len(frozen), "{} integrations are frozen: set their secrets, then lift each freeze."
+    )
+    done.add(
+        "secrets_removed", record_secrets_left_behind(ctx=ctx), "{} stored secrets did not move: store them again."
     )
     tests = IntegrationTest.objects.filter(
         **mine, status__in=[IntegrationTestStatus.QUEUED, IntegrationTestStatus.RUNNING]

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+import orjson
 import pytest
 from django.db import connection
 
+from integrations.configuration.secrets import upsert_secret
 from telemetry.models import Receipt
 from telemetry.tlog.note import Signer, sign
 from tests.factories import make_token
@@ -74,6 +76,8 @@ def test_an_export_of_the_first_state_is_imported(
     known = {str(bot.id): [str(User.objects.get(username="keeper").id)]}
     with unit_of_work(tenant.id):
         assert DecisionStep.objects.get(id=step.id).excluded_controllers == known
+    with unit_of_work(tenant.id):
+        upsert_secret("bank_token", "hunter2", origins=["https://bank.example"], ctx=office.system)
     leave(tenant, User.objects.get(username="keeper"))  # the first state stored the controllers whom it knew
     sealing.seal()
     file = tmp_path / "acme.export"
@@ -125,5 +129,10 @@ def test_an_export_of_the_first_state_is_imported(
         assert WorkItem.objects.count() == items
         assert list(Receipt.objects.order_by("id").values_list("signature", flat=True))[:receipts] == [""] * receipts
         assert not Credential.objects.exclude(session_factors=None).exists()
+        [removed] = Receipt.objects.filter(kind="secret.removed")
+        assert orjson.loads(bytes(removed.body))["inputs"] == {
+            "origins": ["https://bank.example"],
+            "secret_id": "bank_token",
+        }
         arrived = DecisionStep.objects.get(id=step.id)
         assert (arrived.excluded_controllers, arrived.reachability_check_due) == ({}, True)
