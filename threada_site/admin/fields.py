@@ -1,4 +1,4 @@
-"""JSON values as readable fields. Invisible characters are code points, mixed scripts are marked."""
+"""JSON values as readable fields. Invisible characters are code points, mixed scripts and turned numbers are marked."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
-from threada_site.kernel.characters import code_point, has_unseen, name_of, pieces
+from threada_site.kernel.characters import code_point, has_turned_numbers, has_unseen, name_of, pieces
 from threada_site.kernel.json.canonical import canonical_bytes
 from threada_site.kernel.json.pointers import dotted
 from threada_site.kernel.lookalikes import words
@@ -35,14 +35,18 @@ class Line:
 
 
 def visible(text: Any) -> SafeString:
-    """Return a text as escaped HTML, with every invisible character as its code point, and a mark at mixed scripts."""
+    """Return a text as escaped HTML, with every invisible character as its code point.
+
+    Words of several scripts are marked, and numbers that are displayed in another order than they are written.
+    """
     if isinstance(text, SafeString):
         return text
     plain = str(text)
     if plain.isascii() and not has_unseen(plain):
         return SafeString(escape(plain))
     shown = (_marked(piece) if is_unseen else _with_scripts(piece) for piece, is_unseen in pieces(plain))
-    return mark_safe("".join(shown))  # noqa: S308 (every piece is escaped)
+    mark = f" {_tag(_('numbers displayed in another order than written'))}" if has_turned_numbers(plain) else ""
+    return mark_safe("".join(shown) + mark)  # noqa: S308 (every piece is escaped)
 
 
 def plainly(value: Any) -> str:
@@ -63,8 +67,7 @@ def fields(value: Any, alike: Collection[str] = ()) -> SafeString:
 
 def resembling(shown: SafeString) -> SafeString:
     """Return a value, which is HTML, with the mark that it resembles an earlier one."""
-    mark = f'<span class="t-tag t-risk">{escape(_("resembles an earlier value"))}</span>'
-    return mark_safe(f"{shown} {mark}")  # noqa: S308 (both are escaped)
+    return mark_safe(f"{shown} {_tag(_('resembles an earlier value'))}")  # noqa: S308 (both are escaped)
 
 
 def lines_html(lines: Iterable[Line], *, path: str = "") -> SafeString:
@@ -176,7 +179,11 @@ def _with_scripts(text: str) -> str:
 
 def _mixed(word: str, scripts: tuple[str, ...]) -> str:
     mark = _("mixed scripts: {names}").format(names=", ".join(name.capitalize() for name in scripts))
-    return f'<span class="t-mixed">{escape(word)}</span> <span class="t-tag t-risk">{escape(mark)}</span>'
+    return f'<span class="t-mixed">{escape(word)}</span> {_tag(mark)}'
+
+
+def _tag(mark: str) -> str:
+    return f'<span class="t-tag t-risk">{escape(mark)}</span>'
 
 
 def _has_parts(value: Any) -> bool:

@@ -23,6 +23,9 @@ _UNSEEN: Final = (
 _RUN: Final = re.compile(f"([{_UNSEEN}])")
 _DIRECTIONS: Final = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
+_CLASSES: Final = {"R": "R", "AL": "R", "L": "L", "EN": "0", "AN": "0", "ET": "0", "ES": ",", "CS": ","}
+_TURNED: Final = re.compile("R[^L]*0(?!0|,0)[^L]*0")
+
 
 def pieces(text: str) -> list[tuple[str, bool]]:
     """Return the pieces of `text`, each with True for an invisible character."""
@@ -48,6 +51,17 @@ def name_of(character: str) -> str:
 def turns_text(character: str) -> bool:
     """Return True if a character changes the display order of text."""
     return character in _DIRECTIONS
+
+
+def has_turned_numbers(text: str) -> bool:
+    """Return True if a page displays numbers of the text in another order than they are written.
+
+    Numbers behind a letter that is written from right to left are displayed from right to left: `34 56` behind a Hebrew
+    letter as `56 34`, each number in itself as written (Unicode Standard Annex #9).
+    """
+    if text.isascii():
+        return False
+    return _TURNED.search("".join(_CLASSES.get(unicodedata.bidirectional(each), " ") for each in text)) is not None
 
 
 def unseen_in(value: Any) -> Counter[str]:

@@ -6,6 +6,7 @@ from typing import Final
 
 from django.utils.translation import gettext as _
 
+from threada_site.kernel.characters import has_turned_numbers
 from threada_site.kernel.lookalikes import has_mixed_word
 
 LOOKALIKE: Final = "[look-alike] "
@@ -13,7 +14,11 @@ LOOKALIKE: Final = "[look-alike] "
 
 
 def with_mark(title: str) -> str:
-    """Return a title with marks in front: one of its values resembles an earlier one; a word has several scripts."""
+    """Return a title with marks in front.
+
+    A value resembles an earlier one; a word has several scripts; numbers are displayed in another order than written.
+    """
     if title.startswith(LOOKALIKE):
         return _("[look-alike] {title}").format(title=with_mark(title.removeprefix(LOOKALIKE)))
-    return _("[mixed scripts] {title}").format(title=title) if has_mixed_word(title) else title
+    marked = _("[turned numbers] {title}").format(title=title) if has_turned_numbers(title) else title
+    return _("[mixed scripts] {title}").format(title=marked) if has_mixed_word(title) else marked

@@ -7,7 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from threada_site.admin.fields import visible
+from threada_site.kernel.characters import has_turned_numbers
 from threada_site.kernel.lookalikes import has_mixed_word, scripts_of, skeleton, words
+from workitems.display.marks import with_mark
 
 
 @pytest.mark.parametrize(
@@ -69,3 +71,25 @@ def test_pages_mark_the_word_behind_it() -> None:
         ' &lt;b&gt; <span class="t-unseen" title="right-to-left override">U+202E</span>\u041c\u0438\u0440'
     )
     assert visible("M\u00fcller & Co") == "M\u00fcller &amp; Co"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_turned"),
+    [
+        ("Acme \u05d0 34 56 78 \u05d1 90", True),
+        ("INV \u05d0 1 2 3", True),
+        ("\u0627\u0628 12 34", True),  # Arabic
+        ("\u05d0 1-2 3", True),
+        ("\u05d0\u05d1 24", False),  # one number
+        ("\u05d0 1,234.56", False),
+        ("12 34 \u05d0", False),
+        ("\u05d0 12 Acme 34", False),
+        ("Pay \u05d0\u05d1", False),
+        ("M\u00fcller 12 34", False),
+    ],
+)
+def test_numbers_in_another_order_than_written_are_marked(text: str, is_turned: bool) -> None:
+    assert has_turned_numbers(text) == is_turned
+    mark = ' <span class="t-tag t-risk">numbers displayed in another order than written</span>'
+    assert visible(text) == text + (mark if is_turned else "")
+    assert with_mark(text) == (f"[turned numbers] {text}" if is_turned else text)
