@@ -135,5 +135,5 @@ def test_page_needs_the_telemetry_scope(tenant: Tenant, sealing_setup: SealingSe
     approver = sign_in(make_principal(tenant, "eve", roles=["approver"]))
     for address in (INSTANCE, NEWEST_CHECKPOINT, PROOF, reverse("admin:telemetry_checkpoint_changelist")):
         assert approver.get(address).status_code == 403
-        assert approver.post(address).status_code in (403, 405)
+        assert approver.post(address).status_code == 405
     assert "Instance log" not in approver.get("/console/").content.decode()

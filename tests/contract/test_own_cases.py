@@ -42,6 +42,7 @@ def stranger(world: World) -> Api:
 
 def test_operations_on_cases_are_found() -> None:
     assert len(ON_A_CASE) >= 25
+    assert {parameters.values[1] for parameters in ON_A_CASE} == {*OF_CASES, *ON_THE_TENANT}
 
 
 @pytest.mark.parametrize(("operation", "name"), ON_A_CASE)

@@ -111,26 +111,26 @@ def test_recursive_schemas_and_senseless_entries_are_answered(demo: Demo, rita: 
     rows = ["/parts/0"]
     while len(rows) < 200:
         rows.append(f"{rows[-1]}/parts/0")
-    for odd in (
-        {"_row": rows},
-        {"_row": [f"/parts/{number}" for number in range(900)]},
-        {"_row": ["/parts/-1", "/parts/x", "parts", "/parts/99999999", "/parts/1/2/3"]},
-        {"_add": "/no/such"},
-        {"_add": "/parts/" + "0/" * 5000},
-        {"_remove": "/parts/5"},
-        {"p/name": ["a", "b"], "p/": "x", "p": "{", "p//": "y", "px": "z"},
-        {"_shown": ["/name"] * 500},
-    ):
-        answer = rita.post(FORM, {"_token": token, **odd})
-        assert answer.status_code in (200, 302, 422), odd
+    odd_entries = (
+        ({"_row": rows}, 422),
+        ({"_row": [f"/parts/{number}" for number in range(900)]}, 422),
+        ({"_row": ["/parts/-1", "/parts/x", "parts", "/parts/99999999", "/parts/1/2/3"]}, 422),
+        ({"_add": "/no/such"}, 200),
+        ({"_add": "/parts/" + "0/" * 5000}, 200),
+        ({"_remove": "/parts/5"}, 200),
+        ({"p/name": ["a", "b"], "p/": "x", "p": "{", "p//": "y", "px": "z"}, 302),
+        ({"_shown": ["/name"] * 500}, 422),
+    )
+    for odd, status in odd_entries:
+        assert rita.post(FORM, {"_token": token, **odd}).status_code == status, odd
 
 
 def test_too_many_fields_and_bytes_are_refused(demo: Demo, rita: Client) -> None:
     token = token_of(rita)
     many = rita.post(FORM, {"_token": token, **{f"p/x{number}": "1" for number in range(3_000)}})
-    assert many.status_code in (400, 422)
+    assert many.status_code == 400
     large = rita.post(FORM, {"_token": token, "p/vendor": "x" * 5_000_000, "p/amount_minor": "1", "p/invoice": ""})
-    assert large.status_code in (400, 413, 422)
+    assert large.status_code == 400
     assert stored(demo) == (1, 0)
 
 

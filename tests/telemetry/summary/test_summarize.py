@@ -211,7 +211,8 @@ def test_windows_are_whole_days(after: str | None, before: str | None, days: tup
 @pytest.mark.parametrize("path", ["/telemetry/summary", "/telemetry/summary?group_by=day", "/telemetry/events"])
 def test_the_first_and_the_last_instant_that_there_are(office: Office, path: str, bound: str, at: str) -> None:
     answer = office.api("ada").get(f"{path}{'&' if '?' in path else '?'}{bound}={at}")
-    assert answer.status_code in (200, 422), answer.content
+    begins_at_the_end = bound == "created_after" and at.startswith("9999")
+    assert answer.status_code == (422 if begins_at_the_end else 200), answer.content
 
 
 def test_a_window_of_two_years_is_refused() -> None:

@@ -283,7 +283,7 @@ class TestSeveralRows:
 
     def test_other_actions_and_readers_are_refused(self, demo: Demo, items: list[str], console: Console) -> None:
         assert console("admin").post(self.URL, {"do": "execute", "row": items}).status_code == 404
-        assert console("admin").get(self.URL).status_code in (404, 405)
+        assert console("admin").get(self.URL).status_code == 405
         make_principal(demo.tenant, "vic", roles=("viewer",))
         refused = console("vic").post(self.URL, {"do": "cancel", "row": items, "confirmed": "true"})
         assert refused.status_code == 403

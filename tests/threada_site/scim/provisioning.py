@@ -49,7 +49,7 @@ class Provisioning:
 
     def set_active(self, user_id: str, *, active: bool) -> Any:
         answer = self.patch(f"/Users/{user_id}", {"op": "replace", "path": "active", "value": active})
-        assert answer.status_code in (200, 204), answer.content
+        assert answer.status_code == 204, answer.content
         return answer
 
 

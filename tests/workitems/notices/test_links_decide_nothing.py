@@ -116,7 +116,8 @@ def test_reading_decides_nothing(
             browser.options(path)
         assert office.api("fay").get(path, AS_IF_TO_DECIDE).status_code == 302  # a token opens no page: to the sign-in
         for action in ("approve", "reject", "claim", "release"):
-            assert people[0].get(path + f"{action}/").status_code in (200, 404, 405)
+            status = 405 if "/decisionstep/" in path else 404
+            assert people[0].get(path + f"{action}/").status_code == status
     for step in {address.split("/")[-2] for address in addresses if "/decisionstep/" in address}:
         assert office.api("fay").get(f"/decision-steps/{step}", headers={"Accept": "*/*"}).status_code == 200
         for action in ("votes", "claim", "release", "reassign", "escalate"):

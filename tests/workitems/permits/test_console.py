@@ -27,7 +27,7 @@ def test_a_series_is_approved_used_narrowed_and_revoked_in_the_console(finance: 
         {"permit_count": "9" * 5000},
         *({"permit_sum": text} for text in ("nan", "inf", "-1", "0", "")),
     ):
-        assert fay.post(approve, {**sent, "permit_sum": "2000", **wrong}).status_code in (302, 422)
+        assert fay.post(approve, {**sent, "permit_sum": "2000", **wrong}).status_code == 302
         assert finance.count(Permit) == 0, wrong
     fay.post(approve, {**sent, "permit_sum": "2000", "permit_bounds": "item.payload.amount <= 900\n"})
     with unit_of_work(finance.tenant.id):

@@ -314,7 +314,7 @@ def test_links_decide_nothing(name: str, staffed: Office) -> None:
     before = contents()
     for browser in browsers:
         for url in (page, f"{page}?{urlencode(vote)}", f"{batch}?{urlencode([*chosen, *vote.items()])}"):
-            assert browser.get(url).status_code in (200, 302)
+            assert browser.get(url).status_code == 200
         for action in ("approve", "reject", "claim"):
             url = reverse(f"admin:workitems_decisionstep_{action}", args=[step.public_id])
             assert browser.get(url, vote).status_code == 405
@@ -323,7 +323,7 @@ def test_links_decide_nothing(name: str, staffed: Office) -> None:
     assert (stranger.status_code, "/login/" in stranger["Location"]) == (302, True)
     assert contents() == before
     for path in (f"/decision-steps/{step.public_id}/votes", "/decision-steps/batch-votes"):
-        assert staffed.api("fay").get(path, vote).status_code in (404, 405)
+        assert staffed.api("fay").get(path, vote).status_code == 405
     assert staffed.count(Vote) == 0
     assert {staffed.step(one).status for one in steps} == {"pending"}
 
