@@ -13,11 +13,13 @@ from types import SimpleNamespace
 import pytest
 from django.core.management import call_command
 
+from telemetry.exports.evidence import evidence_of
 from telemetry.log.anchor import Anchor
 from telemetry.models import Checkpoint, LogLeaf, QuarantinedReceipt, Receipt
 from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.checkpoint import origin_after_break
-from tests.telemetry.sealed import SealingSetup, assert_verifies, newest, origin, write_receipts
+from telemetry.verifier.threada_verify import verify_complete_evidence
+from tests.telemetry.sealed import SealingSetup, assert_verifies, bodies_in_order, newest, origin, write_receipts
 from tests.telemetry.sealing.test_times import insert, time_of
 from tests.telemetry.tampering import Verify
 from threada_site.database.unit_of_work import unit_of_work
@@ -66,6 +68,15 @@ def anchored(setup: SealingSetup, tenant: Tenant) -> dict[str, object]:
     [file] = sorted((setup.directory / "checkpoints" / ids.public_id(ids.TENANT, tenant.id)).glob("*.ndjson"))[-1:]
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     return [line for line in lines if "acknowledged" in line][-1]["acknowledged"]
+
+
+def findings_of_auditor(tenant: Tenant, setup: SealingSetup) -> list[str]:
+    """Verify evidence of the whole log with the verifier for auditors."""
+    receipts, evidence = setup.directory / "receipts", setup.directory / "evidence.zip"
+    receipts.write_bytes(b"".join(body + b"\n" for body in bodies_in_order(tenant)))
+    head = newest(tenant)
+    evidence.write_bytes(b"".join(evidence_of(receipts, name="e", checkpoint=head, is_in_log_order=True)))
+    return [one.code for one in verify_complete_evidence(evidence, head.verifier_keys).findings]
 
 
 @pytest.mark.parametrize("writes_meanwhile", [False, True])
@@ -118,6 +129,9 @@ def test_a_log_that_was_signed_by_a_clock_ahead_goes_on_from_now(
     verified = verify("--tenant", "acme")
     assert verified.code == 0, verified.lines
     assert verified.lines[-1].endswith(": all valid")
+    # An auditor without the database sees receipts of a time that has not come, and nothing else.
+    found = findings_of_auditor(tenant, setup)
+    assert found == (["sealed_too_early"] if writes_meanwhile else [])
 
 
 def test_a_right_time_is_no_reason_to_continue_a_log(
