@@ -54,6 +54,7 @@ instance.tlog-proof  proof that checkpoint.txt, byte for byte, is a leaf of the 
                   (https://c2sp.org/tlog-proof), so that a saved checkpoint of that log also covers this one
 
 Save checkpoint.txt: with --against it proves at any later time that the log only grew since.
+No signature covers the file that you read: whoever handed you the archive may have changed it.
 """
 
 
