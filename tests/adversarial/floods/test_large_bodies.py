@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from statistics import median, quantiles
 from typing import Final
@@ -16,9 +17,12 @@ from tests.adversarial.server import Server, running_server
 pytestmark = [pytest.mark.adversarial, pytest.mark.quiet, pytest.mark.timeout(900)]
 
 CONNECTIONS: Final = 8
-SECONDS: Final = 8.0
+ROUNDS: Final = 4
+SECONDS: Final = 3.0
 AT_MOST: Final = 3.0
 SIZE: Final = 900_000
+"""Work items of this size are refused by their length: workflows of the tenant accept no more than 851,968 bytes."""
+SCOPES: Final = ["workitems:read", "workitems:write", "workflow:manage", "identity:provision"]
 WORK_ITEM: Final = orjson.dumps(
     {"workflow_id": "policy_review", "channel_id": "web_main", "payload": {"question": "May we share the vendor list?"}}
 )
@@ -59,8 +63,20 @@ BODIES: Final[dict[str, tuple[str, str, bytes]]] = {
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running_server(tmp_path_factory.mktemp("bodies")) as server:
+    with running_server(tmp_path_factory.mktemp("bodies"), THREADA_RATE_LIMITS="") as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def token(server: Server, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the token of a service that may send every one of the bodies."""
+    noisy_token(server, "noisy")  # makes the tenant
+    role = tmp_path_factory.mktemp("role") / "role.yaml"
+    role.write_bytes(orjson.dumps({"kind": "Role", "id": "large", "spec": {"scopes": SCOPES}}))
+    server.manage("apply", str(role), "--tenant", "noisy")
+    words = ["--tenant", "noisy", "--principal", "large", "--kind", "service", "--owner", "keeper-of-noisy"]
+    printed = server.manage("create_credential", *words, "--role", "large", "--scopes", " ".join(SCOPES))
+    return next(word for word in printed.split() if word.startswith("thr_"))
 
 
 def durations(server: Server, seconds: float) -> list[float]:
@@ -93,13 +109,17 @@ def sending(server: Server, token: str, kind: str, *, pause_s: float = 0.0) -> C
 
 
 @pytest.mark.parametrize("kind", BODIES)
-def test_large_bodies_of_one_tenant_delay_no_other(server: Server, kind: str) -> None:
-    token = noisy_token(server, "noisy")
-    durations(server, 2.0)
-    idle = durations(server, SECONDS)
-    with flooding(CONNECTIONS, lambda _number: sending(server, token, kind)) as statuses:
-        time.sleep(1.0)
-        attacked = durations(server, SECONDS)
+def test_large_bodies_of_one_tenant_delay_no_other(server: Server, token: str, kind: str) -> None:
+    """Under the limits that an instance has by default. Idle and attacked times alternate, so that both see the same
+    machine."""
+    durations(server, 1.0)
+    idle, attacked, statuses = list[float](), list[float](), Counter[int]()
+    for _ in range(ROUNDS):
+        idle += durations(server, SECONDS)
+        with flooding(CONNECTIONS, lambda _number: sending(server, token, kind)) as counted:
+            time.sleep(0.5)
+            attacked += durations(server, SECONDS)
+        statuses += counted
     print(
         f"\n{kind}: idle median {median(idle) * 1000:.0f} ms, p95 {p95(idle) * 1000:.0f}; "
         f"attacked {median(attacked) * 1000:.0f}, {p95(attacked) * 1000:.0f} ({dict(statuses)})"
