@@ -178,7 +178,7 @@ def test_many_deliveries_of_a_tenant_do_not_delay_another(
     for each in (tenant, other_tenant):
         seal_queued(each)
     assert sweeps.enqueue_due_deliveries(now=clock.now()) == 4
-    assert by_turns()[1] == str(other.id)
+    assert str(other.id) in by_turns()[:2]
     assert sorted(job.priority for job in waiting_jobs()) == [-2, -1, 0, 0]
     lose_all_jobs()
     monkeypatch.setattr(deliver, "BUDGET_S", 0.0)
