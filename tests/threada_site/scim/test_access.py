@@ -65,20 +65,21 @@ def test_only_services_provision(acme: Tenant, kind: str) -> None:
     refused(Provisioning(acme, make_token(acme, ada)).get("/Users"), 403, "permission_denied")
 
 
-def test_an_exchanged_token_of_a_service_does_not_provision(
+def test_tokens_of_a_trusted_issuer_do_not_provision(
     acme: Tenant, service: User, scim: Provisioning, settings: Settings
 ) -> None:
     settings.THREADA_PUBLIC_URL = PUBLIC_URL
     issuer = Issuer()
     trust(acme, issuer, mapping(principal=service.username, scopes=["identity:provision"]))
     ann = scim.add("ann")["id"]
-    workload = Provisioning(acme, exchanged(issuer.token()))
-    assert workload.api.get("/me").json()["scopes"] == ["identity:provision"]
-    body = {"schemas": [USER], "userName": "bob"}
-    refused(workload.send("POST", "/Users", body), 403, "permission_denied")
-    refused(workload.send("PUT", f"/Users/{ann}", body), 403, "permission_denied")
-    refused(workload.send("DELETE", f"/Users/{ann}"), 403, "permission_denied")
-    refused(workload.get("/Users"), 403, "permission_denied")
+    for token in (issuer.token(), exchanged(issuer.token())):
+        workload = Provisioning(acme, token)
+        assert workload.api.get("/me").json()["scopes"] == ["identity:provision"]
+        body = {"schemas": [USER], "userName": "bob"}
+        refused(workload.send("POST", "/Users", body), 403, "permission_denied")
+        refused(workload.send("PUT", f"/Users/{ann}", body), 403, "permission_denied")
+        refused(workload.send("DELETE", f"/Users/{ann}"), 403, "permission_denied")
+        refused(workload.get("/Users"), 403, "permission_denied")
     assert [user["userName"] for user in scim.get("/Users").json()["Resources"]] == ["ann"]
 
 

@@ -25,10 +25,14 @@ from tests.jobs import run_jobs
 from tests.receivers.fixtures import Receiver, mcp_server
 from tests.workitems.mcp.agent import TASKS, Agent
 from tests.workitems.office import Office
+from threada_site.api.models import IdempotencyRecord
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.four_eyes import turn_on_four_eyes
+from threada_site.identity.grants.object_grants import grant_scope_on
+from threada_site.identity.grants.role_grants import set_roles
 from threada_site.kernel import clock, errors
-from threada_site.kernel.context import EntryPoint
+from threada_site.kernel.context import EntryPoint, Scope
+from threada_site.kernel.json.canonical import canonical_sha256
 from threada_site.kernel.waits import MESSAGE, OFFER, RESUMED, WAITED, Offer
 from threada_site.tenancy.four_eyes import POLICY_FOUR_EYES
 from workitems.executions.freezes import lift_freeze, set_freeze
@@ -379,6 +383,32 @@ def test_nothing_passes_the_gateway_that_the_rules_do_not_let_pass(office: Offic
         Workflow.objects.filter(slug="mcp_call").update(current_version=None)
     assert "Install the pack mcp_tools" in agent.refused("look_up", text="new")["detail"]
     assert [call["arguments"]["text"] for call in governed.calls()] == ["frozen", "c"]
+
+
+def test_an_equal_call_is_answered_only_while_the_caller_may_make_it(office: Office, governed: World) -> None:
+    agent = governed.agent()
+    assert agent.status("write", text="a") == "awaiting_approval"
+    bot = office.people["bot"]
+    with unit_of_work(office.tenant.id):
+        set_roles(bot, ["viewer"], ctx=office.system)
+        grant_scope_on(bot, Scope.ACTIONS_EXECUTE, Workflow.objects.get(slug="payments"), ctx=office.system)
+    refused = agent.refused("write", text="a")
+    assert (refused["status"], refused["reason_code"]) == (403, "permission_denied")
+    with unit_of_work(office.tenant.id):
+        grant_scope_on(bot, Scope.ACTIONS_EXECUTE, Workflow.objects.get(slug="mcp_call"), ctx=office.system)
+    assert agent.status("write", text="a") == "awaiting_approval"
+
+
+def test_arguments_of_a_call_are_not_found_by_their_digest(office: Office, governed: World) -> None:
+    agent = governed.agent()
+    call = {"tool": "look_up", "arguments": {"text": "a"}}
+    agent.send("tools/call", {"name": "look_up", "arguments": {"text": "a"}, "_meta": {KEY: "first"}})
+    assert agent.status("look_up", text="a") == "started"
+    with unit_of_work(office.tenant.id):
+        rows = IdempotencyRecord.objects.filter(path="mcp:tools")
+        digests = {digest for row in rows for digest in (row.key, row.body_sha256)}
+    assert len(digests) >= 2
+    assert not digests & {canonical_sha256(call), canonical_sha256({"key": "first"})}
 
 
 def test_an_approved_call_is_not_made_with_a_description_that_is_accepted_later(
