@@ -5,9 +5,10 @@ sealed. All other processes use another login, which may. Where one login serves
 
 Nor does it insert rows that count as the operator's, because nobody is named in them (`OPERATOR_ROWS`).
 
-To protect a column of a new table, add it to `PROTECTED_COLUMNS`. To protect a whole table from inserts, updates and
-deletes, add it to `PLATFORM_TABLES`. `manage.py migrate` applies both. In tests, requests run with the rights of the
-web's login, so a request that updates a protected column fails.
+To protect a column of a new table, add it to `PROTECTED_COLUMNS`. To protect rows from deletes, add their table to
+`KEPT_TABLES`; to protect a whole table from inserts, updates and deletes, add it to `PLATFORM_TABLES`. `manage.py
+migrate` applies them. In tests, requests run with the rights of the web's login, so a request that updates a protected
+column fails.
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ PLATFORM_TABLES: Final = (
     "tenancy_tenantquota",
     "workitems_searchdocument",
 )
+KEPT_TABLES: Final = ("workitems_permit", "workitems_permituse")
+"""Tables from which no web request deletes rows, so that no use of a permit is forgotten."""
 PROTECTED_COLUMNS: Final[dict[str, tuple[str, ...]]] = {
     "integrations_execution": (
         "action", "channel", "created_at", "idempotency_key", "integration", "is_timed_undo",
@@ -165,12 +168,16 @@ def column_problems(connection: Any) -> Iterator[str]:
              UNION ALL
             SELECT wanted.table_name FROM unnest(%(whole)s::text[]) AS wanted(table_name)
              WHERE has_table_privilege(%(web)s, to_regclass(quote_ident(wanted.table_name)), 'INSERT, UPDATE, DELETE')
+             UNION ALL
+            SELECT wanted.table_name FROM unnest(%(kept)s::text[]) AS wanted(table_name)
+             WHERE has_table_privilege(%(web)s, to_regclass(quote_ident(wanted.table_name)), 'DELETE')
              ORDER BY 1
             """,
             {
                 "tables": [table for table, _ in columns],
                 "columns": [name for _, name in columns],
                 "whole": list(PLATFORM_TABLES),
+                "kept": list(KEPT_TABLES),
                 "web": APP,
             },
         )

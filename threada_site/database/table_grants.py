@@ -9,6 +9,7 @@ from django.db import transaction
 
 from threada_site.database.constraints import AppendOnly
 from threada_site.database.protected_columns import (
+    KEPT_TABLES,
     OPERATOR_ROWS,
     OPERATOR_ROWS_POLICY,
     PLATFORM_TABLES,
@@ -69,6 +70,9 @@ def _protect(connection: Any, present: set[str]) -> None:
         for table in PLATFORM_TABLES:
             if table in present:
                 cursor.execute(f'REVOKE INSERT, UPDATE, DELETE ON "{table}" FROM {APP}')
+        for table in KEPT_TABLES:
+            if table in present:
+                cursor.execute(f'REVOKE DELETE ON "{table}" FROM {APP}')
         for table, protected in protected_columns(connection).items():
             if table in append_only:
                 continue

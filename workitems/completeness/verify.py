@@ -19,13 +19,17 @@ from telemetry.receipts.authentic import Authenticity
 from telemetry.receipts.signature import OriginState
 from telemetry.verification.findings import Finding
 from threada_site.kernel import ids
+from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import Tenant
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 from workitems.completeness.rules import CaseRows, missing_receipts
 from workitems.completeness.scopes import KINDS as SCOPE_KINDS
 from workitems.completeness.scopes import scopes_without_receipt
-from workitems.models import Comment, CommentVersion, DecisionStep, RequesterQuestion, Vote, WorkItem
+from workitems.models import Comment, CommentVersion, DecisionStep, Permit, RequesterQuestion, Vote, WorkItem
+from workitems.permits.approval_receipts import stated_approvals
+from workitems.permits.counters import check_counters
+from workitems.permits.terms import NotCoveredError
 
 AT_ONCE: Final = 500
 _CHUNK: Final = 2000
@@ -55,6 +59,8 @@ def verify_completeness(
     for versions in _batches(PolicyVersion.objects.filter(tenant_id=tenant.id).exclude(status="draft")):
         yield from _unpublished(tenant, versions, authenticity)
     yield from _missing_expected_receipts(tenant, authenticity)
+    if only_authentic:
+        yield from _permits_that_differ(tenant, watch)
     for message in scopes_without_receipt(tenant, _about_scopes(tenant, authenticity)):
         yield Finding(tenant.slug, "act_without_receipt", message)
 
@@ -152,6 +158,20 @@ def _missing_expected_receipts(tenant: Tenant, authenticity: Authenticity | None
         present = {deletion.row_key(*columns) for columns in rows.values_list(*deletion.columns)}
         for key in sorted(recorded[deletion, deletion.created_kind] - recorded[deletion, deletion.kind] - present):
             yield Finding(tenant.slug, "act_without_receipt", f"{key}: there is no receipt {deletion.kind}")
+
+
+def _permits_that_differ(tenant: Tenant, watch: Callable[[], None]) -> Iterator[Finding]:
+    """Yield a finding for each permit in effect that its receipts state otherwise. Erased ones cover nothing."""
+    for permits in _batches(Permit.objects.filter(tenant_id=tenant.id, status="in_effect")):
+        for permit in permits:
+            watch()
+            if is_erased(permit.body) or is_erased(permit.bounds):
+                continue
+            try:
+                stated_approvals(permit)
+                check_counters(permit)
+            except NotCoveredError as error:
+                yield Finding(tenant.slug, "act_without_receipt", f"{permit.public_id}: {error}")
 
 
 def _about_scopes(tenant: Tenant, authenticity: Authenticity | None) -> Iterator[dict[str, Any]]:

@@ -22,7 +22,6 @@ from policies.language.approvals import ApprovalRule, from_json
 from policies.language.evaluation import Verdict
 from policies.models import PolicyDecision
 from policies.selectors import policy_decision
-from telemetry.receipts.authentic import authentic_receipts
 from threada_site.database.batched_writes import insert_rows
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
@@ -30,9 +29,10 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems.approvers.count_votes import Outcome
-from workitems.models import Permit, PermitUse, Vote, WorkItem
+from workitems.models import Permit, PermitUse, WorkItem
+from workitems.permits.approval_receipts import stated_approvals
+from workitems.permits.counters import has_unit_left
 from workitems.permits.counting_again import CastVotes, count_again
-from workitems.permits.propose import approval_votes
 from workitems.permits.records import approved_terms, limits_of, record_use
 from workitems.permits.selectors import use_of
 from workitems.permits.terms import (
@@ -41,7 +41,6 @@ from workitems.permits.terms import (
     Terms,
     beyond_limits,
     check_covers,
-    fits,
     wider_than,
 )
 from workitems.steps.exclusions import excluded_principals
@@ -71,9 +70,7 @@ def reserve_unit(
             continue
         permit = Permit.objects.select_for_update().get(tenant_id=found.tenant_id, id=found.id)
         amount = _amount(permit, execution, rules, facts, rule)
-        if amount is None or not fits(
-            limits_of(permit), amount, used_count=permit.used_count, used_sum=permit.used_sum
-        ):
+        if amount is None or not has_unit_left(permit, limits_of(permit), amount):
             continue
         _take(permit, item, execution, decision, amount, envelope_sha256=envelope_sha256, ctx=ctx)
         return permit
@@ -99,8 +96,10 @@ def unit_still_covers(item: WorkItem, execution: Execution, verdict: Verdict) ->
     pins = {ids.parse_public_id(ids.POLICY_VERSION, match.version_id) for match in asked}
     return (
         amount == use.amount
-        and fits(limits_of(permit), use.amount, used_count=permit.used_count - 1, used_sum=permit.used_sum - use.amount)
-        and _is_approved(permit, item, execution, rule, pins=sorted(each for each in pins if each is not None))
+        and has_unit_left(permit, limits_of(permit), use.amount, own=use)
+        and _is_approved(
+            permit, item, execution, rule, pins=sorted(each for each in pins if each is not None), used_by=execution
+        )
     )
 
 
@@ -221,14 +220,24 @@ def _sound_terms(permit: Permit) -> Terms:
 
 
 def _is_approved(
-    permit: Permit, item: WorkItem, execution: Execution, rule: ApprovalRule, *, pins: list[uuid.UUID]
+    permit: Permit,
+    item: WorkItem,
+    execution: Execution,
+    rule: ApprovalRule,
+    *,
+    pins: list[uuid.UUID],
+    used_by: Execution | None = None,
 ) -> bool:
     """Return True if the approvals of the permit would count as votes on this execution now, and are enough."""
+    try:
+        votes = stated_approvals(permit, used_by=used_by)
+    except NotCoveredError:
+        return False
     excluded = excluded_principals(
         item, rule, pins=pins, asked_by=execution.requested_by, input_edited_by=execution.input_edited_by
     )
     cast = CastVotes(
-        votes=_recorded_approvals(permit),
+        votes=votes,
         rule=from_json(permit.rule),
         grants_as_of=permit.grants_as_of,
         escalated_to=permit.escalated_to,
@@ -241,25 +250,6 @@ def _is_approved(
         workflow_id=item.workflow_version.workflow_id,
     )
     return result.outcome is Outcome.APPROVED
-
-
-def _recorded_approvals(permit: Permit) -> list[Vote]:
-    """Return the approvals of a permit that receipts state which the product wrote.
-
-    Retention may have removed the case on which the permit was proposed, with its receipts.
-    """
-    votes = approval_votes(permit)
-    item = permit.work_item_id
-    receipts = authentic_receipts([item], kinds=["permit.approved"], tenant_id=permit.tenant_id)[item]
-    if not receipts and not WorkItem.objects.filter(tenant_id=permit.tenant_id, id=item).exists():
-        return votes
-    stated = {
-        (content["inputs"].get("vote"), content["actor"]["principal"])
-        for content in (receipt.content for receipt in receipts)
-        if (content["inputs"].get("permit_id"), content["inputs"].get("permit_sha256"))
-        == (permit.public_id, permit.sha256)
-    }
-    return [vote for vote in votes if (vote.public_id, ids.public_id(ids.PRINCIPAL, vote.voter_id)) in stated]
 
 
 def _facts(decision: PolicyDecision) -> BoundedFacts:

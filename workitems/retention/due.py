@@ -73,7 +73,8 @@ def items_under_legal_hold(tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
 def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> QuerySet[WorkItem]:
     """Return closed items without a legal hold, executions since `shown_at`, undo to come, and permit in effect.
 
-    The whole case also stays while other cases have used one of its permits.
+    The whole case also stays while other cases have used one of its permits, and while it has used one that is in
+    effect.
     """
     running = Execution.objects.filter(
         Q(status__in=OPEN_EXECUTION_STATUSES) | Q(finished_at__gte=shown_at) | Q(undo_due_at__isnull=False),
@@ -85,6 +86,7 @@ def _eligible(phase: Phase, *, shown_at: datetime, tenant_id: uuid.UUID) -> Quer
     rows = rows.exclude(Exists(_permits_in_effect(tenant_id, at=shown_at)))
     if phase == "remove_case":
         rows = rows.exclude(Exists(_uses_in_other_cases(tenant_id)))
+        rows = rows.exclude(Exists(_uses_of_permits_in_effect(tenant_id, at=shown_at)))
     return rows.filter(contents_removed_at__isnull=True) if phase == "remove_contents" else rows
 
 
@@ -97,6 +99,12 @@ def _uses_in_other_cases(tenant_id: uuid.UUID) -> QuerySet[PermitUse]:
     """Return uses of the permits of a case in cases that are still there."""
     rows = PermitUse.objects.filter(tenant_id=tenant_id, permit__work_item_id=OuterRef("id"))
     return rows.exclude(work_item_id=OuterRef("id"))
+
+
+def _uses_of_permits_in_effect(tenant_id: uuid.UUID, *, at: datetime) -> QuerySet[PermitUse]:
+    """Return uses that count against permits in effect, or say that a unit was returned."""
+    rows = PermitUse.objects.filter(tenant_id=tenant_id, work_item_id=OuterRef("id"))
+    return rows.filter(permit__status="in_effect", permit__ends_at__gt=at)
 
 
 def _due(rules: Sequence[Rule], phase: Phase, *, as_of: datetime) -> Q:

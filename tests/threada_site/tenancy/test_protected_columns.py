@@ -15,6 +15,7 @@ from django.test.client import ClientHandler
 
 from tests.factories import make_tenant
 from threada_site.database.protected_columns import (
+    KEPT_TABLES,
     OPERATOR_ROWS,
     OPERATOR_ROWS_POLICY,
     PLATFORM_TABLES,
@@ -109,6 +110,12 @@ def test_web_login_writes_no_table_of_the_platform(table: str) -> None:
         assert is_refused(f'INSERT INTO "{table}" DEFAULT VALUES')
 
 
+@pytest.mark.parametrize("table", KEPT_TABLES)
+def test_web_login_deletes_no_use_of_a_permit(table: str) -> None:
+    with web_login():
+        assert is_refused(f'DELETE FROM "{table}"')
+
+
 def test_declared_columns_exist() -> None:
     assert {table: set(names) - columns_of(table) for table, names in PROTECTED_COLUMNS.items()} == {
         table: set() for table in PROTECTED_COLUMNS
@@ -140,6 +147,7 @@ def test_requests_of_tests_have_the_rights_of_the_web() -> None:
         ("UPDATE (kind) ON tenancy_user", "tenancy_user.kind"),
         ("UPDATE (issued_by, label) ON tenancy_credential", "tenancy_credential.issued_by"),
         ("DELETE ON telemetry_checkpoint", "telemetry_checkpoint"),
+        ("DELETE ON workitems_permituse", "workitems_permituse"),
     ],
 )
 def test_grant_that_opens_a_protected_column_stops_the_start_until_migrate(grant: str, found: str) -> None:
