@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from itertools import batched
+from operator import itemgetter
 from typing import Any, Final
 
 import orjson
@@ -23,6 +24,8 @@ from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import Tenant
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
+from workitems.completeness.newest_states import KINDS as STATE_KINDS
+from workitems.completeness.newest_states import states_unlike_newest_receipts
 from workitems.completeness.rules import CaseRows, missing_receipts
 from workitems.completeness.scopes import KINDS as SCOPE_KINDS
 from workitems.completeness.scopes import scopes_without_receipt
@@ -61,7 +64,10 @@ def verify_completeness(
     yield from _missing_expected_receipts(tenant, authenticity)
     if only_authentic:
         yield from _permits_that_differ(tenant, watch)
-    for message in scopes_without_receipt(tenant, _about_scopes(tenant, authenticity)):
+    about_scopes = sorted(_named_receipts(tenant, SCOPE_KINDS, authenticity), key=itemgetter(0))
+    for message in scopes_without_receipt(tenant, [body for _, _, body in about_scopes]):
+        yield Finding(tenant.slug, "act_without_receipt", message)
+    for message in states_unlike_newest_receipts(tenant, _named_receipts(tenant, STATE_KINDS, authenticity)):
         yield Finding(tenant.slug, "act_without_receipt", message)
 
 
@@ -174,16 +180,23 @@ def _permits_that_differ(tenant: Tenant, watch: Callable[[], None]) -> Iterator[
                 yield Finding(tenant.slug, "act_without_receipt", f"{permit.public_id}: {error}")
 
 
-def _about_scopes(tenant: Tenant, authenticity: Authenticity | None) -> Iterator[dict[str, Any]]:
-    """Yield the receipts about scopes that count, oldest first. They name people by the ids that they have now."""
-    invited = _invited(tenant)
-    rows = Receipt.objects.filter(tenant_id=tenant.id, kind__in=SCOPE_KINDS)
-    for _, body in sorted(_counting(rows, "id", authenticity)):
+def _named_receipts(
+    tenant: Tenant, kinds: Sequence[str], authenticity: Authenticity | None
+) -> Iterator[tuple[uuid.UUID, int | None, dict[str, Any]]]:
+    """Yield id, index in the log and content of the receipts of these kinds that count.
+
+    They name people by the ids that they have now.
+    """
+    invited = _invited(tenant, authenticity)
+    rows = Receipt.objects.filter(tenant_id=tenant.id, kind__in=kinds)
+    for receipt_id, body, index in _counting(rows, "id", authenticity):
         with suppress(orjson.JSONDecodeError):
             decoded = orjson.loads(body)
-            if named := decoded["inputs"].get("principal"):
-                decoded["inputs"]["principal"] = invited.get(named, named)
-            yield decoded
+            inputs = decoded.get("inputs", {})
+            for name in ("principal", "owner"):
+                if isinstance(named := inputs.get(name), str):
+                    inputs[name] = invited.get(named, named)
+            yield receipt_id, index, decoded
 
 
 def _recorded_keys(tenant: Tenant, authenticity: Authenticity | None) -> defaultdict[Any, set[str]]:
@@ -196,9 +209,9 @@ def _recorded_keys(tenant: Tenant, authenticity: Authenticity | None) -> default
         for kind in (deletion.kind, deletion.created_kind):
             readers[kind].append(((deletion, kind), deletion.receipt_key))
     recorded: defaultdict[Any, set[str]] = defaultdict(set)
-    invited = _invited(tenant)
+    invited = _invited(tenant, authenticity)
     rows = Receipt.objects.filter(tenant_id=tenant.id, kind__in=list(readers))
-    for kind, body in _counting(rows, "kind", authenticity):
+    for kind, body, _ in _counting(rows, "kind", authenticity):
         with suppress(orjson.JSONDecodeError):
             decoded = orjson.loads(body)
             inputs = decoded.get("inputs", {})
@@ -210,13 +223,21 @@ def _recorded_keys(tenant: Tenant, authenticity: Authenticity | None) -> default
     return recorded
 
 
-def _invited(tenant: Tenant) -> dict[str, str]:
-    """Return the public ids of invitations, which receipts name until they are accepted, with those of their people."""
+def _invited(tenant: Tenant, authenticity: Authenticity | None) -> dict[str, str]:
+    """Return the public ids of invitations, which receipts name until they are accepted, with those of their people.
+
+    An imported tenant has no rows of invitations. The receipt of an acceptance names both.
+    """
+    found: dict[str, str] = {}
+    accepted = Receipt.objects.filter(tenant_id=tenant.id, kind="invitation.accepted")
+    for _, body, _ in _counting(accepted, "id", authenticity):
+        with suppress(orjson.JSONDecodeError, KeyError):
+            said = orjson.loads(body)["inputs"]
+            found[said["link"]] = said["principal"]
     rows = AccountLink.objects.filter(tenant_id=tenant.id, purpose=LinkPurpose.INVITATION)
-    return {
-        ids.public_id(ids.ACCOUNT_LINK, link): ids.public_id(ids.PRINCIPAL, person)
-        for link, person in rows.values_list("id", "user_id")
-    }
+    for link, person in rows.values_list("id", "user_id"):
+        found[ids.public_id(ids.ACCOUNT_LINK, link)] = ids.public_id(ids.PRINCIPAL, person)
+    return found
 
 
 def _bodies(
@@ -224,7 +245,7 @@ def _bodies(
 ) -> dict[str, list[Any]]:
     """Return decoded receipt bodies by public id. Skip malformed bodies: the log verification reports them."""
     found: dict[str, list[Any]] = defaultdict(list)
-    for about, body in _counting(rows, column, authenticity):
+    for about, body, _ in _counting(rows, column, authenticity):
         try:
             found[ids.public_id(prefix, about)].append(orjson.loads(body))
         except orjson.JSONDecodeError:
@@ -232,14 +253,17 @@ def _bodies(
     return found
 
 
-def _counting(rows: QuerySet[Receipt], column: str, authenticity: Authenticity | None) -> Iterator[tuple[Any, bytes]]:
-    """Yield one column and the body of the receipts that count."""
+def _counting(
+    rows: QuerySet[Receipt], column: str, authenticity: Authenticity | None
+) -> Iterator[tuple[Any, bytes, int | None]]:
+    """Yield one column, the body and the index in the log of the receipts that count."""
     place = LogLeaf.objects.filter(id=OuterRef("id"), tenant_id=OuterRef("tenant_id")).values("index")[:1]
     read = rows.order_by().values_list(column, "id", "body", "signature", Subquery(place)).iterator(chunk_size=_CHUNK)
     for some in batched(read, _CHUNK):
         known = [(row[1], bytes(row[2]), row[3], row[4]) for row in some]
         states = authenticity.origins(known) if authenticity else [OriginState.AUTHENTIC] * len(known)
-        yield from ((row[0], bytes(row[2])) for row, state in zip(some, states, strict=True) if state is not None)
+        counting = (row for row, state in zip(some, states, strict=True) if state is not None)
+        yield from ((row[0], bytes(row[2]), row[4]) for row in counting)
 
 
 def _batches[Row: Model](rows: QuerySet[Row]) -> Iterator[list[Row]]:
