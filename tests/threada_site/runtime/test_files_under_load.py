@@ -128,7 +128,7 @@ def _typescript(installed: Path, archive: Path, key: str, *, complete: bool) -> 
 
 
 @pytest.mark.usefixtures("way_out")
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", range(1, 6 if os.environ.get("THREADA_NIGHTLY") == "1" else 2))
 def test_every_file_verifies(
     tenant: Tenant, seed: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
