@@ -16,10 +16,11 @@ MERGE_PATCH: Final = "application/merge-patch+json"
 
 @runtime_checkable
 class BodyReader(Protocol):
-    """View that knows the payloads in its bodies and the largest body that its tenant can use."""
+    """View that knows the payloads in its bodies, the largest body of its tenant, and a first check of large bodies."""
 
     def payloads_in(self, body: Any) -> Iterable[Any]: ...
     def largest_body(self, request: Any) -> int | None: ...
+    def check_first(self, body: Any) -> None: ...
 
 
 class StrictJSONParser(BaseParser):
@@ -42,7 +43,8 @@ class StrictJSONParser(BaseParser):
             _check_size(len(raw), view.largest_body(request))
         # No length declared and no data: no body. An empty chunked body may be an aborted one.
         is_absent = not raw and UNDECLARED in meta and "HTTP_TRANSFER_ENCODING" not in meta
-        body = {} if is_absent else parse_json(raw)
+        first = view.check_first if isinstance(view, BodyReader) else None
+        body = {} if is_absent else parse_json(raw, first=first)
         if isinstance(body, dict | list) and raw.count(b":") > MAX_MEMBERS and not takes_document(meta):
             _check_members(body, view.payloads_in(body) if isinstance(view, BodyReader) else ())
         return body

@@ -58,6 +58,9 @@ class TenantView(APIView):
         """Return the largest body in bytes that the tenant can use here, or None. Asked for bodies above 64 KB."""
         return None
 
+    def check_first(self, body: Any) -> None:
+        """Raise `InvalidRequest` for a body above 64 KB that is refused whatever its parts contain."""
+
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         self.key_reservation = None
         self.subject = None

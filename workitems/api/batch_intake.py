@@ -101,8 +101,14 @@ class CreateWorkItems(TenantView):
     refused: list[_Refused]
 
     def payloads_in(self, body: Any) -> Sequence[Any]:
-        items = body.get("items") if isinstance(body, dict) else None
+        items = body.get("work_items") if isinstance(body, dict) else None
         return [each.get("payload") for each in items if isinstance(each, dict)] if isinstance(items, list) else []
+
+    def check_first(self, body: Any) -> None:
+        """Raise `InvalidRequest` for names that the body does not have, and for too many work items."""
+        if isinstance(body, dict) and isinstance(items := body.get("work_items"), list):
+            body = {**body, "work_items": items[: MOST + 1]}
+        CREATE_WORK_ITEMS.check(body)
 
     @operation(
         "createWorkItems",

@@ -125,11 +125,14 @@ def test_documents_with_many_unknown_fields_name_some_and_what_is_missing() -> N
 
 
 def test_an_object_has_a_bounded_number_of_members(client: Api) -> None:
-    for path in ("/work-items", "/work-items/batch"):
-        answer = client.post(path, {"x": {"y": MANY}})
+    for path, body, pointer in (
+        ("/work-items", {"x": {"y": MANY}}, "/x/y"),
+        ("/work-items/batch", {"work_items": [{"y": MANY}]}, "/work_items/0/y"),
+    ):
+        answer = client.post(path, body)
         assert answer.status_code == 422
         assert answer.json()["errors"] == [
-            {"pointer": "/x/y", "detail": "has more than 2000 members", "code": "too_large"}
+            {"pointer": pointer, "detail": "has more than 2000 members", "code": "too_large"}
         ]
 
 

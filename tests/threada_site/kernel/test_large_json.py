@@ -78,6 +78,6 @@ def test_refusals_say_why(text: str, kind: type[Exception], says: str) -> None:
 
 
 def test_small_bodies_keep_their_parser(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(strict.large, "parse", lambda *_: "large")
+    monkeypatch.setattr(strict.large, "parse", lambda *_, **__: "large")
     assert parse_json(b"1" + b" " * (LARGE - 1)) == 1
     assert parse_json(b"1" + b" " * LARGE) == "large"

@@ -13,6 +13,7 @@ from tests.workitems.office import Office
 from threada_site.api.models import IdempotencyRecord
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.tenants import set_quota
+from threada_site.kernel.json import large
 from threada_site.tenancy.quotas.kinds import Quota
 from threada_site.tenancy.quotas.require import forget_counts
 from threada_site.tenancy.request_limits import forget
@@ -146,3 +147,28 @@ def test_an_answer_that_is_gone_refuses_its_work_item_alone(office: Office) -> N
     assert office.count(WorkItem) == 2
     with unit_of_work(office.tenant.id):
         assert IdempotencyRecord.objects.filter(key="gone").count() == 1
+
+
+def test_objects_of_a_batch_have_as_many_members_as_the_workflow_says(office: Office) -> None:
+    names = {str(number): number for number in range(2_001)}
+    office.upsert_workflow(max_members=2_001)
+    answer = office.api("rita").post(
+        "/work-items/batch", {"work_items": [entry(payload={"amount": 1, "names": names})]}
+    )
+    assert (answer.status_code, answer.json()["created"]) == (200, 1), answer.json()
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"work_items": [{"a": 1}] * 20_000}, ("/work_items", "maxItems")),
+        ({"items": [{"a": 1}] * 20_000}, ("/items", "unknown_field")),
+    ],
+)
+def test_a_large_batch_is_refused_before_its_work_items_are_read(
+    office: Office, monkeypatch: pytest.MonkeyPatch, body: dict[str, Any], error: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(large, "_check_containers", None)  # nobody walks through it
+    answer = office.api("rita").post("/work-items/batch", body)
+    assert answer.status_code == 422
+    assert error in {(each["pointer"], each["code"]) for each in answer.json()["errors"]}

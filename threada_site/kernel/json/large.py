@@ -6,6 +6,7 @@ nesting and U+0000. They are found by counting bytes outside of strings and by a
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final, Protocol
 
 import orjson
@@ -26,8 +27,8 @@ class Checks(Protocol):
     def strings(self, value: Any) -> None: ...
 
 
-def parse(raw: bytes, checks: Checks) -> Any:
-    """Parse the JSON value in `raw`.
+def parse(raw: bytes, checks: Checks, *, first: Callable[[Any], None] | None = None) -> Any:
+    """Parse the JSON value in `raw`, and call `first` with it before all other checks.
 
     Raise `MalformedJson` for invalid JSON, `JsonNotInteroperable` if two parsers could read it differently.
     """
@@ -35,6 +36,8 @@ def parse(raw: bytes, checks: Checks) -> Any:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _refusal(error, checks) from None
+    if first is not None:
+        first(value)
     outside = _outside_strings(raw)
     containers = outside.count(b"{") + outside.count(b"[")
     members = outside.count(b":")
