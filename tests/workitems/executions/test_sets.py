@@ -26,6 +26,7 @@ from threada_site.jobs.registry import run_task
 from threada_site.kernel import clock
 from workitems.executions.run_execution import run_execution
 from workitems.executions.running import claim_set as claiming
+from workitems.executions.running import lanes
 from workitems.executions.running import run_set as running
 from workitems.executions.running import settle_set as settling
 from workitems.executions.running.call_slots import call_slots
@@ -189,14 +190,17 @@ def test_no_more_are_claimed_than_slots_are_free(
     runs = started(office, 7)
     run_set(office.tenant, runs[0].id)
     assert statuses(office, runs).count("succeeded") == 3
-    taken = call_slots.take(3)
+    own = lanes.Place(lanes.Receiver(office.tenant.id, "bank"))
+    taken = call_slots.take(3) - 1
+    call_slots.begin([own])
     monkeypatch.setattr(running, "SLOTS_WITHIN_S", 0.0)
-    run_set(office.tenant, runs[-1].id)  # no slot is free: it stays due
+    run_set(office.tenant, runs[-1].id)  # no slot is free, and the tenant has a call: it stays due
     assert statuses(office, runs).count("succeeded") == 3
     with CaptureQueriesContext(connection) as queries:
         run_set(office.tenant, runs[-1].id)
     assert len(queries) == 0
     call_slots.give_back(taken)
+    call_slots.end(own)
     run_set(office.tenant, runs[-1].id)
     assert statuses(office, runs).count("succeeded") == 6
     assert office.execution(runs[-1]).status == "succeeded"

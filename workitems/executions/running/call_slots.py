@@ -49,6 +49,17 @@ class CallSlots:
             self._lanes.taken += count
             return count
 
+    def take_beyond(self, tenant_id: uuid.UUID) -> int:
+        """Take a slot although none is free, if the tenant has no call in this process. Return how many: 1 or 0."""
+        with self._lock:
+            return int(self._lanes.take_beyond(tenant_id))
+
+    def begin(self, places: Iterable[Place]) -> None:
+        """Note calls that begin."""
+        with self._lock:
+            for place in places:
+                self._lanes.begin(place)
+
     def give_back(self, count: int) -> None:
         """Return slots that were taken and not used."""
         if count:

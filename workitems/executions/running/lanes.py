@@ -1,9 +1,10 @@
 """Places for calls: call slots, and a long lane for calls that have lasted a second. Pure, not safe with threads.
 
-A call begins in a call slot. After a second it moves to the long lane, which has as many places as there are call
-slots. There a tenant has at most half of the places, and an integration without a limit of concurrency at most four. A
-call whose share is full keeps its call slot until a place is free. Both kinds count: while as many calls of a tenant or
-an integration as its share have lasted a second, no further call of it begins.
+A call begins in a call slot. A tenant without a call in this process needs no free one, so that the calls of others do
+not delay it. After a second a call moves to the long lane, which has as many places as there are call slots. There a
+tenant has at most half of the places, and an integration without a limit of concurrency at most four. A call whose
+share is full keeps its call slot until a place is free. Both kinds count: while as many calls of a tenant or an
+integration as its share have lasted a second, no further call of it begins.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class CallLanes:
 
     size: int
     taken: int = 0
+    _calls: Counter[uuid.UUID] = field(default_factory=Counter)
     _lasting: Counter[Receiver] = field(default_factory=Counter)
     _lasting_of_tenant: Counter[uuid.UUID] = field(default_factory=Counter)
     _long: Counter[Receiver] = field(default_factory=Counter)
@@ -88,6 +90,17 @@ class CallLanes:
         own = [each for each in self._lasting if each.tenant_id == tenant_id]
         return [each.integration for each in own if not self.has_room(each)]
 
+    def begin(self, place: Place) -> None:
+        """Note that a call begins."""
+        self._calls[place.receiver.tenant_id] += 1
+
+    def take_beyond(self, tenant_id: uuid.UUID) -> bool:
+        """Take a call slot although none is free, if the tenant has no call. Return False if it has one."""
+        if self._calls[tenant_id]:
+            return False
+        self.taken += 1
+        return True
+
     def note_lasting(self, place: Place) -> None:
         """Note that a call has lasted a second. Move it to the long lane if its share has a place there."""
         place.lasts = True
@@ -100,6 +113,7 @@ class CallLanes:
 
     def end(self, place: Place) -> None:
         """Free the place of a call, for one that keeps its call slot if it is in the long lane."""
+        _less(self._calls, place.receiver.tenant_id)
         if place.lasts:
             _less(self._lasting, place.receiver)
             _less(self._lasting_of_tenant, place.receiver.tenant_id)
@@ -158,5 +172,5 @@ class CallLanes:
 
 def _less[Key](counter: Counter[Key], key: Key) -> None:
     counter[key] -= 1
-    if not counter[key]:
+    if counter[key] <= 0:
         del counter[key]

@@ -107,7 +107,9 @@ def _begin_alone(tenant: Tenant, execution_id: uuid.UUID) -> ExecutionPlan | Non
     plan = None
 
     def may_begin(execution: Execution) -> bool:
+        nonlocal taken
         receiver = receiver_of(execution)
+        taken = taken or call_slots.take_beyond(tenant.id)
         if taken and call_slots.has_room(receiver):
             return True
         call_slots.wait(execution_id, tenant.id, receiver if taken else None)
@@ -132,6 +134,7 @@ def _call_and_settle(tenant: Tenant, plans: list[ExecutionPlan]) -> None:
     """
     arrivals: queue.SimpleQueue[Arrived | None] = queue.SimpleQueue()
     places = [Place(plan.receiver) for plan in plans]
+    call_slots.begin(places)
     is_set = len(plans) > 1
     calls: deque[Callable[[], None]] = deque(
         partial(_call, tenant, plan, place, arrivals, is_set=is_set) for plan, place in zip(plans, places, strict=True)

@@ -102,3 +102,18 @@ def test_an_execution_without_a_slot_waits_for_any() -> None:
     lanes.forget_waiting([uuid.UUID(int=12)])
     lanes.end(quick[1])
     assert lanes.take_ready() == []
+
+
+def test_a_tenant_without_a_call_needs_no_free_slot() -> None:
+    lanes, bank = CallLanes(4), Receiver(OTHER, "bank")
+    places = begun(lanes, 4, Receiver(TENANT, "bank"))
+    for place in places:
+        lanes.begin(place)
+    assert (lanes.free, lanes.take_beyond(TENANT), lanes.take_beyond(OTHER)) == (0, False, True)
+    own = Place(bank)
+    lanes.begin(own)
+    assert (lanes.free, lanes.take_beyond(OTHER)) == (0, False)  # one at a time
+    lanes.end(places[0])
+    assert lanes.free == 0  # five had four slots
+    lanes.end(own)
+    assert (lanes.free, lanes.take_beyond(OTHER)) == (1, True)
