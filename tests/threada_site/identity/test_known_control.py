@@ -322,7 +322,7 @@ def test_an_issuer_who_left_matters_only_while_the_credential_is_live(tenant: Te
 
 
 class TestAuthorsOfMappings:
-    """What a trusted issuer can name is controlled by those who wrote and confirmed the mapping in force."""
+    """Names that a trusted issuer can give are controlled by those who wrote and confirmed the mapping in force."""
 
     @pytest.mark.parametrize("said", [{"principal": "bot"}, {"principal_from": "claims.sub"}], ids=str)
     def test_what_somebody_who_left_maps_is_unknown_until_an_owner_is_named(

@@ -144,7 +144,7 @@ DOORS: Final[dict[str, tuple[str, str]]] = {
         "member {wim}: present, but its newest receipt says removed",
     ),
 }
-"""What SQL changes, and the finding: ids in the statement, public ids in the finding."""
+"""Statement of SQL, and the finding: ids in the statement, public ids in the finding."""
 
 
 def _policies(office: Office) -> dict[str, Any]:

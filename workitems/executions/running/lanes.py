@@ -95,8 +95,11 @@ class CallLanes:
         self._calls[place.receiver.tenant_id] += 1
 
     def take_beyond(self, tenant_id: uuid.UUID) -> bool:
-        """Take a call slot although none is free, if the tenant has no call. Return False if it has one."""
-        if self._calls[tenant_id]:
+        """Take a call slot although none is free. Return False if the tenant has a call, or if no thread is free.
+
+        There are two threads for each slot. A call that waited for a thread could begin after its lease has ended.
+        """
+        if self._calls[tenant_id] or self.taken + self._long.total() >= 2 * self.size:
             return False
         self.taken += 1
         return True

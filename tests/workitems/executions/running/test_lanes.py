@@ -117,3 +117,11 @@ def test_a_tenant_without_a_call_needs_no_free_slot() -> None:
     assert lanes.free == 0  # five had four slots
     lanes.end(own)
     assert (lanes.free, lanes.take_beyond(OTHER)) == (1, True)
+
+
+def test_no_more_calls_begin_than_there_are_threads() -> None:
+    lanes = CallLanes(4)
+    for number in range(3, 7):
+        lasting(lanes, 1, Receiver(uuid.UUID(int=number), "bank"))
+    begun(lanes, 4, Receiver(TENANT, "bank"))
+    assert (lanes.free, lanes.take_beyond(OTHER)) == (0, False)
