@@ -44,7 +44,14 @@ def test_a_lane_reads_every_file_with_a_test_of_it() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["nonsense"], ["fast", "1/2"], ["adversarial", "0/2"], ["adversarial", "3/2"], ["adversarial", "1/2", "x"]],
+    [
+        ["nonsense"],
+        ["all", "fast"],
+        ["fast", "1/2"],
+        ["adversarial", "0/2"],
+        ["adversarial", "3/2"],
+        ["adversarial", "1/2", "x"],
+    ],
 )
 def test_wrong_arguments_are_refused(arguments: list[str]) -> None:
     ran = subprocess.run([RUN, *arguments], capture_output=True, text=True, check=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.db import connection
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from tests.browser.watched import Watched
 from tests.factories import PASSWORD, acting_system
@@ -26,6 +26,9 @@ from threada_site.identity.passwords import set_password
 from threada_site.runtime.management.commands.up import web_command
 from threada_site.runtime.prepare import DEMO_PEOPLE, seed_demo
 from threada_site.tenancy.models import Tenant, User
+
+# On a busy machine a page takes long; what holds is seen at once.
+expect.set_options(timeout=60_000)
 
 CHROMIUM = os.environ.get("THREADA_TEST_CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [

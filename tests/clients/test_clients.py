@@ -31,7 +31,7 @@ from tests.clients.compilation import SCENARIOS, Compilation
 from tests.clients.conftest import SOURCES, missing
 from tests.clients.deciding import deciding
 from tests.clients.programs import CLAUDE_CODE, CODEX, CodingAgent
-from tests.clients.tutorial import Reader, follow_agent, follow_first_action, follow_two_people
+from tests.clients.tutorial import Reader
 from tests.receivers.fixtures import Receiver
 from threada_site.api.documentation.pages import openapi_schema
 
@@ -486,17 +486,8 @@ def test_examples_for_agent_frameworks(installed: Path, environment: dict[str, s
         assert ("rejected" in said) == ("keep" in name), found
 
 
-def test_tutorials_lead_where_they_say(server: Server, chromium: Browser, tmp_path: Path) -> None:
-    reader = Reader(server, tmp_path)
-    follow_first_action(reader)
-    follow_two_people(reader, chromium)
-    follow_company_sign_in(reader)
-    crashed, output = follow_agent(reader, chromium)
-    ids = re.findall(r"(wi_\w+) (ex_\w+) awaiting_approval", crashed)
-    assert ids
-    assert re.findall(r"(wi_\w+) (ex_\w+) awaiting_approval", output) == ids
-    assert "succeeded" in output
-    assert "VERIFIED" in output
+def test_the_tutorial_of_sign_in_leads_where_it_says(server: Server, tmp_path: Path) -> None:
+    follow_company_sign_in(Reader(server, tmp_path))
 
 
 @pytest.mark.skipif(not (shutil.which("curl") and shutil.which("jq")), reason="curl or jq is missing")

@@ -20,13 +20,14 @@ def worker(demo: Demo, bank: Receiver) -> Iterator[None]:
         yield
 
 
-def eventually(look: Callable[[], object], expected: object, *, timeout_s: float = 30) -> None:
+def eventually(look: Callable[[], object], expected: object, *, timeout_s: float = 60) -> None:
     ends = time.monotonic() + timeout_s
     while (seen := look()) != expected:
         assert time.monotonic() < ends, f"still {seen!r}, not {expected!r}"
         time.sleep(0.1)
 
 
+@pytest.mark.walk
 @pytest.mark.adversarial
 def test_a_worker_is_killed_in_the_middle_of_a_call(demo: Demo, bank: Receiver) -> None:
     """Check that another worker takes over after the lease; the bank deduplicates."""
@@ -36,7 +37,7 @@ def test_a_worker_is_killed_in_the_middle_of_a_call(demo: Demo, bank: Receiver) 
     execution = demo.execute(item).json()["execution_id"]
     first = start_worker(**environment)
     try:
-        bank.wait_for(1, timeout_s=30)
+        bank.wait_for(1, timeout_s=60)
     finally:
         first.kill()
         first.wait()

@@ -103,6 +103,7 @@ def test_tested_versions_are_installed(installed: Path) -> None:
     assert versions.keys().isdisjoint({"pyarrow", "celery", "pytest", "mypy"})
 
 
+@pytest.mark.walk
 def test_payment_and_its_receipts(instance: Server) -> None:
     assert pay(instance)["status"] == "succeeded"
     until(lambda: json.loads(instance.manage("status", "--json"))["receipts_unsealed"] == 0)
@@ -123,6 +124,7 @@ def test_processes_have_names(instance: Server) -> None:
     assert shown == {"up", "web", "worker", "sealer"}
 
 
+@pytest.mark.measured
 def test_everything_fits_into_512_mb(instance: Server) -> None:
     """PSS counts shared pages once. Includes PostgreSQL."""
     pay(instance)

@@ -128,6 +128,7 @@ def running(environment: dict[str, str], log: Path) -> Iterator[Callable[..., An
             process.wait(120)
 
 
+@pytest.mark.walk
 def test_a_backup_of_the_first_state_is_restored_upgraded_and_continued(
     environment: dict[str, str], bank: list[tuple[str, str, str, str]], tmp_path: Path
 ) -> None:
