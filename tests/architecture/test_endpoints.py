@@ -17,29 +17,35 @@ ROOT = settings.THREADA_BASE_DIR
 METHODS = ("get", "post", "put", "patch", "delete")
 
 
-def tenant_views(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, type[TenantView]]]:
+def tenant_routes(resolver: URLResolver | None = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each route of a view or a viewset in a tenant, and what serves it."""
     for pattern in (resolver or get_resolver()).url_patterns:
         route = prefix + str(pattern.pattern)
         if isinstance(pattern, URLResolver):
-            yield from tenant_views(pattern, route)
-        elif isinstance(pattern, URLPattern):
-            view: Any = getattr(pattern.callback, "view_class", None) or getattr(pattern.callback, "cls", None)
-            if isinstance(view, type) and issubclass(view, TenantView):
-                yield route, view
+            yield from tenant_routes(pattern, route)
+        elif isinstance(pattern, URLPattern) and issubclass(view_of(pattern.callback), TenantView):
+            yield route, pattern.callback
 
 
-VIEWS = sorted(set(tenant_views()), key=lambda entry: entry[0])
+def view_of(served: Any) -> type[Any]:
+    view: Any = getattr(served, "view_class", None) or getattr(served, "cls", None)
+    return view if isinstance(view, type) else object
+
+
+ROUTES = sorted(tenant_routes(), key=lambda entry: entry[0])
 
 
 def test_there_are_endpoints() -> None:
-    assert len(VIEWS) >= 89
+    assert len(ROUTES) >= 89
 
 
-@pytest.mark.parametrize(("route", "view"), VIEWS, ids=[route for route, _ in VIEWS])
-def test_every_method_names_its_scope_and_operation(route: str, view: type[TenantView]) -> None:
-    handlers = {method: getattr(view, method) for method in METHODS if hasattr(view, method)}
+@pytest.mark.parametrize(("route", "served"), ROUTES, ids=[route for route, _ in ROUTES])
+def test_every_method_names_its_scope_and_operation(route: str, served: Any) -> None:
+    view, actions = view_of(served), getattr(served, "actions", None) or {method: method for method in METHODS}
+    handlers = {method: getattr(view, actions[method]) for method in METHODS if hasattr(view, actions.get(method, ""))}
     assert handlers, route
-    unscoped = {method.upper() for method in handlers} - view.scopes.keys()
+    scopes = served.initkwargs.get("scopes", {}) if hasattr(served, "actions") else view.scopes
+    unscoped = {method.upper() for method in handlers} - scopes.keys()
     assert unscoped == (set() if route != "me" else unscoped), f"{route}: name a scope for {unscoped}"
     undeclared = [method for method, handler in handlers.items() if not hasattr(handler, ATTRIBUTE)]
     assert undeclared == [], f"{route}: declare the operation of {undeclared}"

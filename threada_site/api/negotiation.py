@@ -1,10 +1,12 @@
-"""Content negotiation: JSON is the only representation; requests that do not accept it are refused."""
+"""Content negotiation and its one representation, JSON; requests that do not accept it are refused."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import orjson
 from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.renderers import BaseRenderer
 
 from threada_site.kernel.errors import NotAcceptable
 
@@ -28,3 +30,14 @@ class AnyNegotiation(JSONNegotiation):
 
     def select_renderer(self, request: Any, renderers: Any, format_suffix: str | None = None) -> Any:
         return renderers[0], renderers[0].media_type
+
+
+class JSONRenderer(BaseRenderer):
+    """JSON renderer with orjson. Representations contain plain JSON types only."""
+
+    media_type = "application/json"
+    format = "json"
+    charset = None
+
+    def render(self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None) -> bytes:
+        return b"" if data is None else orjson.dumps(data)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import EllipsisType
 from typing import Any
 
 import django_filters
@@ -13,6 +14,7 @@ from threada_site.api.openapi.version import Deprecation
 from threada_site.api.resources.resource import Representation
 from threada_site.api.shapes import Shape
 from threada_site.database.replica_reads import read
+from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import Reason
 
 ATTRIBUTE = "threada_operation"
@@ -34,6 +36,7 @@ class Operation:
     operation_id: str
     summary: str
     tag: str
+    scope: Scope | EllipsisType | None = ...
     description: str = ""
     body: Shape | None = None
     answers: Mapping[int, Representation | None]
@@ -55,7 +58,8 @@ def operation(
     operation_id: str,
     summary: str,
     *,
-    tag: str,
+    tag: str = "",
+    scope: Scope | EllipsisType | None = ...,
     answers: Mapping[int, Representation | None],
     description: str = "",
     body: Shape | None = None,
@@ -73,11 +77,12 @@ def operation(
     body_media_type: str = "application/json",
     refusal_form: RefusalForm | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Declare a handler (`get`, `post`, …) of a view.
+    """Declare a handler of a view (`get`, `post`, …), or an action of a viewset (`list`, `create`, …).
 
-    `answers`: representation per success status; None for an empty body. `reasons`: reason codes beyond those that
-    follow from scopes, body, path, filters, idempotency and preconditions. `headers`: response headers such as
-    `Location` and `ETag`. `body`: its shape. `takes_if_match`: the header is optional; `needs_if_match`: a request
+    `tag`, `scope`: of an action; a viewset may have one tag for all, and a scope of None admits any credential. Views
+    have `scopes`. `answers`: representation per success status; None for an empty body. `reasons`: reason codes beyond
+    those that follow from scopes, body, path, filters, idempotency and preconditions. `headers`: response headers such
+    as `Location` and `ETag`. `body`: its shape. `takes_if_match`: the header is optional; `needs_if_match`: a request
     without it is refused. `may_create`: a PUT with `If-None-Match: *` creates the resource. `deprecation`: the end of
     the operation. `may_need_confirmation`: under a four-eyes rule the answer is 202 with a change set. The description
     defaults to the docstring. `can_wait`: takes `Prefer: wait=…`.
@@ -92,6 +97,7 @@ def operation(
             operation_id=operation_id,
             summary=summary,
             tag=tag,
+            scope=scope,
             description=description or (handler.__doc__ or "").strip(),
             body=body,
             answers=answers,
@@ -125,3 +131,15 @@ def _read_from_replica(handler: Callable[..., Any]) -> Callable[..., Any]:
         )
 
     return wrapper
+
+
+def handler_name(view: Any, method: str) -> str:
+    """Return the name of what handles an HTTP method: an action of a viewset, or the method itself."""
+    actions: Mapping[str, str] = getattr(view, "action_map", None) or {}
+    return actions.get(method.lower(), method.lower())
+
+
+def operation_of(view: type[Any], handler: str) -> Operation | None:
+    """Return the operation of a handler, or None. An override without one has that of the handler it overrides."""
+    found = (getattr(vars(cls).get(handler), ATTRIBUTE, None) for cls in view.__mro__)
+    return next(filter(None, found), None)

@@ -16,7 +16,7 @@ from threada_site.api.bodies import tokens_of
 from threada_site.api.conditional_requests.tags import tagged
 from threada_site.api.idempotency import KeyReservation, replay
 from threada_site.api.models import IdempotencyRecord
-from threada_site.api.operations import ATTRIBUTE
+from threada_site.api.operations import handler_name, operation_of
 from threada_site.api.parsers import MergePatchParser
 from threada_site.api.problems import problem_response
 from threada_site.api.refusals import as_threada_error, record_refusal, result_or_refusal
@@ -118,8 +118,7 @@ class TenantView(APIView):
 
     def _ending_headers(self) -> dict[str, str]:
         """Return the headers that announce the end of a deprecated operation."""
-        method = (self._http_request.method or "").lower()
-        declared = getattr(getattr(self, method, None), ATTRIBUTE, None)
+        declared = operation_of(type(self), handler_name(self, self._http_request.method or ""))
         return declared.deprecation.headers if declared is not None and declared.deprecation else {}
 
     def _remember_kept(self, refusal: ThreadaError) -> None:

@@ -4,7 +4,7 @@ REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["threada_site.api.authentication.CredentialAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["threada_site.api.permissions.HasScope"],
     "DEFAULT_PARSER_CLASSES": ["threada_site.api.parsers.StrictJSONParser"],
-    "DEFAULT_RENDERER_CLASSES": ["threada_site.api.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["threada_site.api.negotiation.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "threada_site.api.negotiation.JSONNegotiation",
     "DEFAULT_SCHEMA_CLASS": "threada_site.api.openapi.schema.ThreadaSchema",
     "EXCEPTION_HANDLER": "threada_site.api.problems.handle_exception",
@@ -24,6 +24,7 @@ SPECTACULAR_SETTINGS = {
     "OAS_VERSION": "3.1.1",
     "LICENSE": {"name": "Apache 2.0", "identifier": "Apache-2.0"},
     "SORT_OPERATIONS": False,
+    "PREPROCESSING_HOOKS": ["threada_site.api.viewsets.in_order"],  # DRF enumerates methods in the order of a set
     "POSTPROCESSING_HOOKS": [],
     "SERVERS": [{"url": "/", "description": "The instance that serves this document."}],
     "TAGS": [

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from django.conf import settings
+from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from integrations.lifecycle import ExecutionStatus
@@ -17,6 +18,7 @@ from threada_site.api.idempotency import REPLAYED, KeyReservation, idempotent, s
 from threada_site.api.models import IdempotencyRecord
 from threada_site.api.operations import operation
 from threada_site.api.views import TenantView, path_id
+from threada_site.api.viewsets import TenantViewSet
 from threada_site.database.sets.shared_reads import shared_reads
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
@@ -37,13 +39,14 @@ _IN_PROGRESS: Final = frozenset({ExecutionStatus.STARTED.value, ExecutionStatus.
 _ASK_AGAIN: Final = {"Retry-After": "1"}
 
 
-class ExecuteAction(TenantView):
-    scopes: ClassVar = {"POST": Scope.ACTIONS_EXECUTE}
+class ActionViewSet(TenantViewSet):
+    tag = "Executions"
 
+    @action(detail=False, methods=["post"])
     @operation(
         "executeAction",
         "Execute an action on a work item",
-        tag="Executions",
+        scope=Scope.ACTIONS_EXECUTE,
         body=EXECUTE_ACTION,
         answers={200: ACTION_ACCEPTED, 202: ACTION_ACCEPTED},
         can_wait=True,
@@ -64,7 +67,7 @@ class ExecuteAction(TenantView):
     )
     @resumed_by("answer_after_wait")
     @idempotent
-    def post(self, request: Any) -> Response:
+    def execute(self, request: Any) -> Response:
         """Request the execution of an action.
 
         With `Prefer: wait=…`, an action that needs no approval is answered with 200 when its execution has ended: the

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import orjson
 import structlog
@@ -12,15 +12,14 @@ from django.db import transaction
 from django.http.response import HttpResponseBase
 from rest_framework.response import Response
 
-from threada_site.api.idempotency import KeyReservation, idempotent
-from threada_site.api.operations import operation
+from threada_site.api.idempotency import KeyReservation
 from threada_site.api.problems import PROBLEM, problem_response
 from threada_site.api.refusals import as_threada_error, record_refusal
 from threada_site.api.resources.field_types import BOOLEAN, COUNT, INTEGER, array, schema_of
 from threada_site.api.resources.resource import FieldType, Resource, given
 from threada_site.api.shapes import shape
 from threada_site.api.stored_answers import opened_answer
-from threada_site.api.views import TenantView
+from threada_site.api.viewsets import TenantViewSet, creation
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError, ThreadaError
@@ -96,8 +95,8 @@ class _Refused:
         return None if self.reservation is None else self.reservation.remember_refusal(self.answer)
 
 
-class CreateWorkItems(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
+class WorkItemBatchViewSet(TenantViewSet):
+    tag = "Work items"
     refused: list[_Refused]
 
     def payloads_in(self, body: Any) -> Sequence[Any]:
@@ -110,22 +109,20 @@ class CreateWorkItems(TenantView):
             body = {**body, "work_items": items[: MOST + 1]}
         CREATE_WORK_ITEMS.check(body)
 
-    @operation(
+    @creation(
         "createWorkItems",
         "Create up to 100 work items",
-        tag="Work items",
+        scope=Scope.WORKITEMS_WRITE,
         body=CREATE_WORK_ITEMS,
         answers={200: RESULTS},
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         """Create each work item as a request of its own would, with the same checks, quotas and rate limits.
 
         A refused work item does not affect the others; its result contains the problem, and it leaves the receipt of a
         refusal. Send an `idempotency_key` with each: after an answer that was lost, a batch with the same keys creates
         what is missing and returns the rest.
         """
-        body = CREATE_WORK_ITEMS.check(request.data)
         self.refused = []
         lock_batch(body["work_items"], ctx=request.auth)
         results = [self._result(request, index, entry) for index, entry in enumerate(body["work_items"])]

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from rest_framework.response import Response
 
-from threada_site.api.filters import apply_filters, read_instant
-from threada_site.api.idempotency import idempotent
+from threada_site.api.filters import read_instant
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
-from threada_site.api.resources.resource import page_of
-from threada_site.api.shapes import EMPTY
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.viewsets import TenantViewSet, creation, listing, verb
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
@@ -23,6 +20,7 @@ from workitems import selectors
 from workitems.api.filters import DelegationFilters
 from workitems.api.resources.steps import DELEGATION
 from workitems.api.shapes import DELEGATE
+from workitems.models import Delegation
 from workitems.steps.delegations import (
     OutOfOffice,
     confirm_delegation,
@@ -34,26 +32,29 @@ from workitems.steps.delegations import (
 from workitems.steps.reassignment import named_principal
 
 
-class Delegations(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.DECISIONS_DECIDE}
+class DelegationViewSet(TenantViewSet):
+    id_prefix = ids.DELEGATION
+    lookup_url_kwarg = "delegation_id"
+    tag = "Decisions"
 
-    @operation(
-        "listDelegations",
-        "List delegations",
-        tag="Decisions",
-        answers={200: page_of(DELEGATION)},
-        filters=DelegationFilters,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(DelegationFilters, selectors.delegations(request.auth), request)
-        now = clock.now()
-        return Response(paginate(rows, request, represent=lambda row: DELEGATION.represent(row, now=now)))
+    def get_queryset(self) -> QuerySet[Delegation]:
+        return selectors.delegations(self.request.auth)
 
-    @operation(
+    def represent(self, row: Delegation) -> dict[str, Any]:
+        return DELEGATION.represent(row, now=clock.now())
+
+    @listing("listDelegations", "List delegations", DELEGATION, scope=Scope.WORKITEMS_READ, filters=DelegationFilters)
+    def list(self, request: Any) -> Response:
+        return self.page()
+
+    @operation("readDelegation", "Read a delegation", scope=Scope.WORKITEMS_READ, answers={200: DELEGATION})
+    def retrieve(self, request: Any, delegation_id: str) -> Response:
+        return self.shown(self.get_object())
+
+    @creation(
         "createDelegation",
         "Create a delegation",
-        tag="Decisions",
+        scope=Scope.DECISIONS_DECIDE,
         description="A delegate is eligible where the delegator is; exclusions apply to both. They never chain. A "
         "delegation of somebody else is a proposal: it is in force once the delegator consents or an independent "
         "person confirms it.",
@@ -62,9 +63,7 @@ class Delegations(TenantView):
         headers=("Location",),
         reasons=("delegate_not_eligible", "delegation_overlaps", "person_required", "vote_authentication_required"),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
-        body = DELEGATE.check(request.data)
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         out_of_office = OutOfOffice(
             delegator=_person(body.get("delegator", request.auth.actor), "delegator", ctx=request.auth),
             delegate=_person(body["delegate"], "delegate", ctx=request.auth),
@@ -72,31 +71,13 @@ class Delegations(TenantView):
             ends_at=_instant(body, "ends_at") or clock.now(),
             reason=body.get("reason", ""),
         )
-        created = delegate(out_of_office, ctx=request.auth)
-        location = {"Location": f"/delegations/{created.public_id}"}
-        return Response(DELEGATION.represent(created, now=clock.now()), status=201, headers=location)
+        return self.created(delegate(out_of_office, ctx=request.auth))
 
-
-class DelegationDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
-    @operation("readDelegation", "Read a delegation", tag="Decisions", answers={200: DELEGATION})
-    def get(self, request: Any, delegation_id: str) -> Response:
-        row = selectors.delegations(request.auth).filter(id=path_id(ids.DELEGATION, delegation_id)).first()
-        if row is None:
-            raise errors.NotFound
-        return Response(DELEGATION.represent(row, now=clock.now()))
-
-
-class ConsentToDelegation(TenantView):
-    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
-
-    @operation(
+    @verb(
         "consentToDelegation",
         "Consent to a delegation",
-        tag="Decisions",
+        scope=Scope.DECISIONS_DECIDE,
         description="The delegator consents to a delegation that somebody else proposed. It is in force from then on.",
-        body=EMPTY,
         answers={200: DELEGATION},
         reasons=(
             "permission_denied",
@@ -106,24 +87,17 @@ class ConsentToDelegation(TenantView):
             "delegate_not_eligible",
         ),
     )
-    @idempotent
-    def post(self, request: Any, delegation_id: str) -> Response:
-        EMPTY.check(request.data)
-        row = locked_delegation(path_id(ids.DELEGATION, delegation_id), ctx=request.auth)
-        consent_to_delegation(row, ctx=request.auth)
-        return Response(DELEGATION.represent(row, now=clock.now()))
+    def consent(self, request: Any, delegation_id: str) -> Response:
+        delegation = locked_delegation(self.row_id, ctx=request.auth)
+        consent_to_delegation(delegation, ctx=request.auth)
+        return self.shown(delegation)
 
-
-class ConfirmDelegation(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
-
-    @operation(
+    @verb(
         "confirmDelegation",
         "Confirm a delegation in place of the delegator",
-        tag="Decisions",
+        scope=Scope.WORKFLOW_MANAGE,
         description="A second person confirms a proposed delegation if the delegator cannot consent. The person must "
         "be independent of the creator and of the delegate.",
-        body=EMPTY,
         answers={200: DELEGATION},
         reasons=(
             "person_required",
@@ -134,31 +108,22 @@ class ConfirmDelegation(TenantView):
             "delegate_not_eligible",
         ),
     )
-    @idempotent
-    def post(self, request: Any, delegation_id: str) -> Response:
-        EMPTY.check(request.data)
-        row = locked_delegation(path_id(ids.DELEGATION, delegation_id), ctx=request.auth)
-        confirm_delegation(row, ctx=request.auth)
-        return Response(DELEGATION.represent(row, now=clock.now()))
+    def confirm(self, request: Any, delegation_id: str) -> Response:
+        delegation = locked_delegation(self.row_id, ctx=request.auth)
+        confirm_delegation(delegation, ctx=request.auth)
+        return self.shown(delegation)
 
-
-class EndDelegation(TenantView):
-    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
-
-    @operation(
+    @verb(
         "endDelegation",
         "End a delegation early",
-        tag="Decisions",
-        body=EMPTY,
+        scope=Scope.DECISIONS_DECIDE,
         answers={200: DELEGATION},
         reasons=("delegation_ended",),
     )
-    @idempotent
-    def post(self, request: Any, delegation_id: str) -> Response:
-        EMPTY.check(request.data)
-        row = locked_delegation(path_id(ids.DELEGATION, delegation_id), ctx=request.auth)
-        end_delegation(row, ctx=request.auth)
-        return Response(DELEGATION.represent(row, now=clock.now()))
+    def end(self, request: Any, delegation_id: str) -> Response:
+        delegation = locked_delegation(self.row_id, ctx=request.auth)
+        end_delegation(delegation, ctx=request.auth)
+        return self.shown(delegation)
 
 
 def _person(name: str, field: str, *, ctx: ActingContext) -> User:

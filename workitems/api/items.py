@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from io import BytesIO
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import orjson
+from django.db.models import QuerySet
+from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from policies.selectors import workflow_query
@@ -14,12 +16,13 @@ from telemetry import selectors as receipt_selectors
 from telemetry.api.resources.log import EVENT
 from threada_site.api.conditional_requests.tags import check_if_match, etag
 from threada_site.api.conditional_requests.waiting import wait_for_change
-from threada_site.api.filters import NoFilters, apply_filters, order_of
+from threada_site.api.filters import order_of
 from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
-from threada_site.api.pagination import Search, paginate
-from threada_site.api.resources.resource import page_of
+from threada_site.api.pagination import Search
+from threada_site.api.shapes import EMPTY
 from threada_site.api.views import TenantView, path_id
+from threada_site.api.viewsets import TenantViewSet, listing, verb
 from threada_site.database.batched_writes import Statement
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
@@ -29,9 +32,11 @@ from threada_site.kernel.waits import Awaited, Watched
 from workitems import lifecycle, selectors
 from workitems.api.filters import WorkItemFilters
 from workitems.api.payload_bodies import PayloadBody
+from workitems.api.resources.conversation import WATCH
 from workitems.api.resources.work_items import EXPLANATION, WHOLE_WORK_ITEM, WORK_ITEM
 from workitems.api.shapes import CLOSE_WORK_ITEM, CREATE_WORK_ITEM, EDIT_WORK_ITEM, MERGED_METADATA
-from workitems.conversation.selectors import timeline
+from workitems.conversation.selectors import is_watching, timeline
+from workitems.conversation.watching import unwatch_item, watch_item
 from workitems.executions.close_item import cancel_work_item, edit_payload, resolve_work_item
 from workitems.explain.gather import explanation_with_waits
 from workitems.items.intake import IntakeRequest, ReadWorkflow, create_work_item
@@ -47,33 +52,37 @@ _LARGEST_READ_AHEAD: Final = 16_384
 """Bytes of a body that is parsed before the caller is known, to read its workflow earlier."""
 
 
-class WorkItems(PayloadBody, TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKITEMS_WRITE}
+class WorkItemViewSet(PayloadBody, TenantViewSet):
+    id_prefix = ids.WORK_ITEM
+    lookup_url_kwarg = "work_item_id"
+    resource = WORK_ITEM
+    tag = "Work items"
 
-    @operation(
-        "listWorkItems",
-        "List work items",
-        tag="Work items",
-        answers={200: page_of(WORK_ITEM)},
-        filters=WorkItemFilters,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(WorkItemFilters, selectors.work_items(request.auth), request)
-        return Response(
-            paginate(
-                rows,
-                request,
-                represent=lambda item: WORK_ITEM.represent(listed(item, item.data_class)),
-                search=_search_in(request),
-                order=order_of(WorkItemFilters, request),
-            )
+    def get_queryset(self) -> QuerySet[WorkItem]:
+        return selectors.work_items(self.request.auth)
+
+    def get_object(self) -> WorkItem:
+        return found_item(self, self.request, self.kwargs[self.lookup_url_kwarg])
+
+    def alongside(self, request: Any) -> Statement | None:
+        """Return the query for the workflow that a body names, to be read by the statement that authenticates."""
+        named = _named_workflow(request) if self.action == "create" else None
+        return None if named is None else Statement(_WORKFLOW, named)
+
+    @listing("listWorkItems", "List work items", WORK_ITEM, scope=Scope.WORKITEMS_READ, filters=WorkItemFilters)
+    def list(self, request: Any) -> Response:
+        rows = self.filter_queryset(self.get_queryset())
+        return self.page(
+            rows,
+            represent=lambda item: WORK_ITEM.represent(listed(item, item.data_class)),
+            search=_search_in(request),
+            order=order_of(WorkItemFilters, request),
         )
 
     @operation(
         "createWorkItem",
         "Create a work item",
-        tag="Work items",
+        scope=Scope.WORKITEMS_WRITE,
         body=CREATE_WORK_ITEM,
         answers={201: WORK_ITEM},
         headers=("Location", "ETag"),
@@ -89,28 +98,19 @@ class WorkItems(PayloadBody, TenantView):
         ),
     )
     @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any) -> Response:
         return created_item(request.data, ctx=request.auth, workflow=_workflow_read(request))
-
-    def alongside(self, request: Any) -> Statement | None:
-        """Return the query for the workflow that a body names, to be read by the statement that authenticates."""
-        named = _named_workflow(request) if request.method == "POST" else None
-        return None if named is None else Statement(_WORKFLOW, named)
-
-
-class WorkItemDetail(PayloadBody, TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "PATCH": Scope.WORKITEMS_WRITE}
 
     @operation(
         "readWorkItem",
         "Read a work item",
-        tag="Work items",
+        scope=Scope.WORKITEMS_READ,
         answers={200: WHOLE_WORK_ITEM},
         headers=("ETag",),
         can_wait=True,
     )
-    def get(self, request: Any, work_item_id: str) -> Response:
-        item = found_item(self, request, work_item_id)
+    def retrieve(self, request: Any, work_item_id: str) -> Response:
+        item = self.get_object()
         record_reading(item, ctx=request.auth)
         waited = wait_for_change(
             request,
@@ -123,7 +123,7 @@ class WorkItemDetail(PayloadBody, TenantView):
     @operation(
         "editWorkItem",
         "Change payload or metadata",
-        tag="Work items",
+        scope=Scope.WORKITEMS_WRITE,
         body=EDIT_WORK_ITEM,
         answers={200: WORK_ITEM},
         needs_if_match=True,
@@ -135,100 +135,110 @@ class WorkItemDetail(PayloadBody, TenantView):
             "attachment_not_usable",
         ),
     )
-    def patch(self, request: Any, work_item_id: str) -> Response:
+    def partial_update(self, request: Any, work_item_id: str) -> Response:
         """Merge the members that are sent into payload and metadata (RFC 7396): null removes a member.
 
         If the payload changes, the policies are evaluated again, and approvals of the old payload no longer apply.
         Metadata change nothing but what lists find, as long as the work item is open.
         """
         body = EDIT_WORK_ITEM.check(request.data)
-        item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
-        self.subject = subject_of(item)
+        item = self._locked()
         check_if_match(request, item_etag(item))
         if "metadata" in body:
             merged = {"metadata": merge_patch(item.metadata, body["metadata"])}
             edit_metadata(item, MERGED_METADATA.check(merged)["metadata"], ctx=request.auth)
         if "payload" in body:
             edit_payload(item, merge_patch(item.payload, body["payload"]), ctx=request.auth)
-        return Response(WORK_ITEM.represent(item), headers={"ETag": item_etag(item)})
+        return self.shown(item, ETag=item_etag(item))
 
-
-class CancelWorkItem(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
-
-    @operation(
+    @verb(
         "cancelWorkItem",
         "Cancel a work item",
-        tag="Work items",
+        scope=Scope.WORKITEMS_WRITE,
         body=CLOSE_WORK_ITEM,
         answers={200: WORK_ITEM},
         reasons=("transition_not_allowed", "execution_in_progress"),
     )
-    @idempotent
-    def post(self, request: Any, work_item_id: str) -> Response:
-        body = CLOSE_WORK_ITEM.check(request.data)
-        item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
-        self.subject = subject_of(item)
+    def cancel(self, request: Any, work_item_id: str, body: dict[str, Any]) -> Response:
+        item = self._locked()
         cancel_work_item(item, ctx=request.auth, reason=body.get("reason", ""))
-        return Response(WORK_ITEM.represent(item))
+        return self.shown(item)
 
-
-class ResolveWorkItem(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
-
-    @operation(
+    @verb(
         "resolveWorkItem",
         "Resolve a work item",
-        tag="Work items",
+        scope=Scope.WORKITEMS_WRITE,
         body=CLOSE_WORK_ITEM,
         answers={200: WORK_ITEM},
         reasons=("transition_not_allowed", "execution_in_progress"),
     )
-    @idempotent
-    def post(self, request: Any, work_item_id: str) -> Response:
-        body = CLOSE_WORK_ITEM.check(request.data)
-        item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
-        self.subject = subject_of(item)
+    def resolve(self, request: Any, work_item_id: str, body: dict[str, Any]) -> Response:
+        item = self._locked()
         resolve_work_item(item, ctx=request.auth, reason=body.get("reason", ""))
-        return Response(WORK_ITEM.represent(item))
+        return self.shown(item)
 
+    @action(detail=True)
+    @listing("readTimeline", "List the receipts of a work item", EVENT, scope=Scope.WORKITEMS_READ)
+    def timeline(self, request: Any, work_item_id: str) -> Response:
+        item = self.get_object()
+        receipts = timeline(receipt_selectors.receipts_of(item.id, ctx=request.auth), item, ctx=request.auth)
+        return self.page(self.filter_queryset(receipts), represent=EVENT.represent)
 
-class WorkItemTimeline(TenantView):
-    """Receipts of a case, newest first."""
-
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
+    @action(detail=True)
     @operation(
-        "readTimeline",
-        "List the receipts of a work item",
-        tag="Work items",
-        answers={200: page_of(EVENT)},
-        filters=NoFilters,
-        is_paged=True,
+        "explainWorkItem", "Explain the state of a work item", scope=Scope.WORKITEMS_READ, answers={200: EXPLANATION}
     )
-    def get(self, request: Any, work_item_id: str) -> Response:
-        item = found_item(self, request, work_item_id)
-        rows = apply_filters(
-            NoFilters,
-            timeline(receipt_selectors.receipts_of(item.id, ctx=request.auth), item, ctx=request.auth),
-            request,
-        )
-        return Response(paginate(rows, request, represent=EVENT.represent))
-
-
-class ExplainWorkItem(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
-    @operation(
-        "explainWorkItem",
-        "Explain the state of a work item",
-        tag="Work items",
-        answers={200: EXPLANATION},
-    )
-    def get(self, request: Any, work_item_id: str) -> Response:
-        item = found_item(self, request, work_item_id)
+    def explain(self, request: Any, work_item_id: str) -> Response:
+        item = self.get_object()
         explanation, waits = explanation_with_waits(item, ctx=request.auth)
         return Response(EXPLANATION.represent(explanation, work_item_id=item.id, status=item.status, waits=waits))
+
+    @action(detail=True, methods=["get"])
+    @operation(
+        "readWatch",
+        "Tell whether the caller watches a work item",
+        tag="Conversation",
+        scope=Scope.WORKITEMS_READ,
+        answers={200: WATCH},
+    )
+    def watch(self, request: Any, work_item_id: str) -> Response:
+        item = self.get_object()
+        return Response(WATCH.represent(None, work_item_id=item.id, watching=is_watching(item, ctx=request.auth)))
+
+    @watch.mapping.put
+    @operation(
+        "watchWorkItem",
+        "Watch a work item",
+        tag="Conversation",
+        scope=Scope.WORKITEMS_READ,
+        body=EMPTY,
+        answers={200: WATCH},
+        reasons=("person_required",),
+    )
+    def begin_watching(self, request: Any, work_item_id: str) -> Response:
+        """Notify the caller of comments, answers and decisions. It ends when the caller may not read the item."""
+        EMPTY.check(request.data)
+        item = self.get_object()
+        watch_item(item, ctx=request.auth)
+        return Response(WATCH.represent(None, work_item_id=item.id, watching=True))
+
+    @watch.mapping.delete
+    @operation(
+        "unwatchWorkItem",
+        "End watching a work item",
+        tag="Conversation",
+        scope=Scope.WORKITEMS_READ,
+        answers={204: None},
+    )
+    def end_watching(self, request: Any, work_item_id: str) -> Response:
+        unwatch_item(self.get_object(), ctx=request.auth)
+        return Response(status=204)
+
+    def _locked(self) -> WorkItem:
+        """Lock the work item of the path, and make it the subject of a refusal. Raise `NotFound`."""
+        item = locked_item(self.row_id, ctx=self.request.auth)
+        self.subject = subject_of(item)
+        return item
 
 
 def _search_in(request: Any) -> Search | None:

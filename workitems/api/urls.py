@@ -1,12 +1,11 @@
 from django.urls import path
 
 from threada_site.api.document_views import detail_view, list_view
+from threada_site.api.viewsets import TenantRouter
 from workitems.api import (
     actions,
-    amendments,
     attachments,
     batch_intake,
-    batches,
     bulk_retries,
     callbacks,
     comments,
@@ -20,51 +19,34 @@ from workitems.api import (
     notifications,
     packs,
     questions,
-    reassignment,
     steps,
     undo,
-    watching,
 )
 from workitems.api.administration import credentials, kinds, legal_holds, principals, proofs, tenant_deletion
 from workitems.api.permits import views as permits
 
+router = TenantRouter()
+router.register("work-items/batch", batch_intake.WorkItemBatchViewSet)
+router.register("work-items", items.WorkItemViewSet)
+router.register("actions", actions.ActionViewSet)
+router.register("decision-steps", steps.DecisionStepViewSet)
+router.register("delegations", delegations.DelegationViewSet)
+
 urlpatterns = [
+    *router.urls,
     path("attachments", attachments.Attachments.as_view()),
     path("attachments/<str:attachment_id>", attachments.AttachmentDetail.as_view()),
     path("attachments/<str:attachment_id>/content", attachments.AttachmentContent.as_view()),
     path("configuration/plan", configuration.PlanConfiguration.as_view()),
     path("configuration/apply", configuration.ApplyConfiguration.as_view()),
     path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),
-    path("work-items", items.WorkItems.as_view()),
-    path("work-items/batch", batch_intake.CreateWorkItems.as_view()),
-    path("work-items/<str:work_item_id>", items.WorkItemDetail.as_view()),
-    path("work-items/<str:work_item_id>/cancel", items.CancelWorkItem.as_view()),
-    path("work-items/<str:work_item_id>/resolve", items.ResolveWorkItem.as_view()),
-    path("work-items/<str:work_item_id>/timeline", items.WorkItemTimeline.as_view()),
-    path("work-items/<str:work_item_id>/explain", items.ExplainWorkItem.as_view()),
     path("work-items/<str:work_item_id>/comments", comments.Comments.as_view()),
     path("work-items/<str:work_item_id>/comments/<str:comment_id>", comments.CommentDetail.as_view()),
     path("work-items/<str:work_item_id>/questions", questions.Questions.as_view()),
     path("work-items/<str:work_item_id>/questions/<str:question_id>", questions.QuestionDetail.as_view()),
     path("work-items/<str:work_item_id>/questions/<str:question_id>/answer", questions.AnswerQuestion.as_view()),
     path("work-items/<str:work_item_id>/questions/<str:question_id>/withdraw", questions.WithdrawQuestion.as_view()),
-    path("work-items/<str:work_item_id>/watch", watching.WatchWorkItem.as_view()),
-    path("decision-steps", steps.DecisionSteps.as_view()),
-    path("decision-steps/batch-votes", batches.BatchVotes.as_view()),
-    path("decision-steps/<str:decision_step_id>", steps.DecisionStepDetail.as_view()),
-    path("decision-steps/<str:decision_step_id>/votes", steps.DecisionStepVotes.as_view()),
-    path("decision-steps/<str:decision_step_id>/changes", amendments.AmendDecisionStep.as_view()),
-    path("decision-steps/<str:decision_step_id>/claim", steps.ClaimDecisionStep.as_view()),
-    path("decision-steps/<str:decision_step_id>/release", steps.ReleaseDecisionStep.as_view()),
-    path("decision-steps/<str:decision_step_id>/reassign", reassignment.ReassignDecisionStep.as_view()),
-    path("decision-steps/<str:decision_step_id>/escalate", reassignment.EscalateDecisionStep.as_view()),
     path("me/notification-preferences", notifications.NotificationPreferences.as_view()),
-    path("delegations", delegations.Delegations.as_view()),
-    path("delegations/<str:delegation_id>", delegations.DelegationDetail.as_view()),
-    path("delegations/<str:delegation_id>/consent", delegations.ConsentToDelegation.as_view()),
-    path("delegations/<str:delegation_id>/confirm", delegations.ConfirmDelegation.as_view()),
-    path("delegations/<str:delegation_id>/end", delegations.EndDelegation.as_view()),
-    path("actions/execute", actions.ExecuteAction.as_view()),
     path("executions", executions.Executions.as_view()),
     path("executions/replays", bulk_retries.RetryDeadLetters.as_view()),
     path("executions/<str:execution_id>", executions.ExecutionDetail.as_view()),

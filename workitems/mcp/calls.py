@@ -84,6 +84,7 @@ class Caller:
         method: str,
         path: str,
         *,
+        action: str = "",
         query: Mapping[str, Any] | None = None,
         body: Any = None,
         key: str | None = None,
@@ -92,7 +93,7 @@ class Caller:
     ) -> Answer:
         """Call `view` as a request for `path` would. Raise `CallerRefused` if it refuses the caller.
 
-        `kwargs` are named in the path. `environment` is for views of the MCP server.
+        `action` is that of a viewset. `kwargs` are named in the path. `environment` is for views of the MCP server.
         """
         raw = orjson.dumps(body) if body is not None else b""
         inner = WSGIRequest(
@@ -110,7 +111,8 @@ class Caller:
             }
         )
         inner.correlation_id = self.request.correlation_id  # type: ignore[attr-defined]
-        response = view.as_view()(inner, **kwargs)
+        serve = view.as_view(actions={method.lower(): action}) if action else view.as_view()
+        response = serve(inner, **kwargs)
         self._remember(inner, response)
         is_about_caller = view is Connection and not environment and response.status_code >= 400
         if is_about_caller or response.status_code in _OF_THE_CALLER:

@@ -17,7 +17,7 @@ from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256
 from workitems import selectors
-from workitems.api.items import WorkItems, created_item
+from workitems.api.items import WorkItemViewSet, created_item
 from workitems.api.resources.work_items import WORK_ITEM
 from workitems.api.shapes import CREATE_WORK_ITEM
 from workitems.items.receipts import subject_of
@@ -34,10 +34,10 @@ _PATH: Final = "mcp:submit_work_item"
 """Path of idempotency records of submissions by their arguments."""
 
 
-class SubmitWorkItem(WorkItems):
+class SubmitWorkItem(WorkItemViewSet):
     """Intake. Without a key, equal arguments return the open work item that they created in the last 24 hours."""
 
-    def post(self, request: Any) -> Any:
+    def create(self, request: Any) -> Any:
         arguments = request.META.get(ARGUMENTS, request.data)
         key = request.META.get("HTTP_IDEMPOTENCY_KEY")
         by_arguments = _submission(arguments, ctx=request.auth)
@@ -54,7 +54,7 @@ class SubmitWorkItem(WorkItems):
             response: Any = created_item(request.data, ctx=request.auth)
             _remember(by_arguments, response)
             return response
-        response = super().post(request)
+        response = super().create(request)
         if isinstance(response, Response):  # otherwise it repeats the first answer under the key
             _remember_if_free(by_arguments, response)
             _remember_if_free(by_key, response)

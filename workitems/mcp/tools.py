@@ -14,7 +14,7 @@ from policies.api.workflows import Workflows
 from threada_site.api.shapes import SLUG, Shape, id_schema, shape
 from threada_site.api.views import TenantView
 from threada_site.kernel import ids
-from workitems.api.items import ExplainWorkItem, WorkItemDetail, WorkItems
+from workitems.api.items import WorkItemViewSet
 from workitems.api.shapes import CREATE_WORK_ITEM, EXECUTE_ACTION
 from workitems.lifecycle import WorkItemStatus
 from workitems.mcp.calls import Answer, Caller
@@ -44,7 +44,7 @@ _PAGE: Final[dict[str, Any]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tool:
-    """A tool: the view that it calls, by method and path, and the shape of its arguments.
+    """A tool: the view or the action of a viewset that it calls, by method and path, and the shape of its arguments.
 
     Arguments that the path names go there. Others are the query of a GET and the body of a POST.
     """
@@ -56,6 +56,7 @@ class Tool:
     method: str
     path: str
     arguments: Shape
+    action: str = ""
     is_final: bool = field(default=False)
     """True if what it does cannot be taken back."""
 
@@ -72,7 +73,7 @@ class Tool:
         named = {name: rest.pop(name) for name in _NAMED.findall(self.path)}
         path = self.path.format(**{name: quote(value, safe="") for name, value in named.items()})
         sent: dict[str, Any] = {"query": rest} if self.method == "GET" else {"body": rest, "key": key}
-        return caller.call(self.view, self.method, path, environment=environment, **sent, **named)
+        return caller.call(self.view, self.method, path, action=self.action, environment=environment, **sent, **named)
 
 
 def _with_key(of: Shape, **narrowed: Any) -> Shape:
@@ -93,6 +94,7 @@ TOOLS: Final = {
                 "idempotency_key, equal arguments return the open work item of the last 24 hours."
             ),
             view=SubmitWorkItem,
+            action="create",
             method="POST",
             path="/work-items",
             arguments=_with_key(CREATE_WORK_ITEM, channel_id=SLUG),
@@ -107,6 +109,7 @@ TOOLS: Final = {
                 "execution, also a finished one; send a new idempotency_key only to do the same again."
             ),
             view=ExecuteByArguments,
+            action="execute",
             method="POST",
             path="/actions/execute",
             arguments=_with_key(EXECUTE_ACTION),
@@ -116,7 +119,8 @@ TOOLS: Final = {
             name="get_work_item",
             title="Read a work item",
             description="Read a work item with its payload, status and evidence.",
-            view=WorkItemDetail,
+            view=WorkItemViewSet,
+            action="retrieve",
             method="GET",
             path="/work-items/{work_item_id}",
             arguments=shape({"work_item_id": _ITEM_ID}, required=("work_item_id",)),
@@ -128,7 +132,8 @@ TOOLS: Final = {
                 "Explain why a work item has its status, for whom it waits and until when, what comes next, and what "
                 "the caller may do."
             ),
-            view=ExplainWorkItem,
+            view=WorkItemViewSet,
+            action="explain",
             method="GET",
             path="/work-items/{work_item_id}/explain",
             arguments=shape({"work_item_id": _ITEM_ID}, required=("work_item_id",)),
@@ -149,7 +154,8 @@ TOOLS: Final = {
             name="search_work_items",
             title="Search work items",
             description="Search the work items that the caller may read, newest first.",
-            view=WorkItems,
+            view=WorkItemViewSet,
+            action="list",
             method="GET",
             path="/work-items",
             arguments=shape(

@@ -20,7 +20,7 @@ from threada_site.api.openapi.parameters import (
 )
 from threada_site.api.openapi.published_schemas import published
 from threada_site.api.openapi.reasons import EVERYWHERE, reason_codes
-from threada_site.api.operations import ATTRIBUTE, Operation, RefusalForm
+from threada_site.api.operations import ATTRIBUTE, Operation, RefusalForm, handler_name
 from threada_site.api.parsers import MERGE_PATCH
 from threada_site.api.problems import CONTENT_TYPE, PROBLEM
 from threada_site.api.resources.proposals import PROPOSED_CHANGE
@@ -44,7 +44,7 @@ class ThreadaSchema(AutoSchema):
     ) -> dict[str, Any]:
         self.registry = registry
         self.method = method.upper()
-        handler = getattr(self.view, method.lower())
+        handler = getattr(self.view, handler_name(self.view, method))
         declared: Operation = getattr(handler, ATTRIBUTE, None) or self._undeclared(path, handler)
         scope = getattr(self.view, "scopes", {}).get(self.method)
         result: dict[str, Any] = {
@@ -53,7 +53,7 @@ class ThreadaSchema(AutoSchema):
             "description": "\n\n".join(
                 part for part in (declared.description, f"Scope: `{scope.value}`." if scope else "") if part
             ),
-            "tags": [declared.tag],
+            "tags": [declared.tag or getattr(self.view, "tag", "")],
             "parameters": list(self._parameters(declared, path, handler)),
             "deprecated": declared.deprecation is not None,
             "security": [{"bearer": [scope.value] if scope else []}]
