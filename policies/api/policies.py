@@ -1,70 +1,61 @@
-"""Endpoints `/policies` and their versions: draft, validate, publish, retire."""
+"""`/policies`: policies and the rules in force."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
+from django.db.models import QuerySet
+from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from policies import selectors
-from policies.api.filters import PolicyVersionFilters
-from policies.api.one_at_a_time import EVALUATOR_REFUSALS, one_at_a_time
-from policies.api.replaceable import REPLACE_DRAFT
+from policies.api.filters import EffectiveFilters, groups_named
+from policies.api.one_at_a_time import one_at_a_time
+from policies.api.policy_versions import DOCUMENT_REFUSALS, answer_version, found_policy
+from policies.api.resources.decisions import EFFECTIVE, POLICY_DECISION
 from policies.api.resources.policies import POLICY, POLICY_VERSION
 from policies.api.sent_policies import sent_policy
-from policies.api.shapes import CREATE_POLICY, SEND_DOCUMENT
+from policies.api.shapes import CREATE_POLICY
 from policies.configuration.removal import withdraw_policy
-from policies.drafts.edit import discard_draft, draft_policy_version, edit_draft
-from policies.locks import locked_version
-from policies.models import Policy, PolicyVersion
-from telemetry.receipts.format import Subject
-from threada_site.api.conditional_requests.tags import check_if_match, etag
-from threada_site.api.filters import CreatedWindow, apply_filters
-from threada_site.api.idempotency import idempotent
+from policies.deciding.stored_decision import record_reading_of_facts
+from policies.drafts.edit import draft_policy_version
+from policies.models import Policy
+from threada_site.api.filters import CreatedWindow, read_instant
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
-from threada_site.api.resources.resource import page_of
-from threada_site.api.views import TenantView, path_slug
-from threada_site.kernel import errors
+from threada_site.api.viewsets import TenantViewSet, creation, listing
+from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 
-_DOCUMENT_REFUSALS = ("document_invalid", "policy_document_invalid", "policy_tests_failed", *EVALUATOR_REFUSALS)
 
+class PolicyViewSet(TenantViewSet):
+    lookup_url_kwarg = "policy_id"
+    resource = POLICY
+    tag = "Policies"
 
-class Policies(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.POLICIES_WRITE}
+    def get_queryset(self) -> QuerySet[Policy]:
+        return selectors.policies_with_emergencies(self.request.auth)
 
-    @operation(
-        "listPolicies",
-        "List policies",
-        tag="Policies",
-        answers={200: page_of(POLICY)},
-        filters=CreatedWindow,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
+    @listing("listPolicies", "List policies", POLICY, scope=Scope.WORKITEMS_READ, filters=CreatedWindow)
+    def list(self, request: Any) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
-        rows = apply_filters(CreatedWindow, selectors.policies_with_emergencies(request.auth), request)
-        return Response(paginate(rows, request, represent=POLICY.represent))
+        return self.page()
 
-    @operation(
+    @one_at_a_time
+    @creation(
         "createPolicy",
         "Create a policy with its first draft",
-        tag="Policies",
+        scope=Scope.POLICIES_WRITE,
         body=CREATE_POLICY,
         answers={201: POLICY_VERSION},
-        reasons=(*_DOCUMENT_REFUSALS, "conflict", "quota_exceeded"),
+        reasons=(*DOCUMENT_REFUSALS, "conflict", "quota_exceeded"),
         headers=("Location", "ETag"),
     )
-    @one_at_a_time
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         """Send the policy as JSON in `document`, or as YAML text in `source`. `policy_id` is optional if the document
         contains its id. Nothing is in force until a version is published and bound by an overlay."""
-        body = CREATE_POLICY.check(request.data)
         sent = sent_policy(body)
         slug = body.get("policy_id", sent.named_id)
         if slug is None:
@@ -76,170 +67,64 @@ class Policies(TenantView):
             raise errors.Conflict(f"The policy {slug} exists. Add a version to it, or choose another id.")
         return answer_version(result.row, status=201, location=True)
 
-
-class PolicyDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "DELETE": Scope.POLICIES_PUBLISH}
-
-    @operation("readPolicy", "Read a policy", tag="Policies", answers={200: POLICY})
-    def get(self, request: Any, policy_id: str) -> Response:
+    @operation("readPolicy", "Read a policy", scope=Scope.WORKITEMS_READ, answers={200: POLICY})
+    def retrieve(self, request: Any, policy_id: str) -> Response:
         require(request.auth, Scope.WORKITEMS_READ)
-        return Response(POLICY.represent(_policy(request, policy_id)))
+        return self.shown(found_policy(request, policy_id))
 
     @operation(
         "withdrawPolicy",
         "Withdraw a policy",
-        tag="Policies",
+        scope=Scope.POLICIES_PUBLISH,
         answers={204: None},
         may_need_confirmation=True,
         reasons=("in_use",),
     )
-    def delete(self, request: Any, policy_id: str) -> Response:
+    def destroy(self, request: Any, policy_id: str) -> Response:
         """Retire the version in force of a policy that no overlay binds. Its versions stay."""
-        withdraw_policy(_policy(request, policy_id).slug, ctx=request.auth)
+        withdraw_policy(found_policy(request, policy_id).slug, ctx=request.auth)
         return Response(status=204)
 
+    @action(detail=False)
+    @operation(
+        "readEffectivePolicies",
+        "List the effective rules for the work items of a workflow",
+        scope=Scope.WORKITEMS_READ,
+        answers={200: EFFECTIVE},
+        filters=EffectiveFilters,
+        reasons=("unknown_workflow", "unknown_channel", "unknown_group"),
+    )
+    def effective(self, request: Any) -> Response:
+        """Each rule has its origin and the narrower rules that override it if both match. Pass the groups of the
+        requester to include rules bound to groups, and an instant to select time windows."""
+        rows = self.filter_queryset(selectors.overlays(request.auth))
+        workflow, channel = request.query_params["workflow_id"], request.query_params.get("channel_id") or None
+        if selectors.workflow_by_slug(workflow, ctx=request.auth) is None:
+            raise errors.UnknownWorkflow(errors=[FieldError("?workflow_id", "names no workflow", "unknown")])
+        if channel is not None and selectors.channel_by_slug(channel, ctx=request.auth) is None:
+            raise errors.UnknownChannel(errors=[FieldError("?channel_id", "names no channel", "unknown")])
+        groups = groups_named(request.query_params.get("group_id"))
+        for group in groups:
+            if not selectors.group_exists(group, tenant_id=request.auth.tenant_id):
+                raise errors.UnknownGroup(errors=[FieldError("?group_id", f"{group[:63]} names no group", "unknown")])
+        asked_at = read_instant(request.query_params.get("at")) or clock.now()
+        asked = {"workflow_id": workflow, "channel_id": channel, "group_ids": groups, "at": asked_at}
+        return Response(EFFECTIVE.represent(selectors.bindings(rows), **asked))
 
-class PolicyVersions(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.POLICIES_WRITE}
+
+class PolicyDecisionViewSet(TenantViewSet):
+    id_prefix = ids.POLICY_DECISION
+    lookup_url_kwarg = "policy_decision_id"
+    resource = POLICY_DECISION
+    tag = "Policies"
 
     @operation(
-        "listPolicyVersions",
-        "List the versions of a policy",
-        tag="Policies",
-        answers={200: page_of(POLICY_VERSION)},
-        filters=PolicyVersionFilters,
-        is_paged=True,
+        "readPolicyDecision", "Read a policy decision", scope=Scope.WORKITEMS_READ, answers={200: POLICY_DECISION}
     )
-    def get(self, request: Any, policy_id: str) -> Response:
-        require(request.auth, Scope.WORKITEMS_READ)
-        rows = selectors.policy_versions(_policy(request, policy_id)).defer("document").prefetch_related("emergencies")
-        rows = apply_filters(PolicyVersionFilters, rows, request)
-        return Response(paginate(rows, request, represent=POLICY_VERSION.represent))
-
-    @operation(
-        "draftPolicyVersion",
-        "Draft a version of a policy",
-        tag="Policies",
-        body=SEND_DOCUMENT,
-        answers={200: POLICY_VERSION, 201: POLICY_VERSION},
-        reasons=(*_DOCUMENT_REFUSALS, "quota_exceeded"),
-        headers=("Location", "ETag"),
-    )
-    @one_at_a_time
-    @idempotent
-    def post(self, request: Any, policy_id: str) -> Response:
-        """If a draft or the version in force has the same contents, that version is returned (200)."""
-        sent = sent_policy(SEND_DOCUMENT.check(request.data))
-        policy = _policy(request, policy_id)
-        with sent.located():
-            result = draft_policy_version(policy.slug, sent.value, ctx=replace(request.auth, source=sent.written))
-        return answer_version(result.row, status=201 if result.is_new else 200, location=result.is_new)
-
-
-class PolicyVersionDetail(TenantView):
-    scopes: ClassVar = {
-        "GET": Scope.WORKITEMS_READ,
-        "PUT": Scope.POLICIES_WRITE,
-        "PATCH": Scope.POLICIES_WRITE,
-        "DELETE": Scope.POLICIES_WRITE,
-    }
-
-    @operation(
-        "readPolicyVersion",
-        "Read a version of a policy",
-        tag="Policies",
-        answers={200: POLICY_VERSION},
-        headers=("ETag",),
-        description="`version` is its number or its id.",
-    )
-    def get(self, request: Any, policy_id: str, version: str) -> Response:
-        require(request.auth, Scope.WORKITEMS_READ)
-        return answer_version(version_asked(self, request, policy_id, version))
-
-    @operation(
-        "replacePolicyDraft",
-        "Replace a draft",
-        tag="Policies",
-        body=REPLACE_DRAFT.body,
-        answers={200: POLICY_VERSION},
-        needs_if_match=True,
-        reasons=(*_DOCUMENT_REFUSALS, "version_not_draft"),
-        headers=("ETag",),
-    )
-    @one_at_a_time
-    def put(self, request: Any, policy_id: str, version: str) -> Response:
-        """Take what `GET` returns, or `source`: the policy as YAML or JSON text."""
-        return self._edit(request, policy_id, version)
-
-    @operation(
-        "editPolicyDraft",
-        "Change a draft",
-        tag="Policies",
-        body=REPLACE_DRAFT.patch,
-        answers={200: POLICY_VERSION},
-        needs_if_match=True,
-        reasons=(*_DOCUMENT_REFUSALS, "version_not_draft"),
-        headers=("ETag",),
-    )
-    @one_at_a_time
-    def patch(self, request: Any, policy_id: str, version: str) -> Response:
-        """Merge `document` into the document of the draft (RFC 7396): null removes a member, arrays are replaced.
-
-        `source` replaces the document by a text.
-        """
-        return self._edit(request, policy_id, version)
-
-    @operation(
-        "discardPolicyDraft",
-        "Discard a draft",
-        tag="Policies",
-        answers={204: None},
-        takes_if_match=True,
-        reasons=("version_not_draft",),
-    )
-    def delete(self, request: Any, policy_id: str, version: str) -> Response:
-        """Retire a draft that is not to be published. It stays readable and no longer counts as a draft."""
-        draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
-        check_if_match(request, version_etag(draft), required=False)
-        discard_draft(draft, ctx=request.auth)
-        return Response(status=204)
-
-    def _edit(self, request: Any, policy_id: str, version: str) -> Response:
-        if request.method == "PATCH":
-            require(request.auth, Scope.WORKITEMS_READ)  # the answer shows what was merged into
-        draft = locked_version(version_asked(self, request, policy_id, version), ctx=request.auth)
-        body = REPLACE_DRAFT.replaced(request, POLICY_VERSION.represent_whole(draft), tag=version_etag(draft))
-        if "source" in body and "document" not in request.data:
-            body.pop("document", None)
-        sent = sent_policy(body)
-        if sent.text is None and sent.value == draft.document:
-            return answer_version(draft)
-        with sent.located():
-            result = edit_draft(draft, sent.value, ctx=replace(request.auth, source=sent.written))
-        return answer_version(result.row)
-
-
-def _policy(request: Any, policy_id: str) -> Policy:
-    policy = selectors.policy_by_slug(path_slug(policy_id), ctx=request.auth)
-    if policy is None:
-        raise errors.NotFound
-    return policy
-
-
-def version_asked(view: TenantView, request: Any, policy_id: str, name: str) -> PolicyVersion:
-    version = selectors.policy_version_named(_policy(request, policy_id), name)
-    if version is None:
-        raise errors.NotFound
-    view.subject = Subject(policy_version_id=version.id, status=version.status)
-    return version
-
-
-def version_etag(version: PolicyVersion) -> str:
-    return etag(version.public_id, version.status, version.document_sha256[:16])
-
-
-def answer_version(version: PolicyVersion, *, status: int = 200, location: bool = False) -> Response:
-    headers = {"ETag": version_etag(version)}
-    if location:
-        headers["Location"] = f"/policies/{version.policy.slug}/versions/{version.number}"
-    return Response(POLICY_VERSION.represent_whole(version), status=status, headers=headers)
+    def retrieve(self, request: Any, policy_decision_id: str) -> Response:
+        """Contains everything needed to understand and repeat the decision."""
+        decision = selectors.decision_for(self.row_id, ctx=request.auth)
+        if decision is None:
+            raise errors.NotFound
+        record_reading_of_facts(decision, ctx=request.auth)
+        return self.shown(decision)

@@ -1,54 +1,17 @@
 from django.urls import path
 
-from policies.api import (
-    channels,
-    emergencies,
-    overlays,
-    policies,
-    publishing,
-    replays,
-    shadows,
-    simulations,
-    sources,
-    workflow_versions,
-    workflows,
-)
+from policies.api import channels, overlays, policies, policy_versions, replays, shadows, sources, workflows
+from threada_site.api.viewsets import TenantRouter
 
-urlpatterns = [
-    path("workflows", workflows.Workflows.as_view()),
-    path("workflows/<str:workflow_id>", workflows.WorkflowDetail.as_view()),
-    path("workflows/<str:workflow_id>/versions", workflows.WorkflowVersions.as_view()),
-    path(
-        "workflows/<str:workflow_id>/versions/<str:workflow_version>",
-        workflow_versions.WorkflowVersionDetail.as_view(),
-    ),
-    path("workflows/<str:workflow_id>/source", sources.WorkflowSource.as_view()),
-    path("lists/<str:list_id>/source", sources.ListSource.as_view()),
-    path("channels", channels.Channels.as_view()),
-    path("channels/<str:channel_id>", channels.ChannelDetail.as_view()),
-    path("policies", policies.Policies.as_view()),
-    path("policies/effective", overlays.EffectivePolicies.as_view()),
-    path("policies/<str:policy_id>", policies.PolicyDetail.as_view()),
-    path("policies/<str:policy_id>/versions", policies.PolicyVersions.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>", policies.PolicyVersionDetail.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/source", sources.PolicyVersionSource.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/validate", publishing.ValidatePolicyVersion.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/publish", publishing.PublishPolicyVersion.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/confirm-emergency", emergencies.ConfirmEmergency.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/end-emergency", emergencies.EndEmergency.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/retire", publishing.RetirePolicyVersion.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/simulate", simulations.SimulatePolicyVersion.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/replay", replays.ReplayPolicyVersion.as_view()),
-    path("policy-replays", replays.PolicyReplays.as_view()),
-    path("policy-replays/<str:policy_replay_id>", replays.PolicyReplayDetail.as_view()),
-    path("policy-replays/<str:policy_replay_id>/report", replays.PolicyReplayReport.as_view()),
-    path("policy-replays/<str:policy_replay_id>/cancel", replays.CancelPolicyReplay.as_view()),
-    path("policy-replays/<str:policy_replay_id>/resume", replays.ResumePolicyReplay.as_view()),
-    path("policies/<str:policy_id>/versions/<str:version>/shadow", shadows.ShadowPolicyVersion.as_view()),
-    path("policy-shadows", shadows.PolicyShadows.as_view()),
-    path("policy-shadows/<str:policy_shadow_id>", shadows.PolicyShadowDetail.as_view()),
-    path("policy-shadows/<str:policy_shadow_id>/end", shadows.EndPolicyShadow.as_view()),
-    path("overlays", overlays.Overlays.as_view()),
-    path("overlays/<str:overlay_id>", overlays.OverlayDetail.as_view()),
-    path("policy-decisions/<str:policy_decision_id>", overlays.PolicyDecisionDetail.as_view()),
-]
+router = TenantRouter()
+router.register("workflows", workflows.WorkflowViewSet)
+router.register("workflows/<str:workflow_id>/versions", workflows.WorkflowVersionViewSet)
+router.register("channels", channels.ChannelViewSet)
+router.register("policies", policies.PolicyViewSet)
+router.register("policies/<str:policy_id>/versions", policy_versions.PolicyVersionViewSet)
+router.register("policy-replays", replays.PolicyReplayViewSet)
+router.register("policy-shadows", shadows.PolicyShadowViewSet)
+router.register("overlays", overlays.OverlayViewSet)
+router.register("policy-decisions", policies.PolicyDecisionViewSet)
+
+urlpatterns = [*router.urls, path("lists/<str:list_id>/source", sources.ListSource.as_view())]

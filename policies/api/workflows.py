@@ -1,65 +1,64 @@
-"""Endpoints `/workflows`."""
+"""`/workflows` and their versions."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
+from django.db.models import QuerySet
+from django.http import HttpResponse
+from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from policies import selectors
 from policies.api.replaceable import REPLACE_WORKFLOW
 from policies.api.resources.workflows import WORKFLOW, WORKFLOW_VERSION
-from policies.api.shapes import (
-    ADD_WORKFLOW_VERSION,
-    CREATE_WORKFLOW,
-)
+from policies.api.shapes import ADD_WORKFLOW_VERSION, CREATE_WORKFLOW
 from policies.configuration.removal import withdraw_workflow
+from policies.configuration.texts import workflow_version_text
 from policies.configuration.workflows import upsert_workflow
 from policies.documents.workflow import WorkflowDocument, parse_workflow
-from policies.models import Workflow
+from policies.models import Workflow, WorkflowVersion
 from telemetry.receipts.format import Subject
 from threada_site.api.conditional_requests.tags import check_created, check_if_match, etag, short_digest
-from threada_site.api.filters import CreatedWindow, apply_filters
-from threada_site.api.idempotency import idempotent
+from threada_site.api.document_sources import DOCUMENT_SOURCE, SourceVersion, source_answer, version_asked
+from threada_site.api.filters import CreatedWindow
+from threada_site.api.negotiation import AnyNegotiation
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
-from threada_site.api.resources.resource import page_of
-from threada_site.api.views import TenantView, path_slug
-from threada_site.kernel import errors
+from threada_site.api.views import path_slug, path_version
+from threada_site.api.viewsets import TenantViewSet, creation, listing
+from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import DocumentInvalid, FieldError
 
 _REFUSALS: Final = ("document_invalid", "permission_denied")
 
 
-class Workflows(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
+class WorkflowViewSet(TenantViewSet):
+    lookup_url_kwarg = "workflow_id"
+    resource = WORKFLOW
+    tag = "Workflows"
 
-    @operation(
-        "listWorkflows",
-        "List workflows",
-        tag="Workflows",
-        answers={200: page_of(WORKFLOW)},
-        filters=CreatedWindow,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(CreatedWindow, selectors.workflows(request.auth), request)
-        return Response(paginate(rows, request, represent=WORKFLOW.represent))
+    def get_queryset(self) -> QuerySet[Workflow]:
+        return selectors.workflows(self.request.auth)
 
-    @operation(
+    def get_object(self) -> Workflow:
+        return _found(self.request, self.kwargs["workflow_id"])
+
+    @listing("listWorkflows", "List workflows", WORKFLOW, scope=Scope.WORKITEMS_READ, filters=CreatedWindow)
+    def list(self, request: Any) -> Response:
+        return self.page()
+
+    @creation(
         "createWorkflow",
         "Create a workflow",
-        tag="Workflows",
+        scope=Scope.WORKFLOW_MANAGE,
         body=CREATE_WORKFLOW,
         answers={201: WORKFLOW},
         may_need_confirmation=True,
         reasons=("document_invalid", "conflict"),
         headers=("Location", "ETag"),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
-        body = CREATE_WORKFLOW.check(request.data)
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         slug = body["workflow_id"]
         self.subject = Subject(workflow=slug)
         document = _document(body["spec"], name=body.get("name", ""))
@@ -71,23 +70,16 @@ class Workflows(TenantView):
             raise exists
         return _answer(result.row, status=201)
 
-
-class WorkflowDetail(TenantView):
-    scopes: ClassVar = {
-        "GET": Scope.WORKITEMS_READ,
-        "PUT": Scope.WORKFLOW_MANAGE,
-        "PATCH": Scope.WORKFLOW_MANAGE,
-        "DELETE": Scope.WORKFLOW_MANAGE,
-    }
-
-    @operation("readWorkflow", "Read a workflow", tag="Workflows", answers={200: WORKFLOW}, headers=("ETag",))
-    def get(self, request: Any, workflow_id: str) -> Response:
-        return _answer(_found(request, workflow_id))
+    @operation(
+        "readWorkflow", "Read a workflow", scope=Scope.WORKITEMS_READ, answers={200: WORKFLOW}, headers=("ETag",)
+    )
+    def retrieve(self, request: Any, workflow_id: str) -> Response:
+        return _answer(self.get_object())
 
     @operation(
         "replaceWorkflow",
         "Create or replace a workflow",
-        tag="Workflows",
+        scope=Scope.WORKFLOW_MANAGE,
         body=REPLACE_WORKFLOW.body,
         answers={200: WORKFLOW, 201: WORKFLOW},
         may_need_confirmation=True,
@@ -96,14 +88,14 @@ class WorkflowDetail(TenantView):
         reasons=_REFUSALS,
         headers=("ETag", "Location"),
     )
-    def put(self, request: Any, workflow_id: str) -> Response:
+    def update(self, request: Any, workflow_id: str) -> Response:
         """Take what `GET` returns. Changes of `spec` add a version for new work items; others keep theirs."""
         return self._put(request, path_slug(workflow_id))
 
     @operation(
         "editWorkflow",
         "Change members of a workflow",
-        tag="Workflows",
+        scope=Scope.WORKFLOW_MANAGE,
         body=REPLACE_WORKFLOW.patch,
         answers={200: WORKFLOW},
         may_need_confirmation=True,
@@ -111,20 +103,21 @@ class WorkflowDetail(TenantView):
         reasons=_REFUSALS,
         headers=("ETag",),
     )
-    def patch(self, request: Any, workflow_id: str) -> Response:
+    def partial_update(self, request: Any, workflow_id: str) -> Response:
         """Merge the members that are sent (RFC 7396): null removes a member, arrays are replaced."""
+        self.get_object()  # the answer shows what was merged into, so it must be readable
         return self._put(request, path_slug(workflow_id))
 
     @operation(
         "withdrawWorkflow",
         "Withdraw a workflow",
-        tag="Workflows",
+        scope=Scope.WORKFLOW_MANAGE,
         answers={204: None},
         takes_if_match=True,
         may_need_confirmation=True,
         reasons=("in_use",),
     )
-    def delete(self, request: Any, workflow_id: str) -> Response:
+    def destroy(self, request: Any, workflow_id: str) -> Response:
         """Accept no new work items of it. Its versions and ended work items stay; a new version restores it.
 
         Open work items refuse the withdrawal (`in_use`).
@@ -137,9 +130,21 @@ class WorkflowDetail(TenantView):
         withdraw_workflow(workflow.slug, ctx=request.auth)
         return Response(status=204)
 
+    @action(detail=True, content_negotiation_class=AnyNegotiation)
+    @operation(
+        "readWorkflowSource",
+        "Read a workflow as it was written",
+        scope=Scope.WORKITEMS_READ,
+        answers={200: DOCUMENT_SOURCE},
+        filters=SourceVersion,
+    )
+    def source(self, request: Any, workflow_id: str) -> HttpResponse:
+        """Return the text of a version with its comments. If none is stored, it is written from the version."""
+        workflow = self.get_object()
+        rows = selectors.workflow_versions(workflow)
+        return source_answer(workflow_version_text(version_asked(rows, workflow.current_version_id, request)))
+
     def _put(self, request: Any, slug: str) -> Response:
-        if request.method == "PATCH":
-            _found(request, slug)  # the answer shows what was merged into, so it must be readable
         workflow = _locked(request, slug)
         if workflow is None and request.method == "PATCH":
             raise errors.NotFound
@@ -157,36 +162,38 @@ class WorkflowDetail(TenantView):
         return _answer(result.row, status=201 if workflow is None else 200)
 
 
-class WorkflowVersions(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
+class WorkflowVersionViewSet(TenantViewSet):
+    """Versions of a workflow. Work items pin one of them."""
 
-    @operation(
+    lookup_url_kwarg = "workflow_version"
+    resource = WORKFLOW_VERSION
+    tag = "Workflows"
+
+    def get_queryset(self) -> QuerySet[WorkflowVersion]:
+        return selectors.workflow_versions(_found(self.request, self.kwargs["workflow_id"]))
+
+    @listing(
         "listWorkflowVersions",
         "List the versions of a workflow",
-        tag="Workflows",
-        answers={200: page_of(WORKFLOW_VERSION)},
+        WORKFLOW_VERSION,
+        scope=Scope.WORKITEMS_READ,
         filters=CreatedWindow,
-        is_paged=True,
     )
-    def get(self, request: Any, workflow_id: str) -> Response:
-        rows = selectors.workflow_versions(_found(request, workflow_id)).defer("spec")
-        rows = apply_filters(CreatedWindow, rows, request)
-        return Response(paginate(rows, request, represent=WORKFLOW_VERSION.represent))
+    def list(self, request: Any, workflow_id: str) -> Response:
+        return self.page(self.filter_queryset(self.get_queryset().defer("spec")))
 
-    @operation(
+    @creation(
         "addWorkflowVersion",
         "Add a workflow version for new work items",
-        tag="Workflows",
+        scope=Scope.WORKFLOW_MANAGE,
         body=ADD_WORKFLOW_VERSION,
         answers={200: WORKFLOW_VERSION, 201: WORKFLOW_VERSION},
         may_need_confirmation=True,
         reasons=("document_invalid",),
         headers=("Location",),
     )
-    @idempotent
-    def post(self, request: Any, workflow_id: str) -> Response:
+    def create(self, request: Any, workflow_id: str, body: dict[str, Any]) -> Response:
         """Existing work items keep their version. If the current version is identical, it is returned (200)."""
-        body = ADD_WORKFLOW_VERSION.check(request.data)
         workflow = selectors.all_workflows(request.auth).filter(slug=path_slug(workflow_id)).first()
         if workflow is None:
             raise errors.NotFound
@@ -198,6 +205,18 @@ class WorkflowVersions(TenantView):
         status = 200 if version.id == before else 201
         location = {"Location": f"/workflows/{workflow.slug}/versions/{version.number}"}
         return Response(WORKFLOW_VERSION.represent_whole(version), status=status, headers=location)
+
+    @operation(
+        "readWorkflowVersion",
+        "Read a version of a workflow",
+        scope=Scope.WORKITEMS_READ,
+        answers={200: WORKFLOW_VERSION},
+    )
+    def retrieve(self, request: Any, workflow_id: str, workflow_version: str) -> Response:
+        version = self.get_queryset().filter(**path_version(ids.WORKFLOW_VERSION, workflow_version)).first()
+        if version is None:
+            raise errors.NotFound
+        return Response(WORKFLOW_VERSION.represent_whole(version))
 
 
 def _found(request: Any, workflow_id: str) -> Workflow:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import quote
 
-from policies.api.simulations import SimulatePolicyVersion
+from policies.api.policy_versions import PolicyVersionViewSet
 from policies.api.trial_shapes import SIMULATE
-from policies.api.workflows import Workflows
+from policies.api.workflows import WorkflowViewSet
 from threada_site.api.shapes import SLUG, Shape, id_schema, shape
 from threada_site.api.views import TenantView
 from threada_site.kernel import ids
@@ -62,7 +62,7 @@ class Tool:
 
     @property
     def only_reads(self) -> bool:
-        return self.method == "GET" or self.view is SimulatePolicyVersion
+        return self.method == "GET" or self.action == "simulate"
 
     def call(
         self, arguments: Mapping[str, Any], caller: Caller, *, environment: Mapping[str, Any] | None = None
@@ -180,7 +180,8 @@ TOOLS: Final = {
                 "Evaluate a version of a policy on facts, together with every other policy that applies. Stores and "
                 "starts nothing. Needs policies:write."
             ),
-            view=SimulatePolicyVersion,
+            view=PolicyVersionViewSet,
+            action="simulate",
             method="POST",
             path="/policies/{policy_id}/versions/{version}/simulate",
             arguments=shape(
@@ -196,7 +197,8 @@ TOOLS: Final = {
             name="list_workflows",
             title="List workflows",
             description="List the workflows that the caller may read, with the actions that each allows.",
-            view=Workflows,
+            view=WorkflowViewSet,
+            action="list",
             method="GET",
             path="/workflows",
             arguments=shape(_PAGE),
