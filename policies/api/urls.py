@@ -1,6 +1,4 @@
-from django.urls import path
-
-from policies.api import channels, overlays, policies, policy_versions, replays, shadows, sources, workflows
+from policies.api import channels, overlays, policies, policy_versions, replays, shadows, workflows
 from threada_site.api.viewsets import TenantRouter
 
 router = TenantRouter()
@@ -14,4 +12,4 @@ router.register("policy-shadows", shadows.PolicyShadowViewSet)
 router.register("overlays", overlays.OverlayViewSet)
 router.register("policy-decisions", policies.PolicyDecisionViewSet)
 
-urlpatterns = [*router.urls, path("lists/<str:list_id>/source", sources.ListSource.as_view())]
+urlpatterns = router.urls

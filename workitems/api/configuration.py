@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from rest_framework.response import Response
 
 from policies.api.one_at_a_time import EVALUATOR_REFUSALS, one_at_a_time
-from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation
 from threada_site.api.permissions import require
 from threada_site.api.shapes import shape
-from threada_site.api.views import TenantView
+from threada_site.api.viewsets import TenantViewSet, verb
 from threada_site.kernel.context import Scope
 from threada_site.kernel.documents.reader import Document, load_documents
 from threada_site.kernel.errors import DocumentInvalid, FieldError
@@ -70,20 +68,20 @@ _REFUSALS: Final = (
 )
 
 
-class PlanConfiguration(TenantView):
-    scopes: ClassVar = {"POST": Scope.CONFIGURATION_WRITE}
+class ConfigurationViewSet(TenantViewSet):
+    tag = "Configuration"
 
-    @operation(
+    @one_at_a_time
+    @verb(
         "planConfiguration",
         "Show what configuration documents would change",
-        tag="Configuration",
+        detail=False,
+        scope=Scope.CONFIGURATION_WRITE,
         body=PLAN_CONFIGURATION,
         answers={200: CONFIGURATION_PLAN},
         reasons=_REFUSALS,
     )
-    @one_at_a_time
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def plan(self, request: Any, body: dict[str, Any]) -> Response:
         """Check the documents as if they were applied together, and change nothing.
 
         Each kind needs the scopes that it needs elsewhere: `workflow:manage` (channels, calendars, workflows, packs),
@@ -93,36 +91,30 @@ class PlanConfiguration(TenantView):
         Changed documents of kind `IdentityProvider` and `TrustedIssuer` are refused (`person_required` to services,
         `step_up_required` to people): people write them in the console, and the operator by `manage.py apply`.
         """
-        body = PLAN_CONFIGURATION.check(request.data)
         require(request.auth, Scope.CONFIGURATION_WRITE)
         plan = plan_documents(
             _documents(body), ctx=request.auth, prune=body.get("prune", False), is_strict=body.get("strict", False)
         )
         return Response(CONFIGURATION_PLAN.represent(plan))
 
-
-class ApplyConfiguration(TenantView):
-    scopes: ClassVar = {"POST": Scope.CONFIGURATION_WRITE}
-
-    @operation(
+    @one_at_a_time
+    @verb(
         "applyConfiguration",
         "Apply planned configuration documents",
-        tag="Configuration",
+        detail=False,
+        scope=Scope.CONFIGURATION_WRITE,
         body=APPLY_CONFIGURATION,
         answers={200: CONFIGURATION_APPLIED},
         may_need_confirmation=True,
         reasons=("plan_stale", *_REFUSALS),
     )
-    @one_at_a_time
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def apply(self, request: Any, body: dict[str, Any]) -> Response:
         """Put all documents in force, or none, if the result is the plan with `digest`.
 
         If documents, options or the configuration in force changed since, the answer is `plan_stale`. Under a four-eyes
         rule that covers one of the changes, all of them become one change set. So they do if a service changes roles,
         groups or grants.
         """
-        body = APPLY_CONFIGURATION.check(request.data)
         require(request.auth, Scope.CONFIGURATION_WRITE)
         outcome = apply_plan(
             _documents(body),

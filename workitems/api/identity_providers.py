@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from rest_framework.response import Response
 
-from threada_site.api.document_views import detail_view, list_view
-from threada_site.api.idempotency import idempotent
-from threada_site.api.operations import operation
+from threada_site.api.document_viewsets import document_viewset
 from threada_site.api.resources.field_types import COUNT, INSTANT, INTEGER, MAYBE_OBJECT, TEXT, public_id
 from threada_site.api.resources.field_types import SLUG as SLUG_FIELD
 from threada_site.api.resources.resource import Resource, field
-from threada_site.api.shapes import EMPTY, SLUG, shape
-from threada_site.api.views import TenantView
+from threada_site.api.shapes import SLUG, shape
+from threada_site.api.viewsets import verb
 from threada_site.identity.api.documents import WRITE_REASONS, WRITTEN_IN_THE_CONSOLE, IdentityDocuments
-from threada_site.identity.providers.configure import confirm_links, withdraw_provider
+from threada_site.identity.providers.configure import confirm_links as confirm_suspended_links
+from threada_site.identity.providers.configure import withdraw_provider
 from threada_site.identity.providers.documents import parse_provider
 from threada_site.identity.selectors import identity_providers
 from threada_site.kernel import ids
@@ -92,25 +91,20 @@ _ENDPOINTS: Final = IdentityDocuments(
     withdraw_description="Accept no sign-in by the provider, and end the sessions that it opened. Its links stay.\n\n"
     f"{WRITTEN_IN_THE_CONSOLE}",
 )
-IdentityProviders: Final = list_view(_ENDPOINTS)
-IdentityProviderDetail: Final = detail_view(_ENDPOINTS)
 
 
-class ConfirmIdentityLinks(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
+@verb(
+    "confirmIdentityLinks",
+    "Confirm the links of an identity provider after a change",
+    scope=Scope.WORKFLOW_MANAGE,
+    answers={200: CONFIRMED},
+    reasons=("permission_denied", "person_required", "vote_authentication_required", "second_person_required"),
+)
+def confirm_links(view: Any, request: Any, **_path: str) -> Response:
+    """Confirm that the suspended links name the same people, as a steward who did not make the change."""
+    _ENDPOINTS.check_read(request.auth)
+    confirmed = confirm_suspended_links(view.get_object().slug, ctx=request.auth)
+    return Response(CONFIRMED.represent(confirmed))
 
-    @operation(
-        "confirmIdentityLinks",
-        "Confirm the links of an identity provider after a change",
-        tag="Identity providers",
-        body=EMPTY,
-        answers={200: CONFIRMED},
-        reasons=("permission_denied", "person_required", "vote_authentication_required", "second_person_required"),
-    )
-    @idempotent
-    def post(self, request: Any, **path: str) -> Response:
-        """Confirm that the suspended links name the same people, as a steward who did not make the change."""
-        EMPTY.check(request.data)
-        _ENDPOINTS.check_read(request.auth)
-        confirmed = confirm_links(_ENDPOINTS.found(path, request.auth).slug, ctx=request.auth)
-        return Response(CONFIRMED.represent(confirmed))
+
+IdentityProviderViewSet: Final = document_viewset(_ENDPOINTS, confirm_links=confirm_links)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import orjson
+from django.db.models import QuerySet
 from rest_framework.response import Response
 
 from policies import selectors
@@ -12,13 +13,11 @@ from policies.locks import lock_pack
 from policies.models import Pack
 from threada_site.api.conditional_requests.replacing import Replaceable
 from threada_site.api.conditional_requests.tags import check_created, check_follows, check_if_match, etag
-from threada_site.api.filters import CreatedWindow, apply_filters
-from threada_site.api.idempotency import idempotent
+from threada_site.api.filters import CreatedWindow
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
-from threada_site.api.resources.resource import page_of
 from threada_site.api.shapes import shape
-from threada_site.api.views import TenantView, path_slug
+from threada_site.api.views import path_slug
+from threada_site.api.viewsets import TenantViewSet, creation, listing
 from threada_site.kernel import errors
 from threada_site.kernel.context import Scope
 from threada_site.kernel.documents.reader import Document, load_documents
@@ -52,39 +51,34 @@ INSTALL_PACK = shape(
 )
 
 
-class Packs(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
+class PackViewSet(TenantViewSet):
+    lookup_url_kwarg = "pack_id"
+    resource = PACK
+    tag = "Packs"
 
-    @operation(
-        "listPacks",
-        "List installed packs",
-        tag="Packs",
-        answers={200: page_of(PACK)},
-        filters=CreatedWindow,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(CreatedWindow, selectors.packs(request.auth), request)
-        return Response(paginate(rows, request, represent=PACK.represent))
+    def get_queryset(self) -> QuerySet[Pack]:
+        return selectors.packs(self.request.auth)
 
-    @operation(
+    @listing("listPacks", "List installed packs", PACK, scope=Scope.WORKITEMS_READ, filters=CreatedWindow)
+    def list(self, request: Any) -> Response:
+        return self.page()
+
+    @creation(
         "installPack",
         "Install a version of a pack",
-        tag="Packs",
+        scope=Scope.WORKFLOW_MANAGE,
         body=INSTALL_PACK,
         answers={200: PACK_INSTALLED, 201: PACK_INSTALLED},
         may_need_confirmation=True,
         reasons=("document_invalid",),
         headers=("Location",),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         """Install all documents of a pack, or none.
 
         Documents of the previous version that this version does not contain are removed unless something uses them.
         Documents that were changed since are set back to the text of the pack.
         """
-        body = INSTALL_PACK.check(request.data)
         document = _sent(body)
         done = install_pack(document, ctx=request.auth, revision=body.get("revision", ""))
         pack = selectors.pack_by_slug(document.value["id"], ctx=request.auth)
@@ -98,22 +92,14 @@ class Packs(TenantView):
         is_new = f"Pack {pack.slug}" in changes["created"]
         return Response(answer, status=201 if is_new else 200, headers={"Location": f"/packs/{pack.slug}"})
 
-
-class PackDetail(TenantView):
-    scopes: ClassVar = {
-        "GET": Scope.WORKITEMS_READ,
-        "PUT": Scope.WORKFLOW_MANAGE,
-        "DELETE": Scope.WORKFLOW_MANAGE,
-    }
-
-    @operation("readPack", "Read a pack", tag="Packs", answers={200: PACK}, headers=("ETag",))
-    def get(self, request: Any, pack_id: str) -> Response:
+    @operation("readPack", "Read a pack", scope=Scope.WORKITEMS_READ, answers={200: PACK}, headers=("ETag",))
+    def retrieve(self, request: Any, pack_id: str) -> Response:
         return _answer(_found(request, pack_id))
 
     @operation(
         "replacePack",
         "Install or upgrade a pack",
-        tag="Packs",
+        scope=Scope.WORKFLOW_MANAGE,
         body=REPLACE_PACK.body,
         answers={200: PACK, 201: PACK},
         may_need_confirmation=True,
@@ -122,7 +108,7 @@ class PackDetail(TenantView):
         reasons=("document_invalid",),
         headers=("ETag", "Location"),
     )
-    def put(self, request: Any, pack_id: str) -> Response:
+    def update(self, request: Any, pack_id: str) -> Response:
         """Take what `GET` returns. All documents of the pack are installed, or none, as by `POST /packs`."""
         slug = path_slug(pack_id)
         pack = selectors.pack_by_slug(slug, ctx=request.auth)
@@ -144,14 +130,14 @@ class PackDetail(TenantView):
     @operation(
         "removePack",
         "Remove a pack and its documents",
-        tag="Packs",
+        scope=Scope.WORKFLOW_MANAGE,
         description="If something still uses a document of the pack, `errors` names it and nothing is removed.",
         answers={204: None},
         takes_if_match=True,
         may_need_confirmation=True,
         reasons=("in_use",),
     )
-    def delete(self, request: Any, pack_id: str) -> Response:
+    def destroy(self, request: Any, pack_id: str) -> Response:
         lock_pack(path_slug(pack_id), ctx=request.auth)
         pack = _found(request, pack_id)
         check_if_match(request, _tag(pack), required=False)
@@ -159,21 +145,19 @@ class PackDetail(TenantView):
         return Response(status=204)
 
 
-class PackVersions(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+class PackVersionViewSet(TenantViewSet):
+    resource = PACK_VERSION
+    tag = "Packs"
 
-    @operation(
+    @listing(
         "listPackVersions",
         "List installed versions of a pack",
-        tag="Packs",
-        answers={200: page_of(PACK_VERSION)},
+        PACK_VERSION,
+        scope=Scope.WORKITEMS_READ,
         filters=CreatedWindow,
-        is_paged=True,
     )
-    def get(self, request: Any, pack_id: str) -> Response:
-        rows = _found(request, pack_id).versions.select_related("pack").defer("spec")
-        rows = apply_filters(CreatedWindow, rows, request)
-        return Response(paginate(rows, request, represent=PACK_VERSION.represent))
+    def list(self, request: Any, pack_id: str) -> Response:
+        return self.page(self.filter_queryset(_found(request, pack_id).versions.select_related("pack").defer("spec")))
 
 
 def _found(request: Any, pack_id: str) -> Pack:

@@ -1,6 +1,7 @@
 from django.urls import path
 
-from threada_site.api.document_views import detail_view, list_view
+from policies.api import sources
+from threada_site.api.document_viewsets import document_viewset
 from threada_site.api.viewsets import TenantRouter
 from workitems.api import (
     actions,
@@ -31,14 +32,20 @@ router.register("work-items", items.WorkItemViewSet)
 router.register("actions", actions.ActionViewSet)
 router.register("decision-steps", steps.DecisionStepViewSet)
 router.register("delegations", delegations.DelegationViewSet)
+router.register("packs", packs.PackViewSet)
+router.register("packs/<str:pack_id>/versions", packs.PackVersionViewSet)
+router.register("configuration", configuration.ConfigurationViewSet)
+router.register("identity-providers", identity_providers.IdentityProviderViewSet)
+router.register("roles", document_viewset(kinds.ROLES))
+router.register("groups", document_viewset(kinds.GROUPS))
+router.register("lists", document_viewset(kinds.LISTS, source=sources.source))
+router.register("retention", document_viewset(kinds.RETENTION_RULES))
 
 urlpatterns = [
     *router.urls,
     path("attachments", attachments.Attachments.as_view()),
     path("attachments/<str:attachment_id>", attachments.AttachmentDetail.as_view()),
     path("attachments/<str:attachment_id>/content", attachments.AttachmentContent.as_view()),
-    path("configuration/plan", configuration.PlanConfiguration.as_view()),
-    path("configuration/apply", configuration.ApplyConfiguration.as_view()),
     path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),
     path("work-items/<str:work_item_id>/comments", comments.Comments.as_view()),
     path("work-items/<str:work_item_id>/comments/<str:comment_id>", comments.CommentDetail.as_view()),
@@ -59,16 +66,7 @@ urlpatterns = [
     path("permits/<str:permit_id>/approve", permits.ApprovePermit.as_view()),
     path("permits/<str:permit_id>/narrow", permits.NarrowPermit.as_view()),
     path("permits/<str:permit_id>/revoke", permits.RevokePermit.as_view()),
-    path("packs", packs.Packs.as_view()),
-    path("packs/<str:pack_id>", packs.PackDetail.as_view()),
-    path("packs/<str:pack_id>/versions", packs.PackVersions.as_view()),
     path("schemas/<str:kind>.json", document_schemas.DocumentSchema.as_view()),
-    path("identity-providers", identity_providers.IdentityProviders.as_view()),
-    path("identity-providers/<str:identity_provider_id>", identity_providers.IdentityProviderDetail.as_view()),
-    path(
-        "identity-providers/<str:identity_provider_id>/confirm-links",
-        identity_providers.ConfirmIdentityLinks.as_view(),
-    ),
     path("principals", principals.Principals.as_view()),
     path("principals/<str:principal>", principals.PrincipalDetail.as_view()),
     path("principals/<str:principal>/roles", principals.PrincipalRoles.as_view()),
@@ -77,14 +75,6 @@ urlpatterns = [
     path("credentials", credentials.Credentials.as_view()),
     path("credentials/<str:credential_id>", credentials.CredentialDetail.as_view()),
     path("credentials/<str:credential_id>/revoke", credentials.RevokeCredential.as_view()),
-    path("roles", list_view(kinds.ROLES).as_view()),
-    path("roles/<str:role_id>", detail_view(kinds.ROLES).as_view()),
-    path("groups", list_view(kinds.GROUPS).as_view()),
-    path("groups/<str:group_id>", detail_view(kinds.GROUPS).as_view()),
-    path("lists", list_view(kinds.LISTS).as_view()),
-    path("lists/<str:list_id>", detail_view(kinds.LISTS).as_view()),
-    path("retention", list_view(kinds.RETENTION_RULES).as_view()),
-    path("retention/<str:retention_rule_id>", detail_view(kinds.RETENTION_RULES).as_view()),
     path("retention-runs", legal_holds.RetentionRuns.as_view()),
     path("retention-runs/<str:retention_run_id>", legal_holds.RetentionRunDetail.as_view()),
     path("tenant-deletion", tenant_deletion.TenantDeletionView.as_view()),

@@ -11,7 +11,7 @@ from django.db.models import QuerySet
 
 from threada_site.api.conditional_requests.replacing import Replaceable
 from threada_site.api.conditional_requests.tags import etag
-from threada_site.api.document_views import DocumentEndpoints
+from threada_site.api.document_viewsets import DocumentEndpoints
 from threada_site.api.shapes import Shape
 from threada_site.identity.confirmation import require_stepped_up_person
 from threada_site.identity.stewardship import require_steward

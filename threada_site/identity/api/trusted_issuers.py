@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from threada_site.api.document_views import detail_view, list_view
+from threada_site.api.document_viewsets import document_viewset
 from threada_site.api.resources.field_types import ANY, INSTANT, INTEGER, MAYBE_INSTANT, SLUG, TEXT, public_id
 from threada_site.api.resources.resource import Resource, field
 from threada_site.api.shapes import shape
@@ -81,5 +81,4 @@ _ENDPOINTS: Final = IdentityDocuments(
     withdraw_description="Accept no more tokens of the issuer. Principals and receipts stay.\n\n"
     f"{WRITTEN_IN_THE_CONSOLE}",
 )
-TrustedIssuers: Final = list_view(_ENDPOINTS)
-TrustedIssuerDetail: Final = detail_view(_ENDPOINTS)
+TrustedIssuerViewSet: Final = document_viewset(_ENDPOINTS)

@@ -1,6 +1,7 @@
 from django.urls import path
 
 from threada_site.api.authentication import METADATA_PATH
+from threada_site.api.viewsets import TenantRouter
 from threada_site.identity import change_operations  # noqa: F401 - registers the operations of change sets
 from threada_site.identity.api import (
     access_reviews,
@@ -13,7 +14,11 @@ from threada_site.identity.api import (
 )
 from threada_site.identity.factors import reset  # noqa: F401 - registers the same
 
+router = TenantRouter()
+router.register("trusted-issuers", trusted_issuers.TrustedIssuerViewSet)
+
 urlpatterns = [
+    *router.urls,
     path("access-reviews", access_reviews.AccessReviews.as_view()),
     path("access-reviews/<str:access_review_id>", access_reviews.AccessReviewDetail.as_view()),
     path("access-reviews/<str:access_review_id>/entries", access_reviews.AccessReviewEntries.as_view()),
@@ -22,8 +27,6 @@ urlpatterns = [
     path("grants", grants.Grants.as_view()),
     path("workflows/<str:workflow_id>/grants/<str:principal>", grants.WorkflowGrants.as_view()),
     path("integrations/<str:integration_id>/grants/<str:principal>", grants.IntegrationGrants.as_view()),
-    path("trusted-issuers", trusted_issuers.TrustedIssuers.as_view()),
-    path("trusted-issuers/<str:trusted_issuer_id>", trusted_issuers.TrustedIssuerDetail.as_view()),
     path(METADATA_PATH.removeprefix("/"), oauth_metadata.ProtectedResource.as_view()),
     path(".well-known/oauth-authorization-server", oauth_metadata.AuthorizationServer.as_view()),
     path("token", token_endpoint.TokenEndpoint.as_view()),

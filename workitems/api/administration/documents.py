@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from threada_site.api.conditional_requests.replacing import Replaceable
 from threada_site.api.conditional_requests.tags import etag
-from threada_site.api.document_views import DocumentEndpoints
+from threada_site.api.document_viewsets import DocumentEndpoints
 from threada_site.api.shapes import SLUG, Shape, shape
 from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import canonical_sha256

@@ -12,13 +12,11 @@ from rest_framework.response import Response
 
 from threada_site.api.conditional_requests.replacing import Replaceable
 from threada_site.api.conditional_requests.tags import check_created, check_if_match
-from threada_site.api.filters import NoFilters, apply_filters
-from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
-from threada_site.api.resources.resource import Resource, page_of
+from threada_site.api.resources.resource import Resource
 from threada_site.api.shapes import Shape
-from threada_site.api.views import TenantView, path_slug
+from threada_site.api.views import path_slug
+from threada_site.api.viewsets import TenantViewSet, creation, listing
 from threada_site.kernel import errors
 from threada_site.kernel.context import ActingContext, Scope
 
@@ -103,13 +101,6 @@ class DocumentEndpoints(ABC):
         """Return the row in force with this id, or None."""
         return self.in_force(ctx).filter(slug=slug).first()
 
-    def found(self, path: Mapping[str, str], ctx: ActingContext) -> Any:
-        """Return the row in force that the path names. Raise `NotFound`."""
-        row = self.row(path_slug(path[self.parameter]), ctx)
-        if row is None:
-            raise errors.NotFound
-        return row
-
     def tag_of(self, row: Any, ctx: ActingContext) -> str:
         """Return the entity tag of the state of a row."""
         return self.state(row, self.shown(row, ctx))
@@ -121,78 +112,110 @@ class DocumentEndpoints(ABC):
         return Response(shown, status=status, headers={"ETag": self.state(row, shown), **location})
 
 
-def list_view(about: DocumentEndpoints) -> type[TenantView]:
-    """Return the view that lists the documents and puts one."""
-    body: Final = about.body
+class DocumentViewSet(TenantViewSet):
+    """Endpoints of one kind of document. `document_viewset` declares their operations."""
 
-    class Documents(TenantView):
-        scopes: ClassVar = {"GET": about.read_scope, "POST": about.write_scope}
+    about: ClassVar[DocumentEndpoints]
+    replaceable: ClassVar[Replaceable]
 
-        @operation(
+    def get_queryset(self) -> QuerySet[Any]:
+        return self.about.in_force(self.request.auth)
+
+    def get_object(self) -> Any:
+        """Return the row in force that the path names. Raise `NotFound`."""
+        row = self.about.row(self.slug, self.request.auth)
+        if row is None:
+            raise errors.NotFound
+        return row
+
+    @property
+    def slug(self) -> str:
+        """The id in the path. Raises `NotFound` for anything else."""
+        return path_slug(self.kwargs[self.about.parameter])
+
+    def put_new(self, request: Any, body: Mapping[str, Any]) -> Response:
+        """Put the document of a POST in force."""
+        about, sent = self.about, dict(body)
+        about.check_write(request.auth)
+        slug = sent.pop(about.parameter)
+        is_new = about.put(slug, sent, request.auth)
+        row, address = about.row(slug, request.auth), f"{request.path}/{slug}"
+        return about.answer(row, request.auth, status=201 if is_new else 200, address=address)
+
+    def put_current(self, request: Any) -> Response:
+        """Put the document of a PUT or a PATCH in force."""
+        about, ctx, slug = self.about, request.auth, self.slug
+        about.check_write(ctx)
+        about.lock(slug, ctx)
+        row = about.row(slug, ctx)
+        if row is None and request.method == "PATCH":
+            raise errors.NotFound
+        if row is None:
+            sent = self.replaceable.created(request, slug)
+        else:
+            sent = self.replaceable.replaced(request, about.shown(row, ctx), tag=about.tag_of(row, ctx))
+        is_new = about.put(slug, about.replacement(sent), ctx)
+        if row is None:
+            check_created(is_new=is_new)
+            return about.answer(about.row(slug, ctx), ctx, status=201, address=request.path)
+        return about.answer(about.row(slug, ctx), ctx)
+
+    def withdraw(self, request: Any) -> Response:
+        about = self.about
+        about.check_write(request.auth)
+        about.lock(self.slug, request.auth)
+        row = self.get_object()
+        check_if_match(request, about.tag_of(row, request.auth), required=False)
+        about.withdraw(row.slug, request.auth)
+        return Response(status=204)
+
+
+def document_viewset(about: DocumentEndpoints, **actions: Callable[..., Any]) -> type[TenantViewSet]:
+    """Return the viewset of a kind of document. `actions` are those of this kind only."""
+    replaceable: Final = about.replaceable
+
+    class Documents(DocumentViewSet):
+        @listing(
             f"list{about.kind_name}s",
             f"List {about.plural}",
-            tag=about.tag,
-            answers={200: page_of(about.resource)},
-            filters=NoFilters,
-            is_paged=True,
+            about.resource,
+            scope=about.read_scope,
             reasons=("permission_denied",),
         )
-        def get(self, request: Any) -> Response:
+        def list(self, request: Any) -> Response:
             about.check_read(request.auth)
-            rows = apply_filters(NoFilters, about.in_force(request.auth), request)
-            return Response(paginate(rows, request, represent=about.lister(request.auth)))
+            return self.page(represent=about.lister(request.auth))
 
-        @operation(
+        @creation(
             f"put{about.kind_name}",
             f"Create or change {about.with_article}",
-            tag=about.tag,
+            scope=about.write_scope,
             description=about.put_description,
-            body=body,
+            body=about.body,
             answers={200: about.resource, 201: about.resource},
             headers=("Location", "ETag"),
             may_need_confirmation=True,
             reasons=about.reasons,
         )
-        @idempotent
-        def post(self, request: Any) -> Response:
-            sent = dict(body.check(request.data))
-            about.check_write(request.auth)
-            slug = sent.pop(about.parameter)
-            is_new = about.put(slug, sent, request.auth)
-            row, address = about.row(slug, request.auth), f"{request.path}/{slug}"
-            return about.answer(row, request.auth, status=201 if is_new else 200, address=address)
-
-    return Documents
-
-
-def detail_view(about: DocumentEndpoints) -> type[TenantView]:
-    """Return the view that reads, replaces, edits and withdraws a document."""
-    replaceable: Final = about.replaceable
-
-    class DocumentDetail(TenantView):
-        scopes: ClassVar = {
-            "GET": about.read_scope,
-            "PUT": about.write_scope,
-            "PATCH": about.write_scope,
-            "DELETE": about.write_scope,
-        }
+        def create(self, request: Any, body: Mapping[str, Any]) -> Response:
+            return self.put_new(request, body)
 
         @operation(
             f"read{about.kind_name}",
             f"Read {about.with_article}",
-            tag=about.tag,
+            scope=about.read_scope,
             answers={200: about.resource},
             headers=("ETag",),
             reasons=("permission_denied",),
         )
-        def get(self, request: Any, **path: str) -> Response:
+        def retrieve(self, request: Any, **path: str) -> Response:
             about.check_read(request.auth)
-            return about.answer(about.found(path, request.auth), request.auth)
+            return about.answer(self.get_object(), request.auth)
 
         @operation(
             f"replace{about.kind_name}",
             f"Create or replace {about.with_article}",
-            tag=about.tag,
+            scope=about.write_scope,
             description=f"Take what `GET` returns. {about.put_description}",
             body=replaceable.body,
             answers={200: about.resource, 201: about.resource},
@@ -202,13 +225,13 @@ def detail_view(about: DocumentEndpoints) -> type[TenantView]:
             headers=("ETag", "Location"),
             reasons=about.reasons,
         )
-        def put(self, request: Any, **path: str) -> Response:
-            return self._put(request, path)
+        def update(self, request: Any, **path: str) -> Response:
+            return self.put_current(request)
 
         @operation(
             f"edit{about.kind_name}",
             f"Change members of {about.with_article}",
-            tag=about.tag,
+            scope=about.write_scope,
             description="Merge the members that are sent (RFC 7396): null removes a member, arrays are replaced.\n\n"
             + about.put_description,
             body=replaceable.patch,
@@ -218,43 +241,28 @@ def detail_view(about: DocumentEndpoints) -> type[TenantView]:
             headers=("ETag",),
             reasons=about.reasons,
         )
-        def patch(self, request: Any, **path: str) -> Response:
+        def partial_update(self, request: Any, **path: str) -> Response:
             about.check_read(request.auth)  # the answer shows what was merged into, so it must be readable
-            return self._put(request, path)
+            return self.put_current(request)
 
         @operation(
             f"withdraw{about.kind_name}",
             f"Withdraw {about.with_article}",
-            tag=about.tag,
+            scope=about.write_scope,
             description=about.withdraw_description,
             answers={204: None},
             takes_if_match=True,
             may_need_confirmation=True,
             reasons=about.withdraw_reasons,
         )
-        def delete(self, request: Any, **path: str) -> Response:
-            about.check_write(request.auth)
-            about.lock(path_slug(path[about.parameter]), request.auth)
-            row = about.found(path, request.auth)
-            check_if_match(request, about.tag_of(row, request.auth), required=False)
-            about.withdraw(row.slug, request.auth)
-            return Response(status=204)
+        def destroy(self, request: Any, **path: str) -> Response:
+            return self.withdraw(request)
 
-        def _put(self, request: Any, path: Mapping[str, str]) -> Response:
-            ctx, slug = request.auth, path_slug(path[about.parameter])
-            about.check_write(ctx)
-            about.lock(slug, ctx)
-            row = about.row(slug, ctx)
-            if row is None and request.method == "PATCH":
-                raise errors.NotFound
-            if row is None:
-                sent = replaceable.created(request, slug)
-            else:
-                sent = replaceable.replaced(request, about.shown(row, ctx), tag=about.tag_of(row, ctx))
-            is_new = about.put(slug, about.replacement(sent), ctx)
-            if row is None:
-                check_created(is_new=is_new)
-                return about.answer(about.row(slug, ctx), ctx, status=201, address=request.path)
-            return about.answer(about.row(slug, ctx), ctx)
-
-    return DocumentDetail
+    members = {
+        "about": about,
+        "replaceable": replaceable,
+        "lookup_url_kwarg": about.parameter,
+        "tag": about.tag,
+        **actions,
+    }
+    return type(f"{about.kind_name}ViewSet", (Documents,), members)
