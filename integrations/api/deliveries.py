@@ -1,9 +1,11 @@
-"""Endpoints `/telemetry/deliveries`: continuous delivery of sealed receipts."""
+"""`/telemetry/deliveries`: continuous delivery of sealed receipts."""
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
+from django.db.models import QuerySet
+from rest_framework.decorators import action
 from rest_framework.response import Response
 
 from integrations.api.resources import DELIVERY, DELIVERY_ATTEMPT
@@ -14,14 +16,11 @@ from telemetry.deliveries.attempt_list import attempts, request_resend, request_
 from telemetry.deliveries.batches import pause_delivery, remove_delivery, resume_delivery
 from telemetry.deliveries.rules import TARGETS
 from telemetry.models import Delivery
-from threada_site.api.filters import NoFilters, apply_filters
-from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.permissions import require
-from threada_site.api.resources.resource import page_of
-from threada_site.api.shapes import EMPTY, SLUG, id_schema, shape
-from threada_site.api.views import TenantView, path_slug
+from threada_site.api.shapes import SLUG, id_schema, shape
+from threada_site.api.views import path_slug
+from threada_site.api.viewsets import TenantViewSet, creation, listing, verb
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import Scope
 
@@ -78,26 +77,28 @@ RESEND: Final = shape(
 )
 
 
-class Deliveries(TenantView):
-    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ, "POST": Scope.INTEGRATIONS_MANAGE}
+class DeliveryViewSet(TenantViewSet):
+    lookup_url_kwarg = "delivery_id"
+    tag = "Telemetry"
 
-    @operation(
-        "listDeliveries",
-        "List continuous deliveries",
-        tag="Telemetry",
-        answers={200: page_of(DELIVERY)},
-        filters=NoFilters,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(NoFilters, selectors.deliveries(request.auth), request)
+    def get_queryset(self) -> QuerySet[Delivery]:
+        return selectors.deliveries(self.request.auth)
+
+    def get_object(self) -> Delivery:
+        return self._found(self.get_queryset())
+
+    def represent(self, row: Delivery) -> dict[str, Any]:
+        return DELIVERY.represent(row, log_size=selectors.log_size(self.request.auth.tenant_id))
+
+    @listing("listDeliveries", "List continuous deliveries", DELIVERY, scope=Scope.TELEMETRY_READ)
+    def list(self, request: Any) -> Response:
         size = selectors.log_size(request.auth.tenant_id)
-        return Response(paginate(rows, request, represent=lambda row: DELIVERY.represent(row, log_size=size)))
+        return self.page(represent=lambda row: DELIVERY.represent(row, log_size=size))
 
-    @operation(
+    @creation(
         "putDelivery",
         "Create or change a continuous delivery of sealed receipts",
-        tag="Telemetry",
+        scope=Scope.INTEGRATIONS_MANAGE,
         body=PUT_DELIVERY,
         answers={200: DELIVERY, 201: DELIVERY},
         headers=("Location",),
@@ -110,15 +111,13 @@ class Deliveries(TenantView):
             "quota_exceeded",
         ),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         """At least once and in the order of the tenant's log, as CloudEvents whose `sequence` is the log index.
 
         The index is dense, so that a gap is visible. A webhook receives batches, signed according to Standard Webhooks.
         An OpenTelemetry collector (`otlp`, the complete address: `https://…/v1/logs`) receives log records. Also
         requires `telemetry:read`.
         """
-        body = PUT_DELIVERY.check(request.data)
         require(request.auth, Scope.INTEGRATIONS_MANAGE)
         require(request.auth, Scope.TELEMETRY_READ)
         result = configure_delivery(
@@ -132,104 +131,72 @@ class Deliveries(TenantView):
             from_beginning=body.get("from") == "beginning",
             ctx=request.auth,
         )
-        return Response(
-            _shown(request, result.row),
-            status=201 if result.is_new else 200,
-            headers={"Location": f"/telemetry/deliveries/{result.row.slug}"},
-        )
+        address = f"/telemetry/deliveries/{result.row.slug}"
+        return self.shown(result.row, status=201 if result.is_new else 200, Location=address)
 
+    @operation("readDelivery", "Read a continuous delivery", scope=Scope.TELEMETRY_READ, answers={200: DELIVERY})
+    def retrieve(self, request: Any, delivery_id: str) -> Response:
+        return self.shown(self.get_object())
 
-class DeliveryDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
-
-    @operation("readDelivery", "Read a continuous delivery", tag="Telemetry", answers={200: DELIVERY})
-    def get(self, request: Any, delivery_id: str) -> Response:
-        return Response(_shown(request, _found(request, delivery_id)))
-
-
-class PauseDelivery(TenantView):
-    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
-
-    @operation(
+    @verb(
         "pauseDelivery",
         "Pause a continuous delivery",
-        tag="Telemetry",
-        body=EMPTY,
+        scope=Scope.INTEGRATIONS_MANAGE,
         answers={200: DELIVERY},
         reasons=("transition_not_allowed",),
     )
-    @idempotent
-    def post(self, request: Any, delivery_id: str) -> Response:
+    def pause(self, request: Any, delivery_id: str) -> Response:
         require(request.auth, Scope.TELEMETRY_READ)  # the answer shows the delivery
-        delivery = _locked(request, delivery_id)
+        delivery = self._managed()
         pause_delivery(delivery, now=clock.now(), ctx=request.auth)
-        return Response(_shown(request, delivery))
+        return self.shown(delivery)
 
-
-class ResumeDelivery(TenantView):
-    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
-
-    @operation(
+    @verb(
         "resumeDelivery",
         "Resume a continuous delivery",
-        tag="Telemetry",
-        body=EMPTY,
+        scope=Scope.INTEGRATIONS_MANAGE,
         answers={200: DELIVERY},
         reasons=("transition_not_allowed",),
     )
-    @idempotent
-    def post(self, request: Any, delivery_id: str) -> Response:
+    def resume(self, request: Any, delivery_id: str) -> Response:
         require(request.auth, Scope.TELEMETRY_READ)  # the answer shows the delivery
-        delivery = _locked(request, delivery_id)
+        delivery = self._managed()
         resume_delivery(delivery, ctx=request.auth)
-        return Response(_shown(request, delivery))
+        return self.shown(delivery)
 
-
-class TestDelivery(TenantView):
-    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
-
-    @operation(
+    @verb(
         "testDelivery",
         "Send a test event",
-        tag="Telemetry",
-        body=EMPTY,
+        scope=Scope.INTEGRATIONS_MANAGE,
         answers={202: DELIVERY_ATTEMPT},
         reasons=("delivery_busy",),
     )
-    @idempotent
-    def post(self, request: Any, delivery_id: str) -> Response:
+    def test(self, request: Any, delivery_id: str) -> Response:
         """Request one event of the type `threada.delivery.test`, signed as all others, without `sequence`.
 
         A worker sends it to the webhook or collector, or writes it to a file of its own. It moves no position. The
         result is in the list of attempts. Works for paused deliveries, too.
         """
-        attempt = request_test_event(_locked(request, delivery_id), ctx=request.auth)
+        attempt = request_test_event(self._managed(), ctx=request.auth)
         return Response(DELIVERY_ATTEMPT.represent(attempt), status=202)
 
-
-class ResendDelivery(TenantView):
-    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
-
-    @operation(
+    @verb(
         "resendDelivery",
         "Send delivered events again",
-        tag="Telemetry",
+        scope=Scope.INTEGRATIONS_MANAGE,
         body=RESEND,
         answers={202: DELIVERY_ATTEMPT},
         reasons=("conflict", "delivery_busy"),
     )
-    @idempotent
-    def post(self, request: Any, delivery_id: str) -> Response:
+    def resend(self, request: Any, delivery_id: str, body: dict[str, Any]) -> Response:
         """Request one event, or a range of at most 1,000: the same events in messages with new ids.
 
         A worker sends them; a delivery to a file gets a second file, named after the attempt. Only events that the
         delivery selects are sent. One test or resend of a tenant is open at a time; in an hour a delivery takes 60 of
         them with 10,000 events.
         """
-        body = RESEND.check(request.data)
-        require(request.auth, Scope.INTEGRATIONS_MANAGE)
         attempt = request_resend(
-            _found(request, delivery_id, for_update=True),
+            self._managed(),
             receipt=body.get("receipt_id", ""),
             first=body.get("first_index"),
             last=body.get("last_index"),
@@ -237,53 +204,30 @@ class ResendDelivery(TenantView):
         )
         return Response(DELIVERY_ATTEMPT.represent(attempt), status=202)
 
-
-class DeliveryAttempts(TenantView):
-    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
-
-    @operation(
-        "listDeliveryAttempts",
-        "List attempts of a delivery",
-        tag="Telemetry",
-        answers={200: page_of(DELIVERY_ATTEMPT)},
-        filters=NoFilters,
-        is_paged=True,
-    )
-    def get(self, request: Any, delivery_id: str) -> Response:
+    @action(detail=True)
+    @listing("listDeliveryAttempts", "List attempts of a delivery", DELIVERY_ATTEMPT, scope=Scope.TELEMETRY_READ)
+    def attempts(self, request: Any, delivery_id: str) -> Response:
         """List the newest 200 scheduled attempts, and requested ones of 30 days, without events and answers."""
-        rows = apply_filters(NoFilters, attempts(_found(request, delivery_id)), request)
-        return Response(paginate(rows, request, represent=DELIVERY_ATTEMPT.represent))
+        rows = self.filter_queryset(attempts(self.get_object()))
+        return self.page(rows, represent=DELIVERY_ATTEMPT.represent)
 
-
-class RemoveDelivery(TenantView):
-    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
-
-    @operation(
+    @verb(
         "removeDelivery",
         "Remove a continuous delivery permanently; its file stays",
-        tag="Telemetry",
-        body=EMPTY,
+        scope=Scope.INTEGRATIONS_MANAGE,
         answers={204: None},
     )
-    @idempotent
-    def post(self, request: Any, delivery_id: str) -> Response:
-        remove_delivery(_locked(request, delivery_id), ctx=request.auth)
+    def remove(self, request: Any, delivery_id: str) -> Response:
+        remove_delivery(self._managed(), ctx=request.auth)
         return Response(status=204)
 
+    def _managed(self) -> Delivery:
+        """Return the delivery of the path, locked. Raise `PermissionDenied`, `NotFound`."""
+        require(self.request.auth, Scope.INTEGRATIONS_MANAGE)
+        return self._found(self.get_queryset().select_for_update())
 
-def _shown(request: Any, delivery: Delivery) -> dict[str, Any]:
-    return DELIVERY.represent(delivery, log_size=selectors.log_size(request.auth.tenant_id))
-
-
-def _locked(request: Any, delivery_id: str) -> Delivery:
-    EMPTY.check(request.data)
-    require(request.auth, Scope.INTEGRATIONS_MANAGE)
-    return _found(request, delivery_id, for_update=True)
-
-
-def _found(request: Any, delivery_id: str, *, for_update: bool = False) -> Delivery:
-    rows = selectors.deliveries(request.auth)
-    found = (rows.select_for_update() if for_update else rows).filter(slug=path_slug(delivery_id)).first()
-    if found is None:
-        raise errors.NotFound
-    return found
+    def _found(self, rows: QuerySet[Delivery]) -> Delivery:
+        found = rows.filter(slug=path_slug(self.kwargs["delivery_id"])).first()
+        if found is None:
+            raise errors.NotFound
+        return found

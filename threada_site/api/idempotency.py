@@ -21,6 +21,7 @@ from django.http import HttpResponse
 from rest_framework.response import Response
 
 from threada_site.api.models import IdempotencyRecord
+from threada_site.api.operations import handler_name, operation_of
 from threada_site.api.stored_answers import closed_answer, opened_answer
 from threada_site.database.batched_writes import insert_rows
 from threada_site.kernel import clock, errors
@@ -135,9 +136,9 @@ def idempotent(handler: Callable[..., Any]) -> Callable[..., Any]:
             )
         if len(request.path) > _LONGEST_PATH or "\x00" in request.path:
             raise errors.NotFound  # no id is that long, and a record could not store the path
-        reservation = KeyReservation(
-            request.auth, request.path, key, _digest(request.data, is_secret=view.body_is_secret)
-        )
+        declared = operation_of(type(view), handler_name(view, request.method))
+        is_secret = declared is not None and declared.body is not None and declared.body.is_secret
+        reservation = KeyReservation(request.auth, request.path, key, _digest(request.data, is_secret=is_secret))
         record = reservation.reserve_key()
         if record is not None:
             return view.replayed(request, record)

@@ -17,7 +17,8 @@ class Shape:
     """JSON Schema of a request body."""
 
     def __init__(self, schema: dict[str, Any], *, example: Any = None, is_secret: bool = False) -> None:
-        """Compile the schema. With `is_secret`, refusals repeat no values of the body."""
+        """Compile the schema. With `is_secret`, refusals repeat no values, and stored digests are keyed."""
+        self.is_secret = is_secret
         self.schema = {**schema, **({"examples": [example]} if example is not None else {})}
         self.example = example
         self._whole = [name for name, of in schema.get("properties", {}).items() if of.get("type") == "integer"]

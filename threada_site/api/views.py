@@ -38,7 +38,6 @@ class TenantView(APIView):
 
     http_method_names = ["get", "post", "put", "patch", "delete", "head"]
     scopes: ClassVar[dict[str, Scope | None]] = {}
-    body_is_secret: ClassVar[bool] = False  # True if the body contains secrets: its digest is keyed
     key_reservation: KeyReservation | None = None
     subject: Any = None  # subject of a refusal's receipt, once the handler has found it
 
