@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import django_filters
 from django.db.models import QuerySet
+from rest_framework.decorators import action
 from rest_framework.response import Response
 
-from threada_site.api.filters import apply_filters
-from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.resources.field_types import (
     COUNT,
     INSTANT,
@@ -23,14 +21,14 @@ from threada_site.api.resources.field_types import (
     maybe_public_id,
     public_id,
 )
-from threada_site.api.resources.resource import Resource, field, page_of
+from threada_site.api.resources.resource import Resource, field
 from threada_site.api.shapes import shape
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.viewsets import TenantViewSet, listing, verb
 from threada_site.identity.access_reviews.reviews import LONGEST_COMMENT, access_reviews, attest, entries
 from threada_site.identity.stewardship import is_steward_or_auditor
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
-from threada_site.tenancy.directory.access_review_models import AccessReview, Attestation
+from threada_site.tenancy.directory.access_review_models import AccessReview, AccessReviewEntry, Attestation
 
 _OPEN: Final = "open"
 ACCESS_REVIEW: Final = Resource(
@@ -90,62 +88,66 @@ class EntryFilters(django_filters.FilterSet):
         return rows.filter(decision="" if value == _OPEN else value)
 
 
-class AccessReviews(TenantView):
-    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
+class AccessReviewViewSet(TenantViewSet):
+    id_prefix = ids.ACCESS_REVIEW
+    lookup_url_kwarg = "access_review_id"
+    resource = ACCESS_REVIEW
+    tag = "Principals"
 
-    @operation(
+    def get_queryset(self) -> QuerySet[AccessReview]:
+        _require_reader(self.request.auth)
+        return access_reviews(self.request.auth)
+
+    @listing(
         "listAccessReviews",
         "List access reviews",
-        tag="Principals",
-        answers={200: page_of(ACCESS_REVIEW)},
-        is_paged=True,
+        ACCESS_REVIEW,
+        scope=Scope.TELEMETRY_READ,
+        filters=None,
         reasons=("permission_denied",),
     )
-    def get(self, request: Any) -> Response:
+    def list(self, request: Any) -> Response:
         """List all reviews, for stewards and auditors as on the pages of the console."""
-        _require_reader(request.auth)
-        return Response(paginate(access_reviews(request.auth), request, represent=ACCESS_REVIEW.represent))
-
-
-class AccessReviewDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
+        return self.page(self.get_queryset())
 
     @operation(
         "readAccessReview",
         "Read an access review",
-        tag="Principals",
+        scope=Scope.TELEMETRY_READ,
         answers={200: ACCESS_REVIEW},
         reasons=("permission_denied",),
     )
-    def get(self, request: Any, access_review_id: str) -> Response:
-        return Response(ACCESS_REVIEW.represent(_review(access_review_id, ctx=request.auth)))
+    def retrieve(self, request: Any, access_review_id: str) -> Response:
+        return self.shown(self.get_object())
 
-
-class AccessReviewEntries(TenantView):
-    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
-
-    @operation(
+    @action(detail=True)
+    @listing(
         "listAccessReviewEntries",
         "List the entries of an access review",
-        tag="Principals",
-        answers={200: page_of(ACCESS_REVIEW_ENTRY)},
+        ACCESS_REVIEW_ENTRY,
+        scope=Scope.TELEMETRY_READ,
         filters=EntryFilters,
-        is_paged=True,
         reasons=("permission_denied",),
     )
-    def get(self, request: Any, access_review_id: str) -> Response:
-        review = _review(access_review_id, ctx=request.auth)
-        rows = apply_filters(EntryFilters, entries(request.auth).filter(review=review), request)
-        return Response(paginate(rows, request, represent=ACCESS_REVIEW_ENTRY.represent))
+    def entries(self, request: Any, access_review_id: str) -> Response:
+        rows = entries(request.auth).filter(review=self.get_object())
+        return self.page(self.filter_queryset(rows), represent=ACCESS_REVIEW_ENTRY.represent)
 
 
-class AttestEntry(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
+class AccessReviewEntryViewSet(TenantViewSet):
+    id_prefix = ids.ACCESS_REVIEW_ENTRY
+    lookup_url_kwarg = "access_review_entry_id"
+    resource = ACCESS_REVIEW_ENTRY
+    tag = "Principals"
 
-    @operation(
+    def get_queryset(self) -> QuerySet[AccessReviewEntry]:
+        _require_reader(self.request.auth)
+        return entries(self.request.auth)
+
+    @verb(
         "attestAccessReviewEntry",
         "Decide about an entry of an access review",
-        tag="Principals",
+        scope=Scope.WORKFLOW_MANAGE,
         body=ATTEST,
         answers={200: ACCESS_REVIEW_ENTRY},
         reasons=(
@@ -156,26 +158,11 @@ class AttestEntry(TenantView):
             "access_review_closed",
         ),
     )
-    @idempotent
-    def post(self, request: Any, access_review_entry_id: str) -> Response:
+    def attest(self, request: Any, access_review_entry_id: str, body: dict[str, Any]) -> Response:
         """Record that access is kept, or must be removed. For stewards, about people who are independent of them."""
-        body = ATTEST.check(request.data)
-        _require_reader(request.auth)
-        entry = entries(request.auth).filter(id=path_id(ids.ACCESS_REVIEW_ENTRY, access_review_entry_id)).first()
-        if entry is None:
-            raise errors.NotFound
-        decided = attest(entry, body["decision"], body.get("comment", ""), ctx=request.auth)
-        return Response(ACCESS_REVIEW_ENTRY.represent(decided))
+        return self.shown(attest(self.get_object(), body["decision"], body.get("comment", ""), ctx=request.auth))
 
 
 def _require_reader(ctx: ActingContext) -> None:
     if not is_steward_or_auditor(ctx):
         raise errors.PermissionDenied("Stewards and auditors read access reviews.")
-
-
-def _review(access_review_id: str, *, ctx: ActingContext) -> AccessReview:
-    _require_reader(ctx)
-    review = access_reviews(ctx).filter(id=path_id(ids.ACCESS_REVIEW, access_review_id)).first()
-    if review is None:
-        raise errors.NotFound
-    return review

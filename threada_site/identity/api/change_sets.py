@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import django_filters
+from django.db.models import QuerySet
 from rest_framework.response import Response
 
-from threada_site.api.filters import CreatedWindow, apply_filters
-from threada_site.api.idempotency import idempotent
+from threada_site.api.filters import CreatedWindow
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.resources.field_types import (
     ANY,
     INSTANT,
@@ -24,9 +23,9 @@ from threada_site.api.resources.field_types import (
     maybe_public_id,
     public_id,
 )
-from threada_site.api.resources.resource import Resource, field, page_of
+from threada_site.api.resources.resource import Resource, field
 from threada_site.api.shapes import shape
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.viewsets import TenantViewSet, listing, verb
 from threada_site.identity.change_sets.permissions import change_sets
 from threada_site.identity.change_sets.publish import MAX_REASON, change_set_with_id, publish, reject
 from threada_site.kernel import ids
@@ -74,42 +73,39 @@ class ChangeSetFilters(CreatedWindow):
     status = django_filters.ChoiceFilter(choices=ChangeSetStatus.choices)
 
 
-class ChangeSets(TenantView):
-    scopes: ClassVar = {"GET": None}
+class ChangeSetViewSet(TenantViewSet):
+    id_prefix = ids.CHANGE_SET
+    lookup_url_kwarg = "change_set_id"
+    resource = CHANGE_SET
+    tag = "Change sets"
 
-    @operation(
+    def get_queryset(self) -> QuerySet[ChangeSet]:
+        return change_sets(self.request.auth).defer("arguments", "before", "after")
+
+    def get_object(self) -> ChangeSet:
+        return change_set_with_id(self.row_id, ctx=self.request.auth)
+
+    @listing(
         "listChangeSets",
         "List change sets",
-        tag="Change sets",
+        CHANGE_SET,
+        scope=None,
         description="Your own change sets, and those of the rules that you may review: with `policies:publish` those "
         "of `policy_four_eyes`, as a steward all.",
-        answers={200: page_of(CHANGE_SET)},
         filters=ChangeSetFilters,
-        is_paged=True,
     )
-    def get(self, request: Any) -> Response:
-        rows = change_sets(request.auth).defer("arguments", "before", "after")
-        return Response(
-            paginate(apply_filters(ChangeSetFilters, rows, request), request, represent=CHANGE_SET.represent)
-        )
+    def list(self, request: Any) -> Response:
+        return self.page()
 
-
-class ChangeSetDetail(TenantView):
-    scopes: ClassVar = {"GET": None}
-
-    @operation("readChangeSet", "Read a change set", tag="Change sets", answers={200: CHANGE_SET})
-    def get(self, request: Any, change_set_id: str) -> Response:
+    @operation("readChangeSet", "Read a change set", scope=None, answers={200: CHANGE_SET})
+    def retrieve(self, request: Any, change_set_id: str) -> Response:
         """Return who proposed what, the state before and after the change, and the digest to publish it with."""
-        return Response(CHANGE_SET.represent_whole(_found(request, change_set_id)))
+        return Response(CHANGE_SET.represent_whole(self.get_object()))
 
-
-class PublishChangeSet(TenantView):
-    scopes: ClassVar = {"POST": None}
-
-    @operation(
+    @verb(
         "publishChangeSet",
         "Publish a change set",
-        tag="Change sets",
+        scope=None,
         body=PUBLISH_CHANGE_SET,
         answers={200: CHANGE_SET},
         reasons=(
@@ -122,26 +118,19 @@ class PublishChangeSet(TenantView):
             "change_set_closed",
         ),
     )
-    @idempotent
-    def post(self, request: Any, change_set_id: str) -> Response:
+    def publish(self, request: Any, change_set_id: str, body: dict[str, Any]) -> Response:
         """Carry out the change as a person who is independent of everybody with a part in it.
 
         The change set becomes stale (409) if its base changed since it was proposed. Refusals of the change itself are
         answered as by its own endpoint: one about a trusted issuer, an identity provider or a provisioning client takes
         a step-up, so it is published in the console (`step_up_required`).
         """
-        body = PUBLISH_CHANGE_SET.check(request.data)
-        published = publish(_found(request, change_set_id), body["digest"], ctx=request.auth)
-        return Response(CHANGE_SET.represent_whole(published))
+        return Response(CHANGE_SET.represent_whole(publish(self.get_object(), body["digest"], ctx=request.auth)))
 
-
-class RejectChangeSet(TenantView):
-    scopes: ClassVar = {"POST": None}
-
-    @operation(
+    @verb(
         "rejectChangeSet",
         "Reject or withdraw a change set",
-        tag="Change sets",
+        scope=None,
         body=REJECT_CHANGE_SET,
         answers={200: CHANGE_SET},
         reasons=(
@@ -153,13 +142,6 @@ class RejectChangeSet(TenantView):
             "change_set_closed",
         ),
     )
-    @idempotent
-    def post(self, request: Any, change_set_id: str) -> Response:
+    def reject(self, request: Any, change_set_id: str, body: dict[str, Any]) -> Response:
         """Close a change set without carrying it out. Its proposer may withdraw it, with any credential."""
-        body = REJECT_CHANGE_SET.check(request.data)
-        rejected = reject(_found(request, change_set_id), body["reason"], ctx=request.auth)
-        return Response(CHANGE_SET.represent_whole(rejected))
-
-
-def _found(request: Any, change_set_id: str) -> ChangeSet:
-    return change_set_with_id(path_id(ids.CHANGE_SET, change_set_id), ctx=request.auth)
+        return Response(CHANGE_SET.represent_whole(reject(self.get_object(), body["reason"], ctx=request.auth)))

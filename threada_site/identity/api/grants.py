@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, QuerySet
 from rest_framework.response import Response
 
 from threada_site.api.conditional_requests.tags import check_if_match, etag, short_digest
-from threada_site.api.filters import NoFilters, apply_filters
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.resources.field_types import (
     INSTANT,
     MAYBE_INSTANT,
@@ -21,9 +19,10 @@ from threada_site.api.resources.field_types import (
     choice,
     maybe_public_id,
 )
-from threada_site.api.resources.resource import Resource, field, given, page_of
+from threada_site.api.resources.resource import Resource, field, given
 from threada_site.api.shapes import shape
-from threada_site.api.views import TenantView, path_slug
+from threada_site.api.views import path_slug
+from threada_site.api.viewsets import TenantViewSet, listing
 from threada_site.identity.grants.object_grants import (
     OBJECT_KINDS,
     lock_object_scopes,
@@ -79,46 +78,48 @@ SET_OBJECT_SCOPES: Final = shape(
 )
 
 
-class Grants(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE}
+class GrantViewSet(TenantViewSet):
+    tag = "Grants"
 
-    @operation(
+    def get_queryset(self) -> QuerySet[GrantRecord]:
+        require_steward(self.request.auth)
+        return _with_acceptance(self.request.auth.tenant_id)
+
+    @listing(
         "listGrants",
         "List scopes on single workflows and integrations",
-        tag="Grants",
-        answers={200: page_of(GRANT)},
-        filters=NoFilters,
-        is_paged=True,
+        GRANT,
+        scope=Scope.WORKFLOW_MANAGE,
         reasons=("permission_denied",),
     )
-    def get(self, request: Any) -> Response:
-        require_steward(request.auth)
+    def list(self, request: Any) -> Response:
+        rows = self.filter_queryset(self.get_queryset())
         slugs = object_slugs(request.auth.tenant_id)
-        rows = apply_filters(NoFilters, _with_acceptance(request.auth.tenant_id), request)
-        return Response(paginate(rows, request, represent=lambda row: _represented(row, slugs)))
+        return self.page(rows, represent=lambda row: _represented(row, slugs))
 
 
-def _grants_on(kind: str) -> type[TenantView]:
-    """Return the endpoint of the scopes of one principal on one object of this kind."""
+def _object_grants(kind: str) -> type[TenantViewSet]:
+    """Return the viewset of the scopes of one principal on one object of this kind."""
     named = kind.title()
 
-    class GrantsOnObject(TenantView):
-        scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE, "PUT": Scope.WORKFLOW_MANAGE, "DELETE": Scope.WORKFLOW_MANAGE}
+    class ObjectGrantsViewSet(TenantViewSet):
+        lookup_url_kwarg = "principal"
+        tag = "Grants"
 
         @operation(
             f"read{named}Grants",
             f"Read the scopes of a principal on one {kind}",
-            tag="Grants",
+            scope=Scope.WORKFLOW_MANAGE,
             answers={200: OBJECT_SCOPES},
             reasons=("permission_denied",),
         )
-        def get(self, request: Any, principal: str, **path: str) -> Response:
+        def retrieve(self, request: Any, principal: str, **path: str) -> Response:
             return _answer(request, kind, path[f"{kind}_id"], principal)
 
         @operation(
             f"set{named}Grants",
             f"Set the scopes of a principal on one {kind}",
-            tag="Grants",
+            scope=Scope.WORKFLOW_MANAGE,
             body=SET_OBJECT_SCOPES,
             answers={200: OBJECT_SCOPES},
             needs_if_match=True,
@@ -126,7 +127,7 @@ def _grants_on(kind: str) -> type[TenantView]:
             reasons=("permission_denied",),
             may_need_confirmation=True,
         )
-        def put(self, request: Any, principal: str, **path: str) -> Response:
+        def update(self, request: Any, principal: str, **path: str) -> Response:
             """Give the principal exactly these scopes on the object. Its scopes from roles are not changed."""
             wanted = frozenset(map(Scope, SET_OBJECT_SCOPES.check(request.data)["scopes"]))
             require_steward(request.auth)
@@ -139,13 +140,13 @@ def _grants_on(kind: str) -> type[TenantView]:
         @operation(
             f"withdraw{named}Grants",
             f"Withdraw the scopes of a principal on one {kind}",
-            tag="Grants",
+            scope=Scope.WORKFLOW_MANAGE,
             answers={204: None},
             takes_if_match=True,
             reasons=("permission_denied",),
             may_need_confirmation=True,
         )
-        def delete(self, request: Any, principal: str, **path: str) -> Response:
+        def destroy(self, request: Any, principal: str, **path: str) -> Response:
             require_steward(request.auth)
             user, target = _found(request, kind, path[f"{kind}_id"], principal)
             lock_object_scopes(user, ctx=request.auth)
@@ -153,11 +154,11 @@ def _grants_on(kind: str) -> type[TenantView]:
             set_object_scopes(user, target, (), ctx=request.auth)
             return Response(status=204)
 
-    return GrantsOnObject
+    return type(f"{named}GrantsViewSet", (ObjectGrantsViewSet,), {})
 
 
-WorkflowGrants: Final = _grants_on("workflow")
-IntegrationGrants: Final = _grants_on("integration")
+WorkflowGrantsViewSet: Final = _object_grants("workflow")
+IntegrationGrantsViewSet: Final = _object_grants("integration")
 
 
 def _found(request: Any, kind: str, object_id: str, principal: str) -> tuple[User, TenantRow]:

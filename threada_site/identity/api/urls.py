@@ -16,22 +16,17 @@ from threada_site.identity.factors import reset  # noqa: F401 - registers the sa
 
 router = TenantRouter()
 router.register("trusted-issuers", trusted_issuers.TrustedIssuerViewSet)
+router.register("access-reviews", access_reviews.AccessReviewViewSet)
+router.register("access-review-entries", access_reviews.AccessReviewEntryViewSet)
+router.register("grants", grants.GrantViewSet)
+router.register("workflows/<str:workflow_id>/grants", grants.WorkflowGrantsViewSet)
+router.register("integrations/<str:integration_id>/grants", grants.IntegrationGrantsViewSet)
+router.register("change-sets", change_sets.ChangeSetViewSet)
 
 urlpatterns = [
     *router.urls,
-    path("access-reviews", access_reviews.AccessReviews.as_view()),
-    path("access-reviews/<str:access_review_id>", access_reviews.AccessReviewDetail.as_view()),
-    path("access-reviews/<str:access_review_id>/entries", access_reviews.AccessReviewEntries.as_view()),
-    path("access-review-entries/<str:access_review_entry_id>/attest", access_reviews.AttestEntry.as_view()),
     path("four-eyes", four_eyes.FourEyes.as_view()),
-    path("grants", grants.Grants.as_view()),
-    path("workflows/<str:workflow_id>/grants/<str:principal>", grants.WorkflowGrants.as_view()),
-    path("integrations/<str:integration_id>/grants/<str:principal>", grants.IntegrationGrants.as_view()),
     path(METADATA_PATH.removeprefix("/"), oauth_metadata.ProtectedResource.as_view()),
     path(".well-known/oauth-authorization-server", oauth_metadata.AuthorizationServer.as_view()),
     path("token", token_endpoint.TokenEndpoint.as_view()),
-    path("change-sets", change_sets.ChangeSets.as_view()),
-    path("change-sets/<str:change_set_id>", change_sets.ChangeSetDetail.as_view()),
-    path("change-sets/<str:change_set_id>/publish", change_sets.PublishChangeSet.as_view()),
-    path("change-sets/<str:change_set_id>/reject", change_sets.RejectChangeSet.as_view()),
 ]
