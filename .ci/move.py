@@ -1,7 +1,7 @@
 """Move a module or a package, or rename a top-level name of a module, in code, tests, strings, contracts and documents.
 
     uv run .ci/move.py integrations.transport threada_site.outbound      a package, or a module
-    uv run .ci/move.py workitems.api.undo:undo_body workitems.api.undo:body_of_undo   a name, in its module
+    uv run .ci/move.py workitems.api.packs:PACK workitems.api.packs:PACK_RESOURCE   a name, in its module
 
 Imports and uses follow LibCST's qualified names. Text names a module by its dotted name or its path. Mentions that
 cannot be decided are printed. Run the tests afterwards; layers in pyproject.toml may need another order.

@@ -7,7 +7,6 @@ from workitems.api import (
     actions,
     attachments,
     batch_intake,
-    bulk_retries,
     callbacks,
     comments,
     configuration,
@@ -21,7 +20,6 @@ from workitems.api import (
     packs,
     questions,
     steps,
-    undo,
 )
 from workitems.api.administration import credentials, kinds, legal_holds, principals, proofs, tenant_deletion
 from workitems.api.permits import views as permits
@@ -30,6 +28,7 @@ router = TenantRouter()
 router.register("work-items/batch", batch_intake.WorkItemBatchViewSet)
 router.register("work-items", items.WorkItemViewSet)
 router.register("actions", actions.ActionViewSet)
+router.register("executions", executions.ExecutionViewSet)
 router.register("decision-steps", steps.DecisionStepViewSet)
 router.register("delegations", delegations.DelegationViewSet)
 router.register("packs", packs.PackViewSet)
@@ -54,13 +53,6 @@ urlpatterns = [
     path("work-items/<str:work_item_id>/questions/<str:question_id>/answer", questions.AnswerQuestion.as_view()),
     path("work-items/<str:work_item_id>/questions/<str:question_id>/withdraw", questions.WithdrawQuestion.as_view()),
     path("me/notification-preferences", notifications.NotificationPreferences.as_view()),
-    path("executions", executions.Executions.as_view()),
-    path("executions/replays", bulk_retries.RetryDeadLetters.as_view()),
-    path("executions/<str:execution_id>", executions.ExecutionDetail.as_view()),
-    path("executions/<str:execution_id>/cancel", executions.CancelExecution.as_view()),
-    path("executions/<str:execution_id>/retry", executions.RetryExecution.as_view()),
-    path("executions/<str:execution_id>/reconcile", executions.ReconcileExecution.as_view()),
-    path("executions/<str:execution_id>/undo", undo.UndoExecution.as_view()),
     path("permits", permits.Permits.as_view()),
     path("permits/<str:permit_id>", permits.PermitDetail.as_view()),
     path("permits/<str:permit_id>/approve", permits.ApprovePermit.as_view()),

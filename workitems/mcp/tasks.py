@@ -13,7 +13,7 @@ from pydantic import Field
 from integrations.lifecycle import ExecutionStatus
 from threada_site.api.resources.field_types import rfc3339
 from threada_site.kernel import ids
-from workitems.api.executions import CancelExecution
+from workitems.api.executions import ExecutionViewSet
 from workitems.mcp.calls import Answer, Caller
 from workitems.mcp.results import as_result
 from workitems.mcp.views import TaskState
@@ -88,7 +88,7 @@ def _result_of(execution: dict[str, Any], caller: Caller) -> types.CallToolResul
 def cancel_task(task_id: str, caller: Caller) -> dict[str, Any]:
     """Cancel the execution. Raise an error if that is refused."""
     path = f"/executions/{quote(task_id, safe='')}/cancel"
-    _accepted(caller.call(CancelExecution, "POST", path, body={}, execution_id=task_id))
+    _accepted(caller.call(ExecutionViewSet, "POST", path, action="cancel", body={}, execution_id=task_id))
     return {}
 
 
