@@ -142,7 +142,7 @@ class WorkItemViewSet(PayloadBody, TenantViewSet):
         Metadata change nothing but what lists find, as long as the work item is open.
         """
         body = EDIT_WORK_ITEM.check(request.data)
-        item = self._locked()
+        item = locked_subject(self, work_item_id)
         check_if_match(request, item_etag(item))
         if "metadata" in body:
             merged = {"metadata": merge_patch(item.metadata, body["metadata"])}
@@ -160,7 +160,7 @@ class WorkItemViewSet(PayloadBody, TenantViewSet):
         reasons=("transition_not_allowed", "execution_in_progress"),
     )
     def cancel(self, request: Any, work_item_id: str, body: dict[str, Any]) -> Response:
-        item = self._locked()
+        item = locked_subject(self, work_item_id)
         cancel_work_item(item, ctx=request.auth, reason=body.get("reason", ""))
         return self.shown(item)
 
@@ -173,7 +173,7 @@ class WorkItemViewSet(PayloadBody, TenantViewSet):
         reasons=("transition_not_allowed", "execution_in_progress"),
     )
     def resolve(self, request: Any, work_item_id: str, body: dict[str, Any]) -> Response:
-        item = self._locked()
+        item = locked_subject(self, work_item_id)
         resolve_work_item(item, ctx=request.auth, reason=body.get("reason", ""))
         return self.shown(item)
 
@@ -233,12 +233,6 @@ class WorkItemViewSet(PayloadBody, TenantViewSet):
     def end_watching(self, request: Any, work_item_id: str) -> Response:
         unwatch_item(self.get_object(), ctx=request.auth)
         return Response(status=204)
-
-    def _locked(self) -> WorkItem:
-        """Lock the work item of the path, and make it the subject of a refusal. Raise `NotFound`."""
-        item = locked_item(self.row_id, ctx=self.request.auth)
-        self.subject = subject_of(item)
-        return item
 
 
 def _search_in(request: Any) -> Search | None:
@@ -307,6 +301,13 @@ def found_item(view: TenantView, request: Any, work_item_id: str) -> WorkItem:
     item = selectors.work_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
     if item is None:
         raise errors.NotFound
+    view.subject = subject_of(item)
+    return item
+
+
+def locked_subject(view: TenantViewSet, work_item_id: str) -> WorkItem:
+    """Lock the work item in the path, and make it the subject of a refusal. Raise `NotFound`."""
+    item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=view.request.auth)
     view.subject = subject_of(item)
     return item
 

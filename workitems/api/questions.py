@@ -2,50 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from rest_framework.response import Response
 
-from threada_site.api.filters import NoFilters, apply_filters
-from threada_site.api.idempotency import idempotent
+from threada_site.api.filters import NoFilters
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.resources.resource import page_of
-from threada_site.api.shapes import EMPTY
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.viewsets import TenantViewSet, creation, verb
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
-from workitems.api.items import found_item
+from workitems.api.items import found_item, locked_subject
 from workitems.api.resources.conversation import QUESTION
 from workitems.api.shapes import ANSWER_QUESTION, ASK_QUESTION
 from workitems.conversation import selectors
 from workitems.conversation.questions import answer_question, ask_question, withdraw_question
-from workitems.items.locks import locked_item
-from workitems.items.receipts import subject_of
 from workitems.items.sensitive import record_reading
 
 
-class Questions(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.DECISIONS_DECIDE}
+class QuestionViewSet(TenantViewSet):
+    id_prefix = ids.REQUESTER_QUESTION
+    lookup_url_kwarg = "question_id"
+    resource = QUESTION
+    tag = "Conversation"
 
     @operation(
         "listQuestions",
         "List the questions about a work item",
-        tag="Conversation",
+        scope=Scope.WORKITEMS_READ,
         answers={200: page_of(QUESTION)},
         filters=NoFilters,
     )
-    def get(self, request: Any, work_item_id: str) -> Response:
+    def list(self, request: Any, work_item_id: str) -> Response:
         """Return the questions to the requester, newest first, with their answers. Takes `limit` and `cursor`."""
         item = found_item(self, request, work_item_id)
         record_reading(item, ctx=request.auth)
-        rows = apply_filters(NoFilters, selectors.questions(item), request)
-        return Response(paginate(rows, request, represent=QUESTION.represent))
+        return self.page(self.filter_queryset(selectors.questions(item)))
 
-    @operation(
+    @creation(
         "askQuestion",
         "Ask the requester a question",
-        tag="Conversation",
+        scope=Scope.DECISIONS_DECIDE,
         body=ASK_QUESTION,
         answers={201: QUESTION},
         headers=("Location",),
@@ -59,72 +56,48 @@ class Questions(TenantView):
             "quota_exceeded",
         ),
     )
-    @idempotent
-    def post(self, request: Any, work_item_id: str) -> Response:
+    def create(self, request: Any, work_item_id: str, body: dict[str, Any]) -> Response:
         """Ask as a person who decides. The work item waits for the answer, and its deadlines may pause.
 
         They pause if the workflow says so (`questions.pause`), if the caller may still vote on the pending step, and
         for at most `questions.at_most` in all.
         """
-        body = ASK_QUESTION.check(request.data)
-        item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
-        self.subject = subject_of(item)
+        item = locked_subject(self, work_item_id)
         question = ask_question(item, body["text"], ctx=request.auth)
-        location = {"Location": f"/work-items/{item.public_id}/questions/{question.public_id}"}
-        return Response(QUESTION.represent(question), status=201, headers=location)
+        location = f"/work-items/{item.public_id}/questions/{question.public_id}"
+        return self.shown(question, status=201, Location=location)
 
-
-class QuestionDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
-    @operation("readQuestion", "Read a question to the requester", tag="Conversation", answers={200: QUESTION})
-    def get(self, request: Any, work_item_id: str, question_id: str) -> Response:
+    @operation("readQuestion", "Read a question to the requester", scope=Scope.WORKITEMS_READ, answers={200: QUESTION})
+    def retrieve(self, request: Any, work_item_id: str, question_id: str) -> Response:
         """Return a question with its answer."""
         item = found_item(self, request, work_item_id)
-        question = selectors.questions(item).filter(id=path_id(ids.REQUESTER_QUESTION, question_id)).first()
+        question = selectors.questions(item).filter(id=self.row_id).first()
         if question is None:
             raise errors.NotFound
         record_reading(item, ctx=request.auth)
-        return Response(QUESTION.represent(question))
+        return self.shown(question)
 
-
-class AnswerQuestion(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKITEMS_WRITE}
-
-    @operation(
+    @verb(
         "answerQuestion",
         "Answer a question",
-        tag="Conversation",
+        scope=Scope.WORKITEMS_WRITE,
         body=ANSWER_QUESTION,
         answers={200: QUESTION},
         reasons=("permission_denied", "question_closed", "comment_too_long", "contents_removed"),
     )
-    @idempotent
-    def post(self, request: Any, work_item_id: str, question_id: str) -> Response:
+    def answer(self, request: Any, work_item_id: str, question_id: str, body: dict[str, Any]) -> Response:
         """Answer as the requester. An answer changes no payload: `PATCH /work-items/{id}` does, and decides anew."""
-        body = ANSWER_QUESTION.check(request.data)
-        item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
-        self.subject = subject_of(item)
-        parsed = path_id(ids.REQUESTER_QUESTION, question_id)
-        return Response(QUESTION.represent(answer_question(item, parsed, body["text"], ctx=request.auth)))
+        item = locked_subject(self, work_item_id)
+        return self.shown(answer_question(item, self.row_id, body["text"], ctx=request.auth))
 
-
-class WithdrawQuestion(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKITEMS_READ}
-
-    @operation(
+    @verb(
         "withdrawQuestion",
         "Withdraw a question",
-        tag="Conversation",
-        body=EMPTY,
+        scope=Scope.WORKITEMS_READ,
         answers={200: QUESTION},
         reasons=("permission_denied", "question_closed"),
     )
-    @idempotent
-    def post(self, request: Any, work_item_id: str, question_id: str) -> Response:
+    def withdraw(self, request: Any, work_item_id: str, question_id: str) -> Response:
         """Withdraw an open question as its author, or as a person with `workflow:manage`."""
-        EMPTY.check(request.data)
-        item = locked_item(path_id(ids.WORK_ITEM, work_item_id), ctx=request.auth)
-        self.subject = subject_of(item)
-        parsed = path_id(ids.REQUESTER_QUESTION, question_id)
-        return Response(QUESTION.represent(withdraw_question(item, parsed, ctx=request.auth)))
+        item = locked_subject(self, work_item_id)
+        return self.shown(withdraw_question(item, self.row_id, ctx=request.auth))

@@ -27,6 +27,8 @@ from workitems.api.permits import views as permits
 router = TenantRouter()
 router.register("work-items/batch", batch_intake.WorkItemBatchViewSet)
 router.register("work-items", items.WorkItemViewSet)
+router.register("work-items/<str:work_item_id>/comments", comments.CommentViewSet)
+router.register("work-items/<str:work_item_id>/questions", questions.QuestionViewSet)
 router.register("actions", actions.ActionViewSet)
 router.register("executions", executions.ExecutionViewSet)
 router.register("decision-steps", steps.DecisionStepViewSet)
@@ -46,12 +48,6 @@ urlpatterns = [
     path("attachments/<str:attachment_id>", attachments.AttachmentDetail.as_view()),
     path("attachments/<str:attachment_id>/content", attachments.AttachmentContent.as_view()),
     path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),
-    path("work-items/<str:work_item_id>/comments", comments.Comments.as_view()),
-    path("work-items/<str:work_item_id>/comments/<str:comment_id>", comments.CommentDetail.as_view()),
-    path("work-items/<str:work_item_id>/questions", questions.Questions.as_view()),
-    path("work-items/<str:work_item_id>/questions/<str:question_id>", questions.QuestionDetail.as_view()),
-    path("work-items/<str:work_item_id>/questions/<str:question_id>/answer", questions.AnswerQuestion.as_view()),
-    path("work-items/<str:work_item_id>/questions/<str:question_id>/withdraw", questions.WithdrawQuestion.as_view()),
     path("me/notification-preferences", notifications.NotificationPreferences.as_view()),
     path("permits", permits.Permits.as_view()),
     path("permits/<str:permit_id>", permits.PermitDetail.as_view()),
