@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO, Any, ClassVar, cast
+from typing import IO, Any, cast
 
 import orjson
 from django.core.exceptions import SuspiciousOperation
@@ -11,6 +11,7 @@ from django.core.files.uploadhandler import MemoryFileUploadHandler, TemporaryFi
 from django.http import HttpResponse, StreamingHttpResponse
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.http.response import HttpResponseBase
+from rest_framework.decorators import action
 from rest_framework.parsers import BaseParser
 from rest_framework.response import Response
 
@@ -20,7 +21,7 @@ from threada_site.api.models import IdempotencyRecord
 from threada_site.api.negotiation import AnyNegotiation
 from threada_site.api.operations import operation
 from threada_site.api.stored_answers import opened_answer
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.viewsets import TenantViewSet
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
@@ -65,10 +66,14 @@ class UploadParser(BaseParser):
         return request.upload.as_json()
 
 
-class Attachments(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKITEMS_READ}
+class AttachmentViewSet(TenantViewSet):
+    id_prefix = ids.ATTACHMENT
+    lookup_url_kwarg = "attachment_id"
     parser_classes = [UploadParser]
+    resource = ATTACHMENT
+    tag = "Attachments"
     announced: Attachment | None = None
+    to_read: tuple[Attachment, str] | None = None
 
     def replayed(self, request: Any, record: IdempotencyRecord) -> HttpResponseBase:
         """Return the first answer. If its file was not written, because the instance stopped, write it now."""
@@ -77,14 +82,15 @@ class Attachments(TenantView):
         return super().replayed(request, record)
 
     def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Write the file after the transaction that announces it, and before the answer."""
-        self.announced = None
+        """Write or read the file after the transaction that announces or finds it, and before the answer."""
+        self.announced = self.to_read = None
         response = super().dispatch(request, *args, **kwargs)
-        if self.announced is None or response.status_code != 201:
-            return response
-        ctx = request.acting_context
         try:
-            store(self.announced, self.request.upload, ctx=ctx)
+            if self.announced is not None and response.status_code == 201:
+                store(self.announced, self.request.upload, ctx=request.acting_context)
+            elif self.to_read is not None and response.status_code == 200:
+                file = open_file(*self.to_read)
+                return StreamingHttpResponse(file.blocks(), headers=dict(response.items()))
         except ThreadaError as refusal:
             self._forget_answer()
             return self._refused(refusal)
@@ -93,7 +99,7 @@ class Attachments(TenantView):
     @operation(
         "uploadAttachment",
         "Upload a file",
-        tag="Attachments",
+        scope=Scope.WORKITEMS_READ,
         body=UPLOAD_ATTACHMENT,
         body_media_type=UploadParser.media_type,
         answers={201: ATTACHMENT},
@@ -101,7 +107,7 @@ class Attachments(TenantView):
         reasons=("attachment_too_large", "attachment_type_refused", "attachment_unavailable", "quota_exceeded"),
     )
     @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any) -> Response:
         """Store a file for a payload or a comment. Only its uploader uses it, once; it is deleted if unused for a day.
 
         Needs `workitems:write` or `decisions:decide` on any workflow.
@@ -112,8 +118,41 @@ class Attachments(TenantView):
             raise errors.InvalidRequest(errors=[FieldError("/file", "is required", "required")])
         upload: Upload = request.upload
         self.announced = announce(upload, ctx=request.auth)
-        location = f"/attachments/{self.announced.public_id}"
-        return Response(ATTACHMENT.represent(self.announced), status=201, headers={"Location": location})
+        return self.created(self.announced)
+
+    @operation("readAttachment", "Read what is known of a file", scope=Scope.WORKITEMS_READ, answers={200: ATTACHMENT})
+    def retrieve(self, request: Any, attachment_id: str) -> Response:
+        """Return a file's name, size, type and digest. Readers are those of its work item or comment."""
+        return self.shown(self.get_object().row)
+
+    @action(detail=True, content_negotiation_class=AnyNegotiation)
+    @operation(
+        "downloadAttachment",
+        "Download a file",
+        scope=Scope.WORKITEMS_READ,
+        answers={200: ATTACHMENT_CONTENT},
+        headers=("ETag",),
+        reasons=("attachment_erased", "attachment_unavailable"),
+    )
+    def content(self, request: Any, attachment_id: str) -> HttpResponseBase:
+        """Return the bytes that were uploaded, after checking their digest. Never shown inside of a page."""
+        found = self.get_object()
+        headers = download_headers(found.row)
+        if request.method == "HEAD":  # the file itself is not read: a short request must not cost that
+            stored_path(found.row)
+        else:
+            self.to_read = (found.row, path_to_read(found, ctx=request.auth))
+        return HttpResponse(headers=headers)
+
+    def get_object(self) -> ReadableAttachment:
+        """Return the file that the path names, and record the reading of its work item. Raise `NotFound`."""
+        found = attachment_named(self.row_id, ctx=self.request.auth)
+        if found is None:
+            raise errors.NotFound
+        if found.item is not None:
+            self.subject = subject_of(found.item)
+            record_reading(found.item, ctx=self.request.auth)  # the name of a file is contents, too
+        return found
 
     def _forget_answer(self) -> None:
         """Delete the stored answer of an upload whose file could not be written."""
@@ -124,58 +163,3 @@ class Attachments(TenantView):
                 IdempotencyRecord.objects.filter(
                     tenant_id=ctx.tenant_id, principal_id=ctx.principal_id, path=reservation.path, key=reservation.key
                 ).delete()
-
-
-class AttachmentDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-
-    @operation("readAttachment", "Read what is known of a file", tag="Attachments", answers={200: ATTACHMENT})
-    def get(self, request: Any, attachment_id: str) -> Response:
-        """Return a file's name, size, type and digest. Readers are those of its work item or comment."""
-        return Response(ATTACHMENT.represent(_found(self, request, attachment_id).row))
-
-
-class AttachmentContent(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
-    content_negotiation_class = AnyNegotiation
-    to_read: tuple[Attachment, str] | None = None
-
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Read the storage after the transaction, and before the answer."""
-        self.to_read = None
-        response = super().dispatch(request, *args, **kwargs)
-        if self.to_read is None or response.status_code != 200:
-            return response
-        try:
-            file = open_file(*self.to_read)
-        except ThreadaError as refusal:
-            return self._refused(refusal)
-        return StreamingHttpResponse(file.blocks(), headers=dict(response.items()))
-
-    @operation(
-        "downloadAttachment",
-        "Download a file",
-        tag="Attachments",
-        answers={200: ATTACHMENT_CONTENT},
-        headers=("ETag",),
-        reasons=("attachment_erased", "attachment_unavailable"),
-    )
-    def get(self, request: Any, attachment_id: str) -> HttpResponseBase:
-        """Return the bytes that were uploaded, after checking their digest. Never shown inside of a page."""
-        found = _found(self, request, attachment_id)
-        headers = download_headers(found.row)
-        if request.method == "HEAD":  # the file itself is not read: a short request must not cost that
-            stored_path(found.row)
-        else:
-            self.to_read = (found.row, path_to_read(found, ctx=request.auth))
-        return HttpResponse(headers=headers)
-
-
-def _found(view: TenantView, request: Any, attachment_id: str) -> ReadableAttachment:
-    found = attachment_named(path_id(ids.ATTACHMENT, attachment_id), ctx=request.auth)
-    if found is None:
-        raise errors.NotFound
-    if found.item is not None:
-        view.subject = subject_of(found.item)
-        record_reading(found.item, ctx=request.auth)  # the name of a file is contents, too
-    return found

@@ -29,6 +29,7 @@ router.register("work-items/batch", batch_intake.WorkItemBatchViewSet)
 router.register("work-items", items.WorkItemViewSet)
 router.register("work-items/<str:work_item_id>/comments", comments.CommentViewSet)
 router.register("work-items/<str:work_item_id>/questions", questions.QuestionViewSet)
+router.register("attachments", attachments.AttachmentViewSet)
 router.register("actions", actions.ActionViewSet)
 router.register("executions", executions.ExecutionViewSet)
 router.register("decision-steps", steps.DecisionStepViewSet)
@@ -44,9 +45,6 @@ router.register("retention", document_viewset(kinds.RETENTION_RULES))
 
 urlpatterns = [
     *router.urls,
-    path("attachments", attachments.Attachments.as_view()),
-    path("attachments/<str:attachment_id>", attachments.AttachmentDetail.as_view()),
-    path("attachments/<str:attachment_id>/content", attachments.AttachmentContent.as_view()),
     path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),
     path("me/notification-preferences", notifications.NotificationPreferences.as_view()),
     path("permits", permits.Permits.as_view()),
