@@ -33,6 +33,7 @@ router.register("attachments", attachments.AttachmentViewSet)
 router.register("actions", actions.ActionViewSet)
 router.register("executions", executions.ExecutionViewSet)
 router.register("decision-steps", steps.DecisionStepViewSet)
+router.register("permits", permits.PermitViewSet)
 router.register("delegations", delegations.DelegationViewSet)
 router.register("packs", packs.PackViewSet)
 router.register("packs/<str:pack_id>/versions", packs.PackVersionViewSet)
@@ -47,11 +48,6 @@ urlpatterns = [
     *router.urls,
     path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),
     path("me/notification-preferences", notifications.NotificationPreferences.as_view()),
-    path("permits", permits.Permits.as_view()),
-    path("permits/<str:permit_id>", permits.PermitDetail.as_view()),
-    path("permits/<str:permit_id>/approve", permits.ApprovePermit.as_view()),
-    path("permits/<str:permit_id>/narrow", permits.NarrowPermit.as_view()),
-    path("permits/<str:permit_id>/revoke", permits.RevokePermit.as_view()),
     path("schemas/<str:kind>.json", document_schemas.DocumentSchema.as_view()),
     path("principals", principals.Principals.as_view()),
     path("principals/<str:principal>", principals.PrincipalDetail.as_view()),

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import django_filters
 from django.core.exceptions import ValidationError
+from django.db.models import QuerySet
 from rest_framework.response import Response
 
 from policies.language.approvals.permits import sum_from_json
 from telemetry.receipts.format import Subject
-from threada_site.api.filters import AnyOf, CreatedWindow, PublicIdFilter, SlugFilter, apply_filters, read_instant
-from threada_site.api.idempotency import idempotent
+from threada_site.api.filters import AnyOf, CreatedWindow, PublicIdFilter, SlugFilter, read_instant
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
-from threada_site.api.resources.resource import page_of
-from threada_site.api.shapes import EMPTY
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.viewsets import TenantViewSet, listing, verb
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext, Scope
+from threada_site.kernel.context import Scope
 from threada_site.kernel.errors import FieldError
 from workitems.api.permits.resources import PERMIT, PERMIT_WITH_USES
 from workitems.api.permits.shapes import APPROVE_PERMIT, NARROW_PERMIT
@@ -48,37 +44,27 @@ class PermitFilters(CreatedWindow):
     decision_step_id = PublicIdFilter(field_name="step_id", prefix=ids.DECISION_STEP)
 
 
-class Permits(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+class PermitViewSet(TenantViewSet):
+    id_prefix = ids.PERMIT
+    lookup_url_kwarg = "permit_id"
+    resource = PERMIT
+    tag = "Decisions"
 
-    @operation(
-        "listPermits",
-        "List permits",
-        tag="Decisions",
-        answers={200: page_of(PERMIT)},
-        filters=PermitFilters,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(PermitFilters, permits(request.auth).prefetch_related("approvals"), request)
-        return Response(paginate(rows, request, represent=PERMIT.represent))
+    def get_queryset(self) -> QuerySet[Permit]:
+        return permits(self.request.auth)
 
+    @listing("listPermits", "List permits", PERMIT, scope=Scope.WORKITEMS_READ, filters=PermitFilters)
+    def list(self, request: Any) -> Response:
+        return self.page(self.filter_queryset(self.get_queryset().prefetch_related("approvals")))
 
-class PermitDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ}
+    @operation("readPermit", "Read a permit with its uses", scope=Scope.WORKITEMS_READ, answers={200: PERMIT_WITH_USES})
+    def retrieve(self, request: Any, permit_id: str) -> Response:
+        return self._whole()
 
-    @operation("readPermit", "Read a permit with its uses", tag="Decisions", answers={200: PERMIT_WITH_USES})
-    def get(self, request: Any, permit_id: str) -> Response:
-        return Response(_shown(path_id(ids.PERMIT, permit_id), ctx=request.auth))
-
-
-class ApprovePermit(TenantView):
-    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
-
-    @operation(
+    @verb(
         "approvePermit",
         "Approve a permit",
-        tag="Decisions",
+        scope=Scope.DECISIONS_DECIDE,
         description="For approvers who have voted already. A permit takes effect when every required approver has "
         "approved exactly these bytes.",
         body=APPROVE_PERMIT,
@@ -92,35 +78,24 @@ class ApprovePermit(TenantView):
             "vote_authentication_required",
         ),
     )
-    @idempotent
-    def post(self, request: Any, permit_id: str) -> Response:
-        body = APPROVE_PERMIT.check(request.data)
-        known = permits(request.auth).filter(id=path_id(ids.PERMIT, permit_id)).first()
-        if known is None:
-            raise errors.NotFound
-        item, step = locked_step(known.step_id, ctx=request.auth)
+    def approve(self, request: Any, permit_id: str, body: dict[str, Any]) -> Response:
+        item, step = locked_step(self.get_object().step_id, ctx=request.auth)
         self.subject = subject_of(item)
-        approve_permit(item, step, _locked(permit_id, ctx=request.auth), body["sha256"], ctx=request.auth)
-        return Response(_shown(known.id, ctx=request.auth))
+        approve_permit(item, step, self._locked(), body["sha256"], ctx=request.auth)
+        return self._whole()
 
-
-class NarrowPermit(TenantView):
-    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
-
-    @operation(
+    @verb(
         "narrowPermit",
         "Narrow a permit",
-        tag="Decisions",
+        scope=Scope.DECISIONS_DECIDE,
         description="Takes effect at once. Absent members keep their term; bounds are added. Executions that are not "
         "called yet and are no longer covered wait for an approval.",
         body=NARROW_PERMIT,
         answers={200: PERMIT_WITH_USES},
         reasons=("permit_too_wide", "permit_closed", "permission_denied"),
     )
-    @idempotent
-    def post(self, request: Any, permit_id: str) -> Response:
-        body = NARROW_PERMIT.check(request.data)
-        permit = _locked(permit_id, ctx=request.auth)
+    def narrow(self, request: Any, permit_id: str, body: dict[str, Any]) -> Response:
+        permit = self._locked()
         self.subject = _subject(permit)
         narrowing = Narrowing(
             ends_at=_instant(body["ends_at"], "/ends_at") if "ends_at" in body else None,
@@ -130,29 +105,35 @@ class NarrowPermit(TenantView):
             bounds=body.get("bounds", ()),
         )
         narrow_permit(permit, narrowing, ctx=request.auth)
-        return Response(_shown(permit.id, ctx=request.auth))
+        return self._whole()
 
-
-class RevokePermit(TenantView):
-    scopes: ClassVar = {"POST": Scope.DECISIONS_DECIDE}
-
-    @operation(
+    @verb(
         "revokePermit",
         "Revoke a permit",
-        tag="Decisions",
+        scope=Scope.DECISIONS_DECIDE,
         description="Takes effect at once. Executions that are not called yet wait for an approval. Calls that were "
         "sent already are not recalled.",
-        body=EMPTY,
         answers={200: PERMIT_WITH_USES},
         reasons=("permission_denied",),
     )
-    @idempotent
-    def post(self, request: Any, permit_id: str) -> Response:
-        EMPTY.check(request.data)
-        permit = _locked(permit_id, ctx=request.auth)
+    def revoke(self, request: Any, permit_id: str) -> Response:
+        permit = self._locked()
         self.subject = _subject(permit)
         revoke_permit(permit, ctx=request.auth)
-        return Response(_shown(permit.id, ctx=request.auth))
+        return self._whole()
+
+    def _locked(self) -> Permit:
+        permit = permit_for_update(self.row_id, ctx=self.request.auth)
+        if permit is None:
+            raise errors.NotFound
+        return permit
+
+    def _whole(self) -> Response:
+        """Return the answer about the permit that the path names, with its newest uses. Raise `NotFound`."""
+        permit = self.get_queryset().prefetch_related("approvals").filter(id=self.row_id).first()
+        if permit is None:
+            raise errors.NotFound
+        return Response(PERMIT_WITH_USES.represent(permit, uses=uses(permit, ctx=self.request.auth)[:USES_SHOWN]))
 
 
 def proposal_in(body: Mapping[str, Any]) -> Proposal:
@@ -176,19 +157,5 @@ def _instant(text: str, pointer: str) -> datetime:
     return found
 
 
-def _locked(permit_id: str, *, ctx: ActingContext) -> Permit:
-    permit = permit_for_update(path_id(ids.PERMIT, permit_id), ctx=ctx)
-    if permit is None:
-        raise errors.NotFound
-    return permit
-
-
 def _subject(permit: Permit) -> Subject:
     return Subject(work_item_id=permit.work_item_id, workflow=permit.workflow, integration=permit.integration)
-
-
-def _shown(permit_id: uuid.UUID, *, ctx: ActingContext) -> dict[str, Any]:
-    permit = permits(ctx).prefetch_related("approvals").filter(id=permit_id).first()
-    if permit is None:
-        raise errors.NotFound
-    return PERMIT_WITH_USES.represent(permit, uses=uses(permit, ctx=ctx)[:USES_SHOWN])
