@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
@@ -11,12 +11,9 @@ from rest_framework.response import Response
 from integrations.freezes.scope import FreezeScope
 from integrations.models import Freeze
 from telemetry.receipts.format import Subject
-from threada_site.api.filters import CreatedWindow, SlugFilter, apply_filters
-from threada_site.api.idempotency import idempotent
+from threada_site.api.filters import CreatedWindow, SlugFilter
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
-from threada_site.api.resources.resource import page_of
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.viewsets import TenantViewSet, creation, listing, verb
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, Scope
 from threada_site.kernel.errors import FieldError
@@ -37,32 +34,32 @@ class FreezeFilters(CreatedWindow):
         return queryset.filter(lifted_at__isnull=value == "true")
 
 
-class Freezes(TenantView):
-    scopes: ClassVar = {"GET": Scope.ACTIONS_FREEZE, "POST": None}
+class FreezeViewSet(TenantViewSet):
+    id_prefix = ids.FREEZE
+    lookup_url_kwarg = "freeze_id"
+    tag = "Executions"
 
-    @operation(
-        "listFreezes",
-        "List freezes",
-        tag="Executions",
-        answers={200: page_of(FREEZE)},
-        filters=FreezeFilters,
-        is_paged=True,
-    )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(FreezeFilters, selectors.freezes(request.auth), request)
-        return Response(paginate(rows, request, represent=FREEZE.represent))
+    def get_queryset(self) -> QuerySet[Freeze]:
+        return selectors.freezes(self.request.auth)
 
-    @operation(
+    def represent(self, row: Freeze) -> dict[str, Any]:
+        running = [] if row.lifted_at is not None else in_flight(row)
+        return FREEZE_WITH_EXECUTIONS.represent(row, in_flight=running, held=executions_blocked_by(row))
+
+    @listing("listFreezes", "List freezes", FREEZE, scope=Scope.ACTIONS_FREEZE, filters=FreezeFilters)
+    def list(self, request: Any) -> Response:
+        return self.page(represent=FREEZE.represent)
+
+    @creation(
         "setFreeze",
         "Set a freeze",
-        tag="Executions",
+        scope=None,
         body=SET_FREEZE,
         answers={201: FREEZE_WITH_EXECUTIONS},
         headers=("Location",),
         reasons=("unknown_workflow", "unknown_integration", "unknown_action", "permission_denied", "scope_missing"),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         """Block all calls in a scope.
 
         Needs `actions:freeze`. The owner of an agent or service freezes it with `workitems:write`.
@@ -73,38 +70,27 @@ class Freezes(TenantView):
         cannot be recalled. Blocked executions stay `started` with `blocked_by_freeze_id`. Votes are still
         accepted; deadlines are extended.
         """
-        body = SET_FREEZE.check(request.data)
         try:
             scope = FreezeScope(**body["scope"])
         except ValueError as error:
             raise errors.InvalidRequest(errors=[FieldError("/scope", str(error), "invalid")]) from None
         self.subject = Subject(workflow=scope.workflow, integration=scope.integration)
         _require_scope(scope, ctx=request.auth)
-        stopped = set_freeze(scope, reason=body["reason"], ctx=request.auth)
-        location = {"Location": f"/freezes/{stopped.freeze.public_id}"}
-        return Response(_whole(stopped.freeze), status=201, headers=location)
-
-
-class FreezeDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.ACTIONS_FREEZE}
+        return self.created(set_freeze(scope, reason=body["reason"], ctx=request.auth).freeze)
 
     @operation(
         "readFreeze",
         "Read a freeze with its blocked executions",
-        tag="Executions",
+        scope=Scope.ACTIONS_FREEZE,
         answers={200: FREEZE_WITH_EXECUTIONS},
     )
-    def get(self, request: Any, freeze_id: str) -> Response:
-        return Response(_whole(_found(freeze_id, ctx=request.auth)))
+    def retrieve(self, request: Any, freeze_id: str) -> Response:
+        return self.shown(self.get_object())
 
-
-class LiftFreeze(TenantView):
-    scopes: ClassVar = {"POST": Scope.INTEGRATIONS_MANAGE}
-
-    @operation(
+    @verb(
         "liftFreeze",
         "Lift a freeze",
-        tag="Executions",
+        scope=Scope.INTEGRATIONS_MANAGE,
         body=LIFT_FREEZE,
         answers={200: FREEZE_WITH_EXECUTIONS},
         reasons=(
@@ -115,17 +101,15 @@ class LiftFreeze(TenantView):
             "permission_denied",
         ),
     )
-    @idempotent
-    def post(self, request: Any, freeze_id: str) -> Response:
+    def lift(self, request: Any, freeze_id: str, body: dict[str, Any]) -> Response:
         """Release the blocked executions.
 
         Deadlines are extended by the length of the freeze. A freeze that a person set must be lifted by a person; if
         the tenant requires four eyes, by one who is independent of the person who set it.
         """
-        body = LIFT_FREEZE.check(request.data)
-        freeze = _found(freeze_id, ctx=request.auth)
+        freeze = self.get_object()
         self.subject = Subject(workflow=freeze.workflow, integration=freeze.integration)
-        return Response(_whole(lift_freeze(freeze.id, reason=body.get("reason", ""), ctx=request.auth)))
+        return self.shown(lift_freeze(freeze.id, reason=body.get("reason", ""), ctx=request.auth))
 
 
 def _require_scope(scope: FreezeScope, *, ctx: ActingContext) -> None:
@@ -134,16 +118,3 @@ def _require_scope(scope: FreezeScope, *, ctx: ActingContext) -> None:
     if not any(map(ctx.has_scope_anywhere, needed)):
         names = " or ".join(sorted(scope.value for scope in needed))
         raise errors.ScopeMissing(f"This needs the scope {names}, which the credential or its roles do not have.")
-
-
-def _found(freeze_id: str, *, ctx: ActingContext) -> Freeze:
-    freeze = selectors.freezes(ctx).filter(id=path_id(ids.FREEZE, freeze_id)).first()
-    if freeze is None:
-        raise errors.NotFound
-    return freeze
-
-
-def _whole(freeze: Freeze) -> dict[str, Any]:
-    is_over = freeze.lifted_at is not None
-    running = [] if is_over else in_flight(freeze)
-    return FREEZE_WITH_EXECUTIONS.represent(freeze, in_flight=running, held=executions_blocked_by(freeze))

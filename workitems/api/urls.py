@@ -33,6 +33,7 @@ router.register("attachments", attachments.AttachmentViewSet)
 router.register("actions", actions.ActionViewSet)
 router.register("executions", executions.ExecutionViewSet)
 router.register("decision-steps", steps.DecisionStepViewSet)
+router.register("freezes", freezes.FreezeViewSet)
 router.register("permits", permits.PermitViewSet)
 router.register("delegations", delegations.DelegationViewSet)
 router.register("packs", packs.PackViewSet)
@@ -43,6 +44,7 @@ router.register("roles", document_viewset(kinds.ROLES))
 router.register("groups", document_viewset(kinds.GROUPS))
 router.register("lists", document_viewset(kinds.LISTS, source=sources.source))
 router.register("retention", document_viewset(kinds.RETENTION_RULES))
+router.register("proofs", proofs.ProofViewSet)
 
 urlpatterns = [
     *router.urls,
@@ -64,9 +66,4 @@ urlpatterns = [
     path("legal-holds", legal_holds.LegalHolds.as_view()),
     path("legal-holds/<str:legal_hold_id>", legal_holds.LegalHoldDetail.as_view()),
     path("legal-holds/<str:legal_hold_id>/lift", legal_holds.LiftLegalHold.as_view()),
-    path("proofs", proofs.Proofs.as_view()),
-    path("proofs/<str:proof_id>", proofs.ProofDetail.as_view()),
-    path("freezes", freezes.Freezes.as_view()),
-    path("freezes/<str:freeze_id>", freezes.FreezeDetail.as_view()),
-    path("freezes/<str:freeze_id>/lift", freezes.LiftFreeze.as_view()),
 ]

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
+from django.db.models import QuerySet
 from rest_framework.response import Response
 
-from threada_site.api.idempotency import idempotent
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.resources.field_types import INSTANT, MAYBE_INSTANT, OBJECT, SHA256, choice, maybe, public_id
-from threada_site.api.resources.resource import Resource, field, page_of
-from threada_site.api.shapes import EMPTY
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.resources.resource import Resource, field
+from threada_site.api.viewsets import TenantViewSet, creation, listing
 from threada_site.identity.stewardship import is_steward_or_auditor
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext, Scope
-from workitems.proof.models import ProofStatus
+from threada_site.kernel.context import Scope
+from workitems.proof.models import ProofRun, ProofStatus
 from workitems.proof.stored_runs import proof_runs, request_proof
 
 PROOF: Final = Resource(
@@ -36,57 +34,49 @@ PROOF_WITH_FINDINGS: Final = Resource(
 )
 
 
-class Proofs(TenantView):
-    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ, "POST": Scope.WORKFLOW_MANAGE}
+class ProofViewSet(TenantViewSet):
+    id_prefix = ids.PROOF
+    lookup_url_kwarg = "proof_id"
+    resource = PROOF
+    tag = "Policies"
 
-    @operation(
+    def get_queryset(self) -> QuerySet[ProofRun]:
+        """Return the proofs of the tenant. Raise `PermissionDenied` for others than stewards and auditors."""
+        if not is_steward_or_auditor(self.request.auth):
+            raise errors.PermissionDenied("Stewards and auditors read proofs.")
+        return proof_runs(self.request.auth)
+
+    @listing(
         "listProofs",
         "List proofs",
-        tag="Policies",
-        answers={200: page_of(PROOF)},
-        is_paged=True,
+        PROOF,
+        scope=Scope.TELEMETRY_READ,
+        filters=None,
         reasons=("permission_denied",),
     )
-    def get(self, request: Any) -> Response:
+    def list(self, request: Any) -> Response:
         """List the last ten, for stewards and auditors as on the pages of the console."""
-        _require_reader(request.auth)
-        return Response(paginate(proof_runs(request.auth).defer("document"), request, represent=PROOF.represent))
+        return self.page(self.get_queryset().defer("document"))
 
-    @operation(
+    @creation(
         "requestProof",
         "Request a proof",
-        tag="Policies",
-        body=EMPTY,
+        scope=Scope.WORKFLOW_MANAGE,
         answers={202: PROOF},
         headers=("Location",),
         reasons=("permission_denied", "too_many_proofs"),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any) -> Response:
         """Check the promises against this tenant's configuration. For stewards; a worker runs it."""
-        EMPTY.check(request.data)
         run = request_proof(ctx=request.auth)
-        return Response(PROOF.represent(run), status=202, headers={"Location": f"/proofs/{run.public_id}"})
-
-
-class ProofDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.TELEMETRY_READ}
+        return self.shown(run, status=202, Location=f"/proofs/{run.public_id}")
 
     @operation(
         "readProof",
         "Read a proof with its findings",
-        tag="Policies",
+        scope=Scope.TELEMETRY_READ,
         answers={200: PROOF_WITH_FINDINGS},
         reasons=("permission_denied",),
     )
-    def get(self, request: Any, proof_id: str) -> Response:
-        _require_reader(request.auth)
-        run = proof_runs(request.auth).filter(id=path_id(ids.PROOF, proof_id)).first()
-        if run is None:
-            raise errors.NotFound
-        return Response(PROOF_WITH_FINDINGS.represent(run))
-
-
-def _require_reader(ctx: ActingContext) -> None:
-    if not is_steward_or_auditor(ctx):
-        raise errors.PermissionDenied("Stewards and auditors read proofs.")
+    def retrieve(self, request: Any, proof_id: str) -> Response:
+        return Response(PROOF_WITH_FINDINGS.represent(self.get_object()))
