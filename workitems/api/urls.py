@@ -44,6 +44,8 @@ router.register("roles", document_viewset(kinds.ROLES))
 router.register("groups", document_viewset(kinds.GROUPS))
 router.register("lists", document_viewset(kinds.LISTS, source=sources.source))
 router.register("retention", document_viewset(kinds.RETENTION_RULES))
+router.register("principals", principals.PrincipalViewSet)
+router.register("credentials", credentials.CredentialViewSet)
 router.register("proofs", proofs.ProofViewSet)
 
 urlpatterns = [
@@ -51,14 +53,6 @@ urlpatterns = [
     path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),
     path("me/notification-preferences", notifications.NotificationPreferences.as_view()),
     path("schemas/<str:kind>.json", document_schemas.DocumentSchema.as_view()),
-    path("principals", principals.Principals.as_view()),
-    path("principals/<str:principal>", principals.PrincipalDetail.as_view()),
-    path("principals/<str:principal>/roles", principals.PrincipalRoles.as_view()),
-    path("principals/<str:principal>/owner", principals.PrincipalOwner.as_view()),
-    path("principals/<str:principal>/invite", principals.InvitePrincipal.as_view()),
-    path("credentials", credentials.Credentials.as_view()),
-    path("credentials/<str:credential_id>", credentials.CredentialDetail.as_view()),
-    path("credentials/<str:credential_id>/revoke", credentials.RevokeCredential.as_view()),
     path("retention-runs", legal_holds.RetentionRuns.as_view()),
     path("retention-runs/<str:retention_run_id>", legal_holds.RetentionRunDetail.as_view()),
     path("tenant-deletion", tenant_deletion.TenantDeletionView.as_view()),

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import django_filters
 from django.db.models import QuerySet
 from rest_framework.response import Response
 
-from threada_site.api.filters import SlugFilter, apply_filters
-from threada_site.api.idempotency import idempotent
+from threada_site.api.filters import SlugFilter
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.resources.field_types import (
     BOOLEAN,
     INSTANT,
@@ -24,10 +22,10 @@ from threada_site.api.resources.field_types import (
     maybe_public_id,
     public_id,
 )
-from threada_site.api.resources.resource import Resource, field, given, page_of
-from threada_site.api.shapes import EMPTY, shape
+from threada_site.api.resources.resource import Resource, field, given
 from threada_site.api.shapes import SLUG as SLUG_SCHEMA
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.shapes import shape
+from threada_site.api.viewsets import TenantViewSet, creation, listing, verb
 from threada_site.identity.credentials import LONGEST_LIFE, issue_credential, revoke_credential
 from threada_site.identity.selectors import credentials_of_tenant, principal_of_tenant
 from threada_site.identity.stewardship import require_steward
@@ -95,34 +93,37 @@ class CredentialFilters(django_filters.FilterSet):
         return queryset.filter(revoked_at__isnull=value == "false")
 
 
-class Credentials(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE, "POST": Scope.WORKFLOW_MANAGE}
+class CredentialViewSet(TenantViewSet):
+    id_prefix = ids.CREDENTIAL
+    lookup_url_kwarg = "credential_id"
+    resource = CREDENTIAL
+    tag = "Credentials"
 
-    @operation(
+    def get_queryset(self) -> QuerySet[Credential]:
+        require_steward(self.request.auth)
+        return credentials_of_tenant(self.request.auth.tenant_id).exclude(user__kind=PrincipalKind.HUMAN)
+
+    @listing(
         "listCredentials",
         "List the credentials of services and agents",
-        tag="Credentials",
-        answers={200: page_of(CREDENTIAL)},
+        CREDENTIAL,
+        scope=Scope.WORKFLOW_MANAGE,
         filters=CredentialFilters,
-        is_paged=True,
         reasons=("permission_denied",),
     )
-    def get(self, request: Any) -> Response:
-        require_steward(request.auth)
-        rows = apply_filters(CredentialFilters, _credentials(request.auth), request)
-        return Response(paginate(rows, request, represent=CREDENTIAL.represent))
+    def list(self, request: Any) -> Response:
+        return self.page()
 
-    @operation(
+    @creation(
         "issueCredential",
         "Issue a credential to a service or an agent",
-        tag="Credentials",
+        scope=Scope.WORKFLOW_MANAGE,
         body=ISSUE_CREDENTIAL,
         answers={201: ISSUED_CREDENTIAL},
         headers=("Location",),
         reasons=("permission_denied", "scope_not_grantable", "person_required", "step_up_required"),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         """Return the token, once. Only a `tenant_admin` may do this, and no agent.
 
         A service issues none to itself, and none that is valid for longer than the token that it uses. A token that a
@@ -132,7 +133,6 @@ class Credentials(TenantView):
         `identity:provision`: services are refused as `person_required`, people as `step_up_required`. Under
         `identity_four_eyes` such a token is not valid before an independent steward publishes its change set.
         """
-        body = ISSUE_CREDENTIAL.check(request.data)
         require_steward(request.auth)
         issued = issue_credential(
             principal=_holder(body["principal"], request.auth),
@@ -148,50 +148,27 @@ class Credentials(TenantView):
             self.key_reservation = None
         return Response(ISSUED_CREDENTIAL.represent(issued.credential, token=issued.token), status=201, headers=headers)
 
-
-class CredentialDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE}
-
     @operation(
         "readCredential",
         "Read a credential of a service or an agent",
-        tag="Credentials",
+        scope=Scope.WORKFLOW_MANAGE,
         answers={200: CREDENTIAL},
         reasons=("permission_denied",),
     )
-    def get(self, request: Any, credential_id: str) -> Response:
-        return Response(CREDENTIAL.represent(_found(request, credential_id)))
+    def retrieve(self, request: Any, credential_id: str) -> Response:
+        return self.shown(self.get_object())
 
-
-class RevokeCredential(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
-
-    @operation(
+    @verb(
         "revokeCredential",
         "Revoke a credential of a service or an agent",
-        tag="Credentials",
-        body=EMPTY,
+        scope=Scope.WORKFLOW_MANAGE,
         answers={200: CREDENTIAL},
         reasons=("permission_denied",),
     )
-    @idempotent
-    def post(self, request: Any, credential_id: str) -> Response:
+    def revoke(self, request: Any, credential_id: str) -> Response:
         """Refuse requests with it from now on."""
-        EMPTY.check(request.data)
-        revoke_credential(_found(request, credential_id), ctx=request.auth)
-        return Response(CREDENTIAL.represent(_found(request, credential_id)))
-
-
-def _credentials(ctx: ActingContext) -> QuerySet[Credential]:
-    return credentials_of_tenant(ctx.tenant_id).exclude(user__kind=PrincipalKind.HUMAN)
-
-
-def _found(request: Any, credential_id: str) -> Credential:
-    require_steward(request.auth)
-    credential = _credentials(request.auth).filter(id=path_id(ids.CREDENTIAL, credential_id)).first()
-    if credential is None:
-        raise errors.NotFound
-    return credential
+        revoke_credential(self.get_object(), ctx=request.auth)
+        return self.shown(self.get_object())
 
 
 def _holder(name: str, ctx: ActingContext) -> User:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import django_filters
 from django.contrib.auth.models import Group
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from rest_framework.response import Response
 
-from threada_site.api.filters import AnyOf, SlugFilter, apply_filters
-from threada_site.api.idempotency import idempotent
+from threada_site.api.filters import AnyOf, SlugFilter
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.resources.field_types import (
     INSTANT,
     MAYBE_SLUG,
@@ -22,10 +20,11 @@ from threada_site.api.resources.field_types import (
     choice,
     maybe_public_id,
 )
-from threada_site.api.resources.resource import Resource, field, page_of
+from threada_site.api.resources.resource import Resource, field
 from threada_site.api.shapes import SLUG as SLUG_SCHEMA
 from threada_site.api.shapes import shape
-from threada_site.api.views import TenantView, path_slug
+from threada_site.api.views import path_slug
+from threada_site.api.viewsets import TenantViewSet, creation, listing, verb
 from threada_site.identity.admission import add_principal
 from threada_site.identity.grants.role_grants import set_roles
 from threada_site.identity.invitations import invite_again
@@ -34,7 +33,7 @@ from threada_site.identity.principals import remove_member
 from threada_site.identity.selectors import groups_of_member
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors, ids
-from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
+from threada_site.kernel.context import PrincipalKind, Scope
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import Membership
 from workitems.api.administration.access import require_reader
@@ -125,35 +124,46 @@ class PrincipalFilters(django_filters.FilterSet):
         return queryset.filter(user__groups__in=groups)
 
 
-class Principals(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "POST": Scope.WORKFLOW_MANAGE}
+class PrincipalViewSet(TenantViewSet):
+    lookup_url_kwarg = "principal"
+    tag = "Principals"
 
-    @operation(
+    def get_queryset(self) -> QuerySet[Membership]:
+        tenant_id = self.request.auth.tenant_id
+        groups = Group.objects.filter(role__tenant_id=tenant_id).select_related("role")
+        invitations = AccountLink.objects.filter(
+            tenant_id=OuterRef("tenant_id"),
+            user_id=OuterRef("user_id"),
+            created_at__gte=OuterRef("created_at"),
+            purpose=LinkPurpose.INVITATION,
+        )
+        rows = Membership.objects.filter(tenant_id=tenant_id).select_related("user", "owner")
+        rows = rows.annotate(invitation=Subquery(invitations.order_by("id").values("id")[:1]))
+        return rows.prefetch_related(Prefetch("user__groups", queryset=groups))
+
+    @listing(
         "listPrincipals",
         "List people, services and agents",
-        tag="Principals",
-        answers={200: page_of(PRINCIPAL)},
+        PRINCIPAL,
+        scope=Scope.WORKITEMS_READ,
         filters=PrincipalFilters,
-        is_paged=True,
         reasons=("permission_denied",),
     )
-    def get(self, request: Any) -> Response:
+    def list(self, request: Any) -> Response:
         require_reader(request.auth)
-        rows = apply_filters(PrincipalFilters, _members(request.auth), request)
-        return Response(paginate(rows, request, represent=PRINCIPAL.represent))
+        return self.page(represent=PRINCIPAL.represent)
 
-    @operation(
+    @creation(
         "addPrincipal",
         "Add a person, service or agent",
-        tag="Principals",
+        scope=Scope.WORKFLOW_MANAGE,
         body=ADD_PRINCIPAL,
         answers={200: PRINCIPAL, 201: PRINCIPAL},
         headers=("Location",),
         may_need_confirmation=True,
         reasons=("permission_denied", "conflict"),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         """Create the principal if its name is free, and make it a member with these roles.
 
         A member gets the roles in addition to its own, and the owner if one is given (200).
@@ -163,7 +173,6 @@ class Principals(TenantView):
         that nothing tells whether another tenant has the name. The account depends on the steward who added it until
         another one confirms it. Only a `tenant_admin` may do this.
         """
-        body = ADD_PRINCIPAL.check(request.data)
         require_steward(request.auth)
         result = add_principal(
             body["principal"],
@@ -174,121 +183,88 @@ class Principals(TenantView):
             owner=body.get("owner", ""),
             ctx=request.auth,
         )
+        shown = PRINCIPAL.represent_whole(self._member(body["principal"]))
         location = {"Location": f"/principals/{body['principal']}"}
-        return Response(_shown(request, body["principal"]), status=201 if result.is_new else 200, headers=location)
-
-
-class PrincipalDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKITEMS_READ, "DELETE": Scope.WORKFLOW_MANAGE}
+        return Response(shown, status=201 if result.is_new else 200, headers=location)
 
     @operation(
         "readPrincipal",
         "Read a person, service or agent",
-        tag="Principals",
+        scope=Scope.WORKITEMS_READ,
         answers={200: PRINCIPAL},
         reasons=("permission_denied",),
     )
-    def get(self, request: Any, principal: str) -> Response:
+    def retrieve(self, request: Any, principal: str) -> Response:
         require_reader(request.auth)
-        return Response(_shown(request, principal))
+        return self._whole()
 
     @operation(
         "removePrincipal",
         "Remove a person, service or agent from the tenant",
-        tag="Principals",
+        scope=Scope.WORKFLOW_MANAGE,
         answers={204: None},
         may_need_confirmation=True,
         reasons=("permission_denied", "last_steward"),
     )
-    def delete(self, request: Any, principal: str) -> Response:
+    def destroy(self, request: Any, principal: str) -> Response:
         """End the membership with its sessions, tokens, delegations and claims. Only a `tenant_admin` may do this."""
         require_steward(request.auth)
-        remove_member(_found(request, principal).user, ctx=request.auth)
+        remove_member(self.get_object().user, ctx=request.auth)
         return Response(status=204)
 
-
-class PrincipalRoles(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
-
-    @operation(
+    @verb(
         "setRoles",
         "Set the roles of a person, service or agent",
-        tag="Principals",
+        scope=Scope.WORKFLOW_MANAGE,
         body=SET_ROLES,
         answers={200: PRINCIPAL},
         may_need_confirmation=True,
         reasons=("permission_denied", "conflict", "last_steward"),
     )
-    @idempotent
-    def post(self, request: Any, principal: str) -> Response:
+    def roles(self, request: Any, principal: str, body: dict[str, Any]) -> Response:
         """Give the principal exactly these roles. Credentials gain and lose scopes at once."""
-        body = SET_ROLES.check(request.data)
         require_steward(request.auth)
-        set_roles(_found(request, principal).user, body["roles"], ctx=request.auth)
-        return Response(_shown(request, principal))
+        set_roles(self.get_object().user, body["roles"], ctx=request.auth)
+        return self._whole()
 
-
-class PrincipalOwner(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
-
-    @operation(
+    @verb(
         "setOwner",
         "Set the owner of a service or agent",
-        tag="Principals",
+        scope=Scope.WORKFLOW_MANAGE,
         body=SET_OWNER,
         answers={200: PRINCIPAL},
         may_need_confirmation=True,
         reasons=("permission_denied",),
     )
-    @idempotent
-    def post(self, request: Any, principal: str) -> Response:
+    def owner(self, request: Any, principal: str, body: dict[str, Any]) -> Response:
         """Name the person who answers for it. Rules exclude the owner from decisions on its requests."""
-        body = SET_OWNER.check(request.data)
         require_steward(request.auth)
-        set_owner(_found(request, principal).user, body["owner"] or "", ctx=request.auth)
-        return Response(_shown(request, principal))
+        set_owner(self.get_object().user, body["owner"] or "", ctx=request.auth)
+        return self._whole()
 
-
-class InvitePrincipal(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
-
-    @operation(
+    @verb(
         "inviteAgain",
         "Invite a person again",
-        tag="Principals",
+        scope=Scope.WORKFLOW_MANAGE,
         body=INVITE,
         answers={200: PRINCIPAL},
         may_need_confirmation=True,
         reasons=("permission_denied", "conflict"),
     )
-    @idempotent
-    def post(self, request: Any, principal: str) -> Response:
+    def invite(self, request: Any, principal: str, body: dict[str, Any]) -> Response:
         """Replace an invitation that was not accepted. The link is mailed, or shown once by the console."""
-        body = INVITE.check(request.data)
         require_steward(request.auth)
-        invite_again(_found(request, principal).user, body.get("email", ""), ctx=request.auth)
-        return Response(_shown(request, principal))
+        invite_again(self.get_object().user, body.get("email", ""), ctx=request.auth)
+        return self._whole()
 
+    def get_object(self) -> Membership:
+        return self._member(self.kwargs["principal"])
 
-def _members(ctx: ActingContext) -> QuerySet[Membership]:
-    groups = Group.objects.filter(role__tenant_id=ctx.tenant_id).select_related("role")
-    invitations = AccountLink.objects.filter(
-        tenant_id=OuterRef("tenant_id"),
-        user_id=OuterRef("user_id"),
-        created_at__gte=OuterRef("created_at"),
-        purpose=LinkPurpose.INVITATION,
-    )
-    rows = Membership.objects.filter(tenant_id=ctx.tenant_id).select_related("user", "owner")
-    rows = rows.annotate(invitation=Subquery(invitations.order_by("id").values("id")[:1]))
-    return rows.prefetch_related(Prefetch("user__groups", queryset=groups))
+    def _member(self, name: str) -> Membership:
+        member = self.get_queryset().filter(user__username=path_slug(name)).first()
+        if member is None:
+            raise errors.NotFound
+        return member
 
-
-def _found(request: Any, name: str) -> Membership:
-    member = _members(request.auth).filter(user__username=path_slug(name)).first()
-    if member is None:
-        raise errors.NotFound
-    return member
-
-
-def _shown(request: Any, name: str) -> dict[str, Any]:
-    return PRINCIPAL.represent_whole(_found(request, name))
+    def _whole(self) -> Response:
+        return Response(PRINCIPAL.represent_whole(self.get_object()))
