@@ -46,6 +46,8 @@ router.register("lists", document_viewset(kinds.LISTS, source=sources.source))
 router.register("retention", document_viewset(kinds.RETENTION_RULES))
 router.register("principals", principals.PrincipalViewSet)
 router.register("credentials", credentials.CredentialViewSet)
+router.register("legal-holds", legal_holds.LegalHoldViewSet)
+router.register("retention-runs", legal_holds.RetentionRunViewSet)
 router.register("proofs", proofs.ProofViewSet)
 
 urlpatterns = [
@@ -53,11 +55,6 @@ urlpatterns = [
     path("callbacks/<str:callback_id>", callbacks.Callback.as_view()),
     path("me/notification-preferences", notifications.NotificationPreferences.as_view()),
     path("schemas/<str:kind>.json", document_schemas.DocumentSchema.as_view()),
-    path("retention-runs", legal_holds.RetentionRuns.as_view()),
-    path("retention-runs/<str:retention_run_id>", legal_holds.RetentionRunDetail.as_view()),
     path("tenant-deletion", tenant_deletion.TenantDeletionView.as_view()),
     path("tenant-deletion/withdraw", tenant_deletion.WithdrawTenantDeletion.as_view()),
-    path("legal-holds", legal_holds.LegalHolds.as_view()),
-    path("legal-holds/<str:legal_hold_id>", legal_holds.LegalHoldDetail.as_view()),
-    path("legal-holds/<str:legal_hold_id>/lift", legal_holds.LiftLegalHold.as_view()),
 ]

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import django_filters
 from django.core.exceptions import ValidationError
 from django.db.models import QuerySet
 from rest_framework.response import Response
 
-from threada_site.api.filters import CreatedWindow, InstantField, SlugFilter, apply_filters
-from threada_site.api.idempotency import idempotent
+from threada_site.api.filters import CreatedWindow, InstantField, SlugFilter
 from threada_site.api.operations import operation
-from threada_site.api.pagination import paginate
 from threada_site.api.resources.field_types import (
     BOOLEAN,
     COUNT,
@@ -28,10 +26,11 @@ from threada_site.api.resources.field_types import (
     maybe_public_id,
     public_id,
 )
-from threada_site.api.resources.resource import Resource, field, page_of
-from threada_site.api.shapes import EMPTY, id_schema, shape
+from threada_site.api.resources.resource import Resource, field
 from threada_site.api.shapes import SLUG as SLUG_SCHEMA
-from threada_site.api.views import TenantView, path_id
+from threada_site.api.shapes import id_schema, shape
+from threada_site.api.views import path_id
+from threada_site.api.viewsets import TenantViewSet, creation, listing, verb
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import clock, errors, ids
 from threada_site.kernel.context import Scope
@@ -99,35 +98,38 @@ class LegalHoldFilters(django_filters.FilterSet):
         return queryset.filter(lifted_at__isnull=value == "true")
 
 
-class LegalHolds(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE, "POST": Scope.WORKFLOW_MANAGE}
+class LegalHoldViewSet(TenantViewSet):
+    id_prefix = ids.LEGAL_HOLD
+    lookup_url_kwarg = "legal_hold_id"
+    resource = LEGAL_HOLD
+    tag = "Retention"
 
-    @operation(
+    def get_queryset(self) -> QuerySet[LegalHold]:
+        require_steward(self.request.auth)
+        return LegalHold.objects.filter(tenant_id=self.request.auth.tenant_id)
+
+    @listing(
         "listLegalHolds",
         "List legal holds",
-        tag="Retention",
-        answers={200: page_of(LEGAL_HOLD)},
+        LEGAL_HOLD,
+        scope=Scope.WORKFLOW_MANAGE,
         filters=LegalHoldFilters,
-        is_paged=True,
         reasons=("permission_denied",),
     )
-    def get(self, request: Any) -> Response:
-        rows = apply_filters(LegalHoldFilters, _holds(request), request)
-        return Response(paginate(rows, request, represent=LEGAL_HOLD.represent))
+    def list(self, request: Any) -> Response:
+        return self.page()
 
-    @operation(
+    @creation(
         "setLegalHold",
         "Set a legal hold",
-        tag="Retention",
+        scope=Scope.WORKFLOW_MANAGE,
         body=SET_LEGAL_HOLD,
         answers={201: LEGAL_HOLD},
         headers=("Location",),
         reasons=("permission_denied",),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any, body: dict[str, Any]) -> Response:
         """Keep one work item, or all that match all criteria, also later ones. Only a `tenant_admin` may do this."""
-        body = SET_LEGAL_HOLD.check(request.data)
         require_steward(request.auth)
         item, requester = body.get("work_item_id"), body.get("requester")
         hold = set_legal_hold(
@@ -142,113 +144,79 @@ class LegalHolds(TenantView):
             ),
             ctx=request.auth,
         )
-        return Response(LEGAL_HOLD.represent(hold), status=201, headers={"Location": f"/legal-holds/{hold.public_id}"})
-
-
-class LegalHoldDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE}
+        return self.created(hold)
 
     @operation(
         "readLegalHold",
         "Read a legal hold",
-        tag="Retention",
+        scope=Scope.WORKFLOW_MANAGE,
         answers={200: LEGAL_HOLD},
         reasons=("permission_denied",),
     )
-    def get(self, request: Any, legal_hold_id: str) -> Response:
-        return Response(LEGAL_HOLD.represent(_found(request, legal_hold_id)))
+    def retrieve(self, request: Any, legal_hold_id: str) -> Response:
+        return self.shown(self.get_object())
 
-
-class LiftLegalHold(TenantView):
-    scopes: ClassVar = {"POST": Scope.WORKFLOW_MANAGE}
-
-    @operation(
+    @verb(
         "liftLegalHold",
         "Lift a legal hold",
-        tag="Retention",
+        scope=Scope.WORKFLOW_MANAGE,
         body=LIFT_LEGAL_HOLD,
         answers={200: LEGAL_HOLD},
         may_need_confirmation=True,
         reasons=("permission_denied", "person_required", "vote_authentication_required", "conflict"),
     )
-    @idempotent
-    def post(self, request: Any, legal_hold_id: str) -> Response:
+    def lift(self, request: Any, legal_hold_id: str, body: dict[str, Any]) -> Response:
         """Let retention and erasure reach its cases again, from the next dry run on.
 
         A person must do this; under `legal_hold_four_eyes` an independent steward confirms it.
         """
-        body = LIFT_LEGAL_HOLD.check(request.data)
-        hold = _found(request, legal_hold_id)
-        return Response(LEGAL_HOLD.represent(lift_legal_hold(hold.id, reason=body["reason"], ctx=request.auth)))
+        hold = self.get_object()
+        return self.shown(lift_legal_hold(hold.id, reason=body["reason"], ctx=request.auth))
 
 
-class RetentionRuns(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE, "POST": Scope.WORKFLOW_MANAGE}
+class RetentionRunViewSet(TenantViewSet):
+    id_prefix = ids.RETENTION_RUN
+    lookup_url_kwarg = "retention_run_id"
+    resource = RETENTION_RUN
+    tag = "Retention"
 
-    @operation(
+    def get_queryset(self) -> QuerySet[RetentionRun]:
+        require_steward(self.request.auth)
+        return RetentionRun.objects.filter(tenant_id=self.request.auth.tenant_id)
+
+    @listing(
         "listRetentionRuns",
         "List retention runs",
-        tag="Retention",
-        answers={200: page_of(RETENTION_RUN)},
+        RETENTION_RUN,
+        scope=Scope.WORKFLOW_MANAGE,
         filters=CreatedWindow,
-        is_paged=True,
         reasons=("permission_denied",),
     )
-    def get(self, request: Any) -> Response:
-        require_steward(request.auth)
-        rows = RetentionRun.objects.filter(tenant_id=request.auth.tenant_id)
-        return Response(
-            paginate(apply_filters(CreatedWindow, rows, request), request, represent=RETENTION_RUN.represent)
-        )
+    def list(self, request: Any) -> Response:
+        return self.page()
 
-    @operation(
+    @creation(
         "planRetention",
         "Make a dry run of what is due for removal",
-        tag="Retention",
-        body=EMPTY,
+        scope=Scope.WORKFLOW_MANAGE,
         answers={201: RETENTION_RUN},
         headers=("Location",),
         reasons=("permission_denied", "conflict"),
     )
-    @idempotent
-    def post(self, request: Any) -> Response:
+    def create(self, request: Any) -> Response:
         """Nothing is removed. The removal itself is a command or the automatic run, which follows the last dry run."""
-        EMPTY.check(request.data)
         require_steward(request.auth)
-        run = plan_retention(now=clock.now(), ctx=request.auth)
-        headers = {"Location": f"/retention-runs/{run.public_id}"}
-        return Response(RETENTION_RUN.represent(run), status=201, headers=headers)
-
-
-class RetentionRunDetail(TenantView):
-    scopes: ClassVar = {"GET": Scope.WORKFLOW_MANAGE}
+        return self.created(plan_retention(now=clock.now(), ctx=request.auth))
 
     @operation(
         "readRetentionRun",
         "Read a retention run",
-        tag="Retention",
+        scope=Scope.WORKFLOW_MANAGE,
         answers={200: RETENTION_RUN},
         reasons=("permission_denied",),
     )
-    def get(self, request: Any, retention_run_id: str) -> Response:
-        require_steward(request.auth)
-        run_id = path_id(ids.RETENTION_RUN, retention_run_id)
-        run = RetentionRun.objects.filter(tenant_id=request.auth.tenant_id, id=run_id).first()
-        if run is None:
-            raise errors.NotFound
-        return Response(RETENTION_RUN.represent(run))
-
-
-def _holds(request: Any) -> QuerySet[LegalHold]:
-    require_steward(request.auth)
-    return LegalHold.objects.filter(tenant_id=request.auth.tenant_id)
-
-
-def _found(request: Any, legal_hold_id: str) -> LegalHold:
-    hold = _holds(request).filter(id=path_id(ids.LEGAL_HOLD, legal_hold_id)).first()
-    if hold is None:
-        raise errors.NotFound
-    return hold
+    def retrieve(self, request: Any, retention_run_id: str) -> Response:
+        return self.shown(self.get_object())
 
 
 def _instant(body: dict[str, Any], name: str) -> datetime | None:
