@@ -10,6 +10,7 @@ import pytest
 from django.conf import settings
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from tests.architecture.test_ratchets import view_names
 from threada_site.api.operations import ATTRIBUTE
 from threada_site.api.views import TenantView
 
@@ -51,6 +52,14 @@ def test_every_method_names_its_scope_and_operation(route: str, served: Any) -> 
     assert undeclared == [], f"{route}: declare the operation of {undeclared}"
     if "post" in handlers:
         assert getattr(handlers["post"], "is_idempotent", False), f"{route}: wrap post in @idempotent"
+
+
+def test_views_that_are_no_viewsets_are_listed_with_a_reason() -> None:
+    page = (ROOT / "docs/architecture.md").read_text().partition("| view | reason |")[2].partition("\n\n")[0]
+    rows = [line.strip("| ").split(" | ") for line in page.splitlines() if line.startswith("| `")]
+    listed = [name for names, _ in rows for name in re.findall(r"`(\w+)`", names)]
+    assert sorted(listed) == sorted(view_names())
+    assert all(len(reason) > 20 for _, reason in rows)
 
 
 WITHOUT_ACTOR = {
