@@ -24,6 +24,7 @@ from threada_site.admin.model_admin import TenantAdmin, context_of
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import ids
 from threada_site.kernel.context import ActingContext
+from threada_site.kernel.errors import ThreadaError
 
 MOST_AT_ONCE: Final = 200
 ROW: Final = "row"
@@ -155,6 +156,8 @@ class BulkActions(_Base):
             outcome = carry_out(call, spec.scope, getattr(self, bulk.name), step_up=spec.step_up)
         except Http404 as missing:
             return Answer(key, label, url, is_done=False, text=str(missing))
+        except ThreadaError as failure:  # of the instance; what was done to other rows stays done
+            outcome = failure
         if isinstance(outcome, Done):
             return Answer(key, label, url, is_done=True, text=str(outcome.message) or _("Done."))
         return Answer(key, label, url, is_done=False, text=" ".join(sentences(outcome)))

@@ -139,7 +139,7 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
     def view(request: HttpRequest, key: str = "") -> HttpResponse:
         ctx: ActingContext = request.acting_context  # type: ignore[attr-defined]
         is_sent = request.method == "POST"
-        problems: list[str] = []
+        refusal: ThreadaError | None = None
         call = Call(request, ctx, key)
         if spec.scope is not None and not ctx.has_scope_anywhere(spec.scope):
             if not is_sent:
@@ -163,13 +163,13 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
                 if outcome.message:
                     messages.success(request, outcome.message)
                 return HttpResponseRedirect(outcome.url or (admin.url_of(row) if row else admin.list_url()))
-            problems = sentences(outcome)
+            refusal = outcome
         with unit_of_work(ctx.tenant_id, actor=ctx):
             context = {
                 **admin.admin_site.each_context(request),
                 "title": spec.title,
                 "form": form,
-                "problems": problems,
+                "problems": sentences(refusal) if refusal else [],
                 "asks_proof": "" if spec.confirmation else _proof_asked(spec, call),
                 "submit": spec.submit,
                 "row": row,
@@ -180,9 +180,16 @@ def form_view(admin: Any, spec: FormSpec, method: Callable[[Call, ConsoleForm], 
                 **form.shown_with(),
             }
             page = render_to_string(form.template, context, request)
-        return HttpResponse(page, status=422 if is_sent and not is_reworked else 200)
+        return form_response(page, refusal, is_sent=is_sent and not is_reworked)
 
     return view
+
+
+def form_response(page: str, refusal: ThreadaError | None, *, is_sent: bool) -> HttpResponse:
+    """Return a form page: 422 for one that was sent, or the status of a failure of the instance."""
+    if refusal is not None and refusal.status >= 500:
+        return HttpResponse(page, status=refusal.status, headers=refusal.headers)
+    return HttpResponse(page, status=422 if is_sent else 200)
 
 
 def _saved(
@@ -199,7 +206,10 @@ def _saved(
         except ThreadaError as refusal:
             return refusal
         handler = with_reason(lambda _: confirmation.effects(admin, form), handler)
-    return carry_out(call, spec.scope, handler, step_up=spec.step_up)
+    try:
+        return carry_out(call, spec.scope, handler, step_up=spec.step_up)
+    except ThreadaError as failure:  # of the instance: the form keeps its entries
+        return failure
 
 
 def _asked(admin: Any, spec: FormSpec, call: Call, effects: Effects) -> HttpResponse:

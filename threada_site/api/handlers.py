@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Final
 
 import orjson
 import structlog
 from django.core.exceptions import DisallowedHost
 from django.http import HttpRequest, HttpResponse
+from django.template.loader import get_template
+from django.utils.translation import gettext as _
 from django.views import defaults
 
 from threada_site.api.problems import CONTENT_TYPE, problem_document
+from threada_site.api.refusals import as_threada_error
 from threada_site.kernel import errors
 from threada_site.kernel.errors import ThreadaError
 
@@ -52,8 +56,16 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Handle 500. Django has logged the error."""
-    return defaults.server_error(request) if _is_console(request) else problem(request, errors.InternalError())
+    """Handle 500. A failure with a type, such as a database that is not reached, has its own status and advice."""
+    error = sys.exception()
+    failure = as_threada_error(error) if isinstance(error, Exception) else errors.InternalError()
+    if not _is_console(request):
+        return problem(request, failure)
+    if isinstance(failure, errors.InternalError):
+        return defaults.server_error(request)
+    shown = {"title": _(failure.title), "reason": _(failure.advice), "is_sent": request.method == "POST"}
+    page = get_template("500.html").render(shown)  # without context processors, which may read the database
+    return HttpResponse(page, status=failure.status, headers=failure.headers)
 
 
 def _is_console(request: HttpRequest) -> bool:

@@ -38,7 +38,8 @@ def result_or_refusal[Result](
     """Call `work` in the unit of work `inside`. Return its result, or the refusal that it raised.
 
     A refusal with `keeps_changes` commits what was written before; `before_commit` may add to it. Any other error rolls
-    back. `raises_failures`: raise errors of the instance (status 500 and more) instead of returning them.
+    back. `raises_failures`: raise errors of the instance (status 500 and more) instead of returning them: typed ones as
+    such, an unforeseen one as it is.
     """
     try:
         with inside:
@@ -52,8 +53,10 @@ def result_or_refusal[Result](
                 before_commit(refusal)
     except Exception as error:
         refusal = as_threada_error(error)
-        if raises_failures and refusal.status >= 500:
+        if raises_failures and isinstance(refusal, errors.InternalError):
             raise
+        if raises_failures and refusal.status >= 500:
+            raise refusal from None
     return refusal
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from django.views.decorators.http import require_http_methods
 from policies.documents import payload_schema as payloads
 from telemetry.receipts.format import Subject
 from threada_site.admin.actions import sentences
+from threada_site.admin.forms import form_response
 from threada_site.api.refusals import record_refusal, result_or_refusal
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import errors
@@ -53,7 +55,8 @@ class _Page:
     notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     earlier: str = ""
-    status: int = 200
+    is_refused: bool = False
+    failure: ThreadaError | None = None
     refused_files: dict[str, str] = field(default_factory=dict)
     validates: bool = False
     asks_to_confirm: bool = False
@@ -74,7 +77,7 @@ def request_page(request: HttpRequest, slug: str, frame: dict[str, Any]) -> Http
     if done is not None:
         return HttpResponseRedirect(done)
     with unit_of_work(ctx.tenant_id, actor=ctx):
-        return HttpResponse(_rendered(request, page, frame, ctx=ctx), status=page.status)
+        return form_response(_rendered(request, page, frame, ctx=ctx), page.failure, is_sent=page.is_refused)
 
 
 def _opened(request: HttpRequest, slug: str, *, ctx: ActingContext) -> _Page:
@@ -120,13 +123,9 @@ def _acted(request: HttpRequest, page: _Page, *, ctx: ActingContext) -> str | No
 
 def _saved(request: HttpRequest, page: _Page, *, ctx: ActingContext) -> str | None:
     draft_id = page.draft.id if page.draft else None
-    outcome = result_or_refusal(
-        lambda: save_draft(page.workflow, page.entered, draft_id=draft_id, ctx=ctx),
-        inside=unit_of_work(ctx.tenant_id, actor=ctx),
-        raises_failures=True,
-    )
+    outcome = _done(page, lambda: save_draft(page.workflow, page.entered, draft_id=draft_id, ctx=ctx), ctx=ctx)
     if isinstance(outcome, ThreadaError):
-        page.problems, page.status, page.token = [outcome.detail], 422, request.POST.get("_token", "")
+        page.problems, page.token = [outcome.detail], request.POST.get("_token", "")
         return None
     messages.success(request, _("The draft is saved. You find it under My requests."))
     query = QueryDict(mutable=True)
@@ -138,7 +137,7 @@ def _sent(request: HttpRequest, page: _Page, *, ctx: ActingContext) -> str | Non
     """Send the request. Return the address of its page, or None with what is wrong."""
     token = read_token(request.POST.get("_token", ""), ctx=ctx)
     form = _form(page.workflow, page.entered)
-    page.status, page.token = 422, request.POST.get("_token", "") if token else ""
+    page.is_refused, page.token = True, request.POST.get("_token", "") if token else ""
     if token is None:
         page.validates = False
         page.problems.append(_("This form was open for too long, or was not opened here. Check it and send it again."))
@@ -161,12 +160,12 @@ def _sent(request: HttpRequest, page: _Page, *, ctx: ActingContext) -> str | Non
 def _submitted(request: HttpRequest, page: _Page, payload: Any, token: FormToken, *, ctx: ActingContext) -> str | None:
     outcome: Submitted | ThreadaError
     for attempt in range(_TRIES):
-        outcome = result_or_refusal(
+        outcome = _done(
+            page,
             lambda: submit_request(
                 page.workflow, payload, key=token.key, draft_id=page.draft.id if page.draft else None, ctx=ctx
             ),
-            inside=unit_of_work(ctx.tenant_id, actor=ctx),
-            raises_failures=True,
+            ctx=ctx,
         )
         if not isinstance(outcome, errors.IdempotencyInFlight):
             break
@@ -182,6 +181,17 @@ def _submitted(request: HttpRequest, page: _Page, payload: Any, token: FormToken
     with unit_of_work(ctx.tenant_id, actor=ctx):
         page.problems = _refused(page, outcome, token, ctx=ctx)
     return None
+
+
+def _done[Result](page: _Page, work: Callable[[], Result], *, ctx: ActingContext) -> Result | ThreadaError:
+    """Return the result of `work`, or its refusal or failure, for which the page keeps the entries."""
+    outcome: Result | ThreadaError
+    try:
+        outcome = result_or_refusal(work, inside=unit_of_work(ctx.tenant_id, actor=ctx), raises_failures=True)
+    except ThreadaError as failure:
+        outcome = page.failure = failure
+    page.is_refused = isinstance(outcome, ThreadaError)
+    return outcome
 
 
 def _refused(page: _Page, refusal: ThreadaError, token: FormToken, *, ctx: ActingContext) -> list[str]:

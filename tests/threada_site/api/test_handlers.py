@@ -8,6 +8,7 @@ import pytest
 from django.core.exceptions import BadRequest, DisallowedHost
 from django.http import HttpRequest
 from django.test import RequestFactory
+from psycopg_pool import PoolTimeout
 
 from threada_site.api import handlers
 
@@ -42,3 +43,16 @@ def test_console_error_is_a_page(handler: object, status: int, reason: str, path
     response = handler(request(path))
     assert response.status_code == status
     assert response.headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.parametrize(
+    ("path", "media_type"), [("/work-items", "application/problem+json"), ("/console/x", "text/html")]
+)
+def test_failure_with_a_type_keeps_its_status_and_advice(path: str, media_type: str) -> None:
+    try:
+        raise PoolTimeout
+    except PoolTimeout:
+        response = handlers.server_error(request(path))
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "2")
+    assert response.headers["Content-Type"].startswith(media_type)
+    assert "The database does not answer" in response.content.decode()
