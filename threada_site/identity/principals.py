@@ -16,7 +16,6 @@ from threada_site.identity.confirmation import require_second_steward
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.leave import require_another_steward
 from threada_site.identity.departure.outcome import Departure, DepartureReason
-from threada_site.identity.departure.restore import restore_identity_links
 from threada_site.identity.dependence import record_addition, record_dependence
 from threada_site.identity.grants.grant_records import record_grants
 from threada_site.identity.invitations import invite
@@ -146,7 +145,6 @@ def write_membership(principal: User, *, address: str = "", ctx: ActingContext) 
                 record_dependence(principal, DependenceReason.CREATED, ctx=ctx)
         record_grants([principal.id], GrantKind.MEMBER, ctx=ctx)
         record(Entry(kind="member.added", inputs=named, accounts=(principal.id,)), ctx=ctx)
-        restore_identity_links(principal, ctx=ctx)
         if is_invited:
             record_addition(principal, ctx=ctx)
     return membership

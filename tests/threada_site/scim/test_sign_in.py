@@ -57,7 +57,10 @@ def test_deprovisioned_person_who_signed_in_is_out_at_once(
     assert sign_in_at(provider, oid="00u1")[1].status_code == 403
     scim.set_active(ann, active=True)
     assert browser.get("/console/").status_code == 302
-    assert sign_in_at(provider, oid="00u1")[1].status_code == 302
+    refused = sign_in_at(provider, oid="00u1")[1]
+    assert (refused.status_code, "Sign in another way and link it again" in refused.content.decode()) == (403, True)
+    with unit_of_work(acme.id):
+        assert IdentityLink.objects.get().ended_at is not None
     assert User.objects.filter(kind="human").exclude(username="keeper").count() == 1
 
 

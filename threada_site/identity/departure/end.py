@@ -1,7 +1,7 @@
 """End of a membership, and of everything that only the membership justified, in one unit of work.
 
-Second factors and the account stay. What other applications hold is ended by `THREADA_DEPARTURE_HANDLER`: delegations,
-claims and assignments of decision steps, which are then counted again.
+The account stays; with the last membership its password and its second factors end. What other applications hold is
+ended by `THREADA_DEPARTURE_HANDLER`: delegations, claims and assignments of decision steps, which are counted again.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from threada_site.identity.departure.last_two import keep_rule_of_two_stewards
 from threada_site.identity.departure.outcome import Departure, DepartureReason
 from threada_site.identity.departure.tell import tell_of_departure
 from threada_site.identity.dependence import record_dependence
+from threada_site.identity.factors.enrolled import remove_factors
 from threada_site.identity.grants.grant_records import end_grants
 from threada_site.identity.grants.object_grants import withdraw_scopes_on_objects
 from threada_site.identity.known_as import known_as
@@ -74,6 +75,7 @@ def end_membership(principal: User, *, reason: DepartureReason, ctx: ActingConte
     departure = Departure(
         was_member=membership is not None,
         is_last=is_last,
+        second_factors=remove_factors(principal.id) if is_last else (),
         sessions=() if is_invited else end_sessions_in(principal, is_everywhere=is_last, ctx=ctx),
         credentials=credentials,
         identity_links=identity_links,

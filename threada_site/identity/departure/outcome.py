@@ -25,8 +25,9 @@ class Departure:
     """What ended with a membership: public ids, sorted.
 
     `was_member` is False if there was no membership to end. `is_last` is True if the person is a member of no tenant
-    any more: all its sessions ended, and its password. `work` contains what the departure handler ended, by noun.
-    `issued` are live credentials of others that the person issued: they stay, and the person may know their tokens.
+    any more: all its sessions, its password and its second factors ended. `work` contains what the departure handler
+    ended, by noun. `issued` are live credentials of others that the person issued: they stay, and the person may know
+    their tokens.
     """
 
     was_member: bool
@@ -35,6 +36,7 @@ class Departure:
     credentials: tuple[str, ...] = ()
     identity_links: tuple[str, ...] = ()
     account_links: tuple[str, ...] = ()
+    second_factors: tuple[str, ...] = ()
     change_sets: tuple[str, ...] = ()
     exports: tuple[str, ...] = ()
     issued: tuple[str, ...] = ()
@@ -46,6 +48,7 @@ class Departure:
             "sessions": self.sessions,
             "identity_links": self.identity_links,
             "account_links": self.account_links,
+            "second_factors": self.second_factors,
             "change_sets": self.change_sets,
             "exports": self.exports,
             "issued_by_the_principal": self.issued,

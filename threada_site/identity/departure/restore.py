@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
@@ -11,15 +9,15 @@ from threada_site.identity.grants.grant_records import record_grants
 from threada_site.kernel import clock, errors
 from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.authority_models import GrantKind
-from threada_site.tenancy.models import IdentityLink, Membership, User
+from threada_site.tenancy.models import Membership, User
 
 
 def restore_membership(person: User, *, source: str = "", ctx: ActingContext) -> Membership:
-    """Make a person a member again, without previous roles, groups, tokens, sessions or delegations.
+    """Make a person a member again, without previous roles, groups, tokens, sessions, links or delegations.
 
-    The membership is accepted at once, and links to identity providers sign in again: call it only for a provisioning
-    client or the operator, who vouch for the person. Nothing happens if the person is a member. `source` names the
-    client in the receipts `member.added` and `identity.link_restored`. The caller has checked permissions. Raise
+    The membership is accepted at once: call it only for a provisioning client or the operator, who vouch for the
+    person. Links to identity providers stay ended until the person links them anew. Nothing happens if the person is a
+    member. `source` names the client in the receipt `member.added`. The caller has checked permissions. Raise
     `Conflict` for a service, an agent or an erased account.
     """
     require_unit_of_work(ctx.tenant_id)
@@ -36,19 +34,4 @@ def restore_membership(person: User, *, source: str = "", ctx: ActingContext) ->
     origin = {"source": source} if source else {}
     inputs = {"principal": person.public_id, "returned": True, **origin}
     record(Entry(kind="member.added", inputs=inputs), ctx=ctx)
-    restore_identity_links(person, ctx=ctx)
     return membership
-
-
-def restore_identity_links(person: User, *, ctx: ActingContext) -> None:
-    """Let the links that ended with a previous membership sign in again. Receipt `identity.link_restored` for each."""
-    require_unit_of_work(ctx.tenant_id)
-    links = IdentityLink.objects.select_related("provider").select_for_update(of=("self",))
-    for link in links.filter(tenant_id=ctx.tenant_id, user=person, ended_at__isnull=False).order_by("id"):
-        link.ended_at = None
-        link.save(update_fields=["ended_at"])
-        inputs = {"principal": person.public_id, "provider": link.provider.slug, "link": link.public_id}
-        record(Entry(kind=_RESTORED, inputs=inputs), ctx=ctx)
-
-
-_RESTORED: Final = "identity.link_restored"

@@ -21,6 +21,15 @@ def enrolled_kinds(person_id: uuid.UUID) -> frozenset[Factor]:
     return frozenset(map(Factor, kinds))
 
 
+def remove_factors(person_id: uuid.UUID) -> tuple[str, ...]:
+    """Remove all factors and recovery codes of a person. Return the ids of the factors."""
+    factors = EnrolledFactor.objects.filter(user_id=person_id)
+    removed = tuple(factor.public_id for factor in factors.order_by("id"))
+    factors.delete()
+    RecoveryCode.objects.filter(user_id=person_id).delete()
+    return removed
+
+
 def require_other_factor(factor: EnrolledFactor) -> None:
     """Raise `LastFactorRequired` if a tenant of the person requires a second factor, and `factor` is the last one.
 

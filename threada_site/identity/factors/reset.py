@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_resetters
+from threada_site.identity.factors.enrolled import remove_factors
 from threada_site.identity.factors.events import FactorEvent, record_event
 from threada_site.identity.selectors import belongs_elsewhere, member_with_id
 from threada_site.identity.stewardship import require_steward
@@ -47,9 +48,7 @@ def reset_factors(person: User, *, ctx: ActingContext) -> FactorEvent:
     )
     require_confirmation(change, ctx=ctx, always=True)
     record_resetters(person, ctx=ctx)
-    removed = person.enrolled_factors.count()
-    person.enrolled_factors.all().delete()
-    person.recovery_codes.all().delete()
+    removed = len(remove_factors(person.id))
     person.console_sessions.all().delete()
     event = FactorEvent("second_factor.reset", "factors_reset", person, inputs={"removed": removed})
     record_event(event, ctx=ctx)

@@ -119,8 +119,13 @@ def sign_in_identity(
     person = link.user
     membership = Membership.objects.filter(tenant_id=ctx.tenant_id, user=person).first()
     is_member = membership is not None and membership.accepted_at is not None
-    if not (person.is_active and is_member) or link.ended_at is not None:
+    if not (person.is_active and is_member):
         raise errors.PrincipalInactive("You are not a member of this tenant any more. Ask a tenant administrator.")
+    if link.ended_at is not None:
+        raise errors.PrincipalInactive(
+            "This account was ended. Sign in another way and link it again, or ask a tenant administrator for a link "
+            "that sets your password."
+        )
     link.last_used_at = clock.now()
     link.save(update_fields=["last_used_at"])
     groups = identity.groups

@@ -19,13 +19,17 @@ from threada_site.identity.change_sets.propose import propose
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.outcome import Departure, DepartureReason
 from threada_site.identity.departure.restore import restore_membership
+from threada_site.identity.factors.enrolled import factors_of
+from threada_site.identity.factors.recovery_codes import make_recovery_codes, recovery_codes_left
 from threada_site.identity.passwords import set_password
 from threada_site.identity.principals import add_member, ensure_principal
 from threada_site.identity.selectors import roles_of_member
 from threada_site.kernel import errors
 from threada_site.kernel.context import PrincipalKind
+from threada_site.kernel.factors import Factor
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.change_sets import ProposedChange
+from threada_site.tenancy.factor_models import EnrolledFactor
 from threada_site.tenancy.models import ChangeSet, Credential, IdentityLink, IdentityProvider, Membership, Tenant, User
 
 
@@ -178,10 +182,12 @@ def test_nothing_happens_to_a_person_of_another_tenant_only(alice: User, tenant:
     assert User.objects.get(id=stranger.id).has_usable_password()
 
 
-def test_who_returns_has_no_role_token_or_session_from_before(alice: User, tenant: Tenant) -> None:
+def test_who_returns_has_nothing_from_before(alice: User, tenant: Tenant) -> None:
     token = make_token(tenant, alice)
     browser = signed_in(alice)
-    link_at_provider(alice, tenant)
+    link = link_at_provider(alice, tenant)
+    passkey = EnrolledFactor.objects.create(user=alice, kind=Factor.PASSKEY.value, label="key")
+    make_recovery_codes(alice.id)
     depart(alice, tenant)
     restore(alice, tenant)
     restore(alice, tenant)
@@ -190,13 +196,32 @@ def test_who_returns_has_no_role_token_or_session_from_before(alice: User, tenan
     with unit_of_work(tenant.id):
         assert Membership.objects.get(user=alice).accepted_at is not None
         assert roles_of_member(alice, tenant_id=tenant.id) == []
-        assert IdentityLink.objects.get().ended_at is None
-    assert len(bodies(tenant, "identity.link_restored")) == 1
+        assert IdentityLink.objects.get().ended_at is not None
+    assert (factors_of(alice.id), recovery_codes_left(alice.id)) == ([], 0)
+    (removed,) = bodies(tenant, "member.removed")
+    assert removed["outcome"]["second_factors"] == [passkey.public_id]
+    assert removed["outcome"]["identity_links"] == [link.public_id]
     assert bodies(tenant, "member.added")[-1]["inputs"] == {
         "principal": alice.public_id,
         "returned": True,
         "source": "scim",
     }
+
+
+def test_who_is_added_again_has_no_link_from_before(alice: User, tenant: Tenant) -> None:
+    """As by the operator and by a steward, whose invitation the person accepts."""
+    link_at_provider(alice, tenant)
+    depart(alice, tenant)
+    with unit_of_work(tenant.id):
+        add_member(alice, ctx=acting_system(tenant))
+        assert IdentityLink.objects.get().ended_at is not None
+
+
+def test_factors_stay_while_another_tenant_has_the_person(alice: User, tenant: Tenant) -> None:
+    make_principal(make_tenant("globex"), "alice", roles=["viewer"])
+    EnrolledFactor.objects.create(user=alice, kind=Factor.PASSKEY.value, label="key")
+    assert depart(alice, tenant).second_factors == ()
+    assert len(factors_of(alice.id)) == 1
 
 
 def test_a_service_does_not_return(tenant: Tenant) -> None:
