@@ -6,7 +6,6 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from threada_site.database.unit_of_work import unit_of_work
@@ -99,13 +98,10 @@ def open_session_of(
             raise errors.SignedInAlready
     opened = ProviderSession(tenant_id=tenant.id, link_id=link.id, person=link.user)
     request.provider_tenant = opened.tenant_id  # type: ignore[attr-defined]
-    open_session(request, opened.person, answer.factors)
-    opened.store(request.session)
-    request.session.save()
-    with unit_of_work(tenant.id):
-        is_current = is_link_current(link.id, version)
-    if is_current:
-        return HttpResponseRedirect(pending.onward)
-    request.session.flush()
-    request.user = AnonymousUser()
-    raise errors.SignInStateInvalid
+
+    def is_current() -> bool:
+        with unit_of_work(tenant.id):
+            return is_link_current(link.id, version)
+
+    open_session(request, opened.person, answer.factors, opened=opened, is_current=is_current)
+    return HttpResponseRedirect(pending.onward)

@@ -16,8 +16,11 @@ from tests.console.test_step_up import GUARDED, approve, votes
 from tests.factories import PASSWORD, acting_system
 from tests.journeys.demo import LARGE, Demo
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.factors import second_step
+from threada_site.identity.factors.reset import reset_factors
 from threada_site.identity.passwords import set_password
 from threada_site.kernel import clock
+from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.models import EnrolledFactor, RecoveryCode, Tenant, User
 
 SECOND_STEP = "/console/second-step/"
@@ -76,6 +79,24 @@ def test_the_second_step_opens_the_session(enrolled: tuple[pyotp.TOTP, list[str]
     with unit_of_work(Tenant.objects.get(slug="demo").id):
         latest = Receipt.objects.filter(kind="session.signed_in").order_by("-id")[0]
         assert b"totp" in bytes(latest.body)
+
+
+def test_a_reset_while_the_session_is_stored_ends_the_session(
+    enrolled: tuple[pyotp.TOTP, list[str]], demo: Demo, person: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = second_step.add_factors
+
+    def add_factors(*arguments: Any) -> None:
+        real(*arguments)
+        with unit_of_work(demo.tenant.id):
+            reset_factors(person, ctx=acting_system(demo.tenant, EntryPoint.CONSOLE))
+
+    monkeypatch.setattr(second_step, "add_factors", add_factors)
+    browser = Client()
+    enter(browser)
+    answer = browser.post(reverse("admin:second_step"), {"code": later(enrolled[0])})
+    assert (answer.status_code, answer["Location"]) == (302, reverse("admin:login"))
+    assert not is_signed_in(browser)
 
 
 def test_each_code_serves_once(enrolled: tuple[pyotp.TOTP, list[str]]) -> None:

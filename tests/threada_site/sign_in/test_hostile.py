@@ -25,9 +25,11 @@ from tests.threada_site.sign_in.people import begin, finish, put_provider, sign_
 from tests.threada_site.sign_in.test_oidc import link_of, reason_of
 from tests.threada_site.sign_in.test_providers import document, steward
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.factors import second_step
 from threada_site.identity.passwords import set_password
 from threada_site.identity.providers.configure import withdraw_provider
-from threada_site.sign_in import answers, metadata, slots
+from threada_site.kernel.context import EntryPoint
+from threada_site.sign_in import metadata, slots
 from threada_site.sign_in.pending import MOST_AT_ONCE
 from threada_site.tenancy.models import IdentityLink, Tenant, User
 
@@ -200,19 +202,19 @@ def test_a_provider_withdrawn_while_the_session_is_stored_opens_none(
     """The withdrawal ends stored sessions, and this one is stored a moment later."""
     put_provider(acme, provider)
     ann, eve = (steward(acme, name)[1] for name in ("ann", "eve"))
-    real = answers.open_session
+    real = second_step.add_factors
 
-    def login(*arguments: Any, **named: Any) -> None:
-        real(*arguments, **named)
+    def add_factors(*arguments: Any) -> None:
+        real(*arguments)
         if change == "changed":
             proposed = ann.post("/identity-providers", document(provider, client_id="other")).json()
             where = f"/change-sets/{proposed['change_set_id']}/publish"
             assert eve.post(where, {"digest": proposed["digest"]}).status_code == 200
         else:
             with unit_of_work(acme.id):
-                withdraw_provider("corp", ctx=acting_system(acme))
+                withdraw_provider("corp", ctx=acting_system(acme, EntryPoint.CONSOLE))
 
-    monkeypatch.setattr(answers, "open_session", login)
+    monkeypatch.setattr(second_step, "add_factors", add_factors)
     browser, answer = sign_in_at(provider)
     assert reason_of(answer) == "sign_in_state_invalid"
     assert browser.get("/console/").status_code == 302

@@ -26,7 +26,13 @@ from threada_site.identity.factors.second_step import PendingSecondStep, complet
 from threada_site.identity.sign_in.onward import onward_of
 from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext, AuthenticationMethod
-from threada_site.kernel.errors import SecondFactorFailed, SecondStepExpired, SignInDelayed, StepUpFailed
+from threada_site.kernel.errors import (
+    SecondFactorFailed,
+    SecondStepExpired,
+    SignInDelayed,
+    SignInStateInvalid,
+    StepUpFailed,
+)
 from threada_site.kernel.factors import STEP_UP_FACTORS, Factor, add_factors
 from threada_site.tenancy.models import User
 
@@ -86,7 +92,7 @@ def second_step_page(request: HttpRequest, frame: dict[str, Any]) -> HttpRespons
 
     try:
         return _ask(request, frame, person, accept, is_sign_in=True)
-    except SecondStepExpired:
+    except (SecondStepExpired, SignInStateInvalid):
         return HttpResponseRedirect(reverse("admin:login"))
 
 

@@ -55,10 +55,10 @@ def sign_in_with_passkey(request: HttpRequest, frame: dict[str, Any]) -> HttpRes
         account = named
         person = prove(answer, Purpose.SIGN_IN, party, browser=browser, correlation_id=correlation_of(request))
         check_local_sign_in(person)
+        open_session(request, person, (Factor.PASSKEY,))
     except ThreadaError as refusal:
         return _refused(request, refusal, account, frame)
     attempt.succeeded()
-    open_session(request, person, (Factor.PASSKEY,))
     response = HttpResponseRedirect(onward_of(request))
     remember_browser(request, response, person.username)
     return response

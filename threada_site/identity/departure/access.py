@@ -86,8 +86,8 @@ def ways_to_act(principal: User, *, ctx: ActingContext) -> Ended:
 
 
 def _end_sign_in(principal: User, *, ends_account: bool, ctx: ActingContext) -> dict[str, tuple[str, ...]]:
-    sessions = end_sessions_in(principal, is_everywhere=ends_account, ctx=ctx)
     account = _end_account(principal) if ends_account else {"of_the_account": _ways_of_account(principal)}
+    sessions = end_sessions_in(principal, is_everywhere=ends_account, ctx=ctx)  # last: see `open_session`
     return {"sessions": sessions, **account}
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
+
+from django.db import transaction
 
 from threada_site.identity.selectors import tenants_of_person
 from threada_site.kernel import errors
@@ -28,6 +31,19 @@ def remove_factors(person_id: uuid.UUID) -> tuple[str, ...]:
     factors.delete()
     RecoveryCode.objects.filter(user_id=person_id).delete()
     return removed
+
+
+def has_factors(person_id: uuid.UUID, given: Collection[str]) -> bool:
+    """Return True if a person still has enrolled factors that allow a sign-in with `given`.
+
+    A passkey needs one, a code or a recovery code any. Waits for changes of the factors to commit.
+    """
+    if not {Factor.PASSKEY, Factor.TOTP, Factor.RECOVERY_CODE} & set(given):
+        return True
+    with transaction.atomic():
+        enrolled = EnrolledFactor.objects.filter(user_id=person_id).order_by("id").select_for_update()
+        kinds = set(enrolled.values_list("kind", flat=True))
+    return Factor.PASSKEY in kinds if Factor.PASSKEY in given else bool(kinds)
 
 
 def require_other_factor(factor: EnrolledFactor) -> None:

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from typing import Final, Self
 
 from django.conf import settings
 from django.contrib.auth import login
+from django.contrib.auth.models import AnonymousUser
 from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.crypto import constant_time_compare, salted_hmac
 
+from threada_site.identity.console_sessions.provider_sessions import ProviderSession
+from threada_site.identity.factors.enrolled import has_factors
 from threada_site.identity.sign_in.attempts import use_once
 from threada_site.kernel import errors
 from threada_site.kernel.context import PrincipalKind
@@ -89,13 +92,33 @@ def forget_second_step(response: HttpResponse) -> None:
     response.delete_cookie(_cookie_name(), path="/", samesite="Lax")
 
 
-def open_session(request: HttpRequest, person: User, factors: Iterable[str]) -> None:
-    """Sign a person in, in a new session with a new key, which has proved `factors`."""
+def open_session(
+    request: HttpRequest,
+    person: User,
+    factors: Iterable[str],
+    *,
+    opened: ProviderSession | None = None,
+    is_current: Callable[[], bool] | None = None,
+) -> None:
+    """Sign a person in, in a new session with a new key, which has proved `factors`.
+
+    The session is stored, and what signs the person in is looked at again: what ends it waits for this look, or this
+    look for it, and ends stored sessions afterwards. `is_current` returns False if a way other than a factor of the
+    account ended. Raise `SignInStateInvalid` without a session. A password that changed ends the session by itself.
+    """
     given = tuple(map(str, factors))
     request.session.flush()
     request.sign_in_factors = given  # type: ignore[attr-defined]
     login(request, person, backend=_BACKEND)
     add_factors(request.session, given)
+    if opened is not None:
+        opened.store(request.session)
+    request.session.save()
+    if is_current() if is_current is not None else has_factors(person.id, given):
+        return
+    request.session.flush()
+    request.user = AnonymousUser()
+    raise errors.SignInStateInvalid
 
 
 def _proof(person: User) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,7 +16,11 @@ from tests.factories import acting_system
 from tests.threada_site.console.passkeys.browsers import PASSKEYS, Browser, reason_of, with_passkey
 from tests.threada_site.console.passkeys.conftest import member
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.departure.access import end_access
+from threada_site.identity.factors import second_step
+from threada_site.identity.factors.reset import reset_factors
 from threada_site.identity.principals import remove_member
+from threada_site.kernel.context import EntryPoint
 from threada_site.tenancy.models import ConsoleSession, Passkey, SignInCounter, Tenant, User
 
 
@@ -34,6 +39,25 @@ def test_a_passkey_signs_in_without_a_password(acme: Tenant, fay: User) -> None:
     assert browser.session["factors"] == ["passkey"]
     assert len(receipts(acme, "session.signed_in")) == 2
     assert Passkey.objects.get().factor.last_used_at is not None
+
+
+@pytest.mark.parametrize("end", [end_access, reset_factors, remove_member])
+def test_what_ends_a_passkey_while_the_session_is_stored_ends_the_session(
+    acme: Tenant, fay: User, monkeypatch: pytest.MonkeyPatch, end: Callable[..., object]
+) -> None:
+    """Each ends stored sessions, and this one is stored a moment later."""
+    own, real = with_passkey(fay).own, second_step.add_factors
+
+    def add_factors(*arguments: Any) -> None:
+        real(*arguments)
+        with unit_of_work(acme.id):
+            end(fay, ctx=acting_system(acme, EntryPoint.CONSOLE))
+
+    monkeypatch.setattr(second_step, "add_factors", add_factors)
+    browser = Browser(own)
+    assert reason_of(browser.sign_in()) == "sign_in_state_invalid"
+    assert browser.get("/console/").status_code == 302
+    assert not ConsoleSession.objects.filter(user=fay).exists()
 
 
 def test_the_session_is_a_new_one_with_a_new_key(fay: User) -> None:
