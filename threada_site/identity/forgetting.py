@@ -12,10 +12,10 @@ from django.db import connection
 from django.db.models import Q
 
 from telemetry.models import AccountEvent, SignInFailures
+from threada_site.identity.change_sets.publish import close_unpublished
 from threada_site.identity.departure.end import end_membership
 from threada_site.identity.departure.outcome import DepartureReason
 from threada_site.identity.selectors import belongs_elsewhere
-from threada_site.kernel import clock
 from threada_site.kernel.context import ActingContext
 from threada_site.tenancy.account_link_models import AccountLink
 from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
@@ -29,6 +29,7 @@ UPDATE auditlog_logentry
 """
 
 
+_ERASED: Final = "Somebody whom the change names was erased. Propose the change again if it is still wanted."
 _ABOUT_PRINCIPALS: Final = ("identity.", "principal.")
 """Beginnings of the names of operations whose titles may name a principal."""
 
@@ -91,9 +92,9 @@ def _forget_in_change_sets(principal: User, names: Collection[str], *, ctx: Acti
         row.arguments, row.before, row.after = (_replaced(value, names, principal.public_id) for value in stored[1:])
         if (row.title, row.arguments, row.before, row.after) == stored:
             continue
+        row.save(update_fields=["title", "arguments", "before", "after"])
         if row.status == ChangeSetStatus.PROPOSED:  # the digest no longer holds
-            row.status, row.closed_at = ChangeSetStatus.STALE, clock.now()
-        row.save(update_fields=["title", "arguments", "before", "after", "status", "closed_at"])
+            close_unpublished(row, _ERASED, ctx=ctx)
 
 
 def _replaced(value: Any, names: Collection[str], instead: str) -> Any:

@@ -309,7 +309,11 @@ class TestPrincipals:
                     publish(change_set, change_set.digest, ctx=office.ctx("ada"))
                 nora = User.objects.get(username="q-nora")
             assert erase_principal(nora, ctx=office.system) == 0
-            assert [row.title for row in ChangeSet.objects.order_by("id")][:1] == [f"Add the person {nora.public_id}"]
+            first, second_one = ChangeSet.objects.order_by("id")
+            assert first.title == f"Add the person {nora.public_id}"
+            assert (second_one.status, "Propose the change again" in second_one.reason) == ("stale", True)
+        (stale,) = office.bodies("change_set.stale")
+        assert stale["inputs"]["change_set_id"] == second_one.public_id
         assert found_in_tables("Q-NAME", "q-mail", "q-nora") == set()
 
     def test_reasons_of_freezes_and_legal_holds_are_committed_and_erased(self, office: Office) -> None:

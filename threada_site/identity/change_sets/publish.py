@@ -6,6 +6,8 @@ import uuid
 from dataclasses import replace
 from typing import Final
 
+import structlog
+
 from threada_site.database.unit_of_work import require_unit_of_work, unit_of_work
 from threada_site.identity.change_sets.permissions import change_sets, require_independent, require_reviewer
 from threada_site.identity.change_sets.receipts import record_change_set
@@ -16,12 +18,22 @@ from threada_site.tenancy.authority_models import ChangeSet, ChangeSetStatus
 from threada_site.tenancy.change_sets import ProposedChange, known_operation, operation_named
 
 MAX_REASON: Final = 500
+OTHER_VERSION: Final = (
+    "The change was proposed by another version of Threada, whose arguments this version cannot read. Propose it again."
+)
 _NO_LONGER_POSSIBLE: Final = (errors.NotFound, errors.VersionNotDraft, errors.TransitionNotAllowed)
 """Refusals of an operation whose object has changed or is gone since it was proposed."""
 
 
+log = structlog.get_logger("threada.identity")
+
+
 class _ChangesNothingError(Exception):
     """The operation would change nothing; its savepoint is rolled back."""
+
+
+class _ForeignArgumentsError(Exception):
+    """The operation has other arguments in this version."""
 
 
 def publish(change_set: ChangeSet, digest: str, *, ctx: ActingContext) -> ChangeSet:
@@ -29,8 +41,8 @@ def publish(change_set: ChangeSet, digest: str, *, ctx: ActingContext) -> Change
 
     Receipt `change_set.published`, after those of the operation. Raise `PersonRequired`, `PermissionDenied`,
     `SecondPersonRequired`, `ChangeSetClosed`, and `ChangeSetStale` for an operation that this version does not know,
-    for another digest, or if the change would no longer be the one that was proposed; the latter marks the change set
-    as stale (receipt `change_set.stale`) and keeps that.
+    for another digest, or if the change would no longer be the one that was proposed, or has arguments of another
+    version; the latter two mark the change set as stale (receipt `change_set.stale`) and keep that.
     """
     found = _locked(change_set, ctx=ctx)
     require_reviewer(found, ctx=ctx)
@@ -38,7 +50,12 @@ def publish(change_set: ChangeSet, digest: str, *, ctx: ActingContext) -> Change
     _check_is_open(found)
     if digest != found.digest:
         raise errors.ChangeSetStale("The digest is not that of this change set. Read it again, then publish it.")
-    current = _described_now(found, ctx=ctx)
+    try:
+        current = _described_now(found, ctx=ctx)
+    except _ForeignArgumentsError:
+        found.reason = OTHER_VERSION
+        _close(found, ChangeSetStatus.STALE, ctx=ctx)
+        raise errors.ChangeSetStale(OTHER_VERSION, keeps_changes=True) from None
     if current is None or current.digest != found.digest:
         _close(found, ChangeSetStatus.STALE, ctx=ctx)
         raise errors.ChangeSetStale(keeps_changes=True)
@@ -97,7 +114,10 @@ def _check_is_open(change_set: ChangeSet) -> None:
 
 
 def _described_now(change_set: ChangeSet, *, ctx: ActingContext) -> ProposedChange | None:
-    """Return the change that the operation would make now; None if it would change nothing or is not possible."""
+    """Return the change that the operation would make now; None if it would change nothing or is not possible.
+
+    Raise `_ForeignArgumentsError` if the operation cannot read its arguments, as after an upgrade or a rollback.
+    """
     proposing = replace(ctx, always_propose=True, recorded_receipts=None)
     try:
         with unit_of_work(ctx.tenant_id):
@@ -108,6 +128,9 @@ def _described_now(change_set: ChangeSet, *, ctx: ActingContext) -> ProposedChan
         return change
     except (_ChangesNothingError, *_NO_LONGER_POSSIBLE):
         return None
+    except (LookupError, TypeError, ValueError):
+        log.exception("change_set_unreadable", operation=change_set.operation)
+        raise _ForeignArgumentsError from None
 
 
 def _close(change_set: ChangeSet, status: ChangeSetStatus, *, ctx: ActingContext) -> None:

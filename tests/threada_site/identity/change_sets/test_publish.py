@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -230,6 +233,30 @@ def test_an_operation_of_a_later_version_waits_for_it(office: Office, monkeypatc
     monkeypatch.delitem(OPERATIONS, "overlay.put")
     withdrawn = office.robot.post(second.headers["Location"] + "/reject", {"reason": "Wrong."})
     assert (withdrawn.status_code, withdrawn.json()["status"]) == (200, "rejected")
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda sent: sent["renamed"],
+        lambda sent: sent["scope"]["renamed"],
+        lambda sent: int(sent["policy"]),
+        lambda sent: sent["policy"]["x"],
+    ],
+)
+def test_arguments_of_another_version_are_stale(
+    office: Office, monkeypatch: pytest.MonkeyPatch, read: Callable[[Any], object]
+) -> None:
+    """The operation is known, but names or types of its arguments changed since the change was proposed."""
+    proposed = office.bind(office.robot)
+    known = OPERATIONS["overlay.put"]
+    monkeypatch.setitem(OPERATIONS, "overlay.put", replace(known, carry_out=lambda sent, _ctx: read(sent)))
+    answer = publish(office.ben, proposed)
+    assert refusal(answer) == (409, "change_set_stale")
+    assert "another version of Threada" in answer.json()["detail"]
+    change_set = made(office.ben.get(proposed.headers["Location"]))
+    assert (change_set["status"], "Propose it again" in change_set["reason"]) == ("stale", True)
+    assert "change_set.stale" in kinds(office.tenant)
 
 
 @pytest.mark.parametrize("path", ["/change-sets/chg_x", "/change-sets/ov_01kb4x2v8qf3m9r7t5w1y0z6ab"])
