@@ -15,10 +15,11 @@ from telemetry.receipts.authentic import AuthenticReceipt, authentic_receipts
 from threada_site.database.sets.shared_reads import remember, shared
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
+from workitems.approvers.stated_escalations import ESCALATED, stored_and_stated
 from workitems.models import DecisionStep, Vote
 from workitems.steps.opening_facts import cast_id, opening_facts
 
-KINDS: Final = ("decision_step.controllers_known", "decision_step.opened", "vote.recorded")
+KINDS: Final = ("decision_step.controllers_known", ESCALATED, "decision_step.opened", "vote.recorded")
 _RECORDED_WITHIN_S: Final = 60.0
 """Most seconds between the time in a vote's row and that of its receipt, which are written by one transaction."""
 
@@ -42,6 +43,7 @@ def check_approvals(work_item_id: uuid.UUID, steps: Sequence[DecisionStep], vote
     cast = {one.content["inputs"].get("vote_id"): one for one in receipts if one.content["kind"] == "vote.recorded"}
     for step in steps:
         opened = _opening_of(step, receipts)
+        _check_escalations(step, receipts)
         on_step = {one["inputs"]["vote_id"]: one for one in _counted_on(step, receipts)}
         carried = set(opened.content["inputs"].get("carried_votes", ()))
         rows = [vote for vote in votes if vote.step_id == step.id]
@@ -73,6 +75,19 @@ def _opening_of(step: DecisionStep, receipts: Iterable[AuthenticReceipt]) -> Aut
     if inputs.get("envelope_sha256") != step.envelope_sha256 or (stated != now and not is_earlier):
         raise _differs(step, "rule, exclusions or controllers")
     return found[0]
+
+
+def _check_escalations(step: DecisionStep, receipts: Iterable[AuthenticReceipt]) -> None:
+    """Compare the escalation targets of a step, which may fill any position, with those of its receipts."""
+    stored, stated = stored_and_stated(
+        step.escalated_to,
+        (one.content for one in receipts),
+        step=step.public_id,
+        rule=step.rule,
+        tenant_id=step.tenant_id,
+    )
+    if stored != stated:
+        raise _differs(step, "escalations")
 
 
 def _known_later(step: DecisionStep, receipts: Iterable[AuthenticReceipt]) -> dict[str, Any]:

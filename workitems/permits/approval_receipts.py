@@ -14,12 +14,14 @@ from telemetry.receipts.authentic import AuthenticReceipt, authentic_receipts
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.json.canonical import canonical_sha256
+from workitems.approvers.stated_escalations import ESCALATED, stored_and_stated
 from workitems.models import Permit, Vote
 from workitems.permits.propose import approval_votes
 from workitems.permits.records import limits_of
 from workitems.permits.terms import NotCoveredError
 
 _KINDS: Final = (
+    ESCALATED,
     "decision_step.opened",
     "permit.approved",
     "permit.in_effect",
@@ -44,6 +46,7 @@ def stated_approvals(permit: Permit, *, used_by: Execution | None = None) -> lis
     about = [one for one in about if one.content["kind"] != "permit.used"]
     _check_terms(permit, about)
     _check_rule(permit, [one for one in found if one.content["kind"] == "decision_step.opened"])
+    _check_escalations(permit, found)
     stated = {one.content["inputs"].get("vote"): one for one in _of_kind("approved", about)}
     return [vote for vote in approval_votes(permit) if _is_stated(vote, stated.get(vote.public_id))]
 
@@ -89,6 +92,19 @@ def _check_rule(permit: Permit, openings: Sequence[AuthenticReceipt]) -> None:
     is_earlier = not opened[0].is_signed and not any(stated)
     if not is_earlier and stated != (canonical_sha256(permit.rule), rfc3339(permit.grants_as_of)):
         raise NotCoveredError("Its rule is not that of its step.")
+
+
+def _check_escalations(permit: Permit, receipts: Sequence[AuthenticReceipt]) -> None:
+    """Compare the escalation targets with those of the step, which may have been escalated further since then."""
+    stored, stated = stored_and_stated(
+        permit.escalated_to,
+        (one.content for one in receipts),
+        step=ids.public_id(ids.DECISION_STEP, permit.step_id),
+        rule=permit.rule,
+        tenant_id=permit.tenant_id,
+    )
+    if not stored <= stated:
+        raise NotCoveredError("Its escalations are not those of its step.")
 
 
 def _is_stated(vote: Vote, receipt: AuthenticReceipt | None) -> bool:

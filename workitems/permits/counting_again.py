@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from policies.language.approvals import ApprovalRule, to_json
+from policies.language.approvals import ApprovalRule, canonical_tree, to_json
 from threada_site.kernel import clock
 from workitems.approvers.active_members import active_members_of
 from workitems.approvers.count_votes import VoteResult
@@ -67,7 +67,7 @@ def count_again(
                 **controllers_when_opened(excluded.difference(cast.excluded), tenant_id=tenant_id),
             },
             grants_as_of=cast.grants_as_of,
-            escalated_to=cast.escalated_to if cast.rule.tree == rule.tree else [],
+            escalated_to=cast.escalated_to if canonical_tree(cast.rule.tree) == canonical_tree(rule.tree) else [],
         ),
         tuple(fresh),
         members,
