@@ -29,6 +29,7 @@ from workitems.completeness.newest_states import states_unlike_newest_receipts
 from workitems.completeness.rules import CaseRows, missing_receipts
 from workitems.completeness.scopes import KINDS as SCOPE_KINDS
 from workitems.completeness.scopes import scopes_without_receipt
+from workitems.items.stated_ends import acts_after_end
 from workitems.models import Comment, CommentVersion, DecisionStep, Permit, RequesterQuestion, Vote, WorkItem
 from workitems.permits.approval_receipts import stated_approvals
 from workitems.permits.counters import check_counters
@@ -47,10 +48,10 @@ _ACCEPTED_KINDS: Final = {
 def verify_completeness(
     tenant: Tenant, *, watch: Callable[[], None] = lambda: None, only_authentic: bool = True
 ) -> Iterator[Finding]:
-    """Yield a finding for each missing receipt. Call inside a unit of work; reads in batches to bound memory.
+    """Yield a finding for each missing receipt, and for each act after the end of an execution.
 
-    A receipt that no process of the product wrote is like a missing one. `only_authentic`: False for receipts of
-    another instance, whose keys are not known here.
+    A receipt that no process of the product wrote is like a missing one. Call inside a unit of work; reads in batches
+    to bound memory. `only_authentic`: False for receipts of another instance, whose keys are not known here.
     """
     authenticity = Authenticity(tenant.id) if only_authentic else None
     for items in _batches(WorkItem.objects.filter(tenant_id=tenant.id).only("id", "status")):
@@ -59,6 +60,8 @@ def verify_completeness(
             watch()
             for event in missing_receipts(case, bodies.get(case.work_item_id, ())):
                 yield Finding(tenant.slug, "act_without_receipt", str(event))
+            for message in acts_after_end(bodies.get(case.work_item_id, ())):
+                yield Finding(tenant.slug, "act_without_receipt", message)
     for versions in _batches(PolicyVersion.objects.filter(tenant_id=tenant.id).exclude(status="draft")):
         yield from _unpublished(tenant, versions, authenticity)
     yield from _missing_expected_receipts(tenant, authenticity)

@@ -16,10 +16,17 @@ from threada_site.database.sets.shared_reads import remember, shared
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from workitems.approvers.stated_escalations import ESCALATED, stored_and_stated
+from workitems.items import stated_ends
 from workitems.models import DecisionStep, Vote
 from workitems.steps.opening_facts import cast_id, opening_facts
 
-KINDS: Final = ("decision_step.controllers_known", ESCALATED, "decision_step.opened", "vote.recorded")
+KINDS: Final = (
+    "decision_step.controllers_known",
+    ESCALATED,
+    "decision_step.opened",
+    "vote.recorded",
+    *stated_ends.KINDS,
+)
 _RECORDED_WITHIN_S: Final = 60.0
 """Most seconds between the time in a vote's row and that of its receipt, which are written by one transaction."""
 
@@ -32,7 +39,10 @@ def read_ahead_approvals(items: Collection[uuid.UUID], *, tenant_id: uuid.UUID) 
 
 
 def check_approvals(work_item_id: uuid.UUID, steps: Sequence[DecisionStep], votes: Sequence[Vote]) -> None:
-    """Raise `TransportFailure` (`envelope_mismatch`) unless receipts state these steps and exactly these votes."""
+    """Raise `TransportFailure` (`envelope_mismatch`) unless receipts state these steps and exactly these votes.
+
+    An approval is used once: raise it too if receipts say that the execution ended after its last retry, or is called.
+    """
     if not steps:
         return
     tenant_id = steps[0].tenant_id
@@ -40,6 +50,8 @@ def check_approvals(work_item_id: uuid.UUID, steps: Sequence[DecisionStep], vote
         _key(work_item_id),
         lambda: authentic_receipts([work_item_id], kinds=KINDS, tenant_id=tenant_id)[work_item_id],
     )
+    for execution_id in {step.execution_id for step in steps if step.execution_id}:
+        stated_ends.check_may_run(ids.public_id(ids.EXECUTION, execution_id), [one.content for one in receipts])
     cast = {one.content["inputs"].get("vote_id"): one for one in receipts if one.content["kind"] == "vote.recorded"}
     for step in steps:
         opened = _opening_of(step, receipts)

@@ -135,12 +135,12 @@ def begin_execution(
             envelope_fields, given = open_to_run(item, execution)
             check_before_call(envelope_fields["integration"]["connector"])
             verdict = recheck_before_call(item, execution, ctx=ctx)
+            missing = missing_approval(item, execution, verdict, given)
         except TransportFailure as failure:
             lease = acquire_lease(execution, now=now)
             settle(item, execution, action, {}, Outcome.of_failure(failure), lease=lease, ctx=ctx)
             dispatch_waiting(tenant.id, now=now)
             return None
-        missing = missing_approval(item, execution, verdict, given)
         if missing is not None:
             _record_recheck(item, execution, verdict, ctx=ctx)
             require_missing_approval(item, execution, missing, ctx=ctx)

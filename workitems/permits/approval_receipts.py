@@ -15,6 +15,7 @@ from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.json.canonical import canonical_sha256
 from workitems.approvers.stated_escalations import ESCALATED, stored_and_stated
+from workitems.items import stated_ends
 from workitems.models import Permit, Vote
 from workitems.permits.propose import approval_votes
 from workitems.permits.records import limits_of
@@ -28,6 +29,7 @@ _KINDS: Final = (
     "permit.narrowed",
     "permit.revoked",
     "permit.used",
+    *stated_ends.KINDS,
 )
 _RECORDED_WITHIN_S: Final = 60.0
 """Most seconds between the time in the row of an approval and that of its receipt."""
@@ -36,10 +38,13 @@ _RECORDED_WITHIN_S: Final = 60.0
 def stated_approvals(permit: Permit, *, used_by: Execution | None = None) -> list[Vote]:
     """Return the approvals of a permit that receipts state, as votes that are not saved.
 
-    `used_by`: execution that has reserved a unit. Raise `NotCoveredError` unless receipts state that the permit is in
-    effect with these terms and this rule, and that the unit was reserved for the envelope of the execution.
+    `used_by`: execution that has reserved a unit. Raise `TransportFailure` if it may not run. Raise `NotCoveredError`
+    unless receipts state that the permit is in effect with these terms and this rule, and that the unit was reserved
+    for the envelope of the execution.
     """
     found = _receipts(permit, used_by)
+    if used_by is not None:
+        stated_ends.check_may_run(used_by.public_id, [one.content for one in found])
     about = [one for one in found if one.content["inputs"].get("permit_id") == permit.public_id]
     if used_by is not None and not any(_is_use(one, used_by) for one in _of_kind("used", about)):
         raise NotCoveredError("No receipt states this use.")

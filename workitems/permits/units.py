@@ -22,6 +22,7 @@ from policies.language.approvals import ApprovalRule, from_json
 from policies.language.evaluation import Verdict
 from policies.models import PolicyDecision
 from policies.selectors import policy_decision
+from telemetry.receipts.authentic import authentic_receipts
 from threada_site.database.batched_writes import insert_rows
 from threada_site.kernel import clock, ids
 from threada_site.kernel.clock import rfc3339
@@ -29,6 +30,7 @@ from threada_site.kernel.context import ActingContext
 from threada_site.kernel.json.canonical import sha256_hex
 from threada_site.personal_data.erasable_fields import is_erased
 from workitems.approvers.count_votes import Outcome
+from workitems.items import stated_ends
 from workitems.models import Permit, PermitUse, WorkItem
 from workitems.permits.approval_receipts import stated_approvals
 from workitems.permits.counters import has_unit_left
@@ -119,8 +121,11 @@ def return_unused_unit(item: WorkItem, execution: Execution, *, ctx: ActingConte
 
 
 def return_unit(item: WorkItem, execution: Execution, *, ctx: ActingContext) -> None:
-    """Return the unit of an execution of which a person or the receiver says that it failed, if it has one."""
-    if execution.permit_id is None:
+    """Return the unit of an execution of which a person or the receiver says that it failed, if it has one.
+
+    An execution keeps its unit if its receipts say that it succeeded.
+    """
+    if execution.permit_id is None or _has_succeeded(execution):
         return
     permit = Permit.objects.select_for_update().get(tenant_id=execution.tenant_id, id=execution.permit_id)
     use = use_of(execution.id, tenant_id=execution.tenant_id)
@@ -164,6 +169,12 @@ def _count(permit: Permit, uses: int, amount: Decimal) -> None:
     rows.update(used_count=F("used_count") + uses, used_sum=F("used_sum") + amount)
     permit.used_count += uses
     permit.used_sum += amount
+
+
+def _has_succeeded(execution: Execution) -> bool:
+    about = [execution.work_item_id]
+    found = authentic_receipts(about, kinds=stated_ends.KINDS, tenant_id=execution.tenant_id)
+    return stated_ends.has_succeeded(execution.public_id, (one.content for one in found[execution.work_item_id]))
 
 
 def _candidates(item: WorkItem, execution: Execution) -> QuerySet[Permit]:
