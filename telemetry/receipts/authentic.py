@@ -1,7 +1,8 @@
 """Receipts of cases that count as written by a process of the product.
 
 A receipt counts if the signature of a role verifies. Without a signature it counts if it was sealed before its log
-required signatures (`signed-from` in the checkpoints), or if an operator accepted it from quarantine.
+required signatures (`signed-from` in the checkpoints), or if an operator accepted it from quarantine. Before a call the
+anchor of this machine says from where on that is: rows of checkpoints can be written by SQL.
 """
 
 from __future__ import annotations
@@ -9,12 +10,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 from typing import Any, Final
 
 import orjson
+from django.conf import settings
 from django.db import connection
 
+from telemetry.log.anchor import Anchor, AnchoredCheckpoint
 from telemetry.models import LogLeaf, Receipt
 from telemetry.receipts.quarantine_decisions import ACCEPTED
 from telemetry.receipts.signature import OriginState, ReceiptKeys, SignedBody, Verified, origin_of
@@ -23,10 +27,12 @@ from telemetry.selectors import newest_checkpoint
 from telemetry.tlog.checkpoint import Checkpoint
 from telemetry.tlog.note import SignedNote
 from threada_site.database.sets.shared_reads import shared
-from threada_site.kernel import ids
+from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import sha256_hex
 
 LOG_ACKNOWLEDGED: Final = "log.acknowledged"
+_RECENT: Final = timedelta(hours=1)
+"""Age at which a record of the anchor without `signed-from` says nothing any more: a sealer signs every ten minutes."""
 _OF_CASES: Final = """
 SELECT r.work_item_id, r.id, r.body, r.signature, l."index"
   FROM unnest(%s::uuid[]) AS item (id)
@@ -51,8 +57,11 @@ class AuthenticReceipt:
 class Authenticity:
     """Decides which receipts of a tenant count. Reads what receipts without a valid signature need at most once."""
 
-    def __init__(self, tenant_id: uuid.UUID) -> None:
+    def __init__(self, tenant_id: uuid.UUID, *, signed_from: Callable[[uuid.UUID], int | None] | None = None) -> None:
+        """Create a decision. `signed_from`: source of the index from which on receipts of a tenant's log have to be
+        signed; by default the anchor (`anchored_signed_from`)."""
         self._tenant_id = tenant_id
+        self._read_signed_from = signed_from or anchored_signed_from
 
     def origins(self, rows: Sequence[tuple[uuid.UUID, bytes, str, int | None]]) -> list[OriginState | None]:
         """Return the state of the signature of each receipt that counts, and None for the others.
@@ -77,7 +86,7 @@ class Authenticity:
 
     @cached_property
     def _signed_from(self) -> int | None:
-        return signed_from(self._tenant_id)
+        return self._read_signed_from(self._tenant_id)
 
     @cached_property
     def _accepted(self) -> dict[str, str]:
@@ -85,15 +94,19 @@ class Authenticity:
 
 
 def authentic_receipts(
-    items: Collection[uuid.UUID], *, kinds: Sequence[str], tenant_id: uuid.UUID
+    items: Collection[uuid.UUID],
+    *,
+    kinds: Sequence[str],
+    tenant_id: uuid.UUID,
+    authenticity: Authenticity | None = None,
 ) -> dict[uuid.UUID, list[AuthenticReceipt]]:
     """Return the receipts of these kinds about each work item that count, ordered by id. Runs one statement; two more
-    if a receipt is not signed."""
+    if a receipt is not signed. `authenticity`: by default that before a call."""
     first = ids.first_id_at(ids.instant_of(min(items)) - ids.CLOCKS_DIFFER)
     with connection.cursor() as cursor:
         cursor.execute(_OF_CASES, [sorted(items), tenant_id, list(kinds), first])
         rows = [(item, receipt_id, bytes(body), *more) for item, receipt_id, body, *more in cursor.fetchall()]
-    authenticity = shared(("authenticity", tenant_id), lambda: Authenticity(tenant_id))
+    authenticity = authenticity or shared(("authenticity", tenant_id), lambda: Authenticity(tenant_id))
     found: dict[uuid.UUID, list[AuthenticReceipt]] = {item: [] for item in items}
     for (item, receipt_id, body, *_), state in zip(rows, authenticity.origins([row[1:] for row in rows]), strict=True):
         if state is not None:
@@ -102,13 +115,37 @@ def authentic_receipts(
     return found
 
 
-def signed_from(tenant_id: uuid.UUID) -> int | None:
+def anchored_signed_from(tenant_id: uuid.UUID) -> int | None:
+    """Return the index from which on receipts of the tenant's log have to be signed, according to the anchor.
+
+    All have to be, also those of earlier versions, if this machine has no anchor of the log that it can read, or an old
+    one. None: none have to be yet, because processes of an earlier version may run.
+    """
+    try:
+        kept = _anchored(tenant_id)
+    except (OSError, ValueError, KeyError):
+        return 0
+    if kept is None or kept.signed_from is not None:
+        return 0 if kept is None else kept.signed_from
+    is_recent = kept.complete_until is not None and kept.complete_until > clock.now() - _RECENT
+    return None if is_recent else 0
+
+
+def verified_signed_from(tenant_id: uuid.UUID) -> int | None:
     """Return the index from which on receipts of the tenant's log have to be signed; None if none have to be yet.
 
-    Receipts of a log without a checkpoint have to be.
+    For verifications, which compare the rows of checkpoints with their signatures too. The anchor counts first.
+    Receipts of a log without a checkpoint have to be signed.
     """
+    kept = _anchored(tenant_id)
+    if kept is not None and kept.signed_from is not None:
+        return kept.signed_from
     checkpoint = newest_checkpoint(tenant_id)
     return 0 if checkpoint is None else Checkpoint.parse(SignedNote.parse(checkpoint.note).text).signed_from
+
+
+def _anchored(tenant_id: uuid.UUID) -> AnchoredCheckpoint | None:
+    return Anchor(settings.THREADA_ANCHOR_DIR).last(ids.public_id(ids.TENANT, tenant_id))
 
 
 type KeysAt = Callable[[int | None], ReceiptKeys]

@@ -15,7 +15,7 @@ import psycopg
 from django.conf import settings
 from django.db import connection
 
-from telemetry.log.anchor import Anchor
+from telemetry.log.anchor import Anchor, AnchoredCheckpoint
 from telemetry.log.key_file import KeyFile, SigningKey
 from telemetry.log.signed_tree_heads import SignedTreeHead, sign_tree_head
 from telemetry.log.store import LogStore
@@ -32,8 +32,10 @@ from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from telemetry.receipts.signing import receipt_keyring
 from telemetry.sealing.sealer import Sealer
+from telemetry.tlog.checkpoint import Checkpoint as LogCheckpoint
 from telemetry.tlog.checkpoint import instance_origin
 from telemetry.tlog.hashing import leaf_hash
+from telemetry.tlog.note import SignedNote
 from telemetry.tlog.tree import CompactRange
 from tests.factories import acting_system
 from threada_site.database.roles import platform_role
@@ -215,3 +217,13 @@ def assert_verifies(tenant: Tenant, *, name: str = "") -> Any:
     assert (result.size, result.root) == (tree.size, tree.root())
     assert (tree_head.size, bytes(tree_head.root)) == (tree.size, tree.root())
     return result
+
+
+def anchor_in_place(tenant: Tenant, directory: Path, *lines: str) -> None:
+    """Record the newest checkpoint in the anchor, with these lines, as the sealer does right before it inserts it."""
+    note = SignedNote.parse(newest(tenant).note)
+    signed = LogCheckpoint.parse(note.text)
+    kept = AnchoredCheckpoint(signed.origin, signed.size, signed.root, extensions=lines)
+    Anchor(directory).append_acknowledgement(
+        ids.public_id(ids.TENANT, tenant.id), kept, reason="In a test.", at=clock.now()
+    )

@@ -5,6 +5,8 @@ from pathlib import Path
 from threada_site.settings.environment import BASE_DIR, DATA_DIR, flag, number, numbers, text, words
 
 THREADA_DATA_DIR = DATA_DIR
+# Signed checkpoints outside of the database. On other machines than that of the sealer there are none.
+THREADA_ANCHOR_DIR = Path(text("THREADA_ANCHOR_DIR") or DATA_DIR / "checkpoints")
 THREADA_BASE_DIR = BASE_DIR
 THREADA_VERSION = "0.2.0"
 # CIDRs of private or loopback networks that integrations may call. Other addresses must be globally routable.

@@ -16,13 +16,14 @@ from django.db.models import Model, OuterRef, QuerySet, Subquery
 from integrations.models import Attempt, Execution
 from policies.models import PolicyDecision, PolicyVersion
 from telemetry.models import LogLeaf, Receipt
-from telemetry.receipts.authentic import Authenticity
+from telemetry.receipts.authentic import Authenticity, verified_signed_from
 from telemetry.receipts.signature import OriginState
 from telemetry.verification.findings import Finding
 from threada_site.kernel import ids
 from threada_site.personal_data.erasable_fields import is_erased
 from threada_site.tenancy.account_link_models import AccountLink, LinkPurpose
 from threada_site.tenancy.models import Tenant
+from workitems.completeness.approved_calls import calls_without_approvals
 from workitems.completeness.expected_receipts import EXPECTED_DELETION_RECEIPTS, EXPECTED_RECEIPTS
 from workitems.completeness.newest_states import KINDS as STATE_KINDS
 from workitems.completeness.newest_states import states_unlike_newest_receipts
@@ -48,25 +49,26 @@ _ACCEPTED_KINDS: Final = {
 def verify_completeness(
     tenant: Tenant, *, watch: Callable[[], None] = lambda: None, only_authentic: bool = True
 ) -> Iterator[Finding]:
-    """Yield a finding for each missing receipt, and for each act after the end of an execution.
+    """Yield a finding for each missing receipt, call without approvals, and act after the end of an execution.
 
     A receipt that no process of the product wrote is like a missing one. Call inside a unit of work; reads in batches
     to bound memory. `only_authentic`: False for receipts of another instance, whose keys are not known here.
     """
-    authenticity = Authenticity(tenant.id) if only_authentic else None
+    authenticity = Authenticity(tenant.id, signed_from=verified_signed_from) if only_authentic else None
     for items in _batches(WorkItem.objects.filter(tenant_id=tenant.id).only("id", "status")):
         cases, bodies = _cases(tenant.id, items, authenticity)
         for case in cases:
             watch()
             for event in missing_receipts(case, bodies.get(case.work_item_id, ())):
                 yield Finding(tenant.slug, "act_without_receipt", str(event))
-            for message in acts_after_end(bodies.get(case.work_item_id, ())):
+            contents = bodies.get(case.work_item_id, ())
+            for message in (*acts_after_end(contents), *calls_without_approvals(contents)):
                 yield Finding(tenant.slug, "act_without_receipt", message)
     for versions in _batches(PolicyVersion.objects.filter(tenant_id=tenant.id).exclude(status="draft")):
         yield from _unpublished(tenant, versions, authenticity)
     yield from _missing_expected_receipts(tenant, authenticity)
-    if only_authentic:
-        yield from _permits_that_differ(tenant, watch)
+    if authenticity is not None:
+        yield from _permits_that_differ(tenant, watch, authenticity)
     about_scopes = sorted(_named_receipts(tenant, SCOPE_KINDS, authenticity), key=itemgetter(0))
     for message in scopes_without_receipt(tenant, [body for _, _, body in about_scopes]):
         yield Finding(tenant.slug, "act_without_receipt", message)
@@ -169,7 +171,7 @@ def _missing_expected_receipts(tenant: Tenant, authenticity: Authenticity | None
             yield Finding(tenant.slug, "act_without_receipt", f"{key}: there is no receipt {deletion.kind}")
 
 
-def _permits_that_differ(tenant: Tenant, watch: Callable[[], None]) -> Iterator[Finding]:
+def _permits_that_differ(tenant: Tenant, watch: Callable[[], None], authenticity: Authenticity) -> Iterator[Finding]:
     """Yield a finding for each permit in effect that its receipts state otherwise. Erased ones cover nothing."""
     for permits in _batches(Permit.objects.filter(tenant_id=tenant.id, status="in_effect")):
         for permit in permits:
@@ -177,7 +179,7 @@ def _permits_that_differ(tenant: Tenant, watch: Callable[[], None]) -> Iterator[
             if is_erased(permit.body) or is_erased(permit.bounds):
                 continue
             try:
-                stated_approvals(permit)
+                stated_approvals(permit, authenticity=authenticity)
                 check_counters(permit)
             except NotCoveredError as error:
                 yield Finding(tenant.slug, "act_without_receipt", f"{permit.public_id}: {error}")

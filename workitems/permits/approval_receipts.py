@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from integrations.models import Execution
-from telemetry.receipts.authentic import AuthenticReceipt, authentic_receipts
+from telemetry.receipts.authentic import Authenticity, AuthenticReceipt, authentic_receipts
 from threada_site.kernel import ids
 from threada_site.kernel.clock import rfc3339
 from threada_site.kernel.json.canonical import canonical_sha256
@@ -35,14 +35,16 @@ _RECORDED_WITHIN_S: Final = 60.0
 """Most seconds between the time in the row of an approval and that of its receipt."""
 
 
-def stated_approvals(permit: Permit, *, used_by: Execution | None = None) -> list[Vote]:
+def stated_approvals(
+    permit: Permit, *, used_by: Execution | None = None, authenticity: Authenticity | None = None
+) -> list[Vote]:
     """Return the approvals of a permit that receipts state, as votes that are not saved.
 
     `used_by`: execution that has reserved a unit. Raise `TransportFailure` if it may not run. Raise `NotCoveredError`
     unless receipts state that the permit is in effect with these terms and this rule, and that the unit was reserved
-    for the envelope of the execution.
+    for the envelope of the execution. `authenticity`: which receipts count; by default as before a call.
     """
-    found = _receipts(permit, used_by)
+    found = _receipts(permit, used_by, authenticity)
     if used_by is not None:
         stated_ends.check_may_run(used_by.public_id, [one.content for one in found])
     about = [one for one in found if one.content["inputs"].get("permit_id") == permit.public_id]
@@ -56,13 +58,13 @@ def stated_approvals(permit: Permit, *, used_by: Execution | None = None) -> lis
     return [vote for vote in approval_votes(permit) if _is_stated(vote, stated.get(vote.public_id))]
 
 
-def _receipts(permit: Permit, used_by: Execution | None) -> list[AuthenticReceipt]:
+def _receipts(permit: Permit, used_by: Execution | None, authenticity: Authenticity | None) -> list[AuthenticReceipt]:
     """Return the receipts of the case of a permit, and of that of an execution that uses it."""
     items = {permit.work_item_id}
     if used_by is not None:
         items.add(used_by.work_item_id)
     try:
-        found = authentic_receipts(items, kinds=_KINDS, tenant_id=permit.tenant_id)
+        found = authentic_receipts(items, kinds=_KINDS, tenant_id=permit.tenant_id, authenticity=authenticity)
     except ValueError:
         raise NotCoveredError("The id of its work item contains no time.") from None
     return [one for receipts in found.values() for one in receipts]

@@ -28,6 +28,7 @@ from policies.language.approvals.stages import (
     ranks,
     stage_of,
     tracks,
+    tree_from_json,
     whole,
 )
 from policies.language.approvals.trees import AllOf, AnyOf, Demand, Leaf, LeafKind, Node, demands, leaves
@@ -63,5 +64,6 @@ __all__ = [
     "stage_of",
     "to_json",
     "tracks",
+    "tree_from_json",
     "whole",
 ]

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import json
 import uuid
+from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from django.db import connection
+from pytest_django import Settings
 
 from integrations.models import Execution
 from telemetry.models import Receipt, SealQueueEntry
 from telemetry.receipts.keyring import ReceiptKeyring
 from telemetry.receipts.signature import ReceiptSigner
+from telemetry.tlog.checkpoint import complete_until_line, signed_from_line
 from tests.receivers.fixtures import Receiver
-from tests.telemetry.sealed import seal_queued, sign_in_place
+from tests.telemetry.sealed import anchor_in_place, seal_queued, sign_in_place
 from tests.workitems.office import Office
 from threada_site.database.role_names import APP
 from threada_site.database.roles import OWNER
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.kernel import clock, ids
 from threada_site.kernel.json.canonical import canonical_bytes, sha256_hex
+from workitems.completeness.verify import verify_completeness
 from workitems.executions.run_execution import run_execution
 from workitems.executions.running.claim_set import claim_set
 from workitems.models import DecisionStep, Vote, WorkItem
@@ -197,18 +202,36 @@ def as_before_signatures(office: Office) -> None:
     by_owner("UPDATE telemetry_receipt SET signature = ''")
 
 
-def test_an_approval_of_a_version_that_did_not_sign_is_paid(office: Office, bank: Receiver) -> None:
-    _, step, execution, _ = voted_once(office)
+@pytest.fixture
+def anchor(settings: Settings, tmp_path: Path) -> Path:
+    """Return the folder of the anchor of this machine, which is empty."""
+    settings.THREADA_ANCHOR_DIR = tmp_path / "checkpoints"
+    return tmp_path / "checkpoints"
+
+
+def sealed_before_signatures(office: Office) -> None:
+    """Seal what a version wrote that did not sign, under a checkpoint without `signed-from`."""
     as_before_signatures(office)
     seal_queued(office.tenant)
     sign_in_place(office.tenant)
+
+
+@pytest.mark.parametrize("lines", [["complete-until"], ["complete-until", "signed-from"]])
+def test_an_approval_of_a_version_that_did_not_sign_is_paid(
+    office: Office, bank: Receiver, anchor: Path, lines: list[str]
+) -> None:
+    """While processes of that version may run, and after the log requires signatures."""
+    _, step, execution, _ = voted_once(office)
+    sealed_before_signatures(office)
+    stated = {"complete-until": complete_until_line(clock.now()), "signed-from": signed_from_line(1_000)}
+    anchor_in_place(office.tenant, anchor, *(stated[line] for line in lines))
     office.vote(step, "finn")
     run_execution(office.tenant, execution.id)
     assert office.execution(execution).status == "succeeded"
     assert len(bank.requests()) == 1
 
 
-def test_unsigned_receipts_count_only_in_logs_of_such_versions(office: Office, bank: Receiver) -> None:
+def test_unsigned_receipts_count_only_in_logs_of_such_versions(office: Office, bank: Receiver, anchor: Path) -> None:
     """Without a checkpoint that allows it, every receipt must be signed."""
     _, step, execution, _ = voted_once(office)
     as_before_signatures(office)
@@ -216,3 +239,56 @@ def test_unsigned_receipts_count_only_in_logs_of_such_versions(office: Office, b
     assert_nothing_sent(office, execution, bank)
     with unit_of_work(office.tenant.id):
         assert SealQueueEntry.objects.exists()
+
+
+@pytest.mark.parametrize("kept", ["nothing", "signed", "old", "of another version", "damaged"])
+def test_a_checkpoint_that_sql_inserts_does_not_lift_signatures(
+    office: Office, bank: Receiver, anchor: Path, kept: str
+) -> None:
+    """The newest row has no line `signed-from`. The anchor says that all are signed, or nothing that can be used."""
+    _, step, execution, vote = voted_once(office)
+    forge_vote(office, step, vote)
+    seal_queued(office.tenant)
+    sign_in_place(office.tenant)
+    until = complete_until_line(clock.now() - (timedelta(hours=2) if kept == "old" else timedelta(0)))
+    lines = {"signed": (until, signed_from_line(0)), "old": (until,), "of another version": (), "damaged": (until,)}
+    if kept in lines:
+        anchor_in_place(office.tenant, anchor, *lines[kept])
+    if kept == "damaged":
+        for file in anchor.rglob("*.ndjson"):
+            file.write_text("{}\n")
+    assert_nothing_sent(office, execution, bank)
+
+
+def test_receipts_after_the_place_that_the_anchor_names(office: Office, bank: Receiver, anchor: Path) -> None:
+    _, step, execution, vote = voted_once(office)
+    size = seal_queued(office.tenant)
+    forge_vote(office, step, vote)
+    seal_queued(office.tenant)
+    sign_in_place(office.tenant)
+    anchor_in_place(office.tenant, anchor, signed_from_line(size))
+    assert_nothing_sent(office, execution, bank)
+
+
+def test_verification_names_a_call_without_approvals(
+    office: Office, bank: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A vote was forged for the call, and deleted with its receipt after it."""
+    _, step, execution, vote = voted_once(office)
+    receipt = forge_vote(office, step, vote)
+    by_owner(f"UPDATE workitems_workitem SET status = 'executing' WHERE id = '{step.work_item_id}'")
+    with monkeypatch.context() as patched:
+        patched.setattr("telemetry.receipts.authentic.anchored_signed_from", lambda _: None)
+        run_execution(office.tenant, execution.id)
+    assert len(bank.requests()) == 1
+    by_owner(
+        f"DELETE FROM workitems_vote WHERE id <> '{vote.id}'",
+        f"DELETE FROM telemetry_sealqueueentry WHERE id = '{receipt}'",
+        f"DELETE FROM telemetry_receipt WHERE id = '{receipt}'",
+        "UPDATE workitems_decisionstep SET status = 'pending', closed_at = NULL",
+    )
+    [call] = office.bodies("execution.executed")
+    with unit_of_work(office.tenant.id):
+        named = [finding.message for finding in verify_completeness(office.tenant)]
+    called = f"its receipts say that it was called after require_approval ({call['id']})"
+    assert named == [f"{execution.public_id}: {called}, and state 1 of at least 2 approvals before"]

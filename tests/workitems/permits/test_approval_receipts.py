@@ -5,14 +5,22 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from telemetry.models import Receipt
+from telemetry.tlog.checkpoint import complete_until_line
 from tests.receivers.fixtures import Receiver
-from tests.telemetry.sealed import seal_queued, sign_in_place
-from tests.workitems.executions.test_forged_approvals import as_before_signatures, as_web, by_owner, insert_copy
+from tests.telemetry.sealed import anchor_in_place
+from tests.workitems.executions.test_forged_approvals import (
+    anchor,
+    as_web,
+    by_owner,
+    insert_copy,
+    sealed_before_signatures,
+)
 from tests.workitems.office import Office
 from tests.workitems.permits.test_permits import ask, finance, in_effect, now, on_permit, proposal, vote
 from threada_site.database.unit_of_work import unit_of_work
@@ -23,7 +31,7 @@ from workitems.models import Permit, PermitApproval, PermitUse
 from workitems.permits.narrow import Narrowing, narrow_permit, revoke_permit
 from workitems.permits.records import approved_terms
 
-__all__ = ["finance"]
+__all__ = ["anchor", "finance"]
 
 pytestmark = pytest.mark.django_db
 
@@ -218,13 +226,17 @@ def test_a_use_that_no_request_reserved(finance: Office, bank: Receiver) -> None
     assert len(bank.requests()) == 1
 
 
-def test_a_permit_of_a_version_that_did_not_sign_still_covers(finance: Office, bank: Receiver) -> None:
+@pytest.mark.parametrize("is_anchored", [True, False])
+def test_a_permit_of_a_version_that_did_not_sign(
+    finance: Office, bank: Receiver, anchor: Path, is_anchored: bool
+) -> None:
+    """It covers where the anchor says that such receipts count. A checkpoint in the database is not enough."""
     permit = in_effect(finance)
-    as_before_signatures(finance)
-    seal_queued(finance.tenant)
-    sign_in_place(finance.tenant)
+    sealed_before_signatures(finance)
+    if is_anchored:
+        anchor_in_place(finance.tenant, anchor, complete_until_line(clock.now()))
     _, execution, covered = ask(finance)
-    assert covered
+    assert covered == is_anchored
     run_execution(finance.tenant, execution.id)
-    assert finance.execution(execution).status == "succeeded"
-    assert (now(finance, permit).used_count, named(finance, permit.id)) == (1, [])
+    assert finance.execution(execution).status == ("succeeded" if is_anchored else "awaiting_approval")
+    assert (now(finance, permit).used_count, named(finance, permit.id)) == (int(is_anchored), [])
