@@ -1,9 +1,10 @@
 """The `http` connector: one request built from the action's templates, one response classified by its status.
 
-The request in the envelope is `{method, url, headers, auth}` and optionally `body`, `file` or `multipart`:
+The request in the envelope is `{method, url, headers, auth}` and optionally `body`, `form`, `file` or `multipart`:
 
     headers    an object, names as written in the document
     body       any JSON value, sent as its canonical bytes (RFC 8785)
+    form       text, sent as it is, as application/x-www-form-urlencoded
     file       {attachment_id, name, media_type, size, sha256}: its bytes are the body
     multipart  a list of {name, value} and {name, file}, sent as multipart/form-data
     auth       null, {scheme: bearer, secret} or {scheme: basic, username, secret}, the secret by reference
@@ -25,6 +26,7 @@ from integrations.attempts.outcomes import Outcome
 from integrations.connectors.attached_files import form_body, render_file, render_parts
 from integrations.connectors.exchange import exchange, outbound_request, query_value, url_of
 from integrations.connectors.protocol import CallTerms
+from integrations.connectors.url_forms import MEDIA_TYPE, encode_form
 from integrations.documents import ActionDocument, HttpCall, IntegrationDocument
 from integrations.documents.templates import render
 from integrations.secrets.references import parse_reference
@@ -51,6 +53,8 @@ class HttpConnector:
             "headers": {name: render(value, facts) for name, value in call.headers},
             "auth": None if integration.auth is None else integration.auth.as_json(),
         }
+        if call.form is not None:
+            return {**request, "form": encode_form(render(call.form, facts))}
         if call.file is not None:
             return {**request, "file": render_file(call.file, facts)}
         if call.multipart:
@@ -72,6 +76,8 @@ class HttpConnector:
 
 def _body(request: Mapping[str, Any], terms: CallTerms) -> tuple[bytes | StreamedBody, dict[str, str]]:
     """Return the body, and the header of its type if it is a file or form. Raises `TransportFailure`."""
+    if "form" in request:
+        return request["form"].encode(), {"Content-Type": MEDIA_TYPE}
     if "file" in request:
         file = terms.file(request["file"])
         has_type = any(name.lower() == "content-type" for name in request["headers"])

@@ -15,6 +15,7 @@
         query: {dry_run: false}
         headers: {X-Reason: "${ctx.action}"}
         body: {vendor: "${item.payload.vendor}", amount_minor: "${item.payload.amount_minor}"}
+        # instead of body: form (application/x-www-form-urlencoded), file, multipart
         input_schema: {type: object}
         resolves: true              # success resolves the work item
         undo: refund                # another action of this integration

@@ -63,11 +63,11 @@ class CurlImport:
         """
         wanted = set(names)
         done: set[str] = set()
-        for part in ("body", "query"):
+        for part in ("body", "form", "query"):
             if part in self.action:
                 self.action[part] = _taking(self.action[part], wanted, done)
         if missing := sorted(wanted - done):
-            detail = "Neither the body nor the query of the command has a member with this name."
+            detail = "Neither the body, the form nor the query of the command has a member with this name."
             raise DocumentInvalid(detail, errors=[FieldError("/fields", f"{missing[0][:60]}: {detail}", "invalid")])
 
 
@@ -241,11 +241,31 @@ def _body(found: CurlImport, command: _Command) -> None:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        raise _refusal("The body is not JSON. The connector http sends JSON.") from None
+        _form(found, command, text)
+        return
     left_out: list[str] = []
     found.action["body"] = _without_secrets(body, left_out)
     if left_out:
         found.notes.append("Members of the body that look like secrets were left out.")
+
+
+def _form(found: CurlImport, command: _Command, text: str) -> None:
+    types = [value.lower() for name, value in command.headers if name.lower() == "content-type"]
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=True, errors="strict")
+    except ValueError:
+        pairs = []
+    if not pairs or command.is_json or any("x-www-form-urlencoded" not in value for value in types):
+        raise _refusal("The body is neither JSON nor a form of the kind name=value&name=value.")
+    kept: dict[str, Any] = {}
+    for name, value in pairs:
+        if not _SECRET_NAME.search(name):
+            # An encoded ${ is text, and not the beginning of an expression.
+            kept.setdefault(name, []).append(value.replace("${", "$${"))
+    if len(kept) < len({name for name, _ in pairs}):
+        found.notes.append("Fields of the form that look like secrets were left out.")
+    if kept:
+        found.action["form"] = {name: values if len(values) > 1 else values[0] for name, values in kept.items()}
 
 
 def _without_secrets(value: Any, left_out: list[str], depth: int = 0) -> Any:

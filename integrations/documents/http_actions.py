@@ -31,6 +31,8 @@ OWN_HEADERS: Final = FRAMING_HEADERS | {
 }
 """Headers that the connector or the transport sets, or that no action may set."""
 _SAMPLE: Final = "x"
+_BODIES: Final = ("body", "form", "file", "multipart")
+"""Members of an action that say what is sent. An action has at most one of them."""
 
 
 AUTH: Final = closed_object(
@@ -71,6 +73,7 @@ _PART: Final = closed_object(
     required=("name",),
     description="One part of a form.",
 )
+_FIELD_ADVICE: Final = "Write text, a number, true, false, one ${ … }, or a list of them."
 _ACTION: Final = {
     "properties": {
         "method": {"enum": METHODS, "title": "method", "description": "HTTP method."},
@@ -87,6 +90,20 @@ _ACTION: Final = {
         },
         "headers": HEADERS,
         "body": {"description": "JSON body; strings of the form ${ … } are expressions."},
+        "form": {
+            "type": "object",
+            "minProperties": 1,
+            "propertyNames": {"minLength": 1, "errorMessage": "Give each field of the form a name."},
+            "additionalProperties": {
+                "type": ["string", "number", "boolean", "array"],
+                "items": {"type": ["string", "number", "boolean"], "errorMessage": _FIELD_ADVICE},
+                "errorMessage": _FIELD_ADVICE,
+            },
+            "description": "Instead of body: the fields of a form (application/x-www-form-urlencoded). A list gives "
+            "one field for each of its values.",
+            "examples": [{"channel": "C0123456", "text": "${item.payload.text}"}],
+            "errorMessage": "Write the fields of the form by name: at least one, each with a name.",
+        },
         "file": filled_text(
             "Instead of body: an attachment of the payload, sent as it is.", examples=["${item.payload.invoice}"]
         ),
@@ -103,7 +120,7 @@ _ACTION: Final = {
     "then": {
         "properties": {
             name: {"not": {}, "errorMessage": "A body is not sent with GET. Use query, or another method."}
-            for name in ("body", "file", "multipart")
+            for name in _BODIES
         }
     },
 }
@@ -124,10 +141,11 @@ class HttpGrammar:
         return Destination(base_url=base_url, origin=origin, auth=read_auth(spec.object("auth")))
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> HttpCall:
-        bodies = [name for name in ("body", "file", "multipart") if name in action]
+        bodies = [name for name in _BODIES if name in action]
         for name in bodies[1:]:
             action.refuse(f"Write {bodies[0]} or {name}, not both.", name)
-        if "multipart" in bodies and "content-type" in {name.lower() for name in action.object("headers").names()}:
+        headers = {name.lower() for name in action.object("headers").names()}
+        if not {"form", "multipart"}.isdisjoint(bodies) and "content-type" in headers:
             action.refuse("The type of a form is set by Threada itself. Remove Content-Type.", "headers")
         return HttpCall(
             method=action.value("method", "POST"),
@@ -135,6 +153,7 @@ class HttpGrammar:
             query=_read_query(action),
             headers=read_headers(action),
             body=action.template("body") if "body" in action else None,
+            form=action.template("form") if "form" in action else None,
             file=action.template("file") if "file" in action else None,
             multipart=_read_parts(action),
         )

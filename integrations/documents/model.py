@@ -64,7 +64,8 @@ class HttpCall:
     """The request of an `http` action, as templates.
 
     `path` is appended to the integration's `base_url`. Query and headers are sorted by name. `body` is None if there is
-    none; a body of `null` is a template. Instead of a body there can be a file, or the parts of a form.
+    none; a body of `null` is a template. Instead of a body there can be the fields of a form, a file, or the parts of a
+    multipart form.
     """
 
     method: str
@@ -72,6 +73,7 @@ class HttpCall:
     query: tuple[tuple[str, Template], ...] = ()
     headers: tuple[tuple[str, Template], ...] = ()
     body: Template | None = None
+    form: Template | None = None
     file: Template | None = None
     multipart: tuple[HttpPart, ...] = ()
 

@@ -8,16 +8,19 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from integrations.configuration.simulation import is_simulated
+from integrations.connectors.url_forms import decode_form
 from workitems.display.formats import duration_in_words, locale_named
 
-_FIRST: Final = ("method", "url", "body")
+_FIRST: Final = ("method", "url", "body", "form")
 
 
 def what_is_sent(envelope: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the request of the envelope with its action first; None if nothing would be sent."""
+    """Return the request of the envelope with its action first, and forms decoded; None if nothing would be sent."""
     request = envelope.get("request")
     if request is None:
         return None
+    if isinstance(request.get("form"), str):
+        request = {**request, "form": decode_form(request["form"])}
     simulated = {"simulated": True} if is_simulated_request(envelope) else {}
     ordered = {name: request[name] for name in _FIRST if name in request}
     return {

@@ -12,6 +12,7 @@ import pytest
 from integrations.attempts.failures import FailureClass
 from integrations.attempts.outcomes import Outcome
 from integrations.connectors import CallTerms, HttpConnector, OutboundConnector, connector_named, register
+from integrations.connectors.url_forms import decode_form
 from integrations.documents import read_integration
 from integrations.transport import EgressPolicy
 from tests.integrations.recorders import RecordingNetwork
@@ -112,9 +113,52 @@ def test_action_may_set_its_own_media_types_and_send_no_body(receiver: Receiver)
     assert third["body"] == "null"
 
 
+FORM = {
+    "method": "POST",
+    "path": "/chat.postMessage",
+    "form": {
+        "text": "${item.payload.vendor}",
+        "amount": "${item.payload.amount_minor}",
+        "to[]": ["${input.note}", "*~-._", True],
+        "empty": "",
+        "nobody": "${[]}",
+        "Zone": 1.5,
+    },
+}
+SENT_FORM = (
+    "Zone=1.5&amount=1250&empty=&text=M%C3%BCller%2FS%C3%B6hne&to%5B%5D=a%26b%3Dc&to%5B%5D=%2A~-._&to%5B%5D=true"
+)
+
+
+def test_a_form_is_sent_as_the_envelope_contains_it(receiver: Receiver) -> None:
+    request = built(receiver.url, FORM)
+    assert request["form"] == SENT_FORM
+    assert HttpConnector().call(json.loads(canonical_bytes(request)), terms()).succeeded
+    (entry,) = receiver.requests()
+    assert entry["body"] == SENT_FORM
+    assert entry["headers"]["content-type"] == "application/x-www-form-urlencoded"
+    assert entry["headers"]["content-length"] == str(len(SENT_FORM))
+
+
+def test_people_read_the_fields_of_a_form_that_its_bytes_contain() -> None:
+    assert decode_form(SENT_FORM) == {
+        "Zone": "1.5",
+        "amount": "1250",
+        "empty": "",
+        "text": "Müller/Söhne",
+        "to[]": ["a&b=c", "*~-._", "true"],
+    }
+    for other in ("a=%41", "b=1&a=2", "a", "a=b;c=d&", "a=%ff", "a=%zz", "a=b&&c=d"):
+        assert decode_form(other) == other
+
+
 @pytest.mark.parametrize(
     ("action", "facts"),
     [
+        ({**FORM, "form": {"a": "${null}"}}, FACTS),
+        ({**FORM, "form": {"a": "${{'b': 1}}"}}, FACTS),
+        ({**FORM, "form": {"a": "${[1, null]}"}}, FACTS),
+        ({**FORM, "form": {"a": "${input.absent}"}}, FACTS),
         (PAY, {**FACTS, "input": {}}),
         (PAY, {**FACTS, "input": {"note": None}}),
         (PAY, {**FACTS, "input": {"note": ["a"]}}),

@@ -78,7 +78,10 @@ def test_user_and_password_are_taken_apart(command: str, username: str) -> None:
         "curl 'https://a.example",
         "curl -X CONNECT https://a.example",
         "curl -X GET -d '{}' https://a.example",
-        "curl https://a.example -d 'a=b'",
+        "curl https://a.example -d 'a=b&c'",
+        "curl https://a.example --json 'a=b'",
+        "curl https://a.example -H 'Content-Type: application/xml' -d 'a=b'",
+        "curl https://a.example -d 'a=%ff'",
         "curl 'https://a.example/${item.payload.x}'",
         "curl https://a.example:99999999/",
         f"curl https://a.example -H 'Authorization: Digest {CANARY}'",
@@ -94,6 +97,15 @@ def test_what_cannot_be_expressed_is_refused_without_its_values(command: str) ->
     with pytest.raises(DocumentInvalid) as refused:
         import_curl(command)
     assert CANARY not in str(refused.value.detail) + str(refused.value.errors)
+
+
+def test_a_form_is_read_and_what_is_encoded_in_it_is_no_expression() -> None:
+    found = import_curl(f"curl https://a.example/x -d 'token={CANARY}&to=a&to=b' -d 'text=%24%7Bitem.id%7D+%C3%BC'")
+    assert found.action["form"] == {"to": ["a", "b"], "text": "$${item.id} ü"}
+    assert ["look like secrets" in note for note in found.notes] == [True]
+    found.take_from_request(["text"])
+    assert found.action["form"] == {"to": ["a", "b"], "text": "${item.payload.text}"}
+    read_integration(found.document("a", name="", action="b", secret="c")["spec"])
 
 
 def test_the_shell_is_not_asked() -> None:

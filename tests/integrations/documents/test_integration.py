@@ -184,6 +184,7 @@ def test_auth(auth: Any, pointers: list[str]) -> None:
         ({"headers": {"X": "${"}}, "/headers/X", "never closed"),
         ({"body": {"a": [{"b": "${item.}"}]}}, "/body/a/0/b", "Syntax error"),
         ({"body": {"a": "x ${item.id}"}}, "/body/a", "Make the whole string one"),
+        ({"form": {"a": "b"}}, "/form", "Write body or form, not both."),
         ({"input_schema": {"type": "nonsense"}}, "/input_schema", "not a JSON Schema"),
         ({"input_schema": {"$ref": "http://127.0.0.1:9/x"}}, "/input_schema", "not a JSON Schema"),
         ({"input_schema": {"$ref": "file:///etc/passwd"}}, "/input_schema", "not a JSON Schema"),
@@ -214,6 +215,32 @@ def test_auth(auth: Any, pointers: list[str]) -> None:
 )
 def test_action_problem_is_named_by_pointer(changes: dict[str, Any], pointer: str, said: str) -> None:
     found = problems(with_pay(**changes))
+    assert list(found) == [f"/spec/actions/pay{pointer}"]
+    assert said in found[f"/spec/actions/pay{pointer}"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "pointer", "said"),
+    [
+        ({"form": {}}, "/form", "at least one"),
+        ({"form": []}, "/form", "by name"),
+        ({"form": {"": "b"}}, "/form/", "a name"),
+        ({"form": {"a": None}}, "/form/a", "one ${"),
+        ({"form": {"a": {"b": 1}}}, "/form/a", "one ${"),
+        ({"form": {"a": ["b", [1]]}}, "/form/a/1", "one ${"),
+        ({"form": {"a": "x${item.id}"}}, "/form/a", "Make the whole string one"),
+        ({"form": {"a": ["${"]}}, "/form/a/0", "never closed"),
+        ({"form": {"${item.id}": "a"}}, "/form", "Keys are literal"),
+        ({"form": {"a": "b"}, "file": "${item.payload.invoice}"}, "/file", "Write form or file, not both."),
+        ({"form": {"a": "b"}, "multipart": [{"name": "a", "value": "b"}]}, "/multipart", "Write form or multipart"),
+        ({"form": {"a": "b"}, "headers": {"content-type": "text/plain"}}, "/headers", "Remove Content-Type"),
+        ({"form": {"a": "b"}, "method": "GET"}, "/form", "not sent with GET"),
+    ],
+)
+def test_form_problem_is_named_by_pointer(changes: dict[str, Any], pointer: str, said: str) -> None:
+    whole = with_pay(**changes)
+    del whole["actions"]["pay"]["body"]
+    found = problems(whole)
     assert list(found) == [f"/spec/actions/pay{pointer}"]
     assert said in found[f"/spec/actions/pay{pointer}"]
 
