@@ -21,7 +21,7 @@ from integrations.configuration.health import health_of
 from integrations.configuration.parsed_documents import document_of
 from integrations.configuration.simulation import is_simulated
 from integrations.configuration.texts import integration_text
-from integrations.documents import read_integration
+from integrations.connectors.answer_conditions import read_tested
 from integrations.documents.mcp_actions import MCP
 from integrations.models import Integration, IntegrationVersion
 from integrations.probes.run import request_test, request_test_call
@@ -76,7 +76,7 @@ def _replacing(_admin: Any, form: ConsoleForm) -> Effects:
     """Return the difference of two versions. A document that cannot be parsed is refused here."""
     document = one_document(form.cleaned_data["document"])
     with with_lines(document):
-        read_integration(_document_in(document.value, form.row.slug)["spec"])
+        read_tested(_document_in(document.value, form.row.slug)["spec"])
     sentences = [
         _("New executions get the new version. Envelopes that were built keep theirs."),
         _("Executions that wait for an approval get a new envelope and must be approved again."),

@@ -11,7 +11,8 @@ from django.db.models import Q
 from integrations.attempts.failures import TransportFailure
 from integrations.configuration import simulation
 from integrations.connectors import connector_named
-from integrations.documents import IntegrationDocument, read_integration
+from integrations.connectors.answer_conditions import read_tested
+from integrations.documents import IntegrationDocument
 from integrations.models import (
     OPEN_EXECUTION_STATUSES,
     Action,
@@ -170,7 +171,7 @@ def _withdraw(arguments: Mapping[str, Any], ctx: ActingContext) -> None:
 
 def checked_integration(spec: Any, *, ctx: ActingContext, pointer: str = "/spec") -> IntegrationDocument:
     """Return the parsed document if this instance and this caller may use it."""
-    document = read_integration(spec, pointer=pointer)
+    document = read_tested(spec, pointer=pointer)
     connector_named(document.connector)
     simulation.check_document(document.connector, pointer=pointer)
     if ctx.is_system and ctx.entry_point is EntryPoint.COMMAND:

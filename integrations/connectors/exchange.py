@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -57,10 +58,15 @@ def exchange(
         if settled is not None and not settled.ambiguous and not settled.succeeded:
             return settled
         return Outcome.of_failure(failure)
+    return outcome_by(judge, answer, now=terms.now, secrets=secrets)
+
+
+def outcome_by(judge: Judge | None, answer: OutboundAnswer, *, now: datetime, secrets: Sequence[str] = ()) -> Outcome:
+    """Return the outcome of a complete response: of its status, and of 2xx as `judge` states it."""
     stated = None
     if judge is not None and 200 <= answer.status < 300:
         answer, stated = judge(answer)
-    outcome = outcome_of_answer(answer, now=terms.now, secrets=secrets)
+    outcome = outcome_of_answer(answer, now=now, secrets=secrets)
     if stated is None or not outcome.succeeded:
         return outcome
     return replace(stated, response=outcome.response, detail=without(stated.detail, secrets))

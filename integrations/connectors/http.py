@@ -1,6 +1,7 @@
 """The `http` connector: one request built from the action's templates, one response classified by its status.
 
-The request in the envelope is `{method, url, headers, auth}` and optionally `body`, `form`, `file` or `multipart`:
+The request in the envelope is `{method, url, headers, auth}` and optionally `body`, `form`, `file` or `multipart`, and
+`succeeds_when`:
 
     headers    an object, names as written in the document
     body       any JSON value, sent as its canonical bytes (RFC 8785)
@@ -8,6 +9,7 @@ The request in the envelope is `{method, url, headers, auth}` and optionally `bo
     file       {attachment_id, name, media_type, size, sha256}: its bytes are the body
     multipart  a list of {name, value} and {name, file}, sent as multipart/form-data
     auth       null, {scheme: bearer, secret} or {scheme: basic, username, secret}, the secret by reference
+    succeeds_when  the condition of the action, which judges answers of 2xx
 
 Files are read and checked as a whole before anything is sent. In addition, a call sends Authorization, Idempotency-Key,
 User-Agent, traceparent (if there is one), and, unless the action sets them, Accept and (with a JSON body) Content-Type,
@@ -23,6 +25,7 @@ from urllib.parse import quote
 
 from integrations.attempts.failures import FailureClass, TransportFailure
 from integrations.attempts.outcomes import Outcome
+from integrations.connectors.answer_conditions import judge_by
 from integrations.connectors.attached_files import form_body, render_file, render_parts
 from integrations.connectors.exchange import exchange, outbound_request, query_value, url_of
 from integrations.connectors.protocol import CallTerms
@@ -53,6 +56,8 @@ class HttpConnector:
             "headers": {name: render(value, facts) for name, value in call.headers},
             "auth": None if integration.auth is None else integration.auth.as_json(),
         }
+        if call.succeeds_when is not None:
+            request["succeeds_when"] = call.succeeds_when
         if call.form is not None:
             return {**request, "form": encode_form(render(call.form, facts))}
         if call.file is not None:
@@ -65,13 +70,14 @@ class HttpConnector:
         """Send the request, see `OutboundConnector.call`."""
         secrets: list[str] = []
         try:
+            judge = judge_by(request.get("succeeds_when"))
             body, typed = _body(request, terms)
             own = {} if request["auth"] is None else {"Authorization": authorization(request, terms, secrets)}
             own |= typed
             outbound = outbound_request(request, body, terms, own)
         except TransportFailure as failure:
             return Outcome.of_failure(failure)
-        return exchange(outbound, terms, secrets=secrets)
+        return exchange(outbound, terms, secrets=secrets, judge=judge)
 
 
 def _body(request: Mapping[str, Any], terms: CallTerms) -> tuple[bytes | StreamedBody, dict[str, str]]:

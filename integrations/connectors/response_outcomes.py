@@ -8,6 +8,8 @@
 | 307, 308 | `rejected_by_receiver`: redirects are not followed, and the receiver has done nothing |
 | other 4xx | `rejected_by_receiver` |
 | 5xx, other 3xx, 1xx | `bad_response`, ambiguous |
+
+A judge can state the outcome of 2xx (`exchange.Judge`): `succeeds_when` of an action, or the protocol of a connector.
 """
 
 from __future__ import annotations
@@ -106,7 +108,7 @@ def _recorded_body(answer: OutboundAnswer, secrets: Sequence[str]) -> tuple[Any,
         return None, False, True
     value: Any = None
     is_json, readable = False, True
-    if _says_json(answer.header("content-type") or ""):
+    if says_json(answer.header("content-type") or ""):
         try:
             value = parse_json(raw)
             is_json = True
@@ -122,7 +124,8 @@ def _recorded_body(answer: OutboundAnswer, secrets: Sequence[str]) -> tuple[Any,
     return kept, kept != redacted, readable
 
 
-def _says_json(content_type: str) -> bool:
+def says_json(content_type: str) -> bool:
+    """Return True if a Content-Type is one of JSON."""
     media_type = content_type.partition(";")[0].strip().lower()
     return media_type == "application/json" or media_type.endswith("+json")
 

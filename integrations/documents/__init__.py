@@ -15,6 +15,7 @@
         query: {dry_run: false}
         headers: {X-Reason: "${ctx.action}"}
         body: {vendor: "${item.payload.vendor}", amount_minor: "${item.payload.amount_minor}"}
+        succeeds_when: "body.ok == true"    # for APIs that answer 200 with an error; see success.py, also for tests
         # instead of body: form (application/x-www-form-urlencoded), file, multipart
         input_schema: {type: object}
         resolves: true              # success resolves the work item

@@ -8,6 +8,7 @@ from integrations.documents.fields import Fields
 from integrations.documents.grammar import Destination, read_secrets
 from integrations.documents.model import Authentication, HttpCall, HttpPart
 from integrations.documents.schema import BASE_URL, HEADERS, SECRET, filled_text, integration_schema
+from integrations.documents.success import SUCCEEDS_WHEN, TESTS, read_answer_tests, read_condition
 from integrations.documents.templates import Parts, Place, Template, climbs
 from integrations.transport.client import FRAMING_HEADERS, is_header_name
 from integrations.transport.urls import Target, UnusableUrl, read_url
@@ -115,6 +116,7 @@ _ACTION: Final = {
             "description": "Instead of body: the parts of a form (multipart/form-data), texts and attachments.",
             "examples": [[{"name": "invoice", "file": "${item.payload.invoice}"}]],
         },
+        "succeeds_when": SUCCEEDS_WHEN,
     },
     "if": {"properties": {"method": {"const": "GET"}}, "required": ["method"]},
     "then": {
@@ -128,7 +130,7 @@ _ACTION: Final = {
 
 class HttpGrammar:
     schema = integration_schema(
-        {"base_url": BASE_URL, "auth": AUTH},
+        {"base_url": BASE_URL, "auth": AUTH, "tests": TESTS},
         required=("base_url",),
         action=_ACTION,
         action_required=("method", "path"),
@@ -138,7 +140,8 @@ class HttpGrammar:
 
     def read_spec(self, spec: Fields) -> Destination:
         base_url, origin = read_base_url(spec)
-        return Destination(base_url=base_url, origin=origin, auth=read_auth(spec.object("auth")))
+        auth = read_auth(spec.object("auth"))
+        return Destination(base_url=base_url, origin=origin, auth=auth, settings=read_answer_tests(spec))
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> HttpCall:
         bodies = [name for name in _BODIES if name in action]
@@ -156,6 +159,7 @@ class HttpGrammar:
             form=action.template("form") if "form" in action else None,
             file=action.template("file") if "file" in action else None,
             multipart=_read_parts(action),
+            succeeds_when=read_condition(action),
         )
 
 

@@ -65,7 +65,7 @@ class HttpCall:
 
     `path` is appended to the integration's `base_url`. Query and headers are sorted by name. `body` is None if there is
     none; a body of `null` is a template. Instead of a body there can be the fields of a form, a file, or the parts of a
-    multipart form.
+    multipart form. `succeeds_when` is a checked CEL condition over the answer, or None.
     """
 
     method: str
@@ -76,6 +76,7 @@ class HttpCall:
     form: Template | None = None
     file: Template | None = None
     multipart: tuple[HttpPart, ...] = ()
+    succeeds_when: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -245,6 +245,70 @@ def test_form_problem_is_named_by_pointer(changes: dict[str, Any], pointer: str,
     assert said in found[f"/spec/actions/pay{pointer}"]
 
 
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("body.ok ==", "Syntax error"),
+        ("response.ok", "undeclared reference"),
+        ("item.payload.ok", "undeclared reference"),
+        ("status == '200'", "no matching overload"),
+        ("headers.location == 7", "no matching overload"),
+        ("status.code == 1", "select operation"),
+        ("status", "must say true or false"),
+        ("1 + 1", "must say true or false"),
+        ("body.text.matches('a')", "not available"),
+        ("body.a.all(x, x.b.all(y, y.c.contains('abcdef')))", "units"),
+        ("", "succeeds_when"),
+        ("x" * 4097, ""),
+        (True, "text"),
+    ],
+)
+def test_condition_that_cannot_judge_answers(source: Any, said: str) -> None:
+    found = problems(with_pay(succeeds_when=source))
+    assert list(found) == ["/spec/actions/pay/succeeds_when"]
+    assert said in found["/spec/actions/pay/succeeds_when"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "status == 200.0 || status == 201",
+        "headers['x-result'] != '' && has(body.data) && !has(body.errors)",
+        "body == null || body == 'ok' || body.errors.all(error, error.code == 3)",
+        "body.ok",
+        "true",
+    ],
+)
+def test_condition_that_can_judge_answers(source: str) -> None:
+    call = read_integration(with_pay(succeeds_when=source)).action("pay").call
+    assert isinstance(call, HttpCall)
+    assert call.succeeds_when == source
+
+
+def test_problem_of_a_condition_has_its_place() -> None:
+    with pytest.raises(DocumentInvalid) as refusal:
+        read_integration(with_pay(succeeds_when="status == 200 &&\n  headers.a == 7"))
+    (error,) = refusal.value.errors
+    assert (error.line, error.column) == (2, 13)
+
+
+@pytest.mark.parametrize(
+    ("tests", "pointer"),
+    [
+        ({}, "/tests"),
+        ([{"action": "pya", "expect": "succeeded"}], "/tests/0/action"),
+        ([{"expect": "succeeded"}], "/tests/0/action"),
+        ([{"action": "pay"}], "/tests/0/expect"),
+        ([{"action": "pay", "expect": "ok"}], "/tests/0/expect"),
+        ([{"action": "pay", "expect": "failed", "given": {"status": 600}}], "/tests/0/given/status"),
+        ([{"action": "pay", "expect": "failed", "given": {"headers": {"a": 1}}}], "/tests/0/given/headers/a"),
+        ([{"action": "pay", "expect": "failed", "given": {"boddy": 1}}], "/tests/0/given/boddy"),
+    ],
+)
+def test_answer_test_problem_is_named_by_pointer(tests: Any, pointer: str) -> None:
+    assert list(problems(spec(tests=tests))) == [f"/spec{pointer}"]
+
+
 def test_all_problems_come_at_once() -> None:
     found = problems(
         {

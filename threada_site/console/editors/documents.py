@@ -11,7 +11,7 @@ from typing import Any, Final
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 
-from integrations.documents import read_integration
+from integrations.connectors.answer_conditions import read_tested
 from policies.documents.calendar import parse_calendar
 from policies.documents.channel import parse_channel
 from policies.documents.list import parse_list
@@ -33,7 +33,7 @@ _WRITERS: Final = (Scope.POLICIES_WRITE, Scope.POLICIES_PUBLISH, Scope.WORKFLOW_
 
 def _read_integration(value: Any) -> None:
     is_whole = isinstance(value, dict) and ("kind" in value or "spec" in value)
-    read_integration(value.get("spec") if is_whole else value, pointer="/spec" if is_whole else "")
+    read_tested(value.get("spec") if is_whole else value, pointer="/spec" if is_whole else "")
 
 
 _PARSERS: Final[dict[str, Callable[[Any], object]]] = {

@@ -18,7 +18,7 @@ from threada_site.kernel.cel.expression import (
 from threada_site.kernel.cel.hardening import assert_hardened
 from threada_site.kernel.cel.logic import Logic, compared_with, logic_of, unguarded_reads
 from threada_site.kernel.cel.sizes import AnyValue, Built, Size, size_of_lists, size_of_schema
-from threada_site.kernel.cel.typed import check_typed
+from threada_site.kernel.cel.typed import check_condition, check_typed
 
 __all__ = [
     "ENGINE",
@@ -36,6 +36,7 @@ __all__ = [
     "Logic",
     "Size",
     "assert_hardened",
+    "check_condition",
     "check_typed",
     "compared_with",
     "compile_expression",

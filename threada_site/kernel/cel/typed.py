@@ -9,12 +9,13 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any, Final
+from functools import lru_cache
+from typing import Any, Final, Literal
 
 from cel_expr_python import cel
 
 from threada_site.kernel.cel.environment import ExpressionProblem, new_environment, position, read_problems
-from threada_site.kernel.cel.expression import ExpressionError, compile_expression
+from threada_site.kernel.cel.expression import Expression, ExpressionError, compile_expression
 from threada_site.kernel.cel.shapes import DYNAMIC, MAX_FIELDS, PACKAGE, Shape, Shapes
 from threada_site.kernel.cel.tree import Tree
 from threada_site.kernel.json.canonical import canonical_bytes
@@ -23,6 +24,14 @@ from threada_site.kernel.weighted_cache import WeightedCache
 type Facts = Mapping[str, Mapping[str, Any]]
 """JSON Schema of each fact by variable (`item`, `ctx`) and name."""
 
+type Kind = Literal["integer", "texts", "any"]
+"""Kind of a variable: a whole number, texts by name, or anything."""
+
+_TYPES: Final[Mapping[Kind, cel.Type]] = {
+    "integer": cel.Type.INT,
+    "texts": cel.Type.Map(cel.Type.STRING, cel.Type.STRING),
+    "any": cel.Type.DYN,
+}
 _UNDEFINED: Final = re.compile(r"undefined field '(.*)' not found in struct '(.*)'")
 _NO_OVERLOAD: Final = re.compile(r"found no matching overload for '(.*)' applied to '\((.*)\)'")
 _COMPARISONS: Final = frozenset({"_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_", "@in"})
@@ -98,10 +107,31 @@ def check_typed(
     problems = [
         ExpressionProblem(*position(source, offset), _WRITE_DOUBLE) for offset in Tree(program).arithmetic_on_doubles()
     ]
-    if is_condition and not (expression.may_be_truth and program.return_type() in (cel.Type.BOOL, cel.Type.DYN)):
+    return [*problems, *_no_truth(expression, program)] if is_condition else problems
+
+
+def check_condition(source: str, *, kinds: Mapping[str, Kind]) -> list[ExpressionProblem]:
+    """Return the errors of a condition over variables of these kinds, in source order."""
+    try:
+        expression = compile_expression(source, variables=tuple(kinds))
+        program = _environment_of(tuple(kinds.items())).compile(source)
+    except ExpressionError as error:
+        return [ExpressionProblem(error.line or 1, error.column or 1, error.message)]
+    except RuntimeError as error:
+        return [problem for problem in read_problems(str(error)) if not _works_at_run_time(problem.message, {})]
+    return list(_no_truth(expression, program))
+
+
+@lru_cache(maxsize=16)
+def _environment_of(kinds: tuple[tuple[str, Kind], ...]) -> cel.Env:
+    return new_environment({name: _TYPES[kind] for name, kind in kinds})
+
+
+def _no_truth(expression: Expression, program: cel.Expression) -> Iterator[ExpressionProblem]:
+    """Yield the error of a condition that never gives true or false."""
+    if not (expression.may_be_truth and program.return_type() in (cel.Type.BOOL, cel.Type.DYN)):
         kind = program.return_type().name().lower()
-        problems.append(ExpressionProblem(1, 1, f"A condition must say true or false, and this says {kind}."))
-    return problems
+        yield ExpressionProblem(1, 1, f"A condition must say true or false, and this says {kind}.")
 
 
 def _workflow(facts: Facts, payload_schema: Any, input_schema: Any, lists: tuple[str, ...] | None) -> _Workflow:
