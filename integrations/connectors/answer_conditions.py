@@ -99,6 +99,6 @@ def _facts(answer: OutboundAnswer) -> dict[str, Any]:
     raw = answer.body.removeprefix(b"\xef\xbb\xbf")
     body: Any = None
     if raw.strip():
-        is_json = says_json(headers.get("content-type", ""))
+        is_json = says_json(answer.header("content-type") or "")
         body = parse_json(raw) if is_json else raw.decode("utf-8", "replace").replace("\x00", "\ufffd")
     return {"status": answer.status, "headers": headers, "body": body}

@@ -28,6 +28,7 @@ from threada_site.kernel.cel import (
     ExpressionError,
     Size,
     check_condition,
+    paths_of,
     worst_cost,
 )
 from threada_site.kernel.documents.structure import Schema, closed_object, whole_number
@@ -106,9 +107,15 @@ def read_condition(action: Fields) -> str | None:
         return None
     try:
         cost = worst_cost(source, variables=VARIABLES, sizes=_SIZES)
+        named = {path[0] for path in paths_of(source, "headers", variables=VARIABLES) if path}
     except ExpressionError as error:
         action.refuse(error.message, "succeeds_when", code="expression")
         return None
+    for name in sorted(named):
+        if name != name.lower():
+            said = f"The headers have lower-case names here. Write headers[{name.lower()!r}]."
+            action.refuse(said, "succeeds_when", code="expression")
+            return None
     if cost > MAX_COST:
         said = f"It may cost {cost:,.0f} units; {MAX_COST:,} are allowed. Compare less inside of loops."
         action.refuse(said, "succeeds_when", code="expression")

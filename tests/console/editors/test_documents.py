@@ -46,6 +46,14 @@ def test_errors_have_line_and_column(demo: Demo, console: Console) -> None:
         "kind: Integration\nid: i\nspec:\n  connector: http\n  base_url: http://[bad\n  actions: {a: {method: GET, path: /}}\n",
     )
     assert (line, column) == (5, 3)
+    tests = "    - {action: a, expect: succeeded}\n    - {action: a, given: {status: 500}, expect: succeeded}\n"
+    ((line, column, said),) = marks(
+        browser,
+        "Integration",
+        "kind: Integration\nid: i\nspec:\n  connector: http\n  base_url: http://a.example\n"
+        f"  actions: {{a: {{method: GET, path: /}}}}\n  tests:\n{tests}",
+    )
+    assert (line, said.partition(".")[0]) == (9, "Expected succeeded, and the answer gives outcome_unknown")
 
 
 @pytest.mark.parametrize("kind", ["Nothing", "../x", "<script>"])

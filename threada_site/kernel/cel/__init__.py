@@ -16,7 +16,7 @@ from threada_site.kernel.cel.expression import (
     worst_cost,
 )
 from threada_site.kernel.cel.hardening import assert_hardened
-from threada_site.kernel.cel.logic import Logic, compared_with, logic_of, unguarded_reads
+from threada_site.kernel.cel.logic import Logic, compared_with, logic_of, paths_of, unguarded_reads
 from threada_site.kernel.cel.sizes import AnyValue, Built, Size, size_of_lists, size_of_schema
 from threada_site.kernel.cel.typed import check_condition, check_typed
 
@@ -42,6 +42,7 @@ __all__ = [
     "compile_expression",
     "compile_together",
     "logic_of",
+    "paths_of",
     "size_of_lists",
     "size_of_schema",
     "unguarded_reads",

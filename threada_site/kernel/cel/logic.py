@@ -46,6 +46,12 @@ def compared_with(source: str, fact: str, *, variables: tuple[str, ...]) -> froz
 
 
 @lru_cache(maxsize=4096)
+def paths_of(source: str, variable: str, *, variables: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
+    """Return the paths that `source` reads or tests of `variable`. Raise `ExpressionError`."""
+    read, tested = paths_read(compile_tree(source, variables=variables).root, variable)
+    return frozenset((*read, *tested))
+
+
 def unguarded_reads(source: str, variable: str, *, variables: tuple[str, ...]) -> frozenset[tuple[str, ...]]:
     """Return the paths that `source` reads from `variable` without testing for them. Raise `ExpressionError`.
 
