@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import ClassVar
 
 from django.db import models
@@ -45,11 +44,6 @@ class IdentityProviderVersion(DocumentVersion):
 
     class Meta:
         constraints = version_constraints("identityproviderversion", "provider")
-
-    @property
-    def sole_author(self) -> uuid.UUID | None:
-        """Return the steward who made this version without confirmation by a second one or the operator."""
-        return self.created_by if self.proposed_by is None else None
 
 
 class IdentityLink(TenantRow):

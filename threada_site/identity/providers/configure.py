@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from django.db.models import Min
+
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.confirmation import require_second_steward, require_stepped_up_person
 from threada_site.identity.grants.role_grants import require_roles
+from threada_site.identity.providers.authors import authors_since
 from threada_site.identity.providers.documents import read_spec
 from threada_site.identity.providers.provisioned import unbound_groups
 from threada_site.identity.stewardship import require_steward
@@ -107,7 +110,8 @@ def confirm_links(slug: str, *, ctx: ActingContext) -> int:
     """Confirm that the suspended links of a provider still name the same people. Return their number.
 
     Receipt `identity_provider.links_confirmed`. Raise `PermissionDenied`, `PersonRequired`, and `SecondPersonRequired`
-    unless the steward is independent of the author of the current version.
+    unless the steward is independent of everybody who changed the provider since the first of them was suspended, and
+    of the sole authors of its present identity.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
@@ -115,12 +119,12 @@ def confirm_links(slug: str, *, ctx: ActingContext) -> int:
     if provider is None or provider.current_version is None:
         raise errors.NotFound
     version = provider.current_version
+    rows = IdentityLink.objects.filter(tenant_id=ctx.tenant_id, provider=provider, suspended_at__isnull=False)
     if not ctx.is_system:
         require_person("Only a person can confirm the links of an identity provider.", ctx=ctx)
-        author = version.proposed_by or version.created_by
-        if not is_independent_of(ctx.principal_id, [author], tenant_id=ctx.tenant_id):
+        since = rows.aggregate(since=Min("suspended_at"))["since"] or clock.now()
+        if not is_independent_of(ctx.principal_id, authors_since(since, version), tenant_id=ctx.tenant_id):
             raise errors.SecondPersonRequired("You changed the identity provider. Another steward must confirm it.")
-    rows = IdentityLink.objects.filter(tenant_id=ctx.tenant_id, provider=provider, suspended_at__isnull=False)
     confirmed = rows.update(suspended_at=None, issuer=read_spec(version.spec).issuer)
     if confirmed:
         inputs = {"provider": slug, "identity_provider_version_id": version.public_id}

@@ -10,6 +10,7 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.factors.enrolled import enrolled_kinds
 from threada_site.identity.personal_notices import notify_person
+from threada_site.identity.providers.authors import sole_authors
 from threada_site.identity.providers.documents import read_spec
 from threada_site.identity.providers.links import Identity, person_provisioned_as
 from threada_site.identity.providers.provisioned import bound_groups
@@ -32,7 +33,7 @@ def link_identity(
 ) -> IdentityLink:
     """Link an account at an identity provider with the acting person, who proved both. Set the person's roles.
 
-    The person depends on the steward who alone made the provider's version, as an account that the provider creates.
+    The person depends on the `sole_authors` of the provider's version, as an account that the provider creates.
     `system` gives the roles. Receipt `identity.linked`, and a notice to the person. Raise `PermissionDenied` outside of
     a session, `SignInStateInvalid` for a version that is no longer current, `IdentityLinkSuspended`, `Conflict` if the
     account belongs to somebody else, or the person has another account at the provider, and of a provider of
@@ -62,8 +63,8 @@ def link_identity(
     link.ended_at = link.unlinked_at = None
     link.save(update_fields=["ended_at", "unlinked_at"])
     record(Entry(kind="identity.linked", inputs=_inputs(link, provider), outcome={"issuer": identity.issuer}), ctx=ctx)
-    if version.sole_author is not None:
-        record_dependence(person, DependenceReason.LINKED, on=version.sole_author, ctx=ctx)
+    for author in sole_authors(version):
+        record_dependence(person, DependenceReason.LINKED, on=author, ctx=ctx)
     notify_person(person.id, "sign_in_linked", provider.name, ctx=ctx)
     sync_roles(person, version, groups, ctx=system)
     return link

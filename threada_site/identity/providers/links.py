@@ -19,6 +19,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.grants.grant_records import record_grants
+from threada_site.identity.providers.authors import sole_authors
 from threada_site.identity.providers.documents import NAME_ID, ProviderSpec
 from threada_site.identity.providers.provisioned import bound_groups, provisioned_person
 from threada_site.identity.providers.role_grants import sync_roles
@@ -170,8 +171,8 @@ def _create(
 ) -> IdentityLink:
     """Create account, membership and link. Raise `IdentityNotLinked` if the provider does not create accounts.
 
-    The account depends on the steward who alone made the version of the provider, who can sign in as anybody there.
-    A version that a second steward or the operator confirmed leaves the account to its person.
+    The account depends on the `sole_authors` of the version, who can sign in as anybody there. Without them it is left
+    to its person.
     """
     if not spec.create_accounts:
         raise errors.IdentityNotLinked
@@ -184,7 +185,8 @@ def _create(
     )
     record(Entry(kind="principal.created", inputs={"principal": person.public_id, "kind": person.kind}), ctx=ctx)
     Membership.objects.create(tenant_id=ctx.tenant_id, user=person, accepted_at=clock.now())
-    record_grants([person.id], GrantKind.MEMBER, source=provider.slug, by=version.sole_author, ctx=ctx)
+    by = next(iter(sole_authors(version)), None)
+    record_grants([person.id], GrantKind.MEMBER, source=provider.slug, by=by, ctx=ctx)
     record(Entry(kind="member.added", inputs={"principal": person.public_id, "provider": provider.slug}), ctx=ctx)
     return _link(person, identity, provider, version, ctx=ctx)
 
@@ -197,9 +199,9 @@ def _link(
     *,
     ctx: ActingContext,
 ) -> IdentityLink:
-    """Create a link. The account depends on the steward who alone made the version of the provider."""
-    if version.sole_author is not None:
-        record_dependence(person, DependenceReason.CREATED, on=version.sole_author, ctx=ctx)
+    """Create a link. The account depends on the `sole_authors` of the version of the provider."""
+    for author in sole_authors(version):
+        record_dependence(person, DependenceReason.CREATED, on=author, ctx=ctx)
     link = IdentityLink.objects.create(
         tenant_id=ctx.tenant_id, provider=provider, user=person, issuer=identity.issuer, subject=identity.subject
     )

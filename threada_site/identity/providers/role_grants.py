@@ -10,6 +10,7 @@ from telemetry.receipts.record import record
 from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.change_sets.propose import propose
 from threada_site.identity.grants.grant_records import end_grants, record_grants
+from threada_site.identity.providers.authors import sole_authors
 from threada_site.identity.providers.documents import read_spec
 from threada_site.identity.selectors import roles_of_member, scopes_of_roles
 from threada_site.identity.stewardship import require_steward
@@ -40,7 +41,7 @@ def sync_roles(
 
     Roles that were granted by hand, or by another provider, stay as they are. While `identity_four_eyes` is on, roles
     that make the person a steward are proposed as change sets. `ctx` is the system's. `by`: the steward who alone
-    decided on the source of `groups`, besides the author of the version.
+    decided on the source of `groups`, besides the `sole_authors` of the version.
     Receipts `role.granted` and `role.withdrawn` with the provider.
     """
     require_unit_of_work(ctx.tenant_id)
@@ -55,11 +56,13 @@ def sync_roles(
     kept = held - (from_here - wanted)
     needs_confirmation = is_four_eyes_required(ctx.tenant_id, IDENTITY_FOUR_EYES)
     makes_steward = not _are_stewards(kept, ctx=ctx) and _are_stewards(kept | wanted, ctx=ctx)
-    for role in sorted(wanted - held):
+    new = sorted(wanted - held)
+    author = next(iter(sole_authors(version)), by) if new else None
+    for role in new:
         if needs_confirmation and (makes_steward or _are_stewards({role}, ctx=ctx)):
             propose(_proposal(person, role, provider.slug, ctx=ctx), ctx=ctx)
         else:
-            _grant(person, role, provider.slug, by=version.sole_author or by, ctx=ctx)
+            _grant(person, role, provider.slug, by=author, ctx=ctx)
 
 
 def grant_provider_role(person: User, role: str, provider: str, *, ctx: ActingContext) -> None:

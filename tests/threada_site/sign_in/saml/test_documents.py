@@ -17,6 +17,7 @@ from tests.threada_site.sign_in.saml.people import asked_by, post, put_saml, sig
 from tests.threada_site.sign_in.test_oidc import link_of, reason_of
 from tests.threada_site.sign_in.test_providers import steward
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.dependence import open_dependences
 from threada_site.identity.providers.documents import parse_provider, read_spec
 from threada_site.kernel import errors
 from threada_site.kernel.context import EntryPoint
@@ -133,6 +134,20 @@ def test_a_changed_identity_suspends_links_until_another_steward_confirms(
         assert refused.json()["reason_code"] == "second_person_required"
         assert eve.post("/identity-providers/corp/confirm-links", {}).json() == {"links": 1}
     assert link_of(acme).suspended_at is None
+
+
+def test_accounts_depend_on_whoever_alone_wrote_one_of_the_keys(acme: Tenant) -> None:
+    put_saml(acme)
+    mallory, api = steward(acme, "mallory")
+    spec = {**INLINE, "create_accounts": True, "metadata": metadata_of("one", "two")}
+    assert api.post("/identity-providers", {"identity_provider_id": "corp", "spec": spec}).status_code == 200
+    put_saml(acme, metadata=metadata_of("two"))
+    browser = Client()
+    answer = asked_by(browser)
+    assert post(browser, answer.form(answer.signed("two"))).status_code == 302
+    with unit_of_work(acme.id):
+        (dependence,) = open_dependences(link_of(acme).user_id, tenant_id=acme.id)
+        assert dependence.depends_on == mallory
 
 
 def test_a_suspended_link_signs_nobody_in(acme: Tenant) -> None:
