@@ -26,14 +26,17 @@ def record_dependence(
 ) -> None:
     """Record that `account` depends on the acting principal, or on the principal `on`. Receipt `account.dependent`.
 
-    Nothing happens if the operator acts, if somebody acts on the own account, or if the dependence exists.
+    Nothing happens if the operator acts, if somebody acts on the own account, or if the dependence exists. Only a
+    `LINKED` one is recorded besides others on the same principal, because it can keep accounts from signing in.
     """
     require_unit_of_work(ctx.tenant_id)
     controller = on or (None if ctx.is_system else ctx.principal_id)
     if controller is None or controller == account.id:
         return
-    known = AccountDependence.objects.filter(tenant_id=ctx.tenant_id, user=account, depends_on_id=controller)
-    if known.filter(ended_at=None).exists():
+    known = AccountDependence.objects.filter(
+        tenant_id=ctx.tenant_id, user=account, depends_on_id=controller, ended_at=None
+    )
+    if (known.filter(reason=reason) if reason is DependenceReason.LINKED else known).exists():
         return
     AccountDependence.objects.create(
         tenant_id=ctx.tenant_id, user=account, depends_on_id=controller, reason=reason.value
@@ -101,7 +104,7 @@ def end_dependences(person: User, ended: Sequence[AccountDependence], *, ctx: Ac
     AccountDependence.objects.filter(tenant_id=ctx.tenant_id, id__in=[row.id for row in ended]).update(
         ended_at=clock.now(), ended_by=None if ctx.is_system else ctx.principal_id, ended_how=by
     )
-    depended_on = sorted(row.depends_on.public_id for row in ended)
+    depended_on = sorted({row.depends_on.public_id for row in ended})
     since = min(row.created_at for row in ended)
     kept = Credential.objects.filter(
         tenant_id=ctx.tenant_id, user=person, issued_by=person.id, revoked_at=None, created_at__gte=since

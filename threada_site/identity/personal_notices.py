@@ -24,6 +24,7 @@ type PersonalNotice = Literal[
     "address_change_asked",
     "sign_in_linked",
     "sign_in_unlinked",
+    "external_id_changed",
     "factor_enrolled",
     "factor_removed",
     "factors_reset",

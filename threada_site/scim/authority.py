@@ -16,8 +16,8 @@ from threada_site.tenancy.models import Credential
 class Client:
     """Provisioning client that acts.
 
-    `sole_author` is the steward who issued the credential if nobody confirmed it: accounts and grants that the client
-    makes depend on this person, who could provision anybody.
+    People whom it adds, or gives another external id, depend on it, and so on everybody who controls it. `sole_author`
+    is the steward who issued the credential if nobody confirmed it: the grants of the client are not confirmed then.
     """
 
     ctx: ActingContext

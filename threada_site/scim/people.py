@@ -16,11 +16,14 @@ from scim2_models import (
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
 from threada_site.identity.dependence import record_dependence
+from threada_site.identity.factors.enrolled import enrolled_kinds
+from threada_site.identity.personal_notices import notify_person
 from threada_site.identity.providers.links import free_name
 from threada_site.identity.providers.provisioned import sync_provisioned_roles
 from threada_site.identity.selectors import belongs_elsewhere
 from threada_site.kernel import clock, ids
 from threada_site.kernel.context import PrincipalKind
+from threada_site.kernel.factors import Factor
 from threada_site.scim import memberships
 from threada_site.scim.authority import Client
 from threada_site.scim.documents import (
@@ -35,7 +38,7 @@ from threada_site.scim.documents import (
 )
 from threada_site.tenancy.authority_models import DependenceReason
 from threada_site.tenancy.directory.provisioning_models import SOURCE
-from threada_site.tenancy.models import ProvisionedPerson, User
+from threada_site.tenancy.models import ConsoleSession, IdentityLink, ProvisionedPerson, User
 from threada_site.tenancy.quotas.kinds import Quota
 from threada_site.tenancy.quotas.require import require_quota
 
@@ -54,7 +57,8 @@ _TAKEN: Final = "A person with this userName or externalId exists in this tenant
 def create_person(resource: Any, *, client: Client) -> ProvisionedPerson:
     """Add a person with an account without password, and make it a member of the tenant unless `active` is false.
 
-    An external id that the client deleted before names the same person again. Receipts `principal.created`,
+    The account depends on the client until somebody confirms it (`confirm_account`). An external id that the client
+    deleted before names the same person again. Receipts `principal.created`,
     `provisioning.person_added`, and `member.added`. Raise `UniquenessException` for a name or external id that is
     taken, `QuotaExceeded`.
     """
@@ -72,6 +76,7 @@ def create_person(resource: Any, *, client: Client) -> ProvisionedPerson:
     _fill(row, resource)
     row.attributes["active"] = is_active
     _save(row, is_new=not is_return)
+    record_dependence(row.user, DependenceReason.CREATED, ctx=ctx)
     record(_entry("provisioning.person_added", row, {"is_active": is_active}), ctx=ctx)
     if is_active:
         _activate(row, is_return=is_return, client=client)
@@ -81,8 +86,9 @@ def create_person(resource: Any, *, client: Client) -> ProvisionedPerson:
 def update_person(row: ProvisionedPerson, resource: Any, *, expected: str | None, client: Client) -> ProvisionedPerson:
     """Give a person the attributes of `resource`. `active` ends or restores the membership.
 
-    The account depends on the steward who alone decided on a client that gives it another external id: whom an identity
-    provider names by it signs in as this person.
+    The account depends on a client that gives it another external id: whom an identity provider names by it signs in as
+    this person. If the person could sign in already, nobody does by the external id before an independent steward or
+    the operator confirms the account; the sessions of links end, and the person is notified.
     Receipts `provisioning.person_changed` with the names of the attributes, and those of the membership. Raise
     `PreconditionFailedException` for another version, `UniquenessException`.
     """
@@ -96,8 +102,8 @@ def update_person(row: ProvisionedPerson, resource: Any, *, expected: str | None
     if not belongs_elsewhere(row.user, tenant_id=client.ctx.tenant_id):
         _describe_account(row.user, resource)
     record(_entry("provisioning.person_changed", row, {"attributes": changed_names(before, after)}), ctx=client.ctx)
-    if client.sole_author is not None and before["externalId"] != row.external_id:
-        record_dependence(row.user, DependenceReason.LINKED, on=client.sole_author, ctx=client.ctx)
+    if before["externalId"] != row.external_id:
+        _depend_on_new_id(row.user, client=client)
     if is_active and not was_active:
         _activate(row, is_return=True, client=client)
     elif was_active and not is_active:
@@ -150,8 +156,6 @@ def _account(resource: Any, *, client: Client) -> User:
     person.save(force_insert=True)
     inputs = {"principal": person.public_id, "kind": person.kind, "source": SOURCE}
     record(Entry(kind="principal.created", inputs=inputs), ctx=client.ctx)
-    if client.sole_author is not None:
-        record_dependence(person, DependenceReason.CREATED, on=client.sole_author, ctx=client.ctx)
     return person
 
 
@@ -201,6 +205,21 @@ def _deactivate(row: ProvisionedPerson, *, client: Client) -> None:
     row.is_active = False
     row.save(update_fields=["is_active"])
     memberships.end(row.user, client=client)
+
+
+def _depend_on_new_id(person: User, *, client: Client) -> None:
+    """Let a person with another external id depend on the client, and keep it from signing in if the person could.
+
+    Locks the links, so that a sign-in that is under way sees the dependence or is seen here.
+    """
+    links = IdentityLink.objects.select_for_update().filter(tenant_id=client.ctx.tenant_id, user=person).order_by("id")
+    found = [link.id for link in links]
+    if not (found or person.has_usable_password() or Factor.PASSKEY in enrolled_kinds(person.id)):
+        record_dependence(person, DependenceReason.CREATED, ctx=client.ctx)
+        return
+    record_dependence(person, DependenceReason.LINKED, ctx=client.ctx)
+    ConsoleSession.objects.filter(identity_link_id__in=found).delete()
+    notify_person(person.id, "external_id_changed", client.ctx.tenant_slug, ctx=client.ctx)
 
 
 def _entry(kind: str, row: ProvisionedPerson, outcome: dict[str, Any] | None = None) -> Entry:

@@ -37,6 +37,7 @@ _SUBJECTS: Final = {
     "delegation_confirmed": gettext_noop("Your delegation was confirmed by a second person"),
     "sign_in_linked": gettext_noop("An account at an identity provider signs you in"),
     "sign_in_unlinked": gettext_noop("An account at an identity provider does not sign you in any more"),
+    "external_id_changed": gettext_noop("Another account at the identity provider is to sign you in"),
     "factor_enrolled": gettext_noop("A second factor was enrolled for your account"),
     "factor_removed": gettext_noop("A second factor of your account was removed"),
     "factors_reset": gettext_noop("The second factors of your account were reset"),
@@ -61,6 +62,10 @@ _SENTENCES: Final = {
     ),
     "sign_in_linked": gettext_noop("{by} linked an account at {what}, which now signs in as you."),
     "sign_in_unlinked": gettext_noop("{by} unlinked the account at {what}. It does not sign in as you any more."),
+    "external_id_changed": gettext_noop(
+        "{by} gave you another external id, so another account at the identity provider would sign in as you. It does "
+        "once a tenant administrator confirms it. If you do not expect this, tell one."
+    ),
     "factor_enrolled": gettext_noop(
         "{by} enrolled the second factor {what!r}. If this was not you, tell a tenant administrator."
     ),
@@ -102,6 +107,7 @@ _FACTORS: Final = (gettext_noop("Second factors"), "admin:second_factors")
 _PAGES: Final = {
     "sign_in_linked": _SIGN_IN,
     "sign_in_unlinked": _SIGN_IN,
+    "external_id_changed": _SIGN_IN,
     "factor_enrolled": _FACTORS,
     "factor_removed": _FACTORS,
     "factors_reset": _FACTORS,

@@ -15,9 +15,11 @@ from django.core.management import ManagementUtility
 from django.test import Client
 
 from telemetry.models import Receipt
-from tests.factories import PASSWORD, make_principal, make_token
+from tests.factories import PASSWORD, acting_system, make_principal, make_token
+from tests.threada_site.scim.provisioning import provisioning_of
 from threada_site.database.roles import platform_role
 from threada_site.database.unit_of_work import unit_of_work
+from threada_site.identity.passwords import set_password
 from threada_site.identity.selectors import permissions_of_principal
 from threada_site.kernel import clock, tokens
 from threada_site.tenancy.authority_models import AccountDependence
@@ -310,6 +312,19 @@ class TestAccounts:
         with unit_of_work(tenant.id):
             assert AccountDependence.objects.get().ended_how == "operator"
         assert manage("confirm_account", "--tenant", "acme", "--principal", "nobody").status == 1
+
+    def test_confirm_account_of_everybody_whom_a_client_added(self, manage: Manage, tenant: Tenant) -> None:
+        scim = provisioning_of(tenant)
+        ann, _, eve = (scim.add(name, externalId=name)["id"] for name in ("ann", "ben", "eve"))
+        gone = scim.add("gone")["id"]
+        scim.set_active(gone, active=False)
+        ben = User.objects.get(username__startswith="ben-")
+        with unit_of_work(tenant.id):
+            set_password(ben, PASSWORD, ctx=acting_system(tenant))
+        scim.patch(f"/Users/{ben.public_id}", {"op": "replace", "path": "externalId", "value": "other"})
+        said = manage("confirm_account", "--tenant", "acme", "--provisioned")
+        assert (said.status, sorted(said.out.split())) == (0, sorted([ann, eve]))
+        assert manage("confirm_account", "--tenant", "acme", "--provisioned") == Said(0, "", "")
 
     def test_personal_token_days_are_shown_and_set(self, manage: Manage, tenant: Tenant) -> None:
         assert manage("personal_token_days", "--tenant", "acme").out == "90 days\n"

@@ -17,12 +17,14 @@ from tests.threada_site.scim.provisioning import USER, Provisioning, provisionin
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.change_sets.publish import publish
 from threada_site.identity.credentials import issue_credential
+from threada_site.identity.dependence import confirm_account
 from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.roles import define_role
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import Scope
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, GrantRecord
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES
+from threada_site.tenancy.independence import read_controllers
 from threada_site.tenancy.models import Credential, ProvisionedPerson, Tenant, User
 
 
@@ -109,7 +111,7 @@ def test_token_is_not_valid_before_a_second_steward_confirms_it(acme: Tenant, se
     with unit_of_work(acme.id):
         person = ProvisionedPerson.objects.get().user
         assert person.public_id == added["id"]
-        assert not AccountDependence.objects.filter(user=person).exists()
+        assert AccountDependence.objects.get(user=person, ended_at=None).depends_on_id == service.id
         assert GrantRecord.objects.get(user=person).confirmed_at is not None
 
 
@@ -120,7 +122,7 @@ def test_accounts_depend_on_the_steward_who_alone_issued_the_token(acme: Tenant,
     group = scim.add_group("Board", added["id"])
     with unit_of_work(acme.id):
         person = User.objects.get(id=ids.parse_public_id(ids.PRINCIPAL, added["id"]))
-        assert AccountDependence.objects.get(user=person, ended_at=None).depends_on_id == ada.id
+        assert ada.id in read_controllers(acme.id, [person.id])[person.id].people  # type: ignore[union-attr]
         grants = GrantRecord.objects.filter(user=person)
         assert {(row.kind, row.source, row.granted_by, row.confirmed_at) for row in grants} == {
             ("member", "scim", ada.id, None),
@@ -134,14 +136,17 @@ def test_people_whom_such_a_client_gives_another_external_id_depend_on_the_stewa
 ) -> None:
     """An identity provider that names people by external id would sign in somebody else as the person."""
     ann = scim.add("ann", externalId="x1")["id"]
+    person = ids.parse_public_id(ids.PRINCIPAL, ann)
+    assert person is not None
+    with unit_of_work(acme.id):
+        confirm_account(User.objects.get(id=person), ctx=acting_system(acme))
     ada = make_principal(acme, "ada", roles=["tenant_admin"])
     other = Provisioning(acme, token_by(acme, ada, service))
-    person = ids.parse_public_id(ids.PRINCIPAL, ann)
-    dependences = AccountDependence.objects.filter(tenant_id=acme.id, user_id=person, depends_on=ada)
-    for name, value, count in (("title", "Boss", 0), ("externalId", "x2", 1)):
+    for name, value, count in (("title", "Boss", 0), ("externalId", "x2", 2)):
         assert other.patch(f"/Users/{ann}", {"op": "replace", "path": name, "value": value}).status_code == 204
         with unit_of_work(acme.id):
-            assert dependences.count() == count
+            controllers = read_controllers(acme.id, [person])[person]
+            assert len(controllers.people & {service.id, ada.id}) == count  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("start", [2**31 + 2, 10**30])

@@ -102,6 +102,7 @@ def test_every_act_leaves_a_receipt(acme: Tenant, scim: Provisioning) -> None:
     scim.send("DELETE", f"/Users/{ann}")
     assert kinds(acme)[before:] == [
         "principal.created",
+        "account.dependent",
         "provisioning.person_added",
         "member.added",
         "provisioning.person_changed",

@@ -55,6 +55,7 @@ from threada_site.identity.stewardship import is_steward
 from threada_site.kernel import errors, ids
 from threada_site.kernel.context import ActingContext, PrincipalKind, Scope
 from threada_site.tenancy.account_link_models import LinkPurpose
+from threada_site.tenancy.authority_models import AccountDependence, DependenceReason
 from threada_site.tenancy.four_eyes import stewards
 from threada_site.tenancy.independence import are_independent, read_controllers
 from threada_site.tenancy.models import Membership, User
@@ -320,7 +321,7 @@ def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
     is_open = row.accepted_at is None and is_steward(ctx)
     involved = {row.user_id, *(one.depends_on_id for one in dependences)}
     return {
-        "dependences": [(one.depends_on, one.get_reason_display(), one.created_at) for one in dependences],
+        "dependences": [(one.depends_on, _reason(one), one.created_at) for one in dependences],
         "confirmation": ended if not dependences else None,
         "confirmed_by": confirmer or (word(ended.ended_how) if ended else ""),
         "is_added_by_operator": row.added_by is None,
@@ -330,6 +331,13 @@ def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
         and ctx.principal_id not in involved,
         "invitation": unused_link(row.user, LinkPurpose.INVITATION, tenant_id=ctx.tenant_id) if is_open else None,
     }
+
+
+def _reason(dependence: AccountDependence) -> str:
+    """Return what the principal did who controls a person's account."""
+    if dependence.reason == DependenceReason.LINKED and dependence.depends_on.kind != PrincipalKind.HUMAN:
+        return gettext("gave the person another external id")
+    return dependence.get_reason_display()
 
 
 def _owned(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from threada_site.database.unit_of_work import require_unit_of_work
 from threada_site.identity.dependence import record_dependence
 from threada_site.identity.grants.grant_records import record_grants
 from threada_site.identity.providers.authors import sole_authors
-from threada_site.identity.providers.documents import NAME_ID, ProviderSpec
-from threada_site.identity.providers.provisioned import bound_groups, provisioned_person
+from threada_site.identity.providers.documents import NAME_ID, ProviderSpec, read_spec
+from threada_site.identity.providers.provisioned import bound_groups, has_unconfirmed_id, provisioned_person
 from threada_site.identity.providers.role_grants import sync_roles
 from threada_site.identity.providers.saml_metadata import NAME_ID_FORMAT, PERSISTENT
 from threada_site.kernel import clock, errors
@@ -108,6 +108,9 @@ def sign_in_identity(
     link = links.filter(issuer=identity.issuer).select_related("user").first()
     provisioned = person_provisioned_as(identity, spec, tenant_id=ctx.tenant_id)
     if link is None:
+        of_person = IdentityLink.objects.filter(tenant_id=ctx.tenant_id, provider=provider, suspended_at__isnull=False)
+        if provisioned is not None and of_person.filter(user=provisioned.user).exists():
+            raise errors.IdentityLinkSuspended
         link = (
             _link(provisioned.user, identity, provider, version, ctx=ctx)
             if provisioned is not None
@@ -139,19 +142,24 @@ def sign_in_identity(
 def is_link_current(link_id: uuid.UUID, version: IdentityProviderVersion) -> bool:
     """Return True if a link signs in by this version of its provider.
 
-    Waits for changes of the provider and of the link to commit: a departure ends links before it looks for sessions.
+    Waits for changes of the provider and of the link to commit: a departure ends links, and another external id locks
+    them, before either looks for sessions.
     """
     require_unit_of_work(version.tenant_id)
     provider = IdentityProvider.objects.select_for_update().get(tenant_id=version.tenant_id, id=version.provider_id)
     link = IdentityLink.objects.select_for_update().filter(tenant_id=version.tenant_id, id=link_id).first()
-    is_ended = link is None or any((link.suspended_at, link.unlinked_at, link.ended_at))
-    return provider.current_version_id == version.id and not is_ended
+    if link is None or any((link.suspended_at, link.unlinked_at, link.ended_at)):
+        return False
+    names_provisioned = "scim_external_id" in read_spec(version.spec).claims
+    is_unconfirmed = names_provisioned and has_unconfirmed_id(link.user_id, tenant_id=version.tenant_id)
+    return provider.current_version_id == version.id and not is_unconfirmed
 
 
 def person_provisioned_as(identity: Identity, spec: ProviderSpec, *, tenant_id: uuid.UUID) -> ProvisionedPerson | None:
     """Return the person whom a provisioning client added, or None if the provider does not sign in such people only.
 
-    Raise `IdentityNotProvisioned` if the account names none.
+    Raise `IdentityNotProvisioned` if the account names none, `IdentityLinkSuspended` if its external id is not
+    confirmed.
     """
     if "scim_external_id" not in spec.claims:
         return None

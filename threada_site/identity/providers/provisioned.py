@@ -15,7 +15,9 @@ from django.db.models import F, Q, QuerySet
 
 from threada_site.identity.providers.documents import read_spec
 from threada_site.identity.providers.role_grants import sync_roles
-from threada_site.kernel.context import ActingContext
+from threada_site.kernel import errors
+from threada_site.kernel.context import ActingContext, PrincipalKind
+from threada_site.tenancy.authority_models import AccountDependence, DependenceReason
 from threada_site.tenancy.models import (
     IdentityProvider,
     IdentityProviderVersion,
@@ -27,9 +29,36 @@ from threada_site.tenancy.models import (
 
 
 def provisioned_person(external_id: str, *, tenant_id: uuid.UUID) -> ProvisionedPerson | None:
-    """Return the person with this external id, active or not, unless the client deleted the person."""
-    rows = ProvisionedPerson.objects.select_related("user").filter(tenant_id=tenant_id, deleted_at=None)
-    return rows.filter(external_id=external_id).first() if external_id else None
+    """Return the person with this external id, active or not, unless the client deleted the person.
+
+    Locks the row, so that the external id does not change while the person is linked. Raise `IdentityLinkSuspended`
+    while the external id is not confirmed (`has_unconfirmed_id`).
+    """
+    rows = ProvisionedPerson.objects.select_related("user").select_for_update(of=("self",))
+    found = rows.filter(tenant_id=tenant_id, deleted_at=None, external_id=external_id).first() if external_id else None
+    if found is not None and has_unconfirmed_id(found.user_id, tenant_id=tenant_id):
+        raise errors.IdentityLinkSuspended(
+            "A provisioning client gave you another external id. A tenant administrator must confirm your account."
+        )
+    return found
+
+
+def has_unconfirmed_id(person_id: uuid.UUID, *, tenant_id: uuid.UUID) -> bool:
+    """Return True if a client gave a person who could sign in another external id, which nobody has confirmed yet."""
+    rows = AccountDependence.objects.filter(
+        tenant_id=tenant_id, user_id=person_id, reason=DependenceReason.LINKED, ended_at=None
+    )
+    return rows.exclude(depends_on__kind=PrincipalKind.HUMAN.value).exists()
+
+
+def unconfirmed_people(tenant_id: uuid.UUID) -> QuerySet[User]:
+    """Return the members whom clients added and nobody has confirmed, except for those with another external id."""
+    open_rows = AccountDependence.objects.filter(tenant_id=tenant_id, ended_at=None)
+    rows = ProvisionedPerson.objects.filter(tenant_id=tenant_id, is_active=True, deleted_at=None)
+    people = User.objects.filter(kind=PrincipalKind.HUMAN.value, id__in=rows.values("user_id"))
+    by_client = open_rows.exclude(depends_on__kind=PrincipalKind.HUMAN.value)
+    renamed = by_client.filter(reason=DependenceReason.LINKED)
+    return people.filter(id__in=by_client.values("user_id")).exclude(id__in=renamed.values("user_id")).order_by("id")
 
 
 def bound_groups(

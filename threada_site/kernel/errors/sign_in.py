@@ -76,8 +76,8 @@ class IdentityNotLinked(AuthorizationRefusal):
 class IdentityLinkSuspended(AuthorizationRefusal):
     reason_code = "identity_link_suspended"
     status = 403
-    title = "The identity provider was changed and its accounts are not confirmed yet"
-    advice = "Ask a second tenant administrator to confirm them."
+    title = "Your account at the identity provider is not confirmed yet"
+    advice = "Ask a tenant administrator who did not change it to confirm it."
 
 
 class RoleFromProvider(ValidationRefusal):
