@@ -15,7 +15,7 @@ from threada_site.kernel.context import ActingContext, PrincipalKind
 from threada_site.tenancy.authority_models import AccountDependence, ChangeSet, DependenceReason
 from threada_site.tenancy.credentials.deciding import require_person
 from threada_site.tenancy.independence import are_independent, read_controllers
-from threada_site.tenancy.models import Credential, Membership, User
+from threada_site.tenancy.models import Credential, Membership, ProvisionedPerson, User
 
 BY_STEWARD = "steward"
 BY_OPERATOR = "operator"
@@ -61,19 +61,23 @@ def record_resetters(person: User, *, ctx: ActingContext) -> None:
     record_dependence(person, DependenceReason.RESET, ctx=ctx)
 
 
-def confirm_account(person: User, *, ctx: ActingContext) -> None:
+def confirm_account(person: User, *, external_id: str | None = None, ctx: ActingContext) -> None:
     """Confirm that `person` alone controls the account: end its dependences. Receipt `account.confirmed`.
 
     Of an agent or a service, confirm the owner: end its dependences on those who named one. The others last.
 
     Nothing happens if there is nothing to confirm. Raise `PermissionDenied` and `PersonRequired` unless a steward or
     the operator acts, `SecondPersonRequired` if the steward is not independent of the principal and of everybody who
-    controls it, `Conflict` before the person has accepted the invitation, `NotFound` for a stranger.
+    controls it, `Conflict` before the person has accepted the invitation, or if the person has another external id of a
+    provisioning client than `external_id`, the one that was shown; `NotFound` for a stranger.
     """
     require_unit_of_work(ctx.tenant_id)
     require_steward(ctx)
     if not ctx.is_system:
         require_person("Only a person can confirm an account.", ctx=ctx)
+    named = ProvisionedPerson.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=person).first()
+    if external_id is not None and external_id != (named.external_id if named else ""):
+        raise errors.Conflict("A provisioning client gave the person another external id. Open the page again.")
     membership = Membership.objects.select_for_update().filter(tenant_id=ctx.tenant_id, user=person).first()
     if membership is None:
         raise errors.NotFound("There is no such person in this tenant.")

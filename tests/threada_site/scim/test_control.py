@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from tests.console.sign_in import sign_in
 from tests.factories import PASSWORD, acting, acting_system, make_principal, stepped_up
 from tests.receivers.oidc_provider import OidcProvider
 from tests.threada_site.scim.provisioning import Provisioning, name_owner, provisioning_of
@@ -20,7 +21,7 @@ from tests.threada_site.sign_in.test_oidc import link_of, reason_of
 from tests.workitems.steps.test_departures import jobs
 from threada_site.database.unit_of_work import unit_of_work
 from threada_site.identity.change_sets.publish import publish
-from threada_site.identity.dependence import confirm_account
+from threada_site.identity.dependence import confirm_account, open_dependences
 from threada_site.identity.four_eyes import turn_on_four_eyes
 from threada_site.identity.passwords import set_password
 from threada_site.identity.providers.configure import confirm_links
@@ -230,3 +231,16 @@ def test_another_claim_links_nobody_by_external_id_before_links_are_confirmed(
         confirm_links("corp", ctx=acting_system(acme))
     assert sign_in_at(provider, oid="x1")[1].status_code == 302
     assert link_of(acme).user == ann
+
+
+def test_a_steward_confirms_the_external_id_that_the_page_showed(acme: Tenant) -> None:
+    scim, _ = by_operator(acme)
+    ann = account(scim.add("ann", externalId="x1")["id"])
+    browser = sign_in(make_principal(acme, "steward", roles=["tenant_admin"]))
+    page = f"/console/tenancy/membership/{ann.public_id}/"
+    assert 'name="external_id" value="x1"' in browser.get(page).content.decode()
+    give(scim, ann, "x2")
+    for shown, number in (("x1", 1), ("", 1), ("x2", 0)):
+        browser.post(page + "confirm/", {"external_id": shown})
+        with unit_of_work(acme.id):
+            assert len(open_dependences(ann.id, tenant_id=acme.id)) == number

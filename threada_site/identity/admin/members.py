@@ -58,7 +58,7 @@ from threada_site.tenancy.account_link_models import LinkPurpose
 from threada_site.tenancy.authority_models import AccountDependence, DependenceReason
 from threada_site.tenancy.four_eyes import stewards
 from threada_site.tenancy.independence import are_independent, read_controllers
-from threada_site.tenancy.models import Membership, User
+from threada_site.tenancy.models import Membership, ProvisionedPerson, User
 
 
 def _state_of(member: Membership) -> str:
@@ -272,7 +272,7 @@ class MembershipAdmin(TenantAdmin):
     def confirm(self, call: Call) -> Done:
         """Confirm that the person alone controls the account, or who owns the agent or service."""
         person = self.find(call.key, ctx=call.ctx).user
-        confirm_account(person, ctx=call.ctx)
+        confirm_account(person, external_id=call.sent("external_id"), ctx=call.ctx)
         if person.kind != PrincipalKind.HUMAN:
             return Done(gettext("The owner of {username} is confirmed.").format(username=person.username))
         return Done(
@@ -320,7 +320,9 @@ def _account(row: Membership, *, ctx: ActingContext) -> dict[str, Any]:
     confirmer = User.objects.filter(id=ended.ended_by).first() if ended and ended.ended_by else None
     is_open = row.accepted_at is None and is_steward(ctx)
     involved = {row.user_id, *(one.depends_on_id for one in dependences)}
+    provisioned = ProvisionedPerson.objects.filter(tenant_id=ctx.tenant_id, user=row.user).first()
     return {
+        "external_id": provisioned.external_id if provisioned else "",
         "dependences": [(one.depends_on, _reason(one), one.created_at) for one in dependences],
         "confirmation": ended if not dependences else None,
         "confirmed_by": confirmer or (word(ended.ended_how) if ended else ""),
