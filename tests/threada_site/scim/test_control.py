@@ -244,3 +244,22 @@ def test_a_steward_confirms_the_external_id_that_the_page_showed(acme: Tenant) -
         browser.post(page + "confirm/", {"external_id": shown})
         with unit_of_work(acme.id):
             assert len(open_dependences(ann.id, tenant_id=acme.id)) == number
+
+
+@controlled
+def test_who_controls_the_client_publishes_no_steward_role_of_its_people(
+    acme: Tenant, provider: OidcProvider, made: Made
+) -> None:
+    scim, mallory = made(acme)
+    steward = make_principal(acme, "steward", roles=["tenant_admin"])
+    ann = account(scim.add("ann")["id"])
+    confirm(acme, ann)
+    admins = scim.add_group("Admins")
+    put(acme, provider, roles={"Admins": ["tenant_admin"]})
+    joins = {"op": "add", "path": "members", "value": [{"value": ann.public_id}]}
+    assert scim.patch(f"/Groups/{admins['id']}", joins).status_code == 204
+    with unit_of_work(acme.id):
+        waiting = ChangeSet.objects.get(operation="identity.grant_provider_role")
+        with pytest.raises(errors.SecondPersonRequired):
+            publish(waiting, waiting.digest, ctx=acting(acme, mallory))
+        publish(waiting, waiting.digest, ctx=acting(acme, steward))

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.client import Api
-from tests.factories import acting_system
+from tests.factories import acting, acting_system
 from tests.receivers.oidc_provider import OidcProvider
 from tests.threada_site.scim.provisioning import provisioning_of
 from tests.threada_site.scim.test_sign_in import account
@@ -17,8 +17,11 @@ from tests.threada_site.sign_in.test_linking import link, signed_in
 from tests.threada_site.sign_in.test_oidc import link_of, reason_of
 from tests.threada_site.sign_in.test_providers import document, steward
 from threada_site.database.unit_of_work import unit_of_work
-from threada_site.identity.dependence import open_dependences
+from threada_site.identity.change_sets.publish import publish
+from threada_site.identity.dependence import confirm_account, open_dependences
 from threada_site.identity.providers.configure import withdraw_provider
+from threada_site.kernel import errors
+from threada_site.tenancy.authority_models import ChangeSet
 from threada_site.tenancy.independence import is_independent_of
 from threada_site.tenancy.models import GrantRecord, IdentityLink, Tenant, User
 
@@ -166,3 +169,20 @@ def test_whoever_alone_wrote_the_present_identity_before_does_not_confirm_links(
     put_provider(acme, provider, client_id="of-mallory")
     refused = mallory.post("/identity-providers/corp/confirm-links", {})
     assert refused.json()["reason_code"] == "second_person_required"
+
+
+def test_whoever_alone_wrote_the_provider_publishes_no_steward_role_from_it(
+    acme: Tenant, provider: OidcProvider
+) -> None:
+    mallory, _ = provider_of_one(acme, provider, by_operator, roles={"it": ["tenant_admin"]})
+    independent, _ = steward(acme, "independent")
+    sign_in_at(provider)
+    person = link_of(acme).user
+    with unit_of_work(acme.id):
+        confirm_account(person, ctx=acting_system(acme))
+    sign_in_at(provider, groups=["it"])
+    with unit_of_work(acme.id):
+        waiting = ChangeSet.objects.get(operation="identity.grant_provider_role")
+        with pytest.raises(errors.SecondPersonRequired):
+            publish(waiting, waiting.digest, ctx=acting(acme, mallory))
+        publish(waiting, waiting.digest, ctx=acting(acme, independent))

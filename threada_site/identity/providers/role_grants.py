@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection
+from dataclasses import replace
 
 from telemetry.receipts.format import Entry
 from telemetry.receipts.record import record
@@ -15,8 +16,8 @@ from threada_site.identity.providers.documents import read_spec
 from threada_site.identity.selectors import roles_of_member, scopes_of_roles
 from threada_site.identity.stewardship import require_steward
 from threada_site.kernel import errors
-from threada_site.kernel.context import ALL_SCOPES, ActingContext, Scope
-from threada_site.tenancy.authority_models import GrantKind, GrantRecord
+from threada_site.kernel.context import ALL_SCOPES, ActingContext, PrincipalKind, Scope
+from threada_site.tenancy.authority_models import AccountDependence, GrantKind, GrantRecord
 from threada_site.tenancy.change_sets import ProposedChange, require_confirmation
 from threada_site.tenancy.four_eyes import IDENTITY_FOUR_EYES, is_four_eyes_required
 from threada_site.tenancy.models import (
@@ -40,7 +41,8 @@ def sync_roles(
     """Give a person the roles of the groups at the provider, and withdraw those whose groups are gone.
 
     Roles that were granted by hand, or by another provider, stay as they are. While `identity_four_eyes` is on, roles
-    that make the person a steward are proposed as change sets. `ctx` is the system's. `by`: the steward who alone
+    that make the person a steward are proposed as change sets, which nobody publishes who wrote the provider alone or
+    controls the person's provisioning client. `ctx` is the system's. `by`: the steward who alone
     decided on the source of `groups`, besides the `sole_authors` of the version.
     Receipts `role.granted` and `role.withdrawn` with the provider.
     """
@@ -57,12 +59,14 @@ def sync_roles(
     needs_confirmation = is_four_eyes_required(ctx.tenant_id, IDENTITY_FOUR_EYES)
     makes_steward = not _are_stewards(kept, ctx=ctx) and _are_stewards(kept | wanted, ctx=ctx)
     new = sorted(wanted - held)
-    author = next(iter(sole_authors(version)), by) if new else None
+    authors = sole_authors(version) if new else []
     for role in new:
         if needs_confirmation and (makes_steward or _are_stewards({role}, ctx=ctx)):
-            propose(_proposal(person, role, provider.slug, ctx=ctx), ctx=ctx)
+            proposal = _proposal(person, role, provider.slug, ctx=ctx)
+            parties = proposal.parties.union(authors, _clients_of(person, tenant_id=ctx.tenant_id))
+            propose(replace(proposal, parties=parties), ctx=ctx)
         else:
-            _grant(person, role, provider.slug, by=author, ctx=ctx)
+            _grant(person, role, provider.slug, by=next(iter(authors), by), ctx=ctx)
 
 
 def grant_provider_role(person: User, role: str, provider: str, *, ctx: ActingContext) -> None:
@@ -118,6 +122,12 @@ def _grant(person: User, role: str, provider: str, *, by: uuid.UUID | None = Non
     record(
         Entry(kind="role.granted", inputs={"principal": person.public_id, "role": role, "provider": provider}), ctx=ctx
     )
+
+
+def _clients_of(person: User, *, tenant_id: uuid.UUID) -> set[uuid.UUID]:
+    """Return the provisioning clients that added a person or gave the person another external id, also if confirmed."""
+    rows = AccountDependence.objects.filter(tenant_id=tenant_id, user=person)
+    return set(rows.exclude(depends_on__kind=PrincipalKind.HUMAN.value).values_list("depends_on_id", flat=True))
 
 
 def _are_stewards(roles: Collection[str], *, ctx: ActingContext) -> bool:
