@@ -8,31 +8,31 @@ The request in the envelope is `{method, url, headers, auth}` and optionally `bo
     form       text, sent as it is, as application/x-www-form-urlencoded
     file       {attachment_id, name, media_type, size, sha256}: its bytes are the body
     multipart  a list of {name, value} and {name, file}, sent as multipart/form-data
-    auth       null, {scheme: bearer, secret} or {scheme: basic, username, secret}, the secret by reference
+    auth       null, {scheme: bearer, secret}, {scheme: basic, username, secret} or {scheme: header, name, secret}, the
+               secret by reference
     succeeds_when  the condition of the action, which judges answers of 2xx
 
-Files are read and checked as a whole before anything is sent. In addition, a call sends Authorization, Idempotency-Key,
-User-Agent, traceparent (if there is one), and, unless the action sets them, Accept and (with a JSON body) Content-Type,
-both application/json.
+Files are read and checked as a whole before anything is sent. In addition, a call sends the header of its
+authentication, Idempotency-Key, User-Agent, traceparent (if there is one), and, unless the action sets them, Accept and
+(with a JSON body) Content-Type, both application/json.
 """
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-from integrations.attempts.failures import FailureClass, TransportFailure
+from integrations.attempts.failures import TransportFailure
 from integrations.attempts.outcomes import Outcome
 from integrations.connectors.answer_conditions import judge_by
 from integrations.connectors.attached_files import form_body, render_file, render_parts
+from integrations.connectors.call_credentials import credential_headers
 from integrations.connectors.exchange import exchange, outbound_request, query_value, url_of
 from integrations.connectors.protocol import CallTerms
 from integrations.connectors.url_forms import MEDIA_TYPE, encode_form
 from integrations.documents import ActionDocument, HttpCall, IntegrationDocument
 from integrations.documents.templates import render
-from integrations.secrets.references import parse_reference
 from integrations.transport import StreamedBody
 from threada_site.kernel.json.canonical import canonical_bytes
 
@@ -72,8 +72,7 @@ class HttpConnector:
         try:
             judge = judge_by(request.get("succeeds_when"))
             body, typed = _body(request, terms)
-            own = {} if request["auth"] is None else {"Authorization": authorization(request, terms, secrets)}
-            own |= typed
+            own = {**credential_headers(request, terms, secrets), **typed}
             outbound = outbound_request(request, body, terms, own)
         except TransportFailure as failure:
             return Outcome.of_failure(failure)
@@ -92,22 +91,3 @@ def _body(request: Mapping[str, Any], terms: CallTerms) -> tuple[bytes | Streame
         body, media_type = form_body(request["multipart"], terms)
         return body, {"Content-Type": media_type}
     return canonical_bytes(request["body"]) if "body" in request else b"", {}
-
-
-def authorization(request: Mapping[str, Any], terms: CallTerms, secrets: list[str]) -> str:
-    """Return the value of Authorization for the `auth` of a request, and add its secrets to `secrets`.
-
-    Raises `TransportFailure`.
-    """
-    auth = request["auth"]
-    reference = parse_reference(auth["secret"])
-    secret = terms.secret(reference, sent_to=request["url"]).reveal()
-    secrets.append(secret)
-    if auth["scheme"] == "basic":
-        token = base64.b64encode(f"{auth['username']}:{secret}".encode()).decode()
-        secrets.append(token)
-        return f"Basic {token}"
-    if not secret.isascii() or " " in secret:
-        detail = f"The secret {reference} is not a bearer token: it holds blanks or characters outside ASCII."
-        raise TransportFailure(FailureClass.CREDENTIAL_UNAVAILABLE, detail)
-    return f"Bearer {secret}"

@@ -3,7 +3,7 @@
     connector: http                 # workflow has only actions; chat, mail, mcp, mock, webhook: see their modules
     base_url: https://bank.example/api
     idempotent: true                # the receiver honours Idempotency-Key; default: false
-    auth: {scheme: bearer, secret: {env: BANK_TOKEN}}    # or {scheme: basic, username, secret}
+    auth: {scheme: bearer, secret: {env: BANK_TOKEN}}    # further schemes: integrations/documents/auth_schemes.py
     timeout: PT10S                  # limit of one whole attempt; seconds or ISO 8601
     retry: {attempts: 5, backoff: 2, max_backoff: PT5M, deadline: P1D}    # deadline: from the first attempt
     limits: {concurrency: 5, rate: {calls: 100, per: PT1M}}    # across all workers; default: unlimited

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from integrations.documents.http_actions import METHODS, OWN_HEADERS
+from integrations.documents.auth_schemes import OWN_HEADERS, may_authenticate
+from integrations.documents.http_actions import METHODS
 from threada_site.kernel.errors import DocumentInvalid, FieldError
 from threada_site.kernel.json.strict import MAX_DEPTH
 
@@ -34,6 +35,7 @@ _FLAGS: Final = {
     "--compressed": "", "--http1.1": "", "--http2": "", "-g": "", "--globoff": "",
 }  # fmt: skip
 _SECRET_NAME: Final = re.compile(r"auth|cookie|key|passw|secret|session|sig|token|credential", re.IGNORECASE)
+_KEY_NAME: Final = re.compile(r"auth|secret|token|(?<!idempotency-)key", re.IGNORECASE)
 _SECRET_VALUE: Final = re.compile(r"(?:basic|bearer|token|apikey)\s", re.IGNORECASE)
 _TOKEN_LIKE: Final = re.compile(r"(?=[^/]*\d)(?=[^/]*[A-Za-z])[A-Za-z0-9_.~-]{20,}")
 _FIELD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
@@ -226,7 +228,9 @@ def _headers(found: CurlImport, command: _Command) -> None:
         lower = name.lower()
         if lower in _DROPPED or lower in ("authorization", "content-type"):
             continue
-        if lower in OWN_HEADERS or _SECRET_NAME.search(name) or _SECRET_VALUE.match(value):
+        if found.auth is None and _KEY_NAME.search(name) and may_authenticate(name):
+            found.auth, found.secret = {"scheme": "header", "name": name}, value
+        elif lower in OWN_HEADERS or _SECRET_NAME.search(name) or _SECRET_VALUE.match(value):
             found.notes.append(f"The header {name[:60]} was left out: it is set by Threada, or looks like a secret.")
         else:
             kept[name] = value

@@ -4,64 +4,22 @@ from __future__ import annotations
 
 from typing import Final
 
+from integrations.documents.auth_schemes import AUTH, OWN_HEADERS, read_auth
 from integrations.documents.fields import Fields
-from integrations.documents.grammar import Destination, read_secrets
-from integrations.documents.model import Authentication, HttpCall, HttpPart
-from integrations.documents.schema import BASE_URL, HEADERS, SECRET, filled_text, integration_schema
+from integrations.documents.grammar import Destination
+from integrations.documents.model import HttpCall, HttpPart
+from integrations.documents.schema import BASE_URL, HEADERS, filled_text, integration_schema
 from integrations.documents.success import SUCCEEDS_WHEN, TESTS, read_answer_tests, read_condition
 from integrations.documents.templates import Parts, Place, Template, climbs
-from integrations.transport.client import FRAMING_HEADERS, is_header_name
+from integrations.transport.client import is_header_name
 from integrations.transport.urls import Target, UnusableUrl, read_url
 from threada_site.kernel.documents.structure import closed_object
 from threada_site.kernel.templates import is_header_value
 
 METHODS: Final = ["DELETE", "GET", "PATCH", "POST", "PUT"]
-OWN_HEADERS: Final = FRAMING_HEADERS | {
-    "accept-encoding",
-    "authorization",
-    "cookie",
-    "idempotency-key",
-    "proxy-authorization",
-    "threada-callback-url",
-    "traceparent",
-    "tracestate",
-    "user-agent",
-    "webhook-id",
-    "webhook-signature",
-    "webhook-timestamp",
-}
-"""Headers that the connector or the transport sets, or that no action may set."""
 _SAMPLE: Final = "x"
 _BODIES: Final = ("body", "form", "file", "multipart")
 """Members of an action that say what is sent. An action has at most one of them."""
-
-
-AUTH: Final = closed_object(
-    {
-        "scheme": {"enum": ["bearer", "basic"], "description": "Scheme of the header Authorization."},
-        "username": filled_text(
-            "User of the scheme basic.",
-            pattern="^[^:\\x00-\\x1f]*$",
-            errorMessage="username must be text without colons or control characters, for the scheme basic.",
-        ),
-        "secret": SECRET,
-    },
-    required=("scheme", "secret"),
-    allOf=[
-        {
-            "if": {"properties": {"scheme": {"const": "basic"}}, "required": ["scheme"]},
-            "then": {"required": ["username"]},
-        },
-        {
-            "if": {"properties": {"scheme": {"const": "bearer"}}, "required": ["scheme"]},
-            "then": {
-                "properties": {"username": {"not": {}, "errorMessage": "Remove username, or use the scheme basic."}}
-            },
-        },
-    ],
-    description="Authentication of calls.",
-    examples=[{"scheme": "bearer", "secret": {"stored": "bank_token"}}],
-)
 _PART: Final = closed_object(
     {
         "name": filled_text("Name of the part.", pattern='^[^"\\x00-\\x1f]{1,100}$'),
@@ -154,7 +112,7 @@ class HttpGrammar:
             method=action.value("method", "POST"),
             path=read_path(action, destination.base_url),
             query=_read_query(action),
-            headers=read_headers(action),
+            headers=read_headers(action, destination),
             body=action.template("body") if "body" in action else None,
             form=action.template("form") if "form" in action else None,
             file=action.template("file") if "file" in action else None,
@@ -199,14 +157,6 @@ def read_base_url(spec: Fields) -> tuple[str | None, Target | None]:
     return f"{target.scheme}://{target.authority}{target.path.rstrip('/')}", target
 
 
-def read_auth(auth: Fields) -> Authentication | None:
-    """Return the authentication: `{scheme: bearer, secret}` or `{scheme: basic, username, secret}`."""
-    references = read_secrets(auth, "secret")
-    if not references:
-        return None
-    return Authentication(auth.value("scheme", "bearer"), references[0], auth.value("username"))
-
-
 def read_path(action: Fields, base_url: str | None) -> Template:
     template = action.template("path", Place.PATH, default="/")
     parts = template.node.parts if isinstance(template.node, Parts) else (template.node or "/",)
@@ -230,14 +180,15 @@ def _read_query(action: Fields) -> tuple[tuple[str, Template], ...]:
     return tuple((name, query.template(name)) for name in query.names())
 
 
-def read_headers(action: Fields) -> tuple[tuple[str, Template], ...]:
+def read_headers(action: Fields, destination: Destination) -> tuple[tuple[str, Template], ...]:
     headers = action.object("headers")
+    of_auth = destination.auth.name.lower() if destination.auth and destination.auth.name else None
     seen: set[str] = set()
     for name in headers.names():
         value = headers.value(name, "${")
         if not is_header_name(name):
             headers.refuse(f"{name[:40]!r} is not a header name.", name)
-        elif name.lower() in OWN_HEADERS:
+        elif name.lower() in OWN_HEADERS or name.lower() == of_auth:
             headers.refuse(f"{name} is set by Threada itself. Write authentication under auth.", name)
         elif name.lower() in seen:
             headers.refuse(f"{name} occurs twice. Remove one.", name)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from integrations.documents import http_actions
+from integrations.documents.auth_schemes import AUTH, read_auth
 from integrations.documents.fields import Fields
 from integrations.documents.grammar import Destination
 from integrations.documents.schema import BASE_URL, filled_text, integration_schema
@@ -38,7 +39,7 @@ class McpCall:
 
 class McpGrammar:
     schema = integration_schema(
-        {"base_url": {**BASE_URL, "description": "Address of the MCP server."}, "auth": http_actions.AUTH},
+        {"base_url": {**BASE_URL, "description": "Address of the MCP server."}, "auth": AUTH},
         required=("base_url",),
         action={
             "tool": filled_text(
@@ -59,7 +60,7 @@ class McpGrammar:
 
     def read_spec(self, spec: Fields) -> Destination:
         base_url, origin = http_actions.read_base_url(spec)
-        return Destination(base_url=base_url, origin=origin, auth=http_actions.read_auth(spec.object("auth")))
+        return Destination(base_url=base_url, origin=origin, auth=read_auth(spec.object("auth")))
 
     def read_call(self, slug: str, action: Fields, destination: Destination) -> McpCall:
         return McpCall(

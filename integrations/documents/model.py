@@ -38,16 +38,18 @@ UNBOUNDED: Final = Limits()
 
 @dataclass(frozen=True, slots=True)
 class Authentication:
-    """Authentication of calls. The secret is a reference; only `basic` has a `username`."""
+    """Authentication of calls. The secret is a reference. Only `basic` has a `username`, only `header` a `name`."""
 
-    scheme: Literal["bearer", "basic"]
+    scheme: Literal["bearer", "basic", "header"]
     secret: SecretReference
     username: str | None = None
+    name: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return the authentication as it appears in the request of the envelope."""
-        named = {} if self.username is None else {"username": self.username}
-        return {"scheme": self.scheme, "secret": self.secret.as_json(), **named}
+        named = {"username": self.username, "name": self.name}
+        given = {field: value for field, value in named.items() if value is not None}
+        return {"scheme": self.scheme, "secret": self.secret.as_json(), **given}
 
 
 @dataclass(frozen=True, slots=True)

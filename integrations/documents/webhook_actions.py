@@ -73,7 +73,7 @@ class WebhookGrammar:
             path=http_actions.read_path(action, destination.base_url) if "path" in action else Template(""),
             type=action.template("type", Place.TEXT, default=slug),
             data=action.template("data", default={}),
-            headers=http_actions.read_headers(action),
+            headers=http_actions.read_headers(action, destination),
             files=read_files(action),
             files_as=action.value("files_as", "base64"),
         )

@@ -11,8 +11,8 @@ from typing import Any, Final
 from django.conf import settings
 
 from integrations.attempts.failures import TransportFailure
+from integrations.connectors.call_credentials import credential_headers
 from integrations.connectors.exchange import outbound_request
-from integrations.connectors.http import authorization
 from integrations.connectors.mcp_messages import PROTOCOL_VERSION, UnusableMessage, headers_of, message, result_in
 from integrations.connectors.mcp_sessions import NoSessionError, Server, Session
 from integrations.connectors.protocol import CallTerms
@@ -73,11 +73,8 @@ def _server(document: IntegrationDocument, access: SecretAccess, secrets: list[s
         secrets=access,
     )
     assert document.base_url is not None  # noqa: S101 - the grammar requires it
-    own = {}
-    if document.auth is not None:
-        own["Authorization"] = authorization(
-            {"url": document.base_url, "auth": document.auth.as_json()}, terms, secrets
-        )
+    auth = None if document.auth is None else document.auth.as_json()
+    own = credential_headers({"url": document.base_url, "auth": auth}, terms, secrets)
     return Server(document.base_url, terms, own, secrets, time.monotonic() + TIMEOUT_S)
 
 

@@ -26,8 +26,8 @@ pytestmark = pytest.mark.adversarial
 
 STORED, FROM_ENV, FROM_FILE = "canary-stored-6b1f", "canary-env-93ad", "canary-file-07ce"
 REFUSED = "canary-refused-51e0"
-CANARIES = (STORED, FROM_ENV, FROM_FILE, REFUSED)
-REFERENCES: dict[str, dict[str, str]] = {"stored": {"stored": "bank_token"}, "env": {"env": "CANARY_ENV"}}
+KEY = "canary-key-2d7e"
+CANARIES = (STORED, FROM_ENV, FROM_FILE, REFUSED, KEY)
 
 
 def forms_of(canary: str) -> set[str]:
@@ -48,12 +48,12 @@ def manager_of(server: Server) -> Server:
     return dataclasses.replace(server, token=token)
 
 
-def run_through(server: Server, name: str, reference: dict[str, str], bank: Receiver) -> str:
-    """Run one action with the secret to its end. Return all API responses."""
+def run_through(server: Server, name: str, auth: dict[str, Any], bank: Receiver) -> str:
+    """Run one action with the authentication to its end. Return all API responses."""
     spec = {
         "connector": "http",
         "base_url": bank.url,
-        "auth": {"scheme": "bearer", "secret": reference},
+        "auth": auth,
         "retry": {"attempts": 2, "backoff": 0.1, "max_backoff": 0.2},
         "actions": {"pay": {"method": "POST", "path": f"/{name}", "body": {"item": "${item.id}"}}},
     }
@@ -73,7 +73,7 @@ def run_through(server: Server, name: str, reference: dict[str, str], bank: Rece
     while json.loads((shown := call(server, "GET", path))[1])["status"] in ("started", "running"):
         assert time.monotonic() < ends, shown
         time.sleep(0.1)
-    assert [entry["headers"]["authorization"] for entry in bank.requests(f"/{name}")] != []
+    assert bank.requests(f"/{name}") != []
     said.append(call(server, "GET", test))
     timeline = call(server, "GET", f"/work-items/{item}/timeline")
     return "\n".join(text for _, text in [*said, created, started, shown, timeline])
@@ -96,7 +96,11 @@ def every_table(server: Server) -> dict[str, str]:
 def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver: Receiver) -> None:
     file = tmp_path / "bank_token"
     file.write_text(FROM_FILE)
-    references = {**REFERENCES, "file": {"file": str(file)}}
+    references = {"stored": {"stored": "bank_token"}, "env": {"env": "CANARY_ENV"}, "file": {"file": str(file)}}
+    auths: dict[str, dict[str, Any]] = {
+        **{name: {"scheme": "bearer", "secret": reference} for name, reference in references.items()},
+        "key": {"scheme": "header", "name": "X-Api-Key", "secret": {"stored": "bank_key"}},
+    }
     own = {
         "THREADA_LOG_LEVEL": "DEBUG",
         "THREADA_EGRESS_ALLOW": "127.0.0.1/32",
@@ -107,13 +111,15 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
         {
             "/stored": {"status": 422, "body": {"you": f"Bearer {STORED}"}},
             "/env": {"status": 500, "body": f"no such token: {FROM_ENV}", "content_type": "text/plain"},
+            "/key": {"status": 500, "body": {"unknown": KEY}},
             "/file": {"status": 200, "headers": {"X-Echo": FROM_FILE}, "body": {"token": FROM_FILE}},
         }
     )
     with running_server(tmp_path, **own) as plain:
         server = manager_of(plain)
         said = [
-            call(server, "POST", "/secrets", {"secret_id": "bank_token", "value": STORED, "origins": [receiver.url]})[1]
+            call(server, "POST", "/secrets", {"secret_id": name, "value": value, "origins": [receiver.url]})[1]
+            for name, value in (("bank_token", STORED), ("bank_key", f"Token {KEY}"))
         ]
         for wrong in (
             {"secret_id": "refused", "value": f"{REFUSED}\nX: 1", "origins": [receiver.url]},
@@ -124,21 +130,23 @@ def test_planted_secrets_appear_only_at_their_receivers(tmp_path: Path, receiver
             status, text = call(server, "POST", "/secrets", wrong)
             assert status == 422
             said.append(text)
-        said += [run_through(server, name, reference, receiver) for name, reference in references.items()]
+        said += [run_through(server, name, auth, receiver) for name, auth in auths.items()]
         said += [call(server, "GET", path)[1] for path in ("/secrets", "/integrations", "/telemetry/events")]
         said.append(server.manage("export_telemetry", "--tenant", "demo"))
         columns = "\n".join(every_table(server).values())
     log = plain.log.read_text()
     lines = [json.loads(line) for line in log.splitlines() if line.startswith("{")]
     ran = [line for line in lines if line["event"] == "execution_ran"]
-    assert {line["target"] for line in ran} == {"int_stored.pay", "int_env.pay", "int_file.pay"}
+    assert {line["target"] for line in ran} == {"int_stored.pay", "int_env.pay", "int_file.pay", "int_key.pay"}
     for line in ran:
         assert line["tenant"] == "demo"
         assert line["execution"].startswith("ex_")
         assert re.fullmatch(r"[0-9a-f]{32}", line["correlation_id"])
-    assert {entry["headers"]["authorization"] for entry in receiver.requests()} == {
+    sent = [entry["headers"] for entry in receiver.requests()]
+    assert {headers.get("authorization") for headers in sent if "x-api-key" not in headers} == {
         f"Bearer {canary}" for canary in (STORED, FROM_ENV, FROM_FILE)
     }
+    assert {headers["x-api-key"] for headers in sent if "authorization" not in headers} == {f"Token {KEY}"}
     for canary in CANARIES:
         for form in forms_of(canary):
             places = {"answers": "\n".join(said), "columns": columns, "logs": log}

@@ -2,8 +2,8 @@
 
 Prints its port on one line, then serves `/mcp` and `/moved/mcp` on 127.0.0.1 until it is killed. `/older/mcp` knows only
 the versions of the protocol with a handshake, keeps sessions and answers in streams; `/older/sessions` is their number.
-Every call of a tool is appended to LOG_FILE as one JSON line `{"path": tool, "arguments", "authorization"}` before it
-runs.
+Every call of a tool is appended to LOG_FILE as one JSON line `{"path": tool, "arguments", "authorization", "key"}`
+before it runs; `key` is the header X-Api-Key.
 
 CONTROL_FILE, which is read for every message, contains JSON as of `http_receiver`; this server reads `*` only, with
 * `description`: that of the tool `look_up`
@@ -73,6 +73,7 @@ async def call_tool(ctx: Any, params: types.CallToolRequestParams) -> types.Call
         "path": params.name,
         "arguments": params.arguments,
         "authorization": ctx.request.headers.get("authorization"),
+        "key": ctx.request.headers.get("x-api-key"),
     }
     write(json.dumps(entry) + "\n")
     is_endless = str((params.arguments or {}).get("text")).startswith("endless")

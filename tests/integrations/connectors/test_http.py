@@ -102,6 +102,27 @@ def test_basic_authentication(receiver: Receiver) -> None:
     assert (scheme, base64.b64decode(token).decode()) == ("Basic", f"üser:{CANARY}")
 
 
+@pytest.mark.parametrize("name", ["X-Api-Key", "PRIVATE-TOKEN", "Authorization"])
+def test_key_in_a_header(receiver: Receiver, name: str) -> None:
+    request = built(receiver.url, auth={"scheme": "header", "name": name, "secret": {"env": "BANK_TOKEN"}})
+    assert request["auth"] == {"scheme": "header", "name": name, "secret": {"env": "BANK_TOKEN"}}
+    assert HttpConnector().call(request, terms(secrets=secrets_in({"BANK_TOKEN": f"Token id=7 {CANARY}"}))).succeeded
+    (entry,) = receiver.requests()
+    assert entry["headers"][name.lower()] == f"Token id=7 {CANARY}"
+    assert name == "Authorization" or "authorization" not in entry["headers"]
+
+
+@pytest.mark.parametrize("value", [" padded", "tab\t", "key→", "Bearer canary", "basic canary"])
+def test_key_that_no_header_holds_sends_nothing(receiver: Receiver, value: str) -> None:
+    request = built(receiver.url, auth={"scheme": "header", "name": "Authorization", "secret": {"env": "BANK_TOKEN"}})
+    outcome = HttpConnector().call(request, terms(secrets=secrets_in({"BANK_TOKEN": value})))
+    assert (outcome.failure, outcome.ambiguous) == (FailureClass.CREDENTIAL_UNAVAILABLE, False)
+    assert "env:BANK_TOKEN" in outcome.detail
+    assert value not in outcome.detail
+    assert "canary" not in outcome.detail
+    assert receiver.requests() == []
+
+
 def test_action_may_set_its_own_media_types_and_send_no_body(receiver: Receiver) -> None:
     headers = {"content-type": "application/vnd.api+json", "Accept": "text/plain"}
     HttpConnector().call(built(receiver.url, {**PAY, "headers": headers}), terms())
@@ -278,9 +299,9 @@ def test_answer_is_recorded_within_bounds(
     canonical_bytes(outcome.response)
 
 
-@pytest.mark.parametrize("scheme", ["bearer", "basic"])
+@pytest.mark.parametrize("scheme", ["bearer", "basic", "header"])
 def test_echoed_secret_is_not_recorded(receiver: Receiver, scheme: str) -> None:
-    auth = {**BEARER, "scheme": scheme, **({"username": "u"} if scheme == "basic" else {})}
+    auth = {**BEARER, "scheme": scheme, **{"basic": {"username": "u"}, "header": {"name": "X-Key"}}.get(scheme, {})}
     token = base64.b64encode(f"u:{CANARY}".encode()).decode()
     receiver.behave(
         status=400, body={"headers": {"Authorization": f"Bearer {CANARY} Basic {token} tok%22en%2Fcanary%3D"}}
@@ -290,7 +311,14 @@ def test_echoed_secret_is_not_recorded(receiver: Receiver, scheme: str) -> None:
     shown = json.dumps(outcome.response) + outcome.detail + repr(outcome)
     assert "canary" not in shown
     assert "[redacted]" in shown
-    assert scheme == "bearer" or token not in shown
+    assert scheme != "basic" or token not in shown
+
+
+def test_echoed_part_of_a_key_is_not_recorded(receiver: Receiver) -> None:
+    receiver.behave(status=400, body={"unknown": CANARY})
+    request = built(receiver.url, auth={"scheme": "header", "name": "X-Key", "secret": {"env": "BANK_TOKEN"}})
+    outcome = HttpConnector().call(request, terms(secrets=secrets_in({"BANK_TOKEN": f"Token {CANARY}"})))
+    assert "canary" not in json.dumps(outcome.response) + outcome.detail
 
 
 def test_secret_that_is_absent_sends_nothing(receiver: Receiver) -> None:

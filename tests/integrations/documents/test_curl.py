@@ -48,6 +48,24 @@ def test_secrets_in_unusual_places_are_left_out_or_noted() -> None:
 
 
 @pytest.mark.parametrize(
+    ("header", "auth"),
+    [
+        (f"X-Api-Key: {CANARY}", {"scheme": "header", "name": "X-Api-Key"}),
+        (f"PRIVATE-TOKEN: {CANARY}", {"scheme": "header", "name": "PRIVATE-TOKEN"}),
+        (f"X-Idempotency-Key: {CANARY}", None),
+        (f"Proxy-Authorization: {CANARY}", None),
+    ],
+)
+def test_a_key_in_a_header_authenticates_calls(header: str, auth: dict[str, str] | None) -> None:
+    found = import_curl(f"curl -H '{header}' -H 'X-Other-Token: {CANARY}-2' -u '' https://a.example/v1")
+    document = found.document("a", name="", action="b", secret="c")
+    assert CANARY not in str(document) + repr(found)
+    read_integration(document["spec"])
+    assert found.auth == (auth or {"scheme": "header", "name": "X-Other-Token"})
+    assert found.secret == (header.partition(": ")[2] if auth else f"{CANARY}-2")
+
+
+@pytest.mark.parametrize(
     ("command", "username"),
     [
         (f"curl -u ann:{CANARY} https://a.example/", "ann"),

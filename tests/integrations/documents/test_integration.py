@@ -145,12 +145,45 @@ def test_base_url_that_is_not_plain(url: Any) -> None:
         ({"scheme": "basic", "secret": {"env": "A"}}, ["/spec/auth/username"]),
         ({"scheme": "basic", "secret": {"env": "A"}, "username": "a:b"}, ["/spec/auth/username"]),
         ({"scheme": "bearer", "secret": {"env": "A"}, "token": "canary"}, ["/spec/auth/token"]),
+        ({"scheme": "bearer", "secret": {"env": "A"}, "name": "X-Api-Key"}, ["/spec/auth/name"]),
+        ({"scheme": "header", "secret": {"env": "A"}}, ["/spec/auth/name"]),
+        ({"scheme": "header", "secret": {"env": "A"}, "name": ""}, ["/spec/auth/name"]),
+        ({"scheme": "header", "secret": {"env": "A"}, "name": "X Y"}, ["/spec/auth/name"]),
+        ({"scheme": "header", "secret": {"env": "A"}, "name": "X-Key\r\nX-Evil"}, ["/spec/auth/name"]),
+        ({"scheme": "header", "secret": {"env": "A"}, "name": "X" * 101}, ["/spec/auth/name"]),
+        ({"scheme": "header", "name": "X-Api-Key", "secret": "canary"}, ["/spec/auth/secret"]),
+        ({"scheme": "header", "name": "X-Api-Key", "secret": {"env": "A"}, "username": "u"}, ["/spec/auth/username"]),
     ],
 )
 def test_auth(auth: Any, pointers: list[str]) -> None:
     found = problems(spec(auth=auth))
     assert list(found) == pointers
     assert "canary" not in str(found)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Host", "content-length", "Transfer-Encoding", "Connection", "TE", "Idempotency-Key", "Cookie", "User-Agent",
+        "Proxy-Authorization", "traceparent", "Threada-Callback-Url", "Content-Type", "Accept", "MCP-Protocol-Version",
+        "Mcp-Session-Id",
+    ],
+)  # fmt: skip
+def test_a_header_that_threada_sets_does_not_authenticate(name: str) -> None:
+    found = problems(spec(auth={"scheme": "header", "name": name, "secret": {"env": "A"}}))
+    assert list(found) == ["/spec/auth/name"]
+    assert "Name another header" in found["/spec/auth/name"]
+
+
+def test_a_key_is_sent_in_a_header_of_its_own() -> None:
+    auth = {"scheme": "header", "name": "X-Reason", "secret": {"stored": "bank_key"}}
+    assert problems(spec(auth=auth)) == {
+        "/spec/actions/pay/headers/X-Reason": "X-Reason is set by Threada itself. Write authentication under auth."
+    }
+    bank = read_integration(spec(auth={**auth, "name": "X-Api-Key"}))
+    assert bank.auth == Authentication("header", SecretReference("stored", "bank_key"), name="X-Api-Key")
+    assert bank.auth.as_json() == {**auth, "name": "X-Api-Key"}
+    assert [str(reference) for reference in bank.sent_references] == ["stored:bank_key"]
 
 
 @pytest.mark.parametrize(

@@ -283,7 +283,8 @@ def test_tasks_and_waits(office: Office, governed: World) -> None:
 
 def test_servers_with_a_handshake_are_called_in_a_session_for_each_call(office: Office, governed: World) -> None:
     """The SDK's server in its older mode: sessions, answers as streams, no version of the protocol without them."""
-    governed.put(base_url=f"{governed.upstream.url}/older/mcp")
+    key = {"scheme": "header", "name": "X-Api-Key", "secret": {"env": "TOOLS_TOKEN"}}
+    governed.put(base_url=f"{governed.upstream.url}/older/mcp", auth=key)
     assert governed.read() == {"look_up": "pending", "write": "pending"}
     governed.accept()
     agent = governed.agent()
@@ -294,6 +295,7 @@ def test_servers_with_a_handshake_are_called_in_a_session_for_each_call(office: 
     governed.approve()
     run_jobs()
     assert agent.call("write", text="a")["structuredContent"] == {"text": "write: a"}
+    assert [(call["key"], call["authorization"]) for call in governed.calls()] == [(CANARY, None)]
     assert httpx.get(f"{governed.upstream.url}/older/sessions").json() == 0
     governed.upstream.behave(opens_none=500)
     agent.call("look_up", text="b")
